@@ -1,0 +1,150 @@
+import { randomInt } from 'node:crypto'
+import { errors } from '../errors.js'
+import type { Position } from '../protocol/position.js'
+import type { Broker, BrokerStats, FrameOf } from './broker.js'
+import { ChannelLog, type LogLimits } from './channel-log.js'
+
+export interface MemoryBrokerOptions extends LogLimits {
+  /** Bytes for all channels together; beyond it the oldest channel gives up its oldest publications first. */
+  bytes: number
+  /** Milliseconds since any fixed point; default `Date.now`. */
+  now?: () => number
+}
+
+/** Bytes of bookkeeping per channel, so that many empty channels are bounded too. */
+const channelOverhead = 512
+
+/** How often expired publications and unused channels are let go of, in milliseconds. */
+const sweepEvery = 10_000
+
+/** A log just handed out gets its first reader within this time, in milliseconds. */
+const settleTime = 1_000
+
+/** Making room goes on down to this share of the bytes allowed, so that it is not needed again at once. */
+const roomyShare = 0.9
+
+interface Channel {
+  readonly log: ChannelLog
+  usedAt: number
+  /** Set when it was found without readers; found so again, it is let go of. */
+  isIdle: boolean
+}
+
+/** The embedded default: the logs live in this process, and end with it. */
+export class MemoryBroker implements Broker {
+  readonly #options: MemoryBrokerOptions
+  readonly #now: () => number
+  /** In the order in which they were last used. */
+  readonly #channels = new Map<string, Channel>()
+  /** Makes the epochs of two processes, and of two incarnations of a channel, different. */
+  readonly #incarnation = randomInt(36 ** 6).toString(36).padStart(6, '0')
+  #created = 0
+  #bytes = 0
+  #publications = 0
+  #frameOf: FrameOf = (_channel, _position, body) => body
+  #sweeper: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor (options: MemoryBrokerOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+  }
+
+  open (frameOf: FrameOf): void {
+    this.#frameOf = frameOf
+    this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
+  }
+
+  publish (channel: string, body: string): Promise<Position> {
+    if (this.#isClosed) return Promise.reject(new errors.CLOSING())
+    const now = this.#now()
+    const { log } = this.#use(channel, now)
+    const position = { epoch: log.epoch, offset: log.head + 1 }
+    const frame = this.#frameOf(channel, position, body)
+    this.#account(log, -1)
+    log.append(frame, now)
+    this.#account(log, 1)
+    if (this.#bytes > this.#options.bytes) this.#makeRoom(now)
+    return Promise.resolve(position)
+  }
+
+  subscribe (channel: string): Promise<ChannelLog> {
+    if (this.#isClosed) return Promise.reject(new errors.CLOSING())
+    const now = this.#now()
+    const { log } = this.#use(channel, now)
+    this.#account(log, -1)
+    log.expire(now)
+    this.#account(log, 1)
+    if (this.#bytes > this.#options.bytes) this.#makeRoom(now)
+    return Promise.resolve(log)
+  }
+
+  stats (): BrokerStats {
+    return { channels: this.#channels.size, publications: this.#publications, bytes: this.#bytes }
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearInterval(this.#sweeper)
+    this.#channels.clear()
+    this.#bytes = 0
+    this.#publications = 0
+  }
+
+  /**
+   * Lets go of what is older than `ttl` or was kept for readers that have read it by now, and of channels that have not
+   * been used for as long and are found without a reader twice: who was connected until now can resume in an empty one.
+   */
+  sweep (): void {
+    const now = this.#now()
+    for (const [name, channel] of this.#channels) {
+      this.#account(channel.log, -1)
+      channel.log.expire(now)
+      channel.log.trim()
+      this.#account(channel.log, 1)
+      if (now - channel.usedAt <= this.#options.ttl) continue
+      const isIdle = channel.log.readers.size === 0
+      if (isIdle && channel.isIdle) this.#forget(name, channel.log)
+      else this.#use(name, now).isIdle = isIdle
+    }
+  }
+
+  #use (name: string, now: number): Channel {
+    let channel = this.#channels.get(name)
+    if (channel === undefined) {
+      const epoch = this.#incarnation + (this.#created++).toString(36)
+      channel = { log: new ChannelLog(epoch, this.#options), usedAt: now, isIdle: false }
+      this.#bytes += channelOverhead
+    } else {
+      this.#channels.delete(name)
+    }
+    channel.usedAt = now
+    channel.isIdle = false
+    this.#channels.set(name, channel)
+    return channel
+  }
+
+  #account (log: ChannelLog, sign: 1 | -1): void {
+    this.#bytes += sign * log.bytes
+    this.#publications += sign * log.length
+  }
+
+  #makeRoom (now: number): void {
+    const enough = this.#options.bytes * roomyShare
+    for (const [name, { log, usedAt }] of this.#channels) {
+      log.hurry()
+      this.#account(log, -1)
+      while (this.#bytes + log.bytes > enough && log.shift() > 0);
+      this.#account(log, 1)
+      const isUnused = log.length === 0 && log.readers.size === 0 && now - usedAt > settleTime
+      if (isUnused) this.#forget(name, log)
+      if (this.#bytes <= enough) return
+    }
+  }
+
+  #forget (name: string, log: ChannelLog): void {
+    this.#account(log, -1)
+    this.#bytes -= channelOverhead
+    this.#channels.delete(name)
+  }
+}

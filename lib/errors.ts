@@ -1,0 +1,31 @@
+import createError from '@fastify/error'
+
+/** Every error this package throws or rejects with. `code` is stable; the message names the cure. */
+export const errors = {
+  OPTIONS: createError('RT_ERR_OPTIONS',
+    'fastify-realtime: %s'),
+  AUTHENTICATE_REQUIRED: createError('RT_ERR_AUTHENTICATE_REQUIRED',
+    "fastify-realtime refuses to start with NODE_ENV=production and no 'authenticate': anyone could connect as anyone. Pass 'authenticate', or 'insecure: true' if something in front of this server already decides who may connect"),
+  ALREADY_REGISTERED: createError('RT_ERR_ALREADY_REGISTERED',
+    "'fastify.ws' already exists. Register fastify-realtime once, on the root instance; every plugin below it can use 'fastify.ws'"),
+  WEBSOCKET_REGISTERED: createError('RT_ERR_WEBSOCKET_REGISTERED',
+    '@fastify/websocket is already registered. Remove that registration, or register fastify-realtime first: it registers @fastify/websocket itself, with limits and a graceful close, and your own websocket routes work beside it'),
+  INVALID_MESSAGE: createError('RT_ERR_INVALID_MESSAGE',
+    'The message was not sent: %s', 400),
+  MESSAGE_TOO_LARGE: createError('RT_ERR_MESSAGE_TOO_LARGE',
+    "The message was not sent: it has %s bytes and 'limits.message' is %s. Send a link to the content, or raise the limit", 413),
+  INVALID_ID: createError('RT_ERR_INVALID_ID',
+    '%s is not a valid id. Ids are 1 to 128 characters, letters, digits and _ . @ : + ~ - |', 400),
+  UNKNOWN_CLOSE_CODE: createError('RT_ERR_UNKNOWN_CLOSE_CODE',
+    "%s is not a close code that clients know how to handle. Use one of 'closeCodes'"),
+  CLOSING: createError('RT_ERR_CLOSING',
+    'The message was not sent: this server is closing. Retry once it is back', 503),
+  UPGRADE_REQUIRED: createError('RT_ERR_UPGRADE_REQUIRED',
+    'This is a WebSocket route: connect with a WebSocket client', 426),
+  FORBIDDEN: createError('RT_ERR_FORBIDDEN',
+    'Connecting is not allowed: %s', 403),
+  OVERLOADED: createError('RT_ERR_OVERLOADED',
+    'This server cannot take more connections at the moment. Come back in a few seconds', 503),
+  BROKER: createError('RT_ERR_BROKER',
+    'The message was not sent: the broker could not store it (%s). Retry', 503)
+}

@@ -1,0 +1,111 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+
+/** ISO 8601 UTC, as `Date.prototype.toISOString` writes it. */
+export const Timestamp = Type.String({ format: 'date-time' })
+
+/** User, workflow, app and chat ids: 1–128 characters that need no escaping in a path, a log line or a Redis key. */
+export const Id = Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9_.@:+~|-]+$' })
+
+/** The name of a message type, and of an action. */
+const Name = Type.String({ minLength: 1, maxLength: 128 })
+
+/** Keeps the object open: apps put more into `data` than the common fields. */
+function open<T extends TSchema> (schema: T) {
+  return Type.Intersect([schema, Type.Record(Type.String(), Type.Unknown())])
+}
+
+/** The `data` of the common message types. `system_announcement` speaks through `message`, its `data` is the app's. */
+export const commonMessages = {
+  notification: open(Type.Object({
+    title: Type.String(),
+    message: Type.Optional(Type.String()),
+    id: Type.Optional(Type.Union([Type.String(), Type.Number()]))
+  })),
+  task_update: open(Type.Object({ task_id: Type.Union([Type.String(), Type.Number()]) })),
+  chat_message: open(Type.Object({ content: Type.String(), agent: Type.Optional(Type.String()) })),
+  system_announcement: Type.Optional(Type.Unknown())
+}
+
+/** The connection-level types: only the plugin sends them, and they have no `id`. */
+export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync'] as const
+
+/** `data` of `connection_ack`, the first frame on every connection. */
+export const ConnectionAck = Type.Object({
+  user_id: Id,
+  connection_id: Type.String(),
+  /** Where this connection starts, in the form that `since` takes. */
+  position: Type.String(),
+  /** Only after a `since` with positions: whether all that came after them is replayed now. If `false`, nothing is: reload. */
+  recovered: Type.Optional(Type.Boolean()),
+  /** How many publications are replayed right after this frame. */
+  replayed: Type.Integer({ minimum: 0 }),
+  /** The server pings this often, in milliseconds. */
+  heartbeat_ms: Type.Integer({ minimum: 1 })
+})
+
+/** `data` of `resync`: publications were missed on this channel; reload, then go on from `position`. */
+export const Resync = Type.Object({ position: Type.String() })
+
+/** `data` of `error`: a stable code and a text for developers, never an exception's message. */
+export const ErrorData = Type.Object({ code: Type.String(), message: Type.String() })
+
+/** A message as a sender gives it; `data` is the schema of its type. */
+export function messageSchema<T extends TSchema> (type: string | undefined, data: T) {
+  return Type.Object({
+    type: type === undefined ? Name : Type.Literal(type),
+    action: Type.Optional(Name),
+    data,
+    message: type === 'system_announcement' ? Type.String() : Type.Optional(Type.String()),
+    timestamp: Type.Optional(Timestamp)
+  }, { additionalProperties: false })
+}
+
+/** Echoed in the answer to a frame, so that the client knows which one it answers. */
+export const Ref = Type.Union([Type.String({ minLength: 1, maxLength: 128 }), Type.Integer()])
+
+/** A frame from a client. */
+export const InboundMessage = Type.Object({
+  type: Name,
+  ref: Type.Optional(Ref),
+  id: Type.Optional(Type.String({ maxLength: 128 })),
+  action: Type.Optional(Name),
+  data: Type.Optional(Type.Unknown()),
+  message: Type.Optional(Type.String()),
+  timestamp: Type.Optional(Timestamp)
+}, { additionalProperties: false })
+
+type CommonMessages = { [T in keyof typeof commonMessages]: Static<(typeof commonMessages)[T]> }
+
+/**
+ * The message catalogue: the type of `data` by the type of message. Apps add their own:
+ *
+ *     declare module 'fastify-realtime' {
+ *       interface Messages { order_shipped: Static<typeof OrderShipped> }
+ *     }
+ */
+export interface Messages extends CommonMessages {}
+
+/** One frame as a client receives it. */
+export interface Envelope<T extends string = string> {
+  type: T
+  action?: string
+  data?: T extends keyof Messages ? Messages[T] : unknown
+  message?: string
+  /** ISO 8601 UTC. */
+  timestamp: string
+  /** The position of the publication; absent on connection-level frames. */
+  id?: string
+}
+
+type Data<T> = undefined extends T ? { data?: T } : { data: T }
+
+/** What `sendToUser`, `broadcast` and `send` take: typed by the catalogue where it knows the type, open elsewhere. */
+export type Message<T extends string = string> =
+  { type: T, action?: string, timestamp?: string } &
+  (T extends 'system_announcement' ? { message: string } : { message?: string }) &
+  (T extends keyof Messages ? Data<Messages[T]> : { data?: unknown })
+
+/** A client's message as a handler receives it. */
+export type Inbound<T extends string = string> =
+  Omit<Static<typeof InboundMessage>, 'type' | 'data'> & { type: T } &
+  (T extends keyof Messages ? Data<Messages[T]> : { data?: unknown })

@@ -1,0 +1,123 @@
+import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
+import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import { errors } from '../errors.js'
+import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../protocol/envelope.js'
+
+const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
+if (!FormatRegistry.Has('date-time')) {
+  FormatRegistry.Set('date-time', value => utc.test(value) && !Number.isNaN(Date.parse(value)))
+}
+
+/** A message ready to be stored: JSON text with its timestamp in it, without the position that it will get. */
+export interface Encoded {
+  readonly json: string
+  readonly timestamp: string
+}
+
+interface Outgoing {
+  type: string
+  action?: string
+  data?: unknown
+  message?: string
+  timestamp?: string
+}
+
+export interface CatalogueOptions {
+  /** The schema of `data` of each of the app's own types. */
+  messages: Record<string, TSchema>
+  /** Whether types outside the catalogue are refused. */
+  strict: boolean
+  /** Bytes that a message may have. */
+  maxBytes: number
+}
+
+/** Which messages there are and what is in them, checked on the way out and on the way in. */
+export class Catalogue {
+  readonly #messages = new Map<string, TypeCheck<TSchema>>()
+  readonly #data = new Map<string, TypeCheck<TSchema>>()
+  readonly #other = TypeCompiler.Compile(messageSchema(undefined, Type.Optional(Type.Unknown())))
+  readonly #inbound = TypeCompiler.Compile(InboundMessage)
+  readonly #strict: boolean
+  readonly #maxBytes: number
+
+  /** Throws RT_ERR_OPTIONS when a schema cannot be used. */
+  constructor ({ messages, strict, maxBytes }: CatalogueOptions) {
+    this.#strict = strict
+    this.#maxBytes = maxBytes
+    for (const [type, schema] of Object.entries<TSchema>(commonMessages)) this.#add(type, schema)
+    for (const [type, schema] of Object.entries(messages)) {
+      if (isReserved(type) || this.#messages.has(type)) {
+        throw new errors.OPTIONS(`messages: '${type}' is a type of fastify-realtime's own, choose another name`)
+      }
+      checkFormats(type, schema)
+      this.#add(type, schema)
+    }
+  }
+
+  #add (type: string, data: TSchema): void {
+    try {
+      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, data)))
+      this.#data.set(type, TypeCompiler.Compile(data))
+    } catch (error) {
+      throw new errors.OPTIONS(`messages: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
+    }
+  }
+
+  /**
+   * Checks a message and turns it into text.
+   * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
+   */
+  encode (message: Outgoing): Encoded {
+    const check = this.#messages.get(message?.type) ?? this.#other
+    if (!check.Check(message)) throw new errors.INVALID_MESSAGE(reasonOf(check, message))
+    if (isReserved(message.type)) throw new errors.INVALID_MESSAGE(`the type '${message.type}' is for fastify-realtime alone`)
+    if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${message.type}' is in 'messages'`)
+    const timestamp = message.timestamp ?? new Date().toISOString()
+    const json = stringify(message, timestamp)
+    // No character has more than three bytes in UTF-8, so most messages need not be counted.
+    if (json.length * 3 > this.#maxBytes && Buffer.byteLength(json) > this.#maxBytes) {
+      throw new errors.MESSAGE_TOO_LARGE(Buffer.byteLength(json), this.#maxBytes)
+    }
+    return { json, timestamp }
+  }
+
+  /** What is wrong with a client's message; `undefined` when nothing is. */
+  inboundFault (message: unknown): string | undefined {
+    if (!this.#inbound.Check(message)) return reasonOf(this.#inbound, message)
+    const data = this.#data.get(message.type)
+    if (data === undefined || data.Check(message.data)) return undefined
+    return `/data${reasonOf(data, message.data)}`
+  }
+}
+
+function isReserved (type: string): boolean {
+  return (controlTypes as readonly string[]).includes(type)
+}
+
+function stringify ({ type, action, data, message }: Outgoing, timestamp: string): string {
+  try {
+    return JSON.stringify({ type, action, data, message, timestamp })
+  } catch (error) {
+    throw new errors.INVALID_MESSAGE(`it is not JSON (${textOf(error)})`)
+  }
+}
+
+function reasonOf (check: TypeCheck<TSchema>, value: unknown): string {
+  const first = check.Errors(value).First()
+  if (first === undefined) return ' does not match its schema'
+  return `${first.path} ${first.message}`
+}
+
+function textOf (error: unknown): string {
+  return error instanceof Error ? error.message.split('\n', 1)[0] : String(error)
+}
+
+/** TypeBox finds every value wrong when it does not know the schema's format. */
+function checkFormats (type: string, schema: unknown): void {
+  if (typeof schema !== 'object' || schema === null) return
+  const { format } = schema as { format?: unknown }
+  if (typeof format === 'string' && !FormatRegistry.Has(format)) {
+    throw new errors.OPTIONS(`messages: the schema of '${type}' uses the format '${format}', which TypeBox does not know. Define it with FormatRegistry.Set('${format}', value => …)`)
+  }
+  for (const part of Object.values(schema)) checkFormats(type, part)
+}

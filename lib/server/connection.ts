@@ -1,0 +1,323 @@
+import type { Duplex } from 'node:stream'
+import { WebSocket } from 'ws'
+import type { Frame } from '../brokers/channel-log.js'
+import { errors } from '../errors.js'
+import { closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
+import type { Message } from '../protocol/envelope.js'
+import type { Catalogue } from './catalogue.js'
+import type { Target } from './channels.js'
+import { dismiss } from './dismiss.js'
+import type { Flusher, Lane, Writer } from './flush.js'
+import { textFrame } from './frame.js'
+import type { Identity } from './hooks.js'
+import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
+import type { Liveness, Peer } from './liveness.js'
+import type { Subscriber, Subscription } from './subscription.js'
+
+/** Counted since the server started. */
+export interface Counters {
+  /** Publications written to connections. */
+  deliveries: number
+  /** Writes to sockets; with bursts fewer than deliveries. */
+  writes: number
+  /** Times a connection had to be told that it missed publications. */
+  resyncs: number
+  /** Connections closed because they did not read. */
+  stalls: number
+}
+
+/** What all connections of a server share. */
+export interface ConnectionContext extends InboxContext {
+  readonly catalogue: Catalogue
+  readonly flusher: Flusher
+  readonly liveness: Liveness
+  readonly counters: Counters
+  /** Bytes that may wait for one connection outside of the logs. */
+  readonly maxOutbox: number
+}
+
+export interface ConnectionOptions {
+  id: string
+  identity: Identity
+  target: Target
+  /** Called once, when the connection has ended. */
+  onClosed: (connection: Connection, code: number, reason: string) => void
+}
+
+/** Strings are put together up to this size: what Node writes from its stack without allocating. */
+const chunkSize = 16 * 1024
+
+/** A connection that is far behind writes so many bytes, then lets others have their turn. */
+const turnSize = 256 * 1024
+
+/** Bytes of a reason in a Close frame (RFC 6455 section 5.5). */
+const maxReason = 123
+
+interface ControlParts {
+  ref?: string | number
+  data?: object
+}
+
+function controlFrame (type: string, { ref, data }: ControlParts): Frame {
+  return textFrame(JSON.stringify({ type, ref, data, timestamp: new Date().toISOString() }))
+}
+
+/**
+ * One socket. What it is sent is read from the logs when it can be written, so nothing queues here but the few frames
+ * that are for this connection alone. Data frames are written to the stream under the WebSocket: each write holds whole
+ * frames, so the pings, pongs and the Close that `ws` writes to the same stream fall between them.
+ */
+export class Connection implements InboxOwner, Subscriber, Writer, Peer {
+  readonly id: string
+  readonly identity: Identity
+  readonly target: Target
+  state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
+  lane: Lane = 'none'
+  beat = 0
+  isAwaitingPong = false
+  /** Called when it ends. */
+  onEnd: (() => void) | undefined
+
+  readonly #socket: WebSocket
+  readonly #stream: Duplex
+  readonly #context: ConnectionContext
+  readonly #onClosed: ConnectionOptions['onClosed']
+  #subscriptions: Subscription[] = []
+  #outbox: Frame[] = []
+  #outboxSize = 0
+  #isBlocked = false
+  #inbox: Inbox | undefined
+  /** How it is to be closed once everything due has been written. */
+  #farewell: { code: CloseCode, reason: string } | undefined
+
+  /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
+  constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, { id, identity, target, onClosed }: ConnectionOptions) {
+    this.id = id
+    this.identity = identity
+    this.target = target
+    this.#socket = socket
+    this.#stream = stream
+    this.#context = context
+    this.#onClosed = onClosed
+    socket.pause()
+    socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary))
+    socket.on('ping', () => this.#onPing())
+    socket.on('pong', () => this.#heard())
+    socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
+    context.liveness.add(this)
+  }
+
+  get userId (): string {
+    return this.identity.userId
+  }
+
+  get isPaused (): boolean {
+    return this.#socket.isPaused
+  }
+
+  /** Its cursors: they hold their places from now on, and are read once it is open. */
+  subscribed (subscriptions: Subscription[]): void {
+    this.#subscriptions = subscriptions
+  }
+
+  /** Begins to read and to write: `connection_ack`, then what the subscriptions have. */
+  open (ack: object): void {
+    this.state = 'open'
+    // What onConnect sent comes after it.
+    this.#outbox.unshift(controlFrame('connection_ack', { data: ack }))
+    this.wake(1)
+    this.#socket.resume()
+  }
+
+  send<const T extends string> (message: Message<T>): void {
+    this.#enqueue(textFrame(this.#context.catalogue.encode(message).json))
+  }
+
+  /** Sends a connection-level frame. */
+  control (type: string, { ref, data }: ControlParts = {}): void {
+    this.#enqueue(controlFrame(type, { ref, data }))
+  }
+
+  #enqueue (frame: Frame): void {
+    if (this.state !== 'open' && this.state !== 'opening') return
+    this.#outbox.push(frame)
+    this.#outboxSize += frame.length
+    if (this.#outboxSize > this.#context.maxOutbox) this.onStalled()
+    else this.wake(1)
+  }
+
+  wake (audience: number): void {
+    if (this.state === 'open' && !this.#isBlocked) this.#context.flusher.mark(this, audience)
+  }
+
+  /** Writes what is due, as far as the socket takes it. `true` when more is left that it would take. */
+  flush (): boolean {
+    let room = turnSize
+    while (this.#canWrite()) {
+      if (room <= 0) return true
+      const chunk = this.#gather()
+      if (chunk.length === 0) break
+      room -= chunk.length
+      this.#write(chunk)
+    }
+    if (this.#farewell !== undefined) this.#leave()
+    return false
+  }
+
+  #isOpen (): boolean {
+    return this.state === 'open' && this.#socket.readyState === WebSocket.OPEN
+  }
+
+  #canWrite (): boolean {
+    return this.#isOpen() && !this.#isBlocked && this.#stream.writable
+  }
+
+  /** What comes next, at most `chunkSize` bytes or one large frame. */
+  #gather (): Frame {
+    let text = ''
+    while (this.#outbox.length > 0 && text.length < chunkSize) {
+      const frame = this.#outbox[0]
+      if (typeof frame !== 'string' && text !== '') return text
+      this.#outbox.shift()
+      this.#outboxSize -= frame.length
+      if (typeof frame !== 'string') return frame
+      text += frame
+    }
+    for (const subscription of this.#subscriptions) {
+      if (subscription.isLost()) text += this.#resync(subscription)
+      const before = subscription.offset
+      const chunk = subscription.read(chunkSize - text.length, text !== '')
+      this.#context.counters.deliveries += subscription.offset - before
+      if (typeof chunk !== 'string') return chunk
+      text = text === '' ? chunk : text + chunk
+      if (text.length >= chunkSize) break
+    }
+    return text
+  }
+
+  /** The log no longer has what comes next: never a part of it, but word of it, and then what is new. */
+  #resync (subscription: Subscription): Frame {
+    subscription.skipToHead()
+    this.#context.counters.resyncs++
+    return controlFrame('resync', { data: { position: subscription.position } })
+  }
+
+  #write (chunk: Frame): void {
+    this.#context.counters.writes++
+    this.#stream.write(chunk, 'latin1', this.#onWritten)
+    // Whatever the kernel did not take at once is the only thing that ever waits here.
+    if (this.#stream.writableLength === 0 || this.#isBlocked) return
+    this.#isBlocked = true
+    this.#context.liveness.blocked(this)
+  }
+
+  readonly #onWritten = (): void => {
+    if (!this.#isBlocked) return
+    this.#isBlocked = false
+    this.#context.liveness.drained(this)
+    this.wake(1)
+  }
+
+  close (code: number = closeCodes.NORMAL.code, reason = ''): void {
+    if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
+    if (!this.#end()) return
+    this.#socket.close(code, Buffer.byteLength(reason) > maxReason ? reason.slice(0, maxReason / 3) : reason)
+  }
+
+  expel (code: CloseCode): void {
+    if (this.#end()) dismiss(this.#socket, code, this.#context.timers)
+  }
+
+  /** Writes what is due, as far as it can be written at once. `false` when the connection is ending already. */
+  #end (): boolean {
+    if (this.state === 'closing' || this.state === 'closed') return false
+    this.#farewell = undefined
+    this.flush()
+    this.#stop('closing')
+    // So that the client's Close can be read.
+    this.#socket.resume()
+    return true
+  }
+
+  pause (): void {
+    if (this.state === 'open') this.#socket.pause()
+  }
+
+  resume (): void {
+    if (this.state === 'open') this.#socket.resume()
+  }
+
+  onIdle (): void {
+    if (this.#farewell !== undefined) this.wake(1)
+  }
+
+  /** Closes once everything due has been written and the message being handled is answered. */
+  closeGently (code: CloseCode, reason: string): void {
+    if (this.state !== 'open') return this.close(code.code, reason)
+    this.#farewell ??= { code, reason }
+    this.#inbox?.stop()
+    this.wake(Infinity)
+  }
+
+  #leave (): void {
+    const { code, reason } = this.#farewell!
+    if (!this.#isBlocked && this.#inbox?.isBusy !== true) this.close(code.code, reason)
+  }
+
+  /** Ends the connection without a Close frame. */
+  terminate (): void {
+    this.#socket.terminate()
+    this.#onClose(closeCodes.ABNORMAL.code, '')
+  }
+
+  ping (): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping()
+  }
+
+  onDead (): void {
+    this.terminate()
+  }
+
+  onStalled (): void {
+    this.#context.counters.stalls++
+    this.close(closeCodes.TOO_SLOW.code)
+  }
+
+  #heard (): void {
+    this.isAwaitingPong = false
+  }
+
+  #onMessage (data: Buffer, isBinary: boolean): void {
+    this.#heard()
+    if (this.state !== 'open' || this.#farewell !== undefined) return
+    if (isBinary) return this.expel(closeCodes.BINARY)
+    this.#inboxed().receive(data)
+  }
+
+  #onPing (): void {
+    this.#heard()
+    if (this.state === 'open') this.#inboxed().receivePing()
+  }
+
+  /** Made with the first thing received: most connections only listen. */
+  #inboxed (): Inbox {
+    this.#inbox ??= new Inbox(this, this.#context)
+    return this.#inbox
+  }
+
+  #onClose (code: number, reason: string): void {
+    if (this.state === 'closed') return
+    this.#stop('closed')
+    this.#onClosed(this, code, reason)
+  }
+
+  #stop (state: 'closing' | 'closed'): void {
+    this.state = state
+    this.onEnd?.()
+    this.#context.liveness.remove(this)
+    this.#inbox?.stop()
+    for (const subscription of this.#subscriptions) subscription.end()
+    this.#subscriptions = []
+    this.#outbox = []
+  }
+}

@@ -1,0 +1,92 @@
+/** What has something to write: a connection. */
+export interface Writer {
+  /** The queue it waits in, if any; only the flusher touches it. */
+  lane: Lane
+  /** Writes what is due, within a bound. `true` when more is left that could be written now. */
+  flush (): boolean
+}
+
+/** `narrow` is for what concerns few connections: it does not wait behind a broadcast to thousands. */
+export type Lane = 'none' | 'narrow' | 'wide'
+
+/**
+ * So many connections are flushed per lane and turn of the event loop. At 8 µs a write that is half a millisecond; with
+ * 64 the p99 of a token beside broadcasts to 5,000 was 2.7 ms, with 250 it was 5–6 ms, and the total cost was the same.
+ */
+export const slice = 64
+
+/**
+ * Writes for the connections that have something to read: once per connection and turn of the event loop, and only a
+ * slice of them per turn. Nothing else is kept: what is still to be written is where the connections' cursors are.
+ */
+export class Flusher {
+  readonly #narrow = new Queue()
+  readonly #wide = new Queue()
+  #turn: NodeJS.Immediate | undefined
+
+  /** Has `writer` flushed after this turn; `audience` is how many are to be flushed for the same reason. */
+  mark (writer: Writer, audience: number): void {
+    const lane = audience > slice ? 'wide' : 'narrow'
+    // One that waits in the wide lane may be marked narrow as well: it overtakes, and its old place is skipped.
+    if (writer.lane === lane || writer.lane === 'narrow') return
+    writer.lane = lane
+    this.#queue(lane).push(writer)
+    this.#turn ??= setImmediate(this.#run)
+  }
+
+  /** Nothing is flushed any more. */
+  close (): void {
+    clearImmediate(this.#turn)
+    this.#narrow.clear()
+    this.#wide.clear()
+  }
+
+  readonly #run = (): void => {
+    this.#turn = undefined
+    this.#flushSlice('narrow')
+    this.#flushSlice('wide')
+    if (this.#narrow.length + this.#wide.length > 0) this.#turn ??= setImmediate(this.#run)
+  }
+
+  #flushSlice (lane: 'narrow' | 'wide'): void {
+    const queue = this.#queue(lane)
+    let left = slice
+    // What is marked again while this runs comes after what was waiting.
+    for (let waiting = queue.length; waiting > 0 && left > 0; waiting--) {
+      const writer = queue.shift()
+      if (writer.lane !== lane) continue
+      left--
+      writer.lane = 'none'
+      if (writer.flush()) this.mark(writer, lane === 'wide' ? Infinity : 1)
+    }
+  }
+
+  #queue (lane: 'narrow' | 'wide'): Queue {
+    return lane === 'narrow' ? this.#narrow : this.#wide
+  }
+}
+
+/** First in, first out, in constant time. */
+class Queue {
+  #items: Writer[] = []
+  #start = 0
+
+  get length (): number {
+    return this.#items.length - this.#start
+  }
+
+  push (writer: Writer): void {
+    this.#items.push(writer)
+  }
+
+  shift (): Writer {
+    const writer = this.#items[this.#start++]
+    if (this.#start === this.#items.length) this.clear()
+    return writer
+  }
+
+  clear (): void {
+    this.#items = []
+    this.#start = 0
+  }
+}

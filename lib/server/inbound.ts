@@ -1,0 +1,98 @@
+import type { Inbound } from '../protocol/envelope.js'
+import type { Catalogue } from './catalogue.js'
+
+/** A client may nest its data so deep; what recurses over it is then safe. */
+const maxDepth = 64
+
+export type Parsed =
+  | { message: Inbound, fault?: undefined }
+  | { message?: undefined, fault: Fault }
+
+/** Why a frame is answered with `error`. */
+export interface Fault {
+  code: 'bad_json' | 'bad_message' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout'
+  message: string
+  ref?: Inbound['ref']
+}
+
+/** Text of a client → message, or what is wrong with it. Never throws. */
+export function parseInbound (text: string, catalogue: Catalogue): Parsed {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return { fault: { code: 'bad_json', message: 'the frame is not JSON' } }
+  }
+  const fault = shapeFault(value) ?? catalogue.inboundFault(value)
+  if (fault === undefined) return { message: value as Inbound }
+  return { fault: { code: 'bad_message', message: fault, ref: refOf(value) } }
+}
+
+/** Echoes the reference of a frame that is otherwise wrong, where it has a usable one. */
+function refOf (value: unknown): Inbound['ref'] {
+  const ref = (value as { ref?: unknown } | null)?.ref
+  if (typeof ref === 'string' && ref.length > 0 && ref.length <= 128) return ref
+  return Number.isSafeInteger(ref) ? ref as number : undefined
+}
+
+/** Without recursion: the input decides how deep it is. */
+function shapeFault (root: unknown): string | undefined {
+  let level: object[] = isObject(root) ? [root] : []
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > maxDepth) return `nested deeper than ${maxDepth}`
+    const next: object[] = []
+    for (const value of level) {
+      if (Object.hasOwn(value, '__proto__')) return 'a key is __proto__'
+      for (const part of Object.values(value)) if (isObject(part)) next.push(part)
+    }
+    level = next
+  }
+  return undefined
+}
+
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+/** Tokens that come back with time: `burst` at once, then `rate` per second. */
+export class RateLimit {
+  readonly #rate: number
+  readonly #burst: number
+  #tokens: number
+  #at: number
+
+  constructor (rate: number, burst: number, now: number) {
+    this.#rate = rate
+    this.#burst = burst
+    this.#tokens = burst
+    this.#at = now
+  }
+
+  /** Takes a token; `false` when there is none. `now` in milliseconds. */
+  take (now: number): boolean {
+    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#rate / 1000)
+    this.#at = now
+    if (this.#tokens < 1) return false
+    this.#tokens--
+    return true
+  }
+}
+
+/** Counts offences within a minute. */
+export class Strikes {
+  readonly #allowed: number
+  readonly #window: number
+  #times: number[] = []
+
+  constructor (allowed: number, window = 60_000) {
+    this.#allowed = allowed
+    this.#window = window
+  }
+
+  /** Notes an offence; `true` when it is one too many. `now` in milliseconds. */
+  add (now: number): boolean {
+    this.#times = this.#times.filter(time => now - time < this.#window)
+    this.#times.push(now)
+    return this.#times.length >= this.#allowed
+  }
+}

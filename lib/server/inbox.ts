@@ -1,0 +1,141 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
+import type { Inbound } from '../protocol/envelope.js'
+import type { Catalogue } from './catalogue.js'
+import type { OnMessage, RealtimeConnection } from './hooks.js'
+import { RateLimit, Strikes, parseInbound, type Fault } from './inbound.js'
+import { TimeoutError, type Timers } from './timers.js'
+
+/** What all connections of a server share. */
+export interface InboxContext {
+  readonly catalogue: Catalogue
+  readonly handlers: ReadonlyMap<string, OnMessage>
+  readonly timers: Timers
+  readonly log: FastifyBaseLogger
+  readonly inboundLimits: {
+    /** Messages per second, and at once. */
+    rate: number
+    burst: number
+    /** Messages that may wait for their handler before the socket is paused. */
+    queue: number
+    /** Bad or excessive messages within a minute before the connection is closed. */
+    strikes: number
+    /** Milliseconds that a handler may take. */
+    handlerTimeout: number
+  }
+}
+
+/** The connection whose inbox it is. */
+export interface InboxOwner extends RealtimeConnection {
+  control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
+  /** Closes a connection that does not keep the rules, and reads no more from it. */
+  expel (code: CloseCode): void
+  pause (): void
+  resume (): void
+  /** Nothing is being handled at the moment. */
+  onIdle (): void
+}
+
+/** What a client sends: checked, answered, and handed to the handler of its type, in order and one at a time. */
+export class Inbox {
+  readonly #owner: InboxOwner
+  readonly #context: InboxContext
+  readonly #rate: RateLimit
+  readonly #floods: Strikes
+  readonly #faults: Strikes
+  #queue: Inbound[] = []
+  #isBusy = false
+  #isStopped = false
+
+  constructor (owner: InboxOwner, context: InboxContext) {
+    const { rate, burst, strikes } = context.inboundLimits
+    this.#owner = owner
+    this.#context = context
+    this.#rate = new RateLimit(rate, burst, performance.now())
+    this.#floods = new Strikes(strikes)
+    this.#faults = new Strikes(strikes)
+  }
+
+  /** Whether a handler is running. */
+  get isBusy (): boolean {
+    return this.#isBusy
+  }
+
+  /** A text frame: one message. */
+  receive (data: Buffer): void {
+    if (!this.#isWithinRate()) return
+    const { message, fault } = parseInbound(data.toString(), this.#context.catalogue)
+    if (fault !== undefined) return this.#fault(fault)
+    if (message.type === 'ping') return this.#owner.control('pong', { ref: message.ref })
+    if (!this.#context.handlers.has(message.type)) {
+      return this.#fault({ code: 'unknown_type', message: `no handler for '${message.type}'`, ref: message.ref })
+    }
+    this.#queue.push(message)
+    if (this.#queue.length >= this.#context.inboundLimits.queue) this.#owner.pause()
+    this.#next()
+  }
+
+  /** A WebSocket ping: `ws` answers it, the rate is ours. */
+  receivePing (): void {
+    this.#isWithinRate()
+  }
+
+  /** What waits is dropped; what is being handled still gets its answer, if the connection is still there. */
+  stop (): void {
+    this.#isStopped = true
+    this.#queue = []
+  }
+
+  #isWithinRate (): boolean {
+    const now = performance.now()
+    if (this.#rate.take(now)) return true
+    const { rate } = this.#context.inboundLimits
+    this.#answer({ code: 'rate_limited', message: `more than ${rate} messages per second` })
+    if (this.#floods.add(now)) this.#owner.expel(closeCodes.TOO_MANY)
+    return false
+  }
+
+  #fault (fault: Fault): void {
+    this.#answer(fault)
+    if (this.#faults.add(performance.now())) this.#owner.expel(closeCodes.BAD_MESSAGES)
+  }
+
+  #answer ({ code, message, ref }: Fault): void {
+    this.#owner.control('error', { ref, data: { code, message } })
+  }
+
+  #next (): void {
+    if (this.#isBusy) return
+    const message = this.#queue.shift()
+    if (message === undefined) return
+    this.#isBusy = true
+    // #handle cannot reject.
+    this.#handle(message)
+  }
+
+  async #handle (message: Inbound): Promise<void> {
+    const { handlers, timers, inboundLimits } = this.#context
+    try {
+      const handler = handlers.get(message.type)!
+      await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
+      if (message.ref !== undefined) this.#owner.control('ack', { ref: message.ref })
+    } catch (error) {
+      this.#failed(message, error)
+    }
+    this.#isBusy = false
+    this.#owner.onIdle()
+    if (this.#isStopped) return
+    if (this.#queue.length < this.#context.inboundLimits.queue) this.#owner.resume()
+    this.#next()
+  }
+
+  #failed ({ type, ref }: Inbound, error: unknown): void {
+    this.#context.log.error({ err: error, connectionId: this.#owner.id, type }, 'realtime: onMessage failed')
+    if (!(error instanceof TimeoutError)) {
+      return this.#answer({ code: 'handler_failed', message: 'the server could not handle this message', ref })
+    }
+    this.#answer({ code: 'handler_timeout', message: 'the server took too long to handle this message', ref })
+    // The handler may still be running, and the next one must not run beside it.
+    this.#owner.expel(closeCodes.HANDLER_FAILED)
+  }
+}

@@ -1,0 +1,129 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Value, type ValueError } from '@sinclair/typebox/value'
+import { MemoryBroker } from '../brokers/memory.js'
+import type { Broker } from '../brokers/broker.js'
+import { errors } from '../errors.js'
+import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect } from './hooks.js'
+
+const hook = <T>(description: string) => Type.Optional(Type.Unsafe<T>({ ...Type.Function([], Type.Unknown()), description }))
+const count = (value: number, description: string) => Type.Integer({ minimum: 1, default: value, description })
+const ms = (value: number, description: string) => Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, default: value, description })
+const section = <T extends Record<string, TSchema>>(properties: T) => Type.Object(properties, { additionalProperties: false, default: {} })
+
+/** Every option with its default. The README's table says the same; a test compares them. */
+export const optionsSchema = Type.Object({
+  prefix: Type.String({ pattern: '^(/[A-Za-z0-9_.~-]+)*$', default: '/ws', description: 'where the two routes are' }),
+  authenticate: hook<Authenticate>('who is connecting; without it the plugin is in development mode'),
+  authorize: hook<Authorize>('who may connect to what; default: everyone to what is theirs'),
+  insecure: Type.Boolean({ default: false, description: 'accepts everyone as whoever they say they are; only behind something that decides' }),
+  allowedOrigins: Type.Optional(Type.Array(Type.String(), { description: 'exact origins of pages that may connect; default: the same origin' })),
+  messages: Type.Unsafe<Record<string, TSchema>>(Type.Record(Type.String(), Type.Object({}), { default: {}, description: "TypeBox schemas of `data` of the app's own message types" })),
+  strict: Type.Boolean({ default: false, description: 'refuses to send types that have no schema' }),
+  onConnect: hook<OnConnect>('called before `connection_ack`'),
+  onDisconnect: hook<OnDisconnect>('called when a connection has ended'),
+  onMessage: Type.Unsafe<MessageHandlers>(Type.Record(Type.String(), Type.Function([], Type.Unknown()), { default: {}, description: "handlers of clients' messages, by type" })),
+  broker: Type.Optional(Type.Unsafe<Broker>({ description: 'where the logs live; default: in memory' })),
+  history: section({
+    size: count(100, 'publications per channel that can be recovered'),
+    ttl: ms(300_000, 'for how long they can be, ms'),
+    bytes: count(64 * 1024 * 1024, 'for all channels of the memory broker together; the oldest channel gives way first')
+  }),
+  heartbeat: section({
+    interval: ms(25_000, 'a ping to each connection this often, ms'),
+    timeout: ms(10_000, 'nothing heard for so long after a ping: terminated, ms')
+  }),
+  limits: section({
+    frame: count(64 * 1024, 'bytes of a frame from a client; 1009'),
+    fragments: count(1_024, 'fragments of a message from a client; 1008'),
+    chunks: count(4_096, 'pieces in which a frame from a client may arrive; 1008'),
+    message: count(1024 * 1024, 'bytes of a message to clients; RT_ERR_MESSAGE_TOO_LARGE'),
+    rate: count(20, 'messages per second from a connection; `error`, then 4429'),
+    burst: count(40, 'messages at once from a connection'),
+    queue: count(16, 'messages of a connection that wait for their handler before its socket is paused'),
+    strikes: count(5, 'bad messages of a connection within a minute; 4400'),
+    lag: count(4 * 1024 * 1024, 'bytes a channel keeps beyond its history for connections that are behind; `resync`'),
+    pending: count(1_000, 'handshakes in progress; HTTP 503'),
+    connections: count(10_000, 'connections of this server; HTTP 503'),
+    connectionsPerUser: count(10, 'connections of a user; 4429')
+  }),
+  timeouts: section({
+    authenticate: ms(5_000, '`authenticate` and `authorize` together, ms; 4408'),
+    connect: ms(5_000, '`onConnect`, ms; 1011'),
+    handler: ms(60_000, 'an `onMessage` handler, ms; 1011'),
+    stall: ms(10_000, 'a connection that does not take what is written, ms; 4430'),
+    close: ms(5_000, "the client's answer to a Close, ms; terminated"),
+    drain: ms(10_000, 'from `app.close()` until connections are terminated, ms'),
+    spread: ms(5_000, 'over which clients are told to come back after a restart, ms')
+  })
+}, { additionalProperties: false })
+
+/** What `fastify.register(realtime, options)` takes. */
+export type RealtimeOptions = Partial<Omit<ResolvedOptions, 'broker' | 'history' | 'heartbeat' | 'limits' | 'timeouts'>> & {
+  broker?: Broker
+  history?: Partial<ResolvedOptions['history']>
+  heartbeat?: Partial<ResolvedOptions['heartbeat']>
+  limits?: Partial<ResolvedOptions['limits']>
+  timeouts?: Partial<ResolvedOptions['timeouts']>
+}
+
+/** The options with every default filled in. */
+export type ResolvedOptions = Omit<Static<typeof optionsSchema>, 'broker'> & { broker: Broker }
+
+/** Keys that Fastify itself reads from the options of any plugin. */
+const fastifyKeys = ['logLevel', 'logSerializers']
+
+const sections = ['history', 'heartbeat', 'limits', 'timeouts'] as const
+
+/**
+ * Fills in the defaults and checks everything once.
+ * Throws RT_ERR_OPTIONS or RT_ERR_AUTHENTICATE_REQUIRED, with the cure in the message.
+ */
+export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_ENV): ResolvedOptions {
+  const options = withDefaults(given)
+  const fault = Value.Errors(optionsSchema, options).First()
+  if (fault !== undefined) throw new errors.OPTIONS(describe(fault))
+  for (const [isWrong, cure] of contradictions(options)) if (isWrong) throw new errors.OPTIONS(cure)
+  if (env === 'production' && options.authenticate === undefined && !options.insecure) {
+    throw new errors.AUTHENTICATE_REQUIRED()
+  }
+  const { history, limits } = options
+  return { ...options, broker: options.broker ?? new MemoryBroker({ ...history, lag: limits.lag }) }
+}
+
+/** Without touching what was given: hooks and brokers stay the objects they are. */
+function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
+  const options: Record<string, unknown> = { ...given }
+  for (const key of fastifyKeys) delete options[key]
+  for (const key of sections) if (isPlain(options[key])) options[key] = { ...options[key] }
+  return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
+}
+
+function isPlain (value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function describe ({ path, message, value }: ValueError): string {
+  const name = path.slice(1).replaceAll('/', '.')
+  if (message === 'Unexpected property') return `there is no option '${name}'. The README lists them all`
+  const got = typeof value === 'function' ? 'a function' : JSON.stringify(value)
+  return `option '${name}': ${message.toLowerCase()}, got ${got}`
+}
+
+function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {
+  const { authenticate, authorize, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, broker } = options
+  const notAnOrigin = allowedOrigins.find(origin => !isOrigin(origin))
+  return [
+    [insecure && authenticate !== undefined, "'insecure' switches authentication off, and 'authenticate' is given. Remove one of them"],
+    [authorize !== undefined && authenticate === undefined, "'authorize' needs to know who is connecting. Pass 'authenticate' too"],
+    [notAnOrigin !== undefined, `'${notAnOrigin}' in 'allowedOrigins' is not an origin. Write it like 'https://app.example.com', without a path or a slash at the end`],
+    [heartbeat.timeout >= heartbeat.interval, "'heartbeat.timeout' must be shorter than 'heartbeat.interval'"],
+    [limits.burst < limits.rate, "'limits.burst' must be at least 'limits.rate'"],
+    [limits.message > history.bytes, "'limits.message' must not be more than 'history.bytes': such a message could not be kept"],
+    ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
+    [broker !== undefined && typeof broker.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
+  ]
+}
+
+function isOrigin (text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text
+}

@@ -1,0 +1,38 @@
+import type { ChannelLog } from '../brokers/channel-log.js'
+import { parseSince, type Label, type Position, type Since } from '../protocol/position.js'
+import type { Target } from './channels.js'
+
+export interface LabelledLog {
+  readonly label: Label
+  readonly log: ChannelLog
+}
+
+/** Where a connection starts to read. */
+export interface Start {
+  /** One offset per log. */
+  offsets: number[]
+  /** Whether all that came after the given positions will be read; absent when none was asked for. */
+  recovered?: boolean
+}
+
+/** What a connection asks for: its `since`, and without one the custom of its channel. `undefined` when it makes no sense. */
+export function sinceOf (query: unknown, target: Target): Since | 'now' | undefined {
+  const { since } = query as { since?: unknown }
+  if (since === undefined) return target.kind === 'chat' ? 'all' : 'now'
+  return typeof since === 'string' ? parseSince(since) : undefined
+}
+
+/**
+ * Where a connection starts in each of its logs. When any of its positions cannot be recovered it starts at the head of
+ * all of them: recovery is never partial. A log that it gives no position for starts at its head.
+ */
+export function startOf (logs: LabelledLog[], since: Since | 'now' | undefined): Start {
+  const heads = logs.map(({ log }) => log.head)
+  if (since === 'now') return { offsets: heads }
+  if (since === 'all') return { offsets: logs.map(({ log }) => log.beginning) }
+  const positions = logs.map(({ label }) => since?.get(label))
+  const given = positions.filter(position => position !== undefined)
+  const canRecover = (position: Position | undefined, at: number) => position === undefined || logs[at].log.canRecover(position)
+  const recovered = given.length > 0 && positions.every(canRecover)
+  return { offsets: recovered ? positions.map((position, at) => position?.offset ?? heads[at]) : heads, recovered }
+}

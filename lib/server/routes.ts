@@ -1,0 +1,115 @@
+import type { Duplex } from 'node:stream'
+import websocket from '@fastify/websocket'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { errors } from '../errors.js'
+import type { Verdict } from './access.js'
+import { parseTarget, type Target } from './channels.js'
+import { dismiss } from './dismiss.js'
+import type { RealtimeServer } from './server.js'
+
+/** An upgrade request on its way to become a connection. */
+interface Handshake {
+  readonly stream: Duplex
+  target?: Target
+  verdict?: Verdict
+  /** Gives back its place among the pending ones. */
+  release: () => void
+}
+
+type Params = Record<string, string>
+
+const routes = [
+  { path: '/notifications/:user_id', segments: ({ user_id: userId }: Params) => ['notifications', userId] },
+  { path: '/:workflow/:app_id/:chat_id/:user_id', segments: (params: Params) => [params.workflow, params.app_id, params.chat_id, params.user_id] },
+  // Fastify's router gives up on parameters longer than its maxParamLength, by default 100; ids may have 128.
+  { path: '/*', segments: (params: Params) => params['*'].split('/') }
+]
+
+/**
+ * Adds the two channel routes and, under them, @fastify/websocket. What HTTP can say is said before the upgrade. Who
+ * someone is, is found out before it and told after it, because browsers do not show the status of a failed handshake.
+ */
+export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer): Promise<void> {
+  const handshakes = new WeakMap<object, Handshake>()
+  const pending = new Set<Duplex>()
+
+  fastify.server.prependListener('upgrade', (raw: object, stream: Duplex) => {
+    handshakes.set(raw, { stream, release: () => {} })
+    // While closing, the router answers 503 by itself and leaves the socket open.
+    if (server.isDraining) setImmediate(() => stream.destroy())
+  })
+  await addWebSocket(fastify, server)
+
+  for (const { path, segments } of routes) {
+    fastify.route({
+      method: 'GET',
+      url: server.options.prefix + path,
+      exposeHeadRoute: false,
+      logSerializers: { req: withoutQuery },
+      onRequest: async (request, reply) => {
+        // The router decodes what the wildcard matches: an encoded slash must not make two ids of one.
+        const hasSlash = /%2f/i.test(request.url.split('?', 1)[0])
+        const target = hasSlash ? 'invalid' : parseTarget(segments(request.params as Params))
+        if (target === undefined) return reply.callNotFound()
+        if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
+        const handshake = handshakes.get(request.raw)
+        if (handshake === undefined) return
+        const reason = server.access.forbids(request)
+        if (reason !== undefined) throw new errors.FORBIDDEN(reason)
+        if (!server.hasRoom(pending.size)) throw new errors.OVERLOADED()
+        handshake.target = target
+        reserve(handshake, pending)
+      },
+      preHandler: async request => {
+        const handshake = handshakes.get(request.raw)
+        if (handshake?.target === undefined) return
+        handshake.verdict = await server.access.admit(request, handshake.target)
+      },
+      handler: async (_request, reply) => {
+        reply.header('upgrade', 'websocket').header('connection', 'upgrade')
+        throw new errors.UPGRADE_REQUIRED()
+      },
+      wsHandler: (socket, request) => {
+        const { stream, target, verdict, release } = handshakes.get(request.raw)!
+        const { identity, refusal } = verdict!
+        release()
+        if (identity === undefined) return dismiss(socket, refusal, server.timers)
+        server.accept({ socket, stream, request, identity, target: target! })
+      }
+    })
+  }
+}
+
+/** For the request log of these routes: a query may hold a credential. */
+function withoutQuery ({ method, url, host, ip }: FastifyRequest) {
+  return { method, url: url.split('?', 1)[0], host, remoteAddress: ip }
+}
+
+async function addWebSocket (fastify: FastifyInstance, { options: { limits, timeouts } }: RealtimeServer): Promise<void> {
+  const options = {
+    maxPayload: limits.frame,
+    maxFragments: limits.fragments,
+    maxBufferedChunks: limits.chunks,
+    closeTimeout: timeouts.close
+  }
+  await fastify.register(websocket, {
+    options,
+    errorHandler (error, socket, request) {
+      // What a client did wrong has been answered with a Close by then; terminating could destroy that.
+      if (socket.readyState !== socket.OPEN) return request.log.debug({ err: error }, 'websocket failed')
+      request.log.error({ err: error }, 'websocket handler failed')
+      socket.terminate()
+    }
+  })
+}
+
+function reserve (handshake: Handshake, pending: Set<Duplex>): void {
+  const { stream } = handshake
+  pending.add(stream)
+  const release = () => {
+    pending.delete(stream)
+    stream.off('close', release)
+  }
+  stream.once('close', release)
+  handshake.release = release
+}

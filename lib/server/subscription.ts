@@ -1,0 +1,65 @@
+import type { ChannelLog, Frame, Reader } from '../brokers/channel-log.js'
+import { formatPosition, type Label } from '../protocol/position.js'
+
+/** Whoever reads through subscriptions: a connection. */
+export interface Subscriber {
+  /** Something can be read; `audience` is how many were told so. */
+  wake (audience: number): void
+  flush (): boolean
+}
+
+/** A connection's cursor in one channel's log. */
+export class Subscription implements Reader {
+  readonly label: Label
+  readonly log: ChannelLog
+  offset: number
+  epoch: string
+  readonly #subscriber: Subscriber
+
+  /** Starts at `offset` of the log's present epoch. */
+  constructor (subscriber: Subscriber, label: Label, log: ChannelLog, offset: number) {
+    this.#subscriber = subscriber
+    this.label = label
+    this.log = log
+    this.offset = offset
+    this.epoch = log.epoch
+    log.add(this)
+  }
+
+  wake (): void {
+    this.#subscriber.wake(this.log.readers.size)
+  }
+
+  catchUp (): void {
+    this.#subscriber.flush()
+  }
+
+  get position (): string {
+    return formatPosition(this.label, this)
+  }
+
+  /** How many publications it has not read. */
+  get behind (): number {
+    return this.log.head - this.offset
+  }
+
+  isLost (): boolean {
+    return this.log.isLost(this)
+  }
+
+  hasMore (): boolean {
+    return this.offset !== this.log.head || this.isLost()
+  }
+
+  skipToHead (): void {
+    this.log.skipToHead(this)
+  }
+
+  read (room: number, textOnly: boolean): Frame {
+    return this.log.read(this, room, textOnly)
+  }
+
+  end (): void {
+    this.log.remove(this)
+  }
+}

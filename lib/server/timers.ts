@@ -1,0 +1,36 @@
+/** The timers of one plugin instance, so that none outlives it. */
+export class Timers {
+  readonly #pending = new Set<NodeJS.Timeout>()
+
+  /** Calls `action` after `ms` milliseconds, unless the returned function is called before. */
+  after (ms: number, action: () => void): () => void {
+    // What is longer than setTimeout can count (24.8 days) is taken in steps.
+    const step = Math.min(ms, 2 ** 31 - 1)
+    let cancel = () => {
+      clearTimeout(timer)
+      this.#pending.delete(timer)
+    }
+    const timer = setTimeout(() => {
+      this.#pending.delete(timer)
+      if (step === ms) action()
+      else cancel = this.after(ms - step, action)
+    }, step).unref()
+    this.#pending.add(timer)
+    return () => cancel()
+  }
+
+  /** The promise's outcome, or a TimeoutError after `ms` milliseconds. */
+  within<T> (ms: number, work: PromiseLike<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.after(ms, () => reject(new TimeoutError(`not done within ${ms} ms`)))
+      work.then(value => { cancel(); resolve(value) }, error => { cancel(); reject(error) })
+    })
+  }
+
+  close (): void {
+    for (const timer of this.#pending) clearTimeout(timer)
+    this.#pending.clear()
+  }
+}
+
+export class TimeoutError extends Error {}
