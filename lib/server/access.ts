@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http'
 import { isIPv4, type AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { createWarning } from 'process-warning'
+import warnings from 'process-warning'
 import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
 import type { Target } from './channels.js'
 import type { Authenticate, Authorize, Identity } from './hooks.js'
@@ -25,7 +25,7 @@ export type Verdict =
 
 const cure = "Pass 'authenticate' to fastify-realtime, or 'insecure: true' if something in front of this server decides who may connect"
 
-const inDevelopment = createWarning({
+const inDevelopment = warnings.createWarning({
   name: 'FastifyRealtimeWarning',
   code: 'RT_WARN_DEVELOPMENT',
   message: `development mode, everyone on this machine can connect as anyone. ${cure}`
