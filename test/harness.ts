@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { createConnection, type AddressInfo, type Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { WebSocket, type ClientOptions } from 'ws'
 import realtime from '../lib/index.js'
@@ -49,11 +49,11 @@ export class Client {
   }
 
   /** The next frame that was not read yet, or the next one of a type; what comes before that one is skipped. */
-  async next (type?: string): Promise<Envelope> {
+  async next<T extends string = string> (type?: T): Promise<Envelope<T>> {
     for (;;) {
       while (this.#read < this.received.length) {
         const envelope = this.received[this.#read++]
-        if (type === undefined || envelope.type === type) return envelope
+        if (type === undefined || envelope.type === type) return envelope as Envelope<T>
       }
       if (this.closed !== undefined) throw new Error(`closed with ${this.closed.code} while waiting for ${type ?? 'a frame'}`)
       await this.#change()
@@ -110,5 +110,128 @@ export async function eventually (holds: () => boolean, ms = 10_000): Promise<vo
   while (!holds()) {
     if (performance.now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
     await new Promise(resolve => setImmediate(resolve))
+  }
+}
+
+/** What comes of an upgrade: 'ack', the code of the Close, or the HTTP status with which it was refused; 1006 when it was just cut. */
+export function outcome (url: string, options: ClientOptions = {}): Promise<number | 'ack'> {
+  const { socket } = new Client(url, options)
+  return new Promise(resolve => {
+    socket.once('unexpected-response', (_request, response) => {
+      response.resume()
+      resolve(response.statusCode!)
+      socket.terminate()
+    })
+    socket.once('message', () => {
+      resolve('ack')
+      socket.terminate()
+    })
+    socket.once('close', resolve)
+  })
+}
+
+/** The options of a client that says it is this user; `authenticateByHeader` believes it. */
+export function as (userId: string): ClientOptions {
+  return { headers: { 'x-user': userId } }
+}
+
+/** For tests of what comes after authentication. */
+export function authenticateByHeader (request: { headers: Record<string, unknown> }): { userId: string } | null {
+  const userId = request.headers['x-user']
+  return typeof userId === 'string' ? { userId } : null
+}
+
+/** A destination for a logger, and what was logged. */
+export function logSink (): { lines: string[], options: { level: 'debug', stream: { write (line: string): void } } } {
+  const lines: string[] = []
+  return { lines, options: { level: 'debug', stream: { write (line) { lines.push(line) } } } }
+}
+
+/** A promise with its resolve: what a hook waits for until the test lets it go on. */
+export function gate<T = void> (): { opened: Promise<T>, open (value: T): void } {
+  let open!: (value: T) => void
+  const opened = new Promise<T>(resolve => { open = resolve })
+  return { opened, open }
+}
+
+interface RawFrame {
+  opcode: number
+  payload: Buffer
+}
+
+/** A client's frame, masked as it has to be unless told otherwise. */
+export function rawFrame (payload: string | Buffer, { opcode = 1, fin = true, masked = true } = {}): Buffer {
+  const body = Buffer.from(payload as string)
+  const length = body.length < 126 ? 0 : body.length < 65_536 ? 2 : 8
+  const head = Buffer.alloc(2 + length)
+  head[0] = (fin ? 0x80 : 0) | opcode
+  head[1] = (masked ? 0x80 : 0) | (length === 0 ? body.length : length === 2 ? 126 : 127)
+  if (length === 2) head.writeUInt16BE(body.length, 2)
+  if (length === 8) head.writeBigUInt64BE(BigInt(body.length), 2)
+  // A mask of zeros leaves the payload as it is.
+  return Buffer.concat([head, Buffer.alloc(masked ? 4 : 0), body])
+}
+
+/** A WebSocket by hand, which does only what it is told: it answers no ping and no Close, and reads when asked to. */
+export class RawClient {
+  readonly stream: Socket
+  readonly head: string
+  #bytes: Buffer
+  #chunks: Buffer[] = []
+  #frames: RawFrame[] = []
+  isClosed = false
+
+  private constructor (stream: Socket, head: string, rest: Buffer) {
+    this.stream = stream
+    this.head = head
+    this.#bytes = rest
+    stream.on('data', chunk => this.#chunks.push(chunk))
+    stream.on('close', () => { this.isClosed = true })
+  }
+
+  /** Sends an upgrade request, and `early` in the same write, and waits for the head of the response. */
+  static async open (t: Scope, port: number, path: string, { headers = {}, early = Buffer.alloc(0) }: { headers?: Record<string, string>, early?: Buffer } = {}): Promise<RawClient> {
+    const stream = createConnection({ port, host: '127.0.0.1', noDelay: true })
+    stream.on('error', () => {})
+    t.teardown(() => stream.destroy())
+    const all = { host: `127.0.0.1:${port}`, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==', ...headers }
+    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+    stream.write(Buffer.concat([Buffer.from(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), early]))
+    let received = Buffer.alloc(0)
+    while (received.indexOf('\r\n\r\n') === -1) {
+      const [chunk] = await Promise.race([once(stream, 'data'), once(stream, 'close').then(() => [undefined])])
+      if (chunk === undefined) break
+      received = Buffer.concat([received, chunk])
+    }
+    const end = received.indexOf('\r\n\r\n')
+    return new RawClient(stream, received.subarray(0, end).toString(), received.subarray(end + 4))
+  }
+
+  get status (): number {
+    return Number(this.head.split(' ')[1])
+  }
+
+  /** The frames that have come so far. */
+  get frames (): RawFrame[] {
+    let bytes = Buffer.concat([this.#bytes, ...this.#chunks.splice(0)])
+    for (;;) {
+      const length = bytes.length < 2 ? 0 : bytes[1] < 126 ? 0 : bytes[1] === 126 ? 2 : 8
+      if (bytes.length < 2 + length) break
+      const size = length === 0 ? bytes[1] : length === 2 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2))
+      if (bytes.length < 2 + length + size) break
+      this.#frames.push({ opcode: bytes[0] & 0x0f, payload: bytes.subarray(2 + length, 2 + length + size) })
+      bytes = bytes.subarray(2 + length + size)
+    }
+    this.#bytes = bytes
+    return this.#frames
+  }
+
+  get envelopes (): Envelope[] {
+    return this.frames.filter(({ opcode }) => opcode === 1).map(({ payload }) => JSON.parse(payload.toString()))
+  }
+
+  /** The code in the Close that came, if one did. */
+  get closeCode (): number | undefined {
+    return this.frames.find(({ opcode }) => opcode === 8)?.payload.readUInt16BE(0)
   }
 }

@@ -85,16 +85,27 @@ type CommonMessages = { [T in keyof typeof commonMessages]: Static<(typeof commo
  */
 export interface Messages extends CommonMessages {}
 
+/** `data` of the connection-level frames. */
+export interface ControlMessages {
+  connection_ack: Static<typeof ConnectionAck>
+  resync: Static<typeof Resync>
+  error: Static<typeof ErrorData>
+  ack: undefined
+  pong: undefined
+}
+
 /** One frame as a client receives it. */
 export interface Envelope<T extends string = string> {
   type: T
   action?: string
-  data?: T extends keyof Messages ? Messages[T] : unknown
+  data?: T extends keyof Messages ? Messages[T] : T extends keyof ControlMessages ? ControlMessages[T] : unknown
   message?: string
   /** ISO 8601 UTC. */
   timestamp: string
   /** The position of the publication; absent on connection-level frames. */
   id?: string
+  /** Of the client's frame that this one answers. */
+  ref?: string | number
 }
 
 type Data<T> = undefined extends T ? { data?: T } : { data: T }

@@ -102,7 +102,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     socket.pause()
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary))
     socket.on('ping', () => this.#onPing())
-    socket.on('pong', () => this.#heard())
+    socket.on('pong', () => this.#onPong())
     socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
     context.liveness.add(this)
   }
@@ -124,7 +124,9 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   open (ack: object): void {
     this.state = 'open'
     // What onConnect sent comes after it.
-    this.#outbox.unshift(controlFrame('connection_ack', { data: ack }))
+    const frame = controlFrame('connection_ack', { data: ack })
+    this.#outbox.unshift(frame)
+    this.#outboxSize += frame.length
     this.wake(1)
     this.#socket.resume()
   }
@@ -296,7 +298,12 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   #onPing (): void {
     this.#heard()
-    if (this.state === 'open') this.#inboxed().receivePing()
+    if (this.state === 'open') this.#inboxed().receiveControl()
+  }
+
+  #onPong (): void {
+    if (!this.isAwaitingPong) return this.#onPing()
+    this.#heard()
   }
 
   /** Made with the first thing received: most connections only listen. */

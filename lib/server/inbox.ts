@@ -75,8 +75,8 @@ export class Inbox {
     this.#next()
   }
 
-  /** A WebSocket ping: `ws` answers it, the rate is ours. */
-  receivePing (): void {
+  /** A WebSocket ping, which `ws` answers, or a pong that nobody asked for: they count like messages. */
+  receiveControl (): void {
     this.#isWithinRate()
   }
 

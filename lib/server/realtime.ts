@@ -91,7 +91,7 @@ export class Realtime {
   /** Figures of this server, for a health page or metrics. */
   stats (): Stats {
     const { broker, hub, counters } = this.#parts
-    return { connections: hub.size, users: hub.users, ...broker.stats(), ...counters }
+    return { connections: this.connections().length, users: hub.users, ...broker.stats(), ...counters }
   }
 
   #publish (channel: string, message: Message): Promise<Receipt> {

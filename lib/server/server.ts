@@ -89,6 +89,7 @@ export class RealtimeServer {
     const connection = new Connection(socket, stream, this.#context, { id, identity, target, onClosed: this.#onClosed })
     if (isOneTooMany) return connection.expel(closeCodes.TOO_MANY)
     this.hub.add(connection)
+    if (this.isDraining) return this.#sendAway(connection)
     try {
       await this.#welcome(connection, arrival)
     } catch (error) {
@@ -150,17 +151,18 @@ export class RealtimeServer {
    */
   async drain (): Promise<void> {
     this.isDraining = true
-    const { drain, spread } = this.options.timeouts
     if (this.hub.size > 0) {
       await new Promise<void>(resolve => {
         this.#onEmpty = resolve
-        this.timers.after(drain, resolve)
-        for (const connection of this.hub.connections()) {
-          connection.closeGently(closeCodes.RESTART, formatDelay(Math.random() * spread))
-        }
+        this.timers.after(this.options.timeouts.drain, resolve)
+        for (const connection of this.hub.connections()) this.#sendAway(connection)
       })
     }
     for (const connection of this.hub.connections()) connection.terminate()
+  }
+
+  #sendAway (connection: Connection): void {
+    connection.closeGently(closeCodes.RESTART, formatDelay(Math.random() * this.options.timeouts.spread))
   }
 
   /** Ends everything that is left. */

@@ -1,0 +1,81 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import net, { type Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import type { RealtimeOptions, Stats } from '../lib/index.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+/** The path of a file in test/fixtures. */
+export function fixture (name: string): string {
+  return fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
+}
+
+/** The fixture app in a process of its own, ended with the test. */
+export class AppProcess {
+  readonly child: ChildProcess
+  port = 0
+
+  readonly host: string
+
+  constructor (options: RealtimeOptions, host: string) {
+    this.host = host
+    this.child = fork(fixture('app.ts'), [JSON.stringify(options), host], { execArgv: [...process.execArgv, '--expose-gc'] })
+  }
+
+  static async start (t: Scope, options: RealtimeOptions = {}, host = '127.0.0.1'): Promise<AppProcess> {
+    const app = new AppProcess(options, host)
+    t.teardown(() => app.child.kill('SIGKILL'))
+    const [address] = await once(app.child, 'message')
+    app.port = Number(new URL(address).port)
+    return app
+  }
+
+  get url (): string {
+    return `ws://${this.host}:${this.port}`
+  }
+
+  async stats (): Promise<Stats> {
+    return (await fetch(`http://${this.host}:${this.port}/stats`)).json() as Promise<Stats>
+  }
+
+  /** After garbage collection. */
+  async usage (): Promise<Stats & { rss: number }> {
+    return (await fetch(`http://${this.host}:${this.port}/usage`)).json() as Promise<Stats & { rss: number }>
+  }
+
+  async post (path: string, body: object): Promise<unknown> {
+    const response = await fetch(`http://${this.host}:${this.port}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body)
+    })
+    return response.json()
+  }
+}
+
+/** A client below WebSocket libraries: it shakes hands and then does what the test says, or nothing. */
+export async function rawConnect (t: Scope, port: number, path: string): Promise<Socket> {
+  const socket = await tcpConnect(t, port)
+  socket.write(upgradeRequest(port, path))
+  const [head] = await once(socket, 'data')
+  if (!head.toString('latin1').startsWith('HTTP/1.1 101')) throw new Error(`not upgraded: ${head}`)
+  return socket
+}
+
+export async function tcpConnect (t: Scope, port: number): Promise<Socket> {
+  const socket = net.connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  return socket
+}
+
+export function upgradeRequest (port: number, path: string): string {
+  return [
+    `GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, 'Connection: Upgrade', 'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', '', ''
+  ].join('\r\n')
+}

@@ -1,0 +1,113 @@
+import t from 'tap'
+import type { Envelope } from '../../lib/index.js'
+import { Client, connect, eventually, start } from '../harness.js'
+
+/** What a client keeps: the last position per label. */
+class Positions {
+  readonly #last = new Map<string, string>()
+
+  note (position: string): void {
+    for (const part of position.split(',')) this.#last.set(part[0], part)
+  }
+
+  get since (): string {
+    return [...this.#last.values()].join(',')
+  }
+}
+
+t.test('1,000 random disconnects under a steady stream: nothing lost, repeated or out of order', async t => {
+  const { app, url } = await start(t)
+  const clients = 10
+  const rounds = 100
+  let sent = { user: 0, broadcast: 0 }
+  const streaming = { isOn: true }
+  const stream = async () => {
+    while (streaming.isOn) {
+      for (let user = 0; user < clients; user++) app.ws.sendToUser(`u${user}`, { type: 'user', data: { n: sent.user } })
+      app.ws.broadcast({ type: 'broadcast', data: { n: sent.broadcast } })
+      sent = { user: sent.user + 1, broadcast: sent.broadcast + 1 }
+      await new Promise(resolve => setTimeout(resolve, 2))
+    }
+  }
+
+  const run = async (user: number) => {
+    const positions = new Positions()
+    const seen: Record<string, number[]> = { user: [], broadcast: [] }
+    const note = (envelope: Envelope) => {
+      if (envelope.type === 'connection_ack') {
+        const { position, recovered } = envelope.data as { position: string, recovered?: boolean }
+        if (positions.since !== '') t.equal(recovered, true)
+        return positions.note(position)
+      }
+      positions.note(envelope.id!)
+      seen[envelope.type].push((envelope.data as { n: number }).n)
+    }
+    for (let round = 0; round <= rounds; round++) {
+      const client = new Client(`${url}/ws/notifications/u${user}?since=${positions.since === '' ? '0' : positions.since}`)
+      const enough = Math.floor(Math.random() * 6)
+      await client.until(() => client.received.length > enough)
+      const isCut = Math.random() < 0.5
+      if (isCut) client.socket.terminate()
+      else client.socket.close()
+      await client.close()
+      client.received.forEach(note)
+    }
+    return seen
+  }
+
+  const streamed = stream()
+  const all = await Promise.all(Array.from({ length: clients }, (_, user) => run(user)))
+  streaming.isOn = false
+  await streamed
+  for (const seen of all) {
+    for (const numbers of Object.values(seen)) t.ok(numbers.length > 0 && numbers.every((n, at) => n === numbers[0] + at))
+  }
+  t.equal(app.ws.stats().resyncs, 0)
+})
+
+t.test('what cannot be recovered is said every time, and never replayed in part', async t => {
+  const { app, url } = await start(t, { history: { size: 10 } })
+  const path = `${url}/ws/notifications/u1`
+  const first = await connect(t, path)
+  const atStart = first.ack.data!.position
+  const epochs = atStart.split(',').map(part => part.split('.')[1])
+  for (let n = 1; n <= 30; n++) await app.ws.sendToUser('u1', { type: 'count', data: { n } })
+  const at = (offset: number | string, epoch = epochs[0]) => `u.${epoch}.${offset}`
+
+  const lost = [
+    atStart, at(19), at(31), at(25, 'other'), at('x'), 'garbage', '', 'c.abc.1', `${at(25)},${at(26)}`, at(25).toUpperCase(),
+    `${at(25)},b.${epochs[1]}.7`, `${at(19)},b.${epochs[1]}.0`, `${at(25)}&since=${at(25)}`
+  ]
+  for (const since of lost) {
+    const client = await connect(t, `${path}?since=${since}`)
+    t.match(client.ack.data, { recovered: false, replayed: 0, position: `${at(30)},b.${epochs[1]}.0` }, since)
+    client.send({ type: 'ping' })
+    t.equal((await client.next()).type, 'pong', 'nothing was replayed')
+    client.socket.terminate()
+    await client.close()
+    await eventually(() => app.ws.connections().length === 1)
+  }
+
+  const kept = await connect(t, `${path}?since=${at(20)}`)
+  t.match(kept.ack.data, { recovered: true, replayed: 10 })
+  for (let n = 21; n <= 30; n++) t.match(await kept.next(), { id: at(n), data: { n } })
+})
+
+t.test('a client that got nothing but its ack resumes too', async t => {
+  const { app, url } = await start(t)
+  for (const path of ['/ws/notifications/u1', '/ws/support/app/chat/u1']) {
+    const first = await connect(t, url + path)
+    first.socket.terminate()
+    await first.close()
+    await eventually(() => app.ws.stats().connections === 0)
+    const { id } = path.includes('notifications')
+      ? await app.ws.sendToUser('u1', { type: 'missed' })
+      : await app.ws.chat({ workflow: 'support', appId: 'app', chatId: 'chat', userId: 'u1' }).send({ type: 'missed' })
+    const second = await connect(t, `${url}${path}?since=${first.ack.data!.position}`)
+    t.match(second.ack.data, { recovered: true, replayed: 1 })
+    t.equal((await second.next()).id, id)
+    second.socket.terminate()
+    await second.close()
+    await eventually(() => app.ws.stats().connections === 0)
+  }
+})

@@ -1,0 +1,80 @@
+import { once } from 'node:events'
+import t from 'tap'
+import { connect, eventually, start } from '../harness.js'
+import { AppProcess, rawConnect } from '../process.js'
+
+const mib = 1024 * 1024
+
+t.test('a client that never reads costs the process little, and its neighbours nothing', async t => {
+  const app = await AppProcess.start(t, { timeouts: { stall: 2_000 } })
+  const readers = await Promise.all(Array.from({ length: 20 }, (_, n) => connect(t, `${app.url}/ws/notifications/u${n}`)))
+  const stalled = await rawConnect(t, app.port, '/ws/notifications/stalled')
+  stalled.pause()
+  const flood = { bytes: 16 * 1024, every: 2 }
+  await app.post('/flood', { ...flood, count: 100 })
+  const before = await app.usage()
+
+  const count = 2_000
+  const after = await app.post('/flood', { ...flood, count }) as { stalls: number, resyncs: number }
+  for (const reader of readers) {
+    await reader.until(() => reader.received.length === 1 + 100 + count)
+    const flooded = reader.received.slice(101)
+    t.ok(flooded.every((envelope, at) => (envelope.data as { n: number }).n === at), 'complete and in order')
+  }
+  t.equal(after.resyncs, 0)
+  t.equal(after.stalls, 1)
+  const { rss, connections } = await app.usage()
+  t.equal(connections, readers.length)
+  t.ok(rss - before.rss < 16 * mib, `grew by ${((rss - before.rss) / mib).toFixed(1)} MiB`)
+})
+
+t.test('a stalled client is closed with 4430, and resumes what the history holds', async t => {
+  const { app, url, port } = await start(t, { timeouts: { stall: 200, close: 60_000 } })
+  const socket = await rawConnect(t, port, '/ws/notifications/u1')
+  socket.pause()
+  await eventually(() => app.ws.isOnline('u1'))
+  const text = 'x'.repeat(100_000)
+  for (let n = 0; app.ws.isOnline('u1') && n < 10_000; n++) {
+    await app.ws.sendToUser('u1', { type: 'big', data: { n, text } })
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  await eventually(() => app.ws.stats().stalls === 1)
+
+  const chunks: Buffer[] = []
+  socket.on('data', chunk => chunks.push(chunk))
+  socket.resume()
+  const isClosed = () => Buffer.concat(chunks.slice(-2)).includes(Buffer.from([0x88, 0x02, 4430 >> 8, 4430 & 0xff]))
+  while (!isClosed()) await once(socket, 'data')
+  const ids = [...Buffer.concat(chunks).toString('latin1').matchAll(/"id":"([^"]+)"/g)].map(match => match[1])
+
+  const again = await connect(t, `${url}/ws/notifications/u1?since=${ids.at(-1)}`)
+  const { recovered, replayed } = again.ack.data!
+  if (recovered === true) {
+    for (let n = 0; n < replayed; n++) t.equal((await again.next()).id, ids.at(-1)!.replace(/\d+$/, last => String(Number(last) + n + 1)))
+  }
+  t.type(recovered, 'boolean')
+})
+
+t.test('a client that is too far behind is told so while connected, and goes on at the head', async t => {
+  const { app, port } = await start(t, { limits: { lag: 1_000_000 }, history: { size: 5 } })
+  const socket = await rawConnect(t, port, '/ws/notifications/u1')
+  socket.pause()
+  await eventually(() => app.ws.isOnline('u1'))
+  const text = 'x'.repeat(50_000)
+  const count = 400
+  for (let n = 1; n <= count; n++) {
+    await app.ws.sendToUser('u1', { type: 'big', data: { n, text } })
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  const chunks: Buffer[] = []
+  socket.on('data', chunk => chunks.push(chunk))
+  socket.resume()
+  await eventually(() => app.ws.stats().resyncs === 1)
+  await app.ws.sendToUser('u1', { type: 'last' })
+  while (!Buffer.concat(chunks.slice(-2)).includes('"type":"last"')) await once(socket, 'data')
+  const all = Buffer.concat(chunks).toString('latin1')
+  const numbers = [...all.matchAll(/"n":(\d+)/g)].map(match => Number(match[1]))
+  t.ok(numbers.every((n, at) => n === at + 1), 'what came before was complete')
+  t.ok(numbers.length < count)
+  t.match(all.slice(all.indexOf('"type":"resync"')), new RegExp(`"position":"u\\.\\w+\\.${count}".*"type":"last".*\\.${count + 1}"`, 's'))
+})
