@@ -1,0 +1,154 @@
+// Many cheap clients in one process: raw sockets, the handshake by hand, frames counted but not decoded.
+import net from 'node:net'
+
+const key = 'dGhlIHNhbXBsZSBub25jZQ=='
+/** A masked text frame with a mask of zeros, for the few words that Socket.IO wants to hear. */
+const say = text => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)])
+
+let received = 0
+let bytes = 0
+let recovered = 0
+let expected = Infinity
+let clients = []
+let latencies = []
+
+class Client {
+  ready
+  position = ''
+  #socket
+  #kind
+  #isTimed
+  #onReady
+  #isUpgraded = false
+  /** Bytes of the present frame that are still to come. */
+  #left = 0
+  #rest = undefined
+  #frames = 0
+
+  constructor ({ port, kind, path, isTimed = false, extensions }) {
+    this.#kind = kind
+    this.#isTimed = isTimed
+    this.ready = new Promise(resolve => { this.#onReady = resolve })
+    this.#socket = net.connect(port, '127.0.0.1', () => this.#socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${extensions ? `Sec-WebSocket-Extensions: ${extensions}\r\n` : ''}\r\n`))
+    this.#socket.on('data', chunk => this.#onData(chunk))
+    this.#socket.on('error', () => {})
+  }
+
+  pause () { this.#socket.pause() }
+  destroy () { this.#socket.destroy() }
+
+  #onData (chunk) {
+    if (!this.#isUpgraded) {
+      const end = chunk.indexOf('\r\n\r\n')
+      if (end < 0) throw new Error('the head came in pieces')
+      if (!chunk.subarray(0, 12).equals(Buffer.from('HTTP/1.1 101'))) throw new Error(chunk.toString())
+      this.#isUpgraded = true
+      if (this.#kind === 'by-hand') this.#onReady()
+      chunk = chunk.subarray(end + 4)
+    }
+    bytes += chunk.length
+    this.#walk(chunk)
+    if (received >= expected) {
+      expected = Infinity
+      process.send({ delivered: true })
+    }
+  }
+
+  #walk (chunk) {
+    if (this.#rest !== undefined) {
+      chunk = Buffer.concat([this.#rest, chunk])
+      this.#rest = undefined
+    }
+    let at = 0
+    while (at < chunk.length) {
+      if (this.#left > 0) {
+        const step = Math.min(this.#left, chunk.length - at)
+        this.#left -= step
+        at += step
+        continue
+      }
+      const short = chunk.length - at < 2 ? 127 : chunk[at + 1]
+      const header = short === 126 ? 4 : short === 127 ? 10 : 2
+      if (chunk.length - at < header) {
+        this.#rest = chunk.subarray(at)
+        return
+      }
+      const length = short === 126 ? chunk.readUInt16BE(at + 2) : short === 127 ? Number(chunk.readBigUInt64BE(at + 2)) : short
+      // The first frames are read, and on a timed client all of them; they are small, so they come whole.
+      if (this.#frames < 2 || this.#isTimed) {
+        if (chunk.length - at < header + length) {
+          this.#rest = chunk.subarray(at)
+          return
+        }
+        this.#read(chunk.toString('latin1', at + header, at + header + length))
+      } else if (length > 2) received++
+      else if (this.#kind === 'socket-io') this.#socket.write(say('3'))
+      this.#frames++
+      at += header
+      this.#left = length
+    }
+  }
+
+  #read (text) {
+    if (this.#kind === 'socket-io' && this.#frames === 0) return this.#socket.write(say('40'))
+    if (this.#kind === 'socket-io' && this.#frames === 1) return this.#onReady()
+    if (this.#kind === 'ours' && this.#frames === 0) {
+      this.position = /"position":"([^"]*)"/.exec(text)[1]
+      if (text.includes('"recovered":true')) recovered++
+      return this.#onReady()
+    }
+    received++
+    if (!this.#isTimed) return
+    const sentAt = /"sentAt":([\d.]+)/.exec(text)
+    if (sentAt !== null) latencies.push(performance.timeOrigin + performance.now() - Number(sentAt[1]))
+  }
+}
+
+const atATime = 100
+
+async function connect (list) {
+  for (let n = 0; n < list.length; n += atATime) {
+    const some = list.slice(n, n + atATime).map(options => new Client(options))
+    clients.push(...some)
+    await Promise.all(some.map(client => client.ready))
+  }
+}
+
+function percentile (values, share) {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
+}
+
+process.on('message', async ({ call, list, expect }) => {
+  if (call === 'expect') {
+    expected = expect
+    if (received >= expected) {
+      expected = Infinity
+      process.send({ delivered: true })
+    }
+    return
+  }
+  if (call === 'connect') await connect(list)
+  if (call === 'pause') for (const client of clients) client.pause()
+  if (call === 'cut') {
+    const positions = clients.map(client => client.position)
+    for (const client of clients) client.destroy()
+    clients = []
+    received = 0
+    return process.send({ result: positions })
+  }
+  process.send({
+    result: {
+      cpu: process.cpuUsage(),
+      received,
+      bytes,
+      recovered,
+      latencyP50: percentile(latencies, 0.5),
+      latencyP99: percentile(latencies, 0.99),
+      samples: latencies.length
+    }
+  })
+})
+process.on('disconnect', () => process.exit())

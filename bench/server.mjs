@@ -1,0 +1,126 @@
+// One server in a process of its own. It does what run.mjs tells it and measures itself meanwhile.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+const [name, options] = process.argv.slice(2)
+const { default: start } = await import(`./servers/${name}.mjs`)
+const server = await start(JSON.parse(options ?? '{}'))
+
+/** An envelope of about 200 bytes as JSON. */
+const envelope = { type: 'notification', data: { title: 'Order shipped', message: 'x'.repeat(86), id: 123456 } }
+const large = { type: 'notification', data: { title: 'Report', rows: Array.from({ length: 24 }, (_, n) => ({ id: n, name: `row number ${n}`, state: n % 3 ? 'open' : 'done', amount: n * 17.25 })) } }
+const token = n => ({ type: 'chat_delta', data: { text: `token ${n} `.padEnd(40, '.') } })
+
+const turn = () => new Promise(resolve => setImmediate(resolve))
+const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+/** Waits until the clients have `frames` in all. */
+let expected = 0
+let onDelivered = () => {}
+const delivered = frames => new Promise(resolve => {
+  onDelivered = resolve
+  process.send({ expect: expected += frames })
+})
+
+const jobs = {
+  /** `rounds` times `perTurn` broadcasts in one turn to `clients`. */
+  async broadcast ({ rounds, perTurn, clients, isLarge = false }) {
+    for (let round = 0; round < rounds; round++) {
+      for (let n = 0; n < perTurn; n++) server.broadcast(isLarge ? large : envelope)
+      await delivered(perTurn * clients)
+    }
+    return rounds * perTurn * clients
+  },
+  /** Messages to random users, one a turn, each with `devices` connections. */
+  async unicast ({ rounds, perRound, users, devices }) {
+    let seed = 1
+    for (let round = 0; round < rounds; round++) {
+      for (let n = 0; n < perRound; n++) {
+        seed = (seed * 48271) % 2147483647
+        server.sendToUser(`u${seed % users}`, envelope)
+        await turn()
+      }
+      await delivered(perRound * devices)
+    }
+    return rounds * perRound * devices
+  },
+  /** Tokens to every chat, `burst` at a time. */
+  async tokens ({ chats, tokens, burst }) {
+    for (let n = 0; n < tokens; n += burst) {
+      for (let chat = 0; chat < chats; chat++) for (let k = 0; k < burst; k++) server.sendToChat(`c${chat}`, token(n + k))
+      await delivered(chats * burst)
+    }
+    return chats * tokens
+  },
+  /** Tokens with their time in them, beside broadcasts to many. */
+  async mixed ({ chats, everyMs, broadcastEveryMs, seconds }) {
+    const end = performance.now() + seconds * 1000
+    let n = 0
+    const broadcasting = setInterval(() => server.broadcast(envelope), broadcastEveryMs)
+    const streams = Array.from({ length: chats }, async (_, chat) => {
+      await sleep(Math.random() * everyMs)
+      while (performance.now() < end) {
+        n++
+        server.sendToChat(`c${chat}`, { type: 'chat_delta', data: { text: 'x'.repeat(40), sentAt: performance.timeOrigin + performance.now() } })
+        await sleep(everyMs)
+      }
+    })
+    await Promise.all(streams)
+    clearInterval(broadcasting)
+    return n
+  },
+  /** Bursts of broadcasts at a pace, whoever reads them. */
+  async flood ({ seconds, perSecond, burst }) {
+    const end = performance.now() + seconds * 1000
+    let n = 0
+    while (performance.now() < end) {
+      for (let k = 0; k < burst; k++, n++) server.broadcast(envelope)
+      await sleep(1000 * burst / perSecond)
+    }
+    return n
+  },
+  /** Nothing but what is asked of it from outside. */
+  async idle () {
+    await new Promise(resolve => { onDelivered = resolve })
+    return 1
+  }
+}
+
+const memory = () => {
+  globalThis.gc()
+  globalThis.gc()
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
+  return { rss, heapUsed, external, arrayBuffers }
+}
+
+process.on('message', async ({ call, job, args }) => {
+  if (call === 'delivered') return onDelivered()
+  if (call === 'memory') return process.send({ result: memory() })
+  if (call === 'cpu') return process.send({ result: process.cpuUsage() })
+  if (call === 'counters') return process.send({ result: server.counters() })
+  if (call !== 'run') return
+  if (args.publishBefore !== undefined) for (let n = 0; n < args.publishBefore; n++) await server.broadcast(envelope)
+  globalThis.gc()
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  const heapBefore = process.memoryUsage().heapUsed
+  const countersBefore = server.counters()
+  const wall = performance.now()
+  const cpu = process.cpuUsage()
+  delay.enable()
+  const deliveries = await jobs[job](args)
+  delay.disable()
+  const { user, system } = process.cpuUsage(cpu)
+  process.send({
+    result: {
+      deliveries,
+      cpu: user + system,
+      wall: performance.now() - wall,
+      heap: process.memoryUsage().heapUsed - heapBefore,
+      delayP99: delay.percentile(99) / 1e6,
+      delayMax: delay.max / 1e6,
+      counters: server.counters(),
+      countersBefore
+    }
+  })
+})
+process.on('disconnect', () => process.exit())
+process.send({ port: server.port })

@@ -1,0 +1,24 @@
+import Fastify from 'fastify'
+import { Server } from 'socket.io'
+
+/** Socket.IO on the same HTTP server: websocket only, one room per user and per chat. */
+export default async function ({ compression = false } = {}) {
+  const app = Fastify()
+  app.get('/alive', async () => 'yes')
+  const io = new Server(app.server, { transports: ['websocket'], perMessageDeflate: compression && { threshold: 1024 }, serveClient: false })
+  io.on('connection', socket => {
+    const { user, chat } = socket.handshake.query
+    if (user !== undefined) socket.join(`user:${user}`)
+    if (chat !== undefined) socket.join(`chat:${chat}`)
+    if (user !== undefined) socket.join('everyone')
+  })
+  const stamped = message => ({ ...message, timestamp: new Date().toISOString() })
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
+  return {
+    port: Number(new URL(address).port),
+    broadcast: message => io.to('everyone').emit('message', stamped(message)),
+    sendToUser: (user, message) => io.to(`user:${user}`).emit('message', stamped(message)),
+    sendToChat: (chat, message) => io.to(`chat:${chat}`).emit('message', stamped(message)),
+    counters: () => ({ connections: io.engine.clientsCount })
+  }
+}

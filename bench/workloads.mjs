@@ -1,0 +1,122 @@
+const all = ['ours', 'by-hand', 'socket-io']
+
+const notifications = (kind, port, user, extra = {}) => ({
+  port, kind, path: kind === 'socket-io' ? `/socket.io/?EIO=4&transport=websocket&user=${user}` : `/ws/notifications/${user}`, ...extra
+})
+const chat = (kind, port, id, extra = {}) => ({
+  port, kind, path: kind === 'socket-io' ? `/socket.io/?EIO=4&transport=websocket&chat=${id}` : `/ws/w/a/${id}/${id}`, ...extra
+})
+const times = (count, make) => Array.from({ length: count }, (_, n) => make(n))
+
+/** Runs a job against connected clients; the figure is the server's CPU time per delivery, in µs. */
+const perDelivery = (connections, job, args, warmUp) => async ({ kind, port, server, client }) => {
+  await client.call({ call: 'connect', list: connections(kind, port) })
+  await server.call({ call: 'run', job, args: warmUp })
+  const before = await client.call({ call: 'state' })
+  const run = await server.call({ call: 'run', job, args })
+  const after = await client.call({ call: 'state' })
+  const writes = run.counters.writes === undefined ? undefined : run.counters.writes - run.countersBefore.writes
+  return {
+    'cpu µs': run.cpu / run.deliveries,
+    'deliveries/s': run.deliveries / run.wall * 1000,
+    'heap bytes': run.heap / run.deliveries,
+    ...(writes === undefined ? {} : { writes: writes / run.deliveries }),
+    'client cpu %': (after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system) / run.wall / 10
+  }
+}
+
+const broadcast = (clients, perTurn, rounds) => perDelivery(
+  (kind, port) => times(clients, n => notifications(kind, port, `u${n}`)),
+  'broadcast', { rounds, perTurn, clients }, { rounds: 10, perTurn, clients })
+
+const idle = async ({ kind, port, server, client }) => {
+  // Code and pools that come with the first connections are not a cost of each.
+  await client.call({ call: 'connect', list: times(500, n => notifications(kind, port, `w${n}`)) })
+  const before = await server.call({ call: 'memory' })
+  const cpuBefore = await server.call({ call: 'cpu' })
+  const connections = 5_000
+  await client.call({ call: 'connect', list: times(connections, n => notifications(kind, port, `u${n}`)) })
+  const cpuAfter = await server.call({ call: 'cpu' })
+  const after = await server.call({ call: 'memory' })
+  const used = ({ heapUsed, external }) => heapUsed + external
+  return {
+    'bytes each': (used(after) - used(before)) / connections,
+    'rss bytes each': (after.rss - before.rss) / connections,
+    'cpu µs per handshake': (cpuAfter.user + cpuAfter.system - cpuBefore.user - cpuBefore.system) / connections
+  }
+}
+
+const mixed = async ({ kind, port, server, client }) => {
+  await client.call({ call: 'connect', list: times(5_000, n => notifications(kind, port, `u${n}`)) })
+  await client.call({ call: 'connect', list: times(100, n => chat(kind, port, `c${n}`, { isTimed: true })) })
+  const { delayP99, delayMax } = await server.call({ call: 'run', job: 'mixed', args: { chats: 100, everyMs: 50, broadcastEveryMs: 500, seconds: 10 } })
+  const { latencyP50, latencyP99, samples } = await client.call({ call: 'state' })
+  return { 'token p99 ms': latencyP99, 'token p50 ms': latencyP50, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, tokens: samples }
+}
+
+const stopped = async ({ kind, port, server, client }) => {
+  await client.call({ call: 'connect', list: times(1_000, n => notifications(kind, port, `u${n}`)) })
+  const before = await server.call({ call: 'memory' })
+  await client.call({ call: 'pause' })
+  await server.call({ call: 'run', job: 'flood', args: { seconds: 60, perSecond: 320, burst: 20 } })
+  const after = await server.call({ call: 'memory' })
+  return { 'growth MiB': (after.rss - before.rss) / 1024 / 1024 }
+}
+
+const storm = async ({ kind, port, server, client }) => {
+  const connections = 5_000
+  const list = times(connections, n => notifications(kind, port, `u${n}`))
+  await client.call({ call: 'connect', list })
+  const positions = await client.call({ call: 'cut' })
+  const behind = 20
+  const running = server.call({ call: 'run', job: 'idle', args: { publishBefore: behind } })
+  let slowest = 0
+  let asked = 0
+  let isOver = false
+  const asking = (async () => {
+    while (!isOver) {
+      const at = performance.now()
+      const response = await fetch(`http://127.0.0.1:${port}/alive`)
+      if (await response.text() !== 'yes') throw new Error('HTTP was not answered')
+      slowest = Math.max(slowest, performance.now() - at)
+      asked++
+    }
+  })()
+  const delivered = client.first('delivered')
+  client.send({ call: 'expect', expect: connections * behind })
+  await client.call({ call: 'connect', list: list.map((one, n) => ({ ...one, path: `${one.path}?since=${positions[n]}` })) })
+  await delivered
+  isOver = true
+  await asking
+  const { delayP99, delayMax, wall } = await running
+  const { recovered, received } = await client.call({ call: 'state' })
+  return { recovered, received, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, 'slowest HTTP ms': slowest, 'HTTP answers': asked, 'took ms': wall }
+}
+
+export const workloads = [
+  { name: 'W1-1000', title: 'broadcast, one message a turn, 1,000 connections', figure: 'cpu µs', kinds: all, measure: broadcast(1_000, 1, 100) },
+  { name: 'W1', title: 'broadcast, one message a turn, 5,000 connections', figure: 'cpu µs', kinds: all, measure: broadcast(5_000, 1, 40) },
+  { name: 'W1b', title: 'broadcast, five messages a turn, 1,000 connections', figure: 'cpu µs', kinds: all, measure: broadcast(1_000, 5, 60) },
+  {
+    name: 'W2',
+    title: 'to random users of 1,000 with two connections each, one message a turn',
+    figure: 'cpu µs',
+    kinds: all,
+    measure: perDelivery(
+      (kind, port) => times(2_000, n => notifications(kind, port, `u${n % 1_000}`)),
+      'unicast', { rounds: 20, perRound: 2_000, users: 1_000, devices: 2 }, { rounds: 2, perRound: 2_000, users: 1_000, devices: 2 })
+  },
+  {
+    name: 'W3',
+    title: '500 chats, 100 tokens of 40 bytes each, in bursts of five',
+    figure: 'cpu µs',
+    kinds: all,
+    measure: perDelivery(
+      (kind, port) => times(500, n => chat(kind, port, `c${n}`)),
+      'tokens', { chats: 500, tokens: 100, burst: 5 }, { chats: 500, tokens: 50, burst: 5 })
+  },
+  { name: 'W4', title: 'memory per idle connection after gc and CPU per handshake (W5), 5,000 connections', figure: 'bytes each', kinds: all, measure: idle },
+  { name: 'W6', title: '100 chats at 20 tokens/s beside broadcasts to 5,000 every 500 ms', figure: 'token p99 ms', kinds: all, measure: mixed },
+  { name: 'W7', title: '1,000 clients stop reading, 60 s of broadcasts (320/s in bursts of 20)', figure: 'growth MiB', kinds: all, once: true, measure: stopped },
+  { name: 'W8', title: '5,000 clients resume at once, each 20 messages behind', figure: 'loop delay p99 ms', kinds: ['ours'], measure: storm }
+]
