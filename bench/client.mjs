@@ -95,7 +95,8 @@ class Client {
     if (this.#kind === 'socket-io' && this.#frames === 0) return this.#socket.write(say('40'))
     if (this.#kind === 'socket-io' && this.#frames === 1) return this.#onReady()
     if (this.#kind === 'ours' && this.#frames === 0) {
-      this.position = /"position":"([^"]*)"/.exec(text)[1]
+      this.position = /"position":"([^"]*)"/.exec(text)?.[1]
+      if (this.position === undefined) throw new Error(`no ack but ${JSON.stringify(text)}`)
       if (text.includes('"recovered":true')) recovered++
       return this.#onReady()
     }

@@ -22,7 +22,7 @@ class Worker {
   constructor (file, args, core, nodeArgs = []) {
     const [command, ...first] = hasTaskset ? ['taskset', '-c', String(core), process.execPath] : [process.execPath]
     this.#child = fork(new URL(file, import.meta.url).pathname, args, {
-      execPath: command, execArgv: [...first, '--expose-gc', ...nodeArgs], stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+      execPath: command, execArgv: [...first, '--expose-gc', ...nodeArgs, ...(process.env.BENCH_PROF && file === 'server.mjs' ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_PROF] : [])], stdio: ['ignore', 'inherit', 'inherit', 'ipc']
     })
     this.#child.on('exit', code => { if (code) throw new Error(`${file} ended with ${code}`) })
   }

@@ -55,13 +55,16 @@ const jobs = {
   async mixed ({ chats, everyMs, broadcastEveryMs, seconds }) {
     const end = performance.now() + seconds * 1000
     let n = 0
+    let at = 0
     const broadcasting = setInterval(() => server.broadcast(envelope), broadcastEveryMs)
-    const streams = Array.from({ length: chats }, async (_, chat) => {
-      await sleep(Math.random() * everyMs)
-      while (performance.now() < end) {
+    const streams = Array.from({ length: chats }, async () => {
+      // Each token has its time by the schedule, so that a late timer counts as latency too.
+      let due = performance.now() + Math.random() * everyMs
+      const chat = `c${at++}`
+      for (; due < end; due += everyMs) {
+        await sleep(Math.max(0, due - performance.now()))
         n++
-        server.sendToChat(`c${chat}`, { type: 'chat_delta', data: { text: 'x'.repeat(40), sentAt: performance.timeOrigin + performance.now() } })
-        await sleep(everyMs)
+        server.sendToChat(chat, { type: 'chat_delta', data: { text: 'x'.repeat(40), sentAt: performance.timeOrigin + due } })
       }
     })
     await Promise.all(streams)

@@ -1,6 +1,9 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
 import { errors } from '../errors.js'
 import type { Verdict } from './access.js'
 import { parseTarget, type Target } from './channels.js'
@@ -10,6 +13,7 @@ import type { RealtimeServer } from './server.js'
 /** An upgrade request on its way to become a connection. */
 interface Handshake {
   readonly stream: Duplex
+  response?: ServerResponse
   target?: Target
   verdict?: Verdict
   /** Gives back its place among the pending ones. */
@@ -58,6 +62,7 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         if (reason !== undefined) throw new errors.FORBIDDEN(reason)
         if (!server.hasRoom(pending.size)) throw new errors.OVERLOADED()
         handshake.target = target
+        handshake.response = reply.raw
         reserve(handshake, pending)
       },
       preHandler: async request => {
@@ -70,14 +75,23 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         throw new errors.UPGRADE_REQUIRED()
       },
       wsHandler: (socket, request) => {
-        const { stream, target, verdict, release } = handshakes.get(request.raw)!
+        const { stream, response, target, verdict, release } = handshakes.get(request.raw)!
         const { identity, refusal } = verdict!
         release()
+        letGo(socket, stream, response!)
         if (identity === undefined) return dismiss(socket, refusal, server.timers)
         server.accept({ socket, stream, request, identity, target: target! })
       }
     })
   }
+}
+
+/** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */
+function letGo (socket: WebSocket, stream: Duplex, response: ServerResponse): void {
+  response.detachSocket(stream as Socket)
+  socket.removeAllListeners('error')
+  // What a client did wrong is answered with a Close by `ws`, and every loss ends in 'close'.
+  socket.on('error', () => {})
 }
 
 /** For the request log of these routes: a query may hold a credential. */
@@ -95,9 +109,8 @@ async function addWebSocket (fastify: FastifyInstance, { options: { limits, time
   await fastify.register(websocket, {
     options,
     errorHandler (error, socket, request) {
-      // What a client did wrong has been answered with a Close by then; terminating could destroy that.
-      if (socket.readyState !== socket.OPEN) return request.log.debug({ err: error }, 'websocket failed')
-      request.log.error({ err: error }, 'websocket handler failed')
+      // For the app's own websocket routes: what @fastify/websocket does by itself.
+      request.log.error(error)
       socket.terminate()
     }
   })

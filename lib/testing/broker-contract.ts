@@ -1,0 +1,418 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import type { Broker } from '../brokers/broker.js'
+import type { ChannelLog, Frame, Reader } from '../brokers/channel-log.js'
+import { formatPosition, parsePosition, type Position } from '../protocol/position.js'
+
+/**
+ * Makes a broker that was not opened yet. It may be called more than once in a run; brokers that share their storage
+ * are then several nodes. Give it a history of 10 to 1,000 publications, a minute or more, and 16 MiB or more.
+ */
+export type MakeBroker = () => Broker | Promise<Broker>
+
+/** One thing that every broker owes its callers. */
+export interface BrokerObligation {
+  readonly name: string
+  /** Rejects, with an AssertionError where it can, when the broker does not keep it. Closes what it made. */
+  run (makeBroker: MakeBroker): Promise<void>
+}
+
+interface Publication extends Position {
+  channel: string
+  body: string
+}
+
+/** `publish` settles within 2 s, and so does everything else here. */
+const patience = 2_000
+
+/** What a connection reads at once. */
+const room = 16 * 1024
+
+/** Frames above this many bytes are Buffers, as the server makes them. */
+const maxString = 4096
+
+/** A reader that keeps all it reads: at once when it is woken, or, when it is lazy, in a later turn of the event loop. */
+class Follower implements Reader {
+  readonly log: ChannelLog
+  readonly received: Publication[] = []
+  /** Where it began. */
+  readonly start: number
+  offset: number
+  epoch: string
+  wakes = 0
+  readonly #isLazy: boolean
+  #turn: NodeJS.Immediate | undefined
+  #wasLost = false
+  #onRead = () => {}
+
+  constructor (log: ChannelLog, isLazy: boolean) {
+    this.log = log
+    this.start = log.beginning
+    this.offset = log.beginning
+    this.epoch = log.epoch
+    this.#isLazy = isLazy
+    log.add(this)
+    this.#read()
+  }
+
+  wake (): void {
+    this.wakes++
+    if (!this.#isLazy) return this.#read()
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined
+      this.#read()
+    })
+  }
+
+  catchUp (): void {
+    this.#read()
+  }
+
+  #read (): void {
+    // Nothing may be thrown into the broker that is appending.
+    this.#wasLost ||= this.log.isLost(this)
+    if (this.#wasLost) return this.#onRead()
+    for (let frame = this.log.read(this, room); frame.length > 0; frame = this.log.read(this, room)) {
+      this.received.push(...publicationsIn(frame))
+    }
+    this.#onRead()
+  }
+
+  /** All it has received once it has read up to `offset`, checked: each of one epoch, one after the other. */
+  async upTo (offset: number): Promise<Publication[]> {
+    const arrived = new Promise<void>(resolve => {
+      this.#onRead = () => { if (this.offset >= offset || this.#wasLost) resolve() }
+      this.#onRead()
+    })
+    await within(arrived, () => `publication ${offset} did not arrive, only those up to ${this.offset}`)
+    assert.equal(this.#wasLost, false, 'a reader that reads all it can was not to lose anything')
+    const offsets = this.received.map(publication => publication.offset)
+    assert.deepEqual(offsets, range(this.start + 1, this.start + offsets.length), 'each offset follows the one before')
+    assert.deepEqual([...new Set(this.received.map(({ epoch }) => epoch))], offsets.length === 0 ? [] : [this.epoch], 'one epoch')
+    return this.received
+  }
+}
+
+/** An opened broker, and what it had framed. */
+class Node {
+  readonly broker: Broker
+  readonly framed: Publication[] = []
+  #isClosed = false
+
+  constructor (broker: Broker) {
+    this.broker = broker
+  }
+
+  async open (): Promise<this> {
+    await this.broker.open((channel, position, body) => {
+      const publication = { channel, epoch: position.epoch, offset: position.offset, body }
+      this.framed.push(publication)
+      const bytes = Buffer.from(`${JSON.stringify(publication)}\n`)
+      return bytes.length > maxString ? bytes : bytes.toString('latin1')
+    })
+    return this
+  }
+
+  publish (channel: string, body: string): Promise<Position> {
+    return within(this.broker.publish(channel, body), () => 'publish neither resolved nor rejected')
+  }
+
+  /** In one turn of the event loop, without waiting in between. */
+  publishAll (channel: string, bodies: string[]): Promise<Position[]> {
+    return Promise.all(bodies.map(body => this.publish(channel, body)))
+  }
+
+  subscribe (channel: string): Promise<ChannelLog> {
+    return within(this.broker.subscribe(channel), () => 'subscribe neither resolved nor rejected')
+  }
+
+  async follow (channel: string, { isLazy = false } = {}): Promise<Follower> {
+    return new Follower(await this.subscribe(channel), isLazy)
+  }
+
+  async close (): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.broker.close()
+  }
+}
+
+function obligation (name: string, check: (start: () => Promise<Node>) => Promise<void>): BrokerObligation {
+  return {
+    name,
+    async run (makeBroker) {
+      const nodes: Node[] = []
+      const start = async () => {
+        const node = new Node(await makeBroker())
+        nodes.push(node)
+        return node.open()
+      }
+      try {
+        await check(start)
+      } finally {
+        for (const node of nodes) await node.close()
+      }
+    }
+  }
+}
+
+/**
+ * Every obligation of `Broker`, for any test runner:
+ *
+ *     for (const { name, run } of brokerContract) test(name, () => run(() => new MyBroker()))
+ */
+export const brokerContract: readonly BrokerObligation[] = [
+  obligation('publications have the offsets 1, 2, 3 of one epoch', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const first = await node.publish(channel, bodyOf(1))
+    const second = await node.publish(channel, bodyOf(2))
+    const third = await node.publish(channel, bodyOf(3))
+    assert.deepEqual([first.offset, second.offset, third.offset], [1, 2, 3])
+    assert.deepEqual([second.epoch, third.epoch], [first.epoch, first.epoch])
+    const { epoch, offset } = third
+    const parsed = parsePosition(formatPosition('u', third))
+    assert.deepEqual(parsed, { label: 'u', position: { epoch, offset } }, 'clients send the epoch back: it must be fit for a position')
+  }),
+
+  obligation('what is published in one turn is stored in the order of the calls', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const follower = await node.follow(channel)
+    const bodies = range(1, 50).map(bodyOf)
+    const positions = await node.publishAll(channel, bodies)
+    assert.deepEqual(positions.map(({ offset }) => offset), range(1, 50))
+    assert.deepEqual(bodiesIn(await follower.upTo(50)), bodies)
+  }),
+
+  obligation('a subscriber gets what is retained, then what is published', async start => {
+    const node = await start()
+    const channel = unique('chat:a/b/c/d')
+    await node.publishAll(channel, ['{"n":1}', '{"n":2}'])
+    const follower = await node.follow(channel)
+    assert.deepEqual(bodiesIn(await follower.upTo(2)), ['{"n":1}', '{"n":2}'])
+    await node.publish(channel, '{"n":3}')
+    assert.deepEqual(bodiesIn(await follower.upTo(3)), ['{"n":1}', '{"n":2}', '{"n":3}'])
+  }),
+
+  obligation('who subscribes in the middle of a burst misses nothing', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const [, follower] = await Promise.all([
+      node.publishAll(channel, range(1, 40).map(bodyOf)),
+      node.follow(channel),
+      node.publishAll(channel, range(41, 80).map(bodyOf))
+    ])
+    const received = bodiesIn(await follower.upTo(80))
+    assert.deepEqual(received, range(follower.start + 1, 80).map(bodyOf))
+    assert.ok(received.length >= Math.min(80, follower.log.limits.size), `${received.length} of 80 were still there`)
+  }),
+
+  obligation('all subscribers of a channel see the same order, the order of the positions', async start => {
+    const node = await start()
+    const channel = unique('broadcast')
+    const followers = [await node.follow(channel), await node.follow(channel, { isLazy: true })]
+    const senders = ['a', 'b', 'c', 'd'].map(async sender => {
+      const sent: Publication[] = []
+      for (const n of range(1, 10)) {
+        const body = JSON.stringify({ sender, n })
+        const { epoch, offset } = await node.publish(channel, body)
+        sent.push({ channel, epoch, offset, body })
+      }
+      return sent
+    })
+    const sent = (await Promise.all(senders)).flat().sort((a, b) => a.offset - b.offset)
+    for (const follower of followers) assert.deepEqual(await follower.upTo(40), sent)
+  }),
+
+  obligation('channels do not mix', async start => {
+    const node = await start()
+    const suffix = unique('')
+    const names = [
+      'user:a', 'user:A', 'user:a:b', 'user:a|b', 'user:a.b', 'user:a~b', 'user:*', 'user:?', 'user:[a]', 'user:{a}', 'broadcast', 'user:broadcast',
+      'chat:a:b/c/d/e', 'chat:a/b:c/d/e', 'chat:a/b/c:d/e', 'chat:a/b/c/d:e', 'chat:a/b/c/d', 'chat:a/b/c/d/', 'user:a/b'
+    ].map(name => name + suffix)
+    const followers = await Promise.all(names.map(name => node.follow(name)))
+    const positions = await Promise.all(names.map(name => node.publish(name, JSON.stringify({ name }))))
+    for (const [at, channel] of names.entries()) {
+      assert.equal(positions[at].offset, 1, channel)
+      await followers[at].upTo(1)
+    }
+    // Whatever had gone astray would be there by now.
+    await Promise.all(names.map(name => node.publish(name, JSON.stringify({ name, again: true }))))
+    for (const [at, name] of names.entries()) {
+      assert.deepEqual(bodiesIn(await followers[at].upTo(2)), [JSON.stringify({ name }), JSON.stringify({ name, again: true })])
+    }
+  }),
+
+  obligation('many channels at once', async start => {
+    const node = await start()
+    const channels = range(1, 500).map(n => unique(`user:${n}`))
+    const followers = await Promise.all(channels.map(channel => node.follow(channel, { isLazy: true })))
+    const bodies = range(1, 4).map(bodyOf)
+    await Promise.all(channels.map(channel => node.publishAll(channel, bodies)))
+    for (const follower of followers) assert.deepEqual(bodiesIn(await follower.upTo(4)), bodies)
+  }),
+
+  obligation('frameOf is called once per publication, with its channel, its position and its body', async start => {
+    const node = await start()
+    const channels = [unique('user:a'), unique('chat:a/b/c/d')]
+    const followers = await Promise.all(channels.map(channel => node.follow(channel)))
+    const again = await Promise.all(channels.map(channel => node.follow(channel)))
+    for (const [at, channel] of channels.entries()) {
+      const bodies = [`{ "text": "as it is ${at}" }`, '{}']
+      const positions = await node.publishAll(channel, bodies)
+      await Promise.all([followers[at].upTo(2), again[at].upTo(2)])
+      const framed = node.framed.filter(publication => publication.channel === channel).sort((a, b) => a.offset - b.offset)
+      assert.deepEqual(framed, positions.map(({ epoch, offset }, n) => ({ channel, epoch, offset, body: bodies[n] })))
+    }
+    assert.equal(node.framed.length, 4)
+  }),
+
+  obligation('large bodies and bodies of any characters arrive as they were', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const follower = await node.follow(channel, { isLazy: true })
+    const texts = ['Grüße', '漢字', '👋🏽', '\u2028\u2029', '\0\x7f\r\n\t"\\', '\ufeff', 'x'.repeat(1024 * 1024), '👋'.repeat(100_000), 'ü'.repeat(5_000), '']
+    const bodies = texts.map(text => JSON.stringify({ type: 't', data: { text } }))
+    await node.publishAll(channel, bodies)
+    const received = bodiesIn(await follower.upTo(bodies.length))
+    // Not deepEqual: nobody wants to read the difference of two megabytes.
+    for (const [at, body] of bodies.entries()) assert.ok(received[at] === body, `the body with ${texts[at].slice(0, 10)}`)
+  }),
+
+  obligation('as many publications as the history has can be recovered, and no more', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const { size } = (await node.subscribe(channel)).limits
+    const head = size + 5
+    const positions = await node.publishAll(channel, range(1, head).map(bodyOf))
+    const follower = await node.follow(channel)
+    await follower.upTo(head)
+    const { epoch } = positions[0]
+    assert.equal(follower.received.length, size)
+    assert.equal(follower.log.canRecover({ epoch, offset: head - size }), true, 'the oldest that can be')
+    assert.equal(follower.log.canRecover({ epoch, offset: head - size - 1 }), false, 'the one before it')
+    assert.equal(follower.log.canRecover({ epoch, offset: head }), true, 'nothing was missed')
+    assert.equal(follower.log.canRecover({ epoch, offset: head + 1 }), false, 'not published yet')
+    assert.equal(follower.log.canRecover({ epoch: `${epoch}0`, offset: head }), false, 'another epoch')
+  }),
+
+  obligation('a log serves its readers for as long as it has some', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const left = await node.follow(channel)
+    const stays = await node.follow(channel)
+    const { epoch } = await node.publish(channel, bodyOf(1))
+    await Promise.all([left.upTo(1), stays.upTo(1)])
+    left.log.remove(left)
+    const { wakes } = left
+    assert.deepEqual(await node.publish(channel, bodyOf(2)).then(({ epoch, offset }) => ({ epoch, offset })), { epoch, offset: 2 })
+    assert.deepEqual(bodiesIn(await stays.upTo(2)), [bodyOf(1), bodyOf(2)])
+    assert.equal(left.wakes, wakes, 'who left is not woken')
+    const back = await node.follow(channel)
+    assert.equal(back.log.epoch, epoch)
+    assert.deepEqual(bodiesIn(await back.upTo(2)), [bodyOf(1), bodyOf(2)])
+  }),
+
+  obligation('the next broker goes on where a channel was, or under another epoch', async start => {
+    const channel = unique('user:a')
+    const first = await start()
+    const [before] = (await first.publishAll(channel, [bodyOf(1), bodyOf(2)])).slice(-1)
+    await first.close()
+    const second = await start()
+    const after = await second.publish(channel, bodyOf(3))
+    assert.equal(after.offset, after.epoch === before.epoch ? 3 : 1)
+    const follower = await second.follow(channel)
+    const received = bodiesIn(await follower.upTo(after.offset))
+    assert.deepEqual(received, after.epoch === before.epoch ? [bodyOf(1), bodyOf(2), bodyOf(3)] : [bodyOf(3)])
+    assert.equal(follower.log.canRecover(before), after.epoch === before.epoch)
+  }),
+
+  obligation('no position is given to two publications, by several brokers at once either', async start => {
+    const channel = unique('broadcast')
+    const nodes = [await start(), await start()]
+    const followers = [await nodes[0].follow(channel), await nodes[1].follow(channel)]
+    const sent = (await Promise.all(nodes.map(async (node, at) => {
+      const bodies = range(1, 20).map(n => JSON.stringify({ at, n }))
+      const positions = await node.publishAll(channel, bodies)
+      return positions.map(({ epoch, offset }, n) => ({ channel, epoch, offset, body: bodies[n] }))
+    }))).flat()
+    assert.equal(new Set(sent.map(position => formatPosition('b', position))).size, 40)
+    for (const follower of followers) {
+      const expected = sent.filter(({ epoch }) => epoch === follower.epoch).sort((a, b) => a.offset - b.offset)
+      assert.deepEqual(await follower.upTo(expected.length), expected)
+    }
+  }),
+
+  obligation('stats tell what is held', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const before = node.broker.stats()
+    const follower = await node.follow(channel)
+    await node.publishAll(channel, range(1, 3).map(bodyOf))
+    await follower.upTo(3)
+    const after = node.broker.stats()
+    const bytes = follower.received.reduce((sum, { body }) => sum + body.length, 0)
+    assert.equal(after.channels, before.channels + 1)
+    assert.equal(after.publications, before.publications + 3)
+    assert.ok(after.bytes >= before.bytes + bytes, `${after.bytes} after ${before.bytes} bytes, with ${bytes} more published`)
+  }),
+
+  obligation('after close nothing is held, and publish and subscribe reject', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const follower = await node.follow(channel)
+    await node.publish(channel, bodyOf(1))
+    await follower.upTo(1)
+    // Stored or not: what is under way is told which.
+    const underWay = Promise.allSettled([node.publish(channel, bodyOf(2))])
+    await node.close()
+    const [outcome] = await underWay
+    assert.ok(outcome.status === 'fulfilled' || isFailure(outcome.reason), 'a publish under way is not left hanging')
+    await assert.rejects(node.publish(channel, bodyOf(3)), isFailure)
+    await assert.rejects(node.subscribe(channel), isFailure)
+    await assert.rejects(node.subscribe(unique('user:b')), isFailure)
+    assert.deepEqual({ ...node.broker.stats() }, { channels: 0, publications: 0, bytes: 0 })
+  })
+]
+
+/** Refused, and not just never answered. */
+function isFailure (error: unknown): boolean {
+  return error instanceof Error && !(error instanceof assert.AssertionError)
+}
+
+/** A name that no other run uses: brokers may keep what earlier ones were given. */
+function unique (name: string): string {
+  return `${name}~${randomUUID()}`
+}
+
+function bodyOf (n: number): string {
+  return JSON.stringify({ type: 't', data: { n } })
+}
+
+function bodiesIn (publications: Publication[]): string[] {
+  return publications.map(({ body }) => body)
+}
+
+function publicationsIn (frame: Frame): Publication[] {
+  const text = typeof frame === 'string' ? Buffer.from(frame, 'latin1').toString() : frame.toString()
+  return text.trimEnd().split('\n').map(line => JSON.parse(line))
+}
+
+function range (from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at)
+}
+
+/** The outcome of `work`, or an AssertionError when it takes too long. */
+async function within<T> (work: Promise<T>, complaint: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new assert.AssertionError({ message: `${complaint()} within ${patience} ms` })), patience)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,1 @@
+export { brokerContract, type BrokerObligation, type MakeBroker } from './broker-contract.js'
