@@ -154,6 +154,11 @@ export function gate<T = void> (): { opened: Promise<T>, open (value: T): void }
   return { opened, open }
 }
 
+interface RawOptions {
+  headers?: Record<string, string>
+  early?: Buffer
+}
+
 interface RawFrame {
   opcode: number
   payload: Buffer
@@ -170,6 +175,24 @@ export function rawFrame (payload: string | Buffer, { opcode = 1, fin = true, ma
   if (length === 8) head.writeBigUInt64BE(BigInt(body.length), 2)
   // A mask of zeros leaves the payload as it is.
   return Buffer.concat([head, Buffer.alloc(masked ? 4 : 0), body])
+}
+
+/** Sends an upgrade request, and `early` in the same write. The socket is destroyed with the test. */
+export function upgrade (t: Scope, port: number, path: string, { headers = {}, early = Buffer.alloc(0) }: RawOptions = {}): Socket {
+  const stream = createConnection({ port, host: '127.0.0.1', noDelay: true })
+  stream.on('error', () => {})
+  t.teardown(() => stream.destroy())
+  const all = {
+    host: `127.0.0.1:${port}`,
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    ...headers
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+  stream.write(Buffer.concat([Buffer.from(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), early]))
+  return stream
 }
 
 /** A WebSocket by hand, which does only what it is told: it answers no ping and no Close, and reads when asked to. */
@@ -189,14 +212,9 @@ export class RawClient {
     stream.on('close', () => { this.isClosed = true })
   }
 
-  /** Sends an upgrade request, and `early` in the same write, and waits for the head of the response. */
-  static async open (t: Scope, port: number, path: string, { headers = {}, early = Buffer.alloc(0) }: { headers?: Record<string, string>, early?: Buffer } = {}): Promise<RawClient> {
-    const stream = createConnection({ port, host: '127.0.0.1', noDelay: true })
-    stream.on('error', () => {})
-    t.teardown(() => stream.destroy())
-    const all = { host: `127.0.0.1:${port}`, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==', ...headers }
-    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
-    stream.write(Buffer.concat([Buffer.from(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), early]))
+  /** Sends an upgrade request and waits for the head of the response; when none comes, the status is NaN. */
+  static async open (t: Scope, port: number, path: string, options: RawOptions = {}): Promise<RawClient> {
+    const stream = upgrade(t, port, path, options)
     let received = Buffer.alloc(0)
     while (received.indexOf('\r\n\r\n') === -1) {
       const [chunk] = await Promise.race([once(stream, 'data'), once(stream, 'close').then(() => [undefined])])

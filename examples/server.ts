@@ -1,0 +1,213 @@
+/**
+ * The demo: `npm start`, then http://localhost:8000 (PORT and HOST change it). No services, everything is in memory.
+ *
+ *     curl -H 'content-type: application/json' localhost:8000/api/users/user_123/messages \
+ *       -d '{ "type": "notification", "data": { "title": "Hello" } }'
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { Type, type Static } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import realtime, {
+  Id, type ChatAddress, type Message, type RealtimeConnection, type RealtimeOptions, type Receipt
+} from 'fastify-realtime'
+
+const count = Type.Integer({ minimum: 0 })
+
+/** What the dashboard shows. */
+const StatsUpdate = Type.Object({ connections: count, users: count, publications: count, deliveries: count, writes: count, resyncs: count })
+
+declare module 'fastify-realtime' {
+  interface Messages {
+    stats_update: Static<typeof StatsUpdate>
+  }
+}
+
+const NewTask = Type.Object({
+  title: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' }),
+  user_id: Type.Unsafe<string>({ ...Id, default: 'user_123' }),
+  /** Whatever the page calls the task until it knows its id; the confirmation says it again. */
+  client_ref: Type.Optional(Type.String({ minLength: 1, maxLength: 128 }))
+})
+
+interface Task {
+  task_id: string
+  title: string
+  client_ref?: string
+}
+
+interface UserParams {
+  user_id: string
+}
+
+interface ChatParams extends UserParams {
+  workflow: string
+  app_id: string
+  chat_id: string
+}
+
+export interface DemoOptions {
+  server?: FastifyServerOptions
+  realtime?: RealtimeOptions
+  /** How often the dashboard is refreshed, in milliseconds. */
+  refresh?: number
+}
+
+const loopback = /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/
+
+/** The demo's app, not listening yet. */
+export async function build ({ server = {}, realtime: options = {}, refresh = 1000 }: DemoOptions = {}) {
+  const app = Fastify({
+    ...server,
+    bodyLimit: 64 * 1024,
+    // An id has up to 128 characters, and each may come as %XX.
+    routerOptions: { maxParamLength: 3 * 128 },
+    // A message is sent as it was written, or refused.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } }
+  })
+  // Like the plugin without `authenticate`: not for a page that calls this machine by another name (DNS rebinding).
+  if (options.insecure !== true) app.addHook('onRequest', refuseOtherHosts)
+  // A page of another site may post text or a form here without asking, and JSON only after a preflight, which nobody
+  // answers. So JSON is all that is read, and anything else is a 415: there is no CSRF. Fastify itself reads text too.
+  app.removeContentTypeParser('text/plain')
+
+  await app.register(realtime, {
+    ...options,
+    messages: { stats_update: StatsUpdate },
+    onConnect: sendStats
+  })
+  addPage(app)
+  addApi(app)
+
+  // What is worthless a second later is sent beside the logs: in them it would push out what clients want to recover.
+  function sendStats (connection: RealtimeConnection): void {
+    if (connection.target.kind !== 'notifications') return
+    const { connections, users, publications, deliveries, writes, resyncs } = app.ws.stats()
+    connection.send({ type: 'stats_update', data: { connections, users, publications, deliveries, writes, resyncs } })
+  }
+  const timer = setInterval(() => app.ws.connections().forEach(sendStats), refresh)
+  app.addHook('preClose', async () => clearInterval(timer))
+  return app
+}
+
+/** Pushing is one line in a route handler; what `fastify.ws` rejects with has the status and the reason for the answer. */
+function addApi (app: FastifyInstance): void {
+  const tasks = new Recent<Task>(100)
+  const notifications = new Recent<Message & Receipt>(20)
+  const announcements = new Recent<Message & Receipt>(20)
+  const isForBell = ({ type }: Message) => type === 'notification' || type === 'system_announcement'
+
+  app.post<{ Params: UserParams, Body: Message }>('/api/users/:user_id/messages', async ({ params, body }, reply) => {
+    const receipt = await app.ws.sendToUser(params.user_id, body)
+    if (isForBell(body)) notifications.add(params.user_id, { ...body, ...receipt })
+    return reply.code(202).send(receipt)
+  })
+
+  app.post<{ Body: Message }>('/api/broadcast', async ({ body }, reply) => {
+    const receipt = await app.ws.broadcast(body)
+    if (isForBell(body)) announcements.add('all', { ...body, ...receipt })
+    return reply.code(202).send(receipt)
+  })
+
+  app.post<{ Params: ChatParams, Body: Message }>('/api/chats/:workflow/:app_id/:chat_id/:user_id/messages', async ({ params, body }, reply) => {
+    const address: ChatAddress = { workflow: params.workflow, appId: params.app_id, chatId: params.chat_id, userId: params.user_id }
+    return reply.code(202).send(await app.ws.chat(address).send(body))
+  })
+
+  app.post<{ Body: Static<typeof NewTask> }>('/api/tasks', { schema: { body: NewTask } }, async ({ body }, reply) => {
+    const { user_id: userId, title, client_ref: ref } = body
+    const task = { task_id: randomUUID().slice(0, 8), title, client_ref: ref }
+    // In this order, so that whoever loads the state when the push has passed finds the task in it.
+    tasks.add(userId, task)
+    try {
+      await app.ws.sendToUser(userId, { type: 'task_update', action: 'created', data: task })
+    } catch (error) {
+      tasks.remove(userId, task)
+      throw error
+    }
+    return reply.code(201).send(task)
+  })
+
+  // What a page loads at first, and again when it was told that it missed something.
+  app.get<{ Params: UserParams }>('/api/users/:user_id/state', async ({ params }) => ({
+    tasks: tasks.of(params.user_id),
+    messages: [...notifications.of(params.user_id), ...announcements.of('all')]
+  }))
+
+  app.get('/api/stats', async () => app.ws.stats())
+}
+
+/** The newest items per key. Bounded: the key used least recently goes first. */
+class Recent<T> {
+  readonly #size: number
+  readonly #items = new Map<string, T[]>()
+
+  constructor (size: number) {
+    this.#size = size
+  }
+
+  of (key: string): T[] {
+    return this.#items.get(key) ?? []
+  }
+
+  add (key: string, item: T): void {
+    const items = [...this.of(key), item].slice(-this.#size)
+    this.#items.delete(key)
+    this.#items.set(key, items)
+    if (this.#items.size > 100) this.#items.delete(this.#items.keys().next().value!)
+  }
+
+  remove (key: string, item: T): void {
+    this.#items.set(key, this.of(key).filter(other => other !== item))
+  }
+}
+
+function addPage (app: FastifyInstance): void {
+  const folder = join(packageRoot(), 'examples')
+  const html = readFileSync(join(folder, 'page.html'), 'utf8')
+  const script = readFileSync(join(folder, 'page.js'), 'utf8')
+  const style = createHash('sha256').update(/<style>(.*)<\/style>/s.exec(html)![1]).digest('base64')
+  const policy = `default-src 'none'; script-src 'self'; style-src 'sha256-${style}'; connect-src 'self'; img-src data:; ` +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+  const headers = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
+
+  app.get('/', async (_request, reply) =>
+    reply.headers({ ...headers, 'content-security-policy': policy }).type('text/html; charset=utf-8').send(html))
+  app.get('/page.js', async (_request, reply) =>
+    reply.headers(headers).type('text/javascript; charset=utf-8').send(script))
+}
+
+/** The page is in examples/, this file there too or, compiled, in dist/examples/. */
+function packageRoot (): string {
+  let folder = import.meta.dirname
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
+  return folder
+}
+
+async function refuseOtherHosts ({ hostname }: { hostname: string }): Promise<void> {
+  if (loopback.test(hostname)) return
+  throw Object.assign(new Error('This demo is for this machine only: call it localhost, or set HOST'), { statusCode: 403 })
+}
+
+async function main (): Promise<void> {
+  const host = process.env.HOST || 'localhost'
+  const port = Number(process.env.PORT || 8000)
+  // Nobody is asked who they are here, so the plugin accepts this machine only. Another HOST asks for more, knowingly.
+  const insecure = !loopback.test(host)
+  const app = await build({ server: { logger: true }, realtime: { insecure } })
+  if (insecure) app.log.warn(`Everyone who can reach ${host} can connect as anyone`)
+
+  let isClosing = false
+  const close = () => {
+    if (isClosing) process.exit(1)
+    isClosing = true
+    app.close()
+  }
+  process.on('SIGTERM', close)
+  process.on('SIGINT', close)
+  await app.listen({ host, port })
+}
+
+const started = process.argv[1] ?? ''
+if (existsSync(started) && realpathSync(started) === import.meta.filename) await main()

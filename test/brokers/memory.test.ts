@@ -1,0 +1,512 @@
+import { mock } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import type { Broker, FrameOf } from '../../lib/brokers/broker.js'
+import { ChannelLog, type Reader } from '../../lib/brokers/channel-log.js'
+import { MemoryBroker, type MemoryBrokerOptions } from '../../lib/brokers/memory.js'
+import { brokerContract } from '../../lib/testing/index.js'
+import type { Position } from '../../lib/protocol/position.js'
+
+const overhead = { channel: 512, entry: 128 }
+
+function make (options: Partial<MemoryBrokerOptions> = {}): MemoryBroker {
+  return new MemoryBroker({ size: 100, ttl: 60_000, bytes: 64 * 1024 * 1024, lag: 4 * 1024 * 1024, ...options })
+}
+
+/** A broker with a clock that stands still until it is set. */
+function clocked (options: Partial<MemoryBrokerOptions> = {}) {
+  const clock = { now: 0 }
+  return { clock, broker: make({ ttl: 1_000, ...options, now: () => clock.now }) }
+}
+
+function reader (log: ChannelLog, isReading = true): Reader & { text: string } {
+  const one = {
+    offset: log.head,
+    epoch: log.epoch,
+    text: '',
+    wake () {},
+    catchUp () {
+      if (isReading) one.text += log.read(one, 100_000)
+    }
+  }
+  log.add(one)
+  return one
+}
+
+t.test('keeps the contract', async t => {
+  for (const { name, run } of brokerContract) t.test(name, () => run(() => make()))
+})
+
+t.test('keeps the contract with a small history', async t => {
+  for (const { name, run } of brokerContract) t.test(name, () => run(() => make({ size: 10 })))
+})
+
+/** What several `LateBroker`s share. */
+class Store {
+  readonly channels = new Map<string, { epoch: string, bodies: string[] }>()
+  readonly nodes = new Set<LateBroker>()
+}
+
+/** As one with a server of its own would be: what is published is in the logs of the nodes some turns later. */
+class LateBroker implements Broker {
+  readonly #store: Store
+  readonly #logs = new Map<string, ChannelLog>()
+  #frameOf: FrameOf = (_channel, _position, body) => body
+
+  constructor (store: Store) {
+    this.#store = store
+  }
+
+  async open (frameOf: FrameOf): Promise<void> {
+    await setImmediate()
+    this.#frameOf = frameOf
+    this.#store.nodes.add(this)
+  }
+
+  async publish (channel: string, body: string): Promise<Position> {
+    await setImmediate()
+    this.#assertOpen()
+    const stored = this.#stored(channel)
+    const position = { epoch: stored.epoch, offset: stored.bodies.push(body) }
+    for (const node of this.#store.nodes) setImmediate().then(() => setImmediate()).then(() => node.#append(channel))
+    return position
+  }
+
+  async subscribe (channel: string): Promise<ChannelLog> {
+    await setImmediate()
+    this.#assertOpen()
+    const log = this.#logs.get(channel) ?? new ChannelLog(this.#stored(channel).epoch, { size: 100, ttl: 60_000, lag: 4 * 1024 * 1024 })
+    this.#logs.set(channel, log)
+    this.#append(channel)
+    return log
+  }
+
+  stats () {
+    const logs = [...this.#logs.values()]
+    const sum = (of: (log: ChannelLog) => number) => logs.reduce((total, log) => total + of(log), 0)
+    return { channels: logs.length, publications: sum(log => log.length), bytes: sum(log => log.bytes) }
+  }
+
+  async close (): Promise<void> {
+    this.#store.nodes.delete(this)
+    this.#logs.clear()
+  }
+
+  #assertOpen (): void {
+    if (!this.#store.nodes.has(this)) throw new Error('closed')
+  }
+
+  #stored (channel: string) {
+    const stored = this.#store.channels.get(channel) ?? { epoch: `e${this.#store.channels.size}`, bodies: [] }
+    this.#store.channels.set(channel, stored)
+    return stored
+  }
+
+  #append (channel: string): void {
+    const log = this.#logs.get(channel)
+    if (log === undefined) return
+    const { epoch, bodies } = this.#stored(channel)
+    for (const body of bodies.slice(log.head)) log.append(this.#frameOf(channel, { epoch, offset: log.head + 1 }, body), 0)
+  }
+}
+
+t.test('brokers that share a store and are late keep the contract', async t => {
+  for (const { name, run } of brokerContract) {
+    const store = new Store()
+    t.test(name, () => run(() => new LateBroker(store)))
+  }
+})
+
+/** Brokers that break their word in one way each. */
+const broken: Record<string, () => MemoryBroker> = {
+  'never answers' () {
+    const broker = make()
+    broker.publish = () => new Promise(() => {})
+    return broker
+  },
+  'stores in another order' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    let last: Promise<unknown> | undefined
+    broker.publish = async (channel, body) => {
+      const before = last
+      last = before === undefined ? setImmediate() : undefined
+      await (before === undefined ? last : undefined)
+      return publish(channel, body)
+    }
+    return broker
+  },
+  'counts from 0' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    broker.publish = async (channel, body) => publish(channel, body).then(({ epoch, offset }) => ({ epoch, offset: offset - 1 }))
+    return broker
+  },
+  'has epochs unfit for a position' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    broker.publish = async (channel, body) => publish(channel, body).then(({ offset }) => ({ epoch: 'a.b', offset }))
+    return broker
+  },
+  'mixes channels' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    const subscribe = broker.subscribe.bind(broker)
+    broker.publish = (channel, body) => publish(channel.replaceAll(/[:/]/g, '-'), body)
+    broker.subscribe = channel => subscribe(channel.replaceAll(/[:/]/g, '-'))
+    return broker
+  },
+  'gives a subscriber a log of its own' () {
+    const broker = make()
+    const subscribe = broker.subscribe.bind(broker)
+    broker.subscribe = async channel => {
+      const log = await subscribe(channel)
+      return Object.assign(Object.create(log), { readers: new Set(), add () {}, read: () => '', isLost: () => false })
+    }
+    return broker
+  },
+  'frames twice' () {
+    const broker = make()
+    const open = broker.open.bind(broker)
+    broker.open = frameOf => open((channel, position, body) => {
+      frameOf(channel, position, body)
+      return frameOf(channel, position, body)
+    })
+    return broker
+  },
+  'changes what is published' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    broker.publish = (channel, body) => publish(channel, Buffer.from(body, 'latin1').toString('latin1'))
+    return broker
+  },
+  'loses one now and then' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    let last: Position
+    broker.publish = async (channel, body) => body.includes('"n":7}') ? last : (last = await publish(channel, body))
+    return broker
+  },
+  'recovers more than it should' () {
+    const broker = make({ size: 20 })
+    const subscribe = broker.subscribe.bind(broker)
+    broker.subscribe = async channel => Object.assign(await subscribe(channel), { canRecover: () => true })
+    return broker
+  },
+  'publishes after it was closed' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    broker.publish = (channel, body) => publish(channel, body).catch(() => ({ epoch: 'a', offset: 1 }))
+    return broker
+  },
+  'says nothing after it was closed' () {
+    const broker = make()
+    const subscribe = broker.subscribe.bind(broker)
+    broker.subscribe = channel => subscribe(channel).catch(() => new Promise(() => {}))
+    return broker
+  },
+  'starts again under the same epoch' () {
+    const broker = make()
+    const open = broker.open.bind(broker)
+    broker.open = (frameOf: FrameOf) => open((channel, position, body) => frameOf(channel, { ...position, epoch: 'same' }, body))
+    const publish = broker.publish.bind(broker)
+    broker.publish = (channel, body) => publish(channel, body).then(({ offset }) => ({ epoch: 'same', offset }))
+    const subscribe = broker.subscribe.bind(broker)
+    broker.subscribe = async channel => Object.assign(await subscribe(channel), { epoch: 'same' })
+    return broker
+  },
+  'loses what readers have not read' () {
+    const broker = make({ size: 1, lag: 1 })
+    const publish = broker.publish.bind(broker)
+    const subscribe = broker.subscribe.bind(broker)
+    const logs = new Map<string, ChannelLog>()
+    broker.subscribe = async channel => {
+      const log = await subscribe(channel)
+      logs.set(channel, log)
+      return log
+    }
+    broker.publish = async (channel, body) => {
+      const position = publish(channel, body)
+      while ((logs.get(channel)?.length ?? 0) > 1) logs.get(channel)?.shift()
+      return position
+    }
+    return broker
+  },
+  'counts wrong' () {
+    const broker = make()
+    broker.stats = () => ({ channels: 0, publications: 0, bytes: 0 })
+    return broker
+  }
+}
+
+/** A part of the name of the obligation that must notice it. */
+const noticedBy: Record<string, string> = {
+  'never answers': 'offsets 1, 2, 3',
+  'stores in another order': 'order of the calls',
+  'counts from 0': 'offsets 1, 2, 3',
+  'has epochs unfit for a position': 'offsets 1, 2, 3',
+  'mixes channels': 'do not mix',
+  'gives a subscriber a log of its own': 'then what is published',
+  'frames twice': 'frameOf',
+  'changes what is published': 'any characters',
+  'loses one now and then': 'middle of a burst',
+  'recovers more than it should': 'no more',
+  'publishes after it was closed': 'after close',
+  'says nothing after it was closed': 'after close',
+  'starts again under the same epoch': 'the next broker',
+  'loses what readers have not read': 'then what is published',
+  'counts wrong': 'stats'
+}
+
+t.test('the contract notices a broker that', async t => {
+  for (const [name, makeBroken] of Object.entries(broken)) {
+    await t.test(name, async t => {
+      // What the contract waits for in vain need not be waited for here.
+      mock.timers.enable({ apis: ['setTimeout'] })
+      const over = new AbortController()
+      const hurry = async () => {
+        while (!over.signal.aborted) {
+          mock.timers.tick(100)
+          await setImmediate()
+        }
+      }
+      hurry()
+      const outcomes: Array<PromiseSettledResult<void>> = []
+      for (const { run } of brokerContract) outcomes.push(...await Promise.allSettled([run(makeBroken)]))
+      over.abort()
+      mock.timers.reset()
+      const failed = brokerContract.filter((_, at) => outcomes[at].status === 'rejected').map(({ name }) => name)
+      t.ok(failed.some(obligation => obligation.includes(noticedBy[name])), `${name}: ${failed}`)
+    })
+  }
+})
+
+t.test('two brokers, and two incarnations of a channel, have different epochs', async t => {
+  const { clock, broker } = clocked()
+  const first = await broker.publish('a', '{}')
+  t.not((await make().publish('a', '{}')).epoch, first.epoch)
+  t.not((await broker.publish('b', '{}')).epoch, first.epoch)
+  t.match(first.epoch, /^[a-z0-9]{7,32}$/)
+  for (clock.now of [2_000, 4_000]) broker.sweep()
+  const again = await broker.publish('a', '{}')
+  t.equal(again.offset, 1)
+  t.not(again.epoch, first.epoch)
+})
+
+t.test('without open the body is the frame', async t => {
+  const broker = make()
+  await broker.publish('a', '{"n":1}')
+  const log = await broker.subscribe('a')
+  t.equal(log.read({ offset: 0, epoch: log.epoch, wake () {}, catchUp () {} }, 100), '{"n":1}')
+})
+
+t.test('the default clock is the time of day', async t => {
+  t.teardown(() => mock.timers.reset())
+  mock.timers.enable({ apis: ['Date'], now: 1_000 })
+  const broker = make({ ttl: 1 })
+  await broker.publish('a', '{}')
+  mock.timers.tick(2)
+  t.equal((await broker.subscribe('a')).beginning, 1)
+})
+
+t.test('ttl', async t => {
+  t.test('a publication can be recovered until it is older', async t => {
+    const { clock, broker } = clocked()
+    const first = await broker.publish('a', '{}')
+    clock.now = 400
+    const second = await broker.publish('a', '{}')
+    clock.now = 1_000
+    t.equal((await broker.subscribe('a')).canRecover({ ...first, offset: 0 }), true)
+    clock.now = 1_001
+    const log = await broker.subscribe('a')
+    t.equal(log.canRecover({ ...first, offset: 0 }), false)
+    t.equal(log.canRecover(first), true)
+    t.equal(broker.stats().publications, 1)
+    clock.now = 1_401
+    await broker.subscribe('a')
+    t.equal(log.canRecover(first), false)
+    t.equal(log.canRecover(second), true, 'whoever has all misses nothing')
+    t.match(broker.stats(), { publications: 0, bytes: overhead.channel })
+  })
+
+  t.test('sweep lets go of what is older', async t => {
+    const { clock, broker } = clocked()
+    await broker.publish('a', '{}')
+    clock.now = 500
+    await broker.publish('b', '{}')
+    clock.now = 1_200
+    broker.sweep()
+    t.match(broker.stats(), { channels: 2, publications: 1 })
+  })
+
+  t.test('sweep runs by itself, and not after close', async t => {
+    t.teardown(() => mock.timers.reset())
+    mock.timers.enable({ apis: ['setInterval'] })
+    const { clock, broker } = clocked()
+    broker.open((_channel, _position, body) => body)
+    await broker.publish('a', '{}')
+    clock.now = 1_001
+    t.equal(broker.stats().publications, 1)
+    mock.timers.tick(10_000)
+    t.equal(broker.stats().publications, 0)
+    broker.close()
+    const sweep = mock.method(broker, 'sweep')
+    mock.timers.tick(60_000)
+    t.equal(sweep.mock.callCount(), 0)
+  })
+})
+
+t.test('a channel that is not used', async t => {
+  t.test('is let go of when it is found without readers twice', async t => {
+    const { clock, broker } = clocked()
+    await broker.subscribe('a')
+    clock.now = 1_000
+    broker.sweep()
+    t.equal(broker.stats().channels, 1, 'used within ttl')
+    clock.now = 1_001
+    broker.sweep()
+    t.equal(broker.stats().channels, 1, 'the first time')
+    clock.now = 2_001
+    broker.sweep()
+    t.equal(broker.stats().channels, 1, 'not as long again yet')
+    clock.now = 2_002
+    broker.sweep()
+    t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
+  })
+
+  t.test('stays while it has readers, and one round longer: who was connected can resume', async t => {
+    const { clock, broker } = clocked()
+    const log = await broker.subscribe('a')
+    const connected = reader(log)
+    for (let round = 1; round <= 5; round++) {
+      clock.now += 1_001
+      broker.sweep()
+    }
+    log.remove(connected)
+    clock.now += 1_001
+    broker.sweep()
+    t.equal(broker.stats().channels, 1)
+    t.equal((await broker.subscribe('a')), log)
+    clock.now += 1_001
+    broker.sweep()
+    t.equal(broker.stats().channels, 1, 'subscribing is using it: it is idle for the first time again')
+    await broker.publish('a', '{}')
+    clock.now += 1_001
+    broker.sweep()
+    t.equal(broker.stats().channels, 1, 'and so is publishing')
+    clock.now += 1_001
+    broker.sweep()
+    t.equal(broker.stats().channels, 0)
+  })
+
+  t.test('is let go of in all its number', async t => {
+    const { clock, broker } = clocked()
+    for (let n = 0; n < 1_000; n++) await broker.publish(`user:${n}`, '{}')
+    for (clock.now of [1_001, 2_002]) broker.sweep()
+    t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
+  })
+})
+
+t.test('a subscriber is never left with a log that nothing is published to', async t => {
+  const { clock, broker } = clocked({ bytes: 8_192 })
+  const log = await broker.subscribe('a')
+  // Between subscribing and adding the reader others publish, and more than there is room for.
+  for (let n = 0; n < 50; n++) await broker.publish(`other:${n}`, JSON.stringify('x'.repeat(500)))
+  t.equal(await broker.subscribe('a'), log)
+  const subscribed = reader(log)
+  for (let n = 0; n < 50; n++) {
+    clock.now += 1_001
+    await broker.publish(`other:${n}`, JSON.stringify('x'.repeat(500)))
+    broker.sweep()
+  }
+  await broker.publish('a', '{"n":1}')
+  t.equal(log.read(subscribed, 1024), '{"n":1}')
+})
+
+t.test('bytes', async t => {
+  const body = 'x'.repeat(500)
+  const one = body.length + overhead.entry
+
+  t.test('the channel used longest ago gives up its oldest first', async t => {
+    const { broker } = clocked({ bytes: 3 * overhead.channel + 6 * one })
+    for (const channel of ['a', 'b', 'c', 'a', 'b', 'c']) await broker.publish(channel, body)
+    t.equal(broker.stats().publications, 6)
+    const log = await broker.subscribe('a')
+    // Over by one: a was used last, so b is the oldest; some more goes, so that this is not needed each time.
+    await broker.publish('c', body)
+    t.equal(log.length, 2)
+    const lengths = [(await broker.subscribe('b')).length, (await broker.subscribe('c')).length]
+    t.strictSame(lengths, [0, 3])
+    t.equal(broker.stats().bytes, 3 * overhead.channel + 5 * one)
+  })
+
+  t.test('never holds more', async t => {
+    const { broker } = clocked({ bytes: 20_000 })
+    for (let n = 0; n < 500; n++) {
+      await broker.publish(`user:${n % 7}`, 'y'.repeat((n * 37) % 900))
+      if (broker.stats().bytes > 20_000) t.fail(`${broker.stats().bytes} after ${n}`)
+    }
+    t.ok(broker.stats().bytes > 20_000 * 0.8, 'and not much less')
+  })
+
+  t.test('readers that are behind are asked to read before', async t => {
+    const { broker } = clocked({ bytes: overhead.channel + 3 * one })
+    const log = await broker.subscribe('a')
+    const reads = reader(log)
+    const sleeps = reader(log, false)
+    for (let n = 0; n < 4; n++) await broker.publish('a', body)
+    t.equal(reads.text.length, 4 * body.length)
+    t.equal(log.isLost(reads), false)
+    t.equal(log.isLost(sleeps), true)
+  })
+
+  t.test('channels without publications and readers go too, unless they were just handed out', async t => {
+    const { clock, broker } = clocked({ bytes: 10 * overhead.channel })
+    for (let n = 0; n < 10; n++) await broker.subscribe(`user:${n}`)
+    const connected = await broker.subscribe('user:0')
+    reader(connected)
+    t.equal(broker.stats().channels, 10)
+    await broker.subscribe('user:a')
+    t.equal(broker.stats().channels, 11, 'too soon')
+    clock.now = 1_001
+    await broker.subscribe('user:b')
+    t.ok(broker.stats().bytes <= 10 * overhead.channel)
+    t.equal(await broker.subscribe('user:0'), connected)
+  })
+})
+
+t.test('stats are exact', async t => {
+  const { clock, broker } = clocked({ size: 3, bytes: 6_000 })
+  const logs = new Map<string, ChannelLog>()
+  for (let n = 0; n < 400; n++) {
+    clock.now += n % 90
+    const channel = `user:${(n * 7) % 11}`
+    if (n % 3 === 0) logs.set(channel, await broker.subscribe(channel))
+    else await broker.publish(channel, 'z'.repeat((n * 31) % 700))
+    if (n % 10 === 0) broker.sweep()
+    if (n % 50 === 0) reader(logs.get(channel)!, n % 100 === 0)
+  }
+  const before = broker.stats()
+  let bytes = 0
+  let publications = 0
+  for (let n = 0; n < 11; n++) {
+    // Not used for the clock to have moved on: nothing expires by being counted.
+    const log = await broker.subscribe(`user:${n}`)
+    bytes += log.bytes + overhead.channel
+    publications += log.length
+  }
+  t.strictSame(broker.stats(), { channels: 11, publications, bytes })
+  t.ok(before.channels <= 11)
+})
+
+t.test('after close', async t => {
+  const broker = make()
+  broker.open((_channel, _position, body) => body)
+  await broker.publish('a', '{}')
+  broker.close()
+  t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
+  await t.rejects(broker.publish('a', '{}'), { code: 'RT_ERR_CLOSING' })
+  await t.rejects(broker.subscribe('a'), { code: 'RT_ERR_CLOSING' })
+  broker.sweep()
+  t.doesNotThrow(() => broker.close(), 'closing twice is harmless')
+})

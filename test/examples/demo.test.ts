@@ -1,0 +1,248 @@
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { createInterface } from 'node:readline'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { build, type DemoOptions } from '../../examples/server.js'
+import { MemoryBroker, errors, type Envelope } from '../../lib/index.js'
+import { Client, connect, eventually } from '../harness.js'
+
+const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
+const notification = { type: 'notification', data: { title: 'Hi' } }
+
+async function demo (t: Test, options?: DemoOptions) {
+  const app = await build(options)
+  t.teardown(() => app.close())
+  const post = (url: string, payload?: string | object, type = 'application/json') =>
+    app.inject({ method: 'POST', url, payload, headers: payload === undefined ? {} : { 'content-type': type } })
+  const get = async (url: string) => (await app.inject(url)).json()
+  return { app, post, get }
+}
+
+async function listening (t: Test, options?: DemoOptions) {
+  const started = await demo(t, options)
+  await started.app.listen({ host: '127.0.0.1', port: 0 })
+  return { ...started, url: `ws://127.0.0.1:${(started.app.server.address() as AddressInfo).port}/ws` }
+}
+
+t.test('messages to a user, to all and into a chat are answered with 202, id and timestamp', async t => {
+  const { post } = await demo(t)
+  const cases = [
+    ['/api/users/user_123/messages', notification, 'u'],
+    ['/api/broadcast', { type: 'system_announcement', message: 'Soon' }, 'b'],
+    ['/api/chats/support/app_1/chat_1/user_123/messages', { type: 'chat_message', data: { content: 'Hello' } }, 'c']
+  ] as const
+  for (const [url, message, label] of cases) {
+    const response = await post(url, message)
+    t.equal(response.statusCode, 202, url)
+    t.match(response.json(), { id: new RegExp(`^${label}\\.[a-z0-9]+\\.1$`), timestamp: /^\d{4}-.*Z$/ })
+    t.strictSame(Object.keys(response.json()), ['id', 'timestamp'])
+  }
+})
+
+t.test('ids of 128 characters are accepted, encoded or not, and longer ones are not', async t => {
+  const { post } = await demo(t)
+  for (const id of ['x'.repeat(128), '%7C'.repeat(128)]) t.equal((await post(`/api/users/${id}/messages`, notification)).statusCode, 202)
+  t.equal((await post(`/api/users/${'x'.repeat(129)}/messages`, notification)).json().code, 'RT_ERR_INVALID_ID')
+})
+
+t.test('a bad message is answered with 400 and the reason', async t => {
+  const { post } = await demo(t)
+  const cases: Array<[string, string | object | undefined, RegExp]> = [
+    ['/api/users/user_123/messages', {}, /type/],
+    ['/api/users/user_123/messages', { type: 5 }, /type/],
+    ['/api/users/user_123/messages', { type: 'notification', data: { titel: 'x' } }, /data\/title/],
+    ['/api/users/user_123/messages', { type: 'notification', data: { title: 'x' }, extra: 1 }, /extra/],
+    ['/api/users/user_123/messages', { type: 'connection_ack' }, /connection_ack/],
+    ['/api/users/user_123/messages', 'null', /object/],
+    ['/api/users/user_123/messages', undefined, /object/],
+    ['/api/users/user%20123/messages', notification, /user 123/],
+    ['/api/broadcast', { type: 'system_announcement' }, /message/],
+    ['/api/broadcast', '{', /JSON/],
+    ['/api/chats/notifications/a/b/c/messages', notification, /notifications/],
+    ['/api/tasks', undefined, /body/],
+    ['/api/tasks', {}, /title/],
+    ['/api/tasks', { title: '' }, /title/],
+    ['/api/tasks', { title: ' ' }, /title/],
+    ['/api/tasks', { title: 7 }, /title/],
+    ['/api/tasks', { title: 'x', user_id: 'a b' }, /user_id/]
+  ]
+  for (const [url, body, reason] of cases) {
+    const response = await post(url, body)
+    t.equal(response.statusCode, 400, `${url} ${JSON.stringify(body)}`)
+    t.match(response.json(), { message: reason })
+  }
+})
+
+t.test('a message that is too large is answered with 413', async t => {
+  const { post } = await demo(t, { realtime: { limits: { message: 1000 } } })
+  const large = (size: number) => ({ type: 'notification', data: { title: 'x'.repeat(size) } })
+  t.match(await post('/api/broadcast', large(1000)), { statusCode: 413 })
+  t.match((await post('/api/broadcast', large(1000))).json(), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
+  t.equal((await post('/api/broadcast', large(70_000))).statusCode, 413)
+})
+
+t.test('what a page of another site can post without a preflight is a 415', async t => {
+  const { app, post, get } = await demo(t)
+  for (const url of ['/api/users/user_123/messages', '/api/broadcast', '/api/tasks', '/api/chats/a/b/c/d/messages']) {
+    for (const type of ['text/plain', 'text/plain;charset=UTF-8', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+      t.equal((await post(url, JSON.stringify(notification), type)).statusCode, 415, `${url} ${type}`)
+    }
+    const untyped = await app.inject({ method: 'POST', url, payload: Buffer.from(JSON.stringify(notification)) })
+    t.equal(untyped.statusCode, 415, `${url} without a content type`)
+  }
+  t.match(await get('/api/stats'), { publications: 0 })
+})
+
+t.test('only this machine may ask, and by its own name', async t => {
+  const { app } = await demo(t)
+  const status = async (host: string) => (await app.inject({ url: '/api/stats', headers: { host } })).statusCode
+  for (const host of ['localhost:8000', 'localhost', '127.0.0.1:8000', '[::1]:8000']) t.equal(await status(host), 200, host)
+  for (const host of ['rebound.example:8000', 'localhost.example', '127.0.0.1.example']) t.equal(await status(host), 403, host)
+  const { app: open } = await demo(t, { realtime: { insecure: true } })
+  t.equal((await open.inject({ url: '/api/stats', headers: { host: 'demo.example' } })).statusCode, 200, 'unless it is opened knowingly')
+})
+
+t.test('a task is created and in the state; one that cannot be pushed is not', async t => {
+  const { post, get } = await demo(t)
+  const response = await post('/api/tasks', { title: 'Write', client_ref: 'r1' })
+  t.equal(response.statusCode, 201)
+  t.match(response.json(), { task_id: /^.{8}$/, title: 'Write', client_ref: 'r1' })
+  t.strictSame((await get('/api/users/user_123/state')).tasks, [response.json()])
+  t.strictSame((await get('/api/users/user_456/state')).tasks, [], "not in another user's")
+
+  const broker = new MemoryBroker({ size: 1, ttl: 1000, lag: 1000, bytes: 1000 })
+  broker.publish = async () => { throw new errors.BROKER('gone') }
+  const broken = await demo(t, { realtime: { broker } })
+  const failed = await broken.post('/api/tasks', { title: 'Write' })
+  t.equal(failed.statusCode, 503)
+  t.match(failed.json(), { code: 'RT_ERR_BROKER', message: /gone/ })
+  t.strictSame((await broken.get('/api/users/user_123/state')).tasks, [])
+})
+
+t.test('the state has what the bell shows, and is bounded', async t => {
+  const { post, get } = await demo(t)
+  const { id } = (await post('/api/users/user_123/messages', notification)).json()
+  await post('/api/users/user_123/messages', { type: 'order_shipped' })
+  await post('/api/broadcast', { type: 'system_announcement', message: 'Soon' })
+  const { messages } = await get('/api/users/user_123/state')
+  t.match(messages, [{ ...notification, id }, { type: 'system_announcement', message: 'Soon' }])
+  t.equal(messages.length, 2)
+
+  for (let n = 0; n < 120; n++) await post('/api/tasks', { title: `${n}` })
+  const { tasks } = await get('/api/users/user_123/state')
+  t.equal(tasks.length, 100)
+  t.equal(tasks.at(-1).title, '119')
+  for (let n = 0; n < 100; n++) await post('/api/tasks', { title: 'x', user_id: `u${n}` })
+  t.strictSame((await get('/api/users/user_123/state')).tasks, [], 'the user not heard of for longest gives way')
+})
+
+t.test('stats are those of the plugin', async t => {
+  const { app, get } = await demo(t)
+  t.strictSame(await get('/api/stats'), app.ws.stats())
+})
+
+t.test('the page comes with a policy that lets nothing else run', async t => {
+  const { app } = await demo(t)
+  const page = await app.inject('/')
+  t.match(page.headers, { 'content-type': /^text\/html/, 'x-content-type-options': 'nosniff' })
+  const style = /<style>(.*)<\/style>/s.exec(page.body)![1]
+  const policy = String(page.headers['content-security-policy'])
+  t.match(policy, "default-src 'none'")
+  t.ok(policy.includes(`'sha256-${createHash('sha256').update(style).digest('base64')}'`))
+  t.notMatch(policy, 'unsafe')
+  t.notMatch(page.body, /<script(?! type="module" src=)|\son\w+=|\sstyle=/)
+  t.match((await app.inject('/page.js')).headers, { 'content-type': /^text\/javascript/ })
+})
+
+t.test('a bare WebSocket that only parses JSON and looks at the type gets everything', async t => {
+  const { post, url } = await listening(t)
+  const seen = { acks: 0, notifications: [] as unknown[], tasks: [] as unknown[], announcements: [] as unknown[] }
+  const socket = new WebSocket(`${url}/notifications/user_123`)
+  t.teardown(() => socket.terminate())
+  socket.onmessage = event => {
+    const message = JSON.parse(event.data.toString()) as Envelope
+    switch (message.type) {
+      case 'connection_ack': return seen.acks++
+      case 'notification': return seen.notifications.push(message.data)
+      case 'task_update': return seen.tasks.push(message.data)
+      case 'system_announcement': return seen.announcements.push(message.message)
+    }
+  }
+  await eventually(() => seen.acks === 1)
+  await post('/api/users/user_123/messages', notification)
+  await post('/api/users/user_456/messages', { type: 'notification', data: { title: 'not for us' } })
+  const task = (await post('/api/tasks', { title: 'Write', user_id: 'user_123' })).json()
+  await post('/api/broadcast', { type: 'system_announcement', message: 'Soon' })
+  await eventually(() => seen.announcements.length === 1)
+  t.strictSame(seen, { acks: 1, notifications: [{ title: 'Hi' }], tasks: [task], announcements: ['Soon'] })
+})
+
+t.test('a chat gets its messages, and no figures', async t => {
+  const { post, url } = await listening(t, { refresh: 1 })
+  const other = await connect(t, `${url}/notifications/user_123`)
+  const client = await connect(t, `${url}/support/app_1/chat_1/user_123`)
+  await other.next('stats_update')
+  await other.next('stats_update')
+  await other.next('stats_update')
+  await post('/api/chats/support/app_1/chat_1/user_123/messages', { type: 'chat_message', data: { content: 'Hello' } })
+  t.match(await client.next(), { type: 'chat_message', data: { content: 'Hello' } })
+})
+
+t.test('figures come at once and go on coming, beside the logs', async t => {
+  const { app, url } = await listening(t, { refresh: 1 })
+  const client = await connect(t, `${url}/notifications/user_123`)
+  const first = await client.next()
+  t.match(first, { type: 'stats_update', data: { connections: 1, users: 1, deliveries: 0 } })
+  t.notOk('id' in first, 'nothing to resume from')
+  await app.ws.sendToUser('user_123', { type: 'notification', data: { title: 'x' } })
+  await client.next('notification')
+  t.match(await client.next('stats_update'), { data: { deliveries: 1, publications: 1 } })
+  t.equal(app.ws.stats().publications, 1, 'they are in no history')
+})
+
+/** The demo as a process of its own. */
+async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'ignore'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  let log = ''
+  for await (const line of createInterface(child.stdout)) {
+    log += line
+    const port = /listening at http:\/\/[^"]*:(\d+)/.exec(line)?.[1]
+    if (port !== undefined) return { child, exited, log, url: `ws://127.0.0.1:${port}/ws/notifications/user_123` }
+  }
+  throw new Error(`did not listen: ${log}`)
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`${signal} closes gracefully`, async t => {
+    const { child, exited, url } = await run(t)
+    const client = await connect(t, url)
+    child.kill(signal)
+    t.match(await client.close(), { code: 1012, reason: /^retry_ms=\d+$/ })
+    t.strictSame(await exited, [0, null])
+  })
+}
+
+t.test('a second signal does not wait for a client that does not answer', async t => {
+  const { child, exited, url } = await run(t)
+  const deaf = await connect(t, url)
+  const witness = await connect(t, url)
+  deaf.socket.pause()
+  child.kill('SIGTERM')
+  await witness.close()
+  t.equal(child.exitCode, null)
+  child.kill('SIGINT')
+  t.strictSame(await exited, [1, null])
+})
+
+t.test('another HOST opens the demo to others, and says so', async t => {
+  const { log, url } = await run(t, { HOST: '0.0.0.0' })
+  t.match(log, 'Everyone who can reach 0.0.0.0 can connect as anyone')
+  const client = new Client(url)
+  t.teardown(() => client.socket.terminate())
+  t.match(await client.next(), { type: 'connection_ack' })
+})

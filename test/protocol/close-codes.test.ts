@@ -1,0 +1,34 @@
+import t from 'tap'
+import { closeCode, closeCodes, formatDelay, isSendable, parseDelay } from '../../lib/protocol/close-codes.js'
+
+t.test('the table is the one that is promised', async t => {
+  const actions = Object.values(closeCodes).map(({ code, action }) => [code, action])
+  t.strictSame(actions, [
+    [1000, 'stop'], [1001, 'stop'], [1002, 'stop'], [1003, 'stop'], [1005, 'backoff'], [1006, 'backoff'], [1007, 'stop'], [1008, 'stop'], [1009, 'stop'],
+    [1011, 'backoff'], [1012, 'delay'], [1013, 'backoff'], [4400, 'stop'], [4401, 'renew'], [4403, 'stop'], [4408, 'backoff'], [4409, 'stop'],
+    [4429, 'backoff'], [4430, 'reconnect']
+  ])
+})
+
+t.test('each code has one row, with a meaning', async t => {
+  const rows = Object.values(closeCodes)
+  t.equal(new Set(rows.map(({ code }) => code)).size, rows.length)
+  t.equal(new Set(rows.map(({ meaning }) => meaning)).size, rows.length)
+  for (const row of rows) t.equal(closeCode(row.code), row)
+  for (const code of [0, 999, 1004, 1010, 1015, 3000, 4000, 4404, 5000, NaN]) t.equal(closeCode(code), undefined)
+})
+
+t.test('what a server may send', async t => {
+  const notSendable = Object.values(closeCodes).map(({ code }) => code).filter(code => !isSendable(code))
+  t.strictSame(notSendable, [1005, 1006])
+  for (const code of [999, 1004, 1010, 1014, 1015, 3000, 4999, NaN]) t.equal(isSendable(code), false)
+})
+
+t.test('the delay in a reason', async t => {
+  t.equal(formatDelay(1234), 'retry_ms=1234')
+  for (const ms of [0, 1, 4_999, 86_400_000, 999_999_999]) t.equal(parseDelay(formatDelay(ms)), ms)
+  t.equal(parseDelay(formatDelay(1.6)), 2)
+  for (const reason of ['', 'retry_ms=', 'retry_ms=-1', 'retry_ms=1.5', 'retry_ms=1e3', 'retry_ms=1 ', ' retry_ms=1', 'retry_ms=1\n', 'RETRY_MS=1', 'restart', 'retry_ms=1000000000']) {
+    t.equal(parseDelay(reason), undefined, JSON.stringify(reason))
+  }
+})

@@ -1,0 +1,87 @@
+import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import t from 'tap'
+import '../../lib/server/catalogue.js'
+import {
+  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, messageSchema, Ref, Resync, Timestamp
+} from '../../lib/protocol/envelope.js'
+
+/** A test per schema: what is right and what is wrong. */
+function checks (name: string, schema: TSchema, right: unknown[], wrong: unknown[]): void {
+  t.test(name, async t => {
+    const check = TypeCompiler.Compile(schema)
+    for (const value of right) t.equal(check.Check(value), true, `right: ${JSON.stringify(value)?.slice(0, 80)}`)
+    for (const value of wrong) t.equal(check.Check(value), false, `wrong: ${JSON.stringify(value)?.slice(0, 80)}`)
+  })
+}
+
+t.test('the format of timestamps is known', async t => t.equal(FormatRegistry.Has('date-time'), true))
+
+checks('Timestamp', Timestamp,
+  ['2026-07-01T12:00:00Z', '2026-07-01T12:00:00.123Z', new Date().toISOString()],
+  ['', 'now', '2026-07-01', '2026-07-01T12:00:00', '2026-07-01T12:00:00+02:00', '2026-13-01T12:00:00Z', '2026-07-01T25:00:00Z', 0, null, '2026-07-01T12:00:00Z\n'])
+
+checks('Id', Id,
+  ['a', 'user_123', 'A.b@c:d+e~f|g-h', '0', '..', 'x'.repeat(128)],
+  ['', 'x'.repeat(129), 'a/b', 'a b', 'a%20b', 'ü', 'a\n', 'a*', 'a{b}', 'a,b', 5, null])
+
+checks('Ref', Ref, ['a', 'x'.repeat(128), 0, -1, 7], ['', 'x'.repeat(129), 1.5, null, {}, true])
+
+const common: Record<keyof typeof commonMessages, { right: unknown[], wrong: unknown[] }> = {
+  notification: {
+    right: [{ title: 't' }, { title: 't', message: 'm', id: 'i' }, { title: 't', id: 5 }, { title: 't', more: [1] }],
+    wrong: [{}, { title: 5 }, { title: 't', message: 5 }, { title: 't', id: null }, null, 'title', undefined]
+  },
+  task_update: {
+    right: [{ task_id: 'abc123', title: 'New Task' }, { task_id: 1 }],
+    wrong: [{}, { task_id: null }, { task_id: {} }, [], undefined]
+  },
+  chat_message: {
+    right: [{ content: 'hi', agent: 'a' }, { content: '' }, { content: 'hi', tokens: 3 }],
+    wrong: [{}, { content: 5 }, { content: 'hi', agent: 5 }, undefined]
+  },
+  system_announcement: { right: [undefined, null, { at: 5 }, 'x'], wrong: [] }
+}
+for (const [type, { right, wrong }] of Object.entries(common)) checks(type, commonMessages[type as keyof typeof commonMessages], right, wrong)
+
+t.test('every common type has its cases', async t => t.strictSame(Object.keys(common), Object.keys(commonMessages)))
+
+t.test('the connection-level types are not among the common ones', async t => {
+  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync'])
+  for (const type of controlTypes) t.notOk(Object.hasOwn(commonMessages, type))
+})
+
+const ack = { user_id: 'u', connection_id: 'c', position: 'u.a.0,b.a.0', replayed: 0, heartbeat_ms: 25_000 }
+checks('ConnectionAck', ConnectionAck,
+  [ack, { ...ack, recovered: true }, { ...ack, recovered: false, replayed: 5 }],
+  [
+    {}, { ...ack, user_id: 'a b' }, { ...ack, position: 5 }, { ...ack, recovered: 'yes' }, { ...ack, replayed: -1 }, { ...ack, replayed: 0.5 },
+    { ...ack, heartbeat_ms: 0 }
+  ])
+
+checks('Resync', Resync, [{ position: 'u.a.5' }], [{}, { position: 5 }])
+checks('ErrorData', ErrorData, [{ code: 'bad_json', message: 'm' }], [{}, { code: 'c' }, { code: 5, message: 'm' }])
+
+const timestamp = '2026-07-01T12:00:00Z'
+checks('a message of a known type', messageSchema('order', Type.Object({ n: Type.Number() })),
+  [{ type: 'order', data: { n: 1 } }, { type: 'order', action: 'created', data: { n: 1 }, message: 'm', timestamp }],
+  [
+    {}, { type: 'order' }, { type: 'other', data: { n: 1 } }, { type: 'order', data: { n: 'one' } }, { type: 'order', data: { n: 1 }, id: 'u.a.1' },
+    { type: 'order', data: { n: 1 }, extra: 1 }, { type: 'order', data: { n: 1 }, action: '' }, { type: 'order', data: { n: 1 }, message: 5 },
+    { type: 'order', data: { n: 1 }, timestamp: 'now' }
+  ])
+
+checks('a message of any type', messageSchema(undefined, Type.Optional(Type.Unknown())),
+  [{ type: 'a' }, { type: 'x'.repeat(128), data: [] }],
+  [{}, { type: '' }, { type: 'x'.repeat(129) }, { type: 5 }, { type: 'a', to: 'u' }, null, undefined, 'a', []])
+
+checks('system_announcement speaks through message', messageSchema('system_announcement', commonMessages.system_announcement),
+  [{ type: 'system_announcement', message: 'm' }, { type: 'system_announcement', message: 'm', data: {} }],
+  [{ type: 'system_announcement' }, { type: 'system_announcement', message: 5 }])
+
+checks('InboundMessage', InboundMessage,
+  [{ type: 'ping' }, { type: 'a', ref: 'r', id: 'i', action: 'b', data: null, message: 'm', timestamp }, { type: 'a', ref: 5 }],
+  [
+    {}, { type: '' }, { type: 'x'.repeat(129) }, { type: 'a', ref: '' }, { type: 'a', ref: {} }, { type: 'a', id: 'x'.repeat(129) }, { type: 'a', action: '' },
+    { type: 'a', message: 5 }, { type: 'a', timestamp: 5 }, { type: 'a', to: 'b' }, null, 5, 'a', [], [{ type: 'a' }]
+  ])

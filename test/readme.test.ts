@@ -1,0 +1,553 @@
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import type { TSchema } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import ts from 'typescript'
+import { WebSocket } from 'ws'
+import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index.js'
+import { optionsSchema } from '../lib/server/options.js'
+import { Client, connect, eventually, refusedWith, start } from './harness.js'
+
+const root = dirname(import.meta.dirname)
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+interface Snippet {
+  name: string
+  language: string
+  code: string
+}
+
+/** Every ts and js fence; the comment before it is its name. */
+const snippets: Snippet[] = [...readme.matchAll(/(?:<!-- test: ([\w-]+) -->\n)?```(ts|js)\n(.*?)\n```/gs)]
+  .map(([, name, language, code]) => ({ name, language, code }))
+
+type Test = Pick<typeof t, 'teardown' | 'testdir'>
+
+/** The names of the snippets that run below. */
+const ran = new Set<string>()
+
+/** The rows of the table that follows a heading and a header row: each an array of cells, without their backquotes. */
+function table (heading: string, header: string): string[][] {
+  const section = readme.split(/^(?=##+ )/m).find(part => part.startsWith(`${heading}\n`))
+  const lines = section!.split('\n')
+  const at = lines.indexOf(header)
+  const end = lines.findIndex((line, index) => index > at && !line.startsWith('|'))
+  return lines.slice(at + 2, end).map(line => line.slice(2, -2).split(/ (?<!\\)\| /).map(cell => cell.trim()))
+}
+
+const code = (text: string) => `\`${text}\``
+
+t.test('the options table is the options schema', async t => {
+  const rows: string[][] = []
+  const walk = (schema: TSchema, path: string[]) => {
+    for (const [key, part] of Object.entries<TSchema>(schema.properties)) {
+      if (part.properties !== undefined) walk(part, [...path, key])
+      else rows.push([code([...path, key].join('.')), defaultOf(part), part.description!])
+    }
+  }
+  const defaultOf = ({ default: value }: TSchema) =>
+    value === undefined ? '–' : code(typeof value === 'string' ? `'${value}'` : JSON.stringify(value))
+  walk(optionsSchema, [])
+  t.ok(rows.length > 30)
+  t.same(table('## Options', '| Option | Default | Meaning; what happens beyond it |'), rows)
+})
+
+t.test('the errors table has every error with its status', async t => {
+  const rows = table('## Errors', '| Code | Status | When | Cure |')
+  t.same(rows.map(([name, status]) => [name, status]), Object.values(errors).map(RealtimeError => {
+    const error = new RealtimeError('', '')
+    return [code(error.code), String(error.statusCode)]
+  }))
+  for (const [name, , when, cure] of rows) t.ok(when.length > 3 && cure.length > 3, `${name} has a cure`)
+})
+
+t.test('the close codes table is the exported one', async t => {
+  t.same(table('## Close codes', '| Code | Name | Meaning | What to do |'),
+    Object.entries(closeCodes).map(([name, row]) => [String(row.code), code(name), row.meaning, row.action]))
+})
+
+t.test('links lead somewhere, and the first code comes at once', async t => {
+  const anchors = [...readme.matchAll(/^#+ (.*)$/gm)].map(([, text]) => '#' + text.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))
+  for (const [, link] of readme.matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^https?:/.test(link)) continue
+    t.ok(link.startsWith('#') ? anchors.includes(link) : existsSync(join(root, link)), link)
+  }
+  t.ok(readme.split('\n').findIndex(line => line.startsWith('```')) < 15)
+})
+
+t.test('snippets type-check, and the fault codes are those of the source', async t => {
+  const files = new Map(snippets.map(({ name, language, code }) =>
+    // Without an import or export it would be a script, and share its variables with the others.
+    [join(root, 'readme', `${name}.${language}`), /^(import|export) /m.test(code) ? code : `${code}\nexport {}\n`]))
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  Object.assign(options, {
+    noEmit: true,
+    allowJs: true,
+    checkJs: true,
+    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+    paths: { 'fastify-realtime': [join(root, 'lib/index.ts')] }
+  })
+  const host = ts.createCompilerHost(options)
+  const { readFile, fileExists, getSourceFile } = host
+  host.readFile = file => files.get(file) ?? readFile(file)
+  host.fileExists = file => files.has(file) || fileExists(file)
+  host.getSourceFile = (file, target, ...rest) => {
+    const text = files.get(file)
+    return text === undefined ? getSourceFile(file, target, ...rest) : ts.createSourceFile(file, text, target)
+  }
+  const program = ts.createProgram([...files.keys()], options, host)
+  for (const file of files.keys()) {
+    const source = program.getSourceFile(file)
+    const found = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
+    t.same(found.map(({ start, messageText }) =>
+      `line ${source!.getLineAndCharacterOfPosition(start!).line + 1}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [], file.slice(root.length))
+  }
+
+  const inbound = program.getSourceFile(join(root, 'lib/server/inbound.ts'))!
+  const fault = inbound.statements.filter(ts.isInterfaceDeclaration).find(({ name }) => name.text === 'Fault')!
+  const member = fault.members.find(({ name }) => name!.getText(inbound) === 'code')!
+  const union = program.getTypeChecker().getTypeAtLocation(member) as ts.UnionType
+  const faults = union.types.map(type => code((type as ts.StringLiteralType).value))
+  t.same(table('## Errors', '| Code | Meaning | What to do |').map(([name]) => name).sort(), faults.sort())
+})
+
+interface Running {
+  /** What stands for these strings of the snippet. */
+  replace?: Record<string, string>
+  /** What the snippet finds in place of these globals. */
+  globals?: Record<string, unknown>
+}
+
+const library = new URL('../lib/index.js', import.meta.url).href
+
+/** The snippet as a file of its own, with the library's source for the package. */
+function write (t: Test, name: string, { replace = {}, globals = {} }: Running = {}): string {
+  const file = join(t.testdir(), `${name}-${++written}.mjs`)
+  const snippet = snippets.find(snippet => snippet.name === name)!
+  let text = ts.transpileModule(snippet.code, {
+    compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
+  }).outputText
+  for (const [from, to] of Object.entries({ "'fastify-realtime'": `'${library}'`, 'port: 3000': "port: 0, host: '127.0.0.1'", ...replace })) {
+    text = text.replaceAll(from, to)
+  }
+  const given = Object.keys(globals)
+  if (given.length > 0) {
+    injected.set(file, globals)
+    text = `const { ${given.join(', ')} } = globalThis[Symbol.for('readme')].get(${JSON.stringify(file)})\n${text}`
+  }
+  for (const own of ['app', 'socket']) if (new RegExp(`^const ${own} =`, 'm').test(text)) text += `\nexport { ${own} }\n`
+  writeFileSync(file, text)
+  return file
+}
+
+let written = 0
+const injected = new Map<string, object>()
+Object.assign(globalThis, { [Symbol.for('readme')]: injected })
+
+async function run (t: Test, name: string, options?: Running): Promise<any> {
+  ran.add(name)
+  return import(`file://${write(t, name, options)}`)
+}
+
+/** Runs a snippet that listens. */
+async function serve (t: Test, name: string, options?: Running): Promise<{ app: FastifyInstance, host: string, url: string }> {
+  const { app } = await run(t, name, options)
+  t.teardown(() => app.close())
+  const host = `127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  return { app, host, url: `ws://${host}/ws` }
+}
+
+/** Runs a snippet that is a plugin. */
+async function mount (t: Test, name: string): Promise<{ app: FastifyInstance, host: string, url: string }> {
+  const { default: plugin } = await run(t, name)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(realtime)
+  await app.register(plugin)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const host = `127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  return { app, host, url: `ws://${host}/ws` }
+}
+
+/** Runs a snippet of a page, and keeps what it logs. */
+async function browse (t: Test, name: string, host: string): Promise<string[]> {
+  const lines: string[] = []
+  const console = { log: (...parts: unknown[]) => lines.push(parts.join(' ')) }
+  const { socket } = await run(t, name, { globals: { WebSocket, console, location: { host } } })
+  t.teardown(() => socket.terminate())
+  return lines
+}
+
+async function post (app: FastifyInstance, url: string, payload?: object): Promise<any> {
+  const response = await app.inject({ method: 'POST', url, payload })
+  if (response.statusCode >= 300) throw new Error(`${response.statusCode}: ${response.body}`)
+  return response.json()
+}
+
+/** How the server closes a connection that it does not want. */
+async function refusal (t: Test, url: string, options?: ConstructorParameters<typeof Client>[1]): Promise<number> {
+  const client = new Client(url, options)
+  t.teardown(() => client.socket.terminate())
+  return (await client.close()).code
+}
+
+t.test('quick start', async t => {
+  const { app, host } = await serve(t, 'quick-start')
+  const lines = await browse(t, 'quick-start-client', host)
+  await eventually(() => lines.length === 1)
+  await post(app, '/hello')
+  await eventually(() => lines.length === 2)
+  t.same(lines, ['connected as user_123', 'Hello'])
+})
+
+t.test('push to a user', async t => {
+  const { app, url } = await mount(t, 'push')
+  const client = await connect(t, `${url}/notifications/ada`)
+  t.same(await post(app, '/users/ada/orders/o1/ship'), { shipped: 'o1' })
+  t.match(await client.next(), { type: 'task_update', action: 'shipped', data: { task_id: 'o1' } })
+})
+
+t.test('broadcast', async t => {
+  const { app, url } = await mount(t, 'broadcast')
+  const clients = await Promise.all(['ada', 'bob'].map(user => connect(t, `${url}/notifications/${user}`)))
+  const { id } = await post(app, '/maintenance')
+  for (const client of clients) t.match(await client.next(), { type: 'system_announcement', message: /maintenance/, id })
+})
+
+t.test('confirm an optimistic UI', async t => {
+  const { host, url } = await mount(t, 'optimistic')
+  let isDown = false
+  const globals = { fetch: (path: string, init: RequestInit) => isDown ? { ok: false } : fetch(`http://${host}${path}`, init) }
+  const page = await run(t, 'optimistic-client', { globals })
+  const client = await connect(t, `${url}/notifications/ada`)
+
+  const added = page.addTask('ada', 'Buy milk')
+  t.same([...page.tasks.values()], [{ title: 'Buy milk', isPending: true }])
+  await added
+  const confirmed = await client.next('task_update')
+  page.onMessage(confirmed)
+  t.same([...page.tasks], [[confirmed.data?.task_id, { title: 'Buy milk', isPending: false }]])
+
+  isDown = true
+  await page.addTask('ada', 'Never saved')
+  t.equal(page.tasks.size, 1)
+})
+
+t.test('authenticate with @fastify/jwt', async t => {
+  process.env.JWT_SECRET = 'a secret for this test'
+  const { app, url } = await serve(t, 'jwt')
+  const tokenOf = (sub: string, expiresIn: string) => (app as any).jwt.sign({ sub }, { expiresIn })
+  const token = tokenOf('ada', '1h')
+
+  t.equal((await connect(t, `${url}/notifications/ada?token=${token}`)).ack.data?.user_id, 'ada')
+  await connect(t, `${url}/notifications/ada`, { headers: { authorization: `Bearer ${token}` } })
+  t.equal(await refusal(t, `${url}/notifications/bob?token=${token}`), 4403)
+  t.equal(await refusal(t, `${url}/notifications/ada?token=${token}x`), 4401)
+  t.equal(await refusal(t, `${url}/notifications/ada`), 4401)
+  const brief = await connect(t, `${url}/notifications/ada?token=${tokenOf('ada', '2s')}`)
+  t.equal((await brief.close()).code, 4401)
+})
+
+t.test('say who may connect', async t => {
+  const { url } = await serve(t, 'authorize')
+  const ada = { headers: { 'x-session': 'secret-1' } }
+  const bob = { headers: { 'x-session': 'secret-2' } }
+  await connect(t, `${url}/notifications/bob`, bob)
+  await connect(t, `${url}/support/shop/c1/bob`, bob)
+  await connect(t, `${url}/internal/shop/c1/bob`, ada)
+  t.equal(await refusal(t, `${url}/internal/shop/c1/bob`, bob), 4403)
+  t.equal(await refusal(t, `${url}/notifications/ada`, bob), 4403)
+  t.equal(await refusal(t, `${url}/notifications/ada`), 4401)
+})
+
+t.test('receive messages', async t => {
+  const { host, url } = await serve(t, 'on-message')
+  const client = await connect(t, `${url}/notifications/user_123`)
+  const lines = await browse(t, 'on-message-client', host)
+  t.match(await client.next(), { type: 'marked_read', data: { ids: ['n1', 'n2'] } })
+  await eventually(() => lines.length === 1)
+  t.same(lines, ['done 1'])
+  client.send({ type: 'no_such_type', ref: 7 })
+  t.match(await client.next(), { type: 'error', ref: 7, data: { code: 'unknown_type' } })
+})
+
+t.test('a chat channel', async t => {
+  const { url } = await serve(t, 'chat')
+  const phone = await connect(t, `${url}/support/shop/c1/ada`)
+  phone.send({ type: 'chat_message', ref: 'm1', data: { content: 'Hi' } })
+  await phone.next('ack')
+  const laptop = await connect(t, `${url}/support/shop/c1/ada`)
+  t.equal(laptop.ack.data?.replayed, 2)
+  t.match(await laptop.next(), { data: { content: 'Hi', agent: 'user' }, id: /^c\./ })
+  t.match(await laptop.next(), { data: { content: 'You said: Hi', agent: 'echo' } })
+})
+
+t.test('your own message types', async t => {
+  const { app, url } = await serve(t, 'own-types')
+  const client = await connect(t, `${url}/notifications/user_123`)
+  await post(app, '/ship')
+  t.match(await client.next(), { type: 'order_shipped', data: { order_id: 'o1', carrier: 'post' } })
+  await t.rejects(app.ws.sendToUser('user_123', { type: 'order_shipped', data: { order_id: 1 } } as any), { code: 'RT_ERR_INVALID_MESSAGE' })
+})
+
+t.test('know who is online', async t => {
+  const log = new PassThrough()
+  const { app, url } = await serve(t, 'online', {
+    replace: { 'Fastify()': 'Fastify({ logger: { stream: log } })' },
+    globals: { log }
+  })
+  let written = ''
+  log.on('data', chunk => { written += chunk })
+  const count = (message: string) => written.split(message).length - 1
+  const online = async (id: string) => (await app.inject(`/users/${id}/online`)).json()
+
+  const first = await connect(t, `${url}/notifications/ada`)
+  const second = await connect(t, `${url}/support/shop/c1/ada`)
+  t.equal(count('came online'), 1)
+  t.match(await online('ada'), { online: true, connections: [{ kind: 'notifications' }, { kind: 'chat' }] })
+  t.same(await online('bob'), { online: false, connections: [] })
+  t.match((await app.inject('/stats')).json(), { connections: 2, users: 1 })
+
+  first.socket.close()
+  await eventually(() => app.ws.connections('ada').length === 1)
+  t.equal(count('went offline'), 0)
+  second.socket.close()
+  await eventually(() => count('went offline') === 1)
+  t.same(await online('ada'), { online: false, connections: [] })
+})
+
+t.test('close connections', async t => {
+  const { app, url } = await mount(t, 'close')
+  const ada = await connect(t, `${url}/notifications/ada`)
+  const bob = await connect(t, `${url}/notifications/bob`)
+  t.same(await post(app, '/users/ada/ban'), { closed: 1 })
+  t.equal((await ada.close()).code, 4403)
+  t.same(await post(app, '/users/bob/logout'), { closed: 1 })
+  t.equal((await bob.close()).code, 4401)
+})
+
+t.test('graceful shutdown', async t => {
+  const process = new EventEmitter()
+  const { app, url } = await serve(t, 'shutdown', { globals: { process } })
+  const client = await connect(t, `${url}/notifications/ada`)
+  await app.ws.sendToUser('ada', { type: 'last' })
+  process.emit('SIGTERM')
+  t.equal((await client.next()).type, 'last')
+  t.match(await client.close(), { code: 1012, reason: /^retry_ms=\d+$/ })
+})
+
+t.test('pages of another origin', async t => {
+  const { url } = await serve(t, 'origins')
+  for (const origin of ['http://localhost:5173', 'http://localhost:3000']) await connect(t, `${url}/notifications/ada`, { origin })
+  t.equal(await refusedWith(`${url}/notifications/ada`, { origin: 'http://localhost:5174' }), 403)
+})
+
+t.test('your own websocket routes', async t => {
+  const { host } = await serve(t, 'own-route')
+  const socket = new WebSocket(`ws://${host}/echo`)
+  t.teardown(() => socket.terminate())
+  await once(socket, 'open')
+  socket.send('hello')
+  t.equal(String((await once(socket, 'message'))[0]), 'hello')
+  socket.send('x'.repeat(64 * 1024 + 1))
+  t.equal((await once(socket, 'close'))[0], 1009)
+})
+
+t.test('testing your app', async t => {
+  ran.add('testing')
+  const child = spawn(process.execPath, [...process.execArgv, write(t, 'testing')], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', chunk => { output += chunk })
+  const [status] = await once(child, 'close')
+  t.equal(status, 0)
+  t.match(output, /pass 1\n/)
+})
+
+t.test('resume after a reconnect', async t => {
+  /** The snippet's client at a server of this test. */
+  async function resuming (t: Test, options: RealtimeOptions = {}) {
+    const { app, url } = await start(t, options)
+    const log: string[] = []
+    let urls = 0
+    const { connect: open } = await run(t, 'resume', { globals: { WebSocket } })
+    const end = open({
+      getUrl: () => `${url}/ws/notifications/ada?attempt=${++urls}`,
+      onMessage: ({ type }: { type: string }) => log.push(type),
+      reload: () => log.push('reload'),
+      onStop: (code: number) => log.push(`stop ${code}`)
+    })
+    t.teardown(end)
+    return { app, log, end, attempts: () => urls }
+  }
+
+  t.test('what was missed comes in order and once', async t => {
+    const { app, log, end } = await resuming(t)
+    await eventually(() => app.ws.isOnline('ada') && log.length === 1)
+    await app.ws.sendToUser('ada', { type: '1' })
+    await app.ws.broadcast({ type: '2' })
+    await eventually(() => log.length === 3)
+    for (const round of [3, 5]) {
+      app.ws.disconnectUser('ada', closeCodes.TOO_SLOW.code)
+      await app.ws.sendToUser('ada', { type: `${round}` })
+      await app.ws.sendToUser('ada', { type: `${round + 1}` })
+      await eventually(() => log.length === round + 2)
+    }
+    await app.ws.sendToUser('ada', { type: '7' })
+    await eventually(() => log.includes('7'))
+    t.same(log, ['reload', '1', '2', '3', '4', '5', '6', '7'])
+
+    end()
+    await eventually(() => !app.ws.isOnline('ada'))
+  })
+
+  t.test('it reloads when the history does not reach back', async t => {
+    const { app, log } = await resuming(t, { history: { size: 2 } })
+    await eventually(() => log.length === 1)
+    app.ws.disconnectUser('ada', closeCodes.TOO_SLOW.code)
+    for (const type of ['1', '2', '3']) await app.ws.sendToUser('ada', { type })
+    await eventually(() => log.length === 2)
+    await app.ws.sendToUser('ada', { type: '4' })
+    await eventually(() => log.length === 3)
+    t.same(log, ['reload', 'reload', '4'])
+  })
+
+  t.test('it stops when it is told to', async t => {
+    const { app, log, attempts } = await resuming(t)
+    await eventually(() => log.length === 1)
+    app.ws.disconnectUser('ada')
+    await eventually(() => log.length === 2)
+    t.same(log, ['reload', 'stop 4403'])
+    t.equal(attempts(), 1)
+  })
+
+  t.test('it asks for a new credential once', async t => {
+    let isKnown = true
+    const { app, log, attempts } = await resuming(t, { authenticate: () => isKnown ? { userId: 'ada' } : null })
+    await eventually(() => log.length === 1)
+    app.ws.disconnectUser('ada', closeCodes.UNAUTHENTICATED.code)
+    await eventually(() => attempts() === 2 && app.ws.isOnline('ada'))
+    isKnown = false
+    app.ws.disconnectUser('ada', closeCodes.UNAUTHENTICATED.code)
+    await eventually(() => log.length === 2)
+    t.same(log, ['reload', 'stop 4401'])
+    t.equal(attempts(), 3)
+  })
+
+  t.test('it stops after the codes of the table', async t => {
+    const { stopCodes } = await run(t, 'resume')
+    t.same(stopCodes, Object.values(closeCodes).filter(({ action }) => action === 'stop').map(({ code }) => code))
+  })
+
+  t.test('by the frame', async t => {
+    /** A socket that does what the test says. */
+    class Scripted {
+      static all: Scripted[] = []
+      readonly url: URL
+      onmessage!: (event: { data: string }) => void
+      onclose!: (event: { code: number, reason: string }) => void
+      constructor (url: URL) {
+        this.url = url
+        Scripted.all.push(this)
+      }
+
+      get since () {
+        return this.url.searchParams.get('since')
+      }
+
+      frames (...frames: object[]) {
+        for (const frame of frames) this.onmessage({ data: JSON.stringify(frame) })
+      }
+
+      close (code = 1005) {
+        this.onclose({ code, reason: '' })
+      }
+    }
+    const ack = (position: string, recovered?: boolean) => ({ type: 'connection_ack', data: { position, recovered } })
+    const delays: number[] = []
+    const log: string[] = []
+    let reload = async () => { log.push('reload') }
+    const { connect: open } = await run(t, 'resume', {
+      globals: {
+        WebSocket: Scripted,
+        setTimeout: (action: () => void, ms: number) => {
+          delays.push(ms)
+          setImmediate(action)
+        }
+      }
+    })
+    let isUrlKnown = true
+    t.teardown(open({
+      getUrl: () => isUrlKnown ? 'ws://test/' : undefined,
+      onMessage: ({ type }: { type: string }) => log.push(type),
+      reload: () => reload()
+    }))
+    const socket = async (count: number) => {
+      await eventually(() => Scripted.all.length === count)
+      return Scripted.all[count - 1]
+    }
+
+    const first = await socket(1)
+    t.equal(first.since, null)
+    let loaded = () => {}
+    reload = () => new Promise<void>(resolve => {
+      loaded = () => {
+        log.push('loaded')
+        resolve()
+      }
+    })
+    first.frames(ack('u.a.0,b.a.0'), { type: 'during', id: 'u.a.1' })
+    await new Promise(resolve => setImmediate(resolve))
+    t.same(log, [], 'messages wait until the state is loaded')
+    loaded()
+    await eventually(() => log.length === 2)
+    t.same(log.splice(0), ['loaded', 'during'])
+
+    reload = async () => { log.push('reload') }
+    first.frames({ type: 'resync', data: { position: 'b.a.9' } }, { type: 'after', id: 'b.a.10' })
+    await eventually(() => log.length === 2)
+    t.same(log.splice(0), ['reload', 'after'])
+    first.onclose({ code: 1012, reason: 'retry_ms=1234' })
+    t.same(delays.splice(0), [1234])
+
+    const second = await socket(2)
+    t.equal(second.since, 'u.a.1,b.a.10')
+    first.frames({ type: 'late', id: 'u.a.2' })
+    second.frames(ack('u.a.1,b.a.10', true), { type: 'late', id: 'u.a.2' })
+    await eventually(() => log.length === 1)
+    t.same(log.splice(0), ['late'], 'what the old connection had left is not shown twice')
+
+    reload = async () => { throw new Error('the API is down') }
+    second.frames({ type: 'resync', data: { position: 'b.a.20' } }, { type: 'not shown', id: 'b.a.21' })
+    const third = await socket(3)
+    t.equal(third.since, null, 'after a failed reload it starts over')
+    t.same(log, [])
+
+    reload = async () => { log.push('reload') }
+    third.frames(ack('u.a.3,b.a.21'))
+    await eventually(() => log.length === 1)
+    delays.length = 0
+    third.close(4429)
+    t.ok(delays[0] >= 5_000)
+    const fourth = await socket(4)
+    isUrlKnown = false
+    fourth.close(1006)
+    await eventually(() => delays.length > 12)
+    t.ok(delays.slice(1).every(ms => ms > 0 && ms <= 30_000), 'the delay is bounded')
+    t.ok(delays.at(-1)! >= 15_000, 'and grows')
+    isUrlKnown = true
+    t.equal((await socket(5)).since, 'u.a.3,b.a.21')
+  })
+})
+
+t.test('every snippet has a name of its own and is run', async t => {
+  const names = snippets.map(({ name }) => name)
+  t.notOk(names.includes(undefined!))
+  t.same([...new Set(names)], names)
+  t.same([...ran].sort(), [...names].sort())
+})
