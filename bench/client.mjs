@@ -10,7 +10,7 @@ let bytes = 0
 let recovered = 0
 let expected = Infinity
 let clients = []
-let latencies = []
+const latencies = []
 
 class Client {
   ready

@@ -71,26 +71,25 @@ const storm = async ({ kind, port, server, client }) => {
   const behind = 20
   const running = server.call({ call: 'run', job: 'idle', args: { publishBefore: behind } })
   let slowest = 0
-  let asked = 0
-  let isOver = false
+  const asked = { answers: 0, isOver: false }
   const asking = (async () => {
-    while (!isOver) {
+    while (!asked.isOver) {
       const at = performance.now()
       const response = await fetch(`http://127.0.0.1:${port}/alive`)
       if (await response.text() !== 'yes') throw new Error('HTTP was not answered')
       slowest = Math.max(slowest, performance.now() - at)
-      asked++
+      asked.answers++
     }
   })()
   const delivered = client.first('delivered')
   client.send({ call: 'expect', expect: connections * behind })
   await client.call({ call: 'connect', list: list.map((one, n) => ({ ...one, path: `${one.path}?since=${positions[n]}` })) })
   await delivered
-  isOver = true
+  asked.isOver = true
   await asking
   const { delayP99, delayMax, wall } = await running
   const { recovered, received } = await client.call({ call: 'state' })
-  return { recovered, received, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, 'slowest HTTP ms': slowest, 'HTTP answers': asked, 'took ms': wall }
+  return { recovered, received, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, 'slowest HTTP ms': slowest, 'HTTP answers': asked.answers, 'took ms': wall }
 }
 
 export const workloads = [

@@ -22,7 +22,7 @@ export const optionsSchema = Type.Object({
   onConnect: hook<OnConnect>('called before `connection_ack`'),
   onDisconnect: hook<OnDisconnect>('called when a connection has ended'),
   onMessage: Type.Unsafe<MessageHandlers>(Type.Record(Type.String(), Type.Function([], Type.Unknown()), { default: {}, description: "handlers of clients' messages, by type" })),
-  broker: Type.Optional(Type.Unsafe<Broker>({ description: 'where the logs live; default: in memory' })),
+  broker: Type.Optional(Type.Unsafe<Broker>(Type.Any({ description: 'where the logs live; default: in memory' }))),
   history: section({
     size: count(100, 'publications per channel that can be recovered'),
     ttl: ms(300_000, 'for how long they can be, ms'),

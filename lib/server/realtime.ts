@@ -19,6 +19,7 @@ export interface Receipt {
 
 /** What this server has and has done, at the moment and since it started. */
 export interface Stats extends BrokerStats, Counters {
+  /** Connections, those that are still opening included. */
   connections: number
   /** Users with a connection. */
   users: number
@@ -91,7 +92,8 @@ export class Realtime {
   /** Figures of this server, for a health page or metrics. */
   stats (): Stats {
     const { broker, hub, counters } = this.#parts
-    return { connections: this.connections().length, users: hub.users, ...broker.stats(), ...counters }
+    const connections = hub.connections().filter(({ state }) => state !== 'closing').length
+    return { connections, users: hub.users, ...broker.stats(), ...counters }
   }
 
   #publish (channel: string, message: Message): Promise<Receipt> {

@@ -1,0 +1,84 @@
+import { PassThrough } from 'node:stream'
+import websocket from '@fastify/websocket'
+import Fastify from 'fastify'
+import t from 'tap'
+import realtime from '../../lib/index.js'
+import { Client, connect, refusedWith, start } from '../harness.js'
+
+const long = 'x'.repeat(128)
+
+t.test('plain HTTP', async t => {
+  const { app } = await start(t)
+  const answers: Array<[string, number]> = [
+    ['/ws/notifications/u1', 426], ['/ws/w/a/c/u1', 426], [`/ws/notifications/${long}`, 426], [`/ws/w/a/${long}/u1`, 426],
+    [`/ws/notifications/${long}x`, 400], [`/ws/w/${long}x/c/u`, 400], ['/ws/notifications/a%2Fb', 400], ['/ws/notifications/%00', 400],
+    ['/ws/notifications/a%20b', 400], ['/ws/notifications/%C3%A9', 400], ['/ws/notifications/a/b/c', 400], [`/ws/w%2Fa/${long}x/c`, 400],
+    ['/ws/notifications/a%7Cb:c@d+e~f-g_h.i', 426], ['/ws/other', 404], ['/ws/a/b', 404], ['/ws/notifications/', 400]
+  ]
+  for (const [url, status] of answers) {
+    const response = await app.inject(url)
+    t.equal(response.statusCode, status, url.slice(0, 60))
+    t.type(response.json().message, 'string')
+  }
+  const { headers, json } = await app.inject('/ws/notifications/u1')
+  t.equal(headers.upgrade, 'websocket')
+  t.match(json(), { code: 'RT_ERR_UPGRADE_REQUIRED', statusCode: 426 })
+})
+
+t.test('upgrades', async t => {
+  const { url } = await start(t)
+  await connect(t, `${url}/ws/notifications/${long}`)
+  await connect(t, `${url}/ws/${long}/${long}/${long}/${long}`)
+  t.equal(await refusedWith(`${url}/ws/notifications/${long}x`), 400)
+  t.equal(await refusedWith(`${url}/ws/other`), 404)
+})
+
+t.test('under another prefix, in a scope of its own', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(async scope => { await scope.register(realtime, { prefix: '/live' }) }, { prefix: '/api' })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  await connect(t, `${app.listeningOrigin.replace('http', 'ws')}/api/live/notifications/u1`)
+})
+
+t.test('the request log has no query in it', async t => {
+  const lines: string[] = []
+  const stream = new PassThrough()
+  stream.on('data', line => lines.push(line.toString()))
+  const { url } = await start(t, {}, { logger: { stream } })
+  await connect(t, `${url}/ws/notifications/u1?since=0&token=secret`)
+  t.ok(lines.some(line => line.includes('/ws/notifications/u1')))
+  t.notOk(lines.some(line => line.includes('secret')))
+})
+
+t.test("an app's own websocket route works beside it, and its errors are logged", async t => {
+  const lines: string[] = []
+  const stream = new PassThrough()
+  stream.on('data', line => lines.push(line.toString()))
+  const app = Fastify({ logger: { stream } })
+  t.teardown(() => app.close())
+  await app.register(realtime)
+  app.get('/echo', { websocket: true }, socket => { socket.on('message', data => socket.send(data.toString())) })
+  app.get('/fails', { websocket: true }, async () => { throw new Error('of the app') })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const origin = app.listeningOrigin.replace('http', 'ws')
+  const echo = new Client(`${origin}/echo`)
+  echo.socket.on('open', () => echo.send({ type: 'hello' }))
+  t.match(await echo.next(), { type: 'hello' })
+  echo.socket.terminate()
+  await new Client(`${origin}/fails`).close()
+  t.ok(lines.some(line => line.includes('of the app')))
+})
+
+t.test('registered twice, or beside @fastify/websocket', async t => {
+  const twice = Fastify()
+  await twice.register(realtime)
+  await t.rejects(async () => twice.register(realtime), { code: 'RT_ERR_ALREADY_REGISTERED' })
+  const after = Fastify()
+  await after.register(websocket)
+  await t.rejects(async () => after.register(realtime), { code: 'RT_ERR_WEBSOCKET_REGISTERED', message: /register fastify-realtime first/ })
+  const before = Fastify()
+  await before.register(realtime)
+  await t.rejects(async () => before.register(websocket), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  await Promise.allSettled([twice.close(), after.close(), before.close()])
+})
