@@ -1,13 +1,12 @@
 /** Testing an app that pushes, without a port: `node --test dist/examples/testing.js`. */
 import assert from 'node:assert/strict'
 import { on } from 'node:events'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import Fastify from 'fastify'
 import realtime, { type Envelope } from 'fastify-realtime'
 
-async function build (t: TestContext) {
+async function build () {
   const app = Fastify()
-  t.after(() => app.close())
   await app.register(realtime)
   app.post('/greet/:user_id', async request => {
     const { user_id: userId } = request.params as { user_id: string }
@@ -18,21 +17,25 @@ async function build (t: TestContext) {
 }
 
 test('a plain GET is told to connect with a WebSocket client', async t => {
-  const app = await build(t)
+  const app = await build()
+  t.after(() => app.close())
   const response = await app.inject('/ws/notifications/user_123')
   assert.equal(response.statusCode, 426)
   assert.equal(response.json().code, 'RT_ERR_UPGRADE_REQUIRED')
 })
 
 test('a push reaches its user', async t => {
-  const app = await build(t)
+  const app = await build()
   let frames!: ReturnType<typeof on>
   const socket = await app.injectWS('/ws/notifications/user_123', {}, {
     // Listens before anything can arrive: once injectWS has resolved, the first frames may be gone.
     onInit: socket => { frames = on(socket, 'message') }
   })
-  // With close() alone the server would not notice that it has gone.
-  t.after(() => socket.terminate())
+  t.after(() => {
+    // First, or app.close() waits for it; and with close() alone the server would not notice that it has gone.
+    socket.terminate()
+    return app.close()
+  })
   const next = async (): Promise<Envelope> => JSON.parse(String((await frames.next()).value[0]))
 
   assert.equal((await next()).type, 'connection_ack')

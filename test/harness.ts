@@ -210,17 +210,24 @@ export class RawClient {
     this.#bytes = rest
     stream.on('data', chunk => this.#chunks.push(chunk))
     stream.on('close', () => { this.isClosed = true })
+    this.isClosed = stream.closed
+    stream.resume()
   }
 
   /** Sends an upgrade request and waits for the head of the response; when none comes, the status is NaN. */
   static async open (t: Scope, port: number, path: string, options: RawOptions = {}): Promise<RawClient> {
     const stream = upgrade(t, port, path, options)
     let received = Buffer.alloc(0)
-    while (received.indexOf('\r\n\r\n') === -1) {
-      const [chunk] = await Promise.race([once(stream, 'data'), once(stream, 'close').then(() => [undefined])])
-      if (chunk === undefined) break
-      received = Buffer.concat([received, chunk])
-    }
+    await new Promise<void>(resolve => {
+      stream.on('close', resolve)
+      stream.on('data', function onData (chunk) {
+        received = Buffer.concat([received, chunk])
+        if (received.indexOf('\r\n\r\n') === -1) return
+        stream.off('data', onData)
+        stream.pause()
+        resolve()
+      })
+    })
     const end = received.indexOf('\r\n\r\n')
     return new RawClient(stream, received.subarray(0, end).toString(), received.subarray(end + 4))
   }

@@ -9,7 +9,7 @@ const files = readdirSync(path.join(root, 'lib'), { recursive: true, encoding: '
 /** What a file imports, types included: paths of files in lib, or names of packages. */
 const imports = new Map(files.map(file => {
   const text = readFileSync(path.join(root, file), 'utf8')
-  const names = [...text.matchAll(/^(?:import|export)\b[^'\n]*?(?:\{[^}]*\}[^'\n]*?)?'([^'\n]+)'/gm)].map(match => match[1])
+  const names = [...text.matchAll(/^(?:import|export)\b[^'=]*?\bfrom '([^'\n]+)'/gm)].map(match => match[1])
   return [file, names.map(name => name.startsWith('.') ? path.posix.join(path.posix.dirname(file), name).replace(/\.js$/, '.ts') : name)]
 }))
 

@@ -54,7 +54,7 @@ t.test("another user's channel is refused with 4403", async t => {
 })
 
 t.test('the connection ends with its token', async t => {
-  const { url, login } = await start(t, { expiresIn: '1s' })
+  const { url, login } = await start(t, { expiresIn: '2s' }) // In whole seconds: between one and two of them are left.
   const { token } = (await login('user_123')).json()
   const client = await connect(t, `${url}/user_123?token=${token}`)
   t.equal((await client.close()).code, 4401)

@@ -42,9 +42,9 @@ const common: Record<keyof typeof commonMessages, { right: unknown[], wrong: unk
   },
   system_announcement: { right: [undefined, null, { at: 5 }, 'x'], wrong: [] }
 }
-for (const [type, { right, wrong }] of Object.entries(common)) checks(type, commonMessages[type as keyof typeof commonMessages], right, wrong)
-
-t.test('every common type has its cases', async t => t.strictSame(Object.keys(common), Object.keys(commonMessages)))
+for (const type of Object.keys(commonMessages) as Array<keyof typeof common>) {
+  checks(type, commonMessages[type], common[type].right, common[type].wrong)
+}
 
 t.test('the connection-level types are not among the common ones', async t => {
   t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync'])

@@ -1,48 +1,134 @@
 import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
 import t from 'tap'
-import { Catalogue } from '../../lib/server/catalogue.js'
+import { Catalogue, type CatalogueOptions } from '../../lib/server/catalogue.js'
+import { controlTypes } from '../../lib/protocol/envelope.js'
 
-const make = (messages: Record<string, TSchema> = {}, strict = false, maxBytes = 1_000) => new Catalogue({ messages, strict, maxBytes })
-const order = Type.Object({ order_id: Type.String() })
+function make (options: Partial<CatalogueOptions> = {}): Catalogue {
+  return new Catalogue({ messages: {}, strict: false, maxBytes: 10_000, ...options })
+}
 
-t.test('what may be sent', async t => {
-  const catalogue = make({ order_shipped: order })
-  for (const message of [
-    { type: 'notification', data: { title: 'x', more: 1 } }, { type: 'task_update', action: 'created', data: { task_id: 1 } },
-    { type: 'chat_message', data: { content: 'x', agent: 'a' } }, { type: 'system_announcement', message: 'x' },
-    { type: 'order_shipped', data: { order_id: 'a' } }, { type: 'anything', data: [1] }
-  ]) {
-    const { json, timestamp } = catalogue.encode(message)
-    t.strictSame(JSON.parse(json), { ...message, timestamp })
-    t.equal(new Date(timestamp).toISOString(), timestamp)
+const order = Type.Object({ order_id: Type.Integer() })
+
+/** What plain JavaScript may pass. */
+const any = (value: unknown) => value as Parameters<Catalogue['encode']>[0]
+
+t.test('encode', async t => {
+  t.test('writes the envelope in one order and nothing else', async t => {
+    const timestamp = '2026-07-01T12:00:00.000Z'
+    const { json, timestamp: told } = make().encode({ timestamp, message: 'm', data: { title: 't' }, action: 'created', type: 'notification' })
+    t.equal(json, `{"type":"notification","action":"created","data":{"title":"t"},"message":"m","timestamp":"${timestamp}"}`)
+    t.equal(told, timestamp)
+    t.equal(make().encode({ type: 'other', timestamp }).json, `{"type":"other","timestamp":"${timestamp}"}`)
+  })
+
+  t.test('fills in the time', async t => {
+    const before = new Date().toISOString()
+    const { json, timestamp } = make().encode({ type: 'other' })
+    t.ok(timestamp >= before && timestamp <= new Date().toISOString())
+    t.equal(JSON.parse(json).timestamp, timestamp)
+  })
+
+  t.test('refuses what is not in the envelope', async t => {
+    const wrong = [undefined, null, 5, 'text', [], {}, { type: 5 }, { type: '' }, { type: 'a', id: 'u.a.1' }, { type: 'a', to: 'b' }, { type: 'a', timestamp: 'now' }]
+    for (const message of wrong) t.throws(() => make().encode(any(message)), { code: 'RT_ERR_INVALID_MESSAGE', statusCode: 400 }, JSON.stringify(message))
+    t.throws(() => make().encode({ type: 'notification', data: { title: 5 } }), { message: /\/data\/title .*string/i }, 'and says where')
+  })
+
+  t.test('checks the common types and the app\'s', async t => {
+    const catalogue = make({ messages: { order } })
+    t.doesNotThrow(() => catalogue.encode({ type: 'order', data: { order_id: 5 } }))
+    t.throws(() => catalogue.encode({ type: 'order', data: { order_id: 'five' } }), { code: 'RT_ERR_INVALID_MESSAGE', message: /order_id/ })
+    t.throws(() => catalogue.encode({ type: 'order' }), { code: 'RT_ERR_INVALID_MESSAGE' })
+    t.throws(() => catalogue.encode({ type: 'task_update', data: {} }), { code: 'RT_ERR_INVALID_MESSAGE' })
+    t.throws(() => catalogue.encode({ type: 'system_announcement' }), { code: 'RT_ERR_INVALID_MESSAGE' })
+  })
+
+  t.test('lets other types pass, unless strict', async t => {
+    t.doesNotThrow(() => make().encode({ type: 'other', data: [1] }))
+    const strict = make({ strict: true, messages: { order } })
+    t.throws(() => strict.encode({ type: 'other' }), { code: 'RT_ERR_INVALID_MESSAGE', message: /'strict' is on .*'other'.*'messages'/ })
+    t.doesNotThrow(() => strict.encode({ type: 'order', data: { order_id: 5 } }))
+    t.doesNotThrow(() => strict.encode({ type: 'chat_message', data: { content: 'hi' } }))
+    for (const type of ['toString', '__proto__', 'constructor']) t.throws(() => strict.encode({ type }), { code: 'RT_ERR_INVALID_MESSAGE' })
+  })
+
+  t.test('refuses the connection-level types', async t => {
+    for (const type of controlTypes) {
+      t.throws(() => make().encode({ type, data: {} }), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`'${type}' is for fastify-realtime alone`) })
+    }
+  })
+
+  t.test('refuses what is not JSON', async t => {
+    const circular: Record<string, unknown> = {}
+    circular.self = circular
+    for (const data of [circular, 5n, { at: { deep: 1n } }]) {
+      t.throws(() => make().encode({ type: 'other', data }), { code: 'RT_ERR_INVALID_MESSAGE', message: /not JSON \([^\n]+\)$/ })
+    }
+    // eslint-disable-next-line no-throw-literal
+    const throws = { toJSON () { throw 'a string' } }
+    t.throws(() => make().encode({ type: 'other', data: throws }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\(a string\)/ })
+  })
+
+  t.test('counts bytes, not characters', async t => {
+    const timestamp = '2026-07-01T12:00:00Z'
+    const sizeOf = (text: string) => Buffer.byteLength(JSON.stringify({ type: 'a', data: text, timestamp }))
+    for (const character of ['x', 'ü', '漢', '👋']) {
+      const text = character.repeat(100)
+      t.doesNotThrow(() => make({ maxBytes: sizeOf(text) }).encode({ type: 'a', data: text, timestamp }), character)
+      t.throws(() => make({ maxBytes: sizeOf(text) - 1 }).encode({ type: 'a', data: text, timestamp }),
+        { code: 'RT_ERR_MESSAGE_TOO_LARGE', statusCode: 413, message: new RegExp(`${sizeOf(text)} bytes .* is ${sizeOf(text) - 1}`) }, character)
+    }
+  })
+})
+
+t.test('inboundFault', async t => {
+  const catalogue = make({ messages: { order } })
+  for (const message of [{ type: 'ping' }, { type: 'other', data: 5 }, { type: 'order', data: { order_id: 5 }, ref: 'r' }, { type: 'chat_message', data: { content: 'hi' } }]) {
+    t.equal(catalogue.inboundFault(message), undefined, JSON.stringify(message))
   }
-  t.equal(catalogue.encode({ type: 'x', timestamp: '2026-01-01T00:00:00Z' }).timestamp, '2026-01-01T00:00:00Z')
+  t.match(catalogue.inboundFault({ type: 'order', data: { order_id: 'five' } }), /^\/data\/order_id .*integer/i)
+  t.match(catalogue.inboundFault({ type: 'order' }), /^\/data .*object/i)
+  t.match(catalogue.inboundFault({ type: 'a', to: 'b' }), /^\/to /)
+  t.match(catalogue.inboundFault({}), /^\/type /)
+  for (const message of [null, 5, 'text', [], undefined]) t.type(catalogue.inboundFault(message), 'string')
+  for (const type of ['toString', '__proto__', 'constructor']) t.equal(catalogue.inboundFault({ type }), undefined, type)
 })
 
-t.test('what may not', async t => {
-  const catalogue = make({ order_shipped: order })
-  const loop: Record<string, unknown> = {}
-  loop.loop = loop
-  for (const message of [
-    null, undefined, 'text', {}, { type: '' }, { type: 7 }, { type: 'notification', data: { titel: 'x' } }, { type: 'notification' },
-    { type: 'system_announcement' }, { type: 'order_shipped', data: { order_id: 7 } }, { type: 'x', id: 'mine' }, { type: 'x', other: 1 },
-    { type: 'x', timestamp: 'now' }, { type: 'connection_ack' }, { type: 'pong' }, { type: 'x', data: 1n }, { type: 'x', data: loop }
-  ]) t.throws(() => catalogue.encode(message as { type: string }), { code: 'RT_ERR_INVALID_MESSAGE', statusCode: 400 })
-  t.throws(() => catalogue.encode({ type: 'x', data: 'x'.repeat(1_000) }), { code: 'RT_ERR_MESSAGE_TOO_LARGE', statusCode: 413 })
-  t.throws(() => catalogue.encode({ type: 'x', data: '😀'.repeat(240) }), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
-  t.ok(catalogue.encode({ type: 'x', data: 'x'.repeat(900) }))
-  t.throws(() => make({}, true).encode({ type: 'other' }), { code: 'RT_ERR_INVALID_MESSAGE', message: /strict/ })
-})
+t.test('the schemas that an app gives', async t => {
+  t.test('may not have names of our own', async t => {
+    for (const type of [...controlTypes, 'notification', 'chat_message', 'task_update', 'system_announcement']) {
+      t.throws(() => make({ messages: { [type]: order } }), { code: 'RT_ERR_OPTIONS', message: new RegExp(`'${type}'.*choose another name`) })
+    }
+  })
 
-t.test('schemas that cannot be used say so at once', async t => {
-  t.throws(() => make({ ack: order }), { code: 'RT_ERR_OPTIONS', message: /'ack'/ })
-  t.throws(() => make({ notification: order }), { code: 'RT_ERR_OPTIONS', message: /choose another name/ })
-  t.throws(() => make({ mail: Type.Object({ to: Type.String({ format: 'no-such' }) }) }), { code: 'RT_ERR_OPTIONS', message: /FormatRegistry/ })
-  t.throws(() => make({ broken: { nonsense: true } as unknown as TSchema }), { code: 'RT_ERR_OPTIONS', message: /compiled/ })
-  FormatRegistry.Set('even', value => value.length % 2 === 0)
-  t.ok(make({ even: Type.Object({ text: Type.String({ format: 'even' }) }) }))
-})
+  t.test('must be TypeBox', async t => {
+    const wrong = [{ type: 'object' }, {}, Type.Ref('nowhere')] as TSchema[]
+    for (const schema of wrong) {
+      t.throws(() => make({ messages: { order: schema } }), { code: 'RT_ERR_OPTIONS', message: /'order' cannot be compiled .*@sinclair\/typebox 0\.34/ })
+    }
+  })
 
-t.test('a fault of a client has the path', async t => {
-  t.match(make({ order_shipped: order }).inboundFault({ type: 'order_shipped', data: { order_id: 7 } }), /^\/data\/order_id .*string/)
+  t.test('may use only formats that are known', async t => {
+    t.teardown(() => FormatRegistry.Delete('order-number'))
+    const schema = Type.Object({ lines: Type.Array(Type.Object({ number: Type.String({ format: 'order-number' }) })) })
+    t.throws(() => make({ messages: { order: schema } }), { code: 'RT_ERR_OPTIONS', message: /'order' uses the format 'order-number'.*FormatRegistry\.Set\('order-number'/ })
+    FormatRegistry.Set('order-number', value => /^\d+$/.test(value))
+    const catalogue = make({ messages: { order: schema } })
+    t.doesNotThrow(() => catalogue.encode({ type: 'order', data: { lines: [{ number: '5' }] } }))
+    t.throws(() => catalogue.encode({ type: 'order', data: { lines: [{ number: 'five' }] } }), { code: 'RT_ERR_INVALID_MESSAGE' })
+    t.doesNotThrow(() => make({ messages: { at: Type.String({ format: 'date-time' }) } }))
+  })
+
+  t.test('may have a property with the name format', async t => {
+    const schema = Type.Object({ format: Type.String(), const: Type.Null() })
+    t.doesNotThrow(() => make({ messages: { file: schema } }).encode({ type: 'file', data: { format: 'pdf', const: null } }))
+  })
+
+  t.test('may be recursive, unions and references', async t => {
+    const tree = Type.Recursive(self => Type.Object({ children: Type.Array(self) }))
+    const catalogue = make({ messages: { tree, either: Type.Union([Type.String(), Type.Null()]) } })
+    t.doesNotThrow(() => catalogue.encode({ type: 'tree', data: { children: [{ children: [] }] } }))
+    t.throws(() => catalogue.encode({ type: 'tree', data: { children: [{}] } }), { code: 'RT_ERR_INVALID_MESSAGE' })
+    t.doesNotThrow(() => catalogue.encode({ type: 'either', data: null }))
+  })
 })

@@ -1,48 +1,112 @@
 import { Type } from '@sinclair/typebox'
+import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue } from '../../lib/server/catalogue.js'
-import { RateLimit, Strikes, parseInbound } from '../../lib/server/inbound.js'
+import { parseInbound, RateLimit, Strikes } from '../../lib/server/inbound.js'
 
-const catalogue = new Catalogue({ messages: { vote: Type.Object({ choice: Type.Integer() }) }, strict: false, maxBytes: 1_000 })
+const catalogue = new Catalogue({ messages: { order: Type.Object({ n: Type.Integer() }) }, strict: true, maxBytes: 10_000 })
 
-t.test('messages', async t => {
-  for (const message of [
-    { type: 'x' }, { type: 'x', ref: 'r' }, { type: 'x', ref: 7, data: null }, { type: 'vote', data: { choice: 1 } },
-    { type: 'x', id: 'i', action: 'a', message: 'm', data: [1], timestamp: '2026-01-01T00:00:00Z' }
-  ]) t.strictSame(parseInbound(JSON.stringify(message), catalogue), { message })
+const parse = (text: string) => parseInbound(text, catalogue)
+const faultOf = (value: unknown) => parse(JSON.stringify(value)).fault
+
+/** `depth` objects or arrays in each other. */
+function nested (depth: number, open = '[', close = ']'): string {
+  return open.repeat(depth) + '1'.repeat(open === '[' ? 1 : 0) + close.repeat(depth)
+}
+
+t.test('parseInbound', async t => {
+  t.test('a message', async t => {
+    const message = { type: 'other', ref: 'r', id: 'i', action: 'a', data: { x: [1, null] }, message: 'm', timestamp: '2026-07-01T12:00:00Z' }
+    t.strictSame(parse(JSON.stringify(message)), { message })
+    t.strictSame(parse(' {"type":"order","data":{"n":5}} '), { message: { type: 'order', data: { n: 5 } } })
+  })
+
+  t.test('what is not JSON', async t => {
+    for (const text of ['', ' ', '{', 'ping', "{'type':'ping'}", '{"type":"ping"}}', 'undefined', 'NaN', '\ufeff{"type":"ping"}', '\0']) {
+      t.strictSame(parse(text), { fault: { code: 'bad_json', message: 'the frame is not JSON' } }, JSON.stringify(text))
+    }
+  })
+
+  t.test('what is not a message', async t => {
+    for (const value of [null, true, 5, 'ping', [], [{ type: 'ping' }], {}, { type: 5 }, { type: '' }, { type: 'a', to: 'b' }, { type: 'order', data: { n: 'one' } }]) {
+      t.match(faultOf(value), { code: 'bad_message', message: /\S/ }, JSON.stringify(value))
+    }
+    t.match(faultOf({ type: 'order', data: { n: 'one' } })?.message, /^\/data\/n /)
+  })
+
+  t.test('a fault has the ref of the message, where that can be used', async t => {
+    for (const ref of ['r', 'x'.repeat(128), 0, 5, -1]) t.equal(faultOf({ ref })?.ref, ref)
+    for (const ref of ['', 'x'.repeat(129), 1.5, 1e300, null, {}, ['r'], true, undefined]) t.equal(faultOf({ ref })?.ref, undefined, JSON.stringify(ref))
+    for (const value of [null, 5, 'ref', []]) t.equal(faultOf(value)?.ref, undefined)
+  })
+
+  t.test('__proto__ as a key, anywhere', async t => {
+    const texts = [
+      '{"type":"a","__proto__":{}}', '{"__proto__":null,"type":"a"}', '{"type":"a","data":{"__proto__":1}}', '{"type":"a","data":[[{"x":{"__proto__":[]}}]]}',
+      '{"type":"a","data":{"__pro\\u0074o__":1}}', '[{"__proto__":1}]'
+    ]
+    for (const text of texts) t.match(parse(text).fault, { code: 'bad_message', message: 'a key is __proto__' }, text)
+    t.equal(parse('{"type":"a","data":{"text":"__proto__","constructor":{"prototype":1}}}').fault, undefined, 'only that')
+    t.equal(({} as { polluted?: boolean }).polluted, undefined)
+  })
+
+  t.test('depth', async t => {
+    for (const [open, close] of [['[', ']'], ['{"a":', '}']]) {
+      const text = (depth: number) => `{"type":"a","data":${open.repeat(depth)}1${close.repeat(depth)}}`
+      t.equal(parse(text(64)).fault, undefined)
+      t.match(parse(text(65)).fault, { code: 'bad_message', message: 'nested deeper than 64' })
+    }
+    t.match(parse(nested(1_000_000)).fault, { code: 'bad_message', message: 'nested deeper than 64' }, 'without recursion')
+    t.equal(parse(`{"type":"a","data":[${'[1],'.repeat(10_000)}0]}`).fault, undefined, 'wide is not deep')
+  })
+
+  t.test('never throws, and says one thing or the other', async t => {
+    fc.assert(fc.property(fc.oneof(fc.string(), fc.json(), fc.object({ key: fc.constantFrom('type', 'ref', 'data', '__proto__', 'x') }).map(value => JSON.stringify(value))), text => {
+      const { message, fault } = parse(text)
+      return (message === undefined) !== (fault === undefined)
+    }), { numRuns: 500 })
+    t.pass()
+  })
 })
 
-t.test('faults', async t => {
-  const deep = (depth: number) => `{"type":"x","data":${'['.repeat(depth)}${']'.repeat(depth)}}`
-  const faults: Array<[string, string, (string | number)?]> = [
-    ['', 'bad_json'], ['{', 'bad_json'], ['undefined', 'bad_json'],
-    ['null', 'bad_message'], ['7', 'bad_message'], ['[]', 'bad_message'], ['{}', 'bad_message'],
-    ['{"type":7,"ref":"r"}', 'bad_message', 'r'], ['{"type":"","ref":3}', 'bad_message', 3], ['{"type":"x","ref":{}}', 'bad_message'],
-    ['{"type":"x","ref":""}', 'bad_message'], ['{"type":"x","ref":1.5}', 'bad_message'],
-    ['{"type":"x","other":1}', 'bad_message'], ['{"type":"x","timestamp":"yesterday"}', 'bad_message'],
-    ['{"type":"x","timestamp":"2026-99-99T00:00:00Z"}', 'bad_message'],
-    ['{"type":"vote","data":{"choice":"a"},"ref":1}', 'bad_message', 1], ['{"type":"vote"}', 'bad_message'],
-    ['{"type":"x","data":{"__proto__":{"a":1}}}', 'bad_message'], ['{"type":"x","data":[{"\\u005f_proto__":1}]}', 'bad_message'],
-    ['{"type":"x","__proto__":null}', 'bad_message'], [deep(64), 'bad_message'], [deep(30_000), 'bad_message']
-  ]
-  for (const [text, code, ref] of faults) {
-    const { fault } = parseInbound(text, catalogue)
-    t.match(fault, { code }, text.slice(0, 60))
-    t.equal(fault?.ref, ref)
-  }
-  t.ok(parseInbound(deep(63), catalogue).message)
-  t.equal(({} as { a?: number }).a, undefined)
+t.test('RateLimit', async t => {
+  t.test('so many at once, then so many per second', async t => {
+    const limit = new RateLimit(20, 40, 1_000)
+    const taken = (now: number, tries = 100) => Array.from({ length: tries }, () => limit.take(now)).filter(Boolean).length
+    t.equal(taken(1_000), 40)
+    t.equal(taken(1_049), 0, 'not a whole one yet')
+    t.equal(taken(1_050), 1)
+    t.equal(taken(2_050), 20)
+    t.equal(taken(1_000_000), 40, 'never more than at once')
+  })
+
+  t.test('refusing costs nothing', async t => {
+    const limit = new RateLimit(10, 1, 0)
+    t.equal(limit.take(0), true)
+    for (let now = 1; now < 100; now++) t.equal(limit.take(now), false)
+    t.equal(limit.take(101), true, 'those that were refused did not use up what came back')
+  })
 })
 
-t.test('a rate limit gives a burst at once, then what comes back with time', async t => {
-  const limit = new RateLimit(10, 5, 0)
-  t.strictSame(Array.from({ length: 6 }, () => limit.take(0)), [true, true, true, true, true, false])
-  t.equal(limit.take(99), false)
-  t.equal(limit.take(200), true)
-  t.strictSame(Array.from({ length: 6 }, () => limit.take(1e6)), [true, true, true, true, true, false])
-})
+t.test('Strikes', async t => {
+  t.test('the last one allowed is one too many', async t => {
+    const strikes = new Strikes(5)
+    t.strictSame([0, 1, 2, 3, 4, 5].map(now => strikes.add(now)), [false, false, false, false, true, true])
+  })
 
-t.test('strikes count within their window', async t => {
-  const strikes = new Strikes(3, 1_000)
-  t.strictSame([0, 500, 1_100, 1_400].map(now => strikes.add(now)), [false, false, false, true])
+  t.test('only those within a minute count', async t => {
+    const strikes = new Strikes(2)
+    t.equal(strikes.add(0), false)
+    t.equal(strikes.add(60_000), false)
+    t.equal(strikes.add(119_999), true)
+    const strict = new Strikes(1)
+    t.equal(strict.add(0), true)
+  })
+
+  t.test('within another time', async t => {
+    const strikes = new Strikes(2, 100)
+    t.equal(strikes.add(0), false)
+    t.equal(strikes.add(100), false)
+    t.equal(strikes.add(150), true)
+  })
 })

@@ -1,118 +1,277 @@
+import { once } from 'node:events'
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { mock } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { Liveness, type Peer } from '../../lib/server/liveness.js'
+import { Liveness, type LivenessOptions, type Peer } from '../../lib/server/liveness.js'
+
+const { timers: clock } = mock
 
 class FakePeer implements Peer {
-  beat = 0
+  beat = -1
   isAwaitingPong = false
   isPaused = false
-  pings = 0
-  dead = 0
-  stalls = 0
-  ping () { this.pings++ }
-  onDead () { this.dead++ }
-  onStalled () { this.stalls++ }
+  /** Whether its pong is there at once. */
+  isAlive: boolean
+  /** Ticks at which it was pinged, found dead, found stalled. */
+  readonly pings: number[] = []
+  readonly deaths: number[] = []
+  readonly stalls: number[] = []
+  readonly #now: () => number
+
+  constructor (now: () => number, isAlive = true) {
+    this.#now = now
+    this.isAlive = isAlive
+  }
+
+  ping (): void {
+    this.pings.push(this.#now())
+    if (this.isAlive) this.isAwaitingPong = false
+  }
+
+  onDead (): void {
+    this.deaths.push(this.#now())
+  }
+
+  onStalled (): void {
+    this.stalls.push(this.#now())
+  }
 }
 
-const options = { interval: 25_000, timeout: 10_000, stall: 10_000 }
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
-
-/** Time by hand: one tick of Liveness, and then a turn of the event loop. */
-function ticking (t: { teardown: (action: () => void) => void }) {
-  mock.timers.enable({ apis: ['setInterval'] })
-  const liveness = new Liveness(options)
-  t.teardown(() => {
-    liveness.close()
-    mock.timers.reset()
-  })
-  const seconds = async (count: number) => {
-    for (let n = 0; n < count; n++) {
-      mock.timers.tick(1_000)
-      await turn()
+/** With a tick of 10 ms: a ping each 250, dead after 100, stalled after 120. */
+function setup (t: { teardown (action: () => void): void }, options: Partial<LivenessOptions> = {}) {
+  clock.enable({ apis: ['setInterval'] })
+  t.teardown(() => clock.reset())
+  const liveness = new Liveness({ interval: 250, timeout: 100, stall: 120, ...options })
+  t.teardown(() => liveness.close())
+  let now = 0
+  /** Ticks, each followed by what the event loop does after its timers. */
+  const run = async (ms: number, step = 10) => {
+    for (const end = now + ms; now < end;) {
+      now += step
+      clock.tick(step)
+      await setImmediate()
     }
   }
-  return { liveness, seconds }
+  const peer = (isAlive = true) => {
+    const peer = new FakePeer(() => now, isAlive)
+    liveness.add(peer)
+    return peer
+  }
+  return { liveness, run, peer }
 }
 
-t.test('pings are spread over the interval, one to each peer', async t => {
-  const { liveness, seconds } = ticking(t)
-  const peers = Array.from({ length: 50 }, () => new FakePeer())
+t.test('pings', async t => {
+  t.test('each peer once in an interval', async t => {
+    const { run, peer } = setup(t)
+    const peers = Array.from({ length: 60 }, () => peer())
+    await run(250)
+    t.ok(peers.every(({ pings }) => pings.length === 1))
+    await run(750)
+    t.ok(peers.every(({ pings }) => pings.length === 4 && pings[3] - pings[2] === 250))
+    t.ok(peers.every(({ deaths, stalls }) => deaths.length + stalls.length === 0))
+  })
+
+  t.test('spread over it', async t => {
+    const { run, peer } = setup(t)
+    const peers = Array.from({ length: 50 }, () => peer())
+    await run(250)
+    const perTick = Map.groupBy === undefined ? undefined : Map.groupBy(peers, ({ pings }) => pings[0])
+    const times = peers.map(({ pings }) => pings[0]).sort((a, b) => a - b)
+    t.strictSame(times, Array.from({ length: 50 }, (_, n) => 10 + Math.floor(n / 2) * 10))
+    t.ok(perTick === undefined || perTick.size === 25)
+  })
+
+  t.test('not those that are not read from', async t => {
+    const { run, peer } = setup(t)
+    const paused = peer(false)
+    paused.isPaused = true
+    await run(1_000)
+    t.strictSame([paused.pings, paused.deaths], [[], []])
+    paused.isPaused = false
+    await run(250)
+    t.equal(paused.pings.length, 1)
+  })
+
+  t.test('not those that were removed', async t => {
+    const { liveness, run, peer } = setup(t)
+    const [gone, stays] = [peer(), peer()]
+    liveness.remove(gone)
+    await run(250)
+    t.strictSame([gone.pings.length, stays.pings.length], [0, 1])
+    t.doesNotThrow(() => liveness.remove(gone))
+    t.doesNotThrow(() => liveness.remove(new FakePeer(() => 0)), 'never added')
+  })
+})
+
+t.test('dead', async t => {
+  t.test('is who does not answer in time, and nobody else', async t => {
+    const { run, peer } = setup(t)
+    const peers = Array.from({ length: 30 }, (_, n) => peer(n % 3 !== 0))
+    await run(360)
+    for (const { isAlive, pings, deaths } of peers) t.strictSame(deaths.slice(0, 1), isAlive ? [] : [pings[0] + 100])
+  })
+
+  t.test('is not who answers at the last moment', async t => {
+    const { run, peer } = setup(t)
+    const late = peer(false)
+    while (late.pings.length === 0) await run(10)
+    await run(90)
+    t.equal(late.isAwaitingPong, true)
+    late.isAwaitingPong = false
+    await run(100)
+    t.strictSame(late.deaths, [])
+  })
+
+  t.test('is not who is not being read from when the time is over', async t => {
+    const { run, peer } = setup(t)
+    const paused = peer(false)
+    while (paused.pings.length === 0) await run(10)
+    await run(50)
+    paused.isPaused = true
+    await run(400)
+    t.strictSame(paused.deaths, [])
+  })
+
+  t.test('is nobody who was removed', async t => {
+    const { liveness, run, peer } = setup(t)
+    const gone = peer(false)
+    while (gone.pings.length === 0) await run(10)
+    liveness.remove(gone)
+    await run(500)
+    t.strictSame(gone.deaths, [])
+  })
+
+  t.test('is nobody as long as the timeout is nearly the interval', async t => {
+    const { run, peer } = setup(t, { interval: 100, timeout: 99, stall: 1_000 })
+    const [alive, dead] = [peer(), peer(false)]
+    await run(220, 9)
+    t.strictSame(alive.deaths, [])
+    t.equal(dead.deaths.length > 0, true)
+  })
+})
+
+t.test('stalled', async t => {
+  t.test('is who does not take what was written in time', async t => {
+    const { liveness, run, peer } = setup(t)
+    const [blocked, drained, never] = [peer(), peer(), peer()]
+    liveness.blocked(blocked)
+    liveness.blocked(drained)
+    await run(120)
+    t.strictSame([blocked.stalls, drained.stalls], [[], []])
+    liveness.drained(drained)
+    await run(10)
+    t.strictSame([blocked.stalls, drained.stalls, never.stalls], [[130], [], []])
+  })
+
+  t.test('is counted anew each time', async t => {
+    const { liveness, run, peer } = setup(t)
+    const slow = peer()
+    for (let n = 0; n < 20; n++) {
+      liveness.blocked(slow)
+      await run(100)
+      liveness.drained(slow)
+    }
+    t.strictSame(slow.stalls, [])
+    liveness.blocked(slow)
+    liveness.remove(slow)
+    await run(500)
+    t.strictSame(slow.stalls, [], 'and not once it is removed')
+  })
+})
+
+t.test('a verdict waits until what had arrived was read', async t => {
+  const { liveness, run, peer } = setup(t)
+  const [answers, silent, drains, stuck, again] = [peer(false), peer(false), peer(), peer(), peer()]
+  while (silent.pings.length === 0) await run(10)
+  for (const blocked of [drains, stuck, again]) liveness.blocked(blocked)
+  await run(90)
+  // The tick that makes it ten, and then what the poll for input brings, before the immediates.
+  clock.tick(10)
+  if (answers.isAwaitingPong) answers.isAwaitingPong = false
+  t.strictSame(silent.deaths, [], 'not in the tick')
+  await setImmediate()
+  t.strictSame([answers.deaths, silent.deaths.length], [[], 1])
+
+  await run(20)
+  clock.tick(10)
+  liveness.drained(drains)
+  liveness.drained(again)
+  liveness.blocked(again)
+  t.strictSame(stuck.stalls, [])
+  await setImmediate()
+  t.strictSame([drains.stalls, again.stalls, stuck.stalls.length], [[], [], 1])
+})
+
+t.test('time during which the event loop was blocked does not count', async t => {
+  // Real timers: a tick is 1 ms, so ten of them make a peer dead, and the loop is blocked for a hundred each time.
+  const socket = await echoing(t)
+  const liveness = new Liveness({ interval: 30, timeout: 10, stall: 10 })
+  t.teardown(() => liveness.close())
+  let ticks = 0
+  const peer = new FakePeer(() => ticks, false)
+  peer.ping = () => {
+    peer.pings.push(ticks)
+    socket.write('ping')
+  }
+  socket.on('data', () => { peer.isAwaitingPong = false })
+  liveness.add(peer)
+  while (peer.pings.length < 3) {
+    // As soon as it is pinged, and over and over while the answer is on its way.
+    if (peer.isAwaitingPong) block(100)
+    ticks++
+    await setImmediate()
+  }
+  t.strictSame(peer.deaths, [])
+})
+
+t.test('many ticks that were missed are one', async t => {
+  const liveness = new Liveness({ interval: 40, timeout: 20, stall: 20 })
+  t.teardown(() => liveness.close())
+  const peers = Array.from({ length: 20 }, () => new FakePeer(() => 0))
   for (const peer of peers) liveness.add(peer)
-  await seconds(1)
-  t.equal(peers.reduce((sum, peer) => sum + peer.pings, 0), 2)
-  for (const peer of peers) peer.isAwaitingPong = false
-  for (let n = 0; n < 24; n++) {
-    await seconds(1)
-    for (const peer of peers) peer.isAwaitingPong = false
-  }
-  t.ok(peers.every(peer => peer.pings === 1 && peer.dead === 0))
+  block(200)
+  // Blocked for all five intervals: the timers that are due now run once.
+  await setImmediate()
+  t.ok(peers.filter(({ pings }) => pings.length > 0).length <= 2)
 })
 
-t.test('a peer that was not heard for the timeout after a ping is dead; one that was, is not', async t => {
-  const { liveness, seconds } = ticking(t)
-  const silent = new FakePeer()
-  const alive = new FakePeer()
-  liveness.add(silent)
-  liveness.add(alive)
-  await seconds(26)
-  alive.isAwaitingPong = false
-  t.equal(silent.dead, 0)
-  await seconds(10)
-  t.equal(silent.dead, 1)
-  t.equal(alive.dead, 0)
-})
-
-t.test('a peer that is not read from is not pinged', async t => {
-  const { liveness, seconds } = ticking(t)
-  const paused = Object.assign(new FakePeer(), { isPaused: true })
-  liveness.add(paused)
-  await seconds(40)
-  t.equal(paused.pings + paused.dead, 0)
-})
-
-t.test('the verdict waits until what had arrived was read', async t => {
-  const { liveness, seconds } = ticking(t)
-  const peer = new FakePeer()
-  liveness.add(peer)
-  await seconds(25)
-  t.equal(peer.isAwaitingPong, true)
-  await seconds(9)
-  mock.timers.tick(1_000)
-  // Its pong was in the kernel while the event loop was blocked.
-  peer.isAwaitingPong = false
-  await turn()
-  t.equal(peer.dead, 0)
-})
-
-t.test('a peer that takes no write for the time is stalled; one that does in between, is not', async t => {
-  const { liveness, seconds } = ticking(t)
-  const stalled = new FakePeer()
-  const slow = new FakePeer()
-  for (const peer of [stalled, slow]) {
-    liveness.add(peer)
-    liveness.blocked(peer)
-  }
-  await seconds(8)
-  liveness.drained(slow)
-  liveness.blocked(slow)
-  await seconds(3)
-  t.equal(stalled.stalls, 1)
-  t.equal(slow.stalls, 0)
-  mock.timers.tick(1_000)
-  liveness.remove(slow)
-  liveness.remove(stalled)
-  await seconds(20)
-  t.equal(slow.stalls, 0)
-})
-
-t.test('nothing is decided after close', async t => {
-  const { liveness, seconds } = ticking(t)
-  const peer = new FakePeer()
-  liveness.add(peer)
-  liveness.blocked(peer)
-  await seconds(10)
-  mock.timers.tick(1_000)
+t.test('close', async t => {
+  const { liveness, run, peer } = setup(t)
+  const [silent, blocked] = [peer(false), peer()]
+  while (silent.pings.length === 0) await run(10)
+  liveness.blocked(blocked)
+  await run(90)
+  clock.tick(10)
   liveness.close()
-  await turn()
-  t.equal(peer.stalls + peer.dead, 0)
+  await setImmediate()
+  await run(500)
+  t.strictSame([silent.deaths, blocked.stalls, silent.pings.length], [[], [], 1], 'a verdict that was due is not given any more')
+  t.doesNotThrow(() => liveness.close())
 })
+
+t.test('the timer does not keep the process', async t => {
+  const timeouts = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timeouts()
+  const liveness = new Liveness({ interval: 100, timeout: 50, stall: 50 })
+  t.equal(timeouts(), before)
+  liveness.close()
+})
+
+/** Keeps the event loop from turning. */
+function block (ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+/** One end of a connection on loopback whose other end sends back what it gets. */
+async function echoing (t: { teardown (action: () => unknown): void }): Promise<Socket> {
+  const server = createServer(socket => socket.pipe(socket)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => {
+    socket.destroy()
+    server.close()
+  })
+  await once(socket, 'connect')
+  return socket
+}

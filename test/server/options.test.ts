@@ -15,7 +15,7 @@ t.test('defaults', async t => {
     onMessage: {},
     history: { size: 100, ttl: 300_000, bytes: 64 * 1024 * 1024 },
     heartbeat: { interval: 25_000, timeout: 10_000 },
-    limits: { frame: 65_536, fragments: 1_024, chunks: 4_096, message: 1_048_576, rate: 20, burst: 40, queue: 16, connections: 10_000, connectionsPerUser: 10, pending: 1_000 },
+    limits: { frame: 65_536, fragments: 1_024, chunks: 4_096, message: 1_048_576, rate: 20, burst: 40, queue: 16, connectionsPerUser: 10 },
     timeouts: { authenticate: 5_000, stall: 10_000, drain: 10_000, spread: 5_000 }
   })
   t.ok(options.broker instanceof MemoryBroker)
@@ -34,12 +34,17 @@ t.test('what was given is kept, and not changed', async t => {
 
 t.test('what cannot be meant is refused, with the cure', async t => {
   const wrong: Array<[object, RegExp]> = [
-    [{ limit: {} }, /no option 'limit'/], [{ limits: { rates: 1 } }, /no option 'limits.rates'/], [{ limits: { rate: 'a' } }, /'limits.rate'/],
-    [{ limits: { rate: 0 } }, /'limits.rate'/], [{ limits: null }, /'limits'/], [{ prefix: 'ws' }, /'prefix'/], [{ authenticate: 'no' }, /'authenticate'/],
-    [{ onMessage: { x: 1 } }, /'onMessage.x'.*got 1/], [{ strict: authenticate }, /got a function/], [{ insecure: true, authenticate }, /Remove one/],
+    [{ limit: {} }, /no option 'limit'/],
+    [{ limits: { rates: 1 } }, /no option 'limits.rates'/], [{ limits: { rate: 'a' } }, /'limits.rate'/],
+    [{ limits: { rate: 0 } }, /'limits.rate'/], [{ limits: null }, /'limits'/], [{ prefix: 'ws' }, /'prefix'/],
+    [{ authenticate: 'no' }, /'authenticate'/],
+    [{ onMessage: { x: 1 } }, /'onMessage.x'.*got 1/], [{ strict: authenticate }, /got a function/],
+    [{ insecure: true, authenticate }, /Remove one/],
+
     [{ authorize: () => true }, /Pass 'authenticate'/], [{ allowedOrigins: ['https://a.example/'] }, /not an origin/],
     [{ allowedOrigins: ['a.example'] }, /not an origin/], [{ heartbeat: { interval: 10, timeout: 10 } }, /shorter/],
-    [{ limits: { rate: 50 } }, /'limits.burst'/], [{ history: { bytes: 10 } }, /'limits.message'/], [{ onMessage: { ping: authenticate } }, /'ping'/],
+    [{ limits: { rate: 50 } }, /'limits.burst'/], [{ history: { bytes: 10 } }, /'limits.message'/],
+    [{ onMessage: { ping: authenticate } }, /'ping'/],
     [{ broker: {} }, /must be a broker/], [{ messages: { x: Type.String() }, history: 3 }, /'history'/]
   ]
   for (const [options, message] of wrong) {

@@ -2,45 +2,112 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { TimeoutError, Timers } from '../../lib/server/timers.js'
 
-const day = 24 * 60 * 60 * 1000
+const { timers: clock } = mock
+const maxDelay = 2 ** 31 - 1
 
-t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
-t.afterEach(() => mock.timers.reset())
+t.beforeEach(() => clock.enable({ apis: ['setTimeout'] }))
+t.afterEach(() => clock.reset())
 
-t.test('acts after the time, unless it is cancelled', async t => {
-  const timers = new Timers()
-  const acted: string[] = []
-  timers.after(1_000, () => acted.push('kept'))
-  timers.after(1_000, () => acted.push('cancelled'))()
-  mock.timers.tick(1_000)
-  t.strictSame(acted, ['kept'])
+t.test('after', async t => {
+  t.test('calls once, when it is time', async t => {
+    const called: string[] = []
+    const timers = new Timers()
+    timers.after(20, () => called.push('b'))
+    timers.after(10, () => called.push('a'))
+    clock.tick(9)
+    t.strictSame(called, [])
+    clock.tick(1)
+    t.strictSame(called, ['a'])
+    clock.tick(100)
+    t.strictSame(called, ['a', 'b'])
+  })
+
+  t.test('does not call once it is cancelled', async t => {
+    const timers = new Timers()
+    const cancel = timers.after(10, () => t.fail('cancelled'))
+    cancel()
+    clock.tick(100)
+    t.doesNotThrow(cancel, 'twice is harmless')
+    const called: number[] = []
+    const tooLate = timers.after(10, () => called.push(1))
+    clock.tick(10)
+    tooLate()
+    t.strictSame(called, [1])
+  })
+
+  t.test('counts further than setTimeout can', async t => {
+    const timers = new Timers()
+    const called: string[] = []
+    const ms = 3 * maxDelay + 5
+    timers.after(ms, () => called.push('far'))
+    timers.after(maxDelay, () => called.push('near'))
+    for (let step = 0; step < 3; step++) clock.tick(maxDelay)
+    t.strictSame(called, ['near'])
+    clock.tick(4)
+    t.strictSame(called, ['near'])
+    clock.tick(1)
+    t.strictSame(called, ['near', 'far'])
+  })
+
+  t.test('can be cancelled in each step of that', async t => {
+    for (const steps of [0, 1, 2, 3]) {
+      const timers = new Timers()
+      const cancel = timers.after(3 * maxDelay + 5, () => t.fail('cancelled'))
+      for (let step = 0; step < steps; step++) clock.tick(maxDelay)
+      cancel()
+      for (let step = 0; step < 5; step++) clock.tick(maxDelay)
+    }
+    t.pass()
+  })
 })
 
-t.test('counts longer than setTimeout can', async t => {
+t.test('timers do not keep the process', async t => {
+  clock.reset()
   const timers = new Timers()
-  let acted = 0
-  timers.after(60 * day, () => acted++)
-  const cancel = timers.after(60 * day, () => acted++)
-  mock.timers.tick(2 ** 31 - 1)
-  mock.timers.tick(2 ** 31 - 1)
-  t.equal(acted, 0)
-  cancel()
-  mock.timers.tick(60 * day - 2 * (2 ** 31 - 1))
-  t.equal(acted, 1)
-})
-
-t.test('a promise is given so long', async t => {
-  const timers = new Timers()
-  t.equal(await timers.within(1_000, Promise.resolve('done')), 'done')
-  await t.rejects(timers.within(1_000, Promise.reject(new Error('failed'))), { message: 'failed' })
-  const late = timers.within(1_000, new Promise(() => {}))
-  mock.timers.tick(1_000)
-  await t.rejects(late, TimeoutError)
-})
-
-t.test('nothing happens after close', async t => {
-  const timers = new Timers()
-  timers.after(1_000, () => t.fail())
+  const before = process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  timers.after(60_000, () => {})
+  t.equal(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length, before)
   timers.close()
-  mock.timers.tick(1_000)
 })
+
+t.test('within', async t => {
+  t.test('gives the outcome, and its timer back', async t => {
+    const timers = new Timers()
+    const cleared = mock.method(globalThis, 'clearTimeout')
+    t.teardown(() => cleared.mock.restore())
+    t.equal(await timers.within(10, Promise.resolve('done')), 'done')
+    await t.rejects(timers.within(10, Promise.reject(new Error('failed'))), { message: 'failed' })
+    t.equal(cleared.mock.callCount(), 2)
+  })
+
+  t.test('rejects when it takes too long, whatever comes later', async t => {
+    const timers = new Timers()
+    for (const settle of ['resolve', 'reject'] as const) {
+      const { promise, ...work } = withResolvers<string>()
+      const outcome = timers.within(10, promise)
+      clock.tick(10)
+      await t.rejects(outcome, { message: 'not done within 10 ms' })
+      await outcome.catch(error => t.type(error, TimeoutError))
+      work[settle]('late')
+    }
+    // A rejection that nobody hears of would end this process.
+    await new Promise(resolve => setImmediate(resolve))
+  })
+})
+
+t.test('close', async t => {
+  const timers = new Timers()
+  timers.after(10, () => t.fail('closed'))
+  timers.after(2 * maxDelay, () => t.fail('closed'))
+  clock.tick(5)
+  timers.close()
+  for (let step = 0; step < 3; step++) clock.tick(maxDelay)
+  t.pass()
+})
+
+function withResolvers<T> () {
+  let resolve!: (value: T) => void
+  let reject!: (reason: unknown) => void
+  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
+  return { promise, resolve, reject }
+}

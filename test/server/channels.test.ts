@@ -1,0 +1,91 @@
+import fc from 'fast-check'
+import t from 'tap'
+import {
+  broadcastChannel, channelsOf, chatChannel, isId, labelOf, parseTarget, userChannel, type ChatAddress
+} from '../../lib/server/channels.js'
+
+const alphabet = [...'aA0_.@:+~|-']
+const id = fc.string({ unit: fc.constantFrom(...alphabet), minLength: 1, maxLength: 6 })
+const address: fc.Arbitrary<ChatAddress> = fc.record({ workflow: id, appId: id, chatId: id, userId: id }, { noNullPrototype: true })
+
+t.test('ids', async t => {
+  for (const id of ['a', 'Z9', 'user_123', 'a.b@c:d+e~f|g-h', '..', '-', 'x'.repeat(128)]) t.equal(isId(id), true, id)
+  const wrong = ['', 'x'.repeat(129), 'a/b', 'a\\b', 'a b', 'a%2Fb', 'ü', '漢', 'a\n', '\na', 'a\0', 'a*', 'a?', '[a]', '{a}', 'a,b', 'a;b', '#', '&', '=', '"', "'", undefined, null, 5, {}, ['a']]
+  for (const id of wrong) t.equal(isId(id), false, JSON.stringify(id))
+})
+
+t.test('channels', async t => {
+  t.equal(broadcastChannel, 'broadcast')
+  t.equal(userChannel('user_123'), 'user:user_123')
+  t.equal(chatChannel({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }), 'chat:w/a/c/u')
+  t.strictSame(channelsOf({ kind: 'notifications', userId: 'u' }), ['user:u', 'broadcast'])
+  t.strictSame(channelsOf({ kind: 'chat', workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }), ['chat:w/a/c/u'])
+  t.strictSame([userChannel('broadcast'), broadcastChannel, chatChannel({ workflow: 'user', appId: 'a', chatId: 'c', userId: 'u' })].map(labelOf), ['u', 'b', 'c'])
+})
+
+t.test('wrong ids', async t => {
+  const wrong: Array<[id: unknown, message: RegExp]> = [
+    ['', /^"" is not a valid id/], ['a/b', /^"a\/b"/], [undefined, /^undefined/], [null, /^null/], [5, /^5/], [Symbol('s'), /^Symbol\(s\)/],
+    ['x'.repeat(1_000), /^"x{139} is not/], [{ toString: () => 'a' }, /^\{\}/]
+  ]
+  for (const [id, message] of wrong) {
+    t.throws(() => userChannel(id as string), { code: 'RT_ERR_INVALID_ID', statusCode: 400, message })
+    for (const part of ['workflow', 'appId', 'chatId', 'userId']) {
+      const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u', [part]: id } as ChatAddress
+      t.throws(() => chatChannel(address), { code: 'RT_ERR_INVALID_ID' }, part)
+    }
+  }
+  t.throws(() => chatChannel({ workflow: 'notifications', appId: 'a', chatId: 'c', userId: 'u' }), { code: 'RT_ERR_INVALID_ID', message: /'notifications'/ })
+})
+
+t.test('no two addresses have the same channel', async t => {
+  const key = (address: ChatAddress) => JSON.stringify([address.workflow, address.appId, address.chatId, address.userId])
+  t.test('of chats', async t => {
+    fc.assert(fc.property(address, address, (a, b) => (key(a) === key(b)) === (chatChannel(a) === chatChannel(b))), { numRuns: 2_000 })
+    t.pass()
+  })
+
+  t.test('with the same characters in other places', async t => {
+    // All the ways to cut one text into four ids.
+    fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...alphabet), minLength: 4, maxLength: 10 }), text => {
+      const channels: string[] = []
+      for (let a = 1; a < text.length; a++) {
+        for (let b = a + 1; b < text.length; b++) {
+          for (let c = b + 1; c < text.length; c++) {
+            channels.push(chatChannel({ workflow: text.slice(0, a), appId: text.slice(a, b), chatId: text.slice(b, c), userId: text.slice(c) }))
+          }
+        }
+      }
+      return new Set(channels).size === channels.length
+    }), { numRuns: 200 })
+    t.pass()
+  })
+
+  t.test('of chats, users and everybody', async t => {
+    fc.assert(fc.property(address, id, id, (address, one, other) => {
+      const channels = [chatChannel(address), userChannel(one), broadcastChannel]
+      return new Set(channels).size === 3 && (one === other) === (userChannel(one) === userChannel(other))
+    }), { numRuns: 500 })
+    t.pass()
+  })
+})
+
+t.test('parseTarget', async t => {
+  t.strictSame(parseTarget(['notifications', 'u']), { kind: 'notifications', userId: 'u' })
+  t.strictSame(parseTarget(['w', 'a', 'c', 'u']), { kind: 'chat', workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' })
+  t.equal(parseTarget(['notifications', 'a b']), 'invalid')
+  t.equal(parseTarget(['notifications', '']), 'invalid')
+  t.equal(parseTarget(['notifications', 'a', 'c', 'u']), 'invalid', 'reserved')
+  for (const at of [0, 1, 2, 3]) {
+    for (const wrong of ['', 'a b', 'x'.repeat(129)]) t.equal(parseTarget(['w', 'a', 'c', 'u'].with(at, wrong)), 'invalid')
+  }
+  for (const segments of [[], ['notifications'], ['w', 'u'], ['w', 'a', 'u'], ['w', 'a', 'c', 'u', 'x']]) t.equal(parseTarget(segments), undefined, segments.join('/'))
+})
+
+t.test('every target is for channels of its own labels', async t => {
+  fc.assert(fc.property(address, ({ workflow, appId, chatId, userId }) => {
+    const target = parseTarget([workflow, appId, chatId, userId])
+    return typeof target === 'object' && channelsOf(target).map(labelOf).join('') === 'c'
+  }))
+  t.strictSame(channelsOf({ kind: 'notifications', userId: 'u' }).map(labelOf), ['u', 'b'])
+})

@@ -1,0 +1,96 @@
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import type { Inbound, RealtimeConnection } from '../../lib/index.js'
+import { connect, eventually, start } from '../harness.js'
+
+const path = '/ws/support/app/chat/u1'
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.test('a handler gets the message and its connection; the client gets its answer', async t => {
+  const heard: Array<[Inbound, RealtimeConnection]> = []
+  const { url } = await start(t, {
+    messages: { vote: Type.Object({ choice: Type.Integer() }) },
+    onMessage: {
+      vote: (message, connection) => { heard.push([message, connection]) },
+      throws: () => { throw new Error('secret') },
+      rejects: async () => { throw new Error('secret') },
+      echoes: ({ data }, connection) => connection.send({ type: 'echo', data })
+    }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'vote', ref: 'r1', data: { choice: 1 } })
+  t.match(await client.next(), { type: 'ack', ref: 'r1' })
+  t.match(heard[0][0], { type: 'vote', data: { choice: 1 } })
+  t.match(heard[0][1], { userId: 'u1', target: { kind: 'chat', workflow: 'support', appId: 'app', chatId: 'chat' } })
+  t.equal(heard[0][1].id, client.ack.data!.connection_id)
+
+  client.send({ type: 'throws', ref: 2 })
+  t.match(await client.next(), { type: 'error', ref: 2, data: { code: 'handler_failed' } })
+  client.send({ type: 'rejects' })
+  const error = await client.next()
+  t.match(error, { type: 'error', data: { code: 'handler_failed' } })
+  t.notMatch(JSON.stringify(error), /secret/)
+  client.send({ type: 'echoes', ref: 3, data: [1] })
+  t.match(await client.next(), { type: 'echo', data: [1] })
+  t.match(await client.next(), { type: 'ack', ref: 3 })
+  client.send({ type: 'vote', ref: 4, data: { choice: 'a' } })
+  t.match(await client.next(), { type: 'error', ref: 4, data: { code: 'bad_message', message: /choice/ } })
+  client.send({ type: 'unheard', ref: 5 })
+  t.match(await client.next(), { type: 'error', ref: 5, data: { code: 'unknown_type' } })
+  client.send({ type: 'ping', ref: 6 })
+  t.match(await client.next(), { type: 'pong', ref: 6 })
+  t.equal(heard.length, 1)
+})
+
+t.test('in order, one at a time; beyond the queue the socket is paused and nothing is lost', async t => {
+  const order: number[] = []
+  let running = 0
+  let most = 0
+  const { url } = await start(t, {
+    limits: { queue: 2, rate: 1_000, burst: 1_000 },
+    onMessage: {
+      async work ({ data }) {
+        most = Math.max(most, ++running)
+        for (let n = 0; n < 3; n++) await turn()
+        order.push(data as number)
+        running--
+      }
+    }
+  })
+  const client = await connect(t, url + path)
+  const count = 200
+  for (let n = 0; n < count; n++) client.send({ type: 'work', ref: n, data: n })
+  for (let n = 0; n < count; n++) t.match(await client.next(), { type: 'ack', ref: n })
+  t.strictSame(order, order.map((_, n) => n))
+  t.equal(most, 1)
+})
+
+t.test('a handler that hangs ends its connection, and the heartbeat does not while it is paused', async t => {
+  const { app, url } = await start(t, {
+    timeouts: { handler: 400 },
+    heartbeat: { interval: 100, timeout: 50 },
+    limits: { queue: 1 },
+    onMessage: { hang: () => new Promise(() => {}) }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'hang', ref: 1 })
+  t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'handler_timeout' } })
+  t.equal((await client.close()).code, 1011)
+  await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('a message that is being handled when the server closes is answered', async t => {
+  let finish = () => {}
+  const { app, url } = await start(t, { onMessage: { slow: () => new Promise<void>(resolve => { finish = resolve }) } })
+  const client = await connect(t, url + path)
+  client.send({ type: 'slow', ref: 1 })
+  client.send({ type: 'slow', ref: 2 })
+  client.send({ type: 'ping', ref: 3 })
+  await client.next('pong')
+  const closing = app.close()
+  await turn()
+  finish()
+  t.match(await client.next(), { type: 'ack', ref: 1 })
+  t.equal((await client.close()).code, 1012)
+  await closing
+})

@@ -1,0 +1,170 @@
+import t from 'tap'
+import Fastify from 'fastify'
+import { WebSocket } from 'ws'
+import realtime, { closeCodes, type RealtimeConnection } from '../../lib/index.js'
+import { Client, connect, eventually, start } from '../harness.js'
+import { rawConnect, tcpConnect, upgradeRequest } from '../process.js'
+
+const path = '/ws/notifications/u1'
+/** A promise that is resolved from outside. */
+function gate () {
+  let resolve = () => {}
+  const promise = new Promise<void>(_resolve => { resolve = _resolve })
+  return { promise, resolve }
+}
+
+t.test('ack, then what onConnect sent and published, then live', async t => {
+  const { app, url } = await start(t, {
+    async onConnect (connection) {
+      connection.send({ type: 'to_this_one' })
+      await app.ws.sendToUser(connection.userId, { type: 'published' })
+    }
+  })
+  const client = await connect(t, url + path)
+  t.match(client.ack.data, { user_id: 'u1', heartbeat_ms: 25_000, position: /^u\.\w+\.0,b\.\w+\.0$/ })
+  t.equal((await client.next()).type, 'to_this_one')
+  t.equal((await client.next()).type, 'published')
+  await app.ws.broadcast({ type: 'live' })
+  t.equal((await client.next()).type, 'live')
+})
+
+t.test('replay comes before live, and a chat starts with all that is retained', async t => {
+  const { app, url } = await start(t)
+  const chat = app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' })
+  for (let n = 0; n < 3; n++) await chat.send({ type: 'count', data: n })
+  const client = await connect(t, `${url}/ws/w/a/c/u1`)
+  t.match(client.ack.data, { replayed: 3, position: /^c\.\w+\.0$/ })
+  t.notOk('recovered' in client.ack.data!)
+  await chat.send({ type: 'count', data: 3 })
+  for (let n = 0; n < 4; n++) t.equal((await client.next()).data, n)
+})
+
+t.test('onDisconnect comes once for each connection whose onConnect succeeded', async t => {
+  const ended: Array<{ connection: RealtimeConnection, code: number }> = []
+  const { app, url } = await start(t, {
+    timeouts: { connect: 50 },
+    onConnect (connection) {
+      if (connection.userId === 'throws') throw new Error('no')
+      if (connection.userId === 'hangs') return new Promise(() => {})
+      if (connection.userId === 'forbids') connection.close(closeCodes.FORBIDDEN.code, 'r'.repeat(500))
+    },
+    onDisconnect (connection, { code }) {
+      ended.push({ connection, code })
+      throw new Error('thrown by onDisconnect')
+    }
+  })
+  t.equal((await new Client(`${url}/ws/notifications/throws`).close()).code, 1011)
+  t.equal((await new Client(`${url}/ws/notifications/hangs`).close()).code, 1011)
+  t.equal((await new Client(`${url}/ws/notifications/forbids`).close()).code, 4403)
+  const client = await connect(t, url + path)
+  client.socket.close(1000)
+  await eventually(() => ended.some(({ connection }) => connection.userId === 'u1'))
+  t.strictSame(ended.map(({ connection, code }) => [connection.userId, code]), [['forbids', 1006], ['u1', 1000]])
+  await eventually(() => app.ws.stats().users === 0)
+})
+
+for (const leave of ['destroy', 'resetAndDestroy'] as const) {
+  t.test(`${leave} while onConnect runs leaves no ghost`, async t => {
+    const { promise, resolve } = gate()
+    let disconnects = 0
+    const { app, url, port } = await start(t, { onConnect: () => promise, onDisconnect: () => { disconnects++ } })
+    const socket = await rawConnect(t, port, path)
+    await eventually(() => app.ws.stats().users === 1)
+    t.equal(app.ws.isOnline('u1'), false)
+    socket[leave]()
+    await eventually(() => app.ws.stats().users === 0)
+    t.equal(disconnects, 0)
+    resolve()
+    await eventually(() => disconnects === 1)
+    t.equal(app.ws.stats().connections, 0)
+    await connect(t, url + path)
+    t.equal(app.ws.isOnline('u1'), true)
+  })
+}
+
+t.test('a reset while authenticate runs leaves nothing, and gives its place among the pending back', async t => {
+  const { promise, resolve } = gate()
+  const asked: string[] = []
+  const { app, port } = await start(t, {
+    async authenticate (request) {
+      asked.push(request.url)
+      await promise
+      return { userId: 'u1' }
+    },
+    limits: { pending: 1 }
+  })
+  const first = await tcpConnect(t, port)
+  first.write(upgradeRequest(port, path))
+  await eventually(() => asked.length === 1)
+  await t.rejects(rawConnect(t, port, path), /503/)
+  first.resetAndDestroy()
+  let second = rawConnect(t, port, path)
+  for (let tries = 0; tries < 100 && asked.length === 1; tries++) {
+    await Promise.race([eventually(() => asked.length === 2), second]).catch(() => { second = rawConnect(t, port, path) })
+  }
+  resolve()
+  await second
+  await eventually(() => app.ws.isOnline('u1'))
+})
+
+t.test('who is connected, and disconnectUser', async t => {
+  const { app, url } = await start(t)
+  const clients = await Promise.all([connect(t, url + path), connect(t, `${url}/ws/w/a/c/u1`), connect(t, `${url}/ws/notifications/u2`)])
+  t.equal(app.ws.connections().length, 3)
+  t.strictSame(app.ws.connections('u1').map(connection => connection.target.kind).toSorted(), ['chat', 'notifications'])
+  t.match(app.ws.stats(), { connections: 3, users: 2, channels: 4 })
+  t.throws(() => app.ws.disconnectUser('u1', 1006), { code: 'RT_ERR_UNKNOWN_CLOSE_CODE' })
+  t.throws(() => app.ws.connections('u1')[0].close(4999), { code: 'RT_ERR_UNKNOWN_CLOSE_CODE' })
+  t.equal(app.ws.disconnectUser('u1'), 2)
+  t.equal(app.ws.disconnectUser('nobody'), 0)
+  t.equal((await clients[0].close()).code, 4403)
+  t.equal((await clients[1].close()).code, 4403)
+  t.equal(app.ws.isOnline('u1'), false)
+  t.equal(app.ws.isOnline('u2'), true)
+})
+
+t.test('what is sent to whom that is not an id, or to a server that closes, is refused', async t => {
+  const { app } = await start(t)
+  await t.rejects(app.ws.sendToUser('a/b', { type: 'x' }), { code: 'RT_ERR_INVALID_ID' })
+  await t.rejects(app.ws.sendToUser(undefined as unknown as string, { type: 'x' }), { code: 'RT_ERR_INVALID_ID' })
+  t.throws(() => app.ws.chat({ workflow: 'notifications', appId: 'a', chatId: 'c', userId: 'u' }), { code: 'RT_ERR_INVALID_ID' })
+  await app.close()
+  await t.rejects(app.ws.sendToUser('u1', { type: 'x' }), { code: 'RT_ERR_CLOSING' })
+})
+
+t.test('after close nothing of ours is left, whatever clients and hooks do', async t => {
+  const { app, url, port } = await start(t, {
+    timeouts: { drain: 100, close: 60_000, handler: 60_000 },
+    onDisconnect: () => new Promise(() => {}),
+    onConnect: ({ userId }) => userId === 'hangs' ? new Promise(() => {}) : undefined,
+    onMessage: { hang: () => new Promise(() => {}) }
+  })
+  const deaf = await rawConnect(t, port, '/ws/notifications/deaf')
+  deaf.pause()
+  await rawConnect(t, port, '/ws/notifications/hangs').catch(() => {})
+  const busy = await connect(t, url + path)
+  busy.send({ type: 'hang' })
+  busy.send({ type: 'ping' })
+  await busy.next('pong')
+  const { websocketServer } = app
+  await app.close()
+  t.equal(app.ws.connections().length, 0)
+  t.match(app.ws.stats(), { connections: 0, users: 0, channels: 0, bytes: 0 })
+  await eventually(() => websocketServer.clients.size === 0)
+  t.equal(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length, 0)
+})
+
+t.test('injectWS gets its ack and its messages', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(realtime)
+  await app.ready()
+  const received: string[] = []
+  const socket = await app.injectWS(path, {}, { onInit: ws => ws.on('message', data => received.push(JSON.parse(data.toString()).type)) })
+  await eventually(() => received.length === 1)
+  await app.ws.sendToUser('u1', { type: 'hello' })
+  await eventually(() => received.length === 2)
+  t.strictSame(received, ['connection_ack', 'hello'])
+  t.equal(socket.readyState, WebSocket.OPEN)
+  socket.terminate()
+})
