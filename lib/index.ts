@@ -1,3 +1,5 @@
+// For its types: `injectWS` and `{ websocket: true }` on the app's own routes.
+import '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from './errors.js'
@@ -48,6 +50,6 @@ export * from './protocol/envelope.js'
 export * from './protocol/position.js'
 export type { ChatAddress, ChatTarget, NotificationsTarget, Target } from './server/channels.js'
 export type { Counters } from './server/connection.js'
-export type { Authenticate, Authorize, Identity, MessageHandlers, OnConnect, OnDisconnect, OnMessage, RealtimeConnection } from './server/hooks.js'
+export * from './server/hooks.js'
 export type { RealtimeOptions } from './server/options.js'
 export type { Chat, Realtime, Receipt, Stats } from './server/realtime.js'

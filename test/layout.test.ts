@@ -1,54 +1,158 @@
-import { readFileSync, readdirSync } from 'node:fs'
-import path from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
+import ts from 'typescript'
 
-const root = path.dirname(import.meta.dirname)
-const files = readdirSync(path.join(root, 'lib'), { recursive: true, encoding: 'utf8' })
-  .filter(file => file.endsWith('.ts')).map(file => `lib/${file}`)
+const root = new URL('..', import.meta.url)
 
-/** What a file imports, types included: paths of files in lib, or names of packages. */
-const imports = new Map(files.map(file => {
-  const text = readFileSync(path.join(root, file), 'utf8')
-  const names = [...text.matchAll(/^(?:import|export)\b[^'=]*?\bfrom '([^'\n]+)'/gm)].map(match => match[1])
-  return [file, names.map(name => name.startsWith('.') ? path.posix.join(path.posix.dirname(file), name).replace(/\.js$/, '.ts') : name)]
-}))
-
-const folderOf = (file: string) => file.split('/').length > 2 ? file.split('/')[1] : file
-const mayImport: Record<string, string[]> = {
-  'lib/errors.ts': [],
-  protocol: ['protocol'],
-  brokers: ['brokers', 'protocol', 'lib/errors.ts'],
-  server: ['server', 'brokers', 'protocol', 'lib/errors.ts'],
-  testing: ['testing', 'brokers', 'protocol'],
-  'lib/index.ts': ['server', 'brokers', 'protocol', 'lib/errors.ts']
+function filesIn (folder: string, ending: string): string[] {
+  const url = new URL(`${folder}/`, root)
+  if (!existsSync(url)) return []
+  return readdirSync(url, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith(ending)).map(file => `${folder}/${file.replaceAll('\\', '/')}`).sort()
 }
 
+function textOf (file: string): string {
+  return readFileSync(new URL(file, root), 'utf8')
+}
+
+/** What a file imports and exports from, types included: its own files as paths, packages by their names. */
+function importsOf (file: string, text = textOf(file)): string[] {
+  return ts.preProcessFile(text).importedFiles.map(({ fileName }) =>
+    fileName.startsWith('.') ? normalize(join(dirname(file), fileName)).replaceAll('\\', '/').replace(/\.js(x?)$/, '.ts$1') : fileName)
+}
+
+/** `lib/server/x.ts` is of `server`, `lib/errors.ts` of `errors`. */
+function partOf (file: string): string {
+  return file.split('/')[1].replace(/\.tsx?$/, '')
+}
+
+/** Which parts of lib a part may import, beside itself. */
+const mayImport: Record<string, string[]> = {
+  protocol: [],
+  errors: [],
+  brokers: ['protocol', 'errors'],
+  server: ['protocol', 'brokers', 'errors'],
+  chat: ['protocol', 'brokers', 'errors', 'server'],
+  index: ['protocol', 'brokers', 'errors', 'server', 'chat'],
+  testing: ['protocol', 'brokers'],
+  client: ['protocol'],
+  react: ['client']
+}
+
+/** Which packages a part may import; a part that is not here may import any. */
+const mayNeed: Record<string, RegExp> = {
+  protocol: /^@sinclair\/typebox$/,
+  errors: /^@fastify\/error$/,
+  // Runs in browsers, and has no dependency.
+  client: /^$/,
+  react: /^react$/,
+  // Works under any test runner.
+  testing: /^node:/
+}
+
+const lib = [...filesIn('lib', '.ts'), ...filesIn('lib', '.tsx')]
+const isOurs = (imported: string) => imported.startsWith('lib/')
+
+t.test('the imports of a file are found, however they are written', async t => {
+  const text = `
+    import a, { type B } from './a.js'
+    import type { C } from '../errors.js'
+    export * from '../protocol/b.js'
+    export type { D } from 'fastify'
+    const e = await import('./e.js')
+    declare module 'fastify-plugin' { interface Augmented {} }
+    type F = import('./f.js').F
+    import './g.js'
+    // import './comment.js'
+    const text = "import './text.js'"
+  `
+  t.strictSame(importsOf('lib/server/x.ts', text).sort(),
+    ['fastify', 'fastify-plugin', 'lib/errors.ts', 'lib/protocol/b.ts', ...['a', 'e', 'f', 'g'].map(name => `lib/server/${name}.ts`)])
+})
+
 t.test('imports go one way', async t => {
-  for (const [file, names] of imports) {
-    const allowed = mayImport[folderOf(file)]
-    t.ok(allowed, `${file} is in a known folder`)
-    for (const name of names.filter(name => name.startsWith('lib/'))) {
-      t.ok(allowed.includes(folderOf(name)), `${file} imports ${name}`)
-      t.ok(imports.has(name), `${name} exists`)
+  t.ok(lib.length > 20, `${lib.length} files`)
+  for (const file of lib) {
+    const part = partOf(file)
+    const allowed = mayImport[part]
+    if (allowed === undefined) {
+      t.fail(`${file}: there is no rule for '${part}'`)
+      continue
+    }
+    const wrong = importsOf(file).filter(isOurs).filter(imported => partOf(imported) !== part && !allowed.includes(partOf(imported)))
+    t.strictSame(wrong, [], `${file} imports only ${[part, ...allowed]}`)
+  }
+})
+
+t.test('packages are needed only where they may be', async t => {
+  for (const file of lib) {
+    const pattern = mayNeed[partOf(file)]
+    if (pattern === undefined) continue
+    const wrong = importsOf(file).filter(imported => !isOurs(imported) && !pattern.test(imported))
+    t.strictSame(wrong, [], file)
+  }
+})
+
+t.test('nothing outside of lib is imported, and nothing that is not there', async t => {
+  for (const file of lib) {
+    const own = importsOf(file).filter(imported => isOurs(imported) || imported.startsWith('.') || imported.startsWith('/'))
+    t.strictSame(own.filter(imported => !lib.includes(imported)), [], file)
+  }
+})
+
+t.test('there are no cycles', async t => {
+  const imports = new Map(lib.map(file => [file, importsOf(file).filter(isOurs)]))
+  t.strictSame(cycleIn(imports), undefined)
+  t.strictSame(cycleIn(new Map([['a', ['b', 'c']], ['b', []], ['c', ['d']], ['d', ['b', 'a']]])), ['a', 'c', 'd', 'a'], 'one would be found')
+  t.strictSame(cycleIn(new Map([['a', ['a']]])), ['a', 'a'])
+})
+
+/** A chain of files that ends where it begins. */
+function cycleIn (imports: Map<string, string[]>): string[] | undefined {
+  const done = new Set<string>()
+  const visit = (file: string, chain: string[]): string[] | undefined => {
+    if (chain.includes(file)) return [...chain.slice(chain.indexOf(file)), file]
+    if (done.has(file)) return undefined
+    for (const imported of imports.get(file) ?? []) {
+      const cycle = visit(imported, [...chain, file])
+      if (cycle !== undefined) return cycle
+    }
+    done.add(file)
+    return undefined
+  }
+  for (const file of imports.keys()) {
+    const cycle = visit(file, [])
+    if (cycle !== undefined) return cycle
+  }
+  return undefined
+}
+
+/** Whether anything is left of a file when its types are taken away. */
+function hasBehaviour (text: string): boolean {
+  const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true }
+  const { outputText } = ts.transpileModule(text, { compilerOptions })
+  const { statements } = ts.createSourceFile('x.js', outputText, ts.ScriptTarget.ES2023)
+  return statements.some(statement => !ts.isExportDeclaration(statement) && !ts.isImportDeclaration(statement))
+}
+
+t.test('what has behaviour is told from what is only types', async t => {
+  t.equal(hasBehaviour("import type { A } from './a.js'\nexport interface B extends A {}\nexport type C = A | B"), false)
+  t.equal(hasBehaviour("export { a } from './a.js'\nexport * from './b.js'"), false)
+  t.equal(hasBehaviour('export const a = 1'), true)
+  t.equal(hasBehaviour('export class A {}'), true)
+})
+
+t.test('every test has the name of the file it is for, and the other way round', async t => {
+  const folders = ['protocol', 'brokers', 'server']
+  for (const folder of folders) {
+    const tests = filesIn(`test/${folder}`, '.test.ts')
+    for (const test of tests) {
+      const file = test.replace(/^test\//, 'lib/').replace(/\.test\.ts$/, '.ts')
+      t.ok(lib.includes(file), `${test} is for ${file}`)
+    }
+    for (const file of lib.filter(file => partOf(file) === folder && hasBehaviour(textOf(file)))) {
+      const test = file.replace(/^lib\//, 'test/').replace(/\.ts$/, '.test.ts')
+      t.ok(tests.includes(test), `${file} has ${test}`)
     }
   }
-})
-
-t.test('what client and server share needs neither Node nor Fastify', async t => {
-  for (const [file, names] of imports) {
-    if (folderOf(file) !== 'protocol') continue
-    t.strictSame(names.filter(name => !name.startsWith('lib/') && !name.startsWith('@sinclair/')), [], file)
-  }
-})
-
-t.test('there is no import cycle', async t => {
-  const done = new Set<string>()
-  const visit = (file: string, trail: string[]) => {
-    if (trail.includes(file)) return t.fail([...trail, file].join(' → '))
-    if (done.has(file)) return
-    for (const name of imports.get(file) ?? []) visit(name, [...trail, file])
-    done.add(file)
-  }
-  for (const file of files) visit(file, [])
-  t.equal(files.every(file => done.has(file)), true)
 })

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Frame } from '../brokers/channel-log.js'
@@ -104,6 +105,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     socket.on('ping', () => this.#onPing())
     socket.on('pong', () => this.#onPong())
     socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
+    // What injectWS makes does not close by itself once both sides have said so.
+    if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
     context.liveness.add(this)
   }
 

@@ -4,7 +4,13 @@ import type { Target } from './channels.js'
 
 type Awaitable<T> = T | Promise<T>
 
-/** Who is connected, as `authenticate` said; it may have more than this. */
+/**
+ * Who is connected, as `authenticate` said. An app that returns more says so, and has it in `authorize` and `onConnect`:
+ *
+ *     declare module 'fastify-realtime' {
+ *       interface Identity { role: 'admin' | 'member' }
+ *     }
+ */
 export interface Identity {
   /** Must equal the `:user_id` of the path, unless `authorize` says otherwise. */
   readonly userId: string

@@ -10,7 +10,10 @@ const address: fc.Arbitrary<ChatAddress> = fc.record({ workflow: id, appId: id, 
 
 t.test('ids', async t => {
   for (const id of ['a', 'Z9', 'user_123', 'a.b@c:d+e~f|g-h', '..', '-', 'x'.repeat(128)]) t.equal(isId(id), true, id)
-  const wrong = ['', 'x'.repeat(129), 'a/b', 'a\\b', 'a b', 'a%2Fb', 'ü', '漢', 'a\n', '\na', 'a\0', 'a*', 'a?', '[a]', '{a}', 'a,b', 'a;b', '#', '&', '=', '"', "'", undefined, null, 5, {}, ['a']]
+  const wrong = [
+    '', 'x'.repeat(129), 'a/b', 'a\\b', 'a b', 'a%2Fb', 'ü', '漢', 'a\n', '\na', 'a\0', 'a*', 'a?', '[a]', '{a}', 'a,b', 'a;b', '#', '&', '=', '"', "'",
+    undefined, null, 5, {}, ['a']
+  ]
   for (const id of wrong) t.equal(isId(id), false, JSON.stringify(id))
 })
 
@@ -52,7 +55,8 @@ t.test('no two addresses have the same channel', async t => {
       for (let a = 1; a < text.length; a++) {
         for (let b = a + 1; b < text.length; b++) {
           for (let c = b + 1; c < text.length; c++) {
-            channels.push(chatChannel({ workflow: text.slice(0, a), appId: text.slice(a, b), chatId: text.slice(b, c), userId: text.slice(c) }))
+            const [workflow, appId, chatId, userId] = [text.slice(0, a), text.slice(a, b), text.slice(b, c), text.slice(c)]
+            channels.push(chatChannel({ workflow, appId, chatId, userId }))
           }
         }
       }

@@ -76,10 +76,8 @@ t.test('pings', async t => {
     const { run, peer } = setup(t)
     const peers = Array.from({ length: 50 }, () => peer())
     await run(250)
-    const perTick = Map.groupBy === undefined ? undefined : Map.groupBy(peers, ({ pings }) => pings[0])
     const times = peers.map(({ pings }) => pings[0]).sort((a, b) => a - b)
     t.strictSame(times, Array.from({ length: 50 }, (_, n) => 10 + Math.floor(n / 2) * 10))
-    t.ok(perTick === undefined || perTick.size === 25)
   })
 
   t.test('not those that are not read from', async t => {
@@ -265,7 +263,7 @@ function block (ms: number): void {
 
 /** One end of a connection on loopback whose other end sends back what it gets. */
 async function echoing (t: { teardown (action: () => unknown): void }): Promise<Socket> {
-  const server = createServer(socket => socket.pipe(socket)).listen(0, '127.0.0.1')
+  const server = createServer(socket => socket.on('error', () => {}).pipe(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => {

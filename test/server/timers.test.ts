@@ -5,13 +5,17 @@ import { TimeoutError, Timers } from '../../lib/server/timers.js'
 const { timers: clock } = mock
 const maxDelay = 2 ** 31 - 1
 
-t.beforeEach(() => clock.enable({ apis: ['setTimeout'] }))
-t.afterEach(() => clock.reset())
+/** Timers whose time is `clock`'s. */
+function setup (t: { teardown (action: () => void): void }): Timers {
+  clock.enable({ apis: ['setTimeout'] })
+  t.teardown(() => clock.reset())
+  return new Timers()
+}
 
 t.test('after', async t => {
   t.test('calls once, when it is time', async t => {
     const called: string[] = []
-    const timers = new Timers()
+    const timers = setup(t)
     timers.after(20, () => called.push('b'))
     timers.after(10, () => called.push('a'))
     clock.tick(9)
@@ -23,7 +27,7 @@ t.test('after', async t => {
   })
 
   t.test('does not call once it is cancelled', async t => {
-    const timers = new Timers()
+    const timers = setup(t)
     const cancel = timers.after(10, () => t.fail('cancelled'))
     cancel()
     clock.tick(100)
@@ -36,7 +40,7 @@ t.test('after', async t => {
   })
 
   t.test('counts further than setTimeout can', async t => {
-    const timers = new Timers()
+    const timers = setup(t)
     const called: string[] = []
     const ms = 3 * maxDelay + 5
     timers.after(ms, () => called.push('far'))
@@ -50,8 +54,8 @@ t.test('after', async t => {
   })
 
   t.test('can be cancelled in each step of that', async t => {
+    const timers = setup(t)
     for (const steps of [0, 1, 2, 3]) {
-      const timers = new Timers()
       const cancel = timers.after(3 * maxDelay + 5, () => t.fail('cancelled'))
       for (let step = 0; step < steps; step++) clock.tick(maxDelay)
       cancel()
@@ -62,7 +66,6 @@ t.test('after', async t => {
 })
 
 t.test('timers do not keep the process', async t => {
-  clock.reset()
   const timers = new Timers()
   const before = process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   timers.after(60_000, () => {})
@@ -72,7 +75,7 @@ t.test('timers do not keep the process', async t => {
 
 t.test('within', async t => {
   t.test('gives the outcome, and its timer back', async t => {
-    const timers = new Timers()
+    const timers = setup(t)
     const cleared = mock.method(globalThis, 'clearTimeout')
     t.teardown(() => cleared.mock.restore())
     t.equal(await timers.within(10, Promise.resolve('done')), 'done')
@@ -81,7 +84,7 @@ t.test('within', async t => {
   })
 
   t.test('rejects when it takes too long, whatever comes later', async t => {
-    const timers = new Timers()
+    const timers = setup(t)
     for (const settle of ['resolve', 'reject'] as const) {
       const { promise, ...work } = withResolvers<string>()
       const outcome = timers.within(10, promise)
@@ -96,7 +99,7 @@ t.test('within', async t => {
 })
 
 t.test('close', async t => {
-  const timers = new Timers()
+  const timers = setup(t)
   timers.after(10, () => t.fail('closed'))
   timers.after(2 * maxDelay, () => t.fail('closed'))
   clock.tick(5)
