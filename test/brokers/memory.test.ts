@@ -216,7 +216,7 @@ const broken: Record<string, () => MemoryBroker> = {
     return broker
   },
   'loses what readers have not read' () {
-    const broker = make({ size: 1, lag: 1 })
+    const broker = make()
     const publish = broker.publish.bind(broker)
     const subscribe = broker.subscribe.bind(broker)
     const logs = new Map<string, ChannelLog>()

@@ -34,6 +34,12 @@ t.test('encode', async t => {
     t.throws(() => make().encode({ type: 'notification', data: { title: 5 } }), { message: /\/data\/title .*string/i }, 'and says where')
   })
 
+  t.test('refuses what is something else each time it is looked at', async t => {
+    let looks = 0
+    const changing = { type: 'other', get message () { return looks++ === 0 ? 5 : 'text' } }
+    t.throws(() => make().encode(any(changing)), { code: 'RT_ERR_INVALID_MESSAGE', message: /does not match its schema/ })
+  })
+
   t.test('checks the common types and the app\'s', async t => {
     const catalogue = make({ messages: { order } })
     t.doesNotThrow(() => catalogue.encode({ type: 'order', data: { order_id: 5 } }))

@@ -1,0 +1,56 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import t from 'tap'
+import { connect } from '../harness.js'
+import { AppProcess, fixture, rawConnect } from '../process.js'
+
+const heartbeat = { interval: 25_000, timeout: 10_000 }
+
+t.test('a blocked event loop evicts nobody', async t => {
+  const app = await AppProcess.start(t, { heartbeat })
+  const clients = await Promise.all(Array.from({ length: 50 }, (_, n) => connect(t, `${app.url}/ws/notifications/u${n}`)))
+  // Long enough to have begun within each part of the heartbeat of some connection.
+  for (let round = 0; round < 1; round++) await app.post('/block', { ms: 40_000 })
+  await app.post('/flood', { count: 1, bytes: 1, every: 12_000 })
+  t.equal((await app.usage()).connections, clients.length)
+  t.ok(clients.every(client => client.closed === undefined))
+})
+
+t.test('a client that answers no ping is gone after interval and timeout', async t => {
+  const app = await AppProcess.start(t, { heartbeat })
+  const silent = await rawConnect(t, app.port, '/ws/notifications/silent')
+  const alive = await connect(t, `${app.url}/ws/notifications/alive`)
+  silent.resume()
+  await new Promise(resolve => silent.once('close', resolve))
+  t.equal((await app.usage()).connections, 1)
+  t.equal(alive.closed, undefined)
+})
+
+const canIsolate = process.getuid?.() === 0 && existsSync('/usr/sbin/ip') && existsSync('/usr/sbin/iptables')
+
+t.test('half-open peers, cut off without a packet, are gone', {
+  skip: canIsolate ? false : 'needs root, iproute2 and iptables for a network namespace'
+}, async t => {
+  const run = (command: string) => {
+    const { status, stderr } = spawnSync('/bin/sh', ['-c', command], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' } })
+    if (status !== 0) throw new Error(`${command}: ${stderr}`)
+  }
+  const name = `rt${process.pid}`
+  const host = '10.213.7.1'
+  t.teardown(() => run(`ip netns delete ${name}`))
+  run(`ip netns add ${name} && ip link add ${name}a type veth peer name ${name}b && ip link set ${name}b netns ${name}`)
+  run(`ip addr add ${host}/24 dev ${name}a && ip link set ${name}a up`)
+  run(`ip netns exec ${name} sh -c 'ip addr add 10.213.7.2/24 dev ${name}b && ip link set ${name}b up'`)
+
+  const app = await AppProcess.start(t, { heartbeat }, host)
+  const peers = spawn('/usr/sbin/ip', ['netns', 'exec', name, process.execPath, fixture('peers.mjs'), app.url, '10'])
+  t.teardown(() => peers.kill('SIGKILL'))
+  await once(peers.stdout, 'data')
+  t.equal((await app.stats()).connections, 10)
+
+  run(`ip netns exec ${name} iptables -A INPUT -j DROP && ip netns exec ${name} iptables -A OUTPUT -j DROP`)
+  const end = performance.now() + 45_000
+  while ((await app.stats()).connections > 0 && performance.now() < end);
+  t.equal((await app.stats()).connections, 0)
+})
