@@ -109,7 +109,7 @@ function connect (path, { onMessage, onGap, onStatus }) {
         heartbeat = data.heartbeat_ms
         listen(heartbeat, ask)
         data.position.split(',').forEach(remember)
-        onStatus('open', 'Live', data)
+        onStatus('open', data.recovered === true ? `Live, ${data.replayed} caught up` : 'Live')
         // What was missed, if anything, follows now; without it there is a gap.
         if (data.recovered !== true) onGap()
         return
@@ -347,11 +347,10 @@ get('second').href = `?user=${user === 'user_123' ? 'user_456' : 'user_123'}`
 
 connect(`/ws/notifications/${userPath}`, {
   onGap: reload,
-  onStatus (state, text, ack) {
+  onStatus (state, text) {
     get('status').dataset.state = state
     get('status').textContent = text
     get('dashboard').classList.toggle('stale', state !== 'open')
-    if (ack?.recovered && ack.replayed > 0) toast(`Back again, nothing missed: ${ack.replayed} caught up`)
   },
   onMessage (envelope) {
     const { type, data, timestamp } = envelope

@@ -41,9 +41,9 @@ export class AppProcess {
     return (await fetch(`http://${this.host}:${this.port}/stats`)).json() as Promise<Stats>
   }
 
-  /** After garbage collection. */
-  async usage (): Promise<Stats & { rss: number }> {
-    return (await fetch(`http://${this.host}:${this.port}/usage`)).json() as Promise<Stats & { rss: number }>
+  /** After garbage collection; `memory` is what JavaScript holds, Buffers and pending writes included. */
+  async usage (): Promise<Stats & { memory: number }> {
+    return (await fetch(`http://${this.host}:${this.port}/usage`)).json() as Promise<Stats & { memory: number }>
   }
 
   async post (path: string, body: object): Promise<unknown> {

@@ -47,10 +47,6 @@ export class Subscription implements Reader {
     return this.log.isLost(this)
   }
 
-  hasMore (): boolean {
-    return this.offset !== this.log.head || this.isLost()
-  }
-
   skipToHead (): void {
     this.log.skipToHead(this)
   }
