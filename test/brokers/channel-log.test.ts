@@ -200,6 +200,19 @@ t.test('a reader that is behind', async t => {
     t.equal(log.read(blocked, 100), 'next')
   })
 
+  t.test('from the beginning on is waited for, whenever it comes', async t => {
+    const log = filled(0, { size: 5 })
+    const reads = new Cursor(log)
+    for (let n = 1; n <= 200; n++) {
+      log.append('x', 0)
+      reads.readAll()
+      const late = new Cursor(log, 'never', log.beginning)
+      for (let n = 1; n <= 7; n++) log.append('x', 0)
+      if (log.isLost(late)) t.fail(`after ${n}`)
+      log.remove(late)
+    }
+  })
+
   t.test('holds nothing any more once it has left', async t => {
     const log = filled(0, { size: 2 })
     const cursor = new Cursor(log, 'never')
@@ -303,6 +316,18 @@ t.test('reset', async t => {
   log.skipToHead(cursor)
   log.append('[8]', 8)
   t.equal(log.read(cursor, 100), '[8]')
+
+  t.test('waits for its readers as before', async t => {
+    const log = filled(0, { size: 1 })
+    const cursor = new Cursor(log)
+    cursor.wake = () => cursor.readAll()
+    for (let n = 1; n <= 200; n++) log.append('x', n)
+    log.reset('f')
+    log.skipToHead(cursor)
+    cursor.wake = () => {}
+    for (let n = 1; n <= 100; n++) log.append('y', n)
+    t.equal(log.isLost(cursor), false)
+  })
 })
 
 /** What a log does, said as plainly as possible: everything is remembered, and what is retained is asked of the log. */

@@ -339,6 +339,18 @@ t.test('ttl', async t => {
     t.match(broker.stats(), { channels: 2, publications: 1 })
   })
 
+  t.test('sweep lets go of what was kept for readers that have read it', async t => {
+    const { broker } = clocked({ size: 1 })
+    const log = await broker.subscribe('a')
+    const behind = reader(log)
+    for (let n = 0; n < 10; n++) await broker.publish('a', '{}')
+    broker.sweep()
+    t.equal(broker.stats().publications, 10)
+    log.read(behind, 1_000)
+    broker.sweep()
+    t.equal(broker.stats().publications, 1)
+  })
+
   t.test('sweep runs by itself, and not after close', async t => {
     t.teardown(() => mock.timers.reset())
     mock.timers.enable({ apis: ['setInterval'] })
@@ -462,9 +474,9 @@ t.test('bytes', async t => {
 
   t.test('channels without publications and readers go too, unless they were just handed out', async t => {
     const { clock, broker } = clocked({ bytes: 10 * overhead.channel })
-    for (let n = 0; n < 10; n++) await broker.subscribe(`user:${n}`)
     const connected = await broker.subscribe('user:0')
     reader(connected)
+    for (let n = 1; n < 10; n++) await broker.subscribe(`user:${n}`)
     t.equal(broker.stats().channels, 10)
     await broker.subscribe('user:a')
     t.equal(broker.stats().channels, 11, 'too soon')

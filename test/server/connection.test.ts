@@ -30,7 +30,8 @@ t.test('large and small frames keep their order', async t => {
     app.ws.sendToUser('u1', { type: 'user', data: '😀'.repeat(size / 10) })
   }
   await client.until(() => client.received.length === 1 + 2 * sizes.length)
-  const lengths = (type: string) => client.received.filter(envelope => envelope.type === type).map(envelope => (envelope.data as string).length)
+  const dataOf = (type: string) => client.received.filter(envelope => envelope.type === type).map(({ data }) => data as string)
+  const lengths = (type: string) => dataOf(type).map(data => data.length)
   t.strictSame(lengths('alone'), sizes.map(size => size / 2))
   t.strictSame(lengths('user'), sizes.map(size => Math.floor(size / 10) * 2))
 })

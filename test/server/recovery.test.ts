@@ -49,6 +49,12 @@ t.test('startOf', async t => {
   }
   for (const [why, since] of Object.entries(never)) t.strictSame(start(since), { offsets: head, recovered: false }, why)
 
+  const lagging = logOf('c', 'cc', 3, 4)
+  lagging.log.add({ offset: 0, epoch: 'cc', wake () {}, catchUp () {} })
+  for (let n = 4; n <= 10; n++) lagging.log.append(`${n}`, 0)
+  t.equal(lagging.log.first, 1)
+  t.strictSame(startOf([lagging], 'all'), { offsets: [6] }, 'what is kept for one that is behind is not for others')
+
   t.strictSame(startOf([], 'all'), { offsets: [] })
   t.strictSame(startOf([logOf('c', 'cc', 0, 4)], parseSince('c.cc.0')), { offsets: [0], recovered: true }, 'from nothing')
 })
