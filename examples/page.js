@@ -109,7 +109,7 @@ function connect (path, { onMessage, onGap, onStatus }) {
         heartbeat = data.heartbeat_ms
         listen(heartbeat, ask)
         data.position.split(',').forEach(remember)
-        onStatus('open', data.recovered === true ? `Live, ${data.replayed} caught up` : 'Live')
+        onStatus('open', data.replayed > 0 ? `Live, ${data.replayed} caught up` : 'Live')
         // What was missed, if anything, follows now; without it there is a gap.
         if (data.recovered !== true) onGap()
         return

@@ -203,11 +203,12 @@ t.test('a reader that is behind', async t => {
   t.test('from the beginning on is waited for, whenever it comes', async t => {
     const log = filled(0, { size: 5 })
     const reads = new Cursor(log)
+    reads.wake = () => reads.readAll()
     for (let n = 1; n <= 200; n++) {
       log.append('x', 0)
-      reads.readAll()
       const late = new Cursor(log, 'never', log.beginning)
-      for (let n = 1; n <= 7; n++) log.append('x', 0)
+      // Never the same number, so that it comes at each distance from where the log looks at its readers.
+      for (let more = 7 + n % 5; more > 0; more--) log.append('x', 0)
       if (log.isLost(late)) t.fail(`after ${n}`)
       log.remove(late)
     }

@@ -245,6 +245,7 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
       await count(page, items, expected.length)
     }
     t.strictSame((await titles(page)).toSorted(), expected.toSorted())
+    t.equal(await page.locator('#status').textContent(), 'Live, 3 caught up')
   })
 
   t.test('after a restart the page loads the state of the new server', async t => {
