@@ -22,6 +22,8 @@ export const errors = {
     'The message was not sent: this server is closing. Retry once it is back', 503),
   UPGRADE_REQUIRED: createError('RT_ERR_UPGRADE_REQUIRED',
     'This is a WebSocket route: connect with a WebSocket client', 426),
+  NOT_A_CHANNEL: createError('RT_ERR_NOT_A_CHANNEL',
+    'There is no channel here. The routes are /notifications/:user_id and /:workflow/:app_id/:chat_id/:user_id', 404),
   FORBIDDEN: createError('RT_ERR_FORBIDDEN',
     'Connecting is not allowed: %s', 403),
   OVERLOADED: createError('RT_ERR_OVERLOADED',

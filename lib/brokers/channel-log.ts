@@ -130,6 +130,11 @@ export class ChannelLog {
     return freed
   }
 
+  /** Holds on to nothing outside of the log itself, so that it can be collected once it is no longer used. */
+  release (): void {
+    if (lastRun.log === this) Object.assign(lastRun, { log: undefined, text: '' })
+  }
+
   /** Starts another incarnation: the offsets begin again, and every reader finds itself lost. */
   reset (epoch: string): void {
     while (this.shift() > 0);
@@ -138,7 +143,7 @@ export class ChannelLog {
     this.#historyStart = 1
     this.#floor = 0
     this.#nextLook = 0
-    lastRun.log = undefined
+    this.release()
     for (const reader of this.readers) reader.wake()
   }
 

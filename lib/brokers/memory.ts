@@ -25,6 +25,9 @@ const roomyShare = 0.9
 
 interface Channel {
   readonly log: ChannelLog
+  /** What of it is in the sums of all channels. */
+  bytes: number
+  publications: number
   usedAt: number
   /** Set when it was found without readers; found so again, it is let go of. */
   isIdle: boolean
@@ -58,24 +61,24 @@ export class MemoryBroker implements Broker {
   publish (channel: string, body: string): Promise<Position> {
     if (this.#isClosed) return Promise.reject(new errors.CLOSING())
     const now = this.#now()
-    const { log } = this.#use(channel, now)
+    const used = this.#use(channel, now)
+    const { log } = used
     const position = { epoch: log.epoch, offset: log.head + 1 }
     const frame = this.#frameOf(channel, position, body)
-    this.#account(log, -1)
     log.append(frame, now)
-    this.#account(log, 1)
-    if (this.#bytes > this.#options.bytes) this.#makeRoom(now)
+    this.#count(used)
+    if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
     return Promise.resolve(position)
   }
 
   subscribe (channel: string): Promise<ChannelLog> {
     if (this.#isClosed) return Promise.reject(new errors.CLOSING())
     const now = this.#now()
-    const { log } = this.#use(channel, now)
-    this.#account(log, -1)
+    const used = this.#use(channel, now)
+    const { log } = used
     log.expire(now)
-    this.#account(log, 1)
-    if (this.#bytes > this.#options.bytes) this.#makeRoom(now)
+    this.#count(used)
+    if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
     return Promise.resolve(log)
   }
 
@@ -86,6 +89,7 @@ export class MemoryBroker implements Broker {
   close (): void {
     this.#isClosed = true
     clearInterval(this.#sweeper)
+    for (const { log } of this.#channels.values()) log.release()
     this.#channels.clear()
     this.#bytes = 0
     this.#publications = 0
@@ -98,13 +102,12 @@ export class MemoryBroker implements Broker {
   sweep (): void {
     const now = this.#now()
     for (const [name, channel] of this.#channels) {
-      this.#account(channel.log, -1)
       channel.log.expire(now)
       channel.log.trim()
-      this.#account(channel.log, 1)
+      this.#count(channel)
       if (now - channel.usedAt <= this.#options.ttl) continue
       const isIdle = channel.log.readers.size === 0
-      if (isIdle && channel.isIdle) this.#forget(name, channel.log)
+      if (isIdle && channel.isIdle) this.#forget(name, channel)
       else this.#use(name, now).isIdle = isIdle
     }
   }
@@ -113,7 +116,7 @@ export class MemoryBroker implements Broker {
     let channel = this.#channels.get(name)
     if (channel === undefined) {
       const epoch = this.#incarnation + (this.#created++).toString(36)
-      channel = { log: new ChannelLog(epoch, this.#options), usedAt: now, isIdle: false }
+      channel = { log: new ChannelLog(epoch, this.#options), bytes: 0, publications: 0, usedAt: now, isIdle: false }
       this.#bytes += channelOverhead
     } else {
       this.#channels.delete(name)
@@ -124,27 +127,36 @@ export class MemoryBroker implements Broker {
     return channel
   }
 
-  #account (log: ChannelLog, sign: 1 | -1): void {
-    this.#bytes += sign * log.bytes
-    this.#publications += sign * log.length
+  /** Brings the sums up to date with a channel. */
+  #count (channel: Channel): void {
+    const { bytes, length } = channel.log
+    this.#bytes += bytes - channel.bytes
+    this.#publications += length - channel.publications
+    channel.bytes = bytes
+    channel.publications = length
   }
 
-  #makeRoom (now: number): void {
+  /** The newest publication of the log in use stays, whatever its size: it was only just stored. */
+  #makeRoom (now: number, inUse: ChannelLog): void {
     const enough = this.#options.bytes * roomyShare
-    for (const [name, { log, usedAt }] of this.#channels) {
+    for (const [name, channel] of this.#channels) {
+      const { log, usedAt } = channel
+      const keep = log === inUse ? 1 : 0
       log.hurry()
-      this.#account(log, -1)
-      while (this.#bytes + log.bytes > enough && log.shift() > 0);
-      this.#account(log, 1)
+      while (this.#bytes > enough && log.length > keep) {
+        log.shift()
+        this.#count(channel)
+      }
       const isUnused = log.length === 0 && log.readers.size === 0 && now - usedAt > settleTime
-      if (isUnused) this.#forget(name, log)
+      if (isUnused) this.#forget(name, channel)
       if (this.#bytes <= enough) return
     }
   }
 
-  #forget (name: string, log: ChannelLog): void {
-    this.#account(log, -1)
-    this.#bytes -= channelOverhead
+  #forget (name: string, channel: Channel): void {
+    this.#bytes -= channel.bytes + channelOverhead
+    this.#publications -= channel.publications
     this.#channels.delete(name)
+    channel.log.release()
   }
 }

@@ -56,6 +56,6 @@ export function formatDelay (ms: number): string {
 
 /** The delay in milliseconds in the reason of a 1012, or `undefined` when there is none. */
 export function parseDelay (reason: string): number | undefined {
-  const match = /^retry_ms=(\d{1,9})$/.exec(reason)
+  const match = /^retry_ms=(\d{1,10})$/.exec(reason)
   return match === null ? undefined : Number(match[1])
 }

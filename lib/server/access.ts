@@ -3,6 +3,7 @@ import { isIPv4, type AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import warnings from 'process-warning'
 import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
+import { caught } from './caught.js'
 import type { Target } from './channels.js'
 import type { Authenticate, Authorize, Identity } from './hooks.js'
 import { TimeoutError, type Timers } from './timers.js'
@@ -74,9 +75,10 @@ export class Access {
     if (authenticate === undefined) return { identity: { userId: target.userId } }
     try {
       return await timers.within(timeout, this.#ask(authenticate, request, target))
-    } catch (error) {
+    } catch (thrown) {
+      const error = caught(thrown)
       if (error instanceof TimeoutError) return { refusal: closeCodes.AUTHENTICATION_TIMEOUT }
-      if (isClientError(error)) return { refusal: closeCodes.UNAUTHENTICATED }
+      if (isClientError(error.statusCode)) return { refusal: closeCodes.UNAUTHENTICATED }
       log.error({ err: error }, 'realtime: authenticate or authorize failed')
       return { refusal: closeCodes.HANDLER_FAILED }
     }
@@ -107,8 +109,7 @@ export function expiry ({ expiresAt }: Identity): number {
   return time
 }
 
-function isClientError (error: unknown): boolean {
-  const status = (error as { statusCode?: unknown } | null)?.statusCode
+function isClientError (status: unknown): boolean {
   return typeof status === 'number' && status >= 400 && status < 500
 }
 

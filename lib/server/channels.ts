@@ -68,7 +68,7 @@ export function parseTarget (segments: string[]): Target | 'invalid' | undefined
   return { kind: 'chat', workflow, appId, chatId, userId }
 }
 
-function checkId (id: string): string {
+function checkId (id: unknown): string {
   if (isId(id)) return id
-  throw new errors.INVALID_ID(JSON.stringify(id)?.slice(0, 140) ?? String(id))
+  throw new errors.INVALID_ID(typeof id === 'string' ? JSON.stringify(id).slice(0, 140) : typeof id === 'object' && id !== null ? 'An object' : String(id))
 }

@@ -1,4 +1,3 @@
-import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Frame } from '../brokers/channel-log.js'
@@ -76,6 +75,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   lane: Lane = 'none'
   beat = 0
   isAwaitingPong = false
+  /** How it was closed, once it was. */
+  closed: { code: number, reason: string } | undefined
   /** Called when it ends. */
   onEnd: (() => void) | undefined
 
@@ -105,8 +106,6 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     socket.on('ping', () => this.#onPing())
     socket.on('pong', () => this.#onPong())
     socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
-    // What injectWS makes does not close by itself once both sides have said so.
-    if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
     context.liveness.add(this)
   }
 
@@ -225,8 +224,9 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   close (code: number = closeCodes.NORMAL.code, reason = ''): void {
     if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
-    if (!this.#end()) return
-    this.#socket.close(code, Buffer.byteLength(reason) > maxReason ? reason.slice(0, maxReason / 3) : reason)
+    const text = String(reason)
+    const fits = Buffer.byteLength(text) <= maxReason
+    if (this.#end()) this.#socket.close(code, fits ? text : text.slice(0, maxReason / 3))
   }
 
   expel (code: CloseCode): void {
@@ -317,6 +317,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   #onClose (code: number, reason: string): void {
     if (this.state === 'closed') return
+    this.closed = { code, reason }
     this.#stop('closed')
     this.#onClosed(this, code, reason)
   }

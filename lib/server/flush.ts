@@ -23,10 +23,12 @@ export class Flusher {
   readonly #narrow = new Queue()
   readonly #wide = new Queue()
   #turn: NodeJS.Immediate | undefined
+  #isClosed = false
 
   /** Has `writer` flushed after this turn; `audience` is how many are to be flushed for the same reason. */
   mark (writer: Writer, audience: number): void {
     const lane = audience > slice ? 'wide' : 'narrow'
+    if (this.#isClosed) return
     // One that waits in the wide lane may be marked narrow as well: it overtakes, and its old place is skipped.
     if (writer.lane === lane || writer.lane === 'narrow') return
     writer.lane = lane
@@ -36,6 +38,7 @@ export class Flusher {
 
   /** Nothing is flushed any more. */
   close (): void {
+    this.#isClosed = true
     clearImmediate(this.#turn)
     this.#narrow.clear()
     this.#wide.clear()
@@ -52,7 +55,7 @@ export class Flusher {
     const queue = this.#queue(lane)
     let left = slice
     // What is marked again while this runs comes after what was waiting.
-    for (let waiting = queue.length; waiting > 0 && left > 0; waiting--) {
+    for (let waiting = queue.length; waiting > 0 && left > 0 && !this.#isClosed; waiting--) {
       const writer = queue.shift()
       if (writer.lane !== lane) continue
       left--
@@ -82,7 +85,13 @@ class Queue {
   shift (): Writer {
     const writer = this.#items[this.#start++]
     if (this.#start === this.#items.length) this.clear()
+    else if (this.#start >= 1024 && this.#start * 2 > this.#items.length) this.#compact()
     return writer
+  }
+
+  #compact (): void {
+    this.#items = this.#items.slice(this.#start)
+    this.#start = 0
   }
 
   clear (): void {

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
 import type { Inbound } from '../protocol/envelope.js'
 import type { Catalogue } from './catalogue.js'
+import { caught } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
 import { RateLimit, Strikes, parseInbound, type Fault } from './inbound.js'
 import { TimeoutError, type Timers } from './timers.js'
@@ -120,7 +121,7 @@ export class Inbox {
       await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
       if (message.ref !== undefined) this.#owner.control('ack', { ref: message.ref })
     } catch (error) {
-      this.#failed(message, error)
+      this.#failed(message, caught(error))
     }
     this.#isBusy = false
     this.#owner.onIdle()
@@ -129,7 +130,7 @@ export class Inbox {
     this.#next()
   }
 
-  #failed ({ type, ref }: Inbound, error: unknown): void {
+  #failed ({ type, ref }: Inbound, error: Error): void {
     this.#context.log.error({ err: error, connectionId: this.#owner.id, type }, 'realtime: onMessage failed')
     if (!(error instanceof TimeoutError)) {
       return this.#answer({ code: 'handler_failed', message: 'the server could not handle this message', ref })

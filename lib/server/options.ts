@@ -95,6 +95,10 @@ function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
   const options: Record<string, unknown> = { ...given }
   for (const key of fastifyKeys) delete options[key]
   for (const key of sections) if (isPlain(options[key])) options[key] = { ...options[key] }
+  if (Array.isArray(options.allowedOrigins)) options.allowedOrigins = [...options.allowedOrigins]
+  if (isPlain(options.onMessage)) {
+    options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))
+  }
   return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
 }
 
@@ -120,10 +124,13 @@ function contradictions (options: Static<typeof optionsSchema>): Array<[boolean,
     [limits.burst < limits.rate, "'limits.burst' must be at least 'limits.rate'"],
     [limits.message > history.bytes, "'limits.message' must not be more than 'history.bytes': such a message could not be kept"],
     ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
-    [broker !== undefined && typeof broker.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
+    [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]
 }
 
 function isOrigin (text: string): boolean {
-  return URL.canParse(text) && new URL(text).origin === text
+  if (!URL.canParse(text)) return false
+  const { origin } = new URL(text)
+  // Of apps in a shell, like capacitor://localhost, URL does not tell the origin.
+  return origin === text || (origin === 'null' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/.test(text))
 }

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -37,10 +37,12 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   const handshakes = new WeakMap<object, Handshake>()
   const pending = new Set<Duplex>()
 
-  fastify.server.prependListener('upgrade', (raw: object, stream: Duplex) => {
+  fastify.server.prependListener('upgrade', (raw: object, stream: Duplex & { _httpMessage?: ServerResponse | null }) => {
     handshakes.set(raw, { stream, release: () => {} })
-    // While closing, the router answers 503 by itself and leaves the socket open.
-    if (server.isDraining) setImmediate(() => stream.destroy())
+    // Once the app closes, the router answers 503 in this same turn, and nobody ends the socket.
+    setImmediate(() => {
+      if (server.isDraining || stream._httpMessage?.writableEnded === true) stream.destroy()
+    })
   })
   await addWebSocket(fastify, server)
 
@@ -54,7 +56,8 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         // The router decodes what the wildcard matches: an encoded slash must not make two ids of one.
         const hasSlash = /%2f/i.test(request.url.split('?', 1)[0])
         const target = hasSlash ? 'invalid' : parseTarget(segments(request.params as Params))
-        if (target === undefined) return reply.callNotFound()
+        if (target === undefined && server.options.prefix === '') return reply.callNotFound()
+        if (target === undefined) throw new errors.NOT_A_CHANNEL()
         if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
         const handshake = handshakes.get(request.raw)
         if (handshake === undefined) return
@@ -89,6 +92,8 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
 /** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */
 function letGo (socket: WebSocket, stream: Duplex, response: ServerResponse): void {
   response.detachSocket(stream as Socket)
+  // What injectWS makes does not close by itself once both sides have said so.
+  if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
   socket.removeAllListeners('error')
   // What a client did wrong is answered with a Close by `ws`, and every loss ends in 'close'.
   socket.on('error', () => {})

@@ -6,6 +6,7 @@ import { closeCodes, formatDelay } from '../protocol/close-codes.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, expiry } from './access.js'
 import { Catalogue } from './catalogue.js'
+import { caught } from './caught.js'
 import { channelsOf, labelOf, type Target } from './channels.js'
 import { Connection, type ConnectionContext, type Counters } from './connection.js'
 import { Flusher } from './flush.js'
@@ -93,7 +94,7 @@ export class RealtimeServer {
     try {
       await this.#welcome(connection, arrival)
     } catch (error) {
-      this.#log.error({ err: error, connectionId: id }, 'realtime: a connection could not be opened')
+      this.#log.error({ err: caught(error), connectionId: id }, 'realtime: a connection could not be opened')
       connection.close(closeCodes.HANDLER_FAILED.code)
     }
   }
@@ -102,27 +103,40 @@ export class RealtimeServer {
   async #welcome (connection: Connection, { request, identity, target }: Arrival): Promise<void> {
     const { onConnect, broker, timeouts, heartbeat } = this.options
     const since = sinceOf(request.query, target)
-    const logs = await Promise.all(channelsOf(target).map(async channel =>
-      ({ label: labelOf(channel), log: await broker.subscribe(channel) })))
+    const logs = await this.timers.within(timeouts.connect, Promise.all(channelsOf(target).map(async channel =>
+      ({ label: labelOf(channel), log: await broker.subscribe(channel) }))))
     if (connection.state !== 'opening') return
     const { offsets, recovered } = startOf(logs, since)
     const subscriptions = logs.map(({ label, log }, at) => new Subscription(connection, label, log, offsets[at]))
     connection.subscribed(subscriptions)
-    const position = subscriptions.map(subscription => subscription.position).join(',')
+    const positions = () => subscriptions.map(subscription => subscription.position).join(',')
+    let position = positions()
 
-    if (onConnect !== undefined) await this.timers.within(timeouts.connect, Promise.resolve(onConnect(connection, request)))
-    if (connection.state !== 'opening') return this.#farewell(connection, closeCodes.ABNORMAL.code, '')
-    this.#greeted.add(connection)
+    const greeting = Promise.resolve(onConnect?.(connection, request))
+    greeting.then(() => this.#greet(connection), () => {})
+    await this.timers.within(timeouts.connect, greeting)
+    if (connection.state !== 'opening') return
     this.#expire(connection)
+    const isLost = recovered === true && subscriptions.some(subscription => subscription.isLost())
+    if (isLost) {
+      for (const subscription of subscriptions) subscription.skipToHead()
+      position = positions()
+    }
     const replayed = subscriptions.reduce((sum, subscription) => sum + subscription.behind, 0)
     connection.open({
       user_id: identity.userId,
       connection_id: connection.id,
       position,
-      recovered,
+      recovered: isLost ? false : recovered,
       replayed,
       heartbeat_ms: heartbeat.interval
     })
+  }
+
+  /** Its onConnect succeeded, be it too late: it is owed an onDisconnect. */
+  #greet (connection: Connection): void {
+    if (connection.closed === undefined) this.#greeted.add(connection)
+    else this.#farewell(connection, connection.closed.code, connection.closed.reason)
   }
 
   #expire (connection: Connection): void {
@@ -142,7 +156,7 @@ export class RealtimeServer {
     if (onDisconnect === undefined) return
     // The async function turns a throw into a rejection.
     const ended = (async () => onDisconnect(connection, { code, reason }))()
-    ended.catch(error => this.#log.error({ err: error, connectionId: connection.id }, 'realtime: onDisconnect failed'))
+    ended.catch(error => this.#log.error({ err: caught(error), connectionId: connection.id }, 'realtime: onDisconnect failed'))
   }
 
   /**

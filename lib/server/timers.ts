@@ -2,8 +2,11 @@
 export class Timers {
   readonly #pending = new Set<NodeJS.Timeout>()
 
+  #isClosed = false
+
   /** Calls `action` after `ms` milliseconds, unless the returned function is called before. */
   after (ms: number, action: () => void): () => void {
+    if (this.#isClosed) return () => {}
     // What is longer than setTimeout can count (24.8 days) is taken in steps.
     const step = Math.min(ms, 2 ** 31 - 1)
     let cancel = () => {
@@ -28,6 +31,7 @@ export class Timers {
   }
 
   close (): void {
+    this.#isClosed = true
     for (const timer of this.#pending) clearTimeout(timer)
     this.#pending.clear()
   }

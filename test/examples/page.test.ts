@@ -275,8 +275,12 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
   })
 
   t.test('a gap is filled although the state cannot be loaded at first', async t => {
-    let failures = 2
-    const { page, notify } = await open(t, {}, async page => {
+    let failures = 0
+    const server = await serve(t)
+    const { notify } = server
+    await server.listen()
+    await notify('loaded')
+    const { page } = await visit(t, server, async page => {
       await page.routeWebSocket(/\/ws\//, socket => {
         let position: string
         socket.connectToServer().onMessage(message => {
@@ -292,9 +296,11 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
       })
       await page.route('**/state', route => failures-- > 0 ? route.fulfill({ status: 503, json: {} }) : route.continue())
     })
-    await notify('lost')
     await count(page, items, 1)
-    t.strictSame(await titles(page), ['lost'])
+    failures = 2
+    await notify('lost')
+    await count(page, items, 2)
+    t.strictSame(await titles(page), ['lost', 'loaded'])
     t.ok(failures < 0)
   })
 

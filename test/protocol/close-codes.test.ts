@@ -28,7 +28,7 @@ t.test('the delay in a reason', async t => {
   t.equal(formatDelay(1234), 'retry_ms=1234')
   for (const ms of [0, 1, 4_999, 86_400_000, 999_999_999]) t.equal(parseDelay(formatDelay(ms)), ms)
   t.equal(parseDelay(formatDelay(1.6)), 2)
-  for (const reason of ['', 'retry_ms=', 'retry_ms=-1', 'retry_ms=1.5', 'retry_ms=1e3', 'retry_ms=1 ', ' retry_ms=1', 'retry_ms=1\n', 'RETRY_MS=1', 'restart', 'retry_ms=1000000000']) {
+  for (const reason of ['', 'retry_ms=', 'retry_ms=-1', 'retry_ms=1.5', 'retry_ms=1e3', 'retry_ms=1 ', ' retry_ms=1', 'retry_ms=1\n', 'RETRY_MS=1', 'restart', 'retry_ms=10000000000']) {
     t.equal(parseDelay(reason), undefined, JSON.stringify(reason))
   }
 })

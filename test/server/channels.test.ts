@@ -29,7 +29,7 @@ t.test('channels', async t => {
 t.test('wrong ids', async t => {
   const wrong: Array<[id: unknown, message: RegExp]> = [
     ['', /^"" is not a valid id/], ['a/b', /^"a\/b"/], [undefined, /^undefined/], [null, /^null/], [5, /^5/], [Symbol('s'), /^Symbol\(s\)/],
-    ['x'.repeat(1_000), /^"x{139} is not/], [{ toString: () => 'a' }, /^\{\}/]
+    ['x'.repeat(1_000), /^"x{139} is not/], [{ toString: () => 'a' }, /^An object/]
   ]
   for (const [id, message] of wrong) {
     t.throws(() => userChannel(id as string), { code: 'RT_ERR_INVALID_ID', statusCode: 400, message })

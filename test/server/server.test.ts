@@ -59,7 +59,7 @@ t.test('onDisconnect comes once for each connection whose onConnect succeeded', 
   const client = await connect(t, url + path)
   client.socket.close(1000)
   await eventually(() => ended.some(({ connection }) => connection.userId === 'u1'))
-  t.strictSame(ended.map(({ connection, code }) => [connection.userId, code]), [['forbids', 1006], ['u1', 1000]])
+  t.strictSame(ended.map(({ connection, code }) => [connection.userId, code]), [['forbids', 4403], ['u1', 1000]])
   await eventually(() => app.ws.stats().users === 0)
 })
 

@@ -1,0 +1,220 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import websocket from '@fastify/websocket'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import * as face from '../lib/index.js'
+import realtime, { type Realtime, type RealtimeConnection } from '../lib/index.js'
+import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, logSink, outcome, rawFrame, start, upgrade } from './harness.js'
+
+const path = '/ws/notifications/u1'
+
+async function listen (app: FastifyInstance): Promise<string> {
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+}
+
+t.test('the names', async t => {
+  t.equal(face.default, face.realtime)
+  for (const name of ['ChannelLog', 'MemoryBroker', 'closeCode', 'closeCodes', 'errors', 'parsePosition']) t.ok(name in face, name)
+  const { app } = await start(t)
+  const ws: Realtime = app.ws
+  t.equal(typeof ws.sendToUser, 'function')
+  t.ok(app.hasPlugin('fastify-realtime'))
+})
+
+t.test('registered twice', async t => {
+  const same = Fastify()
+  t.teardown(() => same.close())
+  await same.register(realtime)
+  await t.rejects(async () => { await same.register(realtime) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
+  const below = Fastify()
+  t.teardown(() => below.close())
+  await below.register(realtime)
+  const again = async (child: FastifyInstance) => { await child.register(realtime, { prefix: '/two' }) }
+  await t.rejects(async () => { await below.register(again) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
+})
+
+t.test('in two plugins beside each other, both work', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const parts: FastifyInstance[] = []
+  for (const prefix of ['/a', '/b']) {
+    await app.register(async child => {
+      await child.register(realtime, { authenticate: authenticateByHeader })
+      parts.push(child)
+    }, { prefix })
+  }
+  const url = await listen(app)
+  for (const [at, prefix] of ['/a', '/b'].entries()) {
+    const client = await connect(t, `${url}${prefix}${path}`, as('u1'))
+    t.equal(parts[at].ws.stats().connections, 1)
+    await parts[at].ws.sendToUser('u1', { type: prefix })
+    t.equal((await client.next()).type, prefix)
+    t.equal(await outcome(`${url}${prefix}${path}`), 4401)
+  }
+})
+
+t.test('another thing is called ws already', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.decorate('ws', {} as Realtime)
+  await t.rejects(async () => { await app.register(realtime) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
+})
+
+t.test('after @fastify/websocket', async t => {
+  const before = Fastify()
+  t.teardown(() => before.close())
+  await before.register(websocket)
+  const cure = { code: 'RT_ERR_WEBSOCKET_REGISTERED', message: /register fastify-realtime first/ }
+  await t.rejects(async () => { await before.register(realtime) }, cure)
+})
+
+t.test('injectWS', async t => {
+  const app = Fastify({ logger: logSink().options })
+  t.teardown(() => app.close())
+  await app.register(realtime, { onMessage: { hit: () => {} } })
+  await app.ready()
+  const received: Array<{ type: string, ref?: unknown }> = []
+  const socket = await app.injectWS(`${path}?since=0`, {}, {
+    onInit: ws => { ws.on('message', data => { received.push(JSON.parse(data.toString())) }) }
+  })
+  await eventually(() => received.length === 1)
+  t.equal(received[0].type, 'connection_ack')
+  socket.send('{"type":"hit","ref":7}')
+  await eventually(() => received.length === 2)
+  t.match(received[1], { type: 'ack', ref: 7 })
+  await app.ws.broadcast({ type: 'system_announcement', message: 'x' })
+  await eventually(() => received.length === 3)
+  t.ok(app.ws.isOnline('u1'))
+  app.ws.disconnectUser('u1', 4409)
+  const [code] = await once(socket, 'close')
+  t.equal(code, 4409)
+  await t.rejects(app.injectWS('/ws/notifications/a%20b'), /400/)
+  await t.rejects(app.injectWS(path, { headers: { origin: 'https://evil.example' } }), /403/)
+})
+
+t.test('onConnect and onDisconnect come in pairs', async t => {
+  const calls: string[] = []
+  const note = (name: string) => ({ userId }: RealtimeConnection) => { calls.push(`${name} ${userId}`) }
+  const slow = gate()
+  const never = new Promise<never>(() => {})
+  const onConnects: Record<string, (connection: RealtimeConnection) => unknown> = {
+    fine: () => {},
+    later: () => slow.opened,
+    throws: () => { throw new Error('secret detail') },
+    rejects: async () => { throw new Error('secret detail') },
+    thenable: () => ({ then (_resolve: unknown, reject: (error: Error) => void) { reject(new Error('secret detail')) } }),
+    hangs: () => never
+  }
+  const log = logSink()
+  const { app, url, port } = await start(t, {
+    authenticate: authenticateByHeader,
+    timeouts: { connect: 50 },
+    onConnect: connection => { note('+')(connection); return onConnects[connection.userId](connection) },
+    onDisconnect: async connection => { note('-')(connection); throw new Error('onDisconnect broke') }
+  }, { logger: log.options })
+  const at = (user: string) => `${url}/ws/notifications/${user}`
+  for (const user of ['throws', 'rejects', 'thenable', 'hangs']) {
+    const client = new Client(at(user), as(user))
+    const { code, reason } = await client.close()
+    t.same([code, reason, client.received, calls.splice(0)], [1011, '', [], [`+ ${user}`]], user)
+  }
+  t.equal(log.lines.filter(line => /secret detail|not done within/.test(line)).length, 4)
+  for (const leave of ['close', 'terminate'] as const) {
+    const client = await connect(t, at('fine'), as('fine'))
+    client.socket[leave]()
+    await eventually(() => calls.length === 2)
+    t.same(calls.splice(0), ['+ fine', '- fine'])
+  }
+  t.match(log.lines.join(''), 'onDisconnect broke')
+  const stream = upgrade(t, port, '/ws/notifications/later', { headers: { 'x-user': 'later' } })
+  await eventually(() => calls.length === 1)
+  stream.resetAndDestroy()
+  await eventually(() => app.ws.stats().users === 0)
+  slow.open()
+  await eventually(() => calls.length === 2)
+  await eventually(() => app.ws.stats().connections === 0 && app.websocketServer.clients.size === 0)
+  t.same(calls, ['+ later', '- later'])
+  t.equal(app.ws.stats().users, 0)
+  t.equal(await outcome(at('fine'), as('fine')), 'ack', 'the process lives')
+})
+
+t.test('onDisconnect is told how the connection ended', async t => {
+  const ended: Array<[number, string]> = []
+  const { app, url } = await start(t, { onDisconnect: (_connection, { code, reason }) => { ended.push([code, reason]) } })
+  const client = await connect(t, url + path)
+  client.socket.close(1000, 'bye')
+  await eventually(() => ended.length === 1)
+  await connect(t, url + path)
+  app.ws.connections('u1')[0].close(4409, 'elsewhere')
+  await eventually(() => ended.length === 2)
+  t.same(ended, [[1000, 'bye'], [4409, 'elsewhere']])
+})
+
+t.test('what a client sends with its handshake is not lost, and waits for onConnect', async t => {
+  const calls: string[] = []
+  const go = gate()
+  const early = Buffer.concat([1, 2, 3].map(ref => rawFrame(`{"type":"hit","ref":${ref}}`)))
+  const { port } = await start(t, {
+    onConnect: async () => { calls.push('onConnect'); await go.opened },
+    onMessage: { hit: ({ ref }) => { calls.push(`hit ${ref}`) } }
+  })
+  const opening = RawClient.open(t, port, path, { early })
+  await eventually(() => calls.length === 1)
+  const raw = await opening
+  raw.stream.write(rawFrame('{"type":"hit","ref":4}'))
+  t.same(calls, ['onConnect'])
+  go.open()
+  await eventually(() => raw.envelopes.length === 5)
+  t.same(calls, ['onConnect', 'hit 1', 'hit 2', 'hit 3', 'hit 4'])
+  t.same(raw.envelopes.map(({ type, ref }) => ref ?? type), ['connection_ack', 1, 2, 3, 4])
+})
+
+t.test('what onConnect and others send comes after the ack', async t => {
+  const { app, url } = await start(t, {
+    onConnect: async connection => {
+      connection.send({ type: 'hello' })
+      await app.ws.sendToUser('u1', { type: 'published' })
+      connection.send({ type: 'hello again' })
+    }
+  })
+  const client = await connect(t, url + path)
+  await app.ws.sendToUser('u1', { type: 'live' })
+  await client.until(() => client.received.length === 5)
+  t.same(client.received.map(({ type }) => type), ['connection_ack', 'hello', 'hello again', 'published', 'live'])
+  t.equal(client.ack.data!.replayed, 1)
+})
+
+t.test('close is not too late for anything: no listener, socket or timer is left', async t => {
+  const active = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout' || name === 'Immediate').length
+  const before = active()
+  const app = Fastify()
+  await app.register(realtime)
+  const listeners = () => app.server.listenerCount('upgrade')
+  await app.ready()
+  t.ok(listeners() > 0)
+  const url = await listen(app)
+  const client = await connect(t, url + path)
+  const { websocketServer } = app
+  await app.close()
+  t.match(await client.close(), { code: 1012, reason: /^retry_ms=\d+$/ })
+  t.equal(listeners(), 0)
+  t.equal(websocketServer.clients.size, 0)
+  t.ok(active() <= before, `${active()} timers, ${before} before`)
+  await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
+  t.equal(app.ws.disconnectUser('u1'), 0)
+  t.same(app.ws.connections(), [])
+})
+
+t.test('a server that never listened closes too', async t => {
+  for (const ready of [false, true]) {
+    const app = Fastify()
+    app.register(realtime)
+    if (ready) await app.ready()
+    await app.close()
+  }
+  const failing = Fastify()
+  await t.rejects(async () => { await failing.register(realtime, { prefix: '/x/' }) }, { code: 'RT_ERR_OPTIONS' })
+  await failing.close().catch(() => {})
+})
