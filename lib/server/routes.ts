@@ -37,13 +37,15 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   const handshakes = new WeakMap<object, Handshake>()
   const pending = new Set<Duplex>()
 
-  fastify.server.prependListener('upgrade', (raw: object, stream: Duplex & { _httpMessage?: ServerResponse | null }) => {
+  const onUpgrade = (raw: object, stream: Duplex & { _httpMessage?: ServerResponse | null }) => {
     handshakes.set(raw, { stream, release: () => {} })
     // Once the app closes, the router answers 503 in this same turn, and nobody ends the socket.
     setImmediate(() => {
       if (server.isDraining || stream._httpMessage?.writableEnded === true) stream.destroy()
     })
-  })
+  }
+  fastify.server.prependListener('upgrade', onUpgrade)
+  fastify.addHook('onClose', async () => { fastify.server.off('upgrade', onUpgrade) })
   await addWebSocket(fastify, server)
 
   for (const { path, segments } of routes) {

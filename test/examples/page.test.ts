@@ -4,7 +4,7 @@ import { chromium, type Browser, type Page, type Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { closeCodes, type Envelope } from '../../lib/index.js'
-import { connect } from '../harness.js'
+import { connect, eventually } from '../harness.js'
 
 const executablePath = '/usr/bin/chromium'
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -130,6 +130,7 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
     await add(page, 'Write')
     await page.locator(pending, { hasText: 'Write' }).waitFor()
     t.equal(app.ws.stats().publications, 0, 'before the server knows')
+    await eventually(() => requests.length === 1)
     await requests[0].continue()
     await page.locator(confirmed, { hasText: 'Write' }).waitFor()
     const [task] = (await app.inject('/api/users/user_123/state')).json().tasks
@@ -148,10 +149,12 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
     }
     await add(page, 'Refused')
     await count(page, pending, 1)
+    await eventually(() => requests.length === 1)
     await requests[0].fulfill({ status: 503, json: { message: 'The broker is away' } })
     await isRolledBack('Refused', '“Refused” was not added: The broker is away')
     await add(page, 'Unreachable')
     await count(page, pending, 1)
+    await eventually(() => requests.length === 2)
     await requests[1].abort()
     await isRolledBack('Unreachable', /“Unreachable” was not added/)
   })
@@ -168,6 +171,7 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
       await add(page, title)
       await page.locator(confirmed, { hasText: title }).waitFor()
       const ends = Promise.race([page.waitForEvent('requestfinished'), page.waitForEvent('requestfailed')])
+      await eventually(() => held.length === n + 1)
       await held[n]()
       await ends
       // Once more through the page's event loop: what the answer does is done.
@@ -307,6 +311,7 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
   t.test('what is pushed while the state is on its way is not lost to it', async t => {
     const states: Route[] = []
     const { page, notify, post } = await open(t, {}, page => page.route('**/state', route => { states.push(route) }))
+    await eventually(() => states.length === 1)
     const old = await states[0].fetch()
     await post('/api/tasks', { title: 'newer' })
     await notify('newer')
