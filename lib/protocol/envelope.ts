@@ -61,7 +61,10 @@ export function messageSchema<T extends TSchema> (type: string | undefined, data
 }
 
 /** Echoed in the answer to a frame, so that the client knows which one it answers. */
-export const Ref = Type.Union([Type.String({ minLength: 1, maxLength: 128 }), Type.Integer()])
+export const Ref = Type.Union([
+  Type.String({ minLength: 1, maxLength: 128 }),
+  Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER })
+])
 
 /** A frame from a client. */
 export const InboundMessage = Type.Object({

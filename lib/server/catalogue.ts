@@ -86,7 +86,7 @@ export class Catalogue {
     if (!this.#inbound.Check(message)) return reasonOf(this.#inbound, message)
     const data = this.#data.get(message.type)
     if (data === undefined || data.Check(message.data)) return undefined
-    return `/data${reasonOf(data, message.data)}`
+    return reasonOf(data, message.data, '/data')
   }
 }
 
@@ -102,22 +102,31 @@ function stringify ({ type, action, data, message }: Outgoing, timestamp: string
   }
 }
 
-function reasonOf (check: TypeCheck<TSchema>, value: unknown): string {
+function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {
   const first = check.Errors(value).First()
-  if (first === undefined) return ' does not match its schema'
-  return `${first.path} ${first.message}`
+  if (first === undefined) return `${at} does not match its schema`.trim()
+  return `${at}${first.path} ${first.message}`.trim()
 }
 
 function textOf (error: unknown): string {
   return error instanceof Error ? error.message.split('\n', 1)[0] : String(error)
 }
 
+/** Where a schema holds values, or schemas by the app's own names: 'format' is no keyword there. */
+const valueKeywords = ['default', 'examples', 'const', 'enum']
+const nameKeywords = ['properties', 'patternProperties', '$defs']
+
 /** TypeBox finds every value wrong when it does not know the schema's format. */
-function checkFormats (type: string, schema: unknown): void {
-  if (typeof schema !== 'object' || schema === null) return
+function checkFormats (type: string, schema: unknown, seen = new Set<unknown>()): void {
+  if (typeof schema !== 'object' || schema === null || seen.has(schema)) return
+  seen.add(schema)
   const { format } = schema as { format?: unknown }
   if (typeof format === 'string' && !FormatRegistry.Has(format)) {
     throw new errors.OPTIONS(`messages: the schema of '${type}' uses the format '${format}', which TypeBox does not know. Define it with FormatRegistry.Set('${format}', value => …)`)
   }
-  for (const part of Object.values(schema)) checkFormats(type, part)
+  for (const [keyword, part] of Object.entries(schema)) {
+    if (valueKeywords.includes(keyword)) continue
+    const parts = nameKeywords.includes(keyword) ? Object.values(part) : [part]
+    for (const each of parts) checkFormats(type, each, seen)
+  }
 }

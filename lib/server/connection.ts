@@ -14,6 +14,12 @@ import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
 import type { Liveness, Peer } from './liveness.js'
 import type { Subscriber, Subscription } from './subscription.js'
 
+/** How a connection was closed. */
+export interface Closed {
+  readonly code: number
+  readonly reason: string
+}
+
 /** Counted since the server started. */
 export interface Counters {
   /** Publications written to connections. */
@@ -41,7 +47,7 @@ export interface ConnectionOptions {
   identity: Identity
   target: Target
   /** Called once, when the connection has ended. */
-  onClosed: (connection: Connection, code: number, reason: string) => void
+  onClosed: (connection: Connection, how: Closed) => void
 }
 
 /** Strings are put together up to this size: what Node writes from its stack without allocating. */
@@ -70,13 +76,14 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
 export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   readonly id: string
   readonly identity: Identity
+  readonly userId: string
   readonly target: Target
   state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
   lane: Lane = 'none'
   beat = 0
   isAwaitingPong = false
-  /** How it was closed, once it was. */
-  closed: { code: number, reason: string } | undefined
+  /** Set once it is closed. */
+  closed: Closed | undefined
   /** Called when it ends. */
   onEnd: (() => void) | undefined
 
@@ -90,12 +97,13 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   #isBlocked = false
   #inbox: Inbox | undefined
   /** How it is to be closed once everything due has been written. */
-  #farewell: { code: CloseCode, reason: string } | undefined
+  #pendingClose: Closed | undefined
 
   /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
   constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, { id, identity, target, onClosed }: ConnectionOptions) {
     this.id = id
     this.identity = identity
+    this.userId = identity.userId
     this.target = target
     this.#socket = socket
     this.#stream = stream
@@ -107,10 +115,6 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     socket.on('pong', () => this.#onPong())
     socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
     context.liveness.add(this)
-  }
-
-  get userId (): string {
-    return this.identity.userId
   }
 
   get isPaused (): boolean {
@@ -164,7 +168,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
       room -= chunk.length
       this.#write(chunk)
     }
-    if (this.#farewell !== undefined) this.#leave()
+    if (this.#pendingClose !== undefined) this.#closeOnceDone(this.#pendingClose)
     return false
   }
 
@@ -236,7 +240,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   /** Writes what is due, as far as it can be written at once. `false` when the connection is ending already. */
   #end (): boolean {
     if (this.state === 'closing' || this.state === 'closed') return false
-    this.#farewell = undefined
+    this.#pendingClose = undefined
     this.flush()
     this.#stop('closing')
     // So that the client's Close can be read.
@@ -253,20 +257,19 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   }
 
   onIdle (): void {
-    if (this.#farewell !== undefined) this.wake(1)
+    if (this.#pendingClose !== undefined) this.wake(1)
   }
 
   /** Closes once everything due has been written and the message being handled is answered. */
   closeGently (code: CloseCode, reason: string): void {
     if (this.state !== 'open') return this.close(code.code, reason)
-    this.#farewell ??= { code, reason }
+    this.#pendingClose ??= { code: code.code, reason }
     this.#inbox?.stop()
     this.wake(Infinity)
   }
 
-  #leave (): void {
-    const { code, reason } = this.#farewell!
-    if (!this.#isBlocked && this.#inbox?.isBusy !== true) this.close(code.code, reason)
+  #closeOnceDone ({ code, reason }: Closed): void {
+    if (!this.#isBlocked && this.#inbox?.isBusy !== true) this.close(code, reason)
   }
 
   /** Ends the connection without a Close frame. */
@@ -294,7 +297,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   #onMessage (data: Buffer, isBinary: boolean): void {
     this.#heard()
-    if (this.state !== 'open' || this.#farewell !== undefined) return
+    if (this.state !== 'open' || this.#pendingClose !== undefined) return
     if (isBinary) return this.expel(closeCodes.BINARY)
     this.#inboxed().receive(data)
   }
@@ -319,7 +322,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     if (this.state === 'closed') return
     this.closed = { code, reason }
     this.#stop('closed')
-    this.#onClosed(this, code, reason)
+    this.#onClosed(this, this.closed)
   }
 
   #stop (state: 'closing' | 'closed'): void {

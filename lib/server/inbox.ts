@@ -110,8 +110,8 @@ export class Inbox {
     const message = this.#queue.shift()
     if (message === undefined) return
     this.#isBusy = true
-    // #handle cannot reject.
-    this.#handle(message)
+    // What can still fail there is the app's logger.
+    this.#handle(message).catch(() => this.#owner.expel(closeCodes.HANDLER_FAILED))
   }
 
   async #handle (message: Inbound): Promise<void> {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Value, type ValueError } from '@sinclair/typebox/value'
 import { MemoryBroker } from '../brokers/memory.js'
@@ -72,7 +73,8 @@ export type ResolvedOptions = Omit<Static<typeof optionsSchema>, 'broker'> & { b
 /** Keys that Fastify itself reads from the options of any plugin. */
 const fastifyKeys = ['logLevel', 'logSerializers']
 
-const sections = ['history', 'heartbeat', 'limits', 'timeouts'] as const
+/** What the schema takes any object for. */
+const plainKeys = ['messages', 'onMessage', 'history', 'heartbeat', 'limits', 'timeouts'] as const
 
 /**
  * Fills in the defaults and checks everything once.
@@ -80,6 +82,8 @@ const sections = ['history', 'heartbeat', 'limits', 'timeouts'] as const
  */
 export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_ENV): ResolvedOptions {
   const options = withDefaults(given)
+  const notPlain = plainKeys.find(key => given[key] !== undefined && !isPlain(given[key]))
+  if (notPlain !== undefined) throw new errors.OPTIONS(`option '${notPlain}': expected a plain object, got ${inspect(given[notPlain], { depth: 0 })}`)
   const fault = Value.Errors(optionsSchema, options).First()
   if (fault !== undefined) throw new errors.OPTIONS(describe(fault))
   for (const [isWrong, cure] of contradictions(options)) if (isWrong) throw new errors.OPTIONS(cure)
@@ -94,23 +98,23 @@ export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_E
 function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
   const options: Record<string, unknown> = { ...given }
   for (const key of fastifyKeys) delete options[key]
-  for (const key of sections) if (isPlain(options[key])) options[key] = { ...options[key] }
-  if (Array.isArray(options.allowedOrigins)) options.allowedOrigins = [...options.allowedOrigins]
   if (isPlain(options.onMessage)) {
     options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))
   }
   return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
 }
 
+/** As a literal or `import * as` makes it. */
 function isPlain (value: unknown): value is object {
-  return typeof value === 'object' && value !== null
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function describe ({ path, message, value }: ValueError): string {
   const name = path.slice(1).replaceAll('/', '.')
   if (message === 'Unexpected property') return `there is no option '${name}'. The README lists them all`
-  const got = typeof value === 'function' ? 'a function' : JSON.stringify(value)
-  return `option '${name}': ${message.toLowerCase()}, got ${got}`
+  return `option '${name}': ${message.toLowerCase()}, got ${inspect(value, { depth: 0 })}`
 }
 
 function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {

@@ -4,6 +4,7 @@ import { closeCodes, isSendable } from '../protocol/close-codes.js'
 import type { Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
 import type { Catalogue } from './catalogue.js'
+import { caught } from './caught.js'
 import { broadcastChannel, chatChannel, labelOf, userChannel, type ChatAddress } from './channels.js'
 import type { Counters } from './connection.js'
 import type { RealtimeConnection } from './hooks.js'
@@ -96,10 +97,19 @@ export class Realtime {
     return { connections, users: hub.users, ...broker.stats(), ...counters }
   }
 
-  #publish (channel: string, message: Message): Promise<Receipt> {
+  async #publish (channel: string, message: Message): Promise<Receipt> {
     if (this.#parts.isClosing()) throw new errors.CLOSING()
     const { json, timestamp } = this.#parts.catalogue.encode(message)
-    return this.#parts.broker.publish(channel, json).then(position =>
-      ({ id: formatPosition(labelOf(channel), position), timestamp }))
+    try {
+      const position = await this.#parts.broker.publish(channel, json)
+      return { id: formatPosition(labelOf(channel), position), timestamp }
+    } catch (error) {
+      throw isTyped(error) ? error : new errors.BROKER(caught(error).message)
+    }
   }
+}
+
+/** One of `errors`, by its code. */
+function isTyped (error: unknown): boolean {
+  return error instanceof Error && String((error as { code?: unknown }).code).startsWith('RT_ERR_')
 }

@@ -1,6 +1,7 @@
 import type { ChannelLog } from '../brokers/channel-log.js'
 import { parseSince, type Label, type Position, type Since } from '../protocol/position.js'
 import type { Target } from './channels.js'
+import { Subscription, type Subscriber } from './subscription.js'
 
 export interface LabelledLog {
   readonly label: Label
@@ -35,4 +36,42 @@ export function startOf (logs: LabelledLog[], since: Since | 'now' | undefined):
   const canRecover = (position: Position | undefined, at: number) => position === undefined || logs[at].log.canRecover(position)
   const recovered = given.length > 0 && positions.every(canRecover)
   return { offsets: recovered ? positions.map((position, at) => position?.offset ?? heads[at]) : heads, recovered }
+}
+
+/** What `connection_ack` says of it. */
+export interface Recovered {
+  /** Where the connection is before the first frame after its ack, one position per channel. */
+  position: string
+  recovered?: boolean
+  /** How many publications follow the ack at once. */
+  replayed: number
+}
+
+/** A connection's cursors, from the moment that they are set until the client is told where they stand. */
+export class Recovery {
+  readonly subscriptions: Subscription[]
+  readonly #recovered: boolean | undefined
+  readonly #position: string
+
+  constructor (subscriber: Subscriber, logs: LabelledLog[], since: Since | 'now' | undefined) {
+    const { offsets, recovered } = startOf(logs, since)
+    this.subscriptions = logs.map(({ label, log }, at) => new Subscription(subscriber, label, log, offsets[at]))
+    this.#recovered = recovered
+    this.#position = this.#positions()
+  }
+
+  /** What was to be recovered may have left the logs meanwhile: then all of them start at their heads. */
+  conclude (): Recovered {
+    const isLost = this.#recovered === true && this.subscriptions.some(subscription => subscription.isLost())
+    if (isLost) for (const subscription of this.subscriptions) subscription.skipToHead()
+    return {
+      position: isLost ? this.#positions() : this.#position,
+      recovered: isLost ? false : this.#recovered,
+      replayed: this.subscriptions.reduce((sum, subscription) => sum + subscription.behind, 0)
+    }
+  }
+
+  #positions (): string {
+    return this.subscriptions.map(subscription => subscription.position).join(',')
+  }
 }

@@ -7,7 +7,6 @@ import type { WebSocket } from 'ws'
 import { errors } from '../errors.js'
 import type { Verdict } from './access.js'
 import { parseTarget, type Target } from './channels.js'
-import { dismiss } from './dismiss.js'
 import type { RealtimeServer } from './server.js'
 
 /** An upgrade request on its way to become a connection. */
@@ -17,8 +16,12 @@ interface Handshake {
   target?: Target
   verdict?: Verdict
   /** Gives back its place among the pending ones. */
-  release: () => void
+  release?: () => void
 }
+
+const handshakeOf = Symbol('fastify-realtime handshake')
+
+type RawRequest = object & { [handshakeOf]?: Handshake }
 
 type Params = Record<string, string>
 
@@ -34,15 +37,9 @@ const routes = [
  * someone is, is found out before it and told after it, because browsers do not show the status of a failed handshake.
  */
 export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer): Promise<void> {
-  const handshakes = new WeakMap<object, Handshake>()
-  const pending = new Set<Duplex>()
-
-  const onUpgrade = (raw: object, stream: Duplex & { _httpMessage?: ServerResponse | null }) => {
-    handshakes.set(raw, { stream, release: () => {} })
-    // Once the app closes, the router answers 503 in this same turn, and nobody ends the socket.
-    setImmediate(() => {
-      if (server.isDraining || stream._httpMessage?.writableEnded === true) stream.destroy()
-    })
+  const onUpgrade = (raw: RawRequest, stream: UpgradedStream) => {
+    raw[handshakeOf] = { stream }
+    setImmediate(() => hangUpAfterAnswer(stream))
   }
   fastify.server.prependListener('upgrade', onUpgrade)
   fastify.addHook('onClose', async () => { fastify.server.off('upgrade', onUpgrade) })
@@ -61,17 +58,17 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         if (target === undefined && server.options.prefix === '') return reply.callNotFound()
         if (target === undefined) throw new errors.NOT_A_CHANNEL()
         if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
-        const handshake = handshakes.get(request.raw)
+        const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake === undefined) return
         const reason = server.access.forbids(request)
         if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-        if (!server.hasRoom(pending.size)) throw new errors.OVERLOADED()
+        if (!server.hasRoom()) throw new errors.OVERLOADED()
         handshake.target = target
         handshake.response = reply.raw
-        reserve(handshake, pending)
+        handshake.release = server.reserve(handshake.stream)
       },
       preHandler: async request => {
-        const handshake = handshakes.get(request.raw)
+        const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake?.target === undefined) return
         handshake.verdict = await server.access.admit(request, handshake.target)
       },
@@ -80,15 +77,26 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         throw new errors.UPGRADE_REQUIRED()
       },
       wsHandler: (socket, request) => {
-        const { stream, response, target, verdict, release } = handshakes.get(request.raw)!
+        const { stream, response, target, verdict, release } = (request.raw as RawRequest)[handshakeOf]!
         const { identity, refusal } = verdict!
-        release()
         letGo(socket, stream, response!)
-        if (identity === undefined) return dismiss(socket, refusal, server.timers)
-        server.accept({ socket, stream, request, identity, target: target! })
+        if (identity === undefined) server.refuse(socket, refusal)
+        else server.accept({ socket, stream, request, identity, target: target! })
+        release!()
       }
     })
   }
+}
+
+/** Where Node keeps the response that is written to a socket at the moment. */
+type UpgradedStream = Duplex & { _httpMessage?: ServerResponse | null }
+
+/** Called once the router has the request: where it answers an upgrade with a plain response, nobody else ends the socket. */
+function hangUpAfterAnswer (stream: UpgradedStream): void {
+  const response = stream._httpMessage
+  const hangUp = () => stream.end(() => stream.destroy())
+  if (response?.writableFinished === true) hangUp()
+  else response?.once('finish', hangUp)
 }
 
 /** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */
@@ -121,15 +129,4 @@ async function addWebSocket (fastify: FastifyInstance, { options: { limits, time
       socket.terminate()
     }
   })
-}
-
-function reserve (handshake: Handshake, pending: Set<Duplex>): void {
-  const { stream } = handshake
-  pending.add(stream)
-  const release = () => {
-    pending.delete(stream)
-    stream.off('close', release)
-  }
-  stream.once('close', release)
-  handshake.release = release
 }

@@ -2,21 +2,21 @@ import { randomInt } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import { closeCodes, formatDelay } from '../protocol/close-codes.js'
+import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, expiry } from './access.js'
 import { Catalogue } from './catalogue.js'
 import { caught } from './caught.js'
 import { channelsOf, labelOf, type Target } from './channels.js'
-import { Connection, type ConnectionContext, type Counters } from './connection.js'
+import { Connection, type Closed, type ConnectionContext, type Counters } from './connection.js'
+import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
 import { textFrame } from './frame.js'
 import type { Identity, OnMessage } from './hooks.js'
 import { Hub } from './hub.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedOptions } from './options.js'
-import { sinceOf, startOf } from './recovery.js'
-import { Subscription } from './subscription.js'
+import { Recovery, sinceOf } from './recovery.js'
 import { Timers } from './timers.js'
 
 /** A handshake that was completed. */
@@ -43,6 +43,10 @@ export class RealtimeServer {
   readonly #flusher = new Flusher()
   readonly #liveness: Liveness
   readonly #context: ConnectionContext
+  /** Upgrade requests that are still to be answered. */
+  readonly #pending = new Set<Duplex>()
+  /** Sockets that were told why they may not connect, until they are gone. */
+  readonly #refused = new Set<WebSocket>()
   /** Connections whose onConnect succeeded: each is owed an onDisconnect. */
   readonly #greeted = new WeakSet<Connection>()
   /** Tells the connections of this process from those of another. */
@@ -71,10 +75,23 @@ export class RealtimeServer {
     }
   }
 
-  /** Whether one more can connect beside those that are about to. */
-  hasRoom (pending: number): boolean {
+  /** Whether one more can connect. */
+  hasRoom (): boolean {
     const { limits } = this.options
-    return pending < limits.pending && this.hub.size + pending < limits.connections
+    const { size } = this.#pending
+    return size < limits.pending && this.hub.size + this.#refused.size + size < limits.connections
+  }
+
+  /** Counts a handshake among the pending ones until its stream closes or the returned function is called. */
+  reserve (stream: Duplex): () => void {
+    const release = () => {
+      stream.off('close', release)
+      this.#pending.delete(stream)
+      this.#onGone()
+    }
+    this.#pending.add(stream)
+    stream.once('close', release)
+    return release
   }
 
   async start (): Promise<void> {
@@ -82,61 +99,57 @@ export class RealtimeServer {
       textFrame(`${body.slice(0, -1)},"id":"${formatPosition(labelOf(channel), position)}"}`))
   }
 
-  /** Takes over a WebSocket. Never rejects: what goes wrong closes it. */
-  async accept (arrival: Arrival): Promise<void> {
-    const { socket, stream, identity, target } = arrival
-    const isOneTooMany = this.hub.count(identity.userId) >= this.options.limits.connectionsPerUser
-    const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
-    const connection = new Connection(socket, stream, this.#context, { id, identity, target, onClosed: this.#onClosed })
-    if (isOneTooMany) return connection.expel(closeCodes.TOO_MANY)
-    this.hub.add(connection)
-    if (this.isDraining) return this.#sendAway(connection)
-    try {
-      await this.#welcome(connection, arrival)
-    } catch (error) {
-      this.#log.error({ err: caught(error), connectionId: id }, 'realtime: a connection could not be opened')
-      connection.close(closeCodes.HANDLER_FAILED.code)
-    }
+  /** Closes a WebSocket that will not be a connection. */
+  refuse (socket: WebSocket, code: CloseCode): void {
+    this.#refused.add(socket)
+    socket.once('close', () => {
+      this.#refused.delete(socket)
+      this.#onGone()
+    })
+    dismiss(socket, code, this.timers)
   }
 
-  /** Subscribes before the hook runs, so that nothing published from then on is missed. */
-  async #welcome (connection: Connection, { request, identity, target }: Arrival): Promise<void> {
-    const { onConnect, broker, timeouts, heartbeat } = this.options
-    const since = sinceOf(request.query, target)
+  /** Takes over a WebSocket. */
+  accept (arrival: Arrival): void {
+    const { socket, stream, identity, target } = arrival
+    if (this.hub.count(identity.userId) >= this.options.limits.connectionsPerUser) return this.refuse(socket, closeCodes.TOO_MANY)
+    const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
+    const connection = new Connection(socket, stream, this.#context, { id, identity, target, onClosed: this.#onClosed })
+    this.hub.add(connection)
+    if (this.isDraining) return this.#sendAway(connection)
+    this.#welcome(connection, arrival).catch(error => {
+      connection.close(closeCodes.HANDLER_FAILED.code)
+      this.#log.error({ err: caught(error), connectionId: id }, 'realtime: a connection could not be opened')
+    })
+  }
+
+  /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
+  async #welcome (connection: Connection, { request, target }: Arrival): Promise<void> {
+    const { broker, timeouts, heartbeat } = this.options
     const logs = await this.timers.within(timeouts.connect, Promise.all(channelsOf(target).map(async channel =>
       ({ label: labelOf(channel), log: await broker.subscribe(channel) }))))
     if (connection.state !== 'opening') return
-    const { offsets, recovered } = startOf(logs, since)
-    const subscriptions = logs.map(({ label, log }, at) => new Subscription(connection, label, log, offsets[at]))
-    connection.subscribed(subscriptions)
-    const positions = () => subscriptions.map(subscription => subscription.position).join(',')
-    let position = positions()
-
-    const greeting = Promise.resolve(onConnect?.(connection, request))
-    greeting.then(() => this.#greet(connection), () => {})
-    await this.timers.within(timeouts.connect, greeting)
+    const recovery = new Recovery(connection, logs, sinceOf(request.query, target))
+    connection.subscribed(recovery.subscriptions)
+    await this.#greet(connection, request)
     if (connection.state !== 'opening') return
     this.#expire(connection)
-    const isLost = recovered === true && subscriptions.some(subscription => subscription.isLost())
-    if (isLost) {
-      for (const subscription of subscriptions) subscription.skipToHead()
-      position = positions()
-    }
-    const replayed = subscriptions.reduce((sum, subscription) => sum + subscription.behind, 0)
     connection.open({
-      user_id: identity.userId,
+      user_id: connection.userId,
       connection_id: connection.id,
-      position,
-      recovered: isLost ? false : recovered,
-      replayed,
+      ...recovery.conclude(),
       heartbeat_ms: heartbeat.interval
     })
   }
 
-  /** Its onConnect succeeded, be it too late: it is owed an onDisconnect. */
-  #greet (connection: Connection): void {
-    if (connection.closed === undefined) this.#greeted.add(connection)
-    else this.#farewell(connection, connection.closed.code, connection.closed.reason)
+  /** Runs onConnect. When it succeeds, be it too late, the connection is owed an onDisconnect. */
+  async #greet (connection: Connection, request: FastifyRequest): Promise<void> {
+    const { onConnect, timeouts } = this.options
+    const greeting = Promise.resolve(onConnect?.(connection, request)).then(() => {
+      if (connection.closed === undefined) this.#greeted.add(connection)
+      else this.#disconnected(connection, connection.closed)
+    })
+    await this.timers.within(timeouts.connect, greeting)
   }
 
   #expire (connection: Connection): void {
@@ -145,18 +158,22 @@ export class RealtimeServer {
     connection.onEnd = this.timers.after(Math.max(0, at - Date.now()), () => connection.close(closeCodes.UNAUTHENTICATED.code))
   }
 
-  readonly #onClosed = (connection: Connection, code: number, reason: string): void => {
+  readonly #onClosed = (connection: Connection, how: Closed): void => {
     this.hub.remove(connection)
-    if (this.#greeted.delete(connection)) this.#farewell(connection, code, reason)
-    if (this.hub.size === 0) this.#onEmpty?.()
+    if (this.#greeted.delete(connection)) this.#disconnected(connection, how)
+    this.#onGone()
   }
 
-  #farewell (connection: Connection, code: number, reason: string): void {
+  #disconnected (connection: Connection, how: Closed): void {
     const { onDisconnect } = this.options
     if (onDisconnect === undefined) return
     // The async function turns a throw into a rejection.
-    const ended = (async () => onDisconnect(connection, { code, reason }))()
+    const ended = (async () => onDisconnect(connection, how))()
     ended.catch(error => this.#log.error({ err: caught(error), connectionId: connection.id }, 'realtime: onDisconnect failed'))
+  }
+
+  #onGone (): void {
+    if (this.hub.size + this.#pending.size + this.#refused.size === 0) this.#onEmpty?.()
   }
 
   /**
@@ -165,23 +182,28 @@ export class RealtimeServer {
    */
   async drain (): Promise<void> {
     this.isDraining = true
-    if (this.hub.size > 0) {
-      await new Promise<void>(resolve => {
-        this.#onEmpty = resolve
-        this.timers.after(this.options.timeouts.drain, resolve)
-        for (const connection of this.hub.connections()) this.#sendAway(connection)
-      })
-    }
-    for (const connection of this.hub.connections()) connection.terminate()
+    await new Promise<void>(resolve => {
+      this.#onEmpty = resolve
+      this.timers.after(this.options.timeouts.drain, resolve)
+      for (const connection of this.hub.connections()) this.#sendAway(connection)
+      this.#onGone()
+    })
+    this.#terminate()
   }
 
   #sendAway (connection: Connection): void {
     connection.closeGently(closeCodes.RESTART, formatDelay(Math.random() * this.options.timeouts.spread))
   }
 
+  #terminate (): void {
+    for (const connection of this.hub.connections()) connection.terminate()
+    for (const socket of this.#refused) socket.terminate()
+    for (const stream of this.#pending) stream.destroy()
+  }
+
   /** Ends everything that is left. */
   async close (): Promise<void> {
-    for (const connection of this.hub.connections()) connection.terminate()
+    this.#terminate()
     this.#flusher.close()
     this.#liveness.close()
     this.timers.close()

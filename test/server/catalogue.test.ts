@@ -32,6 +32,7 @@ t.test('encode', async t => {
     const wrong = [undefined, null, 5, 'text', [], {}, { type: 5 }, { type: '' }, { type: 'a', id: 'u.a.1' }, { type: 'a', to: 'b' }, { type: 'a', timestamp: 'now' }]
     for (const message of wrong) t.throws(() => make().encode(any(message)), { code: 'RT_ERR_INVALID_MESSAGE', statusCode: 400 }, JSON.stringify(message))
     t.throws(() => make().encode({ type: 'notification', data: { title: 5 } }), { message: /\/data\/title .*string/i }, 'and says where')
+    t.throws(() => make().encode(any(5)), { message: /not sent: Expected/i })
   })
 
   t.test('refuses what is something else each time it is looked at', async t => {
@@ -123,6 +124,13 @@ t.test('the schemas that an app gives', async t => {
     t.doesNotThrow(() => catalogue.encode({ type: 'order', data: { lines: [{ number: '5' }] } }))
     t.throws(() => catalogue.encode({ type: 'order', data: { lines: [{ number: 'five' }] } }), { code: 'RT_ERR_INVALID_MESSAGE' })
     t.doesNotThrow(() => make({ messages: { at: Type.String({ format: 'date-time' }) } }))
+  })
+
+  t.test('may hold any values, and themselves', async t => {
+    const schema: TSchema & { self?: unknown } = Type.Object({ format: Type.String({ default: { format: 'none' }, examples: [{ format: 'none' }] }), enum: Type.Const({ format: 'none' }) })
+    schema.self = schema
+    t.doesNotThrow(() => make({ messages: { order: schema } }))
+    t.throws(() => make({ messages: { order: Type.Object({ default: Type.String({ format: 'none' }) }) } }), { message: /format 'none'/ }, 'a property by the name of a keyword is a schema')
   })
 
   t.test('may have a property with the name format', async t => {

@@ -94,3 +94,12 @@ t.test('a message that is being handled when the server closes is answered', asy
   t.equal((await client.close()).code, 1012)
   await closing
 })
+
+t.test('a logger that throws ends the connection, not the process', async t => {
+  const { url } = await start(t, { onMessage: { throws () { throw new Error('of the app') } } }, {
+    logger: { level: 'error', stream: { write () {} }, serializers: { err () { throw new Error('of the serializer') } } }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'throws' })
+  t.equal((await client.close()).code, 1011)
+})

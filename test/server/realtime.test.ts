@@ -1,4 +1,5 @@
 import t from 'tap'
+import { MemoryBroker, errors } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
 
 const path = '/ws/notifications/u1'
@@ -37,4 +38,17 @@ t.test('a message that does not match its schema is refused, and nothing is sent
   const { id, timestamp } = await app.ws.sendToUser('u1', { type: 'notification', data: { title: 'x' } })
   t.match(await client.next(), { id, timestamp })
   t.match(id, /^u\.[a-z0-9]+\.1$/)
+})
+
+t.test('whatever a broker rejects with, the sender gets one of our errors', async t => {
+  const failures = [new Error('of the engine'), 'a string', undefined, new errors.CLOSING()]
+  const broker = Object.assign(new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 }), { publish: async () => { throw failures[0] } })
+  const { app } = await start(t, { broker })
+  await t.rejects(app.ws.sendToUser('u1', { type: 'x' }), { code: 'RT_ERR_BROKER', statusCode: 503, message: /of the engine/ })
+  failures.shift()
+  await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_BROKER', message: /a string/ })
+  failures.shift()
+  await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_BROKER' })
+  failures.shift()
+  await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
 })

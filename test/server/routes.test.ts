@@ -1,9 +1,11 @@
+import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime from '../../lib/index.js'
-import { Client, connect, refusedWith, start } from '../harness.js'
+import { Client, RawClient, connect, eventually, refusedWith, start } from '../harness.js'
 
 const long = 'x'.repeat(128)
 
@@ -78,4 +80,27 @@ t.test('registered twice, or beside @fastify/websocket', async t => {
   await after.register(websocket)
   await t.rejects(async () => after.register(realtime), { code: 'RT_ERR_WEBSOCKET_REGISTERED', message: /register fastify-realtime first/ })
   await Promise.allSettled([twice.close(), after.close()])
+})
+
+t.test('an upgrade that a plain route answers, later or outside the scope of the plugin, ends with the answer', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.get('/at-once', async () => 'at once')
+  app.get('/later', async () => {
+    for (let turn = 0; turn < 3; turn++) await setImmediate()
+    return 'later'
+  })
+  await app.register(async scope => { await scope.register(realtime) })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const answerTo = async (path: string) => {
+    const client = await RawClient.open(t, port, path)
+    await eventually(() => client.isClosed)
+    return client.status
+  }
+  t.equal(await answerTo('/at-once'), 200)
+  t.equal(await answerTo('/later'), 200)
+  const nowhere = await RawClient.open(t, port, '/nowhere')
+  t.equal(nowhere.status, 404)
+  await eventually(() => nowhere.isClosed)
 })

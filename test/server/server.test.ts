@@ -1,17 +1,12 @@
+import { once } from 'node:events'
 import t from 'tap'
 import Fastify from 'fastify'
 import { WebSocket } from 'ws'
-import realtime, { closeCodes, type RealtimeConnection } from '../../lib/index.js'
-import { Client, connect, eventually, start } from '../harness.js'
+import realtime, { MemoryBroker, closeCodes, type RealtimeConnection } from '../../lib/index.js'
+import { Client, RawClient, connect, eventually, gate, refusedWith, start, upgrade } from '../harness.js'
 import { rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 const path = '/ws/notifications/u1'
-/** A promise that is resolved from outside. */
-function gate () {
-  let resolve = () => {}
-  const promise = new Promise<void>(_resolve => { resolve = _resolve })
-  return { promise, resolve }
-}
 
 t.test('ack, then what onConnect sent and published, then live', async t => {
   const { app, url } = await start(t, {
@@ -65,16 +60,16 @@ t.test('onDisconnect comes once for each connection whose onConnect succeeded', 
 
 for (const leave of ['destroy', 'resetAndDestroy'] as const) {
   t.test(`${leave} while onConnect runs leaves no ghost`, async t => {
-    const { promise, resolve } = gate()
+    const { opened, open } = gate()
     let disconnects = 0
-    const { app, url, port } = await start(t, { onConnect: () => promise, onDisconnect: () => { disconnects++ } })
+    const { app, url, port } = await start(t, { onConnect: () => opened, onDisconnect: () => { disconnects++ } })
     const socket = await rawConnect(t, port, path)
     await eventually(() => app.ws.stats().users === 1)
     t.equal(app.ws.isOnline('u1'), false)
     socket[leave]()
     await eventually(() => app.ws.stats().users === 0)
     t.equal(disconnects, 0)
-    resolve()
+    open()
     await eventually(() => disconnects === 1)
     t.equal(app.ws.stats().connections, 0)
     await connect(t, url + path)
@@ -83,12 +78,12 @@ for (const leave of ['destroy', 'resetAndDestroy'] as const) {
 }
 
 t.test('a reset while authenticate runs leaves nothing, and gives its place among the pending back', async t => {
-  const { promise, resolve } = gate()
+  const { opened, open } = gate()
   const asked: string[] = []
   const { app, port } = await start(t, {
     async authenticate (request) {
       asked.push(request.url)
-      await promise
+      await opened
       return { userId: 'u1' }
     },
     limits: { pending: 1 }
@@ -102,7 +97,7 @@ t.test('a reset while authenticate runs leaves nothing, and gives its place amon
   for (let tries = 0; tries < 100 && asked.length === 1; tries++) {
     await Promise.race([eventually(() => asked.length === 2), second]).catch(() => { second = rawConnect(t, port, path) })
   }
-  resolve()
+  open()
   await second
   await eventually(() => app.ws.isOnline('u1'))
 })
@@ -142,4 +137,62 @@ t.test('injectWS gets its ack and its messages', async t => {
   t.strictSame(received, ['connection_ack', 'hello'])
   t.equal(socket.readyState, WebSocket.OPEN)
   socket.terminate()
+})
+
+t.test('a refused client that does not answer its Close counts as a connection, and does not outlive the drain', async t => {
+  const { app, url, port } = await start(t, {
+    authenticate: () => null,
+    limits: { connections: 1 },
+    timeouts: { close: 600_000, drain: 100 }
+  })
+  const refused = await RawClient.open(t, port, path)
+  await eventually(() => refused.closeCode === 4401)
+  t.equal(await refusedWith(url + path), 503)
+  await app.close()
+  await eventually(() => refused.isClosed)
+})
+
+t.test('one that is gone no longer counts', async t => {
+  const { url } = await start(t, { authenticate: () => null, limits: { connections: 1 } })
+  for (let n = 0; n < 3; n++) t.equal((await new Client(url + path).close()).code, 4401)
+})
+
+t.test('an authenticate that hangs holds a closing app no longer than the drain', async t => {
+  const asked = gate()
+  const { app, port } = await start(t, {
+    authenticate: () => { asked.open(); return new Promise(() => {}) },
+    timeouts: { authenticate: 600_000, drain: 100 }
+  })
+  const stream = upgrade(t, port, path)
+  await asked.opened
+  await Promise.all([once(stream, 'close'), app.close()])
+})
+
+t.test('who is authenticated while the server drains is told to come back', async t => {
+  const asked = gate()
+  const answered = gate<{ userId: string }>()
+  const { app, url } = await start(t, { authenticate: () => { asked.open(); return answered.opened } })
+  const client = new Client(url + path)
+  await asked.opened
+  const closed = app.close()
+  setImmediate(() => answered.open({ userId: 'u1' }))
+  t.equal((await client.close()).code, 1012)
+  await closed
+})
+
+t.test('an identity that the app changes later stays who it was', async t => {
+  const identity = { userId: 'u1' }
+  const { app, url } = await start(t, { authenticate: () => identity })
+  const client = await connect(t, url + path)
+  identity.userId = 'u2'
+  t.equal(app.ws.connections('u1')[0].userId, 'u1')
+  client.socket.terminate()
+  await eventually(() => app.ws.stats().users === 0)
+})
+
+t.test('a broker that fails to subscribe: 1011', async t => {
+  const broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 })
+  broker.subscribe = () => { throw new Error('of the broker') }
+  const { url } = await start(t, { broker })
+  t.equal((await new Client(url + path).close()).code, 1011)
 })
