@@ -31,7 +31,10 @@ const broadcast = (clients, perTurn, rounds) => perDelivery(
 
 const idle = async ({ kind, port, server, client }) => {
   // Code and pools that come with the first connections are not a cost of each.
-  await client.call({ call: 'connect', list: times(500, n => notifications(kind, port, `w${n}`)) })
+  for (let round = 0; round < 5; round++) {
+    await client.call({ call: 'connect', list: times(1_000, n => notifications(kind, port, `w${n}`)) })
+    await client.call({ call: 'cut' })
+  }
   const before = await server.call({ call: 'memory' })
   const cpuBefore = await server.call({ call: 'cpu' })
   const connections = 5_000

@@ -15,24 +15,29 @@ declare module 'fastify' {
   }
 }
 
+/** On the HTTP server of an app: an upgrade reaches every plugin that listens there, whatever its scope. */
+const registered = Symbol.for('fastify-realtime')
+
 /**
  * Real-time, two-way communication with an app's users.
  * Registers `/ws/notifications/:user_id` and `/ws/:workflow/:app_id/:chat_id/:user_id` and decorates `fastify.ws`.
  * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED or RT_ERR_WEBSOCKET_REGISTERED.
  */
 async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
-  if (fastify.hasDecorator('ws')) throw new errors.ALREADY_REGISTERED()
+  const listener: object & { [registered]?: true } = fastify.server
+  if (fastify.hasDecorator('ws') || listener[registered] === true) throw new errors.ALREADY_REGISTERED()
   if (fastify.hasPlugin('@fastify/websocket')) throw new errors.WEBSOCKET_REGISTERED()
 
   const resolved = resolveOptions(options)
+  listener[registered] = true
   const server = new RealtimeServer(resolved, fastify.log)
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
   fastify.addHook('preClose', () => server.drain())
   fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())
 
-  const { catalogue, hub, counters } = server
-  fastify.decorate('ws', new Realtime({ broker: resolved.broker, catalogue, hub, counters, isClosing: () => server.isDraining }))
+  const { catalogue, hub, counters, timers } = server
+  fastify.decorate('ws', new Realtime({ broker: resolved.broker, catalogue, hub, counters, timers, isClosing: () => server.isDraining }))
   await server.start()
   await addRoutes(fastify, server)
 }
@@ -43,7 +48,7 @@ export default realtime
 
 export { errors } from './errors.js'
 export type { Broker, BrokerStats, FrameOf } from './brokers/broker.js'
-export { ChannelLog, type Frame, type LogLimits, type Reader } from './brokers/channel-log.js'
+export { ChannelLog, type Deflatable, type Frame, type LogLimits, type Reader } from './brokers/channel-log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'
 export * from './protocol/close-codes.js'
 export * from './protocol/envelope.js'

@@ -1,8 +1,8 @@
 import type { Position } from '../protocol/position.js'
-import type { ChannelLog, Frame } from './channel-log.js'
+import type { ChannelLog, Deflatable, Frame } from './channel-log.js'
 
 /** Turns a stored publication into what the connections of its channel are sent. Called once per publication and node. */
-export type FrameOf = (channel: string, position: Position, body: string) => Frame
+export type FrameOf = (channel: string, position: Position, body: string) => Frame | Deflatable
 
 /**
  * Where the channels' logs live. A broker owes its callers:
@@ -24,18 +24,18 @@ export interface Broker {
    * Appends `body`, a JSON object as text, to the channel's log.
    * Calls for one channel are stored in the order in which they were made.
    */
-  publish (channel: string, body: string): Promise<Position>
+  publish (channel: string, body: string): Position | Promise<Position>
 
   /**
    * The log of a channel, holding what is retained and receiving what is published from now on, for as long as it
    * has readers. Once it has had none for a second it may be let go of; whoever wants it then subscribes again.
    */
-  subscribe (channel: string): Promise<ChannelLog>
+  subscribe (channel: string): ChannelLog | Promise<ChannelLog>
 
   /** What it holds at the moment, for `fastify.ws.stats()`. */
   stats (): BrokerStats
 
-  /** Frees everything. Afterwards `publish` and `subscribe` reject. */
+  /** Frees everything. Afterwards `publish` and `subscribe` reject or throw. */
   close (): void | Promise<void>
 }
 

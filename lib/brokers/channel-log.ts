@@ -6,11 +6,23 @@ import type { Position } from '../protocol/position.js'
  */
 export type Frame = string | Buffer
 
+/** A frame that can also be written compressed: `deflated` is made when it is first asked for, and shared from then on. */
+export interface Deflatable {
+  /** Bytes of both forms, at most. */
+  readonly length: number
+  readonly plain: Frame
+  readonly deflated: Frame
+}
+
 /** A cursor: it has read everything up to `offset` of the log it was added to. */
 export interface Reader {
   offset: number
   /** The epoch that `offset` belongs to. */
   epoch: string
+  /** Its place among the log's readers; only the log touches it. */
+  seat?: number
+  /** It reads the compressed form of what has one; default `false`. */
+  readonly isDeflated?: boolean
   /** There is something to read. */
   wake (): void
   /** The log is about to evict what this reader has not read. It may read now; what it leaves is lost to it. */
@@ -27,7 +39,7 @@ export interface LogLimits {
 }
 
 interface Entry {
-  readonly frame: Frame
+  readonly frame: Frame | Deflatable
   /** When it was appended, in the milliseconds of whatever clock the caller uses. */
   readonly time: number
 }
@@ -38,9 +50,18 @@ const entryOverhead = 128
 /** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */
 const lookEvery = 32
 
+interface Run {
+  log: ChannelLog | undefined
+  isDeflated: boolean
+  after: number
+  upTo: number
+  room: number
+  isFull: boolean
+  text: string
+}
+
 /** The last run of strings put together: the readers of a broadcast mostly want the same one. */
-const lastRun: { log: ChannelLog | undefined, after: number, upTo: number, room: number, isFull: boolean, text: string } =
-  { log: undefined, after: 0, upTo: 0, room: 0, isFull: false, text: '' }
+const lastRun: Run = { log: undefined, isDeflated: false, after: 0, upTo: 0, room: 0, isFull: false, text: '' }
 
 /**
  * A channel's bounded log. Pure: it knows no socket, no clock and no timer; time comes with the calls.
@@ -50,7 +71,8 @@ const lastRun: { log: ChannelLog | undefined, after: number, upTo: number, room:
  */
 export class ChannelLog {
   readonly limits: LogLimits
-  readonly readers = new Set<Reader>()
+  /** In no order. */
+  readonly readers: Reader[] = []
   epoch: string
   /** Offset of the newest publication; 0 when there has been none. */
   head = 0
@@ -88,7 +110,7 @@ export class ChannelLog {
   }
 
   /** Appends a publication at the next offset, wakes the readers and evicts what need not be kept. */
-  append (frame: Frame, now: number): void {
+  append (frame: Frame | Deflatable, now: number): void {
     this.#entries.push({ frame, time: now })
     this.head++
     this.bytes += frame.length + entryOverhead
@@ -111,7 +133,11 @@ export class ChannelLog {
 
   /** Asks every reader that is behind to read now. */
   hurry (): void {
-    for (const reader of this.readers) if (reader.offset < this.head) reader.catchUp()
+    // Backwards, because a reader that catches up may turn out to have ended, and its seat goes to the last one.
+    for (let seat = this.readers.length - 1; seat >= 0; seat--) {
+      const reader = this.readers[seat]
+      if (reader !== undefined && reader.offset < this.head) reader.catchUp()
+    }
   }
 
   /** Evicts the oldest publication, whoever needs it. Returns the bytes that this freed; 0 when the log is empty. */
@@ -159,12 +185,18 @@ export class ChannelLog {
 
   /** Adds a reader that has read everything up to its `offset` of its `epoch`. */
   add (reader: Reader): void {
-    this.readers.add(reader)
+    reader.seat = this.readers.length
+    this.readers.push(reader)
     this.#floor = Math.min(this.#floor, reader.offset)
   }
 
   remove (reader: Reader): void {
-    this.readers.delete(reader)
+    const { seat = -1 } = reader
+    if (this.readers[seat] !== reader) return
+    const last = this.readers.pop()!
+    if (last === reader) return
+    this.readers[seat] = last
+    last.seat = seat
   }
 
   /** Whether what comes next for this reader has been evicted, or is of another incarnation. */
@@ -184,7 +216,8 @@ export class ChannelLog {
    */
   read (reader: Reader, room: number, textOnly = false): Frame {
     if (reader.offset === this.head) return ''
-    const { frame } = this.#entryAt(reader.offset + 1)
+    const { isDeflated = false } = reader
+    const frame = formOf(this.#entryAt(reader.offset + 1), isDeflated)
     if (typeof frame !== 'string') {
       if (textOnly) return ''
       reader.offset++
@@ -194,26 +227,26 @@ export class ChannelLog {
       reader.offset++
       return frame
     }
-    this.#putTogether(reader.offset, room)
+    this.#putTogether(reader.offset, room, isDeflated)
     reader.offset = lastRun.upTo
     return lastRun.text
   }
 
   /** Fills `lastRun` with the strings after `after`, unless that is what it holds. */
-  #putTogether (after: number, room: number): void {
-    const isSame = lastRun.log === this && lastRun.after === after && lastRun.room === room
+  #putTogether (after: number, room: number, isDeflated: boolean): void {
+    const isSame = lastRun.log === this && lastRun.after === after && lastRun.room === room && lastRun.isDeflated === isDeflated
     if (isSame && (lastRun.isFull || lastRun.upTo === this.head)) return
     let text = ''
     let upTo = after
     let isFull = false
     while (upTo < this.head && !isFull) {
-      const { frame } = this.#entryAt(upTo + 1)
+      const frame = formOf(this.#entryAt(upTo + 1), isDeflated)
       isFull = typeof frame !== 'string' || (text !== '' && text.length + frame.length > room)
       if (isFull) break
       text += frame as string
       upTo++
     }
-    Object.assign(lastRun, { log: this, after, upTo, room, isFull, text })
+    Object.assign(lastRun, { log: this, isDeflated, after, upTo, room, isFull, text })
   }
 
   #entryAt (offset: number): Entry {
@@ -231,8 +264,8 @@ export class ChannelLog {
   /** Evicts what is before the history, but for what readers still need. */
   #evict (): void {
     const start = this.#historyStart
-    if (this.readers.size > 0 && this.#floor < start - 1) this.#look()
-    const keep = this.readers.size > 0 ? Math.min(start, this.#floor + 1) : start
+    if (this.readers.length > 0 && this.#floor < start - 1) this.#look()
+    const keep = this.readers.length > 0 ? Math.min(start, this.#floor + 1) : start
     while (this.first < keep) this.shift()
     if (this.#lag <= this.limits.lag) return
     // Held for readers that do not read. Half of it goes, so that making room again is far off.
@@ -245,9 +278,14 @@ export class ChannelLog {
     if (!isOver && this.head < this.#nextLook) return
     this.#nextLook = this.head + lookEvery
     this.#floor = this.head
+    if (isOver) this.hurry()
     for (const reader of this.readers) {
-      if (isOver && reader.offset < this.head) reader.catchUp()
       if (!this.isLost(reader)) this.#floor = Math.min(this.#floor, reader.offset)
     }
   }
+}
+
+function formOf ({ frame }: Entry, isDeflated: boolean): Frame {
+  if (typeof frame === 'string' || !('deflated' in frame)) return frame
+  return isDeflated ? frame.deflated : frame.plain
 }

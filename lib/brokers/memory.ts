@@ -58,8 +58,8 @@ export class MemoryBroker implements Broker {
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
-  publish (channel: string, body: string): Promise<Position> {
-    if (this.#isClosed) return Promise.reject(new errors.CLOSING())
+  publish (channel: string, body: string): Position {
+    if (this.#isClosed) throw new errors.CLOSING()
     const now = this.#now()
     const used = this.#use(channel, now)
     const { log } = used
@@ -68,18 +68,18 @@ export class MemoryBroker implements Broker {
     log.append(frame, now)
     this.#count(used)
     if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
-    return Promise.resolve(position)
+    return position
   }
 
-  subscribe (channel: string): Promise<ChannelLog> {
-    if (this.#isClosed) return Promise.reject(new errors.CLOSING())
+  subscribe (channel: string): ChannelLog {
+    if (this.#isClosed) throw new errors.CLOSING()
     const now = this.#now()
     const used = this.#use(channel, now)
     const { log } = used
     log.expire(now)
     this.#count(used)
     if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
-    return Promise.resolve(log)
+    return log
   }
 
   stats (): BrokerStats {
@@ -106,7 +106,7 @@ export class MemoryBroker implements Broker {
       channel.log.trim()
       this.#count(channel)
       if (now - channel.usedAt <= this.#options.ttl) continue
-      const isIdle = channel.log.readers.size === 0
+      const isIdle = channel.log.readers.length === 0
       if (isIdle && channel.isIdle) this.#forget(name, channel)
       else this.#use(name, now).isIdle = isIdle
     }
@@ -147,7 +147,7 @@ export class MemoryBroker implements Broker {
         log.shift()
         this.#count(channel)
       }
-      const isUnused = log.length === 0 && log.readers.size === 0 && now - usedAt > settleTime
+      const isUnused = log.length === 0 && log.readers.length === 0 && now - usedAt > settleTime
       if (isUnused) this.#forget(name, channel)
       if (this.#bytes <= enough) return
     }

@@ -35,7 +35,10 @@ export const ConnectionAck = Type.Object({
   connection_id: Type.String(),
   /** Where this connection starts, in the form that `since` takes. */
   position: Type.String(),
-  /** Only after a `since` with positions: whether all that came after them is replayed now. If `false`, nothing is: reload. */
+  /**
+   * Whether all that came after the positions in `since` follows now; if `false`, reload. Without positions it is there
+   * only when what was to follow has left the history meanwhile, and `false`.
+   */
   recovered: Type.Optional(Type.Boolean()),
   /** How many publications are replayed right after this frame. */
   replayed: Type.Integer({ minimum: 0 }),

@@ -3,7 +3,7 @@ import { isIPv4, type AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import warnings from 'process-warning'
 import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
-import { caught } from './caught.js'
+import { caught, report } from './caught.js'
 import type { Target } from './channels.js'
 import type { Authenticate, Authorize, Identity } from './hooks.js'
 import { TimeoutError, type Timers } from './timers.js'
@@ -79,7 +79,7 @@ export class Access {
       const error = caught(thrown)
       if (error instanceof TimeoutError) return { refusal: closeCodes.AUTHENTICATION_TIMEOUT }
       if (isClientError(error.statusCode)) return { refusal: closeCodes.UNAUTHENTICATED }
-      log.error({ err: error }, 'realtime: authenticate or authorize failed')
+      report(log, error, 'authenticate or authorize failed')
       return { refusal: closeCodes.HANDLER_FAILED }
     }
   }

@@ -2,6 +2,7 @@ import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../protocol/envelope.js'
+import { caught } from './caught.js'
 
 const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
 if (!FormatRegistry.Has('date-time')) {
@@ -68,6 +69,16 @@ export class Catalogue {
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   encode (message: Outgoing): Encoded {
+    try {
+      return this.#encode(message)
+    } catch (error) {
+      // What is in a message may throw when it is looked at.
+      const isOurs = error instanceof errors.INVALID_MESSAGE || error instanceof errors.MESSAGE_TOO_LARGE
+      throw isOurs ? error : new errors.INVALID_MESSAGE(textOf(error))
+    }
+  }
+
+  #encode (message: Outgoing): Encoded {
     const check = this.#messages.get(message?.type) ?? this.#other
     if (!check.Check(message)) throw new errors.INVALID_MESSAGE(reasonOf(check, message))
     if (isReserved(message.type)) throw new errors.INVALID_MESSAGE(`the type '${message.type}' is for fastify-realtime alone`)
@@ -109,7 +120,7 @@ function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {
 }
 
 function textOf (error: unknown): string {
-  return error instanceof Error ? error.message.split('\n', 1)[0] : String(error)
+  return caught(error).message.split('\n', 1)[0]
 }
 
 /** Where a schema holds values, or schemas by the app's own names: 'format' is no keyword there. */

@@ -9,16 +9,10 @@ import type { Target } from './channels.js'
 import { dismiss } from './dismiss.js'
 import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
-import type { Identity } from './hooks.js'
+import type { Closed, Identity } from './hooks.js'
 import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
 import type { Liveness, Peer } from './liveness.js'
 import type { Subscriber, Subscription } from './subscription.js'
-
-/** How a connection was closed. */
-export interface Closed {
-  readonly code: number
-  readonly reason: string
-}
 
 /** Counted since the server started. */
 export interface Counters {
@@ -46,8 +40,10 @@ export interface ConnectionOptions {
   id: string
   identity: Identity
   target: Target
+  /** The client takes compressed frames. */
+  isDeflated: boolean
   /** Called once, when the connection has ended. */
-  onClosed: (connection: Connection, how: Closed) => void
+  onClosed: (connection: Connection) => void
 }
 
 /** Strings are put together up to this size: what Node writes from its stack without allocating. */
@@ -58,6 +54,12 @@ const turnSize = 256 * 1024
 
 /** Bytes of a reason in a Close frame (RFC 6455 section 5.5). */
 const maxReason = 123
+
+const owner = Symbol('fastify-realtime connection')
+
+function connectionOf (socket: WebSocket & { [owner]?: Connection }): Connection {
+  return socket[owner]!
+}
 
 interface ControlParts {
   ref?: string | number
@@ -77,12 +79,15 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   readonly id: string
   readonly identity: Identity
   readonly userId: string
+  readonly isDeflated: boolean
   readonly target: Target
   state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
   lane: Lane = 'none'
   beat = 0
   isAwaitingPong = false
-  /** Set once it is closed. */
+  /** Its onConnect succeeded, so it is owed an onDisconnect. */
+  isGreeted = false
+  /** Set once it is being closed. */
   closed: Closed | undefined
   /** Called when it ends. */
   onEnd: (() => void) | undefined
@@ -99,21 +104,31 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   /** How it is to be closed once everything due has been written. */
   #pendingClose: Closed | undefined
 
+  // Shared by all sockets, because a closure per event and connection adds up.
+  static #message (this: WebSocket, data: Buffer, isBinary: boolean): void { connectionOf(this).#onMessage(data, isBinary) }
+  static #ping (this: WebSocket): void { connectionOf(this).#onPing() }
+  static #pong (this: WebSocket): void { connectionOf(this).#onPong() }
+  static #close (this: WebSocket, code: number, reason: Buffer): void { connectionOf(this).#onClose(code, reason.toString()) }
+
   /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
-  constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, { id, identity, target, onClosed }: ConnectionOptions) {
+  constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, options: ConnectionOptions) {
+    const { id, identity, target, isDeflated, onClosed } = options
     this.id = id
     this.identity = identity
     this.userId = identity.userId
+    this.isDeflated = isDeflated
     this.target = target
     this.#socket = socket
     this.#stream = stream
     this.#context = context
     this.#onClosed = onClosed
     socket.pause()
-    socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary))
-    socket.on('ping', () => this.#onPing())
-    socket.on('pong', () => this.#onPong())
-    socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
+    const owned: WebSocket & { [owner]?: Connection } = socket
+    owned[owner] = this
+    socket.on('message', Connection.#message)
+    socket.on('ping', Connection.#ping)
+    socket.on('pong', Connection.#pong)
+    socket.on('close', Connection.#close)
     context.liveness.add(this)
   }
 
@@ -133,7 +148,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     const frame = controlFrame('connection_ack', { data: ack })
     this.#outbox.unshift(frame)
     this.#outboxSize += frame.length
-    this.wake(1)
+    if (this.flush()) this.wake(1)
     this.#socket.resume()
   }
 
@@ -150,8 +165,15 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     if (this.state !== 'open' && this.state !== 'opening') return
     this.#outbox.push(frame)
     this.#outboxSize += frame.length
-    if (this.#outboxSize > this.#context.maxOutbox) this.onStalled()
+    if (this.#outboxSize > this.#context.maxOutbox) this.#makeRoom()
     else this.wake(1)
+  }
+
+  /** More than may wait was sent in one turn, or while the client did not read. */
+  #makeRoom (): void {
+    if (this.state === 'opening') return this.expel(closeCodes.HANDLER_FAILED)
+    this.#flushAll()
+    if (this.#outboxSize > this.#context.maxOutbox) this.onStalled()
   }
 
   wake (audience: number): void {
@@ -172,6 +194,11 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     return false
   }
 
+  /** As far as the socket takes it, however long that is. */
+  #flushAll (): void {
+    while (this.flush());
+  }
+
   #isOpen (): boolean {
     return this.state === 'open' && this.#socket.readyState === WebSocket.OPEN
   }
@@ -188,6 +215,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
       if (typeof frame !== 'string' && text !== '') return text
       this.#outbox.shift()
       this.#outboxSize -= frame.length
+      // An array keeps the room that it once needed.
+      if (this.#outbox.length === 0) this.#outbox = []
       if (typeof frame !== 'string') return frame
       text += frame
     }
@@ -213,7 +242,9 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   #write (chunk: Frame): void {
     this.#context.counters.writes++
     this.#stream.write(chunk, 'latin1', this.#onWritten)
-    // Whatever the kernel did not take at once is the only thing that ever waits here.
+    // The first one leaves in one write with the answer to the handshake.
+    if (this.#stream.writableCorked > 0) this.#stream.uncork()
+    // Nothing more is written until the kernel has taken this.
     if (this.#stream.writableLength === 0 || this.#isBlocked) return
     this.#isBlocked = true
     this.#context.liveness.blocked(this)
@@ -230,18 +261,27 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
     const text = String(reason)
     const fits = Buffer.byteLength(text) <= maxReason
-    if (this.#end()) this.#socket.close(code, fits ? text : text.slice(0, maxReason / 3))
+    const closed = { code, reason: fits ? text : text.slice(0, maxReason / 3) }
+    if (this.#end(closed)) this.#socket.close(code, closed.reason)
   }
 
   expel (code: CloseCode): void {
-    if (this.#end()) dismiss(this.#socket, code, this.#context.timers)
+    if (this.#end({ code: code.code, reason: '' })) dismiss(this.#socket, code, this.#context.timers)
+  }
+
+  /** No longer open, or never again. */
+  get isEnding (): boolean {
+    return this.state === 'closing' || this.state === 'closed'
   }
 
   /** Writes what is due, as far as it can be written at once. `false` when the connection is ending already. */
-  #end (): boolean {
-    if (this.state === 'closing' || this.state === 'closed') return false
+  #end (closed: Closed): boolean {
+    if (this.isEnding) return false
     this.#pendingClose = undefined
-    this.flush()
+    this.#flushAll()
+    // What was written may have been the end of it.
+    if (this.isEnding) return false
+    this.closed = closed
     this.#stop('closing')
     // So that the client's Close can be read.
     this.#socket.resume()
@@ -266,6 +306,11 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     this.#pendingClose ??= { code: code.code, reason }
     this.#inbox?.stop()
     this.wake(Infinity)
+  }
+
+  /** Closes as `closeGently` was to, without waiting any longer. */
+  closeNow (): void {
+    if (this.#pendingClose !== undefined) this.close(this.#pendingClose.code, this.#pendingClose.reason)
   }
 
   #closeOnceDone ({ code, reason }: Closed): void {
@@ -320,14 +365,16 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   #onClose (code: number, reason: string): void {
     if (this.state === 'closed') return
-    this.closed = { code, reason }
+    // What this server said to the client counts, whether it was answered or not.
+    this.closed ??= { code, reason }
     this.#stop('closed')
-    this.#onClosed(this, this.closed)
+    this.#onClosed(this)
   }
 
   #stop (state: 'closing' | 'closed'): void {
     this.state = state
     this.onEnd?.()
+    this.onEnd = undefined
     this.#context.liveness.remove(this)
     this.#inbox?.stop()
     for (const subscription of this.#subscriptions) subscription.end()

@@ -29,7 +29,8 @@ export interface RealtimeConnection {
   /** What the connection is for. */
   readonly target: Target
   /**
-   * Sends to this connection alone, outside of every log: it is not recovered after a reconnect.
+   * Sends to this connection alone, outside of every log: it is not recovered after a reconnect. What `onConnect`
+   * sends comes after `connection_ack`, and not at all when it closes the connection.
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   send<const T extends string> (message: Message<T>): void
@@ -46,11 +47,17 @@ export type Authenticate = (request: FastifyRequest) => Awaitable<Identity | nul
  */
 export type Authorize = (identity: Identity, target: Target) => Awaitable<boolean | undefined>
 
+/** How a connection was closed: the code that this server sent, or the one that came. */
+export interface Closed {
+  readonly code: number
+  readonly reason: string
+}
+
 /** Called before `connection_ack`. Throwing closes the connection with 1011. */
 export type OnConnect = (connection: RealtimeConnection, request: FastifyRequest) => unknown
 
 /** Called once for each connection whose `onConnect` succeeded. */
-export type OnDisconnect = (connection: RealtimeConnection, close: { code: number, reason: string }) => unknown
+export type OnDisconnect = (connection: RealtimeConnection, close: Closed) => unknown
 
 /** Called for each client message of its type, in order and one at a time per connection. */
 export type OnMessage<T extends string = string> = {

@@ -3,30 +3,26 @@ import type { Connection } from './connection.js'
 /** Who is connected to this server. */
 export class Hub {
   readonly #all = new Set<Connection>()
-  readonly #byUser = new Map<string, Set<Connection>>()
+  /** Most users have one or two, for which an array is smaller than a set. */
+  readonly #byUser = new Map<string, Connection[]>()
 
   /** Connections, those that are still opening included. */
   get size (): number {
     return this.#all.size
   }
 
-  /** Users with a connection. */
-  get users (): number {
-    return this.#byUser.size
-  }
-
   add (connection: Connection): void {
     this.#all.add(connection)
     const ofUser = this.#byUser.get(connection.userId)
-    if (ofUser === undefined) this.#byUser.set(connection.userId, new Set([connection]))
-    else ofUser.add(connection)
+    if (ofUser === undefined) this.#byUser.set(connection.userId, [connection])
+    else ofUser.push(connection)
   }
 
   remove (connection: Connection): void {
-    this.#all.delete(connection)
-    const ofUser = this.#byUser.get(connection.userId)
-    ofUser?.delete(connection)
-    if (ofUser?.size === 0) this.#byUser.delete(connection.userId)
+    if (!this.#all.delete(connection)) return
+    const ofUser = this.#byUser.get(connection.userId)!
+    if (ofUser.length === 1) this.#byUser.delete(connection.userId)
+    else ofUser.splice(ofUser.indexOf(connection), 1)
   }
 
   /** A user's connections, or all of them. */
@@ -34,7 +30,9 @@ export class Hub {
     return [...(userId === undefined ? this.#all : this.#byUser.get(userId) ?? [])]
   }
 
-  count (userId: string): number {
-    return this.#byUser.get(userId)?.size ?? 0
+  /** Whether a user may have one more: those that are ending count only when there are as many of them. */
+  hasRoom (userId: string, limit: number): boolean {
+    const ofUser = this.#byUser.get(userId) ?? []
+    return ofUser.length < limit || (ofUser.length < limit * 2 && ofUser.filter(({ isEnding }) => !isEnding).length < limit)
   }
 }

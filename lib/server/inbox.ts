@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
 import type { Inbound } from '../protocol/envelope.js'
 import type { Catalogue } from './catalogue.js'
-import { caught } from './caught.js'
+import { report } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
 import { RateLimit, Strikes, parseInbound, type Fault } from './inbound.js'
 import { TimeoutError, type Timers } from './timers.js'
@@ -110,8 +110,8 @@ export class Inbox {
     const message = this.#queue.shift()
     if (message === undefined) return
     this.#isBusy = true
-    // What can still fail there is the app's logger.
-    this.#handle(message).catch(() => this.#owner.expel(closeCodes.HANDLER_FAILED))
+    // It cannot reject.
+    this.#handle(message)
   }
 
   async #handle (message: Inbound): Promise<void> {
@@ -121,7 +121,7 @@ export class Inbox {
       await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
       if (message.ref !== undefined) this.#owner.control('ack', { ref: message.ref })
     } catch (error) {
-      this.#failed(message, caught(error))
+      this.#failed(message, error)
     }
     this.#isBusy = false
     this.#owner.onIdle()
@@ -130,8 +130,8 @@ export class Inbox {
     this.#next()
   }
 
-  #failed ({ type, ref }: Inbound, error: Error): void {
-    this.#context.log.error({ err: error, connectionId: this.#owner.id, type }, 'realtime: onMessage failed')
+  #failed ({ type, ref }: Inbound, error: unknown): void {
+    report(this.#context.log, error, 'onMessage failed', { connectionId: this.#owner.id, type })
     if (!(error instanceof TimeoutError)) {
       return this.#answer({ code: 'handler_failed', message: 'the server could not handle this message', ref })
     }

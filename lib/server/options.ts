@@ -24,6 +24,7 @@ export const optionsSchema = Type.Object({
   onDisconnect: hook<OnDisconnect>('called when a connection has ended'),
   onMessage: Type.Unsafe<MessageHandlers>(Type.Record(Type.String(), Type.Function([], Type.Unknown()), { default: {}, description: "handlers of clients' messages, by type" })),
   broker: Type.Optional(Type.Unsafe<Broker>(Type.Any({ description: 'where the logs live; default: in memory' }))),
+  compression: Type.Boolean({ default: false, description: 'permessage-deflate for messages over 1 KiB, compressed once for all connections' }),
   history: section({
     size: count(100, 'publications per channel that can be recovered'),
     ttl: ms(300_000, 'for how long they can be, ms'),
@@ -49,7 +50,7 @@ export const optionsSchema = Type.Object({
   }),
   timeouts: section({
     authenticate: ms(5_000, '`authenticate` and `authorize` together, ms; 4408'),
-    connect: ms(5_000, '`onConnect`, ms; 1011'),
+    connect: ms(5_000, 'subscribing, and then `onConnect`, ms; 1011'),
     handler: ms(60_000, 'an `onMessage` handler, ms; 1011'),
     stall: ms(10_000, 'a connection that does not take what is written, ms; 4430'),
     close: ms(5_000, "the client's answer to a Close, ms; terminated"),
@@ -97,6 +98,7 @@ export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_E
 /** Without touching what was given: hooks and brokers stay the objects they are. */
 function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
   const options: Record<string, unknown> = { ...given }
+  if (Array.isArray(options.allowedOrigins)) options.allowedOrigins = [...options.allowedOrigins]
   for (const key of fastifyKeys) delete options[key]
   if (isPlain(options.onMessage)) {
     options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))

@@ -6,9 +6,10 @@ import { formatPosition } from '../protocol/position.js'
 import type { Catalogue } from './catalogue.js'
 import { caught } from './caught.js'
 import { broadcastChannel, chatChannel, labelOf, userChannel, type ChatAddress } from './channels.js'
-import type { Counters } from './connection.js'
+import type { Connection, Counters } from './connection.js'
 import type { RealtimeConnection } from './hooks.js'
 import type { Hub } from './hub.js'
+import type { Timers } from './timers.js'
 
 /** What is known of a message once it is in its channel's log. */
 export interface Receipt {
@@ -37,9 +38,13 @@ export interface RealtimeParts {
   catalogue: Catalogue
   hub: Hub
   counters: Counters
+  timers: Timers
   /** Whether publishing has to end. */
   isClosing: () => boolean
 }
+
+/** Milliseconds in which a publication is stored, or is not. */
+const storeTime = 2_000
 
 /** `fastify.ws`. */
 export class Realtime {
@@ -71,7 +76,7 @@ export class Realtime {
 
   /** The connections of a user on this server, or all of them. */
   connections (userId?: string): RealtimeConnection[] {
-    return this.#parts.hub.connections(userId).filter(connection => connection.state === 'open')
+    return this.#parts.hub.connections(userId).filter(({ state }) => state === 'open')
   }
 
   /** Whether a user has a connection on this server. */
@@ -85,23 +90,30 @@ export class Realtime {
    */
   disconnectUser (userId: string, code: number = closeCodes.FORBIDDEN.code): number {
     if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
-    const connections = this.#parts.hub.connections(userId)
+    const connections = this.#present(userId)
     for (const connection of connections) connection.close(code)
     return connections.length
   }
 
   /** Figures of this server, for a health page or metrics. */
   stats (): Stats {
-    const { broker, hub, counters } = this.#parts
-    const connections = hub.connections().filter(({ state }) => state !== 'closing').length
-    return { connections, users: hub.users, ...broker.stats(), ...counters }
+    const { broker, counters } = this.#parts
+    const connections = this.#present()
+    const users = new Set(connections.map(({ userId }) => userId))
+    return { connections: connections.length, users: users.size, ...broker.stats(), ...counters }
+  }
+
+  /** Those that are open or opening. */
+  #present (userId?: string): Connection[] {
+    return this.#parts.hub.connections(userId).filter(({ isEnding }) => !isEnding)
   }
 
   async #publish (channel: string, message: Message): Promise<Receipt> {
     if (this.#parts.isClosing()) throw new errors.CLOSING()
     const { json, timestamp } = this.#parts.catalogue.encode(message)
     try {
-      const position = await this.#parts.broker.publish(channel, json)
+      const stored = this.#parts.broker.publish(channel, json)
+      const position = 'then' in stored ? await this.#parts.timers.within(storeTime, stored) : stored
       return { id: formatPosition(labelOf(channel), position), timestamp }
     } catch (error) {
       throw isTyped(error) ? error : new errors.BROKER(caught(error).message)

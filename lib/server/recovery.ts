@@ -43,7 +43,7 @@ export interface Recovered {
   /** Where the connection is before the first frame after its ack, one position per channel. */
   position: string
   recovered?: boolean
-  /** How many publications follow the ack at once. */
+  /** How many publications follow the ack at once; after `recovered: false` those of the meantime. */
   replayed: number
 }
 
@@ -62,7 +62,7 @@ export class Recovery {
 
   /** What was to be recovered may have left the logs meanwhile: then all of them start at their heads. */
   conclude (): Recovered {
-    const isLost = this.#recovered === true && this.subscriptions.some(subscription => subscription.isLost())
+    const isLost = this.subscriptions.some(subscription => subscription.isLost())
     if (isLost) for (const subscription of this.subscriptions) subscription.skipToHead()
     return {
       position: isLost ? this.#positions() : this.#position,

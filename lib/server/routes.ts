@@ -42,8 +42,10 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
     setImmediate(() => hangUpAfterAnswer(stream))
   }
   fastify.server.prependListener('upgrade', onUpgrade)
-  fastify.addHook('onClose', async () => { fastify.server.off('upgrade', onUpgrade) })
   await addWebSocket(fastify, server)
+  // Together with that of @fastify/websocket, whose preClose comes before: an upgrade that finds only ours would hang.
+  // One that finds none is an HTTP request to Node, and answered with 503.
+  fastify.addHook('preClose', async () => { fastify.server.off('upgrade', onUpgrade) })
 
   for (const { path, segments } of routes) {
     fastify.route({
@@ -52,9 +54,7 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
       exposeHeadRoute: false,
       logSerializers: { req: withoutQuery },
       onRequest: async (request, reply) => {
-        // The router decodes what the wildcard matches: an encoded slash must not make two ids of one.
-        const hasSlash = /%2f/i.test(request.url.split('?', 1)[0])
-        const target = hasSlash ? 'invalid' : parseTarget(segments(request.params as Params))
+        const target = hasEncodedSlash(request.url) ? 'invalid' : parseTarget(segments(request.params as Params))
         if (target === undefined && server.options.prefix === '') return reply.callNotFound()
         if (target === undefined) throw new errors.NOT_A_CHANNEL()
         if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
@@ -71,6 +71,9 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake?.target === undefined) return
         handshake.verdict = await server.access.admit(request, handshake.target)
+        // What is ready in this turn, up to connection_ack, leaves in one write.
+        handshake.stream.cork()
+        setImmediate(() => handshake.stream.uncork())
       },
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket').header('connection', 'upgrade')
@@ -109,13 +112,20 @@ function letGo (socket: WebSocket, stream: Duplex, response: ServerResponse): vo
   socket.on('error', () => {})
 }
 
+/** The router decodes what the wildcard matches: an encoded slash must not make two ids of one. */
+function hasEncodedSlash (url: string): boolean {
+  return url.includes('%') && /%2f/i.test(url.split('?', 1)[0])
+}
+
 /** For the request log of these routes: a query may hold a credential. */
 function withoutQuery ({ method, url, host, ip }: FastifyRequest) {
   return { method, url: url.split('?', 1)[0], host, remoteAddress: ip }
 }
 
-async function addWebSocket (fastify: FastifyInstance, { options: { limits, timeouts } }: RealtimeServer): Promise<void> {
+async function addWebSocket (fastify: FastifyInstance, { options: { compression, limits, timeouts } }: RealtimeServer): Promise<void> {
   const options = {
+    // A compressed frame can be shared only among connections that start each message anew.
+    perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
     maxPayload: limits.frame,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,

@@ -2,22 +2,26 @@ import { randomInt } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
+import { ChannelLog } from '../brokers/channel-log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, expiry } from './access.js'
 import { Catalogue } from './catalogue.js'
-import { caught } from './caught.js'
+import { report } from './caught.js'
 import { channelsOf, labelOf, type Target } from './channels.js'
-import { Connection, type Closed, type ConnectionContext, type Counters } from './connection.js'
+import { Connection, type ConnectionContext, type Counters } from './connection.js'
 import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
-import { textFrame } from './frame.js'
-import type { Identity, OnMessage } from './hooks.js'
+import { deflatableFrame, textFrame } from './frame.js'
+import type { Identity, OnConnect, OnMessage } from './hooks.js'
 import { Hub } from './hub.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedOptions } from './options.js'
-import { Recovery, sinceOf } from './recovery.js'
+import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
 import { Timers } from './timers.js'
+
+/** For this share of the drain connections that handle a message are let alone. */
+const patientShare = 0.8
 
 /** A handshake that was completed. */
 export interface Arrival {
@@ -45,13 +49,13 @@ export class RealtimeServer {
   readonly #context: ConnectionContext
   /** Upgrade requests that are still to be answered. */
   readonly #pending = new Set<Duplex>()
-  /** Sockets that were told why they may not connect, until they are gone. */
+  /** Sockets that were told why they may not connect, until they are gone; the oldest first. */
   readonly #refused = new Set<WebSocket>()
-  /** Connections whose onConnect succeeded: each is owed an onDisconnect. */
-  readonly #greeted = new WeakSet<Connection>()
   /** Tells the connections of this process from those of another. */
   readonly #prefix = randomInt(36 ** 5).toString(36)
   #accepted = 0
+  /** How many onDisconnect hooks are running. */
+  #departing = 0
   #onEmpty: (() => void) | undefined
 
   /** Throws RT_ERR_OPTIONS when a message schema cannot be used. */
@@ -79,7 +83,7 @@ export class RealtimeServer {
   hasRoom (): boolean {
     const { limits } = this.options
     const { size } = this.#pending
-    return size < limits.pending && this.hub.size + this.#refused.size + size < limits.connections
+    return size < limits.pending && this.hub.size + size < limits.connections
   }
 
   /** Counts a handshake among the pending ones until its stream closes or the returned function is called. */
@@ -95,12 +99,15 @@ export class RealtimeServer {
   }
 
   async start (): Promise<void> {
+    const frameOf = this.options.compression ? deflatableFrame : textFrame
     await this.options.broker.open((channel, position, body) =>
-      textFrame(`${body.slice(0, -1)},"id":"${formatPosition(labelOf(channel), position)}"}`))
+      frameOf(`${body.slice(0, -1)},"id":"${formatPosition(labelOf(channel), position)}"}`))
   }
 
   /** Closes a WebSocket that will not be a connection. */
   refuse (socket: WebSocket, code: CloseCode): void {
+    // Who may not connect must not keep those out who may.
+    if (this.#refused.size >= this.options.limits.pending) this.#oldestRefused().terminate()
     this.#refused.add(socket)
     socket.once('close', () => {
       this.#refused.delete(socket)
@@ -109,47 +116,68 @@ export class RealtimeServer {
     dismiss(socket, code, this.timers)
   }
 
+  #oldestRefused (): WebSocket {
+    const [oldest] = this.#refused
+    this.#refused.delete(oldest)
+    return oldest
+  }
+
   /** Takes over a WebSocket. */
   accept (arrival: Arrival): void {
     const { socket, stream, identity, target } = arrival
-    if (this.hub.count(identity.userId) >= this.options.limits.connectionsPerUser) return this.refuse(socket, closeCodes.TOO_MANY)
+    if (!this.hub.hasRoom(identity.userId, this.options.limits.connectionsPerUser)) return this.refuse(socket, closeCodes.TOO_MANY)
     const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
-    const connection = new Connection(socket, stream, this.#context, { id, identity, target, onClosed: this.#onClosed })
+    const connection = new Connection(socket, stream, this.#context, {
+      id, identity, target, isDeflated: takesDeflated(arrival), onClosed: this.#onClosed
+    })
     this.hub.add(connection)
     if (this.isDraining) return this.#sendAway(connection)
     this.#welcome(connection, arrival).catch(error => {
+      if (!connection.isEnding) report(this.#log, error, 'a connection could not be opened', { connectionId: id })
       connection.close(closeCodes.HANDLER_FAILED.code)
-      this.#log.error({ err: caught(error), connectionId: id }, 'realtime: a connection could not be opened')
     })
   }
 
   /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
   async #welcome (connection: Connection, { request, target }: Arrival): Promise<void> {
-    const { broker, timeouts, heartbeat } = this.options
-    const logs = await this.timers.within(timeouts.connect, Promise.all(channelsOf(target).map(async channel =>
-      ({ label: labelOf(channel), log: await broker.subscribe(channel) }))))
+    const { onConnect, timeouts } = this.options
+    const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return
     const recovery = new Recovery(connection, logs, sinceOf(request.query, target))
     connection.subscribed(recovery.subscriptions)
-    await this.#greet(connection, request)
-    if (connection.state !== 'opening') return
+    if (onConnect === undefined) connection.isGreeted = true
+    else await this.timers.within(timeouts.connect, this.#greet(onConnect, connection, request))
+    if (connection.state === 'opening') this.#open(connection, recovery)
+  }
+
+  async #subscribe (target: Target): Promise<LabelledLog[]> {
+    const { broker, timeouts } = this.options
+    const channels = channelsOf(target)
+    const found = channels.map(channel => broker.subscribe(channel))
+    // Nothing to wait for with the memory broker.
+    const isThere = found.every(log => log instanceof ChannelLog)
+    const logs = isThere ? found : await this.timers.within(timeouts.connect, Promise.all(found))
+    return logs.map((log, at) => ({ label: labelOf(channels[at]), log }))
+  }
+
+  /** When onConnect succeeds, be it too late, the connection is owed an onDisconnect. */
+  async #greet (onConnect: OnConnect, connection: Connection, request: FastifyRequest): Promise<void> {
+    await onConnect(connection, request)
+    if (connection.state === 'closed') this.#disconnected(connection)
+    else connection.isGreeted = true
+  }
+
+  #open (connection: Connection, recovery: Recovery): void {
     this.#expire(connection)
+    const { position, recovered, replayed } = recovery.conclude()
     connection.open({
       user_id: connection.userId,
       connection_id: connection.id,
-      ...recovery.conclude(),
-      heartbeat_ms: heartbeat.interval
+      position,
+      recovered,
+      replayed,
+      heartbeat_ms: this.options.heartbeat.interval
     })
-  }
-
-  /** Runs onConnect. When it succeeds, be it too late, the connection is owed an onDisconnect. */
-  async #greet (connection: Connection, request: FastifyRequest): Promise<void> {
-    const { onConnect, timeouts } = this.options
-    const greeting = Promise.resolve(onConnect?.(connection, request)).then(() => {
-      if (connection.closed === undefined) this.#greeted.add(connection)
-      else this.#disconnected(connection, connection.closed)
-    })
-    await this.timers.within(timeouts.connect, greeting)
   }
 
   #expire (connection: Connection): void {
@@ -158,33 +186,43 @@ export class RealtimeServer {
     connection.onEnd = this.timers.after(Math.max(0, at - Date.now()), () => connection.close(closeCodes.UNAUTHENTICATED.code))
   }
 
-  readonly #onClosed = (connection: Connection, how: Closed): void => {
+  readonly #onClosed = (connection: Connection): void => {
     this.hub.remove(connection)
-    if (this.#greeted.delete(connection)) this.#disconnected(connection, how)
+    if (connection.isGreeted) this.#disconnected(connection)
     this.#onGone()
   }
 
-  #disconnected (connection: Connection, how: Closed): void {
+  async #disconnected (connection: Connection): Promise<void> {
     const { onDisconnect } = this.options
     if (onDisconnect === undefined) return
-    // The async function turns a throw into a rejection.
-    const ended = (async () => onDisconnect(connection, how))()
-    ended.catch(error => this.#log.error({ err: caught(error), connectionId: connection.id }, 'realtime: onDisconnect failed'))
+    this.#departing++
+    try {
+      await onDisconnect(connection, connection.closed!)
+    } catch (error) {
+      report(this.#log, error, 'onDisconnect failed', { connectionId: connection.id })
+    }
+    this.#departing--
+    this.#onGone()
   }
 
   #onGone (): void {
-    if (this.hub.size + this.#pending.size + this.#refused.size === 0) this.#onEmpty?.()
+    if (this.hub.size + this.#departing + this.#pending.size + this.#refused.size === 0) this.#onEmpty?.()
   }
 
   /**
-   * Refuses what is new, writes what is due, and asks every client to come back, each after a delay of its own.
-   * Resolves when all have gone, or after `timeouts.drain`, when those that are left are terminated.
+   * Refuses what is new, writes what is due, and asks every client to come back, each after a delay of its own. Those
+   * that are busy are asked once their handler is done, or when time is nearly up. Resolves when all have gone and the
+   * hooks are done, or after `timeouts.drain`, when what is left is terminated.
    */
   async drain (): Promise<void> {
+    const { drain } = this.options.timeouts
     this.isDraining = true
     await new Promise<void>(resolve => {
       this.#onEmpty = resolve
-      this.timers.after(this.options.timeouts.drain, resolve)
+      this.timers.after(drain, resolve)
+      this.timers.after(drain * patientShare, () => {
+        for (const connection of this.hub.connections()) connection.closeNow()
+      })
       for (const connection of this.hub.connections()) this.#sendAway(connection)
       this.#onGone()
     })
@@ -209,4 +247,9 @@ export class RealtimeServer {
     this.timers.close()
     await this.options.broker.close()
   }
+}
+
+/** A client that asks for a smaller window than ours could not read what is shared; it gets plain frames. */
+function takesDeflated ({ socket, request }: Arrival): boolean {
+  return socket.extensions !== '' && request.headers['sec-websocket-extensions']?.includes('server_max_window_bits') === false
 }

@@ -3,6 +3,8 @@ import { formatPosition, type Label } from '../protocol/position.js'
 
 /** Whoever reads through subscriptions: a connection. */
 export interface Subscriber {
+  /** It takes compressed frames. */
+  readonly isDeflated: boolean
   /** Something can be read; `audience` is how many were told so. */
   wake (audience: number): void
   flush (): boolean
@@ -14,11 +16,14 @@ export class Subscription implements Reader {
   readonly log: ChannelLog
   offset: number
   epoch: string
+  seat = -1
+  readonly isDeflated: boolean
   readonly #subscriber: Subscriber
 
   /** Starts at `offset` of the log's present epoch. */
   constructor (subscriber: Subscriber, label: Label, log: ChannelLog, offset: number) {
     this.#subscriber = subscriber
+    this.isDeflated = subscriber.isDeflated
     this.label = label
     this.log = log
     this.offset = offset
@@ -27,7 +32,7 @@ export class Subscription implements Reader {
   }
 
   wake (): void {
-    this.#subscriber.wake(this.log.readers.size)
+    this.#subscriber.wake(this.log.readers.length)
   }
 
   catchUp (): void {

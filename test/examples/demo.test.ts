@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { build, type DemoOptions } from '../../examples/server.js'
-import { MemoryBroker, errors, type Envelope } from '../../lib/index.js'
+import { MemoryBroker, errors, type Broker, type Envelope } from '../../lib/index.js'
 import { Client, connect, eventually } from '../harness.js'
 
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
@@ -113,7 +113,7 @@ t.test('a task is created and in the state; one that cannot be pushed is not', a
   t.strictSame((await get('/api/users/user_123/state')).tasks, [response.json()])
   t.strictSame((await get('/api/users/user_456/state')).tasks, [], "not in another user's")
 
-  const broker = new MemoryBroker({ size: 1, ttl: 1000, lag: 1000, bytes: 1000 })
+  const broker: Broker = new MemoryBroker({ size: 1, ttl: 1000, lag: 1000, bytes: 1000 })
   broker.publish = async () => { throw new errors.BROKER('gone') }
   const broken = await demo(t, { realtime: { broker } })
   const failed = await broken.post('/api/tasks', { title: 'Write' })

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
 import t from 'tap'
-import { parseDelay } from '../../lib/index.js'
+import realtime, { parseDelay } from '../../lib/index.js'
 import { Client, connect, start } from '../harness.js'
 import { AppProcess, rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
@@ -38,5 +40,47 @@ t.test('an upgrade during the drain gets 503 and does not keep the server from c
   late.write(upgradeRequest(port, '/ws/notifications/u2'))
   const [answer] = await once(late, 'data')
   t.match(answer.toString(), /^HTTP\/1\.1 503 /)
+  await closing
+})
+
+t.test('an upgrade request that is complete only when the listeners are gone is an HTTP request', async t => {
+  const app = await AppProcess.start(t)
+  const socket = await tcpConnect(t, app.port)
+  const request = upgradeRequest(app.port, '/ws/notifications/u1').toString()
+  socket.write(request.slice(0, 30))
+  await app.stats()
+  const exited = once(app.child, 'exit')
+  app.child.kill('SIGTERM')
+  socket.once('data', () => socket.resetAndDestroy())
+  socket.write(request.slice(30))
+  const [code] = await exited
+  t.equal(code, 0)
+})
+
+t.test('a preClose hook that takes its time does not leave upgrades without an answer', async t => {
+  const app = Fastify()
+  await app.register(realtime)
+  app.addHook('preClose', () => new Promise(resolve => setTimeout(resolve, 200)))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const late = await tcpConnect(t, port)
+  const closed = app.close()
+  await new Promise(resolve => setImmediate(resolve))
+  late.write(upgradeRequest(port, '/ws/notifications/u1'))
+  const [answer] = await once(late, 'data')
+  t.match(answer.toString(), /^HTTP\/1\.1 503 /)
+  await closed
+})
+
+t.test('a client whose handler outlasts the drain is told to come back too', async t => {
+  const { app, url } = await start(t, { timeouts: { drain: 200 }, onMessage: { hang: () => new Promise(() => {}) } })
+  const client = await connect(t, `${url}/ws/notifications/u1`)
+  client.send({ type: 'hang' })
+  client.send({ type: 'ping' })
+  await client.next('pong')
+  const closing = app.close()
+  const { code, reason } = await client.close()
+  t.equal(code, 1012)
+  t.type(parseDelay(reason), 'number')
   await closing
 })

@@ -76,6 +76,17 @@ t.test('encode', async t => {
     t.throws(() => make().encode({ type: 'other', data: throws }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\(a string\)/ })
   })
 
+  t.test('refuses what throws when it is looked at, whatever it throws', async t => {
+    for (const thrown of [new Error('of the app'), null, Object.create(null), 'text']) {
+      const messages = [
+        { type: 'other', get data () { throw thrown } },
+        { type: 'other', data: { toJSON () { throw thrown } } },
+        new Proxy({}, { get () { throw thrown } })
+      ]
+      for (const message of messages) t.throws(() => make().encode(any(message)), { code: 'RT_ERR_INVALID_MESSAGE' })
+    }
+  })
+
   t.test('counts bytes, not characters', async t => {
     const timestamp = '2026-07-01T12:00:00Z'
     const sizeOf = (text: string) => Buffer.byteLength(JSON.stringify({ type: 'a', data: text, timestamp }))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connect, eventually, start } from '../harness.js'
+import { Client, connect, eventually, start } from '../harness.js'
 import { rawConnect } from '../process.js'
 
 const path = '/ws/notifications/u1'
@@ -67,4 +67,23 @@ t.test('an identity that expires ends its connection', async t => {
   const { url } = await start(t, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 100 }) })
   const client = await connect(t, url + path)
   t.equal((await client.close()).code, 4401)
+})
+
+t.test('more than may wait, sent in one turn to a client that reads, arrives', async t => {
+  const { app, url } = await start(t, { limits: { lag: 100_000, message: 50_000 } })
+  const client = await connect(t, `${url}/ws/notifications/u1`)
+  const [connection] = app.ws.connections('u1')
+  for (let n = 0; n < 60; n++) connection.send({ type: 'n', data: { n, text: 'x'.repeat(40_000) } })
+  connection.close(1000)
+  for (let n = 0; n < 60; n++) t.equal((await client.next('n') as { data: { n: number } }).data.n, n)
+  t.equal((await client.close()).code, 1000)
+  t.equal(app.ws.stats().stalls, 0)
+})
+
+t.test('more than may wait, sent by onConnect, closes with 1011', async t => {
+  const { url } = await start(t, {
+    limits: { lag: 100_000, message: 50_000 },
+    onConnect (connection) { for (let n = 0; n < 60; n++) connection.send({ type: 'n', data: 'x'.repeat(40_000) }) }
+  })
+  t.equal((await new Client(`${url}/ws/notifications/u1`).close()).code, 1011)
 })

@@ -1,11 +1,15 @@
 import type { Writable } from 'node:stream'
+import { randomBytes } from 'node:crypto'
 import * as ws from 'ws'
 import t from 'tap'
-import { maxStringFrame, textFrame } from '../../lib/server/frame.js'
-import type { Frame } from '../../lib/brokers/channel-log.js'
+import { compressionThreshold, deflatableFrame, maxStringFrame, textFrame } from '../../lib/server/frame.js'
+import type { Deflatable, Frame } from '../../lib/brokers/channel-log.js'
 
 /** Not in the types of `ws`. */
-const { Receiver } = ws as unknown as { Receiver: new (options: object) => Writable }
+const { Receiver, PerMessageDeflate } = ws as unknown as {
+  Receiver: new (options: object) => Writable
+  PerMessageDeflate: new (options: object) => { accept (params: object[]): void }
+}
 
 /** What a frame has on the wire. */
 function bytesOf (frame: Frame): Buffer {
@@ -74,4 +78,40 @@ t.test('frames can be put one behind the other', async t => {
 t.test('a large frame does not hold a slab of the pool', async t => {
   const frame = textFrame('x'.repeat(maxStringFrame + 1)) as Buffer
   t.equal(frame.buffer.byteLength, frame.length)
+})
+
+/** What the other end reads when compression was negotiated; the receiver inflates in the background. */
+async function inflated (...frames: Frame[]): Promise<string[]> {
+  const deflate = new PerMessageDeflate({ isServer: false })
+  deflate.accept([{ server_no_context_takeover: [true] }])
+  const receiver = new Receiver({ isServer: false, extensions: { 'permessage-deflate': deflate } })
+  const texts: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    receiver.on('error', reject)
+    receiver.on('message', (data: Buffer) => { if (texts.push(data.toString()) === frames.length) resolve() })
+    for (const frame of frames) receiver.write(bytesOf(frame))
+  })
+  return texts
+}
+
+t.test('what is large enough has a compressed form, which is read as it was written', async t => {
+  for (const size of [compressionThreshold, maxStringFrame, 65_535, 65_536, 200_000, 1024 * 1024]) {
+    for (const [name, character] of Object.entries(characters)) {
+      const text = character.repeat(size / Buffer.byteLength(character) + 1)
+      const frame = deflatableFrame(text) as Deflatable
+      t.ok(frame.deflated.length < frame.plain.length / 2 && frame.length >= frame.plain.length + frame.deflated.length, 'and is smaller')
+      t.equal(frame.deflated, frame.deflated, 'made once')
+      const got = await inflated(frame.deflated, frame.plain, frame.deflated)
+      t.ok(got.length === 3 && got.every(each => each === text), `${size} of ${name}`)
+    }
+  }
+  const long = Array.from({ length: 40_000 }, (_, n) => (n * 7919) % 10_007).join(' ')
+  t.ok((await inflated((deflatableFrame(long) as Deflatable).deflated))[0] === long, 'a compressed form that is large itself')
+})
+
+t.test('what is small stays as it is, and noise gets smaller too, because it is text', async t => {
+  t.equal(deflatableFrame('x'.repeat(1_000)), textFrame('x'.repeat(1_000)))
+  const noise = randomBytes(4_000)
+  const frame = deflatableFrame(Array.from({ length: 2_000 }, (_, n) => String.fromCodePoint(0x80 + noise.readUInt16LE(n * 2) % 0x780)).join('')) as Deflatable
+  t.ok(frame.deflated.length < frame.plain.length)
 })

@@ -95,11 +95,16 @@ t.test('a message that is being handled when the server closes is answered', asy
   await closing
 })
 
-t.test('a logger that throws ends the connection, not the process', async t => {
-  const { url } = await start(t, { onMessage: { throws () { throw new Error('of the app') } } }, {
+t.test('a logger that throws does not keep the client from its answers', async t => {
+  const throws = () => { throw new Error('of the app') }
+  const { app, url } = await start(t, { onMessage: { throws }, onDisconnect: throws }, {
     logger: { level: 'error', stream: { write () {} }, serializers: { err () { throw new Error('of the serializer') } } }
   })
   const client = await connect(t, url + path)
-  client.send({ type: 'throws' })
-  t.equal((await client.close()).code, 1011)
+  client.send({ type: 'throws', ref: 1 })
+  t.match(await client.next(), { type: 'error', ref: 1 })
+  client.send({ type: 'ping', ref: 2 })
+  t.match(await client.next(), { type: 'pong', ref: 2 })
+  client.socket.close()
+  await eventually(() => app.ws.stats().connections === 0)
 })

@@ -17,6 +17,7 @@ t.test('every default', async t => {
     messages: {},
     strict: false,
     onMessage: {},
+    compression: false,
     history: { size: 100, ttl: 300_000, bytes: 64 * 1024 * 1024 },
     heartbeat: { interval: 25_000, timeout: 10_000 },
     limits: {
@@ -103,6 +104,11 @@ t.test('unknown options', async t => {
   for (const [options, name] of cases) {
     t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: there is no option '${name}'. The README lists them all` })
   }
+})
+
+t.test('what was given is not touched, frozen or not', async t => {
+  const given = Object.freeze({ allowedOrigins: Object.freeze(['https://a.example']), limits: Object.freeze({ rate: 5 }), messages: Object.freeze({}) })
+  t.match(resolve(given), { allowedOrigins: ['https://a.example'], limits: { rate: 5, burst: 40 } })
 })
 
 t.test('wrong types', async t => {

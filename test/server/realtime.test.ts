@@ -1,5 +1,6 @@
+import { mock } from 'node:test'
 import t from 'tap'
-import { MemoryBroker, errors } from '../../lib/index.js'
+import { MemoryBroker, errors, type Broker } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
 
 const path = '/ws/notifications/u1'
@@ -42,7 +43,8 @@ t.test('a message that does not match its schema is refused, and nothing is sent
 
 t.test('whatever a broker rejects with, the sender gets one of our errors', async t => {
   const failures = [new Error('of the engine'), 'a string', undefined, new errors.CLOSING()]
-  const broker = Object.assign(new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 }), { publish: async () => { throw failures[0] } })
+  const broker: Broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 })
+  broker.publish = async () => { throw failures[0] }
   const { app } = await start(t, { broker })
   await t.rejects(app.ws.sendToUser('u1', { type: 'x' }), { code: 'RT_ERR_BROKER', statusCode: 503, message: /of the engine/ })
   failures.shift()
@@ -51,4 +53,15 @@ t.test('whatever a broker rejects with, the sender gets one of our errors', asyn
   await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_BROKER' })
   failures.shift()
   await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
+})
+
+t.test('a broker that says nothing for 2 s has not stored it', async t => {
+  const broker: Broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 })
+  broker.publish = () => new Promise(() => {})
+  const { app } = await start(t, { broker })
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const sent = app.ws.sendToUser('u1', { type: 'x' })
+  mock.timers.tick(2_000)
+  await t.rejects(sent, { code: 'RT_ERR_BROKER', message: /2000 ms/ })
 })

@@ -3,7 +3,7 @@ import t from 'tap'
 import Fastify from 'fastify'
 import { WebSocket } from 'ws'
 import realtime, { MemoryBroker, closeCodes, type RealtimeConnection } from '../../lib/index.js'
-import { Client, RawClient, connect, eventually, gate, refusedWith, start, upgrade } from '../harness.js'
+import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, refusedWith, start, upgrade } from '../harness.js'
 import { rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 const path = '/ws/notifications/u1'
@@ -139,22 +139,75 @@ t.test('injectWS gets its ack and its messages', async t => {
   socket.terminate()
 })
 
-t.test('a refused client that does not answer its Close counts as a connection, and does not outlive the drain', async t => {
+t.test('refused clients that do not answer their Close keep nobody out, and do not outlive the drain', async t => {
   const { app, url, port } = await start(t, {
-    authenticate: () => null,
-    limits: { connections: 1 },
+    authenticate: authenticateByHeader,
+    limits: { connections: 1, pending: 2 },
     timeouts: { close: 600_000, drain: 100 }
   })
-  const refused = await RawClient.open(t, port, path)
-  await eventually(() => refused.closeCode === 4401)
-  t.equal(await refusedWith(url + path), 503)
+  const refused: RawClient[] = []
+  for (let n = 0; n < 3; n++) {
+    refused.push(await RawClient.open(t, port, path))
+    await eventually(() => refused[n].closeCode === 4401)
+  }
+  await eventually(() => refused[0].isClosed)
+  t.strictSame(refused.map(({ isClosed }) => isClosed), [true, false, false], 'the oldest makes room')
+  await connect(t, url + path, as('u1'))
+  t.equal(await refusedWith(url + path, as('u1')), 503)
   await app.close()
-  await eventually(() => refused.isClosed)
+  await eventually(() => refused.every(({ isClosed }) => isClosed))
 })
 
-t.test('one that is gone no longer counts', async t => {
-  const { url } = await start(t, { authenticate: () => null, limits: { connections: 1 } })
-  for (let n = 0; n < 3; n++) t.equal((await new Client(url + path).close()).code, 4401)
+t.test('who comes back at once after having been closed finds a place', async t => {
+  const { app, url, port } = await start(t, { limits: { connectionsPerUser: 1 }, timeouts: { close: 600_000, drain: 100 } })
+  const deaf = await RawClient.open(t, port, path)
+  await eventually(() => app.ws.isOnline('u1'))
+  t.equal(app.ws.disconnectUser('u1', 4430), 1)
+  t.equal(app.ws.disconnectUser('u1', 4430), 0)
+  t.match(app.ws.stats(), { connections: 0, users: 0 })
+  t.equal(deaf.isClosed, false)
+  await connect(t, url + path)
+  t.equal((await new Client(url + path).close()).code, 4429)
+})
+
+t.test('onDisconnect hears the code that the server sent, also when the client does not answer', async t => {
+  const heard = gate<object>()
+  const { app, port } = await start(t, { timeouts: { close: 50 }, onDisconnect: (_connection, closed) => { heard.open(closed) } })
+  await RawClient.open(t, port, path)
+  await eventually(() => app.ws.isOnline('u1'))
+  app.ws.connections('u1')[0].close(4401, 'expired')
+  t.match(await heard.opened, { code: 4401, reason: 'expired' })
+})
+
+t.test('onDisconnect hooks are waited for, within the drain', async t => {
+  const steps: string[] = []
+  const { app, url } = await start(t, {
+    async onDisconnect () {
+      await new Promise(resolve => setImmediate(resolve))
+      steps.push('hook')
+    }
+  })
+  await connect(t, url + path)
+  await app.close()
+  t.strictSame(steps, ['hook'])
+})
+
+t.test('what was to follow the ack and has left the history meanwhile is reported', async t => {
+  const history = { size: 5 }
+  const { app, url } = await start(t, {
+    history,
+    limits: { lag: 1_000 },
+    async onConnect ({ target, userId }) {
+      const send = (n: number) => target.kind === 'chat' ? app.ws.chat(target).send({ type: 'n', data: n }) : app.ws.sendToUser(userId, { type: 'n', data: n })
+      for (let n = 0; n < 50; n++) await send(n)
+    }
+  })
+  for (const channel of [path, `${path}?since=nonsense`, '/ws/w/a/c/u1']) {
+    const client = await connect(t, url + channel)
+    t.match(client.ack.data, { replayed: 0, recovered: false, position: /^[uc]\.\w+\.\d*[05]0(,|$)/ })
+    client.send({ type: 'ping' })
+    t.equal((await client.next()).type, 'pong', 'and nothing is sent again')
+  }
 })
 
 t.test('an authenticate that hangs holds a closing app no longer than the drain', async t => {

@@ -6,7 +6,7 @@ t.test('a cursor in a log', async t => {
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
   const woken: number[] = []
   let flushes = 0
-  const subscriber = { wake: (audience: number) => { woken.push(audience) }, flush: () => { flushes++; return false } }
+  const subscriber = { isDeflated: false, wake: (audience: number) => { woken.push(audience) }, flush: () => { flushes++; return false } }
   log.append('a', 0)
   const subscription = new Subscription(subscriber, 'u', log, 0)
   const other = new Subscription(subscriber, 'u', log, log.head)
