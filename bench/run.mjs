@@ -16,13 +16,19 @@ const { values: flags } = parseArgs({
 
 const hasTaskset = os.cpus().length > 1 && spawnSync('taskset', ['--version']).status === 0
 
+/** Where to put CPU profiles of the servers, for whoever wants to know why. */
+const profile = process.env.BENCH_PROF ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_PROF] : []
+
 /** A process of its own, on a core of its own where there is one. */
 class Worker {
   #child
+
   constructor (file, args, core, nodeArgs = []) {
     const [command, ...first] = hasTaskset ? ['taskset', '-c', String(core), process.execPath] : [process.execPath]
     this.#child = fork(new URL(file, import.meta.url).pathname, args, {
-      execPath: command, execArgv: [...first, '--expose-gc', ...nodeArgs, ...(process.env.BENCH_PROF && file === 'server.mjs' ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_PROF] : [])], stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+      execPath: command,
+      execArgv: [...first, '--expose-gc', ...nodeArgs],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc']
     })
     this.#child.on('exit', code => { if (code) throw new Error(`${file} ended with ${code}`) })
   }
@@ -52,7 +58,7 @@ class Worker {
 
 /** One server and its clients for the time of one workload. */
 export async function bench (kind, workload) {
-  const server = new Worker('server.mjs', [kind, JSON.stringify(workload.options?.[kind] ?? {})], 0, workload.nodeArgs)
+  const server = new Worker('server.mjs', [kind, JSON.stringify(workload.options?.[kind] ?? {})], 0, [...workload.nodeArgs ?? [], ...profile])
   const port = await server.first('port')
   const client = new Worker('client.mjs', [], 1)
   server.on(({ expect }) => { if (expect !== undefined) client.send({ call: 'expect', expect }) })

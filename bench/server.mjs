@@ -81,6 +81,16 @@ const jobs = {
     }
     return n
   },
+  /** Messages to users who are not connected, `each` to each. */
+  async unheard ({ users, each }) {
+    for (let n = 0; n < each; n++) {
+      for (let user = 0; user < users; user++) {
+        server.sendToUser(`offline${user}`, envelope)
+        if (user % 100 === 0) await turn()
+      }
+    }
+    return users * each
+  },
   /** Nothing but what is asked of it from outside. */
   async idle () {
     await new Promise(resolve => { onDelivered = resolve })

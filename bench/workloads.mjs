@@ -29,24 +29,39 @@ const broadcast = (clients, perTurn, rounds) => perDelivery(
   (kind, port) => times(clients, n => notifications(kind, port, `u${n}`)),
   'broadcast', { rounds, perTurn, clients }, { rounds: 10, perTurn, clients })
 
-const idle = async ({ kind, port, server, client }) => {
-  // Code and pools that come with the first connections are not a cost of each.
+/** Lets code and pools come to what they are after a while, which is not a cost of each connection. */
+const warmUp = async ({ kind, port, server, client }) => {
   for (let round = 0; round < 5; round++) {
     await client.call({ call: 'connect', list: times(1_000, n => notifications(kind, port, `w${n}`)) })
     await client.call({ call: 'cut' })
+    for (;;) {
+      const { connections } = await server.call({ call: 'counters' })
+      if (connections === 0) break
+    }
   }
+}
+
+const idle = async ({ kind, port, server, client }) => {
+  await client.call({ call: 'connect', list: times(500, n => notifications(kind, port, `w${n}`)) })
   const before = await server.call({ call: 'memory' })
-  const cpuBefore = await server.call({ call: 'cpu' })
   const connections = 5_000
   await client.call({ call: 'connect', list: times(connections, n => notifications(kind, port, `u${n}`)) })
-  const cpuAfter = await server.call({ call: 'cpu' })
   const after = await server.call({ call: 'memory' })
   const used = ({ heapUsed, external }) => heapUsed + external
   return {
     'bytes each': (used(after) - used(before)) / connections,
-    'rss bytes each': (after.rss - before.rss) / connections,
-    'cpu µs per handshake': (cpuAfter.user + cpuAfter.system - cpuBefore.user - cpuBefore.system) / connections
+    'rss bytes each': (after.rss - before.rss) / connections
   }
+}
+
+const handshakes = async ({ kind, port, server, client }) => {
+  await warmUp({ kind, port, server, client })
+  await server.call({ call: 'memory' })
+  const connections = 5_000
+  const before = await server.call({ call: 'cpu' })
+  await client.call({ call: 'connect', list: times(connections, n => notifications(kind, port, `u${n}`)) })
+  const after = await server.call({ call: 'cpu' })
+  return { 'cpu µs': (after.user + after.system - before.user - before.system) / connections }
 }
 
 const mixed = async ({ kind, port, server, client }) => {
@@ -95,6 +110,26 @@ const storm = async ({ kind, port, server, client }) => {
   return { recovered, received, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, 'slowest HTTP ms': slowest, 'HTTP answers': asked.answers, 'took ms': wall }
 }
 
+/** So that nothing is evicted while it is counted. */
+const roomy = { ours: { history: { bytes: 1024 * 1024 * 1024, size: 1_000 } } }
+
+/** What users cost who are not there: one publication to each, then as many more to the first thousand. */
+const offline = channels => async ({ server }) => {
+  const start = await server.call({ call: 'memory' })
+  const first = await server.call({ call: 'run', job: 'unheard', args: { users: channels, each: 1 } })
+  const withChannels = await server.call({ call: 'memory' })
+  const second = await server.call({ call: 'run', job: 'unheard', args: { users: 1_000, each: channels / 1_000 } })
+  const withMessages = await server.call({ call: 'memory' })
+  const used = ({ heapUsed, external }) => heapUsed + external
+  const perMessage = (used(withMessages) - used(withChannels)) / channels
+  return {
+    'bytes per channel': (used(withChannels) - used(start)) / channels - perMessage,
+    'bytes per message of 200': perMessage,
+    'cpu µs per first publish': first.cpu / channels,
+    'cpu µs per publish': second.cpu / channels
+  }
+}
+
 export const workloads = [
   { name: 'W1-1000', title: 'broadcast, one message a turn, 1,000 connections', figure: 'cpu µs', kinds: all, measure: broadcast(1_000, 1, 100) },
   { name: 'W1', title: 'broadcast, one message a turn, 5,000 connections', figure: 'cpu µs', kinds: all, measure: broadcast(5_000, 1, 40) },
@@ -117,8 +152,35 @@ export const workloads = [
       (kind, port) => times(500, n => chat(kind, port, `c${n}`)),
       'tokens', { chats: 500, tokens: 100, burst: 5 }, { chats: 500, tokens: 50, burst: 5 })
   },
-  { name: 'W4', title: 'memory per idle connection after gc and CPU per handshake (W5), 5,000 connections', figure: 'bytes each', kinds: all, measure: idle },
+  { name: 'W4', title: 'memory per idle connection after gc, 5,000 connections', figure: 'bytes each', kinds: all, measure: idle },
+  { name: 'W5', title: 'CPU per handshake, 5,000 connections, after 5,000 that came and went', figure: 'cpu µs', kinds: all, measure: handshakes },
   { name: 'W6', title: '100 chats at 20 tokens/s beside broadcasts to 5,000 every 500 ms', figure: 'token p99 ms', kinds: all, measure: mixed },
   { name: 'W7', title: '1,000 clients stop reading, 60 s of broadcasts (320/s in bursts of 20)', figure: 'growth MiB', kinds: all, once: true, measure: stopped },
-  { name: 'W8', title: '5,000 clients resume at once, each 20 messages behind', figure: 'loop delay p99 ms', kinds: ['ours'], measure: storm }
+  { name: 'W8', title: '5,000 clients resume at once, each 20 messages behind', figure: 'loop delay p99 ms', kinds: ['ours'], measure: storm },
+  {
+    name: 'W9',
+    title: 'broadcast of 2 KB with compression negotiated, 500 connections',
+    figure: 'cpu µs',
+    kinds: all,
+    options: Object.fromEntries(all.map(kind => [kind, { compression: true }])),
+    measure: perDelivery(
+      (kind, port) => times(500, n => notifications(kind, port, `u${n}`, { extensions: 'permessage-deflate; client_max_window_bits' })),
+      'broadcast', { rounds: 20, perTurn: 1, clients: 500, isLarge: true }, { rounds: 5, perTurn: 1, clients: 500, isLarge: true })
+  },
+  {
+    name: 'heap',
+    title: 'as W1 with 1,000 connections, with room for all garbage, so that heap bytes are exact; its times mean nothing',
+    figure: 'heap bytes',
+    kinds: all,
+    nodeArgs: ['--min-semi-space-size=512', '--max-semi-space-size=512'],
+    measure: broadcast(1_000, 1, 40)
+  },
+  ...[100, 1_000, 5_000, 9_000].map(clients => ({
+    name: 'growth',
+    title: `broadcast to ${clients}`,
+    figure: 'cpu µs',
+    kinds: ['ours'],
+    measure: broadcast(clients, 1, Math.ceil(100_000 / clients))
+  })),
+  ...[1_000, 10_000, 50_000].map(channels => ({ name: 'growth', title: `${channels} channels of users who are offline`, figure: 'bytes per channel', kinds: ['ours'], options: roomy, measure: offline(channels) }))
 ]

@@ -332,6 +332,11 @@ t.test('close connections', async t => {
   t.equal((await bob.close()).code, 4401)
 })
 
+t.test('compress', async t => {
+  const { url } = await serve(t, 'compression')
+  t.match((await connect(t, `${url}/notifications/ada`)).socket.extensions, /permessage-deflate/)
+})
+
 t.test('graceful shutdown', async t => {
   const process = new EventEmitter()
   const { app, url } = await serve(t, 'shutdown', { globals: { process } })

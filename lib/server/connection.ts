@@ -241,20 +241,23 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   #write (chunk: Frame): void {
     this.#context.counters.writes++
-    this.#stream.write(chunk, 'latin1', this.#onWritten)
+    // Without a callback, which would cost an object and a tick each time.
+    this.#stream.write(chunk, 'latin1')
     // The first one leaves in one write with the answer to the handshake.
     if (this.#stream.writableCorked > 0) this.#stream.uncork()
-    // Nothing more is written until the kernel has taken this.
-    if (this.#stream.writableLength === 0 || this.#isBlocked) return
-    this.#isBlocked = true
-    this.#context.liveness.blocked(this)
+    if (this.#stream.writableLength > 0) this.#block()
   }
 
-  readonly #onWritten = (): void => {
-    if (!this.#isBlocked) return
-    this.#isBlocked = false
-    this.#context.liveness.drained(this)
-    this.wake(1)
+  /** Nothing more is written until the kernel has taken what it did not take at once. */
+  #block (): void {
+    this.#isBlocked = true
+    this.#context.liveness.blocked(this)
+    // An empty write is called back once all before it is done; 'drain' only comes when much was waiting.
+    this.#stream.write('', () => {
+      this.#isBlocked = false
+      this.#context.liveness.drained(this)
+      this.wake(1)
+    })
   }
 
   close (code: number = closeCodes.NORMAL.code, reason = ''): void {

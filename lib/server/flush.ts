@@ -69,33 +69,36 @@ export class Flusher {
   }
 }
 
-/** First in, first out, in constant time. */
+/** First in, first out, in constant time. Keeps the room that it once needed. */
 class Queue {
-  #items: Writer[] = []
+  readonly #items: Array<Writer | undefined> = []
   #start = 0
+  #end = 0
 
   get length (): number {
-    return this.#items.length - this.#start
+    return this.#end - this.#start
   }
 
   push (writer: Writer): void {
-    this.#items.push(writer)
+    this.#items[this.#end++] = writer
   }
 
   shift (): Writer {
-    const writer = this.#items[this.#start++]
-    if (this.#start === this.#items.length) this.clear()
-    else if (this.#start >= 1024 && this.#start * 2 > this.#items.length) this.#compact()
+    const writer = this.#items[this.#start]!
+    this.#items[this.#start++] = undefined
+    if (this.#start === this.#end) this.#start = this.#end = 0
+    else if (this.#start >= 1024 && this.#start * 2 > this.#end) this.#compact()
     return writer
   }
 
   #compact (): void {
-    this.#items = this.#items.slice(this.#start)
+    this.#items.copyWithin(0, this.#start, this.#end)
+    this.#items.length = this.#end -= this.#start
     this.#start = 0
   }
 
   clear (): void {
-    this.#items = []
-    this.#start = 0
+    this.#items.length = 0
+    this.#start = this.#end = 0
   }
 }
