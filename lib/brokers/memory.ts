@@ -17,8 +17,11 @@ const channelOverhead = 512
 /** How often expired publications and unused channels are let go of, in milliseconds. */
 const sweepEvery = 10_000
 
-/** A log just handed out gets its first reader within this time, in milliseconds. */
-const settleTime = 1_000
+/** Channels are kept in the order of their use to within so many milliseconds: moving one with each use is slow. */
+const orderGrain = 1_000
+
+/** A log just handed out gets its first reader within a second of its use. */
+const settleTime = orderGrain + 1_000
 
 /** Making room goes on down to this share of the bytes allowed, so that it is not needed again at once. */
 const roomyShare = 0.9
@@ -37,7 +40,7 @@ interface Channel {
 export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions
   readonly #now: () => number
-  /** In the order in which they were last used. */
+  /** In the order in which they were last used, roughly. */
   readonly #channels = new Map<string, Channel>()
   /** Makes the epochs of two processes, and of two incarnations of a channel, different. */
   readonly #incarnation = randomInt(36 ** 6).toString(36).padStart(6, '0')
@@ -118,6 +121,9 @@ export class MemoryBroker implements Broker {
       const epoch = this.#incarnation + (this.#created++).toString(36)
       channel = { log: new ChannelLog(epoch, this.#options), bytes: 0, publications: 0, usedAt: now, isIdle: false }
       this.#bytes += channelOverhead
+    } else if (now - channel.usedAt < orderGrain) {
+      channel.isIdle = false
+      return channel
     } else {
       this.#channels.delete(name)
     }

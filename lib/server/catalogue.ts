@@ -3,6 +3,7 @@ import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../protocol/envelope.js'
 import { caught } from './caught.js'
+import { timestamp } from './timestamp.js'
 
 const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
 if (!FormatRegistry.Has('date-time')) {
@@ -83,13 +84,13 @@ export class Catalogue {
     if (!check.Check(message)) throw new errors.INVALID_MESSAGE(reasonOf(check, message))
     if (isReserved(message.type)) throw new errors.INVALID_MESSAGE(`the type '${message.type}' is for fastify-realtime alone`)
     if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${message.type}' is in 'messages'`)
-    const timestamp = message.timestamp ?? new Date().toISOString()
-    const json = stringify(message, timestamp)
+    const time = message.timestamp ?? timestamp()
+    const json = stringify(message, time)
     // No character has more than three bytes in UTF-8, so most messages need not be counted.
     if (json.length * 3 > this.#maxBytes && Buffer.byteLength(json) > this.#maxBytes) {
       throw new errors.MESSAGE_TOO_LARGE(Buffer.byteLength(json), this.#maxBytes)
     }
-    return { json, timestamp }
+    return { json, timestamp: time }
   }
 
   /** What is wrong with a client's message; `undefined` when nothing is. */

@@ -13,6 +13,7 @@ import type { Closed, Identity } from './hooks.js'
 import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
 import type { Liveness, Peer } from './liveness.js'
 import type { Subscriber, Subscription } from './subscription.js'
+import { timestamp } from './timestamp.js'
 
 /** Counted since the server started. */
 export interface Counters {
@@ -67,7 +68,7 @@ interface ControlParts {
 }
 
 function controlFrame (type: string, { ref, data }: ControlParts): Frame {
-  return textFrame(JSON.stringify({ type, ref, data, timestamp: new Date().toISOString() }))
+  return textFrame(JSON.stringify({ type, ref, data, timestamp: timestamp() }))
 }
 
 /**

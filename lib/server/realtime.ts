@@ -2,7 +2,7 @@ import type { Broker, BrokerStats } from '../brokers/broker.js'
 import { errors } from '../errors.js'
 import { closeCodes, isSendable } from '../protocol/close-codes.js'
 import type { Message } from '../protocol/envelope.js'
-import { formatPosition } from '../protocol/position.js'
+import { formatPosition, type Position } from '../protocol/position.js'
 import type { Catalogue } from './catalogue.js'
 import { caught } from './caught.js'
 import { broadcastChannel, chatChannel, labelOf, userChannel, type ChatAddress } from './channels.js'
@@ -108,17 +108,33 @@ export class Realtime {
     return this.#parts.hub.connections(userId).filter(({ isEnding }) => !isEnding)
   }
 
-  async #publish (channel: string, message: Message): Promise<Receipt> {
+  /** At once where the broker stores at once. */
+  #publish (channel: string, message: Message): Receipt | Promise<Receipt> {
     if (this.#parts.isClosing()) throw new errors.CLOSING()
     const { json, timestamp } = this.#parts.catalogue.encode(message)
+    const stored = this.#store(channel, json)
+    return 'then' in stored
+      ? stored.then(position => receiptOf(channel, position, timestamp))
+      : receiptOf(channel, stored, timestamp)
+  }
+
+  #store (channel: string, json: string): Position | Promise<Position> {
+    const { broker, timers } = this.#parts
     try {
-      const stored = this.#parts.broker.publish(channel, json)
-      const position = 'then' in stored ? await this.#parts.timers.within(storeTime, stored) : stored
-      return { id: formatPosition(labelOf(channel), position), timestamp }
+      const stored = broker.publish(channel, json)
+      return 'then' in stored ? timers.within(storeTime, stored).catch(rejectTyped) : stored
     } catch (error) {
-      throw isTyped(error) ? error : new errors.BROKER(caught(error).message)
+      return rejectTyped(error)
     }
   }
+}
+
+function receiptOf (channel: string, position: Position, timestamp: string): Receipt {
+  return { id: formatPosition(labelOf(channel), position), timestamp }
+}
+
+function rejectTyped (error: unknown): never {
+  throw isTyped(error) ? error : new errors.BROKER(caught(error).message)
 }
 
 /** One of `errors`, by its code. */

@@ -455,8 +455,11 @@ t.test('bytes', async t => {
   const one = body.length + overhead.entry
 
   t.test('the channel used longest ago gives up its oldest first', async t => {
-    const { broker } = clocked({ bytes: 3 * overhead.channel + 6 * one })
-    for (const channel of ['a', 'b', 'c', 'a', 'b', 'c']) await broker.publish(channel, body)
+    const { clock, broker } = clocked({ bytes: 3 * overhead.channel + 6 * one, ttl: 60_000 })
+    for (const channel of ['a', 'b', 'c', 'a', 'b', 'c']) {
+      await broker.publish(channel, body)
+      clock.now += 1_000
+    }
     t.equal(broker.stats().publications, 6)
     const log = await broker.subscribe('a')
     // Over by one: a was used last, so b is the oldest; some more goes, so that this is not needed each time.
@@ -495,7 +498,7 @@ t.test('bytes', async t => {
     t.equal(broker.stats().channels, 10)
     await broker.subscribe('user:a')
     t.equal(broker.stats().channels, 11, 'too soon')
-    clock.now = 1_001
+    clock.now = 2_001
     await broker.subscribe('user:b')
     t.ok(broker.stats().bytes <= 10 * overhead.channel)
     t.equal(await broker.subscribe('user:0'), connected)
