@@ -34,7 +34,7 @@ const mayImport: Record<string, string[]> = {
   server: ['protocol', 'brokers', 'errors'],
   chat: ['protocol', 'brokers', 'errors', 'server'],
   index: ['protocol', 'brokers', 'errors', 'server', 'chat'],
-  testing: ['protocol', 'brokers'],
+  testing: ['protocol', 'brokers', 'client'],
   client: ['protocol'],
   react: ['client']
 }
@@ -46,8 +46,8 @@ const mayNeed: Record<string, RegExp> = {
   // Runs in browsers, and has no dependency.
   client: /^$/,
   react: /^react$/,
-  // Works under any test runner.
-  testing: /^node:/
+  // Works under any test runner; of Fastify it needs types.
+  testing: /^(node:|fastify$|@fastify\/websocket$)/
 }
 
 const lib = [...filesIn('lib', '.ts'), ...filesIn('lib', '.tsx')]

@@ -27,7 +27,7 @@ export const commonMessages = {
 }
 
 /** The connection-level types: only the plugin sends them, and they have no `id`. */
-export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync'] as const
+export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'] as const
 
 /** `data` of `connection_ack`, the first frame on every connection. */
 export const ConnectionAck = Type.Object({
@@ -43,8 +43,16 @@ export const ConnectionAck = Type.Object({
   /** How many publications are replayed right after this frame. */
   replayed: Type.Integer({ minimum: 0 }),
   /** The server pings this often, in milliseconds. */
-  heartbeat_ms: Type.Integer({ minimum: 1 })
+  heartbeat_ms: Type.Integer({ minimum: 1 }),
+  /** Until the credential expires, in milliseconds; absent when it does not. */
+  expires_in_ms: Type.Optional(Type.Integer({ minimum: 0 }))
 })
+
+/** `data` of `renewed`: a new credential was accepted. */
+export const Renewed = Type.Object({ expires_in_ms: Type.Optional(Type.Integer({ minimum: 0 })) })
+
+/** `data` of a client's `renew`. */
+export const Renewal = Type.Object({ token: Type.String({ minLength: 1 }) })
 
 /** `data` of `resync`: publications were missed on this channel; reload, then go on from `position`. */
 export const Resync = Type.Object({ position: Type.String() })
@@ -95,6 +103,7 @@ export interface Messages extends CommonMessages {}
 export interface ControlMessages {
   connection_ack: Static<typeof ConnectionAck>
   resync: Static<typeof Resync>
+  renewed: Static<typeof Renewed>
   error: Static<typeof ErrorData>
   ack: undefined
   pong: undefined

@@ -5,7 +5,7 @@ import { errors } from '../errors.js'
 import { closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
 import type { Message } from '../protocol/envelope.js'
 import type { Catalogue } from './catalogue.js'
-import type { Target } from './channels.js'
+import { channelsOf, type Target } from './channels.js'
 import { dismiss } from './dismiss.js'
 import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
@@ -78,7 +78,7 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
  */
 export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   readonly id: string
-  readonly identity: Identity
+  identity: Identity
   readonly userId: string
   readonly isDeflated: boolean
   readonly target: Target
@@ -131,6 +131,10 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     socket.on('pong', Connection.#pong)
     socket.on('close', Connection.#close)
     context.liveness.add(this)
+  }
+
+  get sender (): string {
+    return `${this.userId} ${channelsOf(this.target)[0]}`
   }
 
   get isPaused (): boolean {

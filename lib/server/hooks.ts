@@ -24,7 +24,7 @@ export interface RealtimeConnection {
   readonly id: string
   /** The authenticated user. */
   readonly userId: string
-  /** What `authenticate` returned. */
+  /** What `authenticate`, or `renew`, returned. */
   readonly identity: Identity
   /** What the connection is for. */
   readonly target: Target
@@ -40,6 +40,12 @@ export interface RealtimeConnection {
 
 /** Says who is connecting. `null` or `undefined`, or an error with a 4xx `statusCode`: nobody (4401). */
 export type Authenticate = (request: FastifyRequest) => Awaitable<Identity | null | undefined>
+
+/**
+ * Says what a new credential of a connected client is worth, so that it need not reconnect when the present one expires.
+ * `null`, `undefined`, an error, or another user: the client is told `renew_refused`, and what it had still holds.
+ */
+export type Renew = (token: string, connection: RealtimeConnection) => Awaitable<Identity | null | undefined>
 
 /**
  * Says whether someone may connect to a target. `true` admits, even to another user's channel; `false` refuses (4403);

@@ -10,9 +10,19 @@ export type Parsed =
 
 /** Why a frame is answered with `error`. */
 export interface Fault {
-  code: 'bad_json' | 'bad_message' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout'
+  code: 'bad_json' | 'bad_message' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout' | 'renew_refused'
   message: string
   ref?: Inbound['ref']
+}
+
+/** Thrown by a handler of the plugin's own: the client is told why. */
+export class Refusal extends Error {
+  readonly code: Fault['code']
+
+  constructor (code: Fault['code'], message: string) {
+    super(message)
+    this.code = code
+  }
 }
 
 /** Text of a client → message, or what is wrong with it. Never throws. */

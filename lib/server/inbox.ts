@@ -1,15 +1,17 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
 import type { Inbound } from '../protocol/envelope.js'
+import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
 import { report } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
-import { RateLimit, Strikes, parseInbound, type Fault } from './inbound.js'
+import { RateLimit, Refusal, Strikes, parseInbound, type Fault } from './inbound.js'
 import { TimeoutError, type Timers } from './timers.js'
 
 /** What all connections of a server share. */
 export interface InboxContext {
   readonly catalogue: Catalogue
+  readonly answers: Answers
   readonly handlers: ReadonlyMap<string, OnMessage>
   readonly timers: Timers
   readonly log: FastifyBaseLogger
@@ -28,6 +30,8 @@ export interface InboxContext {
 
 /** The connection whose inbox it is. */
 export interface InboxOwner extends RealtimeConnection {
+  /** Whose messages these are, on whatever connection: the user, and what for. */
+  readonly sender: string
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
   /** Closes a connection that does not keep the rules, and reads no more from it. */
   expel (code: CloseCode): void
@@ -115,28 +119,38 @@ export class Inbox {
   }
 
   async #handle (message: Inbound): Promise<void> {
-    const { handlers, timers, inboundLimits } = this.#context
-    try {
-      const handler = handlers.get(message.type)!
-      await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
-      if (message.ref !== undefined) this.#owner.control('ack', { ref: message.ref })
-    } catch (error) {
-      this.#failed(message, error)
-    }
+    const { ref } = message
+    const answer = await (typeof ref === 'string' ? this.#once(ref, message) : this.#run(message))
+    if (answer !== undefined) this.#answer({ ...answer, ref })
+    else if (ref !== undefined) this.#owner.control('ack', { ref })
     this.#isBusy = false
+    // It may still be running, and the next one must not run beside it.
+    if (answer?.code === 'handler_timeout') this.#owner.expel(closeCodes.HANDLER_FAILED)
     this.#owner.onIdle()
     if (this.#isStopped) return
     if (this.#queue.length < this.#context.inboundLimits.queue) this.#owner.resume()
     this.#next()
   }
 
-  #failed ({ type, ref }: Inbound, error: unknown): void {
-    report(this.#context.log, error, 'onMessage failed', { connectionId: this.#owner.id, type })
-    if (!(error instanceof TimeoutError)) {
-      return this.#answer({ code: 'handler_failed', message: 'the server could not handle this message', ref })
+  /** A message that was sent again because its answer did not arrive gets that answer. */
+  #once (ref: string, message: Inbound): Promise<Answer> {
+    return this.#context.answers.once(this.#owner.sender, ref, performance.now(), () => this.#run(message))
+  }
+
+  /** Runs the handler. Never rejects. */
+  async #run (message: Inbound): Promise<Answer> {
+    const { handlers, timers, inboundLimits, log } = this.#context
+    const { id: connectionId } = this.#owner
+    try {
+      const handler = handlers.get(message.type)!
+      await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
+      return undefined
+    } catch (error) {
+      if (error instanceof Refusal) return { code: error.code, message: error.message }
+      report(log, error, 'onMessage failed', { connectionId, type: message.type })
+      return error instanceof TimeoutError
+        ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }
+        : { code: 'handler_failed', message: 'the server could not handle this message' }
     }
-    this.#answer({ code: 'handler_timeout', message: 'the server took too long to handle this message', ref })
-    // The handler may still be running, and the next one must not run beside it.
-    this.#owner.expel(closeCodes.HANDLER_FAILED)
   }
 }

@@ -4,7 +4,7 @@ import { Value, type ValueError } from '@sinclair/typebox/value'
 import { MemoryBroker } from '../brokers/memory.js'
 import type { Broker } from '../brokers/broker.js'
 import { errors } from '../errors.js'
-import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect } from './hooks.js'
+import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect, Renew } from './hooks.js'
 
 const hook = <T>(description: string) => Type.Optional(Type.Unsafe<T>({ ...Type.Function([], Type.Unknown()), description }))
 const count = (value: number, description: string) => Type.Integer({ minimum: 1, default: value, description })
@@ -16,6 +16,7 @@ export const optionsSchema = Type.Object({
   prefix: Type.String({ pattern: '^(/[A-Za-z0-9_.~-]+)*$', default: '/ws', description: 'where the two routes are' }),
   authenticate: hook<Authenticate>('who is connecting; without it the plugin is in development mode'),
   authorize: hook<Authorize>('who may connect to what; default: everyone to what is theirs'),
+  renew: hook<Renew>('what a new credential of a connected client is worth'),
   insecure: Type.Boolean({ default: false, description: 'accepts everyone as whoever they say they are; only behind something that decides' }),
   allowedOrigins: Type.Optional(Type.Array(Type.String(), { description: 'exact origins of pages that may connect; default: the same origin' })),
   messages: Type.Unsafe<Record<string, TSchema>>(Type.Record(Type.String(), Type.Object({}), { default: {}, description: "TypeBox schemas of `data` of the app's own message types" })),
@@ -120,7 +121,7 @@ function describe ({ path, message, value }: ValueError): string {
 }
 
 function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {
-  const { authenticate, authorize, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, broker } = options
+  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, broker } = options
   const notAnOrigin = allowedOrigins.find(origin => !isOrigin(origin))
   return [
     [insecure && authenticate !== undefined, "'insecure' switches authentication off, and 'authenticate' is given. Remove one of them"],
@@ -130,6 +131,8 @@ function contradictions (options: Static<typeof optionsSchema>): Array<[boolean,
     [limits.burst < limits.rate, "'limits.burst' must be at least 'limits.rate'"],
     [limits.message > history.bytes, "'limits.message' must not be more than 'history.bytes': such a message could not be kept"],
     ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
+    [renew !== undefined && authenticate === undefined, "'renew' needs credentials. Pass 'authenticate' too"],
+    ['renew' in onMessage, "'onMessage.renew': the plugin handles 'renew' itself, with the option 'renew'. Choose another type"],
     [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]
 }

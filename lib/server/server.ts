@@ -1,11 +1,14 @@
 import { randomInt } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { ChannelLog } from '../brokers/channel-log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
+import { Renewal } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, expiry } from './access.js'
+import { Answers } from './answers.js'
 import { Catalogue } from './catalogue.js'
 import { report } from './caught.js'
 import { channelsOf, labelOf, type Target } from './channels.js'
@@ -13,8 +16,9 @@ import { Connection, type ConnectionContext, type Counters } from './connection.
 import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
 import { deflatableFrame, textFrame } from './frame.js'
-import type { Identity, OnConnect, OnMessage } from './hooks.js'
+import type { Identity, OnConnect, OnMessage, Renew } from './hooks.js'
 import { Hub } from './hub.js'
+import { Refusal } from './inbound.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedOptions } from './options.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
@@ -68,15 +72,34 @@ export class RealtimeServer {
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#context = {
       catalogue: this.catalogue,
+      answers: new Answers(),
       flusher: this.#flusher,
       liveness: this.#liveness,
       counters: this.counters,
       timers: this.timers,
       log,
-      handlers: new Map(Object.entries(options.onMessage) as Array<[string, OnMessage]>),
+      handlers: this.#handlers(),
       inboundLimits: { ...limits, handlerTimeout: timeouts.handler },
       maxOutbox: Math.max(limits.lag, limits.message * 2)
     }
+  }
+
+  /** Those of the app, and the one for credentials. */
+  #handlers (): Map<string, OnMessage> {
+    const { onMessage, renew } = this.options
+    const handlers = new Map(Object.entries(onMessage) as Array<[string, OnMessage]>)
+    if (renew !== undefined) handlers.set('renew', ({ data }, connection) => this.#renew(renew, data, connection as Connection))
+    return handlers
+  }
+
+  async #renew (renew: Renew, data: unknown, connection: Connection): Promise<void> {
+    if (!Value.Check(Renewal, data)) throw new Refusal('bad_message', '/data must be { token }')
+    const identity = await renew(data.token, connection)
+    const isGood = identity?.userId === connection.userId && expiry(identity) > Date.now()
+    if (!isGood) throw new Refusal('renew_refused', 'this credential is not accepted')
+    connection.identity = identity
+    this.#expire(connection)
+    connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
   }
 
   /** Whether one more can connect. */
@@ -176,14 +199,16 @@ export class RealtimeServer {
       position,
       recovered,
       replayed,
-      heartbeat_ms: this.options.heartbeat.interval
+      heartbeat_ms: this.options.heartbeat.interval,
+      expires_in_ms: expiresIn(connection.identity)
     })
   }
 
   #expire (connection: Connection): void {
-    const at = expiry(connection.identity)
-    if (at === Infinity) return
-    connection.onEnd = this.timers.after(Math.max(0, at - Date.now()), () => connection.close(closeCodes.UNAUTHENTICATED.code))
+    connection.onEnd?.()
+    const ms = expiresIn(connection.identity)
+    if (ms === undefined) return
+    connection.onEnd = this.timers.after(ms, () => connection.close(closeCodes.UNAUTHENTICATED.code))
   }
 
   readonly #onClosed = (connection: Connection): void => {
@@ -247,6 +272,12 @@ export class RealtimeServer {
     this.timers.close()
     await this.options.broker.close()
   }
+}
+
+/** Milliseconds until an identity expires; `undefined` when it does not. */
+function expiresIn (identity: Identity): number | undefined {
+  const at = expiry(identity)
+  return at === Infinity ? undefined : Math.max(0, Math.ceil(at - Date.now()))
 }
 
 /** A client that asks for a smaller window than ours could not read what is shared; it gets plain frames. */

@@ -1,0 +1,409 @@
+import { closeCode, closeCodes, parseDelay } from '../protocol/close-codes.js'
+import type { ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
+import { urlOf, type Address } from './address.js'
+import { fullJitter, type Backoff } from './backoff.js'
+import { Cursors } from './cursors.js'
+import { RealtimeError } from './error.js'
+import { Outbox } from './outbox.js'
+import { credentialed, type TokenTransport } from './token.js'
+
+/** What a client needs of a WebSocket: the browser's has it, and that of `ws`. */
+export interface WebSocketLike {
+  onmessage: ((event: any) => void) | null
+  onclose: ((event: any) => void) | null
+  onerror: ((event: any) => void) | null
+  send (data: string): void
+  close (code?: number, reason?: string): void
+}
+
+export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike
+
+/** `connecting`: for the first time or again; `open`; `waiting` for the next attempt; `closed` for good. */
+export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
+
+/** What came of a reconnect, or of falling behind. When not all was `recovered`, load your state again. */
+export interface Resume {
+  readonly recovered: boolean
+}
+
+export interface ClientOptions extends Address {
+  /** A credential, asked for before each attempt and when the present one is about to expire. */
+  getToken?: () => string | undefined | Promise<string | undefined>
+  /** How the credential travels. Default: as a subprotocol. */
+  tokenIn?: TokenTransport
+  /** Default: the global one. Node 20 has none: pass that of `ws`. */
+  WebSocket?: WebSocketConstructor
+  /** Default: full jitter from 0.5 to 20 s. */
+  backoff?: Backoff
+  /** How many messages may wait for their answer; one more is refused with `queue_full`. Default: 100. */
+  queue?: number
+  /** Told what a listener threw. Default: `console.error`. */
+  onError?: (error: unknown) => void
+}
+
+type Listener<T extends string> = (data: Envelope<T>['data'], envelope: Envelope<T>) => void
+type AnyListener = (envelope: Envelope) => void
+
+/** Until the server's `connection_ack`, in milliseconds. */
+const handshakeTime = 10_000
+
+/** For the answer to a `send`, in milliseconds. */
+const answerTime = 30_000
+
+/** A connection that held for so long counts as a success, in milliseconds. */
+const settled = 5_000
+
+/** Envelopes that may wait for a `for await`. */
+const maxWaiting = 10_000
+
+/** Shorter than the server's limits for a connection. */
+const pace = { rate: 15, burst: 30 }
+
+/** At this part of a credential's time a new one is asked for. */
+const renewAt = 0.8
+
+/** A connection to one channel route that comes back by itself, for ever, and loses and repeats nothing. */
+export class RealtimeClient {
+  /** How it was closed for good. */
+  closed: { code: number, reason: string } | undefined
+  #status: Status = 'connecting'
+  readonly #options: ClientOptions
+  readonly #WebSocket: WebSocketConstructor
+  readonly #url: URL
+  readonly #cursors = new Cursors()
+  readonly #outbox: Outbox
+  readonly #listeners = new Map<string, Set<Listener<any> | AnyListener>>()
+  readonly #onStatus = new Set<(status: Status) => void>()
+  readonly #onResume = new Set<(resume: Resume) => void>()
+  readonly #cleanUp: Array<() => void> = []
+  #socket: WebSocketLike | undefined
+  /** Failed attempts since a connection held. */
+  #attempt = 0
+  /** A new credential was asked for because of 4401, and has not been accepted yet. */
+  #isRenewed = false
+  #openedAt = 0
+  #heardAt = 0
+  #heartbeat = 25_000
+  #isProbing = false
+  #retryTimer: Timer
+  #watchTimer: Timer
+  #renewTimer: Timer
+
+  /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
+  constructor (options: ClientOptions) {
+    const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
+    if (WebSocket === undefined) throw new TypeError('There is no WebSocket here. Pass that of the package ws: { WebSocket }')
+    this.#WebSocket = WebSocket
+    this.#options = options
+    this.#url = urlOf(options)
+    this.#outbox = new Outbox({ size: options.queue ?? 100, ...pace })
+    this.#listen('online', () => this.#hurry())
+    this.#listen('visibilitychange', () => this.#hurry())
+    this.#connect()
+  }
+
+  get status (): Status {
+    return this.#status
+  }
+
+  /** Calls `listener` with each message of a type, or with `'*'` with each envelope. Returns what ends that. */
+  on (type: '*', listener: AnyListener): () => void
+  on<T extends (keyof Messages & string) | (string & {})> (type: T, listener: Listener<T>): () => void
+  on (type: string, listener: Listener<any> | AnyListener): () => void {
+    const ofType = this.#listeners.get(type) ?? new Set()
+    this.#listeners.set(type, ofType.add(listener))
+    return () => { ofType.delete(listener) }
+  }
+
+  /** Calls `listener` with each change of the status. Returns what ends that. */
+  onStatus (listener: (status: Status) => void): () => void {
+    return added(this.#onStatus, listener)
+  }
+
+  /** Calls `listener` after each reconnect, and when messages were missed. Returns what ends that. */
+  onResume (listener: (resume: Resume) => void): () => void {
+    return added(this.#onResume, listener)
+  }
+
+  /**
+   * Sends a message to the server's handler of its type. Resolves when it has been handled, also after reconnects, and
+   * once whatever happens. Rejects with a RealtimeError when the server refuses it, after `timeout` milliseconds
+   * (default: 30 s), when too many wait, or when the client is closed.
+   */
+  send<T extends string> (type: T, data?: T extends keyof Messages ? Messages[T] : unknown, { timeout = answerTime } = {}): Promise<void> {
+    if (this.#status === 'closed') return Promise.reject(new RealtimeError('closed', 'this client is closed'))
+    return this.#outbox.send(type, data, timeout)
+  }
+
+  /** Resolves once connected; rejects with a RealtimeError when the client is closed before. */
+  connected (): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (status: Status) => {
+        if (status === 'open') resolve()
+        else if (status === 'closed') reject(new RealtimeError('closed', `closed with ${this.closed?.code}`))
+        else return
+        unbind()
+      }
+      const unbind = this.onStatus(look)
+      look(this.#status)
+    })
+  }
+
+  /** Closes for good. What was not answered is rejected. */
+  close (): void {
+    if (this.#status !== 'closed') this.#end(closeCodes.NORMAL.code, '')
+  }
+
+  /** Each envelope from now on, until the client is closed. Throws a RealtimeError when 10,000 wait for the loop. */
+  async * [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
+    const waiting: Envelope[] = []
+    let wake = () => {}
+    const unbind = [
+      this.on('*', envelope => {
+        waiting.push(envelope)
+        wake()
+      }),
+      this.onStatus(() => wake())
+    ]
+    try {
+      for (;;) {
+        if (waiting.length > maxWaiting) throw new RealtimeError('too_slow', `${maxWaiting} messages wait for this loop`)
+        const next = waiting.shift()
+        if (next !== undefined) yield next
+        else if (this.#status === 'closed') return
+        else await new Promise<void>(resolve => { wake = resolve })
+      }
+    } finally {
+      for (const end of unbind) end()
+    }
+  }
+
+  async #connect (): Promise<void> {
+    clearTimeout(this.#retryTimer)
+    this.#setStatus('connecting')
+    let token: string | undefined
+    try {
+      token = await this.#options.getToken?.()
+    } catch (error) {
+      this.#report(error)
+      return this.#retry(this.#backoff())
+    }
+    if (this.#status !== 'connecting') return
+    const { url, protocols } = credentialed(this.#resumingUrl(), token, this.#options.tokenIn ?? 'protocol')
+    const socket = new this.#WebSocket(url, protocols)
+    this.#socket = socket
+    this.#openedAt = 0
+    socket.onmessage = ({ data }) => this.#receive(data)
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason)
+    socket.onerror = () => {}
+    this.#watchTimer = setTimeout(() => this.#drop(), handshakeTime)
+  }
+
+  #resumingUrl (): URL {
+    const url = new URL(this.#url)
+    const { since } = this.#cursors
+    if (since !== '') url.searchParams.set('since', since)
+    return url
+  }
+
+  #receive (data: unknown): void {
+    this.#heardAt = performance.now()
+    this.#isProbing = false
+    const envelope = parse(data)
+    if (envelope === undefined) return
+    switch (envelope.type) {
+      case 'connection_ack': return this.#opened(envelope.data as Ack)
+      case 'pong': return
+      case 'renewed': return this.#renewBefore((envelope.data as ControlMessages['renewed']).expires_in_ms)
+      case 'ack': return this.#outbox.settle(envelope.ref)
+      case 'error': return this.#refused(envelope)
+      case 'resync':
+        this.#cursors.reset((envelope.data as ControlMessages['resync']).position)
+        return this.#tell(this.#onResume, { recovered: false })
+    }
+    if (envelope.id !== undefined && !this.#cursors.advance(envelope.id)) return
+    for (const listener of this.#listenersOf<Listener<string>>(envelope.type)) this.#call(() => listener(envelope.data, envelope))
+    for (const listener of this.#listenersOf<AnyListener>('*')) this.#call(() => listener(envelope))
+  }
+
+  /** As they are at the moment: one may unbind another. */
+  #listenersOf<T> (type: string): T[] {
+    return [...this.#listeners.get(type) ?? []] as T[]
+  }
+
+  #opened ({ position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn }: Ack): void {
+    const isFirst = this.#cursors.since === ''
+    if (recovered !== true) this.#cursors.reset(position)
+    this.#openedAt = performance.now()
+    this.#heartbeat = heartbeat
+    this.#isRenewed = false
+    this.#setStatus('open')
+    if (!isFirst || recovered === false) this.#tell(this.#onResume, { recovered: recovered === true })
+    this.#outbox.open(frame => this.#socket?.send(frame))
+    this.#watch()
+    this.#renewBefore(expiresIn)
+  }
+
+  #refused ({ ref, data }: Envelope): void {
+    const { code, message } = data as ControlMessages['error']
+    if (ref !== undefined) this.#outbox.settle(ref, new RealtimeError(code, message))
+    else if (code === 'rate_limited') this.#outbox.slowDown()
+  }
+
+  /** Nothing was heard for one and a half heartbeats: is anybody there? */
+  #watch (): void {
+    clearTimeout(this.#watchTimer)
+    const silence = performance.now() - this.#heardAt
+    const left = this.#heartbeat * 1.5 - silence
+    if (left > 0) this.#watchTimer = setTimeout(() => this.#watch(), left)
+    else this.#probe()
+  }
+
+  /** Asks for an answer, and takes the connection for dead when none comes. */
+  #probe (): void {
+    clearTimeout(this.#watchTimer)
+    if (!this.#isProbing) this.#socket?.send('{"type":"ping"}')
+    this.#isProbing = true
+    this.#watchTimer = setTimeout(() => {
+      if (this.#isProbing) this.#drop()
+      else this.#watch()
+    }, this.#heartbeat * 0.4)
+  }
+
+  #renewBefore (expiresIn: number | undefined): void {
+    clearTimeout(this.#renewTimer)
+    if (expiresIn === undefined || this.#options.getToken === undefined) return
+    this.#renewTimer = setTimeout(() => this.#renew(), Math.min(expiresIn * renewAt, 2 ** 31 - 1))
+  }
+
+  /** In place, without a reconnect. Where that fails the server closes with 4401, and a reconnect brings a new one. */
+  async #renew (): Promise<void> {
+    try {
+      const token = await this.#options.getToken!()
+      await this.#outbox.send('renew', { token }, answerTime)
+    } catch (error) {
+      this.#report(error)
+    }
+  }
+
+  /** The connection is dead, or stuck. */
+  #drop (): void {
+    const socket = this.#socket
+    this.#lost(closeCodes.ABNORMAL.code, '')
+    socket?.close()
+  }
+
+  #lost (code: number, reason: string): void {
+    const held = this.#openedAt > 0 && performance.now() - this.#openedAt >= settled
+    this.#letGo()
+    if (held) this.#attempt = 0
+    const action = (closeCode(code) ?? closeCodes.ABNORMAL).action
+    if (action === 'stop' || (action === 'renew' && (this.#isRenewed || this.#options.getToken === undefined))) return this.#end(code, reason)
+    if (action === 'renew') this.#isRenewed = true
+    this.#retry(this.#delay(code, action, reason, held))
+  }
+
+  #delay (code: number, action: string, reason: string, held: boolean): number {
+    if (action === 'delay') return parseDelay(reason) ?? this.#backoff()
+    // One that is sent away again at once waits like any other.
+    if ((action === 'reconnect' || action === 'renew') && (held || this.#attempt === 0)) {
+      this.#attempt++
+      return 0
+    }
+    const delay = this.#backoff()
+    return code === closeCodes.TOO_MANY.code ? 5_000 + delay : delay
+  }
+
+  #backoff (): number {
+    return (this.#options.backoff ?? fullJitter)(this.#attempt++)
+  }
+
+  #retry (delay: number): void {
+    if (this.#status === 'closed') return
+    this.#setStatus('waiting')
+    this.#retryTimer = setTimeout(() => this.#connect(), delay)
+  }
+
+  /** The network is back, or somebody looks at the page again. */
+  #hurry (): void {
+    const { document } = globalThis as { document?: { visibilityState: string } }
+    if (document?.visibilityState === 'hidden') return
+    if (this.#status === 'waiting') this.#connect()
+    else if (this.#status === 'open') this.#probe()
+  }
+
+  #letGo (): void {
+    const socket = this.#socket
+    this.#socket = undefined
+    clearTimeout(this.#watchTimer)
+    clearTimeout(this.#renewTimer)
+    this.#isProbing = false
+    this.#outbox.pause()
+    if (socket !== undefined) socket.onmessage = socket.onclose = null
+  }
+
+  #end (code: number, reason: string): void {
+    const socket = this.#socket
+    this.#letGo()
+    socket?.close(closeCodes.NORMAL.code)
+    clearTimeout(this.#retryTimer)
+    for (const action of this.#cleanUp) action()
+    this.closed = { code, reason }
+    this.#outbox.close()
+    this.#setStatus('closed')
+  }
+
+  #setStatus (status: Status): void {
+    if (this.#status === status) return
+    this.#status = status
+    this.#tell(this.#onStatus, status)
+  }
+
+  #tell<T> (listeners: Set<(value: T) => void>, value: T): void {
+    for (const listener of [...listeners]) this.#call(() => listener(value))
+  }
+
+  #call (action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#report(error)
+    }
+  }
+
+  #report (error: unknown): void {
+    (this.#options.onError ?? console.error)(error)
+  }
+
+  /** Of the page, where there is one. */
+  #listen (event: string, action: () => void): void {
+    const page = globalThis as Listenable & { document?: Listenable }
+    const target = event === 'visibilitychange' ? page.document : page
+    target?.addEventListener?.(event, action)
+    this.#cleanUp.push(() => target?.removeEventListener?.(event, action))
+  }
+}
+
+type Timer = ReturnType<typeof setTimeout> | undefined
+type Listen = (event: string, action: () => void) => void
+
+interface Listenable {
+  addEventListener?: Listen
+  removeEventListener?: Listen
+}
+
+type Ack = ControlMessages['connection_ack']
+
+function added<T> (set: Set<T>, item: T): () => void {
+  set.add(item)
+  return () => { set.delete(item) }
+}
+
+function parse (data: unknown): Envelope | undefined {
+  try {
+    const envelope = JSON.parse(String(data))
+    return typeof envelope?.type === 'string' ? envelope : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,13 @@
+import { RealtimeClient, type ClientOptions } from './client.js'
+
+/** Connects to a channel route of fastify-realtime. Throws a TypeError when there is no address or no WebSocket. */
+export function createClient (options: ClientOptions): RealtimeClient {
+  return new RealtimeClient(options)
+}
+
+export { fullJitter, type Backoff } from './backoff.js'
+export type { Address } from './address.js'
+export type { ClientOptions, RealtimeClient, Resume, Status, WebSocketConstructor, WebSocketLike } from './client.js'
+export { RealtimeError } from './error.js'
+export type { TokenTransport } from './token.js'
+export type * from '../protocol/envelope.js'

@@ -1,0 +1,22 @@
+import type { FastifyRequest } from 'fastify'
+
+const tokenProtocol = /(?:^|,)\s*token\.([^,\s]+)/
+
+/**
+ * The credential of a request: that of `Authorization: Bearer …`, or what fastify-realtime's client sends from a browser,
+ * which cannot set headers: a subprotocol `token.…`, or `?token=…`. `undefined` when there is none.
+ */
+export function tokenOf ({ headers, query }: Pick<FastifyRequest, 'headers' | 'query'>): string | undefined {
+  const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+  const offered = tokenProtocol.exec(headers['sec-websocket-protocol'] ?? '')?.[1]
+  const { token } = (query ?? {}) as { token?: unknown }
+  return bearer ?? decoded(offered) ?? (typeof token === 'string' && token !== '' ? token : undefined)
+}
+
+function decoded (text: string | undefined): string | undefined {
+  try {
+    return text === undefined ? undefined : decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
