@@ -103,7 +103,7 @@ class Client {
     received++
     if (!this.#isTimed) return
     const sentAt = /"sentAt":([\d.]+)/.exec(text)
-    if (sentAt !== null) latencies.push(performance.timeOrigin + performance.now() - Number(sentAt[1]))
+    if (sentAt !== null) latencies.push(Number(process.hrtime.bigint()) / 1e6 - Number(sentAt[1]))
   }
 }
 

@@ -1,4 +1,4 @@
-let time = 0
+let time = NaN
 let text = ''
 
 /** The time as ISO 8601 UTC. Written once per millisecond: of the cost of a small message it is a good part. */
