@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
@@ -5,7 +6,7 @@ import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime from '../../lib/index.js'
-import { Client, RawClient, connect, eventually, refusedWith, start } from '../harness.js'
+import { Client, RawClient, connect, eventually, refusedWith, start, upgrade } from '../harness.js'
 
 const long = 'x'.repeat(128)
 
@@ -103,4 +104,11 @@ t.test('an upgrade that a plain route answers, later or outside the scope of the
   const nowhere = await RawClient.open(t, port, '/nowhere')
   t.equal(nowhere.status, 404)
   await eventually(() => nowhere.isClosed)
+})
+
+t.test('the answer to the upgrade and the ack leave in one write', async t => {
+  const { port } = await start(t)
+  const stream = upgrade(t, port, '/ws/notifications/u1')
+  const [first] = await once(stream, 'data')
+  t.match(first.toString('latin1'), /^HTTP\/1\.1 101 [^]*connection_ack/)
 })
