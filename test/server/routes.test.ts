@@ -1,12 +1,11 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime from '../../lib/index.js'
-import { Client, RawClient, connect, eventually, refusedWith, start, upgrade } from '../harness.js'
+import { Client, RawClient, connect, eventually, refusedWith, start } from '../harness.js'
 
 const long = 'x'.repeat(128)
 
@@ -107,8 +106,16 @@ t.test('an upgrade that a plain route answers, later or outside the scope of the
 })
 
 t.test('the answer to the upgrade and the ack leave in one write', async t => {
-  const { port } = await start(t)
-  const stream = upgrade(t, port, '/ws/notifications/u1')
-  const [first] = await once(stream, 'data')
-  t.match(first.toString('latin1'), /^HTTP\/1\.1 101 [^]*connection_ack/)
+  const { app, port } = await start(t)
+  let writes = 0
+  app.server.on('connection', (socket: Socket & { _handle?: Record<string, (...args: unknown[]) => unknown> }) => {
+    const handle = socket._handle!
+    for (const name of ['writev', 'writeUtf8String', 'writeLatin1String', 'writeBuffer']) {
+      const write = handle[name]
+      handle[name] = (...args) => { writes++; return write.apply(handle, args) }
+    }
+  })
+  const client = await RawClient.open(t, port, '/ws/notifications/u1')
+  await eventually(() => client.envelopes.length === 1)
+  t.equal(writes, 1)
 })
