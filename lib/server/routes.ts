@@ -39,7 +39,12 @@ const routes = [
 export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer): Promise<void> {
   const onUpgrade = (raw: RawRequest, stream: UpgradedStream) => {
     raw[handshakeOf] = { stream }
-    setImmediate(() => hangUpAfterAnswer(stream))
+    // What is ready in this turn, from the answer to the upgrade up to connection_ack, leaves in one write.
+    stream.cork()
+    setImmediate(() => {
+      stream.uncork()
+      hangUpAfterAnswer(stream)
+    })
   }
   fastify.server.prependListener('upgrade', onUpgrade)
   await addWebSocket(fastify, server)
@@ -71,9 +76,6 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake?.target === undefined) return
         handshake.verdict = await server.access.admit(request, handshake.target)
-        // What is ready in this turn, up to connection_ack, leaves in one write.
-        handshake.stream.cork()
-        setImmediate(() => handshake.stream.uncork())
       },
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket').header('connection', 'upgrade')
