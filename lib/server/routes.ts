@@ -7,6 +7,7 @@ import type { WebSocket } from 'ws'
 import { errors } from '../errors.js'
 import type { Verdict } from './access.js'
 import { parseTarget, type Target } from './channels.js'
+import { chosenProtocol } from './credential.js'
 import type { RealtimeServer } from './server.js'
 
 /** An upgrade request on its way to become a connection. */
@@ -128,6 +129,7 @@ async function addWebSocket (fastify: FastifyInstance, { options: { compression,
   const options = {
     // A compressed frame can be shared only among connections that start each message anew.
     perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
+    handleProtocols: chosenProtocol,
     maxPayload: limits.frame,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,
