@@ -4,9 +4,10 @@
  *     curl -H 'content-type: application/json' localhost:8000/api/users/user_123/messages \
  *       -d '{ "type": "notification", "data": { "title": "Hello" } }'
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime, {
@@ -28,7 +29,9 @@ const NewTask = Type.Object({
   title: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' }),
   user_id: Type.Unsafe<string>({ ...Id, default: 'user_123' }),
   /** Whatever the page calls the task until it knows its id; the confirmation says it again. */
-  client_ref: Type.Optional(Type.String({ minLength: 1, maxLength: 128 }))
+  client_ref: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  /** Lets one see what a page does then. */
+  fail: Type.Optional(Type.Boolean())
 })
 
 interface Task {
@@ -116,7 +119,8 @@ function addApi (app: FastifyInstance): void {
   })
 
   app.post<{ Body: Static<typeof NewTask> }>('/api/tasks', { schema: { body: NewTask } }, async ({ body }, reply) => {
-    const { user_id: userId, title, client_ref: ref } = body
+    const { user_id: userId, title, client_ref: ref, fail } = body
+    if (fail === true) return failSlowly()
     const task = { task_id: randomUUID().slice(0, 8), title, client_ref: ref }
     // In this order, so that whoever loads the state when the push has passed finds the task in it.
     tasks.add(userId, task)
@@ -136,6 +140,12 @@ function addApi (app: FastifyInstance): void {
   }))
 
   app.get('/api/stats', async () => app.ws.stats())
+}
+
+/** Not at once, so that one can watch. */
+async function failSlowly (): Promise<never> {
+  await setTimeout(700)
+  throw Object.assign(new Error('The server was asked to fail'), { statusCode: 503 })
 }
 
 /** The newest items per key. Bounded: the key used least recently goes first. */
@@ -163,22 +173,27 @@ class Recent<T> {
   }
 }
 
+/** What `npm run build` has made of examples/page, and nothing from elsewhere. */
 function addPage (app: FastifyInstance): void {
-  const folder = join(packageRoot(), 'examples')
-  const html = readFileSync(join(folder, 'page.html'), 'utf8')
-  const script = readFileSync(join(folder, 'page.js'), 'utf8')
-  const style = createHash('sha256').update(/<style>(.*)<\/style>/s.exec(html)![1]).digest('base64')
-  const policy = `default-src 'none'; script-src 'self'; style-src 'sha256-${style}'; connect-src 'self'; img-src data:; ` +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-  const headers = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
-
-  app.get('/', async (_request, reply) =>
-    reply.headers({ ...headers, 'content-security-policy': policy }).type('text/html; charset=utf-8').send(html))
-  app.get('/page.js', async (_request, reply) =>
-    reply.headers(headers).type('text/javascript; charset=utf-8').send(script))
+  const files = [
+    ['/', 'index.html', 'text/html; charset=utf-8'],
+    ['/page.js', 'page.js', 'text/javascript; charset=utf-8'],
+    ['/page.css', 'page.css', 'text/css; charset=utf-8']
+  ]
+  const headers = {
+    'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
+      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+    'referrer-policy': 'no-referrer'
+  }
+  for (const [path, name, type] of files) {
+    const text = readFileSync(join(packageRoot(), 'dist/examples/page', name), 'utf8')
+    app.get(path, async (_request, reply) => reply.headers(headers).type(type).send(text))
+  }
 }
 
-/** The page is in examples/, this file there too or, compiled, in dist/examples/. */
+/** This file is in examples/ or, compiled, in dist/examples/. */
 function packageRoot (): string {
   let folder = import.meta.dirname
   while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)

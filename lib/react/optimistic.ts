@@ -1,43 +1,114 @@
 /** An item of an optimistic list. */
 export interface OptimisticItem<T> {
-  /** Of the item, or until it is confirmed, of the attempt to add it. */
+  /** The same from the attempt to add it on: React's `key`. */
   readonly key: string
+  /** Of the item; not known until it is confirmed. */
+  readonly id: string | undefined
   readonly item: T
   /** It is shown, and not confirmed yet. */
   readonly isPending: boolean
 }
 
+/** What happens to a list. `pushed` and `removed` are messages; `answered` and `failed` end a request, `loaded` a load. */
 export type Change<T> =
-  | { type: 'reset', items: readonly T[] }
-  | { type: 'add', ref: string, item: T }
-  | { type: 'confirm', ref: string | undefined, item: T }
-  | { type: 'fail', ref: string }
-  | { type: 'remove', id: string }
+  | { type: 'added', ref: string, item: T }
+  | { type: 'answered', ref: string, item: T }
+  | { type: 'failed', ref: string }
+  | { type: 'pushed', ref: string | undefined, item: T }
+  | { type: 'removed', id: string }
+  | { type: 'loading' }
+  | { type: 'loaded', items: readonly T[] }
 
-interface State<T> {
-  readonly items: ReadonlyArray<OptimisticItem<T>>
+type Items<T> = ReadonlyArray<OptimisticItem<T>>
+
+export interface List<T> {
+  readonly items: Items<T>
+  readonly isLoading: boolean
+  /**
+   * What messages said, by id, while an answer was on its way, `undefined` for a removal: they are newer than the answer.
+   * Empty when nothing is asked for.
+   */
+  readonly pushed: ReadonlyMap<string, T | undefined>
+}
+
+/** How an item is recognised. */
+export interface Identity<T> {
+  idOf: (item: T) => string
+  /** Of the `add` that the item came from, where it says so. */
+  refOf: (item: T) => string | undefined
+}
+
+const nothing: ReadonlyMap<string, any> = new Map()
+
+export function listOf<T> ({ idOf }: Identity<T>, items: readonly T[]): List<T> {
+  const byId = new Map(items.map(item => [idOf(item), item]))
+  return { items: [...byId].map(([id, item]) => confirmed(id, id, item)), isLoading: false, pushed: nothing }
 }
 
 /**
- * The list after a change. A confirmation may come twice and in any order, as the answer to a request and as a message:
- * an item is there once, under its id.
+ * The list after a change. An item is confirmed by the answer to a request and by a message, in any order, and by what is
+ * loaded: it is there once, and never goes back to what an older answer says of it.
  */
-export function reduce<T> (idOf: (item: T) => string, { items }: State<T>, change: Change<T>): State<T> {
+export function changed<T> (identity: Identity<T>, list: List<T>, change: Change<T>): List<T> {
+  const next = apply(identity, list, change)
+  return next.isLoading || next.items.some(({ isPending }) => isPending) ? next : { ...next, pushed: nothing }
+}
+
+/** Whether the attempt to add an item is neither confirmed nor taken back. */
+export function isPending<T> ({ items }: List<T>, ref: string): boolean {
+  return items.some(each => each.isPending && each.key === ref)
+}
+
+function apply<T> (identity: Identity<T>, list: List<T>, change: Change<T>): List<T> {
+  const { items, pushed } = list
   switch (change.type) {
-    case 'reset': {
-      const ids = new Set(change.items.map(idOf))
-      const pending = items.filter(each => each.isPending && !ids.has(each.key))
-      return { items: [...change.items.map(item => ({ key: idOf(item), item, isPending: false })), ...pending] }
+    case 'added': return { ...list, items: [...items, { key: change.ref, id: undefined, item: change.item, isPending: true }] }
+    case 'failed': return { ...list, items: withoutPending(items, change.ref) }
+    case 'removed': return { ...list, items: items.filter(({ id }) => id !== change.id), pushed: new Map([...pushed, [change.id, undefined]]) }
+    case 'pushed': {
+      const id = identity.idOf(change.item)
+      return { ...list, items: put(items, id, change.item, change.ref), pushed: new Map([...pushed, [id, change.item]]) }
     }
-    case 'add': return { items: [...items, { key: change.ref, item: change.item, isPending: true }] }
-    case 'fail': return { items: items.filter(each => !(each.isPending && each.key === change.ref)) }
-    case 'remove': return { items: items.filter(each => each.isPending || each.key !== change.id) }
-    case 'confirm': {
-      const confirmed = { key: idOf(change.item), item: change.item, isPending: false }
-      const isPlaceOf = (each: OptimisticItem<T>) => each.isPending ? each.key === change.ref : each.key === confirmed.key
-      const at = items.findIndex(isPlaceOf)
-      const others = items.filter(each => !isPlaceOf(each))
-      return { items: at === -1 ? [...items, confirmed] : [...others.slice(0, at), confirmed, ...others.slice(at)] }
+    case 'answered': {
+      if (!isPending(list, change.ref)) return list
+      const id = identity.idOf(change.item)
+      const isKnown = pushed.has(id) || items.some(each => each.id === id)
+      return { ...list, items: isKnown ? withoutPending(items, change.ref) : put(items, id, change.item, change.ref) }
     }
+    // What came before a gap may be older than what is loaded after it.
+    case 'loading': return { ...list, isLoading: true, pushed: nothing }
+    case 'loaded': return { ...list, items: reloaded(identity, list, change.items), isLoading: false }
   }
+}
+
+function confirmed<T> (key: string, id: string, item: T): OptimisticItem<T> {
+  return { key, id, item, isPending: false }
+}
+
+function withoutPending<T> (items: Items<T>, ref: string | undefined): Items<T> {
+  return items.filter(each => !each.isPending || each.key !== ref)
+}
+
+/** In its own place, else in that of the attempt to add it, else at the end. */
+function put<T> (items: Items<T>, id: string, item: T, ref: string | undefined): Items<T> {
+  const attempt = items.find(each => each.isPending && each.key === ref)
+  const place = items.find(each => each.id === id) ?? attempt
+  if (place === undefined) return [...items, confirmed(id, id, item)]
+  return items.flatMap(each => {
+    if (each === place) return [confirmed(each.key, id, item)]
+    return each === attempt ? [] : [each]
+  })
+}
+
+function reloaded<T> ({ idOf, refOf }: Identity<T>, { items, pushed }: List<T>, loaded: readonly T[]): Items<T> {
+  const known = new Map(items.map(each => [each.id ?? each.key, each]))
+  const byId = new Map(loaded.map(item => [idOf(item), item]))
+  for (const [id, item] of pushed) {
+    if (item === undefined) byId.delete(id)
+    else byId.set(id, item)
+  }
+  const keyOf = (id: string, item: T) => known.get(id)?.key ?? known.get(refOf(item) ?? id)?.key ?? id
+  const refs = new Set([...byId.values()].map(refOf))
+  const stillPending = items.filter(each => each.isPending && !refs.has(each.key))
+  return [...[...byId].map(([id, item]) => confirmed(keyOf(id, item), id, item)), ...stillPending]
 }

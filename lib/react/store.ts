@@ -1,4 +1,5 @@
-import { createClient, type ClientOptions, type Envelope, type RealtimeClient, type Resume, type Status } from '../client/index.js'
+import { createClient, RealtimeError, type ClientOptions, type Envelope, type RealtimeClient, type Resume, type Status } from '../client/index.js'
+import { Notifications } from './notifications.js'
 
 type Listener = (...args: any[]) => void
 
@@ -10,33 +11,29 @@ export interface Snapshot {
   readonly lastMessage: Envelope | undefined
 }
 
-/** A notification as a list shows it. */
-export interface Notification {
-  readonly id: string
-  readonly title: string
-  readonly message?: string
-  /** ISO 8601 UTC. */
-  readonly timestamp: string
-  readonly isRead: boolean
-  /** All that was sent. */
-  readonly data: Envelope<'notification'>['data']
+interface Bound {
+  readonly type: string
+  readonly listener: Listener
+  unbind?: () => void
 }
 
-/** Newest first, at most so many. */
-const maxNotifications = 100
-
-const atFirst: Snapshot = { status: 'connecting', isConnected: false, lastMessage: undefined }
+/** On a server, and before anything has come. */
+export const atFirst: Snapshot = { status: 'connecting', isConnected: false, lastMessage: undefined }
 
 /** One provider's connection, and what its hooks share of it. It exists before the connection does, and on a server. */
 export class Store {
-  client: RealtimeClient | undefined
+  readonly notifications = new Notifications()
   readonly #options: ClientOptions
-  readonly #listeners = new Set<{ type: string, listener: Listener, unbind?: () => void }>()
+  readonly #listeners = new Set<Bound>()
   readonly #onChange = new Set<() => void>()
   readonly #onResume = new Set<(resume: Resume) => void>()
+  readonly #onGap = new Set<() => void>()
+  #client: RealtimeClient | undefined
   #snapshot = atFirst
-  #notifications: readonly Notification[] = []
+  /** The client that was open last. */
+  #opened: RealtimeClient | undefined
   #ending: ReturnType<typeof setTimeout> | undefined
+  #telling: ReturnType<typeof setTimeout> | undefined
 
   constructor (options: ClientOptions) {
     this.#options = options
@@ -45,28 +42,36 @@ export class Store {
   /** Connects, unless it is connected. StrictMode starts, ends and starts again at once: that is one connection. */
   start (): void {
     clearTimeout(this.#ending)
-    if (this.client !== undefined) return
+    if (this.#client !== undefined) return
     const client = createClient(this.#options)
-    this.client = client
-    client.on('notification', (data, envelope) => this.#notified(data, envelope))
-    client.on('*', lastMessage => this.#change({ lastMessage }))
-    client.onStatus(status => this.#change({ status, isConnected: status === 'open' }))
-    client.onResume(resume => { for (const listener of [...this.#onResume]) listener(resume) })
+    this.#client = client
+    client.on('*', envelope => this.#received(envelope))
     for (const bound of this.#listeners) bound.unbind = client.on(bound.type, bound.listener)
+    client.onStatus(status => this.#onStatus(status))
+    client.onResume(resume => this.#resumed(resume))
     this.#change({ status: client.status })
   }
 
   /** Closes, unless it is started again in this turn. */
   end (): void {
     this.#ending = setTimeout(() => {
-      this.client?.close()
-      this.client = undefined
+      const client = this.#client
+      this.#client = undefined
+      client?.close()
+      clearTimeout(this.#telling)
+      this.#telling = undefined
     }, 0)
   }
 
+  async send (...args: Parameters<RealtimeClient['send']>): Promise<void> {
+    // The effects of children run before the provider's, which connects: a moment later it has.
+    if (this.#client === undefined) await Promise.resolve()
+    if (this.#client === undefined) throw new RealtimeError('closed', 'the provider of this connection is not mounted')
+    return this.#client.send(...args)
+  }
+
   on (type: string, listener: Listener): () => void {
-    const bound: { type: string, listener: Listener, unbind?: () => void } = { type, listener }
-    bound.unbind = this.client?.on(type, listener)
+    const bound: Bound = { type, listener, unbind: this.#client?.on(type, listener) }
     this.#listeners.add(bound)
     return () => {
       this.#listeners.delete(bound)
@@ -79,6 +84,13 @@ export class Store {
     return () => { this.#onResume.delete(listener) }
   }
 
+  /** Calls `listener` when it is not enough to listen: once connected, also when that is so already, and after a loss. */
+  onGap (listener: () => void): () => void {
+    this.#onGap.add(listener)
+    if (this.#snapshot.isConnected) listener()
+    return () => { this.#onGap.delete(listener) }
+  }
+
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#onChange.add(listener)
     return () => { this.#onChange.delete(listener) }
@@ -86,26 +98,41 @@ export class Store {
 
   readonly snapshot = (): Snapshot => this.#snapshot
 
-  readonly notifications = (): readonly Notification[] => this.#notifications
-
-  /** Marks one as read, or all. */
-  readonly markRead = (id?: string): void => {
-    this.#notifications = this.#notifications.map(each => id === undefined || each.id === id ? { ...each, isRead: true } : each)
-    this.#changed()
+  /** Something that React shows has changed. */
+  readonly tell = (): void => {
+    clearTimeout(this.#telling)
+    this.#telling = undefined
+    for (const listener of [...this.#onChange]) listener()
   }
 
-  #notified (data: Envelope<'notification'>['data'], { id, timestamp }: Envelope): void {
-    const { title, message, id: own } = data!
-    const one: Notification = { id: String(own ?? id), title, message, timestamp, isRead: false, data }
-    this.#notifications = [one, ...this.#notifications.filter(each => each.id !== one.id)].slice(0, maxNotifications)
+  #received (lastMessage: Envelope): void {
+    this.notifications.receive(lastMessage)
+    this.#snapshot = { ...this.#snapshot, lastMessage }
+    // Each message is a task of its own in a browser: a render for each would make a burst slow.
+    this.#telling ??= setTimeout(this.tell, 0)
+  }
+
+  #onStatus (status: Status): void {
+    this.#change({ status, isConnected: status === 'open' })
+    if (status !== 'open' || this.#opened === this.#client) return
+    const isFirst = this.#opened === undefined
+    this.#opened = this.#client
+    if (isFirst) this.#tellOfGap()
+    // A provider that was hidden for a while comes back with a client that knows of nothing before.
+    else this.#resumed({ recovered: false })
+  }
+
+  #resumed (resume: Resume): void {
+    for (const listener of [...this.#onResume]) listener(resume)
+    if (!resume.recovered) this.#tellOfGap()
+  }
+
+  #tellOfGap (): void {
+    for (const listener of [...this.#onGap]) listener()
   }
 
   #change (part: Partial<Snapshot>): void {
     this.#snapshot = { ...this.#snapshot, ...part }
-    this.#changed()
-  }
-
-  #changed (): void {
-    for (const listener of [...this.#onChange]) listener()
+    this.tell()
   }
 }

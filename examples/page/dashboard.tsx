@@ -1,0 +1,23 @@
+import type { Figures } from './api.js'
+
+const names: Array<[keyof Figures, string]> = [
+  ['connections', 'Connections'], ['users', 'Users'], ['publications', 'In history'],
+  ['deliveries', 'Deliveries'], ['writes', 'Writes'], ['resyncs', 'Resyncs']
+]
+
+/** The server's figures, as they are pushed each second. */
+export function Dashboard ({ figures, at }: { figures?: Figures, at?: string }) {
+  return (
+    <section className='card' aria-label='Dashboard'>
+      <div className='head'>
+        <h2>Dashboard</h2>
+        <small>{at === undefined ? 'Waiting for figures' : `As of ${new Date(at).toLocaleTimeString()}`}</small>
+      </div>
+      <dl>
+        {names.map(([key, name]) => (
+          <div key={key}><dt>{name}</dt><dd data-stat={key}>{figures?.[key].toLocaleString('en') ?? '–'}</dd></div>
+        ))}
+      </dl>
+    </section>
+  )
+}

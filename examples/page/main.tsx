@@ -1,0 +1,11 @@
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { App } from './app.jsx'
+
+const users = new URLSearchParams(location.search).getAll('user').filter(user => user !== '')
+
+createRoot(document.getElementById('app')!).render(
+  <StrictMode>
+    <App users={users.length === 0 ? ['user_123', 'user_456'] : users.slice(0, 2)} />
+  </StrictMode>
+)

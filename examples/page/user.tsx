@@ -1,0 +1,58 @@
+import { useId, useState } from 'react'
+import { useMessages, useResume, useStatus } from 'fastify-realtime/react'
+import type { Figures } from './api.js'
+import { Bell } from './bell.jsx'
+import type { Cable } from './cable.js'
+import { Send } from './send.jsx'
+import { Switch } from './switch.jsx'
+import { Tasks } from './tasks.jsx'
+import type { Toast } from './toasts.jsx'
+
+interface UserProps {
+  name: string
+  /** Whom this one writes to, unless another is named. */
+  other: string
+  cable: Cable
+  toast: (toast: Toast) => void
+  onFigures: (figures: Figures, at: string) => void
+}
+
+/** What one user sees. */
+export function User ({ name, other, cable, toast, onFigures }: UserProps) {
+  const title = useId()
+  useMessages('stats_update', (data, { timestamp }) => onFigures(data as Figures, timestamp))
+  return (
+    <section className='user' aria-labelledby={title}>
+      <div className='bar'>
+        <span className='avatar' aria-hidden='true'>{name.slice(-1)}</span>
+        <div className='who'>
+          <h2 id={title}>{name}</h2>
+          <Status />
+        </div>
+        <Bell user={name} toast={toast} />
+      </div>
+      <Connection cable={cable} />
+      <Tasks user={name} toast={toast} />
+      <Send from={name} to={other} />
+    </section>
+  )
+}
+
+const texts = { connecting: 'Connecting', open: 'Live', waiting: 'Reconnecting', closed: 'Closed for good' }
+
+function Status () {
+  const status = useStatus()
+  const [resumed, setResumed] = useState('')
+  useResume(({ recovered }) => setResumed(recovered ? ', caught up' : ', reloaded'))
+  return <p className='status' role='status' data-state={status}>{texts[status]}{status === 'open' && resumed}</p>
+}
+
+function Connection ({ cable }: { cable: Cable }) {
+  const [isPlugged, setPlugged] = useState(true)
+  const onChange = (isOn: boolean) => {
+    setPlugged(isOn)
+    if (isOn) cable.mend()
+    else cable.cut()
+  }
+  return <Switch label='Connected to the network' hint='Cut it, send something, and watch it catch up' isOn={isPlugged} onChange={onChange} />
+}

@@ -1,0 +1,52 @@
+import type { Backoff } from '../client/index.js'
+
+/**
+ * Loads what messages only bring up to date: at once when it is asked to, never twice at a time, and again until it
+ * succeeds. Asked once more while it loads it starts anew afterwards, because what is on its way may be too old.
+ */
+export class Reloader {
+  readonly #load: () => Promise<unknown>
+  readonly #backoff: Backoff
+  #isLoading = false
+  #isStale = false
+  #isEnded = false
+  #attempt = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor (load: () => Promise<unknown>, backoff: Backoff) {
+    this.#load = load
+    this.#backoff = backoff
+  }
+
+  /** Messages were missed. */
+  reload (): void {
+    clearTimeout(this.#timer)
+    this.#isStale = true
+    if (!this.#isLoading && !this.#isEnded) this.#start()
+  }
+
+  end (): void {
+    this.#isEnded = true
+    clearTimeout(this.#timer)
+  }
+
+  async #start (): Promise<void> {
+    this.#isLoading = true
+    this.#isStale = false
+    const isLoaded = await this.#tryOnce()
+    this.#isLoading = false
+    if (this.#isEnded) return
+    if (isLoaded) this.#attempt = 0
+    if (this.#isStale) return this.#start()
+    if (!isLoaded) this.#timer = setTimeout(() => this.#start(), this.#backoff(this.#attempt++))
+  }
+
+  async #tryOnce (): Promise<boolean> {
+    try {
+      await this.#load()
+      return true
+    } catch {
+      return false
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import t from 'tap'
+import type { Envelope } from '../../lib/client/index.js'
+import { Notifications } from '../../lib/react/notifications.js'
+
+const at = (n: number) => new Date(n * 1000).toISOString()
+const notification = (n: number, data: object = { title: `n${n}` }) => ({ type: 'notification', id: `u.e.${n}`, timestamp: at(n), data }) as Envelope
+const announcement = (n: number): Envelope => ({ type: 'system_announcement', id: `b.e.${n}`, timestamp: at(n), message: `a${n}` })
+const titles = ({ list }: Notifications) => list.map(({ title }) => title)
+const unread = ({ list }: Notifications) => list.filter(({ isRead }) => !isRead).map(({ title }) => title)
+const all = ['notification', 'system_announcement'] as const
+
+t.test('notifications and announcements are listed, newest first, and nothing else', async t => {
+  const notifications = new Notifications()
+  notifications.receive(notification(1, { title: 'Hi', message: 'you', more: 7 }))
+  notifications.receive({ type: 'task_update', timestamp: at(2), data: { task_id: 1 } })
+  notifications.receive(announcement(3))
+  t.strictSame(notifications.list, [
+    { type: 'system_announcement', id: 'b.e.3', timestamp: at(3), isRead: false, title: 'a3', data: undefined },
+    { type: 'notification', id: 'u.e.1', timestamp: at(1), isRead: false, title: 'Hi', message: 'you', data: { title: 'Hi', message: 'you', more: 7 } }
+  ])
+})
+
+t.test('one that its sender sends again under its own id is there once, as the newest', async t => {
+  const notifications = new Notifications()
+  notifications.receive(notification(1, { title: 'one', id: 5 }))
+  notifications.markRead(all)
+  notifications.receive(notification(2))
+  notifications.receive(notification(3, { title: 'again', id: '5' }))
+  t.strictSame(titles(notifications), ['again', 'n2'])
+  t.strictSame(unread(notifications), ['again', 'n2'])
+})
+
+t.test('there are at most 100', async t => {
+  const notifications = new Notifications()
+  for (let n = 1; n <= 250; n++) notifications.receive(notification(n))
+  t.equal(notifications.list.length, 100)
+  t.equal(titles(notifications)[0], 'n250')
+})
+
+t.test('one or all of some types are marked as read', async t => {
+  const notifications = new Notifications()
+  for (const one of [notification(1), notification(2), announcement(3)]) notifications.receive(one)
+  const untouched = notifications.list[0]
+  notifications.markRead(['notification'], 'u.e.1')
+  t.strictSame(unread(notifications), ['a3', 'n2'])
+  t.equal(notifications.list[0], untouched)
+  notifications.markRead(['notification'])
+  t.strictSame(unread(notifications), ['a3'])
+  notifications.markRead(all)
+  t.strictSame(unread(notifications), [])
+})
+
+t.test('what is loaded replaces the list; at first it is read, later what is new in it is not', async t => {
+  const notifications = new Notifications()
+  await notifications.load(async () => [announcement(2), notification(1)])
+  t.strictSame(titles(notifications), ['a2', 'n1'])
+  t.strictSame(unread(notifications), [])
+  notifications.receive(notification(3))
+  await notifications.load(async () => [notification(3), notification(4), { ...notification(5), isRead: true }])
+  t.strictSame(titles(notifications), ['n5', 'n4', 'n3'])
+  t.strictSame(unread(notifications), ['n4', 'n3'])
+})
+
+t.test('what comes while others are loaded is not lost to them, nor there twice', async t => {
+  const notifications = new Notifications()
+  await notifications.load(async () => {
+    notifications.receive(notification(2))
+    notifications.receive(notification(3))
+    notifications.markRead(all, 'u.e.2')
+    return [notification(1), notification(2)]
+  })
+  t.strictSame(titles(notifications), ['n3', 'n2', 'n1'])
+  t.strictSame(unread(notifications), ['n3'])
+})
+
+t.test('a load that fails leaves the list as it is', async t => {
+  const notifications = new Notifications()
+  notifications.receive(notification(1))
+  await t.rejects(notifications.load(async () => { throw new Error('no') }), /no/)
+  t.strictSame(titles(notifications), ['n1'])
+})

@@ -1,0 +1,68 @@
+import t from 'tap'
+import { Reloader } from '../../lib/react/reload.js'
+import { eventually } from '../harness.js'
+
+/** Each load waits to be ended by the test. */
+function controlled (backoff: (attempt: number) => number) {
+  const loads: Array<{ end: () => void, fail: () => void }> = []
+  const reloader = new Reloader(() => new Promise<void>((resolve, reject) => loads.push({ end: resolve, fail: () => reject(new Error('no')) })), backoff)
+  const turn = () => new Promise(resolve => setImmediate(resolve))
+  return { reloader, loads, turn }
+}
+
+t.test('it loads once at a time, and anew when it was asked to meanwhile', async t => {
+  const { reloader, loads, turn } = controlled(() => 0)
+  reloader.reload()
+  reloader.reload()
+  reloader.reload()
+  t.equal(loads.length, 1)
+  loads[0].end()
+  await turn()
+  t.equal(loads.length, 2)
+  loads[1].end()
+  await turn()
+  t.equal(loads.length, 2)
+})
+
+t.test('a failure is repeated, later each time', async t => {
+  const attempts: number[] = []
+  const { reloader, loads, turn } = controlled(attempt => {
+    attempts.push(attempt)
+    return 0
+  })
+  reloader.reload()
+  for (let n = 0; n < 3; n++) {
+    loads[n].fail()
+    await eventually(() => loads.length === n + 2)
+  }
+  loads[3].end()
+  await turn()
+  t.strictSame(attempts, [0, 1, 2])
+  reloader.reload()
+  loads[4].fail()
+  await eventually(() => loads.length === 6)
+  t.strictSame(attempts, [0, 1, 2, 0], 'a success starts the count anew')
+  reloader.end()
+})
+
+t.test('it does not wait any longer when it is asked again', async t => {
+  const { reloader, loads, turn } = controlled(() => 60_000)
+  reloader.reload()
+  loads[0].fail()
+  await turn()
+  reloader.reload()
+  t.equal(loads.length, 2)
+  reloader.end()
+})
+
+t.test('it ends', async t => {
+  const { reloader, loads, turn } = controlled(() => 0)
+  reloader.reload()
+  reloader.reload()
+  reloader.end()
+  loads[0].fail()
+  await turn()
+  await turn()
+  reloader.reload()
+  t.equal(loads.length, 1)
+})
