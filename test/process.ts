@@ -20,13 +20,14 @@ export class AppProcess {
 
   readonly host: string
 
-  constructor (options: RealtimeOptions, host: string) {
+  constructor (options: RealtimeOptions, host: string, port: number) {
     this.host = host
-    this.child = fork(fixture('app.ts'), [JSON.stringify(options), host], { execArgv: [...process.execArgv, '--expose-gc'] })
+    this.child = fork(fixture('app.ts'), [JSON.stringify(options), host, String(port)], { execArgv: [...process.execArgv, '--expose-gc'] })
   }
 
-  static async start (t: Scope, options: RealtimeOptions = {}, host = '127.0.0.1'): Promise<AppProcess> {
-    const app = new AppProcess(options, host)
+  /** On a free port, or a given one. */
+  static async start (t: Scope, options: RealtimeOptions = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
+    const app = new AppProcess(options, host, port)
     t.teardown(() => app.child.kill('SIGKILL'))
     const [address] = await once(app.child, 'message')
     app.port = Number(new URL(address).port)

@@ -85,6 +85,10 @@ export class RealtimeClient {
   #heardAt = 0
   #heartbeat = 25_000
   #isProbing = false
+  /** The server said when to come back, so nothing else may hurry it. */
+  #isToldToWait = false
+  /** The attempt that is under way. */
+  #connecting: object | undefined
   #retryTimer: Timer
   #watchTimer: Timer
   #renewTimer: Timer
@@ -181,22 +185,28 @@ export class RealtimeClient {
   async #connect (): Promise<void> {
     clearTimeout(this.#retryTimer)
     this.#setStatus('connecting')
-    let token: string | undefined
+    this.#openedAt = 0
+    this.#watchTimer = setTimeout(() => this.#drop(), handshakeTime)
+    const attempt = this.#connecting = {}
     try {
-      token = await this.#options.getToken?.()
+      const token = await this.#options.getToken?.()
+      // It may have taken too long, or the client was closed meanwhile.
+      if (this.#connecting === attempt) this.#open(token)
     } catch (error) {
+      if (this.#connecting !== attempt) return
       this.#report(error)
-      return this.#retry(this.#backoff())
+      this.#lost(closeCodes.ABNORMAL.code, '')
     }
-    if (this.#status !== 'connecting') return
+  }
+
+  /** Throws what the WebSocket's constructor throws. */
+  #open (token: string | undefined): void {
     const { url, protocols } = credentialed(this.#resumingUrl(), token, this.#options.tokenIn ?? 'protocol')
     const socket = new this.#WebSocket(url, protocols)
     this.#socket = socket
-    this.#openedAt = 0
     socket.onmessage = ({ data }) => this.#receive(data)
     socket.onclose = ({ code, reason }) => this.#lost(code, reason)
     socket.onerror = () => {}
-    this.#watchTimer = setTimeout(() => this.#drop(), handshakeTime)
   }
 
   #resumingUrl (): URL {
@@ -239,7 +249,7 @@ export class RealtimeClient {
     this.#isRenewed = false
     this.#setStatus('open')
     if (!isFirst || recovered === false) this.#tell(this.#onResume, { recovered: recovered === true })
-    this.#outbox.open(frame => this.#socket?.send(frame))
+    this.#outbox.open(frame => this.#write(frame))
     this.#watch()
     this.#renewBefore(expiresIn)
   }
@@ -262,12 +272,17 @@ export class RealtimeClient {
   /** Asks for an answer, and takes the connection for dead when none comes. */
   #probe (): void {
     clearTimeout(this.#watchTimer)
-    if (!this.#isProbing) this.#socket?.send('{"type":"ping"}')
+    if (!this.#isProbing) this.#write('{"type":"ping"}')
     this.#isProbing = true
     this.#watchTimer = setTimeout(() => {
       if (this.#isProbing) this.#drop()
       else this.#watch()
     }, this.#heartbeat * 0.4)
+  }
+
+  /** A socket that is closing may throw; its close follows. */
+  #write (frame: string): void {
+    this.#call(() => this.#socket?.send(frame))
   }
 
   #renewBefore (expiresIn: number | undefined): void {
@@ -280,7 +295,7 @@ export class RealtimeClient {
   async #renew (): Promise<void> {
     try {
       const token = await this.#options.getToken!()
-      await this.#outbox.send('renew', { token }, answerTime)
+      if (token !== undefined && this.#status === 'open') await this.send('renew', { token })
     } catch (error) {
       this.#report(error)
     }
@@ -300,6 +315,7 @@ export class RealtimeClient {
     const action = (closeCode(code) ?? closeCodes.ABNORMAL).action
     if (action === 'stop' || (action === 'renew' && (this.#isRenewed || this.#options.getToken === undefined))) return this.#end(code, reason)
     if (action === 'renew') this.#isRenewed = true
+    this.#isToldToWait = action === 'delay' || code === closeCodes.TOO_MANY.code
     this.#retry(this.#delay(code, action, reason, held))
   }
 
@@ -328,13 +344,14 @@ export class RealtimeClient {
   #hurry (): void {
     const { document } = globalThis as { document?: { visibilityState: string } }
     if (document?.visibilityState === 'hidden') return
-    if (this.#status === 'waiting') this.#connect()
+    if (this.#status === 'waiting' && !this.#isToldToWait) this.#connect()
     else if (this.#status === 'open') this.#probe()
   }
 
   #letGo (): void {
     const socket = this.#socket
     this.#socket = undefined
+    this.#connecting = undefined
     clearTimeout(this.#watchTimer)
     clearTimeout(this.#renewTimer)
     this.#isProbing = false

@@ -1,0 +1,430 @@
+import { once } from 'node:events'
+import { mock } from 'node:test'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { closeCodes, tokenOf, type Envelope, type RealtimeConnection } from '../../lib/index.js'
+import { createClient, type ClientOptions, type RealtimeClient, type Resume, type Status, type WebSocketConstructor } from '../../lib/client/index.js'
+import { eventually, gate, logSink, start } from '../harness.js'
+import { AppProcess } from '../process.js'
+import { FakeSocket } from './fake-socket.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+/** A client of a real server, closed with the test. */
+function connectTo (t: Scope, url: string, options: ClientOptions = {}): RealtimeClient {
+  const client = createClient({ baseUrl: `${url}/ws`, userId: 'u1', WebSocket: WebSocket as WebSocketConstructor, ...options })
+  t.teardown(() => client.close())
+  return client
+}
+
+/** A client of a fake server, on a clock of the test's own. */
+function simulate (t: Scope, options: ClientOptions = {}): { client: RealtimeClient, statuses: Status[], resumes: Resume[] } {
+  FakeSocket.made = []
+  let now = 0
+  mock.timers.enable({ apis: ['setTimeout'] })
+  mock.method(performance, 'now', () => now)
+  const tick = mock.timers.tick.bind(mock.timers)
+  // In steps, so that each timer finds the clock where it should be.
+  mock.timers.tick = (ms = 1) => {
+    for (let left = ms; left >= 0; left -= 500) {
+      const step = Math.min(left, 500)
+      now += step
+      tick(step)
+      if (step === 0) break
+    }
+  }
+  t.teardown(() => {
+    client.close()
+    mock.timers.tick = tick
+    mock.timers.reset()
+    mock.restoreAll()
+  })
+  const client = createClient({ url: 'ws://a.example/ws/notifications/u1', WebSocket: FakeSocket, backoff: () => 1_000, ...options })
+  const statuses: Status[] = []
+  const resumes: Resume[] = []
+  client.onStatus(status => statuses.push(status))
+  client.onResume(resume => resumes.push(resume))
+  return { client, statuses, resumes }
+}
+
+/** Lets promises settle. */
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.test('connects, hears, and says', async t => {
+  const heard: unknown[] = []
+  const { app, url } = await start(t, { onMessage: { vote: ({ data }) => { heard.push(data) }, fails () { throw new Error('secret') } } })
+  const client = connectTo(t, url)
+  t.equal(client.status, 'connecting')
+  const got: Envelope[] = []
+  const unbind = client.on('notification', (data, envelope) => got.push({ ...envelope, data }))
+  const all: string[] = []
+  client.on('*', ({ type }) => all.push(type))
+  await client.connected()
+  t.equal(client.status, 'open')
+  await app.ws.sendToUser('u1', { type: 'notification', data: { title: 'Hello' } })
+  await eventually(() => got.length === 1)
+  t.match(got[0], { type: 'notification', data: { title: 'Hello' }, id: /^u\./ })
+  unbind()
+  await app.ws.broadcast({ type: 'notification', data: { title: 'Again' } })
+  await eventually(() => all.length === 2)
+  t.equal(got.length, 1)
+  await client.send('vote', { choice: 1 })
+  t.strictSame(heard, [{ choice: 1 }])
+  await t.rejects(client.send('fails'), { code: 'handler_failed' })
+  await t.rejects(client.send('unheard'), { code: 'unknown_type' })
+  client.close()
+  t.equal(client.status, 'closed')
+  t.match(client.closed, { code: 1000 })
+  await t.rejects(client.send('vote'), { code: 'closed' })
+  await t.rejects(client.connected(), { code: 'closed' })
+  await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('for await', async t => {
+  const { app, url } = await start(t)
+  const client = connectTo(t, url)
+  await client.connected()
+  const got: unknown[] = []
+  const reading = (async () => { for await (const { data } of client) if (got.push(data) === 3) client.close() })()
+  for (let n = 0; n < 3; n++) await app.ws.sendToUser('u1', { type: 'n', data: n })
+  await reading
+  t.strictSame(got, [0, 1, 2])
+})
+
+t.test('a listener that throws is reported, and the others go on', async t => {
+  const { app, url } = await start(t)
+  const errors: unknown[] = []
+  const client = connectTo(t, url, { onError: error => errors.push(error) })
+  const got: unknown[] = []
+  client.on('n', () => { throw new Error('of the app') })
+  client.on('n', data => got.push(data))
+  await client.connected()
+  await app.ws.sendToUser('u1', { type: 'n', data: 1 })
+  await eventually(() => got.length === 1)
+  t.match(errors, [{ message: 'of the app' }])
+})
+
+t.test('100 cuts under a steady stream: nothing is lost, repeated or out of order', async t => {
+  const { app, url } = await start(t, { history: { size: 10_000 } })
+  const client = connectTo(t, url, { backoff: () => 1 })
+  const got: number[] = []
+  const resumes: Resume[] = []
+  client.on('n', data => got.push(data as number))
+  client.onResume(resume => resumes.push(resume))
+  await client.connected()
+  let sent = 0
+  for (let cut = 0; cut < 100; cut++) {
+    for (let n = 0; n < 5; n++) await app.ws.sendToUser('u1', { type: 'n', data: sent++ })
+    if (Math.random() < 0.5) await settle()
+    for (const connection of app.ws.connections('u1')) (connection as RealtimeConnection & { terminate (): void }).terminate()
+    await app.ws.sendToUser('u1', { type: 'n', data: sent++ })
+    await eventually(() => resumes.length === cut + 1)
+  }
+  await eventually(() => got.length >= sent)
+  t.strictSame(got, Array.from({ length: sent }, (_, n) => n))
+  t.ok(resumes.every(({ recovered }) => recovered))
+})
+
+t.test('a server that was killed and is back has another history: the app is told', async t => {
+  const first = await AppProcess.start(t)
+  const client = connectTo(t, first.url, { backoff: () => 20 })
+  const resumes: Resume[] = []
+  client.onResume(resume => resumes.push(resume))
+  await client.connected()
+  first.child.kill('SIGKILL')
+  await once(first.child, 'exit')
+  await AppProcess.start(t, {}, '127.0.0.1', first.port)
+  await eventually(() => resumes.length === 1)
+  t.strictSame(resumes, [{ recovered: false }])
+})
+
+t.test('a send whose connection is cut between handler and ack runs its handler once, and resolves', async t => {
+  let runs = 0
+  const running = gate()
+  const finish = gate()
+  const { app, url } = await start(t, { onMessage: { async order () { runs++; running.open(); await finish.opened } } })
+  const client = connectTo(t, url, { backoff: () => 1 })
+  await client.connected()
+  const sent = client.send('order', { id: 7 })
+  await running.opened
+  ;(app.ws.connections('u1')[0] as RealtimeConnection & { terminate (): void }).terminate()
+  await eventually(() => client.status === 'open')
+  finish.open()
+  await sent
+  t.equal(runs, 1)
+})
+
+t.test('more than the server allows at once is sent at its pace', async t => {
+  let runs = 0
+  const { url } = await start(t, { onMessage: { n: () => { runs++ } } })
+  const client = connectTo(t, url)
+  await Promise.all(Array.from({ length: 50 }, (_, n) => client.send('n', n)))
+  t.equal(runs, 50)
+})
+
+t.test('codes after which it never comes back', async t => {
+  const stops = Object.values(closeCodes).filter(({ action }) => action === 'stop')
+  t.ok([4400, 4403, 4409].every(code => stops.some(stop => stop.code === code)))
+  for (const { code } of stops) {
+    await t.test(`${code}`, async t => {
+      const { client, statuses } = simulate(t)
+      await settle()
+      FakeSocket.last.ack()
+      FakeSocket.last.lose(code, 'why')
+      mock.timers.tick(3_600_000)
+      await settle()
+      t.equal(FakeSocket.made.length, 1)
+      t.match(client.closed, { code, reason: 'why' })
+      t.strictSame(statuses, ['open', 'closed'])
+    })
+  }
+})
+
+t.test('an unknown code is like a lost connection', async t => {
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.lose(4999)
+  t.equal(client.status, 'waiting')
+})
+
+t.test('4401: one new credential, then it stops', async t => {
+  let asked = 0
+  const { client } = simulate(t, { getToken: async () => `token${++asked}` })
+  await settle()
+  t.strictSame(FakeSocket.last.protocols, ['fastify-realtime', 'token.token1'])
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(4401)
+  mock.timers.tick(0)
+  await settle()
+  t.strictSame(FakeSocket.last.protocols, ['fastify-realtime', 'token.token2'])
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(4401)
+  mock.timers.tick(1_000)
+  await settle()
+  t.equal(asked, 3, 'the second one was accepted, so there may be a third')
+  FakeSocket.last.lose(4401)
+  mock.timers.tick(3_600_000)
+  await settle()
+  t.equal(asked, 3)
+  t.match(client.closed, { code: 4401 })
+})
+
+t.test('4401 without a way to a credential: it stops', async t => {
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.lose(4401)
+  t.equal(client.status, 'closed')
+})
+
+t.test('1012: it waits as told, whatever the network says', async t => {
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(1012, 'retry_ms=2140')
+  mock.timers.tick(2_139)
+  t.equal(FakeSocket.made.length, 1)
+  mock.timers.tick(1)
+  t.equal(client.status, 'connecting')
+})
+
+t.test('4429: 5 s or more', async t => {
+  simulate(t)
+  await settle()
+  FakeSocket.last.lose(4429)
+  mock.timers.tick(5_999)
+  await settle()
+  t.equal(FakeSocket.made.length, 1)
+  mock.timers.tick(1)
+  await settle()
+  t.equal(FakeSocket.made.length, 2)
+})
+
+t.test('4430: at once, but not again and again', async t => {
+  simulate(t)
+  await settle()
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(4430)
+  mock.timers.tick(0)
+  await settle()
+  t.equal(FakeSocket.made.length, 2)
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(4430)
+  mock.timers.tick(999)
+  await settle()
+  t.equal(FakeSocket.made.length, 2)
+  mock.timers.tick(1)
+  await settle()
+  t.equal(FakeSocket.made.length, 3)
+})
+
+t.test('after an hour of outage it is back by itself, and resumes where it was', async t => {
+  const { client, resumes, statuses } = simulate(t, { backoff: attempt => Math.min(20_000, 500 * 2 ** attempt) })
+  await settle()
+  FakeSocket.last.ack({ position: 'u.e.5,b.f.0' })
+  FakeSocket.last.receive({ type: 'n', data: 1, id: 'u.e.6' })
+  FakeSocket.last.lose()
+  for (let passed = 0; passed < 3_600_000; passed += 20_000) {
+    mock.timers.tick(20_000)
+    await settle()
+    if (client.status === 'connecting') FakeSocket.last.lose()
+  }
+  t.ok(FakeSocket.made.length > 150)
+  mock.timers.tick(20_000)
+  await settle()
+  t.equal(new URL(FakeSocket.last.url).searchParams.get('since'), 'u.e.6,b.f.0')
+  FakeSocket.last.ack({ position: 'u.e.6,b.f.0', recovered: true })
+  t.equal(client.status, 'open')
+  t.strictSame(resumes, [{ recovered: true }])
+  t.strictSame(statuses.slice(0, 4), ['open', 'waiting', 'connecting', 'waiting'])
+})
+
+t.test('nothing is shown twice, and a resync is told', async t => {
+  const { client, resumes } = simulate(t)
+  const got: unknown[] = []
+  client.on('n', data => got.push(data))
+  await settle()
+  FakeSocket.last.ack()
+  for (const offset of [1, 2, 2, 1, 3]) FakeSocket.last.receive({ type: 'n', data: offset, id: `u.e.${offset}` })
+  t.strictSame(got, [1, 2, 3])
+  FakeSocket.last.receive({ type: 'resync', data: { position: 'u.e.9' } })
+  t.strictSame(resumes, [{ recovered: false }])
+  FakeSocket.last.receive({ type: 'n', data: 10, id: 'u.e.10' })
+  FakeSocket.last.receive({ type: 'n', data: 'alone' })
+  for (const rubbish of ['{', '5', 'null', '{"type":5}']) FakeSocket.last.onmessage?.({ data: rubbish })
+  t.strictSame(got, [1, 2, 3, 10, 'alone'])
+})
+
+t.test('a dead connection is found and replaced', async t => {
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.ack()
+  mock.timers.tick(30_000)
+  FakeSocket.last.receive({ type: 'n' })
+  mock.timers.tick(37_000)
+  t.strictSame(FakeSocket.last.sent, [], 'something was heard')
+  mock.timers.tick(500)
+  t.match(FakeSocket.last.sent, [{ type: 'ping' }])
+  FakeSocket.last.receive({ type: 'pong' })
+  mock.timers.tick(37_000)
+  t.equal(client.status, 'open')
+  t.equal(FakeSocket.last.sent.length, 1)
+  mock.timers.tick(500)
+  t.equal(FakeSocket.last.sent.length, 2)
+  mock.timers.tick(10_000)
+  t.equal(client.status, 'waiting')
+  t.equal(FakeSocket.last.isClosed, true)
+})
+
+t.test('a handshake, and a credential, that never come are given up', async t => {
+  let asked = 0
+  const { client } = simulate(t, { getToken: () => { asked++; return new Promise(() => {}) } })
+  mock.timers.tick(10_000)
+  t.equal(client.status, 'waiting')
+  mock.timers.tick(1_000)
+  t.equal(asked, 2)
+  t.equal(FakeSocket.made.length, 0)
+})
+
+t.test('a credential that comes after the client was closed opens nothing', async t => {
+  const token = gate<string>()
+  const { client } = simulate(t, { getToken: () => token.opened })
+  client.close()
+  token.open('late')
+  await settle()
+  t.equal(FakeSocket.made.length, 0)
+})
+
+t.test('what getToken and the WebSocket throw is reported, and tried again', async t => {
+  const errors: unknown[] = []
+  class Throws extends FakeSocket {
+    constructor (url: string) {
+      super(url)
+      throw new Error('of the socket')
+    }
+  }
+  let isBroken = true
+  const { client } = simulate(t, {
+    WebSocket: Throws,
+    onError: error => errors.push(error),
+    getToken: () => { if (isBroken) throw new Error('of the app'); return 'token' }
+  })
+  await settle()
+  t.match(errors, [{ message: 'of the app' }])
+  isBroken = false
+  mock.timers.tick(1_000)
+  await settle()
+  t.match(errors[1], { message: 'of the socket' })
+  t.equal(client.status, 'waiting')
+})
+
+t.test('online, and a page that is looked at again, hurry', async t => {
+  const page = new EventTarget()
+  const document = Object.assign(new EventTarget(), { visibilityState: 'visible' })
+  const added = Object.assign(globalThis, {
+    document,
+    addEventListener: page.addEventListener.bind(page),
+    removeEventListener: page.removeEventListener.bind(page)
+  })
+  t.teardown(() => { for (const name of ['document', 'addEventListener', 'removeEventListener']) delete (added as Record<string, unknown>)[name] })
+  const { client } = simulate(t, { backoff: () => 20_000 })
+  await settle()
+  FakeSocket.last.ack()
+  FakeSocket.last.lose()
+  page.dispatchEvent(new Event('online'))
+  t.equal(client.status, 'connecting')
+  await settle()
+  FakeSocket.last.ack()
+  document.visibilityState = 'hidden'
+  document.dispatchEvent(new Event('visibilitychange'))
+  t.strictSame(FakeSocket.last.sent, [])
+  document.visibilityState = 'visible'
+  document.dispatchEvent(new Event('visibilitychange'))
+  t.match(FakeSocket.last.sent, [{ type: 'ping' }])
+  mock.timers.tick(10_000)
+  t.equal(client.status, 'waiting', 'it was dead')
+  FakeSocket.made = []
+  client.close()
+  page.dispatchEvent(new Event('online'))
+  await settle()
+  t.equal(FakeSocket.made.length, 0)
+})
+
+t.test('a credential is renewed in place, by its user alone; one that is not ends with 4401', async t => {
+  const tokens: string[] = []
+  let next = 0
+  const { app, url } = await start(t, {
+    authenticate: request => ({ userId: 'u1', expiresAt: Date.now() + Number(tokenOf(request)!.split(':')[1]) }),
+    renew: token => ({ userId: token.split(':')[0], expiresAt: Date.now() + Number(token.split(':')[1]) })
+  })
+  const client = connectTo(t, url, { onError: () => {}, getToken: () => { tokens.push(['u1:500', 'u1:100000'][next++]); return tokens.at(-1) } })
+  await client.connected()
+  const [connection] = app.ws.connections('u1')
+  await eventually(() => tokens.length === 2 && Number(connection.identity.expiresAt) > Date.now() + 50_000)
+  t.equal(app.ws.connections('u1')[0], connection, 'the connection is the same')
+  t.equal(client.status, 'open')
+
+  let asked = 0
+  const stranger = connectTo(t, url, { onError: () => {}, getToken: () => ++asked === 1 ? 'u1:300' : 'u2:100000' })
+  const statuses: Status[] = []
+  stranger.onStatus(status => statuses.push(status))
+  await stranger.connected()
+  await eventually(() => statuses.includes('waiting') || statuses.includes('closed'))
+  t.ok(asked >= 2, 'it tried')
+})
+
+t.test('a credential in the query or the subprotocol is read, and not logged', async t => {
+  const sink = logSink()
+  const seen: unknown[] = []
+  const { url } = await start(t, { authenticate: request => { seen.push(tokenOf(request)); return { userId: 'u1' } } }, { logger: sink.options })
+  for (const tokenIn of ['protocol', 'query'] as const) await connectTo(t, url, { getToken: () => 'se(cr)et', tokenIn }).connected()
+  t.strictSame(seen, ['se(cr)et', 'se(cr)et'])
+  t.ok(sink.lines.length > 1)
+  t.notOk(sink.lines.some(line => /se(\(|%28)cr/.test(line)))
+})
+
+t.test('without an address or a WebSocket it says so', async t => {
+  t.throws(() => createClient({ url: 'ws://a.example' }), { name: 'TypeError', message: /WebSocket/ })
+  t.throws(() => createClient({ WebSocket: FakeSocket }), { name: 'TypeError', message: /userId/ })
+})

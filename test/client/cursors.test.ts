@@ -1,0 +1,20 @@
+import t from 'tap'
+import { Cursors } from '../../lib/client/cursors.js'
+
+t.test('how far it has read', async t => {
+  const cursors = new Cursors()
+  t.equal(cursors.since, '')
+  cursors.reset('u.aa.3,b.bb.0')
+  t.equal(cursors.since, 'u.aa.3,b.bb.0')
+  t.equal(cursors.advance('u.aa.4'), true)
+  t.equal(cursors.advance('u.aa.4'), false, 'twice')
+  t.equal(cursors.advance('u.aa.2'), false, 'from before')
+  t.equal(cursors.advance('b.bb.1'), true, 'each label for itself')
+  t.equal(cursors.since, 'u.aa.4,b.bb.1')
+  t.equal(cursors.advance('u.cc.1'), true, 'another incarnation starts anew')
+  t.equal(cursors.since, 'u.cc.1,b.bb.1')
+  cursors.reset('b.dd.7')
+  t.equal(cursors.since, 'u.cc.1,b.dd.7', 'a resync of one leaves the other')
+  t.equal(cursors.advance('no position'), true)
+  t.equal(cursors.since, 'u.cc.1,b.dd.7')
+})
