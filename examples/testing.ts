@@ -1,46 +1,65 @@
 /** Testing an app that pushes, without a port: `node --test dist/examples/testing.js`. */
 import assert from 'node:assert/strict'
-import { on } from 'node:events'
 import { test } from 'node:test'
 import Fastify from 'fastify'
-import realtime, { type Envelope } from 'fastify-realtime'
+import realtime, { tokenOf } from 'fastify-realtime'
+import { connect } from 'fastify-realtime/testing'
 
-async function build () {
+const users: Record<string, string> = { 'token-of-ada': 'ada', 'token-of-bob': 'bob' }
+
+function build () {
   const app = Fastify()
-  await app.register(realtime)
-  app.post('/greet/:user_id', async request => {
-    const { user_id: userId } = request.params as { user_id: string }
-    return app.ws.sendToUser(userId, { type: 'notification', data: { title: `Hello ${userId}` } })
+  app.register(realtime, {
+    authenticate: request => {
+      const userId = users[tokenOf(request) ?? '']
+      return userId === undefined ? null : { userId }
+    },
+    onMessage: {
+      async mark_read ({ data }, connection) {
+        if (!Array.isArray(data)) throw new Error('not a list of ids')
+        await app.ws.sendToUser(connection.userId, { type: 'marked_read', data })
+      }
+    }
   })
-  await app.ready()
+  app.post<{ Params: { id: string } }>('/greet/:id', ({ params }) =>
+    app.ws.sendToUser(params.id, { type: 'notification', data: { title: `Hello ${params.id}` } }))
   return app
 }
 
-test('a plain GET is told to connect with a WebSocket client', async t => {
-  const app = await build()
+const ada = { userId: 'ada', headers: { authorization: 'Bearer token-of-ada' } }
+const bob = { userId: 'bob', headers: { authorization: 'Bearer token-of-bob' } }
+
+test('a push reaches its user and nobody else', async t => {
+  const app = build()
   t.after(() => app.close())
-  const response = await app.inject('/ws/notifications/user_123')
-  assert.equal(response.statusCode, 426)
-  assert.equal(response.json().code, 'RT_ERR_UPGRADE_REQUIRED')
+  const [hers, his] = await Promise.all([connect(app, ada), connect(app, bob)])
+  const { id } = (await app.inject({ method: 'POST', url: '/greet/ada' })).json()
+  const envelope = await hers.next('notification')
+  assert.deepEqual(envelope.data, { title: 'Hello ada' })
+  assert.equal(envelope.id, id)
+  await his.expectNone()
 })
 
-test('a push reaches its user', async t => {
-  const app = await build()
-  let frames!: ReturnType<typeof on>
-  const socket = await app.injectWS('/ws/notifications/user_123', {}, {
-    // Listens before anything can arrive: once injectWS has resolved, the first frames may be gone.
-    onInit: socket => { frames = on(socket, 'message') }
-  })
-  t.after(() => {
-    // First, or app.close() waits for it; and with close() alone the server would not notice that it has gone.
-    socket.terminate()
-    return app.close()
-  })
-  const next = async (): Promise<Envelope> => JSON.parse(String((await frames.next()).value[0]))
+test('what one tab has read is read in the other', async t => {
+  const app = build()
+  t.after(() => app.close())
+  const [phone, laptop] = await Promise.all([connect(app, ada), connect(app, ada)])
+  await phone.send('mark_read', ['n1', 'n2'])
+  assert.deepEqual((await laptop.next('marked_read')).data, ['n1', 'n2'])
+  await assert.rejects(phone.send('mark_read', 'n1'), { code: 'handler_failed' })
+})
 
-  assert.equal((await next()).type, 'connection_ack')
-  const { id } = (await app.inject({ method: 'POST', url: '/greet/user_123' })).json()
-  const envelope = await next()
-  assert.deepEqual(envelope.data, { title: 'Hello user_123' })
-  assert.equal(envelope.id, id)
+test('a stranger is turned away, and so is who asks for the notifications of another', async t => {
+  const app = build()
+  t.after(() => app.close())
+  await assert.rejects(connect(app, { userId: 'ada' }), /4401/)
+  await assert.rejects(connect(app, { ...bob, userId: 'ada' }), /4403/)
+})
+
+test('who is banned is closed with 4403', async t => {
+  const app = build()
+  t.after(() => app.close())
+  const socket = await connect(app, ada)
+  app.ws.disconnectUser('ada')
+  await socket.expectClose(4403)
 })

@@ -27,6 +27,7 @@ const snippets: Snippet[] = [...readme.matchAll(/(?:<!-- test: ([\w-]+) -->\n)?`
   .map(([, name, language, code]) => ({ name, language, code }))
 
 type Test = Pick<typeof t, 'teardown' | 'testdir'>
+type Asserting = Test & Pick<typeof t, 'equal' | 'match'>
 
 /** The names of the snippets that run below. */
 const ran = new Set<string>()
@@ -38,6 +39,14 @@ function table (heading: string, header: string): string[][] {
   const at = lines.indexOf(header)
   const end = lines.findIndex((line, index) => index > at && !line.startsWith('|'))
   return lines.slice(at + 2, end).map(line => line.slice(2, -2).split(/ (?<!\\)\| /).map(cell => cell.trim()))
+}
+
+/** What the package exports, by what is imported, and where it is in lib. */
+const exported: Record<string, string> = {
+  'fastify-realtime': 'index',
+  'fastify-realtime/client': 'client/index',
+  'fastify-realtime/react': 'react/index',
+  'fastify-realtime/testing': 'testing/index'
 }
 
 const code = (text: string) => `\`${text}\``
@@ -91,7 +100,7 @@ t.test('snippets type-check, and the fault codes are those of the source', async
     allowJs: true,
     checkJs: true,
     lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
-    paths: { 'fastify-realtime': [join(root, 'lib/index.ts')] }
+    paths: Object.fromEntries(Object.keys(exported).map(name => [name, [join(root, `lib/${exported[name]}.ts`)]]))
   })
   const host = ts.createCompilerHost(options)
   const { readFile, fileExists, getSourceFile } = host
@@ -124,8 +133,6 @@ interface Running {
   globals?: Record<string, unknown>
 }
 
-const library = new URL('../lib/index.js', import.meta.url).href
-
 /** The snippet as a file of its own, with the library's source for the package. */
 function write (t: Test, name: string, { replace = {}, globals = {} }: Running = {}): string {
   const file = join(t.testdir(), `${name}-${++written}.mjs`)
@@ -133,9 +140,8 @@ function write (t: Test, name: string, { replace = {}, globals = {} }: Running =
   let text = ts.transpileModule(snippet.code, {
     compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
   }).outputText
-  for (const [from, to] of Object.entries({ "'fastify-realtime'": `'${library}'`, 'port: 3000': "port: 0, host: '127.0.0.1'", ...replace })) {
-    text = text.replaceAll(from, to)
-  }
+  for (const [name, file] of Object.entries(exported)) text = text.replaceAll(`'${name}'`, `'${new URL(`../lib/${file}.js`, import.meta.url).href}'`)
+  for (const [from, to] of Object.entries({ 'port: 3000': "port: 0, host: '127.0.0.1'", ...replace })) text = text.replaceAll(from, to)
   const given = Object.keys(globals)
   if (given.length > 0) {
     injected.set(file, globals)
@@ -254,6 +260,26 @@ t.test('authenticate with @fastify/jwt', async t => {
   t.equal((await brief.close()).code, 4401)
 })
 
+t.test('renew a credential', async t => {
+  process.env.JWT_SECRET = 'a secret for this test'
+  const { app, url } = await serve(t, 'renew')
+  const tokenOf = (sub: string, expiresIn: string) => (app as any).jwt.sign({ sub }, { expiresIn })
+  const client = await connect(t, `${url}/notifications/ada?token=${tokenOf('ada', '2s')}`)
+  t.ok(client.ack.data!.expires_in_ms! <= 2_000)
+  const renew = (token: string) => client.send({ type: 'renew', ref: 1, data: { token } })
+
+  for (const token of ['no token', tokenOf('bob', '1h')]) {
+    renew(token)
+    t.match(await client.next(), { type: 'error', data: { code: 'renew_refused' } })
+  }
+  renew(tokenOf('ada', '4s'))
+  t.ok((await client.next('renewed')).data!.expires_in_ms! > 2_000)
+  await client.next('ack')
+  t.match(await client.close(), { code: 4401 })
+  t.equal(await refusal(t, `${url}/notifications/ada?token=no`), 4401)
+  t.equal(await refusal(t, `${url}/notifications/ada`), 4401)
+})
+
 t.test('say who may connect', async t => {
   const { url } = await serve(t, 'authorize')
   const ada = { headers: { 'x-session': 'secret-1' } }
@@ -272,7 +298,11 @@ t.test('receive messages', async t => {
   const lines = await browse(t, 'on-message-client', host)
   t.match(await client.next(), { type: 'marked_read', data: { ids: ['n1', 'n2'] } })
   await eventually(() => lines.length === 1)
-  t.same(lines, ['done 1'])
+  t.match(lines[0], /^done [\da-f-]{36}$/)
+  // The same frame once more, as after a lost connection.
+  const ref = lines[0].slice('done '.length)
+  client.send({ type: 'mark_read', ref, data: { ids: ['n1', 'n2'] } })
+  t.match(await client.next(), { type: 'ack', ref })
   client.send({ type: 'no_such_type', ref: 7 })
   t.match(await client.next(), { type: 'error', ref: 7, data: { code: 'unknown_type' } })
 })
@@ -364,14 +394,22 @@ t.test('your own websocket routes', async t => {
   t.equal((await once(socket, 'close'))[0], 1009)
 })
 
-t.test('testing your app', async t => {
-  ran.add('testing')
-  const child = spawn(process.execPath, [...process.execArgv, write(t, 'testing')], { stdio: ['ignore', 'pipe', 'inherit'] })
+/** Runs a snippet that is a test of node:test. */
+async function passes (t: Asserting, name: string): Promise<void> {
+  ran.add(name)
+  const child = spawn(process.execPath, [...process.execArgv, write(t, name)], { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', chunk => { output += chunk })
   const [status] = await once(child, 'close')
-  t.equal(status, 0)
+  t.equal(status, 0, output)
   t.match(output, /pass 1\n/)
+}
+
+t.test('testing your app', async t => {
+  await passes(t, 'testing')
+  const { code } = snippets.find(({ name }) => name === 'testing')!
+  t.ok(code.slice(code.indexOf('test(')).split('\n').length <= 10, 'in ten lines')
+  await passes(t, 'fake-client')
 })
 
 t.test('resume after a reconnect', async t => {

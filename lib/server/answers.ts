@@ -3,7 +3,7 @@ import type { Fault } from './inbound.js'
 /** What a client's message was answered with; `undefined` is `ack`. */
 export type Answer = Fault | undefined
 
-/** For so long a message that comes again is recognised, in milliseconds. */
+/** For so long, at least, an answer is known, in milliseconds. */
 const keepTime = 300_000
 
 /** Answers kept per sender, and in all; the oldest gives way. */
@@ -29,6 +29,13 @@ export class Answers {
   /** Those before it are gone. */
   #start = 0
   #size = 0
+  /** Since a message came. */
+  readonly #keepTime: number
+
+  /** `handlerTime` is how long an answer may take, in milliseconds: what is still being handled is not forgotten. */
+  constructor (handlerTime = 0) {
+    this.#keepTime = keepTime + handlerTime
+  }
 
   /** How many are kept. */
   get size (): number {
@@ -49,7 +56,8 @@ export class Answers {
   }
 
   #expire (now: number): void {
-    for (let oldest = this.#oldest(); oldest !== undefined && now - oldest.at >= keepTime; oldest = this.#oldest()) this.#drop(oldest)
+    const isOld = (kept: Kept | undefined) => kept !== undefined && now - kept.at >= this.#keepTime
+    while (isOld(this.#oldest())) this.#drop(this.#oldest()!)
   }
 
   #keep (kept: Kept): void {

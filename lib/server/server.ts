@@ -72,7 +72,7 @@ export class RealtimeServer {
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#context = {
       catalogue: this.catalogue,
-      answers: new Answers(),
+      answers: new Answers(timeouts.handler),
       flusher: this.#flusher,
       liveness: this.#liveness,
       counters: this.counters,

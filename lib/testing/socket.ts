@@ -1,16 +1,13 @@
-import type { FastifyInstance } from 'fastify'
-// For the type of `injectWS`.
-import type {} from '@fastify/websocket'
 import { closeCode } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 
 // Those of a test that stops the clock would stop the waits here.
 const { setTimeout, clearTimeout } = globalThis
 
-/** An app, whatever its server and its types are. */
+/** A Fastify app, whatever its server and its type provider. */
 export interface TestedApp {
   ready (): PromiseLike<unknown>
-  injectWS: FastifyInstance['injectWS']
+  injectWS (path: string, request: { headers: Record<string, string> }, options: { onInit (socket: Socket): void }): Promise<unknown>
 }
 
 /** Whom to connect, and how. */
@@ -33,6 +30,7 @@ export interface Closed {
   readonly reason: string
 }
 
+/** What is needed of a WebSocket of `ws`. */
 interface Socket {
   on (event: 'message', listener: (data: { toString (): string }) => void): unknown
   on (event: 'close', listener: (code: number, reason: { toString (): string }) => void): unknown

@@ -11,6 +11,6 @@ t.test('the example passes under node:test', async t => {
   const exited = once(child, 'exit')
   const output = await text(child.stdout)
   t.strictSame(await exited, [0, null], output)
-  t.match(output, /^# pass 2$/m)
+  t.match(output, /^# pass 4$/m)
   t.match(output, /^# fail 0$/m)
 })

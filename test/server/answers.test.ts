@@ -53,6 +53,16 @@ t.test('after five minutes it is a new one', async t => {
   t.equal(answers.size, 1)
 })
 
+t.test('what takes long is not forgotten while it runs', async t => {
+  const answers = new Answers(600_000)
+  const again = counting()
+  answers.once('a', 'r', 0, () => new Promise(() => {}))
+  answers.once('a', 'r', 899_999, again.handle)
+  t.equal(again.runs, 0)
+  answers.once('a', 'r', 900_000, again.handle)
+  t.equal(again.runs, 1)
+})
+
 t.test('a hundred of a sender', async t => {
   const answers = new Answers()
   const other = counting()

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue } from '../../lib/server/catalogue.js'
-import { parseInbound, RateLimit, Strikes } from '../../lib/server/inbound.js'
+import { parseInbound, RateLimit, Refusal, Strikes } from '../../lib/server/inbound.js'
 
 const catalogue = new Catalogue({ messages: { order: Type.Object({ n: Type.Integer() }) }, strict: true, maxBytes: 10_000 })
 
@@ -109,4 +109,10 @@ t.test('Strikes', async t => {
     t.equal(strikes.add(100), false)
     t.equal(strikes.add(150), true)
   })
+})
+
+t.test('a Refusal says to the client what it says', async t => {
+  const refusal = new Refusal('renew_refused', 'no')
+  t.type(refusal, Error)
+  t.match(refusal, { code: 'renew_refused', message: 'no' })
 })

@@ -181,7 +181,10 @@ t.test('who is refused after the upgrade: the close code', async t => {
 t.test('who is refused over HTTP: the status, and what may be wrong', async t => {
   const app = await build(t, { limits: { connections: 1 } })
   const evil = { userId: 'u1', headers: { origin: 'https://evil.example' } }
-  await t.rejects(connect(app, evil), { statusCode: 403, message: /^the upgrade of \/ws\/notifications\/u1 was refused with HTTP 403: the origin/ })
+  await t.rejects(connect(app, evil), {
+    statusCode: 403,
+    message: /^the upgrade of \/ws\/notifications\/u1 was refused with HTTP 403: the origin/
+  })
   await t.rejects(connect(app, { userId: 'u1', prefix: '/wss' }), { statusCode: 404, message: /pass its 'prefix'/ })
   await t.rejects(connect(app, { userId: 'a b' }), { statusCode: 400, message: /HTTP 400: an id is not valid/ })
   await connect(app, { userId: 'u1' })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'tstyche'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import realtime, { MemoryBroker, errors, realtime as named } from '../../lib/index.js'
+import realtime, { MemoryBroker, errors, realtime as named, tokenOf } from '../../lib/index.js'
 import type { Authorize, Realtime, RealtimeConnection, RealtimeOptions, Stats, Target } from '../../lib/index.js'
 
 declare const app: FastifyInstance
@@ -73,6 +73,17 @@ describe('hooks', () => {
     expect<Hook<'authorize'>>().type.toBeAssignableFrom<() => Promise<boolean | undefined>>()
     expect<Hook<'authorize'>>().type.not.toBeAssignableFrom<() => string>()
     expect<Parameters<Authorize>[1]>().type.toBe<Target>()
+  })
+
+  test('renew gets the token and its connection, and gives an identity or nothing', () => {
+    expect<Hook<'renew'>>().type.toBeAssignableFrom<(token: string) => { userId: string, expiresAt: number }>()
+    expect<Hook<'renew'>>().type.toBeAssignableFrom<(token: string, connection: RealtimeConnection) => Promise<null>>()
+    expect<Hook<'renew'>>().type.not.toBeAssignableFrom<(request: FastifyRequest) => null>()
+    expect<Hook<'renew'>>().type.not.toBeAssignableFrom<() => boolean>()
+  })
+
+  test('tokenOf is what @fastify/jwt takes as extractToken', () => {
+    expect(tokenOf).type.toBeAssignableTo<(request: FastifyRequest) => string | void>()
   })
 
   test('a target tells what it is by its kind', () => {

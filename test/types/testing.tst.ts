@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'tstyche'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { RealtimeClient } from '../../lib/client/index.js'
+import type { Envelope } from '../../lib/index.js'
+import { connect, fakeClient, type TestSocket } from '../../lib/testing/index.js'
+
+declare const app: FastifyInstance
+declare const socket: TestSocket
+
+describe('connect', () => {
+  test('takes any app', () => {
+    expect(connect).type.toBeCallableWith(app, { userId: 'u' })
+    expect(connect).type.toBeCallableWith(Fastify({ http2: true }), { userId: 'u' })
+    expect(connect).type.toBeCallableWith(Fastify({ logger: { level: 'silent' } }), { userId: 'u' })
+    expect(connect).type.not.toBeCallableWith({}, { userId: 'u' })
+  })
+
+  test('needs a user', () => {
+    expect(connect).type.not.toBeCallableWith(app, {})
+    expect(connect).type.toBeCallableWith(app, { userId: 'u', chat: { workflow: 'w', appId: 'a', chatId: 'c' }, headers: { a: 'b' } })
+    expect(connect).type.not.toBeCallableWith(app, { userId: 'u', chat: { workflow: 'w' } })
+  })
+})
+
+describe('a socket', () => {
+  test('knows the data of a type', () => {
+    expect(socket.next('chat_message')).type.toBe<Promise<Envelope<'chat_message'>>>()
+    expect(socket.next()).type.toBe<Promise<Envelope>>()
+    expect(socket.ack.user_id).type.toBe<string>()
+  })
+})
+
+describe('a fake client', () => {
+  test('is a client', () => {
+    expect(fakeClient()).type.toBeAssignableTo<RealtimeClient>()
+  })
+
+  test('emits what there is', () => {
+    expect(fakeClient().emit).type.toBeCallableWith('notification', { title: 'x' })
+    expect(fakeClient().emit).type.toBeCallableWith('my_own', 5)
+    expect(fakeClient().emit).type.toBeCallableWith('connection_lost', undefined, { id: 'u.a.1' })
+    expect(fakeClient().emit).type.not.toBeCallableWith('notification', { titel: 'x' })
+  })
+})
