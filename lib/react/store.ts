@@ -123,12 +123,21 @@ export class Store {
   }
 
   #resumed (resume: Resume): void {
-    for (const listener of [...this.#onResume]) listener(resume)
+    for (const listener of [...this.#onResume]) this.#call(() => listener(resume))
     if (!resume.recovered) this.#tellOfGap()
   }
 
   #tellOfGap (): void {
     for (const listener of [...this.#onGap]) listener()
+  }
+
+  /** One that throws does not keep the others from being told. */
+  #call (action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      (this.#options.onError ?? console.error)(error)
+    }
   }
 
   #change (part: Partial<Snapshot>): void {
