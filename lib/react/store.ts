@@ -105,6 +105,10 @@ export class Store {
     for (const listener of [...this.#onChange]) listener()
   }
 
+  readonly report = (error: unknown): void => {
+    (this.#options.onError ?? console.error)(error)
+  }
+
   #received (lastMessage: Envelope): void {
     this.notifications.receive(lastMessage)
     this.#snapshot = { ...this.#snapshot, lastMessage }
@@ -136,7 +140,7 @@ export class Store {
     try {
       action()
     } catch (error) {
-      (this.#options.onError ?? console.error)(error)
+      this.report(error)
     }
   }
 
