@@ -78,7 +78,7 @@ export class Access {
     } catch (thrown) {
       const error = caught(thrown)
       if (error instanceof TimeoutError) return { refusal: closeCodes.AUTHENTICATION_TIMEOUT }
-      if (isClientError(error.statusCode)) return { refusal: closeCodes.UNAUTHENTICATED }
+      if (isClientError(error)) return { refusal: closeCodes.UNAUTHENTICATED }
       report(log, error, 'authenticate or authorize failed')
       return { refusal: closeCodes.HANDLER_FAILED }
     }
@@ -109,7 +109,9 @@ export function expiry ({ expiresAt }: Identity): number {
   return time
 }
 
-function isClientError (status: unknown): boolean {
+/** The credential is at fault, not the app: what was thrown has a 4xx `statusCode`. */
+export function isClientError (thrown: unknown): boolean {
+  const { statusCode: status } = caught(thrown)
   return typeof status === 'number' && status >= 400 && status < 500
 }
 

@@ -1,16 +1,22 @@
 import type { FastifyRequest } from 'fastify'
 
+const tokenPrefix = 'token.'
 const tokenProtocol = /(?:^|,)\s*token\.([^,\s]+)/
 
 /**
  * The credential of a request: that of `Authorization: Bearer …`, or what fastify-realtime's client sends from a browser,
- * which cannot set headers: a subprotocol `token.…`, or `?token=…`. `undefined` when there is none.
+ * which cannot set headers: a subprotocol `token.…` beside `fastify-realtime`, or `?token=…`. `undefined` when there is none.
  */
 export function tokenOf ({ headers, query }: Pick<FastifyRequest, 'headers' | 'query'>): string | undefined {
   const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
   const offered = tokenProtocol.exec(headers['sec-websocket-protocol'] ?? '')?.[1]
   const { token } = (query ?? {}) as { token?: unknown }
   return bearer ?? decoded(offered) ?? (typeof token === 'string' && token !== '' ? token : undefined)
+}
+
+/** For `handleProtocols` of `ws`: the first subprotocol that is not a credential, which must not travel back. */
+export function chosenProtocol (offered: Iterable<string>): string | false {
+  return [...offered].find(protocol => !protocol.startsWith(tokenPrefix)) ?? false
 }
 
 function decoded (text: string | undefined): string | undefined {

@@ -43,7 +43,8 @@ export type Authenticate = (request: FastifyRequest) => Awaitable<Identity | nul
 
 /**
  * Says what a new credential of a connected client is worth, so that it need not reconnect when the present one expires.
- * `null`, `undefined`, an error, or another user: the client is told `renew_refused`, and what it had still holds.
+ * `null`, `undefined`, another user, an error, or nothing within `timeouts.authenticate`: the client is told
+ * `renew_refused`, and what it had still holds. Errors are logged, except those with a 4xx `statusCode`.
  */
 export type Renew = (token: string, connection: RealtimeConnection) => Awaitable<Identity | null | undefined>
 

@@ -119,9 +119,12 @@ export class Inbox {
   }
 
   async #handle (message: Inbound): Promise<void> {
-    const { ref } = message
-    const answer = await (typeof ref === 'string' ? this.#once(ref, message) : this.#run(message))
-    if (answer !== undefined) this.#answer({ ...answer, ref })
+    const { ref, type } = message
+    // A credential is renewed on each connection.
+    const isOnce = typeof ref === 'string' && type !== 'renew'
+    const answer = await (isOnce ? this.#once(ref, message) : this.#run(message))
+    if (answer?.code === 'bad_message') this.#fault({ ...answer, ref })
+    else if (answer !== undefined) this.#answer({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
     this.#isBusy = false
     // It may still be running, and the next one must not run beside it.

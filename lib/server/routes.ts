@@ -7,6 +7,7 @@ import type { WebSocket } from 'ws'
 import { errors } from '../errors.js'
 import type { Verdict } from './access.js'
 import { parseTarget, type Target } from './channels.js'
+import { chosenProtocol } from './credential.js'
 import type { RealtimeServer } from './server.js'
 
 /** An upgrade request on its way to become a connection. */
@@ -39,7 +40,12 @@ const routes = [
 export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer): Promise<void> {
   const onUpgrade = (raw: RawRequest, stream: UpgradedStream) => {
     raw[handshakeOf] = { stream }
-    setImmediate(() => hangUpAfterAnswer(stream))
+    // What is ready in this turn, from the answer to the upgrade up to connection_ack, leaves in one write.
+    stream.cork()
+    setImmediate(() => {
+      stream.uncork()
+      hangUpAfterAnswer(stream)
+    })
   }
   fastify.server.prependListener('upgrade', onUpgrade)
   await addWebSocket(fastify, server)
@@ -71,9 +77,6 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake?.target === undefined) return
         handshake.verdict = await server.access.admit(request, handshake.target)
-        // What is ready in this turn, up to connection_ack, leaves in one write.
-        handshake.stream.cork()
-        setImmediate(() => handshake.stream.uncork())
       },
       handler: async (_request, reply) => {
         reply.header('upgrade', 'websocket').header('connection', 'upgrade')
@@ -126,6 +129,7 @@ async function addWebSocket (fastify: FastifyInstance, { options: { compression,
   const options = {
     // A compressed frame can be shared only among connections that start each message anew.
     perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
+    handleProtocols: chosenProtocol,
     maxPayload: limits.frame,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,

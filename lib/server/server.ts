@@ -7,7 +7,7 @@ import { ChannelLog } from '../brokers/channel-log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { Renewal } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
-import { Access, expiry } from './access.js'
+import { Access, expiry, isClientError } from './access.js'
 import { Answers } from './answers.js'
 import { Catalogue } from './catalogue.js'
 import { report } from './caught.js'
@@ -94,12 +94,25 @@ export class RealtimeServer {
 
   async #renew (renew: Renew, data: unknown, connection: Connection): Promise<void> {
     if (!Value.Check(Renewal, data)) throw new Refusal('bad_message', '/data must be { token }')
-    const identity = await renew(data.token, connection)
-    const isGood = identity?.userId === connection.userId && expiry(identity) > Date.now()
-    if (!isGood) throw new Refusal('renew_refused', 'this credential is not accepted')
+    const identity = await this.#renewed(renew, data.token, connection)
+    if (identity === undefined) throw new Refusal('renew_refused', 'this credential is not accepted')
+    // A timer would hold on to it until the credential expires.
+    if (connection.isEnding) return
     connection.identity = identity
     this.#expire(connection)
     connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
+  }
+
+  /** Whom the new credential stands for, if it is who is connected. Never rejects. */
+  async #renewed (renew: Renew, token: string, connection: Connection): Promise<Identity | undefined> {
+    try {
+      const asked = Promise.resolve(renew(token, connection))
+      const identity = await this.timers.within(this.options.timeouts.authenticate, asked)
+      return identity?.userId === connection.userId && expiry(identity) > Date.now() ? identity : undefined
+    } catch (error) {
+      if (!isClientError(error)) report(this.#log, error, 'renew failed', { connectionId: connection.id })
+      return undefined
+    }
   }
 
   /** Whether one more can connect. */

@@ -1,2 +1,3 @@
 export { brokerContract, type BrokerObligation, type MakeBroker } from './broker-contract.js'
-export { connect, type Closed, type ConnectOptions, type TestSocket } from './socket.js'
+export { fakeClient, type FakeControls, type FakeSent } from './fake-client.js'
+export { connect, type Closed, type ConnectOptions, type TestedApp, type TestSocket } from './socket.js'

@@ -1,7 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 // For the type of `injectWS`.
 import type {} from '@fastify/websocket'
-import type { Envelope } from '../protocol/envelope.js'
+import { closeCode } from '../protocol/close-codes.js'
+import type { ControlMessages, Envelope } from '../protocol/envelope.js'
+
+// Those of a test that stops the clock would stop the waits here.
+const { setTimeout, clearTimeout } = globalThis
+
+/** An app, whatever its server and its types are. */
+export interface TestedApp {
+  ready (): PromiseLike<unknown>
+  injectWS: FastifyInstance['injectWS']
+}
 
 /** Whom to connect, and how. */
 export interface ConnectOptions {
@@ -26,36 +36,45 @@ export interface Closed {
 interface Socket {
   on (event: 'message', listener: (data: { toString (): string }) => void): unknown
   on (event: 'close', listener: (code: number, reason: { toString (): string }) => void): unknown
+  on (event: 'error', listener: (error: Error) => void): unknown
   send (data: string): void
   terminate (): void
 }
 
 /**
  * Connects a user to an app in this process, without a port, and waits for the ack. Works with any test runner: what
- * goes wrong is an Error. Rejects when the upgrade is refused, and when the connection is closed before its ack.
+ * goes wrong is an Error. It has the `statusCode` of an upgrade that was refused, and `closed` when the connection was
+ * closed before its ack.
  */
-export async function connect (app: FastifyInstance, options: ConnectOptions): Promise<TestSocket> {
-  const { userId, chat, prefix = '/ws', headers = {}, query = {}, timeout = 2_000 } = options
-  const parts = chat === undefined ? ['notifications', userId] : [chat.workflow, chat.appId, chat.chatId, userId]
-  const search = new URLSearchParams(query).toString()
-  const path = `${prefix}/${parts.map(encodeURIComponent).join('/')}${search && `?${search}`}`
+export async function connect (app: TestedApp, options: ConnectOptions): Promise<TestSocket> {
+  const { headers = {}, timeout = 2_000 } = options
+  const path = pathOf(options)
   await app.ready()
+  if (app.injectWS === undefined) throw new Error('this app has no WebSockets: register fastify-realtime')
   let socket: TestSocket | undefined
-  // What arrives together with the handshake is lost to whoever listens only after it.
-  await app.injectWS(path, { headers }, { onInit: ws => { socket = new TestSocket(ws, timeout) } })
-  const ack = await socket!.next('connection_ack')
-  return Object.assign(socket!, { ack })
+  const opened = app.injectWS(path, { headers: lowerCased(headers) }, {
+    // What arrives together with the handshake is lost to whoever listens only after it.
+    onInit: ws => { socket = new TestSocket(ws, timeout) }
+  })
+  // A server that has closed never answers.
+  await within(timeout, opened, `no answer to the upgrade of ${path} within ${timeout} ms; is the app closed, or 'authenticate' slow?`).catch(error => {
+    throw refusalOf(error, path)
+  })
+  const { data } = await socket!.next('connection_ack')
+  return Object.assign(socket!, { ack: data })
 }
 
 /** A connected user, from the client's side. What arrives is kept until `next` asks for it. */
 export class TestSocket {
   /** The data of `connection_ack`. */
-  readonly ack!: Envelope<'connection_ack'>
-  /** Everything received, in order. */
+  readonly ack!: ControlMessages['connection_ack']
+  /** Everything received, in order, but for the answers to `send`. */
   readonly received: Envelope[] = []
+  /** How the connection was closed, once it is. */
   closed: Closed | undefined
   readonly #socket: Socket
   readonly #timeout: number
+  /** Each looks whether what it waits for has come. The first that waits is the first that is served. */
   readonly #waiting = new Set<() => void>()
   #read = 0
   #refs = 0
@@ -71,64 +90,73 @@ export class TestSocket {
       this.closed = { code, reason: reason.toString() }
       this.#wake()
     })
+    // It ends in 'close'.
+    socket.on('error', () => {})
   }
 
   /** The next envelope that was not read yet, or the next of a type; those before it are skipped. */
-  async next<T extends string> (type?: T): Promise<Envelope<T>> {
-    await this.#until(() => this.#find(type) !== undefined, `'${type ?? 'any message'}'`)
-    const at = this.#find(type)!
-    this.#read = at + 1
-    return this.received[at] as Envelope<T>
+  next<T extends string> (type?: T): Promise<Envelope<T>> {
+    return this.#wait(() => this.#take(type) as Envelope<T> | undefined, type === undefined ? 'message' : `'${type}'`)
   }
 
   /** Throws when an envelope, or one of a type, has come that was not read, or comes of what was published until now. */
   async expectNone (type?: string): Promise<void> {
     // Messages are written at the end of a turn: the answer to the second ping comes after what the first found due.
-    await this.#ping()
-    await this.#ping()
+    for (let round = 0; round < 2 && this.closed === undefined; round++) await this.#ping()
     const at = this.#find(type)
     if (at !== undefined) throw new Error(`expected no ${type ?? 'message'}, got ${JSON.stringify(this.received[at])}`)
   }
 
-  /** Waits for the server to close, and throws when it is with another code. */
+  /** Waits for the connection to be closed, and throws when it is with another code. */
   async expectClose (code?: number): Promise<Closed> {
-    await this.#until(() => this.closed !== undefined, 'a close', true)
-    const { closed } = this
-    if (code !== undefined && closed!.code !== code) throw new Error(`expected close code ${code}, got ${closed!.code} ${closed!.reason}`)
-    return closed!
+    const closed = await this.#wait(() => this.closed, 'close')
+    if (code !== undefined && closed.code !== code) throw new Error(`expected close code ${code}, got ${described(closed)}`)
+    return closed
   }
 
-  /** Sends a message to its handler. Resolves with the server's `ack`, rejects with its `error`. */
+  /** Sends a message to its handler. Resolves with the server's `ack`; rejects with its `error`, and the `code` of that. */
   async send (type: string, data?: unknown): Promise<void> {
-    const { type: answer, data: fault } = await this.#ask(type, data)
+    const answered = this.#ask(type, data)
+    const { type: answer, data: fault } = await this.#wait(answered, `answer to '${type}'`)
     if (answer !== 'error') return
-    const { code, message } = fault as { code: string, message: string }
-    throw Object.assign(new Error(message), { code })
+    const { code, message } = fault as ControlMessages['error']
+    throw Object.assign(new Error(`${code}: ${message}`), { code })
   }
 
-  /** Sends a frame as it is, valid or not. */
+  /** Sends a frame as it is, valid or not. What answers it is for `next`. */
   sendRaw (text: string): void {
     this.#socket.send(text)
   }
 
-  /** Ends the connection, as when the network is cut. */
-  close (): void {
+  /** Ends the connection without a Close, as when the network is cut. */
+  async close (): Promise<void> {
     this.#socket.terminate()
+    await this.#wait(() => this.closed, 'end of the connection')
   }
 
   async #ping (): Promise<void> {
-    await this.#ask('ping')
+    const answered = this.#ask('ping')
+    await this.#wait(() => answered() ?? this.closed, "answer to 'ping'")
   }
 
-  /** The frame that answers; it is not one that `next` finds. */
-  async #ask (type: string, data?: unknown): Promise<Envelope> {
-    const ref = ++this.#refs
-    const isAnswer = (envelope: Envelope) => envelope.ref === ref
+  /** Sends a message. Returns what looks for the frame that answers it; `next` does not find that one. */
+  #ask (type: string, data?: unknown): () => Envelope | undefined {
+    // A number, so that the server takes no message for another that was sent again; one that no `sendRaw` will have.
+    const ref = Number.MIN_SAFE_INTEGER + this.#refs++
     this.#socket.send(JSON.stringify({ type, ref, data }))
-    await this.#until(() => this.received.some(isAnswer), `the answer to '${type}'`)
-    const at = this.received.findIndex(isAnswer)
-    if (at < this.#read) this.#read--
-    return this.received.splice(at, 1)[0]
+    return () => {
+      const at = this.received.findIndex(envelope => envelope.ref === ref)
+      if (at === -1) return undefined
+      if (at < this.#read) this.#read--
+      return this.received.splice(at, 1)[0]
+    }
+  }
+
+  #take (type: string | undefined): Envelope | undefined {
+    const at = this.#find(type)
+    if (at === undefined) return undefined
+    this.#read = at + 1
+    return this.received[at]
   }
 
   #find (type: string | undefined): number | undefined {
@@ -136,31 +164,73 @@ export class TestSocket {
     return at === -1 ? undefined : at
   }
 
-  async #until (holds: () => boolean, what: string, mayBeClosed = false): Promise<void> {
-    const end = performance.now() + this.#timeout
-    while (!holds()) {
-      const seen = this.received.slice(this.#read).map(({ type }) => type).join(', ') || 'nothing'
-      if (this.closed !== undefined && !mayBeClosed) throw new Error(`closed with ${this.closed.code} ${this.closed.reason}while waiting for ${what}`)
-      const left = end - performance.now()
-      if (left <= 0) throw new Error(`no ${what} within ${this.#timeout} ms; unread: ${seen}`)
-      await this.#change(left)
-    }
+  /** What `look` finds, now or when something comes. Throws when nothing more comes, or not in time. */
+  async #wait<T> (look: () => T | undefined, what: string): Promise<T> {
+    const found = await this.#watch(look)
+    // Thrown here, not where the socket was read, so that the stack leads to the test.
+    if (found === undefined) throw Object.assign(new Error(this.#missing(what)), { closed: this.closed })
+    return found
   }
 
-  /** Something has come, or `ms` milliseconds have passed. */
-  #change (ms: number): Promise<void> {
+  #watch<T> (look: () => T | undefined): Promise<T | undefined> {
     return new Promise(resolve => {
-      const done = () => {
+      const done = (found?: T) => {
         clearTimeout(timer)
-        this.#waiting.delete(done)
-        resolve()
+        this.#waiting.delete(check)
+        resolve(found)
       }
-      const timer = setTimeout(done, ms)
-      this.#waiting.add(done)
+      const check = () => {
+        const found = look()
+        if (found !== undefined || this.closed !== undefined) done(found)
+      }
+      const timer = setTimeout(() => done(), this.#timeout)
+      this.#waiting.add(check)
+      check()
     })
   }
 
   #wake (): void {
-    for (const done of [...this.#waiting]) done()
+    for (const check of [...this.#waiting]) check()
   }
+
+  #missing (what: string): string {
+    const unread = this.received.slice(this.#read).map(envelope => envelope.type === 'error' ? JSON.stringify(envelope) : envelope.type)
+    const why = this.closed === undefined ? `within ${this.#timeout} ms` : `before the connection was closed with ${described(this.closed)}`
+    return `no ${what} ${why}; unread: ${unread.join(', ') || 'nothing'}`
+  }
+}
+
+function pathOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {
+  const parts = chat === undefined ? ['notifications', userId] : [chat.workflow, chat.appId, chat.chatId, userId]
+  const search = new URLSearchParams(query).toString()
+  return `${prefix}/${parts.map(encodeURIComponent).join('/')}${search && `?${search}`}`
+}
+
+/** As Node has the headers of a request. */
+function lowerCased (headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function described ({ code, reason }: Closed): string {
+  return [code, reason, `(${closeCode(code)?.meaning ?? 'not a code of fastify-realtime'})`].filter(part => part !== '').join(' ')
+}
+
+/** What the status says is the cure. `injectWS` tells nothing but the status. */
+const cures: Record<number, string> = {
+  400: 'an id is not valid',
+  403: "the origin is not allowed, or the app is in development mode and the headers are not those of this machine; pass 'authenticate' to it",
+  404: "there is no such route; register fastify-realtime, or pass its 'prefix'",
+  503: 'the app is closing, or has as many connections as it may have'
+}
+
+function refusalOf (error: Error, path: string): Error {
+  const statusCode = Number(/^Unexpected server response: (\d+)$/.exec(error.message)?.[1])
+  if (Number.isNaN(statusCode)) return error
+  return Object.assign(new Error(`the upgrade of ${path} was refused with HTTP ${statusCode}: ${cures[statusCode] ?? 'a hook of the app refused it'}`), { statusCode })
+}
+
+async function within<T> (ms: number, work: Promise<T>, message: string): Promise<T> {
+  let timer: ReturnType<typeof setTimeout>
+  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error(message)), ms) })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

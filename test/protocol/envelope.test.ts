@@ -3,7 +3,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import t from 'tap'
 import '../../lib/server/catalogue.js'
 import {
-  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, messageSchema, Ref, Resync, Timestamp
+  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, messageSchema, Ref, Renewal, Renewed, Resync, Timestamp
 } from '../../lib/protocol/envelope.js'
 
 /** A test per schema: what is right and what is wrong. */
@@ -47,19 +47,21 @@ for (const type of Object.keys(commonMessages) as Array<keyof typeof common>) {
 }
 
 t.test('the connection-level types are not among the common ones', async t => {
-  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync'])
+  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'])
   for (const type of controlTypes) t.notOk(Object.hasOwn(commonMessages, type))
 })
 
 const ack = { user_id: 'u', connection_id: 'c', position: 'u.a.0,b.a.0', replayed: 0, heartbeat_ms: 25_000 }
 checks('ConnectionAck', ConnectionAck,
-  [ack, { ...ack, recovered: true }, { ...ack, recovered: false, replayed: 5 }],
+  [ack, { ...ack, recovered: true }, { ...ack, recovered: false, replayed: 5 }, { ...ack, expires_in_ms: 0 }],
   [
     {}, { ...ack, user_id: 'a b' }, { ...ack, position: 5 }, { ...ack, recovered: 'yes' }, { ...ack, replayed: -1 }, { ...ack, replayed: 0.5 },
-    { ...ack, heartbeat_ms: 0 }
+    { ...ack, heartbeat_ms: 0 }, { ...ack, expires_in_ms: -1 }, { ...ack, expires_in_ms: 0.5 }, { ...ack, expires_in_ms: null }
   ])
 
 checks('Resync', Resync, [{ position: 'u.a.5' }], [{}, { position: 5 }])
+checks('Renewed', Renewed, [{}, { expires_in_ms: 0 }], [undefined, { expires_in_ms: -1 }, { expires_in_ms: '5' }])
+checks('Renewal', Renewal, [{ token: 't' }], [undefined, null, {}, { token: '' }, { token: 5 }, 't'])
 checks('ErrorData', ErrorData, [{ code: 'bad_json', message: 'm' }], [{}, { code: 'c' }, { code: 5, message: 'm' }])
 
 const timestamp = '2026-07-01T12:00:00Z'

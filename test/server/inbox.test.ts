@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import type { Inbound, RealtimeConnection } from '../../lib/index.js'
-import { connect, eventually, start } from '../harness.js'
+import { as, authenticateByHeader, connect, eventually, gate, start } from '../harness.js'
 
 const path = '/ws/support/app/chat/u1'
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
@@ -107,4 +107,75 @@ t.test('a logger that throws does not keep the client from its answers', async t
   t.match(await client.next(), { type: 'pong', ref: 2 })
   client.socket.close()
   await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('cut between handler and ack, a message that is sent again with its ref is handled once', async t => {
+  const { opened, open } = gate()
+  const ran: string[] = []
+  const { app, url } = await start(t, {
+    authenticate: authenticateByHeader,
+    onMessage: {
+      async pay ({ ref }, { userId }) {
+        ran.push(`${userId} ${ref}`)
+        await opened
+      },
+      fail () {
+        ran.push('fail')
+        throw new Error('the first time')
+      }
+    }
+  })
+  const [path1, path2] = ['u1', 'u2'].map(user => `${url}/ws/notifications/${user}`)
+  const first = await connect(t, path1, as('u1'))
+  first.send({ type: 'pay', ref: 'r1' })
+  await eventually(() => ran.length === 1)
+  first.socket.terminate()
+  await eventually(() => !app.ws.isOnline('u1'))
+
+  const second = await connect(t, path1, as('u1'))
+  second.send({ type: 'pay', ref: 'r1' })
+  second.send({ type: 'ping' })
+  await second.next('pong')
+  open()
+  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'while it runs it waits for its end')
+  second.send({ type: 'pay', ref: 'r1' })
+  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'after that it is answered again')
+  t.strictSame(ran.splice(0), ['u1 r1'])
+
+  for (let n = 0; n < 2; n++) {
+    second.send({ type: 'fail', ref: 'r2' })
+    t.match(await second.next(), { type: 'error', ref: 'r2', data: { code: 'handler_failed' } })
+  }
+  t.strictSame(ran.splice(0), ['fail'], 'a failure is answered again, too')
+
+  for (let n = 0; n < 2; n++) {
+    second.send({ type: 'pay', ref: 7 })
+    t.match(await second.next(), { type: 'ack', ref: 7 })
+  }
+  t.strictSame(ran.splice(0), ['u1 7', 'u1 7'], 'a number only tells which answer belongs to which frame')
+
+  const other = await connect(t, path2, as('u2'))
+  other.send({ type: 'pay', ref: 'r1' })
+  t.match(await other.next(), { type: 'ack', ref: 'r1' })
+  const chat = await connect(t, `${url}/ws/w/a/c/u1`, as('u1'))
+  chat.send({ type: 'pay', ref: 'r1' })
+  t.match(await chat.next(), { type: 'ack', ref: 'r1' })
+  t.strictSame(ran, ['u2 r1', 'u1 r1'], 'those of another user, and of another channel, are others')
+})
+
+t.test('what waited behind the handler when the connection was cut runs when it is sent again', async t => {
+  const { opened, open } = gate()
+  const ran: unknown[] = []
+  const { app, url } = await start(t, { onMessage: { slow: ({ ref }) => { ran.push(ref); return opened } } })
+  const first = await connect(t, url + path)
+  for (const ref of ['r1', 'r2']) first.send({ type: 'slow', ref })
+  first.send({ type: 'ping' })
+  await first.next('pong')
+  first.socket.terminate()
+  await eventually(() => !app.ws.isOnline('u1'))
+  const second = await connect(t, url + path)
+  for (const ref of ['r1', 'r2']) second.send({ type: 'slow', ref })
+  open()
+  for (const ref of ['r1', 'r2']) t.match(await second.next(), { type: 'ack', ref })
+  t.strictSame(ran, ['r1', 'r2'])
 })

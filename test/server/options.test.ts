@@ -47,7 +47,7 @@ t.test('every option has a description', async t => {
 
 t.test('what is given is taken, and the defaults stay beside it', async t => {
   const messages = { order: Type.Object({ n: Type.Integer() }) }
-  const hooks = { authenticate, authorize: () => true, onConnect () {}, onDisconnect () {} }
+  const hooks = { authenticate, authorize: () => true, renew: () => null, onConnect () {}, onDisconnect () {} }
   const onMessage = { order () {} }
   const broker = new MemoryBroker({ size: 1, ttl: 1, lag: 1, bytes: 1 })
   const options = resolve({
@@ -116,7 +116,7 @@ t.test('wrong types', async t => {
     [{ prefix: 5 }, /option 'prefix': expected string, got 5/], [{ prefix: 'ws' }, /'prefix'/], [{ prefix: '/ws/' }, /'prefix'/], [{ prefix: '/:a' }, /'prefix'/],
     [{ prefix: '/' }, /'prefix'/], [{ insecure: 'yes' }, /option 'insecure': expected boolean, got 'yes'/], [{ strict: 1 }, /'strict'/],
     [{ authenticate: 'jwt' }, /'authenticate': expected function/], [{ authenticate: null }, /'authenticate'/], [{ authorize: {} }, /'authorize'/],
-    [{ onConnect: true }, /'onConnect'/], [{ onDisconnect: [] }, /'onDisconnect'/], [{ allowedOrigins: 'https://a.example' }, /'allowedOrigins': expected array/],
+    [{ onConnect: true }, /'onConnect'/], [{ authenticate, renew: 'jwt' }, /'renew': expected function/], [{ onDisconnect: [] }, /'onDisconnect'/], [{ allowedOrigins: 'https://a.example' }, /'allowedOrigins': expected array/],
     [{ allowedOrigins: [5] }, /'allowedOrigins\.0'/], [{ messages: 5 }, /'messages'/], [{ messages: { order: 'string' } }, /'messages\.order'/],
     [{ messages: { order: () => {} } }, /'messages\.order': expected object, got \[Function: order\]/],
     [{ onMessage: () => {} }, /'onMessage': expected a plain object, got \[Function/], [{ onMessage: { order: 'x' } }, /'onMessage\.order': expected function/],
@@ -153,6 +153,10 @@ t.test('contradictions', async t => {
     [{ limits: { burst: 19 } }, /'limits\.burst' must be at least/],
     [{ history: { bytes: 1024 * 1024 - 1 } }, /'limits\.message' must not be more than 'history\.bytes'/],
     [{ onMessage: { ping () {} } }, /'onMessage\.ping'/],
+    [{ renew: () => null }, /'renew' .* Pass 'authenticate' too/],
+    [{ renew: () => null, insecure: true }, /'renew' .* Pass 'authenticate' too/],
+    [{ onMessage: { renew () {} } }, /'onMessage\.renew': .* option 'renew'/],
+    [{ authenticate, renew: () => null, onMessage: { renew () {} } }, /'onMessage\.renew'/],
     [{ broker: {} }, /'broker' must be a broker/],
     [{ broker: 'redis' }, /'broker' must be a broker/],
     [{ broker: { publish: true } }, /'broker' must be a broker/]
@@ -163,6 +167,7 @@ t.test('contradictions', async t => {
 t.test('what is just not a contradiction', async t => {
   t.doesNotThrow(() => resolve({ insecure: true }))
   t.doesNotThrow(() => resolve({ authenticate, authorize: () => true }))
+  t.doesNotThrow(() => resolve({ authenticate, renew: () => null, onMessage: { renew: undefined, renewed () {} } }))
   t.doesNotThrow(() => resolve({ heartbeat: { interval: 1_001, timeout: 1_000 } }))
   t.doesNotThrow(() => resolve({ limits: { rate: 5, burst: 5 } }))
   t.doesNotThrow(() => resolve({ broker: { open () {}, publish () {}, subscribe () {}, stats () {}, close () {} } }))

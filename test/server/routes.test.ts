@@ -1,4 +1,4 @@
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
@@ -103,4 +103,19 @@ t.test('an upgrade that a plain route answers, later or outside the scope of the
   const nowhere = await RawClient.open(t, port, '/nowhere')
   t.equal(nowhere.status, 404)
   await eventually(() => nowhere.isClosed)
+})
+
+t.test('the answer to the upgrade and the ack leave in one write', async t => {
+  const { app, port } = await start(t)
+  let writes = 0
+  app.server.on('connection', (socket: Socket & { _handle?: Record<string, (...args: unknown[]) => unknown> }) => {
+    const handle = socket._handle!
+    for (const name of ['writev', 'writeUtf8String', 'writeLatin1String', 'writeBuffer']) {
+      const write = handle[name]
+      handle[name] = (...args) => { writes++; return write.apply(handle, args) }
+    }
+  })
+  const client = await RawClient.open(t, port, '/ws/notifications/u1')
+  await eventually(() => client.envelopes.length === 1)
+  t.equal(writes, 1)
 })

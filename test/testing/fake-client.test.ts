@@ -1,0 +1,115 @@
+import t from 'tap'
+import { createClient, RealtimeError, type Envelope, type RealtimeClient } from '../../lib/client/index.js'
+import { fakeClient } from '../../lib/testing/index.js'
+
+/** Code that someone may want to test. */
+function bell (client: RealtimeClient) {
+  const titles: string[] = []
+  client.on('notification', data => { titles.push(data!.title) })
+  return { titles, markRead: async () => { await client.send('mark_read', { count: titles.length }) } }
+}
+
+t.test('it stands where a client is asked for', async t => {
+  const client = fakeClient()
+  const { titles, markRead } = bell(client)
+  client.emit('notification', { title: 'Hello' })
+  t.strictSame(titles, ['Hello'])
+  const marked = markRead()
+  t.match(client.sent, [{ type: 'mark_read', data: { count: 1 }, isAnswered: false }])
+  client.sent[0].ack()
+  await marked
+  t.equal(client.sent[0].isAnswered, true)
+})
+
+t.test('it has what a client has', async t => {
+  class Silent {
+    onmessage = null
+    onclose = null
+    onerror = null
+    send () {}
+    close () {}
+  }
+  const real = createClient({ url: 'ws://test/', WebSocket: Silent })
+  const partsOf = (object: object) => Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter(name => name !== 'constructor')
+  for (const name of [...partsOf(real), ...Object.keys(real)]) t.ok(name in fakeClient(), name)
+  real.close()
+})
+
+t.test('listeners', async t => {
+  const client = fakeClient()
+  const heard: unknown[] = []
+  const ends = [
+    client.on('a', (data, envelope) => { heard.push([data, envelope.type, envelope.id]) }),
+    client.on('*', envelope => { heard.push(envelope.type) })
+  ]
+  client.emit('a', 1, { id: 'u.x.1', timestamp: '2026-01-01T00:00:00.000Z' })
+  client.emit('b')
+  t.strictSame(heard, [[1, 'a', 'u.x.1'], 'a', 'b'])
+  for (const end of ends) end()
+  client.emit('a', 2)
+  t.equal(heard.length, 3)
+})
+
+t.test('sends that fail, and a test that answers twice', async t => {
+  const client = fakeClient()
+  const first = client.send('a')
+  client.sent[0].fail('handler_failed', 'no')
+  const error = await first.catch(error => error)
+  t.type(error, RealtimeError)
+  t.match(error, { code: 'handler_failed', message: 'no' })
+  t.throws(() => client.sent[0].ack(), { message: "'a' has been answered" })
+
+  const second = client.send('b')
+  client.close()
+  await t.rejects(second, { code: 'closed', message: /./ })
+  await t.rejects(client.send('c'), { code: 'closed', message: /./ })
+  t.equal(client.sent.length, 2)
+})
+
+t.test('the status', async t => {
+  const client = fakeClient('connecting')
+  const seen: string[] = []
+  const end = client.onStatus(status => { seen.push(status) })
+  let isConnected = false
+  const connected = client.connected().then(() => { isConnected = true })
+  client.setStatus('waiting')
+  client.setStatus('waiting')
+  await Promise.resolve()
+  t.equal(isConnected, false)
+  client.setStatus('connecting')
+  client.setStatus('open')
+  await connected
+  t.equal(client.status, 'open')
+  end()
+  client.setStatus('closed', 4403)
+  t.strictSame(client.closed, { code: 4403, reason: '' })
+  await t.rejects(client.connected(), { code: 'closed', message: 'closed with 4403' })
+  t.throws(() => client.setStatus('open'), { message: /stays closed/ })
+  t.strictSame(seen, ['waiting', 'connecting', 'open'])
+})
+
+t.test('what came of a reconnect', async t => {
+  const client = fakeClient()
+  const seen: boolean[] = []
+  const end = client.onResume(({ recovered }) => { seen.push(recovered) })
+  client.resume(true)
+  client.resume(false)
+  end()
+  client.resume(true)
+  t.strictSame(seen, [true, false])
+})
+
+t.test('for await', async t => {
+  const client = fakeClient()
+  const types: string[] = []
+  const loop = (async () => {
+    for await (const { type } of client as AsyncIterable<Envelope>) types.push(type)
+  })()
+  client.emit('a')
+  await new Promise(resolve => setImmediate(resolve))
+  client.emit('b')
+  client.emit('c')
+  client.close()
+  await loop
+  t.strictSame(types, ['a', 'b', 'c'])
+})

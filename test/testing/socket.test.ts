@@ -1,0 +1,223 @@
+import { mock } from 'node:test'
+import Fastify from 'fastify'
+import t from 'tap'
+import realtime, { tokenOf, type RealtimeOptions } from '../../lib/index.js'
+import { connect } from '../../lib/testing/index.js'
+import { authenticateByHeader, eventually } from '../harness.js'
+
+type Scope = Pick<typeof t, 'teardown'>
+
+async function build (t: Scope, options: RealtimeOptions = {}) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(realtime, options)
+  return app
+}
+
+const brief = { userId: 'u1', timeout: 50 }
+
+t.test('nothing is lost between the handshake and the first wait', async t => {
+  const app = await build(t, { onConnect: connection => { for (let n = 0; n < 10; n++) connection.send({ type: 'early', data: n }) } })
+  const socket = await connect(app, { userId: 'u1' })
+  t.match(socket.ack, { user_id: 'u1', connection_id: /./, replayed: 0 })
+  await app.ws.sendToUser('u1', { type: 'late' })
+  for (let n = 0; n < 10; n++) t.equal((await socket.next('early')).data, n)
+  t.match(await socket.next(), { type: 'late', id: /^u\./ })
+  t.strictSame(socket.received.map(({ type }) => type), ['connection_ack', ...Array(10).fill('early'), 'late'])
+})
+
+t.test('next waits, skips what is before a type, and two waits get one message each', async t => {
+  const app = await build(t)
+  const socket = await connect(app, { userId: 'u1' })
+  const both = Promise.all([socket.next('b'), socket.next('b')])
+  for (const [type, data] of [['a', 1], ['b', 2], ['a', 3], ['b', 4], ['c', 5]] as const) await app.ws.sendToUser('u1', { type, data })
+  t.strictSame((await both).map(({ data }) => data), [2, 4])
+  t.equal((await socket.next()).data, 5)
+})
+
+t.test('what does not come is told with what did', async t => {
+  const app = await build(t)
+  const socket = await connect(app, brief)
+  await app.ws.sendToUser('u1', { type: 'other' })
+  await t.rejects(socket.next('wanted'), { message: "no 'wanted' within 50 ms; unread: other" })
+  t.equal((await socket.next()).type, 'other', 'and can still be read')
+  await t.rejects(socket.next(), { message: 'no message within 50 ms; unread: nothing' })
+  await t.rejects(socket.expectClose(), { message: 'no close within 50 ms; unread: nothing' })
+  const { stack } = await socket.next().catch(error => error)
+  t.match(stack, /socket\.test/, 'the stack leads to the test')
+})
+
+t.test('expectNone', async t => {
+  const app = await build(t)
+  const socket = await connect(app, { userId: 'u1' })
+  await socket.expectNone()
+  app.ws.sendToUser('u1', { type: 'a', data: 1 })
+  await socket.expectNone('b')
+  await t.rejects(socket.expectNone('a'), { message: /^expected no a, got \{"type":"a","data":1,/ })
+  await t.rejects(socket.expectNone(), { message: /^expected no message, got \{"type":"a"/ })
+  await socket.next('a')
+  await socket.expectNone()
+  app.ws.sendToUser('u1', { type: 'last' })
+  app.ws.disconnectUser('u1')
+  await socket.expectClose(4403)
+  await t.rejects(socket.expectNone(), { message: /^expected no message, got \{"type":"last"/ })
+  await socket.next('last')
+  await socket.expectNone()
+})
+
+t.test('expectNone while the connection is being closed', async t => {
+  const app = await build(t, { onMessage: { bye: (_message, connection) => connection.close(4430) } })
+  const socket = await connect(app, { userId: 'u1' })
+  socket.sendRaw('{"type":"bye"}')
+  await socket.expectNone()
+  await socket.expectClose(4430)
+})
+
+t.test('expectClose', async t => {
+  const app = await build(t)
+  const socket = await connect(app, { userId: 'u1' })
+  const closed = socket.expectClose()
+  app.ws.connections('u1')[0].close(4401, 'expired')
+  t.strictSame(await closed, { code: 4401, reason: 'expired' })
+  t.strictSame(await socket.expectClose(4401), socket.closed)
+  await t.rejects(socket.expectClose(4403), { message: 'expected close code 4403, got 4401 expired (not authenticated, or the credential expired)' })
+  await t.rejects(socket.next('x'), {
+    message: "no 'x' before the connection was closed with 4401 expired (not authenticated, or the credential expired); unread: nothing",
+    closed: { code: 4401 }
+  })
+  await t.rejects(socket.send('x'), { message: /^no answer to 'x' before the connection was closed with 4401/ })
+})
+
+t.test('send resolves on ack and rejects on error, and its answers are not among the messages', async t => {
+  const app = await build(t, {
+    timeouts: { drain: 50 },
+    onMessage: {
+      double: ({ data }, connection) => connection.send({ type: 'doubled', data: Number(data) * 2 }),
+      fails () { throw new Error('secret') },
+      hangs: () => new Promise(() => {})
+    }
+  })
+  const socket = await connect(app, brief)
+  await Promise.all([socket.send('double', 1), socket.send('double', 2)])
+  t.strictSame([(await socket.next()).data, (await socket.next('doubled')).data], [2, 4])
+  await t.rejects(socket.send('fails'), { code: 'handler_failed', message: 'handler_failed: the server could not handle this message' })
+  await t.rejects(socket.send('unheard'), { code: 'unknown_type' })
+  await socket.send('double', 3)
+  t.equal((await socket.next()).data, 6, 'answers before what was read do not shift it')
+  await socket.expectNone()
+  await t.rejects(socket.send('hangs'), { message: "no answer to 'hangs' within 50 ms; unread: nothing" })
+})
+
+t.test('sendRaw sends what it is given, and its answer is a message', async t => {
+  const app = await build(t)
+  const socket = await connect(app, { userId: 'u1' })
+  socket.sendRaw('no JSON')
+  t.match(await socket.next('error'), { data: { code: 'bad_json' } })
+  socket.sendRaw('{"type":"ping","ref":1}')
+  await t.rejects(socket.send('unheard'), { code: 'unknown_type' })
+  t.match(await socket.next('pong'), { ref: 1 })
+})
+
+t.test('an error that belongs to no message is in what is told', async t => {
+  const app = await build(t, { limits: { rate: 1, burst: 1 }, onMessage: { work () {} } })
+  const socket = await connect(app, brief)
+  await socket.send('work')
+  await t.rejects(socket.send('work'), { message: /^no answer to 'work' within 50 ms; unread: .*rate_limited/ })
+})
+
+t.test('close: the server notices, and another may connect', async t => {
+  const app = await build(t, { limits: { connectionsPerUser: 1 } })
+  for (let n = 0; n < 3; n++) {
+    const socket = await connect(app, { userId: 'u1' })
+    t.equal(app.ws.isOnline('u1'), true)
+    await socket.close()
+    await socket.close()
+    t.equal(socket.closed!.code, 1006)
+    await eventually(() => !app.ws.isOnline('u1'))
+  }
+})
+
+t.test('the app can be closed with sockets open, and they are told', async t => {
+  const app = await build(t)
+  const sockets = await Promise.all(['u1', 'u2'].map(userId => connect(app, { userId })))
+  const began = performance.now()
+  await app.close()
+  t.ok(performance.now() - began < 2_000, 'without waiting for them')
+  for (const socket of sockets) t.match(await socket.expectClose(1012), { reason: /^retry_ms=/ })
+})
+
+t.test('two users at once, and two tabs of one', async t => {
+  const app = await build(t)
+  const [ada, bob, tab] = await Promise.all(['ada', 'bob', 'ada'].map(userId => connect(app, { userId })))
+  await app.ws.sendToUser('ada', { type: 'hello' })
+  await Promise.all([ada.next('hello'), tab.next('hello'), bob.expectNone()])
+  await app.ws.broadcast({ type: 'all' })
+  await Promise.all([ada, bob, tab].map(socket => socket.next('all')))
+})
+
+t.test('a chat, a prefix, a query, headers in any case', async t => {
+  const seen: unknown[] = []
+  const app = await build(t, {
+    prefix: '/live/v1',
+    authenticate: request => { seen.push(tokenOf(request), request.query); return { userId: 'u@1' } }
+  })
+  const prefix = '/live/v1'
+  const chat = { workflow: 'support', appId: 'shop', chatId: 'c:1' }
+  const socket = await connect(app, { userId: 'u@1', chat, prefix, headers: { Authorization: 'Bearer t' }, query: { since: '0', a: 'ü &' } })
+  t.same(seen, ['t', { since: '0', a: 'ü &' }])
+  await app.ws.chat({ ...chat, userId: 'u@1' }).send({ type: 'chat_message', data: { content: 'Hi' } })
+  t.match(await socket.next('chat_message'), { data: { content: 'Hi' }, id: /^c\./ })
+})
+
+t.test('who is refused after the upgrade: the close code', async t => {
+  const app = await build(t, { authenticate: authenticateByHeader })
+  await t.rejects(connect(app, { userId: 'u1' }), {
+    message: "no 'connection_ack' before the connection was closed with 4401 (not authenticated, or the credential expired); unread: nothing",
+    closed: { code: 4401, reason: '' }
+  })
+  await t.rejects(connect(app, { userId: 'u1', headers: { 'x-user': 'u2' } }), { message: /4403/, closed: { code: 4403 } })
+})
+
+t.test('who is refused over HTTP: the status, and what may be wrong', async t => {
+  const app = await build(t, { limits: { connections: 1 } })
+  const evil = { userId: 'u1', headers: { origin: 'https://evil.example' } }
+  await t.rejects(connect(app, evil), { statusCode: 403, message: /^the upgrade of \/ws\/notifications\/u1 was refused with HTTP 403: the origin/ })
+  await t.rejects(connect(app, { userId: 'u1', prefix: '/wss' }), { statusCode: 404, message: /pass its 'prefix'/ })
+  await t.rejects(connect(app, { userId: 'a b' }), { statusCode: 400, message: /HTTP 400: an id is not valid/ })
+  await connect(app, { userId: 'u1' })
+  await t.rejects(connect(app, { userId: 'u2' }), { message: /HTTP 503/, statusCode: 503 })
+})
+
+t.test('a status of the app itself', async t => {
+  const app = await build(t)
+  app.addHook('onRequest', async (_request, reply) => reply.code(418).send())
+  await t.rejects(connect(app, { userId: 'u1' }), { statusCode: 418, message: /HTTP 418: a hook of the app refused it/ })
+})
+
+t.test('an app without the plugin, and one that does not answer', async t => {
+  await t.rejects(connect(Fastify(), { userId: 'u1' }), { message: 'this app has no WebSockets: register fastify-realtime' })
+  const broken = Fastify()
+  broken.register(async () => { throw new Error('of a plugin') })
+  await t.rejects(connect(broken, { userId: 'u1' }), { message: 'of a plugin' })
+
+  const app = await build(t, { authenticate: () => new Promise(() => {}), timeouts: { drain: 50 } })
+  await t.rejects(connect(app, brief), { message: /^no answer to the upgrade of \/ws\/notifications\/u1 within 50 ms/ })
+})
+
+t.test('the waits go on when a test stops the clock', async t => {
+  const app = await build(t)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const socket = await connect(app, brief)
+  await t.rejects(socket.next(), { message: /within 50 ms/ })
+})
+
+t.test('nothing is left behind', async t => {
+  const app = await build(t)
+  const socket = await connect(app, { userId: 'u1' })
+  const waits = Promise.allSettled([socket.next('never'), socket.expectNone('x'), socket.send('ping')])
+  await socket.close()
+  t.strictSame((await waits).map(({ status }) => status), ['rejected', 'fulfilled', 'rejected'])
+  await app.close()
+  t.equal(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length, 0)
+})
