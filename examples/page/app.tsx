@@ -7,6 +7,9 @@ import { Dashboard } from './dashboard.jsx'
 import { Toasts, useToasts } from './toasts.jsx'
 import { User } from './user.jsx'
 
+/** The demo's two users; anybody else writes to the first. */
+const otherThan = (user: string) => user === 'user_123' ? 'user_456' : 'user_123'
+
 /** The whole page: its users side by side, and what is everybody's below. */
 export function App ({ users }: { users: readonly string[] }) {
   const [cables] = useState(() => new Map(users.map(user => [user, new Cable()])))
@@ -26,7 +29,10 @@ export function App ({ users }: { users: readonly string[] }) {
       <main className={isAlone ? 'alone' : undefined}>
         {users.map((user, index) => (
           <RealtimeProvider key={user} userId={user} WebSocket={cables.get(user)!.WebSocket}>
-            <User name={user} other={users[1 - index] ?? 'user_456'} cable={cables.get(user)!} toast={toasts.add} onFigures={onFigures} />
+            <User
+              name={user} other={users[1 - index] ?? otherThan(user)} cable={cables.get(user)!}
+              toast={toasts.add} onFigures={onFigures}
+            />
           </RealtimeProvider>
         ))}
         <Broadcast />

@@ -1,7 +1,7 @@
 import type { Figures } from './api.js'
 
 const names: Array<[keyof Figures, string]> = [
-  ['connections', 'Connections'], ['users', 'Users'], ['publications', 'In history'],
+  ['connections', 'Connected'], ['users', 'Users'], ['publications', 'In history'],
   ['deliveries', 'Deliveries'], ['writes', 'Writes'], ['resyncs', 'Resyncs']
 ]
 

@@ -26,8 +26,8 @@ export function Sending ({ label, children, send, button }: SendingProps) {
   }
   return (
     <form aria-label={label} onSubmit={submit}>
-      {children}
-      <div className='end'>{button}<output className={outcome?.isError ? 'bad' : undefined}>{outcome?.text}</output></div>
+      <div className='line'>{children}{button}</div>
+      <output className={outcome?.isError ? 'bad' : undefined}>{outcome?.text}</output>
     </form>
   )
 }

@@ -2,7 +2,8 @@ import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app.jsx'
 
-const users = new URLSearchParams(location.search).getAll('user').filter(user => user !== '')
+const wanted = new URLSearchParams(location.search).getAll('user').filter(user => user !== '')
+const users = [...new Set(wanted)]
 
 createRoot(document.getElementById('app')!).render(
   <StrictMode>

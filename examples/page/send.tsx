@@ -11,10 +11,8 @@ export function Send ({ from, to }: { from: string, to: string }) {
     <section className='card' aria-label={`Send as ${from}`}>
       <h3>Send to one user</h3>
       <Sending label={`A notification from ${from}`} send={send} button={<button>Send</button>}>
-        <div className='pair'>
-          <label>To <input name='user' defaultValue={to} required maxLength={128} autoComplete='off' autoCapitalize='none' spellCheck={false} /></label>
-          <label>Title <input name='title' defaultValue='Hello' required maxLength={200} autoComplete='off' /></label>
-        </div>
+        <label>To <input name='user' defaultValue={to} required maxLength={128} autoComplete='off' autoCapitalize='none' spellCheck={false} /></label>
+        <label>Title <input name='title' defaultValue='Hello' required maxLength={200} autoComplete='off' /></label>
       </Sending>
     </section>
   )

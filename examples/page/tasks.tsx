@@ -33,9 +33,11 @@ export function Tasks ({ user, toast }: { user: string, toast: (toast: Toast) =>
   return (
     <section className='card' aria-labelledby={id}>
       <h3 id={id}>Tasks</h3>
-      <form className='line' onSubmit={submit}>
-        <label>New task <input value={title} onChange={event => setTitle(event.target.value)} required maxLength={200} autoComplete='off' /></label>
-        <button>Add</button>
+      <form onSubmit={submit}>
+        <div className='line'>
+          <label>New task <input value={title} onChange={event => setTitle(event.target.value)} required maxLength={200} autoComplete='off' /></label>
+          <button>Add</button>
+        </div>
       </form>
       <Switch label='Let the server fail' hint='A new task is shown at once, then taken back' isOn={isToFail} onChange={setToFail} />
       {items.length === 0 && <p className='empty'>No tasks yet.</p>}

@@ -47,13 +47,13 @@ export function useResume (handler: (resume: Resume) => void): void {
 
 /**
  * Calls `load` when it is not enough to listen: once connected, and when messages were missed that the server no longer
- * has. When it fails it is called again, after 0.5 to 20 s or with the next loss.
+ * has. When it fails that is reported to `onError`, and it is called again: within 0.5 to 20 s, or with the next loss.
  */
 export function useReload (load: () => Promise<unknown>): void {
   const store = useStore()
   const latest = useLatest(load)
   useEffect(() => {
-    const reloader = new Reloader(async () => latest.current(), fullJitter)
+    const reloader = new Reloader(async () => latest.current(), fullJitter, store.report)
     const unbind = store.onGap(() => reloader.reload())
     return () => {
       unbind()

@@ -28,14 +28,14 @@ const max = 100
 export class Notifications {
   list: readonly Notification[] = []
   #hasLoaded = false
-  /** Those that came while others are loaded: these may be newer. */
-  #arrived: readonly Notification[] | undefined
+  /** For each load that is under way those that came meanwhile: these may be newer. */
+  readonly #loads = new Set<{ arrived: readonly Notification[] }>()
 
   receive (envelope: Envelope): void {
     if (!isNotification(envelope)) return
     const one = notificationOf(envelope, false)
     this.list = withFirst(this.list, one)
-    if (this.#arrived !== undefined) this.#arrived = withFirst(this.#arrived, one)
+    for (const load of this.#loads) load.arrived = withFirst(load.arrived, one)
   }
 
   /** Marks one as read, or all. */
@@ -43,21 +43,26 @@ export class Notifications {
     const isMeant = (each: Notification) => types.includes(each.type) && (id === undefined || each.id === id)
     const mark = (each: Notification) => isMeant(each) && !each.isRead ? { ...each, isRead: true } : each
     this.list = this.list.map(mark)
-    this.#arrived = this.#arrived?.map(mark)
+    for (const load of this.#loads) load.arrived = load.arrived.map(mark)
   }
 
   /** Replaces the list. Where the app does not say it: what it loads at first is read, what is new in it later is not. */
   async load (load: () => Promise<readonly Stored[]>): Promise<void> {
-    this.#arrived = []
-    const stored = await load()
+    const meanwhile = { arrived: [] as readonly Notification[] }
+    this.#loads.add(meanwhile)
+    let stored: readonly Stored[]
+    try {
+      stored = await load()
+    } finally {
+      this.#loads.delete(meanwhile)
+    }
     const known = new Map(this.list.map(each => [each.id, each.isRead]))
     const loaded = stored.filter(isNotification).map(each => {
       const one = notificationOf(each, !this.#hasLoaded)
       return { ...one, isRead: each.isRead ?? known.get(one.id) ?? one.isRead }
     })
     loaded.sort((a, b) => a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : 0)
-    this.list = [...loaded, ...[...this.#arrived].reverse()].reduce(withFirst, [] as readonly Notification[])
-    this.#arrived = undefined
+    this.list = [...loaded, ...meanwhile.arrived.toReversed()].reduce(withFirst, [] as readonly Notification[])
     this.#hasLoaded = true
   }
 }

@@ -7,22 +7,25 @@ import type { Backoff } from '../client/index.js'
 export class Reloader {
   readonly #load: () => Promise<unknown>
   readonly #backoff: Backoff
+  readonly #onError: (error: unknown) => void
   #isLoading = false
   #isStale = false
   #isEnded = false
   #attempt = 0
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor (load: () => Promise<unknown>, backoff: Backoff) {
+  constructor (load: () => Promise<unknown>, backoff: Backoff, onError: (error: unknown) => void) {
     this.#load = load
     this.#backoff = backoff
+    this.#onError = onError
   }
 
   /** Messages were missed. */
   reload (): void {
     clearTimeout(this.#timer)
     this.#isStale = true
-    if (!this.#isLoading && !this.#isEnded) this.#start()
+    // A moment later: what StrictMode mounts and unmounts at once loads nothing.
+    queueMicrotask(() => { if (this.#isStale && !this.#isLoading && !this.#isEnded) this.#start() })
   }
 
   end (): void {
@@ -45,7 +48,8 @@ export class Reloader {
     try {
       await this.#load()
       return true
-    } catch {
+    } catch (error) {
+      this.#onError(error)
       return false
     }
   }

@@ -105,6 +105,10 @@ export class Store {
     for (const listener of [...this.#onChange]) listener()
   }
 
+  readonly report = (error: unknown): void => {
+    (this.#options.onError ?? console.error)(error)
+  }
+
   #received (lastMessage: Envelope): void {
     this.notifications.receive(lastMessage)
     this.#snapshot = { ...this.#snapshot, lastMessage }
@@ -123,12 +127,21 @@ export class Store {
   }
 
   #resumed (resume: Resume): void {
-    for (const listener of [...this.#onResume]) listener(resume)
+    for (const listener of [...this.#onResume]) this.#call(() => listener(resume))
     if (!resume.recovered) this.#tellOfGap()
   }
 
   #tellOfGap (): void {
     for (const listener of [...this.#onGap]) listener()
+  }
+
+  /** One that throws does not keep the others from being told. */
+  #call (action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.report(error)
+    }
   }
 
   #change (part: Partial<Snapshot>): void {

@@ -148,6 +148,22 @@ t.test('what cannot be recovered is loaded: once connected, and again after a lo
   await eventually(() => bell?.notifications.some(({ title }) => title === 'stored') === true)
 })
 
+t.test('what is mounted later loads too, once', async t => {
+  const { provided, online } = await connected(t)
+  let loads = 0
+  function Late () {
+    useReload(async () => { loads++ })
+    return null
+  }
+  const { props } = provided(() => {}) as ReactElement<object>
+  const { render } = mount(t, createElement(RealtimeProvider, props))
+  await online()
+  render(createElement(RealtimeProvider, props, createElement(Late)))
+  await eventually(() => loads > 0)
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.equal(loads, 1)
+})
+
 t.test('useOptimisticList: an item is there at once, confirmed by answer or push, taken back on failure', async t => {
   interface Task { task_id: string, title: string, client_ref?: string }
   const { app, mounted, online } = await connected(t)

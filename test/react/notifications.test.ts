@@ -73,6 +73,17 @@ t.test('what comes while others are loaded is not lost to them, nor there twice'
   t.strictSame(unread(notifications), ['n3'])
 })
 
+t.test('loads do not disturb each other', async t => {
+  const notifications = new Notifications()
+  let end = () => {}
+  const slow = notifications.load(() => new Promise(resolve => { end = () => resolve([notification(1)]) }))
+  await notifications.load(async () => [notification(1)])
+  notifications.receive(notification(2))
+  end()
+  await slow
+  t.strictSame(titles(notifications), ['n2', 'n1'])
+})
+
 t.test('a load that fails leaves the list as it is', async t => {
   const notifications = new Notifications()
   notifications.receive(notification(1))

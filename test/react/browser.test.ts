@@ -1,0 +1,139 @@
+import { existsSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { build } from 'esbuild'
+import Fastify from 'fastify'
+import { chromium, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import realtime, { type RealtimeOptions } from '../../lib/index.js'
+import { eventually } from '../harness.js'
+
+const executablePath = '/usr/bin/chromium'
+
+/** What a component of an app may look like; `seen` is what the tests ask for. */
+const script = `
+  import { createElement, StrictMode } from 'react'
+  import { createRoot } from 'react-dom/client'
+  import { RealtimeProvider, useMessages, useNotifications, useRealtime, useResume } from '../../lib/react/index.ts'
+
+  const seen = { titles: [], resumes: [], renders: 0, last: [] }
+
+  function Bell () {
+    const { isConnected, status, lastMessage } = useRealtime()
+    const { notifications, unread, markRead } = useNotifications()
+    seen.renders++
+    seen.last.push(lastMessage?.data?.title)
+    useMessages('notification', ({ title }) => { seen.titles.push(title) })
+    useResume(({ recovered }) => { seen.resumes.push(recovered) })
+    return createElement('main', null,
+      createElement('p', { id: 'status' }, isConnected ? 'connected' : status),
+      createElement('button', { onClick: () => markRead() }, unread + ' unread'),
+      createElement('ul', null, notifications.map(({ id, title }) => createElement('li', { key: id }, title))))
+  }
+
+  const root = createRoot(document.getElementById('app'))
+  root.render(createElement(StrictMode, null, createElement(RealtimeProvider, { userId: 'user_123' }, createElement(Bell))))
+  Object.assign(window, { seen, unmount: () => root.unmount() })
+`
+
+interface Seen {
+  titles: string[]
+  resumes: boolean[]
+  renders: number
+  last: string[]
+}
+
+t.test('the hooks in a browser', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+  const { outputFiles } = await build({
+    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' },
+    bundle: true,
+    format: 'esm',
+    // StrictMode is of development only.
+    define: { 'process.env.NODE_ENV': '"development"' },
+    write: false
+  })
+  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
+  t.teardown(() => browser.close())
+
+  async function open (t: Test) {
+    let opened = 0
+    const { app, url } = await startWithPage(t, { onConnect () { opened++ } })
+    const sockets = new Set<Socket>()
+    app.server.on('connection', (socket: Socket) => {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+    })
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    page.on('pageerror', error => t.fail(error))
+    await page.goto(url)
+    await isConnected(page)
+    return {
+      app,
+      page,
+      opened: () => opened,
+      dropAll: () => { for (const socket of sockets) socket.destroy() },
+      notify: (title: string) => app.ws.sendToUser('user_123', { type: 'notification', data: { title } }),
+      seen: () => page.evaluate<Seen>('seen')
+    }
+  }
+
+  async function startWithPage (t: Test, options: RealtimeOptions) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(realtime, options)
+    app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    return { app, url }
+  }
+
+  const isConnected = (page: Page) => page.locator('#status', { hasText: /^connected$/ }).waitFor()
+
+  t.test('StrictMode: one connection, closed on unmount', async t => {
+    const { app, page, opened } = await open(t)
+    t.equal(app.ws.stats().connections, 1)
+    t.equal(opened(), 1)
+    await page.evaluate('unmount()')
+    await eventually(() => app.ws.stats().connections === 0)
+    await page.evaluate("window.dispatchEvent(new Event('online')), new Promise(resolve => setTimeout(resolve, 50))")
+    t.equal(opened(), 1, 'and nobody comes back')
+  })
+
+  t.test('1,000 messages of one turn are all seen by useMessages, and counted', async t => {
+    const { page, notify, seen } = await open(t)
+    const titles = Array.from({ length: 1000 }, (_, n) => `${n}`)
+    const { renders } = await seen()
+    await Promise.all(titles.map(notify))
+    await page.getByRole('button', { name: '100 unread' }).waitFor()
+    await page.locator('li', { hasText: /^999$/ }).waitFor()
+    const after = await seen()
+    t.strictSame(after.titles, titles)
+    t.ok(after.renders - renders < 500, `${after.renders - renders} renders`)
+    t.equal(await page.locator('li').count(), 100, 'the list is bounded')
+    t.notOk(titles.every(title => after.last.includes(title)), 'lastMessage is not for that')
+    await page.getByRole('button').click()
+    await page.getByRole('button', { name: '0 unread' }).waitFor()
+  })
+
+  t.test('cut while messages flow: a handler is called once for each, in order', async t => {
+    const { page, dropAll, notify, seen, app } = await open(t)
+    const sent: string[] = []
+    const send = async (n: number) => {
+      for (let i = 0; i < n; i++) await notify(`${sent.push(`${sent.length}`) - 1}`)
+    }
+    for (let cut = 0; cut < 20; cut++) {
+      await send(3)
+      dropAll()
+      await send(2)
+      await eventually(() => app.ws.stats().connections === 0)
+      await page.locator('#status', { hasNotText: /^connected$/ }).waitFor()
+      await page.evaluate("window.dispatchEvent(new Event('online'))")
+      await isConnected(page)
+    }
+    await page.waitForFunction(`seen.titles.length >= ${sent.length}`)
+    const { titles, resumes } = await seen()
+    t.strictSame(titles, sent)
+    t.strictSame(resumes, Array.from({ length: 20 }, () => true))
+  })
+})

@@ -1,0 +1,184 @@
+import t, { type Test } from 'tap'
+import type { WebSocketLike } from '../../lib/client/index.js'
+import { Store } from '../../lib/react/store.js'
+import { eventually } from '../harness.js'
+
+/** The server's end of a client's WebSockets. */
+class FakeSocket implements WebSocketLike {
+  static all: FakeSocket[] = []
+  onmessage: WebSocketLike['onmessage'] = null
+  onclose: WebSocketLike['onclose'] = null
+  onerror: WebSocketLike['onerror'] = null
+  isClosed = false
+
+  constructor () {
+    FakeSocket.all.push(this)
+  }
+
+  send (): void {}
+
+  close (): void {
+    this.isClosed = true
+  }
+
+  receive (envelope: object): void {
+    this.onmessage?.({ data: JSON.stringify({ timestamp: '2026-01-01T00:00:00.000Z', ...envelope }) })
+  }
+
+  open (recovered?: boolean): void {
+    this.receive({ type: 'connection_ack', data: { position: 'u.e.0,b.e.0', recovered, replayed: 0, heartbeat_ms: 25_000 } })
+  }
+
+  notify (n: number): void {
+    this.receive({ type: 'notification', id: `u.e.${n}`, data: { title: `n${n}` } })
+  }
+}
+
+function storeOf (t: Test, onError?: (error: unknown) => void) {
+  FakeSocket.all = []
+  const store = new Store({ url: 'ws://localhost/ws/notifications/u', WebSocket: FakeSocket, backoff: () => 0, onError })
+  t.teardown(() => store.end())
+  const socket = async (n = 0) => {
+    await eventually(() => FakeSocket.all.length > n)
+    return FakeSocket.all[n]
+  }
+  return { store, socket }
+}
+
+const moment = () => new Promise(resolve => setTimeout(resolve, 5))
+
+t.test('it does nothing until it is started', async t => {
+  const { store } = storeOf(t)
+  t.strictSame(store.snapshot(), { status: 'connecting', isConnected: false, lastMessage: undefined })
+  t.equal(store.snapshot(), store.snapshot())
+  await moment()
+  t.equal(FakeSocket.all.length, 0)
+  store.end()
+})
+
+t.test('started, ended and started at once it has one client; ended it has none', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  store.end()
+  store.start()
+  const only = await socket()
+  await moment()
+  t.equal(FakeSocket.all.length, 1)
+  t.notOk(only.isClosed)
+  store.end()
+  await moment()
+  t.ok(only.isClosed)
+})
+
+t.test('those who listened before it was started hear as much as others, until they unbind', async t => {
+  const { store, socket } = storeOf(t)
+  const heard: string[] = []
+  const unbind = store.on('notification', ({ title }) => { heard.push(`early ${title}`) })
+  store.start()
+  store.on('notification', ({ title }) => { heard.push(`late ${title}`) })
+  const server = await socket()
+  server.open()
+  server.notify(1)
+  unbind()
+  server.notify(2)
+  t.strictSame(heard.sort(), ['early n1', 'late n1', 'late n2'])
+})
+
+t.test('a status is told at once, messages once for all that arrive together', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const server = await socket()
+  let told = 0
+  const unsubscribe = store.subscribe(() => { told++ })
+  server.open()
+  t.equal(told, 1)
+  t.match(store.snapshot(), { status: 'open', isConnected: true })
+  for (let n = 1; n <= 10; n++) server.notify(n)
+  t.equal(told, 1)
+  await moment()
+  t.equal(told, 2)
+  t.match(store.snapshot().lastMessage, { id: 'u.e.10' })
+  t.equal(store.notifications.list.length, 10)
+  unsubscribe()
+  server.notify(11)
+  await moment()
+  t.equal(told, 2)
+})
+
+t.test('a gap is what is not known: before the first connection, and what was not recovered', async t => {
+  const { store, socket } = storeOf(t)
+  let gaps = 0
+  const resumes: boolean[] = []
+  const unbind = store.onGap(() => { gaps++ })
+  store.onResume(({ recovered }) => { resumes.push(recovered) })
+  store.start()
+  const first = await socket()
+  t.equal(gaps, 0)
+  first.open()
+  t.equal(gaps, 1)
+  let late = 0
+  store.onGap(() => { late++ })()
+  t.equal(late, 1, 'one who comes later has known nothing either')
+
+  first.onclose?.({ code: 4430, reason: '' })
+  const second = await socket(1)
+  second.open(true)
+  t.equal(gaps, 1)
+  second.onclose?.({ code: 1006, reason: '' })
+  const third = await socket(2)
+  third.open(false)
+  t.equal(gaps, 2)
+  t.strictSame(resumes, [true, false])
+  unbind()
+  third.receive({ type: 'resync', data: { position: 'u.e.9' } })
+  t.equal(gaps, 2)
+  t.strictSame(resumes, [true, false, false])
+})
+
+t.test('one that is hidden for a while knows nothing of it', async t => {
+  const { store, socket } = storeOf(t)
+  const resumes: boolean[] = []
+  let gaps = 0
+  store.onResume(({ recovered }) => { resumes.push(recovered) })
+  store.onGap(() => { gaps++ })
+  store.start()
+  const first = await socket()
+  first.open()
+  store.end()
+  await moment()
+  t.equal(store.snapshot().isConnected, false)
+  store.start()
+  const second = await socket(1)
+  second.open()
+  t.strictSame(resumes, [false])
+  t.equal(gaps, 2)
+})
+
+t.test('one who throws is reported and keeps nothing from the others', async t => {
+  const errors: unknown[] = []
+  const { store, socket } = storeOf(t, error => { errors.push(error) })
+  let heard = 0
+  store.onResume(() => { throw new Error('mine') })
+  store.onResume(() => { heard++ })
+  store.onGap(() => { heard++ })
+  store.start()
+  const server = await socket()
+  server.open()
+  server.receive({ type: 'resync', data: { position: 'u.e.9' } })
+  t.equal(heard, 3)
+  t.match(errors, [{ message: 'mine' }])
+})
+
+t.test('nothing is told after its end', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const server = await socket()
+  server.open()
+  server.notify(1)
+  store.end()
+  let told = 0
+  await moment()
+  store.subscribe(() => { told++ })
+  await moment()
+  t.equal(told, 0)
+})
