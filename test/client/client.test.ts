@@ -12,9 +12,16 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
+/** Of `ws`, which would wait 30 s for the answer to a Close. */
+class Socket extends WebSocket {
+  constructor (url: string, protocols?: string[]) {
+    super(url, protocols, { closeTimeout: 100 } as object)
+  }
+}
+
 /** A client of a real server, closed with the test. */
 function connectTo (t: Scope, url: string, options: ClientOptions = {}): RealtimeClient {
-  const client = createClient({ baseUrl: `${url}/ws`, userId: 'u1', WebSocket: WebSocket as WebSocketConstructor, ...options })
+  const client = createClient({ baseUrl: `${url}/ws`, userId: 'u1', WebSocket: Socket as WebSocketConstructor, ...options })
   t.teardown(() => client.close())
   return client
 }

@@ -1,0 +1,56 @@
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import t from 'tap'
+import ts from 'typescript'
+
+const root = new URL('../../', import.meta.url).pathname
+
+t.test('the bundle is small, and has no TypeBox in it', async t => {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [`${root}lib/client/index.ts`], bundle: true, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
+  })
+  const size = gzipSync(outputFiles[0].contents, { level: 9 }).length
+  t.ok(size <= 5 * 1024, `${size} bytes with gzip`)
+  const inputs = Object.keys(metafile.inputs)
+  t.ok(inputs.length > 5)
+  t.ok(inputs.every(input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
+})
+
+t.test('its types compile in a project for browsers, without those of Node, and know the messages that the app declared', async t => {
+  const file = `${root}test/client/page.ts`
+  const text = (title: string) => `
+    import { createClient, RealtimeError, type Envelope } from '../../dist/lib/client/index.js'
+    declare module '../../dist/lib/client/index.js' { interface Messages { order_shipped: { order_id: number } } }
+    const client = createClient({ userId: 'ada', getToken: async () => localStorage.getItem('token') ?? undefined })
+    client.on('order_shipped', (data, { timestamp }) => { document.title = \`\${data!.order_id.toFixed()} \${timestamp}\` })
+    client.on('notification', data => { document.title = data!.${title} })
+    client.on('*', (envelope: Envelope) => console.log(envelope.type))
+    client.on('anything', data => { const unknown: unknown = data; console.log(unknown) })
+    client.send('order_shipped', { order_id: 5 }).catch((error: RealtimeError) => console.log(error.code))
+    for await (const { type } of client) console.log(type)
+    export {}
+  `
+  const options: ts.CompilerOptions = {
+    noEmit: true,
+    strict: true,
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+    types: [],
+    skipLibCheck: true
+  }
+  const faultsOf = (source: string) => {
+    const host = ts.createCompilerHost(options)
+    const { getSourceFile, fileExists } = host
+    host.fileExists = name => name === file || fileExists(name)
+    host.getSourceFile = (name, target, ...rest) =>
+      name === file ? ts.createSourceFile(name, source, target) : getSourceFile(name, target, ...rest)
+    const program = ts.createProgram([file], options, host)
+    const loaded = program.getSourceFiles().map(({ fileName }) => fileName)
+    t.notOk(loaded.some(name => name.includes('@types/node')), 'nothing of Node is loaded')
+    return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '))
+  }
+  t.strictSame(faultsOf(text('title')), [])
+  t.match(faultsOf(text('titel')), [/not assignable to type 'string'/])
+})
