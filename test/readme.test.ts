@@ -6,6 +6,8 @@ import { dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import type { TSchema } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { createElement } from 'react'
+import { renderToString } from 'react-dom/server'
 import t from 'tap'
 import ts from 'typescript'
 import { WebSocket } from 'ws'
@@ -147,7 +149,7 @@ function write (t: Test, name: string, { replace = {}, globals = {} }: Running =
     injected.set(file, globals)
     text = `const { ${given.join(', ')} } = globalThis[Symbol.for('readme')].get(${JSON.stringify(file)})\n${text}`
   }
-  for (const own of ['app', 'socket']) if (new RegExp(`^const ${own} =`, 'm').test(text)) text += `\nexport { ${own} }\n`
+  for (const own of ['app', 'socket', 'client']) if (new RegExp(`^const ${own} =`, 'm').test(text)) text += `\nexport { ${own} }\n`
   writeFileSync(file, text)
   return file
 }
@@ -360,6 +362,28 @@ t.test('close connections', async t => {
   t.equal((await ada.close()).code, 4403)
   t.same(await post(app, '/users/bob/logout'), { closed: 1 })
   t.equal((await bob.close()).code, 4401)
+})
+
+t.test('connect from a page', async t => {
+  const votes: unknown[] = []
+  const { app, port } = await start(t, { onMessage: { vote: ({ data }) => { votes.push(data) } } })
+  const lines: string[] = []
+  const console = { log: (...parts: unknown[]) => lines.push(parts.join(' ')) }
+  Object.assign(globalThis, { WebSocket })
+  t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
+  const replace = { 'http://localhost:3000': `http://127.0.0.1:${port}` }
+  const { client } = await run(t, 'client', { globals: { console, location: { reload () {} } }, replace })
+  t.teardown(() => client.close())
+  t.strictSame(votes, [{ choice: 1 }])
+  t.strictSame(lines, ['open'])
+  await app.ws.sendToUser('ada', { type: 'notification', data: { title: 'Hello' } })
+  await eventually(() => lines.length === 2)
+  t.match(lines[1], /^\d{4}-.*Z Hello$/)
+})
+
+t.test('show it in React', async t => {
+  const { App } = await run(t, 'react')
+  t.equal(renderToString(createElement(App)), '<button disabled="">0 of 0 unread</button><p>0 orders shipped</p>')
 })
 
 t.test('compress', async t => {
