@@ -78,6 +78,15 @@ export async function bench (kind, workload) {
 
 const median = values => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
 
+/** The median, and where there were several runs the least and the most. */
+const cell = ({ median: mid, min, max }) => min === max ? mid.toFixed(2) : `${mid.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`
+
+/** Rows as lines with columns of one width. */
+function table (rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
+  return rows.map(row => row.map((text, column) => column === 0 ? text.padEnd(widths[column]) : text.padStart(widths[column])).join('  '))
+}
+
 const chosen = workloads.filter(({ name }) => !flags.only || flags.only.split(',').includes(name))
 const results = []
 for (const workload of chosen) {
@@ -94,14 +103,13 @@ for (const workload of chosen) {
     }
     return { kind, ...Object.fromEntries(Object.keys(runs[0]).map(name => [name, of(name)])) }
   })
-  const own = summary.find(({ kind }) => kind === 'ours')
-  for (const { kind, ...columns } of summary) {
-    const cells = Object.entries(columns).map(([name, { median: mid, min, max }]) => {
-      const ratio = kind !== 'ours' && own?.[name] && mid > 0 && name === workload.figure ? `, ours is ${(own[name].median / mid).toFixed(2)} of it` : ''
-      return `${name} ${mid.toFixed(2)}${rounds > 1 ? ` (${min.toFixed(2)}–${max.toFixed(2)})` : ''}${ratio}`
-    })
-    console.log(`  ${kind.padEnd(10)} ${cells.join('; ')}`)
-  }
+  const own = summary.find(({ kind }) => kind === 'ours')[workload.figure]?.median
+  const names = [...new Set(summary.flatMap(columns => Object.keys(columns)))].filter(name => name !== 'kind')
+  const rows = summary.map(columns => {
+    const ratio = columns.kind === 'ours' || own === undefined ? '' : (own / columns[workload.figure].median).toFixed(2)
+    return [columns.kind, ratio, ...names.map(name => columns[name] === undefined ? '' : cell(columns[name]))]
+  })
+  for (const line of table([['', `ours / it: ${workload.figure}`, ...names], ...rows])) console.log(`  ${line}`)
   results.push({ workload: workload.name, title: workload.title, figure: workload.figure, rounds, summary })
 }
 if (flags.json) writeFileSync(flags.json, JSON.stringify({ node: process.version, isPinned: hasTaskset, results }, null, 2))
