@@ -27,25 +27,26 @@ export interface Resume {
 }
 
 export interface ClientOptions extends Address {
-  /** A credential, asked for before each attempt and when the present one is about to expire. */
-  getToken?: () => string | undefined | Promise<string | undefined>
+  /** A credential, asked for before each attempt and when the present one is about to expire. `isRefused`: the last one was. */
+  getToken?: (reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>
   /** How the credential travels. Default: as a subprotocol. */
   tokenIn?: TokenTransport
   /** Default: the global one. Node 20 has none: pass that of `ws`. */
   WebSocket?: WebSocketConstructor
   /** Default: full jitter from 0.5 to 20 s. */
   backoff?: Backoff
-  /** How many messages may wait for their answer; one more is refused with `queue_full`. Default: 100. */
+  /** How many messages may wait for their answer, at most 500; one more is refused with `queue_full`. Default: 100. */
   queue?: number
   /** Told what a listener threw. Default: `console.error`. */
   onError?: (error: unknown) => void
 }
 
+type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown
 type Listener<T extends string> = (data: Envelope<T>['data'], envelope: Envelope<T>) => void
 type AnyListener = (envelope: Envelope) => void
 
-/** Until the server's `connection_ack`, in milliseconds. */
-const handshakeTime = 10_000
+/** Until the server's `connection_ack`, in milliseconds: not the same for all, so that those who wait in vain spread. */
+const handshakeTime = () => 7_500 + Math.random() * 5_000
 
 /** For the answer to a `send`, in milliseconds. */
 const answerTime = 30_000
@@ -56,13 +57,16 @@ const settled = 5_000
 /** Envelopes that may wait for a `for await`. */
 const maxWaiting = 10_000
 
-/** Shorter than the server's limits for a connection. */
-const pace = { rate: 15, burst: 30 }
+/** Below the server's limits for a connection, also when what was written over some time arrives at once. */
+const pace = { rate: 15, burst: 20, window: 16 }
+
+/** The server keeps the answers to somewhat more. */
+const maxQueue = 500
 
 /** At this part of a credential's time a new one is asked for. */
 const renewAt = 0.8
 
-/** A connection to one channel route that comes back by itself, for ever, and loses and repeats nothing. */
+/** A connection to one channel route that comes back by itself, for ever, and from its first ack on loses and repeats nothing. */
 export class RealtimeClient {
   /** How it was closed for good. */
   closed: { code: number, reason: string } | undefined
@@ -100,7 +104,7 @@ export class RealtimeClient {
     this.#WebSocket = WebSocket
     this.#options = options
     this.#url = urlOf(options)
-    this.#outbox = new Outbox({ size: options.queue ?? 100, ...pace })
+    this.#outbox = new Outbox({ size: Math.min(options.queue ?? 100, maxQueue), ...pace })
     this.#listen('online', () => this.#hurry())
     this.#listen('visibilitychange', () => this.#hurry())
     this.#connect()
@@ -131,15 +135,18 @@ export class RealtimeClient {
 
   /**
    * Sends a message to the server's handler of its type. Resolves when it has been handled, also after reconnects, and
-   * once whatever happens. Rejects with a RealtimeError when the server refuses it, after `timeout` milliseconds
+   * once, as long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` milliseconds
    * (default: 30 s), when too many wait, or when the client is closed.
    */
-  send<T extends string> (type: T, data?: T extends keyof Messages ? Messages[T] : unknown, { timeout = answerTime } = {}): Promise<void> {
-    if (this.#status === 'closed') return Promise.reject(new RealtimeError('closed', 'this client is closed'))
+  async send<T extends string> (type: T, data?: DataOf<T>, { timeout = answerTime } = {}): Promise<void> {
+    if (this.#status === 'closed') throw new RealtimeError('closed', 'this client is closed')
     return this.#outbox.send(type, data, timeout)
   }
 
-  /** Resolves once connected; rejects with a RealtimeError when the client is closed before. */
+  /**
+   * Resolves once connected; rejects with a RealtimeError when the client is closed before. Add listeners before: what is
+   * replayed comes together with the connection.
+   */
   connected (): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = (status: Status) => {
@@ -159,43 +166,51 @@ export class RealtimeClient {
   }
 
   /** Each envelope from now on, until the client is closed. Throws a RealtimeError when 10,000 wait for the loop. */
-  async * [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
-    const waiting: Envelope[] = []
+  [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
+    let waiting: Envelope[] = []
+    let isTooSlow = false
     let wake = () => {}
     const unbind = [
       this.on('*', envelope => {
-        waiting.push(envelope)
+        isTooSlow ||= waiting.push(envelope) > maxWaiting
+        if (isTooSlow) waiting = []
         wake()
       }),
       this.onStatus(() => wake())
     ]
-    try {
-      for (;;) {
-        if (waiting.length > maxWaiting) throw new RealtimeError('too_slow', `${maxWaiting} messages wait for this loop`)
-        const next = waiting.shift()
-        if (next !== undefined) yield next
-        else if (this.#status === 'closed') return
-        else await new Promise<void>(resolve => { wake = resolve })
+    const isOver = () => this.#status === 'closed'
+    return (async function * () {
+      try {
+        for (;;) {
+          const batch = waiting
+          waiting = []
+          yield * batch
+          if (isTooSlow) throw new RealtimeError('too_slow', `${maxWaiting} messages were waiting for this loop`)
+          if (waiting.length > 0) continue
+          if (isOver()) return
+          await new Promise<void>(resolve => { wake = resolve })
+        }
+      } finally {
+        for (const end of unbind) end()
       }
-    } finally {
-      for (const end of unbind) end()
-    }
+    })()
   }
 
   async #connect (): Promise<void> {
     clearTimeout(this.#retryTimer)
-    this.#setStatus('connecting')
-    this.#openedAt = 0
-    this.#watchTimer = setTimeout(() => this.#drop(), handshakeTime)
     const attempt = this.#connecting = {}
+    this.#openedAt = 0
+    this.#watchTimer = setTimeout(() => this.#drop(), handshakeTime())
+    this.#setStatus('connecting')
     try {
-      const token = await this.#options.getToken?.()
+      // A listener may have closed it.
+      if (this.#connecting !== attempt) return
+      const token = await this.#options.getToken?.({ isRefused: this.#isRenewed })
       // It may have taken too long, or the client was closed meanwhile.
       if (this.#connecting === attempt) this.#open(token)
     } catch (error) {
-      if (this.#connecting !== attempt) return
+      if (this.#connecting === attempt) this.#lost(closeCodes.ABNORMAL.code, '')
       this.#report(error)
-      this.#lost(closeCodes.ABNORMAL.code, '')
     }
   }
 
@@ -243,20 +258,22 @@ export class RealtimeClient {
 
   #opened ({ position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn }: Ack): void {
     const isFirst = this.#cursors.since === ''
-    if (recovered !== true) this.#cursors.reset(position)
+    this.#cursors.reset(position)
     this.#openedAt = performance.now()
     this.#heartbeat = heartbeat
     this.#isRenewed = false
-    this.#setStatus('open')
-    if (!isFirst || recovered === false) this.#tell(this.#onResume, { recovered: recovered === true })
-    this.#outbox.open(frame => this.#write(frame))
     this.#watch()
     this.#renewBefore(expiresIn)
+    this.#setStatus('open')
+    if (!isFirst || recovered === false) this.#tell(this.#onResume, { recovered: recovered === true })
+    // A listener may have closed it.
+    if (this.#socket !== undefined) this.#outbox.open(frame => this.#write(frame))
   }
 
   #refused ({ ref, data }: Envelope): void {
     const { code, message } = data as ControlMessages['error']
-    if (ref !== undefined) this.#outbox.settle(ref, new RealtimeError(code, message))
+    if (code === 'renew_refused') this.#report(new RealtimeError(code, message))
+    else if (ref !== undefined) this.#outbox.settle(ref, new RealtimeError(code, message))
     else if (code === 'rate_limited') this.#outbox.slowDown()
   }
 
@@ -271,8 +288,9 @@ export class RealtimeClient {
 
   /** Asks for an answer, and takes the connection for dead when none comes. */
   #probe (): void {
+    if (this.#isProbing) return
     clearTimeout(this.#watchTimer)
-    if (!this.#isProbing) this.#write('{"type":"ping"}')
+    this.#write('{"type":"ping"}')
     this.#isProbing = true
     this.#watchTimer = setTimeout(() => {
       if (this.#isProbing) this.#drop()
@@ -294,8 +312,10 @@ export class RealtimeClient {
   /** In place, without a reconnect. Where that fails the server closes with 4401, and a reconnect brings a new one. */
   async #renew (): Promise<void> {
     try {
-      const token = await this.#options.getToken!()
-      if (token !== undefined && this.#status === 'open') await this.send('renew', { token })
+      const socket = this.#socket
+      const token = await this.#options.getToken!({ isRefused: false })
+      // A server that cannot renew says `unknown_type`, and closes with 4401 in time.
+      if (token !== undefined && socket === this.#socket) this.#write(JSON.stringify({ type: 'renew', ref: 0, data: { token } }))
     } catch (error) {
       this.#report(error)
     }
@@ -336,8 +356,8 @@ export class RealtimeClient {
 
   #retry (delay: number): void {
     if (this.#status === 'closed') return
-    this.#setStatus('waiting')
     this.#retryTimer = setTimeout(() => this.#connect(), delay)
+    this.#setStatus('waiting')
   }
 
   /** The network is back, or somebody looks at the page again. */
@@ -371,7 +391,7 @@ export class RealtimeClient {
   }
 
   #setStatus (status: Status): void {
-    if (this.#status === status) return
+    if (this.#status === status || this.#status === 'closed') return
     this.#status = status
     this.#tell(this.#onStatus, status)
   }
@@ -389,7 +409,11 @@ export class RealtimeClient {
   }
 
   #report (error: unknown): void {
-    (this.#options.onError ?? console.error)(error)
+    try {
+      (this.#options.onError ?? console.error)(error)
+    } catch {
+      // Nobody is left to tell.
+    }
   }
 
   /** Of the page, where there is one. */

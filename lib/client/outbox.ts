@@ -14,6 +14,8 @@ export interface OutboxOptions {
   /** Messages per second, and at once: less than what the server allows a connection. */
   rate: number
   burst: number
+  /** Messages that are with the server and unanswered: a server that is slow gets them all at once. */
+  window: number
 }
 
 /**
@@ -45,13 +47,14 @@ export class Outbox {
     const frame = JSON.stringify({ type, ref, data })
     return new Promise((resolve, reject) => {
       const late = () => message.settle(new RealtimeError('timeout', `'${type}' was not answered within ${timeout} ms`))
-      const timer = setTimeout(late, timeout)
+      const timer = setTimeout(late, Math.min(timeout, 2 ** 31 - 1))
       const message: Unanswered = {
         frame,
         isSent: false,
         settle: error => {
           clearTimeout(timer)
           this.#unanswered.delete(ref)
+          this.#pump()
           if (error === undefined) resolve()
           else reject(error)
         }
@@ -90,16 +93,18 @@ export class Outbox {
   /** Everything unanswered is given up. */
   close (): void {
     this.pause()
-    for (const { settle } of this.#unanswered.values()) settle(new RealtimeError('closed', 'the connection was closed for good'))
+    for (const { settle } of [...this.#unanswered.values()]) settle(new RealtimeError('closed', 'the connection was closed for good'))
   }
 
   #pump (): void {
     if (this.#write === undefined || this.#timer !== undefined) return
-    const { rate, burst } = this.#options
+    const { rate, burst, window } = this.#options
     const now = performance.now()
     this.#tokens = Math.min(burst, this.#tokens + (now - this.#at) * rate / 1000)
     this.#at = now
+    let flying = 0
     for (const message of this.#unanswered.values()) {
+      if (flying++ === window) return
       if (message.isSent) continue
       if (this.#tokens < 1) {
         this.#timer = setTimeout(() => {

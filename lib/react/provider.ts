@@ -18,7 +18,7 @@ function Connected ({ options, children }: { options: ClientOptions, children?: 
   const latest = useLatest(options)
   const [store] = useState(() => new Store({
     ...options,
-    getToken: options.getToken && (() => latest.current.getToken?.()),
+    getToken: options.getToken && (reason => latest.current.getToken?.(reason)),
     onError: error => (latest.current.onError ?? console.error)(error)
   }))
   useEffect(() => {

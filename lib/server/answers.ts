@@ -6,15 +6,16 @@ export type Answer = Fault | undefined
 /** For so long, at least, an answer is known, in milliseconds. */
 const keepTime = 300_000
 
-/** Answers kept per sender, and in all; the oldest gives way. */
-const perSender = 100
-const inAll = 20_000
+/** Answers kept per user, and in all; the oldest gives way. */
+const limits = { perUser: 1_000, inAll: 20_000 }
 
 interface Kept {
-  readonly sender: string
-  readonly ref: string
+  readonly userId: string
+  readonly key: string
   readonly at: number
   readonly answer: Promise<Answer>
+  /** It is still being handled, and not forgotten. */
+  isPending: boolean
   isGone: boolean
 }
 
@@ -23,7 +24,7 @@ interface Kept {
  * sends the message again on the next one, and its handler must not run twice.
  */
 export class Answers {
-  readonly #bySender = new Map<string, Map<string, Kept>>()
+  readonly #byUser = new Map<string, Map<string, Kept>>()
   /** In the order in which they came. Not a Set: finding its first takes longer the more before it were deleted. */
   #order: Kept[] = []
   /** Those before it are gone. */
@@ -31,10 +32,12 @@ export class Answers {
   #size = 0
   /** Since a message came. */
   readonly #keepTime: number
+  readonly #limits: typeof limits
 
   /** `handlerTime` is how long an answer may take, in milliseconds: what is still being handled is not forgotten. */
-  constructor (handlerTime = 0) {
+  constructor (handlerTime = 0, { perUser, inAll } = limits) {
     this.#keepTime = keepTime + handlerTime
+    this.#limits = { perUser, inAll }
   }
 
   /** How many are kept. */
@@ -43,15 +46,16 @@ export class Answers {
   }
 
   /**
-   * What `handle` answers, or what it answered, or is about to, when the same message came before. `handle` must not
-   * reject. `now` in milliseconds.
+   * What `handle` answers, or what it answered, or is about to, when the same message came before. `key` tells the
+   * messages of a user apart. `handle` must not reject. `now` in milliseconds.
    */
-  once (sender: string, ref: string, now: number, handle: () => Promise<Answer>): Promise<Answer> {
+  once (userId: string, key: string, now: number, handle: () => Promise<Answer>): Promise<Answer> {
     this.#expire(now)
-    const known = this.#bySender.get(sender)?.get(ref)
+    const known = this.#byUser.get(userId)?.get(key)
     if (known !== undefined) return known.answer
-    const kept = { sender, ref, at: now, answer: handle(), isGone: false }
+    const kept = { userId, key, at: now, answer: handle(), isPending: true, isGone: false }
     this.#keep(kept)
+    kept.answer.then(() => { kept.isPending = false })
     return kept.answer
   }
 
@@ -61,14 +65,21 @@ export class Answers {
   }
 
   #keep (kept: Kept): void {
-    if (this.#size >= inAll) this.#drop(this.#oldest()!)
-    const before = this.#bySender.get(kept.sender)
-    // So that one who sends a lot pushes out nobody else's.
-    if (before !== undefined && before.size >= perSender) this.#drop(before.values().next().value!)
-    const ofSender = this.#bySender.get(kept.sender) ?? new Map<string, Kept>()
-    this.#bySender.set(kept.sender, ofSender.set(kept.ref, kept))
+    const ofUser = this.#byUser.get(kept.userId) ?? new Map<string, Kept>()
+    // Who sends a lot pushes out what is theirs.
+    if (ofUser.size >= this.#limits.perUser) this.#makeRoom(ofUser.values())
+    if (this.#size >= this.#limits.inAll) this.#makeRoom(this.#fromOldest())
+    this.#byUser.set(kept.userId, ofUser.set(kept.key, kept))
     this.#order.push(kept)
     this.#size++
+  }
+
+  #makeRoom (kept: Iterable<Kept>): void {
+    for (const each of kept) if (!each.isGone && !each.isPending) return this.#drop(each)
+  }
+
+  * #fromOldest (): Generator<Kept> {
+    for (let at = this.#start; at < this.#order.length; at++) yield this.#order[at]
   }
 
   #oldest (): Kept | undefined {
@@ -77,12 +88,12 @@ export class Answers {
   }
 
   #drop (kept: Kept): void {
-    const ofSender = this.#bySender.get(kept.sender)!
-    ofSender.delete(kept.ref)
-    if (ofSender.size === 0) this.#bySender.delete(kept.sender)
+    const ofUser = this.#byUser.get(kept.userId)!
+    ofUser.delete(kept.key)
+    if (ofUser.size === 0) this.#byUser.delete(kept.userId)
     kept.isGone = true
     this.#size--
-    if (this.#order.length > 2 * this.#size + perSender) this.#compact()
+    if (this.#order.length > 2 * this.#size + this.#limits.perUser) this.#compact()
   }
 
   #compact (): void {

@@ -133,8 +133,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     context.liveness.add(this)
   }
 
-  get sender (): string {
-    return `${this.userId} ${channelsOf(this.target)[0]}`
+  get channel (): string {
+    return channelsOf(this.target)[0]
   }
 
   get isPaused (): boolean {

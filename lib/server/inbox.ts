@@ -30,8 +30,8 @@ export interface InboxContext {
 
 /** The connection whose inbox it is. */
 export interface InboxOwner extends RealtimeConnection {
-  /** Whose messages these are, on whatever connection: the user, and what for. */
-  readonly sender: string
+  /** What its messages are for, the same on every connection to it. */
+  readonly channel: string
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
   /** Closes a connection that does not keep the rules, and reads no more from it. */
   expel (code: CloseCode): void
@@ -137,7 +137,8 @@ export class Inbox {
 
   /** A message that was sent again because its answer did not arrive gets that answer. */
   #once (ref: string, message: Inbound): Promise<Answer> {
-    return this.#context.answers.once(this.#owner.sender, ref, performance.now(), () => this.#run(message))
+    const { userId, channel } = this.#owner
+    return this.#context.answers.once(userId, `${channel} ${ref}`, performance.now(), () => this.#run(message))
   }
 
   /** Runs the handler. Never rejects. */

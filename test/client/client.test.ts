@@ -327,9 +327,9 @@ t.test('a dead connection is found and replaced', async t => {
 t.test('a handshake, and a credential, that never come are given up', async t => {
   let asked = 0
   const { client } = simulate(t, { getToken: () => { asked++; return new Promise(() => {}) } })
-  mock.timers.tick(10_000)
-  t.equal(client.status, 'waiting')
-  mock.timers.tick(1_000)
+  mock.timers.tick(7_400)
+  t.equal(client.status, 'connecting')
+  mock.timers.tick(6_100)
   t.equal(asked, 2)
   t.equal(FakeSocket.made.length, 0)
 })
@@ -434,4 +434,80 @@ t.test('a credential in the query or the subprotocol is read, and not logged', a
 t.test('without an address or a WebSocket it says so', async t => {
   t.throws(() => createClient({ url: 'ws://a.example' }), { name: 'TypeError', message: /WebSocket/ })
   t.throws(() => createClient({ WebSocket: FakeSocket }), { name: 'TypeError', message: /userId/ })
+})
+
+for (const at of ['waiting', 'connecting', 'open', 'resume'] as const) {
+  t.test(`closed by a listener that hears '${at}', it stays closed`, async t => {
+    let asked = 0
+    const { client, statuses } = simulate(t, { getToken: () => { asked++; return 'token' } })
+    if (at === 'resume') client.onResume(() => client.close())
+    await settle()
+    FakeSocket.last.ack({ expires_in_ms: 1_000 })
+    client.onStatus(status => { if (status === at) client.close() })
+    FakeSocket.last.lose()
+    mock.timers.tick(1_000)
+    await settle()
+    if (client.status === 'connecting') FakeSocket.last.ack({ recovered: true, expires_in_ms: 1_000 })
+    t.equal(client.status, 'closed')
+    const before = [asked, FakeSocket.made.length]
+    mock.timers.tick(3_600_000)
+    await settle()
+    t.strictSame([asked, FakeSocket.made.length], before)
+    t.equal(statuses.at(-1), 'closed')
+  })
+}
+
+t.test('a handler that is slow is not flooded: nothing is refused, and the connection holds', async t => {
+  let runs = 0
+  const { url } = await start(t, { onMessage: { async n () { runs++; await new Promise(resolve => setTimeout(resolve, 30)) } } })
+  const client = connectTo(t, url)
+  const statuses: Status[] = []
+  client.onStatus(status => statuses.push(status))
+  await Promise.all(Array.from({ length: 100 }, (_, n) => client.send('n', { n, text: 'x'.repeat(1_000) })))
+  t.equal(runs, 100)
+  t.strictSame(statuses, ['open'])
+})
+
+t.test('positions in the URL are where it starts, for every label', async t => {
+  simulate(t, { url: 'ws://a.example/ws/notifications/u1?since=u.e.5,b.f.3' })
+  await settle()
+  FakeSocket.last.ack({ position: 'u.e.5,b.f.3', recovered: true })
+  FakeSocket.last.receive({ type: 'n', id: 'u.e.6' })
+  FakeSocket.last.lose()
+  mock.timers.tick(1_000)
+  await settle()
+  t.equal(new URL(FakeSocket.last.url).searchParams.get('since'), 'u.e.6,b.f.3')
+})
+
+t.test('for await begins with the call, and a loop that is too slow ends', async t => {
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.ack()
+  const iterator = client[Symbol.asyncIterator]()
+  FakeSocket.last.receive({ type: 'n', data: 1 })
+  t.match(await iterator.next(), { value: { data: 1 } })
+  for (let n = 0; n < 10_002; n++) FakeSocket.last.receive({ type: 'n', data: n })
+  await t.rejects(iterator.next(), { code: 'too_slow' })
+})
+
+t.test('what cannot be sent rejects, and what onError throws is nobody\'s problem', async t => {
+  const { client } = simulate(t, { onError () { throw new Error('of onError') }, getToken () { throw new Error('of getToken') } })
+  await t.rejects(client.send('n', 1n))
+  await settle()
+  t.equal(client.status, 'waiting')
+})
+
+t.test('a probe that is under way is not put off', async t => {
+  const document = Object.assign(new EventTarget(), { visibilityState: 'visible' })
+  Object.assign(globalThis, { document })
+  t.teardown(() => { delete (globalThis as { document?: unknown }).document })
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.ack()
+  for (let n = 0; n < 11; n++) {
+    document.dispatchEvent(new Event('visibilitychange'))
+    mock.timers.tick(1_000)
+  }
+  t.not(client.status, 'open')
+  t.equal(FakeSocket.made[0].sent.length, 1)
 })

@@ -4,7 +4,7 @@ import { RealtimeError } from '../../lib/client/error.js'
 import { Outbox } from '../../lib/client/outbox.js'
 
 function open (options = {}) {
-  const outbox = new Outbox({ size: 3, rate: 10, burst: 2, ...options })
+  const outbox = new Outbox({ size: 3, rate: 10, burst: 2, window: 50, ...options })
   const written: Array<{ type: string, ref: string, data?: unknown }> = []
   return { outbox, written, write: (frame: string) => { written.push(JSON.parse(frame)) } }
 }
@@ -64,5 +64,28 @@ t.test('what came too fast goes out again', async t => {
   outbox.slowDown()
   t.equal(written.length, 1, 'later')
   outbox.pause()
+  outbox.close()
+})
+
+t.test('no more at once than the window, and the next when one is answered', async t => {
+  const { outbox, written, write } = open({ size: 100, burst: 100, window: 3 })
+  outbox.open(write)
+  for (let n = 0; n < 10; n++) outbox.send('n', n, 60_000).catch(() => {})
+  t.equal(written.length, 3)
+  outbox.settle(written[0].ref)
+  t.strictSame(written.map(({ data }) => data), [0, 1, 2, 3])
+  outbox.pause()
+  outbox.open(write)
+  t.strictSame(written.slice(4).map(({ data }) => data), [1, 2, 3], 'again, in order')
+  outbox.close()
+})
+
+t.test('a timeout longer than timers can count', async t => {
+  const { outbox } = open()
+  let isLate = false
+  outbox.send('n', 1, Infinity).catch(() => { isLate = true })
+  mock.timers.tick(86_400_000)
+  await Promise.resolve()
+  t.equal(isLate, false)
   outbox.close()
 })
