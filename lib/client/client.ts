@@ -4,19 +4,11 @@ import { urlOf, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { Cursors } from './cursors.js'
 import { RealtimeError } from './error.js'
+import { parse } from './frame.js'
 import { Outbox } from './outbox.js'
+import type { WebSocketConstructor, WebSocketLike } from './socket.js'
+import { canShare, Tabs } from './tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
-
-/** What a client needs of a WebSocket: the browser's has it, and that of `ws`. */
-export interface WebSocketLike {
-  onmessage: ((event: any) => void) | null
-  onclose: ((event: any) => void) | null
-  onerror: ((event: any) => void) | null
-  send (data: string): void
-  close (code?: number, reason?: string): void
-}
-
-export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike
 
 /** `connecting`: for the first time or again; `open`; `waiting` for the next attempt; `closed` for good. */
 export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
@@ -35,6 +27,12 @@ export interface ClientOptions extends Address {
   WebSocket?: WebSocketConstructor
   /** Default: full jitter from 0.5 to 20 s. */
   backoff?: Backoff
+  /**
+   * One socket for all tabs of this browser that connect to the same address, which must then stand for one user. Not for
+   * chats, where each tab is to get the whole history. Where the browser has no Web Locks or no BroadcastChannel, as where
+   * the page is not served over https, each tab has its own. Default: false.
+   */
+  share?: boolean
   /** How many messages may wait for their answer; one more is refused with `queue_full`. Default: 100. */
   queue?: number
   /** Told what a listener threw. Default: `console.error`. */
@@ -72,6 +70,7 @@ export class RealtimeClient {
   readonly #url: URL
   readonly #cursors = new Cursors()
   readonly #outbox: Outbox
+  readonly #tabs: Tabs | undefined
   readonly #listeners = new Map<string, Set<Listener<any> | AnyListener>>()
   readonly #onStatus = new Set<(status: Status) => void>()
   readonly #onResume = new Set<(resume: Resume) => void>()
@@ -101,6 +100,7 @@ export class RealtimeClient {
     this.#options = options
     this.#url = urlOf(options)
     this.#outbox = new Outbox({ size: options.queue ?? 100, ...pace })
+    if (this.#canShare()) this.#tabs = this.#shared()
     this.#listen('online', () => this.#hurry())
     this.#listen('visibilitychange', () => this.#hurry())
     this.#connect()
@@ -202,11 +202,25 @@ export class RealtimeClient {
   /** Throws what the WebSocket's constructor throws. */
   #open (token: string | undefined): void {
     const { url, protocols } = credentialed(this.#resumingUrl(), token, this.#options.tokenIn ?? 'protocol')
-    const socket = new this.#WebSocket(url, protocols)
+    const socket = this.#tabs?.open(url, protocols) ?? new this.#WebSocket(url, protocols)
     this.#socket = socket
     socket.onmessage = ({ data }) => this.#receive(data)
     socket.onclose = ({ code, reason }) => this.#lost(code, reason)
     socket.onerror = () => {}
+  }
+
+  /** Who asks for what was before gets that from the server only. */
+  #canShare (): boolean {
+    const { share, chat } = this.#options
+    return share === true && chat === undefined && !this.#url.searchParams.has('since') && canShare()
+  }
+
+  #shared (): Tabs {
+    const url = new URL(this.#url)
+    url.searchParams.delete('token')
+    const tabs = new Tabs({ name: `fastify-realtime ${url}`, WebSocket: this.#WebSocket, pace, onAwaited: () => this.#comeBack() })
+    this.#cleanUp.push(() => tabs.leave())
+    return tabs
   }
 
   #resumingUrl (): URL {
@@ -344,8 +358,13 @@ export class RealtimeClient {
   #hurry (): void {
     const { document } = globalThis as { document?: { visibilityState: string } }
     if (document?.visibilityState === 'hidden') return
+    if (this.#status === 'open') this.#probe()
+    else this.#comeBack()
+  }
+
+  /** Waits no longer, unless it was told to. */
+  #comeBack (): void {
     if (this.#status === 'waiting' && !this.#isToldToWait) this.#connect()
-    else if (this.#status === 'open') this.#probe()
   }
 
   #letGo (): void {
@@ -414,13 +433,4 @@ type Ack = ControlMessages['connection_ack']
 function added<T> (set: Set<T>, item: T): () => void {
   set.add(item)
   return () => { set.delete(item) }
-}
-
-function parse (data: unknown): Envelope | undefined {
-  try {
-    const envelope = JSON.parse(String(data))
-    return typeof envelope?.type === 'string' ? envelope : undefined
-  } catch {
-    return undefined
-  }
 }

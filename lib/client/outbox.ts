@@ -116,6 +116,6 @@ export class Outbox {
 }
 
 /** Where a page is not served over https there is no `crypto.randomUUID`. */
-function random (): string {
+export function random (): string {
   return Math.random().toString(36).slice(2)
 }
