@@ -12,6 +12,7 @@ import t from 'tap'
 import ts from 'typescript'
 import { WebSocket } from 'ws'
 import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index.js'
+import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { Client, connect, eventually, refusedWith, start } from './harness.js'
 
@@ -79,7 +80,7 @@ t.test('the errors table has every error with its status', async t => {
 
 t.test('the close codes table is the exported one', async t => {
   t.same(table('## Close codes', '| Code | Name | Meaning | What to do |'),
-    Object.entries(closeCodes).map(([name, row]) => [String(row.code), code(name), row.meaning, row.action]))
+    Object.entries(closeCodes).map(([name, row]) => [String(row.code), code(name), closeMeaning(row.code), row.action]))
 })
 
 t.test('links lead somewhere, and the first code comes at once', async t => {

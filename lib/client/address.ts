@@ -23,7 +23,7 @@ function baseOf (baseUrl: Address['baseUrl']): string {
 }
 
 function pathOf (userId: Address['userId'], chat: Address['chat']): string {
-  if (userId === undefined) throw new TypeError("Pass 'userId', or the whole 'url'")
+  if (userId === undefined) throw new TypeError("Pass 'userId' or 'url'")
   const parts = chat === undefined ? ['notifications', userId] : [chat.workflow, chat.appId, chat.chatId, userId]
   return parts.map(encodeURIComponent).join('/')
 }

@@ -4,19 +4,11 @@ import { urlOf, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { Cursors } from './cursors.js'
 import { RealtimeError } from './error.js'
+import { parse } from './frame.js'
 import { Outbox } from './outbox.js'
+import type { WebSocketConstructor, WebSocketLike } from './socket.js'
+import { canShare, Tabs } from './tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
-
-/** What a client needs of a WebSocket: the browser's has it, and that of `ws`. */
-export interface WebSocketLike {
-  onmessage: ((event: any) => void) | null
-  onclose: ((event: any) => void) | null
-  onerror: ((event: any) => void) | null
-  send (data: string): void
-  close (code?: number, reason?: string): void
-}
-
-export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike
 
 /** `connecting`: for the first time or again; `open`; `waiting` for the next attempt; `closed` for good. */
 export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
@@ -35,6 +27,12 @@ export interface ClientOptions extends Address {
   WebSocket?: WebSocketConstructor
   /** Default: full jitter from 0.5 to 20 s. */
   backoff?: Backoff
+  /**
+   * One socket for all tabs of this browser that connect to the same address, which must then stand for one user. Not for
+   * chats, where each tab is to get the whole history. Where the browser has no Web Locks or no BroadcastChannel, as where
+   * the page is not served over https, each tab has its own. Default: false.
+   */
+  share?: boolean
   /** How many messages may wait for their answer, at most 500; one more is refused with `queue_full`. Default: 100. */
   queue?: number
   /** Told what a listener threw. Default: `console.error`. */
@@ -76,10 +74,11 @@ export class RealtimeClient {
   readonly #url: URL
   readonly #cursors = new Cursors()
   readonly #outbox: Outbox
+  readonly #tabs: Tabs | undefined
   readonly #listeners = new Map<string, Set<Listener<any> | AnyListener>>()
   readonly #onStatus = new Set<(status: Status) => void>()
   readonly #onResume = new Set<(resume: Resume) => void>()
-  readonly #cleanUp: Array<() => void> = []
+  readonly #ending = new AbortController()
   #socket: WebSocketLike | undefined
   /** Failed attempts since a connection held. */
   #attempt = 0
@@ -100,13 +99,16 @@ export class RealtimeClient {
   /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
   constructor (options: ClientOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
-    if (WebSocket === undefined) throw new TypeError('There is no WebSocket here. Pass that of the package ws: { WebSocket }')
+    if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket } of ws')
     this.#WebSocket = WebSocket
     this.#options = options
     this.#url = urlOf(options)
     this.#outbox = new Outbox({ size: Math.min(options.queue ?? 100, maxQueue), ...pace })
-    this.#listen('online', () => this.#hurry())
-    this.#listen('visibilitychange', () => this.#hurry())
+    this.#tabs = this.#shared()
+    const page = globalThis as Listenable & { document?: Listenable }
+    const { signal } = this.#ending
+    page.addEventListener?.('online', () => this.#hurry(), { signal })
+    page.document?.addEventListener?.('visibilitychange', () => this.#hurry(), { signal })
     this.#connect()
   }
 
@@ -139,7 +141,7 @@ export class RealtimeClient {
    * (default: 30 s), when too many wait, or when the client is closed.
    */
   async send<T extends string> (type: T, data?: DataOf<T>, { timeout = answerTime } = {}): Promise<void> {
-    if (this.#status === 'closed') throw new RealtimeError('closed', 'this client is closed')
+    if (this.#status === 'closed') throw new RealtimeError('closed', 'closed')
     return this.#outbox.send(type, data, timeout)
   }
 
@@ -185,7 +187,7 @@ export class RealtimeClient {
           const batch = waiting
           waiting = []
           yield * batch
-          if (isTooSlow) throw new RealtimeError('too_slow', `${maxWaiting} messages were waiting for this loop`)
+          if (isTooSlow) throw new RealtimeError('too_slow', `${maxWaiting} messages wait`)
           if (waiting.length > 0) continue
           if (isOver()) return
           await new Promise<void>(resolve => { wake = resolve })
@@ -217,11 +219,17 @@ export class RealtimeClient {
   /** Throws what the WebSocket's constructor throws. */
   #open (token: string | undefined): void {
     const { url, protocols } = credentialed(this.#resumingUrl(), token, this.#options.tokenIn ?? 'protocol')
-    const socket = new this.#WebSocket(url, protocols)
+    const socket = this.#tabs?.open(url, protocols) ?? new this.#WebSocket(url, protocols)
     this.#socket = socket
     socket.onmessage = ({ data }) => this.#receive(data)
     socket.onclose = ({ code, reason }) => this.#lost(code, reason)
     socket.onerror = () => {}
+  }
+
+  /** Who asks for what was before gets that from the server only. */
+  #shared (): Tabs | undefined {
+    if (!this.#options.share || this.#options.chat || this.#url.searchParams.has('since') || !canShare()) return undefined
+    return new Tabs({ name: `fastify-realtime ${this.#url}`, WebSocket: this.#WebSocket, pace, onAwaited: () => this.#comeBack() })
   }
 
   #resumingUrl (): URL {
@@ -364,8 +372,13 @@ export class RealtimeClient {
   #hurry (): void {
     const { document } = globalThis as { document?: { visibilityState: string } }
     if (document?.visibilityState === 'hidden') return
+    if (this.#status === 'open') this.#probe()
+    else this.#comeBack()
+  }
+
+  /** Waits no longer, unless it was told to. */
+  #comeBack (): void {
     if (this.#status === 'waiting' && !this.#isToldToWait) this.#connect()
-    else if (this.#status === 'open') this.#probe()
   }
 
   #letGo (): void {
@@ -384,7 +397,8 @@ export class RealtimeClient {
     this.#letGo()
     socket?.close(closeCodes.NORMAL.code)
     clearTimeout(this.#retryTimer)
-    for (const action of this.#cleanUp) action()
+    this.#ending.abort()
+    this.#tabs?.leave()
     this.closed = { code, reason }
     this.#outbox.close()
     this.#setStatus('closed')
@@ -415,22 +429,12 @@ export class RealtimeClient {
       // Nobody is left to tell.
     }
   }
-
-  /** Of the page, where there is one. */
-  #listen (event: string, action: () => void): void {
-    const page = globalThis as Listenable & { document?: Listenable }
-    const target = event === 'visibilitychange' ? page.document : page
-    target?.addEventListener?.(event, action)
-    this.#cleanUp.push(() => target?.removeEventListener?.(event, action))
-  }
 }
 
 type Timer = ReturnType<typeof setTimeout> | undefined
-type Listen = (event: string, action: () => void) => void
 
 interface Listenable {
-  addEventListener?: Listen
-  removeEventListener?: Listen
+  addEventListener?: (event: string, action: () => void, options: { signal: AbortSignal }) => void
 }
 
 type Ack = ControlMessages['connection_ack']
@@ -438,13 +442,4 @@ type Ack = ControlMessages['connection_ack']
 function added<T> (set: Set<T>, item: T): () => void {
   set.add(item)
   return () => { set.delete(item) }
-}
-
-function parse (data: unknown): Envelope | undefined {
-  try {
-    const envelope = JSON.parse(String(data))
-    return typeof envelope?.type === 'string' ? envelope : undefined
-  } catch {
-    return undefined
-  }
 }

@@ -7,7 +7,8 @@ export function createClient (options: ClientOptions): RealtimeClient {
 
 export { fullJitter, type Backoff } from './backoff.js'
 export type { Address } from './address.js'
-export type { ClientOptions, RealtimeClient, Resume, Status, WebSocketConstructor, WebSocketLike } from './client.js'
+export type { ClientOptions, RealtimeClient, Resume, Status } from './client.js'
 export { RealtimeError } from './error.js'
+export type { WebSocketConstructor, WebSocketLike } from './socket.js'
 export type { TokenTransport } from './token.js'
 export type * from '../protocol/envelope.js'

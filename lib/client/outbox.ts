@@ -41,12 +41,12 @@ export class Outbox {
   /** Resolves with the server's `ack`, rejects with its `error`; both may come after any number of reconnects. */
   send (type: string, data: unknown, timeout: number): Promise<void> {
     if (this.#unanswered.size >= this.#options.size) {
-      return Promise.reject(new RealtimeError('queue_full', `${this.#options.size} messages are waiting for their answer`))
+      return Promise.reject(new RealtimeError('queue_full', `${this.#options.size} messages wait`))
     }
     const ref = `${this.#session}.${++this.#count}`
     const frame = JSON.stringify({ type, ref, data })
     return new Promise((resolve, reject) => {
-      const late = () => message.settle(new RealtimeError('timeout', `'${type}' was not answered within ${timeout} ms`))
+      const late = () => message.settle(new RealtimeError('timeout', `'${type}': no answer in ${timeout} ms`))
       const timer = setTimeout(late, Math.min(timeout, 2 ** 31 - 1))
       const message: Unanswered = {
         frame,
@@ -93,7 +93,7 @@ export class Outbox {
   /** Everything unanswered is given up. */
   close (): void {
     this.pause()
-    for (const { settle } of [...this.#unanswered.values()]) settle(new RealtimeError('closed', 'the connection was closed for good'))
+    for (const { settle } of [...this.#unanswered.values()]) settle(new RealtimeError('closed', 'closed'))
   }
 
   #pump (): void {
@@ -121,6 +121,6 @@ export class Outbox {
 }
 
 /** Where a page is not served over https there is no `crypto.randomUUID`. */
-function random (): string {
+export function random (): string {
   return Math.random().toString(36).slice(2)
 }

@@ -6,7 +6,6 @@ export type CloseAction = 'stop' | 'reconnect' | 'backoff' | 'renew' | 'delay'
 
 export interface CloseCode {
   readonly code: number
-  readonly meaning: string
   readonly action: CloseAction
 }
 
@@ -16,37 +15,64 @@ export interface CloseCode {
  * 1000–1015: RFC 6455 section 7.4.1; 4400–4430: this protocol.
  */
 export const closeCodes = {
-  NORMAL: { code: 1000, meaning: 'closed by agreement', action: 'stop' },
-  GOING_AWAY: { code: 1001, meaning: 'closing for good', action: 'stop' },
-  PROTOCOL_ERROR: { code: 1002, meaning: 'the frames were not valid WebSocket frames', action: 'stop' },
-  BINARY: { code: 1003, meaning: 'binary frames are not accepted, send JSON text', action: 'stop' },
-  NO_CODE: { code: 1005, meaning: 'closed without a code', action: 'backoff' },
-  ABNORMAL: { code: 1006, meaning: 'the connection was lost', action: 'backoff' },
-  INVALID_TEXT: { code: 1007, meaning: 'a text frame was not UTF-8', action: 'stop' },
-  TOO_FRAGMENTED: { code: 1008, meaning: 'too many fragments', action: 'stop' },
-  TOO_BIG: { code: 1009, meaning: 'the frame was too big', action: 'stop' },
-  HANDLER_FAILED: { code: 1011, meaning: 'a handler or hook of the server failed', action: 'backoff' },
-  RESTART: { code: 1012, meaning: 'the server restarts, come back after the delay in the reason', action: 'delay' },
-  OVERLOADED: { code: 1013, meaning: 'the server is overloaded', action: 'backoff' },
-  BAD_MESSAGES: { code: 4400, meaning: 'too many bad messages', action: 'stop' },
-  UNAUTHENTICATED: { code: 4401, meaning: 'not authenticated, or the credential expired', action: 'renew' },
-  FORBIDDEN: { code: 4403, meaning: 'authenticated, but not allowed here', action: 'stop' },
-  AUTHENTICATION_TIMEOUT: { code: 4408, meaning: 'authentication took too long', action: 'backoff' },
-  REPLACED: { code: 4409, meaning: 'replaced by a newer connection', action: 'stop' },
-  TOO_MANY: { code: 4429, meaning: 'too many messages or connections, wait 5 s or more', action: 'backoff' },
-  TOO_SLOW: { code: 4430, meaning: 'reading too slowly, come back and resume', action: 'reconnect' }
+  NORMAL: { code: 1000, action: 'stop' },
+  GOING_AWAY: { code: 1001, action: 'stop' },
+  PROTOCOL_ERROR: { code: 1002, action: 'stop' },
+  BINARY: { code: 1003, action: 'stop' },
+  NO_CODE: { code: 1005, action: 'backoff' },
+  ABNORMAL: { code: 1006, action: 'backoff' },
+  INVALID_TEXT: { code: 1007, action: 'stop' },
+  TOO_FRAGMENTED: { code: 1008, action: 'stop' },
+  TOO_BIG: { code: 1009, action: 'stop' },
+  HANDLER_FAILED: { code: 1011, action: 'backoff' },
+  RESTART: { code: 1012, action: 'delay' },
+  OVERLOADED: { code: 1013, action: 'backoff' },
+  BAD_MESSAGES: { code: 4400, action: 'stop' },
+  UNAUTHENTICATED: { code: 4401, action: 'renew' },
+  FORBIDDEN: { code: 4403, action: 'stop' },
+  AUTHENTICATION_TIMEOUT: { code: 4408, action: 'backoff' },
+  REPLACED: { code: 4409, action: 'stop' },
+  TOO_MANY: { code: 4429, action: 'backoff' },
+  TOO_SLOW: { code: 4430, action: 'reconnect' }
 } as const satisfies Record<string, CloseCode>
 
-const byCode = new Map<number, CloseCode>(Object.values(closeCodes).map(row => [row.code, row]))
+/** What each code means. Not in the table: a client acts on that, and needs no prose in its bundle. */
+export const closeMeanings: Readonly<Record<keyof typeof closeCodes, string>> = {
+  NORMAL: 'closed by agreement',
+  GOING_AWAY: 'closing for good',
+  PROTOCOL_ERROR: 'the frames were not valid WebSocket frames',
+  BINARY: 'binary frames are not accepted, send JSON text',
+  NO_CODE: 'closed without a code',
+  ABNORMAL: 'the connection was lost',
+  INVALID_TEXT: 'a text frame was not UTF-8',
+  TOO_FRAGMENTED: 'too many fragments',
+  TOO_BIG: 'the frame was too big',
+  HANDLER_FAILED: 'a handler or hook of the server failed',
+  RESTART: 'the server restarts, come back after the delay in the reason',
+  OVERLOADED: 'the server is overloaded',
+  BAD_MESSAGES: 'too many bad messages',
+  UNAUTHENTICATED: 'not authenticated, or the credential expired',
+  FORBIDDEN: 'authenticated, but not allowed here',
+  AUTHENTICATION_TIMEOUT: 'authentication took too long',
+  REPLACED: 'replaced by a newer connection',
+  TOO_MANY: 'too many messages or connections, wait 5 s or more',
+  TOO_SLOW: 'reading too slowly, come back and resume'
+}
 
 /** The table's row for a close code, or `undefined` when it has none. */
 export function closeCode (code: number): CloseCode | undefined {
-  return byCode.get(code)
+  return Object.values(closeCodes).find(row => row.code === code)
+}
+
+/** What a code means, or `undefined` when it is not in the table. */
+export function closeMeaning (code: number): string | undefined {
+  for (const [name, row] of Object.entries(closeCodes)) if (row.code === code) return closeMeanings[name as keyof typeof closeCodes]
+  return undefined
 }
 
 /** The codes a server may put into a Close frame: 1005 and 1006 never travel (RFC 6455 section 7.4.1). */
 export function isSendable (code: number): boolean {
-  return byCode.has(code) && code !== closeCodes.NO_CODE.code && code !== closeCodes.ABNORMAL.code
+  return closeCode(code) !== undefined && code !== closeCodes.NO_CODE.code && code !== closeCodes.ABNORMAL.code
 }
 
 /** The reason of a 1012: how long this client should wait, in milliseconds. */

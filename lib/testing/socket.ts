@@ -1,4 +1,4 @@
-import { closeCode } from '../protocol/close-codes.js'
+import { closeMeaning } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 
 // Those of a test that stops the clock would stop the waits here.
@@ -210,7 +210,7 @@ function lowerCased (headers: Record<string, string>): Record<string, string> {
 }
 
 function described ({ code, reason }: Closed): string {
-  return [code, reason, `(${closeCode(code)?.meaning ?? 'not a code of fastify-realtime'})`].filter(part => part !== '').join(' ')
+  return [code, reason, `(${closeMeaning(code) ?? 'not a code of fastify-realtime'})`].filter(part => part !== '').join(' ')
 }
 
 /** What the status says is the cure. `injectWS` tells nothing but the status. */
