@@ -135,6 +135,27 @@ t.test('a gap is what is not known: before the first connection, and what was no
   t.strictSame(resumes, [true, false, false])
 })
 
+t.test('one who comes during an outage has a gap, even when the others have none', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const first = await socket()
+  first.open()
+  first.onclose?.({ code: 4430, reason: '' })
+  let gaps = 0
+  let gone = 0
+  store.onGap(() => { gaps++ })
+  store.onGap(() => { gone++ })()
+  const second = await socket(1)
+  t.equal(gaps, 0)
+  second.open(true)
+  t.equal(gaps, 1)
+  t.equal(gone, 0)
+  second.onclose?.({ code: 4430, reason: '' })
+  const third = await socket(2)
+  third.open(true)
+  t.equal(gaps, 1, 'once')
+})
+
 t.test('one that is hidden for a while knows nothing of it', async t => {
   const { store, socket } = storeOf(t)
   const resumes: boolean[] = []
