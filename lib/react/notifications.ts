@@ -60,7 +60,8 @@ export class Notifications {
     const known = new Map(this.list.map(each => [each.id, each.isRead]))
     const loaded = stored.filter(isNotification).map((each, index) => {
       const one = notificationOf(each, !this.#hasLoaded, `${each.timestamp}-${index}`)
-      return { ...one, isRead: each.isRead ?? known.get(one.id) ?? one.isRead }
+      // What is marked here may not have reached the app when it looked.
+      return { ...one, isRead: known.get(one.id) === true || (each.isRead ?? known.get(one.id) ?? one.isRead) }
     })
     loaded.sort((a, b) => a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : 0)
     this.list = [...loaded, ...meanwhile.arrived.toReversed()].reduce(withFirst, [] as readonly Notification[])

@@ -91,6 +91,18 @@ t.test('what comes while others are loaded is not lost to them, nor there twice'
   t.strictSame(unread(notifications), ['n3'])
 })
 
+t.test('what is marked while others are loaded stays read', async t => {
+  const notifications = new Notifications()
+  const stored = [1, 2].map(n => ({ ...notification(n), isRead: false }))
+  await notifications.load(async () => stored)
+  t.strictSame(unread(notifications), ['n2', 'n1'])
+  await notifications.load(async () => {
+    notifications.markRead(all, 'u.e.1')
+    return stored
+  })
+  t.strictSame(unread(notifications), ['n2'])
+})
+
 t.test('loads do not disturb each other', async t => {
   const notifications = new Notifications()
   let end = () => {}
