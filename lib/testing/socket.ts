@@ -74,6 +74,8 @@ export class TestSocket {
   readonly #timeout: number
   /** Each looks whether what it waits for has come. The first that waits is the first that is served. */
   readonly #waiting = new Set<() => void>()
+  /** To this socket's own frames, by ref. They are no messages: also one that comes too late is not for `next`. */
+  readonly #answers = new Map<Envelope['ref'], Envelope>()
   #read = 0
   #refs = 0
 
@@ -81,7 +83,9 @@ export class TestSocket {
     this.#socket = socket
     this.#timeout = timeout
     socket.on('message', data => {
-      this.received.push(JSON.parse(data.toString()))
+      const envelope: Envelope = JSON.parse(data.toString())
+      if (this.#isOwn(envelope.ref)) this.#answers.set(envelope.ref, envelope)
+      else this.received.push(envelope)
       this.#wake()
     })
     socket.on('close', (code, reason) => {
@@ -142,12 +146,11 @@ export class TestSocket {
     // A number, so that the server takes no message for another that was sent again; one that no `sendRaw` will have.
     const ref = Number.MIN_SAFE_INTEGER + this.#refs++
     this.#socket.send(JSON.stringify({ type, ref, data }))
-    return () => {
-      const at = this.received.findIndex(envelope => envelope.ref === ref)
-      if (at === -1) return undefined
-      if (at < this.#read) this.#read--
-      return this.received.splice(at, 1)[0]
-    }
+    return () => this.#answers.get(ref)
+  }
+
+  #isOwn (ref: Envelope['ref']): boolean {
+    return typeof ref === 'number' && ref < Number.MIN_SAFE_INTEGER + this.#refs
   }
 
   #take (type: string | undefined): Envelope | undefined {

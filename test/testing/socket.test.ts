@@ -108,6 +108,22 @@ t.test('send resolves on ack and rejects on error, and its answers are not among
   await t.rejects(socket.send('hangs'), { message: "no answer to 'hangs' within 50 ms; unread: nothing" })
 })
 
+t.test('an answer is for whoever asked, also when others wait for anything, and when it is late', async t => {
+  let finish = () => {}
+  const app = await build(t, { onMessage: { fast () {}, slow: () => new Promise<void>(resolve => { finish = resolve }) } })
+  const socket = await connect(app, { ...brief, timeout: 200 })
+  const next = socket.next()
+  await socket.send('fast')
+  await socket.expectNone()
+  await app.ws.sendToUser('u1', { type: 'message' })
+  t.equal((await next).type, 'message')
+  await t.rejects(socket.send('slow'), { message: /^no answer to 'slow'/ })
+  finish()
+  await socket.send('fast')
+  await socket.expectNone()
+  t.strictSame(socket.received.map(({ type }) => type), ['connection_ack', 'message'])
+})
+
 t.test('sendRaw sends what it is given, and its answer is a message', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
