@@ -111,8 +111,13 @@ export class Store {
     for (const listener of [...this.#onChange]) listener()
   }
 
+  /** Never throws: whoever reports goes on afterwards. */
   readonly report = (error: unknown): void => {
-    (this.#options.onError ?? console.error)(error)
+    try {
+      (this.#options.onError ?? console.error)(error)
+    } catch (fault) {
+      console.error(fault)
+    }
   }
 
   #received (lastMessage: Envelope): void {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { WebSocketLike } from '../../lib/client/index.js'
+import { Reloader } from '../../lib/react/reload.js'
 import { Store } from '../../lib/react/store.js'
 import { eventually } from '../harness.js'
 
@@ -188,6 +189,28 @@ t.test('one who throws is reported and keeps nothing from the others', async t =
   server.receive({ type: 'resync', data: { position: 'u.e.9' } })
   t.equal(heard, 3)
   t.match(errors, [{ message: 'mine' }])
+})
+
+t.test('an onError that throws stops neither what is told to others nor the next attempt to load', async t => {
+  const { error } = console
+  t.teardown(() => Object.assign(console, { error }))
+  const logged: unknown[] = []
+  console.error = fault => { logged.push(fault) }
+  const { store, socket } = storeOf(t, () => { throw new Error('of onError') })
+  let loads = 0
+  const reloader = new Reloader(async () => { if (++loads === 1) throw new Error('no') }, () => 0, store.report)
+  let heard = 0
+  store.onResume(() => { throw new Error('mine') })
+  store.onResume(() => { heard++ })
+  store.onGap(() => reloader.reload())
+  store.start()
+  const server = await socket()
+  server.open()
+  await eventually(() => loads === 2)
+  server.receive({ type: 'resync', data: { position: 'u.e.9' } })
+  t.equal(heard, 1)
+  await eventually(() => loads === 3)
+  t.match(logged, [{ message: 'of onError' }, { message: 'of onError' }])
 })
 
 t.test('nothing is told after its end', async t => {
