@@ -1,4 +1,5 @@
 import { mock } from 'node:test'
+import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { tokenOf, type RealtimeOptions } from '../../lib/index.js'
@@ -63,6 +64,20 @@ t.test('expectNone', async t => {
   await t.rejects(socket.expectNone(), { message: /^expected no message, got \{"type":"last"/ })
   await socket.next('last')
   await socket.expectNone()
+})
+
+t.test('expectNone keeps within the rate limit of the server', async t => {
+  const app = await build(t)
+  const socket = await connect(app, brief)
+  for (let n = 0; n < 25; n++) await socket.expectNone()
+  t.strictSame(socket.received.map(({ type }) => type), ['connection_ack'])
+})
+
+t.test('expectNone does not hide that the test itself went beyond the rate limit', async t => {
+  const app = await build(t, { limits: { rate: 2, burst: 2 } })
+  const socket = await connect(app, brief)
+  for (let n = 0; n < 3; n++) socket.sendRaw('{"type":"ping"}')
+  await t.rejects(socket.expectNone('error'), { message: /rate_limited/ })
 })
 
 t.test('expectNone while the connection is being closed', async t => {
@@ -221,6 +236,16 @@ t.test('an app without the plugin, and one that does not answer', async t => {
 
   const app = await build(t, { authenticate: () => new Promise(() => {}), timeouts: { drain: 50 } })
   await t.rejects(connect(app, brief), { message: /^no answer to the upgrade of \/ws\/notifications\/u1 within 50 ms/ })
+})
+
+t.test('a connection that is not acknowledged is not left open', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(websocket)
+  const closes: number[] = []
+  app.get('/ws/notifications/u1', { websocket: true }, socket => { socket.on('close', (code: number) => closes.push(code)) })
+  await t.rejects(connect(app, brief), { message: "no 'connection_ack' within 50 ms; unread: nothing" })
+  await eventually(() => closes.length === 1)
 })
 
 t.test('the waits go on when a test stops the clock', async t => {
