@@ -9,7 +9,10 @@ export interface OptimisticItem<T> {
   readonly isPending: boolean
 }
 
-/** What happens to a list. `pushed` and `removed` are messages; `answered` and `failed` end a request, `loaded` a load; `reset` is neither. */
+/**
+ * What happens to a list. `pushed` and `removed` are messages; `answered` and `failed` end a request, `loaded` a load;
+ * `reset` is neither.
+ */
 export type Change<T> =
   | { type: 'added', ref: string, item: T }
   | { type: 'answered', ref: string, item: T }
