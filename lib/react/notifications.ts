@@ -6,7 +6,7 @@ export type NotificationType = 'notification' | 'system_announcement'
 /** A notification as a list shows it. */
 export interface Notification {
   readonly type: NotificationType
-  /** The one that its sender gave it, or else its position. */
+  /** The one that its sender gave it, or else its position; without either one of this list's own, which no server knows. */
   readonly id: string
   /** Of an announcement: its message. */
   readonly title: string
@@ -28,12 +28,13 @@ const max = 100
 export class Notifications {
   list: readonly Notification[] = []
   #hasLoaded = false
+  #locals = 0
   /** For each load that is under way those that came meanwhile: these may be newer. */
   readonly #loads = new Set<{ arrived: readonly Notification[] }>()
 
   receive (envelope: Envelope): void {
     if (!isNotification(envelope)) return
-    const one = notificationOf(envelope, false)
+    const one = notificationOf(envelope, false, `local-${this.#locals++}`)
     this.list = withFirst(this.list, one)
     for (const load of this.#loads) load.arrived = withFirst(load.arrived, one)
   }
@@ -57,9 +58,10 @@ export class Notifications {
       this.#loads.delete(meanwhile)
     }
     const known = new Map(this.list.map(each => [each.id, each.isRead]))
-    const loaded = stored.filter(isNotification).map(each => {
-      const one = notificationOf(each, !this.#hasLoaded)
-      return { ...one, isRead: each.isRead ?? known.get(one.id) ?? one.isRead }
+    const loaded = stored.filter(isNotification).map((each, index) => {
+      const one = notificationOf(each, !this.#hasLoaded, `${each.timestamp}-${index}`)
+      // What is marked here may not have reached the app when it looked.
+      return { ...one, isRead: known.get(one.id) === true || (each.isRead ?? known.get(one.id) ?? one.isRead) }
     })
     loaded.sort((a, b) => a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : 0)
     this.list = [...loaded, ...meanwhile.arrived.toReversed()].reduce(withFirst, [] as readonly Notification[])
@@ -75,9 +77,9 @@ function isNotification ({ type }: Envelope): boolean {
   return type === 'notification' || type === 'system_announcement'
 }
 
-function notificationOf ({ type, id, timestamp, data, message }: Envelope, isRead: boolean): Notification {
+function notificationOf ({ type, id, timestamp, data, message }: Envelope, isRead: boolean, local: string): Notification {
   const of = { type: type as NotificationType, timestamp, isRead, data }
-  if (type === 'system_announcement') return { ...of, id: String(id), title: message ?? '' }
+  if (type === 'system_announcement') return { ...of, id: id ?? local, title: message ?? '' }
   const { title, message: text, id: own } = data as NonNullable<Envelope<'notification'>['data']>
-  return { ...of, id: String(own ?? id), title, message: text }
+  return { ...of, id: String(own ?? id ?? local), title, message: text }
 }

@@ -29,6 +29,7 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
   const [shown, show] = useState(() => listOf({ idOf, refOf }, initial))
   // Ahead of what is shown: whether an attempt is confirmed has to be known before the next render.
   const list = useRef(shown)
+  const loads = useRef(0)
   const change = useCallback((change: Change<T>) => {
     list.current = changed(identity.current, list.current, change)
     show(list.current)
@@ -40,8 +41,11 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
   })
   useReload(async () => {
     if (load === undefined) return
+    const number = ++loads.current
     change({ type: 'loading' })
-    change({ type: 'loaded', items: await load() })
+    const items = await load()
+    // A component that was hidden meanwhile loads anew: what is pushed is kept for that load, not for this one.
+    if (number === loads.current) change({ type: 'loaded', items })
   })
   const add = useCallback(async (item: T, commit: (ref: string) => Promise<T | void>) => {
     const ref = randomRef()
@@ -57,8 +61,7 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
     }
   }, [change])
   const reset = useCallback((items: readonly T[]) => {
-    change({ type: 'loading' })
-    change({ type: 'loaded', items })
+    change({ type: 'reset', items })
   }, [change])
   return { items: shown.items, add, reset }
 }

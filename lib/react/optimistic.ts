@@ -9,7 +9,10 @@ export interface OptimisticItem<T> {
   readonly isPending: boolean
 }
 
-/** What happens to a list. `pushed` and `removed` are messages; `answered` and `failed` end a request, `loaded` a load. */
+/**
+ * What happens to a list. `pushed` and `removed` are messages; `answered` and `failed` end a request, `loaded` a load;
+ * `reset` is neither.
+ */
 export type Change<T> =
   | { type: 'added', ref: string, item: T }
   | { type: 'answered', ref: string, item: T }
@@ -18,6 +21,7 @@ export type Change<T> =
   | { type: 'removed', id: string }
   | { type: 'loading' }
   | { type: 'loaded', items: readonly T[] }
+  | { type: 'reset', items: readonly T[] }
 
 type Items<T> = ReadonlyArray<OptimisticItem<T>>
 
@@ -29,6 +33,8 @@ export interface List<T> {
    * Empty when nothing is asked for.
    */
   readonly pushed: ReadonlyMap<string, T | undefined>
+  /** The ids of what was removed while something is pending: its answer may still say that one is there, after any load. */
+  readonly removed: ReadonlySet<string>
 }
 
 /** How an item is recognised. */
@@ -39,10 +45,11 @@ export interface Identity<T> {
 }
 
 const nothing: ReadonlyMap<string, any> = new Map()
+const none: ReadonlySet<string> = new Set()
 
 export function listOf<T> ({ idOf }: Identity<T>, items: readonly T[]): List<T> {
   const byId = new Map(items.map(item => [idOf(item), item]))
-  return { items: [...byId].map(([id, item]) => confirmed(id, id, item)), isLoading: false, pushed: nothing }
+  return { items: [...byId].map(([id, item]) => confirmed(id, id, item)), isLoading: false, pushed: nothing, removed: none }
 }
 
 /**
@@ -51,7 +58,8 @@ export function listOf<T> ({ idOf }: Identity<T>, items: readonly T[]): List<T> 
  */
 export function changed<T> (identity: Identity<T>, list: List<T>, change: Change<T>): List<T> {
   const next = apply(identity, list, change)
-  return next.isLoading || next.items.some(({ isPending }) => isPending) ? next : { ...next, pushed: nothing }
+  if (next.items.some(({ isPending }) => isPending)) return next
+  return { ...next, pushed: next.isLoading ? next.pushed : nothing, removed: none }
 }
 
 /** Whether the attempt to add an item is neither confirmed nor taken back. */
@@ -60,11 +68,16 @@ export function isPending<T> ({ items }: List<T>, ref: string): boolean {
 }
 
 function apply<T> (identity: Identity<T>, list: List<T>, change: Change<T>): List<T> {
-  const { items, pushed } = list
+  const { items, pushed, removed } = list
   switch (change.type) {
     case 'added': return { ...list, items: [...items, { key: change.ref, id: undefined, item: change.item, isPending: true }] }
     case 'failed': return { ...list, items: withoutPending(items, change.ref) }
-    case 'removed': return { ...list, items: items.filter(({ id }) => id !== change.id), pushed: new Map([...pushed, [change.id, undefined]]) }
+    case 'removed': return {
+      ...list,
+      items: items.filter(({ id }) => id !== change.id),
+      pushed: new Map([...pushed, [change.id, undefined]]),
+      removed: new Set([...removed, change.id])
+    }
     case 'pushed': {
       const id = identity.idOf(change.item)
       return { ...list, items: put(items, id, change.item, change.ref), pushed: new Map([...pushed, [id, change.item]]) }
@@ -72,12 +85,14 @@ function apply<T> (identity: Identity<T>, list: List<T>, change: Change<T>): Lis
     case 'answered': {
       if (!isPending(list, change.ref)) return list
       const id = identity.idOf(change.item)
-      const isKnown = pushed.has(id) || items.some(each => each.id === id)
+      const isKnown = pushed.has(id) || removed.has(id) || items.some(each => each.id === id)
       return { ...list, items: isKnown ? withoutPending(items, change.ref) : put(items, id, change.item, change.ref) }
     }
     // What came before a gap may be older than what is loaded after it.
     case 'loading': return { ...list, isLoading: true, pushed: nothing }
-    case 'loaded': return { ...list, items: reloaded(identity, list, change.items), isLoading: false }
+    case 'loaded': return { ...list, items: reloaded(identity, items, pushed, change.items), isLoading: false }
+    // A load that is under way still has to be corrected by what was pushed since it began.
+    case 'reset': return { ...list, items: reloaded(identity, items, nothing, change.items), pushed: list.isLoading ? pushed : nothing }
   }
 }
 
@@ -100,7 +115,7 @@ function put<T> (items: Items<T>, id: string, item: T, ref: string | undefined):
   })
 }
 
-function reloaded<T> ({ idOf, refOf }: Identity<T>, { items, pushed }: List<T>, loaded: readonly T[]): Items<T> {
+function reloaded<T> ({ idOf, refOf }: Identity<T>, items: Items<T>, pushed: List<T>['pushed'], loaded: readonly T[]): Items<T> {
   const known = new Map(items.map(each => [each.id ?? each.key, each]))
   const byId = new Map(loaded.map(item => [idOf(item), item]))
   for (const [id, item] of pushed) {

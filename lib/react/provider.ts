@@ -7,7 +7,7 @@ const Context = createContext<Store | undefined>(undefined)
 /**
  * The connection that the hooks use. It is made when this is mounted, and closed when it is unmounted. Another address
  * is another connection and mounts the children anew: nothing of one user is left for the next. Of the other options
- * `getToken` and `onError` may change; the rest are those of the first time.
+ * `getToken` and `onError` may change, come and go; the rest are those of the first time.
  */
 export function RealtimeProvider ({ children, ...options }: ClientOptions & { children?: ReactNode }): ReactElement {
   const { url, baseUrl, userId, chat } = options
@@ -18,7 +18,8 @@ function Connected ({ options, children }: { options: ClientOptions, children?: 
   const latest = useLatest(options)
   const [store] = useState(() => new Store({
     ...options,
-    getToken: options.getToken && (reason => latest.current.getToken?.(reason)),
+    // The client asks each time whether there is one: without it a credential that has expired is the end.
+    get getToken () { return latest.current.getToken && (() => latest.current.getToken?.()) },
     onError: error => (latest.current.onError ?? console.error)(error)
   }))
   useEffect(() => {

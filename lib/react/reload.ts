@@ -14,6 +14,7 @@ export class Reloader {
   #attempt = 0
   #timer: ReturnType<typeof setTimeout> | undefined
 
+  /** `onError` must not throw. */
   constructor (load: () => Promise<unknown>, backoff: Backoff, onError: (error: unknown) => void) {
     this.#load = load
     this.#backoff = backoff

@@ -28,6 +28,8 @@ export class Store {
   readonly #onChange = new Set<() => void>()
   readonly #onResume = new Set<(resume: Resume) => void>()
   readonly #onGap = new Set<() => void>()
+  /** Of these, those that came while there was no connection: they have known nothing, whatever is recovered. */
+  readonly #owed = new Set<() => void>()
   #client: RealtimeClient | undefined
   #snapshot = atFirst
   /** The client that was open last. */
@@ -88,7 +90,11 @@ export class Store {
   onGap (listener: () => void): () => void {
     this.#onGap.add(listener)
     if (this.#snapshot.isConnected) listener()
-    return () => { this.#onGap.delete(listener) }
+    else this.#owed.add(listener)
+    return () => {
+      this.#onGap.delete(listener)
+      this.#owed.delete(listener)
+    }
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -105,8 +111,13 @@ export class Store {
     for (const listener of [...this.#onChange]) listener()
   }
 
+  /** Never throws: whoever reports goes on afterwards. */
   readonly report = (error: unknown): void => {
-    (this.#options.onError ?? console.error)(error)
+    try {
+      (this.#options.onError ?? console.error)(error)
+    } catch (fault) {
+      console.error(fault)
+    }
   }
 
   #received (lastMessage: Envelope): void {
@@ -118,21 +129,24 @@ export class Store {
 
   #onStatus (status: Status): void {
     this.#change({ status, isConnected: status === 'open' })
-    if (status !== 'open' || this.#opened === this.#client) return
+    if (status !== 'open') return
+    if (this.#opened === this.#client) return this.#tellOfGap(this.#owed)
     const isFirst = this.#opened === undefined
     this.#opened = this.#client
-    if (isFirst) this.#tellOfGap()
+    if (isFirst) this.#tellOfGap(this.#onGap)
     // A provider that was hidden for a while comes back with a client that knows of nothing before.
     else this.#resumed({ recovered: false })
   }
 
   #resumed (resume: Resume): void {
     for (const listener of [...this.#onResume]) this.#call(() => listener(resume))
-    if (!resume.recovered) this.#tellOfGap()
+    if (!resume.recovered) this.#tellOfGap(this.#onGap)
   }
 
-  #tellOfGap (): void {
-    for (const listener of [...this.#onGap]) listener()
+  #tellOfGap (listeners: ReadonlySet<() => void>): void {
+    const told = [...listeners]
+    this.#owed.clear()
+    for (const listener of told) listener()
   }
 
   /** One that throws does not keep the others from being told. */

@@ -49,16 +49,24 @@ export async function connect (app: TestedApp, options: ConnectOptions): Promise
   const path = pathOf(options)
   await app.ready()
   if (app.injectWS === undefined) throw new Error('this app has no WebSockets: register fastify-realtime')
+  let ws: Socket | undefined
   let socket: TestSocket | undefined
   const opened = app.injectWS(path, { headers: lowerCased(headers) }, {
     // What arrives together with the handshake is lost to whoever listens only after it.
-    onInit: ws => { socket = new TestSocket(ws, timeout) }
+    onInit: made => {
+      ws = made
+      socket = new TestSocket(made, timeout)
+    }
   })
   // A server that has closed never answers.
   await within(timeout, opened, `no answer to the upgrade of ${path} within ${timeout} ms; is the app closed, or 'authenticate' slow?`).catch(error => {
     throw refusalOf(error, path)
   })
-  const { data } = await socket!.next('connection_ack')
+  const { data } = await socket!.next('connection_ack').catch(error => {
+    // Nobody else could: the caller gets no socket.
+    ws!.terminate()
+    throw error
+  })
   return Object.assign(socket!, { ack: data })
 }
 
@@ -74,6 +82,8 @@ export class TestSocket {
   readonly #timeout: number
   /** Each looks whether what it waits for has come. The first that waits is the first that is served. */
   readonly #waiting = new Set<() => void>()
+  /** To this socket's own frames, by ref. They are no messages: also one that comes too late is not for `next`. */
+  readonly #answers = new Map<Envelope['ref'], Envelope>()
   #read = 0
   #refs = 0
 
@@ -81,7 +91,9 @@ export class TestSocket {
     this.#socket = socket
     this.#timeout = timeout
     socket.on('message', data => {
-      this.received.push(JSON.parse(data.toString()))
+      const envelope: Envelope = JSON.parse(data.toString())
+      if (this.#isOwn(envelope.ref)) this.#answers.set(envelope.ref, envelope)
+      else this.received.push(envelope)
       this.#wake()
     })
     socket.on('close', (code, reason) => {
@@ -133,8 +145,25 @@ export class TestSocket {
   }
 
   async #ping (): Promise<void> {
+    const since = this.received.length
     const answered = this.#ask('ping')
-    await this.#wait(() => answered() ?? this.closed, "answer to 'ping'")
+    const refusal = () => this.received.findLast((each, at) => at >= since && isRateLimited(each))
+    const found = await this.#wait(() => answered() ?? refusal() ?? this.closed, "answer to 'ping'")
+    if (found !== refusal()) return
+    // Pings count against the server's rate limit, which always allows one a second. It does not say what it refused: the
+    // ping, unless that is answered after all.
+    await this.#watch(answered, 1_000)
+    if (answered() !== undefined || this.closed !== undefined) return
+    this.#forget(refusal())
+    await this.#ping()
+  }
+
+  /** What `next` is not to find. */
+  #forget (envelope: Envelope | undefined): void {
+    const at = this.received.findIndex(each => each === envelope)
+    if (at === -1) return
+    this.received.splice(at, 1)
+    if (at < this.#read) this.#read--
   }
 
   /** Sends a message. Returns what looks for the frame that answers it; `next` does not find that one. */
@@ -142,12 +171,11 @@ export class TestSocket {
     // A number, so that the server takes no message for another that was sent again; one that no `sendRaw` will have.
     const ref = Number.MIN_SAFE_INTEGER + this.#refs++
     this.#socket.send(JSON.stringify({ type, ref, data }))
-    return () => {
-      const at = this.received.findIndex(envelope => envelope.ref === ref)
-      if (at === -1) return undefined
-      if (at < this.#read) this.#read--
-      return this.received.splice(at, 1)[0]
-    }
+    return () => this.#answers.get(ref)
+  }
+
+  #isOwn (ref: Envelope['ref']): boolean {
+    return typeof ref === 'number' && ref < Number.MIN_SAFE_INTEGER + this.#refs
   }
 
   #take (type: string | undefined): Envelope | undefined {
@@ -170,7 +198,7 @@ export class TestSocket {
     return found
   }
 
-  #watch<T> (look: () => T | undefined): Promise<T | undefined> {
+  #watch<T> (look: () => T | undefined, ms = this.#timeout): Promise<T | undefined> {
     return new Promise(resolve => {
       const done = (found?: T) => {
         clearTimeout(timer)
@@ -181,7 +209,7 @@ export class TestSocket {
         const found = look()
         if (found !== undefined || this.closed !== undefined) done(found)
       }
-      const timer = setTimeout(() => done(), this.#timeout)
+      const timer = setTimeout(() => done(), ms)
       this.#waiting.add(check)
       check()
     })
@@ -196,6 +224,10 @@ export class TestSocket {
     const why = this.closed === undefined ? `within ${this.#timeout} ms` : `before the connection was closed with ${described(this.closed)}`
     return `no ${what} ${why}; unread: ${unread.join(', ') || 'nothing'}`
   }
+}
+
+function isRateLimited ({ type, data }: Envelope): boolean {
+  return type === 'error' && (data as ControlMessages['error']).code === 'rate_limited'
 }
 
 function pathOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {

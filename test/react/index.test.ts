@@ -243,6 +243,28 @@ t.test('getToken and onError are those of the latest render', async t => {
   t.strictSame(told, ['second: of a handler'])
 })
 
+t.test('a getToken may come later, and go', async t => {
+  const { app, provided, online } = await connected(t)
+  let asked = 0
+  const statuses: string[] = []
+  const element = (more: object) => {
+    const { props } = provided(() => {}, more) as ReactElement<object>
+    return createElement(RealtimeProvider, props, createElement(Probe))
+  }
+  function Probe () { statuses.push(useStatus()); return null }
+  const { render } = mount(t, element({}))
+  await online()
+  render(element({ getToken: () => { asked++ } }))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  app.ws.disconnectUser('user_123', 4401)
+  await eventually(() => asked === 1 && app.ws.isOnline('user_123'))
+  render(element({}))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  app.ws.disconnectUser('user_123', 4401)
+  await eventually(() => statuses.at(-1) === 'closed')
+  t.equal(asked, 1)
+})
+
 t.test('it renders on a server, without a WebSocket', async t => {
   function Everything () {
     const { status, isConnected, lastMessage } = useRealtime()

@@ -30,6 +30,24 @@ t.test('one that its sender sends again under its own id is there once, as the n
   t.strictSame(unread(notifications), ['again', 'n2'])
 })
 
+t.test('those without any id are there all the same, each under one of its own', async t => {
+  const notifications = new Notifications()
+  const without = (envelope: Envelope): Envelope => ({ ...envelope, id: undefined })
+  for (const one of [notification(1), notification(2), announcement(3), announcement(4)]) notifications.receive(without(one))
+  t.strictSame(titles(notifications), ['a4', 'a3', 'n2', 'n1'])
+  notifications.markRead(all, notifications.list[1].id)
+  t.strictSame(unread(notifications), ['a4', 'n2', 'n1'])
+  const stored = [notification(1), { ...notification(2), timestamp: at(1) }, announcement(3)].map(without)
+  await notifications.load(async () => {
+    notifications.receive(without(notification(5)))
+    return stored
+  })
+  t.strictSame(titles(notifications), ['n5', 'a3', 'n2', 'n1'])
+  await notifications.load(async () => stored)
+  t.strictSame(titles(notifications), ['a3', 'n2', 'n1'])
+  t.strictSame(unread(notifications), [], 'and recognised when they are loaded again')
+})
+
 t.test('there are at most 100', async t => {
   const notifications = new Notifications()
   for (let n = 1; n <= 250; n++) notifications.receive(notification(n))
@@ -71,6 +89,18 @@ t.test('what comes while others are loaded is not lost to them, nor there twice'
   })
   t.strictSame(titles(notifications), ['n3', 'n2', 'n1'])
   t.strictSame(unread(notifications), ['n3'])
+})
+
+t.test('what is marked while others are loaded stays read', async t => {
+  const notifications = new Notifications()
+  const stored = [1, 2].map(n => ({ ...notification(n), isRead: false }))
+  await notifications.load(async () => stored)
+  t.strictSame(unread(notifications), ['n2', 'n1'])
+  await notifications.load(async () => {
+    notifications.markRead(all, 'u.e.1')
+    return stored
+  })
+  t.strictSame(unread(notifications), ['n2'])
 })
 
 t.test('loads do not disturb each other', async t => {

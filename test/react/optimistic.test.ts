@@ -77,6 +77,24 @@ t.test('nothing is kept about messages when no answer is on its way', async t =>
   t.equal(after([{ type: 'failed', ref: 'r' }], waiting).pushed.size, 0)
 })
 
+t.test('a reset replaces what is confirmed, and a load under way keeps what is pushed', async t => {
+  const reset = (...items: Task[]): Change<Task> => ({ type: 'reset', items })
+  t.strictSame(shown(after([pushed(task('1')), add, reset(task('2'))])), ['2', 'a?'])
+  const loading = after([{ type: 'loading' }, pushed(task('1')), reset(), pushed(task('2'))])
+  t.strictSame(shown(loading), ['2'])
+  t.strictSame(shown(after([{ type: 'loaded', items: [task('0')] }], loading)), ['0', '1', '2'])
+})
+
+t.test('what was removed stays so when its own answer comes only after a load', async t => {
+  const removed: Change<Task> = { type: 'removed', id: '1' }
+  const reload: Array<Change<Task>> = [{ type: 'loading' }, { type: 'loaded', items: [] }]
+  const list = after([add, pushed(task('1', 'a')), removed, ...reload, answered(task('1', 'a'))])
+  t.strictSame(shown(list), [])
+  t.equal(list.removed.size, 0)
+  t.strictSame(shown(after([add, removed, { type: 'loading' }, { type: 'loaded', items: [task('1')] }])), ['1', 'a?'],
+    'a load knows better what is there again')
+})
+
 /** A server and what is on its way from it, in the orders that HTTP and a log allow. */
 class World {
   list = listOf<Task>(identity, [])

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { WebSocketLike } from '../../lib/client/index.js'
+import { Reloader } from '../../lib/react/reload.js'
 import { Store } from '../../lib/react/store.js'
 import { eventually } from '../harness.js'
 
@@ -135,6 +136,27 @@ t.test('a gap is what is not known: before the first connection, and what was no
   t.strictSame(resumes, [true, false, false])
 })
 
+t.test('one who comes during an outage has a gap, even when the others have none', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const first = await socket()
+  first.open()
+  first.onclose?.({ code: 4430, reason: '' })
+  let gaps = 0
+  let gone = 0
+  store.onGap(() => { gaps++ })
+  store.onGap(() => { gone++ })()
+  const second = await socket(1)
+  t.equal(gaps, 0)
+  second.open(true)
+  t.equal(gaps, 1)
+  t.equal(gone, 0)
+  second.onclose?.({ code: 4430, reason: '' })
+  const third = await socket(2)
+  third.open(true)
+  t.equal(gaps, 1, 'once')
+})
+
 t.test('one that is hidden for a while knows nothing of it', async t => {
   const { store, socket } = storeOf(t)
   const resumes: boolean[] = []
@@ -167,6 +189,28 @@ t.test('one who throws is reported and keeps nothing from the others', async t =
   server.receive({ type: 'resync', data: { position: 'u.e.9' } })
   t.equal(heard, 3)
   t.match(errors, [{ message: 'mine' }])
+})
+
+t.test('an onError that throws stops neither what is told to others nor the next attempt to load', async t => {
+  const { error } = console
+  t.teardown(() => Object.assign(console, { error }))
+  const logged: unknown[] = []
+  console.error = fault => { logged.push(fault) }
+  const { store, socket } = storeOf(t, () => { throw new Error('of onError') })
+  let loads = 0
+  const reloader = new Reloader(async () => { if (++loads === 1) throw new Error('no') }, () => 0, store.report)
+  let heard = 0
+  store.onResume(() => { throw new Error('mine') })
+  store.onResume(() => { heard++ })
+  store.onGap(() => reloader.reload())
+  store.start()
+  const server = await socket()
+  server.open()
+  await eventually(() => loads === 2)
+  server.receive({ type: 'resync', data: { position: 'u.e.9' } })
+  t.equal(heard, 1)
+  await eventually(() => loads === 3)
+  t.match(logged, [{ message: 'of onError' }, { message: 'of onError' }])
 })
 
 t.test('nothing is told after its end', async t => {

@@ -1,4 +1,5 @@
 import { mock } from 'node:test'
+import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { tokenOf, type RealtimeOptions } from '../../lib/index.js'
@@ -65,6 +66,20 @@ t.test('expectNone', async t => {
   await socket.expectNone()
 })
 
+t.test('expectNone keeps within the rate limit of the server', async t => {
+  const app = await build(t)
+  const socket = await connect(app, brief)
+  for (let n = 0; n < 25; n++) await socket.expectNone()
+  t.strictSame(socket.received.map(({ type }) => type), ['connection_ack'])
+})
+
+t.test('expectNone does not hide that the test itself went beyond the rate limit', async t => {
+  const app = await build(t, { limits: { rate: 2, burst: 2 } })
+  const socket = await connect(app, brief)
+  for (let n = 0; n < 3; n++) socket.sendRaw('{"type":"ping"}')
+  await t.rejects(socket.expectNone('error'), { message: /rate_limited/ })
+})
+
 t.test('expectNone while the connection is being closed', async t => {
   const app = await build(t, { onMessage: { bye: (_message, connection) => connection.close(4430) } })
   const socket = await connect(app, { userId: 'u1' })
@@ -106,6 +121,22 @@ t.test('send resolves on ack and rejects on error, and its answers are not among
   t.equal((await socket.next()).data, 6, 'answers before what was read do not shift it')
   await socket.expectNone()
   await t.rejects(socket.send('hangs'), { message: "no answer to 'hangs' within 50 ms; unread: nothing" })
+})
+
+t.test('an answer is for whoever asked, also when others wait for anything, and when it is late', async t => {
+  let finish = () => {}
+  const app = await build(t, { onMessage: { fast () {}, slow: () => new Promise<void>(resolve => { finish = resolve }) } })
+  const socket = await connect(app, { ...brief, timeout: 200 })
+  const next = socket.next()
+  await socket.send('fast')
+  await socket.expectNone()
+  await app.ws.sendToUser('u1', { type: 'message' })
+  t.equal((await next).type, 'message')
+  await t.rejects(socket.send('slow'), { message: /^no answer to 'slow'/ })
+  finish()
+  await socket.send('fast')
+  await socket.expectNone()
+  t.strictSame(socket.received.map(({ type }) => type), ['connection_ack', 'message'])
 })
 
 t.test('sendRaw sends what it is given, and its answer is a message', async t => {
@@ -205,6 +236,16 @@ t.test('an app without the plugin, and one that does not answer', async t => {
 
   const app = await build(t, { authenticate: () => new Promise(() => {}), timeouts: { drain: 50 } })
   await t.rejects(connect(app, brief), { message: /^no answer to the upgrade of \/ws\/notifications\/u1 within 50 ms/ })
+})
+
+t.test('a connection that is not acknowledged is not left open', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(websocket)
+  const closes: number[] = []
+  app.get('/ws/notifications/u1', { websocket: true }, socket => { socket.on('close', (code: number) => closes.push(code)) })
+  await t.rejects(connect(app, brief), { message: "no 'connection_ack' within 50 ms; unread: nothing" })
+  await eventually(() => closes.length === 1)
 })
 
 t.test('the waits go on when a test stops the clock', async t => {
