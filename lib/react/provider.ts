@@ -19,7 +19,7 @@ function Connected ({ options, children }: { options: ClientOptions, children?: 
   const [store] = useState(() => new Store({
     ...options,
     // The client asks each time whether there is one: without it a credential that has expired is the end.
-    get getToken () { return latest.current.getToken && (() => latest.current.getToken?.()) },
+    get getToken (): ClientOptions['getToken'] { return latest.current.getToken && (reason => latest.current.getToken?.(reason)) },
     onError: error => (latest.current.onError ?? console.error)(error)
   }))
   useEffect(() => {
