@@ -219,7 +219,8 @@ export class Tabs {
     const missed = since === null ? [] : this.#recent.after(since)
     const data = {
       ...this.#ack.data as ControlMessages['connection_ack'],
-      position: this.#recent.position,
+      // Where it starts: what was missed comes after.
+      position: (missed && since) || this.#recent.position,
       recovered: since === null ? undefined : missed !== undefined,
       // So that it does not renew what is not its own.
       expires_in_ms: undefined
