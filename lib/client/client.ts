@@ -99,7 +99,7 @@ export class RealtimeClient {
   /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
   constructor (options: ClientOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
-    if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket } of ws')
+    if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket }')
     this.#WebSocket = WebSocket
     this.#options = options
     this.#url = urlOf(options)

@@ -116,6 +116,21 @@ t.test('with locks of the test', async t => {
     t.equal(opened.length, 6)
   })
 
+  t.test('one that comes back after the others hears what it missed', async t => {
+    const { app, url, opened, notify } = await open(t, 1, {}, { backoff: () => 1 })
+    const late = openTab(t, url, { backoff: () => 300 })
+    await late.client.connected()
+    await notify('0')
+    await eventually(() => late.titles.length === 1)
+    app.ws.connections('u1')[0].close(1013)
+    await eventually(() => opened.length === 2 && late.client.status === 'waiting')
+    await notify('1', '2')
+    await eventually(() => late.titles.length === 3)
+    t.strictSame(late.titles, ['0', '1', '2'])
+    t.strictSame(late.resumes, [{ recovered: true }])
+    t.equal(opened.length, 2)
+  })
+
   t.test('a code that says stop stops all', async t => {
     const { app, opened, tabs } = await open(t, 2)
     app.ws.connections('u1')[0].close(4403, 'no')
