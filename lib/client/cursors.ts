@@ -1,4 +1,4 @@
-import { comparePositions, parsePosition, type Label, type Position } from '../protocol/position.js'
+import { parsePosition, type Label, type Position } from '../protocol/position.js'
 
 /** How far this client has read, per label: what it resumes with, and what it would otherwise show twice. */
 export class Cursors {
@@ -20,7 +20,7 @@ export class Cursors {
     if (parsed === undefined) return true
     const { label, position } = parsed
     const last = this.#positions.get(label)?.position
-    if (last !== undefined && comparePositions(position, last) <= 0) return false
+    if (last !== undefined && last.epoch === position.epoch && position.offset <= last.offset) return false
     this.#set(id)
     return true
   }
