@@ -47,8 +47,9 @@ export const realtime = fp(plugin, { fastify: '5.x', name: 'fastify-realtime' })
 export default realtime
 
 export { errors } from './errors.js'
-export type { Broker, BrokerStats, FrameOf } from './brokers/broker.js'
-export { ChannelLog, type Deflatable, type Frame, type LogLimits, type Reader } from './brokers/channel-log.js'
+export type { Broker, BrokerStats, CreateLog } from './brokers/broker.js'
+export { ChannelLog } from './brokers/channel-log.js'
+export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Reader } from './brokers/log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'
 export * from './protocol/close-codes.js'
 export * from './protocol/envelope.js'

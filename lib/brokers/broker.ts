@@ -1,8 +1,8 @@
 import type { Position } from '../protocol/position.js'
-import type { ChannelLog, Deflatable, Frame } from './channel-log.js'
+import type { Log, LogLimits } from './log.js'
 
-/** Turns a stored publication into what the connections of its channel are sent. Called once per publication and node. */
-export type FrameOf = (channel: string, position: Position, body: string) => Frame | Deflatable
+/** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
+export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
 
 /**
  * Where the channels' logs live. A broker owes its callers:
@@ -18,7 +18,7 @@ export type FrameOf = (channel: string, position: Position, body: string) => Fra
  */
 export interface Broker {
   /** Called once, before anything else. */
-  open (frameOf: FrameOf): void | Promise<void>
+  open (createLog: CreateLog): void | Promise<void>
 
   /**
    * Appends `body`, a JSON object as text, to the channel's log.
@@ -30,7 +30,7 @@ export interface Broker {
    * The log of a channel, holding what is retained and receiving what is published from now on, for as long as it
    * has readers. Once it has had none for a second it may be let go of; whoever wants it then subscribes again.
    */
-  subscribe (channel: string): ChannelLog | Promise<ChannelLog>
+  subscribe (channel: string): Log | Promise<Log>
 
   /** What it holds at the moment, for `fastify.ws.stats()`. */
   stats (): BrokerStats

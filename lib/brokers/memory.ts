@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { Position } from '../protocol/position.js'
-import type { Broker, BrokerStats, FrameOf } from './broker.js'
-import { ChannelLog, type LogLimits } from './channel-log.js'
+import type { Broker, BrokerStats, CreateLog } from './broker.js'
+import { ChannelLog } from './channel-log.js'
+import type { Log, LogLimits } from './log.js'
 
 export interface MemoryBrokerOptions extends LogLimits {
   /** Bytes for all channels together; beyond it the oldest channel gives up its oldest publications first. */
@@ -27,7 +28,7 @@ const settleTime = orderGrain + 1_000
 const roomyShare = 0.9
 
 interface Channel {
-  readonly log: ChannelLog
+  readonly log: Log
   /** What of it is in the sums of all channels. */
   bytes: number
   publications: number
@@ -47,7 +48,7 @@ export class MemoryBroker implements Broker {
   #created = 0
   #bytes = 0
   #publications = 0
-  #frameOf: FrameOf = (_channel, _position, body) => body
+  #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
   #sweeper: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -56,8 +57,8 @@ export class MemoryBroker implements Broker {
     this.#now = options.now ?? Date.now
   }
 
-  open (frameOf: FrameOf): void {
-    this.#frameOf = frameOf
+  open (createLog: CreateLog): void {
+    this.#createLog = createLog
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
@@ -66,15 +67,14 @@ export class MemoryBroker implements Broker {
     const now = this.#now()
     const used = this.#use(channel, now)
     const { log } = used
-    const position = { epoch: log.epoch, offset: log.head + 1 }
-    const frame = this.#frameOf(channel, position, body)
-    log.append(frame, now)
+    log.append(body, now)
+    const { position } = log
     this.#count(used)
     if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
     return position
   }
 
-  subscribe (channel: string): ChannelLog {
+  subscribe (channel: string): Log {
     if (this.#isClosed) throw new errors.CLOSING()
     const now = this.#now()
     const used = this.#use(channel, now)
@@ -119,7 +119,7 @@ export class MemoryBroker implements Broker {
     let channel = this.#channels.get(name)
     if (channel === undefined) {
       const epoch = this.#incarnation + (this.#created++).toString(36)
-      channel = { log: new ChannelLog(epoch, this.#options), bytes: 0, publications: 0, usedAt: now, isIdle: false }
+      channel = { log: this.#createLog(name, epoch, this.#options), bytes: 0, publications: 0, usedAt: now, isIdle: false }
       this.#bytes += channelOverhead
     } else if (now - channel.usedAt < orderGrain) {
       channel.isIdle = false
@@ -143,7 +143,7 @@ export class MemoryBroker implements Broker {
   }
 
   /** The newest publication of the log in use stays, whatever its size: it was only just stored. */
-  #makeRoom (now: number, inUse: ChannelLog): void {
+  #makeRoom (now: number, inUse: Log): void {
     const enough = this.#options.bytes * roomyShare
     for (const [name, channel] of this.#channels) {
       const { log, usedAt } = channel

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
-import type { Frame } from '../brokers/channel-log.js'
+import type { Frame } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import { closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
 import type { Message } from '../protocol/envelope.js'

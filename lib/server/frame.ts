@@ -1,5 +1,5 @@
 import { constants, deflateRawSync } from 'node:zlib'
-import type { Deflatable, Frame } from '../brokers/channel-log.js'
+import type { Deflatable, Frame } from '../brokers/log.js'
 
 /** Up to this many bytes a frame is a string; above, copying it for each connection costs more than sharing a Buffer. */
 export const maxStringFrame = 4096

@@ -1,11 +1,11 @@
-import type { ChannelLog } from '../brokers/channel-log.js'
+import type { Log } from '../brokers/log.js'
 import { parseSince, type Label, type Position, type Since } from '../protocol/position.js'
 import type { Target } from './channels.js'
 import { Subscription, type Subscriber } from './subscription.js'
 
 export interface LabelledLog {
   readonly label: Label
-  readonly log: ChannelLog
+  readonly log: Log
 }
 
 /** Where a connection starts to read. */
@@ -43,7 +43,7 @@ export interface Recovered {
   /** Where the connection is before the first frame after its ack, one position per channel. */
   position: string
   recovered?: boolean
-  /** How many publications follow the ack at once; after `recovered: false` those of the meantime. */
+  /** How many frames follow the ack at once; after `recovered: false` those of the meantime. */
   replayed: number
 }
 

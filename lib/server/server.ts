@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { ChannelLog } from '../brokers/channel-log.js'
+import { Log, type FrameOf } from '../brokers/log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { Renewal } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
@@ -135,9 +136,12 @@ export class RealtimeServer {
   }
 
   async start (): Promise<void> {
-    const frameOf = this.options.compression ? deflatableFrame : textFrame
-    await this.options.broker.open((channel, position, body) =>
-      frameOf(`${body.slice(0, -1)},"id":"${formatPosition(labelOf(channel), position)}"}`))
+    const encode = this.options.compression ? deflatableFrame : textFrame
+    await this.options.broker.open((channel, epoch, limits) => {
+      const label = labelOf(channel)
+      const frameOf: FrameOf = (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
+      return new ChannelLog(epoch, limits, frameOf)
+    })
   }
 
   /** Closes a WebSocket that will not be a connection. */
@@ -191,7 +195,7 @@ export class RealtimeServer {
     const channels = channelsOf(target)
     const found = channels.map(channel => broker.subscribe(channel))
     // Nothing to wait for with the memory broker.
-    const isThere = found.every(log => log instanceof ChannelLog)
+    const isThere = found.every(log => log instanceof Log)
     const logs = isThere ? found : await this.timers.within(timeouts.connect, Promise.all(found))
     return logs.map((log, at) => ({ label: labelOf(channels[at]), log }))
   }

@@ -1,4 +1,4 @@
-import type { ChannelLog, Frame, Reader } from '../brokers/channel-log.js'
+import type { Frame, Log, Reader } from '../brokers/log.js'
 import { formatPosition, type Label } from '../protocol/position.js'
 
 /** Whoever reads through subscriptions: a connection. */
@@ -13,7 +13,7 @@ export interface Subscriber {
 /** A connection's cursor in one channel's log. */
 export class Subscription implements Reader {
   readonly label: Label
-  readonly log: ChannelLog
+  readonly log: Log
   offset: number
   epoch: string
   seat = -1
@@ -21,7 +21,7 @@ export class Subscription implements Reader {
   readonly #subscriber: Subscriber
 
   /** Starts at `offset` of the log's present epoch. */
-  constructor (subscriber: Subscriber, label: Label, log: ChannelLog, offset: number) {
+  constructor (subscriber: Subscriber, label: Label, log: Log, offset: number) {
     this.#subscriber = subscriber
     this.isDeflated = subscriber.isDeflated
     this.label = label
@@ -43,9 +43,9 @@ export class Subscription implements Reader {
     return formatPosition(this.label, this)
   }
 
-  /** How many publications it has not read. */
+  /** How many frames it has not read. */
   get behind (): number {
-    return this.log.head - this.offset
+    return this.log.behind(this)
   }
 
   isLost (): boolean {

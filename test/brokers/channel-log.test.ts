@@ -1,9 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { ChannelLog, type Frame, type LogLimits, type Reader } from '../../lib/brokers/channel-log.js'
+import { ChannelLog } from '../../lib/brokers/channel-log.js'
+import type { Frame, FrameOf, LogLimits, Reader } from '../../lib/brokers/log.js'
 
 const overhead = 128
 const endless: LogLimits = { size: 1_000, ttl: 1_000, lag: 1_000_000 }
+
+/** Bodies that end in ! are framed as Buffers, as large ones are. */
+const frameOf: FrameOf = (_position, body) => body.endsWith('!') ? Buffer.from(body) : body
 
 /** Keeps what it reads. With `reads: 'never'` it is a connection whose socket is blocked. */
 class Cursor implements Reader {
@@ -43,7 +47,7 @@ class Cursor implements Reader {
 }
 
 function filled (count: number, limits: Partial<LogLimits> = {}): ChannelLog {
-  const log = new ChannelLog('e', { ...endless, ...limits })
+  const log = new ChannelLog('e', { ...endless, ...limits }, frameOf)
   for (let n = 1; n <= count; n++) log.append(`<${n}>`, n)
   return log
 }
@@ -63,7 +67,7 @@ t.test('append', async t => {
   t.match(log, { head: 3, length: 3, first: 1, bytes: 9 + 3 * overhead, position: { epoch: 'e', offset: 3 } })
   const cursors = [new Cursor(log), new Cursor(log)]
   log.append('<4>', 4)
-  log.append(Buffer.from('<5>'), 5)
+  log.append('<5!', 5)
   t.strictSame(cursors.map(({ wakes }) => wakes), [2, 2])
   t.equal(log.bytes, 15 + 5 * overhead)
   log.remove(cursors[0])
@@ -87,14 +91,15 @@ t.test('read', async t => {
 
   t.test('gives a Buffer alone, the same one to everybody, and never behind text', async t => {
     const log = filled(2)
-    const buffer = Buffer.from('large')
-    log.append(buffer, 3)
+    log.append('large!', 3)
     log.append('<4>', 4)
     const cursor = new Cursor(log, 'hurried', 0)
     t.equal(log.read(cursor, 100), '<1><2>')
     t.equal(log.read(cursor, 100, true), '', 'it does not fit behind text')
     t.equal(cursor.offset, 2)
-    t.equal(log.read(cursor, 100), buffer)
+    const buffer = log.read(cursor, 100)
+    t.strictSame(buffer, Buffer.from('large!'))
+    t.equal(log.read(new Cursor(log, 'hurried', 2), 100), buffer)
     t.equal(log.read(cursor, 100, true), '<4>')
   })
 
@@ -349,15 +354,15 @@ class Checked {
 
   constructor (limits: LogLimits) {
     this.limits = limits
-    this.log = new ChannelLog('e0', limits)
+    this.log = new ChannelLog('e0', limits, frameOf)
   }
 
   append (length: number, isBuffer: boolean) {
     const offset = this.model.frames.length + 1
-    const frame = `${offset}:`.padEnd(length, '.') + ';'
+    const frame = `${offset}:`.padEnd(length, '.') + (isBuffer ? ';!' : ';')
     this.model.frames.push(frame)
     this.model.times.push(this.now)
-    this.log.append(isBuffer ? Buffer.from(frame) : frame, this.now)
+    this.log.append(frame, this.now)
     this.model.beginning = Math.max(this.model.beginning, offset - this.limits.size)
   }
 

@@ -1,8 +1,9 @@
 import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import type { Broker, FrameOf } from '../../lib/brokers/broker.js'
-import { ChannelLog, type Reader } from '../../lib/brokers/channel-log.js'
+import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
+import { ChannelLog } from '../../lib/brokers/channel-log.js'
+import type { Log, Reader } from '../../lib/brokers/log.js'
 import { MemoryBroker, type MemoryBrokerOptions } from '../../lib/brokers/memory.js'
 import { brokerContract } from '../../lib/testing/index.js'
 import type { Position } from '../../lib/protocol/position.js'
@@ -19,7 +20,11 @@ function clocked (options: Partial<MemoryBrokerOptions> = {}) {
   return { clock, broker: make({ ttl: 1_000, ...options, now: () => clock.now }) }
 }
 
-function reader (log: ChannelLog, isReading = true): Reader & { text: string } {
+const roomy = { size: 100, ttl: 60_000, lag: 4 * 1024 * 1024 }
+
+const createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
+
+function reader (log: Log, isReading = true): Reader & { text: string } {
   const one = {
     offset: log.head,
     epoch: log.epoch,
@@ -50,16 +55,16 @@ class Store {
 /** As one with a server of its own would be: what is published is in the logs of the nodes some turns later. */
 class LateBroker implements Broker {
   readonly #store: Store
-  readonly #logs = new Map<string, ChannelLog>()
-  #frameOf: FrameOf = (_channel, _position, body) => body
+  readonly #logs = new Map<string, Log>()
+  #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
 
   constructor (store: Store) {
     this.#store = store
   }
 
-  async open (frameOf: FrameOf): Promise<void> {
+  async open (createLog: CreateLog): Promise<void> {
     await setImmediate()
-    this.#frameOf = frameOf
+    this.#createLog = createLog
     this.#store.nodes.add(this)
   }
 
@@ -72,10 +77,10 @@ class LateBroker implements Broker {
     return position
   }
 
-  async subscribe (channel: string): Promise<ChannelLog> {
+  async subscribe (channel: string): Promise<Log> {
     await setImmediate()
     this.#assertOpen()
-    const log = this.#logs.get(channel) ?? new ChannelLog(this.#stored(channel).epoch, { size: 100, ttl: 60_000, lag: 4 * 1024 * 1024 })
+    const log = this.#logs.get(channel) ?? this.#createLog(channel, this.#stored(channel).epoch, roomy)
     this.#logs.set(channel, log)
     this.#append(channel)
     return log
@@ -83,7 +88,7 @@ class LateBroker implements Broker {
 
   stats () {
     const logs = [...this.#logs.values()]
-    const sum = (of: (log: ChannelLog) => number) => logs.reduce((total, log) => total + of(log), 0)
+    const sum = (of: (log: Log) => number) => logs.reduce((total, log) => total + of(log), 0)
     return { channels: logs.length, publications: sum(log => log.length), bytes: sum(log => log.bytes) }
   }
 
@@ -105,8 +110,8 @@ class LateBroker implements Broker {
   #append (channel: string): void {
     const log = this.#logs.get(channel)
     if (log === undefined) return
-    const { epoch, bodies } = this.#stored(channel)
-    for (const body of bodies.slice(log.head)) log.append(this.#frameOf(channel, { epoch, offset: log.head + 1 }, body), 0)
+    const { bodies } = this.#stored(channel)
+    for (const body of bodies.slice(log.head)) log.append(body, 0)
   }
 }
 
@@ -168,12 +173,19 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
-  'frames twice' () {
+  'appends twice' () {
     const broker: Broker = make()
     const open = broker.open.bind(broker)
-    broker.open = frameOf => open((channel, position, body) => {
-      frameOf(channel, position, body)
-      return frameOf(channel, position, body)
+    broker.open = createLog => open((...args) => {
+      const log = createLog(...args)
+      const { append } = log
+      return Object.assign(log, {
+        append (body: string, now: number) {
+          append.call(log, body, now)
+          log.head--
+          append.call(log, body, now)
+        }
+      })
     })
     return broker
   },
@@ -223,7 +235,7 @@ const broken: Record<string, () => Broker> = {
   'starts again under the same epoch' () {
     const broker: Broker = make()
     const open = broker.open.bind(broker)
-    broker.open = (frameOf: FrameOf) => open((channel, position, body) => frameOf(channel, { ...position, epoch: 'same' }, body))
+    broker.open = createLog => open((channel, _epoch, limits) => createLog(channel, 'same', limits))
     const publish = broker.publish.bind(broker)
     broker.publish = async (channel, body) => ({ ...await publish(channel, body), epoch: 'same' })
     const subscribe = broker.subscribe.bind(broker)
@@ -234,7 +246,7 @@ const broken: Record<string, () => Broker> = {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     const subscribe = broker.subscribe.bind(broker)
-    const logs = new Map<string, ChannelLog>()
+    const logs = new Map<string, Log>()
     broker.subscribe = async channel => {
       const log = await subscribe(channel)
       logs.set(channel, log)
@@ -262,7 +274,7 @@ const noticedBy: Record<string, string> = {
   'has epochs unfit for a position': 'offsets 1, 2, 3',
   'mixes channels': 'do not mix',
   'gives a subscriber a log of its own': 'then what is published',
-  'frames twice': 'frameOf',
+  'appends twice': 'gets each publication once',
   'changes what is published': 'any characters',
   'loses one now and then': 'middle of a burst',
   'recovers more than it should': 'no more',
@@ -370,7 +382,7 @@ t.test('ttl', async t => {
     t.teardown(() => mock.timers.reset())
     mock.timers.enable({ apis: ['setInterval'] })
     const { clock, broker } = clocked()
-    broker.open((_channel, _position, body) => body)
+    broker.open(createLog)
     await broker.publish('a', '{}')
     clock.now = 1_001
     t.equal(broker.stats().publications, 1)
@@ -507,7 +519,7 @@ t.test('bytes', async t => {
 
 t.test('stats are exact', async t => {
   const { clock, broker } = clocked({ size: 3, bytes: 6_000 })
-  const logs = new Map<string, ChannelLog>()
+  const logs = new Map<string, Log>()
   for (let n = 0; n < 400; n++) {
     clock.now += n % 90
     const channel = `user:${(n * 7) % 11}`
@@ -531,7 +543,7 @@ t.test('stats are exact', async t => {
 
 t.test('after close', async t => {
   const broker = make()
-  broker.open((_channel, _position, body) => body)
+  broker.open(createLog)
   await broker.publish('a', '{}')
   broker.close()
   t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import * as ws from 'ws'
 import t from 'tap'
 import { compressionThreshold, deflatableFrame, maxStringFrame, textFrame } from '../../lib/server/frame.js'
-import type { Deflatable, Frame } from '../../lib/brokers/channel-log.js'
+import type { Deflatable, Frame } from '../../lib/brokers/log.js'
 
 /** Not in the types of `ws`. */
 const { Receiver, PerMessageDeflate } = ws as unknown as {
