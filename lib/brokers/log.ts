@@ -24,6 +24,8 @@ export interface Reader {
   epoch: string
   /** Its place among the log's readers; only the log touches it. */
   seat?: number
+  /** Up to where it has read entries of which more follows after its `offset`; only the log touches it. */
+  ahead?: ReadonlyMap<object, number>
   /** It reads the compressed form of what has one; default `false`. */
   readonly isDeflated?: boolean
   /** There is something to read. */

@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { ChannelLog } from '../brokers/channel-log.js'
+import { ChatLog } from '../brokers/chat-log.js'
 import { Log, type FrameOf } from '../brokers/log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { Renewal } from '../protocol/envelope.js'
@@ -140,7 +141,7 @@ export class RealtimeServer {
     await this.options.broker.open((channel, epoch, limits) => {
       const label = labelOf(channel)
       const frameOf: FrameOf = (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
-      return new ChannelLog(epoch, limits, frameOf)
+      return label === 'c' ? new ChatLog(epoch, limits, frameOf) : new ChannelLog(epoch, limits, frameOf)
     })
   }
 

@@ -17,6 +17,7 @@ export class Subscription implements Reader {
   offset: number
   epoch: string
   seat = -1
+  ahead: ReadonlyMap<object, number> | undefined
   readonly isDeflated: boolean
   readonly #subscriber: Subscriber
 

@@ -1,0 +1,412 @@
+import { formOf } from './channel-log.js'
+import { GrowingText } from './growing-text.js'
+import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
+
+/** A publication, or all those that are about one message or one tool's progress, merged. */
+interface Entry {
+  /** Offsets of the first and the newest publication in it. */
+  readonly first: number
+  last: number
+  /** When the newest was appended. */
+  time: number
+  bytes: number
+  /** What it is about. */
+  readonly id?: string
+  /** The newest publication, unless there is a `text`. */
+  body: string
+  text?: Streaming
+}
+
+/** A message that still grows. */
+interface Streaming {
+  readonly text: GrowingText
+  /** What its deltas have beside `at` and `text`. */
+  head: Record<string, unknown>
+  timestamp: string
+}
+
+/** What a reader is to be sent next. */
+interface Due {
+  readonly entry: Entry
+  /** The first publication in it that the reader has not read. */
+  readonly at: number
+}
+
+/** What the log looks at in a publication. */
+interface Publication {
+  type: string
+  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, ref?: unknown, status?: unknown }
+  timestamp?: string
+}
+
+/** The types that are merged, or that say what must be kept; all others are only stored. */
+const telling = /^\{"type":"(?:chat_delta|chat_message|run_started|run_finished|tool_progress|tool_output)"/
+
+/**
+ * The log of a chat. It keeps what a chat *is*, not how it came about: a message is one entry, however many deltas it was
+ * written in, and who is behind gets what is missing of it as one delta, or the message as a whole. A message that is
+ * done is kept once, as its final form, and of a tool's progress only the latest. What belongs to a run that is still
+ * going is not evicted by `size` and `ttl`, however long the run takes.
+ *
+ * Entries are read in the order of their first publications. As one entry may hold publications that come after some of
+ * another, a reader can be `ahead`: then its frames carry the position from which on it would have to read again.
+ */
+export class ChatLog extends Log {
+  /** By their first offset. */
+  readonly #entries: Entry[] = []
+  /** The entries of messages, and of tools' progress, by their ids. */
+  readonly #byId = new Map<string, Entry>()
+  /** Those with more than one publication in them. */
+  readonly #merged = new Set<Entry>()
+  /** From which offset on each run that is going is kept; the oldest first. */
+  readonly #runs = new Map<string, number>()
+  /** So many entries are kept only for readers that are behind. */
+  #past = 0
+  /** Their bytes. */
+  #lag = 0
+  #beginning = 0
+  #evicted = 0
+  /** The newest publication as it came: readers mostly want that alone. */
+  #newest = ''
+  #newestFrame: Frame | Deflatable | undefined
+  /** The frame made last for a reader that was behind. */
+  #built: { entry: Entry, from: number, last: number, id: number, frame: Frame | Deflatable } | undefined
+
+  get length (): number {
+    return this.#entries.length
+  }
+
+  get evicted (): number {
+    return this.#evicted
+  }
+
+  get beginning (): number {
+    return this.#beginning
+  }
+
+  append (body: string, now: number): void {
+    this.head++
+    this.#newest = body
+    this.#newestFrame = undefined
+    const publication = telling.test(body) ? JSON.parse(body) as Publication : undefined
+    if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
+    if (publication !== undefined) this.#mind(publication)
+    this.wakeAll()
+    this.#endHistory(this.#entries.length - this.#past - this.limits.size)
+  }
+
+  /** Whether a message with this id is retained. */
+  has (messageId: string): boolean {
+    return this.#byId.has(messageKey(messageId))
+  }
+
+  /** Puts a publication into the entry that it is about, or makes one for it; `false` when it is about none. */
+  #merge ({ type, data = {}, timestamp = '' }: Publication, body: string, now: number): boolean {
+    const { message_id: messageId, call_id: callId } = data
+    if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
+    else if (type === 'chat_delta' && isDelta(data)) this.#extend(data, timestamp, body, now)
+    else if (type === 'chat_message' && data.status === 'streaming' && isSnapshot(data)) this.#snapshot(data, timestamp, body, now)
+    else if (type === 'chat_message' && typeof messageId === 'string') this.#finish(messageId, body, now)
+    else return false
+    return true
+  }
+
+  /** Runs are kept while they are going, and a tool's progress until there is an output. */
+  #mind ({ type, data = {} }: Publication): void {
+    const { run_id: runId, call_id: callId, ref } = data
+    if (type === 'run_started') this.#runs.set(String(runId), this.#byId.get(messageKey(String(ref)))?.first ?? this.head)
+    if (type === 'run_finished') this.#runs.delete(String(runId))
+    if (type === 'tool_output') this.#empty(toolKey(String(callId)))
+  }
+
+  #add (body: string, now: number, id?: string): Entry {
+    const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
+    this.#entries.push(entry)
+    this.#resize(entry, body.length + entryOverhead)
+    return entry
+  }
+
+  #entryOf (id: string, now: number): Entry {
+    const entry = this.#byId.get(id)
+    if (entry === undefined) {
+      const added = this.#add('', now, id)
+      this.#byId.set(id, added)
+      return added
+    }
+    this.#merged.add(entry)
+    entry.last = this.head
+    entry.time = now
+    return entry
+  }
+
+  #replace (id: string, body: string, now: number): void {
+    const entry = this.#entryOf(id, now)
+    entry.text = undefined
+    entry.body = body
+    this.#resize(entry, body.length + entryOverhead)
+  }
+
+  #finish (messageId: string, body: string, now: number): void {
+    this.#reopen(messageId)
+    this.#replace(messageKey(messageId), body, now)
+  }
+
+  /** What was finished and is published again is another entry: where it was it would end the history before all else. */
+  #reopen (messageId: string): void {
+    const id = messageKey(messageId)
+    if (this.#byId.get(id)?.text === undefined) this.#empty(id)
+  }
+
+  #extend ({ at, text, ...head }: Delta, timestamp: string, body: string, now: number): void {
+    this.#reopen(head.message_id)
+    const entry = this.#entryOf(messageKey(head.message_id), now)
+    if (entry.text?.text.length === at) {
+      Object.assign(entry.text, { head, timestamp })
+      entry.text.text.append(this.head, text)
+    } else {
+      // It continues something else than what is here: readers get all of it.
+      const known = entry.text?.text
+      const before = known !== undefined && known.base <= at && at < known.length ? known.slice(0).slice(0, at - known.base) : ''
+      const growing = new GrowingText(this.head - 1, at - before.length)
+      growing.append(this.head, before + text)
+      entry.text = { text: growing, head, timestamp }
+      entry.body = ''
+    }
+    const { length, overhead } = entry.text.text
+    this.#resize(entry, Math.max(length, body.length) + overhead + entryOverhead)
+  }
+
+  #snapshot ({ content, status, ...head }: Snapshot, timestamp: string, body: string, now: number): void {
+    this.#reopen(head.message_id)
+    const entry = this.#entryOf(messageKey(head.message_id), now)
+    const text = new GrowingText(this.head - 1)
+    text.append(this.head, content)
+    entry.text = { text, head, timestamp }
+    entry.body = ''
+    this.#resize(entry, body.length + text.overhead + entryOverhead)
+  }
+
+  /** Nobody is to read it any more; it goes with the others. */
+  #empty (id: string): void {
+    const entry = this.#byId.get(id)
+    if (entry === undefined) return
+    this.#forget(entry)
+    entry.last = 0
+    entry.body = ''
+    this.#resize(entry, entryOverhead)
+  }
+
+  #forget (entry: Entry): void {
+    if (entry.id !== undefined && this.#byId.get(entry.id) === entry) this.#byId.delete(entry.id)
+    this.#merged.delete(entry)
+  }
+
+  #resize (entry: Entry, bytes: number): void {
+    const more = bytes - entry.bytes
+    entry.bytes = bytes
+    this.bytes += more
+    const isPast = entry.first < (this.#entries[this.#past]?.first ?? Infinity)
+    if (isPast) this.#lag += more
+  }
+
+  expire (now: number): void {
+    let count = 0
+    while ((this.#entries[this.#past + count]?.time ?? Infinity) < now - this.limits.ttl) count++
+    this.#endHistory(count)
+  }
+
+  trim (): void {
+    this.lookSoon()
+    if (this.#past > 0) this.#evict()
+  }
+
+  shift (): number {
+    const entry = this.#entries.shift()
+    if (entry === undefined) return 0
+    if (this.#past > 0) {
+      this.#past--
+      this.#lag -= entry.bytes
+    }
+    this.#forget(entry)
+    this.bytes -= entry.bytes
+    this.#evicted = Math.max(this.#evicted, entry.last)
+    this.#begin(entry)
+    return entry.bytes
+  }
+
+  /** The oldest `count` entries of the history are no longer of it, but for those of a run that is going. */
+  #endHistory (count: number): void {
+    if (count <= 0) return
+    const [kept = Infinity] = this.#runs.values()
+    for (let left = count; left > 0; left--) {
+      const entry = this.#entries[this.#past]
+      if (entry === undefined || entry.first >= kept) break
+      this.#past++
+      this.#lag += entry.bytes
+      this.#begin(entry)
+    }
+    this.#evict()
+  }
+
+  /** The history begins after what was in this entry. A message that goes on after that is sent as a whole from now on. */
+  #begin ({ last }: Entry): void {
+    if (last <= this.#beginning) return
+    this.#beginning = last
+    for (const { first, text } of this.#merged) if (first <= last) text?.text.forget(last)
+  }
+
+  /** Evicts what is no longer of the history, but for what readers still need. */
+  #evict (): void {
+    if (this.#past === 0) return
+    const isRead = () => this.readers.length === 0 || (this.#entries[0]?.last ?? Infinity) <= this.floor
+    if (!isRead()) this.look(this.#lag > this.limits.lag)
+    while (this.#past > 0 && isRead()) this.shift()
+    if (this.#lag <= this.limits.lag) return
+    // Held for readers that do not read. Half of it goes, so that making room again is far off.
+    while (this.#lag * 2 > this.limits.lag) this.shift()
+  }
+
+  protected clear (head: number): void {
+    this.#entries.length = 0
+    this.#byId.clear()
+    this.#merged.clear()
+    this.#runs.clear()
+    this.#past = 0
+    this.#lag = 0
+    this.#beginning = head
+    this.#evicted = head
+    this.#newest = ''
+  }
+
+  override release (): void {
+    this.#newestFrame = undefined
+    this.#built = undefined
+  }
+
+  override skipToHead (reader: Reader): void {
+    super.skipToHead(reader)
+    reader.ahead = undefined
+  }
+
+  behind (reader: Reader): number {
+    let count = 0
+    for (let at = this.#indexAfter(reader.offset); at < this.#entries.length; at++) if (this.#entries[at].last > 0) count++
+    for (const entry of this.#merged) if (entry.first <= reader.offset && entry.last > reader.offset) count++
+    return count
+  }
+
+  read (reader: Reader, room: number, textOnly = false): Frame {
+    if (reader.offset === this.head) return ''
+    const { isDeflated = false } = reader
+    if (reader.offset === this.head - 1 && reader.ahead === undefined && this.#newest !== '') {
+      this.#newestFrame ??= this.frameOf(this.position, this.#newest)
+      const frame = formOf(this.#newestFrame, isDeflated)
+      if (textOnly && typeof frame !== 'string') return ''
+      reader.offset = this.head
+      return frame
+    }
+    return this.#catchUp(reader, isDeflated, room, textOnly)
+  }
+
+  #catchUp (reader: Reader, isDeflated: boolean, room: number, textOnly: boolean): Frame {
+    let text = ''
+    let due = this.#dueAfter(reader)
+    while (due !== undefined && (text === '' || text.length + due.entry.bytes <= room)) {
+      const { entry } = due
+      const next = this.#dueAfter(reader, entry)
+      const upTo = next === undefined ? this.head : next.at - 1
+      const frame = formOf(this.#build(entry, reader, upTo), isDeflated)
+      const isText = typeof frame === 'string'
+      // A Buffer goes alone.
+      if (!isText && (textOnly || text !== '')) return text
+      this.#move(reader, entry, upTo)
+      if (!isText) return frame
+      text += frame
+      due = next
+    }
+    if (due === undefined && text === '') this.skipToHead(reader)
+    return text
+  }
+
+  /** What the reader is to be sent next, `beside` one entry: that in which the first publication comes that it has not read. */
+  #dueAfter ({ offset, ahead }: Reader, beside?: Entry): Due | undefined {
+    let at = this.#indexAfter(offset)
+    while (at < this.#entries.length && (this.#entries[at].last === 0 || this.#entries[at] === beside)) at++
+    const entry = this.#entries[at]
+    let due = entry === undefined ? undefined : { entry, at: entry.first }
+    for (const merged of this.#merged) {
+      const read = Math.max(offset, ahead?.get(merged) ?? 0)
+      if (merged === beside || merged.first > offset || merged.last <= read) continue
+      const next = merged.text?.text.nextAfter(read) ?? merged.last
+      if (due === undefined || next < due.at) due = { entry: merged, at: next }
+    }
+    return due
+  }
+
+  /** The reader has been sent all of an entry, and of the others what comes up to an offset. */
+  #move (reader: Reader, entry: Entry, upTo: number): void {
+    reader.offset = upTo
+    if (reader.ahead === undefined && entry.last <= upTo) return
+    const ahead = new Map(reader.ahead).set(entry, entry.last)
+    for (const [read, last] of ahead) if (last <= upTo) ahead.delete(read)
+    reader.ahead = ahead.size === 0 ? undefined : ahead
+  }
+
+  /** Of the entries, the first whose publications all come after `offset`. */
+  #indexAfter (offset: number): number {
+    let low = 0
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#entries[middle].first <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** What is in an entry for a reader, as a frame after which it has read up to `id`. */
+  #build (entry: Entry, { offset, ahead }: Reader, id: number): Frame | Deflatable {
+    const { last } = entry
+    const from = ahead?.get(entry) ?? offset
+    const built = this.#built
+    if (built !== undefined && built.entry === entry && built.from === from && built.last === last && built.id === id) return built.frame
+    const body = entry.text === undefined ? entry.body : bodyOf(entry.text, from)
+    const frame = this.frameOf({ epoch: this.epoch, offset: id }, body)
+    this.#built = { entry, from, last, id, frame }
+    return frame
+  }
+}
+
+const messageKey = (id: string) => `message ${id}`
+const toolKey = (id: string) => `tool ${id}`
+
+interface Delta {
+  message_id: string
+  at: number
+  text: string
+}
+
+interface Snapshot {
+  message_id: string
+  content: string
+  status: 'streaming'
+}
+
+function isDelta (data: object): data is Delta {
+  const { message_id: id, at, text } = data as Partial<Delta>
+  return typeof id === 'string' && Number.isSafeInteger(at) && at! >= 0 && typeof text === 'string'
+}
+
+function isSnapshot (data: object): data is Snapshot {
+  const { message_id: id, content } = data as Partial<Snapshot>
+  return typeof id === 'string' && typeof content === 'string'
+}
+
+/** A message as a whole for who has nothing of it, and for others the rest as one delta. */
+function bodyOf ({ text, head, timestamp }: Streaming, from: number): string {
+  const at = text.lengthAt(from)
+  const rest = text.slice(at)
+  return JSON.stringify(at === 0
+    ? { type: 'chat_message', data: { role: 'assistant', ...head, content: rest, status: 'streaming' }, timestamp }
+    : { type: 'chat_delta', data: { ...head, at, text: rest }, timestamp })
+}

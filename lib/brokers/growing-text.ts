@@ -1,0 +1,86 @@
+/** Characters that are kept in one piece. Reading the newest piece copies it, so it is small. */
+const blockSize = 4_096
+
+/**
+ * A text to which publications add, and how long it was after each of them: so that whoever has read up to any of them
+ * gets the rest. Costs its text, and eight bytes per publication.
+ */
+export class GrowingText {
+  /** The length before the first publication known of: what is before that is not here. */
+  readonly base: number
+  length: number
+  /** Offsets, counted from `#zero`, each with the length of the text after it. */
+  #marks = new Uint32Array(8)
+  readonly #zero: number
+  #firstMark = 0
+  #endMark = 0
+  readonly #blocks: string[] = []
+  #tail = ''
+
+  /** `zero` is an offset that all publications come after. */
+  constructor (zero: number, base = 0) {
+    this.#zero = zero
+    this.base = base
+    this.length = base
+  }
+
+  /** Bytes of bookkeeping. */
+  get overhead (): number {
+    return this.#marks.byteLength
+  }
+
+  /** The publication at `offset` adds `text`. */
+  append (offset: number, text: string): void {
+    this.#tail += text
+    this.length += text.length
+    while (this.#tail.length >= blockSize) {
+      this.#blocks.push(this.#tail.slice(0, blockSize))
+      this.#tail = this.#tail.slice(blockSize)
+    }
+    if (this.#endMark * 2 === this.#marks.length) this.#makeRoom()
+    this.#marks[this.#endMark * 2] = offset - this.#zero
+    this.#marks[this.#endMark * 2 + 1] = this.length
+    this.#endMark++
+  }
+
+  /** From the character `from` on, counted from the beginning of the whole text. */
+  slice (from: number): string {
+    const start = Math.max(0, from - this.base)
+    const block = Math.floor(start / blockSize)
+    return (this.#blocks.slice(block).join('') + this.#tail).slice(start - block * blockSize)
+  }
+
+  /** How long the text was for who has read up to `offset`. */
+  lengthAt (offset: number): number {
+    const mark = this.#markAfter(offset) - 1
+    return mark < this.#firstMark ? this.base : this.#marks[mark * 2 + 1]
+  }
+
+  /** The first publication after `offset`; `undefined` when there is none. */
+  nextAfter (offset: number): number | undefined {
+    const mark = this.#markAfter(offset)
+    return mark === this.#endMark ? undefined : this.#marks[mark * 2] + this.#zero
+  }
+
+  /** Who has read up to `offset` at most gets the whole text. */
+  forget (offset: number): void {
+    this.#firstMark = this.#markAfter(offset)
+  }
+
+  #markAfter (offset: number): number {
+    let low = this.#firstMark
+    let high = this.#endMark
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#marks[middle * 2] + this.#zero <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #makeRoom (): void {
+    const marks = new Uint32Array(this.#marks.length * 2)
+    marks.set(this.#marks)
+    this.#marks = marks
+  }
+}
