@@ -28,6 +28,16 @@ export const errors = {
     'Connecting is not allowed: %s', 403),
   OVERLOADED: createError('RT_ERR_OVERLOADED',
     'This server cannot take more connections at the moment. Come back in a few seconds', 503),
+  RUN_ENDED: createError('RT_ERR_RUN_ENDED',
+    'The run is over: %s. Stop working on it; its signal says so too'),
+  REPLY_TOO_LONG: createError('RT_ERR_REPLY_TOO_LONG',
+    "The run was ended: one of its replies has more than %s bytes. Write less into a reply, or raise 'limits.message'", 413),
+  RUN_TOO_LONG: createError('RT_ERR_RUN_TOO_LONG',
+    "The run was ended: it published more than %s bytes. Write less, or raise 'limits.run'", 413),
+  NO_ANSWER: createError('RT_ERR_NO_ANSWER',
+    'Nobody answered the question within %s ms', 408),
+  CHAT_BUSY: createError('RT_ERR_CHAT_BUSY',
+    "The run was not started: %s runs of this chat wait already. Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'", 429),
   BROKER: createError('RT_ERR_BROKER',
     'The message was not sent: the broker could not store it (%s). Retry', 503)
 }

@@ -2,6 +2,7 @@
 import '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { Chats } from './chat/chats.js'
 import { errors } from './errors.js'
 import { resolveOptions, type RealtimeOptions } from './server/options.js'
 import { Realtime } from './server/realtime.js'
@@ -31,13 +32,21 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   const resolved = resolveOptions(options)
   listener[registered] = true
   const server = new RealtimeServer(resolved, fastify.log)
+  const { chat, limits, timeouts, broker } = resolved
+  const { hub, counters, timers, publisher, soon } = server
+  const chats = new Chats({
+    options: chat, limits: { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }, publisher, timers, log: fastify.log, soon
+  })
+  server.extend({ handlers: chats.handlers(), filterFor: identity => chats.filterFor(identity) })
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
-  fastify.addHook('preClose', () => server.drain())
+  fastify.addHook('preClose', async () => {
+    await timers.within(timeouts.drain, chats.close()).catch(() => {})
+    await server.drain()
+  })
   fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())
 
-  const { catalogue, hub, counters, timers } = server
-  fastify.decorate('ws', new Realtime({ broker: resolved.broker, catalogue, hub, counters, timers, isClosing: () => server.isDraining }))
+  fastify.decorate('ws', new Realtime({ broker, publisher, hub, counters, openChat: address => chats.open(address) }))
   await server.start()
   await addRoutes(fastify, server)
 }
@@ -51,12 +60,15 @@ export type { Broker, BrokerStats, CreateLog } from './brokers/broker.js'
 export { ChannelLog } from './brokers/channel-log.js'
 export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Reader } from './brokers/log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'
+export type { Outcome } from './protocol/chat.js'
 export * from './protocol/close-codes.js'
 export * from './protocol/envelope.js'
 export * from './protocol/position.js'
 export type { ChatAddress, ChatTarget, NotificationsTarget, Target } from './server/channels.js'
+export type * from './server/chat-hooks.js'
 export type { Counters } from './server/connection.js'
 export { tokenOf } from './server/credential.js'
 export * from './server/hooks.js'
 export type { RealtimeOptions } from './server/options.js'
-export type { Chat, Realtime, Receipt, Stats } from './server/realtime.js'
+export type { Receipt } from './server/publisher.js'
+export type { Realtime, Stats } from './server/realtime.js'

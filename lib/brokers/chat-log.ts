@@ -1,5 +1,6 @@
 import { formOf } from './channel-log.js'
 import { GrowingText } from './growing-text.js'
+import type { Message } from '../protocol/envelope.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
 
 /** A publication, or all those that are about one message or one tool's progress, merged. */
@@ -68,6 +69,7 @@ export class ChatLog extends Log {
   #evicted = 0
   /** The newest publication as it came: readers mostly want that alone. */
   #newest = ''
+  #newestEntry: Entry | undefined
   #newestFrame: Frame | Deflatable | undefined
   /** The frame made last for a reader that was behind. */
   #built: { entry: Entry, from: number, last: number, id: number, frame: Frame | Deflatable } | undefined
@@ -122,6 +124,7 @@ export class ChatLog extends Log {
   #add (body: string, now: number, id?: string): Entry {
     const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
     this.#entries.push(entry)
+    this.#newestEntry = entry
     this.#resize(entry, body.length + entryOverhead)
     return entry
   }
@@ -136,6 +139,7 @@ export class ChatLog extends Log {
     this.#merged.add(entry)
     entry.last = this.head
     entry.time = now
+    this.#newestEntry = entry
     return entry
   }
 
@@ -276,6 +280,7 @@ export class ChatLog extends Log {
     this.#beginning = head
     this.#evicted = head
     this.#newest = ''
+    this.#newestEntry = undefined
   }
 
   override release (): void {
@@ -289,9 +294,9 @@ export class ChatLog extends Log {
   }
 
   behind (reader: Reader): number {
-    let count = 0
-    for (let at = this.#indexAfter(reader.offset); at < this.#entries.length; at++) if (this.#entries[at].last > 0) count++
-    for (const entry of this.#merged) if (entry.first <= reader.offset && entry.last > reader.offset) count++
+    const isDue = (entry: Entry) => entry.last > reader.offset && isSeen(entry, reader)
+    let count = this.#entries.slice(this.#indexAfter(reader.offset)).filter(isDue).length
+    for (const entry of this.#merged) if (entry.first <= reader.offset && isDue(entry)) count++
     return count
   }
 
@@ -301,9 +306,10 @@ export class ChatLog extends Log {
     if (reader.offset === this.head - 1 && reader.ahead === undefined && this.#newest !== '') {
       this.#newestFrame ??= this.frameOf(this.position, this.#newest)
       const frame = formOf(this.#newestFrame, isDeflated)
-      if (textOnly && typeof frame !== 'string') return ''
+      const isHidden = !isSeen(this.#newestEntry!, reader)
+      if (textOnly && typeof frame !== 'string' && !isHidden) return ''
       reader.offset = this.head
-      return frame
+      return isHidden ? '' : frame
     }
     return this.#catchUp(reader, isDeflated, room, textOnly)
   }
@@ -315,7 +321,7 @@ export class ChatLog extends Log {
       const { entry } = due
       const next = this.#dueAfter(reader, entry)
       const upTo = next === undefined ? this.head : next.at - 1
-      const frame = formOf(this.#build(entry, reader, upTo), isDeflated)
+      const frame = isSeen(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
       const isText = typeof frame === 'string'
       // A Buffer goes alone.
       if (!isText && (textOnly || text !== '')) return text
@@ -375,6 +381,14 @@ export class ChatLog extends Log {
     this.#built = { entry, from, last, id, frame }
     return frame
   }
+}
+
+/** Whether a reader may read what is in an entry. Of a message that still grows it is asked with an empty text. */
+function isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
+  if (sees === undefined) return true
+  if (text === undefined) return sees(JSON.parse(body) as Message)
+  const { head, timestamp } = text
+  return sees({ type: 'chat_message', data: { role: 'assistant', ...head, content: '' }, timestamp } as Message)
 }
 
 const messageKey = (id: string) => `message ${id}`

@@ -1,5 +1,4 @@
-/** Characters that are kept in one piece. Reading the newest piece copies it, so it is small. */
-const blockSize = 4_096
+import { Text } from './text.js'
 
 /**
  * A text to which publications add, and how long it was after each of them: so that whoever has read up to any of them
@@ -8,20 +7,21 @@ const blockSize = 4_096
 export class GrowingText {
   /** The length before the first publication known of: what is before that is not here. */
   readonly base: number
-  length: number
+  readonly #text = new Text()
   /** Offsets, counted from `#zero`, each with the length of the text after it. */
   #marks = new Uint32Array(8)
   readonly #zero: number
   #firstMark = 0
   #endMark = 0
-  readonly #blocks: string[] = []
-  #tail = ''
 
   /** `zero` is an offset that all publications come after. */
   constructor (zero: number, base = 0) {
     this.#zero = zero
     this.base = base
-    this.length = base
+  }
+
+  get length (): number {
+    return this.base + this.#text.length
   }
 
   /** Bytes of bookkeeping. */
@@ -31,12 +31,7 @@ export class GrowingText {
 
   /** The publication at `offset` adds `text`. */
   append (offset: number, text: string): void {
-    this.#tail += text
-    this.length += text.length
-    while (this.#tail.length >= blockSize) {
-      this.#blocks.push(this.#tail.slice(0, blockSize))
-      this.#tail = this.#tail.slice(blockSize)
-    }
+    this.#text.append(text)
     if (this.#endMark * 2 === this.#marks.length) this.#makeRoom()
     this.#marks[this.#endMark * 2] = offset - this.#zero
     this.#marks[this.#endMark * 2 + 1] = this.length
@@ -45,9 +40,7 @@ export class GrowingText {
 
   /** From the character `from` on, counted from the beginning of the whole text. */
   slice (from: number): string {
-    const start = Math.max(0, from - this.base)
-    const block = Math.floor(start / blockSize)
-    return (this.#blocks.slice(block).join('') + this.#tail).slice(start - block * blockSize)
+    return this.#text.slice(Math.max(0, from - this.base))
   }
 
   /** How long the text was for who has read up to `offset`. */

@@ -1,3 +1,4 @@
+import type { Message } from '../protocol/envelope.js'
 import type { Position } from '../protocol/position.js'
 
 /**
@@ -28,6 +29,8 @@ export interface Reader {
   ahead?: ReadonlyMap<object, number>
   /** It reads the compressed form of what has one; default `false`. */
   readonly isDeflated?: boolean
+  /** Whether it may read a publication, where a log can tell; default: all. */
+  readonly sees?: (message: Message) => boolean
   /** There is something to read. */
   wake (): void
   /** The log is about to evict what this reader has not read. It may read now; what it leaves is lost to it. */

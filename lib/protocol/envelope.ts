@@ -1,18 +1,8 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { chatMessages } from './chat.js'
+import { Id, Name, Timestamp, open } from './schemas.js'
 
-/** ISO 8601 UTC, as `Date.prototype.toISOString` writes it. */
-export const Timestamp = Type.String({ format: 'date-time' })
-
-/** User, workflow, app and chat ids: 1–128 characters that need no escaping in a path, a log line or a Redis key. */
-export const Id = Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9_.@:+~|-]+$' })
-
-/** The name of a message type, and of an action. */
-const Name = Type.String({ minLength: 1, maxLength: 128 })
-
-/** Keeps the object open: apps put more into `data` than the common fields. */
-function open<T extends TSchema> (schema: T) {
-  return Type.Intersect([schema, Type.Record(Type.String(), Type.Unknown())])
-}
+export { Id, Timestamp } from './schemas.js'
 
 /** The `data` of the common message types. `system_announcement` speaks through `message`, its `data` is the app's. */
 export const commonMessages = {
@@ -22,8 +12,8 @@ export const commonMessages = {
     id: Type.Optional(Type.Union([Type.String(), Type.Number()]))
   })),
   task_update: open(Type.Object({ task_id: Type.Union([Type.String(), Type.Number()]) })),
-  chat_message: open(Type.Object({ content: Type.String(), agent: Type.Optional(Type.String()) })),
-  system_announcement: Type.Optional(Type.Unknown())
+  system_announcement: Type.Optional(Type.Unknown()),
+  ...chatMessages
 }
 
 /** The connection-level types: only the plugin sends them, and they have no `id`. */

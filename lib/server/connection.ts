@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
-import type { Frame } from '../brokers/log.js'
+import type { Frame, Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import { closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
 import type { Message } from '../protocol/envelope.js'
@@ -43,6 +43,8 @@ export interface ConnectionOptions {
   target: Target
   /** The client takes compressed frames. */
   isDeflated: boolean
+  /** Whether it may read a publication, where that depends on who it is. */
+  sees?: (message: Message) => boolean
   /** Called once, when the connection has ended. */
   onClosed: (connection: Connection) => void
 }
@@ -81,6 +83,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   identity: Identity
   readonly userId: string
   readonly isDeflated: boolean
+  readonly sees: ConnectionOptions['sees']
   readonly target: Target
   state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
   lane: Lane = 'none'
@@ -113,11 +116,12 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
   constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, options: ConnectionOptions) {
-    const { id, identity, target, isDeflated, onClosed } = options
+    const { id, identity, target, isDeflated, sees, onClosed } = options
     this.id = id
     this.identity = identity
     this.userId = identity.userId
     this.isDeflated = isDeflated
+    this.sees = sees
     this.target = target
     this.#socket = socket
     this.#stream = stream
@@ -135,6 +139,11 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   get channel (): string {
     return channelsOf(this.target)[0]
+  }
+
+  /** What it reads. */
+  get logs (): Log[] {
+    return this.#subscriptions.map(({ log }) => log)
   }
 
   get isPaused (): boolean {

@@ -22,6 +22,7 @@ export const slice = 64
 export class Flusher {
   readonly #narrow = new Queue()
   readonly #wide = new Queue()
+  #first: Array<() => void> = []
   #turn: NodeJS.Immediate | undefined
   #isClosed = false
 
@@ -36,9 +37,17 @@ export class Flusher {
     this.#turn ??= setImmediate(this.#run)
   }
 
+  /** Calls `action`, which must not throw, after this turn and before what it marks is flushed. */
+  before (action: () => void): void {
+    if (this.#isClosed) return
+    this.#first.push(action)
+    this.#turn ??= setImmediate(this.#run)
+  }
+
   /** Nothing is flushed any more. */
   close (): void {
     this.#isClosed = true
+    this.#first = []
     clearImmediate(this.#turn)
     this.#narrow.clear()
     this.#wide.clear()
@@ -46,6 +55,9 @@ export class Flusher {
 
   readonly #run = (): void => {
     this.#turn = undefined
+    const first = this.#first
+    this.#first = []
+    for (const action of first) action()
     this.#flushSlice('narrow')
     this.#flushSlice('wide')
     if (this.#narrow.length + this.#wide.length > 0) this.#turn ??= setImmediate(this.#run)

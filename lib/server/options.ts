@@ -4,6 +4,7 @@ import { Value, type ValueError } from '@sinclair/typebox/value'
 import { MemoryBroker } from '../brokers/memory.js'
 import type { Broker } from '../brokers/broker.js'
 import { errors } from '../errors.js'
+import type { ChatOptions } from './chat-hooks.js'
 import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect, Renew } from './hooks.js'
 
 const hook = <T>(description: string) => Type.Optional(Type.Unsafe<T>({ ...Type.Function([], Type.Unknown()), description }))
@@ -24,6 +25,13 @@ export const optionsSchema = Type.Object({
   onConnect: hook<OnConnect>('called before `connection_ack`'),
   onDisconnect: hook<OnDisconnect>('called when a connection has ended'),
   onMessage: Type.Unsafe<MessageHandlers>(Type.Record(Type.String(), Type.Function([], Type.Unknown()), { default: {}, description: "handlers of clients' messages, by type" })),
+  chat: section({
+    onMessage: hook<NonNullable<ChatOptions['onMessage']>>("called for each of a user's chat messages: the call is a run"),
+    concurrency: Type.Union([Type.Literal('queue'), Type.Literal('replace')], { default: 'queue', description: 'a run while another is going: waits for it, or replaces it' }),
+    visible: hook<NonNullable<ChatOptions['visible']>>('which publications of chats are for users; default: all'),
+    save: hook<NonNullable<ChatOptions['save']>>('called with each finished message of a chat'),
+    loadHistory: hook<NonNullable<ChatOptions['loadHistory']>>('brings messages that are older than the log')
+  }),
   broker: Type.Optional(Type.Unsafe<Broker>(Type.Any({ description: 'where the logs live; default: in memory' }))),
   compression: Type.Boolean({ default: false, description: 'permessage-deflate for messages over 1 KiB, compressed once for all connections' }),
   history: section({
@@ -44,6 +52,8 @@ export const optionsSchema = Type.Object({
     burst: count(40, 'messages at once from a connection'),
     queue: count(16, 'messages of a connection that wait for their handler before its socket is paused'),
     strikes: count(5, 'bad messages of a connection within a minute; 4400'),
+    run: count(4 * 1024 * 1024, 'bytes that a run of a chat publishes; RT_ERR_RUN_TOO_LONG'),
+    runs: count(16, 'runs of a chat that wait for their turn; `chat_busy`'),
     lag: count(4 * 1024 * 1024, 'bytes a channel keeps beyond its history for connections that are behind; `resync`'),
     pending: count(1_000, 'handshakes in progress; HTTP 503'),
     connections: count(10_000, 'connections of this server; HTTP 503'),
@@ -53,6 +63,7 @@ export const optionsSchema = Type.Object({
     authenticate: ms(5_000, '`authenticate` and `authorize` together, ms; 4408'),
     connect: ms(5_000, 'subscribing, and then `onConnect`, ms; 1011'),
     handler: ms(60_000, 'an `onMessage` handler, ms; 1011'),
+    run: ms(600_000, 'a run of a chat, ms; `interrupted`'),
     stall: ms(10_000, 'a connection that does not take what is written, ms; 4430'),
     close: ms(5_000, "the client's answer to a Close, ms; terminated"),
     drain: ms(10_000, 'from `app.close()` until connections are terminated, ms'),
@@ -61,8 +72,9 @@ export const optionsSchema = Type.Object({
 }, { additionalProperties: false })
 
 /** What `fastify.register(realtime, options)` takes. */
-export type RealtimeOptions = Partial<Omit<ResolvedOptions, 'broker' | 'history' | 'heartbeat' | 'limits' | 'timeouts'>> & {
+export type RealtimeOptions = Partial<Omit<ResolvedOptions, 'broker' | 'chat' | 'history' | 'heartbeat' | 'limits' | 'timeouts'>> & {
   broker?: Broker
+  chat?: ChatOptions
   history?: Partial<ResolvedOptions['history']>
   heartbeat?: Partial<ResolvedOptions['heartbeat']>
   limits?: Partial<ResolvedOptions['limits']>
@@ -76,7 +88,7 @@ export type ResolvedOptions = Omit<Static<typeof optionsSchema>, 'broker'> & { b
 const fastifyKeys = ['logLevel', 'logSerializers']
 
 /** What the schema takes any object for. */
-const plainKeys = ['messages', 'onMessage', 'history', 'heartbeat', 'limits', 'timeouts'] as const
+const plainKeys = ['messages', 'onMessage', 'chat', 'history', 'heartbeat', 'limits', 'timeouts'] as const
 
 /**
  * Fills in the defaults and checks everything once.
@@ -121,7 +133,8 @@ function describe ({ path, message, value }: ValueError): string {
 }
 
 function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {
-  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, broker } = options
+  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, chat, broker } = options
+  const chatOnly = ['chat_cancel', 'input_response', 'chat_history'].find(type => type in onMessage)
   const notAnOrigin = allowedOrigins.find(origin => !isOrigin(origin))
   return [
     [insecure && authenticate !== undefined, "'insecure' switches authentication off, and 'authenticate' is given. Remove one of them"],
@@ -133,6 +146,8 @@ function contradictions (options: Static<typeof optionsSchema>): Array<[boolean,
     ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
     [renew !== undefined && authenticate === undefined, "'renew' needs credentials. Pass 'authenticate' too"],
     ['renew' in onMessage, "'onMessage.renew': the plugin handles 'renew' itself, with the option 'renew'. Choose another type"],
+    [chatOnly !== undefined, `'onMessage.${chatOnly}': the plugin handles '${chatOnly}' itself. Choose another type`],
+    [chat.onMessage !== undefined && 'chat_message' in onMessage, "'chat.onMessage' and 'onMessage.chat_message' are both for users' chat messages. Remove one of them"],
     [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]
 }

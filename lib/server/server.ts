@@ -7,7 +7,7 @@ import { ChannelLog } from '../brokers/channel-log.js'
 import { ChatLog } from '../brokers/chat-log.js'
 import { Log, type FrameOf } from '../brokers/log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
-import { Renewal } from '../protocol/envelope.js'
+import { Renewal, type Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, expiry, isClientError } from './access.js'
 import { Answers } from './answers.js'
@@ -23,6 +23,7 @@ import { Hub } from './hub.js'
 import { Refusal } from './inbound.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedOptions } from './options.js'
+import { Publisher } from './publisher.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
 import { Timers } from './timers.js'
 
@@ -39,6 +40,14 @@ export interface Arrival {
   target: Target
 }
 
+/** What is built on top of a server. */
+export interface Extension {
+  /** Handlers of clients' messages. */
+  handlers: ReadonlyMap<string, OnMessage>
+  /** What someone may see, where that depends on who it is. */
+  filterFor: (identity: Identity) => ((message: Message) => boolean) | undefined
+}
+
 /** The parts that make one server, and a connection's way through them: accepted, opened, ended. */
 export class RealtimeServer {
   readonly options: ResolvedOptions
@@ -47,12 +56,15 @@ export class RealtimeServer {
   readonly hub = new Hub()
   readonly timers = new Timers()
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0 }
+  readonly publisher: Publisher
   /** New connections and publications are refused. */
   isDraining = false
   readonly #log: FastifyBaseLogger
   readonly #flusher = new Flusher()
   readonly #liveness: Liveness
   readonly #context: ConnectionContext
+  readonly #handlers: Map<string, OnMessage>
+  #filterFor: Extension['filterFor'] = () => undefined
   /** Upgrade requests that are still to be answered. */
   readonly #pending = new Set<Duplex>()
   /** Sockets that were told why they may not connect, until they are gone; the oldest first. */
@@ -70,8 +82,10 @@ export class RealtimeServer {
     this.options = options
     this.#log = log
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
+    this.publisher = new Publisher({ broker: options.broker, catalogue: this.catalogue, timers: this.timers, isClosing: () => this.isDraining })
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
+    this.#handlers = this.#ownHandlers()
     this.#context = {
       catalogue: this.catalogue,
       answers: new Answers(timeouts.handler),
@@ -80,19 +94,28 @@ export class RealtimeServer {
       counters: this.counters,
       timers: this.timers,
       log,
-      handlers: this.#handlers(),
+      handlers: this.#handlers,
       inboundLimits: { ...limits, handlerTimeout: timeouts.handler },
       maxOutbox: Math.max(limits.lag, limits.message * 2)
     }
   }
 
   /** Those of the app, and the one for credentials. */
-  #handlers (): Map<string, OnMessage> {
+  #ownHandlers (): Map<string, OnMessage> {
     const { onMessage, renew } = this.options
     const handlers = new Map(Object.entries(onMessage) as Array<[string, OnMessage]>)
     if (renew !== undefined) handlers.set('renew', ({ data }, connection) => this.#renew(renew, data, connection as Connection))
     return handlers
   }
+
+  /** Before `start`. */
+  extend ({ handlers, filterFor }: Extension): void {
+    for (const [type, handler] of handlers) this.#handlers.set(type, handler)
+    this.#filterFor = filterFor
+  }
+
+  /** Calls `action`, which must not throw, after this turn of the event loop and before what it publishes is written. */
+  readonly soon = (action: () => void): void => this.#flusher.before(action)
 
   async #renew (renew: Renew, data: unknown, connection: Connection): Promise<void> {
     if (!Value.Check(Renewal, data)) throw new Refusal('bad_message', '/data must be { token }')
@@ -169,7 +192,12 @@ export class RealtimeServer {
     if (!this.hub.hasRoom(identity.userId, this.options.limits.connectionsPerUser)) return this.refuse(socket, closeCodes.TOO_MANY)
     const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
     const connection = new Connection(socket, stream, this.#context, {
-      id, identity, target, isDeflated: takesDeflated(arrival), onClosed: this.#onClosed
+      id,
+      identity,
+      target,
+      isDeflated: takesDeflated(arrival),
+      sees: target.kind === 'chat' ? this.#filterFor(identity) : undefined,
+      onClosed: this.#onClosed
     })
     this.hub.add(connection)
     if (this.isDraining) return this.#sendAway(connection)

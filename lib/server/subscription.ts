@@ -1,10 +1,13 @@
 import type { Frame, Log, Reader } from '../brokers/log.js'
+import type { Message } from '../protocol/envelope.js'
 import { formatPosition, type Label } from '../protocol/position.js'
 
 /** Whoever reads through subscriptions: a connection. */
 export interface Subscriber {
   /** It takes compressed frames. */
   readonly isDeflated: boolean
+  /** Whether it may read a publication; default: all. */
+  readonly sees?: (message: Message) => boolean
   /** Something can be read; `audience` is how many were told so. */
   wake (audience: number): void
   flush (): boolean
@@ -19,12 +22,14 @@ export class Subscription implements Reader {
   seat = -1
   ahead: ReadonlyMap<object, number> | undefined
   readonly isDeflated: boolean
+  readonly sees: Subscriber['sees']
   readonly #subscriber: Subscriber
 
   /** Starts at `offset` of the log's present epoch. */
   constructor (subscriber: Subscriber, label: Label, log: Log, offset: number) {
     this.#subscriber = subscriber
     this.isDeflated = subscriber.isDeflated
+    this.sees = subscriber.sees
     this.label = label
     this.log = log
     this.offset = offset

@@ -1,0 +1,192 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import { ChatLog } from '../brokers/chat-log.js'
+import type { Log } from '../brokers/log.js'
+import { errors } from '../errors.js'
+import type { Inbound, Message, Messages } from '../protocol/envelope.js'
+import { chatChannel, type ChatAddress } from '../server/channels.js'
+import type { Chat, ChatOptions, Run } from '../server/chat-hooks.js'
+import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js'
+import { Refusal } from '../server/inbound.js'
+import type { Publisher } from '../server/publisher.js'
+import type { Timers } from '../server/timers.js'
+import { Conversation, type ConversationParts } from './conversation.js'
+import { Recent } from './recent.js'
+import type { RunStart } from './run.js'
+import { dependsOnWho, isForUsers, isSeen } from './visible.js'
+
+export interface ChatsParts {
+  options: ChatOptions
+  limits: ConversationParts['limits']
+  publisher: Publisher
+  timers: Timers
+  log: FastifyBaseLogger
+  /** Calls `action` when this turn of the event loop is over. */
+  soon: (action: () => void) => void
+}
+
+/** A connection as the server has it. */
+interface ChatConnection extends RealtimeConnection {
+  /** Sends a connection-level frame. */
+  control (type: string, parts: { ref?: Inbound['ref'], data?: object }): void
+  /** What it reads. */
+  readonly logs: readonly Log[]
+}
+
+/** A message that a client sends again is recognised by its id: for so long, in milliseconds, and so many of all chats. */
+const accepted = { time: 300_000, size: 20_000 }
+
+/** So is a run that was cancelled before it came. */
+const early = { time: 60_000, size: 10_000 }
+
+/** Of what clients send as `data`, what only the server says. */
+const serverFields = ['message_id', 'run_id', 'role', 'agent', 'status', 'user_id', 'content']
+
+/** All chats of a server: what users say in them, and the runs that answer. */
+export class Chats {
+  readonly #parts: ChatsParts
+  readonly #conversations = new Map<string, Conversation>()
+  /** Users' messages that are being stored, and those that were, by channel and id. */
+  readonly #accepting = new Map<string, Promise<void>>()
+  readonly #accepted = new Recent(accepted)
+  /** Runs that were cancelled before they were there, by channel and name. */
+  readonly #cancelled = new Recent(early)
+  #isClosing = false
+
+  constructor (parts: ChatsParts) {
+    this.#parts = parts
+  }
+
+  /** Throws RT_ERR_INVALID_ID. */
+  open (address: ChatAddress): Chat {
+    const { workflow, appId, chatId, userId } = address
+    const target = { workflow, appId, chatId, userId }
+    const channel = chatChannel(target)
+    const { options, publisher, log } = this.#parts
+    return {
+      send: async message => isForUsers(options, message, log) ? publisher.publish(channel, message) : undefined,
+      start: (handler, { ref } = {}) => this.#start(target, { userId, names: ref === undefined ? [] : [ref], handler })
+    }
+  }
+
+  /** The handlers of what clients send. */
+  handlers (): Map<string, OnMessage> {
+    const { onMessage, loadHistory } = this.#parts.options
+    const handlers = new Map<string, OnMessage>()
+    const add = <T extends string>(type: T, handle: Handler<T>) => handlers.set(type, inChats(handle))
+    add('chat_cancel', (message, _connection, target) => this.#cancel(message, target))
+    add('input_response', (message, connection, target) => this.#answer(message, connection, target))
+    if (onMessage !== undefined) add('chat_message', (message, connection, target) => this.#receive(message, connection, target))
+    if (loadHistory !== undefined) add('chat_history', (message, connection, target) => this.#history(message, connection, target))
+    return handlers
+  }
+
+  /** What someone may see, where that depends on who it is. */
+  filterFor (identity: Identity): ((message: Message) => boolean) | undefined {
+    const { options: { visible }, log } = this.#parts
+    return visible === undefined || !dependsOnWho(visible) ? undefined : message => isSeen(visible, message, identity, log)
+  }
+
+  /** Ends all runs, while users can still be told. Resolves when they have been, and what is to be saved is saved. */
+  async close (): Promise<void> {
+    this.#isClosing = true
+    const conversations = [...this.#conversations.values()]
+    for (const conversation of conversations) conversation.end('interrupted')
+    await Promise.all(conversations.map(conversation => conversation.settled()))
+  }
+
+  #conversation (channel: string, target: ChatAddress): Conversation {
+    const known = this.#conversations.get(channel)
+    if (known !== undefined) return known
+    const { options, limits, timers, log, soon, publisher } = this.#parts
+    const conversation = new Conversation(target, {
+      options, limits, timers, log, soon, publish: message => publisher.publish(channel, message), onIdle: () => this.#conversations.delete(channel)
+    })
+    this.#conversations.set(channel, conversation)
+    return conversation
+  }
+
+  /** Throws RT_ERR_CHAT_BUSY and RT_ERR_CLOSING. */
+  #start (target: ChatAddress, start: RunStart): Run {
+    if (this.#isClosing) throw new errors.CLOSING()
+    const conversation = this.#conversation(chatChannel(target), target)
+    if (!conversation.hasRoom()) throw new errors.CHAT_BUSY(this.#parts.limits.runs)
+    return conversation.start(start)
+  }
+
+  async #receive ({ ref, data }: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
+    const id = data.message_id ?? (typeof ref === 'string' ? ref : randomUUID())
+    const channel = chatChannel(target)
+    const key = `${channel} ${id}`
+    const isKnown = this.#accepted.has(key) || connection.logs.some(log => log instanceof ChatLog && log.has(id))
+    if (isKnown) return
+    const accepting = this.#accepting.get(key) ?? this.#accept(id, ref, data, connection.userId, target)
+    this.#accepting.set(key, accepting)
+    try {
+      await accepting
+      this.#accepted.add(key)
+    } finally {
+      this.#accepting.delete(key)
+    }
+  }
+
+  /** Saves and publishes a user's message, and starts its run. */
+  async #accept (id: string, ref: Inbound['ref'], data: Messages['chat_message'], userId: string, target: ChatAddress): Promise<void> {
+    if (this.#isClosing) throw new errors.CLOSING()
+    const { options: { onMessage }, limits } = this.#parts
+    const channel = chatChannel(target)
+    const conversation = this.#conversation(channel, target)
+    if (!conversation.hasRoom()) throw new Refusal('chat_busy', `${limits.runs} runs of this chat wait already`)
+    const { content } = data
+    const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
+    const names = ref === undefined || ref === id ? [id] : [ref, id]
+    const isCancelled = () => names.some(name => this.#cancelled.take(`${channel} ${name}`))
+    try {
+      await conversation.saved(message)
+      if (conversation.isVisible({ type: 'chat_message', data: message })) await conversation.publish({ type: 'chat_message', data: message })
+      if (isCancelled()) conversation.deliver({ type: 'run_finished', data: { run_id: randomUUID(), ref: names[0], status: 'cancelled' } })
+      else conversation.start({ userId, names, handler: run => onMessage!(run, { id, content, userId, data }) })
+    } finally {
+      conversation.rest()
+    }
+  }
+
+  #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, target: ChatAddress): void {
+    const channel = chatChannel(target)
+    const name = runId ?? (ref === undefined ? undefined : String(ref))
+    const isThere = this.#conversations.get(channel)?.cancel(name) === true
+    if (!isThere && runId === undefined && name !== undefined) this.#cancelled.add(`${channel} ${name}`)
+  }
+
+  #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): void {
+    const question = this.#conversations.get(chatChannel(target))?.question(id)
+    if (question === undefined) throw new Refusal('input_closed', 'this question is not open')
+    question.answer(value, userId)
+  }
+
+  async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
+    const { options: { loadHistory, visible }, limits, log } = this.#parts
+    const loaded = await loadHistory!(target, before)
+    const messages = visible === undefined
+      ? loaded
+      : loaded.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))
+    const bytes = Buffer.byteLength(JSON.stringify(messages))
+    if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
+    connection.control('chat_history', { ref, data: { messages, is_complete: loaded.length === 0 } })
+  }
+}
+
+type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress) => unknown
+
+function inChats<T extends string> (handle: Handler<T>): OnMessage {
+  return (message, connection) => {
+    const { target } = connection
+    if (target.kind !== 'chat') throw new Refusal('unknown_type', 'only in a chat')
+    const { workflow, appId, chatId, userId } = target
+    return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId })
+  }
+}
+
+function withoutServerFields (data: Messages['chat_message']): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(data).filter(([name]) => !serverFields.includes(name)))
+}

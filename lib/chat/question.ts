@@ -1,0 +1,79 @@
+import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { errors } from '../errors.js'
+import type { Outcome } from '../protocol/chat.js'
+import type { Question } from '../server/chat-hooks.js'
+import { Refusal } from '../server/inbound.js'
+import type { Outlet, Part } from './part.js'
+import type { RunContext } from './run.js'
+
+export interface QuestionParts {
+  context: RunContext
+  outlet: Outlet
+  requestId: string
+  runId: string
+  question: Question
+  /** Milliseconds; `undefined`: as long as the run. */
+  timeout: number | undefined
+  onClosed: (question: LiveQuestion) => void
+}
+
+/** A question that is open, until the first answer that matches. */
+export class LiveQuestion implements Part {
+  readonly id: string
+  readonly answered: Promise<unknown>
+  readonly #parts: QuestionParts
+  #isClosed = false
+  #settle!: { resolve: (value: unknown) => void, reject: (error: unknown) => void }
+  #stopClock = () => {}
+
+  constructor (parts: QuestionParts) {
+    this.id = parts.requestId
+    this.#parts = parts
+    this.answered = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
+  }
+
+  async ask (): Promise<void> {
+    const { context: { timers }, runId, question: { prompt, schema, component }, timeout, outlet } = this.#parts
+    const expiresAt = timeout === undefined ? undefined : new Date(Date.now() + timeout).toISOString()
+    try {
+      const stored = outlet.publish('input_request', { request_id: this.id, run_id: runId, prompt, schema, component, expires_at: expiresAt })
+      if (timeout !== undefined) this.#stopClock = timers.after(timeout, () => this.#end('timeout', new errors.NO_ANSWER(timeout)))
+      if (stored instanceof Promise) await stored
+    } catch (error) {
+      this.#isClosed = true
+      this.#stopClock()
+      this.#parts.onClosed(this)
+      this.#settle.reject(error)
+    }
+  }
+
+  /** Throws a Refusal when the value does not match: the question stays open. */
+  answer (value: unknown, userId: string): void {
+    const { schema } = this.#parts.question
+    const fault = schema === undefined ? undefined : faultOf(schema, value)
+    if (fault !== undefined) throw new Refusal('bad_value', fault)
+    this.#end('answered', undefined, { value, user_id: userId })
+    this.#settle.resolve(value)
+  }
+
+  close (outcome: Outcome): void {
+    // The handler is done without its answer.
+    this.#end(outcome === 'complete' ? 'interrupted' : outcome, new errors.RUN_ENDED(outcome))
+  }
+
+  #end (reason: Outcome | 'timeout' | 'answered', error?: Error, answer: { value?: unknown, user_id?: string } = {}): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#stopClock()
+    const { outlet, runId, onClosed } = this.#parts
+    onClosed(this)
+    outlet.deliver('input_closed', { request_id: this.id, run_id: runId, reason, ...answer })
+    if (error !== undefined) this.#settle.reject(error)
+  }
+}
+
+function faultOf (schema: TSchema, value: unknown): string | undefined {
+  const fault = Value.Errors(schema, value).First()
+  return fault === undefined ? undefined : `/value${fault.path} ${fault.message}`
+}

@@ -1,0 +1,318 @@
+import { randomUUID } from 'node:crypto'
+import type { Static, TSchema } from '@sinclair/typebox'
+import type { FastifyBaseLogger } from 'fastify'
+import { errors } from '../errors.js'
+import type { Outcome } from '../protocol/chat.js'
+import type { Message, Messages } from '../protocol/envelope.js'
+import { report } from '../server/caught.js'
+import type { ChatAddress } from '../server/channels.js'
+import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../server/chat-hooks.js'
+import type { Receipt } from '../server/publisher.js'
+import type { Timers } from '../server/timers.js'
+import { quiet, type Outlet, type Part } from './part.js'
+import { LiveQuestion } from './question.js'
+import { LiveReply } from './reply.js'
+import { textsOf } from './source.js'
+import { LiveTool } from './tool.js'
+
+/** What a run needs of the chat that it is in. */
+export interface RunContext {
+  readonly target: ChatAddress
+  readonly timers: Timers
+  readonly log: FastifyBaseLogger
+  readonly limits: {
+    /** Bytes of a message. */
+    message: number
+    /** Bytes of all that a run publishes. */
+    run: number
+    /** Milliseconds that a run may take. */
+    runTime: number
+  }
+  publish (message: Message): Receipt | Promise<Receipt>
+  /** Tried again until it is stored, in order. Resolves, or returns at once, then. */
+  deliver (message: Message): void | Promise<void>
+  /** Whether users see it at all. */
+  isVisible (message: Message): boolean
+  /** Has a finished message stored by the app. */
+  save (message: Messages['chat_message'] & { message_id: string }): void
+  /** Calls `action` when this turn of the event loop is over. */
+  soon (action: () => void): void
+  onOver (run: LiveRun): void
+}
+
+export interface RunStart {
+  userId: string
+  /** What it goes by beside its id, for who wants to cancel it; the first is what clients are told. */
+  names: ReadonlyArray<string | number>
+  handler: (run: Run) => unknown
+}
+
+/** Bytes that count for each publication beside what is in it. */
+const overhead = 128
+
+/** A source that never waits lets the event loop turn after so many characters. */
+const breath = 16 * 1024
+
+/** What users see when a handler throws. */
+const failed = { code: 'handler_failed', message: 'the server could not finish this run' }
+
+/** One run, from when it waits for its turn until it is over. */
+export class LiveRun implements Run {
+  readonly id = randomUUID()
+  readonly userId: string
+  readonly names: ReadonlyArray<string | number>
+  readonly finished: Promise<Outcome>
+  /** Those that can be answered, by their ids. */
+  readonly questions = new Map<string, LiveQuestion>()
+  state: 'waiting' | 'going' | 'over' = 'waiting'
+  readonly #context: RunContext
+  readonly #handler: RunStart['handler']
+  readonly #controller = new AbortController()
+  readonly #parts = new Set<Part>()
+  readonly #replies = new Set<LiveReply>()
+  /** Called when it is over, with why. */
+  readonly #onOver = new Set<(error: Error) => void>()
+  #outcome: Outcome = 'complete'
+  #bytes = 0
+  #finish!: (outcome: Outcome) => void
+  #stopClock = () => {}
+
+  constructor (context: RunContext, { userId, names, handler }: RunStart) {
+    this.#context = context
+    this.userId = userId
+    this.names = names
+    this.#handler = handler
+    this.finished = new Promise(resolve => { this.#finish = resolve })
+  }
+
+  get target (): ChatAddress {
+    return this.#context.target
+  }
+
+  get signal (): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Whether it is meant by an id, or by what started it. */
+  goesBy (name: string): boolean {
+    return this.id === name || this.names.some(own => String(own) === name)
+  }
+
+  /** It is its turn. Never rejects. */
+  async begin (): Promise<void> {
+    if (this.state !== 'waiting') return
+    this.state = 'going'
+    const { timers, limits, log } = this.#context
+    this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }))
+    const about = { run_id: this.id, ref: this.#ref, user_id: this.userId }
+    const started = this.#outlet({ type: 'run_started', data: about }).deliver('run_started', about)
+    if (started !== undefined) await started
+    if (this.#isOver()) return
+    try {
+      await this.#handler(this)
+      this.end('complete')
+    } catch (error) {
+      if (this.#isOver()) return
+      report(log, error, 'a run failed', { runId: this.id })
+      this.end('error', failed)
+    }
+  }
+
+  cancel (): void {
+    this.end('cancelled')
+  }
+
+  /** Closes what is open, then tells users, then the handler. Once it is over nothing changes that. */
+  end (outcome: Outcome, error?: { code: string, message: string }): void {
+    if (this.#isOver()) return
+    this.state = 'over'
+    this.#outcome = outcome
+    this.#stopClock()
+    for (const part of [...this.#parts]) part.close(outcome)
+    const about = { run_id: this.id, ref: this.#ref, status: outcome, error }
+    this.#outlet({ type: 'run_finished', data: about }).deliver('run_finished', about)
+    const ended = this.#ended()
+    for (const tell of this.#onOver) tell(ended)
+    if (outcome !== 'complete') this.#controller.abort(ended)
+    this.#finish(outcome)
+    this.#context.onOver(this)
+  }
+
+  /** A method, because a getter's answer would be taken to hold across an await. */
+  #isOver (): boolean {
+    return this.state === 'over'
+  }
+
+  #ended (): Error {
+    return new errors.RUN_ENDED(this.#outcome)
+  }
+
+  /** What clients are told that it was started by. */
+  get #ref (): string | number | undefined {
+    return this.names[0]
+  }
+
+  reply (options: ReplyOptions = {}): Reply {
+    return this.#reply(options)
+  }
+
+  #reply ({ agent, role = 'assistant' }: ReplyOptions = {}): LiveReply {
+    const id = randomUUID()
+    const data = { message_id: id, run_id: this.id, agent, role, content: '', status: 'streaming' as const }
+    const reply: LiveReply = new LiveReply({
+      context: this.#context,
+      outlet: this.#outlet({ type: 'chat_message', data }, true),
+      id,
+      runId: this.id,
+      agent,
+      role,
+      isOver: this.#isOver(),
+      charge: bytes => this.#charge(bytes),
+      fail: error => this.#exceed('reply_too_long', error),
+      onClosed: () => {
+        this.#parts.delete(reply)
+        this.#replies.delete(reply)
+      }
+    })
+    if (this.#isOver()) return reply
+    this.#parts.add(reply)
+    this.#replies.add(reply)
+    return reply
+  }
+
+  stream (source: TextSource, options?: ReplyOptions): Promise<string> {
+    return this.#unlessOver(() => this.#stream(source, options))
+  }
+
+  async #stream (source: TextSource, options?: ReplyOptions): Promise<string> {
+    const texts = textsOf(source)
+    const reply = this.#reply(options)
+    let interrupt = (_error: Error) => {}
+    const onOver = (error: Error) => interrupt(error)
+    const next = () => new Promise<IteratorResult<string>>((resolve, reject) => {
+      interrupt = reject
+      texts.next().then(resolve, reject)
+    })
+    this.#onOver.add(onOver)
+    try {
+      let taken = 0
+      for (let part = await next(); part.done !== true; part = await next()) {
+        if (!reply.write(part.value)) throw this.#ended()
+        taken += part.value.length
+        if (taken < breath) continue
+        taken = 0
+        await new Promise<void>(resolve => this.#context.soon(resolve))
+        if (reply.isFull) await reply.stored
+      }
+      await reply.end()
+      return reply.text
+    } catch (error) {
+      // It may never answer: nobody waits for that.
+      quiet(Promise.resolve(texts.return?.()))
+      reply.close('error')
+      throw error
+    } finally {
+      this.#onOver.delete(onOver)
+    }
+  }
+
+  tool<T> (name: string, args: unknown, work: (context: ToolContext) => T | PromiseLike<T>, { agent }: ToolOptions = {}): Promise<T> {
+    return this.#unlessOver(() => {
+      const callId = randomUUID()
+      const outlet = this.#outlet({ type: 'tool_call', data: { call_id: callId, run_id: this.id, name, args, agent } })
+      const tool = new LiveTool({
+        context: this.#context, outlet, callId, runId: this.id, signal: this.signal, name, args, agent, work, onClosed: () => this.#parts.delete(tool)
+      })
+      this.#parts.add(tool)
+      tool.start()
+      return tool.done
+    })
+  }
+
+  ask<S extends TSchema> (question: Question<S>, { timeout }: { timeout?: number } = {}): Promise<Static<S>> {
+    return this.#unlessOver(() => {
+      const requestId = randomUUID()
+      const { prompt, schema, component } = question
+      const outlet = this.#outlet({ type: 'input_request', data: { request_id: requestId, run_id: this.id, prompt, schema, component } })
+      const asked = new LiveQuestion({
+        context: this.#context,
+        outlet,
+        requestId,
+        runId: this.id,
+        question,
+        timeout,
+        onClosed: () => {
+          this.#parts.delete(asked)
+          this.questions.delete(requestId)
+        }
+      })
+      this.#parts.add(asked)
+      this.questions.set(requestId, asked)
+      asked.ask()
+      return asked.answered
+    })
+  }
+
+  send<const T extends string> (message: Message<T>): Promise<Receipt | undefined> {
+    return this.#unlessOver(async () => {
+      if (!this.#context.isVisible(message)) return undefined
+      this.#flush()
+      this.#charge(sizeOf(message))
+      return this.#context.publish(message)
+    })
+  }
+
+  #unlessOver<T> (action: () => Promise<T>): Promise<T> {
+    return quiet(this.#isOver() ? Promise.reject(this.#ended()) : action())
+  }
+
+  #outlet (message: Message, isReply = false): Outlet {
+    const context = this.#context
+    if (!context.isVisible(message)) return nowhere
+    if (isReply) {
+      return { publish: (type, data) => context.publish({ type, data } as Message), deliver: (type, data) => context.deliver({ type, data } as Message) }
+    }
+    return {
+      publish: (type, data) => {
+        this.#flush()
+        const stored = context.publish({ type, data } as Message)
+        this.#charge(sizeOf(data))
+        return stored
+      },
+      deliver: (type, data) => {
+        this.#flush()
+        return context.deliver({ type, data } as Message)
+      }
+    }
+  }
+
+  /** What was written comes before what is published now. */
+  #flush (): void {
+    for (const reply of this.#replies) reply.flush()
+  }
+
+  #charge (bytes: number): boolean {
+    if (this.#isOver()) return false
+    this.#bytes += bytes
+    const { limits } = this.#context
+    if (this.#bytes <= limits.run) return true
+    this.#exceed('run_too_long', new errors.RUN_TOO_LONG(limits.run))
+    return false
+  }
+
+  #exceed (code: string, error: Error): void {
+    report(this.#context.log, error, 'a run was ended', { runId: this.id })
+    this.end('error', { code, message: error.message })
+  }
+}
+
+const nowhere: Outlet = { publish () {}, deliver () {} }
+
+/** Bytes, roughly; what is not JSON was refused before, or will be. */
+function sizeOf (data: unknown): number {
+  try {
+    return JSON.stringify(data).length + overhead
+  } catch {
+    return overhead
+  }
+}

@@ -1,0 +1,47 @@
+import type { TextSource } from '../server/chat-hooks.js'
+
+/** The texts of any source, with one way to stop it. Throws a TypeError when it is none. */
+export function textsOf (source: TextSource): AsyncIterator<string> {
+  const parts = iteratorOf(source)
+  return {
+    async next () {
+      const { done, value } = await parts.next()
+      return done === true ? { done, value: undefined } : { done: false, value: textOf(value) }
+    },
+    async return () {
+      await parts.return?.()
+      return { done: true, value: undefined }
+    }
+  }
+}
+
+type Part = string | { text: string }
+
+function iteratorOf (source: TextSource): AsyncIterator<Part> {
+  if (typeof source === 'object' && source !== null) {
+    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]() as AsyncIterator<Part>
+    if ('getReader' in source) return readerOf(source as ReadableStream<Part>)
+  }
+  throw new TypeError("'stream' takes an AsyncIterable or a ReadableStream of strings or of { text }")
+}
+
+/** Browsers' streams, and those of some libraries, cannot be iterated. */
+function readerOf (stream: ReadableStream<Part>): AsyncIterator<Part> {
+  const reader = stream.getReader()
+  return {
+    next: async () => {
+      const { done, value } = await reader.read()
+      return done ? { done: true, value: undefined } : { done: false, value }
+    },
+    return: async () => {
+      await reader.cancel()
+      return { done: true, value: undefined }
+    }
+  }
+}
+
+function textOf (part: unknown): string {
+  const text = typeof part === 'object' && part !== null ? (part as { text?: unknown }).text : part
+  if (typeof text !== 'string') throw new TypeError("a part of the source is neither a string nor { text }")
+  return text
+}

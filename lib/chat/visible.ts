@@ -1,0 +1,27 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Envelope, Message } from '../protocol/envelope.js'
+import { report } from '../server/caught.js'
+import type { ChatOptions } from '../server/chat-hooks.js'
+import type { Identity } from '../server/hooks.js'
+
+type Visible = NonNullable<ChatOptions['visible']>
+
+/** Asked once per publication, where it does not matter who looks: whether it is published at all. */
+export function isForUsers ({ visible }: ChatOptions, message: Message, log: FastifyBaseLogger): boolean {
+  return visible === undefined || dependsOnWho(visible) || isSeen(visible, message, undefined, log)
+}
+
+/** Whether `visible` takes the identity of who looks. */
+export function dependsOnWho (visible: Visible): boolean {
+  return visible.length > 1
+}
+
+/** Whether someone sees a publication. What throws is not shown. */
+export function isSeen (visible: Visible, message: Message, identity: Identity | undefined, log: FastifyBaseLogger): boolean {
+  try {
+    return visible(message as Envelope, identity!)
+  } catch (error) {
+    report(log, error, 'chat.visible failed', { type: message.type })
+    return false
+  }
+}
