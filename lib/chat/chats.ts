@@ -13,7 +13,7 @@ import type { Timers } from '../server/timers.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { Recent } from './recent.js'
 import type { RunStart } from './run.js'
-import { dependsOnWho, isForUsers, isSeen } from './visible.js'
+import { dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
 export interface ChatsParts {
   options: ChatOptions
@@ -64,7 +64,7 @@ export class Chats {
     const channel = chatChannel(target)
     const { options, publisher, log } = this.#parts
     return {
-      send: async message => isForUsers(options, message, log) ? publisher.publish(channel, message) : undefined,
+      send: async message => isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished(),
       start: (handler, { ref } = {}) => this.#start(target, { userId, names: ref === undefined ? [] : [ref], handler })
     }
   }
@@ -100,7 +100,13 @@ export class Chats {
     if (known !== undefined) return known
     const { options, limits, timers, log, soon, publisher } = this.#parts
     const conversation = new Conversation(target, {
-      options, limits, timers, log, soon, publish: message => publisher.publish(channel, message), onIdle: () => this.#conversations.delete(channel)
+      options,
+      limits,
+      timers,
+      log,
+      soon,
+      publish: message => publisher.publish(channel, message),
+      onIdle: () => this.#conversations.delete(channel)
     })
     this.#conversations.set(channel, conversation)
     return conversation

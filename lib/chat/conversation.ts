@@ -111,7 +111,8 @@ export class Conversation implements RunContext {
     if (this.#unsaved >= maxUnsaved) return Promise.reject(new Error(`${maxUnsaved} messages wait to be saved`))
     this.#unsaved++
     const complete = { ...message, timestamp: timestamp() } as SavedMessage
-    const saved = this.#saving.then(() => this.timers.within(saveTime, Promise.resolve().then(() => save(complete, this.target)))).then(() => {})
+    const work = async () => { await save(complete, this.target) }
+    const saved = this.#saving.then(() => this.timers.within(saveTime, work()))
     this.#saving = saved.catch(() => {}).finally(() => {
       this.#unsaved--
       this.rest()
@@ -144,6 +145,7 @@ export class Conversation implements RunContext {
 
   /** Is let go of, unless something is going on. */
   rest (): void {
-    if (this.#going === undefined && this.#waiting.length === 0 && this.#unsaved === 0 && this.#delivery.idle === undefined) this.#parts.onIdle()
+    const isIdle = this.#runs().length === 0 && this.#unsaved === 0 && this.#delivery.idle === undefined
+    if (isIdle) this.#parts.onIdle()
   }
 }

@@ -14,6 +14,7 @@ import { LiveQuestion } from './question.js'
 import { LiveReply } from './reply.js'
 import { textsOf } from './source.js'
 import { LiveTool } from './tool.js'
+import { unpublished } from './visible.js'
 
 /** What a run needs of the chat that it is in. */
 export interface RunContext {
@@ -103,7 +104,8 @@ export class LiveRun implements Run {
     if (this.state !== 'waiting') return
     this.state = 'going'
     const { timers, limits, log } = this.#context
-    this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }))
+    const late = { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }
+    this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', late))
     const about = { run_id: this.id, ref: this.#ref, user_id: this.userId }
     const started = this.#outlet({ type: 'run_started', data: about }).deliver('run_started', about)
     if (started !== undefined) await started
@@ -221,7 +223,16 @@ export class LiveRun implements Run {
       const callId = randomUUID()
       const outlet = this.#outlet({ type: 'tool_call', data: { call_id: callId, run_id: this.id, name, args, agent } })
       const tool = new LiveTool({
-        context: this.#context, outlet, callId, runId: this.id, signal: this.signal, name, args, agent, work, onClosed: () => this.#parts.delete(tool)
+        context: this.#context,
+        outlet,
+        callId,
+        runId: this.id,
+        signal: this.signal,
+        name,
+        args,
+        agent,
+        work,
+        onClosed: () => this.#parts.delete(tool)
       })
       this.#parts.add(tool)
       tool.start()
@@ -253,9 +264,9 @@ export class LiveRun implements Run {
     })
   }
 
-  send<const T extends string> (message: Message<T>): Promise<Receipt | undefined> {
+  send<const T extends string> (message: Message<T>): Promise<Receipt> {
     return this.#unlessOver(async () => {
-      if (!this.#context.isVisible(message)) return undefined
+      if (!this.#context.isVisible(message)) return unpublished()
       this.#flush()
       this.#charge(sizeOf(message))
       return this.#context.publish(message)
@@ -269,18 +280,16 @@ export class LiveRun implements Run {
   #outlet (message: Message, isReply = false): Outlet {
     const context = this.#context
     if (!context.isVisible(message)) return nowhere
-    if (isReply) {
-      return { publish: (type, data) => context.publish({ type, data } as Message), deliver: (type, data) => context.deliver({ type, data } as Message) }
-    }
     return {
       publish: (type, data) => {
+        if (isReply) return context.publish({ type, data } as Message)
         this.#flush()
         const stored = context.publish({ type, data } as Message)
         this.#charge(sizeOf(data))
         return stored
       },
       deliver: (type, data) => {
-        this.#flush()
+        if (!isReply) this.#flush()
         return context.deliver({ type, data } as Message)
       }
     }

@@ -42,6 +42,6 @@ function readerOf (stream: ReadableStream<Part>): AsyncIterator<Part> {
 
 function textOf (part: unknown): string {
   const text = typeof part === 'object' && part !== null ? (part as { text?: unknown }).text : part
-  if (typeof text !== 'string') throw new TypeError("a part of the source is neither a string nor { text }")
+  if (typeof text !== 'string') throw new TypeError('a part of the source is neither a string nor { text }')
   return text
 }

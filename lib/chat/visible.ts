@@ -3,12 +3,19 @@ import type { Envelope, Message } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatOptions } from '../server/chat-hooks.js'
 import type { Identity } from '../server/hooks.js'
+import type { Receipt } from '../server/publisher.js'
+import { timestamp } from '../server/timestamp.js'
 
 type Visible = NonNullable<ChatOptions['visible']>
 
 /** Asked once per publication, where it does not matter who looks: whether it is published at all. */
 export function isForUsers ({ visible }: ChatOptions, message: Message, log: FastifyBaseLogger): boolean {
   return visible === undefined || dependsOnWho(visible) || isSeen(visible, message, undefined, log)
+}
+
+/** The receipt of what is not for users. */
+export function unpublished (): Receipt {
+  return { id: '', timestamp: timestamp() }
 }
 
 /** Whether `visible` takes the identity of who looks. */

@@ -47,7 +47,12 @@ export const chatMessages = {
   tool_progress: open(Type.Object({ call_id: id, run_id: optional(id), progress: optional(Type.Unknown()) })),
   /** Exactly one for each `tool_call`. */
   tool_output: open(Type.Object({
-    call_id: id, run_id: optional(id), name: optional(Type.String()), status: Outcome, output: optional(Type.Unknown()), error: optional(Fault)
+    call_id: id,
+    run_id: optional(id),
+    name: optional(Type.String()),
+    status: Outcome,
+    output: optional(Type.Unknown()),
+    error: optional(Fault)
   })),
   /** A question to the user. `schema`: the JSON schema of the answer. */
   input_request: open(Type.Object({

@@ -9,9 +9,9 @@ import type { Receipt } from './publisher.js'
 export interface Chat {
   /**
    * Publishes to everyone connected to the chat, now or later while the history holds it. Rejects like `sendToUser`.
-   * `undefined`: `chat.visible` says that it is not for users.
+   * The `id` is empty where `chat.visible` says that it is not for users: then it is not published.
    */
-  send<const T extends string> (message: Message<T>): Promise<Receipt | undefined>
+  send<const T extends string> (message: Message<T>): Promise<Receipt>
   /**
    * Starts a run, whether or not anybody is connected; when others are going, `chat.concurrency` says what happens.
    * Throws RT_ERR_CHAT_BUSY when `limits.runs` wait already, and RT_ERR_CLOSING.
@@ -68,7 +68,7 @@ export interface Run {
    */
   ask<S extends TSchema> (question: Question<S>, options?: { timeout?: number }): Promise<Static<S>>
   /** Publishes a message of the app's own, as `send` of the chat does. Rejects with RT_ERR_RUN_ENDED too. */
-  send<const T extends string> (message: Message<T>): Promise<Receipt | undefined>
+  send<const T extends string> (message: Message<T>): Promise<Receipt>
   /** Ends the run as `cancelled`. */
   cancel (): void
 }

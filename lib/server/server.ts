@@ -82,7 +82,8 @@ export class RealtimeServer {
     this.options = options
     this.#log = log
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
-    this.publisher = new Publisher({ broker: options.broker, catalogue: this.catalogue, timers: this.timers, isClosing: () => this.isDraining })
+    const { catalogue, timers } = this
+    this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining })
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#handlers = this.#ownHandlers()

@@ -2,6 +2,7 @@ import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import t from 'tap'
 import '../../lib/server/catalogue.js'
+import { chatMessages } from '../../lib/protocol/chat.js'
 import {
   commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, messageSchema, Ref, Renewal, Renewed, Resync, Timestamp
 } from '../../lib/protocol/envelope.js'
@@ -27,7 +28,7 @@ checks('Id', Id,
 
 checks('Ref', Ref, ['a', 'x'.repeat(128), 0, -1, 7], ['', 'x'.repeat(129), 1.5, null, {}, true])
 
-const common: Record<keyof typeof commonMessages, { right: unknown[], wrong: unknown[] }> = {
+const common: Record<Exclude<keyof typeof commonMessages, keyof typeof chatMessages>, { right: unknown[], wrong: unknown[] }> = {
   notification: {
     right: [{ title: 't' }, { title: 't', message: 'm', id: 'i' }, { title: 't', id: 5 }, { title: 't', more: [1] }],
     wrong: [{}, { title: 5 }, { title: 't', message: 5 }, { title: 't', id: null }, null, 'title', undefined]
@@ -36,19 +37,16 @@ const common: Record<keyof typeof commonMessages, { right: unknown[], wrong: unk
     right: [{ task_id: 'abc123', title: 'New Task' }, { task_id: 1 }],
     wrong: [{}, { task_id: null }, { task_id: {} }, [], undefined]
   },
-  chat_message: {
-    right: [{ content: 'hi', agent: 'a' }, { content: '' }, { content: 'hi', tokens: 3 }],
-    wrong: [{}, { content: 5 }, { content: 'hi', agent: 5 }, undefined]
-  },
   system_announcement: { right: [undefined, null, { at: 5 }, 'x'], wrong: [] }
 }
-for (const type of Object.keys(commonMessages) as Array<keyof typeof common>) {
+for (const type of Object.keys(common) as Array<keyof typeof common>) {
   checks(type, commonMessages[type], common[type].right, common[type].wrong)
 }
 
 t.test('the connection-level types are not among the common ones', async t => {
   t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'])
   for (const type of controlTypes) t.notOk(Object.hasOwn(commonMessages, type))
+  t.match(commonMessages, chatMessages, 'those of chats are')
 })
 
 const ack = { user_id: 'u', connection_id: 'c', position: 'u.a.0,b.a.0', replayed: 0, heartbeat_ms: 25_000 }
