@@ -2,13 +2,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Message } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
-import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
+import type { ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
 import type { Receipt } from '../server/publisher.js'
 import type { Timers } from '../server/timers.js'
 import { timestamp } from '../server/timestamp.js'
+import type { RunContext } from './context.js'
 import { Delivery } from './delivery.js'
 import type { LiveQuestion } from './question.js'
-import { LiveRun, type RunContext, type RunStart } from './run.js'
+import { LiveRun, type RunStart } from './run.js'
 import { isForUsers } from './visible.js'
 
 /** What all chats of a server share. */
@@ -126,7 +127,7 @@ export class Conversation implements RunContext {
     await this.#saving
   }
 
-  onOver (run: LiveRun): void {
+  onOver (run: Run): void {
     this.#waiting = this.#waiting.filter(waiting => waiting !== run)
     if (this.#going === run) this.#going = undefined
     this.#next()

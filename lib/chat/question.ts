@@ -4,8 +4,8 @@ import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { Question } from '../server/chat-hooks.js'
 import { Refusal } from '../server/inbound.js'
+import type { RunContext } from './context.js'
 import type { Outlet, Part } from './part.js'
-import type { RunContext } from './run.js'
 
 export interface QuestionParts {
   context: RunContext

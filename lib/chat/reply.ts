@@ -3,8 +3,8 @@ import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import { report } from '../server/caught.js'
 import type { Reply } from '../server/chat-hooks.js'
+import type { RunContext } from './context.js'
 import { quiet, type Outlet, type Part } from './part.js'
-import type { RunContext } from './run.js'
 
 /** Bytes of a message beside its text. */
 const frame = 2_048

@@ -1,45 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import type { Static, TSchema } from '@sinclair/typebox'
-import type { FastifyBaseLogger } from 'fastify'
 import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
-import type { Message, Messages } from '../protocol/envelope.js'
+import type { Message } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
 import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../server/chat-hooks.js'
 import type { Receipt } from '../server/publisher.js'
-import type { Timers } from '../server/timers.js'
+import type { RunContext } from './context.js'
 import { quiet, type Outlet, type Part } from './part.js'
 import { LiveQuestion } from './question.js'
 import { LiveReply } from './reply.js'
 import { textsOf } from './source.js'
 import { LiveTool } from './tool.js'
 import { unpublished } from './visible.js'
-
-/** What a run needs of the chat that it is in. */
-export interface RunContext {
-  readonly target: ChatAddress
-  readonly timers: Timers
-  readonly log: FastifyBaseLogger
-  readonly limits: {
-    /** Bytes of a message. */
-    message: number
-    /** Bytes of all that a run publishes. */
-    run: number
-    /** Milliseconds that a run may take. */
-    runTime: number
-  }
-  publish (message: Message): Receipt | Promise<Receipt>
-  /** Tried again until it is stored, in order. Resolves, or returns at once, then. */
-  deliver (message: Message): void | Promise<void>
-  /** Whether users see it at all. */
-  isVisible (message: Message): boolean
-  /** Has a finished message stored by the app. */
-  save (message: Messages['chat_message'] & { message_id: string }): void
-  /** Calls `action` when this turn of the event loop is over. */
-  soon (action: () => void): void
-  onOver (run: LiveRun): void
-}
 
 export interface RunStart {
   userId: string

@@ -2,8 +2,8 @@ import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { ToolContext } from '../server/chat-hooks.js'
 import { report } from '../server/caught.js'
+import type { RunContext } from './context.js'
 import type { Outlet, Part } from './part.js'
-import type { RunContext } from './run.js'
 
 export interface ToolParts<T> {
   context: RunContext
