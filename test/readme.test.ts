@@ -310,15 +310,24 @@ t.test('receive messages', async t => {
   t.match(await client.next(), { type: 'error', ref: 7, data: { code: 'unknown_type' } })
 })
 
-t.test('a chat channel', async t => {
-  const { url } = await serve(t, 'chat')
+t.test('a chat', async t => {
+  const orders = { fetch: async () => ({ json: async () => [1, 2] }) }
+  const { app, url } = await serve(t, 'chat', { globals: orders })
   const phone = await connect(t, `${url}/support/shop/c1/ada`)
   phone.send({ type: 'chat_message', ref: 'm1', data: { content: 'Hi' } })
-  await phone.next('ack')
+  const { data: { request_id: id } } = await phone.next('input_request') as any
   const laptop = await connect(t, `${url}/support/shop/c1/ada`)
-  t.equal(laptop.ack.data?.replayed, 2)
-  t.match(await laptop.next(), { data: { content: 'Hi', agent: 'user' }, id: /^c\./ })
-  t.match(await laptop.next(), { data: { content: 'You said: Hi', agent: 'echo' } })
+  t.match(await laptop.next('input_request'), { data: { prompt: 'Ship 2 orders?' } })
+  laptop.send({ type: 'input_response', ref: 'a1', data: { request_id: id, value: { ship: 'yes' } } })
+  t.match(await laptop.next('error'), { ref: 'a1', data: { code: 'bad_value' } })
+  laptop.send({ type: 'input_response', ref: 'a2', data: { request_id: id, value: { ship: true } } })
+  t.match(await phone.next('input_closed'), { data: { reason: 'answered' } })
+  t.match(await phone.next('run_finished'), { data: { ref: 'm1', status: 'complete' } })
+  const tablet = await connect(t, `${url}/support/shop/c1/ada`)
+  await tablet.next('input_closed')
+  t.match(await tablet.next('chat_message'), { data: { agent: 'clerk', content: 'You said: Hi', status: 'complete' } })
+  const run = app.ws.chat({ workflow: 'support', appId: 'shop', chatId: 'c1', userId: 'ada' }).start(run => run.stream((async function * () { yield 'x' })()))
+  t.equal(await run.finished, 'complete')
 })
 
 t.test('your own message types', async t => {
