@@ -102,8 +102,9 @@ class Client {
     }
     received++
     if (!this.#isTimed) return
-    const sentAt = /"sentAt":([\d.]+)/.exec(text)
-    if (sentAt !== null) latencies.push(Number(process.hrtime.bigint()) / 1e6 - Number(sentAt[1]))
+    const now = Number(process.hrtime.bigint()) / 1e6
+    // Several tokens may have come as one.
+    for (const [, field, mark] of text.matchAll(/"sentAt":([\d.]+)|@([\d.]+)@/g)) latencies.push(now - Number(field ?? mark))
   }
 }
 

@@ -8,7 +8,7 @@ const server = await start(JSON.parse(options ?? '{}'))
 /** An envelope of about 200 bytes as JSON. */
 const envelope = { type: 'notification', data: { title: 'Order shipped', message: 'x'.repeat(86), id: 123456 } }
 const large = { type: 'notification', data: { title: 'Report', rows: Array.from({ length: 24 }, (_, n) => ({ id: n, name: `row number ${n}`, state: n % 3 ? 'open' : 'done', amount: n * 17.25 })) } }
-const token = n => ({ type: 'chat_delta', data: { text: `token ${n} `.padEnd(40, '.') } })
+const token = n => ({ type: 'token', data: { text: `token ${n} `.padEnd(40, '.') } })
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
 /** Milliseconds by the clock that all processes of this machine share. */
@@ -66,12 +66,27 @@ const jobs = {
       for (; due < end; due += everyMs) {
         await sleep(Math.max(0, due - clock()))
         n++
-        server.sendToChat(chat, { type: 'chat_delta', data: { text: 'x'.repeat(40), sentAt: due } })
+        server.sendToChat(chat, { type: 'token', data: { text: 'x'.repeat(40), sentAt: due } })
       }
     })
     await Promise.all(streams)
     clearInterval(broadcasting)
     return n
+  },
+  /** Answers that are written in every chat at once, each token with its time by the schedule. */
+  async answers ({ chats, perSecond, burst, seconds }) {
+    const write = Array.from({ length: chats }, (_, n) => server.answer(`c${n}`))
+    const every = 1000 * burst / perSecond
+    const start = clock() + 100
+    let next = 0
+    // Spread evenly: the chats take turns.
+    for (const total = chats * seconds * 1000 / every; next < total;) {
+      await sleep(1)
+      for (let due = start + next * every / chats; next < total && due <= clock(); due = start + ++next * every / chats) {
+        for (let k = 0; k < burst; k++) write[next % chats](`token @${due.toFixed(3)}@ `)
+      }
+    }
+    return next * burst
   },
   /** Bursts of broadcasts at a pace, whoever reads them. */
   async flood ({ seconds, perSecond, burst }) {

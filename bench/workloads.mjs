@@ -72,6 +72,14 @@ const mixed = async ({ kind, port, server, client }) => {
   return { 'token p99 ms': latencyP99, 'token p50 ms': latencyP50, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, tokens: samples }
 }
 
+const answers = async ({ kind, port, server, client }) => {
+  const args = { chats: 500, perSecond: 50, burst: 5, seconds: 10 }
+  await client.call({ call: 'connect', list: times(args.chats, n => chat(kind, port, `c${n}`, { isTimed: true })) })
+  const { cpu, deliveries } = await server.call({ call: 'run', job: 'answers', args })
+  const { latencyP50, latencyP99, samples } = await client.call({ call: 'state' })
+  return { 'cpu µs': cpu / deliveries, 'token p99 ms': latencyP99, 'token p50 ms': latencyP50, tokens: samples }
+}
+
 const stopped = async ({ kind, port, server, client }) => {
   await client.call({ call: 'connect', list: times(1_000, n => notifications(kind, port, `u${n}`)) })
   const before = await server.call({ call: 'memory' })
@@ -167,6 +175,7 @@ export const workloads = [
       (kind, port) => times(500, n => notifications(kind, port, `u${n}`, { extensions: 'permessage-deflate; client_max_window_bits' })),
       'broadcast', { rounds: 20, perTurn: 1, clients: 500, isLarge: true }, { rounds: 5, perTurn: 1, clients: 500, isLarge: true })
   },
+  { name: 'W10', title: 'answers in 500 chats at once, 50 tokens/s each, in bursts of five', figure: 'cpu µs', kinds: all, measure: answers },
   {
     name: 'heap',
     title: 'as W1 with 1,000 connections, with room for all garbage, so that heap bytes are exact; its times mean nothing',
