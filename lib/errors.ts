@@ -29,5 +29,7 @@ export const errors = {
   OVERLOADED: createError('RT_ERR_OVERLOADED',
     'This server cannot take more connections at the moment. Come back in a few seconds', 503),
   BROKER: createError('RT_ERR_BROKER',
-    'The message was not sent: the broker could not store it (%s). Retry', 503)
+    'The message was not sent: the broker could not store it (%s). Retry', 503),
+  UNCONFIRMED: createError('RT_ERR_UNCONFIRMED',
+    'It is not known whether the message was sent: the connection to Redis was lost before it answered. Retry if it may come twice', 504)
 }
