@@ -3,11 +3,12 @@ import type { Position } from '../protocol/position.js'
 import type { Broker, BrokerStats, CreateLog } from './broker.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
-import { connect, teach, type RedisAddress, type RedisClient } from './redis/connection.js'
+import { connect, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
 import { Checks } from './redis/checks.js'
 import { Doorbell } from './redis/doorbell.js'
-import { Feed } from './redis/feed.js'
+import { Feed, type Fed } from './redis/feed.js'
 import { Keys } from './redis/keys.js'
+import { RedisNodes, nodesChannel } from './redis/nodes.js'
 import { Publisher } from './redis/publisher.js'
 import { Store } from './redis/store.js'
 
@@ -40,8 +41,12 @@ const openWithin = 2_000
 /** Within so many milliseconds there is a log, or there is none. */
 const subscribeWithin = 1_900
 
-interface Channel {
+interface Followed {
   readonly key: string
+  readonly feed: Feed
+}
+
+interface Channel extends Followed {
   readonly feed: Feed<Log>
   /** When it was last seen with readers, or handed out, on the monotonic clock. */
   usedAt: number
@@ -57,6 +62,7 @@ export function redisBroker (options: RedisBrokerOptions): RedisBroker {
  * go over connections of their own; the app's client is not touched.
  */
 export class RedisBroker implements Broker {
+  readonly nodes: RedisNodes
   readonly #limits: LogLimits
   readonly #keys: Keys
   readonly #commands: RedisClient
@@ -67,6 +73,7 @@ export class RedisBroker implements Broker {
   readonly #checks: Checks
   /** By their key. */
   readonly #channels = new Map<string, Channel>()
+  readonly #told: Followed
   readonly #sweeper: NodeJS.Timeout
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
   #isClosed = false
@@ -78,12 +85,16 @@ export class RedisBroker implements Broker {
     this.#subscriber = connect(address)
     this.#commands.on('ready', () => {
       teach(this.#commands)
+      this.nodes.beat()
       this.#checkAll()
     })
     this.#publisher = new Publisher(this.#commands, this.#keys, this.#limits)
     this.#doorbell = new Doorbell(this.#subscriber)
     this.#store = new Store(this.#commands, this.#keys, this.#limits, this.#publisher.clock)
     this.#checks = new Checks(keys => this.#store.heads(keys), this.#store.checkSize)
+    this.nodes = new RedisNodes({ connection: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
+    this.#told = this.#follow(this.#keys.stream(nodesChannel), epoch => this.nodes.createLog(epoch))
+    this.#told.feed.begun.then(() => this.nodes.start())
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
@@ -116,40 +127,48 @@ export class RedisBroker implements Broker {
   }
 
   #add (channel: string, key: string): Channel {
-    const feed = new Feed<Log>({
-      createLog: epoch => this.#createLog(channel, epoch, this.#limits),
-      read: after => this.#store.read(key, after)
-    })
-    const added = { key, feed, usedAt: performance.now() }
+    const added = { ...this.#follow(key, epoch => this.#createLog(channel, epoch, this.#limits)), usedAt: performance.now() }
     this.#channels.set(key, added)
-    this.#doorbell.listen(key, {
-      onListening: () => this.#check(added),
-      onAnnounced: announcements => feed.onAnnounced(announcements)
-    })
     return added
   }
 
+  #follow<L extends Fed> (key: string, createLog: (epoch: string) => L): { key: string, feed: Feed<L> } {
+    const feed = new Feed({ createLog, read: after => this.#store.read(key, after) })
+    const followed = { key, feed }
+    this.#doorbell.listen(key, {
+      onListening: () => this.#check(followed),
+      onAnnounced: announcements => feed.onAnnounced(announcements)
+    })
+    return followed
+  }
+
   /** Failures are left to the next check. */
-  #check ({ key, feed }: Channel): void {
+  #check ({ key, feed }: Followed): void {
     const checked = feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)
     checked.catch(() => {})
   }
 
   #checkAll (): void {
-    for (const channel of this.#channels.values()) this.#check(channel)
+    for (const channel of [this.#told, ...this.#channels.values()]) this.#check(channel)
   }
 
   /** Lets go of what is not used, and compares with Redis what has been silent. */
   sweep (): void {
     const now = performance.now()
+    this.#checkSilent(this.#told, now)
     for (const channel of this.#channels.values()) {
-      const { feed: { log, heardAt } } = channel
+      const { log } = channel.feed
       if (log !== undefined && log.readers.length > 0) channel.usedAt = now
       log?.expire(now)
       log?.trim()
       if (now - channel.usedAt > grace) this.#forget(channel)
-      else if (log === undefined || now - heardAt > checkEvery) this.#check(channel)
+      else this.#checkSilent(channel, now)
     }
+  }
+
+  #checkSilent (followed: Followed, now: number): void {
+    const { log, heardAt } = followed.feed
+    if (log === undefined || now - heardAt > checkEvery) this.#check(followed)
   }
 
   #forget ({ key, feed }: Channel): void {
@@ -172,23 +191,12 @@ export class RedisBroker implements Broker {
     if (this.#isClosed) return
     this.#isClosed = true
     clearInterval(this.#sweeper)
+    await this.nodes.close()
     await this.#publisher.close()
+    this.#told.feed.end()
     for (const channel of this.#channels.values()) this.#forget(channel)
     this.#doorbell.close()
     this.#commands.disconnect()
     this.#subscriber.disconnect()
-  }
-}
-
-/** The outcome of `work`, or a rejection when it takes longer. */
-async function within<T> (ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('Redis is not there, or does not answer')), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

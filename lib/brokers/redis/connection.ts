@@ -62,6 +62,10 @@ export function connect ({ client, url }: RedisAddress): RedisClient {
   const connection = client === undefined ? open(url) : duplicate(client)
   // It comes back by itself; what could not be done meanwhile says so itself.
   connection.on('error', () => {})
+  // ioredis would connect to a master with its first command, and refuse those that come until it is there.
+  connection.on('+node', (node: Redis) => {
+    if (node.status === 'wait' && node.options.readOnly !== true) node.connect().catch(() => {})
+  })
   return connection
 }
 
@@ -98,5 +102,18 @@ export async function run (connection: RedisClient, { sha, text }: Script, keys:
   } catch (error) {
     if (!String((error as Error).message).startsWith('NOSCRIPT')) throw error
     return connection.eval(text, keys.length, ...keys, ...args)
+  }
+}
+
+/** The outcome of `work`, or a rejection when it takes longer. */
+export async function within<T> (ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('Redis is not there, or does not answer')), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

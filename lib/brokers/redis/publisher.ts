@@ -49,6 +49,7 @@ interface Publication {
   readonly body: string
   /** Unlike that of any other publication. */
   readonly mark: string
+  readonly number: number
   readonly bytes: number
   /** When `publish` was called, on the monotonic clock. */
   readonly at: number
@@ -59,9 +60,8 @@ interface Publication {
 
 /** Publications sent together, by their channel. */
 interface Batch {
-  readonly publications: Publication[]
+  publications: Publication[]
   readonly channels: Map<string, Publication[]>
-  readonly bytes: number
   readonly sentAt: number
   /** On Redis's clock: it stores none of them afterwards. */
   readonly deadline: number
@@ -91,6 +91,8 @@ export class Publisher {
   #gatherer: NodeJS.Timeout | undefined
   #looker: NodeJS.Timeout | undefined
   #lastSent = -Infinity
+  /** Nothing could be written the last time: it is tried again with the next look. */
+  #isHeldUp = false
   #isClosed = false
   #onIdle = () => {}
 
@@ -137,8 +139,9 @@ export class Publisher {
   publish (channel: string, body: string): Promise<Position> {
     return new Promise((resolve, reject) => {
       const bytes = Buffer.byteLength(body) + overhead
-      const mark = this.#mark + (this.#published++).toString(36)
-      const publication = { channel, body, mark, bytes, at: performance.now(), resolve, reject, isSettled: false }
+      const number = this.#published++
+      const mark = this.#mark + number.toString(36)
+      const publication = { channel, body, mark, number, bytes, at: performance.now(), resolve, reject, isSettled: false }
       const refusal = this.#refusal(bytes)
       if (refusal !== undefined) return reject(refusal)
       this.#waiting.push(publication)
@@ -163,7 +166,7 @@ export class Publisher {
 
   /** Whether what is sent now has a good chance. */
   #canSend (): boolean {
-    if (!isReady(this.#connection) || this.clock.at(0) === undefined) return false
+    if (this.#isHeldUp || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
     const [oldest] = this.#underWay
     return oldest === undefined || performance.now() - oldest.sentAt < stalledAfter
   }
@@ -195,7 +198,6 @@ export class Publisher {
     const batch = {
       publications,
       channels: byChannel(publications),
-      bytes: publications.reduce((sum, { bytes }) => sum + bytes, 0),
       sentAt: now,
       deadline: this.clock.at(publications[0].at + storedWithin)!
     }
@@ -206,9 +208,10 @@ export class Publisher {
     const sent = parts.map(part => this.#store(batch, part))
     await Promise.all(sent)
     this.#underWay.delete(batch)
-    if (publications.some(({ isSettled }) => !isSettled)) this.#inDoubt.add(batch)
-    else this.#forget(batch)
+    if (isOver(batch)) this.#forget(batch)
+    else this.#inDoubt.add(batch)
     this.#flush()
+    this.#rest()
   }
 
   /** Settles what Redis answers to; what it does not answer to is left as it is. */
@@ -224,6 +227,8 @@ export class Publisher {
       for (const { mark, body } of publications) args.push(mark, body)
     }
     const sent = performance.now()
+    let isSent = false
+    setImmediate(() => { isSent = true })
     try {
       const [now, ...results] = await run(this.#connection, append, keys, args) as [number, ...Array<string | number>]
       this.clock.learn(now, sent, performance.now())
@@ -231,9 +236,20 @@ export class Publisher {
         this.#conclude(publications, results[at * 2] as string, results[at * 2 + 1] as number)
       }
     } catch (error) {
-      if (!isAnswer(error)) return
-      for (const [, publications] of channels) this.#fail(publications, (error as Error).message)
+      // What is refused before the event loop has turned has not been written to any socket.
+      if (!isSent) for (const [channel] of channels) this.#takeBack(batch, channel)
+      else if (isAnswer(error)) for (const [, publications] of channels) this.#fail(publications, (error as Error).message)
     }
+  }
+
+  /** Waits again, where it was among the others. */
+  #takeBack (batch: Batch, channel: string): void {
+    const back = batch.channels.get(channel)!
+    batch.channels.delete(channel)
+    batch.publications = batch.publications.filter(publication => publication.channel !== channel)
+    for (const { bytes } of back) this.#waitingBytes += bytes
+    this.#waiting = [...back, ...this.#waiting].sort((a, b) => a.number - b.number)
+    this.#isHeldUp = true
   }
 
   #conclude (publications: Publication[], epoch: string | undefined, head: number): void {
@@ -265,7 +281,13 @@ export class Publisher {
     for (const batch of [...this.#underWay, ...this.#inDoubt]) this.#giveUp(batch, now)
     for (const batch of this.#inDoubt) this.#ask(batch, now)
     if (this.clock.at(now) === undefined && isReady(this.#connection)) this.#askTime()
+    this.#isHeldUp = false
     this.#flush()
+    this.#rest()
+  }
+
+  /** Nothing is left to look at. */
+  #rest (): void {
     if (this.#waiting.length + this.#underWay.size + this.#inDoubt.size > 0) return
     clearInterval(this.#looker)
     this.#looker = undefined
@@ -276,19 +298,19 @@ export class Publisher {
     for (const publication of batch.publications) {
       if (now - publication.at >= settledWithin) settle(publication, new errors.UNCONFIRMED())
     }
-    if (this.#inDoubt.has(batch) && batch.publications.every(({ isSettled }) => isSettled)) this.#forget(batch)
+    if (this.#inDoubt.has(batch) && isOver(batch)) this.#forget(batch)
   }
 
   /** Once the deadline is over Redis can tell for good what it has of a batch. */
   #ask (batch: Batch, now: number): void {
-    const isOver = (this.clock.at(now) ?? -Infinity) > batch.deadline
-    if (!isOver || !isReady(this.#connection)) return
+    const canTell = (this.clock.at(now) ?? -Infinity) > batch.deadline
+    if (!canTell || !isReady(this.#connection)) return
     this.#inDoubt.delete(batch)
     this.#underWay.add(batch)
     const asked = [...batch.channels].map(([channel, publications]) => this.#find(batch, channel, publications))
     Promise.all(asked).then(() => {
       this.#underWay.delete(batch)
-      if (batch.publications.every(({ isSettled }) => isSettled)) this.#forget(batch)
+      if (isOver(batch)) this.#forget(batch)
       else this.#inDoubt.add(batch)
     })
   }
@@ -311,7 +333,7 @@ export class Publisher {
 
   #forget (batch: Batch): void {
     this.#inDoubt.delete(batch)
-    this.#bytes -= batch.bytes
+    for (const { bytes } of batch.publications) this.#bytes -= bytes
   }
 
   /** Refuses what is waiting, and resolves once what is under way is settled. */
@@ -333,6 +355,10 @@ function byChannel (publications: Publication[]): Map<string, Publication[]> {
     else others.push(publication)
   }
   return channels
+}
+
+function isOver ({ publications }: Batch): boolean {
+  return publications.every(({ isSettled }) => isSettled)
 }
 
 function settle (publication: Publication, outcome: Position | Error): void {

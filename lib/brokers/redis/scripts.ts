@@ -147,3 +147,83 @@ end
 for _, mark in ipairs(ARGV) do result[#result + 1] = offsets[mark] or 0 end
 return result
 `)
+
+/**
+ * This node is alive. Gives it what dead nodes held, so many leases at most; a node is forgotten once it holds nothing.
+ * When nobody was heard of for a while it was Redis that was away, and everybody gets another chance.
+ *
+ * KEYS: nodes by when they were heard of, holders of leases, data of leases. ARGV: node, ms until it is dead, leases.
+ * Returns whether it was not known, how many nodes there are, their ids, then key and data of each lease.
+ */
+export const beat = script(`${time}
+local nodes, holders, data, node, dead = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2])
+local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
+if last[2] and now - tonumber(last[2]) > dead / 2 then
+  for _, other in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do redis.call('ZADD', nodes, now, other) end
+end
+local isNew = redis.call('ZADD', nodes, now, node)
+local isDead, isLeft, inherited = {}, {}, {}
+local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
+for _, other in ipairs(gone) do isDead[other] = true end
+if #gone > 0 then
+  local held = redis.call('HGETALL', holders)
+  for at = 1, #held, 2 do
+    local key, holder = held[at], held[at + 1]
+    if isDead[holder] and #inherited < 2 * tonumber(ARGV[3]) then
+      redis.call('HSET', holders, key, node)
+      inherited[#inherited + 1] = key
+      inherited[#inherited + 1] = redis.call('HGET', data, key) or ''
+    elseif isDead[holder] then
+      isLeft[holder] = true
+    end
+  end
+  for _, other in ipairs(gone) do
+    if not isLeft[other] then redis.call('ZREM', nodes, other) end
+  end
+end
+local result = redis.call('ZRANGE', nodes, 0, -1)
+table.insert(result, 1, #result)
+table.insert(result, 1, isNew)
+for _, each in ipairs(inherited) do result[#result + 1] = each end
+return result
+`)
+
+/** KEYS: holders, data. ARGV: node, lease, its data. Returns 1 when the node holds it now. */
+export const hold = script(`
+if redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[1]) == 0 and redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+return 1
+`)
+
+/** KEYS: holders, data. ARGV: node, lease. */
+export const release = script(`
+if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[2])
+return redis.call('HDEL', KEYS[1], ARGV[2])
+`)
+
+/** This node ends: what it holds goes to the others with their next beat. KEYS: nodes. ARGV: node. */
+export const end = script(`
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
+return 1
+`)
+
+/**
+ * Enters a connection of a user unless there are too many, and forgets those that were not renewed.
+ * KEYS: presence. ARGV: connection, node, limit, ttl, the nodes that are alive. Returns 1 when it is entered.
+ */
+export const enter = script(`${time}
+local presence, connection, limit, ttl = KEYS[1], ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local isAlive, count = {}, 0
+for at = 5, #ARGV do isAlive[ARGV[at]] = true end
+local all = redis.call('HGETALL', presence)
+for at = 1, #all, 2 do
+  local node, renewed = string.match(all[at + 1], '^(%S+) (%d+)$')
+  if now - tonumber(renewed) > ttl then redis.call('HDEL', presence, all[at])
+  elseif isAlive[node] and all[at] ~= connection then count = count + 1 end
+end
+if count >= limit then return 0 end
+redis.call('HSET', presence, connection, ARGV[2] .. ' ' .. string.format('%.0f', now))
+redis.call('PEXPIRE', presence, ttl)
+return 1
+`)
