@@ -193,18 +193,23 @@ export class ChaosProxy {
 
   #forward (from: Socket, to: Socket, pair: [Socket, Socket]): void {
     from.setNoDelay(true)
-    from.on('data', chunk => this.#later(() => to.write(chunk)))
-    from.on('end', () => this.#later(() => to.end()))
+    // In order, also when the delay gets shorter.
+    const waiting: Array<{ due: number, action: () => void }> = []
+    const forward = () => {
+      while (waiting.length > 0 && waiting[0].due <= performance.now()) waiting.shift()!.action()
+      if (waiting.length > 0) setTimeout(forward, Math.ceil(waiting[0].due - performance.now()))
+    }
+    const later = (action: () => void) => {
+      waiting.push({ due: performance.now() + this.delay, action })
+      if (waiting.length === 1) forward()
+    }
+    from.on('data', chunk => later(() => to.write(chunk)))
+    from.on('end', () => later(() => to.end()))
     from.on('error', () => {})
     from.on('close', () => {
       this.#pairs.delete(pair)
       if (!this.#isHeld) to.destroy()
     })
-  }
-
-  #later (action: () => void): void {
-    if (this.delay === 0) action()
-    else setTimeout(action, this.delay)
   }
 
   #close (): void {

@@ -62,11 +62,14 @@ export function connect ({ client, url }: RedisAddress): RedisClient {
   const connection = client === undefined ? open(url) : duplicate(client)
   // It comes back by itself; what could not be done meanwhile says so itself.
   connection.on('error', () => {})
-  // ioredis would connect to a master with its first command, and refuse those that come until it is there.
-  connection.on('+node', (node: Redis) => {
-    if (node.status === 'wait' && node.options.readOnly !== true) node.connect().catch(() => {})
-  })
+  if (isCluster(connection)) connection.on('ready', () => connectMasters(connection)).on('+node', () => connectMasters(connection))
   return connection
+}
+
+/** ioredis would connect to a master with its first command, and refuse those that come until it is there. */
+function connectMasters (cluster: Cluster): void {
+  if (!isReady(cluster)) return
+  for (const node of cluster.nodes('master')) if (node.status === 'wait') node.connect().catch(() => {})
 }
 
 function open (url: string | undefined): Redis {

@@ -33,8 +33,11 @@ const storedWithin = 1_600
 /** and this is when its promise is settled at the latest. */
 const settledWithin = 1_850
 
-/** A connection that has left something unanswered for so long, in milliseconds, gets nothing more to do. */
-const stalledAfter = 1_500
+/**
+ * A connection that leaves something unanswered for so many round trips gets nothing more to do, within these bounds in
+ * milliseconds: what is not sent is known not to be stored.
+ */
+const stalledAfter = { roundTrips: 4, least: 400, most: 1_500 }
 
 /** How often what is waiting is looked at, in milliseconds. */
 const lookEvery = 50
@@ -91,6 +94,8 @@ export class Publisher {
   #gatherer: NodeJS.Timeout | undefined
   #looker: NodeJS.Timeout | undefined
   #lastSent = -Infinity
+  /** How long answers take at the moment, in milliseconds. */
+  #roundTrip = 0
   /** Nothing could be written the last time: it is tried again with the next look. */
   #isHeldUp = false
   #isClosed = false
@@ -168,7 +173,9 @@ export class Publisher {
   #canSend (): boolean {
     if (this.#isHeldUp || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
     const [oldest] = this.#underWay
-    return oldest === undefined || performance.now() - oldest.sentAt < stalledAfter
+    const { roundTrips, least, most } = stalledAfter
+    const isStalled = (since: number) => performance.now() - since > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))
+    return oldest === undefined || !isStalled(oldest.sentAt)
   }
 
   #gather (): void {
@@ -231,7 +238,9 @@ export class Publisher {
     setImmediate(() => { isSent = true })
     try {
       const [now, ...results] = await run(this.#connection, append, keys, args) as [number, ...Array<string | number>]
-      this.clock.learn(now, sent, performance.now())
+      const received = performance.now()
+      this.#roundTrip = Math.max(received - sent, this.#roundTrip * 0.8)
+      this.clock.learn(now, sent, received)
       for (const [at, [, publications]] of channels.entries()) {
         this.#conclude(publications, results[at * 2] as string, results[at * 2 + 1] as number)
       }
