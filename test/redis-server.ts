@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -84,7 +84,6 @@ export class RedisServer {
     const isSentinel = this.#sentinelLines.length > 0
     const file = join(this.#folder, 'sentinel.conf')
     if (isSentinel) {
-      const { writeFileSync } = await import('node:fs')
       writeFileSync(file, [`port ${this.port}`, 'bind 127.0.0.1', `dir ${this.#folder}`, ...this.#sentinelLines].join('\n'))
     }
     this.#process = spawn('redis-server', isSentinel ? [file, '--sentinel'] : [...common, ...this.#args], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -98,6 +97,31 @@ export class RedisServer {
     this.#process.kill('SIGCONT')
     await this.kill()
     rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** A master, a replica that follows it through a proxy, and a Sentinel that promotes the replica when the master is gone. */
+export async function startSentinel (t: Scope) {
+  const master = await RedisServer.start(t)
+  const replication = await ChaosProxy.start(t, master.port)
+  const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(replication.port), '--repl-diskless-sync-delay', '0'])
+  const sentinel = await RedisServer.start(t, [], [
+    `sentinel monitor app 127.0.0.1 ${master.port} 1`, 'sentinel down-after-milliseconds app 500', 'sentinel failover-timeout app 3000'
+  ])
+  const asked = sentinel.client(t)
+  const admin = master.client(t)
+  await until(async () => (await admin.info('replication')).includes('state=online'))
+  await until(async () => JSON.stringify(await asked.call('SENTINEL', 'replicas', 'app')).includes(String(replica.port)))
+  return {
+    master,
+    replica,
+    replication,
+    client () {
+      const client = new Redis({ sentinels: [{ host: '127.0.0.1', port: sentinel.port }], name: 'app' })
+      client.on('error', () => {})
+      t.teardown(() => client.disconnect())
+      return client
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import type { Position } from '../protocol/position.js'
 import type { Broker, BrokerStats, CreateLog } from './broker.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
-import { connect, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
+import { connect, isReady, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
 import { Checks } from './redis/checks.js'
 import { Doorbell } from './redis/doorbell.js'
 import { Feed, type Fed } from './redis/feed.js'
@@ -34,6 +34,12 @@ const grace = 5_000
 
 /** A channel of which nothing was heard for so long is compared with Redis, in milliseconds. */
 const checkEvery = 15_000
+
+/**
+ * After so many milliseconds a replica, or a disk, has what Redis has, if it is well. Until then nodes keep what they heard,
+ * and give it back should Redis lose it.
+ */
+const safeAfter = 3_000
 
 /** Milliseconds for which a start waits for Redis. */
 const openWithin = 2_000
@@ -74,6 +80,8 @@ export class RedisBroker implements Broker {
   /** By their key. */
   readonly #channels = new Map<string, Channel>()
   readonly #told: Followed
+  /** When Redis was last asked something that it answered, on the monotonic clock. */
+  #answeredAt = -Infinity
   readonly #sweeper: NodeJS.Timeout
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
   #isClosed = false
@@ -86,9 +94,9 @@ export class RedisBroker implements Broker {
     this.#commands.on('ready', () => {
       teach(this.#commands)
       this.nodes.beat()
-      this.#checkAll()
     })
-    this.#publisher = new Publisher(this.#commands, this.#keys, this.#limits)
+    // What Redis lost when it failed over has to be back before something else takes its place.
+    this.#publisher = new Publisher(this.#commands, this.#keys, this.#limits, () => this.#checkAll())
     this.#doorbell = new Doorbell(this.#subscriber)
     this.#store = new Store(this.#commands, this.#keys, this.#limits, this.#publisher.clock)
     this.#checks = new Checks(keys => this.#store.heads(keys), this.#store.checkSize)
@@ -133,7 +141,11 @@ export class RedisBroker implements Broker {
   }
 
   #follow<L extends Fed> (key: string, createLog: (epoch: string) => L): { key: string, feed: Feed<L> } {
-    const feed = new Feed({ createLog, read: after => this.#store.read(key, after) })
+    const feed = new Feed({
+      createLog,
+      read: (after, inAnotherEpoch) => this.#store.read(key, after, inAnotherEpoch),
+      mend: (head, publications) => this.#store.mend(key, head, publications)
+    })
     const followed = { key, feed }
     this.#doorbell.listen(key, {
       onListening: () => this.#check(followed),
@@ -142,28 +154,39 @@ export class RedisBroker implements Broker {
     return followed
   }
 
-  /** Failures are left to the next check. */
-  #check ({ key, feed }: Followed): void {
-    const checked = feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)
-    checked.catch(() => {})
+  /** Never rejects: failures are left to the next check. */
+  async #check ({ key, feed }: Followed): Promise<void> {
+    await (feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)).catch(() => {})
   }
 
-  #checkAll (): void {
-    for (const channel of [this.#told, ...this.#channels.values()]) this.#check(channel)
+  async #checkAll (): Promise<void> {
+    await Promise.all([this.#told, ...this.#channels.values()].map(channel => this.#check(channel)))
   }
 
   /** Lets go of what is not used, and compares with Redis what has been silent. */
   sweep (): void {
     const now = performance.now()
+    this.#ping()
     this.#checkSilent(this.#told, now)
     for (const channel of this.#channels.values()) {
       const { log } = channel.feed
       if (log !== undefined && log.readers.length > 0) channel.usedAt = now
       log?.expire(now)
       log?.trim()
-      if (now - channel.usedAt > grace) this.#forget(channel)
+      channel.feed.settle(this.#answeredAt - safeAfter)
+      // While Redis is away nobody else may know what was published last.
+      if (now - channel.usedAt > grace && now - this.#answeredAt < safeAfter) this.#forget(channel)
       else this.#checkSilent(channel, now)
     }
+  }
+
+  async #ping (): Promise<void> {
+    if (!isReady(this.#commands)) return
+    const asked = performance.now()
+    try {
+      await this.#commands.ping()
+      this.#answeredAt = asked
+    } catch {}
   }
 
   #checkSilent (followed: Followed, now: number): void {

@@ -22,20 +22,37 @@ export interface Head {
 /** What follows a position; `stored` ends with the head, and is all that there is when it does not begin where it should. */
 export interface Reading {
   readonly head: Head
+  /** The channel is behind the position, or has another publication there. Nothing was read. */
+  readonly isTailLost: boolean
   readonly stored: Stored[]
 }
 
 export interface FeedParts<L extends Fed> {
   createLog: (epoch: string) => L
   /** What comes after a position; all that is retained when that is not known. */
-  read: (after: Head | undefined) => Promise<Reading>
+  read: (after: Head | undefined, inAnotherEpoch: boolean) => Promise<Reading>
+  /** Puts publications behind the head that Redis has. Whether they are there now. */
+  mend: (head: Head, publications: Array<{ mark: string, body: string }>) => Promise<boolean>
+}
+
+/** One of the last publications. */
+interface Recent {
+  readonly mark: string
+  /** Until it is certain that Redis still has it. */
+  body: string | undefined
+  readonly at: number
 }
 
 /** So many announcements are kept while the stream is read; what is beyond is read from the stream again. */
 const maxKept = 256
 
-/** The marks of so many publications are remembered, so that another one with the offset of one of them is noticed. */
-const maxMarks = 16
+/** So many publications are remembered, so that another one with the offset of one of them is noticed, */
+const maxRecent = 16
+/** and more of those that Redis may have lost. */
+const maxMendable = 256
+
+/** Nodes that mend a channel at once get in each other's way so many times at most. */
+const maxMendings = 3
 
 /** Announcements that are under way get so many milliseconds before the stream is read instead. */
 const patience = 50
@@ -50,8 +67,8 @@ export class Feed<L extends Fed = Fed> {
   /** Resolves once there is a log. */
   readonly begun: Promise<void>
   #begin = () => {}
-  /** Marks of the last publications, the newest last. */
-  #marks: string[] = []
+  /** The newest last. */
+  #recent: Recent[] = []
   /** What was announced while the stream is read; `undefined` when it is not. */
   #kept: Announcement[] | undefined
   #reading: Promise<void> | undefined
@@ -74,7 +91,7 @@ export class Feed<L extends Fed = Fed> {
 
   /** Whether the log has what Redis has. */
   has ({ epoch, offset, mark }: Head): boolean {
-    return this.log?.epoch === epoch && this.log.head === offset && (this.#marks.at(-1) ?? '') === mark
+    return this.log?.epoch === epoch && this.log.head === offset && this.#lastMark === mark
   }
 
   /** Resolves once the log has what was at `head`. Rejects when it cannot be read. */
@@ -107,11 +124,31 @@ export class Feed<L extends Fed = Fed> {
     do {
       this.#isBehind = false
       const { log } = this
-      const after = log === undefined ? undefined : { epoch: log.epoch, offset: log.head, mark: this.#marks.at(-1) ?? '' }
-      const reading = await this.#parts.read(after)
+      const after = log === undefined ? undefined : { epoch: log.epoch, offset: log.head, mark: this.#lastMark }
+      let reading = await this.#parts.read(after, false)
+      for (let attempt = 0; attempt < maxMendings && reading.isTailLost; attempt++) {
+        const lost = this.#lostAfter(reading.head)
+        if (lost === undefined) break
+        // Another node may be faster, and have more or less of it.
+        await this.#parts.mend(reading.head, lost)
+        reading = await this.#parts.read(after, false)
+      }
+      if (reading.isTailLost) reading = await this.#parts.read(after, true)
       if (this.#isEnded) return
       this.#apply(reading)
     } while (this.#isBehind)
+  }
+
+  /**
+   * Redis failed over, or came back, without what it had stored last. What was lost, if all of it is here: then nobody has
+   * missed anything once Redis has it again.
+   */
+  #lostAfter (head: Head): Array<{ mark: string, body: string }> | undefined {
+    const count = this.log!.head - head.offset
+    const known = this.#markAt(head.offset)
+    if (count < 1 || count > this.#recent.length || (known !== undefined && known !== head.mark)) return undefined
+    const lost = this.#recent.slice(-count)
+    return lost.every(({ body }) => body !== undefined) ? lost as Array<{ mark: string, body: string }> : undefined
   }
 
   #apply ({ head: { epoch, offset, mark: last }, stored }: Reading): void {
@@ -121,8 +158,8 @@ export class Feed<L extends Fed = Fed> {
     const follows = log.epoch === epoch && log.head === start
     // A log that was just made has no reader yet, which would find itself lost.
     if (!follows) log.reset(epoch, start)
-    if (!follows) this.#marks = stored.length === 0 ? [last] : []
     const now = performance.now()
+    if (!follows) this.#recent = stored.length === 0 ? [{ mark: last, body: undefined, at: now }] : []
     for (const { mark, body, age } of stored) this.#append(mark, body, now - age)
     this.#begin()
   }
@@ -142,14 +179,25 @@ export class Feed<L extends Fed = Fed> {
     if (!isRepeated) this.catchUp().catch(() => {})
   }
 
-  #append (mark: string, body: string, now: number): void {
-    this.#marks.push(mark)
-    if (this.#marks.length > maxMarks) this.#marks.shift()
-    this.log!.append(body, now)
+  #append (mark: string, body: string, at: number): void {
+    this.#recent.push({ mark, body, at })
+    if (this.#recent.length > maxMendable) this.#recent.splice(0, maxMendable - maxRecent)
+    this.log!.append(body, at)
+  }
+
+  get #lastMark (): string {
+    return this.#recent.at(-1)?.mark ?? ''
   }
 
   #markAt (offset: number): string | undefined {
-    return this.#marks[this.#marks.length - 1 - (this.log!.head - offset)]
+    return this.#recent[this.#recent.length - 1 - (this.log!.head - offset)]?.mark
+  }
+
+  /** What was published before this time will not be lost by Redis any more, as far as one can tell. */
+  settle (before: number): void {
+    const settled = this.#recent.findLastIndex(({ at }) => at < before) + 1
+    this.#recent.splice(0, Math.max(0, Math.min(settled, this.#recent.length - maxRecent)))
+    for (let n = 0; n < this.#recent.length && this.#recent[n].at < before; n++) this.#recent[n].body = undefined
   }
 
   end (): void {

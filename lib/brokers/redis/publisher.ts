@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { errors } from '../../errors.js'
 import type { Position } from '../../protocol/position.js'
 import { RedisClock } from './clock.js'
-import { isCluster, isReady, run, type RedisClient } from './connection.js'
+import { isCluster, isReady, run, within, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
 import { append, find } from './scripts.js'
 
@@ -38,6 +38,9 @@ const settledWithin = 1_850
  * milliseconds: what is not sent is known not to be stored.
  */
 const stalledAfter = { roundTrips: 4, least: 400, most: 1_500 }
+
+/** Until preparations are done, or are not waited for any more, in milliseconds. */
+const preparedWithin = 500
 
 /** How often what is waiting is looked at, in milliseconds. */
 const lookEvery = 50
@@ -81,6 +84,8 @@ export class Publisher {
   readonly #retention: Retention
   readonly clock: RedisClock
   #onClock = () => {}
+  readonly #prepare: () => Promise<unknown>
+  #preparing: Promise<unknown> | undefined
   readonly #mark = randomBytes(6).toString('base64url')
   #published = 0
   #waiting: Publication[] = []
@@ -101,7 +106,9 @@ export class Publisher {
   #isClosed = false
   #onIdle = () => {}
 
-  constructor (connection: RedisClient, keys: Keys, retention: Retention) {
+  /** `prepare` is called when Redis is there again, and nothing is sent until it is done. */
+  constructor (connection: RedisClient, keys: Keys, retention: Retention, prepare: () => Promise<unknown> = async () => {}) {
+    this.#prepare = prepare
     this.#connection = connection
     this.#keys = keys
     this.#retention = retention
@@ -113,6 +120,12 @@ export class Publisher {
   readonly #onReady = (): void => {
     this.clock.forget()
     this.#askTime()
+    const preparing = this.#preparing = this.#prepare()
+    const done = () => {
+      if (this.#preparing === preparing) this.#preparing = undefined
+      this.#flush()
+    }
+    within(preparedWithin, preparing).then(done, done)
   }
 
   /** Without it there is no deadline, and nothing is sent. What waits asks again when there is no answer. */
@@ -171,7 +184,7 @@ export class Publisher {
 
   /** Whether what is sent now has a good chance. */
   #canSend (): boolean {
-    if (this.#isHeldUp || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
+    if (this.#isHeldUp || this.#preparing !== undefined || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
     const [oldest] = this.#underWay
     const { roundTrips, least, most } = stalledAfter
     const isStalled = (since: number) => performance.now() - since > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))

@@ -68,10 +68,13 @@ return result
 
 /**
  * Reads what came after a position, or all that is retained when it is not known or no longer there. A channel that is new
- * gets its epoch; one that is behind the position, or has another publication there, gets another: its tail was lost.
+ * gets its epoch. One that is behind the position, or has another publication there, has lost its tail: that is told, or,
+ * when asked to, it goes on under another epoch.
  *
- * KEYS: stream and meta. ARGV: the epoch to give, how many publications, ttl of the meta; then epoch, head and mark known.
- * Returns the time, epoch, head, its mark, and the publications: mark, time and body of each, the last one being the head.
+ * KEYS: stream and meta. ARGV: the epoch to give, how many publications, ttl of the meta; epoch, head and mark known; 1 for
+ * another epoch where the tail was lost.
+ * Returns the time, epoch, head, its mark, 1 when its tail was lost and that is all; and the publications: mark, time and
+ * body of each, the last one being the head.
  */
 export const read = script(`${time}
 local stream, meta, size = KEYS[1], KEYS[2], tonumber(ARGV[2])
@@ -95,6 +98,7 @@ elseif epoch == ARGV[4] then
   elseif not isOther then
     entries = {}
   end
+  if isOther and ARGV[7] ~= '1' then return {now, epoch, head, mark, 1} end
   if isOther then
     epoch, entries = ARGV[1], nil
     redis.call('HSET', meta, 'e', epoch)
@@ -108,13 +112,35 @@ if not entries then
     entries[at], entries[#entries + 1 - at] = entries[#entries + 1 - at], entries[at]
   end
 end
-local result = {now, epoch, head, mark}
+local result = {now, epoch, head, mark, 0}
 for _, entry in ipairs(entries) do
   result[#result + 1] = entry[2][2]
   result[#result + 1] = entry[2][4]
   result[#result + 1] = entry[2][6]
 end
 return result
+`)
+
+/**
+ * Gives a channel that has lost its tail what a node still has of it, and announces that to those who have not.
+ *
+ * KEYS: stream and meta. ARGV: epoch, head and its mark as Redis has them, size and ttl of the stream, PUBLISH or SPUBLISH;
+ * then mark and body of each publication that follows. Returns 1, or 0 when that is no longer where the channel is.
+ */
+export const mend = script(`${time}
+local stream, meta, head = KEYS[1], KEYS[2], tonumber(ARGV[2])
+local known = redis.call('HMGET', meta, 'e', 'o', 'm')
+if known[1] ~= ARGV[1] or tonumber(known[2]) ~= head or known[3] ~= ARGV[3] then return 0 end
+local parts = {ARGV[1] .. ' ' .. string.format('%.0f', head + 1) .. ' ' .. string.format('%.0f', now)}
+for at = 7, #ARGV, 2 do
+  head = head + 1
+  redis.call('XADD', stream, 'MAXLEN', '~', ARGV[4], string.format('%.0f', head), 'm', ARGV[at], 't', now, 'b', ARGV[at + 1])
+  parts[#parts + 1] = ARGV[at] .. ' ' .. ARGV[at + 1]
+end
+redis.call('HSET', meta, 'o', string.format('%.0f', head), 'm', ARGV[#ARGV - 1])
+redis.call('PEXPIRE', stream, ARGV[5])
+redis.call(ARGV[6], stream, table.concat(parts, '\\30'))
+return 1
 `)
 
 /**

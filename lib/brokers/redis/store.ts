@@ -3,10 +3,12 @@ import { isCluster, isReady, run, type RedisClient } from './connection.js'
 import type { Head, Reading } from './feed.js'
 import type { Keys } from './keys.js'
 import { metaTtlOf, newEpoch, type Retention } from './publisher.js'
-import { heads, read } from './scripts.js'
+import { heads, mend, read, type Script } from './scripts.js'
 
 /** So many streams are read at a time; the others wait. */
 const maxReads = 64
+
+const nowhere: Head = { epoch: '', offset: 0, mark: '' }
 
 /** What is read of the channels in Redis. Rejects with what Redis or ioredis say. */
 export class Store {
@@ -29,29 +31,45 @@ export class Store {
     return isCluster(this.#connection) ? 1 : 200
   }
 
-  /** What comes after a position of a stream, or all that is retained. */
-  async read (stream: string, after: Head = { epoch: '', offset: 0, mark: '' }): Promise<Reading> {
+  /**
+   * What comes after a position of a stream, or all that is retained. Where the channel has lost its tail nothing is read,
+   * unless it is to go on under another epoch.
+   */
+  async read (stream: string, after: Head = nowhere, inAnotherEpoch = false): Promise<Reading> {
     if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
     this.#reads++
     try {
-      return await this.#read(stream, after)
+      return await this.#read(stream, after, inAnotherEpoch)
     } finally {
       this.#reads--
       this.#waiting.shift()?.()
     }
   }
 
-  async #read (stream: string, after: Head): Promise<Reading> {
-    const args = [newEpoch(), this.#retention.size, metaTtlOf(this.#retention), after.epoch, after.offset, after.mark]
+  async #read (stream: string, after: Head, inAnotherEpoch: boolean): Promise<Reading> {
+    const ttl = metaTtlOf(this.#retention)
+    const args = [newEpoch(), this.#retention.size, ttl, after.epoch, after.offset, after.mark, inAnotherEpoch ? 1 : 0]
     const sent = performance.now()
-    const answer = await this.#run(read, [stream, this.#keys.meta(stream)], args)
-    const [now, epoch, offset, mark, ...rest] = answer as [number, string, number, string, ...string[]]
+    const answer = await this.#run(read, this.#keysOf(stream), args)
+    const [now, epoch, offset, mark, isLost, ...rest] = answer as [number, string, number, string, number, ...string[]]
     this.#clock.learn(now, sent, performance.now())
     const stored = []
     for (let at = 0; at < rest.length; at += 3) {
       stored.push({ mark: rest[at], age: Math.max(0, now - Number(rest[at + 1])), body: rest[at + 2] })
     }
-    return { head: { epoch, offset, mark }, stored }
+    return { head: { epoch, offset, mark }, isTailLost: isLost === 1, stored }
+  }
+
+  /** Puts publications behind the head that a stream has. Whether they are there now. */
+  async mend (stream: string, { epoch, offset, mark }: Head, publications: Array<{ mark: string, body: string }>): Promise<boolean> {
+    const { size, ttl } = this.#retention
+    const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
+    const args = [epoch, offset, mark, size, ttl, publish, ...publications.flatMap(({ mark, body }) => [mark, body])]
+    return await this.#run(mend, this.#keysOf(stream), args) === 1
+  }
+
+  #keysOf (stream: string): string[] {
+    return [stream, this.#keys.meta(stream)]
   }
 
   /** Where channels are; `undefined` for one that Redis does not know. */
@@ -64,7 +82,7 @@ export class Store {
     })
   }
 
-  #run (...[script, keys, args]: [typeof read, string[], Array<string | number>]): Promise<unknown> {
+  #run (...[script, keys, args]: [Script, string[], Array<string | number>]): Promise<unknown> {
     if (!isReady(this.#connection)) return Promise.reject(new Error('Redis is not there'))
     return run(this.#connection, script, keys, args)
   }
