@@ -39,5 +39,7 @@ export const errors = {
   CHAT_BUSY: createError('RT_ERR_CHAT_BUSY',
     "The run was not started: %s runs of this chat wait already. Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'", 429),
   BROKER: createError('RT_ERR_BROKER',
-    'The message was not sent: the broker could not store it (%s). Retry', 503)
+    'The message was not sent: the broker could not store it (%s). Retry', 503),
+  UNCONFIRMED: createError('RT_ERR_UNCONFIRMED',
+    'It is not known whether the message was sent: the connection to Redis was lost before it answered. Retry if it may come twice', 504)
 }

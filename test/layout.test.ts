@@ -34,6 +34,7 @@ const mayImport: Record<string, string[]> = {
   server: ['protocol', 'brokers', 'errors'],
   chat: ['protocol', 'brokers', 'errors', 'server'],
   index: ['protocol', 'brokers', 'errors', 'server', 'chat'],
+  publisher: ['protocol', 'brokers', 'errors', 'server'],
   testing: ['protocol', 'brokers', 'client'],
   client: ['protocol'],
   react: ['client']

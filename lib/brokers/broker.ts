@@ -32,6 +32,9 @@ export interface Broker {
    */
   subscribe (channel: string): Log | Promise<Log>
 
+  /** What spans the nodes of an app; absent where the logs end with the process, and there is but one node. */
+  readonly nodes?: Nodes
+
   /** What it holds at the moment, for `fastify.ws.stats()`. */
   stats (): BrokerStats
 
@@ -46,4 +49,54 @@ export interface BrokerStats {
   publications: number
   /** Bytes retained in them, frames and bookkeeping. */
   bytes: number
+}
+
+/**
+ * What the nodes of an app know of each other. A node that ends, or that has not been heard of for 15 s, is dead to the
+ * others. Everything here that returns a promise rejects with RT_ERR_BROKER, within 2 s, when it could not be done.
+ */
+export interface Nodes {
+  /** This node's, unlike any other's, and another one after each start. */
+  readonly id: string
+
+  /**
+   * Gives a message, JSON as text, to every other node, once and in the order in which they were stored. Who is cut off for
+   * longer than the history of a channel reaches misses it. Resolves once it is stored.
+   */
+  tell (message: string): Promise<void>
+  /** Returns what unbinds the listener. */
+  onTold (listener: (message: string, from: string) => void): () => void
+
+  /** Makes a connection of a user on this node known, unless `limit` others are, on all nodes. Whether it is known now. */
+  enter (userId: string, connectionId: string, limit: number): Promise<boolean>
+  /** It is gone, as soon as that can be told. Entering it again needs another id. */
+  leave (userId: string, connectionId: string): void
+  /** The connections of a user on all nodes; those of a dead node are not among them. */
+  present (userId: string): Promise<Presence[]>
+
+  /** Whether this is the first claim to `key`, on any node, within the milliseconds of the one before. */
+  claim (key: string, ms: number): Promise<boolean>
+
+  /** Holds `key` in the name of this node until it is released. Resolves `undefined` when somebody holds it. */
+  hold (key: string, data: string): Promise<Lease | undefined>
+  /**
+   * When the holder of a lease is dead, exactly one of the others is given it, within 15 s, and holds it from then on, until
+   * it releases it: should that one end before, it goes to the next. Returns what unbinds the listener.
+   */
+  onInherited (listener: (lease: Lease) => void): () => void
+}
+
+export interface Presence {
+  readonly connectionId: string
+  /** The node that it is on. */
+  readonly node: string
+}
+
+export interface Lease {
+  readonly key: string
+  /** As it was given to `hold`. */
+  readonly data: string
+  /** Aborted when the others took this node for dead and it came back: another one has the lease. */
+  readonly lost: AbortSignal
+  release (): Promise<void>
 }

@@ -1,0 +1,225 @@
+import { errors } from '../errors.js'
+import type { Position } from '../protocol/position.js'
+import type { Broker, BrokerStats, CreateLog } from './broker.js'
+import { ChannelLog } from './channel-log.js'
+import type { Log, LogLimits } from './log.js'
+import { connect, isReady, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
+import { Checks } from './redis/checks.js'
+import { Doorbell } from './redis/doorbell.js'
+import { Feed, type Fed } from './redis/feed.js'
+import { Keys } from './redis/keys.js'
+import { RedisNodes, nodesChannel } from './redis/nodes.js'
+import { Publisher } from './redis/publisher.js'
+import { Store } from './redis/store.js'
+
+export type { RedisAddress, RedisClient } from './redis/connection.js'
+
+export interface RedisBrokerOptions extends RedisAddress {
+  /** What the names in Redis begin with; default `realtime:`. Apps that share a Redis need one each. */
+  prefix?: string
+  /** What of a channel can be recovered; default 100 publications, 300 s. */
+  history?: { size?: number, ttl?: number }
+  /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
+  lag?: number
+}
+
+/** Bytes of bookkeeping per channel. */
+const channelOverhead = 1_024
+
+/** How often this node looks after its channels, in milliseconds. */
+const sweepEvery = 1_000
+
+/** A channel that has had no readers for so long is let go of, in milliseconds. */
+const grace = 5_000
+
+/** A channel of which nothing was heard for so long is compared with Redis, in milliseconds. */
+const checkEvery = 15_000
+
+/**
+ * After so many milliseconds a replica, or a disk, has what Redis has, if it is well. Until then nodes keep what they heard,
+ * and give it back should Redis lose it.
+ */
+const safeAfter = 3_000
+
+/** Milliseconds for which a start waits for Redis. */
+const openWithin = 2_000
+
+/** Within so many milliseconds there is a log, or there is none. */
+const subscribeWithin = 1_900
+
+interface Followed {
+  readonly key: string
+  readonly feed: Feed
+}
+
+interface Channel extends Followed {
+  readonly feed: Feed<Log>
+  /** When it was last seen with readers, or handed out, on the monotonic clock. */
+  usedAt: number
+}
+
+/** `redisBroker({ client })` or `redisBroker({ url })`, for the plugin's option `broker`. Throws RT_ERR_OPTIONS. */
+export function redisBroker (options: RedisBrokerOptions): RedisBroker {
+  return new RedisBroker(options)
+}
+
+/**
+ * The logs live in Redis, each node has a copy of those it has readers for. Publishing, and hearing what is published,
+ * go over connections of their own; the app's client is not touched.
+ */
+export class RedisBroker implements Broker {
+  readonly nodes: RedisNodes
+  readonly #limits: LogLimits
+  readonly #keys: Keys
+  readonly #commands: RedisClient
+  readonly #subscriber: RedisClient
+  readonly #publisher: Publisher
+  readonly #doorbell: Doorbell
+  readonly #store: Store
+  readonly #checks: Checks
+  /** By their key. */
+  readonly #channels = new Map<string, Channel>()
+  readonly #told: Followed
+  /** When Redis was last asked something that it answered, on the monotonic clock. */
+  #answeredAt = -Infinity
+  readonly #sweeper: NodeJS.Timeout
+  #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
+  #isClosed = false
+
+  constructor ({ prefix = 'realtime:', history: { size = 100, ttl = 300_000 } = {}, lag = 4 * 1024 * 1024, ...address }: RedisBrokerOptions) {
+    this.#limits = { size, ttl, lag }
+    this.#keys = new Keys(prefix)
+    this.#commands = connect(address)
+    this.#subscriber = connect(address)
+    this.#commands.on('ready', () => {
+      teach(this.#commands)
+      this.nodes.beat()
+    })
+    // What Redis lost when it failed over has to be back before something else takes its place.
+    this.#publisher = new Publisher(this.#commands, this.#keys, this.#limits, () => this.#checkAll())
+    this.#doorbell = new Doorbell(this.#subscriber)
+    this.#store = new Store(this.#commands, this.#keys, this.#limits, this.#publisher.clock)
+    this.#checks = new Checks(keys => this.#store.heads(keys), this.#store.checkSize)
+    this.nodes = new RedisNodes({ connection: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
+    this.#told = this.#follow(this.#keys.stream(nodesChannel), epoch => this.nodes.createLog(epoch))
+    this.#told.feed.begun.then(() => this.nodes.start())
+    this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
+  }
+
+  /** Waits for Redis for 2 s at most: an app can start without it. */
+  open (createLog: CreateLog): Promise<void> {
+    this.#createLog = createLog
+    return this.#publisher.ready(openWithin)
+  }
+
+  publish (channel: string, body: string): Promise<Position> {
+    return this.#publisher.publish(channel, body)
+  }
+
+  /** Rejects with RT_ERR_BROKER when Redis does not answer within 2 s: what a client missed could not be told. */
+  async subscribe (channel: string): Promise<Log> {
+    if (this.#isClosed) throw new errors.CLOSING()
+    const key = this.#keys.stream(channel)
+    const known = this.#channels.get(key) ?? this.#add(channel, key)
+    known.usedAt = performance.now()
+    try {
+      // Whoever resumes may have seen what this node has not heard yet.
+      await within(subscribeWithin, known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed))
+    } catch (error) {
+      throw this.#isClosed ? new errors.CLOSING() : new errors.BROKER((error as Error).message)
+    }
+    if (this.#isClosed) throw new errors.CLOSING()
+    known.usedAt = performance.now()
+    known.feed.log!.expire(known.usedAt)
+    return known.feed.log!
+  }
+
+  #add (channel: string, key: string): Channel {
+    const added = { ...this.#follow(key, epoch => this.#createLog(channel, epoch, this.#limits)), usedAt: performance.now() }
+    this.#channels.set(key, added)
+    return added
+  }
+
+  #follow<L extends Fed> (key: string, createLog: (epoch: string) => L): { key: string, feed: Feed<L> } {
+    const feed = new Feed({
+      createLog,
+      read: (after, inAnotherEpoch) => this.#store.read(key, after, inAnotherEpoch),
+      mend: (head, publications) => this.#store.mend(key, head, publications)
+    })
+    const followed = { key, feed }
+    this.#doorbell.listen(key, {
+      onListening: () => this.#check(followed),
+      onAnnounced: announcements => feed.onAnnounced(announcements)
+    })
+    return followed
+  }
+
+  /** Never rejects: failures are left to the next check. */
+  async #check ({ key, feed }: Followed): Promise<void> {
+    await (feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)).catch(() => {})
+  }
+
+  async #checkAll (): Promise<void> {
+    await Promise.all([this.#told, ...this.#channels.values()].map(channel => this.#check(channel)))
+  }
+
+  /** Lets go of what is not used, and compares with Redis what has been silent. */
+  sweep (): void {
+    const now = performance.now()
+    this.#ping()
+    this.#checkSilent(this.#told, now)
+    for (const channel of this.#channels.values()) {
+      const { log } = channel.feed
+      if (log !== undefined && log.readers.length > 0) channel.usedAt = now
+      log?.expire(now)
+      log?.trim()
+      channel.feed.settle(this.#answeredAt - safeAfter)
+      // While Redis is away nobody else may know what was published last.
+      if (now - channel.usedAt > grace && now - this.#answeredAt < safeAfter) this.#forget(channel)
+      else this.#checkSilent(channel, now)
+    }
+  }
+
+  async #ping (): Promise<void> {
+    if (!isReady(this.#commands)) return
+    const asked = performance.now()
+    try {
+      await this.#commands.ping()
+      this.#answeredAt = asked
+    } catch {}
+  }
+
+  #checkSilent (followed: Followed, now: number): void {
+    const { log, heardAt } = followed.feed
+    if (log === undefined || now - heardAt > checkEvery) this.#check(followed)
+  }
+
+  #forget ({ key, feed }: Channel): void {
+    feed.end()
+    feed.log?.release()
+    this.#channels.delete(key)
+    this.#doorbell.leave(key)
+  }
+
+  stats (): BrokerStats {
+    const stats = { channels: this.#channels.size, publications: 0, bytes: 0 }
+    for (const { feed: { log } } of this.#channels.values()) {
+      stats.publications += log?.length ?? 0
+      stats.bytes += (log?.bytes ?? 0) + channelOverhead
+    }
+    return stats
+  }
+
+  async close (): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#sweeper)
+    await this.nodes.close()
+    await this.#publisher.close()
+    this.#told.feed.end()
+    for (const channel of this.#channels.values()) this.#forget(channel)
+    this.#doorbell.close()
+    this.#commands.disconnect()
+    this.#subscriber.disconnect()
+  }
+}

@@ -1,0 +1,80 @@
+import type { Feed, Head } from './feed.js'
+
+/** So many channels are asked after at once, and so many times at a time. */
+const slice = 200
+const lanes = 4
+
+interface Check {
+  readonly feed: Feed
+  readonly done: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Compares logs with Redis, many in one round trip. */
+export class Checks {
+  readonly #headsOf: (keys: string[]) => Promise<Array<Head | undefined>>
+  readonly #size: number
+  /** By the key of the channel. */
+  #waiting = new Map<string, Check>()
+  #turn: NodeJS.Immediate | undefined
+  #running = 0
+
+  /** `size` is how many channels may be asked after at once. */
+  constructor (headsOf: (keys: string[]) => Promise<Array<Head | undefined>>, size = slice) {
+    this.#headsOf = headsOf
+    this.#size = size
+  }
+
+  /** Resolves once the log has all that was in Redis when this was called. Rejects when Redis does not answer. */
+  confirm (key: string, feed: Feed): Promise<void> {
+    const waiting = this.#waiting.get(key)
+    if (waiting !== undefined) return waiting.done
+    const { promise: done, resolve, reject } = withResolvers()
+    this.#waiting.set(key, { feed, done, resolve, reject })
+    this.#turn ??= setImmediate(() => this.#start())
+    return done
+  }
+
+  #start (): void {
+    this.#turn = undefined
+    while (this.#waiting.size > 0 && this.#running < lanes) {
+      const checks = [...this.#waiting].slice(0, this.#size)
+      for (const [key] of checks) this.#waiting.delete(key)
+      this.#running++
+      this.#run(checks).finally(() => {
+        this.#running--
+        this.#start()
+      })
+    }
+  }
+
+  async #run (checks: Array<[string, Check]>): Promise<void> {
+    try {
+      const heads = await this.#headsOf(checks.map(([key]) => key))
+      await Promise.all(checks.map(([, check], at) => settle(check, heads[at])))
+    } catch (error) {
+      for (const [, { reject }] of checks) reject(error)
+    }
+  }
+}
+
+/** Never rejects: one that cannot be read is not the others' concern. */
+async function settle ({ feed, resolve, reject }: Check, head: Head | undefined): Promise<void> {
+  try {
+    await (head === undefined ? feed.catchUp() : feed.reach(head))
+    resolve()
+  } catch (error) {
+    reject(error)
+  }
+}
+
+function withResolvers (): { promise: Promise<void>, resolve: () => void, reject: (error: unknown) => void } {
+  let resolve!: () => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<void>((_resolve, _reject) => {
+    resolve = _resolve
+    reject = _reject
+  })
+  return { promise, resolve, reject }
+}

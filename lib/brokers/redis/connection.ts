@@ -1,0 +1,122 @@
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
+import { errors } from '../../errors.js'
+import { append, find, heads, mend, read, type Script } from './scripts.js'
+
+/** The app's own client: single, Sentinel or Cluster. */
+export type RedisClient = Redis | Cluster
+
+export interface RedisAddress {
+  /** The app's own ioredis client. It is only asked for its settings: all traffic goes over connections of our own. */
+  client?: RedisClient
+  /** Instead of a client: `redis://…` or `rediss://…`. */
+  url?: string
+}
+
+/** Milliseconds in which an answer, if only to a ping, shows that a connection is alive. */
+const silence = 4_000
+
+/** Milliseconds until the next attempt: jittered, so that the nodes of an app do not all come back at once. */
+function backoff (attempt: number): number {
+  return 20 + Math.random() * Math.min(1_000, 50 * 2 ** Math.min(attempt, 10))
+}
+
+/** What is sent is settled by whoever sent it: ioredis neither keeps it until Redis is back nor sends it again. */
+const ours: RedisOptions = {
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  autoResubscribe: false,
+  // What was sent when a connection ends is rejected then, and not when it is back.
+  maxRetriesPerRequest: 0,
+  enableAutoPipelining: false,
+  lazyConnect: false,
+  connectTimeout: 2_000,
+  socketTimeout: silence,
+  keyPrefix: '',
+  stringNumbers: false,
+  readOnly: false,
+  commandTimeout: undefined,
+  reconnectOnError: null
+}
+
+const oursAlone: RedisOptions = { ...ours, retryStrategy: backoff, sentinelRetryStrategy: backoff }
+
+/** In a Cluster the parts of ioredis that look after its nodes keep their own ways of coming back. */
+const oursOfNode: RedisOptions = { ...ours, enableOfflineQueue: undefined, lazyConnect: undefined, autoResubscribe: undefined }
+
+const oursInCluster: ClusterOptions = {
+  enableOfflineQueue: false,
+  enableAutoPipelining: false,
+  lazyConnect: false,
+  keyPrefix: '',
+  shardedSubscribers: true,
+  scaleReads: 'master',
+  slotsRefreshInterval: 2_000,
+  // A publication that was sent and not answered may be stored: sending it again could store it twice.
+  retryDelayOnFailover: 0,
+  retryDelayOnClusterDown: 0,
+  clusterRetryStrategy: backoff
+}
+
+/** A connection like the app's, with settings of our own. Throws RT_ERR_OPTIONS without a client and a URL. */
+export function connect ({ client, url }: RedisAddress): RedisClient {
+  const connection = client === undefined ? open(url) : duplicate(client)
+  // It comes back by itself; what could not be done meanwhile says so itself.
+  connection.on('error', () => {})
+  if (isCluster(connection)) connection.on('ready', () => connectMasters(connection)).on('+node', () => connectMasters(connection))
+  return connection
+}
+
+/** ioredis would connect to a master with its first command, and refuse those that come until it is there. */
+function connectMasters (cluster: Cluster): void {
+  if (!isReady(cluster)) return
+  for (const node of cluster.nodes('master')) if (node.status === 'wait') node.connect().catch(() => {})
+}
+
+function open (url: string | undefined): Redis {
+  if (url !== undefined && /^rediss?:\/\//.test(url)) return new Redis(url, oursAlone)
+  throw new errors.OPTIONS("the Redis broker needs a server. Pass 'client', an ioredis client, or 'url', like 'redis://localhost:6379'")
+}
+
+function duplicate (client: RedisClient): RedisClient {
+  if (!isCluster(client)) return client.duplicate(oursAlone)
+  const { redisOptions } = client.options
+  return client.duplicate([], { ...oursInCluster, redisOptions: { ...redisOptions, ...oursOfNode } as ClusterOptions['redisOptions'] })
+}
+
+export function isCluster (client: RedisClient | undefined): client is Cluster {
+  return client?.isCluster === true
+}
+
+/** Whether what is sent now goes out at once. */
+export function isReady (connection: RedisClient): boolean {
+  return connection.status === 'ready'
+}
+
+/** So that no script has to be sent again with each call. In a Cluster each node learns them when it first needs them. */
+export function teach (connection: RedisClient): void {
+  if (isCluster(connection)) return
+  for (const { text } of [append, read, heads, find, mend]) connection.script('LOAD', text).catch(() => {})
+}
+
+/** Runs a script. Rejects with what Redis or ioredis say. */
+export async function run (connection: RedisClient, { sha, text }: Script, keys: string[], args: Array<string | number>): Promise<unknown> {
+  try {
+    return await connection.evalsha(sha, keys.length, ...keys, ...args)
+  } catch (error) {
+    if (!String((error as Error).message).startsWith('NOSCRIPT')) throw error
+    return connection.eval(text, keys.length, ...keys, ...args)
+  }
+}
+
+/** The outcome of `work`, or a rejection when it takes longer. */
+export async function within<T> (ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('Redis is not there, or does not answer')), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

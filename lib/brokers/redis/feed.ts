@@ -1,0 +1,206 @@
+import type { Log } from '../log.js'
+import type { Announcement } from './doorbell.js'
+
+/** What a log needs to be fed. */
+export type Fed = Pick<Log, 'epoch' | 'head' | 'append' | 'reset'>
+
+/** A publication as it is stored. */
+export interface Stored {
+  readonly mark: string
+  readonly body: string
+  /** When it was stored, in milliseconds before now. */
+  readonly age: number
+}
+
+/** Where a channel is in Redis. */
+export interface Head {
+  readonly epoch: string
+  readonly offset: number
+  readonly mark: string
+}
+
+/** What follows a position; `stored` ends with the head, and is all that there is when it does not begin where it should. */
+export interface Reading {
+  readonly head: Head
+  /** The channel is behind the position, or has another publication there. Nothing was read. */
+  readonly isTailLost: boolean
+  readonly stored: Stored[]
+}
+
+export interface FeedParts<L extends Fed> {
+  createLog: (epoch: string) => L
+  /** What comes after a position; all that is retained when that is not known. */
+  read: (after: Head | undefined, inAnotherEpoch: boolean) => Promise<Reading>
+  /** Puts publications behind the head that Redis has. Whether they are there now. */
+  mend: (head: Head, publications: Array<{ mark: string, body: string }>) => Promise<boolean>
+}
+
+/** One of the last publications. */
+interface Recent {
+  readonly mark: string
+  /** Until it is certain that Redis still has it. */
+  body: string | undefined
+  readonly at: number
+}
+
+/** So many announcements are kept while the stream is read; what is beyond is read from the stream again. */
+const maxKept = 256
+
+/** So many publications are remembered, so that another one with the offset of one of them is noticed, */
+const maxRecent = 16
+/** and more of those that Redis may have lost. */
+const maxMendable = 256
+
+/** Nodes that mend a channel at once get in each other's way so many times at most. */
+const maxMendings = 3
+
+/** Announcements that are under way get so many milliseconds before the stream is read instead. */
+const patience = 50
+
+/**
+ * Keeps a channel's log on this node up to the stream in Redis: each publication once, in order and without a hole.
+ * Where the stream no longer reaches back to where the log is, or turns out to be another one, the log starts again.
+ */
+export class Feed<L extends Fed = Fed> {
+  readonly #parts: FeedParts<L>
+  log: L | undefined
+  /** Resolves once there is a log. */
+  readonly begun: Promise<void>
+  #begin = () => {}
+  /** The newest last. */
+  #recent: Recent[] = []
+  /** What was announced while the stream is read; `undefined` when it is not. */
+  #kept: Announcement[] | undefined
+  #reading: Promise<void> | undefined
+  /** Something was missed meanwhile: what is being read is not enough. */
+  #isBehind = false
+  /** When something was last heard of the channel, on the monotonic clock. */
+  heardAt = performance.now()
+  #isEnded = false
+
+  constructor (parts: FeedParts<L>) {
+    this.#parts = parts
+    this.begun = new Promise(resolve => { this.#begin = resolve })
+  }
+
+  onAnnounced (announcements: Announcement[]): void {
+    this.heardAt = performance.now()
+    if (this.#kept !== undefined) return this.#keep(announcements)
+    for (const announcement of announcements) this.#take(announcement)
+  }
+
+  /** Whether the log has what Redis has. */
+  has ({ epoch, offset, mark }: Head): boolean {
+    return this.log?.epoch === epoch && this.log.head === offset && this.#lastMark === mark
+  }
+
+  /** Resolves once the log has what was at `head`. Rejects when it cannot be read. */
+  async reach (head: Head): Promise<void> {
+    this.heardAt = performance.now()
+    if (this.has(head)) return
+    const isOnItsWay = this.log?.epoch === head.epoch && this.log.head < head.offset
+    if (isOnItsWay) await new Promise<void>(resolve => { setTimeout(resolve, patience) })
+    if (this.log?.epoch === head.epoch && this.log.head > head.offset && this.#markAt(head.offset) === head.mark) return
+    if (!this.has(head)) await this.catchUp()
+  }
+
+  /** Reads what the log has not from the stream. Rejects when that fails, and then the log is as it was. */
+  catchUp (): Promise<void> {
+    if (this.#reading !== undefined) {
+      this.#isBehind = true
+      return this.#reading
+    }
+    this.#kept = []
+    this.#reading = this.#readOn().finally(() => {
+      this.#reading = undefined
+      const kept = this.#kept ?? []
+      this.#kept = undefined
+      for (const announcement of kept) this.#take(announcement)
+    })
+    return this.#reading
+  }
+
+  async #readOn (): Promise<void> {
+    do {
+      this.#isBehind = false
+      const { log } = this
+      const after = log === undefined ? undefined : { epoch: log.epoch, offset: log.head, mark: this.#lastMark }
+      let reading = await this.#parts.read(after, false)
+      for (let attempt = 0; attempt < maxMendings && reading.isTailLost; attempt++) {
+        const lost = this.#lostAfter(reading.head)
+        if (lost === undefined) break
+        // Another node may be faster, and have more or less of it.
+        await this.#parts.mend(reading.head, lost)
+        reading = await this.#parts.read(after, false)
+      }
+      if (reading.isTailLost) reading = await this.#parts.read(after, true)
+      if (this.#isEnded) return
+      this.#apply(reading)
+    } while (this.#isBehind)
+  }
+
+  /**
+   * Redis failed over, or came back, without what it had stored last. What was lost, if all of it is here: then nobody has
+   * missed anything once Redis has it again.
+   */
+  #lostAfter (head: Head): Array<{ mark: string, body: string }> | undefined {
+    const count = this.log!.head - head.offset
+    const known = this.#markAt(head.offset)
+    if (count < 1 || count > this.#recent.length || (known !== undefined && known !== head.mark)) return undefined
+    const lost = this.#recent.slice(-count)
+    return lost.every(({ body }) => body !== undefined) ? lost as Array<{ mark: string, body: string }> : undefined
+  }
+
+  #apply ({ head: { epoch, offset, mark: last }, stored }: Reading): void {
+    const start = offset - stored.length
+    this.log ??= this.#parts.createLog(epoch)
+    const { log } = this
+    const follows = log.epoch === epoch && log.head === start
+    // A log that was just made has no reader yet, which would find itself lost.
+    if (!follows) log.reset(epoch, start)
+    const now = performance.now()
+    if (!follows) this.#recent = stored.length === 0 ? [{ mark: last, body: undefined, at: now }] : []
+    for (const { mark, body, age } of stored) this.#append(mark, body, now - age)
+    this.#begin()
+  }
+
+  #keep (announcements: Announcement[]): void {
+    if (this.#kept!.length < maxKept) this.#kept!.push(...announcements)
+    else this.#isBehind = true
+  }
+
+  #take ({ epoch, offset, mark, body }: Announcement): void {
+    const { log } = this
+    if (log === undefined || this.#isEnded) return
+    if (log.epoch === epoch && log.head + 1 === offset) return this.#append(mark, body, performance.now())
+    const known = this.#markAt(offset)
+    const isRepeated = log.epoch === epoch && offset <= log.head && (known === undefined || known === mark)
+    // Who waits for the log learns of a failure too; else it is tried again with the next check.
+    if (!isRepeated) this.catchUp().catch(() => {})
+  }
+
+  #append (mark: string, body: string, at: number): void {
+    this.#recent.push({ mark, body, at })
+    if (this.#recent.length > maxMendable) this.#recent.splice(0, maxMendable - maxRecent)
+    this.log!.append(body, at)
+  }
+
+  get #lastMark (): string {
+    return this.#recent.at(-1)?.mark ?? ''
+  }
+
+  #markAt (offset: number): string | undefined {
+    return this.#recent[this.#recent.length - 1 - (this.log!.head - offset)]?.mark
+  }
+
+  /** What was published before this time will not be lost by Redis any more, as far as one can tell. */
+  settle (before: number): void {
+    const settled = this.#recent.findLastIndex(({ at }) => at < before) + 1
+    this.#recent.splice(0, Math.max(0, Math.min(settled, this.#recent.length - maxRecent)))
+    for (let n = 0; n < this.#recent.length && this.#recent[n].at < before; n++) this.#recent[n].body = undefined
+  }
+
+  end (): void {
+    this.#isEnded = true
+  }
+}

@@ -1,0 +1,44 @@
+import { errors } from '../../errors.js'
+
+/**
+ * The names that a broker uses in Redis. Each part of a channel's name is encoded on its own, so that two channels never
+ * share a key, no name is a pattern, and the hash tag puts all keys of one channel into one slot of a Cluster.
+ */
+export class Keys {
+  readonly #prefix: string
+
+  /** Throws RT_ERR_OPTIONS when `prefix` has braces in it: they would be taken for the hash tag. */
+  constructor (prefix: string) {
+    if (/[{}]/.test(prefix)) throw new errors.OPTIONS(`'prefix' of the Redis broker is '${prefix}'. Leave the braces out: they decide on the slot in a Cluster`)
+    this.#prefix = prefix
+  }
+
+  /** The channel's publications, and the pub/sub channel on which they are announced. */
+  stream (channel: string): string {
+    return `${this.#prefix}{${channel.split('/').map(encode).join('.')}}`
+  }
+
+  /** Epoch, head and the mark of the newest publication, by the key of the stream: they outlive it. */
+  meta (stream: string): string {
+    return `${stream}:meta`
+  }
+
+  /** What is shared by all nodes, and not of a channel: all in one slot. */
+  shared (name: string): string {
+    return `${this.#prefix}{~nodes}:${name}`
+  }
+
+  /** The connections of a user. */
+  presence (userId: string): string {
+    return `${this.#prefix}{${encode(userId)}}:presence`
+  }
+
+  /** Something that only one may claim. */
+  claim (key: string): string {
+    return `${this.#prefix}{${encode(key)}}:claim`
+  }
+}
+
+function encode (part: string): string {
+  return Buffer.from(part).toString('base64url')
+}

@@ -1,0 +1,81 @@
+import { isReady, run, type RedisClient } from './connection.js'
+import type { Keys } from './keys.js'
+import { beat, end } from './scripts.js'
+
+/** How often a node says that it is alive, in milliseconds. */
+const beatEvery = 3_000
+
+/** A node that has not been heard of for so long is dead, in milliseconds. */
+const deadAfter = 9_000
+
+/** A node is given so many leases of dead ones with one beat. */
+const inheritedAtOnce = 20
+
+export interface MemberEvents {
+  /** Redis did not know this node: it is new, or was taken for dead, or Redis has lost what it had. */
+  onUnknown (): void
+  /** Leases of dead nodes, this node's from now on. */
+  onInherited (leases: Array<[key: string, data: string]>): void
+  /** After each beat that Redis answered. */
+  onBeat (): void
+}
+
+/** Which nodes there are. */
+export class Members {
+  readonly id: string
+  readonly #connection: RedisClient
+  readonly #keys: string[]
+  readonly #events: MemberEvents
+  #alive: string[]
+  #timer: NodeJS.Timeout | undefined
+  #isBeating = false
+
+  constructor (id: string, connection: RedisClient, keys: Keys, events: MemberEvents) {
+    this.id = id
+    this.#connection = connection
+    this.#keys = ['alive', 'holders', 'leases'].map(name => keys.shared(name))
+    this.#events = events
+    this.#alive = [id]
+  }
+
+  start (): void {
+    this.#timer ??= setInterval(() => this.beat(), beatEvery).unref()
+    this.beat()
+  }
+
+  /** The nodes that are alive, this one included. */
+  get alive (): readonly string[] {
+    return this.#alive
+  }
+
+  async beat (): Promise<void> {
+    if (this.#isBeating || !isReady(this.#connection) || this.#timer === undefined) return
+    this.#isBeating = true
+    try {
+      const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, inheritedAtOnce])
+      if (this.#timer !== undefined) this.#onAnswer(answer as [number, number, ...string[]])
+    } catch {
+      // The next beat tells as well.
+    } finally {
+      this.#isBeating = false
+    }
+  }
+
+  #onAnswer ([isNew, count, ...rest]: [number, number, ...string[]]): void {
+    this.#alive = rest.slice(0, count)
+    const leases: Array<[string, string]> = []
+    for (let at = count; at < rest.length; at += 2) leases.push([rest[at], rest[at + 1]])
+    if (isNew === 1) this.#events.onUnknown()
+    if (leases.length > 0) this.#events.onInherited(leases)
+    this.#events.onBeat()
+  }
+
+  /** The others are told at once. Never rejects. */
+  async stop (): Promise<void> {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    if (!isReady(this.#connection)) return
+    const told = run(this.#connection, end, this.#keys.slice(0, 1), [this.id])
+    await Promise.race([told, new Promise(resolve => setTimeout(resolve, 500).unref())]).catch(() => {})
+  }
+}

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto'
+import { errors } from '../../errors.js'
+import type { Lease, Nodes, Presence } from '../broker.js'
+import { isReady, within, type RedisClient } from './connection.js'
+import type { Fed } from './feed.js'
+import type { Keys } from './keys.js'
+import { Leases } from './leases.js'
+import { Members } from './members.js'
+import { PresenceOfUsers } from './presence.js'
+
+/** The channel on which nodes tell each other things. No channel of an app has this name. */
+export const nodesChannel = '~nodes'
+
+/** Within so many milliseconds something is done, or fails. */
+const patience = 1_900
+
+export interface NodesParts {
+  connection: RedisClient
+  keys: Keys
+  /** Stores a publication in the nodes' channel. */
+  publish: (body: string) => Promise<unknown>
+}
+
+/** A log that is listened to. */
+class Told implements Fed {
+  epoch: string
+  head = 0
+  readonly #onTold: (body: string) => void
+
+  constructor (epoch: string, onTold: (body: string) => void) {
+    this.epoch = epoch
+    this.#onTold = onTold
+  }
+
+  append (body: string): void {
+    this.head++
+    this.#onTold(body)
+  }
+
+  reset (epoch: string, head = 0): void {
+    this.epoch = epoch
+    this.head = head
+  }
+}
+
+export class RedisNodes implements Nodes {
+  readonly id = randomBytes(9).toString('base64url')
+  readonly #parts: NodesParts
+  readonly #members: Members
+  readonly #presence: PresenceOfUsers
+  readonly #leases: Leases
+  readonly #listeners = new Set<(message: string, from: string) => void>()
+  /** What was told before this node was there is not for it. */
+  #isListening = false
+
+  constructor (parts: NodesParts) {
+    const { connection, keys } = parts
+    this.#parts = parts
+    this.#presence = new PresenceOfUsers(connection, keys, this.id, () => this.#members.alive)
+    this.#leases = new Leases(connection, keys, this.id)
+    this.#members = new Members(this.id, connection, keys, {
+      onUnknown: () => {
+        this.#presence.renew()
+        this.#leases.renew()
+      },
+      onInherited: leases => this.#leases.inherit(leases),
+      onBeat: () => {
+        this.#presence.look()
+        this.#leases.look()
+      }
+    })
+  }
+
+  /** Once what was told before has been read. */
+  start (): void {
+    this.#isListening = true
+    this.#members.start()
+  }
+
+  /** Redis is there again. */
+  beat (): void {
+    this.#members.beat()
+  }
+
+  createLog (epoch: string): Fed {
+    return new Told(epoch, body => this.#onTold(body))
+  }
+
+  #onTold (body: string): void {
+    const end = body.indexOf(' ')
+    const from = body.slice(0, end)
+    if (from === this.id || !this.#isListening) return
+    for (const listener of this.#listeners) listener(body.slice(end + 1), from)
+  }
+
+  async tell (message: string): Promise<void> {
+    await this.#parts.publish(`${this.id} ${message}`)
+  }
+
+  onTold (listener: (message: string, from: string) => void): () => void {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
+    return this.#do(() => this.#presence.enter(userId, connectionId, limit), isEntered => {
+      if (isEntered) this.leave(userId, connectionId)
+    })
+  }
+
+  leave (userId: string, connectionId: string): void {
+    this.#presence.leave(userId, connectionId)
+  }
+
+  present (userId: string): Promise<Presence[]> {
+    return this.#do(() => this.#presence.present(userId))
+  }
+
+  claim (key: string, ms: number): Promise<boolean> {
+    const { connection, keys } = this.#parts
+    return this.#do(async () => await connection.set(keys.claim(key), this.id, 'PX', ms, 'NX') === 'OK')
+  }
+
+  hold (key: string, data: string): Promise<Lease | undefined> {
+    return this.#do(() => this.#leases.hold(key, data), lease => { lease?.release() })
+  }
+
+  onInherited (listener: (lease: Lease) => void): () => void {
+    return this.#leases.onInherited(listener)
+  }
+
+  /** `undo` is called with what comes too late. */
+  async #do<T> (work: () => Promise<T>, undo: (result: T) => void = () => {}): Promise<T> {
+    if (!isReady(this.#parts.connection)) throw new errors.BROKER('Redis is not there')
+    const working = work()
+    try {
+      return await within(patience, working)
+    } catch (error) {
+      working.then(undo, () => {})
+      throw new errors.BROKER((error as Error).message)
+    }
+  }
+
+  async close (): Promise<void> {
+    this.#isListening = false
+    await this.#presence.close()
+    await this.#members.stop()
+  }
+}

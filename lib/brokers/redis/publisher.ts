@@ -1,0 +1,401 @@
+import { randomBytes } from 'node:crypto'
+import { errors } from '../../errors.js'
+import type { Position } from '../../protocol/position.js'
+import { RedisClock } from './clock.js'
+import { isCluster, isReady, run, within, type RedisClient } from './connection.js'
+import type { Keys } from './keys.js'
+import { append, find } from './scripts.js'
+
+export interface Retention {
+  /** How many publications of a channel can be recovered. */
+  size: number
+  /** For how long they can be, in milliseconds. */
+  ttl: number
+}
+
+/** How much may wait for Redis. One more is refused. */
+const maxWaiting = 1_000
+/** Bytes that wait or are under way; a publication counts with its bookkeeping. */
+const maxBytes = 8 * 1024 * 1024
+const overhead = 200
+
+/** A batch is sent when it has so many publications, or so many bytes. */
+const fullCount = 256
+const fullBytes = 256 * 1024
+
+/** While a batch is under way the next one gathers, in milliseconds at most: a slow Redis makes it bigger, not later. */
+const gathering = 100
+
+/** From its `publish` on, in milliseconds: it is sent until here, */
+const sentWithin = 1_200
+/** Redis stores it until here, */
+const storedWithin = 1_600
+/** and this is when its promise is settled at the latest. */
+const settledWithin = 1_850
+
+/**
+ * A connection that leaves something unanswered for so many round trips gets nothing more to do, within these bounds in
+ * milliseconds: what is not sent is known not to be stored.
+ */
+const stalledAfter = { roundTrips: 4, least: 400, most: 1_500 }
+
+/** Until preparations are done, or are not waited for any more, in milliseconds. */
+const preparedWithin = 500
+
+/** How often what is waiting is looked at, in milliseconds. */
+const lookEvery = 50
+
+/** The meta of a channel, its epoch and head, outlives its publications: no offset is given twice in one epoch. */
+export function metaTtlOf ({ ttl }: Retention): number {
+  return Math.max(24 * 60 * 60 * 1_000, 2 * ttl)
+}
+
+interface Publication {
+  readonly channel: string
+  readonly body: string
+  /** Unlike that of any other publication. */
+  readonly mark: string
+  readonly number: number
+  readonly bytes: number
+  /** When `publish` was called, on the monotonic clock. */
+  readonly at: number
+  readonly resolve: (position: Position) => void
+  readonly reject: (error: Error) => void
+  isSettled: boolean
+}
+
+/** Publications sent together, by their channel. */
+interface Batch {
+  publications: Publication[]
+  readonly channels: Map<string, Publication[]>
+  readonly sentAt: number
+  /** On Redis's clock: it stores none of them afterwards. */
+  readonly deadline: number
+}
+
+/**
+ * Publishes in batches and settles each publication with the truth: stored; not stored (RT_ERR_BROKER), which Redis itself
+ * guarantees by refusing what comes after the deadline; or, when the connection was lost at the wrong moment and is not
+ * back in time to ask, not known (RT_ERR_UNCONFIRMED).
+ */
+export class Publisher {
+  readonly #connection: RedisClient
+  readonly #keys: Keys
+  readonly #retention: Retention
+  readonly clock: RedisClock
+  #onClock = () => {}
+  readonly #prepare: () => Promise<unknown>
+  #preparing: Promise<unknown> | undefined
+  readonly #mark = randomBytes(6).toString('base64url')
+  #published = 0
+  #waiting: Publication[] = []
+  /** Of the publications that wait, and of those that are under way. */
+  #bytes = 0
+  #waitingBytes = 0
+  readonly #underWay = new Set<Batch>()
+  /** Their connection was lost; whether they were stored is still to be asked. */
+  readonly #inDoubt = new Set<Batch>()
+  #turn: NodeJS.Immediate | undefined
+  #gatherer: NodeJS.Timeout | undefined
+  #looker: NodeJS.Timeout | undefined
+  #lastSent = -Infinity
+  /** How long answers take at the moment, in milliseconds. */
+  #roundTrip = 0
+  /** Nothing could be written the last time: it is tried again with the next look. */
+  #isHeldUp = false
+  #isClosed = false
+  #onIdle = () => {}
+
+  /** `prepare` is called when Redis is there again, and nothing is sent until it is done. */
+  constructor (connection: RedisClient, keys: Keys, retention: Retention, prepare: () => Promise<unknown> = async () => {}) {
+    this.#prepare = prepare
+    this.#connection = connection
+    this.#keys = keys
+    this.#retention = retention
+    this.clock = new RedisClock(isCluster(connection))
+    connection.on('ready', this.#onReady)
+    if (isReady(connection)) this.#onReady()
+  }
+
+  readonly #onReady = (): void => {
+    this.clock.forget()
+    this.#askTime()
+    const preparing = this.#preparing = this.#prepare()
+    const done = () => {
+      if (this.#preparing === preparing) this.#preparing = undefined
+      this.#flush()
+    }
+    within(preparedWithin, preparing).then(done, done)
+  }
+
+  /** Without it there is no deadline, and nothing is sent. What waits asks again when there is no answer. */
+  async #askTime (): Promise<void> {
+    const sent = performance.now()
+    try {
+      const [seconds, micros] = await this.#connection.time() as unknown as [string, string]
+      this.clock.learn(Number(seconds) * 1_000 + Number(micros) / 1_000, sent, performance.now())
+      this.#onClock()
+      this.#flush()
+    } catch {}
+  }
+
+  /** Resolves once something can be sent, or after so many milliseconds. */
+  ready (ms: number): Promise<void> {
+    if (this.#canSend()) return Promise.resolve()
+    return new Promise(resolve => {
+      const asking = setInterval(() => { if (isReady(this.#connection)) this.#askTime() }, lookEvery)
+      const late = setTimeout(() => this.#onClock(), ms)
+      this.#onClock = () => {
+        clearInterval(asking)
+        clearTimeout(late)
+        resolve()
+      }
+    })
+  }
+
+  /** Stores a publication. Rejects with RT_ERR_CLOSING, RT_ERR_BROKER or RT_ERR_UNCONFIRMED, within 2 s. */
+  publish (channel: string, body: string): Promise<Position> {
+    return new Promise((resolve, reject) => {
+      const bytes = Buffer.byteLength(body) + overhead
+      const number = this.#published++
+      const mark = this.#mark + number.toString(36)
+      const publication = { channel, body, mark, number, bytes, at: performance.now(), resolve, reject, isSettled: false }
+      const refusal = this.#refusal(bytes)
+      if (refusal !== undefined) return reject(refusal)
+      this.#waiting.push(publication)
+      this.#waitingBytes += bytes
+      this.#bytes += bytes
+      this.#looker ??= setInterval(() => this.#look(), lookEvery)
+      if (this.#isFull()) return this.#flush()
+      if (this.#underWay.size === 0) this.#turn ??= setImmediate(() => this.#flush())
+      else this.#gather()
+    })
+  }
+
+  #refusal (bytes: number): Error | undefined {
+    if (this.#isClosed) return new errors.CLOSING()
+    const isTooMuch = this.#waiting.length >= maxWaiting || (this.#bytes > 0 && this.#bytes + bytes > maxBytes)
+    return isTooMuch ? new errors.BROKER('too much is waiting for Redis already') : undefined
+  }
+
+  #isFull (): boolean {
+    return this.#waiting.length >= fullCount || this.#waitingBytes >= fullBytes
+  }
+
+  /** Whether what is sent now has a good chance. */
+  #canSend (): boolean {
+    if (this.#isHeldUp || this.#preparing !== undefined || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
+    const [oldest] = this.#underWay
+    const { roundTrips, least, most } = stalledAfter
+    const isStalled = (since: number) => performance.now() - since > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))
+    return oldest === undefined || !isStalled(oldest.sentAt)
+  }
+
+  #gather (): void {
+    const wait = this.#lastSent + gathering - performance.now()
+    this.#gatherer ??= setTimeout(() => this.#flush(), Math.max(0, wait))
+  }
+
+  #flush (): void {
+    clearImmediate(this.#turn)
+    clearTimeout(this.#gatherer)
+    this.#turn = undefined
+    this.#gatherer = undefined
+    while (this.#waiting.length > 0 && this.#canSend()) this.#send(this.#take())
+  }
+
+  #take (): Publication[] {
+    let bytes = 0
+    let count = 0
+    while (count < this.#waiting.length && count < fullCount && bytes < fullBytes) bytes += this.#waiting[count++].bytes
+    this.#waitingBytes -= bytes
+    return this.#waiting.splice(0, count)
+  }
+
+  async #send (publications: Publication[]): Promise<void> {
+    const now = performance.now()
+    this.#lastSent = now
+    const batch = {
+      publications,
+      channels: byChannel(publications),
+      sentAt: now,
+      deadline: this.clock.at(publications[0].at + storedWithin)!
+    }
+    this.#underWay.add(batch)
+    const channels = [...batch.channels]
+    // All keys of a script have to be in one slot of a Cluster.
+    const parts = isCluster(this.#connection) ? channels.map(channel => [channel]) : [channels]
+    const sent = parts.map(part => this.#store(batch, part))
+    await Promise.all(sent)
+    this.#underWay.delete(batch)
+    if (isOver(batch)) this.#forget(batch)
+    else this.#inDoubt.add(batch)
+    this.#flush()
+    this.#rest()
+  }
+
+  /** Settles what Redis answers to; what it does not answer to is left as it is. */
+  async #store (batch: Batch, channels: Array<[string, Publication[]]>): Promise<void> {
+    const { size, ttl } = this.#retention
+    const keys: string[] = []
+    const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
+    const args: Array<string | number> = [batch.deadline, newEpoch(), size, ttl, metaTtlOf(this.#retention), publish]
+    for (const [channel, publications] of channels) {
+      const stream = this.#keys.stream(channel)
+      keys.push(stream, this.#keys.meta(stream))
+      args.push(publications.length)
+      for (const { mark, body } of publications) args.push(mark, body)
+    }
+    const sent = performance.now()
+    let isSent = false
+    setImmediate(() => { isSent = true })
+    try {
+      const [now, ...results] = await run(this.#connection, append, keys, args) as [number, ...Array<string | number>]
+      const received = performance.now()
+      this.#roundTrip = Math.max(received - sent, this.#roundTrip * 0.8)
+      this.clock.learn(now, sent, received)
+      for (const [at, [, publications]] of channels.entries()) {
+        this.#conclude(publications, results[at * 2] as string, results[at * 2 + 1] as number)
+      }
+    } catch (error) {
+      // What is refused before the event loop has turned has not been written to any socket.
+      if (!isSent) for (const [channel] of channels) this.#takeBack(batch, channel)
+      else if (isAnswer(error)) for (const [, publications] of channels) this.#fail(publications, (error as Error).message)
+    }
+  }
+
+  /** Waits again, where it was among the others. */
+  #takeBack (batch: Batch, channel: string): void {
+    const back = batch.channels.get(channel)!
+    batch.channels.delete(channel)
+    batch.publications = batch.publications.filter(publication => publication.channel !== channel)
+    for (const { bytes } of back) this.#waitingBytes += bytes
+    this.#waiting = [...back, ...this.#waiting].sort((a, b) => a.number - b.number)
+    this.#isHeldUp = true
+  }
+
+  #conclude (publications: Publication[], epoch: string | undefined, head: number): void {
+    if (epoch === undefined) return this.#fail(publications, 'Redis was too slow, and refused it')
+    if (head === -1) {
+      // A server that was demoted: whoever is asked for the master again knows another.
+      if (epoch.includes('READONLY') && !isCluster(this.#connection)) this.#connection.disconnect(true)
+      return this.#fail(publications, epoch)
+    }
+    for (const [at, publication] of publications.entries()) {
+      settle(publication, { epoch, offset: head - publications.length + 1 + at })
+    }
+  }
+
+  #fail (publications: Publication[], reason: string): void {
+    for (const publication of publications) settle(publication, new errors.BROKER(reason))
+  }
+
+  /** Gives up what has been under way for too long, and asks after what is in doubt. */
+  #look (): void {
+    const now = performance.now()
+    const late = this.#waiting.findIndex(({ at }) => now - at < sentWithin)
+    const given = this.#waiting.splice(0, late === -1 ? this.#waiting.length : late)
+    for (const { bytes } of given) {
+      this.#bytes -= bytes
+      this.#waitingBytes -= bytes
+    }
+    this.#fail(given, 'Redis is not there, or does not answer')
+    for (const batch of [...this.#underWay, ...this.#inDoubt]) this.#giveUp(batch, now)
+    for (const batch of this.#inDoubt) this.#ask(batch, now)
+    if (this.clock.at(now) === undefined && isReady(this.#connection)) this.#askTime()
+    this.#isHeldUp = false
+    this.#flush()
+    this.#rest()
+  }
+
+  /** Nothing is left to look at. */
+  #rest (): void {
+    if (this.#waiting.length + this.#underWay.size + this.#inDoubt.size > 0) return
+    clearInterval(this.#looker)
+    this.#looker = undefined
+    this.#onIdle()
+  }
+
+  #giveUp (batch: Batch, now: number): void {
+    for (const publication of batch.publications) {
+      if (now - publication.at >= settledWithin) settle(publication, new errors.UNCONFIRMED())
+    }
+    if (this.#inDoubt.has(batch) && isOver(batch)) this.#forget(batch)
+  }
+
+  /** Once the deadline is over Redis can tell for good what it has of a batch. */
+  #ask (batch: Batch, now: number): void {
+    const canTell = (this.clock.at(now) ?? -Infinity) > batch.deadline
+    if (!canTell || !isReady(this.#connection)) return
+    this.#inDoubt.delete(batch)
+    this.#underWay.add(batch)
+    const asked = [...batch.channels].map(([channel, publications]) => this.#find(batch, channel, publications))
+    Promise.all(asked).then(() => {
+      this.#underWay.delete(batch)
+      if (isOver(batch)) this.#forget(batch)
+      else this.#inDoubt.add(batch)
+    })
+  }
+
+  async #find (batch: Batch, channel: string, publications: Publication[]): Promise<void> {
+    const stream = this.#keys.stream(channel)
+    const keys = [stream, this.#keys.meta(stream)]
+    const marks = publications.map(({ mark }) => mark)
+    try {
+      const [now, epoch, ...offsets] = await run(this.#connection, find, keys, marks) as [number, string, ...number[]]
+      for (const [at, publication] of publications.entries()) {
+        const offset = offsets[at]
+        if (offset > 0) settle(publication, { epoch, offset })
+        else if (now > batch.deadline) settle(publication, new errors.BROKER('the connection to Redis was lost'))
+      }
+    } catch {
+      // Asked again with the next look, until it is too late.
+    }
+  }
+
+  #forget (batch: Batch): void {
+    this.#inDoubt.delete(batch)
+    for (const { bytes } of batch.publications) this.#bytes -= bytes
+  }
+
+  /** Refuses what is waiting, and resolves once what is under way is settled. */
+  async close (): Promise<void> {
+    this.#isClosed = true
+    this.#connection.off('ready', this.#onReady)
+    for (const publication of this.#waiting.splice(0)) settle(publication, new errors.CLOSING())
+    clearImmediate(this.#turn)
+    clearTimeout(this.#gatherer)
+    if (this.#looker !== undefined) await new Promise<void>(resolve => { this.#onIdle = resolve })
+  }
+}
+
+function byChannel (publications: Publication[]): Map<string, Publication[]> {
+  const channels = new Map<string, Publication[]>()
+  for (const publication of publications) {
+    const others = channels.get(publication.channel)
+    if (others === undefined) channels.set(publication.channel, [publication])
+    else others.push(publication)
+  }
+  return channels
+}
+
+function isOver ({ publications }: Batch): boolean {
+  return publications.every(({ isSettled }) => isSettled)
+}
+
+function settle (publication: Publication, outcome: Position | Error): void {
+  if (publication.isSettled) return
+  publication.isSettled = true
+  if (outcome instanceof Error) publication.reject(outcome)
+  else publication.resolve(outcome)
+}
+
+/** Redis answered that it has not done it. Whatever else goes wrong says nothing about that. */
+function isAnswer (error: unknown): boolean {
+  return (error as Error).name === 'ReplyError'
+}
+
+/** Not one that any channel had before, and fit for a position. */
+export function newEpoch (): string {
+  return randomBytes(6).readUIntBE(0, 6).toString(36)
+}

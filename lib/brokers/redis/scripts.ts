@@ -1,0 +1,255 @@
+import { createHash } from 'node:crypto'
+
+/** A Lua script, run by its digest. */
+export interface Script {
+  readonly text: string
+  readonly sha: string
+}
+
+function script (text: string): Script {
+  return { text, sha: createHash('sha1').update(text).digest('hex') }
+}
+
+/** Between the publications of an announcement: no JSON text has it in it (RFC 8259 section 7). */
+export const separator = '\x1e'
+
+/** Redis's clock in milliseconds. */
+const time = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`
+
+/**
+ * Stores publications and announces them, each channel in one step.
+ *
+ * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, size and
+ * ttl of a stream, ttl of its meta, PUBLISH or SPUBLISH; then for each channel how many, and of each its mark and body.
+ * Returns the time, and for each channel its epoch and head, or an error text and -1. After the deadline only the time.
+ */
+export const append = script(`${time}
+local result = {now}
+if now > tonumber(ARGV[1]) then return result end
+local size, ttl, metaTtl, publish = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+local function store(stream, meta, first, last)
+  local known = redis.call('HMGET', meta, 'e', 'o')
+  local epoch, head = known[1], tonumber(known[2] or 0)
+  if not epoch then
+    epoch, head = ARGV[2], 0
+    redis.call('DEL', stream)
+  end
+  local parts = {epoch .. ' ' .. string.format('%.0f', head + 1) .. ' ' .. string.format('%.0f', now)}
+  for at = first, last, 2 do
+    head = head + 1
+    redis.call('XADD', stream, 'MAXLEN', '~', size, string.format('%.0f', head), 'm', ARGV[at], 't', now, 'b', ARGV[at + 1])
+    parts[#parts + 1] = ARGV[at] .. ' ' .. ARGV[at + 1]
+  end
+  redis.call('HSET', meta, 'e', epoch, 'o', string.format('%.0f', head), 'm', ARGV[last - 1])
+  redis.call('PEXPIRE', meta, metaTtl)
+  redis.call('PEXPIRE', stream, ttl)
+  redis.call(publish, stream, table.concat(parts, '\\30'))
+  return epoch, head
+end
+
+local at = 7
+for key = 1, #KEYS, 2 do
+  local last = at + 2 * tonumber(ARGV[at])
+  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], at + 1, last)
+  if not isDone then
+    if type(epoch) == 'table' then epoch = epoch.err end
+    epoch, head = tostring(epoch), -1
+  end
+  result[#result + 1] = epoch
+  result[#result + 1] = head
+  at = last + 1
+end
+return result
+`)
+
+/**
+ * Reads what came after a position, or all that is retained when it is not known or no longer there. A channel that is new
+ * gets its epoch. One that is behind the position, or has another publication there, has lost its tail: that is told, or,
+ * when asked to, it goes on under another epoch.
+ *
+ * KEYS: stream and meta. ARGV: the epoch to give, how many publications, ttl of the meta; epoch, head and mark known; 1 for
+ * another epoch where the tail was lost.
+ * Returns the time, epoch, head, its mark, 1 when its tail was lost and that is all; and the publications: mark, time and
+ * body of each, the last one being the head.
+ */
+export const read = script(`${time}
+local stream, meta, size = KEYS[1], KEYS[2], tonumber(ARGV[2])
+local known = redis.call('HMGET', meta, 'e', 'o', 'm')
+local epoch, head, mark = known[1], tonumber(known[2] or 0), known[3] or ''
+local entries
+if not epoch then
+  redis.call('DEL', stream)
+  epoch = ARGV[1]
+  redis.call('HSET', meta, 'e', epoch, 'o', 0, 'm', '')
+elseif epoch == ARGV[4] then
+  local offset = tonumber(ARGV[5])
+  local isOther = offset > head or (offset == head and mark ~= ARGV[6])
+  if not isOther and offset < head then
+    entries = redis.call('XRANGE', stream, ARGV[5], '+')
+    local first = entries[1]
+    if first and first[1] == ARGV[5] .. '-0' then
+      isOther = first[2][2] ~= ARGV[6]
+      table.remove(entries, 1)
+    end
+  elseif not isOther then
+    entries = {}
+  end
+  if isOther and ARGV[7] ~= '1' then return {now, epoch, head, mark, 1} end
+  if isOther then
+    epoch, entries = ARGV[1], nil
+    redis.call('HSET', meta, 'e', epoch)
+  end
+end
+redis.call('PEXPIRE', meta, ARGV[3])
+if not entries then
+  entries = {}
+  for at, entry in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', size)) do entries[at] = entry end
+  for at = 1, math.floor(#entries / 2) do
+    entries[at], entries[#entries + 1 - at] = entries[#entries + 1 - at], entries[at]
+  end
+end
+local result = {now, epoch, head, mark, 0}
+for _, entry in ipairs(entries) do
+  result[#result + 1] = entry[2][2]
+  result[#result + 1] = entry[2][4]
+  result[#result + 1] = entry[2][6]
+end
+return result
+`)
+
+/**
+ * Gives a channel that has lost its tail what a node still has of it, and announces that to those who have not.
+ *
+ * KEYS: stream and meta. ARGV: epoch, head and its mark as Redis has them, size and ttl of the stream, PUBLISH or SPUBLISH;
+ * then mark and body of each publication that follows. Returns 1, or 0 when that is no longer where the channel is.
+ */
+export const mend = script(`${time}
+local stream, meta, head = KEYS[1], KEYS[2], tonumber(ARGV[2])
+local known = redis.call('HMGET', meta, 'e', 'o', 'm')
+if known[1] ~= ARGV[1] or tonumber(known[2]) ~= head or known[3] ~= ARGV[3] then return 0 end
+local parts = {ARGV[1] .. ' ' .. string.format('%.0f', head + 1) .. ' ' .. string.format('%.0f', now)}
+for at = 7, #ARGV, 2 do
+  head = head + 1
+  redis.call('XADD', stream, 'MAXLEN', '~', ARGV[4], string.format('%.0f', head), 'm', ARGV[at], 't', now, 'b', ARGV[at + 1])
+  parts[#parts + 1] = ARGV[at] .. ' ' .. ARGV[at + 1]
+end
+redis.call('HSET', meta, 'o', string.format('%.0f', head), 'm', ARGV[#ARGV - 1])
+redis.call('PEXPIRE', stream, ARGV[5])
+redis.call(ARGV[6], stream, table.concat(parts, '\\30'))
+return 1
+`)
+
+/**
+ * Where channels are. KEYS: the meta of each. ARGV: their ttl, renewed where half of it is over.
+ * Returns epoch, head and mark of each; empty texts and 0 for one that is not there.
+ */
+export const heads = script(`
+local ttl = tonumber(ARGV[1])
+local result = {}
+for _, meta in ipairs(KEYS) do
+  local known = redis.call('HMGET', meta, 'e', 'o', 'm')
+  if known[1] and redis.call('PTTL', meta) < ttl / 2 then redis.call('PEXPIRE', meta, ttl) end
+  result[#result + 1] = known[1] or ''
+  result[#result + 1] = tonumber(known[2] or 0)
+  result[#result + 1] = known[3] or ''
+end
+return result
+`)
+
+/**
+ * Which publications were stored. KEYS: stream and meta. ARGV: their marks.
+ * Returns the time, the epoch, and for each its offset, or 0.
+ */
+export const find = script(`${time}
+local result = {now, redis.call('HGET', KEYS[2], 'e') or ''}
+local offsets = {}
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2000)) do
+  offsets[entry[2][2]] = tonumber(string.match(entry[1], '^%d+'))
+end
+for _, mark in ipairs(ARGV) do result[#result + 1] = offsets[mark] or 0 end
+return result
+`)
+
+/**
+ * This node is alive. Gives it what dead nodes held, so many leases at most; a node is forgotten once it holds nothing.
+ * When nobody was heard of for a while it was Redis that was away, and everybody gets another chance.
+ *
+ * KEYS: nodes by when they were heard of, holders of leases, data of leases. ARGV: node, ms until it is dead, leases.
+ * Returns whether it was not known, how many nodes there are, their ids, then key and data of each lease.
+ */
+export const beat = script(`${time}
+local nodes, holders, data, node, dead = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2])
+local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
+if last[2] and now - tonumber(last[2]) > dead / 2 then
+  for _, other in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do redis.call('ZADD', nodes, now, other) end
+end
+local isNew = redis.call('ZADD', nodes, now, node)
+local isDead, isLeft, inherited = {}, {}, {}
+local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
+for _, other in ipairs(gone) do isDead[other] = true end
+if #gone > 0 then
+  local held = redis.call('HGETALL', holders)
+  for at = 1, #held, 2 do
+    local key, holder = held[at], held[at + 1]
+    if isDead[holder] and #inherited < 2 * tonumber(ARGV[3]) then
+      redis.call('HSET', holders, key, node)
+      inherited[#inherited + 1] = key
+      inherited[#inherited + 1] = redis.call('HGET', data, key) or ''
+    elseif isDead[holder] then
+      isLeft[holder] = true
+    end
+  end
+  for _, other in ipairs(gone) do
+    if not isLeft[other] then redis.call('ZREM', nodes, other) end
+  end
+end
+local result = redis.call('ZRANGE', nodes, 0, -1)
+table.insert(result, 1, #result)
+table.insert(result, 1, isNew)
+for _, each in ipairs(inherited) do result[#result + 1] = each end
+return result
+`)
+
+/** KEYS: holders, data. ARGV: node, lease, its data. Returns 1 when the node holds it now. */
+export const hold = script(`
+if redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[1]) == 0 and redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+return 1
+`)
+
+/** KEYS: holders, data. ARGV: node, lease. */
+export const release = script(`
+if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[2])
+return redis.call('HDEL', KEYS[1], ARGV[2])
+`)
+
+/** This node ends: what it holds goes to the others with their next beat. KEYS: nodes. ARGV: node. */
+export const end = script(`
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
+return 1
+`)
+
+/**
+ * Enters a connection of a user unless there are too many, and forgets those that were not renewed.
+ * KEYS: presence. ARGV: connection, node, limit, ttl, the nodes that are alive. Returns 1 when it is entered.
+ */
+export const enter = script(`${time}
+local presence, connection, limit, ttl = KEYS[1], ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local isAlive, count = {}, 0
+for at = 5, #ARGV do isAlive[ARGV[at]] = true end
+local all = redis.call('HGETALL', presence)
+for at = 1, #all, 2 do
+  local node, renewed = string.match(all[at + 1], '^(%S+) (%d+)$')
+  if now - tonumber(renewed) > ttl then redis.call('HDEL', presence, all[at])
+  elseif isAlive[node] and all[at] ~= connection then count = count + 1 end
+end
+if count >= limit then return 0 end
+redis.call('HSET', presence, connection, ARGV[2] .. ' ' .. string.format('%.0f', now))
+redis.call('PEXPIRE', presence, ttl)
+return 1
+`)

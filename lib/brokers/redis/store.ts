@@ -1,0 +1,89 @@
+import type { RedisClock } from './clock.js'
+import { isCluster, isReady, run, type RedisClient } from './connection.js'
+import type { Head, Reading } from './feed.js'
+import type { Keys } from './keys.js'
+import { metaTtlOf, newEpoch, type Retention } from './publisher.js'
+import { heads, mend, read, type Script } from './scripts.js'
+
+/** So many streams are read at a time; the others wait. */
+const maxReads = 64
+
+const nowhere: Head = { epoch: '', offset: 0, mark: '' }
+
+/** What is read of the channels in Redis. Rejects with what Redis or ioredis say. */
+export class Store {
+  readonly #connection: RedisClient
+  readonly #keys: Keys
+  readonly #retention: Retention
+  readonly #clock: RedisClock
+  #reads = 0
+  readonly #waiting: Array<() => void> = []
+
+  constructor (connection: RedisClient, keys: Keys, retention: Retention, clock: RedisClock) {
+    this.#connection = connection
+    this.#keys = keys
+    this.#retention = retention
+    this.#clock = clock
+  }
+
+  /** How many channels may be asked after at once: in a Cluster they are in different slots. */
+  get checkSize (): number {
+    return isCluster(this.#connection) ? 1 : 200
+  }
+
+  /**
+   * What comes after a position of a stream, or all that is retained. Where the channel has lost its tail nothing is read,
+   * unless it is to go on under another epoch.
+   */
+  async read (stream: string, after: Head = nowhere, inAnotherEpoch = false): Promise<Reading> {
+    if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
+    this.#reads++
+    try {
+      return await this.#read(stream, after, inAnotherEpoch)
+    } finally {
+      this.#reads--
+      this.#waiting.shift()?.()
+    }
+  }
+
+  async #read (stream: string, after: Head, inAnotherEpoch: boolean): Promise<Reading> {
+    const ttl = metaTtlOf(this.#retention)
+    const args = [newEpoch(), this.#retention.size, ttl, after.epoch, after.offset, after.mark, inAnotherEpoch ? 1 : 0]
+    const sent = performance.now()
+    const answer = await this.#run(read, this.#keysOf(stream), args)
+    const [now, epoch, offset, mark, isLost, ...rest] = answer as [number, string, number, string, number, ...string[]]
+    this.#clock.learn(now, sent, performance.now())
+    const stored = []
+    for (let at = 0; at < rest.length; at += 3) {
+      stored.push({ mark: rest[at], age: Math.max(0, now - Number(rest[at + 1])), body: rest[at + 2] })
+    }
+    return { head: { epoch, offset, mark }, isTailLost: isLost === 1, stored }
+  }
+
+  /** Puts publications behind the head that a stream has. Whether they are there now. */
+  async mend (stream: string, { epoch, offset, mark }: Head, publications: Array<{ mark: string, body: string }>): Promise<boolean> {
+    const { size, ttl } = this.#retention
+    const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
+    const args = [epoch, offset, mark, size, ttl, publish, ...publications.flatMap(({ mark, body }) => [mark, body])]
+    return await this.#run(mend, this.#keysOf(stream), args) === 1
+  }
+
+  #keysOf (stream: string): string[] {
+    return [stream, this.#keys.meta(stream)]
+  }
+
+  /** Where channels are; `undefined` for one that Redis does not know. */
+  async heads (streams: string[]): Promise<Array<Head | undefined>> {
+    const metas = streams.map(stream => this.#keys.meta(stream))
+    const found = await this.#run(heads, metas, [metaTtlOf(this.#retention)]) as Array<string | number>
+    return streams.map((_stream, at) => {
+      const [epoch, offset, mark] = found.slice(at * 3, at * 3 + 3) as [string, number, string]
+      return epoch === '' ? undefined : { epoch, offset, mark }
+    })
+  }
+
+  #run (...[script, keys, args]: [Script, string[], Array<string | number>]): Promise<unknown> {
+    if (!isReady(this.#connection)) return Promise.reject(new Error('Redis is not there'))
+    return run(this.#connection, script, keys, args)
+  }
+}

@@ -1,0 +1,70 @@
+import t from 'tap'
+import { RedisServer, skipRedis, startSentinel, until } from '../redis-server.js'
+import { TestNode, complaints, deliveredAgain, outcomes, storedIn } from '../redis-nodes.js'
+
+const channels = ['user:a', 'user:b', 'broadcast']
+
+async function isMaster (t: { teardown (action: () => unknown): void }, server: RedisServer): Promise<() => Promise<boolean>> {
+  const client = server.client(t)
+  return async () => (await client.info('replication')).includes('role:master')
+}
+
+t.test('a Sentinel promotes the replica under load', { skip: skipRedis }, async t => {
+  const { master, replica, client } = await startSentinel(t)
+  const app = client()
+  const nodes = [await TestNode.start(t, { client: app }), await TestNode.start(t, { client: app })]
+  for (const node of nodes) for (const channel of channels) await node.follow(channel)
+  const ends = nodes.map((node, at) => node.load(channels, 300, String(at)))
+  await until(() => nodes.every(node => node.sent.length > 100))
+  await master.kill()
+  await until(await isMaster(t, replica))
+  const back = await deliveredAgain(nodes, 'broadcast')
+  t.ok(back < 5_000, `delivery is back after ${Math.round(back)} ms`)
+  await Promise.all(ends.map(end => end()))
+  for (const channel of channels) await deliveredAgain(nodes, channel)
+  t.strictSame(await complaints(replica.client(t), nodes), [])
+  t.comment(JSON.stringify({ ...outcomes(nodes), told: nodes.map(node => node.followers.map(({ told }) => told)) }))
+})
+
+t.test('what the replica did not get is given to it by the nodes that have it', { skip: skipRedis }, async t => {
+  const { master, replica, replication, client } = await startSentinel(t)
+  const app = client()
+  const nodes = [await TestNode.start(t, { client: app }), await TestNode.start(t, { client: app })]
+  for (const node of nodes) await node.follow('user:a')
+  for (let n = 0; n < 5; n++) await nodes[0].publish('user:a', `{"early":${n}}`)
+  const replicaClient = replica.client(t)
+  await until(async () => (await storedIn(replicaClient, 'user:a')).length === 5)
+  replication.hold()
+  for (let n = 0; n < 5; n++) await nodes[0].publish('user:a', `{"late":${n}}`)
+  const followers = nodes.flatMap(node => node.followers)
+  await until(() => followers.every(({ received }) => received.length === 10))
+  await master.kill()
+  await until(await isMaster(t, replica))
+  await deliveredAgain(nodes, 'user:a')
+  t.match(await storedIn(replicaClient, 'user:a'), [0, 1, 2, 3, 4].map(n => `{"early":${n}}`))
+  t.ok((await storedIn(replicaClient, 'user:a')).includes('{"late":4}'))
+  t.strictSame(followers.map(({ told }) => told), [0, 0], 'nobody missed anything')
+  t.strictSame(await complaints(replicaClient, nodes), [])
+})
+
+t.test('what nobody has any more is told', { skip: skipRedis }, async t => {
+  const { master, replica, replication, client } = await startSentinel(t)
+  const app = client()
+  const node = await TestNode.start(t, { client: app })
+  const [left, other] = [await node.follow('user:a'), await node.follow('user:b')]
+  await node.publish('user:a', '{"early":1}')
+  await node.publish('user:b', '{"early":1}')
+  const replicaClient = replica.client(t)
+  await until(async () => (await storedIn(replicaClient, 'user:b')).length === 1)
+  replication.hold()
+  // More than a node keeps to give back.
+  for (let n = 0; n < 600; n++) await node.publish('user:a', `{"late":${n}}`)
+  await until(() => left.received.length === 601)
+  const before = left.epoch
+  await master.kill()
+  await until(await isMaster(t, replica))
+  await deliveredAgain([node], 'user:b')
+  await until(() => left.told === 1)
+  t.not(left.epoch, before, 'under another epoch: no offset is given twice in one')
+  t.equal(other.told, 0, 'and only there')
+})

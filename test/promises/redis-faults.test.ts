@@ -1,0 +1,113 @@
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { ChaosProxy, RedisServer, skipRedis, until } from '../redis-server.js'
+import { TestNode, complaints, deliveredAgain, outcomes } from '../redis-nodes.js'
+
+/** The faults of the issue last as long as this says, in milliseconds. */
+const scale = process.env.FULL === '1' ? { stop: 30_000, partition: 10_000, late: 10_000 } : { stop: 3_000, partition: 3_000, late: 2_000 }
+
+const channels = ['user:a', 'user:b', 'broadcast']
+const durable = ['--appendonly', 'yes', '--appendfsync', 'always']
+
+/** Two nodes, each with its own way to Redis, with followers of all channels on both. */
+async function twoNodes (t: { teardown (action: () => unknown): void }, server: RedisServer) {
+  const proxies = [await ChaosProxy.start(t, server.port), await ChaosProxy.start(t, server.port)]
+  const nodes = await Promise.all(proxies.map(({ url }) => TestNode.start(t, { url })))
+  for (const node of nodes) for (const channel of channels) await node.follow(channel)
+  return { proxies, nodes, client: server.client(t) }
+}
+
+const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
+
+interface Fault {
+  name: string
+  args?: string[]
+  isEmptied?: boolean
+  /** Nothing may go wrong at all. */
+  isHarmless?: boolean
+  run (server: RedisServer, proxies: ChaosProxy[], nodes: TestNode[]): Promise<void>
+}
+
+const faults: Fault[] = [
+  {
+    name: 'killed and restarted with its data',
+    args: durable,
+    async run (server) {
+      await server.kill()
+      await wait(500)
+      await server.restart()
+    }
+  },
+  {
+    name: 'stopped, and goes on',
+    async run (server) {
+      server.stop()
+      await wait(scale.stop)
+      server.goOn()
+    }
+  },
+  {
+    name: 'cut off from one node',
+    async run (_server, [proxy]) {
+      proxy.hold()
+      await wait(scale.partition)
+      proxy.release()
+    }
+  },
+  {
+    name: 'restarted empty',
+    isEmptied: true,
+    async run (server) {
+      await server.restart({ isEmpty: true })
+    }
+  },
+  {
+    name: 'late by 500 ms',
+    isHarmless: true,
+    async run (_server, proxies) {
+      for (const proxy of proxies) proxy.delay = 500
+      await wait(scale.late)
+      for (const proxy of proxies) proxy.delay = 0
+    }
+  },
+  {
+    name: 'connections cut',
+    async run (_server, proxies) {
+      for (let n = 0; n < 5; n++) {
+        proxies[n % 2].cut()
+        await wait(100)
+      }
+    }
+  },
+  {
+    name: 'subscribers killed by Redis',
+    isHarmless: true,
+    async run (server) {
+      const admin = new Redis(server.port, '127.0.0.1')
+      await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      admin.disconnect()
+      await wait(100)
+    }
+  }
+]
+
+for (const { name, args, isEmptied, isHarmless, run } of faults) {
+  t.test(`Redis: ${name}`, { skip: skipRedis }, async t => {
+    const server = await RedisServer.start(t, args)
+    const { proxies, nodes, client } = await twoNodes(t, server)
+    const ends = nodes.map((node, at) => node.load(channels, 500, String(at)))
+    await until(() => nodes.every(node => node.sent.length > 100))
+    await run(server, proxies, nodes)
+    const back = await deliveredAgain(nodes, 'broadcast')
+    t.ok(back < 5_000, `delivery is back after ${Math.round(back)} ms`)
+    await wait(200)
+    await Promise.all(ends.map(end => end()))
+    await deliveredAgain(nodes, 'broadcast')
+    for (const channel of channels) await deliveredAgain(nodes, channel)
+    t.strictSame(await complaints(client, nodes, { isEmptied }), [])
+    const counts = outcomes(nodes)
+    t.comment(JSON.stringify({ ...counts, told: nodes.map(node => node.followers.map(({ told }) => told)) }))
+    if (isEmptied) t.ok(nodes.every(node => node.followers.every(({ told }) => told === 1)), 'everybody is told once')
+    if (isHarmless) t.strictSame({ refused: counts.refused, unknown: counts.unknown }, { refused: 0, unknown: 0 })
+  })
+}

@@ -1,0 +1,244 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import net, { type AddressInfo, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Cluster, Redis } from 'ioredis'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+/** Why tests that need a redis-server are skipped; `false` when it is there. */
+export const skipRedis = spawnSync('redis-server', ['--version']).error === undefined ? false : 'redis-server is not installed'
+
+export async function freePort (): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** A redis-server of the test's own on a free loopback port, which ends with the test. */
+export class RedisServer {
+  readonly port: number
+  readonly #args: string[]
+  readonly #sentinelLines: string[]
+  readonly #folder = mkdtempSync(join(tmpdir(), 'realtime-redis-'))
+  #process!: ChildProcess
+
+  private constructor (port: number, args: string[], sentinelLines: string[]) {
+    this.port = port
+    this.#args = args
+    this.#sentinelLines = sentinelLines
+  }
+
+  /** With settings of redis-server, for example `['--appendonly', 'yes']`. */
+  static async start (t: Scope, args: string[] = [], sentinelLines: string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), args, sentinelLines)
+    t.teardown(() => server.end())
+    await server.#spawn()
+    return server
+  }
+
+  get url (): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  /** An ioredis client, as an app has one; it ends with the test. */
+  client (t: Scope): Redis {
+    const client = new Redis(this.port, '127.0.0.1')
+    client.on('error', () => {})
+    t.teardown(() => client.disconnect())
+    return client
+  }
+
+  async kill (): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    this.#process.kill('SIGKILL')
+    await once(this.#process, 'exit')
+  }
+
+  stop (): void {
+    this.#process.kill('SIGSTOP')
+  }
+
+  goOn (): void {
+    this.#process.kill('SIGCONT')
+  }
+
+  /** On the same port; with what it has on disk, or empty. */
+  async restart ({ isEmpty = false } = {}): Promise<void> {
+    await this.kill()
+    if (isEmpty) rmSync(join(this.#folder, 'appendonlydir'), { recursive: true, force: true })
+    if (isEmpty) rmSync(join(this.#folder, 'dump.rdb'), { force: true })
+    await this.#spawn()
+  }
+
+  async #spawn (): Promise<void> {
+    const common = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', '--daemonize', 'no']
+    const isSentinel = this.#sentinelLines.length > 0
+    const file = join(this.#folder, 'sentinel.conf')
+    if (isSentinel) {
+      writeFileSync(file, [`port ${this.port}`, 'bind 127.0.0.1', `dir ${this.#folder}`, ...this.#sentinelLines].join('\n'))
+    }
+    this.#process = spawn('redis-server', isSentinel ? [file, '--sentinel'] : [...common, ...this.#args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    for await (const line of createInterface(this.#process.stdout!)) {
+      if (/Ready to accept connections|Sentinel ID is/.test(line)) break
+    }
+    this.#process.stdout!.resume()
+  }
+
+  async end (): Promise<void> {
+    this.#process.kill('SIGCONT')
+    await this.kill()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** A master, a replica that follows it through a proxy, and a Sentinel that promotes the replica when the master is gone. */
+export async function startSentinel (t: Scope) {
+  const master = await RedisServer.start(t)
+  const replication = await ChaosProxy.start(t, master.port)
+  const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(replication.port), '--repl-diskless-sync-delay', '0'])
+  const sentinel = await RedisServer.start(t, [], [
+    `sentinel monitor app 127.0.0.1 ${master.port} 1`, 'sentinel down-after-milliseconds app 500', 'sentinel failover-timeout app 3000'
+  ])
+  const asked = sentinel.client(t)
+  const admin = master.client(t)
+  await until(async () => (await admin.info('replication')).includes('state=online'))
+  await until(async () => JSON.stringify(await asked.call('SENTINEL', 'replicas', 'app')).includes(String(replica.port)))
+  return {
+    master,
+    replica,
+    replication,
+    client () {
+      const client = new Redis({ sentinels: [{ host: '127.0.0.1', port: sentinel.port }], name: 'app' })
+      client.on('error', () => {})
+      t.teardown(() => client.disconnect())
+      return client
+    }
+  }
+}
+
+/** A Cluster of three masters. */
+export async function startCluster (t: Scope): Promise<{ servers: RedisServer[], client: () => Cluster }> {
+  const busPorts = [await freePort(), await freePort(), await freePort()]
+  const servers = await Promise.all(busPorts.map(port =>
+    RedisServer.start(t, ['--cluster-enabled', 'yes', '--cluster-port', String(port), '--cluster-node-timeout', '2000'])))
+  const clients = servers.map(server => server.client(t))
+  const slots = [[0, 5_460], [5_461, 10_922], [10_923, 16_383]]
+  await Promise.all(clients.map((client, at) => client.cluster('ADDSLOTSRANGE', ...slots[at])))
+  await Promise.all(clients.slice(1).map(client => client.cluster('MEET', '127.0.0.1', servers[0].port, busPorts[0])))
+  for (const client of clients) await until(async () => (await client.cluster('INFO') as string).includes('cluster_state:ok'))
+  for (const client of clients) await until(async () => (await client.cluster('SLOTS') as unknown[]).length === 3)
+  return {
+    servers,
+    client () {
+      const client = new Cluster(servers.map(({ port }) => ({ host: '127.0.0.1', port })))
+      client.on('error', () => {})
+      t.teardown(() => client.disconnect())
+      return client
+    }
+  }
+}
+
+/** Asks again until it holds: of another process nothing else tells. */
+export async function until (holds: () => Promise<boolean> | boolean, ms = 15_000): Promise<void> {
+  const end = performance.now() + ms
+  while (!await holds()) {
+    if (performance.now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+/** A TCP proxy in front of a server, which hinders what goes through it. */
+export class ChaosProxy {
+  readonly #target: number
+  readonly #pairs = new Set<[Socket, Socket]>()
+  readonly #server: Server
+  /** Milliseconds by which each direction is late. */
+  delay = 0
+  #isHeld = false
+
+  private constructor (target: number) {
+    this.#target = target
+    this.#server = net.createServer(client => this.#connect(client))
+  }
+
+  static async start (t: Scope, target: number): Promise<ChaosProxy> {
+    const proxy = new ChaosProxy(target)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    t.teardown(() => proxy.#close())
+    return proxy
+  }
+
+  get port (): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get url (): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  get connections (): number {
+    return this.#pairs.size
+  }
+
+  /** Nothing goes through any more, and nobody is told: a partition. */
+  hold (): void {
+    this.#isHeld = true
+    for (const pair of this.#pairs) for (const socket of pair) socket.pause()
+  }
+
+  release (): void {
+    this.#isHeld = false
+    for (const pair of this.#pairs) for (const socket of pair) socket.resume()
+  }
+
+  /** Ends all connections. */
+  cut (): void {
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
+  }
+
+  #connect (client: Socket): void {
+    const server = net.connect(this.#target, '127.0.0.1')
+    const pair: [Socket, Socket] = [client, server]
+    this.#pairs.add(pair)
+    this.#forward(client, server, pair)
+    this.#forward(server, client, pair)
+    if (this.#isHeld) for (const socket of pair) socket.pause()
+  }
+
+  #forward (from: Socket, to: Socket, pair: [Socket, Socket]): void {
+    from.setNoDelay(true)
+    // In order, also when the delay gets shorter.
+    const waiting: Array<{ due: number, action: () => void }> = []
+    const forward = () => {
+      while (waiting.length > 0 && waiting[0].due <= performance.now()) waiting.shift()!.action()
+      if (waiting.length > 0) setTimeout(forward, Math.ceil(waiting[0].due - performance.now()))
+    }
+    const later = (action: () => void) => {
+      waiting.push({ due: performance.now() + this.delay, action })
+      if (waiting.length === 1) forward()
+    }
+    from.on('data', chunk => later(() => to.write(chunk)))
+    from.on('end', () => later(() => to.end()))
+    from.on('error', () => {})
+    from.on('close', () => {
+      this.#pairs.delete(pair)
+      if (!this.#isHeld) to.destroy()
+    })
+  }
+
+  #close (): void {
+    this.release()
+    this.cut()
+    this.#server.close()
+  }
+}
