@@ -2,11 +2,12 @@ import type { TSchema } from '@sinclair/typebox'
 import { connect, type RedisAddress } from './brokers/redis/connection.js'
 import { Keys } from './brokers/redis/keys.js'
 import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
-import { formatPosition } from './protocol/position.js'
 import type { Message } from './protocol/envelope.js'
+import { formatPosition } from './protocol/position.js'
 import { Catalogue } from './server/catalogue.js'
 import { broadcastChannel, chatChannel, labelOf, userChannel, type ChatAddress } from './server/channels.js'
-import type { Chat, Receipt } from './server/realtime.js'
+import type { Chat } from './server/chat-hooks.js'
+import type { Receipt } from './server/publisher.js'
 
 export interface PublisherOptions extends RedisAddress {
   /** As those of `redisBroker`: what they say must be the same everywhere. */
@@ -49,7 +50,7 @@ export class Publisher {
   }
 
   /** A chat to publish to. Throws RT_ERR_INVALID_ID. */
-  chat (address: ChatAddress): Chat {
+  chat (address: ChatAddress): Pick<Chat, 'send'> {
     const channel = chatChannel(address)
     return { send: async message => this.#publish(channel, message) }
   }
