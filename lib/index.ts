@@ -33,7 +33,7 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   listener[registered] = true
   const server = new RealtimeServer(resolved, fastify.log)
   const { chat, limits, timeouts, broker } = resolved
-  const { hub, counters, timers, publisher, soon } = server
+  const { hub, counters, timers, publisher, cluster, soon } = server
   const chats = new Chats({
     options: chat, limits: { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }, publisher, timers, log: fastify.log, soon
   })
@@ -46,7 +46,15 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())
 
-  fastify.decorate('ws', new Realtime({ broker, publisher, hub, counters, openChat: address => chats.open(address) }))
+  fastify.decorate('ws', new Realtime({
+    broker,
+    publisher,
+    hub,
+    counters,
+    cluster,
+    disconnectUser: (userId, code) => server.disconnectUser(userId, code),
+    openChat: address => chats.open(address)
+  }))
   await server.start()
   await addRoutes(fastify, server)
 }
@@ -71,4 +79,4 @@ export { tokenOf } from './server/credential.js'
 export * from './server/hooks.js'
 export type { RealtimeOptions } from './server/options.js'
 export type { Receipt } from './server/publisher.js'
-export type { Realtime, Stats } from './server/realtime.js'
+export type { Present, Realtime, Stats } from './server/realtime.js'

@@ -1,7 +1,11 @@
+import type { Cluster } from './cluster.js'
 import type { Fault } from './inbound.js'
 
 /** What a client's message was answered with; `undefined` is `ack`. */
 export type Answer = Fault | undefined
+
+/** Another server has the message, and does not say what became of it. */
+const unknown: Fault = { code: 'handler_failed', message: 'this message was sent before, to a server that no longer answers' }
 
 /** For so long, at least, an answer is known, in milliseconds. */
 const keepTime = 300_000
@@ -33,11 +37,17 @@ export class Answers {
   /** Since a message came. */
   readonly #keepTime: number
   readonly #limits: typeof limits
+  readonly #cluster: Cluster | undefined
 
   /** `handlerTime` is how long an answer may take, in milliseconds: what is still being handled is not forgotten. */
-  constructor (handlerTime = 0, { perUser, inAll } = limits) {
+  constructor (handlerTime = 0, { perUser, inAll } = limits, cluster?: Cluster) {
     this.#keepTime = keepTime + handlerTime
     this.#limits = { perUser, inAll }
+    this.#cluster = cluster
+    cluster?.on('answer', async ({ userId, key }) => {
+      const known = this.#byUser.get(userId)?.get(key)
+      return known === undefined ? undefined : { fault: await known.answer }
+    })
   }
 
   /** How many are kept. */
@@ -53,10 +63,22 @@ export class Answers {
     this.#expire(now)
     const known = this.#byUser.get(userId)?.get(key)
     if (known !== undefined) return known.answer
-    const kept = { userId, key, at: now, answer: handle(), isPending: true, isGone: false }
+    const answer = this.#cluster === undefined ? handle() : this.#handleOnce(this.#cluster, userId, key, handle)
+    const kept = { userId, key, at: now, answer, isPending: true, isGone: false }
     this.#keep(kept)
     kept.answer.then(() => { kept.isPending = false })
     return kept.answer
+  }
+
+  /** On one server only; the others ask that one. */
+  async #handleOnce (cluster: Cluster, userId: string, key: string, handle: () => Promise<Answer>): Promise<Answer> {
+    try {
+      if (await cluster.nodes.claim(`answer ${userId} ${key}`, this.#keepTime)) return await handle()
+    } catch {
+      return { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' }
+    }
+    const answered = await cluster.ask('answer', { userId, key }) as { fault?: Fault } | undefined
+    return answered === undefined ? unknown : answered.fault
   }
 
   #expire (now: number): void {

@@ -14,6 +14,7 @@ import { Answers } from './answers.js'
 import { Catalogue } from './catalogue.js'
 import { report } from './caught.js'
 import { channelsOf, labelOf, type Target } from './channels.js'
+import { Cluster } from './cluster.js'
 import { Connection, type ConnectionContext, type Counters } from './connection.js'
 import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
@@ -57,6 +58,8 @@ export class RealtimeServer {
   readonly timers = new Timers()
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0 }
   readonly publisher: Publisher
+  /** The other servers of the app, where there are any. */
+  readonly cluster: Cluster | undefined
   /** New connections and publications are refused. */
   isDraining = false
   readonly #log: FastifyBaseLogger
@@ -84,12 +87,14 @@ export class RealtimeServer {
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
     const { catalogue, timers } = this
     this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining })
+    this.cluster = options.broker.nodes && new Cluster(options.broker.nodes, timers, log)
+    this.cluster?.on('disconnect', ({ userId, code }) => this.#disconnect(userId, code))
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#handlers = this.#ownHandlers()
     this.#context = {
       catalogue: this.catalogue,
-      answers: new Answers(timeouts.handler),
+      answers: new Answers(timeouts.handler, undefined, this.cluster),
       flusher: this.#flusher,
       liveness: this.#liveness,
       counters: this.counters,
@@ -208,9 +213,15 @@ export class RealtimeServer {
     })
   }
 
+  /** Whether the user may have one more, counting those on other servers. */
+  async #enter ({ userId, id }: Connection, { nodes }: Cluster): Promise<boolean> {
+    return nodes.enter(userId, id, this.options.limits.connectionsPerUser)
+  }
+
   /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
   async #welcome (connection: Connection, { request, target }: Arrival): Promise<void> {
     const { onConnect, timeouts } = this.options
+    if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.close(closeCodes.TOO_MANY.code)
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return
     const recovery = new Recovery(connection, logs, sinceOf(request.query, target))
@@ -260,8 +271,21 @@ export class RealtimeServer {
 
   readonly #onClosed = (connection: Connection): void => {
     this.hub.remove(connection)
+    this.cluster?.nodes.leave(connection.userId, connection.id)
     if (connection.isGreeted) this.#disconnected(connection)
     this.#onGone()
+  }
+
+  /** Closes a user's connections on all servers. How many there are here. */
+  disconnectUser (userId: string, code: number): number {
+    this.cluster?.tell('disconnect', { userId, code })
+    return this.#disconnect(userId, code)
+  }
+
+  #disconnect (userId: string, code: number): number {
+    const connections = this.hub.connections(userId).filter(({ isEnding }) => !isEnding)
+    for (const connection of connections) connection.close(code)
+    return connections.length
   }
 
   async #disconnected (connection: Connection): Promise<void> {
@@ -317,6 +341,7 @@ export class RealtimeServer {
     this.#flusher.close()
     this.#liveness.close()
     this.timers.close()
+    this.cluster?.close()
     await this.options.broker.close()
   }
 }
