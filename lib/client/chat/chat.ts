@@ -246,10 +246,12 @@ export class Chat {
   }
 
   #load (before: string | undefined): Promise<boolean> {
-    this.#loading ??= { done: this.#history(before).finally(() => {
-      this.#loading = undefined
-      this.#changed()
-    }) }
+    this.#loading ??= {
+      done: this.#history(before).finally(() => {
+        this.#loading = undefined
+        this.#changed()
+      })
+    }
     return this.#loading.done
   }
 
