@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { atFirst, type Chat, type ChatState } from '../client/chat/chat.js'
 import { Chats, type ChatTarget } from '../client/chat/chats.js'
 import { RealtimeError } from '../client/index.js'
@@ -13,38 +13,56 @@ const nothing = () => () => {}
 /**
  * A chat, with the address and the credential of the provider. It renders once per frame of the screen while an answer
  * arrives; what has not changed is the same object, for `memo`. Another chat is another connection. `send`, `stop` and
- * `loadOlder` are those of `Chat`, and the same functions as long as it is the same chat.
+ * `loadOlder` are those of `Chat`, and the same functions as long as it is the same chat; once it is not, they reject
+ * with a RealtimeError of the code `closed`.
  */
 export function useChat ({ workflow, appId, chatId, userId, history }: ChatTarget): ChatState & Pick<Chat, 'send' | 'stop' | 'loadOlder'> {
   const store = useStore()
-  const key = useMemo(() => ({ store, target: { workflow, appId, chatId, userId, history } }), [store, workflow, appId, chatId, userId, history])
-  const [opened, setOpened] = useState<{ key: typeof key, chat: Chat }>()
-  const current = useRef<Chat>()
+  const place = useMemo(() => new Place(store, { workflow, appId, chatId, userId, history }), [store, workflow, appId, chatId, userId, history])
+  const [shown, show] = useState<Place>()
   useEffect(() => {
-    const chat = chatsFor(key.store).open(key.target)
-    current.current = chat
-    setOpened({ key, chat })
+    const end = place.open()
+    show(place)
+    return end
+  }, [place])
+  // Until the next render it is the chat of before.
+  const chat = shown === place ? place.chat : undefined
+  const state = useSyncExternalStore(chat?.subscribe ?? nothing, chat?.snapshot ?? first, first)
+  return { ...state, ...place.actions }
+}
+
+/** Where a component has its chat while it is mounted. What it was given to send with never sends to another chat. */
+class Place {
+  chat: Chat | undefined
+  readonly #store: Store
+  readonly #target: ChatTarget
+
+  constructor (store: Store, target: ChatTarget) {
+    this.#store = store
+    this.#target = target
+  }
+
+  readonly actions: Pick<Chat, 'send' | 'stop' | 'loadOlder'> = {
+    send: async (...args) => (await this.#opened()).send(...args),
+    stop: async () => (await this.#opened()).stop(),
+    loadOlder: async () => (await this.#opened()).loadOlder()
+  }
+
+  open (): () => void {
+    const chat = this.chat = chatsFor(this.#store).open(this.#target)
     return () => {
-      current.current = undefined
+      this.chat = undefined
       // StrictMode, and another component, may open it again at once.
       setTimeout(() => chat.close(), 0)
     }
-  }, [key])
-  // Until the next render it is the chat of before.
-  const chat = opened?.key === key ? opened.chat : undefined
-  const state = useSyncExternalStore(chat?.subscribe ?? nothing, chat?.snapshot ?? first, first)
-  const use = useCallback(async <T>(action: (chat: Chat) => Promise<T>): Promise<T> => {
-    // The effects of children run before this one's, which connects: a moment later it has.
-    if (current.current === undefined) await Promise.resolve()
-    if (current.current === undefined) throw new RealtimeError('closed', 'the component of this chat is not mounted')
-    return action(current.current)
-  }, [])
-  const actions = useMemo(() => ({
-    send: (...args: Parameters<Chat['send']>) => use(chat => chat.send(...args)),
-    stop: () => use(chat => chat.stop()),
-    loadOlder: () => use(chat => chat.loadOlder())
-  }), [use])
-  return { ...state, ...actions }
+  }
+
+  async #opened (): Promise<Chat> {
+    // The effects of children run before the one that connects: a moment later it has.
+    if (this.chat === undefined) await Promise.resolve()
+    if (this.chat === undefined) throw new RealtimeError('closed', 'the component of this chat is not mounted')
+    return this.chat
+  }
 }
 
 function first (): ChatState {

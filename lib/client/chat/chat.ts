@@ -241,7 +241,7 @@ export class Chat {
       await this.#loading?.done.catch(() => {})
       await this.#load(undefined)
     } catch (error) {
-      (this.#options.onError ?? console.error)(error)
+      if (this.#client.status !== 'closed') (this.#options.onError ?? console.error)(error)
     }
   }
 
