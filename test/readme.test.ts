@@ -11,7 +11,7 @@ import { renderToString } from 'react-dom/server'
 import t from 'tap'
 import ts from 'typescript'
 import { WebSocket } from 'ws'
-import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index.js'
+import realtime, { closeCodes, errors, type ChatTarget, type RealtimeOptions } from '../lib/index.js'
 import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { Client, connect, eventually, refusedWith, start } from './harness.js'
@@ -48,6 +48,7 @@ function table (heading: string, header: string): string[][] {
 const exported: Record<string, string> = {
   'fastify-realtime': 'index',
   'fastify-realtime/client': 'client/index',
+  'fastify-realtime/chat': 'client/chat/index',
   'fastify-realtime/react': 'react/index',
   'fastify-realtime/testing': 'testing/index'
 }
@@ -328,6 +329,29 @@ t.test('a chat', async t => {
   t.match(await tablet.next('chat_message'), { data: { agent: 'clerk', content: 'You said: Hi', status: 'complete' } })
   const run = app.ws.chat({ workflow: 'support', appId: 'shop', chatId: 'c1', userId: 'ada' }).start(run => run.stream((async function * () { yield 'x' })()))
   t.equal(await run.finished, 'complete')
+})
+
+t.test('show a chat', async t => {
+  const { app, port } = await start(t, {
+    onMessage: {
+      async chat_message ({ data }, { target }) {
+        await app.ws.chat(target as ChatTarget).send({ type: 'chat_message', data: { ...data, role: 'user' } })
+        await app.ws.chat(target as ChatTarget).send({ type: 'chat_delta', data: { message_id: 'a', at: 0, text: 'You said: ' } })
+        await app.ws.chat(target as ChatTarget).send({ type: 'chat_delta', data: { message_id: 'a', at: 10, text: data.content } })
+      }
+    }
+  })
+  const lines: string[] = []
+  const console = { log: (...parts: unknown[]) => lines.push(parts.join(' ')) }
+  Object.assign(globalThis, { WebSocket })
+  t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
+  const { client } = await run(t, 'chat-client', { globals: { console }, replace: { 'http://localhost:3000': `http://127.0.0.1:${port}` } })
+  t.teardown(() => client.close())
+  await eventually(() => lines.includes('assistant You said: Hi streaming'))
+  t.ok(lines.includes('user Hi pending') || lines.includes('user Hi complete'))
+
+  const { App } = await run(t, 'chat-react')
+  t.equal(renderToString(createElement(App)), '<main><button>Say hi</button><button disabled="">Stop</button></main>')
 })
 
 t.test('your own message types', async t => {

@@ -18,7 +18,8 @@ const nothing = () => () => {}
  */
 export function useChat ({ workflow, appId, chatId, userId, history }: ChatTarget): ChatState & Pick<Chat, 'send' | 'stop' | 'loadOlder'> {
   const store = useStore()
-  const place = useMemo(() => new Place(store, { workflow, appId, chatId, userId, history }), [store, workflow, appId, chatId, userId, history])
+  const place = useMemo(() => new Place(store, { workflow, appId, chatId, userId, history }),
+    [store, workflow, appId, chatId, userId, history])
   const [shown, show] = useState<Place>()
   useEffect(() => {
     const end = place.open()

@@ -3,7 +3,7 @@ import type { RealtimeError } from '../error.js'
 import { random } from '../outbox.js'
 import { parsePosition } from '../../protocol/position.js'
 import { Conversation } from './conversation.js'
-import type { ChatItem, Message, Question } from './items.js'
+import type { ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
 import type { ChatError, WirePage } from './wire.js'
 
@@ -31,23 +31,14 @@ export interface ChatOptions extends ChatAddress, Omit<ClientOptions, 'url' | 'c
  */
 export type ChatStatus = 'closed' | 'connecting' | 'waiting' | 'streaming' | 'submitted' | 'ready'
 
-/** A question, and how to answer it. */
-export interface OpenQuestion extends Question {
-  /**
-   * Resolves when the answer was taken. Rejects with a RealtimeError: `bad_value` when it does not match the schema, and
-   * the question stays open; `input_closed` when it comes too late.
-   */
-  readonly answer: (value: unknown) => Promise<void>
-}
-
 /** What is shown of a chat. It never changes: after a change there is another one, in which what has not changed is the same. */
 export interface ChatState {
   /** All there is to show, in order. */
   readonly items: readonly ChatItem[]
   /** Of these, the messages. */
-  readonly messages: readonly Message[]
+  readonly messages: readonly ChatMessage[]
   /** The oldest open question. */
-  readonly question: OpenQuestion | undefined
+  readonly question: Question | undefined
   readonly status: ChatStatus
   readonly connection: Status
   /** Why the latest run failed, until the next one starts. */
@@ -81,7 +72,7 @@ export const atFirst: ChatState = {
 /** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
 export class Chat {
   readonly #options: ChatOptions
-  readonly #conversation = new Conversation()
+  readonly #conversation = new Conversation((id, value) => this.#answer(id, value))
   readonly #listeners = new Set<() => void>()
   #client!: RealtimeClient
   #holders = 1
@@ -93,8 +84,6 @@ export class Chat {
   #loading: { page?: WirePage, readonly done: Promise<boolean> } | undefined
   #state = atFirst
   #isStale = true
-  #asked: Question | undefined
-  #question: OpenQuestion | undefined
   #isTelling = false
   #shown = atFirst
 
@@ -146,8 +135,8 @@ export class Chat {
       await this.#say('chat_message', { ...data, message_id: id, content }, timeout)
       this.#conversation.accept(id)
     } catch (error) {
-      const isLost = this.#conversation.refuse(id, errorOf(error as RealtimeError))
-      if (isLost || (error as RealtimeError).code !== 'timeout') throw error
+      const { code, message } = error as RealtimeError
+      if (this.#conversation.refuse(id, { code, message }) || code !== 'timeout') throw error
     } finally {
       this.#changed()
     }
@@ -192,7 +181,8 @@ export class Chat {
   }
 
   #connect (): void {
-    const client = new RealtimeClient(clientOptions(this.#options))
+    // Not a copy: a `getToken` may come later.
+    const client = new RealtimeClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
     this.#client = client
     client.on('chat_history', data => { if (this.#loading !== undefined) this.#loading.page ??= data as WirePage })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
@@ -311,17 +301,8 @@ export class Chat {
 
   #read (before: ChatState): ChatState {
     const { items, question, error, isComplete } = this.#conversation
-    if (question !== this.#asked) this.#question = question && { ...question, answer: value => this.#answer(question.id, value) }
-    this.#asked = question
-    return {
-      items,
-      messages: items === before.items ? before.messages : items.filter(item => item.kind === 'message'),
-      question: this.#question,
-      status: this.#status(),
-      connection: this.#client.status,
-      error,
-      isComplete
-    }
+    const messages = items === before.items ? before.messages : items.filter(item => item.kind === 'message')
+    return { items, messages, question, status: this.#status(), connection: this.#client.status, error, isComplete }
   }
 
   #status (): ChatStatus {
@@ -332,14 +313,4 @@ export class Chat {
     if (runs.length > 0) return 'streaming'
     return submitted.length > 0 ? 'submitted' : 'ready'
   }
-}
-
-/** The same object as it changes: a `getToken` may come later. */
-function clientOptions (options: ChatOptions): ClientOptions {
-  const { workflow, appId, chatId } = options
-  return Object.assign(Object.create(options), { chat: { workflow, appId, chatId }, url: undefined, share: false })
-}
-
-function errorOf ({ code = 'error', message }: Partial<RealtimeError>): ChatError {
-  return { code, message: message ?? '' }
 }

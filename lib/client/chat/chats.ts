@@ -18,8 +18,7 @@ export class Chats {
 
   /** Each call needs a `close` of the chat. Throws a TypeError when it is not known where, or whose, it is. */
   open ({ userId = this.#options.userId, ...target }: ChatTarget): Chat {
-    const { url, baseUrl } = this.#options
-    if (url !== undefined && baseUrl === undefined) throw new TypeError("Pass 'baseUrl' and 'userId' instead of 'url'")
+    if (this.#options.url !== undefined) throw new TypeError("Pass 'baseUrl' and 'userId' instead of 'url'")
     for (const [key, chat] of this.#chats) if (chat.status === 'closed') this.#chats.delete(key)
     const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])
     const known = this.#chats.get(key)

@@ -1,5 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import type { ChatItem, Message, Question, ToolCall } from './items.js'
+import type { ChatItem, ChatMessage, Question, ToolCall } from './items.js'
 import type { ChatError, ChatWire, Outcome, WireMessage, WirePage } from './wire.js'
 
 /** Items kept. The oldest go first; they can be loaded again. */
@@ -27,6 +27,12 @@ export class Conversation {
   /** Something may be missing between what was known before and what came since. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
+  readonly #answer: (questionId: string, value: unknown) => Promise<void>
+
+  /** `answer` is what the questions are answered with. */
+  constructor (answer: (questionId: string, value: unknown) => Promise<void>) {
+    this.#answer = answer
+  }
 
   /** In the order of the log, then those that are pending. The same array as long as nothing changes. */
   get items (): readonly ChatItem[] {
@@ -71,7 +77,7 @@ export class Conversation {
   }
 
   /** A message is on its way to the server. One of the same id that failed is tried again. */
-  send (message: Pick<Message, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
+  send (message: Pick<ChatMessage, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
     const key = keyOf('message', message.id)
     if (this.#items.has(key)) {
       if (this.#items.get(key)!.status !== 'error') return
@@ -162,7 +168,7 @@ export class Conversation {
     const key = keyOf('message', id)
     this.#isAlive(runId)
     if (this.#isFinal(key)) return
-    const known = this.#items.get(key) as Message | undefined
+    const known = this.#items.get(key) as ChatMessage | undefined
     const before = known?.text ?? ''
     // The beginning is not here: the whole message will come.
     if (at > before.length) return
@@ -175,7 +181,7 @@ export class Conversation {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
     const isOurs = this.#settle(key)
-    const known = this.#items.get(key) as Message | undefined
+    const known = this.#items.get(key) as ChatMessage | undefined
     const next = messageOf(message, id, known === undefined || isOurs ? timestamp : known.createdAt)
     if (isOpen(next)) this.#isAlive(next.runId)
     if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
@@ -201,8 +207,10 @@ export class Conversation {
   #inputRequest (request: ChatWire['input_request'], createdAt: string): void {
     const { request_id: id, run_id: runId, prompt, schema, component, expires_at: expiresAt } = request
     this.#isAlive(runId)
+    const answer = (value: unknown) => this.#answer(id, value)
     const key = keyOf('question', id)
-    if (!this.#isFinal(key)) this.#put(key, { kind: 'question', id, runId, prompt, schema, component, expiresAt, status: 'open', createdAt })
+    if (this.#isFinal(key)) return
+    this.#put(key, { kind: 'question', id, runId, prompt, schema, component, expiresAt, status: 'open', createdAt, answer })
   }
 
   #inputClosed ({ request_id: id, reason, value, user_id: userId }: ChatWire['input_closed']): void {
@@ -231,10 +239,10 @@ export class Conversation {
   }
 
   /** What was pending has its place in the log. Returns `false` when it was not pending. */
-  #settle (key: string, change: Partial<Message> = {}): boolean {
+  #settle (key: string, change: Partial<ChatMessage> = {}): boolean {
     if (!this.#unsettled.delete(key)) return false
     this.#order.push(key)
-    this.#set(key, { ...this.#items.get(key) as Message, ...change })
+    this.#set(key, { ...this.#items.get(key) as ChatMessage, ...change })
     return true
   }
 
@@ -273,7 +281,7 @@ function isLater (a: string, b: string): boolean {
   return Date.parse(a) > Date.parse(b)
 }
 
-function messageOf (message: WireMessage & { timestamp?: string }, id: string, createdAt: string): Message {
+function messageOf (message: WireMessage & { timestamp?: string }, id: string, createdAt: string): ChatMessage {
   const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, error, ...data } = message
   return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, error, data: isEmpty(data) ? undefined : data }
 }

@@ -1,7 +1,7 @@
 import type { ChatError, Outcome, QuestionStatus } from './wire.js'
 
 /** What somebody said. */
-export interface Message {
+export interface ChatMessage {
   readonly kind: 'message'
   /** The same on all devices, and from the attempt to send it on. */
   readonly id: string
@@ -60,7 +60,12 @@ export interface Question {
   readonly userId?: string
   /** ISO 8601 UTC. */
   readonly createdAt: string
+  /**
+   * Resolves when the answer was taken. Rejects with a RealtimeError: `bad_value` when it does not match the schema, and
+   * the question stays open; `input_closed` when it comes too late.
+   */
+  readonly answer: (value: unknown) => Promise<void>
 }
 
 /** One thing in a conversation. It never changes: what does is another object. */
-export type ChatItem = Message | ToolCall | Question
+export type ChatItem = ChatMessage | ToolCall | Question

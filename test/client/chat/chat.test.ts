@@ -59,7 +59,7 @@ async function start (t: Scope, options: Partial<ChatOptions> = {}): Promise<{ c
   return { chat, server: new Server(), errors }
 }
 
-const stored = (message_id: string) => ({ message_id, role: 'user', content: message_id, status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' })
+const stored = (id: string) => ({ message_id: id, role: 'user', content: id, status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' })
 const texts = (chat: Chat) => chat.messages.map(({ text, status }) => `${text}: ${status}`)
 
 t.test('its address, and its credential', async t => {
@@ -166,7 +166,7 @@ t.test('a question', async t => {
   const { chat, server } = await start(t)
   server.open()
   t.equal(chat.question, undefined)
-  const ask = (request_id: string) => server.publish('input_request', { request_id, run_id: 'r', prompt: request_id })
+  const ask = (id: string) => server.publish('input_request', { request_id: id, run_id: 'r', prompt: id })
   ask('q1')
   ask('q2')
   const question = chat.question!
@@ -230,13 +230,14 @@ t.test('a page that is lost with its connection is asked for again', async t => 
 t.test('a server that never gives a page is not asked for ever', async t => {
   const { chat, server } = await start(t)
   server.open()
-  let isDone = false
-  const load = chat.loadOlder().finally(() => { isDone = true })
-  for (let n = 0; n < 10 && !isDone; n++) {
+  const load = chat.loadOlder()
+  for (let n = 0; n < 5; n++) {
+    t.equal(server.socket.sent.length, n + 1)
     server.answer('chat_history')
     await settle()
   }
   t.equal(await load, false)
+  t.equal(server.socket.sent.length, 5)
 })
 
 t.test('history: true', async t => {

@@ -40,11 +40,11 @@ t.test('one who wants the history gets it', async t => {
 
 t.test('options that come later are seen, and those of a chat are its own', async t => {
   const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, share: true } as const
-  let token: string | undefined
-  const chats = new Chats(Object.defineProperty({ ...options }, 'getToken', { get: () => token && (() => token) }))
+  const late: { token?: string } = {}
+  const chats = new Chats(Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
   t.teardown(() => chats.close())
   const chat = chats.open(target)
-  token = 'late'
+  late.token = 'late'
   await settle()
   t.strictSame(FakeSocket.last.protocols, [])
   FakeSocket.last.lose(4401)

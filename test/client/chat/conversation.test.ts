@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Conversation } from '../../../lib/client/chat/conversation.js'
-import type { Message } from '../../../lib/client/chat/items.js'
+import type { ChatMessage } from '../../../lib/client/chat/items.js'
 import type { Envelope } from '../../../lib/client/index.js'
 
 let offset = 0
@@ -11,16 +11,16 @@ const publication = (type: string, data: object, second = 0): Envelope => ({ typ
 type Publication = [type: string, data: object, second?: number]
 
 function conversation (...publications: Publication[]): Conversation {
-  const one = new Conversation()
+  const one = new Conversation(async () => {})
   for (const each of publications) one.apply(publication(...each))
   return one
 }
 
-const messages = (of: Conversation) => of.items.filter((item): item is Message => item.kind === 'message')
+const messages = (of: Conversation) => of.items.filter((item): item is ChatMessage => item.kind === 'message')
 const texts = (of: Conversation) => messages(of).map(({ text, status }) => `${text}: ${status}`)
 const ids = (of: Conversation) => of.items.map(({ id }) => id)
 const pending = (id: string, text = id) => ({ id, text, userId: 'ada', createdAt: at(0) })
-const delta = (message_id: string, at: number, text: string): [string, object] => ['chat_delta', { message_id, run_id: 'r', agent: 'a', at, text }]
+const delta = (id: string, at: number, text: string): [string, object] => ['chat_delta', { message_id: id, run_id: 'r', agent: 'a', at, text }]
 
 t.test('a run: what is said, called and asked, in order', async t => {
   const chat = conversation(
@@ -98,7 +98,7 @@ t.test('a message that is sent is there once: pending after all others, then whe
 })
 
 t.test('a message that is refused says so, keeps its place, and can be tried again', async t => {
-  const chat = new Conversation()
+  const chat = new Conversation(async () => {})
   chat.send(pending('m1'))
   t.equal(chat.refuse('m1', { code: 'chat_busy', message: 'later' }), true)
   chat.apply(publication('chat_message', { message_id: 'x', content: 'x' }))
@@ -154,7 +154,7 @@ t.test('after a loss what is open is in doubt, until more of it comes', async t 
   t.strictSame(chat.runs, ['r'])
 })
 
-const stored = (message_id: string, second: number, more: object = {}) => ({ message_id, role: 'user', content: message_id, status: 'complete' as const, timestamp: at(second), ...more })
+const stored = (id: string, second: number, more: object = {}) => ({ message_id: id, role: 'user', content: id, status: 'complete' as const, timestamp: at(second), ...more })
 
 t.test('history', async t => {
   const live = () => conversation(['chat_message', { message_id: 'c', content: 'c' }, 30], ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }, 31], ['chat_message', { message_id: 'd', content: 'd' }, 32])
@@ -218,7 +218,7 @@ t.test('history', async t => {
 })
 
 t.test('it is bounded', async t => {
-  const chat = new Conversation()
+  const chat = new Conversation(async () => {})
   chat.isComplete = true
   for (let n = 0; n < 10_010; n++) chat.apply(publication('chat_message', { message_id: `${n}`, content: 'x' }))
   t.equal(chat.items.length, 10_000)
@@ -249,7 +249,7 @@ t.test('whatever is merged, repeated and interleaved, the text shown is the text
       writer.at += text.length
     }
     if (ends) writers.forEach((tokens, n) => log.push(publication('chat_message', { message_id: `m${n}`, run_id: 'r', content: tokens.join(''), status: 'complete' })))
-    const chat = new Conversation()
+    const chat = new Conversation(async () => {})
     const read = (from: number, to = log.length) => { for (const each of log.slice(from, to)) chat.apply(JSON.parse(JSON.stringify(each))) }
     // Read up to somewhere, then again from somewhere before that.
     let head = 0
@@ -265,7 +265,7 @@ t.test('whatever is merged, repeated and interleaved, the text shown is the text
 })
 
 t.test('a token costs its own length, not that of the message', async t => {
-  const chat = new Conversation()
+  const chat = new Conversation(async () => {})
   const text = 'token '
   const write = (from: number, count: number) => {
     const start = performance.now()
