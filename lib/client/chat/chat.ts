@@ -2,10 +2,9 @@ import { RealtimeClient, type ClientOptions, type Resume, type Status } from '..
 import type { RealtimeError } from '../error.js'
 import { random } from '../outbox.js'
 import { parsePosition } from '../../protocol/position.js'
-import { Conversation } from './conversation.js'
-import type { ChatItem, ChatMessage, Question } from './items.js'
+import { Conversation, type Page } from './conversation.js'
+import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
-import type { ChatError, WirePage } from './wire.js'
 
 /** Which chat. */
 export interface ChatAddress {
@@ -81,7 +80,7 @@ export class Chat {
   /** A connection that knows nothing of the one before takes over with its first ack. */
   #isAnew = false
   #wantsHistory: boolean
-  #loading: { page?: WirePage, readonly done: Promise<boolean> } | undefined
+  #loading: { page?: Page, readonly done: Promise<boolean> } | undefined
   #state = atFirst
   #isStale = true
   #isTelling = false
@@ -149,7 +148,8 @@ export class Chat {
   readonly stop = async (): Promise<void> => {
     const { runs, submitted } = this.#conversation
     const cancel = (data: object) => this.#say('chat_cancel', data)
-    await Promise.all([...runs.map(id => cancel({ run_id: id })), ...submitted.map(ref => cancel({ ref }))])
+    // Those that wait first: otherwise the next one starts when the one before it ends.
+    await Promise.all([...[...submitted].reverse().map(ref => cancel({ ref })), ...runs.map(id => cancel({ run_id: id }))])
   }
 
   /**
@@ -184,7 +184,7 @@ export class Chat {
     // Not a copy: a `getToken` may come later.
     const client = new RealtimeClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
     this.#client = client
-    client.on('chat_history', data => { if (this.#loading !== undefined) this.#loading.page ??= data as WirePage })
+    client.on('chat_history', data => { if (this.#loading !== undefined) this.#loading.page ??= data as unknown as Page })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
     client.onStatus(status => {
       if (client === this.#client) this.#onStatus(status)

@@ -1,9 +1,16 @@
-import type { Envelope } from '../../protocol/envelope.js'
-import type { ChatItem, ChatMessage, Question, ToolCall } from './items.js'
-import type { ChatError, ChatWire, Outcome, WireMessage, WirePage } from './wire.js'
+import type { Outcome } from '../../protocol/chat.js'
+import type { Envelope, Messages } from '../../protocol/envelope.js'
+import type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
 
 /** Items kept. The oldest go first; they can be loaded again. */
 const maxItems = 10_000
+
+/** The answer to `chat_history`: messages, oldest first. */
+export interface Page {
+  messages: ReadonlyArray<Messages['chat_message'] & { timestamp?: string }>
+  /** There are none before these. */
+  is_complete: boolean
+}
 
 /** What is known of a chat: pure, without a socket and a clock. Applying the same publications again changes nothing. */
 export class Conversation {
@@ -61,7 +68,7 @@ export class Conversation {
   /** Takes one publication. Returns whether it is one of a chat. */
   apply ({ type, data, id, timestamp }: Envelope): boolean {
     const of = data as never
-    switch (type as keyof ChatWire) {
+    switch (type as keyof Messages) {
       case 'run_started': this.#runStarted(of); break
       case 'run_finished': this.#runFinished(of); break
       case 'chat_delta': this.#delta(of, timestamp); break
@@ -119,7 +126,7 @@ export class Conversation {
   }
 
   /** Takes older messages: what came before the message `before`, or without it the newest there are. */
-  merge ({ messages, is_complete: isComplete }: WirePage, before?: string): void {
+  merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
     const anchor = before === undefined ? -1 : this.#order.indexOf(keyOf('message', before))
     let at = anchor === -1 ? this.#order.length : anchor
     let isNew = false
@@ -150,13 +157,13 @@ export class Conversation {
     this.isComplete = false
   }
 
-  #runStarted ({ run_id: id, ref }: ChatWire['run_started']): void {
+  #runStarted ({ run_id: id, ref }: Messages['run_started']): void {
     this.error = undefined
     this.#runs.add(id)
     this.#submitted.delete(ref as string)
   }
 
-  #runFinished ({ run_id: id, ref, status, error }: ChatWire['run_finished']): void {
+  #runFinished ({ run_id: id, ref, status, error }: Messages['run_finished']): void {
     this.#runs.delete(id)
     this.#submitted.delete(ref as string)
     if (status === 'error') this.error = error
@@ -164,7 +171,7 @@ export class Conversation {
     for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
   }
 
-  #delta ({ message_id: id, run_id: runId, agent, at, text }: ChatWire['chat_delta'], createdAt: string): void {
+  #delta ({ message_id: id, run_id: runId, agent, at, text }: Messages['chat_delta'], createdAt: string): void {
     const key = keyOf('message', id)
     this.#isAlive(runId)
     if (this.#isFinal(key)) return
@@ -177,7 +184,7 @@ export class Conversation {
     this.#put(key, { ...message, status: 'streaming', text: (at === before.length ? before : before.slice(0, at)) + text })
   }
 
-  #message (message: WireMessage, position: string | undefined, timestamp: string): void {
+  #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
     const isOurs = this.#settle(key)
@@ -187,24 +194,24 @@ export class Conversation {
     if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
   }
 
-  #toolCall ({ call_id: id, run_id: runId, name, agent, args }: ChatWire['tool_call'], createdAt: string): void {
+  #toolCall ({ call_id: id, run_id: runId, name, agent, args }: Messages['tool_call'], createdAt: string): void {
     this.#isAlive(runId)
     const key = keyOf('tool', id)
     if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt })
   }
 
-  #toolProgress ({ call_id: id, progress }: ChatWire['tool_progress']): void {
+  #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
     this.#change('tool', id, { progress, status: 'running' })
   }
 
-  #toolOutput ({ call_id: id, run_id: runId, name, status, output, error }: ChatWire['tool_output'], createdAt: string): void {
+  #toolOutput ({ call_id: id, run_id: runId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
     const key = keyOf('tool', id)
     if (this.#isFinal(key)) return
     const known = this.#items.get(key) ?? { kind: 'tool', id, runId, name, createdAt }
     this.#put(key, { ...known as ToolCall, status, output, error })
   }
 
-  #inputRequest (request: ChatWire['input_request'], createdAt: string): void {
+  #inputRequest (request: Messages['input_request'], createdAt: string): void {
     const { request_id: id, run_id: runId, prompt, schema, component, expires_at: expiresAt } = request
     this.#isAlive(runId)
     const answer = (value: unknown) => this.#answer(id, value)
@@ -213,7 +220,7 @@ export class Conversation {
     this.#put(key, { kind: 'question', id, runId, prompt, schema, component, expiresAt, status: 'open', createdAt, answer })
   }
 
-  #inputClosed ({ request_id: id, reason, value, user_id: userId }: ChatWire['input_closed']): void {
+  #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
     this.#change('question', id, { status: reason, value, userId })
   }
 
@@ -281,9 +288,9 @@ function isLater (a: string, b: string): boolean {
   return Date.parse(a) > Date.parse(b)
 }
 
-function messageOf (message: WireMessage & { timestamp?: string }, id: string, createdAt: string): ChatMessage {
-  const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, error, ...data } = message
-  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, error, data: isEmpty(data) ? undefined : data }
+function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
+  const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
+  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: isEmpty(data) ? undefined : data }
 }
 
 function isEmpty (data: object): boolean {

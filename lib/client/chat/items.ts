@@ -1,4 +1,10 @@
-import type { ChatError, Outcome, QuestionStatus } from './wire.js'
+import type { Outcome } from '../../protocol/chat.js'
+
+/** What went wrong, as the server, or this client, says it. */
+export interface ChatError {
+  readonly code: string
+  readonly message: string
+}
 
 /** What somebody said. */
 export interface ChatMessage {
@@ -29,7 +35,7 @@ export interface ChatMessage {
 export interface ToolCall {
   readonly kind: 'tool'
   readonly id: string
-  readonly runId: string
+  readonly runId?: string
   readonly name: string
   readonly agent?: string
   readonly args?: unknown
@@ -46,7 +52,7 @@ export interface ToolCall {
 export interface Question {
   readonly kind: 'question'
   readonly id: string
-  readonly runId: string
+  readonly runId?: string
   readonly prompt: string
   /** The JSON schema of the answer. */
   readonly schema?: unknown
@@ -54,7 +60,8 @@ export interface Question {
   readonly component?: string
   /** ISO 8601 UTC. */
   readonly expiresAt?: string
-  readonly status: QuestionStatus
+  /** What is not `open` is over: `answered`, `timeout`, or how its run ended before it was answered. */
+  readonly status: 'open' | 'answered' | 'timeout' | Outcome
   /** The answer, and who gave it. */
   readonly value?: unknown
   readonly userId?: string

@@ -146,6 +146,11 @@ t.test('a message whose answer is lost has been sent when the log has it', async
   mock.timers.tick(50)
   await lost
   t.strictSame(texts(chat), ['1: complete', '2: error'])
+
+  const failed = chat.send('3', { id: 'm3' })
+  server.publish('chat_message', { message_id: 'm3', role: 'user', content: '3' })
+  server.refuse('chat_message', 'handler_failed')
+  await t.rejects(failed, { code: 'handler_failed' }, 'what the server says of it counts')
 })
 
 t.test('stop: what runs, and what was sent and has not started', async t => {
@@ -154,10 +159,10 @@ t.test('stop: what runs, and what was sent and has not started', async t => {
   await chat.stop()
   t.equal(server.socket.sent.length, 0)
   server.publish('run_started', { run_id: 'r1' })
-  chat.send('x', { id: 'm1' }).catch(() => {})
+  for (const id of ['m1', 'm2']) chat.send('x', { id }).catch(() => {})
   const stopped = chat.stop()
   const cancels = server.socket.sent.filter(({ type }) => type === 'chat_cancel')
-  t.strictSame(cancels.map(({ data }) => data), [{ run_id: 'r1' }, { ref: 'm1' }])
+  t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { ref: 'm1' }, { run_id: 'r1' }])
   for (const { ref } of cancels) server.socket.receive({ type: 'ack', ref })
   await stopped
 })
@@ -271,6 +276,38 @@ t.test('history: true', async t => {
     const load = other.chat.loadOlder()
     other.server.refuse('chat_history', 'handler_failed')
     await t.rejects(load, { code: 'handler_failed' })
+  })
+
+  t.test('what is under way when it is closed is nobody\'s fault', async t => {
+    const { chat, server, errors } = await start(t, { history: true })
+    server.open()
+    await settle()
+    chat.close()
+    await settle()
+    t.strictSame(errors, [])
+  })
+
+  t.test('after a loss loads anew, when what is on its way is there', async t => {
+    const { chat, server } = await start(t, { history: true })
+    server.open()
+    await settle()
+    server.page([stored('b')], false)
+    await settle()
+    chat.loadOlder()
+    t.strictSame(server.sent('chat_history').data, { before: 'b' })
+    // Twice at once: the second time it stays on the connection that it has.
+    server.socket.receive({ type: 'resync', data: { position: 'c.e.9' } })
+    await settle()
+    server.open()
+    server.socket.receive({ type: 'resync', data: { position: 'c.e.10' } })
+    await settle()
+    t.strictSame(server.sent('chat_history').data, { before: 'b' })
+    server.page([stored('a')], false)
+    await settle()
+    t.strictSame(server.sent('chat_history').data, {})
+    server.page([stored('x')], false)
+    await settle()
+    t.strictSame(chat.messages.map(({ id }) => id), ['x'])
   })
 })
 

@@ -25,7 +25,7 @@ t.test('the same chat is one connection, closed by the last who closes it', asyn
 })
 
 t.test('one who wants the history gets it', async t => {
-  const chats = new Chats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+  const chats = new Chats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
   t.teardown(() => chats.close())
   chats.open(target)
   await settle()
@@ -36,6 +36,10 @@ t.test('one who wants the history gets it', async t => {
   chats.open({ ...target, history: true })
   await settle()
   t.strictSame(FakeSocket.last.sent.map(({ type }) => type), ['chat_history'])
+  FakeSocket.last.receive({ type: 'error', ref: FakeSocket.last.sent[0].ref, data: { code: 'handler_failed', message: '' } })
+  await settle()
+  await settle()
+  t.equal(FakeSocket.last.sent.length, 1, 'once')
 })
 
 t.test('options that come later are seen, and those of a chat are its own', async t => {

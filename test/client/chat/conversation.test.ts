@@ -32,7 +32,7 @@ t.test('a run: what is said, called and asked, in order', async t => {
     ['tool_progress', { call_id: 't1', run_id: 'r', progress: 0.5 }, 6])
   t.strictSame(chat.runs, ['r'])
   t.strictSame(chat.items.map(item => ({ ...item })), [
-    { kind: 'message', id: 'm1', role: 'user', agent: undefined, text: 'Hi', status: 'complete', userId: 'ada', runId: undefined, createdAt: at(1), error: undefined, data: undefined },
+    { kind: 'message', id: 'm1', role: 'user', agent: undefined, text: 'Hi', status: 'complete', userId: 'ada', runId: undefined, createdAt: at(1), data: undefined },
     { kind: 'message', id: 'a1', role: 'assistant', agent: 'a', text: 'Let me look', status: 'streaming', runId: 'r', createdAt: at(3) },
     { kind: 'tool', id: 't1', runId: 'r', name: 'search', agent: undefined, args: { q: 'x' }, status: 'running', progress: 0.5, createdAt: at(5) }
   ])
@@ -61,9 +61,10 @@ t.test('deltas', async t => {
   t.strictSame(texts(conversation(delta('a', 0, 'ab'), delta('a', 3, 'd'))), ['ab: streaming'], 'what has a gap before it waits for the whole')
   const done = conversation(delta('a', 0, 'ab'), ['chat_message', { message_id: 'a', content: 'abc', status: 'cancelled' }], delta('a', 0, 'x'))
   t.strictSame(texts(done), ['abc: cancelled'], 'nothing comes after the end')
-  const snapshot = conversation(['chat_message', { message_id: 'a', run_id: 'r', content: 'abc', status: 'streaming' }], delta('a', 3, 'd'))
-  t.strictSame(texts(snapshot), ['abcd: streaming'])
+  const snapshot = conversation(['chat_message', { message_id: 'a', run_id: 'r', content: 'abc', status: 'streaming' }])
   t.strictSame(snapshot.runs, ['r'])
+  snapshot.apply(publication(...delta('a', 3, 'd')))
+  t.strictSame(texts(snapshot), ['abcd: streaming'])
 })
 
 t.test('messages that have no id are new each time; other fields are kept', async t => {
@@ -169,6 +170,20 @@ t.test('history', async t => {
     chat.merge({ messages: [stored('-1', 10), stored('0', 10)], is_complete: true }, 'a')
     t.strictSame(ids(chat), ['-1', '0', 'a', 'b', 'c', 't', 'd'])
     t.equal(chat.isComplete, true)
+  })
+
+  t.test('goes by time where it has nothing in common with what is there', async t => {
+    const chat = live()
+    chat.merge({ messages: [stored('a', 10), stored('b', 31)], is_complete: true })
+    t.strictSame(ids(chat), ['a', 'c', 't', 'b', 'd'])
+  })
+
+  t.test('has what was refused: only the answer was lost', async t => {
+    const chat = live()
+    chat.send(pending('m'))
+    chat.refuse('m', { code: 'timeout', message: '' })
+    chat.merge({ messages: [stored('m', 33)], is_complete: true })
+    t.match(chat.items.at(-1), { id: 'm', status: 'complete', error: undefined })
   })
 
   t.test('whatever its times say', async t => {
