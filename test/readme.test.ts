@@ -11,7 +11,7 @@ import { renderToString } from 'react-dom/server'
 import t from 'tap'
 import ts from 'typescript'
 import { WebSocket } from 'ws'
-import realtime, { closeCodes, errors, type ChatTarget, type RealtimeOptions } from '../lib/index.js'
+import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index.js'
 import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { Client, connect, eventually, refusedWith, start } from './harness.js'
@@ -332,14 +332,8 @@ t.test('a chat', async t => {
 })
 
 t.test('show a chat', async t => {
-  const { app, port } = await start(t, {
-    onMessage: {
-      async chat_message ({ data }, { target }) {
-        await app.ws.chat(target as ChatTarget).send({ type: 'chat_message', data: { ...data, role: 'user' } })
-        await app.ws.chat(target as ChatTarget).send({ type: 'chat_delta', data: { message_id: 'a', at: 0, text: 'You said: ' } })
-        await app.ws.chat(target as ChatTarget).send({ type: 'chat_delta', data: { message_id: 'a', at: 10, text: data.content } })
-      }
-    }
+  const { port } = await start(t, {
+    chat: { onMessage: async (run, { content }) => { await run.reply().write(`You said: ${content}`) } }
   })
   const lines: string[] = []
   const console = { log: (...parts: unknown[]) => lines.push(parts.join(' ')) }
@@ -347,7 +341,7 @@ t.test('show a chat', async t => {
   t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
   const { client } = await run(t, 'chat-client', { globals: { console }, replace: { 'http://localhost:3000': `http://127.0.0.1:${port}` } })
   t.teardown(() => client.close())
-  await eventually(() => lines.includes('assistant You said: Hi streaming'))
+  await eventually(() => lines.includes('assistant You said: Hi complete'))
   t.ok(lines.includes('user Hi pending') || lines.includes('user Hi complete'))
 
   const { App } = await run(t, 'chat-react')

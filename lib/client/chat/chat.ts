@@ -148,8 +148,9 @@ export class Chat {
   readonly stop = async (): Promise<void> => {
     const { runs, submitted } = this.#conversation
     const cancel = (data: object) => this.#say('chat_cancel', data)
-    // Those that wait first: otherwise the next one starts when the one before it ends.
-    await Promise.all([...[...submitted].reverse().map(ref => cancel({ ref })), ...runs.map(id => cancel({ run_id: id }))])
+    // Those that wait first, from the last on: otherwise the next one starts when the one before it ends.
+    const waiting = submitted.map(ref => ({ ref })).reverse()
+    await Promise.all([...waiting, ...runs.map(id => ({ run_id: id }))].map(cancel))
   }
 
   /**
