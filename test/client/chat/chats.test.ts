@@ -38,6 +38,8 @@ t.test('one who wants the history gets it', async t => {
   t.strictSame(FakeSocket.last.sent.map(({ type }) => type), ['chat_history'])
   FakeSocket.last.receive({ type: 'error', ref: FakeSocket.last.sent[0].ref, data: { code: 'handler_failed', message: '' } })
   await settle()
+  chats.open({ ...target, history: true })
+  await settle()
   await settle()
   t.equal(FakeSocket.last.sent.length, 1, 'once')
 })
