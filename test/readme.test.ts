@@ -48,6 +48,7 @@ function table (heading: string, header: string): string[][] {
 const exported: Record<string, string> = {
   'fastify-realtime': 'index',
   'fastify-realtime/client': 'client/index',
+  'fastify-realtime/chat': 'client/chat/index',
   'fastify-realtime/react': 'react/index',
   'fastify-realtime/testing': 'testing/index'
 }
@@ -328,6 +329,23 @@ t.test('a chat', async t => {
   t.match(await tablet.next('chat_message'), { data: { agent: 'clerk', content: 'You said: Hi', status: 'complete' } })
   const run = app.ws.chat({ workflow: 'support', appId: 'shop', chatId: 'c1', userId: 'ada' }).start(run => run.stream((async function * () { yield 'x' })()))
   t.equal(await run.finished, 'complete')
+})
+
+t.test('show a chat', async t => {
+  const { port } = await start(t, {
+    chat: { onMessage: async (run, { content }) => { await run.reply().write(`You said: ${content}`) } }
+  })
+  const lines: string[] = []
+  const console = { log: (...parts: unknown[]) => lines.push(parts.join(' ')) }
+  Object.assign(globalThis, { WebSocket })
+  t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
+  const { client } = await run(t, 'chat-client', { globals: { console }, replace: { 'http://localhost:3000': `http://127.0.0.1:${port}` } })
+  t.teardown(() => client.close())
+  await eventually(() => lines.includes('assistant You said: Hi complete'))
+  t.ok(lines.includes('user Hi pending') || lines.includes('user Hi complete'))
+
+  const { App } = await run(t, 'chat-react')
+  t.equal(renderToString(createElement(App)), '<main><button>Say hi</button><button disabled="">Stop</button></main>')
 })
 
 t.test('your own message types', async t => {

@@ -145,7 +145,8 @@ export class Chats {
     if (!conversation.hasRoom()) throw new Refusal('chat_busy', `${limits.runs} runs of this chat wait already`)
     const { content } = data
     const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
-    const names = ref === undefined || ref === id ? [id] : [ref, id]
+    // First what all devices know it by.
+    const names = ref === undefined || ref === id ? [id] : [id, ref]
     const isCancelled = () => names.some(name => this.#cancelled.take(`${channel} ${name}`))
     try {
       await conversation.saved(message)

@@ -1,5 +1,6 @@
 'use client'
 
+export { useChat } from './chat.js'
 export {
   useMessages, useNotifications, useRealtime, useReload, useResume, useSend, useStatus, type NotificationsOptions, type Send
 } from './hooks.js'
@@ -9,3 +10,5 @@ export { useOptimisticList, type OptimisticOptions } from './optimistic-list.js'
 export { RealtimeProvider } from './provider.js'
 export type { Snapshot } from './store.js'
 export { RealtimeError } from '../client/index.js'
+export type { ChatState, ChatStatus, SendOptions } from '../client/chat/chat.js'
+export type { ChatItem, ChatMessage, Question, ToolCall } from '../client/chat/items.js'

@@ -23,7 +23,7 @@ export const atFirst: Snapshot = { status: 'connecting', isConnected: false, las
 /** One provider's connection, and what its hooks share of it. It exists before the connection does, and on a server. */
 export class Store {
   readonly notifications = new Notifications()
-  readonly #options: ClientOptions
+  readonly options: ClientOptions
   readonly #listeners = new Set<Bound>()
   readonly #onChange = new Set<() => void>()
   readonly #onResume = new Set<(resume: Resume) => void>()
@@ -38,14 +38,14 @@ export class Store {
   #telling: ReturnType<typeof setTimeout> | undefined
 
   constructor (options: ClientOptions) {
-    this.#options = options
+    this.options = options
   }
 
   /** Connects, unless it is connected. StrictMode starts, ends and starts again at once: that is one connection. */
   start (): void {
     clearTimeout(this.#ending)
     if (this.#client !== undefined) return
-    const client = createClient(this.#options)
+    const client = createClient(this.options)
     this.#client = client
     client.on('*', envelope => this.#received(envelope))
     for (const bound of this.#listeners) bound.unbind = client.on(bound.type, bound.listener)
@@ -114,7 +114,7 @@ export class Store {
   /** Never throws: whoever reports goes on afterwards. */
   readonly report = (error: unknown): void => {
     try {
-      (this.#options.onError ?? console.error)(error)
+      (this.options.onError ?? console.error)(error)
     } catch (fault) {
       console.error(fault)
     }

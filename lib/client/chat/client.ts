@@ -1,0 +1,28 @@
+import { RealtimeClient, type ClientOptions } from '../client.js'
+import type { Chat } from './chat.js'
+import { Chats, type ChatTarget } from './chats.js'
+
+/** A client that has chats beside its own connection. Each chat has a connection of its own. */
+export class ChatClient extends RealtimeClient {
+  readonly #chats: Chats
+
+  /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
+  constructor (options: ClientOptions) {
+    super(options)
+    this.#chats = new Chats(options)
+  }
+
+  /**
+   * A chat, with the address and the credential of this client. The same chat is the same object: each call needs a
+   * `close` of it. Throws a TypeError when the client was made with a `url` instead of `baseUrl` and `userId`.
+   */
+  chat (target: ChatTarget): Chat {
+    return this.#chats.open(target)
+  }
+
+  /** Closes it and its chats for good. What was not answered is rejected. */
+  override close (): void {
+    super.close()
+    this.#chats.close()
+  }
+}

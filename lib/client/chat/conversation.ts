@@ -1,0 +1,298 @@
+import type { Outcome } from '../../protocol/chat.js'
+import type { Envelope, Messages } from '../../protocol/envelope.js'
+import type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
+
+/** Items kept. The oldest go first; they can be loaded again. */
+const maxItems = 10_000
+
+/** The answer to `chat_history`: messages, oldest first. */
+export interface Page {
+  messages: ReadonlyArray<Messages['chat_message'] & { timestamp?: string }>
+  /** There are none before these. */
+  is_complete: boolean
+}
+
+/** What is known of a chat: pure, without a socket and a clock. Applying the same publications again changes nothing. */
+export class Conversation {
+  /** Why the latest run failed, until the next one starts. */
+  error: ChatError | undefined
+  /** Nothing is older than the first item. */
+  isComplete = false
+  readonly #items = new Map<string, ChatItem>()
+  /** Those of the log, in its order. */
+  readonly #order: string[] = []
+  /** Those that this client has sent and that are not in the log yet: they come after all others. */
+  readonly #unsettled = new Set<string>()
+  /** Those that something is still to come of. */
+  readonly #open = new Set<string>()
+  /** Those whose end was not heard: what comes of them is believed again. */
+  readonly #doubted = new Set<string>()
+  /** The runs that have started and not finished. */
+  readonly #runs = new Set<string>()
+  /** The messages sent from here whose run has not started. */
+  readonly #submitted = new Set<string>()
+  /** Something may be missing between what was known before and what came since. */
+  #hasHole = false
+  #list: readonly ChatItem[] | undefined
+  readonly #answer: (questionId: string, value: unknown) => Promise<void>
+
+  /** `answer` is what the questions are answered with. */
+  constructor (answer: (questionId: string, value: unknown) => Promise<void>) {
+    this.#answer = answer
+  }
+
+  /** In the order of the log, then those that are pending. The same array as long as nothing changes. */
+  get items (): readonly ChatItem[] {
+    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
+    return this.#list
+  }
+
+  /** The oldest that is open. */
+  get question (): Question | undefined {
+    for (const key of this.#open) {
+      const item = this.#items.get(key)!
+      if (item.kind === 'question') return item
+    }
+    return undefined
+  }
+
+  get runs (): readonly string[] {
+    return [...this.#runs]
+  }
+
+  /** The ids of the messages sent from here whose run has not started yet. */
+  get submitted (): readonly string[] {
+    return [...this.#submitted]
+  }
+
+  /** Takes one publication. Returns whether it is one of a chat. */
+  apply ({ type, data, id, timestamp }: Envelope): boolean {
+    const of = data as never
+    switch (type as keyof Messages) {
+      case 'run_started': this.#runStarted(of); break
+      case 'run_finished': this.#runFinished(of); break
+      case 'chat_delta': this.#delta(of, timestamp); break
+      case 'chat_message': this.#message(of, id, timestamp); break
+      case 'tool_call': this.#toolCall(of, timestamp); break
+      case 'tool_progress': this.#toolProgress(of); break
+      case 'tool_output': this.#toolOutput(of, timestamp); break
+      case 'input_request': this.#inputRequest(of, timestamp); break
+      case 'input_closed': this.#inputClosed(of); break
+      default: return false
+    }
+    return true
+  }
+
+  /** A message is on its way to the server. One of the same id that failed is tried again. */
+  send (message: Pick<ChatMessage, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
+    const key = keyOf('message', message.id)
+    if (this.#items.has(key)) {
+      if (this.#items.get(key)!.status !== 'error') return
+      this.#order.splice(this.#order.indexOf(key), 1)
+    }
+    this.error = undefined
+    this.#submitted.add(message.id)
+    this.#unsettled.add(key)
+    this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
+  }
+
+  /** The server has taken it. */
+  accept (id: string): void {
+    this.#settle(keyOf('message', id), { status: 'complete' })
+  }
+
+  /** The server has not taken it. Returns `false` when it is in the log all the same. */
+  refuse (id: string, error: ChatError): boolean {
+    const key = keyOf('message', id)
+    this.#submitted.delete(id)
+    if (!this.#settle(key, { status: 'error', error })) return false
+    // It may have been only the answer that was lost.
+    this.#doubted.add(key)
+    return true
+  }
+
+  /** The server says that a question is no longer open. */
+  expire (id: string): void {
+    const key = keyOf('question', id)
+    if (this.#open.has(key)) this.#interrupt(key)
+  }
+
+  /** Publications were missed: whether what is open is still so will only be known when more of it comes. */
+  doubt (): void {
+    for (const key of [...this.#open]) this.#interrupt(key)
+    this.#runs.clear()
+    for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
+    this.#hasHole = this.#order.length > 0
+  }
+
+  /** Takes older messages: what came before the message `before`, or without it the newest there are. */
+  merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
+    const anchor = before === undefined ? -1 : this.#order.indexOf(keyOf('message', before))
+    let at = anchor === -1 ? this.#order.length : anchor
+    let isNew = false
+    for (const message of [...messages].reverse()) {
+      const { message_id: id, timestamp = '' } = message
+      if (id === undefined) continue
+      const key = keyOf('message', id)
+      const isFinal = this.#isFinal(key)
+      this.#unsettled.delete(key)
+      const index = this.#order.indexOf(key)
+      isNew = index === -1
+      if (!isNew) at = Math.min(at, index)
+      else {
+        while (at > 0 && isLater(this.#items.get(this.#order[at - 1])!.createdAt, timestamp)) at--
+        this.#order.splice(at, 0, key)
+      }
+      if (isFinal || (message.status === 'streaming' && !isNew)) continue
+      this.#set(key, messageOf(message, id, isNew ? timestamp : this.#items.get(key)!.createdAt))
+      // Whether it is live the log says, not the history.
+      if (message.status === 'streaming') this.#interrupt(key)
+    }
+    this.isComplete ||= isComplete
+    if (before !== undefined || !this.#hasHole) return
+    this.#hasHole = false
+    if (!isNew || isComplete) return
+    // What is before it is not known to be next to it, and can be loaded again.
+    for (const key of this.#order.splice(0, at)) this.#forget(key)
+    this.isComplete = false
+  }
+
+  #runStarted ({ run_id: id, ref }: Messages['run_started']): void {
+    this.error = undefined
+    this.#runs.add(id)
+    this.#submitted.delete(ref as string)
+  }
+
+  #runFinished ({ run_id: id, ref, status, error }: Messages['run_finished']): void {
+    this.#runs.delete(id)
+    this.#submitted.delete(ref as string)
+    if (status === 'error') this.error = error
+    // Closed already, unless that was missed.
+    for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
+  }
+
+  #delta ({ message_id: id, run_id: runId, agent, at, text }: Messages['chat_delta'], createdAt: string): void {
+    const key = keyOf('message', id)
+    this.#isAlive(runId)
+    if (this.#isFinal(key)) return
+    const known = this.#items.get(key) as ChatMessage | undefined
+    const before = known?.text ?? ''
+    // The beginning is not here: the whole message will come.
+    if (at > before.length) return
+    const message = known ?? { kind: 'message', id, role: 'assistant', agent, runId, createdAt }
+    // Engines append without copying what is there: a token costs its own length.
+    this.#put(key, { ...message, status: 'streaming', text: (at === before.length ? before : before.slice(0, at)) + text })
+  }
+
+  #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
+    const id = message.message_id ?? position ?? timestamp
+    const key = keyOf('message', id)
+    const isOurs = this.#settle(key)
+    const known = this.#items.get(key) as ChatMessage | undefined
+    const next = messageOf(message, id, known === undefined || isOurs ? timestamp : known.createdAt)
+    if (isOpen(next)) this.#isAlive(next.runId)
+    if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
+  }
+
+  #toolCall ({ call_id: id, run_id: runId, name, agent, args }: Messages['tool_call'], createdAt: string): void {
+    this.#isAlive(runId)
+    const key = keyOf('tool', id)
+    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt })
+  }
+
+  #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
+    this.#change('tool', id, { progress, status: 'running' })
+  }
+
+  #toolOutput ({ call_id: id, run_id: runId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
+    const key = keyOf('tool', id)
+    if (this.#isFinal(key)) return
+    const known = this.#items.get(key) ?? { kind: 'tool', id, runId, name, createdAt }
+    this.#put(key, { ...known as ToolCall, status, output, error })
+  }
+
+  #inputRequest (request: Messages['input_request'], createdAt: string): void {
+    const { request_id: id, run_id: runId, prompt, schema, component, expires_at: expiresAt } = request
+    this.#isAlive(runId)
+    const answer = (value: unknown) => this.#answer(id, value)
+    const key = keyOf('question', id)
+    if (this.#isFinal(key)) return
+    this.#put(key, { kind: 'question', id, runId, prompt, schema, component, expiresAt, status: 'open', createdAt, answer })
+  }
+
+  #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
+    this.#change('question', id, { status: reason, value, userId })
+  }
+
+  /** What comes of a run says that it is live, also when its start was missed. */
+  #isAlive (runId: string | undefined): void {
+    if (runId !== undefined) this.#runs.add(runId)
+  }
+
+  #change (kind: ChatItem['kind'], id: string, change: object): void {
+    const key = keyOf(kind, id)
+    const item = this.#items.get(key)
+    if (item !== undefined && !this.#isFinal(key)) this.#put(key, { ...item, ...change } as ChatItem)
+  }
+
+  #interrupt (key: string, status: Outcome = 'interrupted'): void {
+    this.#set(key, { ...this.#items.get(key)!, status: status === 'complete' ? 'interrupted' : status } as ChatItem)
+    this.#doubted.add(key)
+  }
+
+  /** Nothing more is to come of it. */
+  #isFinal (key: string): boolean {
+    return this.#items.has(key) && !this.#open.has(key) && !this.#unsettled.has(key) && !this.#doubted.has(key)
+  }
+
+  /** What was pending has its place in the log. Returns `false` when it was not pending. */
+  #settle (key: string, change: Partial<ChatMessage> = {}): boolean {
+    if (!this.#unsettled.delete(key)) return false
+    this.#order.push(key)
+    this.#set(key, { ...this.#items.get(key) as ChatMessage, ...change })
+    return true
+  }
+
+  #put (key: string, item: ChatItem): void {
+    if (!this.#items.has(key)) this.#order.push(key)
+    this.#set(key, item)
+    if (this.#order.length <= maxItems) return
+    this.#forget(this.#order.shift()!)
+    this.isComplete = false
+  }
+
+  #set (key: string, item: ChatItem): void {
+    this.#items.set(key, item)
+    this.#doubted.delete(key)
+    if (isOpen(item)) this.#open.add(key)
+    else this.#open.delete(key)
+    this.#list = undefined
+  }
+
+  #forget (key: string): void {
+    this.#list = undefined
+    for (const keys of [this.#items, this.#open, this.#doubted]) keys.delete(key)
+  }
+}
+
+function keyOf (kind: ChatItem['kind'], id: string): string {
+  return `${kind} ${id}`
+}
+
+function isOpen ({ status }: ChatItem): boolean {
+  return status === 'streaming' || status === 'running' || status === 'open'
+}
+
+/** Also `false` where one of them is no time. */
+function isLater (a: string, b: string): boolean {
+  return Date.parse(a) > Date.parse(b)
+}
+
+function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
+  const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
+  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: isEmpty(data) ? undefined : data }
+}
+
+function isEmpty (data: object): boolean {
+  return Object.keys(data).length === 0
+}

@@ -1,0 +1,24 @@
+import type { ClientOptions } from '../client.js'
+import { Chat, type ChatOptions } from './chat.js'
+import { ChatClient } from './client.js'
+
+/** As that of `fastify-realtime/client`, with chats. Throws a TypeError when there is no address or no WebSocket. */
+export function createClient (options: ClientOptions): ChatClient {
+  return new ChatClient(options)
+}
+
+/** Connects to one chat. Throws a TypeError when there is no address or no WebSocket. */
+export function createChat (options: ChatOptions): Chat {
+  return new Chat(options)
+}
+
+export { RealtimeError } from '../error.js'
+export type { Backoff } from '../backoff.js'
+export type { ClientOptions, Resume, Status } from '../client.js'
+export type { WebSocketConstructor, WebSocketLike } from '../socket.js'
+export type { TokenTransport } from '../token.js'
+export type * from '../../protocol/envelope.js'
+export type { Chat, ChatAddress, ChatOptions, ChatState, ChatStatus, SendOptions } from './chat.js'
+export type { ChatTarget } from './chats.js'
+export type { ChatClient } from './client.js'
+export type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'

@@ -1,0 +1,22 @@
+/** Where frames of the screen do not come, in milliseconds: a hidden page has none. */
+const patience = 100
+
+interface Screen {
+  requestAnimationFrame?: (action: () => void) => number
+  cancelAnimationFrame?: (handle: number) => void
+}
+
+/**
+ * Calls `action` once, before the next frame of the screen; of a page that is hidden in a timer, and where there is no
+ * screen with the next turn of the event loop.
+ */
+export function beforePaint (action: () => void): void {
+  const screen = globalThis as Screen
+  const act = () => {
+    clearTimeout(timer)
+    if (frame !== undefined) screen.cancelAnimationFrame?.(frame)
+    action()
+  }
+  const frame = screen.requestAnimationFrame?.(act)
+  const timer = setTimeout(act, frame === undefined ? 0 : patience)
+}

@@ -1,0 +1,380 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { createChat, RealtimeError, type Chat, type ChatOptions } from '../../../lib/client/chat/index.js'
+import { FakeSocket } from '../fake-socket.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+/** Lets promises and immediates settle. */
+const settle = async () => { for (let n = 0; n < 3; n++) await new Promise<void>(resolve => setImmediate(resolve)) }
+
+/** A server that says what the test says, and keeps count of what it has said. */
+class Server {
+  #offset = 0
+
+  get socket (): FakeSocket {
+    return FakeSocket.last
+  }
+
+  open (data: object = {}): void {
+    this.socket.ack({ position: `c.e.${this.#offset}`, ...data })
+  }
+
+  publish (type: string, data: object): void {
+    this.socket.receive({ type, data, timestamp: new Date(1_800_000_000_000 + this.#offset).toISOString(), id: `c.e.${++this.#offset}` })
+  }
+
+  /** The last frame of a type. */
+  sent (type: string): { type: string, ref: string, data: any } {
+    const frame = this.socket.sent.findLast(frame => frame.type === type)
+    if (frame === undefined) throw new Error(`no '${type}' in ${JSON.stringify(this.socket.sent)}`)
+    return frame as { type: string, ref: string, data: any }
+  }
+
+  answer (type: string): void {
+    this.socket.receive({ type: 'ack', ref: this.sent(type).ref })
+  }
+
+  refuse (type: string, code: string): void {
+    this.socket.receive({ type: 'error', ref: this.sent(type).ref, data: { code, message: code } })
+  }
+
+  page (messages: object[], isComplete = true): void {
+    const { ref } = this.sent('chat_history')
+    this.socket.receive({ type: 'chat_history', ref, data: { messages, is_complete: isComplete } })
+    this.answer('chat_history')
+  }
+}
+
+async function start (t: Scope, options: Partial<ChatOptions> = {}): Promise<{ chat: Chat, server: Server, errors: unknown[] }> {
+  FakeSocket.made = []
+  const errors: unknown[] = []
+  const chat = createChat({
+    workflow: 'support', appId: 'shop', chatId: 'c1', userId: 'ada', baseUrl: 'ws://a.example/ws', WebSocket: FakeSocket, backoff: () => 0, onError: error => errors.push(error), ...options
+  })
+  t.teardown(() => chat.end())
+  await settle()
+  return { chat, server: new Server(), errors }
+}
+
+const stored = (id: string) => ({ message_id: id, role: 'user', content: id, status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' })
+const texts = (chat: Chat) => chat.messages.map(({ text, status }) => `${text}: ${status}`)
+
+t.test('its address, and its credential', async t => {
+  const { server, chat } = await start(t, { getToken: () => 'secret' })
+  t.equal(server.socket.url, 'ws://a.example/ws/support/shop/c1/ada')
+  t.strictSame(server.socket.protocols, ['fastify-realtime', 'token.secret'])
+  t.throws(() => createChat({ workflow: 'w', appId: 'a', chatId: 'c', WebSocket: FakeSocket } as unknown as ChatOptions), TypeError)
+  chat.close()
+  t.match(chat.closed, { code: 1000 })
+  t.equal(server.socket.isClosed, true)
+})
+
+t.test('status', async t => {
+  const { chat, server } = await start(t)
+  t.equal(chat.status, 'connecting')
+  server.open()
+  t.equal(chat.status, 'ready')
+  const sent = chat.send('Hi', { id: 'm1' })
+  t.equal(chat.status, 'submitted')
+  server.answer('chat_message')
+  await sent
+  t.equal(chat.status, 'submitted', 'its run is queued')
+  server.publish('run_started', { run_id: 'r', ref: 'm1' })
+  t.equal(chat.status, 'streaming')
+  server.publish('input_request', { request_id: 'q', run_id: 'r', prompt: '?' })
+  t.equal(chat.status, 'waiting')
+  server.publish('input_closed', { request_id: 'q', run_id: 'r', reason: 'answered', value: 1 })
+  t.equal(chat.status, 'streaming')
+  server.socket.lose()
+  t.equal(chat.connection, 'waiting')
+  t.equal(chat.status, 'streaming', 'whether it is connected is another matter')
+  await new Promise(resolve => setTimeout(resolve, 1))
+  await settle()
+  server.open({ recovered: true })
+  server.publish('run_finished', { run_id: 'r', status: 'error', error: { code: 'E', message: 'why' } })
+  t.equal(chat.status, 'ready')
+  t.match(chat.error, { code: 'E', message: 'why' })
+  server.socket.lose(4403)
+  t.equal(chat.status, 'closed')
+  await t.rejects(chat.send('x'), { code: 'closed' })
+})
+
+t.test('send', async t => {
+  const { chat, server } = await start(t)
+  const first = chat.send('Hi', { data: { files: ['a'] } })
+  t.match(chat.messages, [{ text: 'Hi', role: 'user', status: 'pending', userId: 'ada', data: { files: ['a'] } }])
+  server.open()
+  const { ref, data } = server.sent('chat_message')
+  t.match(data, { content: 'Hi', files: ['a'], message_id: chat.messages[0].id })
+
+  server.socket.lose()
+  await new Promise(resolve => setTimeout(resolve, 1))
+  await settle()
+  server.open({ recovered: true })
+  t.match(server.sent('chat_message'), { ref, data }, 'the same once more')
+  server.publish('chat_message', { message_id: data.message_id, role: 'user', content: 'Hi', user_id: 'ada' })
+  server.answer('chat_message')
+  await first
+  server.publish('run_finished', { run_id: 'r', ref: data.message_id, status: 'complete' })
+  t.strictSame(texts(chat), ['Hi: complete'])
+
+  const second = chat.send('Again', { id: 'm2' })
+  server.refuse('chat_message', 'chat_busy')
+  await t.rejects(second, { name: 'RealtimeError', code: 'chat_busy' })
+  t.match(chat.messages[1], { status: 'error', error: { code: 'chat_busy' } })
+  t.equal(chat.status, 'ready')
+  const third = chat.send('Again', { id: 'm2' })
+  t.strictSame(texts(chat), ['Hi: complete', 'Again: pending'])
+  server.answer('chat_message')
+  await third
+  t.strictSame(texts(chat), ['Hi: complete', 'Again: complete'])
+})
+
+t.test('a message whose answer is lost has been sent when the log has it', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { chat, server } = await start(t)
+  server.open()
+  const published = chat.send('1', { id: 'm1', timeout: 50 })
+  server.publish('chat_message', { message_id: 'm1', role: 'user', content: '1' })
+  mock.timers.tick(50)
+  await published
+  const lost = t.rejects(chat.send('2', { timeout: 50 }), { code: 'timeout' })
+  mock.timers.tick(50)
+  await lost
+  t.strictSame(texts(chat), ['1: complete', '2: error'])
+
+  const failed = chat.send('3', { id: 'm3' })
+  server.publish('chat_message', { message_id: 'm3', role: 'user', content: '3' })
+  server.refuse('chat_message', 'handler_failed')
+  await t.rejects(failed, { code: 'handler_failed' }, 'what the server says of it counts')
+})
+
+t.test('stop: what runs, and what was sent and has not started', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  await chat.stop()
+  t.equal(server.socket.sent.length, 0)
+  server.publish('run_started', { run_id: 'r1' })
+  for (const id of ['m1', 'm2']) chat.send('x', { id }).catch(() => {})
+  const stopped = chat.stop()
+  const cancels = server.socket.sent.filter(({ type }) => type === 'chat_cancel')
+  t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { ref: 'm1' }, { run_id: 'r1' }])
+  for (const { ref } of cancels) server.socket.receive({ type: 'ack', ref })
+  await stopped
+})
+
+t.test('a question', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  t.equal(chat.question, undefined)
+  const ask = (id: string) => server.publish('input_request', { request_id: id, run_id: 'r', prompt: id })
+  ask('q1')
+  ask('q2')
+  const question = chat.question!
+  t.match(question, { id: 'q1', prompt: 'q1' })
+  server.publish('chat_delta', { message_id: 'a', at: 0, text: 'x' })
+  t.equal(chat.question, question, 'the same as long as it has not changed')
+
+  const wrong = question.answer(5)
+  t.strictSame(server.sent('input_response').data, { request_id: 'q1', value: 5 })
+  server.refuse('input_response', 'bad_value')
+  await t.rejects(wrong, { code: 'bad_value' })
+  t.equal(chat.question, question)
+
+  const right = question.answer('yes')
+  server.publish('input_closed', { request_id: 'q1', run_id: 'r', reason: 'answered', value: 'yes', user_id: 'ada' })
+  server.answer('input_response')
+  await right
+  t.equal(chat.question?.id, 'q2')
+  const late = chat.question!.answer('x')
+  server.refuse('input_response', 'input_closed')
+  await t.rejects(late, RealtimeError)
+  t.equal(chat.question, undefined)
+
+  ask('q3')
+  server.publish('input_closed', { request_id: 'q3', run_id: 'r', reason: 'answered', value: 1, user_id: 'ada' })
+  t.equal(chat.question, undefined, 'answered on another device')
+})
+
+t.test('older messages', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  server.publish('chat_message', { content: 'of the app' })
+  server.publish('chat_message', { message_id: 'c', role: 'user', content: 'c' })
+  const first = chat.loadOlder()
+  t.equal(chat.loadOlder(), first, 'once at a time')
+  t.strictSame(server.sent('chat_history').data, { before: 'c' })
+  server.page([stored('a'), stored('b'), stored('c')], false)
+  t.equal(await first, false)
+  t.strictSame(chat.messages.map(({ text }) => text), ['a', 'b', 'of the app', 'c'])
+  const second = chat.loadOlder()
+  t.strictSame(server.sent('chat_history').data, { before: 'a' })
+  server.page([])
+  t.equal(await second, true)
+  t.equal(chat.isComplete, true)
+  const { length } = server.socket.sent
+  t.equal(await chat.loadOlder(), true)
+  t.equal(server.socket.sent.length, length, 'there is nothing to ask for')
+})
+
+t.test('a page that is lost with its connection is asked for again', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  const load = chat.loadOlder()
+  server.answer('chat_history')
+  await settle()
+  server.page([stored('a')])
+  t.equal(await load, true)
+  t.strictSame(texts(chat), ['a: complete'])
+})
+
+t.test('a server that never gives a page is not asked for ever', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  const load = chat.loadOlder()
+  for (let n = 0; n < 5; n++) {
+    t.equal(server.socket.sent.length, n + 1)
+    server.answer('chat_history')
+    await settle()
+  }
+  t.equal(await load, false)
+  t.equal(server.socket.sent.length, 5)
+})
+
+t.test('history: true', async t => {
+  t.test('loads the newest once connected', async t => {
+    const { chat, server } = await start(t, { history: true })
+    server.open()
+    await settle()
+    t.strictSame(server.sent('chat_history').data, {})
+    server.publish('chat_message', { message_id: 'b', role: 'user', content: 'b' })
+    server.page([stored('a'), stored('b')])
+    await settle()
+    t.strictSame(chat.messages.map(({ id }) => id), ['a', 'b'])
+    t.equal(chat.isComplete, true)
+  })
+
+  t.test('is quiet where there is none, and reports what else fails', async t => {
+    const { chat, server, errors } = await start(t, { history: true })
+    server.open()
+    await settle()
+    server.refuse('chat_history', 'unknown_type')
+    await settle()
+    t.strictSame(errors, [])
+    t.equal(chat.isComplete, true)
+
+    const other = await start(t, { history: true })
+    other.server.open()
+    await settle()
+    other.server.refuse('chat_history', 'handler_failed')
+    await settle()
+    t.match(other.errors, [{ code: 'handler_failed' }])
+    const load = other.chat.loadOlder()
+    other.server.refuse('chat_history', 'handler_failed')
+    await t.rejects(load, { code: 'handler_failed' })
+  })
+
+  t.test('what is under way when it is closed is nobody\'s fault', async t => {
+    const { chat, server, errors } = await start(t, { history: true })
+    server.open()
+    await settle()
+    chat.close()
+    await settle()
+    t.strictSame(errors, [])
+  })
+
+  t.test('after a loss loads anew, when what is on its way is there', async t => {
+    const { chat, server } = await start(t, { history: true })
+    server.open()
+    await settle()
+    server.page([stored('b')], false)
+    await settle()
+    chat.loadOlder()
+    t.strictSame(server.sent('chat_history').data, { before: 'b' })
+    // Twice at once: the second time it stays on the connection that it has.
+    server.socket.receive({ type: 'resync', data: { position: 'c.e.9' } })
+    await settle()
+    server.open()
+    server.socket.receive({ type: 'resync', data: { position: 'c.e.10' } })
+    await settle()
+    t.strictSame(server.sent('chat_history').data, { before: 'b' })
+    server.page([stored('a')], false)
+    await settle()
+    t.strictSame(server.sent('chat_history').data, {})
+    server.page([stored('x')], false)
+    await settle()
+    t.strictSame(chat.messages.map(({ id }) => id), ['x'])
+  })
+})
+
+t.test('after a loss it reads what is retained once more, and sends what was not answered again', async t => {
+  const { chat, server } = await start(t, { history: true })
+  server.open()
+  await settle()
+  server.page([], true)
+  await settle()
+  server.publish('run_started', { run_id: 'r' })
+  server.publish('chat_delta', { message_id: 'a', run_id: 'r', at: 0, text: 'abc' })
+  server.publish('chat_delta', { message_id: 'gone', run_id: 'r', at: 0, text: 'x' })
+  const sent = chat.send('Hi', { id: 'm1' })
+  const old = server.socket
+  old.lose()
+  await new Promise(resolve => setTimeout(resolve, 1))
+  await settle()
+  t.match(server.socket.url, /since=c\.e\.3/)
+  server.open({ recovered: false, position: 'c.f.0' })
+  await settle()
+  t.equal(FakeSocket.made.length, 3)
+  t.notMatch(server.socket.url, /since/)
+  t.strictSame(texts(chat), ['abc: streaming', 'x: streaming', 'Hi: pending'], 'what is shown stays until there is more')
+  t.equal(FakeSocket.made[1].isClosed, true)
+
+  server.open()
+  t.strictSame(texts(chat), ['abc: interrupted', 'x: interrupted', 'Hi: pending'])
+  server.publish('chat_delta', { message_id: 'a', run_id: 'r', at: 0, text: 'abcdef' })
+  t.equal(chat.status, 'streaming')
+  await settle()
+  server.page([{ ...stored('gone'), role: 'assistant', content: 'xyz' }], true)
+  t.equal(server.sent('chat_message').data.message_id, 'm1')
+  server.answer('chat_message')
+  await sent
+  await settle()
+  t.strictSame(texts(chat), ['abcdef: streaming', 'xyz: complete', 'Hi: complete'])
+
+  server.socket.receive({ type: 'resync', data: { position: 'c.e.99' } })
+  t.equal(FakeSocket.made.length, 3, 'not again so soon')
+  t.strictSame(texts(chat), ['abcdef: interrupted', 'xyz: complete', 'Hi: complete'])
+})
+
+t.test('changes are told once per turn of the event loop', async t => {
+  const { chat, server } = await start(t)
+  await settle()
+  let told = 0
+  const end = chat.subscribe(() => { told++ })
+  server.open()
+  const before = chat.snapshot()
+  for (let n = 0; n < 100; n++) server.publish('chat_delta', { message_id: 'a', at: n, text: 'x' })
+  t.equal(told, 0)
+  t.equal(chat.messages[0].text.length, 100, 'who asks gets what is')
+  t.equal(chat.snapshot(), before, 'React gets what it was told of')
+  await new Promise(resolve => setTimeout(resolve, 1))
+  t.equal(told, 1)
+  t.equal(chat.snapshot().messages[0].text.length, 100)
+  t.equal(chat.snapshot(), chat.snapshot())
+  end()
+  server.publish('chat_delta', { message_id: 'a', at: 100, text: 'x' })
+  await new Promise(resolve => setTimeout(resolve, 1))
+  t.equal(told, 1)
+})
+
+t.test('types of the app change nothing', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  const { items } = chat
+  server.publish('of_the_app', {})
+  t.equal(chat.items, items)
+})

@@ -1,0 +1,67 @@
+import t from 'tap'
+import { Chats } from '../../../lib/client/chat/chats.js'
+import { FakeSocket } from '../fake-socket.js'
+
+const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.beforeEach(() => { FakeSocket.made = [] })
+
+t.test('the same chat is one connection, closed by the last who closes it', async t => {
+  const chats = new Chats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+  t.teardown(() => chats.close())
+  const chat = chats.open(target)
+  t.equal(chats.open({ ...target, userId: 'ada' }), chat)
+  const other = chats.open({ ...target, userId: 'bob' })
+  t.not(other, chat)
+  await settle()
+  t.strictSame(FakeSocket.made.map(({ url }) => url), ['ws://a.example/ws/support/shop/c1/ada', 'ws://a.example/ws/support/shop/c1/bob'])
+  chat.close()
+  t.not(chat.status, 'closed')
+  chat.close()
+  t.equal(chat.status, 'closed')
+  t.equal(FakeSocket.made[0].isClosed, true)
+  t.not(chats.open(target), chat, 'and another time another one')
+})
+
+t.test('one who wants the history gets it', async t => {
+  const chats = new Chats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
+  t.teardown(() => chats.close())
+  chats.open(target)
+  await settle()
+  FakeSocket.last.ack({ position: 'c.e.0' })
+  await settle()
+  t.strictSame(FakeSocket.last.sent, [])
+  chats.open({ ...target, history: true })
+  chats.open({ ...target, history: true })
+  await settle()
+  t.strictSame(FakeSocket.last.sent.map(({ type }) => type), ['chat_history'])
+  FakeSocket.last.receive({ type: 'error', ref: FakeSocket.last.sent[0].ref, data: { code: 'handler_failed', message: '' } })
+  await settle()
+  chats.open({ ...target, history: true })
+  await settle()
+  await settle()
+  t.equal(FakeSocket.last.sent.length, 1, 'once')
+})
+
+t.test('options that come later are seen, and those of a chat are its own', async t => {
+  const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, share: true } as const
+  const late: { token?: string } = {}
+  const chats = new Chats(Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
+  t.teardown(() => chats.close())
+  const chat = chats.open(target)
+  late.token = 'late'
+  await settle()
+  t.strictSame(FakeSocket.last.protocols, [])
+  FakeSocket.last.lose(4401)
+  await new Promise(resolve => setTimeout(resolve, 1))
+  await settle()
+  t.strictSame(FakeSocket.last.protocols, ['fastify-realtime', 'token.late'])
+  t.equal(FakeSocket.made.length, 2)
+  t.not(chat.status, 'closed')
+})
+
+t.test('it has to be known where and whose', async t => {
+  t.throws(() => new Chats({ url: 'ws://a.example/ws/notifications/ada', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /baseUrl/ })
+  t.throws(() => new Chats({ baseUrl: 'ws://a.example/ws', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /userId/ })
+})

@@ -1,0 +1,37 @@
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import t from 'tap'
+import { ChatClient } from '../../../lib/client/chat/client.js'
+import { createClient } from '../../../lib/client/chat/index.js'
+import { FakeSocket } from '../fake-socket.js'
+
+const root = new URL('../../../', import.meta.url).pathname
+
+async function bundle (contents: string) {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents, resolveDir: `${root}lib` }, bundle: true, minify: true, format: 'esm', platform: 'browser', external: ['react'], write: false, metafile: true
+  })
+  return { size: gzipSync(outputFiles[0].contents, { level: 9 }).length, inputs: Object.keys(Object.values(metafile.outputs)[0].inputs).filter(name => name !== '<stdin>') }
+}
+
+t.test('the bundle is small, and is the client and this', async t => {
+  const { size, inputs } = await bundle("export * from './client/chat/index.ts'")
+  t.ok(size <= 8 * 1024, `${size} bytes with gzip`)
+  t.ok(inputs.some(input => input.endsWith('client/chat/conversation.ts')))
+  t.ok(inputs.every(input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
+})
+
+t.test('who has no chat does not pay for it', async t => {
+  for (const contents of ["export * from './client/index.ts'", "export { RealtimeProvider, useRealtime, useNotifications, useOptimisticList } from './react/index.ts'"]) {
+    const { inputs } = await bundle(contents)
+    t.ok(inputs.length > 5)
+    t.notOk(inputs.some(input => input.includes('chat')), contents)
+  }
+  t.ok((await bundle("export { useChat } from './react/index.ts'")).inputs.some(input => input.includes('chat')))
+})
+
+t.test('createClient', async t => {
+  const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+  t.teardown(() => client.close())
+  t.ok(client instanceof ChatClient)
+})

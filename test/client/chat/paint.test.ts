@@ -1,0 +1,48 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { beforePaint } from '../../../lib/client/chat/paint.js'
+
+/** A page whose frames and timers are the test's. */
+function page (t: { teardown (action: () => void): void }, hasScreen = true) {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  const frames = new Map<number, () => void>()
+  let count = 0
+  if (hasScreen) {
+    Object.assign(globalThis, {
+      requestAnimationFrame: (action: () => void) => frames.set(++count, action) && count,
+      cancelAnimationFrame: (handle: number) => { frames.delete(handle) }
+    })
+  }
+  t.teardown(() => {
+    mock.timers.reset()
+    for (const name of ['requestAnimationFrame', 'cancelAnimationFrame']) delete (globalThis as Record<string, unknown>)[name]
+  })
+  let calls = 0
+  beforePaint(() => { calls++ })
+  return { frames, calls: () => calls }
+}
+
+t.test('with the next frame, and no timer after it', async t => {
+  const { frames, calls } = page(t)
+  t.equal(calls(), 0)
+  frames.get(1)!()
+  t.equal(calls(), 1)
+  mock.timers.tick(1_000)
+  t.equal(calls(), 1)
+})
+
+t.test('of a page that is hidden, and so has no frames, in a timer, and with no frame after it', async t => {
+  const { frames, calls } = page(t)
+  mock.timers.tick(99)
+  t.equal(calls(), 0)
+  mock.timers.tick(1)
+  t.equal(calls(), 1)
+  t.equal(frames.size, 0)
+})
+
+t.test('without a screen with the next turn', async t => {
+  const { calls } = page(t, false)
+  t.equal(calls(), 0)
+  mock.timers.tick(0)
+  t.equal(calls(), 1)
+})

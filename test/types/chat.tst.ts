@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'tstyche'
+import { createChat, createClient, type Chat, type ChatItem, type ChatMessage, type ChatState, type ChatStatus, type Question, type ToolCall } from '../../lib/client/chat/index.js'
+import type { RealtimeClient } from '../../lib/client/index.js'
+import { useChat } from '../../lib/react/index.js'
+
+const target = { workflow: 'w', appId: 'a', chatId: 'c' }
+declare const chat: Chat
+declare const item: ChatItem
+
+describe('a client with chats', () => {
+  test('is a client', () => {
+    expect(createClient({ userId: 'u' })).type.toBeAssignableTo<RealtimeClient>()
+  })
+
+  test('has chats', () => {
+    const client = createClient({ userId: 'u' })
+    expect(client.chat(target)).type.toBe<Chat>()
+    expect(client.chat).type.toBeCallableWith({ ...target, userId: 'v', history: true })
+    expect(client.chat).type.not.toBeCallableWith({ workflow: 'w', appId: 'a' })
+    expect(client.chat).type.not.toBeCallableWith({ ...target, share: true })
+  })
+
+  test('a chat alone needs a user, and no whole url', () => {
+    expect(createChat).type.toBeCallableWith({ ...target, userId: 'u', baseUrl: '/ws', getToken: () => 'token' })
+    expect(createChat).type.not.toBeCallableWith(target)
+    expect(createChat).type.not.toBeCallableWith({ ...target, userId: 'u', url: 'ws://a.example' })
+  })
+})
+
+describe('a chat', () => {
+  test('is told apart by kind', () => {
+    if (item.kind === 'message') expect(item).type.toBe<ChatMessage>()
+    if (item.kind === 'tool') expect(item).type.toBe<ToolCall>()
+    if (item.kind === 'question') expect(item).type.toBe<Question>()
+    expect<ChatItem['kind']>().type.toBe<'message' | 'tool' | 'question'>()
+  })
+
+  test('cannot be changed', () => {
+    expect(chat.messages).type.toBe<readonly ChatMessage[]>()
+    expect(chat.items).type.toBe<readonly ChatItem[]>()
+    expect<ChatMessage>().type.not.toBe<{ -readonly [K in keyof ChatMessage]: ChatMessage[K] }>()
+    expect<ChatMessage['status']>().type.toBe<'pending' | 'streaming' | 'complete' | 'cancelled' | 'interrupted' | 'error'>()
+    expect<ChatStatus>().type.toBe<'connecting' | 'ready' | 'submitted' | 'streaming' | 'waiting' | 'closed'>()
+  })
+
+  test('is spoken to', () => {
+    expect(chat.send).type.toBeCallableWith('Hi', { data: { files: [1] }, id: 'm1', timeout: 5 })
+    expect(chat.send).type.not.toBeCallableWith({ content: 'Hi' })
+    expect(chat.send('Hi')).type.toBe<Promise<void>>()
+    expect(chat.question?.answer(5)).type.toBe<Promise<void> | undefined>()
+    expect(chat.loadOlder()).type.toBe<Promise<boolean>>()
+  })
+})
+
+describe('useChat', () => {
+  test('is the state, and what to do with it', () => {
+    expect(useChat).type.toBeCallableWith({ ...target, history: true })
+    expect(useChat).type.not.toBeCallableWith({ workflow: 'w' })
+    expect<keyof ReturnType<typeof useChat>>().type.toBe<keyof ChatState | 'send' | 'stop' | 'loadOlder'>()
+    expect(useChat(target).send).type.toBe<Chat['send']>()
+  })
+})
