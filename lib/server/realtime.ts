@@ -58,24 +58,25 @@ export class Realtime {
     return this.#parts.openChat(address)
   }
 
-  /** All connections on this server. */
-  connections (): RealtimeConnection[]
-  /**
-   * The connections of a user: those on this server at once, or with a broker that spans servers a promise of those on all
-   * of them. Of another server's there is only the id. Rejects with RT_ERR_BROKER.
-   */
-  connections (userId: string): RealtimeConnection[] | Promise<Present[]>
-  connections (userId?: string): RealtimeConnection[] | Promise<Present[]> {
-    const here = this.#parts.hub.connections(userId).filter(({ state }) => state === 'open')
+  /** The connections of a user on this server, or all of them: those that can be written to from here. See `present`. */
+  connections (userId?: string): RealtimeConnection[] {
+    return this.#parts.hub.connections(userId).filter(({ state }) => state === 'open')
+  }
+
+  /** The connections of a user on all servers. Rejects with RT_ERR_BROKER. */
+  async present (userId: string): Promise<Present[]> {
     const { cluster } = this.#parts
-    return userId === undefined || cluster === undefined ? here : everywhere(userId, here, cluster)
+    const here = this.connections(userId).map(({ id }) => ({ id, userId }))
+    if (cluster === undefined) return here
+    const present = await cluster.nodes.present(userId)
+    const elsewhere = present.filter(({ node }) => node !== cluster.nodes.id)
+    return [...here, ...elsewhere.map(({ connectionId }) => ({ id: connectionId, userId }))]
   }
 
   /** Whether a user is connected: at once, or with a broker that spans servers a promise for all of them. Rejects with RT_ERR_BROKER. */
   isOnline (userId: string): boolean | Promise<boolean> {
-    const isHere = this.#parts.hub.connections(userId).some(({ state }) => state === 'open')
-    const { cluster } = this.#parts
-    return isHere || cluster === undefined ? isHere : cluster.nodes.present(userId).then(present => present.length > 0)
+    const isHere = this.connections(userId).length > 0
+    return this.#parts.cluster === undefined ? isHere : isHere || this.present(userId).then(present => present.length > 0)
   }
 
   /**
@@ -94,10 +95,4 @@ export class Realtime {
     const users = new Set(connections.map(({ userId }) => userId))
     return { connections: connections.length, users: users.size, ...broker.stats(), ...counters }
   }
-}
-
-async function everywhere (userId: string, here: RealtimeConnection[], { nodes }: Cluster): Promise<Present[]> {
-  const present = await nodes.present(userId)
-  const elsewhere = present.filter(({ node }) => node !== nodes.id)
-  return [...here, ...elsewhere.map(({ connectionId }) => ({ id: connectionId, userId }))]
 }

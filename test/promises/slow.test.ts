@@ -32,7 +32,7 @@ t.test('a stalled client is closed with 4430, and resumes what the history holds
   const { app, url, port } = await start(t, { timeouts: { stall: 200, close: 60_000 } })
   const socket = await rawConnect(t, port, '/ws/notifications/u1')
   socket.pause()
-  await eventually(() => app.ws.isOnline('u1'))
+  await eventually(() => app.ws.isOnline('u1') === true)
   const text = 'x'.repeat(100_000)
   for (let n = 0; app.ws.isOnline('u1') && n < 10_000; n++) {
     await app.ws.sendToUser('u1', { type: 'big', data: { n, text } })
@@ -59,7 +59,7 @@ t.test('a client that is too far behind is told so while connected, and goes on 
   const { app, port } = await start(t, { limits: { lag: 1_000_000 }, history: { size: 5 } })
   const socket = await rawConnect(t, port, '/ws/notifications/u1')
   socket.pause()
-  await eventually(() => app.ws.isOnline('u1'))
+  await eventually(() => app.ws.isOnline('u1') === true)
   const text = 'x'.repeat(50_000)
   const count = 400
   for (let n = 1; n <= count; n++) {

@@ -23,7 +23,7 @@ async function connected (t: Test, options: RealtimeOptions = {}) {
     port,
     provided,
     mounted: (use: () => void, more: object = {}) => mount(t, provided(use, more)),
-    online: () => eventually(() => app.ws.isOnline('user_123')),
+    online: () => eventually(() => app.ws.isOnline('user_123') === true),
     notify: (title: string) => app.ws.sendToUser('user_123', { type: 'notification', data: { title } })
   }
 }
@@ -260,7 +260,7 @@ t.test('a getToken may come later, and go', async t => {
   render(element({ getToken: () => { asked++ } }))
   await new Promise(resolve => setTimeout(resolve, 20))
   app.ws.disconnectUser('user_123', 4401)
-  await eventually(() => asked === 1 && app.ws.isOnline('user_123'))
+  await eventually(() => asked === 1 && app.ws.isOnline('user_123') === true)
   render(element({}))
   await new Promise(resolve => setTimeout(resolve, 20))
   app.ws.disconnectUser('user_123', 4401)

@@ -40,7 +40,7 @@ t.test('what waits for one connection alone is bounded', async t => {
   const { app, port } = await start(t, { limits: { message: 10_000, lag: 20_000 } })
   const socket = await rawConnect(t, port, path)
   socket.pause()
-  await eventually(() => app.ws.isOnline('u1'))
+  await eventually(() => app.ws.isOnline('u1') === true)
   const [connection] = app.ws.connections('u1')
   for (let n = 0; n < 100_000 && app.ws.isOnline('u1'); n++) {
     connection.send({ type: 'alone', data: 'x'.repeat(9_000) })

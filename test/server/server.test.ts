@@ -99,7 +99,7 @@ t.test('a reset while authenticate runs leaves nothing, and gives its place amon
   }
   open()
   await second
-  await eventually(() => app.ws.isOnline('u1'))
+  await eventually(() => app.ws.isOnline('u1') === true)
 })
 
 t.test('after close nothing of ours is left, whatever clients and hooks do', async t => {
@@ -161,7 +161,7 @@ t.test('refused clients that do not answer their Close keep nobody out, and do n
 t.test('who comes back at once after having been closed finds a place', async t => {
   const { app, url, port } = await start(t, { limits: { connectionsPerUser: 1 }, timeouts: { close: 600_000, drain: 100 } })
   const deaf = await RawClient.open(t, port, path)
-  await eventually(() => app.ws.isOnline('u1'))
+  await eventually(() => app.ws.isOnline('u1') === true)
   t.equal(app.ws.disconnectUser('u1', 4430), 1)
   t.equal(app.ws.disconnectUser('u1', 4430), 0)
   t.match(app.ws.stats(), { connections: 0, users: 0 })
@@ -174,7 +174,7 @@ t.test('onDisconnect hears the code that the server sent, also when the client d
   const heard = gate<object>()
   const { app, port } = await start(t, { timeouts: { close: 50 }, onDisconnect: (_connection, closed) => { heard.open(closed) } })
   await RawClient.open(t, port, path)
-  await eventually(() => app.ws.isOnline('u1'))
+  await eventually(() => app.ws.isOnline('u1') === true)
   app.ws.connections('u1')[0].close(4401, 'expired')
   t.match(await heard.opened, { code: 4401, reason: 'expired' })
 })

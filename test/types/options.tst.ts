@@ -126,7 +126,7 @@ describe('fastify.ws', () => {
     expect<FastifyInstance['ws']>().type.toBe<Realtime>()
     expect(app.ws.connections()).type.toBe<RealtimeConnection[]>()
     expect(app.ws.connections).type.toBeCallableWith('u')
-    expect(app.ws.isOnline('u')).type.toBe<boolean>()
+    expect(app.ws.isOnline('u')).type.toBe<boolean | Promise<boolean>>()
     expect(app.ws.isOnline).type.not.toBeCallableWith()
     expect(app.ws.disconnectUser('u', 4403)).type.toBe<number>()
     expect(app.ws.disconnectUser).type.not.toBeCallableWith('u', 'forbidden')
