@@ -20,6 +20,7 @@ export class UiStream implements RunReader {
   #run: Run | undefined
   #cursors = new Map<Part, Cursor>()
   #changed = new Set<Part>()
+  #isFlushing = false
   #isEnded = false
 
   constructor (messageId?: string) {
@@ -43,10 +44,10 @@ export class UiStream implements RunReader {
   /** Reads this run, from its beginning. */
   read (run: Run): void {
     if (this.#isEnded || this.#run !== undefined) return
+    this.#controller.enqueue({ type: 'start', messageId: this.#messageId ?? run.id })
+    for (const part of run.parts) this.#changed.add(part)
     this.#run = run
     run.readers.add(this)
-    this.#changed = new Set(run.parts)
-    this.#controller.enqueue({ type: 'start', messageId: this.#messageId ?? run.id })
     this.#flush()
   }
 
@@ -69,13 +70,20 @@ export class UiStream implements RunReader {
   }
 
   #flush (): void {
-    if (this.#isEnded || this.#run === undefined) return
+    // To enqueue a chunk may be to be asked for the next.
+    if (this.#isEnded || this.#isFlushing || this.#run === undefined) return
+    this.#isFlushing = true
+    this.#enqueueNews(this.#run)
+    this.#isFlushing = false
+  }
+
+  #enqueueNews (run: Run): void {
     for (const part of this.#changed) {
       if (!this.#hasRoom()) return
       this.#changed.delete(part)
       for (const chunk of this.#news(part)) this.#controller.enqueue(chunk)
     }
-    const { outcome } = this.#run
+    const { outcome } = run
     if (outcome === undefined || !this.#hasRoom()) return
     const { status, error } = outcome
     if (status === 'complete') this.#close({ type: 'finish', finishReason: 'stop' })
@@ -97,9 +105,9 @@ export class UiStream implements RunReader {
 
   #close (last: UIMessageChunk): void {
     if (this.#isEnded) return
+    this.#end()
     this.#controller.enqueue(last)
     this.#controller.close()
-    this.#end()
   }
 
   #end (): void {
