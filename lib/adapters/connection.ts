@@ -1,6 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 import { RealtimeClient, type ClientOptions } from '../client/client.js'
 import { RealtimeError } from '../client/error.js'
+import { parse } from '../client/frame.js'
 import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { Run } from './run.js'
@@ -17,6 +18,8 @@ export interface ChatConnectionOptions {
 
 /** A message that was sent, and whose run has not started. */
 interface Awaited {
+  /** What the server may call it: its id, or the `ref` of its frame. */
+  readonly names: Set<unknown>
   readonly data: Record<string, unknown>
   readonly stream: UiStream
   isAcked: boolean
@@ -67,7 +70,7 @@ export class ChatConnection {
     const stream = this.#stream(messageId)
     if (signal?.aborted) stream.abort()
     else {
-      const awaited = { data, stream, isAcked: false }
+      const awaited = { names: new Set([ref]), data, stream, isAcked: false }
       this.#awaited.set(ref, awaited)
       this.#deliver(ref, awaited)
       this.#onAbort(stream, signal, () => {
@@ -117,6 +120,7 @@ export class ChatConnection {
     const client = new RealtimeClient({
       ...this.#options.client,
       WebSocket: listening(this.#WebSocket, {
+        onSend: frame => this.#overhear(frame),
         onConnected: epoch => { if (isCurrent()) this.#connected(epoch) },
         onReplayed: () => { if (isCurrent()) this.#caughtUp() }
       })
@@ -140,7 +144,14 @@ export class ChatConnection {
     for (const [ref, awaited] of this.#awaited) if (!awaited.isAcked) this.#deliver(ref, awaited)
   }
 
-  #connected (epoch: string): void {
+  /** With which `ref` a message leaves. */
+  #overhear (frame: string): void {
+    if (this.#awaited.size === 0) return
+    const { ref, data } = parse(frame) ?? {}
+    this.#awaited.get((data as { message_id?: string } | undefined)?.message_id ?? '')?.names.add(ref)
+  }
+
+  #connected (epoch: string | undefined): void {
     if (this.#epoch !== undefined && this.#epoch !== epoch) this.#isNewEpoch = true
     this.#epoch = epoch
   }
@@ -185,17 +196,18 @@ export class ChatConnection {
     if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new Run(id, data.ref))
     const run = this.#runs.get(id)
     if (run === undefined) return
-    this.#claim(run)
+    if (run.ref !== undefined) this.#claim(run)
     run.apply(envelope)
     if (run.outcome !== undefined) this.#runs.delete(id)
   }
 
   /** The run of a message that was sent from here. */
   #claim (run: Run): void {
-    const awaited = this.#awaited.get(run.ref!)
-    if (awaited === undefined) return
-    this.#awaited.delete(run.ref!)
-    awaited.stream.read(run)
+    for (const [id, { names, stream }] of this.#awaited) {
+      if (!names.has(run.ref)) continue
+      this.#awaited.delete(id)
+      stream.read(run)
+    }
   }
 
   async #deliver (ref: string, awaited: Awaited): Promise<void> {

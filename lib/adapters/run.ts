@@ -57,15 +57,15 @@ type Data = Record<string, any>
  */
 export class Run {
   readonly id: string
-  /** Of the message that started it. */
-  readonly ref: string | undefined
+  /** Of the message that started it, or of the frame that this came in. */
+  readonly ref: unknown
   readonly parts: Part[] = []
   outcome: Outcome | undefined
   readonly readers = new Set<RunReader>()
   readonly #texts = new Map<string, TextPart>()
   readonly #others = new Map<string, ToolPart | DataPart>()
 
-  constructor (id: string, ref?: string) {
+  constructor (id: string, ref?: unknown) {
     this.id = id
     this.ref = ref
   }

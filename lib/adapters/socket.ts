@@ -1,22 +1,24 @@
 import { parse } from '../client/frame.js'
 import type { WebSocketConstructor, WebSocketLike } from '../client/socket.js'
 import type { ControlMessages } from '../protocol/envelope.js'
-import { comparePositions, parsePosition, type Position } from '../protocol/position.js'
+import { parsePosition } from '../protocol/position.js'
 
-/** Told what a client of a chat cannot tell. */
-export interface Replayed {
+/** Told what a client of a chat does not tell. */
+export interface Overheard {
+  /** This is sent to the server. */
+  onSend (frame: string): void
   /** The server has answered: what it retained comes now. `epoch` is that of the chat's log. */
-  onConnected (epoch: string): void
+  onConnected (epoch: string | undefined): void
   /** All that the server retained when it was connected to has come. */
   onReplayed (): void
 }
 
 /**
- * The WebSocket constructor, with somebody listening for the end of the replay: what is live, and what is over, is not
- * known before. That end is the last publication before the connection was made. Where that is withheld from this user, it is
- * a ping that is answered without anything in between.
+ * The WebSocket constructor, with somebody listening, above all for the end of the replay: what is live, and what is over,
+ * is not known before. The server says how many frames are replayed. Where they have become fewer meanwhile, the end is a ping that
+ * is answered without anything in between.
  */
-export function listening (WebSocket: WebSocketConstructor, { onConnected, onReplayed }: Replayed): WebSocketConstructor {
+export function listening (WebSocket: WebSocketConstructor, { onSend, onConnected, onReplayed }: Overheard): WebSocketConstructor {
   return class implements WebSocketLike {
     onmessage: WebSocketLike['onmessage'] = null
     onclose: WebSocketLike['onclose'] = null
@@ -35,6 +37,7 @@ export function listening (WebSocket: WebSocketConstructor, { onConnected, onRep
     }
 
     send (text: string): void {
+      onSend(text)
       this.#socket.send(text)
     }
 
@@ -46,10 +49,10 @@ export function listening (WebSocket: WebSocketConstructor, { onConnected, onRep
       const { type, id, data } = parse(frame) ?? {}
       if (type === 'connection_ack') {
         const { position, replayed } = data as ControlMessages['connection_ack']
-        this.#replay.start(position, replayed)
-        onConnected(this.#replay.epoch)
+        this.#replay.start(replayed)
+        onConnected(parsePosition(position)?.position.epoch)
       } else if (type === 'pong') this.#replay.answered()
-      else if (id !== undefined) this.#replay.advance(id)
+      else if (id !== undefined) this.#replay.advance()
       else return
       if (this.#replay.isToldOver()) onReplayed()
       else if (this.#replay.isToAsk()) this.#socket.send('{"type":"ping"}')
@@ -61,27 +64,20 @@ export function listening (WebSocket: WebSocketConstructor, { onConnected, onRep
 class Replay {
   /** It is over, and that was told. */
   isDone = false
-  #head: Position | undefined
+  #frames: number | undefined
   #isOver = false
   #isAsked = false
   #heard = 0
   #heardWhenAsked = 0
 
-  get epoch (): string {
-    return this.#head?.epoch ?? ''
+  start (frames: number): void {
+    this.#frames = frames
+    this.#isOver = frames === 0
   }
 
-  start (position: string, replayed: number): void {
-    const start = parsePosition(position)?.position
-    if (start !== undefined) this.#head = { epoch: start.epoch, offset: start.offset + replayed }
-    this.#isOver = start === undefined || replayed === 0
-  }
-
-  advance (id: string): void {
+  advance (): void {
     this.#heard++
-    const position = parsePosition(id)?.position
-    // Of another epoch: the log has begun anew, and with it what is to be heard.
-    if (position !== undefined && this.#head !== undefined && !(comparePositions(position, this.#head) < 0)) this.#isOver = true
+    if (this.#heard === this.#frames) this.#isOver = true
   }
 
   answered (): void {
@@ -98,7 +94,7 @@ class Replay {
   }
 
   isToAsk (): boolean {
-    if (this.#isAsked || this.#head === undefined) return false
+    if (this.#isAsked || this.#frames === undefined) return false
     this.#isAsked = true
     this.#heardWhenAsked = this.#heard
     return true

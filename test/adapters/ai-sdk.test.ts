@@ -1,10 +1,11 @@
+import { Type } from '@sinclair/typebox'
 import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { eventually, gate, start } from '../harness.js'
-import { chatOf, startAgent } from './agent.js'
+import { startAgent } from './agent.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -80,6 +81,7 @@ t.test('a message is sent, and its run is a stream', async t => {
   t.equal(app.ws.stats().connections, 1)
 })
 t.test('tools, questions, the app\'s own messages and several replies in one run', async t => {
+  const shown = gate()
   const { url } = await startAgent(t, async run => {
     const [one, two] = [run.reply({ agent: 'one' }), run.reply({ agent: 'two' })]
     one.write('1a')
@@ -87,27 +89,34 @@ t.test('tools, questions, the app\'s own messages and several replies in one run
     one.write('1b')
     await run.tool('search', { q: 'milk' }, async ({ progress }) => {
       progress({ done: 0.5 })
+      await shown.opened
       return { found: 2 }
     })
     await run.tool('fail', {}, async () => { throw new Error('broken') }).catch(() => {})
-    await run.send({ type: 'order_shipped', data: { order: 7 } })
-    two.write(`2b ${await run.ask({ prompt: 'Sure?', schema: { type: 'boolean' } })}`)
+    await run.send({ type: 'order_packed', data: { run_id: run.id, order: 7 } })
+    await run.send({ type: 'not_of_the_run' })
+    two.write(`2b ${await run.ask({ prompt: 'Sure?', schema: Type.Boolean() })}`)
   })
   const transport = transportTo(t, url)
   const { chunks, ended } = collect(await transport.sendMessages(sending('go')))
+  const isProgress = (chunk: UIMessageChunk) => chunk.type === 'tool-output-available' && chunk.preliminary === true
+  await eventually(() => chunks.some(isProgress))
+  t.match(chunks.find(isProgress), { output: { done: 0.5 } })
+  shown.open()
   const isQuestion = (chunk: UIMessageChunk) => chunk.type === 'data-input_request'
   await eventually(() => chunks.some(isQuestion))
   const question = chunks.find(isQuestion) as { id: string }
+  await t.rejects(transport.respond('c1', question.id, 'yes'), { code: 'bad_value' })
   await transport.respond('c1', question.id, true)
+  await t.rejects(transport.respond('c1', question.id, true), { code: 'input_closed' })
   await ended
-  t.ok(chunks.some(chunk => chunk.type === 'tool-output-available' && chunk.preliminary && (chunk.output as { done: number }).done === 0.5))
   const { parts } = await messageOf(chunks)
   t.match(parts, [
     { type: 'text', text: '1a1b', providerMetadata: { 'fastify-realtime': { agent: 'one' } } },
     { type: 'text', text: '2a2b true', providerMetadata: { 'fastify-realtime': { agent: 'two' } } },
     { type: 'tool-search', state: 'output-available', input: { q: 'milk' }, output: { found: 2 }, preliminary: undefined },
-    { type: 'tool-fail', state: 'output-error', errorText: 'broken' },
-    { type: 'data-order_shipped', data: { order: 7 } },
+    { type: 'tool-fail', state: 'output-error', errorText: String },
+    { type: 'data-order_packed', data: { order: 7 } },
     { type: 'data-input_request', data: { prompt: 'Sure?', schema: { type: 'boolean' }, closed: { reason: 'answered', value: true, user_id: 'ada' } } }
   ])
   t.equal(parts.length, 6)
@@ -169,9 +178,7 @@ t.test('resume', async t => {
 })
 
 t.test('stop', async t => {
-  const signals: AbortSignal[] = []
-  const { url, cancels } = await startAgent(t, async (run, { content }) => {
-    signals.push(run.signal)
+  const { url, runs } = await startAgent(t, async (run, { content }) => {
     run.reply().write('text')
     if (content === 'wait') await new Promise(resolve => run.signal.addEventListener('abort', resolve))
   })
@@ -181,12 +188,12 @@ t.test('stop', async t => {
     const stop = new AbortController()
     const { text, chunks, ended } = collect(await transport.sendMessages(sending('wait', { abortSignal: stop.signal })))
     await eventually(() => text() === 'text')
-    t.equal(signals.at(-1)!.aborted, false)
+    t.equal(runs.at(-1)!.signal.aborted, false)
     stop.abort()
     await ended
     t.equal(chunks.at(-1)!.type, 'abort')
-    await eventually(() => signals.at(-1)!.aborted)
-    t.strictSame(cancels, [{ ref: 'm-wait' }])
+    await eventually(() => runs.at(-1)!.signal.aborted)
+    t.equal(await runs.at(-1)!.finished, 'cancelled')
   })
 
   t.test('of what was resumed too, but not when the next resume takes its place', async t => {
@@ -198,20 +205,20 @@ t.test('stop', async t => {
     const second = await transport.reconnectToStream({ chatId: 'c1', abortSignal: stops[1].signal })
     await first.ended
     t.equal(first.chunks.at(-1)!.type, 'abort')
-    t.equal(signals.at(-1)!.aborted, false)
+    t.equal(runs.at(-1)!.signal.aborted, false)
     const { chunks, ended } = collect(second!)
     stops[1].abort()
     await ended
     t.equal(chunks.at(-1)!.type, 'abort')
-    await eventually(() => signals.at(-1)!.aborted)
+    await eventually(() => runs.at(-1)!.signal.aborted)
   })
 
   t.test('before anything was sent', async t => {
-    const runs = signals.length
+    const { length } = runs
     t.strictSame(await all(await transport.sendMessages(sending('never', { abortSignal: AbortSignal.abort() }))), [{ type: 'abort' }])
     t.equal(await transport.reconnectToStream({ chatId: 'c1', abortSignal: AbortSignal.abort() }), null)
     await all(await transport.sendMessages(sending('after')))
-    t.equal(signals.length, runs + 1)
+    t.equal(runs.length, length + 1)
   })
 
   t.test('a reader that goes away stops nothing', async t => {
@@ -219,8 +226,30 @@ t.test('stop', async t => {
     const reader = stream.getReader()
     await reader.read()
     await reader.cancel()
-    await transport.sendMessages(sending('after', { messages: [userMessage('after', 'm4')] })).then(all)
-    t.equal(signals.at(-2)!.aborted, false)
+    const resumed = collect((await transport.reconnectToStream({ chatId: 'c1' }))!)
+    await eventually(() => resumed.text() === 'text')
+    t.equal(runs.at(-1)!.signal.aborted, false)
+    runs.at(-1)!.cancel()
+    await resumed.ended
+    t.strictSame(resumed.chunks.at(-1), { type: 'abort', reason: 'cancelled' }, 'nor is it the only one that may')
+  })
+
+  t.test('of one that waits for its turn', async t => {
+    const going = collect(await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm5')] })))
+    await eventually(() => going.text() === 'text')
+    const { length } = runs
+    const stop = new AbortController()
+    const waiting = collect(await transport.sendMessages(sending('next', { abortSignal: stop.signal })))
+    stop.abort()
+    await waiting.ended
+    // What was sent before was heard.
+    await t.rejects(transport.respond('c1', 'unknown', 1), { code: 'input_closed' })
+    t.strictSame(waiting.chunks, [{ type: 'abort' }])
+    t.equal(runs[length - 1].signal.aborted, false)
+    runs[length - 1].cancel()
+    await going.ended
+    t.equal(textOf(await all(await transport.sendMessages(sending('last')))), 'text')
+    t.equal(runs.length, length + 1, 'it never began')
   })
 })
 
@@ -253,16 +282,20 @@ t.test('what goes wrong is the last chunk', async t => {
       throw new Error('out of tokens')
     })
     const chunks = await all(await transportTo(t, url).sendMessages(sending('go')))
-    t.strictSame(chunks.at(-1), { type: 'error', errorText: 'run_failed: out of tokens' })
+    t.strictSame(chunks.at(-1), { type: 'error', errorText: 'handler_failed: the server could not finish this run' })
     t.equal(chunks.at(-2)!.type, 'text-end')
     t.equal(textOf(chunks), 'so far')
   })
 
   t.test('a message that is refused', async t => {
-    const { url } = await startAgent(t, async () => {})
+    const go = gate()
+    const { url } = await startAgent(t, () => go.opened, { limits: { runs: 1 } })
     const transport = transportTo(t, url)
-    const chunks = await all(await transport.sendMessages(sending('busy')))
-    t.match(chunks, [{ type: 'error', errorText: /^handler_failed: / }])
+    const [going, waiting] = [await transport.sendMessages(sending('1')), await transport.sendMessages(sending('2'))].map(collect)
+    const chunks = await all(await transport.sendMessages(sending('3')))
+    t.match(chunks, [{ type: 'error', errorText: /^chat_busy: / }])
+    go.open()
+    await Promise.all([going.ended, waiting.ended])
     t.equal((await all(await transport.sendMessages(sending('next')))).at(-1)!.type, 'finish', 'the connection is as good as before')
   })
 
@@ -277,7 +310,7 @@ t.test('what goes wrong is the last chunk', async t => {
   })
 
   t.test('the transport is closed', async t => {
-    const { url, app } = await startAgent(t, run => new Promise(resolve => {
+    const { url, app } = await startAgent(t, run => new Promise<void>(resolve => {
       run.reply().write('text')
       run.signal.addEventListener('abort', () => resolve())
     }))
@@ -299,37 +332,16 @@ t.test('what goes wrong is the last chunk', async t => {
   })
 })
 
-t.test('the server loses the thread', async t => {
-  t.test('what is retained of a live run is enough to go on', async t => {
-    const { app, url } = await start(t, { onMessage: { async chat_message () {} } })
-    const chat = chatOf(app)
-    const transport = transportTo(t, url)
-    const send = (type: string, data: object) => chat.send({ type, data: { run_id: 'r', ...data } } as never)
-    await send('run_started', {})
-    await send('chat_delta', { message_id: 'a', at: 0, text: 'one ' })
-    const { text, ended } = collect((await transport.reconnectToStream({ chatId: 'c1' }))!)
-    await eventually(() => text() === 'one ')
-    t.equal(app.ws.disconnectUser('ada', 4430), 1)
-    // More than the history holds.
-    for (let n = 0; n < 150; n++) await chat.send({ type: 'noise' })
-    await send('run_started', {})
-    await send('chat_message', { message_id: 'a', content: 'one two ', status: 'streaming' })
-    await send('chat_delta', { message_id: 'a', at: 8, text: 'three' })
-    await eventually(() => text() === 'one two three')
-    await send('run_finished', { status: 'complete' })
-    await ended
+t.test('the server closes while it answers', async t => {
+  const { url, app } = await startAgent(t, run => {
+    run.reply().write('so far')
+    return new Promise<void>(() => {})
   })
-
-  t.test('a run of which nothing is retained is over', async t => {
-    const { app, url } = await start(t)
-    const chat = chatOf(app)
-    await chat.send({ type: 'run_started', data: { run_id: 'r' } })
-    const { chunks, ended } = collect((await transportTo(t, url).reconnectToStream({ chatId: 'c1' }))!)
-    app.ws.disconnectUser('ada', 4430)
-    for (let n = 0; n < 150; n++) await chat.send({ type: 'noise' })
-    await ended
-    t.strictSame(chunks.at(-1), { type: 'error', errorText: 'interrupted' })
-  })
+  const { text, chunks, ended } = collect(await transportTo(t, url).sendMessages(sending('go')))
+  await eventually(() => text() === 'so far')
+  await app.close()
+  await ended
+  t.strictSame(chunks.at(-1), { type: 'error', errorText: 'interrupted' })
 })
 
 t.test('a connection that nobody uses is closed, and one that is used is not', async t => {

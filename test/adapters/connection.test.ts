@@ -131,6 +131,19 @@ t.test('what is of no run, or of one that it does not know, is left out', async 
   t.equal(chunks.length, 2)
 })
 
+t.test('the run may be named by the ref of the frame', async t => {
+  const { chat, server } = await connect(t)
+  const other = read(chat.send({ data: { message_id: 'other', content: 'x' } }))
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  const { ref } = FakeSocket.last.sent.at(-1)!
+  server.publish('run_started', { run_id: 'r', ref })
+  server.publish('run_finished', { run_id: 'r', ref, status: 'complete' })
+  await ended
+  t.equal(chunks.length, 2)
+  t.equal(other.chunks.length, 0)
+})
+
 t.test('resume waits for the end of the replay', async t => {
   const { chat, server } = await connect(t)
   const resumed = chat.resume()
