@@ -205,6 +205,8 @@ t.test('stop', async t => {
     const second = await transport.reconnectToStream({ chatId: 'c1', abortSignal: stops[1].signal })
     await first.ended
     t.equal(first.chunks.at(-1)!.type, 'abort')
+    // What was sent before was heard.
+    await t.rejects(transport.respond('c1', 'unknown', 1), { code: 'input_closed' })
     t.equal(runs.at(-1)!.signal.aborted, false)
     const { chunks, ended } = collect(second!)
     stops[1].abort()
