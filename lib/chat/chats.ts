@@ -65,7 +65,7 @@ export class Chats {
     const { options, publisher, log } = this.#parts
     return {
       send: async message => isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished(),
-      start: (handler, { ref } = {}) => this.#start(target, { userId, names: ref === undefined ? [] : [ref], handler })
+      start: (handler, { ref } = {}) => this.#start(target, { userId, ref, handler })
     }
   }
 
@@ -146,13 +146,12 @@ export class Chats {
     const { content } = data
     const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
     // First what all devices know it by.
-    const names = ref === undefined || ref === id ? [id] : [id, ref]
-    const isCancelled = () => names.some(name => this.#cancelled.take(`${channel} ${name}`))
+    const isCancelled = () => [ref, id].some(name => this.#cancelled.take(`${channel} ${name}`))
     try {
       await conversation.saved(message)
       if (conversation.isVisible({ type: 'chat_message', data: message })) await conversation.publish({ type: 'chat_message', data: message })
-      if (isCancelled()) conversation.deliver({ type: 'run_finished', data: { run_id: randomUUID(), ref: names[0], status: 'cancelled' } })
-      else conversation.start({ userId, names, handler: run => onMessage!(run, { id, content, userId, data }) })
+      if (isCancelled()) conversation.deliver({ type: 'run_finished', data: { run_id: randomUUID(), ref, message_id: id, status: 'cancelled' } })
+      else conversation.start({ userId, ref, messageId: id, handler: run => onMessage!(run, { id, content, userId, data }) })
     } finally {
       conversation.rest()
     }

@@ -36,10 +36,12 @@ export const chatMessages = {
     at: Type.Integer({ minimum: 0 }),
     text: Type.String()
   })),
-  /** `ref`: of the client's message that started it. */
-  run_started: open(Type.Object({ run_id: id, ref: optional(Ref), user_id: optional(Type.String()) })),
+  /** `ref` and `message_id`: of the client's message that started it. */
+  run_started: open(Type.Object({ run_id: id, ref: optional(Ref), message_id: optional(id), user_id: optional(Type.String()) })),
   /** Exactly one for each run. A run that was cancelled before it started has no `run_started`. */
-  run_finished: open(Type.Object({ run_id: id, ref: optional(Ref), status: Outcome, error: optional(Fault) })),
+  run_finished: open(Type.Object({
+    run_id: id, ref: optional(Ref), message_id: optional(id), status: Outcome, error: optional(Fault)
+  })),
   tool_call: open(Type.Object({
     call_id: id, run_id: optional(id), name: Type.String(), args: optional(Type.Unknown()), agent: optional(Type.String())
   })),
