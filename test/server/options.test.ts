@@ -37,7 +37,9 @@ t.test('every default', async t => {
       connections: 10_000,
       connectionsPerUser: 10
     },
-    timeouts: { authenticate: 5_000, connect: 5_000, handler: 60_000, run: 600_000, stall: 10_000, close: 5_000, drain: 10_000, spread: 5_000 }
+    timeouts: {
+      authenticate: 5_000, connect: 5_000, handler: 60_000, run: 600_000, stall: 10_000, close: 5_000, drain: 10_000, spread: 5_000
+    }
   })
 })
 
