@@ -47,12 +47,15 @@ export const chatMessages = {
     call_id: id, run_id: optional(id), name: Type.String(), args: optional(Type.Unknown()), agent: optional(Type.String())
   })),
   /** The latest counts; who comes late does not get those before. */
-  tool_progress: open(Type.Object({ call_id: id, run_id: optional(id), progress: optional(Type.Unknown()) })),
+  tool_progress: open(Type.Object({
+    call_id: id, run_id: optional(id), progress: optional(Type.Unknown()), agent: optional(Type.String())
+  })),
   /** Exactly one for each `tool_call`. */
   tool_output: open(Type.Object({
     call_id: id,
     run_id: optional(id),
     name: optional(Type.String()),
+    agent: optional(Type.String()),
     status: Outcome,
     output: optional(Type.Unknown()),
     error: optional(Fault)
