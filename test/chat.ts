@@ -19,7 +19,7 @@ export interface Started {
 
 /** An app with one chat, to which anyone may connect. */
 export async function startChat (t: Scope, chat: ChatOptions = {}, options: RealtimeOptions = {}): Promise<Started> {
-  const limits = { rate: 1_000, burst: 1_000, ...options.limits }
+  const limits = { rate: 1_000, burst: 1_000, connectionsPerUser: 100, ...options.limits }
   const { app, url, port } = await start(t, { authenticate: authenticateByHeader, authorize: () => true, ...options, chat, limits })
   const join = (user = 'u1', since?: string) => connect(t, `${url}${path}${since === undefined ? '' : `?since=${since}`}`, as(user))
   return { app, url, port, chat: app.ws.chat(address), join }
