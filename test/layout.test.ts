@@ -146,7 +146,7 @@ t.test('what has behaviour is told from what is only types', async t => {
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'brokers', 'server', 'client', 'testing', 'adapters']
+  const folders = ['protocol', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters']
   for (const folder of folders) {
     const tests = filesIn(`test/${folder}`, '.test.ts')
     for (const test of tests) {

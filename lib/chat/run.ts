@@ -26,8 +26,9 @@ export interface RunStart {
 /** Bytes that count for each publication beside what is in it. */
 const overhead = 128
 
-/** A source that never waits lets the event loop turn after so many characters. */
+/** A source that never waits lets the event loop turn after so many characters; a part counts for some, be it empty. */
 const breath = 16 * 1024
+const partSize = 32
 
 /** What users see when a handler throws. */
 const failed = { code: 'handler_failed', message: 'the server could not finish this run' }
@@ -69,8 +70,7 @@ export class LiveRun implements Run {
 
   /** Whether it is meant by an id, or by what started it. */
   goesBy (name: string): boolean {
-    const { ref, messageId } = this.#start
-    return name === this.id || name === messageId || (ref !== undefined && name === String(ref))
+    return this.id === name || isStartedBy(this.#start, name)
   }
 
   /** It is its turn. Never rejects. */
@@ -82,9 +82,9 @@ export class LiveRun implements Run {
     this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', late))
     const about = { ...this.#about, user_id: this.userId }
     const started = this.#outlet({ type: 'run_started', data: about }).deliver('run_started', about)
-    if (started !== undefined) await started
-    if (this.#isOver()) return
     try {
+      if (started !== undefined) await started
+      if (this.#isOver()) return
       await this.#start.handler(this)
       this.end('complete')
     } catch (error) {
@@ -175,7 +175,7 @@ export class LiveRun implements Run {
       let taken = 0
       for (let part = await next(); part.done !== true; part = await next()) {
         if (!reply.write(part.value)) throw this.#ended()
-        taken += part.value.length
+        taken += part.value.length + partSize
         if (taken < breath) continue
         taken = 0
         await new Promise<void>(resolve => this.#context.soon(resolve))
@@ -215,7 +215,7 @@ export class LiveRun implements Run {
     })
   }
 
-  ask<S extends TSchema> (question: Question<S>, { timeout }: { timeout?: number } = {}): Promise<Static<S>> {
+  ask<S extends TSchema> (question: Question<S>, { timeout = Infinity }: { timeout?: number } = {}): Promise<Static<S>> {
     return this.#unlessOver(() => {
       const requestId = randomUUID()
       const { prompt, schema, component } = question
@@ -243,7 +243,7 @@ export class LiveRun implements Run {
     return this.#unlessOver(async () => {
       if (!this.#context.isVisible(message)) return unpublished()
       this.#flush()
-      this.#charge(sizeOf(message))
+      if (!this.#charge(sizeOf(message))) throw this.#ended()
       return this.#context.publish(message)
     })
   }
@@ -288,6 +288,11 @@ export class LiveRun implements Run {
     report(this.#context.log, error, 'a run was ended', { runId: this.id })
     this.end('error', { code, message: error.message })
   }
+}
+
+/** Whether it is what started a run. A number is written as clients write it in `chat_cancel`. */
+export function isStartedBy ({ ref, messageId }: RunStart, name: string): boolean {
+  return name === messageId || (ref !== undefined && name === String(ref))
 }
 
 const nowhere: Outlet = { publish () {}, deliver () {} }
