@@ -97,7 +97,7 @@ t.test('nodes', { skip: skipRedis }, async t => {
     const proxy = await ChaosProxy.start(t, server.port)
     const [a, b] = [await node(t, proxy.url), await node(t)]
     const inherited: Lease[] = []
-    b.nodes.onInherited(lease => inherited.push(lease))
+    b.nodes.onInherited(lease => { if (lease.key === 'run:cut') inherited.push(lease) })
     await a.nodes.enter('eve', 'c1', 10)
     const lease = (await a.nodes.hold('run:cut', '{}'))!
     await until(async () => (await b.nodes.present('eve')).length === 1)
