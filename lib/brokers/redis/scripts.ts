@@ -29,16 +29,15 @@ end
 /**
  * Stores publications and announces them, each channel in one step.
  *
- * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, size and
- * ttl of a stream, ttl of its meta, PUBLISH or SPUBLISH; then for each channel how many, and of each its mark and body.
+ * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, PUBLISH or
+ * SPUBLISH; then for each channel size and ttl of its stream, ttl of its meta, how many, and of each its mark and body.
  * Returns the time, and for each channel its epoch and head, or an error text and -1. After the deadline only the time.
  */
 export const append = script(`${time}${clear}
 local result = {now}
 if now > tonumber(ARGV[1]) then return result end
-local size, ttl, metaTtl, publish = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local function store(stream, meta, first, last)
+local function store(stream, meta, size, ttl, metaTtl, first, last)
   local known = redis.call('HMGET', meta, 'e', 'o')
   local epoch, head = known[1], tonumber(known[2] or 0)
   if not epoch then
@@ -54,14 +53,14 @@ local function store(stream, meta, first, last)
   redis.call('HSET', meta, 'e', epoch, 'o', string.format('%.0f', head), 'm', ARGV[last - 1])
   redis.call('PEXPIRE', meta, metaTtl)
   redis.call('PEXPIRE', stream, ttl)
-  redis.call(publish, stream, table.concat(parts, '\\30'))
+  redis.call(ARGV[3], stream, table.concat(parts, '\\30'))
   return epoch, head
 end
 
-local at = 7
+local at = 4
 for key = 1, #KEYS, 2 do
-  local last = at + 2 * tonumber(ARGV[at])
-  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], at + 1, last)
+  local last = at + 3 + 2 * tonumber(ARGV[at + 3])
+  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4, last)
   if not isDone then
     if type(epoch) == 'table' then epoch = epoch.err end
     epoch, head = tostring(epoch), -1

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import t from 'tap'
 import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
-import { Publisher, metaTtlOf, newEpoch } from '../../../lib/brokers/redis/publisher.js'
+import { Publisher, metaTtlOf, newEpoch, retentionOf } from '../../../lib/brokers/redis/publisher.js'
 import { ChaosProxy, RedisServer, skipRedis, until } from '../../redis-server.js'
 
 const keys = new Keys('t:')
@@ -18,6 +18,13 @@ t.test('a meta outlives its stream', async t => {
   t.equal(metaTtlOf({ size: 1, ttl: 86_400_000 }), 172_800_000)
 })
 
+t.test('of a chat more is kept', async t => {
+  t.strictSame(retentionOf()('user:a'), { size: 100, ttl: 300_000 })
+  t.strictSame(retentionOf()('chat:a/b/c/d'), { size: 10_000, ttl: 3_600_000 })
+  const of = retentionOf({ size: 20_000, ttl: 7_200_000 }, { ttl: 60_000 })
+  t.strictSame([of('broadcast'), of('chat:a/b/c/d')], [{ size: 20_000, ttl: 7_200_000 }, { size: 20_000, ttl: 60_000 }])
+})
+
 t.test('publisher', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
@@ -25,7 +32,7 @@ t.test('publisher', { skip: skipRedis }, async t => {
 
   async function make (t: { teardown (action: () => unknown): void }, prepare?: () => Promise<unknown>) {
     const connection = connect({ url: proxy.url }) as Redis
-    const publisher = new Publisher(connection, keys, { size: 5_000, ttl: 60_000 }, prepare)
+    const publisher = new Publisher(connection, keys, retentionOf({ size: 5_000, ttl: 60_000 }), prepare)
     t.teardown(async () => {
       await publisher.close()
       connection.disconnect()

@@ -12,7 +12,7 @@ t.test('scripts', { skip: skipRedis }, async t => {
   const run = (script: scripts.Script, keys: string[], args: Args) =>
     client.eval(script.text, keys.length, ...keys, ...args) as Promise<Args>
   const store = (key: string, bodies: string[], deadline = Date.now() + 60_000) =>
-    run(append, [key, `${key}:meta`], [deadline, 'e1', 3, 60_000, 600_000, 'PUBLISH', bodies.length, ...bodies.flatMap(body => [`m-${body}`, body])])
+    run(append, [key, `${key}:meta`], [deadline, 'e1', 'PUBLISH', 3, 60_000, 600_000, bodies.length, ...bodies.flatMap(body => [`m-${body}`, body])])
   const readAfter = (key: string, epoch = '', offset = 0, mark = '', fork = 0) =>
     run(read, [key, `${key}:meta`], ['e2', 3, 600_000, epoch, offset, mark, fork]).then(([_now, ...rest]) => rest)
 
@@ -48,7 +48,7 @@ t.test('scripts', { skip: skipRedis }, async t => {
   t.test('a channel that cannot be stored says so, and the others are', async t => {
     await client.set('bad:meta', 'no hash')
     const keys = ['bad', 'bad:meta', 'good', 'good:meta']
-    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 3, 1, 1, 'PUBLISH', 1, 'm', 'x', 1, 'm', 'y'])
+    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 1, 1, 'm', 'x', 3, 1, 1, 1, 'm', 'y'])
     t.match(text, /ERR|WRONGTYPE/)
     t.equal(head, -1)
     t.strictSame(good, ['e1', 1])
