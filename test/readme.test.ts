@@ -15,6 +15,7 @@ import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index
 import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { Client, connect, eventually, refusedWith, start } from './harness.js'
+import { RedisServer, skipRedis } from './redis-server.js'
 
 const root = dirname(import.meta.dirname)
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -348,6 +349,19 @@ t.test('show a chat', async t => {
 
   const { App } = await run(t, 'chat-react')
   t.equal(renderToString(createElement(App)), '<main><button>Say hi</button><button disabled="">Stop</button></main>')
+})
+
+t.test('more than one server', { skip: skipRedis }, async t => {
+  const redis = await RedisServer.start(t)
+  process.env.REDIS_URL = redis.url
+  t.teardown(() => delete process.env.REDIS_URL)
+  const first = await serve(t, 'redis')
+  const second = await serve(t, 'redis')
+  const client = await connect(t, `${first.url}/notifications/user_123`)
+  await run(t, 'publisher')
+  t.match(await client.next('notification'), { data: { title: 'Your report is ready' } })
+  await second.app.ws.broadcast({ type: 'system_announcement', message: 'soon' })
+  t.match(await client.next(), { message: 'soon' })
 })
 
 t.test('your own message types', async t => {
