@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { Saving, type SavingParts } from '../../lib/chat/saving.js'
 import type { SavedMessage } from '../../lib/index.js'
@@ -42,8 +43,13 @@ t.test('what fails fails alone', async t => {
 })
 
 t.test('what takes too long is given up, and more than 1,000 do not wait', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
   const { saving } = setup(() => new Promise(() => {}), 10)
-  await t.rejects(saving.add(message('a')), { message: /10 ms/ })
+  const late = saving.add(message('a'))
+  await Promise.resolve()
+  mock.timers.tick(10)
+  await t.rejects(late, { message: /10 ms/ })
   const { saving: full } = setup(() => new Promise(() => {}))
   for (let n = 0; n < 1_000; n++) full.add(message('a'))
   await t.rejects(full.add(message('a')), { message: /1000 messages wait/ })
