@@ -201,8 +201,8 @@ export class Chats {
     const name = runId ?? (ref === undefined ? undefined : String(ref))
     const isThere = this.#cancelHere(channel, name)
     this.#parts.cluster?.tell('chat_cancel', { channel, name })
-    // One that is not there yet may come; one that has an id has been there.
-    if (!isThere && runId === undefined && name !== undefined) this.#cancelled.add(`${channel} ${name}`)
+    // One that is not there yet may come; one that has an id has been there. Numbers are used again.
+    if (!isThere && runId === undefined && typeof ref === 'string') this.#cancelled.add(`${channel} ${ref}`)
   }
 
   #cancelHere (channel: string, name: string | undefined): boolean {

@@ -134,6 +134,7 @@ t.test('closing ends what is going and what is coming, and takes nothing more', 
   const { opened, open } = gate()
   const { chats, handle, context } = setup({ onMessage: hang, save: () => opened })
   const coming = handle('chat_message', { content: 'q' }, 'm')
+  await new Promise<void>(resolve => { setImmediate(resolve) })
   const run = chats.open({ ...address, chatId: 'other' }).start(hang)
   const closed = chats.close()
   t.equal(await run.finished, 'interrupted')

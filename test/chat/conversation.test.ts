@@ -4,7 +4,7 @@ import type { ChatOptions, Run } from '../../lib/index.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
-function setup (options: ChatOptions = {}, runs = 2) {
+function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['enter']) {
   const context = new FakeContext()
   const state = { idle: 0 }
   const conversation = new Conversation(context.target, {
@@ -14,19 +14,20 @@ function setup (options: ChatOptions = {}, runs = 2) {
     log: context.log,
     publish: message => context.publish(message),
     soon: action => context.soon(action),
+    enter,
     onIdle: () => { state.idle++ }
   } as ConversationParts)
   return { context, conversation, state }
 }
 
-const hang = (name: string) => ({ userId: 'u', names: [name], handler: () => new Promise(() => {}) })
+const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Promise(() => {}) })
 const user = (id: string): UserData => ({ message_id: id, role: 'user', content: id, status: 'complete' })
 const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 t.test('one at a time, in order, and then it is idle', async t => {
   const { context, conversation, state } = setup()
   const gates = [gate(), gate()]
-  const runs = gates.map(({ opened }, n) => conversation.start({ userId: 'u', names: [n], handler: () => opened }))
+  const runs = gates.map(({ opened }, n) => conversation.start({ userId: 'u', ref: n, handler: () => opened }))
   t.strictSame(runs.map(({ state }) => state), ['going', 'waiting'])
   gates[0].open()
   await runs[0].finished
@@ -83,7 +84,7 @@ t.test('a message is saved, published and answered, and is there while it is sto
       order.push('saved')
     }
   })
-  const received = conversation.receive(user('m'), { userId: 'u', names: ['m'], handler: () => { order.push(...context.types) } })
+  const received = conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => { order.push(...context.types) } })
   await settle()
   t.equal(state.idle, 0)
   open()
@@ -121,7 +122,7 @@ t.test('a message that cannot be saved, or published, is refused and leaves noth
 
 t.test('what is not visible is answered all the same', async t => {
   const { context, conversation } = setup({ visible: ({ type }) => type !== 'chat_message' })
-  await conversation.receive(user('m'), { userId: 'u', names: ['m'], handler: () => {} })
+  await conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => {} })
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
@@ -174,4 +175,22 @@ t.test('a reply that cannot be saved is logged', async t => {
   conversation.save(user('m'))
   await settle()
   t.strictSame(context.logged, ['realtime: a message was not saved'])
+})
+
+t.test('with several servers a run waits for its turn, and leaves it once users were told, or that is given up', async t => {
+  const { opened, open } = gate()
+  const order: string[] = []
+  const turn = (run: { told: unknown }) => ({
+    registered: Promise.resolve(),
+    take: () => opened,
+    end: async () => { order.push(run.told instanceof Promise ? await run.told.then(() => 'told', () => 'given up') : 'told') }
+  })
+  const { context, conversation, state } = setup({}, 2, turn as never)
+  const run = conversation.start({ userId: 'u', handler: () => { order.push('works') } })
+  await conversation.receive(user('m'), { userId: 'u', messageId: 'm', handler: () => { context.answer = () => { throw new Error('closing') } } })
+  t.strictSame([run.state, order], ['waiting', []])
+  open()
+  for (let n = 0; n < 5; n++) await settle()
+  t.strictSame(order, ['works', 'told', 'given up'])
+  t.ok(state.idle > 0)
 })

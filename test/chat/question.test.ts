@@ -2,7 +2,6 @@ import { mock } from 'node:test'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { LiveQuestion, type QuestionParts } from '../../lib/chat/question.js'
-import { Refusal } from '../../lib/server/inbound.js'
 import { down, FakeContext } from './context.js'
 
 function ask (parts: Partial<QuestionParts> = {}, context = new FakeContext()) {
@@ -31,9 +30,9 @@ t.test('the first answer that matches', async t => {
   t.strictSame(context.published[0], {
     type: 'input_request', data: { request_id: 'q', run_id: 'r', prompt: 'p', schema: JSON.parse(JSON.stringify(schema)), component: 'buttons' }
   })
-  t.throws(() => question.answer({ yes: 1 }, 'u'), new Refusal('bad_value', '/value/yes Expected boolean'))
-  t.throws(() => question.answer(undefined, 'u'), { code: 'bad_value' })
-  question.answer({ yes: true }, 'u')
+  t.equal(question.answer({ yes: 1 }, 'u'), '/value/yes Expected boolean')
+  t.match(question.answer(undefined, 'u'), /^\/value /)
+  t.equal(question.answer({ yes: true }, 'u'), undefined)
   question.answer({ yes: false }, 'v')
   question.close('complete')
   t.strictSame(await question.answered, { yes: true })

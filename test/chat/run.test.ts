@@ -1,12 +1,12 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { isNamed, LiveRun } from '../../lib/chat/run.js'
+import { isStartedBy, LiveRun } from '../../lib/chat/run.js'
 import type { Run } from '../../lib/index.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
 function setup (handler: (run: Run) => unknown = () => {}, context = new FakeContext()) {
-  const run = new LiveRun(context, { userId: 'u', names: ['m', 7], handler })
+  const run = new LiveRun(context, { userId: 'u', ref: 7, messageId: 'm', handler })
   return { context, run }
 }
 
@@ -16,7 +16,7 @@ t.test('it starts, works and is over', async t => {
   await run.begin()
   await run.begin()
   t.strictSame(context.published, [
-    { type: 'run_started', data: { run_id: run.id, ref: 'm', user_id: 'u' } }, { type: 'run_finished', data: { run_id: run.id, ref: 'm', status: 'complete' } }
+    { type: 'run_started', data: { run_id: run.id, ref: 7, message_id: 'm', user_id: 'u' } }, { type: 'run_finished', data: { run_id: run.id, ref: 7, message_id: 'm', status: 'complete' } }
   ])
   t.strictSame([run.state, await run.finished, run.signal.aborted], ['over', 'complete', false])
   t.strictSame(context.over, [run])
@@ -26,7 +26,7 @@ t.test('it starts, works and is over', async t => {
 t.test('its names', async t => {
   const { run } = setup()
   t.strictSame([run.id, 'm', '7', 'n', ''].map(name => run.goesBy(name)), [true, true, true, false, false])
-  t.strictSame([isNamed(['m', 7], '7'), isNamed([], 'm')], [true, false])
+  t.strictSame([isStartedBy({ userId: 'u', ref: 7, handler () {} }, '7'), isStartedBy({ userId: 'u', handler () {} }, 'undefined')], [true, false])
 })
 
 t.test('ended before it begins it never does', async t => {
