@@ -55,6 +55,8 @@ export class Chats {
   /** Users' messages that are being stored, and those that were, by channel and id. */
   readonly #accepting = new Map<string, Promise<void>>()
   readonly #accepted = new Recent(accepted)
+  /** Those that were not; a broker that did not answer may have them in the log all the same. */
+  readonly #refused = new Recent(accepted)
   /** Those that this server claimed: it may try again. */
   readonly #claimed = new Recent(accepted)
   /** Runs that were cancelled before they were there, by channel and name. */
@@ -92,6 +94,11 @@ export class Chats {
     if (onMessage !== undefined) add('chat_message', (message, connection, target) => this.#receive(message, connection, target))
     if (loadHistory !== undefined) add('chat_history', (message, connection, target) => this.#history(message, connection, target))
     return handlers
+  }
+
+  /** In so many chats something is going on. */
+  get size (): number {
+    return this.#conversations.size
   }
 
   /** What someone may see, where that depends on who it is. */
@@ -150,13 +157,17 @@ export class Chats {
     const id = data.message_id ?? (typeof ref === 'string' ? ref : randomUUID())
     const channel = chatChannel(target)
     const key = `${channel} ${id}`
-    const isKnown = this.#accepted.has(key) || connection.logs.some(log => log instanceof ChatLog && log.has(id))
-    if (isKnown || !await this.#claim(key)) return
+    const isInLog = () => connection.logs.some(log => log instanceof ChatLog && log.has(id))
+    if (this.#accepted.has(key) || (!this.#refused.has(key) && isInLog())) return
+    if (!await this.#claim(key)) return
     const accepting = this.#accepting.get(key) ?? this.#accept(id, ref, data, connection.userId, target)
     this.#accepting.set(key, accepting)
     try {
       await accepting
       this.#accepted.add(key)
+    } catch (error) {
+      this.#refused.add(key)
+      throw error
     } finally {
       this.#accepting.delete(key)
     }
@@ -190,8 +201,8 @@ export class Chats {
     const name = runId ?? (ref === undefined ? undefined : String(ref))
     const isThere = this.#cancelHere(channel, name)
     this.#parts.cluster?.tell('chat_cancel', { channel, name })
-    // One that is not there yet may come; one that has an id has been there.
-    if (!isThere && runId === undefined && name !== undefined) this.#cancelled.add(`${channel} ${name}`)
+    // One that is not there yet may come; one that has an id has been there. Numbers are used again.
+    if (!isThere && runId === undefined && typeof ref === 'string') this.#cancelled.add(`${channel} ${ref}`)
   }
 
   #cancelHere (channel: string, name: string | undefined): boolean {

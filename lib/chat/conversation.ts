@@ -183,7 +183,8 @@ export class Conversation implements RunContext {
   }
 
   async #leave (run: LiveRun): Promise<void> {
-    await run.told
+    // Told or given up.
+    await Promise.allSettled([run.told])
     await this.#turns.get(run)?.end()
     this.#turns.delete(run)
     this.#rest()
