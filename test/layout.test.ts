@@ -37,7 +37,8 @@ const mayImport: Record<string, string[]> = {
   publisher: ['protocol', 'brokers', 'errors', 'server'],
   testing: ['protocol', 'brokers', 'client'],
   client: ['protocol'],
-  react: ['client']
+  react: ['client'],
+  adapters: ['protocol', 'client']
 }
 
 /** Which packages a part may import; a part that is not here may import any. */
@@ -47,6 +48,7 @@ const mayNeed: Record<string, RegExp> = {
   // Runs in browsers, and has no dependency.
   client: /^$/,
   react: /^react$/,
+  adapters: /^(ai|@ag-ui\/core)$/,
   // Works under any test runner; of Fastify it needs types.
   testing: /^(node:|fastify$|@fastify\/websocket$)/
 }
@@ -144,7 +146,7 @@ t.test('what has behaviour is told from what is only types', async t => {
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'brokers', 'server', 'client', 'testing']
+  const folders = ['protocol', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters']
   for (const folder of folders) {
     const tests = filesIn(`test/${folder}`, '.test.ts')
     for (const test of tests) {

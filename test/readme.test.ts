@@ -50,6 +50,8 @@ const exported: Record<string, string> = {
   'fastify-realtime/client': 'client/index',
   'fastify-realtime/chat': 'client/chat/index',
   'fastify-realtime/react': 'react/index',
+  'fastify-realtime/ai-sdk': 'adapters/ai-sdk',
+  'fastify-realtime/ag-ui': 'adapters/ag-ui',
   'fastify-realtime/testing': 'testing/index'
 }
 
@@ -407,6 +409,17 @@ t.test('connect from a page', async t => {
   await app.ws.sendToUser('ada', { type: 'notification', data: { title: 'Hello' } })
   await eventually(() => lines.length === 2)
   t.match(lines[1], /^\d{4}-.*Z Hello$/)
+})
+
+t.test("the AI SDK's useChat", async t => {
+  const { Chat } = await run(t, 'ai-sdk')
+  t.equal(renderToString(createElement(Chat, { id: 'c1' })), '<main><button>Say hello</button></main>')
+})
+
+t.test('AG-UI', async t => {
+  const lines: string[] = []
+  await run(t, 'ag-ui', { globals: { console: { log: (...parts: unknown[]) => lines.push(parts.join(' ')) } } })
+  t.same(lines, ['chat_message ', 'chat_delta Hello', 'TEXT_MESSAGE_START', 'TEXT_MESSAGE_CONTENT'])
 })
 
 t.test('show it in React', async t => {

@@ -36,7 +36,7 @@ interface Due {
 /** What the log looks at in a publication. */
 interface Publication {
   type: string
-  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, ref?: unknown, status?: unknown }
+  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown }
   timestamp?: string
 }
 
@@ -115,8 +115,8 @@ export class ChatLog extends Log {
 
   /** Runs are kept while they are going, and a tool's progress until there is an output. */
   #mind ({ type, data = {} }: Publication): void {
-    const { run_id: runId, call_id: callId, ref } = data
-    if (type === 'run_started') this.#runs.set(String(runId), this.#byId.get(messageKey(String(ref)))?.first ?? this.head)
+    const { run_id: runId, call_id: callId, message_id: messageId } = data
+    if (type === 'run_started') this.#runs.set(String(runId), this.#byId.get(messageKey(String(messageId)))?.first ?? this.head)
     if (type === 'run_finished') this.#runs.delete(String(runId))
     if (type === 'tool_output') this.#empty(toolKey(String(callId)))
   }

@@ -65,7 +65,7 @@ export class Chats {
     const { options, publisher, log } = this.#parts
     return {
       send: async message => isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished(),
-      start: (handler, { ref } = {}) => this.#start(target, { userId, names: ref === undefined ? [] : [ref], handler })
+      start: (handler, { ref } = {}) => this.#start(target, { userId, ref, handler })
     }
   }
 
@@ -91,7 +91,7 @@ export class Chats {
   async close (): Promise<void> {
     this.#isClosing = true
     const conversations = [...this.#conversations.values()]
-    for (const conversation of conversations) conversation.end('interrupted')
+    for (const conversation of conversations) conversation.end()
     await Promise.all(conversations.map(conversation => conversation.settled()))
   }
 
@@ -99,14 +99,15 @@ export class Chats {
     const known = this.#conversations.get(channel)
     if (known !== undefined) return known
     const { options, limits, timers, log, soon, publisher } = this.#parts
-    const conversation = new Conversation(target, {
+    const conversation: Conversation = new Conversation(target, {
       options,
       limits,
       timers,
       log,
       soon,
       publish: message => publisher.publish(channel, message),
-      onIdle: () => this.#conversations.delete(channel)
+      // There may be another by now.
+      onIdle: () => { if (this.#conversations.get(channel) === conversation) this.#conversations.delete(channel) }
     })
     this.#conversations.set(channel, conversation)
     return conversation
@@ -145,24 +146,17 @@ export class Chats {
     if (!conversation.hasRoom()) throw new Refusal('chat_busy', `${limits.runs} runs of this chat wait already`)
     const { content } = data
     const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
-    // First what all devices know it by.
-    const names = ref === undefined || ref === id ? [id] : [id, ref]
-    const isCancelled = () => names.some(name => this.#cancelled.take(`${channel} ${name}`))
-    try {
-      await conversation.saved(message)
-      if (conversation.isVisible({ type: 'chat_message', data: message })) await conversation.publish({ type: 'chat_message', data: message })
-      if (isCancelled()) conversation.deliver({ type: 'run_finished', data: { run_id: randomUUID(), ref: names[0], status: 'cancelled' } })
-      else conversation.start({ userId, names, handler: run => onMessage!(run, { id, content, userId, data }) })
-    } finally {
-      conversation.rest()
-    }
+    const isCancelled = [id, ref].filter(name => this.#cancelled.take(`${channel} ${name}`)).length > 0
+    const start = { userId, ref, messageId: id, handler: (run: Run) => onMessage!(run, { id, content, userId, data }) }
+    await conversation.receive(message, start, isCancelled ? 'cancelled' : undefined)
   }
 
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, target: ChatAddress): void {
     const channel = chatChannel(target)
     const name = runId ?? (ref === undefined ? undefined : String(ref))
     const isThere = this.#conversations.get(channel)?.cancel(name) === true
-    if (!isThere && runId === undefined && name !== undefined) this.#cancelled.add(`${channel} ${name}`)
+    // Numbers are used again; what is made for one message is a string.
+    if (!isThere && runId === undefined && typeof ref === 'string') this.#cancelled.add(`${channel} ${ref}`)
   }
 
   #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): void {

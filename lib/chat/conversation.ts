@@ -1,15 +1,15 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Message } from '../protocol/envelope.js'
+import type { Message, Messages } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
 import type { ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
 import type { Receipt } from '../server/publisher.js'
 import type { Timers } from '../server/timers.js'
-import { timestamp } from '../server/timestamp.js'
 import type { RunContext } from './context.js'
 import { Delivery } from './delivery.js'
 import type { LiveQuestion } from './question.js'
-import { LiveRun, type RunStart } from './run.js'
+import { isStartedBy, LiveRun, type RunStart } from './run.js'
+import { Saving } from './saving.js'
 import { isForUsers } from './visible.js'
 
 /** What all chats of a server share. */
@@ -29,10 +29,20 @@ export interface ConversationParts {
   onIdle: () => void
 }
 
-/** Finished messages that may wait to be saved; one more is not saved, and that is logged. */
-const maxUnsaved = 1_000
+/** A user's message, as it is saved and published. */
+export type UserData = Messages['chat_message'] & { message_id: string }
 
-/** One chat while there are runs in it: one at a time, in order. */
+/** How a run is ended from outside. */
+type Stop = 'cancelled' | 'interrupted'
+
+/** A user's message that is being stored. */
+interface Coming {
+  readonly start: RunStart
+  /** Its run was ended before it is there. */
+  stop: Stop | undefined
+}
+
+/** One chat while something is going on in it: runs, one at a time and in order. */
 export class Conversation implements RunContext {
   readonly target: ChatAddress
   readonly timers: Timers
@@ -41,45 +51,73 @@ export class Conversation implements RunContext {
   readonly soon: ConversationParts['soon']
   readonly #parts: ConversationParts
   readonly #delivery: Delivery
+  readonly #saving: Saving
+  readonly #coming = new Set<Coming>()
   #going: LiveRun | undefined
   #waiting: LiveRun[] = []
-  #saving = Promise.resolve()
-  #unsaved = 0
+  #onSettled = () => {}
 
   constructor (target: ChatAddress, parts: ConversationParts) {
+    const { options: { save }, limits, timers, log, soon, publish } = parts
+    const onIdle = () => this.#rest()
     this.target = target
+    this.timers = timers
+    this.log = log
+    this.limits = limits
+    this.soon = soon
     this.#parts = parts
-    this.timers = parts.timers
-    this.log = parts.log
-    this.limits = parts.limits
-    this.soon = parts.soon
-    this.#delivery = new Delivery({ publish: message => parts.publish(message), timers: parts.timers, log: parts.log })
+    this.#delivery = new Delivery({ publish, timers, log, onIdle })
+    this.#saving = new Saving({ save, target, timers, time: limits.saveTime, onIdle })
   }
 
   /** Whether one more run can be started. */
   hasRoom (): boolean {
-    return this.#parts.options.concurrency === 'replace' || this.#waiting.length < this.limits.runs
+    const { options, limits } = this.#parts
+    return options.concurrency === 'replace' || this.#runs().length + this.#coming.size <= limits.runs
   }
 
   /** There must be room. */
   start (start: RunStart): LiveRun {
     const run = new LiveRun(this, start)
-    if (this.#parts.options.concurrency === 'replace') this.end('cancelled')
+    const before = this.#runs()
     this.#waiting.push(run)
+    if (this.#parts.options.concurrency === 'replace') endAll(before, 'cancelled')
     this.#next()
     return run
   }
 
-  /** Ends the runs that go by this name, or all of them. `false` when there were none. */
-  cancel (name?: string): boolean {
-    const meant = this.#runs().filter(run => name === undefined || run.goesBy(name))
-    for (const run of meant) run.cancel()
-    return meant.length > 0
+  /** Saves and publishes a user's message, then starts its run, unless that is to `stop`. There must be room. */
+  async receive (data: UserData, start: RunStart, stop?: Stop): Promise<void> {
+    const coming = { start, stop }
+    this.#coming.add(coming)
+    try {
+      await this.#saving.add(data)
+      if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
+      this.#coming.delete(coming)
+      if (coming.stop === undefined) this.start(start)
+      else new LiveRun(this, start).end(coming.stop)
+    } finally {
+      this.#coming.delete(coming)
+      this.#rest()
+    }
   }
 
-  /** Ends all runs: those that wait first, so that none begins. */
-  end (outcome: 'cancelled' | 'interrupted'): void {
-    for (const run of this.#runs().reverse()) run.end(outcome)
+  /** Ends the runs that go by this name, or all of them. `false` when there were none. */
+  cancel (name?: string): boolean {
+    const coming = [...this.#coming].filter(({ start }) => name === undefined || isStartedBy(start, name))
+    const runs = this.#runs().filter(run => name === undefined || run.goesBy(name))
+    this.#stop(coming, runs, 'cancelled')
+    return coming.length + runs.length > 0
+  }
+
+  /** Ends all runs. */
+  end (): void {
+    this.#stop(this.#coming, this.#runs(), 'interrupted')
+  }
+
+  #stop (coming: Iterable<Coming>, runs: LiveRun[], stop: Stop): void {
+    for (const each of coming) each.stop = stop
+    endAll(runs, stop)
   }
 
   question (id: string): LiveQuestion | undefined {
@@ -91,9 +129,7 @@ export class Conversation implements RunContext {
   }
 
   deliver (message: Message): void | Promise<void> {
-    const stored = this.#delivery.push(message)
-    stored?.then(() => this.rest())
-    return stored
+    return this.#delivery.push(message)
   }
 
   isVisible (message: Message): boolean {
@@ -102,36 +138,22 @@ export class Conversation implements RunContext {
 
   /** A reply that is done: the run does not wait for it, and a failure is logged. */
   save (message: Omit<SavedMessage, 'timestamp'>): void {
-    this.saved(message as SavedMessage).catch(error => report(this.log, error, 'a message was not saved', { messageId: message.message_id }))
+    this.#saving.add(message).catch(error => report(this.log, error, 'a message was not saved', { messageId: message.message_id }))
   }
 
-  /** After those before it. Rejects with what the app's `save` throws. */
-  saved (message: Omit<SavedMessage, 'timestamp'>): Promise<void> {
-    const { options: { save }, limits: { saveTime } } = this.#parts
-    if (save === undefined) return Promise.resolve()
-    if (this.#unsaved >= maxUnsaved) return Promise.reject(new Error(`${maxUnsaved} messages wait to be saved`))
-    this.#unsaved++
-    const complete = { ...message, timestamp: timestamp() } as SavedMessage
-    const work = async () => { await save(complete, this.target) }
-    const saved = this.#saving.then(() => this.timers.within(saveTime, work()))
-    this.#saving = saved.catch(() => {}).finally(() => {
-      this.#unsaved--
-      this.rest()
+  /** Resolves when nothing is going on, and all is stored and saved. */
+  settled (): Promise<void> {
+    return new Promise(resolve => {
+      this.#onSettled = resolve
+      this.#rest()
     })
-    return saved
-  }
-
-  /** When all that is over is stored and saved. */
-  async settled (): Promise<void> {
-    await this.#delivery.idle
-    await this.#saving
   }
 
   onOver (run: Run): void {
     this.#waiting = this.#waiting.filter(waiting => waiting !== run)
     if (this.#going === run) this.#going = undefined
     this.#next()
-    this.rest()
+    this.#rest()
   }
 
   #runs (): LiveRun[] {
@@ -145,8 +167,15 @@ export class Conversation implements RunContext {
   }
 
   /** Is let go of, unless something is going on. */
-  rest (): void {
-    const isIdle = this.#runs().length === 0 && this.#unsaved === 0 && this.#delivery.idle === undefined
-    if (isIdle) this.#parts.onIdle()
+  #rest (): void {
+    const isIdle = this.#runs().length + this.#coming.size === 0 && this.#saving.isIdle && this.#delivery.isIdle
+    if (!isIdle) return
+    this.#parts.onIdle()
+    this.#onSettled()
   }
+}
+
+/** Those that wait first, so that none of them begins. */
+function endAll (runs: LiveRun[], stop: Stop): void {
+  for (const run of runs.reverse()) run.end(stop)
 }

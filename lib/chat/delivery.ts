@@ -3,11 +3,14 @@ import { errors } from '../errors.js'
 import type { Message } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { Timers } from '../server/timers.js'
+import { quiet } from './part.js'
 
 export interface DeliveryParts {
   publish: (message: Message) => unknown
   timers: Timers
   log: FastifyBaseLogger
+  /** Nothing waits any more. */
+  onIdle: () => void
 }
 
 /** While the broker cannot store it, a message is tried again after so many milliseconds, and so often. */
@@ -22,60 +25,65 @@ const maxWaiting = 1_000
  */
 export class Delivery {
   readonly #parts: DeliveryParts
-  #waiting: Message[] = []
-  #working: Promise<void> | undefined
+  /** Settled when all that was pushed is stored or given up; never rejects. */
+  #last: Promise<void> | undefined
+  #waiting = 0
 
   constructor (parts: DeliveryParts) {
     this.#parts = parts
   }
 
-  /** Resolves, or returns at once, when this and all before it is stored or given up. Never rejects. */
+  get isIdle (): boolean {
+    return this.#last === undefined
+  }
+
+  /** Resolves, or returns at once, when it is stored, after all before it. Rejects when it is given up. */
   push (message: Message): void | Promise<void> {
-    if (this.#waiting.length >= maxWaiting) return this.#giveUp(message, new errors.BROKER('too much waits for it'))
-    this.#waiting.push(message)
-    if (this.#working !== undefined) return this.#working
-    const stored = this.#next()
+    const stored = this.#inTurn(message)
     if (stored === undefined) return undefined
-    this.#working = this.#work(stored).then(() => { this.#working = undefined })
-    return this.#working
+    this.#waiting++
+    const last = stored.catch(() => {}).then(() => {
+      this.#waiting--
+      if (this.#last !== last) return
+      this.#last = undefined
+      this.#parts.onIdle()
+    })
+    this.#last = last
+    return quiet(stored)
   }
 
-  /** When nothing waits. */
-  get idle (): void | Promise<void> {
-    return this.#working
+  #inTurn (message: Message): Promise<void> | undefined {
+    if (this.#last === undefined) return this.#store(message)
+    if (this.#waiting >= maxWaiting) return this.#giveUp(message, new errors.BROKER('too much waits for it'))
+    return this.#last.then(() => this.#store(message))
   }
 
-  async #work (stored: Promise<void> | undefined): Promise<void> {
-    for (; stored !== undefined; stored = this.#next()) await stored
-  }
-
-  /** Stores what waits, as far as that can be done at once. */
-  #next (): Promise<void> | undefined {
-    for (let message = this.#waiting.shift(); message !== undefined; message = this.#waiting.shift()) {
-      const stored = this.#try(message, 1)
-      if (stored !== undefined) return stored
-    }
-    return undefined
-  }
-
-  #try (message: Message, times: number): Promise<void> | undefined {
+  #store (message: Message): Promise<void> | undefined {
     try {
       const stored = this.#parts.publish(message)
-      if (!(stored instanceof Promise)) return undefined
-      return stored.then(() => {}, error => this.#again(message, times, error))
+      return stored instanceof Promise ? stored.then(() => {}, error => this.#again(message, error)) : undefined
     } catch (error) {
-      return this.#again(message, times, error)
+      return this.#again(message, error)
     }
   }
 
-  #again (message: Message, times: number, error: unknown): Promise<void> | undefined {
-    if (!(error instanceof errors.BROKER) || times === retry.times) return this.#giveUp(message, error)
-    return new Promise(resolve => {
-      this.#parts.timers.after(retry.after, () => resolve(this.#try(message, times + 1)))
-    })
+  async #again (message: Message, error: unknown): Promise<void> {
+    const { publish, timers } = this.#parts
+    let why = error
+    for (let times = 1; times < retry.times && why instanceof errors.BROKER; times++) {
+      await new Promise<void>(resolve => { timers.after(retry.after, resolve) })
+      try {
+        await publish(message)
+        return
+      } catch (error) {
+        why = error
+      }
+    }
+    await this.#giveUp(message, why)
   }
 
-  #giveUp (message: Message, error: unknown): undefined {
+  async #giveUp (message: Message, error: unknown): Promise<never> {
     report(this.#parts.log, error, 'a message of a chat could not be stored', { type: message.type })
+    throw error
   }
 }

@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { Question } from '../server/chat-hooks.js'
@@ -13,8 +13,8 @@ export interface QuestionParts {
   requestId: string
   runId: string
   question: Question
-  /** Milliseconds; `undefined`: as long as the run. */
-  timeout: number | undefined
+  /** Milliseconds; `Infinity`: as long as the run. */
+  timeout: number
   onClosed: (question: LiveQuestion) => void
 }
 
@@ -23,6 +23,7 @@ export class LiveQuestion implements Part {
   readonly id: string
   readonly answered: Promise<unknown>
   readonly #parts: QuestionParts
+  #check: TypeCheck<TSchema> | undefined
   #isClosed = false
   #settle!: { resolve: (value: unknown) => void, reject: (error: unknown) => void }
   #stopClock = () => {}
@@ -33,16 +34,20 @@ export class LiveQuestion implements Part {
     this.answered = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
   }
 
+  /** Rejects nothing: what goes wrong, `answered` rejects with. */
   async ask (): Promise<void> {
     const { context: { timers }, runId, question: { prompt, schema, component }, timeout, outlet } = this.#parts
-    const expiresAt = timeout === undefined ? undefined : new Date(Date.now() + timeout).toISOString()
     try {
+      // Throws when it is none of TypeBox: no answer would match it.
+      if (schema !== undefined) this.#check = TypeCompiler.Compile(schema)
+      const expiresAt = timeout === Infinity ? undefined : new Date(Date.now() + timeout).toISOString()
       const stored = outlet.publish('input_request', { request_id: this.id, run_id: runId, prompt, schema, component, expires_at: expiresAt })
-      if (timeout !== undefined) this.#stopClock = timers.after(timeout, () => this.#end('timeout', new errors.NO_ANSWER(timeout)))
+      if (timeout !== Infinity) this.#stopClock = timers.after(timeout, () => this.#end('timeout', new errors.NO_ANSWER(timeout)))
       if (stored instanceof Promise) await stored
     } catch (error) {
+      // A broker that did not answer may have stored it after all.
+      if (error instanceof errors.BROKER) return this.#end('error', error)
       this.#isClosed = true
-      this.#stopClock()
       this.#parts.onClosed(this)
       this.#settle.reject(error)
     }
@@ -50,9 +55,8 @@ export class LiveQuestion implements Part {
 
   /** Throws a Refusal when the value does not match: the question stays open. */
   answer (value: unknown, userId: string): void {
-    const { schema } = this.#parts.question
-    const fault = schema === undefined ? undefined : faultOf(schema, value)
-    if (fault !== undefined) throw new Refusal('bad_value', fault)
+    const fault = this.#check?.Errors(value).First()
+    if (fault !== undefined) throw new Refusal('bad_value', `/value${fault.path} ${fault.message}`)
     this.#end('answered', undefined, { value, user_id: userId })
     this.#settle.resolve(value)
   }
@@ -71,9 +75,4 @@ export class LiveQuestion implements Part {
     outlet.deliver('input_closed', { request_id: this.id, run_id: runId, reason, ...answer })
     if (error !== undefined) this.#settle.reject(error)
   }
-}
-
-function faultOf (schema: TSchema, value: unknown): string | undefined {
-  const fault = Value.Errors(schema, value).First()
-  return fault === undefined ? undefined : `/value${fault.path} ${fault.message}`
 }

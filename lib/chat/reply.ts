@@ -37,19 +37,21 @@ export class LiveReply implements Reply, Part {
   readonly #parts: ReplyParts
   readonly #text = new Text()
   /** What every publication about it has. */
-  readonly #head: { message_id: string, run_id: string, agent?: string }
+  readonly #head: { message_id: string, run_id: string, agent?: string, role?: string }
   /** Characters that were handed to the broker. */
   #sent = 0
-  #bytes = frame
+  #bytes: number
   #isDue = false
   #storing: Promise<unknown> | undefined
   #closed: Promise<void> | undefined
 
   constructor (parts: ReplyParts) {
-    const { id, runId, agent } = parts
+    const { id, runId, agent, role } = parts
     this.id = id
     this.#parts = parts
-    this.#head = { message_id: id, run_id: runId, agent }
+    // Of a delta everybody takes it to be the assistant's.
+    this.#head = { message_id: id, run_id: runId, agent, ...(role !== 'assistant' && { role }) }
+    this.#bytes = frame + JSON.stringify(this.#head).length
     if (parts.isOver) this.#closed = Promise.resolve()
   }
 

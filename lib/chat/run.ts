@@ -17,16 +17,18 @@ import { unpublished } from './visible.js'
 
 export interface RunStart {
   userId: string
-  /** What it goes by beside its id, for who wants to cancel it; the first is what clients are told. */
-  names: ReadonlyArray<string | number>
+  /** What started it: it goes by these too, for who wants to cancel it. */
+  ref?: string | number
+  messageId?: string
   handler: (run: Run) => unknown
 }
 
 /** Bytes that count for each publication beside what is in it. */
 const overhead = 128
 
-/** A source that never waits lets the event loop turn after so many characters. */
+/** A source that never waits lets the event loop turn after so many characters; a part counts for some, be it empty. */
 const breath = 16 * 1024
+const partSize = 32
 
 /** What users see when a handler throws. */
 const failed = { code: 'handler_failed', message: 'the server could not finish this run' }
@@ -35,13 +37,12 @@ const failed = { code: 'handler_failed', message: 'the server could not finish t
 export class LiveRun implements Run {
   readonly id = randomUUID()
   readonly userId: string
-  readonly names: ReadonlyArray<string | number>
   readonly finished: Promise<Outcome>
   /** Those that can be answered, by their ids. */
   readonly questions = new Map<string, LiveQuestion>()
   state: 'waiting' | 'going' | 'over' = 'waiting'
   readonly #context: RunContext
-  readonly #handler: RunStart['handler']
+  readonly #start: RunStart
   readonly #controller = new AbortController()
   readonly #parts = new Set<Part>()
   readonly #replies = new Set<LiveReply>()
@@ -52,11 +53,10 @@ export class LiveRun implements Run {
   #finish!: (outcome: Outcome) => void
   #stopClock = () => {}
 
-  constructor (context: RunContext, { userId, names, handler }: RunStart) {
+  constructor (context: RunContext, start: RunStart) {
     this.#context = context
-    this.userId = userId
-    this.names = names
-    this.#handler = handler
+    this.userId = start.userId
+    this.#start = start
     this.finished = new Promise(resolve => { this.#finish = resolve })
   }
 
@@ -70,7 +70,7 @@ export class LiveRun implements Run {
 
   /** Whether it is meant by an id, or by what started it. */
   goesBy (name: string): boolean {
-    return this.id === name || this.names.some(own => String(own) === name)
+    return this.id === name || isStartedBy(this.#start, name)
   }
 
   /** It is its turn. Never rejects. */
@@ -80,12 +80,12 @@ export class LiveRun implements Run {
     const { timers, limits, log } = this.#context
     const late = { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }
     this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', late))
-    const about = { run_id: this.id, ref: this.#ref, user_id: this.userId }
+    const about = { ...this.#about, user_id: this.userId }
     const started = this.#outlet({ type: 'run_started', data: about }).deliver('run_started', about)
-    if (started !== undefined) await started
-    if (this.#isOver()) return
     try {
-      await this.#handler(this)
+      if (started !== undefined) await started
+      if (this.#isOver()) return
+      await this.#start.handler(this)
       this.end('complete')
     } catch (error) {
       if (this.#isOver()) return
@@ -105,7 +105,7 @@ export class LiveRun implements Run {
     this.#outcome = outcome
     this.#stopClock()
     for (const part of [...this.#parts]) part.close(outcome)
-    const about = { run_id: this.id, ref: this.#ref, status: outcome, error }
+    const about = { ...this.#about, status: outcome, error }
     this.#outlet({ type: 'run_finished', data: about }).deliver('run_finished', about)
     const ended = this.#ended()
     for (const tell of this.#onOver) tell(ended)
@@ -123,9 +123,10 @@ export class LiveRun implements Run {
     return new errors.RUN_ENDED(this.#outcome)
   }
 
-  /** What clients are told that it was started by. */
-  get #ref (): string | number | undefined {
-    return this.names[0]
+  /** What clients are told of it. */
+  get #about () {
+    const { ref, messageId } = this.#start
+    return { run_id: this.id, ref, message_id: messageId }
   }
 
   reply (options: ReplyOptions = {}): Reply {
@@ -174,7 +175,7 @@ export class LiveRun implements Run {
       let taken = 0
       for (let part = await next(); part.done !== true; part = await next()) {
         if (!reply.write(part.value)) throw this.#ended()
-        taken += part.value.length
+        taken += part.value.length + partSize
         if (taken < breath) continue
         taken = 0
         await new Promise<void>(resolve => this.#context.soon(resolve))
@@ -214,7 +215,7 @@ export class LiveRun implements Run {
     })
   }
 
-  ask<S extends TSchema> (question: Question<S>, { timeout }: { timeout?: number } = {}): Promise<Static<S>> {
+  ask<S extends TSchema> (question: Question<S>, { timeout = Infinity }: { timeout?: number } = {}): Promise<Static<S>> {
     return this.#unlessOver(() => {
       const requestId = randomUUID()
       const { prompt, schema, component } = question
@@ -242,7 +243,7 @@ export class LiveRun implements Run {
     return this.#unlessOver(async () => {
       if (!this.#context.isVisible(message)) return unpublished()
       this.#flush()
-      this.#charge(sizeOf(message))
+      if (!this.#charge(sizeOf(message))) throw this.#ended()
       return this.#context.publish(message)
     })
   }
@@ -287,6 +288,11 @@ export class LiveRun implements Run {
     report(this.#context.log, error, 'a run was ended', { runId: this.id })
     this.end('error', { code, message: error.message })
   }
+}
+
+/** Whether it is what started a run. A number is written as clients write it in `chat_cancel`. */
+export function isStartedBy ({ ref, messageId }: RunStart, name: string): boolean {
+  return name === messageId || (ref !== undefined && name === String(ref))
 }
 
 const nowhere: Outlet = { publish () {}, deliver () {} }

@@ -19,13 +19,13 @@ type Part = string | { text: string }
 
 function iteratorOf (source: TextSource): AsyncIterator<Part> {
   if (typeof source === 'object' && source !== null) {
-    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]() as AsyncIterator<Part>
+    // First, because a stream's own iterator only stops once it has the part that it waits for.
     if ('getReader' in source) return readerOf(source as ReadableStream<Part>)
+    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]() as AsyncIterator<Part>
   }
   throw new TypeError("'stream' takes an AsyncIterable or a ReadableStream of strings or of { text }")
 }
 
-/** Browsers' streams, and those of some libraries, cannot be iterated. */
 function readerOf (stream: ReadableStream<Part>): AsyncIterator<Part> {
   const reader = stream.getReader()
   return {

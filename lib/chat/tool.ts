@@ -46,6 +46,8 @@ export class LiveTool<T> implements Part {
       if (stored instanceof Promise) await stored
       if (this.#isClosed) return
     } catch (error) {
+      // A broker that did not answer may have stored it after all.
+      if (error instanceof errors.BROKER) return this.#end('error', error)
       this.#isClosed = true
       this.#parts.onClosed(this)
       this.#settle.reject(error)
@@ -66,13 +68,14 @@ export class LiveTool<T> implements Part {
   #end (status: Outcome, result: unknown): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    const { outlet, callId, runId, name, onClosed } = this.#parts
+    const { outlet, callId, runId, name, agent, onClosed } = this.#parts
     const isComplete = status === 'complete'
     onClosed(this)
     outlet.deliver('tool_output', {
       call_id: callId,
       run_id: runId,
       name,
+      agent,
       status,
       output: isComplete ? this.#sendable(result) : undefined,
       error: status === 'error' ? failed : undefined
@@ -102,13 +105,13 @@ export class LiveTool<T> implements Part {
   }
 
   #publishProgress (): void {
-    const { context: { log }, outlet, callId, runId } = this.#parts
+    const { context: { log }, outlet, callId, runId, agent } = this.#parts
     const progress = this.#progress?.value
     this.#progress = undefined
     if (this.#isClosed) return
     const failed = (error: unknown) => report(log, error, "a tool's progress was not shown", { callId })
     try {
-      const stored = outlet.publish('tool_progress', { call_id: callId, run_id: runId, progress })
+      const stored = outlet.publish('tool_progress', { call_id: callId, run_id: runId, agent, progress })
       if (stored instanceof Promise) stored.catch(failed)
     } catch (error) {
       failed(error)

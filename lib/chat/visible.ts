@@ -26,7 +26,8 @@ export function dependsOnWho (visible: Visible): boolean {
 /** Whether someone sees a publication. What throws is not shown. */
 export function isSeen (visible: Visible, message: Message, identity: Identity | undefined, log: FastifyBaseLogger): boolean {
   try {
-    return visible(message as Envelope, identity!)
+    // Nothing else: the promise of an async function would show everything.
+    return visible(message as Envelope, identity!) === true
   } catch (error) {
     report(log, error, 'chat.visible failed', { type: message.type })
     return false

@@ -1,4 +1,4 @@
-import { Type, type Static } from '@sinclair/typebox'
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Name, Timestamp, open } from './schemas.js'
 
 /** How a run, a reply, a tool or a question ended. */
@@ -14,6 +14,9 @@ const Fault = Type.Object({ code: Type.String(), message: Type.String() })
 const optional = Type.Optional
 const id = Name
 const Ref = Type.Union([Type.String(), Type.Integer()])
+
+/** `data` may be missing: `Optional` alone only says so of a property. */
+const orNothing = <T extends TSchema>(schema: T) => optional(Type.Union([schema, Type.Undefined()]))
 
 /** What is published in a chat: `data` by the type of message. */
 export const chatMessages = {
@@ -36,20 +39,25 @@ export const chatMessages = {
     at: Type.Integer({ minimum: 0 }),
     text: Type.String()
   })),
-  /** `ref`: of the client's message that started it. */
-  run_started: open(Type.Object({ run_id: id, ref: optional(Ref), user_id: optional(Type.String()) })),
+  /** `ref` and `message_id`: of the client's message that started it. */
+  run_started: open(Type.Object({ run_id: id, ref: optional(Ref), message_id: optional(id), user_id: optional(Type.String()) })),
   /** Exactly one for each run. A run that was cancelled before it started has no `run_started`. */
-  run_finished: open(Type.Object({ run_id: id, ref: optional(Ref), status: Outcome, error: optional(Fault) })),
+  run_finished: open(Type.Object({
+    run_id: id, ref: optional(Ref), message_id: optional(id), status: Outcome, error: optional(Fault)
+  })),
   tool_call: open(Type.Object({
     call_id: id, run_id: optional(id), name: Type.String(), args: optional(Type.Unknown()), agent: optional(Type.String())
   })),
   /** The latest counts; who comes late does not get those before. */
-  tool_progress: open(Type.Object({ call_id: id, run_id: optional(id), progress: optional(Type.Unknown()) })),
+  tool_progress: open(Type.Object({
+    call_id: id, run_id: optional(id), progress: optional(Type.Unknown()), agent: optional(Type.String())
+  })),
   /** Exactly one for each `tool_call`. */
   tool_output: open(Type.Object({
     call_id: id,
     run_id: optional(id),
     name: optional(Type.String()),
+    agent: optional(Type.String()),
     status: Outcome,
     output: optional(Type.Unknown()),
     error: optional(Fault)
@@ -75,9 +83,9 @@ export const chatMessages = {
 
   // From clients.
   /** Ends a run: by its id, by the `ref` or the `message_id` of the message that started it; without either, all of the chat. */
-  chat_cancel: optional(open(Type.Object({ run_id: optional(id), ref: optional(Ref) }))),
+  chat_cancel: orNothing(open(Type.Object({ run_id: optional(id), ref: optional(Ref) }))),
   /** Answers an `input_request`. */
   input_response: open(Type.Object({ request_id: id, value: optional(Type.Unknown()) })),
   /** Asks for messages from before the message `before`, or for the newest. */
-  chat_history: optional(open(Type.Object({ before: optional(id) })))
+  chat_history: orNothing(open(Type.Object({ before: optional(id) })))
 }

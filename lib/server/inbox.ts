@@ -28,6 +28,9 @@ export interface InboxContext {
   }
 }
 
+/** A credential is renewed on each connection, and history is more than its `ack`. */
+const repeatable = ['renew', 'chat_history']
+
 /** The connection whose inbox it is. */
 export interface InboxOwner extends RealtimeConnection {
   /** What its messages are for, the same on every connection to it. */
@@ -120,8 +123,7 @@ export class Inbox {
 
   async #handle (message: Inbound): Promise<void> {
     const { ref, type } = message
-    // A credential is renewed on each connection.
-    const isOnce = typeof ref === 'string' && type !== 'renew'
+    const isOnce = typeof ref === 'string' && !repeatable.includes(type)
     const answer = await (isOnce ? this.#once(ref, message) : this.#run(message))
     if (answer?.code === 'bad_message') this.#fault({ ...answer, ref })
     else if (answer !== undefined) this.#answer({ ...answer, ref })

@@ -138,7 +138,7 @@ t.test('the latest progress of a tool, and none once there is an output', async 
 
 t.test('a run that is going is kept, from the message that started it', async t => {
   const user = bodyOf('chat_message', { message_id: 'u1', role: 'user', content: 'hi' })
-  const log = logOf([user, bodyOf('run_started', { run_id: 'r', ref: 'u1' }), bodyOf('input_request', {})], { size: 3, ttl: 1_000 })
+  const log = logOf([user, bodyOf('run_started', { run_id: 'r', message_id: 'u1' }), bodyOf('input_request', {})], { size: 3, ttl: 1_000 })
   for (let n = 0; n < 20; n++) log.append(bodyOf('app', { n }), 0)
   log.expire(100_000)
   log.trim()

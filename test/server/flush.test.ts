@@ -165,12 +165,30 @@ t.test('marking while flushing', async t => {
   t.strictSame(await turn(), ['b'])
 })
 
+t.test('what is to be done before comes before what it marks, once, and in order', async t => {
+  const { flusher, flushed, peer, turn } = setup(t)
+  const [a, b] = [peer('a'), peer('b')]
+  flusher.mark(a, narrow)
+  flusher.before(() => {
+    flushed.push('first')
+    flusher.mark(b, wide)
+    flusher.before(() => flushed.push('later'))
+  })
+  flusher.before(() => flushed.push('second'))
+  t.strictSame(flushed, [], 'not in this turn')
+  t.strictSame(await turn(), ['first', 'second', 'a', 'b'])
+  t.strictSame(await turn(), ['later'], 'what is added meanwhile has its own turn')
+  t.strictSame(await turn(), [])
+})
+
 t.test('close', async t => {
   const { flusher, peers, turn } = setup(t)
   for (const peer of peers('narrow', slice * 2)) flusher.mark(peer, narrow)
   for (const peer of peers('wide', slice * 2)) flusher.mark(peer, wide)
   t.equal((await turn()).length, 2 * slice)
+  flusher.before(() => t.fail('nothing is done any more'))
   flusher.close()
+  flusher.before(() => t.fail('nor when it is asked for then'))
   t.strictSame(await turn(), [])
   t.doesNotThrow(() => flusher.close())
 })

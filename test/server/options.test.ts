@@ -17,6 +17,7 @@ t.test('every default', async t => {
     messages: {},
     strict: false,
     onMessage: {},
+    chat: { concurrency: 'queue' },
     compression: false,
     history: { size: 100, ttl: 300_000, bytes: 64 * 1024 * 1024 },
     heartbeat: { interval: 25_000, timeout: 10_000 },
@@ -29,18 +30,22 @@ t.test('every default', async t => {
       burst: 40,
       queue: 16,
       strikes: 5,
+      run: 4 * 1024 * 1024,
+      runs: 16,
       lag: 4 * 1024 * 1024,
       pending: 1_000,
       connections: 10_000,
       connectionsPerUser: 10
     },
-    timeouts: { authenticate: 5_000, connect: 5_000, handler: 60_000, stall: 10_000, close: 5_000, drain: 10_000, spread: 5_000 }
+    timeouts: {
+      authenticate: 5_000, connect: 5_000, handler: 60_000, run: 600_000, stall: 10_000, close: 5_000, drain: 10_000, spread: 5_000
+    }
   })
 })
 
 t.test('every option has a description', async t => {
-  const { history, heartbeat, limits, timeouts, ...rest } = optionsSchema.properties
-  for (const options of [rest, history.properties, heartbeat.properties, limits.properties, timeouts.properties]) {
+  const { chat, history, heartbeat, limits, timeouts, ...rest } = optionsSchema.properties
+  for (const options of [rest, chat.properties, history.properties, heartbeat.properties, limits.properties, timeouts.properties]) {
     for (const [name, { description }] of Object.entries<{ description?: string }>(options)) t.type(description, 'string', name)
   }
 })
@@ -48,13 +53,24 @@ t.test('every option has a description', async t => {
 t.test('what is given is taken, and the defaults stay beside it', async t => {
   const messages = { order: Type.Object({ n: Type.Integer() }) }
   const hooks = { authenticate, authorize: () => true, renew: () => null, onConnect () {}, onDisconnect () {} }
+  const chat = { onMessage () {}, visible: () => true, save () {}, loadHistory: () => [] }
   const onMessage = { order () {} }
   const broker = new MemoryBroker({ size: 1, ttl: 1, lag: 1, bytes: 1 })
   const options = resolve({
-    ...hooks, messages, onMessage, broker, prefix: '', strict: true, allowedOrigins: ['https://a.example'], limits: { rate: 5 }, history: { size: 7 }
+    ...hooks,
+    messages,
+    onMessage,
+    chat,
+    broker,
+    prefix: '',
+    strict: true,
+    allowedOrigins: ['https://a.example'],
+    limits: { rate: 5 },
+    history: { size: 7 }
   })
   t.match(options, { prefix: '', strict: true, allowedOrigins: ['https://a.example'], limits: { rate: 5, burst: 40 }, history: { size: 7, ttl: 300_000 } })
   for (const [name, hook] of Object.entries(hooks)) t.equal(options[name as keyof typeof hooks], hook, name)
+  t.strictSame(options.chat, { ...chat, concurrency: 'queue' })
   t.equal(options.broker, broker)
   t.equal(options.messages.order, messages.order)
   t.equal(options.onMessage.order, onMessage.order)
@@ -99,7 +115,7 @@ t.test("what Fastify reads from a plugin's options is no option of ours, and no 
 t.test('unknown options', async t => {
   const cases: Array<[options: object, name: string]> = [
     [{ authentication: authenticate }, 'authentication'], [{ limits: { rates: 5 } }, 'limits.rates'], [{ heartbeat: { ms: 5 } }, 'heartbeat.ms'],
-    [{ history: { count: 5 } }, 'history.count'], [{ timeouts: { ping: 5 } }, 'timeouts.ping']
+    [{ history: { count: 5 } }, 'history.count'], [{ timeouts: { ping: 5 } }, 'timeouts.ping'], [{ chat: { onmessage () {} } }, 'chat.onmessage']
   ]
   for (const [options, name] of cases) {
     t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: there is no option '${name}'. The README lists them all` })
@@ -128,6 +144,9 @@ t.test('wrong types', async t => {
     [{ messages: [] }, /'messages': expected a plain object/], [{ onMessage: new Date() }, /'onMessage': expected a plain object/],
     [{ limits: { rate: NaN } }, /'limits\.rate'/], [{ limits: { rate: Infinity } }, /'limits\.rate'/],
     [{ history: { size: -1 } }, /'history\.size'/],
+    [{ chat: () => {} }, /'chat': expected a plain object/], [{ chat: { concurrency: 'all' } }, /'chat\.concurrency'.*'all'/],
+    ...['onMessage', 'visible', 'save', 'loadHistory'].map((name): [object, RegExp] => [{ chat: { [name]: true } }, new RegExp(`'chat\\.${name}': expected function`)]),
+    [{ limits: { run: '1' } }, /'limits\.run'/], [{ limits: { runs: 0.5 } }, /'limits\.runs'/], [{ timeouts: { run: 2 ** 31 } }, /'timeouts\.run'/],
     [{ heartbeat: { interval: 2 ** 31 } }, /'heartbeat\.interval'/],
     [{ timeouts: { drain: 0 } }, /'timeouts\.drain'/], [{ timeouts: { drain: 2 ** 31 } }, /'timeouts\.drain'/]
   ]
@@ -157,6 +176,8 @@ t.test('contradictions', async t => {
     [{ renew: () => null, insecure: true }, /'renew' .* Pass 'authenticate' too/],
     [{ onMessage: { renew () {} } }, /'onMessage\.renew': .* option 'renew'/],
     [{ authenticate, renew: () => null, onMessage: { renew () {} } }, /'onMessage\.renew'/],
+    ...['chat_cancel', 'input_response', 'chat_history'].map((type): [object, RegExp] => [{ onMessage: { [type] () {} } }, new RegExp(`'onMessage\\.${type}'.* Choose another`)]),
+    [{ onMessage: { chat_message () {} }, chat: { onMessage () {} } }, /'chat\.onMessage' and 'onMessage\.chat_message' .* Remove one/],
     [{ broker: {} }, /'broker' must be a broker/],
     [{ broker: 'redis' }, /'broker' must be a broker/],
     [{ broker: { publish: true } }, /'broker' must be a broker/]
@@ -170,6 +191,8 @@ t.test('what is just not a contradiction', async t => {
   t.doesNotThrow(() => resolve({ authenticate, renew: () => null, onMessage: { renew: undefined, renewed () {} } }))
   t.doesNotThrow(() => resolve({ heartbeat: { interval: 1_001, timeout: 1_000 } }))
   t.doesNotThrow(() => resolve({ limits: { rate: 5, burst: 5 } }))
+  t.doesNotThrow(() => resolve({ onMessage: { chat_message () {} }, chat: { concurrency: 'replace' } }))
+  t.doesNotThrow(() => resolve({ onMessage: { chat_delta () {} }, chat: { onMessage () {} } }))
   t.doesNotThrow(() => resolve({ broker: { open () {}, publish () {}, subscribe () {}, stats () {}, close () {} } }))
 })
 

@@ -157,15 +157,15 @@ export class Conversation {
     this.isComplete = false
   }
 
-  #runStarted ({ run_id: id, ref }: Messages['run_started']): void {
+  #runStarted ({ run_id: id, message_id: messageId }: Messages['run_started']): void {
     this.error = undefined
     this.#runs.add(id)
-    this.#submitted.delete(ref as string)
+    if (messageId !== undefined) this.#submitted.delete(messageId)
   }
 
-  #runFinished ({ run_id: id, ref, status, error }: Messages['run_finished']): void {
+  #runFinished ({ run_id: id, message_id: messageId, status, error }: Messages['run_finished']): void {
     this.#runs.delete(id)
-    this.#submitted.delete(ref as string)
+    if (messageId !== undefined) this.#submitted.delete(messageId)
     if (status === 'error') this.error = error
     // Closed already, unless that was missed.
     for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)

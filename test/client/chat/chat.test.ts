@@ -82,7 +82,7 @@ t.test('status', async t => {
   server.answer('chat_message')
   await sent
   t.equal(chat.status, 'submitted', 'its run is queued')
-  server.publish('run_started', { run_id: 'r', ref: 'm1' })
+  server.publish('run_started', { run_id: 'r', message_id: 'm1' })
   t.equal(chat.status, 'streaming')
   server.publish('input_request', { request_id: 'q', run_id: 'r', prompt: '?' })
   t.equal(chat.status, 'waiting')
@@ -118,7 +118,7 @@ t.test('send', async t => {
   server.publish('chat_message', { message_id: data.message_id, role: 'user', content: 'Hi', user_id: 'ada' })
   server.answer('chat_message')
   await first
-  server.publish('run_finished', { run_id: 'r', ref: data.message_id, status: 'complete' })
+  server.publish('run_finished', { run_id: 'r', message_id: data.message_id, status: 'complete' })
   t.strictSame(texts(chat), ['Hi: complete'])
 
   const second = chat.send('Again', { id: 'm2' })

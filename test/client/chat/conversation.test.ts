@@ -25,7 +25,7 @@ const delta = (id: string, at: number, text: string): [string, object] => ['chat
 t.test('a run: what is said, called and asked, in order', async t => {
   const chat = conversation(
     ['chat_message', { message_id: 'm1', role: 'user', content: 'Hi', user_id: 'ada', status: 'complete' }, 1],
-    ['run_started', { run_id: 'r', ref: 'm1', user_id: 'ada' }, 2],
+    ['run_started', { run_id: 'r', message_id: 'm1', user_id: 'ada' }, 2],
     [...delta('a1', 0, 'Let me '), 3],
     [...delta('a1', 7, 'look'), 4],
     ['tool_call', { call_id: 't1', run_id: 'r', name: 'search', args: { q: 'x' } }, 5],
@@ -43,7 +43,7 @@ t.test('a run: what is said, called and asked, in order', async t => {
   chat.apply(publication('input_closed', { request_id: 'q1', run_id: 'r', reason: 'answered', value: 'b', user_id: 'ada' }, 9))
   t.equal(chat.question, undefined)
   chat.apply(publication('chat_message', { message_id: 'a1', run_id: 'r', role: 'assistant', agent: 'a', content: 'Let me look!', status: 'complete' }, 10))
-  chat.apply(publication('run_finished', { run_id: 'r', ref: 'm1', status: 'complete' }, 11))
+  chat.apply(publication('run_finished', { run_id: 'r', message_id: 'm1', status: 'complete' }, 11))
   t.match(chat.items.slice(1), [
     { id: 'a1', text: 'Let me look!', status: 'complete', createdAt: at(3) },
     { id: 't1', status: 'complete', output: [1], args: { q: 'x' } },
@@ -88,13 +88,13 @@ t.test('a message that is sent is there once: pending after all others, then whe
   t.strictSame(ids(chat), ['a0', 'm1', 't'])
   t.match(chat.items[1], { status: 'complete', createdAt: at(5) })
   t.strictSame(chat.submitted, ['m1'], 'its run is queued')
-  chat.apply(publication('run_started', { run_id: 'r1', ref: 'm1' }))
+  chat.apply(publication('run_started', { run_id: 'r1', message_id: 'm1' }))
   t.strictSame(chat.submitted, [])
   chat.send(pending('m1', 'Hi'))
   t.strictSame(chat.submitted, [], 'it has been sent')
   chat.send(pending('m2'))
   chat.accept('m2')
-  chat.apply(publication('run_finished', { run_id: 'r2', ref: 'm2', status: 'cancelled' }))
+  chat.apply(publication('run_finished', { run_id: 'r2', message_id: 'm2', status: 'cancelled' }))
   t.strictSame(chat.submitted, [], 'a run that was cancelled before it started')
 })
 

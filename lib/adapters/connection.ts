@@ -1,0 +1,266 @@
+import type { UIMessageChunk } from 'ai'
+import { RealtimeClient, type ClientOptions } from '../client/client.js'
+import { RealtimeError } from '../client/error.js'
+import type { WebSocketConstructor } from '../client/socket.js'
+import type { Envelope } from '../protocol/envelope.js'
+import { Run } from './run.js'
+import { listening } from './socket.js'
+import { textOf, UiStream } from './ui-stream.js'
+
+export interface ChatConnectionOptions {
+  client: ClientOptions
+  /** Nobody has used it for so long: it is closed, in milliseconds. */
+  idle: number
+  /** It is closed, and of no more use. */
+  onClose: () => void
+}
+
+/** A message that was sent, and whose run has not started. */
+interface Awaited {
+  readonly data: Record<string, unknown>
+  readonly stream: UiStream
+  isAcked: boolean
+}
+
+export interface Sending {
+  /** What is sent; its `message_id` is what its run is known by. */
+  data: Record<string, unknown> & { message_id: string }
+  /** The message of the page that the answer goes on with; default: a new one. */
+  messageId?: string
+  signal?: AbortSignal
+}
+
+/**
+ * The connection to one chat, for as long as somebody reads it. It follows all live runs from their beginnings, so that one that
+ * comes later can be read from there too.
+ */
+export class ChatConnection {
+  readonly #options: ChatConnectionOptions
+  readonly #WebSocket: WebSocketConstructor
+  readonly #runs = new Map<string, Run>()
+  readonly #awaited = new Map<string, Awaited>()
+  /** Runs that the server has not spoken of since it lost the thread. */
+  readonly #doubtful = new Set<string>()
+  #client: RealtimeClient
+  #isReplayed = false
+  #onReplayed = new Set<() => void>()
+  #epoch: string | undefined
+  /** The server has begun its log anew: what it had acknowledged is gone. */
+  #isNewEpoch = false
+  #isClosed = false
+  #uses = 0
+  #resumes = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
+  constructor (options: ChatConnectionOptions) {
+    const WebSocket = options.client.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
+    if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket }')
+    this.#options = options
+    this.#WebSocket = WebSocket
+    this.#client = this.#connect()
+  }
+
+  /** Sends a message, and streams its run. What goes wrong is the last chunk. */
+  send ({ data, messageId, signal }: Sending): ReadableStream<UIMessageChunk> {
+    const ref = data.message_id
+    const stream = this.#stream(messageId)
+    if (signal?.aborted) stream.abort()
+    else {
+      const awaited = { data, stream, isAcked: false }
+      this.#awaited.set(ref, awaited)
+      this.#deliver(ref, awaited)
+      this.#onAbort(stream, signal, () => {
+        this.#awaited.delete(ref)
+        this.#cancel({ ref })
+      })
+    }
+    return stream.stream
+  }
+
+  /** Streams the live run from its beginning; `undefined` when there is none. Rejects with a RealtimeError when it is closed. */
+  async resume (signal?: AbortSignal): Promise<ReadableStream<UIMessageChunk> | undefined> {
+    const count = ++this.#resumes
+    this.#use()
+    try {
+      await this.#replayed(signal)
+      const run = [...this.#runs.values()].at(-1)
+      if (run === undefined || signal?.aborted) return undefined
+      const stream = this.#stream()
+      stream.read(run)
+      this.#onAbort(stream, signal, () => {
+        // One that is aborted for the next one to take its place is not stopped.
+        queueMicrotask(() => { if (count === this.#resumes) this.#cancel({ run_id: run.id }) })
+      })
+      return stream.stream
+    } finally {
+      this.#release()
+    }
+  }
+
+  /** Answers a question of a run. Rejects with a RealtimeError. */
+  async respond (requestId: string, value: unknown): Promise<void> {
+    this.#use()
+    try {
+      await this.#client.send('input_response', { request_id: requestId, value })
+    } finally {
+      this.#release()
+    }
+  }
+
+  close (): void {
+    this.#end(new RealtimeError('closed', 'the transport was closed'))
+  }
+
+  #connect (): RealtimeClient {
+    const isCurrent = () => client === this.#client
+    const client = new RealtimeClient({
+      ...this.#options.client,
+      WebSocket: listening(this.#WebSocket, {
+        onConnected: epoch => { if (isCurrent()) this.#connected(epoch) },
+        onReplayed: () => { if (isCurrent()) this.#caughtUp() }
+      })
+    })
+    client.on('*', envelope => { if (isCurrent()) this.#take(envelope) })
+    client.onResume(({ recovered }) => { if (isCurrent() && !recovered) this.#startOver() })
+    client.onStatus(status => {
+      if (status === 'closed' && isCurrent()) this.#end(new RealtimeError('closed', `the connection was closed with ${client.closed?.code}`))
+    })
+    return client
+  }
+
+  /** What was missed can only be had with all else that is retained; what is not in that is over. */
+  #startOver (): void {
+    const old = this.#client
+    this.#isReplayed = false
+    for (const id of this.#runs.keys()) this.#doubtful.add(id)
+    this.#client = this.#connect()
+    old.close()
+    // The server knows a message that it has had by its id.
+    for (const [ref, awaited] of this.#awaited) if (!awaited.isAcked) this.#deliver(ref, awaited)
+  }
+
+  #connected (epoch: string | undefined): void {
+    if (this.#epoch !== undefined && this.#epoch !== epoch) this.#isNewEpoch = true
+    this.#epoch = epoch
+  }
+
+  #caughtUp (): void {
+    for (const id of this.#doubtful) this.#runs.get(id)?.end({ status: 'interrupted' })
+    for (const id of this.#doubtful) this.#runs.delete(id)
+    this.#doubtful.clear()
+    if (this.#isNewEpoch) for (const [ref, { isAcked }] of this.#awaited) if (isAcked) this.#fail(ref, 'interrupted')
+    this.#isNewEpoch = false
+    this.#isReplayed = true
+    this.#tellReplayed()
+  }
+
+  #tellReplayed (): void {
+    for (const tell of this.#onReplayed) tell()
+    this.#onReplayed.clear()
+  }
+
+  #replayed (signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (this.#isClosed) reject(new RealtimeError('closed', `the connection was closed with ${this.#client.closed?.code}`))
+        else resolve()
+      }
+      if (this.#isReplayed || this.#isClosed || signal?.aborted) return look()
+      this.#onReplayed.add(look)
+      signal?.addEventListener('abort', () => {
+        this.#onReplayed.delete(look)
+        resolve()
+      }, { once: true })
+    })
+  }
+
+  #take (envelope: Envelope): void {
+    const data = envelope.data as { run_id?: unknown, message_id?: string } | undefined
+    if (typeof data?.run_id !== 'string') return
+    const id = data.run_id
+    this.#doubtful.delete(id)
+    const isBoundary = envelope.type === 'run_started' || envelope.type === 'run_finished'
+    // One that was cancelled before it started has an end only.
+    if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new Run(id, data.message_id))
+    const run = this.#runs.get(id)
+    if (run === undefined) return
+    if (run.messageId !== undefined) this.#claim(run, run.messageId)
+    run.apply(envelope)
+    if (run.outcome !== undefined) this.#runs.delete(id)
+  }
+
+  /** The run of a message that was sent from here. */
+  #claim (run: Run, messageId: string): void {
+    const awaited = this.#awaited.get(messageId)
+    this.#awaited.delete(messageId)
+    awaited?.stream.read(run)
+  }
+
+  async #deliver (ref: string, awaited: Awaited): Promise<void> {
+    const client = this.#client
+    try {
+      await client.send('chat_message', awaited.data as { content: string })
+      awaited.isAcked = true
+    } catch (error) {
+      // Where the server lost the thread it was sent again.
+      if (client === this.#client && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(error as RealtimeError))
+    }
+  }
+
+  #fail (ref: string, text: string): void {
+    const awaited = this.#awaited.get(ref)
+    this.#awaited.delete(ref)
+    awaited?.stream.fail(text)
+  }
+
+  async #cancel (which: { ref: string } | { run_id: string }): Promise<void> {
+    this.#use()
+    try {
+      await this.#client.send('chat_cancel', which)
+    } catch (error) {
+      if (!this.#isClosed) (this.#options.client.onError ?? console.error)(error)
+    } finally {
+      this.#release()
+    }
+  }
+
+  #onAbort (stream: UiStream, signal: AbortSignal | undefined, action: () => void): void {
+    const abort = () => {
+      if (stream.isEnded) return
+      action()
+      stream.abort()
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    stream.onEnd(() => signal?.removeEventListener('abort', abort))
+  }
+
+  #stream (messageId?: string): UiStream {
+    this.#use()
+    const stream = new UiStream(messageId)
+    stream.onEnd(() => this.#release())
+    return stream
+  }
+
+  #use (): void {
+    clearTimeout(this.#timer)
+    this.#uses++
+  }
+
+  #release (): void {
+    if (--this.#uses > 0 || this.#isClosed) return
+    this.#timer = setTimeout(() => this.close(), this.#options.idle)
+  }
+
+  #end (error: RealtimeError): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#options.onClose()
+    for (const ref of [...this.#awaited.keys()]) this.#fail(ref, textOf(error))
+    for (const run of this.#runs.values()) run.end({ status: 'error', error })
+    this.#runs.clear()
+    this.#client.close()
+    this.#tellReplayed()
+  }
+}

@@ -1,0 +1,275 @@
+import {
+  EventType,
+  type ContentPart, type Event, type Message as AgUiMessage, type TextMessageChunkEvent, type ToolCallChunkEvent, type ToolCallResultEvent
+} from '@ag-ui/core'
+import { agUiName, agUiType, type ChatMessage, type Data, type Kept } from './to-ag-ui.js'
+
+/**
+ * Makes a function from AG-UI events, in order, to messages of a chat. It keeps the text of the messages and the arguments of the calls
+ * that are being written.
+ *
+ * Events that toAgUi has made of messages come out as those were, without their ids.
+ */
+export function fromAgUi (): (event: Event) => ChatMessage[] {
+  const thread = new FromAgUi()
+  return event => thread.take(event)
+}
+
+class FromAgUi {
+  #runId: string | undefined
+  readonly #texts = new Map<string, { text: string, start: Data, role?: string, name?: string }>()
+  readonly #calls = new Map<string, { name: string, args: string }>()
+  /** The names of calls that have no result yet. */
+  readonly #names = new Map<string, string>()
+  /** The message, or the call, that a chunk without an id goes on with. */
+  #chunked: { kind: 'text' | 'call', id: string } | undefined
+
+  take (event: Event): ChatMessage[] {
+    const kept = event.metadata?.[agUiName] as Kept | undefined
+    switch (event.type) {
+      case EventType.TEXT_MESSAGE_CHUNK: return this.#textChunk(event)
+      case EventType.TOOL_CALL_CHUNK: return this.#callChunk(event)
+    }
+    const closed = this.#closeChunk()
+    return [...closed, ...kept === undefined ? this.#native(event) : this.#ours(event, kept)]
+  }
+
+  // What toAgUi made.
+
+  #ours (event: Event, kept: Kept): ChatMessage[] {
+    const text = this.#textOf(event)
+    const { data, part, isOutput, ...rest } = kept
+    if (part) return []
+    const whole = this.#wholeOf(event, isOutput ? { output: (event as ToolCallResultEvent).content, ...data } : data, text)
+    return [{ ...stamped(event, whole), ...rest }]
+  }
+
+  /** Keeps what the parts of a message, or of a call, say, and returns the text that it has now. */
+  #textOf (event: Event): string | undefined {
+    switch (event.type) {
+      case EventType.TEXT_MESSAGE_START:
+        this.#texts.set(event.messageId, { text: '', start: {} })
+        return ''
+      case EventType.TEXT_MESSAGE_CONTENT: return this.#append(event.messageId, event.delta)
+      case EventType.TEXT_MESSAGE_END: {
+        const text = this.#texts.get(event.messageId)?.text ?? ''
+        this.#texts.delete(event.messageId)
+        return text
+      }
+      case EventType.TOOL_CALL_START:
+        this.#calls.set(event.toolCallId, { name: event.toolCallName, args: '' })
+        return undefined
+      case EventType.TOOL_CALL_ARGS: this.#addArgs(event.toolCallId, event.delta)
+    }
+  }
+
+  #wholeOf (event: Event, data: Data | undefined, text: string | undefined): Data | undefined {
+    switch (event.type) {
+      case EventType.RUN_STARTED:
+      case EventType.RUN_FINISHED: return { run_id: event.runId, ...data }
+      case EventType.TEXT_MESSAGE_CONTENT:
+        return data?.at === undefined ? { ...data, content: text } : { message_id: event.messageId, ...data, text: event.delta }
+      case EventType.TEXT_MESSAGE_START:
+      case EventType.TEXT_MESSAGE_END: return { ...data, content: text }
+      case EventType.TOOL_CALL_END: {
+        const { name, args } = this.#calls.get(event.toolCallId) ?? { name: '', args: '' }
+        this.#calls.delete(event.toolCallId)
+        return { call_id: event.toolCallId, name, ...args !== '' && { args: parsed(args) }, ...data }
+      }
+      case EventType.TOOL_CALL_RESULT: return { call_id: event.toolCallId, ...data }
+      case EventType.CUSTOM: return event.value ?? undefined
+      default: return data
+    }
+  }
+
+  // What others made.
+
+  #native (event: Event): ChatMessage[] {
+    switch (event.type) {
+      case EventType.RUN_STARTED: {
+        const { type: _, runId, ...native } = event
+        this.#runId = runId
+        return [message(event, 'run_started', { run_id: runId, ag_ui: native })]
+      }
+      case EventType.RUN_FINISHED: {
+        const { type: _, runId, ...native } = event
+        this.#forget()
+        return [message(event, 'run_finished', { run_id: runId, status: event.outcome?.type === 'cancelled' ? 'cancelled' : 'complete', ag_ui: native })]
+      }
+      case EventType.RUN_ERROR: {
+        const { type: _, ...native } = event
+        const run = this.#run()
+        this.#forget()
+        return [message(event, 'run_finished', { ...run, status: 'error', error: { code: event.code ?? 'error', message: event.message }, ag_ui: native })]
+      }
+      case EventType.TEXT_MESSAGE_START: {
+        const { type: _, messageId, ...start } = event
+        const { role = 'assistant', name } = event
+        this.#texts.set(messageId, { text: '', start, role, name })
+        return [message(event, 'chat_message', this.#message(messageId, 'streaming', { start }))]
+      }
+      case EventType.TEXT_MESSAGE_CONTENT: {
+        const { type: _, messageId, delta, ...content } = event
+        const at = this.#texts.get(messageId)?.text.length ?? 0
+        this.#append(messageId, delta)
+        return [message(event, 'chat_delta', { message_id: messageId, ...this.#run(), ...this.#agent(messageId), at, text: delta, ag_ui: { content } })]
+      }
+      case EventType.TEXT_MESSAGE_END: {
+        const { type: _, messageId, ...end } = event
+        const data = this.#message(messageId, 'complete', { start: this.#texts.get(messageId)?.start ?? {}, end })
+        this.#texts.delete(messageId)
+        return [message(event, 'chat_message', data)]
+      }
+      case EventType.TOOL_CALL_START:
+        this.#calls.set(event.toolCallId, { name: event.toolCallName, args: '' })
+        return [this.#carried(event)]
+      case EventType.TOOL_CALL_ARGS:
+        this.#addArgs(event.toolCallId, event.delta)
+        return [this.#carried(event)]
+      case EventType.TOOL_CALL_END: {
+        const { type: _, toolCallId, ...native } = event
+        return [message(event, 'tool_call', { ...this.#call(toolCallId), ag_ui: native })]
+      }
+      case EventType.TOOL_CALL_RESULT: {
+        const { type: _, toolCallId, content, ...native } = event
+        const name = this.#names.get(toolCallId) ?? ''
+        this.#names.delete(toolCallId)
+        return [message(event, 'tool_output', { call_id: toolCallId, ...this.#run(), name, status: 'complete', output: content, ag_ui: native })]
+      }
+      case EventType.MESSAGES_SNAPSHOT: return [this.#carried(event), ...event.messages.flatMap(message => this.#derived(message))]
+      default: return [this.#carried(event)]
+    }
+  }
+
+  #run (): Data {
+    return this.#runId === undefined ? {} : { run_id: this.#runId }
+  }
+
+  #agent (messageId: string): Data {
+    const name = this.#texts.get(messageId)?.name
+    return name === undefined ? {} : { agent: name }
+  }
+
+  #message (messageId: string, status: string, native: Data): Data {
+    const { role = 'assistant', text = '' } = this.#texts.get(messageId) ?? {}
+    return { message_id: messageId, ...this.#run(), role, ...this.#agent(messageId), content: text, status, ag_ui: native }
+  }
+
+  #call (callId: string): Data {
+    const { name, args } = this.#calls.get(callId) ?? { name: '', args: '' }
+    this.#calls.delete(callId)
+    this.#names.set(callId, name)
+    return { call_id: callId, ...this.#run(), name, ...args !== '' && { args: parsed(args) } }
+  }
+
+  #carried (event: Event): ChatMessage {
+    return message(event, agUiType, { ...this.#run(), event })
+  }
+
+  /** What a snapshot says, for clients that know nothing of it. */
+  #derived (of: AgUiMessage): ChatMessage[] {
+    const derived = { ...this.#run(), ag_ui: { isDerived: true } }
+    if (of.role === 'activity' || of.role === 'reasoning') return []
+    if (of.role === 'tool') {
+      const { toolCallId, content, error } = of
+      const name = this.#names.get(toolCallId) ?? ''
+      this.#names.delete(toolCallId)
+      const outcome = error === undefined ? { status: 'complete', output: content } : { status: 'error', error: { code: 'error', message: error } }
+      return [{ type: 'tool_output', data: { call_id: toolCallId, name, ...outcome, ...derived } }]
+    }
+    const { id, role, name, content } = of
+    const data = { message_id: id, role, ...name !== undefined && { agent: name }, status: 'complete', ...derived }
+    const calls = of.role === 'assistant' ? of.toolCalls ?? [] : []
+    return [
+      ...content === undefined ? [] : [{ type: 'chat_message', data: { ...data, content: plain(content) } }],
+      ...calls.map(({ id, function: { name, arguments: args } }) => {
+        this.#names.set(id, name)
+        return { type: 'tool_call', data: { call_id: id, name, args: parsed(args), ...derived } }
+      })
+    ]
+  }
+
+  #append (messageId: string, delta: string): string {
+    const open = this.#texts.get(messageId) ?? { text: '', start: {} }
+    open.text += delta
+    this.#texts.set(messageId, open)
+    return open.text
+  }
+
+  #addArgs (callId: string, delta: string): void {
+    const call = this.#calls.get(callId)
+    if (call !== undefined) call.args += delta
+  }
+
+  /** A run leaves nothing open. */
+  #forget (): void {
+    this.#runId = undefined
+    this.#texts.clear()
+    this.#calls.clear()
+    this.#names.clear()
+  }
+
+  // Chunks stand for a start, contents and an end.
+
+  #textChunk ({ type: _, messageId, role, name, delta = '', ...rest }: TextMessageChunkEvent): ChatMessage[] {
+    const [id, isNew] = this.#continued('text', messageId)
+    if (id === undefined) return []
+    const who = { ...role !== undefined && { role }, ...name !== undefined && { name } }
+    const start = { type: EventType.TEXT_MESSAGE_START, messageId: id, ...rest, ...who } as const
+    const content = { type: EventType.TEXT_MESSAGE_CONTENT, messageId: id, ...rest, delta } as const
+    return this.#chunk({ kind: 'text', id }, [...isNew ? [start] : [], ...delta === '' ? [] : [content]])
+  }
+
+  #callChunk ({ type: _, toolCallId, toolCallName = '', parentMessageId, delta = '', ...rest }: ToolCallChunkEvent): ChatMessage[] {
+    const [id, isNew] = this.#continued('call', toolCallId)
+    if (id === undefined) return []
+    const parent = parentMessageId !== undefined && { parentMessageId }
+    const start = { type: EventType.TOOL_CALL_START, toolCallId: id, ...rest, toolCallName, ...parent } as const
+    const args = { type: EventType.TOOL_CALL_ARGS, toolCallId: id, ...rest, delta } as const
+    return this.#chunk({ kind: 'call', id }, [...isNew ? [start] : [], ...delta === '' ? [] : [args]])
+  }
+
+  /** What a chunk is about, and whether it is the first. */
+  #continued (kind: 'text' | 'call', given: string | undefined): [string | undefined, boolean] {
+    const last = this.#chunked?.kind === kind ? this.#chunked.id : undefined
+    return [given ?? last, given !== undefined && given !== last]
+  }
+
+  #chunk (chunked: { kind: 'text' | 'call', id: string }, events: Event[]): ChatMessage[] {
+    const before = this.#chunked?.id === chunked.id && this.#chunked.kind === chunked.kind ? [] : this.#closeChunk()
+    this.#chunked = chunked
+    return [...before, ...events.flatMap(event => this.#native(event))]
+  }
+
+  #closeChunk (): ChatMessage[] {
+    const chunked = this.#chunked
+    this.#chunked = undefined
+    if (chunked === undefined) return []
+    return this.#native(chunked.kind === 'text'
+      ? { type: EventType.TEXT_MESSAGE_END, messageId: chunked.id }
+      : { type: EventType.TOOL_CALL_END, toolCallId: chunked.id })
+  }
+}
+
+function message (event: Event, type: string, data: Data): ChatMessage {
+  return { type, ...stamped(event, data) }
+}
+
+function stamped ({ timestamp }: Event, data: Data | undefined) {
+  const isTime = timestamp !== undefined && Math.abs(timestamp) <= 8.64e15
+  return { ...data !== undefined && { data }, ...isTime && { timestamp: new Date(timestamp).toISOString() } }
+}
+
+/** Arguments are JSON, as a rule. */
+function parsed (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function plain (content: string | ContentPart[]): string {
+  if (typeof content === 'string') return content
+  return content.map(part => part.type === 'text' ? part.text : '').join('')
+}

@@ -1,0 +1,202 @@
+import type { Envelope } from '../protocol/envelope.js'
+
+/** How a run ended. */
+export interface Outcome {
+  readonly status: string
+  readonly error?: { code?: string, message?: string }
+}
+
+/** A stretch of text: that of one message. When a message is replaced by another text, its old text is one and its new text another. */
+export interface TextPart {
+  readonly kind: 'text'
+  /** Of no other part. */
+  readonly id: string
+  readonly messageId: string
+  readonly agent?: string
+  text: string
+  isDone: boolean
+  /** It does not hold any more: the message has another text now, which follows. */
+  isReplaced: boolean
+}
+
+export interface ToolPart {
+  readonly kind: 'tool'
+  readonly callId: string
+  readonly name: string
+  readonly args: unknown
+  readonly agent?: string
+  /** The latest. */
+  progress?: unknown
+  outcome?: { status: string, output?: unknown, error?: { code?: string, message?: string } }
+}
+
+/** A question to the user, or a message of the app's own. */
+export interface DataPart {
+  readonly kind: 'data'
+  readonly type: string
+  readonly id: string
+  data: unknown
+}
+
+export type Part = TextPart | ToolPart | DataPart
+
+/** Who reads a run: told what has changed, and reads it from the part. */
+export interface RunReader {
+  changed (part: Part): void
+  ended (): void
+}
+
+/** Over this the run's stream fails: the server's own limits are far below. */
+const maxParts = 10_000
+
+type Data = Record<string, any>
+
+/**
+ * One run of a chat as it stands, merged from its envelopes: what one who comes late needs, and no more. Pure. Applying the same
+ * envelopes again changes nothing, so that a run can be replayed.
+ */
+export class Run {
+  readonly id: string
+  /** Of the message that started it. */
+  readonly messageId: string | undefined
+  readonly parts: Part[] = []
+  outcome: Outcome | undefined
+  readonly readers = new Set<RunReader>()
+  readonly #texts = new Map<string, TextPart>()
+  readonly #others = new Map<string, ToolPart | DataPart>()
+
+  constructor (id: string, messageId?: string) {
+    this.id = id
+    this.messageId = messageId
+  }
+
+  /** Takes an envelope that belongs to this run. */
+  apply ({ type, data: given, id }: Envelope): void {
+    if (this.outcome !== undefined) return
+    const data = given as Data
+    switch (type) {
+      case 'run_started': return
+      case 'run_finished': return this.end({ status: String(data.status), error: data.error })
+      case 'chat_delta': return this.#delta(data)
+      case 'chat_message': return this.#message(data, data.message_id ?? id)
+      case 'tool_call': return this.#call(data)
+      case 'tool_progress': return this.#progress(data)
+      case 'tool_output': return this.#output(data)
+      case 'input_request': return this.#question(data)
+      case 'input_closed': return this.#answer(data)
+      default: return this.#own(type, data, id)
+    }
+  }
+
+  /** It is over, and nothing more is taken. */
+  end (outcome: Outcome): void {
+    if (this.outcome !== undefined) return
+    for (const part of this.#texts.values()) this.#done(part)
+    this.outcome = outcome
+    for (const reader of this.readers) reader.ended()
+  }
+
+  #delta ({ message_id: id, at, text, agent }: Data): void {
+    const part = this.#texts.get(id)
+    const length = part?.text.length ?? 0
+    // One that lacks the beginning waits for the snapshot.
+    if (at > length) return
+    const whole = (part?.text.slice(0, at) ?? '') + text
+    // What was read before comes again, in whole or in part.
+    if (part?.text.startsWith(whole)) return
+    this.#become(part, id, agent, whole)
+  }
+
+  #message ({ agent, content, role, status }: Data, id: string): void {
+    if (role === 'user') return
+    const part = this.#texts.get(id)
+    const isFinal = status !== 'streaming'
+    const isOlder = !isFinal && part?.text.startsWith(content)
+    const now = isOlder ? part : this.#become(part, id, agent, String(content))
+    if (isFinal && now !== undefined) this.#done(now)
+  }
+
+  /** The text of a message is now this one. */
+  #become (part: TextPart | undefined, messageId: string, agent: string | undefined, text: string): TextPart | undefined {
+    if (part?.text === text) return part
+    if (part !== undefined && !part.isDone && text.startsWith(part.text)) {
+      part.text = text
+      this.#changed(part)
+      return part
+    }
+    if (part !== undefined) {
+      part.isReplaced = true
+      this.#done(part, true)
+    }
+    const id = part === undefined ? messageId : `${messageId}~${this.parts.length}`
+    const next: TextPart = { kind: 'text', id, messageId, agent, text, isDone: false, isReplaced: false }
+    if (!this.#add(next)) return undefined
+    this.#texts.set(messageId, next)
+    return next
+  }
+
+  #done (part: TextPart, isChanged = !part.isDone): void {
+    part.isDone = true
+    if (isChanged) this.#changed(part)
+  }
+
+  #call ({ call_id: callId, name, args, agent }: Data): void {
+    this.#addOther(callId, () => ({ kind: 'tool', callId, name: String(name), args, agent }))
+  }
+
+  #progress ({ call_id: callId, progress }: Data): void {
+    const part = this.#others.get(callId)
+    if (part?.kind !== 'tool' || part.outcome !== undefined) return
+    part.progress = progress
+    this.#changed(part)
+  }
+
+  #output ({ call_id: callId, name, status, output, error }: Data): void {
+    const part = this.#addOther(callId, () => ({ kind: 'tool', callId, name: String(name), args: undefined }))
+    if (part?.kind !== 'tool' || part.outcome !== undefined) return
+    part.outcome = { status, output, error }
+    this.#changed(part)
+  }
+
+  #question (data: Data): void {
+    const { run_id: _, ...question } = data
+    this.#addOther(data.request_id, () => ({ kind: 'data', type: 'input_request', id: data.request_id, data: question }))
+  }
+
+  #answer ({ request_id: id, reason, value, user_id: userId }: Data): void {
+    const part = this.#others.get(id)
+    if (part?.kind !== 'data' || (part.data as Data).closed !== undefined) return
+    part.data = { ...part.data as Data, closed: { reason, value, user_id: userId } }
+    this.#changed(part)
+  }
+
+  /** A message of the app's own: as often as it comes, once. */
+  #own (type: string, data: Data, id = `${this.parts.length}`): void {
+    const { run_id: _, ...rest } = data
+    this.#addOther(id, () => ({ kind: 'data', type, id, data: rest }))
+  }
+
+  /** The part of this id, and if there is none a new one. */
+  #addOther (id: string, make: () => ToolPart | DataPart): ToolPart | DataPart | undefined {
+    const present = this.#others.get(id)
+    if (present !== undefined) return present
+    const part = make()
+    if (!this.#add(part)) return undefined
+    this.#others.set(id, part)
+    return part
+  }
+
+  #add (part: Part): boolean {
+    if (this.parts.length >= maxParts) {
+      this.end({ status: 'error', error: { code: 'too_big', message: `a run of more than ${maxParts} parts` } })
+      return false
+    }
+    this.parts.push(part)
+    this.#changed(part)
+    return true
+  }
+
+  #changed (part: Part): void {
+    for (const reader of this.readers) reader.changed(part)
+  }
+}

@@ -1,0 +1,99 @@
+import { parse } from '../client/frame.js'
+import type { WebSocketConstructor, WebSocketLike } from '../client/socket.js'
+import type { ControlMessages } from '../protocol/envelope.js'
+import { parsePosition } from '../protocol/position.js'
+
+/** Told what a client of a chat does not tell. */
+export interface Overheard {
+  /** The server has answered: what it retained comes now. `epoch` is that of the chat's log. */
+  onConnected (epoch: string | undefined): void
+  /** All that the server retained when it was connected to has come. */
+  onReplayed (): void
+}
+
+/**
+ * The WebSocket constructor, with somebody listening, above all for the end of the replay: what is live, and what is over,
+ * is not known before. The server says how many frames are replayed. Where they have become fewer meanwhile, the end is a ping that
+ * is answered without anything in between.
+ */
+export function listening (WebSocket: WebSocketConstructor, { onConnected, onReplayed }: Overheard): WebSocketConstructor {
+  return class implements WebSocketLike {
+    onmessage: WebSocketLike['onmessage'] = null
+    onclose: WebSocketLike['onclose'] = null
+    onerror: WebSocketLike['onerror'] = null
+    readonly #socket: WebSocketLike
+    readonly #replay = new Replay()
+
+    constructor (url: string, protocols?: string[]) {
+      this.#socket = new WebSocket(url, protocols)
+      this.#socket.onclose = event => this.onclose?.(event)
+      this.#socket.onerror = event => this.onerror?.(event)
+      this.#socket.onmessage = event => {
+        this.onmessage?.(event)
+        if (!this.#replay.isDone) this.#look(event.data)
+      }
+    }
+
+    send (text: string): void {
+      this.#socket.send(text)
+    }
+
+    close (code?: number, reason?: string): void {
+      this.#socket.close(code, reason)
+    }
+
+    #look (frame: unknown): void {
+      const { type, id, data } = parse(frame) ?? {}
+      if (type === 'connection_ack') {
+        const { position, replayed } = data as ControlMessages['connection_ack']
+        this.#replay.start(replayed)
+        onConnected(parsePosition(position)?.position.epoch)
+      } else if (type === 'pong') this.#replay.answered()
+      else if (id !== undefined) this.#replay.advance()
+      else return
+      if (this.#replay.isToldOver()) onReplayed()
+      else if (this.#replay.isToAsk()) this.#socket.send('{"type":"ping"}')
+    }
+  }
+}
+
+/** How far a replay has come. */
+class Replay {
+  /** It is over, and that was told. */
+  isDone = false
+  #frames: number | undefined
+  #isOver = false
+  #isAsked = false
+  #heard = 0
+  #heardWhenAsked = 0
+
+  start (frames: number): void {
+    this.#frames = frames
+    this.#isOver = frames === 0
+  }
+
+  advance (): void {
+    this.#heard++
+    if (this.#heard === this.#frames) this.#isOver = true
+  }
+
+  answered (): void {
+    if (!this.#isAsked) return
+    this.#isAsked = false
+    if (this.#heard === this.#heardWhenAsked) this.#isOver = true
+  }
+
+  /** `true` once. */
+  isToldOver (): boolean {
+    if (!this.#isOver || this.isDone) return false
+    this.isDone = true
+    return true
+  }
+
+  isToAsk (): boolean {
+    if (this.#isAsked || this.#frames === undefined) return false
+    this.#isAsked = true
+    this.#heardWhenAsked = this.#heard
+    return true
+  }
+}

@@ -1,0 +1,183 @@
+import { EventType, type CustomEvent, type Event } from '@ag-ui/core'
+import type { Envelope } from '../protocol/envelope.js'
+
+/** A message as `run.send` and `chat.send` take it. Only a log gives ids. */
+export interface ChatMessage {
+  type: string
+  action?: string
+  message?: string
+  data?: Record<string, any>
+  timestamp?: string
+}
+
+/** Under this name an event's `metadata` keeps what AG-UI has no place for; `CUSTOM` events are called `fastify-realtime.<type>`. */
+export const agUiName = 'fastify-realtime'
+
+/** The type of the messages that carry, as `event`, an event of AG-UI for which a chat has no message. */
+export const agUiType = 'ag_ui'
+
+export type Data = Record<string, any>
+
+/** What was lost of a message on the way to an event: `data` without what the event says itself. */
+export interface Kept extends ChatMessage {
+  /** It is one of several events that stand for a message, and not the one that says what it was. */
+  part?: true
+  /** The event's content is the output. */
+  isOutput?: true
+}
+
+const roles = new Set<unknown>(['developer', 'system', 'assistant', 'user'])
+
+/**
+ * Makes a function from a chat's envelopes, in order, to AG-UI events. It keeps the text of the messages that are being written.
+ *
+ * Events that fromAgUi has turned into messages come out as they were.
+ */
+export function toAgUi ({ threadId }: { threadId: string }): (envelope: Envelope | ChatMessage) => Event[] {
+  const thread = new ToAgUi(threadId)
+  return envelope => thread.take(envelope)
+}
+
+class ToAgUi {
+  readonly #threadId: string
+  /** Messages that have begun and not ended: their text so far, and their run. */
+  readonly #open = new Map<string, { text: string, runId: unknown }>()
+  /** Runs that have begun and not ended. */
+  readonly #runs = new Set<unknown>()
+  #nameless = 0
+
+  constructor (threadId: string) {
+    this.#threadId = threadId
+  }
+
+  take (envelope: Envelope | ChatMessage): Event[] {
+    const data = (envelope.data ?? {}) as Data
+    if (data.ag_ui?.isDerived) return []
+    switch (envelope.type) {
+      case agUiType: return [data.event as Event]
+      case 'run_started': return this.#started(envelope, data)
+      case 'run_finished': return this.#finished(envelope, data)
+      case 'chat_delta': return this.#delta(envelope, data)
+      case 'chat_message': return this.#message(envelope, data)
+      case 'tool_call': return called(envelope, data)
+      case 'tool_output': return [returned(envelope, data)]
+      default: return [custom(envelope)]
+    }
+  }
+
+  #started (envelope: Envelope | ChatMessage, { run_id: runId, ag_ui: native, ...rest }: Data): Event[] {
+    this.#runs.add(runId)
+    const event = { type: EventType.RUN_STARTED, threadId: this.#threadId, runId } as const
+    return [native === undefined ? { ...event, ...keeping(envelope, rest) } : { ...event, ...native }]
+  }
+
+  #finished (envelope: Envelope | ChatMessage, data: Data): Event[] {
+    const { run_id: runId, ag_ui: native, ...rest } = data
+    for (const [id, open] of this.#open) if (open.runId === runId) this.#open.delete(id)
+    const run = { threadId: this.#threadId, runId }
+    // One that was cancelled before it started.
+    const before: Event[] = this.#runs.delete(runId) ? [] : [{ type: EventType.RUN_STARTED, ...run, ...part }]
+    const { status, error } = rest
+    if (native !== undefined) {
+      const isError = status === 'error'
+      return [isError ? { type: EventType.RUN_ERROR, ...native } : { type: EventType.RUN_FINISHED, ...run, ...native }]
+    }
+    if (status === 'error' || status === 'interrupted') {
+      const why = { message: String(error?.message ?? status), code: String(error?.code ?? status) }
+      return [...before, { type: EventType.RUN_ERROR, ...why, ...keeping(envelope, data) }]
+    }
+    const outcome = { type: status === 'cancelled' ? 'cancelled' : 'success' } as const
+    return [...before, { type: EventType.RUN_FINISHED, ...run, outcome, ...keeping(envelope, rest) }]
+  }
+
+  #delta (envelope: Envelope | ChatMessage, { message_id: messageId, text, ag_ui: native, ...rest }: Data): Event[] {
+    const open = this.#open.get(messageId)
+    const length = open?.text.length ?? 0
+    // It lacks the beginning: a snapshot follows.
+    if (rest.at > length) return []
+    const whole = (open?.text.slice(0, rest.at) ?? '') + text
+    // What was read before comes again, in whole or in part.
+    if (open?.text.startsWith(whole)) return []
+    if (open !== undefined && !whole.startsWith(open.text)) return this.#replace(envelope, messageId, whole, rest)
+    const delta = whole.slice(length)
+    const event = { type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta } as const
+    if (native !== undefined) return [...this.#begin(messageId, rest, delta, native.start), { ...event, ...native.content }]
+    return [...this.#begin(messageId, rest, delta), { ...event, ...keeping(envelope, { ...rest, at: length }) }]
+  }
+
+  #message (envelope: Envelope | ChatMessage, data: Data): Event[] {
+    const { message_id: given, content, ag_ui: native, ...rest } = data
+    const messageId: string = given ?? (envelope as Envelope).id ?? `message-${++this.#nameless}`
+    const before = this.#open.get(messageId)?.text
+    if (before !== undefined && !content.startsWith(before)) return this.#replace(envelope, messageId, content, rest)
+    const isFinal = rest.status !== 'streaming'
+    const delta = content.slice(before?.length ?? 0)
+    const begin = this.#begin(messageId, rest, delta, native?.start)
+    if (isFinal) this.#open.delete(messageId)
+    const text = { type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta } as const
+    const end = { type: EventType.TEXT_MESSAGE_END, messageId } as const
+    if (native !== undefined) return [...begin, ...delta === '' ? [] : [text], ...isFinal ? [{ ...end, ...native.end }] : []]
+    const kept = keeping(envelope, { ...given !== undefined && { message_id: given }, ...rest })
+    if (isFinal) return [...begin, ...delta === '' ? [] : [{ ...text, ...part }], { ...end, ...kept }]
+    if (delta !== '') return [...begin, { ...text, ...kept }]
+    return begin.map(event => ({ ...event, ...kept }))
+  }
+
+  /** AG-UI has no word for it: the message ends, and begins again. */
+  #replace (envelope: Envelope | ChatMessage, messageId: string, content: string, rest: Data): Event[] {
+    this.#open.delete(messageId)
+    const { at: _, status = 'streaming', ...more } = rest
+    return [
+      { type: EventType.TEXT_MESSAGE_END, messageId, ...part },
+      ...this.#message({ ...envelope, type: 'chat_message' } as ChatMessage & { data: Data }, { message_id: messageId, content, status, ...more })
+    ]
+  }
+
+  /** The start of a message that has not begun, and its text with `delta` to it. */
+  #begin (messageId: string, { role = 'assistant', agent, run_id: runId }: Data, delta: string, native?: Data): Event[] {
+    const open = this.#open.get(messageId)
+    this.#open.set(messageId, { text: (open?.text ?? '') + delta, runId })
+    if (open !== undefined) return []
+    const start = { type: EventType.TEXT_MESSAGE_START, messageId } as const
+    if (native !== undefined) return [{ ...start, ...native }]
+    return [{ ...start, role: roles.has(role) ? role : 'assistant', ...agent !== undefined && { name: agent }, ...part }]
+  }
+}
+
+function called (envelope: Envelope | ChatMessage, data: Data): Event[] {
+  const { call_id: toolCallId, name: toolCallName, args, ag_ui: native, ...rest } = data
+  const end = { type: EventType.TOOL_CALL_END, toolCallId } as const
+  // Its beginning and its arguments came as they were.
+  if (native !== undefined) return [{ ...end, ...native }]
+  const delta = args === undefined ? [] : [{ type: EventType.TOOL_CALL_ARGS as const, toolCallId, delta: JSON.stringify(args), ...part }]
+  return [{ type: EventType.TOOL_CALL_START, toolCallId, toolCallName, ...part }, ...delta, { ...end, ...keeping(envelope, rest) }]
+}
+
+function returned (envelope: Envelope | ChatMessage, data: Data): Event {
+  const { call_id: toolCallId, output, ag_ui: native, ...rest } = data
+  const event = { type: EventType.TOOL_CALL_RESULT, toolCallId, messageId: `${toolCallId}-result` } as const
+  if (native !== undefined) return { ...event, content: output, ...native }
+  if (typeof output === 'string') return { ...event, content: output, ...keeping(envelope, rest, { isOutput: true }) }
+  if (output === undefined) return { ...event, content: String(rest.error?.message ?? ''), ...keeping(envelope, rest) }
+  return { ...event, content: JSON.stringify(output), ...keeping(envelope, { ...rest, output }) }
+}
+
+function custom (envelope: Envelope | ChatMessage): CustomEvent {
+  return { type: EventType.CUSTOM, name: `${agUiName}.${envelope.type}`, value: envelope.data ?? null, ...keeping(envelope) }
+}
+
+const part = { metadata: { [agUiName]: { part: true } } }
+
+function keeping ({ type, timestamp, action, message }: Envelope | ChatMessage, data?: Data, more?: Partial<Kept>) {
+  const time = timestamp === undefined ? NaN : Date.parse(timestamp)
+  const isExact = !Number.isNaN(time) && new Date(time).toISOString() === timestamp
+  const kept: Kept = {
+    type,
+    ...data !== undefined && { data },
+    ...timestamp !== undefined && !isExact && { timestamp },
+    ...action !== undefined && { action },
+    ...message !== undefined && { message },
+    ...more
+  }
+  return { ...isExact && { timestamp: time }, metadata: { [agUiName]: kept } }
+}

@@ -1,0 +1,173 @@
+import type { UIMessageChunk } from 'ai'
+import type { DataPart, Part, Run, RunReader, TextPart, ToolPart } from './run.js'
+
+/** Under this name a part's `providerMetadata` says whose text it is, and whether it was replaced. */
+export const metadataName = 'fastify-realtime'
+
+/** Chunks that may wait in a stream; what comes meanwhile waits in the run, merged. */
+const highWaterMark = 8
+
+/**
+ * A run as a stream of the AI SDK's chunks. It is a cursor: it reads what is new in the run's parts when it is asked to,
+ * so that a reader that is slow, or comes late, gets long pieces of text instead of many short ones.
+ */
+export class UiStream implements RunReader {
+  readonly stream: ReadableStream<UIMessageChunk>
+  /** Of the message that is streamed; default: the run's id. */
+  readonly #messageId: string | undefined
+  readonly #onEnd: Array<() => void> = []
+  #controller!: ReadableStreamDefaultController<UIMessageChunk>
+  #run: Run | undefined
+  #cursors = new Map<Part, Cursor>()
+  #changed = new Set<Part>()
+  #isFlushing = false
+  #isEnded = false
+
+  constructor (messageId?: string) {
+    this.#messageId = messageId
+    this.stream = new ReadableStream({
+      start: controller => { this.#controller = controller },
+      pull: () => this.#flush(),
+      cancel: () => this.#end()
+    }, { highWaterMark })
+  }
+
+  get isEnded (): boolean {
+    return this.#isEnded
+  }
+
+  /** `action` is called once: when all was read, when it failed, or when nobody reads any more. */
+  onEnd (action: () => void): void {
+    this.#onEnd.push(action)
+  }
+
+  /** Reads this run, from its beginning. */
+  read (run: Run): void {
+    if (this.#isEnded || this.#run !== undefined) return
+    this.#controller.enqueue({ type: 'start', messageId: this.#messageId ?? run.id })
+    for (const part of run.parts) this.#changed.add(part)
+    this.#run = run
+    run.readers.add(this)
+    this.#flush()
+  }
+
+  changed (part: Part): void {
+    this.#changed.add(part)
+    this.#flush()
+  }
+
+  ended (): void {
+    this.#flush()
+  }
+
+  /** The page does not want it any more. */
+  abort (): void {
+    this.#close({ type: 'abort' })
+  }
+
+  fail (errorText: string): void {
+    this.#close({ type: 'error', errorText })
+  }
+
+  #flush (): void {
+    // To enqueue a chunk may be to be asked for the next.
+    if (this.#isEnded || this.#isFlushing || this.#run === undefined) return
+    this.#isFlushing = true
+    this.#enqueueNews(this.#run)
+    this.#isFlushing = false
+  }
+
+  #enqueueNews (run: Run): void {
+    for (const part of this.#changed) {
+      if (!this.#hasRoom()) return
+      this.#changed.delete(part)
+      for (const chunk of this.#news(part)) this.#controller.enqueue(chunk)
+    }
+    const { outcome } = run
+    if (outcome === undefined || !this.#hasRoom()) return
+    const { status, error } = outcome
+    if (status === 'complete') this.#close({ type: 'finish', finishReason: 'stop' })
+    else if (status === 'cancelled') this.#close({ type: 'abort', reason: status })
+    else this.fail(textOf({ code: error?.code ?? status, message: error?.message }))
+  }
+
+  #hasRoom (): boolean {
+    return this.#controller.desiredSize! > 0
+  }
+
+  #news (part: Part): UIMessageChunk[] {
+    const cursor = this.#cursors.get(part) ?? { length: 0, isStarted: false, isEnded: false }
+    this.#cursors.set(part, cursor)
+    if (part.kind === 'text') return textNews(part, cursor)
+    if (part.kind === 'tool') return toolNews(part, cursor)
+    return dataNews(part)
+  }
+
+  #close (last: UIMessageChunk): void {
+    if (this.#isEnded) return
+    this.#end()
+    this.#controller.enqueue(last)
+    this.#controller.close()
+  }
+
+  #end (): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#run?.readers.delete(this)
+    this.#cursors.clear()
+    this.#changed.clear()
+    for (const action of this.#onEnd) action()
+  }
+}
+
+/** What of a part was streamed. */
+interface Cursor {
+  isStarted: boolean
+  isEnded: boolean
+  /** Of its text. */
+  length: number
+}
+
+function textNews (part: TextPart, cursor: Cursor): UIMessageChunk[] {
+  const { id } = part
+  const chunks: UIMessageChunk[] = []
+  // Nobody has to see what was replaced before it was shown.
+  if (cursor.isEnded || (part.isReplaced && !cursor.isStarted)) return chunks
+  if (!cursor.isStarted) chunks.push({ type: 'text-start', id, providerMetadata: metadataOf(part) })
+  cursor.isStarted = true
+  const delta = part.text.slice(cursor.length)
+  if (delta !== '') chunks.push({ type: 'text-delta', id, delta })
+  cursor.length = part.text.length
+  cursor.isEnded = part.isDone
+  if (part.isDone) chunks.push({ type: 'text-end', id, providerMetadata: metadataOf(part) })
+  return chunks
+}
+
+function metadataOf ({ messageId, agent, isReplaced }: TextPart) {
+  return { [metadataName]: { message_id: messageId, ...agent !== undefined && { agent }, ...isReplaced && { replaced: true } } }
+}
+
+/** The page is not asked to run it: it runs where the answer comes from. */
+function toolNews (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
+  const { callId: toolCallId, name: toolName, args: input, outcome } = part
+  const chunks: UIMessageChunk[] = []
+  if (cursor.isEnded) return chunks
+  if (!cursor.isStarted) chunks.push({ type: 'tool-input-available', toolCallId, toolName, input, providerExecuted: true })
+  cursor.isStarted = true
+  cursor.isEnded = outcome !== undefined
+  if (outcome?.status === 'complete') chunks.push({ type: 'tool-output-available', toolCallId, output: outcome.output, providerExecuted: true })
+  else if (outcome !== undefined) chunks.push({ type: 'tool-output-error', toolCallId, errorText: outcome.error?.message ?? outcome.status, providerExecuted: true })
+  else if (part.progress !== undefined) {
+    chunks.push({ type: 'tool-output-available', toolCallId, output: part.progress, preliminary: true, providerExecuted: true })
+  }
+  return chunks
+}
+
+function dataNews ({ type, id, data }: DataPart): UIMessageChunk[] {
+  return [{ type: `data-${type}`, id, data }]
+}
+
+/** For the page's `error`: the code first, so that it can be told by it. */
+export function textOf ({ code, message }: { code?: string, message?: string }): string {
+  return [code, message].filter(Boolean).join(': ')
+}

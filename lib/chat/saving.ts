@@ -1,0 +1,49 @@
+import type { ChatAddress } from '../server/channels.js'
+import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
+import type { Timers } from '../server/timers.js'
+import { timestamp } from '../server/timestamp.js'
+
+export interface SavingParts {
+  /** The app's hook. */
+  save: ChatOptions['save']
+  target: ChatAddress
+  timers: Timers
+  /** Milliseconds that saving a message may take. */
+  time: number
+  /** Nothing waits any more. */
+  onIdle: () => void
+}
+
+/** Finished messages that may wait to be saved; one more is not saved. */
+const maxWaiting = 1_000
+
+/** Has the app store a chat's finished messages: in order, one at a time. */
+export class Saving {
+  readonly #parts: SavingParts
+  #last = Promise.resolve()
+  #waiting = 0
+
+  constructor (parts: SavingParts) {
+    this.#parts = parts
+  }
+
+  get isIdle (): boolean {
+    return this.#waiting === 0
+  }
+
+  /** Rejects with what the app's hook throws, and when that takes too long. */
+  async add (message: Omit<SavedMessage, 'timestamp'>): Promise<void> {
+    const { save, target, timers, time, onIdle } = this.#parts
+    if (save === undefined) return
+    if (this.#waiting >= maxWaiting) throw new Error(`${maxWaiting} messages wait to be saved`)
+    this.#waiting++
+    const complete = { ...message, timestamp: timestamp() } as SavedMessage
+    const work = async () => { await save(complete, target) }
+    const saved = this.#last.then(() => timers.within(time, work()))
+    this.#last = saved.catch(() => {}).then(() => {
+      this.#waiting--
+      if (this.#waiting === 0) onIdle()
+    })
+    await saved
+  }
+}

@@ -1,0 +1,367 @@
+import { Type } from '@sinclair/typebox'
+import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
+import type { WebSocketConstructor } from '../../lib/client/index.js'
+import { eventually, gate, start } from '../harness.js'
+import { startAgent } from './agent.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+/** Of `ws`, which would wait 30 s for the answer to a Close. */
+class Socket extends WebSocket {
+  constructor (url: string, protocols?: string[]) {
+    super(url, protocols, { closeTimeout: 100 } as object)
+  }
+}
+
+function transportTo (t: Scope, url: string, options: Partial<RealtimeChatTransportOptions> = {}): RealtimeChatTransport {
+  const transport = new RealtimeChatTransport({
+    baseUrl: `${url}/ws`, workflow: 'support', appId: 'shop', userId: 'ada', WebSocket: Socket as WebSocketConstructor, backoff: () => 0, ...options
+  })
+  t.teardown(() => transport.close())
+  return transport
+}
+
+const userMessage = (text: string, id = `m-${text}`): UIMessage => ({ id, role: 'user', parts: [{ type: 'text', text }] })
+
+const sending = (text: string, more: object = {}) => ({
+  trigger: 'submit-message' as const, chatId: 'c1', messageId: undefined, messages: [userMessage(text)], abortSignal: undefined, ...more
+})
+
+/** All chunks, once the stream has ended. */
+async function all (stream: ReadableStream<UIMessageChunk>): Promise<UIMessageChunk[]> {
+  const chunks: UIMessageChunk[] = []
+  for await (const chunk of stream as unknown as AsyncIterable<UIMessageChunk>) chunks.push(chunk)
+  return chunks
+}
+
+/** Keeps what comes. */
+function collect (stream: ReadableStream<UIMessageChunk>): { chunks: UIMessageChunk[], ended: Promise<void>, text (): string } {
+  const chunks: UIMessageChunk[] = []
+  const ended = (async () => { for await (const chunk of stream as unknown as AsyncIterable<UIMessageChunk>) chunks.push(chunk) })()
+  return { chunks, ended, text: () => textOf(chunks) }
+}
+
+const textOf = (chunks: UIMessageChunk[]) => chunks.map(chunk => chunk.type === 'text-delta' ? chunk.delta : '').join('')
+
+/** The message that the AI SDK makes of it. */
+async function messageOf (chunks: UIMessageChunk[]): Promise<UIMessage> {
+  const stream = new ReadableStream<UIMessageChunk>({
+    start (controller) {
+      for (const chunk of chunks) controller.enqueue(chunk)
+      controller.close()
+    }
+  })
+  let last: UIMessage | undefined
+  for await (const message of readUIMessageStream({ stream })) last = message
+  return last!
+}
+
+t.test('a message is sent, and its run is a stream', async t => {
+  const { url, messages, app } = await startAgent(t, async (run, { content }) => {
+    const reply = run.reply({ agent: 'echo' })
+    for (const word of ['You ', 'said ', content, ' 👋🏽']) reply.write(word)
+    await reply.end()
+  })
+  const transport = transportTo(t, url)
+  const chunks = await all(await transport.sendMessages(sending('hello', { body: { model: 'm' }, metadata: { a: 1 } })))
+  t.match(messages, [{ id: 'm-hello', content: 'hello', userId: 'ada', data: { trigger: 'submit-message', model: 'm', metadata: { a: 1 } } }])
+  t.equal(chunks[0].type, 'start')
+  t.strictSame(chunks.at(-1), { type: 'finish', finishReason: 'stop' })
+  const { id, role, parts } = await messageOf(chunks)
+  t.equal(role, 'assistant')
+  t.strictSame(chunks[0], { type: 'start', messageId: id })
+  t.match(parts, [{ type: 'text', text: 'You said hello 👋🏽', state: 'done', providerMetadata: { 'fastify-realtime': { agent: 'echo' } } }])
+  t.equal(app.ws.stats().connections, 1, 'the connection is kept for the next one')
+  t.equal(textOf(await all(await transport.sendMessages(sending('again')))), 'You said again 👋🏽')
+  t.equal(app.ws.stats().connections, 1)
+})
+t.test('tools, questions, the app\'s own messages and several replies in one run', async t => {
+  const shown = gate()
+  const { url } = await startAgent(t, async run => {
+    const [one, two] = [run.reply({ agent: 'one' }), run.reply({ agent: 'two' })]
+    one.write('1a')
+    two.write('2a')
+    one.write('1b')
+    await run.tool('search', { q: 'milk' }, async ({ progress }) => {
+      progress({ done: 0.5 })
+      await shown.opened
+      return { found: 2 }
+    })
+    await run.tool('fail', {}, async () => { throw new Error('broken') }).catch(() => {})
+    await run.send({ type: 'order_packed', data: { run_id: run.id, order: 7 } })
+    await run.send({ type: 'not_of_the_run' })
+    two.write(`2b ${await run.ask({ prompt: 'Sure?', schema: Type.Boolean() })}`)
+  })
+  const transport = transportTo(t, url)
+  const { chunks, ended } = collect(await transport.sendMessages(sending('go')))
+  const isProgress = (chunk: UIMessageChunk) => chunk.type === 'tool-output-available' && chunk.preliminary === true
+  await eventually(() => chunks.some(isProgress))
+  t.match(chunks.find(isProgress), { output: { done: 0.5 } })
+  shown.open()
+  const isQuestion = (chunk: UIMessageChunk) => chunk.type === 'data-input_request'
+  await eventually(() => chunks.some(isQuestion))
+  const question = chunks.find(isQuestion) as { id: string }
+  await t.rejects(transport.respond('c1', question.id, 'yes'), { code: 'bad_value' })
+  await transport.respond('c1', question.id, true)
+  await t.rejects(transport.respond('c1', question.id, true), { code: 'input_closed' })
+  await ended
+  const { parts } = await messageOf(chunks)
+  t.match(parts, [
+    { type: 'text', text: '1a1b', providerMetadata: { 'fastify-realtime': { agent: 'one' } } },
+    { type: 'text', text: '2a2b true', providerMetadata: { 'fastify-realtime': { agent: 'two' } } },
+    { type: 'tool-search', state: 'output-available', input: { q: 'milk' }, output: { found: 2 }, preliminary: undefined },
+    { type: 'tool-fail', state: 'output-error', errorText: String },
+    { type: 'data-order_packed', data: { order: 7 } },
+    { type: 'data-input_request', data: { prompt: 'Sure?', schema: { type: 'boolean' }, closed: { reason: 'answered', value: true, user_id: 'ada' } } }
+  ])
+  t.equal(parts.length, 6)
+})
+
+t.test('the connection is cut in the middle, again and again: no text is lost or comes twice', async t => {
+  const words = Array.from({ length: 40 }, (_, n) => `${n} 🧵 `)
+  const steps = words.map(() => gate())
+  const { url, cut, app } = await startAgent(t, async run => {
+    const reply = run.reply()
+    for (const [at, word] of words.entries()) {
+      await steps[at].opened
+      reply.write(word)
+    }
+    await reply.end()
+  })
+  const { ended, text } = collect(await transportTo(t, url).sendMessages(sending('count')))
+  for (const [at, step] of steps.entries()) {
+    if (at % 3 === 1) await eventually(() => text() === words.slice(0, at).join(''))
+    if (at % 3 === 0) cut()
+    step.open()
+    if (at % 6 === 0) await eventually(() => app.ws.stats().connections === 0 || text().length > 0)
+  }
+  await ended
+  t.equal(text(), words.join(''))
+})
+
+t.test('resume', async t => {
+  const go = gate()
+  const { url, app } = await startAgent(t, async run => {
+    const reply = run.reply()
+    reply.write('before ')
+    await go.opened
+    reply.write('after')
+  })
+  const first = transportTo(t, url)
+  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null, 'there is nothing yet')
+  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null, 'nor on the same connection')
+  const sent = collect(await first.sendMessages(sending('go')))
+  await eventually(() => sent.text() === 'before ')
+
+  // Another page, and another part of the same page.
+  const second = transportTo(t, url)
+  const streams = [await second.reconnectToStream({ chatId: 'c1' }), await first.reconnectToStream({ chatId: 'c1' })]
+  const resumed = streams.map(stream => collect(stream!))
+  await eventually(() => resumed.every(({ text }) => text() === 'before '))
+  go.open()
+  await Promise.all([sent, ...resumed].map(({ ended }) => ended))
+  for (const { text, chunks } of resumed) {
+    t.equal(text(), 'before after')
+    t.same(chunks[0], sent.chunks[0], 'it is the same message')
+    t.strictSame(chunks.at(-1), { type: 'finish', finishReason: 'stop' })
+  }
+  t.equal(await second.reconnectToStream({ chatId: 'c1' }), null, 'it is over')
+  t.equal(await transportTo(t, url).reconnectToStream({ chatId: 'c1' }), null, 'for others too, though it is in the log')
+  first.close()
+  second.close()
+  await eventually(() => app.ws.stats().connections === 1)
+})
+
+t.test('stop', async t => {
+  const { url, runs } = await startAgent(t, async (run, { content }) => {
+    run.reply().write('text')
+    if (content === 'wait') await new Promise(resolve => run.signal.addEventListener('abort', resolve))
+  })
+  const transport = transportTo(t, url)
+
+  t.test('ends the run on the server', async t => {
+    const stop = new AbortController()
+    const { text, chunks, ended } = collect(await transport.sendMessages(sending('wait', { abortSignal: stop.signal })))
+    await eventually(() => text() === 'text')
+    t.equal(runs.at(-1)!.signal.aborted, false)
+    stop.abort()
+    await ended
+    t.equal(chunks.at(-1)!.type, 'abort')
+    await eventually(() => runs.at(-1)!.signal.aborted)
+    t.equal(await runs.at(-1)!.finished, 'cancelled')
+  })
+
+  t.test('of what was resumed too, but not when the next resume takes its place', async t => {
+    const stops = [new AbortController(), new AbortController()]
+    const sent = collect(await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm2')] })))
+    await eventually(() => sent.text() === 'text')
+    const first = collect((await transport.reconnectToStream({ chatId: 'c1', abortSignal: stops[0].signal }))!)
+    stops[0].abort()
+    const second = await transport.reconnectToStream({ chatId: 'c1', abortSignal: stops[1].signal })
+    await first.ended
+    t.equal(first.chunks.at(-1)!.type, 'abort')
+    // What was sent before was heard.
+    await t.rejects(transport.respond('c1', 'unknown', 1), { code: 'input_closed' })
+    t.equal(runs.at(-1)!.signal.aborted, false)
+    const { chunks, ended } = collect(second!)
+    stops[1].abort()
+    await ended
+    t.equal(chunks.at(-1)!.type, 'abort')
+    await eventually(() => runs.at(-1)!.signal.aborted)
+  })
+
+  t.test('before anything was sent', async t => {
+    const { length } = runs
+    t.strictSame(await all(await transport.sendMessages(sending('never', { abortSignal: AbortSignal.abort() }))), [{ type: 'abort' }])
+    t.equal(await transport.reconnectToStream({ chatId: 'c1', abortSignal: AbortSignal.abort() }), null)
+    await all(await transport.sendMessages(sending('after')))
+    t.equal(runs.length, length + 1)
+  })
+
+  t.test('a reader that goes away stops nothing', async t => {
+    const stream = await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm3')] }))
+    const reader = stream.getReader()
+    await reader.read()
+    await reader.cancel()
+    const resumed = collect((await transport.reconnectToStream({ chatId: 'c1' }))!)
+    await eventually(() => resumed.text() === 'text')
+    t.equal(runs.at(-1)!.signal.aborted, false)
+    runs.at(-1)!.cancel()
+    await resumed.ended
+    t.strictSame(resumed.chunks.at(-1), { type: 'abort', reason: 'cancelled' }, 'nor is it the only one that may')
+  })
+
+  t.test('of one that waits for its turn', async t => {
+    const going = collect(await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm5')] })))
+    await eventually(() => going.text() === 'text')
+    const { length } = runs
+    const stop = new AbortController()
+    const waiting = collect(await transport.sendMessages(sending('next', { abortSignal: stop.signal })))
+    stop.abort()
+    await waiting.ended
+    // What was sent before was heard.
+    await t.rejects(transport.respond('c1', 'unknown', 1), { code: 'input_closed' })
+    t.strictSame(waiting.chunks, [{ type: 'abort' }])
+    t.equal(runs[length - 1].signal.aborted, false)
+    runs[length - 1].cancel()
+    await going.ended
+    t.equal(textOf(await all(await transport.sendMessages(sending('last')))), 'text')
+    t.equal(runs.length, length + 1, 'it never began')
+  })
+})
+
+t.test('regenerate, and what goes on with a message of the page', async t => {
+  const { url, messages } = await startAgent(t, async run => { run.reply().write('answer') })
+  const transport = transportTo(t, url)
+  const conversation = [userMessage('hi')]
+  await all(await transport.sendMessages(sending('hi')))
+  for (let times = 0; times < 2; times++) {
+    const chunks = await all(await transport.sendMessages(sending('', { trigger: 'regenerate-message', messageId: 'a1', messages: conversation })))
+    t.equal(textOf(chunks), 'answer', 'the server takes it for a message of its own')
+  }
+  t.match(messages.slice(1), Array.from({ length: 2 }, () => ({ content: 'hi', data: { trigger: 'regenerate-message', target_id: 'a1', ui_message: undefined } })))
+  t.equal(new Set(messages.map(({ id }) => id)).size, 3)
+
+  const answer: UIMessage = { id: 'a2', role: 'assistant', parts: [{ type: 'text', text: 'which?' }] }
+  const [start] = await all(await transport.sendMessages(sending('', { messages: [...conversation, answer] })))
+  t.same(start, { type: 'start', messageId: 'a2' })
+  t.match(messages.at(-1), { content: 'hi', data: { ui_message: answer } })
+
+  const file = { type: 'file' as const, mediaType: 'text/plain', url: 'data:,x' }
+  await all(await transport.sendMessages(sending('', { messages: [{ id: 'f', role: 'user', parts: [file, { type: 'text', text: 'see' }] }] })))
+  t.match(messages.at(-1), { id: 'f', content: 'see', data: { ui_message: { parts: [file] } } })
+})
+
+t.test('what goes wrong is the last chunk', async t => {
+  t.test('a run that fails', async t => {
+    const { url } = await startAgent(t, async run => {
+      run.reply().write('so far')
+      throw new Error('out of tokens')
+    })
+    const chunks = await all(await transportTo(t, url).sendMessages(sending('go')))
+    t.strictSame(chunks.at(-1), { type: 'error', errorText: 'handler_failed: the server could not finish this run' })
+    t.equal(chunks.at(-2)!.type, 'text-end')
+    t.equal(textOf(chunks), 'so far')
+  })
+
+  t.test('a message that is refused', async t => {
+    const go = gate()
+    const { url } = await startAgent(t, () => go.opened, { limits: { runs: 1 } })
+    const transport = transportTo(t, url)
+    const [going, waiting] = [await transport.sendMessages(sending('1')), await transport.sendMessages(sending('2'))].map(collect)
+    const chunks = await all(await transport.sendMessages(sending('3')))
+    t.match(chunks, [{ type: 'error', errorText: /^chat_busy: / }])
+    go.open()
+    await Promise.all([going.ended, waiting.ended])
+    t.equal((await all(await transport.sendMessages(sending('next')))).at(-1)!.type, 'finish', 'the connection is as good as before')
+  })
+
+  t.test('a connection that is refused, and the next that is not', async t => {
+    let isKnown = false
+    const { url } = await startAgent(t, async () => {}, { authenticate: () => isKnown ? { userId: 'ada' } : null })
+    const transport = transportTo(t, url)
+    t.match(await all(await transport.sendMessages(sending('go'))), [{ type: 'error', errorText: 'closed: the connection was closed with 4401' }])
+    await t.rejects(transport.reconnectToStream({ chatId: 'c1' }), { code: 'closed' })
+    isKnown = true
+    t.equal((await all(await transport.sendMessages(sending('go')))).at(-1)!.type, 'finish')
+  })
+
+  t.test('the transport is closed', async t => {
+    const { url, app } = await startAgent(t, run => new Promise<void>(resolve => {
+      run.reply().write('text')
+      run.signal.addEventListener('abort', () => resolve())
+    }))
+    const transport = transportTo(t, url)
+    const { text, chunks, ended } = collect(await transport.sendMessages(sending('go')))
+    await eventually(() => text() === 'text')
+    const waiting = collect(await transport.sendMessages(sending('next', { chatId: 'c2' })))
+    transport.close()
+    await Promise.all([ended, waiting.ended])
+    for (const { chunks: [...all] } of [{ chunks }, waiting]) t.strictSame(all.at(-1), { type: 'error', errorText: 'closed: the transport was closed' })
+    await eventually(() => app.ws.stats().connections === 0)
+  })
+
+  t.test('an id that no chat can have', async t => {
+    const { url } = await start(t)
+    const transport = new RealtimeChatTransport({ baseUrl: `${url}/ws`, workflow: 'support', appId: 'shop', userId: 'ada', WebSocket: undefined })
+    if (globalThis.WebSocket === undefined) await t.rejects(transport.sendMessages(sending('go')), TypeError)
+    transport.close()
+  })
+})
+
+t.test('the server closes while it answers', async t => {
+  const { url, app } = await startAgent(t, run => {
+    run.reply().write('so far')
+    return new Promise<void>(() => {})
+  })
+  const { text, chunks, ended } = collect(await transportTo(t, url).sendMessages(sending('go')))
+  await eventually(() => text() === 'so far')
+  await app.close()
+  await ended
+  t.strictSame(chunks.at(-1), { type: 'error', errorText: 'interrupted' })
+})
+
+t.test('a connection that nobody uses is closed, and one that is used is not', async t => {
+  const go = gate()
+  const { url, app } = await startAgent(t, async run => {
+    run.reply().write('text')
+    await go.opened
+  })
+  const transport = transportTo(t, url, { idle: 1 })
+  const { chunks, ended } = collect(await transport.sendMessages(sending('go')))
+  await eventually(() => textOf(chunks) === 'text')
+  const connection = app.ws.connections('ada')[0].id
+  t.ok(await transport.reconnectToStream({ chatId: 'c1' }).then(stream => stream!.cancel()) === undefined)
+  t.equal(await transport.reconnectToStream({ chatId: 'c2' }), null)
+  await eventually(() => app.ws.stats().connections === 1)
+  t.equal(app.ws.connections('ada')[0].id, connection)
+  go.open()
+  await ended
+  await eventually(() => app.ws.stats().connections === 0)
+  t.equal(await transport.reconnectToStream({ chatId: 'c1' }), null, 'and opened again when it is needed')
+})

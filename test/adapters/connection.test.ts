@@ -1,0 +1,201 @@
+import { mock } from 'node:test'
+import type { UIMessageChunk } from 'ai'
+import t from 'tap'
+import { ChatConnection } from '../../lib/adapters/connection.js'
+import { FakeSocket } from '../client/fake-socket.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+/** Lets promises settle. */
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+
+/** A connection to a fake server, on a clock of the test's own. */
+async function connect (t: Scope, { idle = 10_000 } = {}) {
+  FakeSocket.made = []
+  mock.timers.enable({ apis: ['setTimeout'] })
+  let closes = 0
+  const errors: unknown[] = []
+  const chat = new ChatConnection({
+    client: { url: 'ws://a.example/ws/w/a/c/u', WebSocket: FakeSocket, backoff: () => 0, onError: error => errors.push(error) },
+    idle,
+    onClose: () => { closes++ }
+  })
+  t.teardown(() => {
+    chat.close()
+    mock.timers.reset()
+  })
+  await settle()
+  let offset = 0
+  const server = {
+    open: (epoch = 'e', more: object = {}) => FakeSocket.last.ack({ position: `c.${epoch}.${offset}`, ...more }),
+    publish: (type: string, data: object, epoch = 'e') => FakeSocket.last.receive({ type, data, timestamp: '', id: `c.${epoch}.${++offset}` }),
+    answer: (type: 'ack' | 'error', data?: object) => FakeSocket.last.receive({ type, ref: FakeSocket.last.sent.at(-1)!.ref, data }),
+    sent: () => FakeSocket.last.sent.map(({ type, data }) => ({ type, data })),
+    /** The socket is lost, and the next is there. */
+    async lose () {
+      const { length } = FakeSocket.made
+      FakeSocket.last.lose()
+      mock.timers.tick(1)
+      await settle()
+      if (FakeSocket.made.length !== length + 1) throw new Error('it did not come back')
+    },
+    reset: () => { offset = 0 }
+  }
+  return { chat, server, errors, closes: () => closes }
+}
+
+function read (stream: ReadableStream<UIMessageChunk>) {
+  const chunks: UIMessageChunk[] = []
+  const ended = (async () => { for await (const chunk of stream as unknown as AsyncIterable<UIMessageChunk>) chunks.push(chunk) })()
+  return { chunks, ended }
+}
+
+const hello = { data: { message_id: 'm', content: 'hello' } }
+
+t.test('a server that has forgotten a message that it had acknowledged', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  server.answer('ack')
+  await settle()
+  await server.lose()
+  server.reset()
+  server.open('f', { recovered: false })
+  await settle()
+  server.open('f')
+  await ended
+  t.strictSame(chunks, [{ type: 'error', errorText: 'interrupted' }])
+  t.strictSame(server.sent(), [])
+})
+
+t.test('one that has not acknowledged it gets it again', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  await server.lose()
+  server.reset()
+  server.open('f', { recovered: false })
+  await settle()
+  server.open('f')
+  t.strictSame(server.sent(), [{ type: 'chat_message', data: hello.data }])
+  server.answer('ack')
+  await settle()
+  server.publish('run_started', { run_id: 'r', message_id: 'm' }, 'f')
+  server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'complete' }, 'f')
+  await ended
+  t.match(chunks, [{ type: 'start' }, { type: 'finish' }])
+})
+
+t.test('a message that waits for its run waits on, when the server remembers', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  server.answer('ack')
+  await settle()
+  await server.lose()
+  server.open('e', { recovered: false })
+  await settle()
+  server.open('e')
+  t.strictSame(server.sent(), [])
+  server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'cancelled' })
+  await ended
+  t.match(chunks, [{ type: 'start', messageId: 'r' }, { type: 'abort' }], 'also when it was cancelled before it started')
+})
+
+t.test('a run that starts before its message is acknowledged, and a refusal that comes too late', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  server.publish('run_started', { run_id: 'r', message_id: 'm' })
+  server.answer('error', { code: 'handler_timeout', message: '' })
+  await settle()
+  server.publish('run_finished', { run_id: 'r', status: 'complete' })
+  await ended
+  t.equal(chunks.at(-1)!.type, 'finish')
+})
+
+t.test('what is of no run, or of one that it does not know, is left out', async t => {
+  const { chat, server } = await connect(t)
+  server.open('e', { replayed: 1 })
+  const resumed = chat.resume()
+  server.publish('chat_delta', { message_id: 'a', run_id: 'unknown', at: 0, text: 'x' })
+  t.equal(await resumed, undefined)
+  const { chunks, ended } = read(chat.send(hello))
+  server.publish('run_started', { run_id: 'r', message_id: 'm' })
+  server.publish('chat_message', { content: 'x' })
+  FakeSocket.last.receive({ type: 'hello', timestamp: '' })
+  server.publish('run_finished', { run_id: 'r', status: 'complete' })
+  await ended
+  t.equal(chunks.length, 2)
+})
+
+t.test('resume waits for the end of the replay', async t => {
+  const { chat, server } = await connect(t)
+  const resumed = chat.resume()
+  let isSettled = false
+  resumed.finally(() => { isSettled = true })
+  server.open('e', { replayed: 3 })
+  server.publish('run_started', { run_id: 'r1' })
+  server.publish('run_finished', { run_id: 'r1', status: 'complete' })
+  await settle()
+  t.equal(isSettled, false)
+  server.publish('run_started', { run_id: 'r2' })
+  const { chunks } = read((await resumed)!)
+  await settle()
+  t.strictSame(chunks, [{ type: 'start', messageId: 'r2' }])
+})
+
+t.test('but not when it is aborted or refused', async t => {
+  const { chat } = await connect(t)
+  const stop = new AbortController()
+  const aborted = chat.resume(stop.signal)
+  stop.abort()
+  t.equal(await aborted, undefined)
+  const refused = chat.resume()
+  FakeSocket.last.lose(4403)
+  await t.rejects(refused, { code: 'closed', message: /4403/ })
+  await t.rejects(chat.resume(), { code: 'closed' })
+})
+
+t.test('a stop that fails is told', async t => {
+  const { chat, server, errors } = await connect(t)
+  const stop = new AbortController()
+  const { chunks, ended } = read(chat.send({ ...hello, signal: stop.signal }))
+  server.open()
+  stop.abort()
+  await ended
+  t.strictSame(chunks, [{ type: 'abort' }])
+  t.strictSame(server.sent().at(-1), { type: 'chat_cancel', data: { ref: 'm' } })
+  server.answer('error', { code: 'handler_failed', message: '' })
+  await settle()
+  t.match(errors, [{ code: 'handler_failed' }])
+  stop.abort()
+})
+
+t.test('it is closed when nobody has used it for some time', async t => {
+  const { chat, server, closes } = await connect(t, { idle: 1_000 })
+  server.open()
+  const { chunks } = read(chat.send(hello))
+  server.answer('ack')
+  mock.timers.tick(5_000)
+  t.equal(closes(), 0, 'a message waits')
+  server.publish('run_started', { run_id: 'r', message_id: 'm' })
+  server.publish('run_finished', { run_id: 'r', status: 'complete' })
+  await settle()
+  t.equal(chunks.length, 2)
+  mock.timers.tick(900)
+  const response = chat.respond('q', true)
+  mock.timers.tick(900)
+  t.equal(closes(), 0, 'an answer waits')
+  server.answer('error', { code: 'bad_value', message: '' })
+  await t.rejects(response, { code: 'bad_value' })
+  mock.timers.tick(900)
+  t.equal(closes(), 0)
+  mock.timers.tick(200)
+  t.equal(closes(), 1)
+  t.equal(FakeSocket.last.isClosed, true)
+  chat.close()
+  t.equal(closes(), 1)
+})

@@ -1,0 +1,60 @@
+import { EventType, type Event } from '@ag-ui/core'
+import t from 'tap'
+import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
+import { events, merged } from './recorded.js'
+
+const messagesOf = (events: Event[]) => events.flatMap(fromAgUi())
+/** Without what a chat has no place for. */
+const plain = (messages: ChatMessage[]) => messages.map(({ type, data: { ag_ui: _, ...data } = {} }) => ({ type, data }))
+
+t.test('a run, as clients of a chat see it', async t => {
+  const messages = messagesOf([
+    { type: EventType.RUN_STARTED, threadId: 't', runId: 'r', timestamp: 0 },
+    { type: EventType.TEXT_MESSAGE_START, messageId: 'a', name: 'planner' },
+    { type: EventType.TEXT_MESSAGE_CONTENT, messageId: 'a', delta: 'one ' },
+    { type: EventType.TEXT_MESSAGE_CONTENT, messageId: 'a', delta: 'two' },
+    { type: EventType.TEXT_MESSAGE_END, messageId: 'a' },
+    { type: EventType.TOOL_CALL_START, toolCallId: 't', toolCallName: 'search' },
+    { type: EventType.TOOL_CALL_ARGS, toolCallId: 't', delta: '{"q":1}' },
+    { type: EventType.TOOL_CALL_END, toolCallId: 't' },
+    { type: EventType.TOOL_CALL_RESULT, messageId: 'x', toolCallId: 't', content: 'found' },
+    { type: EventType.RUN_ERROR, message: 'No.' }
+  ])
+  t.equal(messages[0].timestamp, '1970-01-01T00:00:00.000Z')
+  const run = { run_id: 'r' }
+  const said = { message_id: 'a', ...run, role: 'assistant', agent: 'planner' }
+  t.same(plain(messages.filter(({ type }) => type !== 'ag_ui')), [
+    { type: 'run_started', data: run },
+    { type: 'chat_message', data: { ...said, content: '', status: 'streaming' } },
+    { type: 'chat_delta', data: { message_id: 'a', ...run, agent: 'planner', at: 0, text: 'one ' } },
+    { type: 'chat_delta', data: { message_id: 'a', ...run, agent: 'planner', at: 4, text: 'two' } },
+    { type: 'chat_message', data: { ...said, content: 'one two', status: 'complete' } },
+    { type: 'tool_call', data: { call_id: 't', ...run, name: 'search', args: { q: 1 } } },
+    { type: 'tool_output', data: { call_id: 't', ...run, name: 'search', status: 'complete', output: 'found' } },
+    { type: 'run_finished', data: { ...run, status: 'error', error: { code: 'error', message: 'No.' } } }
+  ])
+})
+
+t.test('what is in a snapshot of messages', async t => {
+  const { texts, tools } = merged(messagesOf([events.find(({ type }) => type === EventType.MESSAGES_SNAPSHOT)!]))
+  t.match(texts, [['u1', { role: 'user', content: 'Hi' }], ['a1', { agent: 'planner', content: 'Let me see' }], ['s1', { role: 'system' }]])
+  t.match(tools, [
+    ['t3', { name: 'search', args: 'not JSON', status: 'complete', output: 'found' }],
+    ['t4', { name: 'now', args: {}, status: 'error', error: { message: 'broken' } }],
+    ['unknown', { name: '' }]
+  ])
+})
+
+t.test('one that comes in the middle of a run does not fail', async t => {
+  for (const event of events) t.ok(messagesOf([event]).length > 0)
+  const ours = events.flatMap(fromAgUi()).concat({ type: 'tool_call', data: { call_id: 't', name: 'x', args: 1 } }).flatMap(toAgUi({ threadId: 't' }))
+  for (const event of ours) messagesOf([event])
+  t.pass()
+})
+
+t.test('an event of a later version is carried as it is', async t => {
+  const event = { type: 'NOT_YET', anything: 1 } as unknown as Event
+  const messages = messagesOf([event])
+  t.same(messages, [{ type: 'ag_ui', data: { event } }])
+  t.same(messages.flatMap(toAgUi({ threadId: 't' })), [event])
+})

@@ -1,0 +1,106 @@
+import t from 'tap'
+import { Run, type Part } from '../../lib/adapters/run.js'
+
+/** A run, and what its reader was told. */
+function runOf () {
+  const run = new Run('r', 'u')
+  const told: Part[] = []
+  let ends = 0
+  run.readers.add({ changed: part => told.push(part), ended: () => { ends++ } })
+  const apply = (type: string, data: object, id?: string) => run.apply({ type, data: { run_id: 'r', ...data }, id, timestamp: '' } as never)
+  const delta = (at: number, text: string) => apply('chat_delta', { message_id: 'a', at, text })
+  const message = (content: string, status: string) => apply('chat_message', { message_id: 'a', content, status })
+  const texts = () => run.parts.map(part => part.kind === 'text' ? part.text : part.kind)
+  return { run, told, ends: () => ends, apply, delta, message, texts }
+}
+
+t.test('text: deltas in order, again, too early, and snapshots', async t => {
+  const { run, told, delta, message, texts } = runOf()
+  delta(0, 'one ')
+  delta(4, 'two ')
+  const changes = told.length
+  delta(0, 'one ')
+  delta(4, 'two ')
+  delta(2, '')
+  delta(90, 'no')
+  message('one', 'streaming')
+  t.equal(told.length, changes, 'what changes nothing is not told')
+  delta(4, 'two three ')
+  message('one two three four', 'streaming')
+  delta(18, '.')
+  t.strictSame(texts(), ['one two three four.'])
+  t.match(run.parts, [{ isDone: false }])
+  message('one two three four.', 'complete')
+  t.match(run.parts, [{ id: 'a', isDone: true, isReplaced: false }])
+  const all = told.length
+  message('one two three four.', 'complete')
+  t.equal(told.length, all)
+})
+
+t.test('another text is another part', async t => {
+  const { run, message, delta, texts } = runOf()
+  message('one', 'streaming')
+  message('two', 'streaming')
+  delta(1, 'o')
+  delta(2, '!')
+  message('to', 'complete')
+  t.strictSame(texts(), ['one', 'two', 'to!', 'to'])
+  t.match(run.parts.map(part => [(part as { isReplaced: boolean }).isReplaced, (part as { isDone: boolean }).isDone]),
+    [[true, true], [true, true], [true, true], [false, true]])
+  t.equal(new Set(run.parts.map(part => (part as { id: string }).id)).size, 4)
+})
+
+t.test('messages of users, and without an id', async t => {
+  const { run, apply, texts } = runOf()
+  apply('chat_message', { message_id: 'u', role: 'user', content: 'hi' }, 'c.e.1')
+  apply('chat_message', { content: 'one' }, 'c.e.2')
+  apply('chat_message', { content: 'two' }, 'c.e.3')
+  t.strictSame(texts(), ['one', 'two'])
+  t.match(run.parts, [{ id: 'c.e.2', isDone: true }, { id: 'c.e.3', isDone: true }])
+})
+
+t.test('tools, questions and messages of the app, each once', async t => {
+  const { run, told, apply } = runOf()
+  for (let times = 0; times < 2; times++) {
+    apply('tool_call', { call_id: 't', name: 'x', args: 1 })
+    apply('tool_progress', { call_id: 't', progress: times })
+    apply('tool_progress', { call_id: 'unknown', progress: 1 })
+    apply('tool_output', { call_id: 't', name: 'x', status: 'complete', output: 2 })
+    apply('tool_output', { call_id: 'late', name: 'y', status: 'error', error: { message: 'No.' } })
+    apply('input_closed', { request_id: 'unknown', reason: 'timeout' })
+    apply('input_request', { request_id: 'q', prompt: '?' })
+    apply('input_closed', { request_id: 'q', reason: 'timeout' })
+    apply('mine', { a: 1 }, 'c.e.9')
+  }
+  t.same(run.parts, [
+    { kind: 'tool', callId: 't', name: 'x', args: 1, progress: 0, outcome: { status: 'complete', output: 2 } },
+    { kind: 'tool', callId: 'late', name: 'y', outcome: { status: 'error', error: { message: 'No.' } } },
+    { kind: 'data', type: 'input_request', id: 'q', data: { request_id: 'q', prompt: '?', closed: { reason: 'timeout' } } },
+    { kind: 'data', type: 'mine', id: 'c.e.9', data: { a: 1 } }
+  ])
+  t.equal(told.length, 3 + 2 + 2 + 1)
+})
+
+t.test('the end', async t => {
+  const { run, ends, apply, delta, texts } = runOf()
+  apply('run_started', {})
+  delta(0, 'text')
+  apply('run_finished', { status: 'error', error: { code: 'x' } })
+  apply('run_finished', { status: 'complete' })
+  delta(4, 'late')
+  t.strictSame(run.outcome, { status: 'error', error: { code: 'x' } })
+  t.strictSame(texts(), ['text'])
+  t.match(run.parts, [{ isDone: true }])
+  t.equal(ends(), 1)
+})
+
+t.test('a run of too many parts ends', async t => {
+  const { run, ends, apply } = runOf()
+  for (let n = 0; n < 11_000; n++) {
+    apply('mine', {}, `c.e.${n}`)
+    apply('chat_message', { content: 'x' }, `c.f.${n}`)
+  }
+  t.equal(run.parts.length, 10_000)
+  t.match(run.outcome, { status: 'error', error: { code: 'too_big' } })
+  t.equal(ends(), 1)
+})

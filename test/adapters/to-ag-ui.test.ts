@@ -1,0 +1,71 @@
+import { EventType, type Event } from '@ag-ui/core'
+import t from 'tap'
+import { toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
+
+const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId: 'thread' }))
+/** Without what AG-UI has no place for. */
+const plain = (events: Event[]) => events.map(({ metadata, ...event }) => event)
+
+t.test('a run, as clients of AG-UI see it', async t => {
+  const events = eventsOf([
+    { type: 'run_started', data: { run_id: 'r', ref: 'u' }, timestamp: '2026-01-01T00:00:00.000Z' },
+    { type: 'chat_delta', data: { message_id: 'a', agent: 'planner', at: 0, text: 'one ' } },
+    { type: 'chat_delta', data: { message_id: 'a', agent: 'planner', at: 2, text: 'e two' } },
+    { type: 'chat_delta', data: { message_id: 'a', agent: 'planner', at: 90, text: 'too far' } },
+    { type: 'chat_message', data: { message_id: 'a', agent: 'planner', role: 'assistant', content: 'one two!', status: 'complete' } },
+    { type: 'tool_call', data: { call_id: 't', run_id: 'r', name: 'search', args: { q: 1 } } },
+    { type: 'tool_progress', data: { call_id: 't', run_id: 'r', progress: 1 } },
+    { type: 'tool_output', data: { call_id: 't', run_id: 'r', name: 'search', status: 'complete', output: { found: 2 } } },
+    { type: 'tool_output', data: { call_id: 't2', run_id: 'r', name: 'search', status: 'error', error: { code: 'x', message: 'No.' } } },
+    { type: 'input_request', data: { request_id: 'q', run_id: 'r', prompt: 'Sure?' } },
+    { type: 'input_closed', data: { request_id: 'q', run_id: 'r', reason: 'timeout' } },
+    { type: 'run_finished', data: { run_id: 'r', status: 'complete' } }
+  ])
+  t.same(plain(events), [
+    { type: 'RUN_STARTED', threadId: 'thread', runId: 'r', timestamp: 1_767_225_600_000 },
+    { type: 'TEXT_MESSAGE_START', messageId: 'a', role: 'assistant', name: 'planner' },
+    { type: 'TEXT_MESSAGE_CONTENT', messageId: 'a', delta: 'one ' },
+    { type: 'TEXT_MESSAGE_CONTENT', messageId: 'a', delta: 'two' },
+    { type: 'TEXT_MESSAGE_CONTENT', messageId: 'a', delta: '!' },
+    { type: 'TEXT_MESSAGE_END', messageId: 'a' },
+    { type: 'TOOL_CALL_START', toolCallId: 't', toolCallName: 'search' },
+    { type: 'TOOL_CALL_ARGS', toolCallId: 't', delta: '{"q":1}' },
+    { type: 'TOOL_CALL_END', toolCallId: 't' },
+    { type: 'CUSTOM', name: 'fastify-realtime.tool_progress', value: { call_id: 't', run_id: 'r', progress: 1 } },
+    { type: 'TOOL_CALL_RESULT', toolCallId: 't', messageId: 't-result', content: '{"found":2}' },
+    { type: 'TOOL_CALL_RESULT', toolCallId: 't2', messageId: 't2-result', content: 'No.' },
+    { type: 'CUSTOM', name: 'fastify-realtime.input_request', value: { request_id: 'q', run_id: 'r', prompt: 'Sure?' } },
+    { type: 'CUSTOM', name: 'fastify-realtime.input_closed', value: { request_id: 'q', run_id: 'r', reason: 'timeout' } },
+    { type: 'RUN_FINISHED', threadId: 'thread', runId: 'r', outcome: { type: 'success' } }
+  ])
+})
+
+t.test('how a run ends', async t => {
+  const ends = (status: string, error?: object) => plain(eventsOf([
+    { type: 'run_started', data: { run_id: 'r' } },
+    { type: 'run_finished', data: { run_id: 'r', status, error } }
+  ])).slice(1)
+  const run = { threadId: 'thread', runId: 'r' }
+  t.same(ends('cancelled'), [{ type: 'RUN_FINISHED', ...run, outcome: { type: 'cancelled' } }])
+  t.same(ends('interrupted'), [{ type: 'RUN_ERROR', code: 'interrupted', message: 'interrupted' }])
+  t.same(ends('error', { code: 'x', message: 'No.' }), [{ type: 'RUN_ERROR', code: 'x', message: 'No.' }])
+  t.same(plain(eventsOf([{ type: 'run_finished', data: { run_id: 'r', status: 'cancelled' } }])),
+    [{ type: 'RUN_STARTED', ...run }, { type: 'RUN_FINISHED', ...run, outcome: { type: 'cancelled' } }], 'before it started')
+})
+
+t.test('a text that is replaced ends, and begins again', async t => {
+  const message = (content: string) => ({ type: 'chat_message', data: { message_id: 'a', role: 'user', content, status: 'streaming' } })
+  const delta = (at: number, text: string) => ({ type: 'chat_delta', data: { message_id: 'a', at, text } })
+  const types = (messages: ChatMessage[]) => eventsOf(messages).map(event => 'delta' in event ? event.delta : event.type)
+  const [start, end] = [EventType.TEXT_MESSAGE_START, EventType.TEXT_MESSAGE_END]
+  t.same(types([message('one'), message('two')]), [start, 'one', end, start, 'two'])
+  t.same(types([message('one'), delta(1, 'xy')]), [start, 'one', end, start, 'oxy'])
+  t.same(types([message('one'), delta(0, 'one'), delta(0, 'one two')]), [start, 'one', ' two'])
+})
+
+t.test('messages without an id are all new', async t => {
+  const said = { type: 'chat_message', data: { content: 'x' } }
+  const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as ChatMessage])
+  t.same(events.filter(({ type }) => type === EventType.TEXT_MESSAGE_START).map(event => (event as { messageId: string }).messageId),
+    ['message-1', 'message-2', 'c.e.1'])
+})

@@ -1,0 +1,468 @@
+import { getEventListeners } from 'node:events'
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import type { RealtimeOptions, Run, SavedMessage } from '../../lib/index.js'
+import { all, ask, dataOf, finished, startChat, turn, type Data } from '../chat.js'
+import { Client, gate, start } from '../harness.js'
+
+const unhandled: unknown[] = []
+process.on('unhandledRejection', error => unhandled.push(error))
+
+const never = new Promise<never>(() => {})
+const endless = { async * [Symbol.asyncIterator] () { for (;;) yield 'token ' } }
+const empty = { async * [Symbol.asyncIterator] () { for (;;) yield '' } }
+const hanging = { async * [Symbol.asyncIterator] () { yield 'so far'; await never } }
+
+/** What a handler may do, and how its run and what was open in it end. */
+interface Case {
+  handler: (run: Run) => unknown
+  status: string
+  /** Of its last reply. */
+  content?: string
+  reply?: string
+  tool?: string
+  question?: string
+  code?: string
+  options?: RealtimeOptions
+}
+
+const short: RealtimeOptions = { timeouts: { run: 100 } }
+const small: RealtimeOptions = { limits: { message: 10_000, run: 20_000 } }
+const open = (run: Run) => {
+  run.reply().write('so far')
+  run.tool('search', {}, () => never)
+  run.ask({ prompt: 'p' })
+}
+
+const cases: Record<string, Case> = {
+  'throws at once': { handler: () => { throw new Error('secret') }, status: 'error', code: 'handler_failed' },
+  'throws what is no error': { handler: () => { throw undefined }, status: 'error', code: 'handler_failed' }, // eslint-disable-line no-throw-literal
+  'is none': { handler: undefined as never, status: 'error', code: 'handler_failed' },
+  'rejects with all open': {
+    handler: async run => {
+      open(run)
+      await turn()
+      throw new Error('secret')
+    },
+    status: 'error',
+    content: 'so far',
+    reply: 'error',
+    tool: 'error',
+    question: 'error',
+    code: 'handler_failed'
+  },
+  hangs: {
+    handler: run => {
+      open(run)
+      return never
+    },
+    options: short,
+    status: 'interrupted',
+    content: 'so far',
+    reply: 'interrupted',
+    tool: 'interrupted',
+    question: 'interrupted',
+    code: 'run_timeout'
+  },
+  'returns with all open': { handler: open, status: 'complete', content: 'so far', reply: 'complete', tool: 'interrupted', question: 'interrupted' },
+  'cancels itself at once': {
+    handler: run => {
+      open(run)
+      run.cancel()
+      run.cancel()
+    },
+    status: 'cancelled',
+    content: 'so far',
+    reply: 'cancelled',
+    tool: 'cancelled',
+    question: 'cancelled'
+  },
+  'cancels itself, and throws': {
+    handler: run => {
+      run.cancel()
+      throw new Error('secret')
+    },
+    status: 'cancelled'
+  },
+  'ends twice, and writes after that': {
+    handler: async run => {
+      const reply = run.reply()
+      reply.write('text')
+      await Promise.all([reply.end(), reply.end(), reply.fail(new Error('no'))])
+      t.equal(reply.write('more'), false)
+    },
+    status: 'complete',
+    content: 'text',
+    reply: 'complete'
+  },
+  'fails its reply': {
+    handler: async run => {
+      const reply = run.reply()
+      reply.write('text')
+      await reply.fail(new Error('secret'))
+      await reply.end()
+    },
+    status: 'complete',
+    content: 'text',
+    reply: 'error'
+  },
+  'goes on after it returned': {
+    handler: run => {
+      const work = async () => {
+        await turn()
+        const reply = run.reply()
+        t.equal(reply.write('late'), false)
+        await reply.end()
+        for (const late of [run.stream(endless), run.tool('t', {}, () => 1), run.ask({ prompt: 'p' }), run.send({ type: 'late' })]) {
+          await t.rejects(late, { code: 'RT_ERR_RUN_ENDED' })
+        }
+        run.stream(endless)
+        run.send({ type: 'late' })
+        run.cancel()
+      }
+      work()
+    },
+    status: 'complete'
+  },
+  'awaits nothing that it starts': {
+    handler: run => {
+      run.stream(hanging)
+      run.tool('t', {}, async () => { throw new Error('secret') })
+      run.tool('t', { n: 1n }, () => 1)
+      run.ask({ prompt: 'p', schema: Type.Unsafe({ kind: 'none of TypeBox' }) })
+      run.ask({ prompt: 'p' }, { timeout: NaN })
+      run.send({ type: '' })
+    },
+    status: 'complete'
+  },
+  'writes what is no text': { handler: run => run.reply().write(5 as never), status: 'error', reply: 'error', content: '' },
+  'streams from what throws': {
+    handler: run => run.stream({ async * [Symbol.asyncIterator] () { yield 'so far'; throw new Error('secret') } }),
+    status: 'error',
+    content: 'so far',
+    reply: 'error'
+  },
+  'streams from what is no source': { handler: run => run.stream(['a'] as never), status: 'error', code: 'handler_failed' },
+  'streams what is no text': {
+    handler: async run => {
+      await t.rejects(run.stream({ async * [Symbol.asyncIterator] () { yield 5 as never } }), TypeError)
+      await t.rejects(run.stream({ [Symbol.asyncIterator] () { throw new Error('no iterator') } } as never), { message: 'no iterator' })
+    },
+    status: 'complete',
+    content: '',
+    reply: 'error'
+  },
+  'streams from what hangs': { handler: run => run.stream(hanging), options: short, status: 'interrupted', content: 'so far', reply: 'interrupted' },
+  'streams from what never ends': { handler: run => run.stream(endless), options: small, status: 'error', reply: 'error', code: 'reply_too_long' },
+  'streams from what never ends and is empty': { handler: run => run.stream(empty), options: short, status: 'interrupted', content: '', reply: 'interrupted' },
+  'streams all of a source': {
+    handler: async run => {
+      const source = new ReadableStream<string | { text: string }>({
+        start (controller) {
+          for (const part of ['a', { text: 'b' }, '']) controller.enqueue(part)
+          controller.close()
+        }
+      })
+      t.equal(await run.stream(source, { agent: 'a' }), 'ab')
+    },
+    status: 'complete',
+    content: 'ab',
+    reply: 'complete'
+  },
+  'has a tool that throws': {
+    handler: async run => {
+      await t.rejects(run.tool('t', {}, () => { throw new Error('secret') }), { message: 'secret' })
+    },
+    status: 'complete',
+    tool: 'error'
+  },
+  'has a tool whose output is not JSON': {
+    handler: async run => {
+      t.equal(await run.tool('t', {}, () => 1n), 1n)
+    },
+    status: 'complete',
+    tool: 'complete'
+  },
+  'has a tool whose output is too large': {
+    handler: async run => {
+      t.equal((await run.tool('t', {}, () => 'x'.repeat(10_000))).length, 10_000)
+    },
+    options: small,
+    status: 'complete',
+    tool: 'complete'
+  },
+  'has a tool whose progress is not JSON, or comes too late, or ends a reply': {
+    handler: async run => {
+      const reply = run.reply()
+      reply.write('text')
+      let late = (_value: unknown) => {}
+      await run.tool('t', {}, async ({ progress }) => {
+        progress(1n)
+        await turn()
+        progress({ toJSON () { reply.end() } })
+        await turn()
+        late = progress
+      })
+      late(1)
+    },
+    status: 'complete',
+    content: 'text',
+    reply: 'complete',
+    tool: 'complete'
+  },
+  'writes more than a message may have': {
+    handler: run => {
+      const reply = run.reply()
+      t.equal(reply.write('x'.repeat(7_000)), true)
+      t.equal(reply.write('x'.repeat(3_000)), false)
+      t.equal(run.signal.aborted, true)
+      t.match(run.signal.reason, { code: 'RT_ERR_RUN_ENDED' })
+      return never
+    },
+    options: small,
+    status: 'error',
+    content: 'x'.repeat(7_000),
+    reply: 'error',
+    code: 'reply_too_long'
+  },
+  'writes more than a run may have': {
+    handler: async run => {
+      for (let n = 0; n < 3; n++) {
+        const reply = run.reply()
+        reply.write('x'.repeat(7_000))
+        await reply.end()
+      }
+    },
+    options: small,
+    status: 'error',
+    content: '',
+    reply: 'error',
+    code: 'run_too_long'
+  },
+  'sends more than a run may have': {
+    handler: async run => {
+      for (let n = 0; n < 10; n++) await run.send({ type: 'app', data: 'x'.repeat(5_000) })
+    },
+    options: small,
+    status: 'error',
+    code: 'run_too_long'
+  },
+  'is cancelled by a listener of its own, and starts another': {
+    handler: run => {
+      run.signal.addEventListener('abort', () => {
+        run.cancel()
+        t.equal(run.reply().write('late'), false)
+      })
+      run.reply().write('so far')
+      run.cancel()
+    },
+    status: 'cancelled',
+    content: 'so far',
+    reply: 'cancelled'
+  }
+}
+
+/** That everything is ended, once, after it began and before the run is. */
+function faultsOf (publications: Array<{ type: string, data: Data }>): string[] {
+  const faults: string[] = []
+  const openParts = new Set<string>()
+  let going: string | undefined
+  const begin = (id: string) => {
+    if (openParts.has(id)) faults.push(`${id} begins twice`)
+    openParts.add(id)
+  }
+  const end = (id: string) => { if (!openParts.delete(id)) faults.push(`${id} ends, and is not open`) }
+  for (const { type, data } of publications) {
+    if (type === 'run_started') {
+      if (going !== undefined) faults.push(`${data.run_id} starts while ${going} is going`)
+      going = data.run_id
+    } else if (type === 'run_finished') {
+      if (openParts.size > 0) faults.push(`${[...openParts]} open after the run`)
+      going = undefined
+    } else if (data.run_id !== undefined && data.run_id !== going) faults.push(`${type} of a run that is not going`)
+    if (type === 'tool_call') begin(data.call_id)
+    if (type === 'tool_output') end(data.call_id)
+    if (type === 'input_request') begin(data.request_id)
+    if (type === 'input_closed') end(data.request_id)
+    if (type === 'chat_delta' || data.status === 'streaming') openParts.add(data.message_id)
+    if (type === 'chat_message' && data.role === 'assistant' && data.status !== 'streaming') openParts.delete(data.message_id)
+  }
+  return faults
+}
+
+for (const [name, { handler, status, content, reply, tool, question, code, options }] of Object.entries(cases)) {
+  t.test(`a handler that ${name}`, async t => {
+    const { chat, join } = await startChat(t, {}, options)
+    const client = await join()
+    t.equal(await chat.start(handler).finished, status)
+    // Whatever it still does has been done when another run is over.
+    await finished(client)
+    for (let n = 0; n < 5; n++) await turn()
+    await chat.start(() => {}).finished
+    const [end] = await finished(client, 2)
+    t.match(end, { status, ...(code !== undefined && { error: { code } }) })
+    t.equal(all(client, 'run_finished').length, 2)
+    t.strictSame(faultsOf(client.received.filter(({ id }) => id !== undefined).map(each => ({ type: each.type, data: dataOf(each) }))), [])
+    if (reply !== undefined) t.match(all(client, 'chat_message').filter(data => data.status !== 'streaming').at(-1), { content: content ?? String, status: reply })
+    if (tool !== undefined) t.match(all(client, 'tool_output').at(-1), { status: tool })
+    if (question !== undefined) t.match(all(client, 'input_closed').at(-1), { reason: question })
+    t.notMatch(JSON.stringify(client.received), 'secret', "no exception's text reaches a client")
+  })
+}
+
+t.test('a run that is over lets the next one begin, also when it is ended from within', async t => {
+  const { chat, join } = await startChat(t)
+  const client = await join()
+  let next: Run | undefined
+  const first = chat.start(async run => {
+    run.signal.addEventListener('abort', () => { next = chat.start(() => {}) })
+    await turn()
+    run.cancel()
+  })
+  const second = chat.start(() => {})
+  t.strictSame([await first.finished, await second.finished, await next!.finished], ['cancelled', 'complete', 'complete'])
+  const ends = await finished(client, 3)
+  t.strictSame(ends.map(({ run_id: id }) => id), [first.id, second.id, next!.id])
+})
+
+t.test('with replace, a run that is started while another is replaced comes last', async t => {
+  const { chat, join } = await startChat(t, { concurrency: 'replace' })
+  const client = await join()
+  let third: Run | undefined
+  const first = chat.start(run => {
+    run.signal.addEventListener('abort', () => { third = chat.start(() => 1) })
+    return never
+  })
+  const second = chat.start(() => never)
+  t.strictSame([await first.finished, await second.finished, await third!.finished], ['cancelled', 'cancelled', 'complete'])
+  await finished(client, 3)
+  t.equal(all(client, 'run_started').length, 2, 'the second never began')
+})
+
+const schema = Type.Object({ yes: Type.Boolean() })
+
+t.test('two devices answer at once: the first wins', async t => {
+  const answers: unknown[] = []
+  const { join } = await startChat(t, { onMessage: async run => { answers.push(await run.ask({ prompt: 'go on?', schema, component: 'buttons' })) } })
+  const [one, two] = [await join(), await join('u2')]
+  await ask(one, 'chat_message', { content: 'q' })
+  await two.until(() => all(two, 'input_request').length === 1)
+  const [request] = all(two, 'input_request')
+  t.match(request, { prompt: 'go on?', component: 'buttons', schema: { type: 'object', required: ['yes'] }, expires_at: undefined })
+  const late = await join()
+  await late.until(() => all(late, 'input_request').length === 1)
+
+  const { request_id: id } = request
+  for (const value of [{ yes: 'yes' }, undefined, null, 'x'.repeat(1_000), {}]) {
+    t.equal(await ask(one, 'input_response', { request_id: id, value }), 'bad_value')
+  }
+  t.equal(all(one, 'input_closed').length, 0, 'it stays open')
+  const codes = await Promise.all([
+    ask(one, 'input_response', { request_id: id, value: { yes: true } }), ask(two, 'input_response', { request_id: id, value: { yes: false } })
+  ])
+  t.strictSame(codes.sort(), ['ack', 'input_closed'])
+  await finished(late)
+  const [closed] = all(late, 'input_closed')
+  t.match(closed, { request_id: id, reason: 'answered', value: answers[0], user_id: /^u[12]$/ })
+  t.equal(answers.length, 1)
+  t.equal(await ask(late, 'input_response', { request_id: id, value: { yes: true } }), 'input_closed')
+})
+
+t.test('who answers may be gone at once', async t => {
+  const { join } = await startChat(t, { onMessage: run => run.ask({ prompt: 'p' }) })
+  const [one, two] = [await join(), await join()]
+  await ask(one, 'chat_message', { content: 'q' })
+  await one.until(() => all(one, 'input_request').length === 1)
+  one.send({ type: 'input_response', ref: 'a', data: { request_id: all(one, 'input_request')[0].request_id, value: 1 } })
+  one.socket.close()
+  t.match(await finished(two), [{ status: 'complete' }])
+  t.match(all(two, 'input_closed'), [{ reason: 'answered', value: 1 }])
+})
+
+t.test('nobody answers, or the run is cancelled', async t => {
+  const errors: unknown[] = []
+  const { join } = await startChat(t, {
+    onMessage: async (run, { content }) => {
+      await run.ask({ prompt: 'p' }, { timeout: content === 'short' ? 20 : Infinity }).catch(error => errors.push(error.code))
+    }
+  })
+  const client = await join()
+  await ask(client, 'chat_message', { content: 'short' })
+  await finished(client)
+  await ask(client, 'chat_message', { content: 'endless' })
+  await client.until(() => all(client, 'input_request').length === 2)
+  await ask(client, 'chat_cancel', {})
+  await finished(client, 2)
+  t.strictSame(errors, ['RT_ERR_NO_ANSWER', 'RT_ERR_RUN_ENDED'])
+  t.strictSame(all(client, 'input_closed').map(({ reason }) => reason), ['timeout', 'cancelled'])
+  t.strictSame(all(client, 'input_request').map(({ expires_at: at }) => typeof at), ['string', 'undefined'])
+})
+
+t.test('a server that closes ends its runs, tells the clients and saves', async t => {
+  const saved: SavedMessage[] = []
+  const { app, chat, join } = await startChat(t, {
+    save: async message => {
+      await turn()
+      saved.push(message)
+    },
+    onMessage: run => {
+      open(run)
+      return never
+    }
+  })
+  const client = await join()
+  await ask(client, 'chat_message', { content: 'q' }, 'm')
+  const waiting = chat.start(() => t.fail('it began'))
+  const coming = ask(client, 'chat_message', { content: 'late' }, 'late')
+  await turn()
+  client.send({ type: 'ping' })
+  await client.next('pong')
+  const before = client.received.length
+  const closing = app.close()
+  t.equal((await client.close()).code, 1012)
+  await closing
+  t.equal(await coming, 'ack')
+  t.strictSame(client.received.slice(before).filter(({ id }) => id !== undefined).map(({ type }) => type).sort(),
+    ['chat_message', 'chat_message', 'input_closed', 'run_finished', 'run_finished', 'run_finished', 'tool_output'].sort())
+  t.strictSame(all(client, 'run_finished').map(({ status }) => status), ['interrupted', 'interrupted', 'interrupted'])
+  t.match(all(client, 'chat_message').filter(({ role, status }) => role === 'assistant' && status !== 'streaming'), [{ content: 'so far', status: 'interrupted' }])
+  t.equal(await waiting.finished, 'interrupted')
+  t.strictSame(saved.map(({ content }) => content).sort(), ['late', 'q', 'so far'])
+  t.throws(() => chat.start(() => {}), { code: 'RT_ERR_CLOSING' })
+})
+
+t.test('a run may start before anybody is there, and a message with the connection', async t => {
+  const { chat, join } = await startChat(t)
+  const { opened, open } = gate()
+  const run = chat.start(async run => {
+    run.reply().write('hello')
+    await opened
+  }, { ref: 'greeting' })
+  const client = await join()
+  await client.until(() => all(client, 'chat_message').length === 1)
+  t.match(client.received.slice(1), [
+    { type: 'run_started', data: { ref: 'greeting', user_id: 'u1', run_id: run.id } }, { type: 'chat_message', data: { content: 'hello', status: 'streaming' } }
+  ])
+  open()
+  await finished(client)
+
+  const { url } = await start(t, { chat: { onMessage: run => run.stream((async function * () { yield 'hi' })()) } })
+  const early = new Client(`${url}/ws/support/app/c1/u1`)
+  early.socket.once('open', () => early.send({ type: 'chat_message', ref: 'm', data: { content: 'q' } }))
+  await finished(early)
+  t.equal(all(early, 'chat_message').at(-1)!.content, 'hi')
+})
+
+t.test('nothing is left of a run', async t => {
+  const { chat } = await startChat(t, {}, { timeouts: { run: 60_000 } })
+  let signal: AbortSignal | undefined
+  await chat.start(async run => {
+    signal = run.signal
+    await run.stream((async function * () { for (let n = 0; n < 50; n++) yield 'token' })())
+    await run.tool('t', {}, async () => {})
+    await run.ask({ prompt: 'p' }, { timeout: 5 }).catch(() => {})
+  }).finished
+  t.equal(getEventListeners(signal!, 'abort').length, 0)
+})
+
+t.test('no rejection was left unhandled', async t => t.strictSame(unhandled, []))

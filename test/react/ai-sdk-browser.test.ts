@@ -1,0 +1,236 @@
+import { existsSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { Type } from '@sinclair/typebox'
+import { build } from 'esbuild'
+import Fastify from 'fastify'
+import { chromium, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import realtime, { type Run, type UserMessage } from '../../lib/index.js'
+import { eventually, gate } from '../harness.js'
+
+const executablePath = '/usr/bin/chromium'
+
+/** What a page of an app may look like. */
+const script = `
+  import { createElement as h, StrictMode, useState } from 'react'
+  import { createRoot } from 'react-dom/client'
+  import { useChat } from '@ai-sdk/react'
+  import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.ts'
+
+  const transport = new RealtimeChatTransport({ workflow: 'support', appId: 'shop', userId: 'ada', backoff: () => 10 })
+
+  function Part ({ part }) {
+    if (part.type === 'text') return h('p', { className: part.state }, part.text)
+    if (part.type === 'tool-search') return h('code', { className: part.state }, JSON.stringify([part.input, part.output, part.preliminary]))
+    if (part.type === 'data-input_request') {
+      const { request_id: id, prompt, closed } = part.data
+      return closed ? h('em', null, prompt + ' ' + closed.value) : h('button', { onClick: () => transport.respond('c1', id, true) }, prompt)
+    }
+    return null
+  }
+
+  function Chat () {
+    const { messages, status, error, sendMessage, regenerate, stop } = useChat({ id: 'c1', transport, resume: true })
+    const [text, setText] = useState('')
+    return h('main', null,
+      h('output', { id: 'status' }, status),
+      h('output', { id: 'error' }, error?.message ?? ''),
+      messages.map(({ id, role, parts }) => h('article', { key: id, className: role }, parts.map((part, at) => h(Part, { key: at, part })))),
+      h('input', { value: text, onChange: event => setText(event.target.value) }),
+      h('button', { onClick: () => sendMessage({ text }) }, 'Send'),
+      h('button', { onClick: () => regenerate() }, 'Again'),
+      h('button', { onClick: () => stop() }, 'Stop'))
+  }
+
+  createRoot(document.getElementById('app')).render(h(StrictMode, null, h(Chat)))
+`
+
+t.test("the AI SDK's useChat in a browser", { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+  const { outputFiles } = await build({
+    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' },
+    bundle: true,
+    format: 'esm',
+    // StrictMode is of development only.
+    define: { 'process.env.NODE_ENV': '"development"' },
+    write: false
+  })
+  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
+  t.teardown(() => browser.close())
+
+  async function open (t: Test, onMessage: (run: Run, message: UserMessage) => unknown) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const messages: UserMessage[] = []
+    const runs: Run[] = []
+    await app.register(realtime, {
+      chat: {
+        onMessage: (run, message) => {
+          runs.push(run)
+          messages.push(message)
+          return onMessage(run, message)
+        }
+      }
+    })
+    app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+    const sockets = new Set<Socket>()
+    app.server.on('connection', (socket: Socket) => {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+    })
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    const visit = async () => {
+      const page = await context.newPage()
+      page.setDefaultTimeout(20_000)
+      page.on('pageerror', error => t.fail(error))
+      await page.goto(url)
+      await page.locator('#status').waitFor()
+      return page
+    }
+    return { app, page: await visit(), visit, messages, runs, cut: () => { for (const socket of sockets) socket.destroy() } }
+  }
+
+  const is = (page: Page, status: string) => page.locator('#status', { hasText: new RegExp(`^${status}$`) }).waitFor()
+  const shows = (page: Page, text: string) => page.locator('.assistant p', { hasText: new RegExp(`^${text}$`) }).waitFor()
+  const send = async (page: Page, text: string) => {
+    await page.locator('input').fill(text)
+    await page.getByRole('button', { name: 'Send' }).click()
+  }
+  const answers = (page: Page) => page.locator('.assistant p').allTextContents()
+
+  t.test('send, stream, tool and question', async t => {
+    const steps = [gate(), gate()]
+    const { page, app } = await open(t, async (run, { content }) => {
+      const reply = run.reply({ agent: 'planner' })
+      reply.write(`You said ${content}`)
+      await steps[0].opened
+      reply.write(', I see')
+      await reply.end()
+      await run.tool('search', { q: content }, async ({ progress }) => {
+        progress(0.5)
+        await steps[1].opened
+        return { found: 2 }
+      })
+      if (await run.ask({ prompt: 'Sure?', schema: Type.Boolean() })) run.reply().write('Here it is')
+    })
+    await send(page, 'milk')
+    await page.locator('.user p', { hasText: 'milk' }).waitFor()
+    await shows(page, 'You said milk')
+    await is(page, 'streaming')
+    steps[0].open()
+    await shows(page, 'You said milk, I see')
+    await page.locator('code.output-available', { hasText: '[{"q":"milk"},0.5,true]' }).waitFor()
+    steps[1].open()
+    await page.locator('code.output-available', { hasText: '[{"q":"milk"},{"found":2},null]' }).waitFor()
+    await page.getByRole('button', { name: 'Sure?' }).click()
+    await page.locator('em', { hasText: 'Sure? true' }).waitFor()
+    await shows(page, 'Here it is')
+    await is(page, 'ready')
+    t.strictSame(await answers(page), ['You said milk, I see', 'Here it is'])
+    t.equal(await page.locator('.assistant').count(), 1, 'one message')
+    t.equal(await page.locator('p.streaming').count(), 0)
+    t.equal(app.ws.stats().connections, 1)
+  })
+
+  t.test('stop ends the run on the server, and the text so far stays', async t => {
+    const { page, runs } = await open(t, async run => {
+      run.reply().write('one two')
+      await new Promise(() => {})
+    })
+    await send(page, 'count')
+    await shows(page, 'one two')
+    t.equal(runs[0].signal.aborted, false)
+    await page.getByRole('button', { name: 'Stop' }).click()
+    t.equal(await runs[0].finished, 'cancelled')
+    await is(page, 'ready')
+    t.strictSame(await answers(page), ['one two'])
+  })
+
+  t.test('reload in the middle of an answer: it goes on', async t => {
+    const steps = [gate(), gate(), gate()]
+    const { page, visit, runs, messages } = await open(t, async (run, { content }) => {
+      if (content === 'wait') return await new Promise(() => {})
+      const reply = run.reply()
+      reply.write('one')
+      await steps[0].opened
+      await run.tool('search', {}, () => 'found')
+      reply.write(' two')
+      await steps[1].opened
+      reply.write(' three')
+      await steps[2].opened
+      reply.write(' four')
+    })
+    await send(page, 'count')
+    await shows(page, 'one')
+    await page.reload()
+    await shows(page, 'one')
+    await is(page, 'streaming')
+    t.equal(runs[0].signal.aborted, false)
+    steps[0].open()
+    await shows(page, 'one two')
+    const second = await visit()
+    await shows(second, 'one two')
+    await page.reload()
+    steps[1].open()
+    for (const each of [page, second]) await shows(each, 'one two three')
+    steps[2].open()
+    for (const each of [page, second]) {
+      await shows(each, 'one two three four')
+      await is(each, 'ready')
+      t.strictSame(await answers(each), ['one two three four'])
+      t.equal(await each.locator('code').count(), 1)
+    }
+    t.equal(messages.length, 1)
+
+    await page.reload()
+    await is(page, 'ready')
+    await send(page, 'wait')
+    await eventually(() => runs.length === 2)
+    await page.reload()
+    await is(page, 'submitted')
+    await page.getByRole('button', { name: 'Stop' }).click()
+    t.equal(await runs[1].finished, 'cancelled', 'what was resumed can be stopped')
+    await is(page, 'ready')
+  })
+
+  t.test('the connection is cut: nothing is lost or comes twice', async t => {
+    const words = Array.from({ length: 12 }, (_, n) => `${n}🧵`)
+    const steps = words.map(() => gate())
+    const { page, cut } = await open(t, async run => {
+      const reply = run.reply()
+      for (const [at, word] of words.entries()) {
+        await steps[at].opened
+        reply.write(word)
+      }
+    })
+    await send(page, 'count')
+    for (const [at, step] of steps.entries()) {
+      if (at % 2 === 1) cut()
+      step.open()
+      if (at % 3 === 0) await shows(page, words.slice(0, at + 1).join(''))
+    }
+    await is(page, 'ready')
+    t.strictSame(await answers(page), [words.join('')])
+  })
+
+  t.test('again, and an error', async t => {
+    let times = 0
+    const { page, messages } = await open(t, async run => {
+      if (++times === 3) throw new Error('out of tokens')
+      run.reply().write(`answer ${times}`)
+    })
+    await send(page, 'hi')
+    await shows(page, 'answer 1')
+    await is(page, 'ready')
+    await page.getByRole('button', { name: 'Again' }).click()
+    await shows(page, 'answer 2')
+    await is(page, 'ready')
+    t.strictSame(await answers(page), ['answer 2'])
+    await page.getByRole('button', { name: 'Again' }).click()
+    await is(page, 'error')
+    t.match(await page.locator('#error').textContent(), /^handler_failed: /)
+    t.match(messages.map(({ content, data: { trigger } }) => [content, trigger]), [['hi', 'submit-message'], ['hi', 'regenerate-message'], ['hi', 'regenerate-message']])
+  })
+})

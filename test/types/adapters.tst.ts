@@ -1,0 +1,42 @@
+import type { Event } from '@ag-ui/core'
+import type { useChat } from '@ai-sdk/react'
+import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
+import { describe, expect, test } from 'tstyche'
+import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
+import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
+import type { Chat, Envelope } from '../../lib/index.js'
+
+interface Tools { search: { input: { q: string }, output: number } }
+interface Mine extends UIMessage<{ model: string }, { order_packed: { order: number } }, { [T in keyof Tools]: Tools[T] }> {}
+
+declare const transport: RealtimeChatTransport<Mine>
+declare const chat: Chat
+
+describe('RealtimeChatTransport', () => {
+  test("is a transport of the AI SDK's, for any messages", () => {
+    expect<RealtimeChatTransport>().type.toBeAssignableTo<ChatTransport<UIMessage>>()
+    expect<RealtimeChatTransport<Mine>>().type.toBeAssignableTo<ChatTransport<Mine>>()
+    expect<typeof useChat>().type.toBeCallableWith({ id: 'c1', transport: new RealtimeChatTransport({ workflow: 'w', appId: 'a', userId: 'u' }) })
+    expect(transport.reconnectToStream({ chatId: 'c1' })).type.toBe<Promise<ReadableStream<UIMessageChunk> | null>>()
+  })
+
+  test('needs to know where and who, and takes no address that is not of its chats', () => {
+    expect(RealtimeChatTransport).type.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', baseUrl: '/ws', getToken: () => 'x', idle: 1 })
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a' })
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', url: 'ws://x' })
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', share: true })
+    expect(transport.respond).type.not.toBeCallableWith('c1', 7, true)
+  })
+})
+
+describe('AG-UI', () => {
+  test('to and from', () => {
+    expect(toAgUi({ threadId: 't' })).type.toBe<(envelope: Envelope | ChatMessage) => Event[]>()
+    expect(fromAgUi()).type.toBe<(event: Event) => ChatMessage[]>()
+    expect(toAgUi).type.not.toBeCallableWith({})
+  })
+
+  test('what comes from AG-UI can be sent', () => {
+    expect(chat.send).type.toBeCallableWith({} as ChatMessage)
+  })
+})
