@@ -77,7 +77,7 @@ window 🪟 and you see the same words grow there. Press stop ✋ on either devi
 so far. Send another message meanwhile, and it waits for its turn.
 
 To talk to a model instead, start the demo with OPENAI_BASE_URL and OPENAI_API_KEY in its environment: it then asks any server \
-that speaks OpenAI's chat completions, and nothing else changes, neither on this page nor in the plugin. That was all I can say 👩‍👩‍👧‍👦🎉.`
+that speaks OpenAI's chat completions, and nothing else changes, neither on this page nor in the plugin. That is all that I can say 👩‍👩‍👧‍👦🎉.`
 }
 
 /** At most so many characters, and no half ones. */
