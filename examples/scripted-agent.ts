@@ -82,9 +82,9 @@ that speaks OpenAI's chat completions, and nothing else changes, neither on this
 
 /** At most so many characters, and no half ones. */
 function shortened (text: string, max = 300): string {
-  const characters = [...new Intl.Segmenter().segment(text.slice(0, 4 * max))].map(({ segment }) => segment)
-  const isWhole = text.length <= 4 * max && characters.length <= max
-  return isWhole ? text : `${characters.slice(0, max).join('')}…`
+  let count = 0
+  for (const { index } of new Intl.Segmenter().segment(text)) if (count++ === max) return `${text.slice(0, index)}…`
+  return text
 }
 
 /** Words, each with the space behind it. */

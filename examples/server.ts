@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime, {
@@ -87,7 +87,11 @@ export async function build ({ server = {}, realtime: options = {}, refresh = 10
     messages: { stats_update: StatsUpdate },
     onConnect: sendStats,
     chat: {
-      onMessage: (run, message) => agent.answer(run, message, historyBefore(message, history.of(run.target))),
+      async onMessage (run, message) {
+        // What the run before this one said, until it was stopped, is saved then.
+        await setImmediate()
+        await agent.answer(run, message, historyBefore(message, history.of(run.target)))
+      },
       save: history.save,
       loadHistory: history.load
     }

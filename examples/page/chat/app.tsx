@@ -39,7 +39,7 @@ function Intro ({ chatId, isAlone }: { chatId: string, isAlone: boolean }) {
   }
   return (
     <section className='intro' aria-label='About this chat'>
-      <p><AgentLine /> Both devices are of {user}, in the chat <code>{chatId}</code>.</p>
+      <p><AgentLine /> {isAlone ? 'This device is' : 'Both devices are'} of {user}, in the chat <code>{chatId}</code>.</p>
       <button type='button' className='quiet' onClick={startAnother}>New chat</button>
     </section>
   )
