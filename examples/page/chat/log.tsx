@@ -15,7 +15,7 @@ export function Log ({ label, chat: { items, isComplete, status }, loadOlder, re
   return (
     <div ref={list} className='log' role='log' aria-label={label} aria-busy={status === 'streaming'} tabIndex={0} onScroll={onScroll}>
       {items.length > 0 && !isComplete && <Older before={items[0].id} load={loadOlder} />}
-      {items.length === 0 && <p className='empty'>Nothing yet. Ask where your order is.</p>}
+      {items.length === 0 && <p className='empty'>Nothing yet. Say something.</p>}
       <ol>{items.map(item => <Item key={`${item.kind} ${item.id}`} item={item} retry={retry} />)}</ol>
     </div>
   )
