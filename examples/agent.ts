@@ -14,6 +14,7 @@ export interface Agent {
 /** A model, where the environment names one that speaks OpenAI's chat completions; or else a script. Throws a TypeError. */
 export function agentFrom ({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: apiKey, OPENAI_MODEL: model }: NodeJS.ProcessEnv): Agent {
   if (!baseUrl && !apiKey) return scriptedAgent()
+  if (baseUrl && !URL.canParse(baseUrl)) throw new TypeError(`OPENAI_BASE_URL is not an address: '${baseUrl}'. Say something like http://localhost:11434/v1`)
   return modelAgent({ baseUrl: baseUrl || 'https://api.openai.com/v1', apiKey: apiKey || undefined, model: model || 'gpt-4o-mini' })
 }
 

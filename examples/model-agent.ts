@@ -13,7 +13,7 @@ const memory = 20
 
 const instructions = 'You are a helpful assistant in the demo of a chat. Answer in plain text, without Markdown.'
 
-/** A model behind HTTP. When a run is stopped, so is its request. Throws a TypeError for a bad address. */
+/** A model behind HTTP. When a run is stopped, so is its request. */
 export function modelAgent ({ baseUrl, apiKey, model }: ModelOptions): Agent {
   const url = new URL('chat/completions', baseUrl.replace(/\/*$/, '/'))
   const headers: Record<string, string> = { 'content-type': 'application/json' }
