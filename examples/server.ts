@@ -7,12 +7,16 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime, {
   Id, type ChatAddress, type Message, type RealtimeConnection, type RealtimeOptions, type Receipt
 } from 'fastify-realtime'
+import { agentFrom, historyBefore, type Agent } from './agent.js'
+import { ChatHistory } from './chat-history.js'
+import { Recent } from './recent.js'
+import { scriptedAgent } from './scripted-agent.js'
 
 const count = Type.Integer({ minimum: 0 })
 
@@ -55,12 +59,14 @@ export interface DemoOptions {
   realtime?: RealtimeOptions
   /** How often the dashboard is refreshed, in milliseconds. */
   refresh?: number
+  /** Who answers in chats. Default: a script. */
+  agent?: Agent
 }
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/
 
 /** The demo's app, not listening yet. */
-export async function build ({ server = {}, realtime: options = {}, refresh = 1000 }: DemoOptions = {}) {
+export async function build ({ server = {}, realtime: options = {}, refresh = 1000, agent = scriptedAgent() }: DemoOptions = {}) {
   const app = Fastify({
     ...server,
     bodyLimit: 64 * 1024,
@@ -75,13 +81,24 @@ export async function build ({ server = {}, realtime: options = {}, refresh = 10
   // answers. So JSON is all that is read, and anything else is a 415: there is no CSRF. Fastify itself reads text too.
   app.removeContentTypeParser('text/plain')
 
+  const history = new ChatHistory()
   await app.register(realtime, {
     ...options,
     messages: { stats_update: StatsUpdate },
-    onConnect: sendStats
+    onConnect: sendStats,
+    chat: {
+      async onMessage (run, message) {
+        // What the run before this one said, until it was stopped, is saved then.
+        await setImmediate()
+        await agent.answer(run, message, historyBefore(message, history.of(run.target)))
+      },
+      save: history.save,
+      loadHistory: history.load
+    }
   })
   addPage(app)
   addApi(app)
+  app.get('/api/agent', async () => ({ name: agent.name, is_scripted: agent.isScripted }))
 
   // What is worthless a second later is sent beside the logs: in them it would push out what clients want to recover.
   function sendStats (connection: RealtimeConnection): void {
@@ -148,35 +165,11 @@ async function failSlowly (): Promise<never> {
   throw Object.assign(new Error('The server was asked to fail'), { statusCode: 503 })
 }
 
-/** The newest items per key. Bounded: the key used least recently goes first. */
-class Recent<T> {
-  readonly #size: number
-  readonly #items = new Map<string, T[]>()
-
-  constructor (size: number) {
-    this.#size = size
-  }
-
-  of (key: string): T[] {
-    return this.#items.get(key) ?? []
-  }
-
-  add (key: string, item: T): void {
-    const items = [...this.of(key), item].slice(-this.#size)
-    this.#items.delete(key)
-    this.#items.set(key, items)
-    if (this.#items.size > 100) this.#items.delete(this.#items.keys().next().value!)
-  }
-
-  remove (key: string, item: T): void {
-    this.#items.set(key, this.of(key).filter(other => other !== item))
-  }
-}
-
 /** What `npm run build` has made of examples/page, and nothing from elsewhere. */
 function addPage (app: FastifyInstance): void {
   const files = [
     ['/', 'index.html', 'text/html; charset=utf-8'],
+    ['/chat', 'index.html', 'text/html; charset=utf-8'],
     ['/page.js', 'page.js', 'text/javascript; charset=utf-8'],
     ['/page.css', 'page.css', 'text/css; charset=utf-8']
   ]
@@ -210,8 +203,10 @@ async function main (): Promise<void> {
   const port = Number(process.env.PORT || 8000)
   // Nobody is asked who they are here, so the plugin accepts this machine only. Another HOST asks for more, knowingly.
   const insecure = !loopback.test(host)
-  const app = await build({ server: { logger: true }, realtime: { insecure } })
+  const agent = agentFrom(process.env)
+  const app = await build({ server: { logger: true }, realtime: { insecure }, agent })
   if (insecure) app.log.warn(`Everyone who can reach ${host} can connect as anyone`)
+  app.log.info(`Chats are answered by ${agent.name}`)
 
   let isClosing = false
   const close = () => {

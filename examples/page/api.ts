@@ -42,6 +42,15 @@ export function loadState (user: string): Promise<State> {
   return call(`/api/users/${encodeURIComponent(user)}/state`)
 }
 
+export interface AgentInfo {
+  name: string
+  is_scripted: boolean
+}
+
+export function loadAgent (): Promise<AgentInfo> {
+  return call('/api/agent')
+}
+
 export function messageOf (error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

@@ -4,6 +4,7 @@ import type { Figures } from './api.js'
 import { Cable } from './cable.js'
 import { Broadcast } from './broadcast.jsx'
 import { Dashboard } from './dashboard.jsx'
+import { Header } from './header.jsx'
 import { Toasts, useToasts } from './toasts.jsx'
 import { User } from './user.jsx'
 
@@ -19,13 +20,12 @@ export function App ({ users }: { users: readonly string[] }) {
   const isAlone = users.length === 1
   return (
     <>
-      <header>
-        <h1>fastify-realtime <small>demo</small></h1>
-        <nav aria-label='Users shown'>
-          <a href='/' aria-current={isAlone ? undefined : 'page'}>Side by side</a>
-          <a href={`/?user=${encodeURIComponent(users[0])}`} aria-current={isAlone ? 'page' : undefined}>One user</a>
-        </nav>
-      </header>
+      <Header
+        label='Users shown' views={[
+          { href: '/', text: 'Side by side', isCurrent: !isAlone },
+          { href: `/?user=${encodeURIComponent(users[0])}`, text: 'One user', isCurrent: isAlone }
+        ]}
+      />
       <main className={isAlone ? 'alone' : undefined}>
         {users.map((user, index) => (
           <RealtimeProvider key={user} userId={user} WebSocket={cables.get(user)!.WebSocket}>

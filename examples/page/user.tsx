@@ -3,8 +3,8 @@ import { useMessages, useResume, useStatus } from 'fastify-realtime/react'
 import type { Figures } from './api.js'
 import { Bell } from './bell.jsx'
 import type { Cable } from './cable.js'
+import { Connection } from './connection.jsx'
 import { Send } from './send.jsx'
-import { Switch } from './switch.jsx'
 import { Tasks } from './tasks.jsx'
 import type { Toast } from './toasts.jsx'
 
@@ -31,7 +31,7 @@ export function User ({ name, other, cable, toast, onFigures }: UserProps) {
         </div>
         <Bell user={name} toast={toast} />
       </div>
-      <Connection cable={cable} />
+      <Connection cable={cable} hint='Cut it, send something, and watch it catch up' />
       <Tasks user={name} toast={toast} />
       <Send from={name} to={other} />
     </section>
@@ -45,14 +45,4 @@ function Status () {
   const [resumed, setResumed] = useState('')
   useResume(({ recovered }) => setResumed(recovered ? ', caught up' : ', reloaded'))
   return <p className='status' role='status' data-state={status}>{texts[status]}{status === 'open' && resumed}</p>
-}
-
-function Connection ({ cable }: { cable: Cable }) {
-  const [isPlugged, setPlugged] = useState(true)
-  const onChange = (isOn: boolean) => {
-    setPlugged(isOn)
-    if (isOn) cable.mend()
-    else cable.cut()
-  }
-  return <Switch label='Connected to the network' hint='Cut it, send something, and watch it catch up' isOn={isPlugged} onChange={onChange} />
 }

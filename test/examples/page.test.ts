@@ -1,24 +1,19 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import type { AddressInfo, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { chromium, type Browser, type BrowserContextOptions, type Page, type Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build, type DemoOptions } from '../../examples/server.js'
-import type { Envelope } from '../../lib/index.js'
 import { connect, eventually } from '../harness.js'
+import { args, executablePath, otherHosts, phone, skip, unnamed, watch } from './browser.js'
 
-const executablePath = '/usr/bin/chromium'
-const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync']
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
 
 const items = '.inbox li'
 const tasks = '.tasks li'
 const confirmed = '.tasks li:not(.pending)'
 const pending = '.tasks li.pending'
-const phone = { width: 390, height: 844 }
 
 async function serve (t: Test, { port = 0, ...options }: DemoOptions & { port?: number } = {}) {
   const app = await build({ ...options, realtime: { timeouts: { spread: 50 }, ...options.realtime } })
@@ -58,17 +53,6 @@ async function postTo (port: number, path: string, body: object): Promise<void> 
   if (!response.ok) throw new Error(`HTTP ${response.status}`)
 }
 
-/** Where each of the page's WebSockets connects, and what it receives. */
-function watch (page: Page) {
-  const connections: Array<{ since: string | null, received: Envelope[] }> = []
-  page.on('websocket', socket => {
-    const received: Envelope[] = []
-    connections.push({ since: new URL(socket.url()).searchParams.get('since'), received })
-    socket.on('framereceived', ({ payload }) => received.push(JSON.parse(String(payload))))
-  })
-  return connections
-}
-
 const isLive = (page: Page) => page.locator('.status[data-state=open]').waitFor()
 /** As a browser says when the network is back: the client does not wait any longer. */
 const hurry = (page: Page) => page.evaluate("window.dispatchEvent(new Event('online'))")
@@ -86,8 +70,8 @@ const add = async (page: Page, title: string) => {
 }
 const turn = (page: Page) => page.evaluate('new Promise(resolve => setTimeout(resolve, 20))')
 
-t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
-  const browser: Browser = await chromium.launch({ executablePath, args: flags })
+t.test('the page', { skip }, async t => {
+  const browser: Browser = await chromium.launch({ executablePath, args })
   t.teardown(() => browser.close())
 
   interface Visit extends BrowserContextOptions {
@@ -137,6 +121,8 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
     await page.getByRole('link', { name: 'One user' }).click()
     await page.getByRole('link', { name: 'One user', exact: true, includeHidden: false }).and(page.locator('[aria-current=page]')).waitFor()
     t.equal(await page.locator('.user').count(), 1)
+    await page.getByRole('link', { name: 'AI chat' }).click()
+    await page.getByRole('region', { name: 'Device 2' }).waitFor()
   })
 
   t.test('notifications and announcements arrive in the bell, as text', async t => {
@@ -442,11 +428,9 @@ t.test('the page', { skip: existsSync(executablePath) ? false : `needs ${executa
     await tasksOf.fill('y'.repeat(200))
     await tasksOf.press('Enter')
     await count(page, confirmed, 1)
-    t.strictSame(await page.evaluate(`[...document.querySelectorAll('input, button, a')].filter(control =>
-      !(control.ariaLabel || control.labels?.[0]?.textContent || control.textContent).trim()).map(({ outerHTML }) => outerHTML)`), [])
+    t.strictSame(await unnamed(page), [])
     t.equal(await page.evaluate('document.documentElement.scrollWidth'), phone.width)
     t.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(15, 18, 22)', 'and it is dark where that is wanted')
-    t.strictSame(await page.evaluate("performance.getEntriesByType('resource').map(({ name }) => new URL(name).host).filter(host => host !== location.host)"), [],
-      'nothing is loaded from elsewhere')
+    t.strictSame(await otherHosts(page), [], 'nothing is loaded from elsewhere')
   })
 })

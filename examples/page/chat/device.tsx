@@ -1,0 +1,65 @@
+import { useId, useRef, useState } from 'react'
+import { useChat, type ChatState } from 'fastify-realtime/react'
+import { messageOf } from '../api.js'
+import type { Cable } from '../cable.js'
+import { Connection } from '../connection.jsx'
+import { Log } from './log.jsx'
+import { Choices } from './question.jsx'
+import { Writing } from './writing.jsx'
+
+/** One device of the user, in the chat. */
+export function Device ({ name, chatId, cable }: { name: string, chatId: string, cable: Cable }) {
+  const title = useId()
+  const input = useRef<HTMLInputElement>(null)
+  const [fault, setFault] = useState('')
+  const { send, stop, loadOlder, ...chat } = useChat({ workflow: 'support', appId: 'shop', chatId, history: true })
+
+  /** Says why, where something goes wrong. A message that was not sent says it itself. */
+  const attempt = async (work: () => Promise<unknown>) => {
+    setFault('')
+    try {
+      await work()
+    } catch (error) {
+      setFault(messageOf(error))
+    }
+  }
+  /** The button that was pressed goes away. */
+  const focusInput = () => input.current?.focus()
+
+  return (
+    <section className='user device' aria-labelledby={title}>
+      <div className='bar'>
+        <span className='avatar' aria-hidden='true'>{name.slice(-1)}</span>
+        <div className='who'>
+          <h2 id={title}>Device {name}</h2>
+          <p className='status' role='status' data-state={chat.connection} data-chat={chat.status}>{textOf(chat)}</p>
+        </div>
+      </div>
+      <Connection cable={cable} hint='Cut it in the middle of an answer, and watch it catch up' />
+      <Log
+        label={`Messages on device ${name}`} chat={chat} loadOlder={() => attempt(loadOlder)}
+        retry={({ id, text, data }) => send(text, { id, data }).catch(() => {})}
+      />
+      {chat.question !== undefined && <Choices key={chat.question.id} question={chat.question} onDone={focusInput} />}
+      <Writing
+        input={input} isGoing={chat.status === 'submitted' || chat.status === 'streaming' || chat.status === 'waiting'}
+        send={text => send(text).catch(() => {})}
+        stop={() => {
+          focusInput()
+          return attempt(stop)
+        }}
+      />
+      <output className='bad'>{fault || (chat.error && `The agent failed: ${chat.error.message}`)}</output>
+    </section>
+  )
+}
+
+const activities = {
+  ready: 'Live', submitted: 'Live, sent', streaming: 'Live, answering', waiting: 'Live, waiting for your answer', connecting: 'Connecting', closed: 'Closed for good'
+}
+
+function textOf ({ connection, status }: ChatState): string {
+  if (connection === 'closed') return activities.closed
+  if (connection === 'open') return activities[status]
+  return connection === 'waiting' ? 'Reconnecting' : 'Connecting'
+}

@@ -1,0 +1,61 @@
+import { memo } from 'react'
+import type { ChatItem, ChatMessage, Question, ToolCall } from 'fastify-realtime/react'
+import { titleOf } from './question.jsx'
+
+interface ItemProps<T> {
+  item: T
+  retry: (message: ChatMessage) => void
+}
+
+/** One thing in the chat. While an answer grows the others are not rendered again: they are the same objects. */
+export const Item = memo(function Item ({ item, retry }: ItemProps<ChatItem>) {
+  if (item.kind === 'tool') return <Tool {...item} />
+  if (item.kind === 'question') return item.status === 'open' ? null : <Asked {...item} />
+  return <Message item={item} retry={retry} />
+})
+
+const endings = { cancelled: 'Stopped', interrupted: 'Interrupted', error: 'Failed', timeout: 'Not answered in time', complete: '', answered: '' }
+
+function Message ({ item, retry }: ItemProps<ChatMessage>) {
+  const { role, agent, text, status, error } = item
+  const isOwn = role === 'user'
+  return (
+    <li className={`message ${isOwn ? 'own' : 'theirs'}`} data-status={status}>
+      <small>{isOwn ? 'You' : agent ?? role}</small>
+      <p className='text'>{text}{status === 'streaming' && <span className='caret' aria-hidden='true' />}</p>
+      {status === 'pending' && <small className='note'>Sending …</small>}
+      {isOwn && status === 'error' && (
+        <small className='note bad'>Not sent: {error?.message} <button type='button' className='link' onClick={() => retry(item)}>Try again</button></small>
+      )}
+      {!isOwn && status in endings && endings[status as keyof typeof endings] !== '' && <small className='note'>{endings[status as keyof typeof endings]}</small>}
+    </li>
+  )
+}
+
+interface Progress {
+  percent?: number
+  step?: string
+}
+
+function Tool ({ name, agent, args, progress, status, output, error }: ToolCall) {
+  const { percent, step } = (progress ?? {}) as Progress
+  return (
+    <li className='tool' data-status={status}>
+      <div className='top'><b>{name}</b><small>{agent}</small></div>
+      <code>{JSON.stringify(args)}</code>
+      {status === 'running' && <label>{step ?? 'Working'} <progress value={percent} max={100} /></label>}
+      {status === 'complete' && <code className='output'>{JSON.stringify(output)}</code>}
+      {status !== 'running' && status !== 'complete' && <small className='note'>{endings[status]}{error && `: ${error.message}`}</small>}
+    </li>
+  )
+}
+
+/** A question that is over: one that is open has a place of its own. */
+function Asked (question: Question) {
+  const { prompt, status, value } = question
+  return (
+    <li className='asked' data-status={status}>
+      <span>{prompt}</span> <b>{status === 'answered' ? titleOf(question, value) : endings[status as keyof typeof endings]}</b>
+    </li>
+  )
+}

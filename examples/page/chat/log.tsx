@@ -1,0 +1,54 @@
+import { useEffect, useLayoutEffect, useRef } from 'react'
+import type { ChatMessage, ChatState } from 'fastify-realtime/react'
+import { Item } from './items.jsx'
+
+interface LogProps {
+  label: string
+  chat: ChatState
+  loadOlder: () => Promise<void>
+  retry: (message: ChatMessage) => void
+}
+
+/** The conversation. A screen reader is told of an answer when it is done, not with each token. */
+export function Log ({ label, chat: { items, isComplete, status }, loadOlder, retry }: LogProps) {
+  const { list, onScroll } = useScroll(items[0]?.id)
+  return (
+    <div ref={list} className='log' role='log' aria-label={label} aria-busy={status === 'streaming'} tabIndex={0} onScroll={onScroll}>
+      {items.length > 0 && !isComplete && <Older before={items[0].id} load={loadOlder} />}
+      {items.length === 0 && <p className='empty'>Nothing yet. Say something.</p>}
+      <ol>{items.map(item => <Item key={`${item.kind} ${item.id}`} item={item} retry={retry} />)}</ol>
+    </div>
+  )
+}
+
+/** Loads older messages when one gets there, or when it is pressed. */
+function Older ({ before, load }: { before: string, load: () => Promise<void> }) {
+  const button = useRef<HTMLButtonElement>(null)
+  const latest = useRef(load)
+  useEffect(() => { latest.current = load })
+  useEffect(() => {
+    const observer = new IntersectionObserver(([{ isIntersecting }]) => { if (isIntersecting) latest.current() })
+    observer.observe(button.current!)
+    return () => observer.disconnect()
+  }, [before])
+  return <button ref={button} type='button' className='link older' onClick={() => load()}>Older messages</button>
+}
+
+/** Stays at the end while more comes, unless one has scrolled away from it, and where one is when older messages come. */
+function useScroll (first: string | undefined) {
+  const list = useRef<HTMLDivElement>(null)
+  const isAtEnd = useRef(true)
+  const before = useRef({ first, height: 0 })
+
+  useLayoutEffect(() => {
+    const { scrollHeight } = list.current!
+    if (isAtEnd.current) list.current!.scrollTop = scrollHeight
+    else if (before.current.first !== first) list.current!.scrollTop += scrollHeight - before.current.height
+    before.current = { first, height: scrollHeight }
+  })
+  const onScroll = () => {
+    const { scrollHeight, scrollTop, clientHeight } = list.current!
+    isAtEnd.current = scrollHeight - scrollTop - clientHeight < 24
+  }
+  return { list, onScroll }
+}

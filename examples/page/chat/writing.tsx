@@ -1,0 +1,27 @@
+import type { FormEvent, RefObject } from 'react'
+
+interface WritingProps {
+  input: RefObject<HTMLInputElement>
+  /** There is something to stop. */
+  isGoing: boolean
+  send: (text: string) => void
+  stop: () => void
+}
+
+/** Where one writes: Enter sends. What is sent during an answer waits for its turn. */
+export function Writing ({ input, isGoing, send, stop }: WritingProps) {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const text = input.current!.value.trim()
+    if (text === '') return
+    event.currentTarget.reset()
+    send(text)
+  }
+  return (
+    <form className='line writing' onSubmit={submit}>
+      <label>Message <input ref={input} name='text' placeholder='Where is my order A-1042?' required maxLength={4000} autoComplete='off' enterKeyHint='send' /></label>
+      {isGoing && <button type='button' className='quiet' onClick={stop}>Stop</button>}
+      <button>Send</button>
+    </form>
+  )
+}

@@ -1,0 +1,93 @@
+import { setTimeout } from 'node:timers/promises'
+import { Type } from '@sinclair/typebox'
+import type { Run } from 'fastify-realtime'
+import type { Agent } from './agent.js'
+
+export interface Script {
+  /** Waits so many milliseconds; rejects when the signal aborts. */
+  pause?: (ms: number, signal: AbortSignal) => Promise<unknown>
+}
+
+/** Between two tokens: about 30 a second. */
+const pace = 33
+
+/** How long the user may think, in milliseconds. */
+const patience = 120_000
+
+const Shipping = Type.Union([
+  Type.Literal('express', { title: 'Express, tomorrow' }),
+  Type.Literal('standard', { title: 'Standard, in three days' }),
+  Type.Literal('pickup', { title: 'I pick it up' })
+])
+
+const plans = {
+  express: 'it leaves with the courier tonight 🚚 and is with you tomorrow before noon',
+  standard: 'it leaves with the post tomorrow 📦 and is with you in three days',
+  pickup: 'it waits for you at the counter 🏬 from ten in the morning on'
+}
+
+/** No model: always the same tool, the same question and the same answer, a token at a time. */
+export function scriptedAgent ({ pause = (ms, signal) => setTimeout(ms, undefined, { signal }) }: Script = {}): Agent {
+  return {
+    name: 'a script, not a model',
+    isScripted: true,
+    async answer (run, { content }) {
+      const number = /\b[A-Z]-\d{3,6}\b/.exec(content)?.[0] ?? 'A-1042'
+      const order = await run.tool('find_order', { number }, async ({ progress, signal }) => {
+        for (const [percent, step] of [[0, 'Asking the shop'], [35, 'Asking the warehouse'], [70, 'Asking the courier']] as const) {
+          progress({ percent, step })
+          await pause(500, signal)
+        }
+        return { number, items: 3, status: 'packed' }
+      }, { agent: 'clerk' })
+      const shipping = await ask(run, order.number)
+      await run.stream(spoken(answerTo(content, order, shipping)), { agent: 'clerk' })
+
+      async function * spoken (text: string) {
+        for (const token of tokensOf(text)) {
+          await pause(pace, run.signal)
+          yield token
+        }
+      }
+    }
+  }
+}
+
+/** Whoever does not answer gets the usual. */
+async function ask (run: Run, number: string): Promise<keyof typeof plans> {
+  try {
+    return await run.ask({ prompt: `Order ${number} is packed. How shall it come to you?`, schema: Shipping, component: 'buttons' }, { timeout: patience })
+  } catch (error) {
+    if ((error as { code?: string }).code === 'RT_ERR_NO_ANSWER') return 'standard'
+    throw error
+  }
+}
+
+function answerTo (content: string, order: { number: string, items: number }, shipping: keyof typeof plans): string {
+  return `I am the demo's scripted agent 🤖: no model is at work here, and whatever you say, I say this.
+
+You wrote: “${shortened(content)}”
+
+Thank you 🙏. I have looked up order ${order.number}: its ${order.items} items are packed ✅, and ${plans[shipping]}.
+
+While I go on talking, try what this page is for. Cut the connection of one device in the middle of a sentence ✂️, wait a moment, \
+and mend it again: what it missed is there at once, nothing is lost, and nothing is there twice. Reload the page: the answer goes \
+on where it is by now, because it is a log on the server and not a stream that ends with its socket. Open this chat in another \
+window 🪟 and you see the same words grow there. Press stop ✋ on either device and I fall silent on both, with what I have said \
+so far. Send another message meanwhile, and it waits for its turn.
+
+To talk to a model instead, start the demo with OPENAI_BASE_URL and OPENAI_API_KEY in its environment: it then asks any server \
+that speaks OpenAI's chat completions, and nothing else changes, neither on this page nor in the plugin. That is all that I can say 👩‍👩‍👧‍👦🎉.`
+}
+
+/** At most so many characters, and no half ones. */
+function shortened (text: string, max = 300): string {
+  let count = 0
+  for (const { index } of new Intl.Segmenter().segment(text)) if (count++ === max) return `${text.slice(0, index)}…`
+  return text
+}
+
+/** Words, each with the space behind it. */
+function tokensOf (text: string): string[] {
+  return text.match(/\S+\s*|\s+/g) ?? []
+}

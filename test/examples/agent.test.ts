@@ -1,0 +1,234 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { agentFrom, type Agent } from '../../examples/agent.js'
+import { scriptedAgent } from '../../examples/scripted-agent.js'
+import { build } from '../../examples/server.js'
+import type { Envelope, Messages } from '../../lib/index.js'
+import { connect, eventually } from '../harness.js'
+
+const key = 'sk-secret-0123456789'
+
+interface Request {
+  url?: string
+  authorization?: string
+  body: { model: string, stream: boolean, messages: Array<{ role: string, content: string }> }
+  response: ServerResponse
+  /** Its client has gone away. */
+  isGone: boolean
+}
+
+/** A server that speaks, or does not speak, as a model's does. */
+async function modelServer (t: Test, answer: (request: Request) => unknown) {
+  const requests: Request[] = []
+  const server = createServer(async (incoming: IncomingMessage, response) => {
+    const { url, headers: { authorization } } = incoming
+    const request: Request = { url, authorization, body: JSON.parse(await text(incoming)), response, isGone: false }
+    response.on('close', () => { request.isGone = true })
+    requests.push(request)
+    await answer(request)
+  })
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { requests, baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` }
+}
+
+/** The demo with an agent, a client in a chat, and what is logged. */
+async function chat (t: Test, agent: Agent) {
+  let log = ''
+  const app = await build({ agent, server: { logger: { level: 'error', stream: { write: (line: string) => { log += line } } } } })
+  t.teardown(() => app.close())
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = await connect(t, `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/ws/support/shop/c1/ada`)
+  let sent = 0
+  return {
+    app,
+    client,
+    log: () => log,
+    send: (content: string) => client.send({ type: 'chat_message', data: { message_id: `m${++sent}`, content } }),
+    of: <T extends keyof Messages & string>(type: T) => client.received.filter(({ type: own }) => own === type).map(({ data }) => data as NonNullable<Envelope<T>['data']>)
+  }
+}
+
+type Chat = Awaited<ReturnType<typeof chat>>
+
+const streamed = ({ of }: Chat) => of('chat_delta').map(({ text }) => text).join('')
+const answers = ({ of }: Chat) => of('chat_message').filter(({ role, status }) => role === 'assistant' && status !== 'streaming')
+const event = (content: string) => `data: ${JSON.stringify({ choices: [{ delta: { content }, finish_reason: null }] })}\n\n`
+const last = `data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: 'stop' }] })}\n\n`
+const begin = ({ response }: Request) => response.writeHead(200, { 'content-type': 'text/event-stream' })
+
+t.test('the environment says who answers', async t => {
+  t.match(agentFrom({}), { isScripted: true, name: /script/ })
+  t.match(agentFrom({ OPENAI_BASE_URL: '', OPENAI_API_KEY: '', OPENAI_MODEL: 'x' }), { isScripted: true })
+  t.match(agentFrom({ OPENAI_API_KEY: key }), { isScripted: false, name: 'gpt-4o-mini' })
+  t.match(agentFrom({ OPENAI_BASE_URL: 'http://localhost:1/v1', OPENAI_MODEL: 'x' }), { isScripted: false, name: 'x' })
+  t.throws(() => agentFrom({ OPENAI_BASE_URL: 'no address' }), { name: 'TypeError', message: /OPENAI_BASE_URL/ })
+})
+
+t.test('a model is asked with the conversation, and streams its answer in whatever chunks', async t => {
+  const said = 'Grüße 👩‍👩‍👧‍👦 und €, “so”\nzwei'
+  const { baseUrl, requests } = await modelServer(t, async request => {
+    begin(request)
+    const usage = `data: ${JSON.stringify({ choices: [], usage: { total_tokens: 3 } })}\n\n`
+    const role = `data: ${JSON.stringify({ choices: [{ delta: { role: 'assistant', content: null } }] })}\r\n\r\n`
+    const bytes = Buffer.from(`: ping\n\n${role}${[...said].map(event).join('')}${last}${usage}data: [DONE]\n\n`)
+    for (let at = 0; at < bytes.length; at += 7) {
+      if (!request.response.write(bytes.subarray(at, at + 7))) await once(request.response, 'drain')
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    request.response.end()
+  })
+  for (const OPENAI_BASE_URL of [baseUrl, `${baseUrl}/`]) {
+    const one = await chat(t, agentFrom({ OPENAI_BASE_URL, OPENAI_API_KEY: key, OPENAI_MODEL: 'tiny' }))
+    t.strictSame((await one.app.inject('/api/agent')).json(), { name: 'tiny', is_scripted: false })
+    one.send('Hallo')
+    t.match(await one.client.next('run_finished'), { data: { status: 'complete' } })
+    t.equal(streamed(one), said)
+    t.match(answers(one), [{ content: said, status: 'complete', agent: 'tiny' }])
+    one.send('Noch einmal')
+    await one.client.next('run_finished')
+  }
+  t.equal(requests.length, 4)
+  for (const { url, authorization, body } of requests) {
+    t.equal(url, '/v1/chat/completions')
+    t.equal(authorization, `Bearer ${key}`)
+    t.match(body, { model: 'tiny', stream: true })
+  }
+  const told = requests[3].body.messages
+  t.equal(told[0].role, 'system')
+  t.strictSame(told.slice(1), [
+    { role: 'user', content: 'Hallo' }, { role: 'assistant', content: said }, { role: 'user', content: 'Noch einmal' }
+  ])
+})
+
+t.test('a server that wants no key gets none', async t => {
+  const { baseUrl, requests } = await modelServer(t, request => begin(request).end(`${event('Hi')}${last}`))
+  const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
+  one.send('Hallo')
+  t.match(await one.client.next('run_finished'), { data: { status: 'complete' } })
+  t.equal(requests[0].authorization, undefined)
+  t.match(answers(one), [{ content: 'Hi' }])
+})
+
+for (const status of [401, 500]) {
+  t.test(`a model that answers ${status} fails the run; the log says why, without the key`, async t => {
+    const { baseUrl } = await modelServer(t, ({ response, authorization }) => response.writeHead(status).end(`{"error":"no: ${authorization}"}`))
+    const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: key }))
+    one.send('Hallo')
+    t.match(await one.client.next('run_finished'), { data: { status: 'error', error: { code: 'handler_failed' } } })
+    t.strictSame(answers(one), [])
+    await eventually(() => one.log() !== '')
+    t.match(one.log(), `the model answered ${status}: {`)
+    t.notMatch(one.log(), key)
+    t.notMatch(JSON.stringify(one.client.received), `answered ${status}`)
+  })
+}
+
+const breaks: Array<[string, (request: Request) => unknown, RegExp]> = [
+  ['ends early', request => begin(request).end(event('Half an ans')), /broke off/],
+  ['is cut off', request => begin(request).write(event('Half an ans'), () => setImmediate(() => request.response.destroy())), /terminated/],
+  ['says so', request => begin(request).end(`${event('Half an ans')}data: {"error":{"message":"overloaded"}}\n\n`), /the model failed: overloaded/],
+  ['is not JSON', request => begin(request).end(`${event('Half an ans')}data: {"choi\n\n`), /JSON/]
+]
+for (const [how, answer, reason] of breaks) {
+  t.test(`half an answer is not a whole one: it ${how}`, async t => {
+    const { baseUrl } = await modelServer(t, answer)
+    const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
+    one.send('Hallo')
+    t.match(await one.client.next('run_finished'), { data: { status: 'error' } })
+    t.match(answers(one), [{ content: 'Half an ans', status: 'error' }])
+    await eventually(() => one.log() !== '')
+    t.match(one.log(), reason)
+  })
+}
+
+t.test('stop ends the request, before and during the answer; the next message tells of what was said', async t => {
+  const { baseUrl, requests } = await modelServer(t, request => {
+    if (requests.length === 1) return
+    if (requests.length === 2) begin(request).write(event('So far'))
+    else begin(request).end(`${event('Yes')}${last}data: [DONE]\n\n`)
+  })
+  const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
+  one.send('first')
+  await eventually(() => requests.length === 1)
+  one.client.send({ type: 'chat_cancel' })
+  t.match(await one.client.next('run_finished'), { data: { status: 'cancelled' } })
+  await eventually(() => requests[0].isGone)
+
+  one.send('second')
+  await one.client.next('chat_delta')
+  // They wait behind the one that is stopped: the first of them starts at once then.
+  for (const text of ['third', 'fourth']) {
+    one.send(text)
+    await eventually(() => one.of('chat_message').some(({ content }) => content === text))
+  }
+  one.client.send({ type: 'chat_cancel', data: { ref: 'm2' } })
+  t.match(await one.client.next('run_finished'), { data: { status: 'cancelled' } })
+  await eventually(() => requests[1].isGone)
+  for (let n = 0; n < 2; n++) t.match(await one.client.next('run_finished'), { data: { status: 'complete' } })
+  t.match(answers(one), [{ content: 'So far', status: 'cancelled' }, { content: 'Yes', status: 'complete' }, { content: 'Yes' }])
+  const told = (n: number) => requests[n].body.messages.slice(1).map(({ content }) => content)
+  t.strictSame(told(1), ['first', 'second'])
+  t.strictSame(told(2), ['first', 'second', 'So far', 'third'], 'and not what waits behind it')
+  t.strictSame(told(3), ['first', 'second', 'third', 'So far', 'Yes', 'fourth'], 'as it was saved')
+  t.equal(one.log(), '', 'that is no failure')
+})
+
+const atOnce = scriptedAgent({ pause: async (_ms, signal) => signal.throwIfAborted() })
+
+t.test('the script looks up the order, asks, quotes, and says what it is', async t => {
+  const one = await chat(t, atOnce)
+  t.match((await one.app.inject('/api/agent')).json(), { name: /script/, is_scripted: true })
+  one.send('Where is Z-987? 👩‍👩‍👧‍👦')
+  const { data: question } = await one.client.next('input_request')
+  t.match(one.of('tool_call'), [{ name: 'find_order', args: { number: 'Z-987' } }])
+  t.match(one.of('tool_output'), [{ status: 'complete', output: { number: 'Z-987' } }])
+  t.match(question, { component: 'buttons', schema: { anyOf: [{ const: 'express', title: /Express/ }, { const: 'standard' }, { const: 'pickup' }] } })
+  const answer = (value: unknown) => one.client.send({ type: 'input_response', ref: String(value), data: { request_id: question!.request_id, value } })
+  answer('by balloon')
+  t.match(await one.client.next('error'), { data: { code: 'bad_value' } })
+  answer('pickup')
+  t.match(await one.client.next('run_finished'), { data: { status: 'complete' } })
+  const [{ content }] = answers(one)
+  t.match(content, 'scripted agent')
+  t.match(content, '“Where is Z-987? 👩‍👩‍👧‍👦”')
+  t.match(content, 'waits for you at the counter')
+  t.ok(content.length > 1_000)
+  t.notMatch(content, /[*_#`]{2}|^[-#>]/m)
+})
+
+t.test('a long message is quoted in part, and no character in half', async t => {
+  const one = await chat(t, atOnce)
+  for (const unit of ['x', '👍', '👩‍👩‍👧‍👦']) {
+    one.send(unit.repeat(1_000))
+    const { data } = await one.client.next('input_request')
+    one.client.send({ type: 'input_response', data: { request_id: data!.request_id, value: 'express' } })
+    await one.client.next('run_finished')
+    const quoted = /“(.*)…”/s.exec(answers(one).at(-1)!.content)?.[1] ?? ''
+    t.equal(quoted, unit.repeat(300))
+  }
+})
+
+t.test('who does not answer gets the usual; when the run is over there is no answer', async t => {
+  const { signal } = new AbortController()
+  const answer = async (code: string) => {
+    let text = ''
+    const run = {
+      signal,
+      tool: async (_name: string, _args: unknown, work: (context: object) => unknown) => work({ progress () {}, signal }),
+      ask: async () => { throw Object.assign(new Error(code), { code }) },
+      stream: async (source: AsyncIterable<string>) => { for await (const token of source) text += token }
+    }
+    await atOnce.answer(run as never, { id: 'm', content: 'Hi', userId: 'ada', data: {} }, [])
+    return text
+  }
+  t.match(await answer('RT_ERR_NO_ANSWER'), 'in three days')
+  await t.rejects(answer('RT_ERR_RUN_ENDED'), { code: 'RT_ERR_RUN_ENDED' })
+})

@@ -1,0 +1,357 @@
+import type { AddressInfo } from 'node:net'
+import { chromium, type BrowserContextOptions, type Locator } from 'playwright-core'
+import t, { type Test } from 'tap'
+import type { Agent } from '../../examples/agent.js'
+import { scriptedAgent } from '../../examples/scripted-agent.js'
+import { build, type DemoOptions } from '../../examples/server.js'
+import { connect, eventually } from '../harness.js'
+import { args, executablePath, otherHosts, phone, skip, unnamed, watch } from './browser.js'
+
+/** An agent that says, and does, as much as it is allowed to. */
+function held () {
+  let allowed = 0
+  let wake = () => {}
+  const isAllowed = () => allowed > 0
+  const pause = async (_ms: number, signal: AbortSignal) => {
+    while (!isAllowed() && !signal.aborted) {
+      await new Promise<void>(resolve => {
+        wake = resolve
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    }
+    signal.throwIfAborted()
+    allowed--
+  }
+  return {
+    agent: scriptedAgent({ pause }),
+    /** So many steps of its tool, or tokens. */
+    allow (steps: number): void {
+      allowed += steps
+      wake()
+    }
+  }
+}
+
+/** Of the browser's Element. */
+interface Scroller {
+  scrollHeight: number
+  scrollTop: number
+  clientHeight: number
+  scrollTo (x: number, y: number): void
+}
+
+/** The steps of its tool. */
+const steps = 3
+const wide = { width: 1280, height: 900 }
+
+const answersOf = (device: Locator) => device.locator('.message.theirs')
+const textOf = (device: Locator) => answersOf(device).last().locator('.text').textContent()
+const statusOf = (device: Locator) => answersOf(device).last().getAttribute('data-status')
+const input = (device: Locator) => device.getByRole('textbox', { name: 'Message' })
+const stop = (device: Locator) => device.getByRole('button', { name: 'Stop' })
+const cable = (device: Locator) => device.getByRole('switch', { name: 'Connected to the network' })
+const say = async (device: Locator, text: string) => {
+  await input(device).fill(text)
+  await input(device).press('Enter')
+}
+const choose = (device: Locator, name: string) => device.getByRole('group', { name: /How shall it come/ }).getByRole('button', { name }).click()
+const tokens = (text: string) => text.match(/\S+\s*/g)?.length ?? 0
+
+async function until (holds: () => Promise<boolean>, what: string): Promise<void> {
+  const end = performance.now() + 20_000
+  while (!await holds()) if (performance.now() > end) throw new Error(`not within 20 s: ${what}`)
+}
+
+const hasTokens = (device: Locator, n: number) =>
+  until(async () => await answersOf(device).count() > 0 && tokens(await textOf(device) ?? '') === n, `${n} tokens`)
+
+t.test('the chat page', { skip }, async t => {
+  const browser = await chromium.launch({ executablePath, args })
+  t.teardown(() => browser.close())
+
+  interface Visit extends BrowserContextOptions {
+    path?: string
+  }
+
+  async function serve (t: Test, options: DemoOptions) {
+    const app = await build({ ...options, realtime: { timeouts: { spread: 50 }, ...options.realtime } })
+    t.teardown(() => app.close())
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    return {
+      url: `http://127.0.0.1:${port}`,
+      /** What the log of a chat holds, as somebody gets it who comes now. */
+      log: async (chatId = 'demo') => {
+        const { received, socket } = await connect(t, `ws://127.0.0.1:${port}/ws/support/shop/${chatId}/user_123?since=0`)
+        await eventually(() => received.some(({ type }) => type === 'connection_ack'))
+        const { replayed } = received[0].data as { replayed: number }
+        await eventually(() => received.length > replayed)
+        socket.terminate()
+        return received.flatMap(({ type, data }) => type === 'chat_message' ? [data as { role: string, content: string, status: string }] : [])
+      }
+    }
+  }
+
+  async function visit (t: Test, url: string, { path = '/chat', ...options }: Visit = {}) {
+    const context = await browser.newContext({ viewport: wide, ...options })
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    page.setDefaultTimeout(20_000)
+    page.on('pageerror', error => t.fail(error))
+    const connections = watch(page)
+    await page.goto(url + path)
+    const device = (name: number) => page.getByRole('region', { name: `Device ${name}`, exact: true })
+    for (const each of await page.locator('.device').all()) await each.locator('.status[data-state=open][data-chat=ready]').waitFor()
+    return { page, connections, one: device(1), two: device(2) }
+  }
+
+  async function open (t: Test, options: DemoOptions, how?: Visit) {
+    const server = await serve(t, options)
+    return { ...server, ...await visit(t, server.url, how) }
+  }
+
+  /** Up to the answer, of which nothing is said yet. */
+  async function ask (device: Locator, { allow }: ReturnType<typeof held>, text = 'Where is B-2077?'): Promise<void> {
+    await say(device, text)
+    allow(steps)
+    await choose(device, 'I pick it up')
+  }
+
+  t.test('send, tool, question, answer: both devices show the same, also when one is cut in the middle', async t => {
+    const script = held()
+    const { one, two, page, connections, log } = await open(t, { agent: script.agent })
+    await page.getByText('A script answers here, not a model.').waitFor()
+    await say(one, 'Where is B-2077? 👩‍👩‍👧‍👦')
+    t.equal(await input(one).inputValue(), '')
+    script.allow(1)
+    for (const device of [one, two]) {
+      await device.locator('.message.own[data-status=complete]', { hasText: 'Where is B-2077? 👩‍👩‍👧‍👦' }).waitFor()
+      const tool = device.locator('.tool[data-status=running]', { hasText: 'find_order' })
+      t.equal(await tool.getByLabel('Asking the warehouse').getAttribute('value'), '35')
+      await stop(device).waitFor()
+    }
+    script.allow(steps - 1)
+    for (const device of [one, two]) {
+      await device.locator('.tool[data-status=complete] .output', { hasText: '"items":3' }).waitFor()
+      await device.getByRole('button', { name: 'Standard, in three days' }).waitFor()
+      await device.getByText('Live, waiting for your answer').waitFor()
+    }
+
+    await choose(two, 'Express, tomorrow')
+    for (const device of [one, two]) {
+      await device.locator('.asked[data-status=answered]', { hasText: 'Express, tomorrow' }).waitFor()
+      t.equal(await device.locator('.question').count(), 0)
+    }
+    await input(two).and(page.locator(':focus')).waitFor()
+
+    script.allow(20)
+    for (const device of [one, two]) {
+      await hasTokens(device, 20)
+      t.equal(await statusOf(device), 'streaming')
+      t.equal(await device.locator('.caret').count(), 1)
+    }
+    const before = await textOf(two)
+    t.equal(await textOf(one), before)
+
+    const chatsOfTwo = () => connections.filter(({ path, since }) => path.startsWith('/ws/support/') && since !== null)
+    await cable(two).click()
+    await two.getByText('Reconnecting').waitFor()
+    script.allow(30)
+    await hasTokens(one, 50)
+    t.equal(await textOf(two), before, 'the cable is cut')
+    await cable(two).click()
+    await hasTokens(two, 50)
+    // Those before it were made without a cable.
+    const { received } = chatsOfTwo().at(-1)!
+    t.match(received[0], { type: 'connection_ack', data: { recovered: true } })
+    const missed = received.filter(({ type }) => type === 'chat_delta').map(({ data }) => data as { at: number, text: string })
+    t.strictSame(missed, [{ ...missed[0], at: before!.length, text: (await textOf(one))!.slice(before!.length) }], 'what it lacked, at once and no more')
+
+    script.allow(15)
+    await hasTokens(two, 65)
+    await cable(two).click()
+    await two.getByText('Reconnecting').waitFor()
+    script.allow(Infinity)
+    await one.locator('.message.theirs[data-status=complete]').waitFor()
+    await cable(two).click()
+    await two.locator('.message.theirs[data-status=complete]').waitFor()
+    const shown = await textOf(one)
+    t.match(shown, '“Where is B-2077? 👩‍👩‍👧‍👦”')
+    t.ok(tokens(shown!) > 150)
+    t.equal(await textOf(two), shown)
+    t.match(await log(), [{ role: 'user' }, { role: 'assistant', status: 'complete', content: shown }])
+    for (const device of [one, two]) {
+      t.equal(await answersOf(device).count(), 1)
+      t.equal(await device.locator('.caret').count(), 0)
+      await stop(device).waitFor({ state: 'detached' })
+    }
+  })
+
+  t.test('stop ends the answer on both devices, with what was said so far', async t => {
+    const script = held()
+    const { one, two, log } = await open(t, { agent: script.agent })
+    await ask(one, script)
+    script.allow(10)
+    for (const device of [one, two]) await hasTokens(device, 10)
+    await stop(two).click()
+    for (const device of [one, two]) {
+      await device.locator('.message.theirs[data-status=cancelled]', { hasText: 'Stopped' }).waitFor()
+      await device.getByText('Live', { exact: true }).waitFor()
+      t.equal(await stop(device).count(), 0)
+      t.equal(tokens((await textOf(device))!), 10)
+      t.equal(await textOf(device), await textOf(one))
+    }
+    t.match(await log(), [{ role: 'user' }, { status: 'cancelled', content: await textOf(one) }])
+
+    await say(two, 'And now?')
+    script.allow(steps)
+    await one.getByRole('group', { name: /How shall it come/ }).waitFor()
+    await stop(one).click()
+    for (const device of [one, two]) {
+      await device.locator('.asked[data-status=cancelled]', { hasText: 'Stopped' }).waitFor()
+      t.equal(await device.locator('.question').count(), 0)
+    }
+  })
+
+  t.test('a page that is reloaded in the middle of an answer goes on with it', async t => {
+    const script = held()
+    const { one, page, log } = await open(t, { agent: script.agent }, { path: '/chat?device=1' })
+    t.equal(await page.locator('.device').count(), 1)
+    await ask(one, script)
+    script.allow(25)
+    await hasTokens(one, 25)
+    const before = await textOf(one)
+    await page.reload()
+    await hasTokens(one, 25)
+    t.equal(await textOf(one), before)
+    t.equal(await statusOf(one), 'streaming')
+    await stop(one).waitFor()
+    t.equal(await one.locator('.tool, .asked, .message').count(), 4, 'all that was before it is there, once')
+    script.allow(Infinity)
+    await one.locator('.message.theirs[data-status=complete]').waitFor()
+    t.match(await log(), [{ role: 'user' }, { status: 'complete', content: await textOf(one) }])
+  })
+
+  t.test('what is sent without a connection is shown as that, and sent once when it is back', async t => {
+    const script = held()
+    const { one, two, log } = await open(t, { agent: script.agent })
+    await cable(one).click()
+    await one.getByText('Reconnecting').waitFor()
+    await say(one, 'Hello?')
+    await one.locator('.message.own[data-status=pending]', { hasText: 'Sending …' }).waitFor()
+    t.equal(await two.locator('.message').count(), 0)
+    await cable(one).click()
+    for (const device of [one, two]) await device.locator('.message.own[data-status=complete]', { hasText: 'Hello?' }).waitFor()
+    t.equal(await one.locator('.message').count(), 1)
+    t.match(await log(), { length: 1, 0: { content: 'Hello?' } })
+  })
+
+  t.test('a message that is not taken says why, and can be tried again', async t => {
+    const script = held()
+    const { one, two } = await open(t, { agent: script.agent, realtime: { limits: { runs: 1 } } })
+    for (const text of ['first', 'second']) {
+      await say(one, text)
+      await two.locator('.message.own', { hasText: text }).waitFor()
+    }
+    await say(one, 'third')
+    const refused = one.locator('.message.own[data-status=error]', { hasText: 'third' })
+    await refused.getByText(/Not sent: 1 runs of this chat wait already/).waitFor()
+    t.equal(await two.locator('.message', { hasText: 'third' }).count(), 0)
+    await stop(one).click()
+    await one.getByText('Live', { exact: true }).waitFor()
+    await refused.getByRole('button', { name: 'Try again' }).click()
+    for (const device of [one, two]) await device.locator('.message.own[data-status=complete]', { hasText: 'third' }).waitFor()
+    t.equal(await one.locator('.message', { hasText: 'third' }).count(), 1)
+  })
+
+  t.test('an agent that fails is told of, on the page without the reason', async t => {
+    const agent: Agent = {
+      name: 'tiny',
+      isScripted: false,
+      async answer (run) {
+        run.reply({ agent: 'tiny' }).write('Half an')
+        throw new Error('secret')
+      }
+    }
+    const { page, one, two } = await open(t, { agent })
+    await page.getByText('The model tiny answers here.').waitFor()
+    await say(one, '<img src=x onerror="document.body.remove()">')
+    for (const device of [one, two]) {
+      await device.getByText('The agent failed: the server could not finish this run').waitFor()
+      await device.locator('.message.theirs[data-status=error]', { hasText: 'Half an' }).getByText('Failed').waitFor()
+    }
+    t.notMatch(await page.content(), 'secret')
+    t.equal(await page.locator('img').count(), 0, 'what is said is text')
+  })
+
+  t.test('older messages are loaded where one scrolls to, in order, until there are none', async t => {
+    const agent: Agent = { name: 'echo', isScripted: false, answer: (run, { content }) => run.stream(new Blob([`Re: ${content}`]).stream().pipeThrough(new TextDecoderStream())) }
+    const { url } = await serve(t, { agent, realtime: { history: { size: 4 } } })
+    const client = await connect(t, `${url.replace('http', 'ws')}/ws/support/shop/old/user_123`)
+    const said: string[] = []
+    for (let n = 0; n < 25; n++) {
+      client.send({ type: 'chat_message', data: { message_id: `m${n}`, content: `message ${n}` } })
+      await client.next('run_finished')
+      said.push(`message ${n}`, `Re: message ${n}`)
+    }
+    const { one } = await visit(t, url, { path: '/chat?chat=old&device=1' })
+    const log = one.getByRole('log')
+    const shown = () => one.locator('.message .text').allTextContents()
+    const older = one.getByRole('button', { name: 'Older messages' })
+    await older.waitFor()
+    t.strictSame(await shown(), said.slice(-20))
+    const distance = () => log.evaluate((log: Scroller) => log.scrollHeight - log.scrollTop - log.clientHeight)
+    t.ok(await distance() < 2, 'it is at the end')
+    await log.evaluate((log: Scroller) => log.scrollTo(0, 0))
+    await until(async () => (await shown()).length === 40, '40 messages')
+    t.strictSame(await shown(), said.slice(-40))
+    t.ok(await log.evaluate((log: Scroller) => log.scrollTop > 100), 'and what was at the top still is')
+    await older.click()
+    await until(async () => (await shown()).length === 50, '50 messages')
+    await log.evaluate((log: Scroller) => log.scrollTo(0, 0))
+    await older.waitFor({ state: 'detached' })
+    t.strictSame(await shown(), said)
+    await say(one, 'the last')
+    await one.locator('.message.theirs', { hasText: 'Re: the last' }).waitFor()
+  })
+
+  t.test('another chat is empty, and has the same devices', async t => {
+    const script = held()
+    const { page, one } = await open(t, { agent: script.agent }, { path: '/chat?device=1' })
+    await say(one, 'Hello')
+    await one.locator('.message.own[data-status=complete]').waitFor()
+    await page.getByRole('button', { name: 'New chat' }).click()
+    await page.waitForURL(/\?chat=\w{4,}&device=1$/)
+    await one.getByText('Nothing yet.').waitFor()
+    await page.getByRole('link', { name: 'Side by side' }).click()
+    await page.getByRole('region', { name: 'Device 2' }).getByText('Nothing yet.').waitFor()
+    await page.getByRole('link', { name: 'Notifications' }).click()
+    await page.getByRole('region', { name: 'user_456', exact: true }).waitFor()
+  })
+
+  t.test('every control has a name, nothing is wider than a phone, and all of it works with the keyboard', async t => {
+    const script = held()
+    const { page, one } = await open(t, { agent: script.agent }, { viewport: phone, colorScheme: 'dark' })
+    await say(one, 'y'.repeat(300))
+    script.allow(1)
+    await one.locator('progress').waitFor()
+    t.strictSame(await unnamed(page), [])
+    script.allow(steps - 1)
+    await one.getByRole('button', { name: 'Express, tomorrow' }).waitFor()
+    t.strictSame(await unnamed(page), [])
+    await one.getByRole('button', { name: 'Express, tomorrow' }).focus()
+    await page.keyboard.press('Enter')
+    await one.locator('.asked').waitFor()
+    script.allow(40)
+    await hasTokens(one, 40)
+    t.equal(await one.getByRole('log').getAttribute('aria-busy'), 'true', 'nobody is read each token')
+    t.equal(await page.evaluate('document.documentElement.scrollWidth'), phone.width)
+    t.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(15, 18, 22)')
+    await stop(one).focus()
+    await page.keyboard.press('Enter')
+    await one.locator('.message.theirs[data-status=cancelled]').waitFor()
+    t.equal(await one.getByRole('log').getAttribute('aria-busy'), 'false')
+    await input(one).and(page.locator(':focus')).waitFor()
+    t.strictSame(await otherHosts(page), [], 'nothing is loaded from elsewhere')
+  })
+})

@@ -1,0 +1,38 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { eventData } from '../../examples/sse.js'
+
+/** A body in chunks of these sizes, over and over. */
+function body (text: string, sizes: readonly number[]): ReadableStream<Uint8Array> {
+  const bytes = Buffer.from(text)
+  let at = 0
+  let n = 0
+  return new ReadableStream({
+    pull (controller) {
+      if (at >= bytes.length) return controller.close()
+      const end = at + sizes[n++ % sizes.length]
+      controller.enqueue(new Uint8Array(bytes.subarray(at, end)))
+      at = end
+    }
+  })
+}
+
+async function read (text: string, sizes: readonly number[] = [1000]): Promise<string[]> {
+  const events: string[] = []
+  for await (const event of eventData(body(text, sizes))) events.push(event)
+  return events
+}
+
+t.test('whatever the chunks and the line ends are, each event has its data', async t => {
+  const data = fc.string({ unit: 'grapheme', minLength: 1 }).filter(text => !/[\r\n]/.test(text))
+  const sizes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 5 })
+  await fc.assert(fc.asyncProperty(fc.array(data), fc.constantFrom('\n', '\r', '\r\n'), sizes, async (events, end, sizes) => {
+    const text = events.map(event => `data: ${event}${end}${end}`).join('')
+    t.strictSame(await read(text, sizes), events)
+  }))
+})
+
+t.test('comments and other fields are no data, lines of data are joined, and an end without an empty line counts', async t => {
+  t.strictSame(await read(': hello\n\nevent: x\nid: 1\ndata: a\ndata:b\n\n\n\ndata:  c'), ['a\nb', ' c'])
+  t.strictSame(await read(''), [])
+})
