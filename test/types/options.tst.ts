@@ -134,7 +134,7 @@ describe('fastify.ws', () => {
   })
 
   test('has nothing else', () => {
-    expect<keyof Realtime>().type.toBe<'sendToUser' | 'broadcast' | 'chat' | 'connections' | 'isOnline' | 'disconnectUser' | 'stats'>()
+    expect<keyof Realtime>().type.toBe<'sendToUser' | 'broadcast' | 'chat' | 'connections' | 'present' | 'isOnline' | 'disconnectUser' | 'stats'>()
   })
 
   test('hands out connections that cannot be changed', () => {
