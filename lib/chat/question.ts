@@ -1,8 +1,9 @@
-import type { TSchema } from '@sinclair/typebox'
+import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { Question } from '../server/chat-hooks.js'
+import { formatFault } from '../server/formats.js'
 import type { RunContext } from './context.js'
 import type { Outlet, Part } from './part.js'
 
@@ -37,8 +38,7 @@ export class LiveQuestion implements Part {
   async ask (): Promise<void> {
     const { context: { timers }, runId, question: { prompt, schema, component }, timeout, outlet } = this.#parts
     try {
-      // Throws when it is none of TypeBox: no answer would match it.
-      if (schema !== undefined) this.#check = TypeCompiler.Compile(schema)
+      if (schema !== undefined) this.#check = checkOf(schema)
       const expiresAt = timeout === Infinity ? undefined : new Date(Date.now() + timeout).toISOString()
       const stored = outlet.publish('input_request', { request_id: this.id, run_id: runId, prompt, schema, component, expires_at: expiresAt })
       if (timeout !== Infinity) this.#stopClock = timers.after(timeout, () => this.#end('timeout', new errors.NO_ANSWER(timeout)))
@@ -75,4 +75,12 @@ export class LiveQuestion implements Part {
     outlet.deliver('input_closed', { request_id: this.id, run_id: runId, reason, ...answer })
     if (error !== undefined) this.#settle.reject(error)
   }
+}
+
+/** Throws a TypeError when no answer would match. */
+function checkOf (schema: TSchema): TypeCheck<TSchema> {
+  if (!TypeGuard.IsSchema(schema)) throw new TypeError("the schema of 'ask' is none of TypeBox: make it with Type.Object({ … })")
+  const fault = formatFault(schema)
+  if (fault !== undefined) throw new TypeError(`the schema of 'ask' ${fault}`)
+  return TypeCompiler.Compile(schema)
 }

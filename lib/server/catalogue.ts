@@ -3,6 +3,7 @@ import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../protocol/envelope.js'
 import { caught } from './caught.js'
+import { formatFault } from './formats.js'
 import { timestamp } from './timestamp.js'
 
 const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
@@ -51,7 +52,8 @@ export class Catalogue {
       if (isReserved(type) || this.#messages.has(type)) {
         throw new errors.OPTIONS(`messages: '${type}' is a type of fastify-realtime's own, choose another name`)
       }
-      checkFormats(type, schema)
+      const fault = formatFault(schema)
+      if (fault !== undefined) throw new errors.OPTIONS(`messages: the schema of '${type}' ${fault}`)
       this.#add(type, schema)
     }
   }
@@ -122,23 +124,4 @@ function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {
 
 function textOf (error: unknown): string {
   return caught(error).message.split('\n', 1)[0]
-}
-
-/** Where a schema holds values, or schemas by the app's own names: 'format' is no keyword there. */
-const valueKeywords = ['default', 'examples', 'const', 'enum']
-const nameKeywords = ['properties', 'patternProperties', '$defs']
-
-/** TypeBox finds every value wrong when it does not know the schema's format. */
-function checkFormats (type: string, schema: unknown, seen = new Set<unknown>()): void {
-  if (typeof schema !== 'object' || schema === null || seen.has(schema)) return
-  seen.add(schema)
-  const { format } = schema as { format?: unknown }
-  if (typeof format === 'string' && !FormatRegistry.Has(format)) {
-    throw new errors.OPTIONS(`messages: the schema of '${type}' uses the format '${format}', which TypeBox does not know. Define it with FormatRegistry.Set('${format}', value => …)`)
-  }
-  for (const [keyword, part] of Object.entries(schema)) {
-    if (valueKeywords.includes(keyword)) continue
-    const parts = nameKeywords.includes(keyword) ? Object.values(part) : [part]
-    for (const each of parts) checkFormats(type, each, seen)
-  }
 }

@@ -31,6 +31,15 @@ export interface InboxContext {
 /** A credential is renewed on each connection, and history is more than its `ack`. */
 const repeatable = ['renew', 'chat_history']
 
+/**
+ * Who stops a run, or answers its question, does not wait for what else the connection has asked for. A cancel without a
+ * name, or with a number for one, does: it is for the messages before it, and not remembered for those that come later.
+ */
+function isUrgent ({ type, data }: Inbound): boolean {
+  const { run_id: runId, ref } = (data ?? {}) as { run_id?: unknown, ref?: unknown }
+  return type === 'input_response' || (type === 'chat_cancel' && (runId !== undefined || typeof ref === 'string'))
+}
+
 /** The connection whose inbox it is. */
 export interface InboxOwner extends RealtimeConnection {
   /** What its messages are for, the same on every connection to it. */
@@ -44,7 +53,7 @@ export interface InboxOwner extends RealtimeConnection {
   onIdle (): void
 }
 
-/** What a client sends: checked, answered, and handed to the handler of its type, in order and one at a time. */
+/** What a client sends: checked, answered, and handed to the handler of its type; what is not urgent in order and one at a time. */
 export class Inbox {
   readonly #owner: InboxOwner
   readonly #context: InboxContext
@@ -53,6 +62,8 @@ export class Inbox {
   readonly #faults: Strikes
   #queue: Inbound[] = []
   #isBusy = false
+  /** So many urgent ones are being handled. */
+  #urgent = 0
   #isStopped = false
 
   constructor (owner: InboxOwner, context: InboxContext) {
@@ -66,7 +77,7 @@ export class Inbox {
 
   /** Whether a handler is running. */
   get isBusy (): boolean {
-    return this.#isBusy
+    return this.#isBusy || this.#urgent > 0
   }
 
   /** A text frame: one message. */
@@ -77,6 +88,11 @@ export class Inbox {
     if (message.type === 'ping') return this.#owner.control('pong', { ref: message.ref })
     if (!this.#context.handlers.has(message.type)) {
       return this.#fault({ code: 'unknown_type', message: `no handler for '${message.type}'`, ref: message.ref })
+    }
+    if (isUrgent(message)) {
+      // It cannot reject.
+      this.#handleAtOnce(message)
+      return
     }
     this.#queue.push(message)
     if (this.#queue.length >= this.#context.inboundLimits.queue) this.#owner.pause()
@@ -121,20 +137,32 @@ export class Inbox {
     this.#handle(message)
   }
 
+  async #handleAtOnce (message: Inbound): Promise<void> {
+    this.#urgent++
+    await this.#settle(message)
+    this.#urgent--
+    if (!this.isBusy) this.#owner.onIdle()
+  }
+
   async #handle (message: Inbound): Promise<void> {
+    await this.#settle(message)
+    this.#isBusy = false
+    if (!this.isBusy) this.#owner.onIdle()
+    if (this.#isStopped) return
+    if (this.#queue.length < this.#context.inboundLimits.queue) this.#owner.resume()
+    this.#next()
+  }
+
+  /** Runs the handler and answers. */
+  async #settle (message: Inbound): Promise<void> {
     const { ref, type } = message
     const isOnce = typeof ref === 'string' && !repeatable.includes(type)
     const answer = await (isOnce ? this.#once(ref, message) : this.#run(message))
     if (answer?.code === 'bad_message') this.#fault({ ...answer, ref })
     else if (answer !== undefined) this.#answer({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
-    this.#isBusy = false
     // It may still be running, and the next one must not run beside it.
     if (answer?.code === 'handler_timeout') this.#owner.expel(closeCodes.HANDLER_FAILED)
-    this.#owner.onIdle()
-    if (this.#isStopped) return
-    if (this.#queue.length < this.#context.inboundLimits.queue) this.#owner.resume()
-    this.#next()
   }
 
   /** A message that was sent again because its answer did not arrive gets that answer. */

@@ -42,6 +42,18 @@ t.test('the first answer that matches', async t => {
   t.equal(closed(), 1)
 })
 
+t.test('a schema that no answer would match is refused before it is asked', async t => {
+  for (const [schema, message] of [
+    [Type.Object({ mail: Type.String({ format: 'no-such-format' }) }), /'no-such-format'.*FormatRegistry\.Set/],
+    [{ type: 'string' } as never, /none of TypeBox/]
+  ] as const) {
+    const { context, question, closed } = ask({ question: { prompt: 'p', schema } })
+    await t.rejects(question.answered, { name: 'TypeError', message })
+    t.strictSame(context.published, [])
+    t.equal(closed(), 1)
+  }
+})
+
 t.test('without a schema any answer does', async t => {
   const { question } = ask()
   question.answer(undefined, 'u')

@@ -379,6 +379,40 @@ t.test('who answers may be gone at once', async t => {
   t.match(all(two, 'input_closed'), [{ reason: 'answered', value: 1 }])
 })
 
+t.test('stopping and answering wait for nothing else that the connection has asked for', async t => {
+  const { opened: page, open: turnPage } = gate()
+  const { opened: saved, open: letSave } = gate()
+  const started: string[] = []
+  let aborted = 0
+  const { join } = await startChat(t, {
+    onMessage: async (run, { id }) => {
+      started.push(id)
+      run.signal.addEventListener('abort', () => { aborted++ })
+      await run.ask({ prompt: 'p' })
+      await never
+    },
+    save: ({ message_id: id }) => id === 'slow' ? saved : undefined,
+    loadHistory: async () => { await page; return [] }
+  })
+  const client = await join()
+  client.send({ type: 'chat_message', ref: 'm1', data: { content: 'q' } })
+  await client.until(() => all(client, 'input_request').length === 1)
+  client.send({ type: 'chat_history', ref: 'h1' })
+  t.equal(await ask(client, 'input_response', { request_id: all(client, 'input_request')[0].request_id, value: 1 }), 'ack')
+  t.equal(await ask(client, 'chat_cancel', { ref: 'm1' }), 'ack')
+  t.equal(aborted, 1)
+  t.match(await finished(client), [{ status: 'cancelled' }])
+  turnPage()
+
+  client.send({ type: 'chat_message', ref: 'slow', data: { content: 'q' } })
+  client.send({ type: 'chat_message', ref: 'behind', data: { content: 'q' } })
+  t.equal(await ask(client, 'chat_cancel', { ref: 'slow' }), 'ack')
+  t.equal(await ask(client, 'chat_cancel', { ref: 'behind' }), 'ack')
+  letSave()
+  t.match(await finished(client, 3), [{}, { ref: 'slow', status: 'cancelled' }, { ref: 'behind', status: 'cancelled' }])
+  t.strictSame(started, ['m1'])
+})
+
 t.test('nobody answers, or the run is cancelled', async t => {
   const errors: unknown[] = []
   const { join } = await startChat(t, {

@@ -23,6 +23,8 @@ export class Conversation {
   readonly #order: string[] = []
   /** Those that this client has sent and that are not in the log yet: they come after all others. */
   readonly #unsettled = new Set<string>()
+  /** Those that the server has taken: who wrote them, and when, the log will say. */
+  readonly #accepted = new Set<string>()
   /** Those that something is still to come of. */
   readonly #open = new Set<string>()
   /** Those whose end was not heard: what comes of them is believed again. */
@@ -98,7 +100,8 @@ export class Conversation {
 
   /** The server has taken it. */
   accept (id: string): void {
-    this.#settle(keyOf('message', id), { status: 'complete' })
+    const key = keyOf('message', id)
+    if (this.#settle(key, { status: 'complete' })) this.#accepted.add(key)
   }
 
   /** The server has not taken it. Returns `false` when it is in the log all the same. */
@@ -187,10 +190,12 @@ export class Conversation {
   #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
-    const isOurs = this.#settle(key)
+    const isOurs = this.#settle(key) || this.#accepted.delete(key)
     const known = this.#items.get(key) as ChatMessage | undefined
     const next = messageOf(message, id, known === undefined || isOurs ? timestamp : known.createdAt)
     if (isOpen(next)) this.#isAlive(next.runId)
+    // Clients make up the ids of what they send: nobody replaces the words of another one.
+    if (!isOurs && next.userId !== undefined && this.#isFinal(key) && known!.userId !== next.userId) return
     if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
   }
 
@@ -271,7 +276,7 @@ export class Conversation {
 
   #forget (key: string): void {
     this.#list = undefined
-    for (const keys of [this.#items, this.#open, this.#doubted]) keys.delete(key)
+    for (const keys of [this.#items, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
 }
 

@@ -294,3 +294,16 @@ t.test('a token costs its own length, not that of the message', async t => {
   t.equal(messages(chat)[0].text.length, 360_000 * text.length)
   t.ok(late < early * 10 + 20, `${early} ms, then ${late} ms`)
 })
+
+t.test('who wrote a message is who the log says, also when its ack came first, and stays so', t => {
+  const chat = conversation()
+  const said = { message_id: 'm1', role: 'user', content: 'Hi', status: 'complete' }
+  chat.send(pending('m1', 'Hi'))
+  chat.accept('m1')
+  chat.apply(publication('chat_message', { ...said, user_id: 'bob' }, 5))
+  t.match(messages(chat), [{ userId: 'bob', createdAt: at(5) }])
+  chat.apply(publication('chat_message', { message_id: 'a1', content: 'truth', status: 'complete' }))
+  for (const id of ['m1', 'a1']) chat.apply(publication('chat_message', { ...said, message_id: id, content: 'forged', user_id: 'eve' }))
+  t.strictSame(texts(chat), ['Hi: complete', 'truth: complete'])
+  t.end()
+})
