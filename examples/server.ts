@@ -1,5 +1,6 @@
 /**
- * The demo: `npm start`, then http://localhost:8000 (PORT and HOST change it). No services, everything is in memory.
+ * The demo: `npm start`, then http://localhost:8000 (PORT and HOST change it). No services, everything is in memory; for
+ * several servers with a REDIS_URL see cluster.ts.
  *
  *     curl -H 'content-type: application/json' localhost:8000/api/users/user_123/messages \
  *       -d '{ "type": "notification", "data": { "title": "Hello" } }'
@@ -13,19 +14,26 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import realtime, {
   Id, type ChatAddress, type Message, type RealtimeConnection, type RealtimeOptions, type Receipt
 } from 'fastify-realtime'
+import { redisBroker } from 'fastify-realtime/redis'
+import { Redis } from 'ioredis'
 import { agentFrom, historyBefore, type Agent } from './agent.js'
 import { ChatHistory } from './chat-history.js'
 import { Recent } from './recent.js'
 import { scriptedAgent } from './scripted-agent.js'
+import { SharedRecent } from './shared-recent.js'
 
 const count = Type.Integer({ minimum: 0 })
 
 /** What the dashboard shows. */
 const StatsUpdate = Type.Object({ connections: count, users: count, publications: count, deliveries: count, writes: count, resyncs: count })
 
+/** Where there are several servers: which one it is. */
+const ServedBy = Type.Object({ node: Type.String() })
+
 declare module 'fastify-realtime' {
   interface Messages {
     stats_update: Static<typeof StatsUpdate>
+    served_by: Static<typeof ServedBy>
   }
 }
 
@@ -61,12 +69,16 @@ export interface DemoOptions {
   refresh?: number
   /** Who answers in chats. Default: a script. */
   agent?: Agent
+  /** The name of this server, where there are several, and where they keep what they show: all in the same place. */
+  node?: string
+  redis?: Redis
 }
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/
 
 /** The demo's app, not listening yet. */
-export async function build ({ server = {}, realtime: options = {}, refresh = 1000, agent = scriptedAgent() }: DemoOptions = {}) {
+export async function build (demo: DemoOptions = {}) {
+  const { server = {}, realtime: options = {}, refresh = 1000, agent = scriptedAgent(), node, redis } = demo
   const app = Fastify({
     ...server,
     bodyLimit: 64 * 1024,
@@ -84,8 +96,9 @@ export async function build ({ server = {}, realtime: options = {}, refresh = 10
   const history = new ChatHistory()
   await app.register(realtime, {
     ...options,
-    messages: { stats_update: StatsUpdate },
-    onConnect: sendStats,
+    ...redis && { broker: redisBroker({ client: redis }) },
+    messages: { stats_update: StatsUpdate, served_by: ServedBy },
+    onConnect: welcome,
     chat: {
       async onMessage (run, message) {
         // What the run before this one said, until it was stopped, is saved then.
@@ -97,8 +110,13 @@ export async function build ({ server = {}, realtime: options = {}, refresh = 10
     }
   })
   addPage(app)
-  addApi(app)
+  addApi(app, redis)
   app.get('/api/agent', async () => ({ name: agent.name, is_scripted: agent.isScripted }))
+
+  function welcome (connection: RealtimeConnection): void {
+    if (node !== undefined) connection.send({ type: 'served_by', data: { node } })
+    sendStats(connection)
+  }
 
   // What is worthless a second later is sent beside the logs: in them it would push out what clients want to recover.
   function sendStats (connection: RealtimeConnection): void {
@@ -112,21 +130,22 @@ export async function build ({ server = {}, realtime: options = {}, refresh = 10
 }
 
 /** Pushing is one line in a route handler; what `fastify.ws` rejects with has the status and the reason for the answer. */
-function addApi (app: FastifyInstance): void {
-  const tasks = new Recent<Task>(100)
-  const notifications = new Recent<Message & Receipt>(20)
-  const announcements = new Recent<Message & Receipt>(20)
+function addApi (app: FastifyInstance, redis?: Redis): void {
+  const recent = <T>(name: string, size: number) => redis === undefined ? new Recent<T>(size) : new SharedRecent<T>(redis, name, size)
+  const tasks = recent<Task>('tasks', 100)
+  const notifications = recent<Message & Receipt>('notifications', 20)
+  const announcements = recent<Message & Receipt>('announcements', 20)
   const isForBell = ({ type }: Message) => type === 'notification' || type === 'system_announcement'
 
   app.post<{ Params: UserParams, Body: Message }>('/api/users/:user_id/messages', async ({ params, body }, reply) => {
     const receipt = await app.ws.sendToUser(params.user_id, body)
-    if (isForBell(body)) notifications.add(params.user_id, { ...body, ...receipt })
+    if (isForBell(body)) await notifications.add(params.user_id, { ...body, ...receipt })
     return reply.code(202).send(receipt)
   })
 
   app.post<{ Body: Message }>('/api/broadcast', async ({ body }, reply) => {
     const receipt = await app.ws.broadcast(body)
-    if (isForBell(body)) announcements.add('all', { ...body, ...receipt })
+    if (isForBell(body)) await announcements.add('all', { ...body, ...receipt })
     return reply.code(202).send(receipt)
   })
 
@@ -140,11 +159,11 @@ function addApi (app: FastifyInstance): void {
     if (fail === true) return failSlowly()
     const task = { task_id: randomUUID().slice(0, 8), title, client_ref: ref }
     // In this order, so that whoever loads the state when the push has passed finds the task in it.
-    tasks.add(userId, task)
+    await tasks.add(userId, task)
     try {
       await app.ws.sendToUser(userId, { type: 'task_update', action: 'created', data: task })
     } catch (error) {
-      tasks.remove(userId, task)
+      await tasks.remove(userId, task)
       throw error
     }
     return reply.code(201).send(task)
@@ -152,8 +171,8 @@ function addApi (app: FastifyInstance): void {
 
   // What a page loads at first, and again when it was told that it missed something.
   app.get<{ Params: UserParams }>('/api/users/:user_id/state', async ({ params }) => ({
-    tasks: tasks.of(params.user_id),
-    messages: [...notifications.of(params.user_id), ...announcements.of('all')]
+    tasks: await tasks.of(params.user_id),
+    messages: [...await notifications.of(params.user_id), ...await announcements.of('all')]
   }))
 
   app.get('/api/stats', async () => app.ws.stats())
@@ -204,7 +223,10 @@ async function main (): Promise<void> {
   // Nobody is asked who they are here, so the plugin accepts this machine only. Another HOST asks for more, knowingly.
   const insecure = !loopback.test(host)
   const agent = agentFrom(process.env)
-  const app = await build({ server: { logger: true }, realtime: { insecure }, agent })
+  const { REDIS_URL: url, NODE_NAME: node } = process.env
+  const redis = url === undefined ? undefined : new Redis(url)
+  const app = await build({ server: { logger: true }, realtime: { insecure }, agent, node, redis })
+  app.addHook('onClose', () => redis?.disconnect())
   if (insecure) app.log.warn(`Everyone who can reach ${host} can connect as anyone`)
   app.log.info(`Chats are answered by ${agent.name}`)
 

@@ -35,7 +35,14 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   const { chat, limits, timeouts, broker } = resolved
   const { hub, counters, timers, publisher, cluster, soon } = server
   const chats = new Chats({
-    options: chat, limits: { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }, publisher, timers, log: fastify.log, soon
+    options: chat,
+    limits: { ...limits, runTime: timeouts.run, saveTime: timeouts.handler },
+    publisher,
+    timers,
+    log: fastify.log,
+    soon,
+    cluster,
+    logOf: channel => broker.subscribe(channel)
   })
   server.extend({ handlers: chats.handlers(), filterFor: identity => chats.filterFor(identity) })
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.

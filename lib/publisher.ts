@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import { connect, type RedisAddress } from './brokers/redis/connection.js'
 import { Keys } from './brokers/redis/keys.js'
-import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
+import { Publisher as RedisPublisher, retentionOf, type Retention } from './brokers/redis/publisher.js'
 import type { Message } from './protocol/envelope.js'
 import { formatPosition } from './protocol/position.js'
 import { Catalogue } from './server/catalogue.js'
@@ -12,7 +12,8 @@ import type { Receipt } from './server/publisher.js'
 export interface PublisherOptions extends RedisAddress {
   /** As those of `redisBroker`: what they say must be the same everywhere. */
   prefix?: string
-  history?: { size?: number, ttl?: number }
+  history?: Partial<Retention>
+  chat?: Partial<Retention>
   /** As the options of the plugin. */
   messages?: Record<string, TSchema>
   strict?: boolean
@@ -27,12 +28,12 @@ export class Publisher {
   readonly #publisher: RedisPublisher
   readonly #ready: Promise<void>
 
-  constructor ({ prefix = 'realtime:', history: { size = 100, ttl = 300_000 } = {}, ...options }: PublisherOptions) {
+  constructor ({ prefix = 'realtime:', history, chat, ...options }: PublisherOptions) {
     const { messages = {}, strict = false, maxBytes = 1024 * 1024, ...address } = options
     this.#catalogue = new Catalogue({ messages, strict, maxBytes })
     const keys = new Keys(prefix)
     this.#connection = connect(address)
-    this.#publisher = new RedisPublisher(this.#connection, keys, { size, ttl })
+    this.#publisher = new RedisPublisher(this.#connection, keys, retentionOf(history, chat))
     this.#ready = this.#publisher.ready(connectWithin)
   }
 

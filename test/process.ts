@@ -2,7 +2,11 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import net, { type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import type { RedisBrokerOptions } from '../lib/brokers/redis.js'
 import type { RealtimeOptions, Stats } from '../lib/index.js'
+
+/** The plugin's, and those of its Redis broker, if it is to have one. */
+type Options = RealtimeOptions & { redis?: RedisBrokerOptions }
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -20,13 +24,13 @@ export class AppProcess {
 
   readonly host: string
 
-  constructor (options: RealtimeOptions, host: string, port: number) {
+  constructor (options: Options, host: string, port: number) {
     this.host = host
     this.child = fork(fixture('app.ts'), [JSON.stringify(options), host, String(port)], { execArgv: [...process.execArgv, '--expose-gc'] })
   }
 
   /** On a free port, or a given one. */
-  static async start (t: Scope, options: RealtimeOptions = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
+  static async start (t: Scope, options: Options = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
     const app = new AppProcess(options, host, port)
     t.teardown(() => app.child.kill('SIGKILL'))
     const [address] = await once(app.child, 'message')

@@ -15,6 +15,7 @@ import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index
 import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { Client, connect, eventually, refusedWith, start } from './harness.js'
+import { RedisServer, skipRedis } from './redis-server.js'
 
 const root = dirname(import.meta.dirname)
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -52,6 +53,8 @@ const exported: Record<string, string> = {
   'fastify-realtime/react': 'react/index',
   'fastify-realtime/ai-sdk': 'adapters/ai-sdk',
   'fastify-realtime/ag-ui': 'adapters/ag-ui',
+  'fastify-realtime/redis': 'brokers/redis',
+  'fastify-realtime/publisher': 'publisher',
   'fastify-realtime/testing': 'testing/index'
 }
 
@@ -311,6 +314,16 @@ t.test('receive messages', async t => {
   t.match(await client.next(), { type: 'ack', ref })
   client.send({ type: 'no_such_type', ref: 7 })
   t.match(await client.next(), { type: 'error', ref: 7, data: { code: 'unknown_type' } })
+})
+
+t.test('scale to more machines', { skip: skipRedis }, async t => {
+  process.env.REDIS_URL = (await RedisServer.start(t)).url
+  t.teardown(() => { delete process.env.REDIS_URL })
+  const nodes = [await serve(t, 'redis'), await serve(t, 'redis')]
+  const clients = await Promise.all(nodes.map(({ url }) => connect(t, `${url}/notifications/user_123`)))
+  await run(t, 'publisher')
+  const [first, second] = await Promise.all(clients.map(client => client.next('notification')))
+  t.match(first, { data: { title: 'Your report is ready' }, id: second.id })
 })
 
 t.test('a chat', async t => {

@@ -105,12 +105,13 @@ export async function startSentinel (t: Scope) {
   const master = await RedisServer.start(t)
   const replication = await ChaosProxy.start(t, master.port)
   const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(replication.port), '--repl-diskless-sync-delay', '0'])
+  const admin = master.client(t)
+  await until(async () => (await admin.info('replication')).includes('state=online'))
+  // It asks the master for replicas when it starts, and then not for 10 s.
   const sentinel = await RedisServer.start(t, [], [
     `sentinel monitor app 127.0.0.1 ${master.port} 1`, 'sentinel down-after-milliseconds app 500', 'sentinel failover-timeout app 3000'
   ])
   const asked = sentinel.client(t)
-  const admin = master.client(t)
-  await until(async () => (await admin.info('replication')).includes('state=online'))
   await until(async () => JSON.stringify(await asked.call('SENTINEL', 'replicas', 'app')).includes(String(replica.port)))
   return {
     master,

@@ -43,6 +43,8 @@ const texts = { connecting: 'Connecting', open: 'Live', waiting: 'Reconnecting',
 function Status () {
   const status = useStatus()
   const [resumed, setResumed] = useState('')
+  const [node, setNode] = useState('')
   useResume(({ recovered }) => setResumed(recovered ? ', caught up' : ', reloaded'))
-  return <p className='status' role='status' data-state={status}>{texts[status]}{status === 'open' && resumed}</p>
+  useMessages('served_by', data => setNode(` on node ${(data as { node: string }).node}`))
+  return <p className='status' role='status' data-state={status}>{texts[status]}{status === 'open' && node + resumed}</p>
 }

@@ -102,6 +102,35 @@ export class ChatLog extends Log {
     return this.#byId.has(messageKey(messageId))
   }
 
+  /**
+   * What is open in a run, as the messages that would close it, for a run whose server is gone; `undefined` when the run
+   * is over.
+   */
+  unfinished (runId: string): Message[] | undefined {
+    const open = new Map<unknown, Message>()
+    for (const { body, text } of this.#entries) {
+      const { type, data } = text === undefined ? mentioning(body, runId) : { type: 'chat_delta', data: text.head }
+      if (data?.run_id !== runId) continue
+      const about = { run_id: runId }
+      if (type === 'run_finished') return undefined
+      if (type === 'chat_delta' && text !== undefined) {
+        const content = text.text.slice(0)
+        open.set(text, { type: 'chat_message', data: { role: 'assistant', ...data, content, status: 'interrupted' } })
+      }
+      if (type === 'tool_call') {
+        const { call_id: id, name } = data as { call_id: string, name: string }
+        open.set(id, { type: 'tool_output', data: { ...about, call_id: id, name, status: 'interrupted' } })
+      }
+      if (type === 'input_request') {
+        const { request_id: id } = data as { request_id: string }
+        open.set(id, { type: 'input_closed', data: { ...about, request_id: id, reason: 'interrupted' } })
+      }
+      if (type === 'tool_output') open.delete(data.call_id)
+      if (type === 'input_closed') open.delete(data.request_id)
+    }
+    return [...open.values()]
+  }
+
   /** Puts a publication into the entry that it is about, or makes one for it; `false` when it is about none. */
   #merge ({ type, data = {}, timestamp = '' }: Publication, body: string, now: number): boolean {
     const { message_id: messageId, call_id: callId } = data
@@ -381,6 +410,11 @@ export class ChatLog extends Log {
     this.#built = { entry, from, last, id, frame }
     return frame
   }
+}
+
+/** A publication, if it is about a run. */
+function mentioning (body: string, runId: string): Partial<{ type: string, data: Record<string, unknown> }> {
+  return body.includes(runId) ? JSON.parse(body) : {}
 }
 
 /** Whether a reader may read what is in an entry. Of a message that still grows it is asked with an empty text. */

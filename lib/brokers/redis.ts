@@ -9,7 +9,7 @@ import { Doorbell } from './redis/doorbell.js'
 import { Feed, type Fed } from './redis/feed.js'
 import { Keys } from './redis/keys.js'
 import { RedisNodes, nodesChannel } from './redis/nodes.js'
-import { Publisher } from './redis/publisher.js'
+import { Publisher, retentionOf, type Retention } from './redis/publisher.js'
 import { Store } from './redis/store.js'
 
 export type { RedisAddress, RedisClient } from './redis/connection.js'
@@ -18,7 +18,12 @@ export interface RedisBrokerOptions extends RedisAddress {
   /** What the names in Redis begin with; default `realtime:`. Apps that share a Redis need one each. */
   prefix?: string
   /** What of a channel can be recovered; default 100 publications, 300 s. */
-  history?: { size?: number, ttl?: number }
+  history?: Partial<Retention>
+  /**
+   * What Redis keeps of the pieces in which a chat is written, of which other nodes put its messages together; default
+   * 10,000 publications, 3,600 s. A run that is longer than that cannot be followed from its beginning on another node.
+   */
+  chat?: Partial<Retention>
   /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
   lag?: number
 }
@@ -86,8 +91,9 @@ export class RedisBroker implements Broker {
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
   #isClosed = false
 
-  constructor ({ prefix = 'realtime:', history: { size = 100, ttl = 300_000 } = {}, lag = 4 * 1024 * 1024, ...address }: RedisBrokerOptions) {
-    this.#limits = { size, ttl, lag }
+  constructor ({ prefix = 'realtime:', history, chat, lag = 4 * 1024 * 1024, ...address }: RedisBrokerOptions) {
+    const kept = retentionOf(history, chat)
+    this.#limits = { ...kept(''), lag }
     this.#keys = new Keys(prefix)
     this.#commands = connect(address)
     this.#subscriber = connect(address)
@@ -96,12 +102,12 @@ export class RedisBroker implements Broker {
       this.nodes.beat()
     })
     // What Redis lost when it failed over has to be back before something else takes its place.
-    this.#publisher = new Publisher(this.#commands, this.#keys, this.#limits, () => this.#checkAll())
+    this.#publisher = new Publisher(this.#commands, this.#keys, kept, () => this.#checkAll())
     this.#doorbell = new Doorbell(this.#subscriber)
-    this.#store = new Store(this.#commands, this.#keys, this.#limits, this.#publisher.clock)
+    this.#store = new Store(this.#commands, this.#keys, kept, this.#publisher.clock)
     this.#checks = new Checks(keys => this.#store.heads(keys), this.#store.checkSize)
     this.nodes = new RedisNodes({ connection: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
-    this.#told = this.#follow(this.#keys.stream(nodesChannel), epoch => this.nodes.createLog(epoch))
+    this.#told = this.#follow(nodesChannel, epoch => this.nodes.createLog(epoch))
     this.#told.feed.begun.then(() => this.nodes.start())
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
@@ -135,16 +141,17 @@ export class RedisBroker implements Broker {
   }
 
   #add (channel: string, key: string): Channel {
-    const added = { ...this.#follow(key, epoch => this.#createLog(channel, epoch, this.#limits)), usedAt: performance.now() }
+    const added = { ...this.#follow(channel, epoch => this.#createLog(channel, epoch, this.#limits)), usedAt: performance.now() }
     this.#channels.set(key, added)
     return added
   }
 
-  #follow<L extends Fed> (key: string, createLog: (epoch: string) => L): { key: string, feed: Feed<L> } {
+  #follow<L extends Fed> (channel: string, createLog: (epoch: string) => L): { key: string, feed: Feed<L> } {
+    const key = this.#keys.stream(channel)
     const feed = new Feed({
       createLog,
-      read: (after, inAnotherEpoch) => this.#store.read(key, after, inAnotherEpoch),
-      mend: (head, publications) => this.#store.mend(key, head, publications)
+      read: (after, inAnotherEpoch) => this.#store.read(channel, after, inAnotherEpoch),
+      mend: (head, publications) => this.#store.mend(channel, head, publications)
     })
     const followed = { key, feed }
     this.#doorbell.listen(key, {

@@ -6,6 +6,7 @@ import { errors } from '../errors.js'
 import type { Inbound, Message, Messages } from '../protocol/envelope.js'
 import { chatChannel, type ChatAddress } from '../server/channels.js'
 import type { Chat, ChatOptions, Run } from '../server/chat-hooks.js'
+import type { Cluster } from '../server/cluster.js'
 import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js'
 import { Refusal } from '../server/inbound.js'
 import type { Publisher } from '../server/publisher.js'
@@ -13,6 +14,7 @@ import type { Timers } from '../server/timers.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { Recent } from './recent.js'
 import type { RunStart } from './run.js'
+import { Turns, type Orphan } from './turns.js'
 import { dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
 export interface ChatsParts {
@@ -23,6 +25,10 @@ export interface ChatsParts {
   log: FastifyBaseLogger
   /** Calls `action` when this turn of the event loop is over. */
   soon: (action: () => void) => void
+  /** The other servers of the app, where there are any, */
+  cluster?: Cluster
+  /** and the log of a channel. */
+  logOf: (channel: string) => Log | Promise<Log>
 }
 
 /** A connection as the server has it. */
@@ -49,12 +55,21 @@ export class Chats {
   /** Users' messages that are being stored, and those that were, by channel and id. */
   readonly #accepting = new Map<string, Promise<void>>()
   readonly #accepted = new Recent(accepted)
+  /** Those that were not; a broker that did not answer may have them in the log all the same. */
+  readonly #refused = new Recent(accepted)
+  /** Those that this server claimed: it may try again. */
+  readonly #claimed = new Recent(accepted)
   /** Runs that were cancelled before they were there, by channel and name. */
   readonly #cancelled = new Recent(early)
+  readonly #turns: Turns | undefined
   #isClosing = false
 
   constructor (parts: ChatsParts) {
+    const { cluster, timers, log } = parts
     this.#parts = parts
+    this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: orphan => this.#finish(orphan) })
+    cluster?.on('chat_cancel', ({ channel, name }) => this.#cancelHere(channel, name))
+    cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
 
   /** Throws RT_ERR_INVALID_ID. */
@@ -81,6 +96,11 @@ export class Chats {
     return handlers
   }
 
+  /** In so many chats something is going on. */
+  get size (): number {
+    return this.#conversations.size
+  }
+
   /** What someone may see, where that depends on who it is. */
   filterFor (identity: Identity): ((message: Message) => boolean) | undefined {
     const { options: { visible }, log } = this.#parts
@@ -93,6 +113,17 @@ export class Chats {
     const conversations = [...this.#conversations.values()]
     for (const conversation of conversations) conversation.end()
     await Promise.all(conversations.map(conversation => conversation.settled()))
+    this.#turns?.close()
+  }
+
+  /** Tells users that a run is over whose server is gone. */
+  async #finish ({ channel, target, about }: Orphan): Promise<void> {
+    const log = await this.#parts.logOf(channel)
+    const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
+    if (open === undefined) return
+    const conversation = this.#conversation(channel, target)
+    const finished: Message = { type: 'run_finished', data: { ...about, status: 'interrupted' } }
+    for (const message of [...open, finished]) await conversation.deliver(message)
   }
 
   #conversation (channel: string, target: ChatAddress): Conversation {
@@ -106,6 +137,7 @@ export class Chats {
       log,
       soon,
       publish: message => publisher.publish(channel, message),
+      enter: this.#turns && (run => this.#turns!.enter({ channel, target, about: run.about }, run)),
       // There may be another by now.
       onIdle: () => { if (this.#conversations.get(channel) === conversation) this.#conversations.delete(channel) }
     })
@@ -125,13 +157,17 @@ export class Chats {
     const id = data.message_id ?? (typeof ref === 'string' ? ref : randomUUID())
     const channel = chatChannel(target)
     const key = `${channel} ${id}`
-    const isKnown = this.#accepted.has(key) || connection.logs.some(log => log instanceof ChatLog && log.has(id))
-    if (isKnown) return
+    const isInLog = () => connection.logs.some(log => log instanceof ChatLog && log.has(id))
+    if (this.#accepted.has(key) || (!this.#refused.has(key) && isInLog())) return
+    if (!await this.#claim(key)) return
     const accepting = this.#accepting.get(key) ?? this.#accept(id, ref, data, connection.userId, target)
     this.#accepting.set(key, accepting)
     try {
       await accepting
       this.#accepted.add(key)
+    } catch (error) {
+      this.#refused.add(key)
+      throw error
     } finally {
       this.#accepting.delete(key)
     }
@@ -151,18 +187,40 @@ export class Chats {
     await conversation.receive(message, start, isCancelled ? 'cancelled' : undefined)
   }
 
+  /** Whether no other server has this message. */
+  async #claim (key: string): Promise<boolean> {
+    const { cluster } = this.#parts
+    if (cluster === undefined || this.#claimed.has(key)) return true
+    const isOurs = await cluster.nodes.claim(`message ${key}`, accepted.time)
+    if (isOurs) this.#claimed.add(key)
+    return isOurs
+  }
+
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, target: ChatAddress): void {
     const channel = chatChannel(target)
     const name = runId ?? (ref === undefined ? undefined : String(ref))
-    const isThere = this.#conversations.get(channel)?.cancel(name) === true
-    // Numbers are used again; what is made for one message is a string.
+    const isThere = this.#cancelHere(channel, name)
+    this.#parts.cluster?.tell('chat_cancel', { channel, name })
+    // One that is not there yet may come; one that has an id has been there. Numbers are used again.
     if (!isThere && runId === undefined && typeof ref === 'string') this.#cancelled.add(`${channel} ${ref}`)
   }
 
-  #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): void {
-    const question = this.#conversations.get(chatChannel(target))?.question(id)
-    if (question === undefined) throw new Refusal('input_closed', 'this question is not open')
-    question.answer(value, userId)
+  #cancelHere (channel: string, name: string | undefined): boolean {
+    return this.#conversations.get(channel)?.cancel(name) === true
+  }
+
+  async #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): Promise<void> {
+    const channel = chatChannel(target)
+    const answered = this.#answerHere(channel, id, value, userId) ??
+      await this.#parts.cluster?.ask('input_response', { channel, id, value, userId }) as Answered | undefined
+    if (answered === undefined) throw new Refusal('input_closed', 'this question is not open')
+    if (answered.fault !== undefined) throw new Refusal('bad_value', answered.fault)
+  }
+
+  /** `undefined` when the question is not open on this server. */
+  #answerHere (channel: string, id: string, value: unknown, userId: string): Answered | undefined {
+    const question = this.#conversations.get(channel)?.question(id)
+    return question && { fault: question.answer(value, userId) }
   }
 
   async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
@@ -175,6 +233,11 @@ export class Chats {
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
     connection.control('chat_history', { ref, data: { messages, is_complete: loaded.length === 0 } })
   }
+}
+
+/** What came of an answer to a question: what is wrong with it, if anything is. */
+interface Answered {
+  fault?: string
 }
 
 type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress) => unknown

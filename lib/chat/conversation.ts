@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Message, Messages } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
-import type { ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
+import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
 import type { Receipt } from '../server/publisher.js'
 import type { Timers } from '../server/timers.js'
 import type { RunContext } from './context.js'
@@ -10,6 +10,7 @@ import { Delivery } from './delivery.js'
 import type { LiveQuestion } from './question.js'
 import { isStartedBy, LiveRun, type RunStart } from './run.js'
 import { Saving } from './saving.js'
+import type { Turn } from './turns.js'
 import { isForUsers } from './visible.js'
 
 /** What all chats of a server share. */
@@ -25,6 +26,8 @@ export interface ConversationParts {
   log: FastifyBaseLogger
   publish: (message: Message) => Receipt | Promise<Receipt>
   soon: (action: () => void) => void
+  /** Where there are several servers. */
+  enter?: (run: LiveRun) => Turn
   /** Nothing is going on in it any more. */
   onIdle: () => void
 }
@@ -55,6 +58,7 @@ export class Conversation implements RunContext {
   readonly #coming = new Set<Coming>()
   #going: LiveRun | undefined
   #waiting: LiveRun[] = []
+  readonly #turns = new Map<LiveRun, Turn>()
   #onSettled = () => {}
 
   constructor (target: ChatAddress, parts: ConversationParts) {
@@ -79,6 +83,8 @@ export class Conversation implements RunContext {
   /** There must be room. */
   start (start: RunStart): LiveRun {
     const run = new LiveRun(this, start)
+    const { enter } = this.#parts
+    if (enter !== undefined) this.#turns.set(run, enter(run))
     const before = this.#runs()
     this.#waiting.push(run)
     if (this.#parts.options.concurrency === 'replace') endAll(before, 'cancelled')
@@ -94,7 +100,8 @@ export class Conversation implements RunContext {
       await this.#saving.add(data)
       if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
       this.#coming.delete(coming)
-      if (coming.stop === undefined) this.start(start)
+      // It is not lost when this server is.
+      if (coming.stop === undefined) await this.#turns.get(this.start(start))?.registered
       else new LiveRun(this, start).end(coming.stop)
     } finally {
       this.#coming.delete(coming)
@@ -149,7 +156,8 @@ export class Conversation implements RunContext {
     })
   }
 
-  onOver (run: Run): void {
+  onOver (run: LiveRun): void {
+    if (this.#turns.has(run)) this.#leave(run)
     this.#waiting = this.#waiting.filter(waiting => waiting !== run)
     if (this.#going === run) this.#going = undefined
     this.#next()
@@ -163,12 +171,28 @@ export class Conversation implements RunContext {
   #next (): void {
     if (this.#going !== undefined) return
     this.#going = this.#waiting.shift()
-    this.#going?.begin()
+    if (this.#going === undefined) return
+    const turn = this.#turns.get(this.#going)
+    if (turn === undefined) this.#going.begin()
+    else this.#begin(this.#going, turn)
+  }
+
+  async #begin (run: LiveRun, turn: Turn): Promise<void> {
+    await turn.take()
+    await run.begin()
+  }
+
+  async #leave (run: LiveRun): Promise<void> {
+    // Told or given up.
+    await Promise.allSettled([run.told])
+    await this.#turns.get(run)?.end()
+    this.#turns.delete(run)
+    this.#rest()
   }
 
   /** Is let go of, unless something is going on. */
   #rest (): void {
-    const isIdle = this.#runs().length + this.#coming.size === 0 && this.#saving.isIdle && this.#delivery.isIdle
+    const isIdle = this.#runs().length + this.#coming.size + this.#turns.size === 0 && this.#saving.isIdle && this.#delivery.isIdle
     if (!isIdle) return
     this.#parts.onIdle()
     this.#onSettled()

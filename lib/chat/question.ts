@@ -3,7 +3,6 @@ import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { Question } from '../server/chat-hooks.js'
-import { Refusal } from '../server/inbound.js'
 import type { RunContext } from './context.js'
 import type { Outlet, Part } from './part.js'
 
@@ -53,12 +52,13 @@ export class LiveQuestion implements Part {
     }
   }
 
-  /** Throws a Refusal when the value does not match: the question stays open. */
-  answer (value: unknown, userId: string): void {
+  /** What is wrong with the value, and then the question stays open; `undefined` when nothing is. */
+  answer (value: unknown, userId: string): string | undefined {
     const fault = this.#check?.Errors(value).First()
-    if (fault !== undefined) throw new Refusal('bad_value', `/value${fault.path} ${fault.message}`)
+    if (fault !== undefined) return `/value${fault.path} ${fault.message}`
     this.#end('answered', undefined, { value, user_id: userId })
     this.#settle.resolve(value)
+    return undefined
   }
 
   close (outcome: Outcome): void {

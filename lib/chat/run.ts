@@ -41,6 +41,10 @@ export class LiveRun implements Run {
   /** Those that can be answered, by their ids. */
   readonly questions = new Map<string, LiveQuestion>()
   state: 'waiting' | 'going' | 'over' = 'waiting'
+  /** Resolves once it is stored that it is over. */
+  told: void | Promise<void> = undefined
+  /** Another server has ended it: nothing of it is published any more. */
+  #isAbandoned = false
   readonly #context: RunContext
   readonly #start: RunStart
   readonly #controller = new AbortController()
@@ -80,7 +84,7 @@ export class LiveRun implements Run {
     const { timers, limits, log } = this.#context
     const late = { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }
     this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', late))
-    const about = { ...this.#about, user_id: this.userId }
+    const about = { ...this.about, user_id: this.userId }
     const started = this.#outlet({ type: 'run_started', data: about }).deliver('run_started', about)
     try {
       if (started !== undefined) await started
@@ -98,6 +102,12 @@ export class LiveRun implements Run {
     this.end('cancelled')
   }
 
+  /** The other servers took this one for gone, and have told users that it is interrupted. */
+  abandon (): void {
+    this.#isAbandoned = true
+    this.end('interrupted')
+  }
+
   /** Closes what is open, then tells users, then the handler. Once it is over nothing changes that. */
   end (outcome: Outcome, error?: { code: string, message: string }): void {
     if (this.#isOver()) return
@@ -105,8 +115,8 @@ export class LiveRun implements Run {
     this.#outcome = outcome
     this.#stopClock()
     for (const part of [...this.#parts]) part.close(outcome)
-    const about = { ...this.#about, status: outcome, error }
-    this.#outlet({ type: 'run_finished', data: about }).deliver('run_finished', about)
+    const about = { ...this.about, status: outcome, error }
+    this.told = this.#outlet({ type: 'run_finished', data: about }).deliver('run_finished', about)
     const ended = this.#ended()
     for (const tell of this.#onOver) tell(ended)
     if (outcome !== 'complete') this.#controller.abort(ended)
@@ -124,7 +134,7 @@ export class LiveRun implements Run {
   }
 
   /** What clients are told of it. */
-  get #about () {
+  get about () {
     const { ref, messageId } = this.#start
     return { run_id: this.id, ref, message_id: messageId }
   }
@@ -257,6 +267,7 @@ export class LiveRun implements Run {
     if (!context.isVisible(message)) return nowhere
     return {
       publish: (type, data) => {
+        if (this.#isAbandoned) return undefined
         if (isReply) return context.publish({ type, data } as Message)
         this.#flush()
         const stored = context.publish({ type, data } as Message)
@@ -264,6 +275,7 @@ export class LiveRun implements Run {
         return stored
       },
       deliver: (type, data) => {
+        if (this.#isAbandoned) return undefined
         if (!isReply) this.#flush()
         return context.deliver({ type, data } as Message)
       }

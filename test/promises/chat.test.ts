@@ -157,7 +157,7 @@ t.test('a run is cancelled, with the text so far', async t => {
     if (by === 'message_id') t.equal(await ask(client, 'chat_cancel', { ref: 'm-message_id' }), 'ack')
     if (by === 'all') t.equal(await ask(client, 'chat_cancel'), 'ack')
     if (by === 'method') runs.at(-1)!.cancel()
-    t.match((await client.next('run_finished')).data, { run_id: id, ref: `r-${by}`, status: 'cancelled' }, by)
+    t.match((await client.next('run_finished')).data, { run_id: id, ref: `r-${by}`, message_id: `m-${by}`, status: 'cancelled' }, by)
     t.match(all(client, 'chat_message').at(-1), { content: 'so far', status: 'cancelled', agent: 'a', run_id: id })
     t.equal(await runs.at(-1)!.finished, 'cancelled')
   }

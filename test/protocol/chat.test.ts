@@ -23,8 +23,8 @@ const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unk
     wrong: [undefined, {}, { at: 0, text: '' }, { message_id: 'm', at: -1, text: '' }, { message_id: 'm', at: 0.5, text: '' }, { message_id: 'm', at: 0 }]
   },
   run_started: {
-    right: [{ run_id: 'r' }, { run_id: 'r', ref: 'm', user_id: 'u' }, { run_id: 'r', ref: 5 }],
-    wrong: [undefined, {}, { run_id: '' }, { run_id: 'r', ref: null }, { run_id: 'r', ref: 0.5 }]
+    right: [{ run_id: 'r' }, { run_id: 'r', ref: 'a', message_id: 'm', user_id: 'u' }, { run_id: 'r', ref: 5 }],
+    wrong: [undefined, {}, { run_id: '' }, { run_id: 'r', ref: null }, { run_id: 'r', ref: 0.5 }, { run_id: 'r', message_id: 5 }]
   },
   run_finished: {
     right: [{ run_id: 'r', status: 'complete' }, { run_id: 'r', ref: 'm', status: 'error', error: fault }],

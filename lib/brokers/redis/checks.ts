@@ -50,9 +50,10 @@ export class Checks {
   }
 
   async #run (checks: Array<[string, Check]>): Promise<void> {
+    const before = checks.map(([, { feed }]) => feed.log?.head ?? 0)
     try {
       const heads = await this.#headsOf(checks.map(([key]) => key))
-      await Promise.all(checks.map(([, check], at) => settle(check, heads[at])))
+      await Promise.all(checks.map(([, check], at) => settle(check, heads[at], before[at])))
     } catch (error) {
       for (const [, { reject }] of checks) reject(error)
     }
@@ -60,9 +61,9 @@ export class Checks {
 }
 
 /** Never rejects: one that cannot be read is not the others' concern. */
-async function settle ({ feed, resolve, reject }: Check, head: Head | undefined): Promise<void> {
+async function settle ({ feed, resolve, reject }: Check, head: Head | undefined, before: number): Promise<void> {
   try {
-    await (head === undefined ? feed.catchUp() : feed.reach(head))
+    await (head === undefined ? feed.catchUp() : feed.reach(head, before))
     resolve()
   } catch (error) {
     reject(error)

@@ -94,14 +94,21 @@ export class Feed<L extends Fed = Fed> {
     return this.log?.epoch === epoch && this.log.head === offset && this.#lastMark === mark
   }
 
-  /** Resolves once the log has what was at `head`. Rejects when it cannot be read. */
-  async reach (head: Head): Promise<void> {
+  /** More was announced since Redis was asked. */
+  #hasGoneOn ({ epoch, offset, mark }: Head, before: number): boolean {
+    return this.log?.epoch === epoch && offset >= before && offset < this.log.head && this.#markAt(offset) === mark
+  }
+
+  /**
+   * Resolves once the log has what was at `head`. `before` is the offset up to which it was when Redis was asked: Redis
+   * should have that. Rejects when it cannot be read.
+   */
+  async reach (head: Head, before: number): Promise<void> {
     this.heardAt = performance.now()
     if (this.has(head)) return
     const isOnItsWay = this.log?.epoch === head.epoch && this.log.head < head.offset
     if (isOnItsWay) await new Promise<void>(resolve => { setTimeout(resolve, patience) })
-    if (this.log?.epoch === head.epoch && this.log.head > head.offset && this.#markAt(head.offset) === head.mark) return
-    if (!this.has(head)) await this.catchUp()
+    if (!this.has(head) && !this.#hasGoneOn(head, before)) await this.catchUp()
   }
 
   /** Reads what the log has not from the stream. Rejects when that fails, and then the log is as it was. */

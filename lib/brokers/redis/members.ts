@@ -12,7 +12,7 @@ const deadAfter = 9_000
 const inheritedAtOnce = 20
 
 export interface MemberEvents {
-  /** Redis did not know this node: it is new, or was taken for dead, or Redis has lost what it had. */
+  /** Redis does not know this node, or may not have known it: it is new, was taken for dead, or Redis has lost what it had. */
   onUnknown (): void
   /** Leases of dead nodes, this node's from now on. */
   onInherited (leases: Array<[key: string, data: string]>): void
@@ -29,6 +29,7 @@ export class Members {
   #alive: string[]
   #timer: NodeJS.Timeout | undefined
   #isBeating = false
+  #answeredAt = -Infinity
 
   constructor (id: string, connection: RedisClient, keys: Keys, events: MemberEvents) {
     this.id = id
@@ -65,7 +66,10 @@ export class Members {
     this.#alive = rest.slice(0, count)
     const leases: Array<[string, string]> = []
     for (let at = count; at < rest.length; at += 2) leases.push([rest[at], rest[at + 1]])
-    if (isNew === 1) this.#events.onUnknown()
+    // What was sent before a cut may arrive after it, and hide that this node was forgotten meanwhile.
+    const wasSilent = performance.now() - this.#answeredAt > deadAfter / 2
+    this.#answeredAt = performance.now()
+    if (isNew === 1 || wasSilent) this.#events.onUnknown()
     if (leases.length > 0) this.#events.onInherited(leases)
     this.#events.onBeat()
   }

@@ -1,7 +1,7 @@
 import type { Presence } from '../broker.js'
 import { isReady, run, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
-import { enter } from './scripts.js'
+import { connections, enter } from './scripts.js'
 
 /** What is not renewed for so long is gone, in milliseconds: it is of a node that ended, or its end could not be told. */
 const ttl = 600_000
@@ -70,11 +70,8 @@ export class PresenceOfUsers {
   }
 
   async present (userId: string): Promise<Presence[]> {
-    const found = await this.#connection.hgetall(this.#keys.presence(userId))
-    const alive = this.#alive()
-    return Object.entries(found)
-      .map(([connectionId, value]) => ({ connectionId, node: value.split(' ')[0] }))
-      .filter(({ node }) => alive.includes(node))
+    const found = await run(this.#connection, connections, [this.#keys.presence(userId)], [...this.#alive()]) as string[]
+    return found.flatMap((connectionId, at) => at % 2 === 0 ? [{ connectionId, node: found[at + 1] }] : [])
   }
 
   /** Called every few seconds while Redis answers. */

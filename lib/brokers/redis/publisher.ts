@@ -13,6 +13,16 @@ export interface Retention {
   ttl: number
 }
 
+/** What Redis keeps of a channel, by its name. */
+export type RetentionOf = (channel: string) => Retention
+
+/** Of a chat Redis keeps the pieces in which it was written, of which its log makes messages: many more, and longer. */
+export function retentionOf (history: Partial<Retention> = {}, chat: Partial<Retention> = {}): RetentionOf {
+  const { size = 100, ttl = 300_000 } = history
+  const { size: chatSize = Math.max(10_000, size), ttl: chatTtl = Math.max(3_600_000, ttl) } = chat
+  return channel => channel.startsWith('chat:') ? { size: chatSize, ttl: chatTtl } : { size, ttl }
+}
+
 /** How much may wait for Redis. One more is refused. */
 const maxWaiting = 1_000
 /** Bytes that wait or are under way; a publication counts with its bookkeeping. */
@@ -81,7 +91,7 @@ interface Batch {
 export class Publisher {
   readonly #connection: RedisClient
   readonly #keys: Keys
-  readonly #retention: Retention
+  readonly #retentionOf: RetentionOf
   readonly clock: RedisClock
   #onClock = () => {}
   readonly #prepare: () => Promise<unknown>
@@ -107,11 +117,11 @@ export class Publisher {
   #onIdle = () => {}
 
   /** `prepare` is called when Redis is there again, and nothing is sent until it is done. */
-  constructor (connection: RedisClient, keys: Keys, retention: Retention, prepare: () => Promise<unknown> = async () => {}) {
+  constructor (connection: RedisClient, keys: Keys, retentionOf: RetentionOf, prepare: () => Promise<unknown> = async () => {}) {
     this.#prepare = prepare
     this.#connection = connection
     this.#keys = keys
-    this.#retention = retention
+    this.#retentionOf = retentionOf
     this.clock = new RedisClock(isCluster(connection))
     connection.on('ready', this.#onReady)
     if (isReady(connection)) this.#onReady()
@@ -236,14 +246,14 @@ export class Publisher {
 
   /** Settles what Redis answers to; what it does not answer to is left as it is. */
   async #store (batch: Batch, channels: Array<[string, Publication[]]>): Promise<void> {
-    const { size, ttl } = this.#retention
     const keys: string[] = []
     const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
-    const args: Array<string | number> = [batch.deadline, newEpoch(), size, ttl, metaTtlOf(this.#retention), publish]
+    const args: Array<string | number> = [batch.deadline, newEpoch(), publish]
     for (const [channel, publications] of channels) {
       const stream = this.#keys.stream(channel)
       keys.push(stream, this.#keys.meta(stream))
-      args.push(publications.length)
+      const retention = this.#retentionOf(channel)
+      args.push(retention.size, retention.ttl, metaTtlOf(retention), publications.length)
       for (const { mark, body } of publications) args.push(mark, body)
     }
     const sent = performance.now()

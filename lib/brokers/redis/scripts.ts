@@ -19,24 +19,30 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `
 
+/** Out of memory, Redis refuses the first write of a script and lets the others pass: so that should not be a DEL for nothing. */
+const clear = `
+local function clear(stream)
+  if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
+end
+`
+
 /**
  * Stores publications and announces them, each channel in one step.
  *
- * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, size and
- * ttl of a stream, ttl of its meta, PUBLISH or SPUBLISH; then for each channel how many, and of each its mark and body.
+ * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, PUBLISH or
+ * SPUBLISH; then for each channel size and ttl of its stream, ttl of its meta, how many, and of each its mark and body.
  * Returns the time, and for each channel its epoch and head, or an error text and -1. After the deadline only the time.
  */
-export const append = script(`${time}
+export const append = script(`${time}${clear}
 local result = {now}
 if now > tonumber(ARGV[1]) then return result end
-local size, ttl, metaTtl, publish = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local function store(stream, meta, first, last)
+local function store(stream, meta, size, ttl, metaTtl, first, last)
   local known = redis.call('HMGET', meta, 'e', 'o')
   local epoch, head = known[1], tonumber(known[2] or 0)
   if not epoch then
     epoch, head = ARGV[2], 0
-    redis.call('DEL', stream)
+    clear(stream)
   end
   local parts = {epoch .. ' ' .. string.format('%.0f', head + 1) .. ' ' .. string.format('%.0f', now)}
   for at = first, last, 2 do
@@ -47,14 +53,14 @@ local function store(stream, meta, first, last)
   redis.call('HSET', meta, 'e', epoch, 'o', string.format('%.0f', head), 'm', ARGV[last - 1])
   redis.call('PEXPIRE', meta, metaTtl)
   redis.call('PEXPIRE', stream, ttl)
-  redis.call(publish, stream, table.concat(parts, '\\30'))
+  redis.call(ARGV[3], stream, table.concat(parts, '\\30'))
   return epoch, head
 end
 
-local at = 7
+local at = 4
 for key = 1, #KEYS, 2 do
-  local last = at + 2 * tonumber(ARGV[at])
-  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], at + 1, last)
+  local last = at + 3 + 2 * tonumber(ARGV[at + 3])
+  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4, last)
   if not isDone then
     if type(epoch) == 'table' then epoch = epoch.err end
     epoch, head = tostring(epoch), -1
@@ -76,13 +82,13 @@ return result
  * Returns the time, epoch, head, its mark, 1 when its tail was lost and that is all; and the publications: mark, time and
  * body of each, the last one being the head.
  */
-export const read = script(`${time}
+export const read = script(`${time}${clear}
 local stream, meta, size = KEYS[1], KEYS[2], tonumber(ARGV[2])
 local known = redis.call('HMGET', meta, 'e', 'o', 'm')
 local epoch, head, mark = known[1], tonumber(known[2] or 0), known[3] or ''
 local entries
 if not epoch then
-  redis.call('DEL', stream)
+  clear(stream)
   epoch = ARGV[1]
   redis.call('HSET', meta, 'e', epoch, 'o', 0, 'm', '')
 elseif epoch == ARGV[4] then
@@ -234,22 +240,44 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 0, AR
 return 1
 `)
 
+/** Connections of a user that are not of a dead node; a node that has just come is not known to all others yet. */
+const present = `${time}
+local function present(all, alive, first)
+  local isAlive, found = {}, {}
+  for at = first, #alive do isAlive[alive[at]] = true end
+  for at = 1, #all, 2 do
+    local node, renewed = string.match(all[at + 1], '^(%S+) (%d+)$')
+    if isAlive[node] or now - tonumber(renewed) < 10000 then
+      found[#found + 1] = all[at]
+      found[#found + 1] = node
+    end
+  end
+  return found
+end
+`
+
 /**
  * Enters a connection of a user unless there are too many, and forgets those that were not renewed.
  * KEYS: presence. ARGV: connection, node, limit, ttl, the nodes that are alive. Returns 1 when it is entered.
  */
-export const enter = script(`${time}
-local presence, connection, limit, ttl = KEYS[1], ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local isAlive, count = {}, 0
-for at = 5, #ARGV do isAlive[ARGV[at]] = true end
-local all = redis.call('HGETALL', presence)
+export const enter = script(`${present}
+local presence, connection, ttl = KEYS[1], ARGV[1], tonumber(ARGV[4])
+local all, count = redis.call('HGETALL', presence), 0
 for at = 1, #all, 2 do
-  local node, renewed = string.match(all[at + 1], '^(%S+) (%d+)$')
-  if now - tonumber(renewed) > ttl then redis.call('HDEL', presence, all[at])
-  elseif isAlive[node] and all[at] ~= connection then count = count + 1 end
+  local renewed = string.match(all[at + 1], ' (%d+)$')
+  if now - tonumber(renewed) > ttl then redis.call('HDEL', presence, all[at]) end
 end
-if count >= limit then return 0 end
+local found = present(all, ARGV, 5)
+for at = 1, #found, 2 do
+  if found[at] ~= connection then count = count + 1 end
+end
+if count >= tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', presence, connection, ARGV[2] .. ' ' .. string.format('%.0f', now))
 redis.call('PEXPIRE', presence, ttl)
 return 1
+`)
+
+/** KEYS: presence. ARGV: the nodes that are alive. Returns the connections of a user, each with its node. */
+export const connections = script(`${present}
+return present(redis.call('HGETALL', KEYS[1]), ARGV, 1)
 `)

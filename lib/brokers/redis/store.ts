@@ -2,7 +2,7 @@ import type { RedisClock } from './clock.js'
 import { isCluster, isReady, run, type RedisClient } from './connection.js'
 import type { Head, Reading } from './feed.js'
 import type { Keys } from './keys.js'
-import { metaTtlOf, newEpoch, type Retention } from './publisher.js'
+import { metaTtlOf, newEpoch, type RetentionOf } from './publisher.js'
 import { heads, mend, read, type Script } from './scripts.js'
 
 /** So many streams are read at a time; the others wait. */
@@ -14,15 +14,15 @@ const nowhere: Head = { epoch: '', offset: 0, mark: '' }
 export class Store {
   readonly #connection: RedisClient
   readonly #keys: Keys
-  readonly #retention: Retention
+  readonly #retentionOf: RetentionOf
   readonly #clock: RedisClock
   #reads = 0
   readonly #waiting: Array<() => void> = []
 
-  constructor (connection: RedisClient, keys: Keys, retention: Retention, clock: RedisClock) {
+  constructor (connection: RedisClient, keys: Keys, retentionOf: RetentionOf, clock: RedisClock) {
     this.#connection = connection
     this.#keys = keys
-    this.#retention = retention
+    this.#retentionOf = retentionOf
     this.#clock = clock
   }
 
@@ -32,25 +32,25 @@ export class Store {
   }
 
   /**
-   * What comes after a position of a stream, or all that is retained. Where the channel has lost its tail nothing is read,
+   * What comes after a position of a channel, or all that is retained. Where the channel has lost its tail nothing is read,
    * unless it is to go on under another epoch.
    */
-  async read (stream: string, after: Head = nowhere, inAnotherEpoch = false): Promise<Reading> {
+  async read (channel: string, after: Head = nowhere, inAnotherEpoch = false): Promise<Reading> {
     if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
     this.#reads++
     try {
-      return await this.#read(stream, after, inAnotherEpoch)
+      return await this.#read(channel, after, inAnotherEpoch)
     } finally {
       this.#reads--
       this.#waiting.shift()?.()
     }
   }
 
-  async #read (stream: string, after: Head, inAnotherEpoch: boolean): Promise<Reading> {
-    const ttl = metaTtlOf(this.#retention)
-    const args = [newEpoch(), this.#retention.size, ttl, after.epoch, after.offset, after.mark, inAnotherEpoch ? 1 : 0]
+  async #read (channel: string, after: Head, inAnotherEpoch: boolean): Promise<Reading> {
+    const retention = this.#retentionOf(channel)
+    const args = [newEpoch(), retention.size, metaTtlOf(retention), after.epoch, after.offset, after.mark, inAnotherEpoch ? 1 : 0]
     const sent = performance.now()
-    const answer = await this.#run(read, this.#keysOf(stream), args)
+    const answer = await this.#run(read, this.#keysOf(channel), args)
     const [now, epoch, offset, mark, isLost, ...rest] = answer as [number, string, number, string, number, ...string[]]
     this.#clock.learn(now, sent, performance.now())
     const stored = []
@@ -60,22 +60,23 @@ export class Store {
     return { head: { epoch, offset, mark }, isTailLost: isLost === 1, stored }
   }
 
-  /** Puts publications behind the head that a stream has. Whether they are there now. */
-  async mend (stream: string, { epoch, offset, mark }: Head, publications: Array<{ mark: string, body: string }>): Promise<boolean> {
-    const { size, ttl } = this.#retention
+  /** Puts publications behind the head that a channel has. Whether they are there now. */
+  async mend (channel: string, { epoch, offset, mark }: Head, publications: Array<{ mark: string, body: string }>): Promise<boolean> {
+    const { size, ttl } = this.#retentionOf(channel)
     const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
     const args = [epoch, offset, mark, size, ttl, publish, ...publications.flatMap(({ mark, body }) => [mark, body])]
-    return await this.#run(mend, this.#keysOf(stream), args) === 1
+    return await this.#run(mend, this.#keysOf(channel), args) === 1
   }
 
-  #keysOf (stream: string): string[] {
+  #keysOf (channel: string): string[] {
+    const stream = this.#keys.stream(channel)
     return [stream, this.#keys.meta(stream)]
   }
 
   /** Where channels are; `undefined` for one that Redis does not know. */
   async heads (streams: string[]): Promise<Array<Head | undefined>> {
     const metas = streams.map(stream => this.#keys.meta(stream))
-    const found = await this.#run(heads, metas, [metaTtlOf(this.#retention)]) as Array<string | number>
+    const found = await this.#run(heads, metas, [metaTtlOf(this.#retentionOf(''))]) as Array<string | number>
     return streams.map((_stream, at) => {
       const [epoch, offset, mark] = found.slice(at * 3, at * 3 + 3) as [string, number, string]
       return epoch === '' ? undefined : { epoch, offset, mark }

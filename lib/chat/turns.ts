@@ -1,0 +1,146 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Lease } from '../brokers/broker.js'
+import { report } from '../server/caught.js'
+import type { ChatAddress } from '../server/channels.js'
+import type { Cluster } from '../server/cluster.js'
+import type { Timers } from '../server/timers.js'
+import type { LiveRun } from './run.js'
+
+/** A run whose server is gone. */
+export interface Orphan {
+  channel: string
+  target: ChatAddress
+  about: LiveRun['about']
+}
+
+export interface TurnsParts {
+  cluster: Cluster
+  timers: Timers
+  log: FastifyBaseLogger
+  /** Tells users that it is over. */
+  onOrphan: (orphan: Orphan) => Promise<void>
+}
+
+/** Milliseconds after which a lease is asked for again, where no word came that it is free. */
+const retryAfter = 2_000
+
+/** The leases of runs, and of chats: one run at a time, whichever server it is on. */
+const prefixes = { run: 'run ', chat: 'chat ' }
+
+/**
+ * Runs of one chat on several servers: each has a lease of its own, so that another server ends it should this one die, and
+ * the one whose turn it is has the chat's.
+ */
+export class Turns {
+  readonly #parts: TurnsParts
+  readonly #unbind: () => void
+  /** Called when a chat may have become free, by channel. */
+  readonly #waiting = new Map<string, Set<() => void>>()
+
+  constructor (parts: TurnsParts) {
+    const { cluster } = parts
+    this.#parts = parts
+    cluster.on('chat_free', ({ channel }) => this.#onFree(channel))
+    this.#unbind = cluster.nodes.onInherited(lease => this.#inherit(lease))
+  }
+
+  /** A run's place among those of its chat. */
+  enter (orphan: Orphan, run: LiveRun): Turn {
+    const { channel } = orphan
+    const hold = (key: string) => this.#hold(key, JSON.stringify(orphan), channel, run)
+    return new Turn(run, hold(prefixes.run + run.id), () => hold(prefixes.chat + channel), () => this.#free(channel))
+  }
+
+  /** Waits until it can be had; `undefined` when the run is over before. */
+  async #hold (key: string, data: string, channel: string, run: LiveRun): Promise<Lease | undefined> {
+    while (run.state !== 'over') {
+      try {
+        const lease = await this.#parts.cluster.nodes.hold(key, data)
+        if (lease !== undefined) return lease
+      } catch (error) {
+        report(this.#parts.log, error, 'a run waits for the broker', { runId: run.id })
+      }
+      await this.#change(channel, run)
+    }
+    return undefined
+  }
+
+  /** Until the chat may be free, the run is over, or it is time to look. */
+  #change (channel: string, run: LiveRun): Promise<void> {
+    return new Promise(resolve => {
+      const ofChannel = this.#waiting.get(channel) ?? new Set()
+      this.#waiting.set(channel, ofChannel)
+      const go = () => {
+        cancel()
+        ofChannel.delete(go)
+        if (ofChannel.size === 0) this.#waiting.delete(channel)
+        resolve()
+      }
+      const cancel = this.#parts.timers.after(retryAfter, go)
+      ofChannel.add(go)
+      run.finished.then(go)
+    })
+  }
+
+  #onFree (channel: string): void {
+    for (const go of [...this.#waiting.get(channel) ?? []]) go()
+  }
+
+  #free (channel: string): void {
+    this.#onFree(channel)
+    this.#parts.cluster.tell('chat_free', { channel })
+  }
+
+  async #inherit (lease: Lease): Promise<void> {
+    const { log, onOrphan } = this.#parts
+    try {
+      const orphan = JSON.parse(lease.data) as Orphan
+      if (lease.key.startsWith(prefixes.run)) await onOrphan(orphan)
+      await lease.release()
+      if (lease.key.startsWith(prefixes.chat)) this.#free(orphan.channel)
+    } catch (error) {
+      // Nothing of it is lost: the lease is held, and goes to the next server when this one ends.
+      report(log, error, 'a run of a server that is gone could not be ended', { key: lease.key })
+    }
+  }
+
+  close (): void {
+    this.#unbind()
+  }
+}
+
+/** One run's place. */
+export class Turn {
+  /** Whatever happens to this server, users will be told how the run ended. */
+  readonly registered: Promise<unknown>
+  readonly #run: LiveRun
+  readonly #leases: Array<Promise<Lease | undefined>>
+  readonly #holdChat: () => Promise<Lease | undefined>
+  readonly #free: () => void
+
+  constructor (run: LiveRun, registered: Promise<Lease | undefined>, holdChat: () => Promise<Lease | undefined>, free: () => void) {
+    this.#run = run
+    this.registered = registered
+    this.#leases = [registered]
+    this.#holdChat = holdChat
+    this.#free = free
+  }
+
+  /** Resolves when it is the run's turn, or the run is over. */
+  async take (): Promise<void> {
+    await this.registered
+    this.#leases.push(this.#holdChat())
+    for (const lease of await Promise.all(this.#leases)) {
+      if (lease?.lost.aborted) this.#run.abandon()
+      lease?.lost.addEventListener('abort', () => this.#run.abandon(), { once: true })
+    }
+  }
+
+  /** Once the run is over and users have been told. Never rejects. */
+  async end (): Promise<void> {
+    const leases = await Promise.all(this.#leases)
+    // What cannot be released expires.
+    await Promise.allSettled(leases.map(lease => lease?.release()))
+    this.#free()
+  }
+}

@@ -1,0 +1,55 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { channelsOf, chatChannel, userChannel } from '../../../lib/server/channels.js'
+
+const keys = new Keys('realtime:')
+
+const id = fc.string({ unit: fc.constantFrom(...'abzAZ09_.@:+~|-'), minLength: 1, maxLength: 12 })
+const channel = fc.oneof(
+  id.map(userChannel),
+  fc.tuple(id, id, id, id).filter(([workflow]) => workflow !== 'notifications')
+    .map(([workflow, appId, chatId, userId]) => chatChannel({ workflow, appId, chatId, userId })),
+  // What no app can have, and a broker may be asked for.
+  fc.string({ unit: fc.constantFrom(...'ab:/{}*?[]\\ \n') })
+)
+
+/** What decides on the slot: between the first { and the first } after it (Redis Cluster specification). */
+const tagOf = (key: string) => /\{([^}]+)\}/.exec(key)?.[1]
+
+t.test('no two channels share a key', async t => {
+  fc.assert(fc.property(channel, channel, (a, b) => (keys.stream(a) === keys.stream(b)) === (a === b)), { numRuns: 10_000 })
+  const all = new Set(Array.from({ length: 10_000 }, (_, n) => keys.stream(userChannel(`${n}:${n % 7}`))))
+  t.equal(all.size, 10_000)
+})
+
+t.test('all keys of a channel are in one slot, and none is a pattern', async () => {
+  fc.assert(fc.property(channel, name => {
+    const stream = keys.stream(name)
+    const meta = keys.meta(stream)
+    if (name !== '' && tagOf(stream) !== tagOf(meta)) return false
+    return stream !== meta && /^realtime:\{[\w.-]*\}(:meta)?$/.test(meta) && /^[^*?[\]\\]+$/.test(stream)
+  }), { numRuns: 5_000 })
+})
+
+t.test('ids that are written alike in other ways', async t => {
+  const chats = [
+    { workflow: 'w', appId: 'a:b', chatId: 'c', userId: 'u' },
+    { workflow: 'w', appId: 'a', chatId: 'b:c', userId: 'u' },
+    { workflow: 'w', appId: 'a', chatId: 'b', userId: 'c:u' }
+  ]
+  t.equal(new Set(chats.map(chat => keys.stream(chatChannel(chat)))).size, 3)
+  t.not(keys.stream('user:*'), keys.stream('user:a'))
+  t.equal(keys.stream(channelsOf({ kind: 'notifications', userId: 'a' })[1]), keys.stream('broadcast'))
+})
+
+t.test('presence, claims and what nodes share are apart from the channels and each other', async () => {
+  fc.assert(fc.property(fc.string(), fc.string(), (a, b) => {
+    const names = [keys.stream(a), keys.meta(keys.stream(a)), keys.presence(b), keys.claim(b), keys.shared('alive')]
+    return new Set(names).size === names.length
+  }))
+})
+
+t.test('a prefix with braces is refused', async t => {
+  t.throws(() => new Keys('{app}:'), { code: 'RT_ERR_OPTIONS' })
+})

@@ -1,0 +1,64 @@
+import type { Redis } from 'ioredis'
+import t from 'tap'
+import type { Lease } from '../../../lib/brokers/broker.js'
+import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
+import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { Leases } from '../../../lib/brokers/redis/leases.js'
+import { RedisServer, skipRedis, until } from '../../redis-server.js'
+
+t.test('leases', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  const connection = connect({ url: server.url }) as Redis
+  t.teardown(() => connection.disconnect())
+  await until(() => isReady(connection))
+  const keys = new Keys('t:')
+  const [a, b] = ['a', 'b'].map(node => new Leases(connection, keys, node))
+  const holder = (key: string) => client.hget(keys.shared('holders'), key)
+
+  t.test('one holds, until it releases', async t => {
+    const lease = (await a.hold('k', '{"x":1}'))!
+    t.match(lease, { key: 'k', data: '{"x":1}' })
+    t.equal(await b.hold('k', '{}'), undefined)
+    await lease.release()
+    await lease.release()
+    t.ok(await b.hold('k', '{}'))
+    t.equal(await holder('k'), 'b')
+  })
+
+  t.test('a release that Redis did not hear of is told later', async t => {
+    const lease = (await a.hold('later', '{}'))!
+    const { evalsha } = connection
+    connection.evalsha = (async () => { throw new Error('away') }) as unknown as typeof evalsha
+    await lease.release()
+    await t.rejects(a.hold('failed', '{}'), { message: 'away' })
+    connection.evalsha = evalsha
+    t.equal(await holder('later'), 'a')
+    a.look()
+    await until(async () => await holder('later') === null)
+  })
+
+  t.test('renewed, what another one has by now is lost', async t => {
+    const [kept, taken] = [(await a.hold('kept', '{}'))!, (await a.hold('taken', '{}'))!]
+    await client.hdel(keys.shared('holders'), 'kept')
+    await client.hset(keys.shared('holders'), 'taken', 'b')
+    await a.renew()
+    t.strictSame([kept.lost.aborted, taken.lost.aborted], [false, true])
+    t.equal(await holder('kept'), 'a')
+    await taken.release()
+    t.equal(await holder('taken'), 'b', 'what is lost cannot be released')
+  })
+
+  t.test('what is inherited is held', async t => {
+    const got: Lease[] = []
+    const unbind = b.onInherited(lease => got.push(lease))
+    await client.hset(keys.shared('holders'), 'inherited', 'b')
+    b.inherit([['inherited', '{"y":1}']])
+    t.match(got, [{ key: 'inherited', data: '{"y":1}' }])
+    await got[0].release()
+    t.equal(await holder('inherited'), null)
+    unbind()
+    b.inherit([['unheard', '{}']])
+    t.equal(got.length, 1)
+  })
+})

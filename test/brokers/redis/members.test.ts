@@ -1,0 +1,69 @@
+import t from 'tap'
+import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
+import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { Members } from '../../../lib/brokers/redis/members.js'
+import { RedisServer, skipRedis, until } from '../../redis-server.js'
+
+// That the dead are found, and who gets what they held, is in nodes.test.ts and scripts.test.ts.
+
+t.test('members', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  const connection = connect({ url: server.url })
+  t.teardown(() => connection.disconnect())
+  await until(() => isReady(connection))
+  const keys = new Keys('t:')
+
+  function make (id: string) {
+    const seen = { unknown: 0, beats: 0, inherited: [] as Array<[string, string]> }
+    const members = new Members(id, connection, keys, {
+      onUnknown: () => seen.unknown++,
+      onBeat: () => seen.beats++,
+      onInherited: leases => seen.inherited.push(...leases)
+    })
+    t.teardown(() => members.stop())
+    return { members, seen }
+  }
+
+  t.test('know each other after a beat', async t => {
+    const [a, b] = [make('a'), make('b')]
+    t.strictSame(a.members.alive, ['a'])
+    a.members.start()
+    await until(() => a.seen.beats === 1)
+    b.members.start()
+    await until(() => b.seen.beats === 1)
+    await a.members.beat()
+    t.strictSame([...a.members.alive].sort(), ['a', 'b'])
+    t.strictSame([a.seen.unknown, b.seen.unknown], [1, 1])
+  })
+
+  t.test('who is forgotten is told so', async t => {
+    const { members, seen } = make('c')
+    members.start()
+    await until(() => seen.beats === 1)
+    await client.zrem(keys.shared('alive'), 'c')
+    await members.beat()
+    t.equal(seen.unknown, 2)
+  })
+
+  t.test('what the dead held is inherited', async t => {
+    await client.zadd(keys.shared('alive'), 1, 'dead')
+    await client.hset(keys.shared('holders'), 'run:1', 'dead')
+    await client.hset(keys.shared('leases'), 'run:1', '{}')
+    const { members, seen } = make('d')
+    members.start()
+    await until(() => seen.beats === 1)
+    t.strictSame(seen.inherited, [['run:1', '{}']])
+    t.equal(members.alive.includes('dead'), false)
+  })
+
+  t.test('after a stop there is no beat, and the others know', async t => {
+    const { members, seen } = make('e')
+    members.start()
+    await until(() => seen.beats === 1)
+    await members.stop()
+    await members.beat()
+    t.equal(seen.beats, 1)
+    t.equal(await client.zscore(keys.shared('alive'), 'e'), '0')
+  })
+})

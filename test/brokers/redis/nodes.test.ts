@@ -1,0 +1,141 @@
+import t from 'tap'
+import type { Lease } from '../../../lib/brokers/broker.js'
+import { ChannelLog } from '../../../lib/brokers/channel-log.js'
+import { redisBroker } from '../../../lib/brokers/redis.js'
+import { ChaosProxy, RedisServer, skipRedis, until } from '../../redis-server.js'
+
+t.test('nodes', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+
+  async function node (t: { teardown (action: () => unknown): void }, url = server.url) {
+    const broker = redisBroker({ url })
+    t.teardown(() => broker.close())
+    await broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits))
+    const told: string[] = []
+    broker.nodes.onTold((message, from) => told.push(`${from === broker.nodes.id ? 'self' : 'other'} ${message}`))
+    return { broker, nodes: broker.nodes, told }
+  }
+
+  t.test('every other node is told, once and in order', async t => {
+    const [a, b, c] = [await node(t), await node(t), await node(t)]
+    await until(async () => { await a.nodes.tell('{"n":0}'); return b.told.length > 0 && c.told.length > 0 })
+    await Promise.all([1, 2, 3].map(n => a.nodes.tell(`{"n":${n}}`)))
+    for (const { told } of [b, c]) {
+      await until(() => told.includes('other {"n":3}'))
+      t.strictSame(told.slice(-3), ['other {"n":1}', 'other {"n":2}', 'other {"n":3}'])
+    }
+    t.strictSame(a.told, [])
+    const late = await node(t)
+    await until(async () => { await a.nodes.tell('{"late":1}'); return late.told.length > 0 })
+    t.ok(late.told.every(message => message === 'other {"late":1}'), 'what was told before is not for it')
+  })
+
+  t.test('who stops listening is not told', async t => {
+    const [a, b] = [await node(t), await node(t)]
+    let count = 0
+    const unbind = b.nodes.onTold(() => count++)
+    await until(async () => { await a.nodes.tell('{}'); return count > 0 })
+    unbind()
+    const before = count
+    const { length } = b.told
+    await a.nodes.tell('{}')
+    await until(() => b.told.length > length)
+    t.equal(count, before)
+  })
+
+  t.test('where users are connected', async t => {
+    const [a, b] = [await node(t), await node(t)]
+    await until(async () => (await a.nodes.present('u')).length === 0)
+    t.strictSame(await Promise.all([a.nodes.enter('ada', 'c1', 2), b.nodes.enter('ada', 'c2', 2)]), [true, true])
+    t.equal(await a.nodes.enter('ada', 'c3', 2), false, 'one too many')
+    t.equal(await a.nodes.enter('bob', 'c4', 2), true)
+    // A node knows another with its next beat.
+    await until(async () => (await a.nodes.present('ada')).length === 2)
+    const present = (await a.nodes.present('ada')).sort((a, b) => a.connectionId.localeCompare(b.connectionId))
+    t.strictSame(present, [{ connectionId: 'c1', node: a.nodes.id }, { connectionId: 'c2', node: b.nodes.id }])
+    b.nodes.leave('ada', 'c2')
+    await until(async () => (await a.nodes.present('ada')).length === 1)
+    t.equal(await a.nodes.enter('ada', 'c5', 2), true)
+    await a.broker.close()
+    await until(async () => (await b.nodes.present('ada')).length === 0)
+  })
+
+  t.test('one claim is the first', async t => {
+    const [a, b] = [await node(t), await node(t)]
+    const claims = await Promise.all([a.nodes.claim('k', 60_000), b.nodes.claim('k', 60_000), a.nodes.claim('k', 60_000)])
+    t.equal(claims.filter(Boolean).length, 1)
+    t.equal(await a.nodes.claim('short', 1), true)
+    await until(() => b.nodes.claim('short', 60_000))
+  })
+
+  t.test('what a node holds goes to exactly one other when it ends', async t => {
+    const [a, b, c] = [await node(t), await node(t), await node(t)]
+    const inherited: Array<[string, Lease]> = []
+    b.nodes.onInherited(lease => inherited.push(['b', lease]))
+    c.nodes.onInherited(lease => inherited.push(['c', lease]))
+    const held = (await a.nodes.hold('run:1', '{"chat":1}'))!
+    const released = (await a.nodes.hold('run:2', '{}'))!
+    t.equal(await b.nodes.hold('run:1', '{}'), undefined)
+    t.equal(await a.nodes.hold('run:1', '{}'), undefined, 'not twice by one either')
+    await released.release()
+    const again = await b.nodes.hold('run:2', '{}')
+    await again!.release()
+    t.equal(held.lost.aborted, false)
+    const start = performance.now()
+    await a.broker.close()
+    await until(() => inherited.length > 0)
+    t.ok(performance.now() - start < 15_000)
+    const [[who, { key, data }]] = inherited
+    t.strictSame([key, data], ['run:1', '{"chat":1}'])
+    t.equal(await (who === 'b' ? c : b).nodes.hold('run:1', '{}'), undefined, 'it is held by who inherited it')
+    await inherited[0][1].release()
+    t.ok(await (who === 'b' ? c : b).nodes.hold('run:1', '{}'))
+    t.equal(inherited.length, 1)
+  })
+
+  t.test('a node that was cut off learns that it lost what it held', async t => {
+    const proxy = await ChaosProxy.start(t, server.port)
+    const [a, b] = [await node(t, proxy.url), await node(t)]
+    const inherited: Lease[] = []
+    b.nodes.onInherited(lease => { if (lease.key === 'run:cut') inherited.push(lease) })
+    await a.nodes.enter('eve', 'c1', 10)
+    const lease = (await a.nodes.hold('run:cut', '{}'))!
+    await until(async () => (await b.nodes.present('eve')).length === 1)
+    proxy.hold()
+    const start = performance.now()
+    await until(() => inherited.length > 0)
+    t.ok(performance.now() - start < 15_000, `after ${Math.round(performance.now() - start)} ms`)
+    await until(async () => (await b.nodes.present('eve')).length === 0)
+    t.equal(lease.lost.aborted, false)
+    proxy.release()
+    await until(() => lease.lost.aborted)
+    await until(async () => (await b.nodes.present('eve')).length === 1, 20_000)
+    t.equal(inherited.length, 1)
+  })
+
+  t.test('while Redis is away everything here fails, within 2 s, and comes back with what was entered', async t => {
+    const proxy = await ChaosProxy.start(t, server.port)
+    const { nodes } = await node(t, proxy.url)
+    await nodes.enter('mia', 'c1', 10)
+    await nodes.enter('mia', 'c2', 10)
+    const lease = (await nodes.hold('run:away', '{}'))!
+    proxy.hold()
+    const start = performance.now()
+    const failures = await Promise.allSettled([
+      nodes.enter('mia', 'c3', 10), nodes.present('mia'), nodes.claim('away', 1_000), nodes.hold('run:away2', '{}'), nodes.tell('{}')
+    ])
+    t.ok(performance.now() - start < 2_000)
+    for (const failure of failures) {
+      t.equal(failure.status, 'rejected')
+      if (failure.status === 'rejected') t.match(failure.reason, { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
+    }
+    nodes.leave('mia', 'c2')
+    await lease.release()
+    proxy.release()
+    await until(async () => (await nodes.present('mia').catch(() => [])).map(({ connectionId }) => connectionId).join() === 'c1', 20_000)
+    await until(async () => {
+      const held = await nodes.hold('run:away', '{}').catch(() => undefined)
+      return held !== undefined
+    })
+  })
+})

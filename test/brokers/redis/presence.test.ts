@@ -1,0 +1,75 @@
+import type { Redis } from 'ioredis'
+import t from 'tap'
+import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
+import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { PresenceOfUsers } from '../../../lib/brokers/redis/presence.js'
+import { RedisServer, skipRedis, until } from '../../redis-server.js'
+
+t.test('presence', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  const connection = connect({ url: server.url }) as Redis
+  t.teardown(() => connection.disconnect())
+  await until(() => isReady(connection))
+  const keys = new Keys('t:')
+  const alive = ['a', 'b']
+  const [a, b] = ['a', 'b'].map(node => new PresenceOfUsers(connection, keys, node, () => alive))
+  const ids = async (userId: string) => (await a.present(userId)).map(({ connectionId }) => connectionId).sort()
+
+  t.test('enters up to the limit, of all nodes', async t => {
+    const entered = await Promise.all([a.enter('ada', '1', 3), b.enter('ada', '2', 3), a.enter('ada', '3', 3), b.enter('ada', '4', 3)])
+    t.strictSame(entered, [true, true, true, false])
+    t.strictSame(await ids('ada'), ['1', '2', '3'])
+    a.leave('ada', '3')
+    await until(async () => (await ids('ada')).length === 2)
+    t.equal(await b.enter('ada', '4', 3), true)
+  })
+
+  t.test('who leaves while entering is not entered', async () => {
+    const entering = a.enter('eve', 'e1', 3)
+    a.leave('eve', 'e1')
+    await entering
+    await until(async () => (await ids('eve')).length === 0)
+  })
+
+  t.test('connections of a dead node do not count', async t => {
+    const silent = Date.now() - 20_000
+    await client.hset(keys.presence('bob'), 'x', `dead ${silent}`, 'y', `a ${silent}`, 'z', `new ${Date.now()}`)
+    t.strictSame(await ids('bob'), ['y', 'z'], 'one that has just come may not be known here yet')
+    await client.hset(keys.presence('bob'), 'old', `dead ${Date.now() - 700_000}`)
+    await a.enter('bob', 'b1', 10)
+    t.strictSame((await client.hkeys(keys.presence('bob'))).sort(), ['b1', 'x', 'y', 'z'], 'what was not renewed for long is forgotten')
+  })
+
+  t.test('what Redis lost is entered again, and ends that it did not hear of are told', async t => {
+    await a.enter('mia', 'm1', 3)
+    await a.enter('mia', 'm2', 3)
+    const { hdel } = connection
+    connection.hdel = async () => { throw new Error('away') }
+    a.leave('mia', 'm2')
+    await new Promise(resolve => setImmediate(resolve))
+    connection.hdel = hdel
+    t.strictSame(await ids('mia'), ['m1', 'm2'])
+    a.look()
+    await until(async () => (await ids('mia')).join() === 'm1')
+    await client.flushall()
+    await a.renew()
+    t.strictSame(await ids('mia'), ['m1'])
+    t.strictSame(await ids('ada'), ['1'])
+  })
+
+  t.test('a failure leaves nothing behind', async t => {
+    const { evalsha } = connection
+    connection.evalsha = (async () => { throw new Error('away') }) as unknown as typeof evalsha
+    await t.rejects(a.enter('zoe', 'z1', 3), { message: 'away' })
+    connection.evalsha = evalsha
+    await a.renew()
+    t.strictSame(await ids('zoe'), [])
+  })
+
+  t.test('close ends all of this node', async t => {
+    await a.close()
+    await b.close()
+    t.strictSame([await ids('ada'), await ids('mia')], [[], []])
+  })
+})

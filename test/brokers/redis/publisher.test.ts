@@ -1,0 +1,182 @@
+import type { Redis } from 'ioredis'
+import t from 'tap'
+import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
+import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { Publisher, metaTtlOf, newEpoch, retentionOf } from '../../../lib/brokers/redis/publisher.js'
+import { ChaosProxy, RedisServer, skipRedis, until } from '../../redis-server.js'
+
+const keys = new Keys('t:')
+
+t.test('epochs are fit for a position, and differ', async t => {
+  const epochs = Array.from({ length: 1_000 }, newEpoch)
+  t.ok(epochs.every(epoch => /^[a-z0-9]{1,32}$/.test(epoch)))
+  t.equal(new Set(epochs).size, 1_000)
+})
+
+t.test('a meta outlives its stream', async t => {
+  t.equal(metaTtlOf({ size: 1, ttl: 1_000 }), 86_400_000)
+  t.equal(metaTtlOf({ size: 1, ttl: 86_400_000 }), 172_800_000)
+})
+
+t.test('of a chat more is kept', async t => {
+  t.strictSame(retentionOf()('user:a'), { size: 100, ttl: 300_000 })
+  t.strictSame(retentionOf()('chat:a/b/c/d'), { size: 10_000, ttl: 3_600_000 })
+  const of = retentionOf({ size: 20_000, ttl: 7_200_000 }, { ttl: 60_000 })
+  t.strictSame([of('broadcast'), of('chat:a/b/c/d')], [{ size: 20_000, ttl: 7_200_000 }, { size: 20_000, ttl: 60_000 }])
+})
+
+t.test('publisher', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  const proxy = await ChaosProxy.start(t, server.port)
+
+  async function make (t: { teardown (action: () => unknown): void }, prepare?: () => Promise<unknown>) {
+    const connection = connect({ url: proxy.url }) as Redis
+    const publisher = new Publisher(connection, keys, retentionOf({ size: 5_000, ttl: 60_000 }), prepare)
+    t.teardown(async () => {
+      await publisher.close()
+      connection.disconnect()
+    })
+    await publisher.ready(5_000)
+    return { connection, publisher }
+  }
+
+  const calls = async () => {
+    const stats = await client.info('commandstats')
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0)
+  }
+
+  t.test('what is published in one turn is one round trip', async t => {
+    const { publisher } = await make(t)
+    await publisher.publish('warm', '{}')
+    const before = await calls()
+    await Promise.all(Array.from({ length: 200 }, (_, n) => publisher.publish(`user:${n}`, '{}')))
+    t.equal(await calls(), before + 1)
+  })
+
+  t.test('while one is under way the next one gathers', async t => {
+    const { publisher } = await make(t)
+    proxy.delay = 30
+    const before = await calls()
+    const all: Array<Promise<unknown>> = []
+    for (let n = 0; n < 20; n++) {
+      all.push(publisher.publish('user:a', '{}'))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    await Promise.all(all)
+    proxy.delay = 0
+    t.ok(await calls() - before <= 3, `${await calls() - before} round trips`)
+  })
+
+  t.test('10,000 in one turn are stored, in order', async t => {
+    const { publisher } = await make(t)
+    const positions = await Promise.all(Array.from({ length: 10_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
+    t.ok(positions.every(({ offset }, n) => offset === n + 1))
+    const [[, fields]] = await client.xrevrange(keys.stream('burst'), '+', '-', 'COUNT', 1)
+    t.equal(fields.at(-1), '{"n":9999}')
+  })
+
+  t.test('while Redis is away: a bounded queue, and a refusal within 2 s', async t => {
+    const { publisher } = await make(t)
+    proxy.hold()
+    const start = performance.now()
+    const codes = new Map<string, number>()
+    const sent = Array.from({ length: 3_000 }, async (_, n) => {
+      // In three turns: what is sent in the first is under way, what follows waits.
+      await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 500))
+      await publisher.publish('away', '{}').catch(({ code, message }) => {
+        const key = message.includes('too much') ? 'too much' : code
+        codes.set(key, (codes.get(key) ?? 0) + 1)
+      })
+    })
+    await Promise.all(sent)
+    t.ok(performance.now() - start < 2_500, `${performance.now() - start} ms after the first, 500 ms later the last`)
+    t.equal(codes.get('too much'), 1_000)
+    t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'what was never sent is certain')
+    t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'what was sent is not')
+    proxy.release()
+    await until(async () => (await client.ping()) === 'PONG')
+    t.equal(await client.exists(keys.stream('away')), 0, 'and Redis refused it, for it came too late')
+  })
+
+  t.test('too many bytes', async t => {
+    const { publisher } = await make(t)
+    proxy.hold()
+    const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
+    const outcomes = await Promise.allSettled(Array.from({ length: 9 }, () => publisher.publish('large', large)))
+    t.ok(outcomes.some(outcome => outcome.status === 'rejected' && outcome.reason.message.includes('too much')))
+    proxy.release()
+  })
+
+  t.test('the answer is lost, the connection comes back: it is asked what became of it', async t => {
+    const { connection, publisher } = await make(t)
+    await publisher.publish('doubt', '{"n":1}')
+    // Redis gets it, and nobody hears of it.
+    const evalsha = connection.evalsha.bind(connection)
+    connection.evalsha = (async (...args: [string, number]) => {
+      connection.evalsha = evalsha
+      await evalsha(...args)
+      connection.disconnect(true)
+      throw new Error('Connection is closed.')
+    }) as unknown as typeof evalsha
+    const [stored] = await Promise.all([publisher.publish('doubt', '{"n":2}')])
+    t.equal(stored.offset, 2)
+    connection.evalsha = (async () => {
+      connection.evalsha = evalsha
+      await new Promise(resolve => setImmediate(resolve))
+      throw new Error('Connection is closed.')
+    }) as unknown as typeof evalsha
+    await t.rejects(publisher.publish('doubt', '{"n":3}'), { code: 'RT_ERR_BROKER', message: /connection to Redis was lost/ })
+    t.equal((await publisher.publish('doubt', '{"n":4}')).offset, 3)
+  })
+
+  t.test('what was not written waits again, in its place', async t => {
+    const { connection, publisher } = await make(t)
+    const evalsha = connection.evalsha.bind(connection)
+    connection.evalsha = (async () => {
+      throw new Error("Stream isn't writeable and enableOfflineQueue options is false")
+    }) as unknown as typeof evalsha
+    const first = Array.from({ length: 300 }, () => publisher.publish('again', '{}'))
+    await new Promise(resolve => setTimeout(resolve, 200))
+    connection.evalsha = evalsha
+    const positions = await Promise.all([...first, publisher.publish('again', '{}')])
+    t.ok(positions.every(({ offset }, n) => offset === n + 1))
+  })
+
+  t.test('what Redis answers is the reason', async t => {
+    const { publisher } = await make(t)
+    await client.config('SET', 'maxmemory', '1')
+    await t.rejects(publisher.publish('full', '{}'), { code: 'RT_ERR_BROKER', message: /maxmemory/ })
+    await client.config('SET', 'maxmemory', '0')
+    t.equal((await publisher.publish('full', '{}')).offset, 1)
+  })
+
+  t.test('nothing is sent before preparations are done, or for half a second', async t => {
+    let prepared = () => {}
+    let count = 0
+    const { connection, publisher } = await make(t, async () => {
+      if (count++ > 0) await new Promise<void>(resolve => { prepared = resolve })
+    })
+    await publisher.publish('prepared', '{}')
+    connection.disconnect(true)
+    await until(() => count === 2 && isReady(connection))
+    let isStored = false
+    const stored = publisher.publish('prepared', '{}').then(() => { isStored = true })
+    await client.ping()
+    t.equal(isStored, false)
+    prepared()
+    await stored
+    connection.disconnect(true)
+    await until(() => count === 3)
+    t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'they take too long')
+  })
+
+  t.test('after close', async t => {
+    const { publisher } = await make(t)
+    const underWay = publisher.publish('closed', '{}')
+    const waiting = publisher.close()
+    await t.rejects(underWay, { code: 'RT_ERR_CLOSING' })
+    await t.rejects(publisher.publish('closed', '{}'), { code: 'RT_ERR_CLOSING' })
+    await waiting
+  })
+})

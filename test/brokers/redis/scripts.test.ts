@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import * as scripts from '../../../lib/brokers/redis/scripts.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+
+const { append, beat, find, heads, mend, read, separator } = scripts
+
+type Args = Array<string | number>
+
+t.test('scripts', { skip: skipRedis }, async t => {
+  const client = (await RedisServer.start(t)).client(t)
+  const run = (script: scripts.Script, keys: string[], args: Args) =>
+    client.eval(script.text, keys.length, ...keys, ...args) as Promise<Args>
+  const store = (key: string, bodies: string[], deadline = Date.now() + 60_000) =>
+    run(append, [key, `${key}:meta`], [deadline, 'e1', 'PUBLISH', 3, 60_000, 600_000, bodies.length, ...bodies.flatMap(body => [`m-${body}`, body])])
+  const readAfter = (key: string, epoch = '', offset = 0, mark = '', fork = 0) =>
+    run(read, [key, `${key}:meta`], ['e2', 3, 600_000, epoch, offset, mark, fork]).then(([_now, ...rest]) => rest)
+
+  t.test('each has the digest that Redis knows it by', async t => {
+    const all = Object.values(scripts).filter(script => typeof script === 'object')
+    t.ok(all.length > 8)
+    for (const { text, sha } of all) {
+      t.equal(sha, createHash('sha1').update(text).digest('hex'))
+      t.equal(await client.script('LOAD', text), sha)
+    }
+  })
+
+  t.test('stores and announces in one step', async t => {
+    const subscriber = client.duplicate()
+    t.teardown(() => subscriber.disconnect())
+    await subscriber.subscribe('a')
+    const heard = new Promise<string>(resolve => subscriber.once('message', (_channel, message) => resolve(message)))
+    const [now, epoch, head] = await store('a', ['x', 'y'])
+    t.ok(Math.abs(Number(now) - Date.now()) < 1_000)
+    t.strictSame([epoch, head], ['e1', 2])
+    const [first, ...parts] = (await heard).split(separator)
+    t.strictSame([first, ...parts], [`e1 1 ${now}`, 'm-x x', 'm-y y'])
+    t.strictSame((await client.xrange('a', '-', '+')).map(([id]) => id), ['1-0', '2-0'])
+    t.ok(await client.pttl('a') <= 60_000)
+    t.ok(await client.pttl('a:meta') > 60_000)
+  })
+
+  t.test('nothing is stored after the deadline', async t => {
+    t.equal((await store('late', ['x'], Date.now() - 1)).length, 1)
+    t.equal(await client.exists('late', 'late:meta'), 0)
+  })
+
+  t.test('a channel that cannot be stored says so, and the others are', async t => {
+    await client.set('bad:meta', 'no hash')
+    const keys = ['bad', 'bad:meta', 'good', 'good:meta']
+    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 1, 1, 'm', 'x', 3, 1, 1, 1, 'm', 'y'])
+    t.match(text, /ERR|WRONGTYPE/)
+    t.equal(head, -1)
+    t.strictSame(good, ['e1', 1])
+  })
+
+  t.test('a stream without its meta begins again', async t => {
+    await store('evicted', ['x', 'y'])
+    await client.del('evicted:meta')
+    t.strictSame((await store('evicted', ['z'])).slice(1), ['e1', 1])
+    t.equal(await client.xlen('evicted'), 1)
+  })
+
+  t.test('reads what follows, what is retained, and notices a lost tail', async t => {
+    await store('r', ['x', 'y', 'z'])
+    t.match(await readAfter('r', 'e1', 2, 'm-y'), ['e1', 3, 'm-z', 0, 'm-z', /^\d+$/, 'z'])
+    t.strictSame(await readAfter('r', 'e1', 3, 'm-z'), ['e1', 3, 'm-z', 0])
+    t.equal((await readAfter('r')).length, 4 + 3 * 3)
+    t.equal((await readAfter('r', 'e0', 7, 'm')).length, 4 + 3 * 3, 'another epoch')
+    t.strictSame(await readAfter('r', 'e1', 4, 'm-q'), ['e1', 3, 'm-z', 1], 'behind')
+    t.strictSame(await readAfter('r', 'e1', 3, 'm-q'), ['e1', 3, 'm-z', 1], 'another one at the head')
+    t.strictSame(await readAfter('r', 'e1', 2, 'm-q'), ['e1', 3, 'm-z', 1], 'another one before')
+    t.match(await readAfter('r', 'e1', 4, 'm-q', 1), ['e2', 3, 'm-z', 0, 'm-x'], 'goes on under another epoch')
+    t.strictSame((await store('r', ['q'])).slice(1), ['e2', 4])
+    t.strictSame(await readAfter('new'), ['e2', 0, '', 0])
+    t.strictSame((await store('new', ['x'])).slice(1), ['e2', 1])
+  })
+
+  t.test('mends only where it fits', async t => {
+    await store('m', ['x'])
+    const args = (mark: string) => ['e1', 1, mark, 3, 60_000, 'PUBLISH', 'm-y', 'y', 'm-z', 'z']
+    t.equal(await run(mend, ['m', 'm:meta'], args('m-q')), 0)
+    t.equal(await run(mend, ['m', 'm:meta'], args('m-x')), 1)
+    t.equal(await run(mend, ['m', 'm:meta'], args('m-x')), 0)
+    t.strictSame((await readAfter('m')).filter((_part, at) => at > 3 && at % 3 === 0), ['x', 'y', 'z'])
+  })
+
+  t.test('tells heads, and what was stored', async t => {
+    await store('h', ['x', 'y'])
+    t.strictSame(await run(heads, ['h:meta', 'nothing:meta'], [600_000]), ['e1', 2, 'm-y', '', 0, ''])
+    await client.pexpire('h:meta', 1_000)
+    await run(heads, ['h:meta'], [600_000])
+    t.ok(await client.pttl('h:meta') > 60_000, 'a meta that is used does not expire')
+    const [, ...found] = await run(find, ['h', 'h:meta'], ['m-y', 'm-q'])
+    t.strictSame(found, ['e1', 2, 0])
+  })
+
+  t.test('a node that is silent is dead to the others, unless all were', async t => {
+    const keys = ['alive', 'holders', 'leases']
+    const beatOf = (node: string, dead = 9_000) => run(beat, keys, [node, dead, 1])
+    t.strictSame(await beatOf('a'), [1, 1, 'a'])
+    t.strictSame(await beatOf('b'), [1, 2, 'a', 'b'])
+    await client.hset('holders', 'l1', 'a', 'l2', 'a')
+    await client.hset('leases', 'l1', 'd1', 'l2', 'd2')
+    const silent = Date.now() - 10_000
+    await client.zadd('alive', silent, 'a', silent, 'b')
+    t.equal((await beatOf('b')).length, 4, 'Redis was away')
+    await client.zadd('alive', silent, 'a')
+    const first = await beatOf('b')
+    const second = await beatOf('b')
+    t.strictSame([...first, ...second].filter(part => /^[ld]\d/.test(String(part))).sort(), ['d1', 'd2', 'l1', 'l2'])
+    t.strictSame(await beatOf('b'), [0, 1, 'b'])
+    t.strictSame(await client.hvals('holders'), ['b', 'b'])
+  })
+})

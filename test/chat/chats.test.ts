@@ -1,0 +1,159 @@
+import t from 'tap'
+import { ChatLog } from '../../lib/brokers/chat-log.js'
+import { Chats, type ChatsParts } from '../../lib/chat/chats.js'
+import type { ChatOptions, Identity, RealtimeConnection } from '../../lib/index.js'
+import { gate } from '../harness.js'
+import { down, FakeContext } from './context.js'
+
+function setup (options: ChatOptions = {}) {
+  const context = new FakeContext()
+  const channels: string[] = []
+  const chats = new Chats({
+    options,
+    limits: { ...context.limits, runs: 1, saveTime: 60_000 },
+    publisher: {
+      publish: (channel: string, message: never) => {
+        channels.push(channel)
+        return context.publish(message)
+      }
+    },
+    timers: context.timers,
+    log: context.log,
+    soon: action => context.soon(action)
+  } as ChatsParts)
+  const handlers = chats.handlers()
+  const log = new ChatLog('e', { size: 10, ttl: 1_000, lag: 1_000 })
+  const controls: unknown[] = []
+  const connection = (chatId = 'c', userId = 'u') => ({
+    userId,
+    identity: { userId },
+    target: { kind: 'chat', workflow: 'w', appId: 'a', chatId, userId: 'u' },
+    logs: [log],
+    control: (type: string, parts: object) => controls.push({ type, ...parts })
+  }) as unknown as RealtimeConnection
+  const handle = async (type: string, data?: object, ref?: string | number, from = connection()) => {
+    await handlers.get(type)!({ type, data, ref }, from)
+  }
+  return { chats, channels, context, handle, handlers, connection, log, controls }
+}
+
+const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
+const hang = () => new Promise(() => {})
+
+t.test('what it handles depends on what it is given', async t => {
+  const types = (options: ChatOptions) => [...setup(options).handlers.keys()].sort()
+  t.strictSame(types({}), ['chat_cancel', 'input_response'])
+  t.strictSame(types({ onMessage: () => {}, loadHistory: () => [] }), ['chat_cancel', 'chat_history', 'chat_message', 'input_response'])
+})
+
+t.test('only chats have chats', async t => {
+  const { handle } = setup({ onMessage: () => {} })
+  const notifications = { userId: 'u', target: { kind: 'notifications', userId: 'u' } } as RealtimeConnection
+  await t.rejects(handle('chat_message', { content: 'q' }, 'm', notifications), { code: 'unknown_type' })
+})
+
+t.test('10,000 chats leave nothing behind', async t => {
+  const { chats, handle, connection, context } = setup({ onMessage: run => run.reply().end(), save: () => {} })
+  for (let n = 0; n < 10_000; n++) {
+    chats.open({ ...address, chatId: `s${n}` }).start(() => {})
+    if (n % 10 === 0) await handle('chat_message', { content: 'q' }, 'm', connection(`m${n}`))
+  }
+  for (let n = 0; n < 10; n++) await new Promise<void>(resolve => { setImmediate(resolve) })
+  t.equal(chats.size, 0)
+  t.equal(context.types.filter(type => type === 'run_finished').length, 11_000)
+})
+
+t.test('also one that failed, was refused, replaced or cancelled', async t => {
+  for (const concurrency of ['queue', 'replace'] as const) {
+    const { chats, handle, context } = setup({ onMessage: hang, concurrency })
+    context.answer = down
+    await t.rejects(handle('chat_message', { content: 'q' }), { code: 'RT_ERR_BROKER' })
+    context.answer = () => ({})
+    for (const id of ['a', 'b']) await handle('chat_message', { content: 'q' }, id)
+    t.equal(chats.size, 1)
+    await handle('chat_cancel')
+    t.equal(chats.size, 0)
+  }
+})
+
+t.test('a message is known by its id, wherever it came from', async t => {
+  const { handle, context, log, connection } = setup({ onMessage: () => {} })
+  const count = () => context.types.filter(type => type === 'chat_message').length
+  for (const [data, ref] of [[{ message_id: 'a' }, 'r'], [{ message_id: 'a' }, 's'], [{}, 'a']] as const) await handle('chat_message', { content: 'q', ...data }, ref)
+  t.equal(count(), 1)
+  await handle('chat_message', { content: 'q' }, 'a', connection('other'))
+  t.equal(count(), 2, 'in another chat it is another')
+  log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'b', content: 'q' } }), 0)
+  await handle('chat_message', { content: 'q' }, 'b')
+  t.equal(count(), 2, 'one that another server took')
+  for (const ref of [5, 5, undefined]) await handle('chat_message', { content: 'q' }, ref)
+  t.equal(count(), 5, 'a number is no id')
+})
+
+t.test('one that is refused may come again, two at once are one', async t => {
+  const { handle, context } = setup({ onMessage: () => {} })
+  context.answer = down
+  const both = [handle('chat_message', { content: 'q' }, 'a'), handle('chat_message', { content: 'q' }, 'a')]
+  for (const each of both) await t.rejects(each, { code: 'RT_ERR_BROKER' })
+  context.answer = () => ({})
+  await Promise.all([handle('chat_message', { content: 'q' }, 'a'), handle('chat_message', { content: 'q' }, 'a')])
+  t.equal(context.types.filter(type => type === 'run_started').length, 1)
+})
+
+t.test('a cancel that comes first is remembered for what has a name of its own', async t => {
+  const { handle, context } = setup({ onMessage: hang })
+  await handle('chat_cancel', { ref: 'a' })
+  await handle('chat_cancel', { ref: 5 })
+  await handle('chat_cancel', { run_id: 'b' })
+  await handle('chat_message', { content: 'q', message_id: 'm' }, 'a')
+  t.strictSame(context.types, ['chat_message', 'run_finished'])
+  await handle('chat_message', { content: 'q' }, 5)
+  t.equal(context.types.at(-1), 'run_started')
+  await handle('chat_cancel', { ref: 5 })
+  await handle('chat_message', { content: 'q' }, 'b')
+  t.equal(context.types.at(-1), 'run_started')
+})
+
+t.test('who may see depends on who it is only where visible says so', async t => {
+  const identity: Identity = { userId: 'u' }
+  t.equal(setup().chats.filterFor(identity), undefined)
+  t.equal(setup({ visible: () => false }).chats.filterFor(identity), undefined)
+  const filter = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.filterFor(identity)!
+  t.equal(filter({ type: 'a' }), false)
+})
+
+t.test('what is sent to a chat, and what is no chat', async t => {
+  const { chats, channels, context } = setup({ visible: ({ type }) => type !== 'hidden' })
+  await chats.open(address).send({ type: 'shown' })
+  t.equal((await chats.open(address).send({ type: 'hidden' })).id, '')
+  t.strictSame([channels, context.types], [['chat:w/a/c/u'], ['shown']])
+  t.throws(() => chats.open({ ...address, chatId: 'a/b' }), { code: 'RT_ERR_INVALID_ID' })
+})
+
+t.test('closing ends what is going and what is coming, and takes nothing more', async t => {
+  const { opened, open } = gate()
+  const { chats, handle, context } = setup({ onMessage: hang, save: () => opened })
+  const coming = handle('chat_message', { content: 'q' }, 'm')
+  await new Promise<void>(resolve => { setImmediate(resolve) })
+  const run = chats.open({ ...address, chatId: 'other' }).start(hang)
+  const closed = chats.close()
+  t.equal(await run.finished, 'interrupted')
+  open()
+  await Promise.all([coming, closed])
+  t.match(context.published.at(-1), { type: 'run_finished', data: { ref: 'm', status: 'interrupted' } })
+  t.throws(() => chats.open(address).start(hang), { code: 'RT_ERR_CLOSING' })
+  await t.rejects(handle('chat_message', { content: 'q' }, 'n'), { code: 'RT_ERR_CLOSING' })
+  t.equal(chats.size, 0)
+  await setup().chats.close()
+})
+
+t.test('history', async t => {
+  const message = { message_id: 'a', content: 'c', timestamp: '' }
+  const { handle, controls } = setup({ loadHistory: (_target, before) => before === undefined ? [message] : [] })
+  await handle('chat_history', undefined, 'r')
+  await handle('chat_history', { before: 'a' })
+  t.strictSame(controls, [
+    { type: 'chat_history', ref: 'r', data: { messages: [message], is_complete: false } },
+    { type: 'chat_history', ref: undefined, data: { messages: [], is_complete: true } }
+  ])
+})

@@ -1,0 +1,196 @@
+import t from 'tap'
+import { Conversation, type ConversationParts, type UserData } from '../../lib/chat/conversation.js'
+import type { ChatOptions, Run } from '../../lib/index.js'
+import { gate } from '../harness.js'
+import { down, FakeContext } from './context.js'
+
+function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['enter']) {
+  const context = new FakeContext()
+  const state = { idle: 0 }
+  const conversation = new Conversation(context.target, {
+    options,
+    limits: { ...context.limits, runs, saveTime: 60_000 },
+    timers: context.timers,
+    log: context.log,
+    publish: message => context.publish(message),
+    soon: action => context.soon(action),
+    enter,
+    onIdle: () => { state.idle++ }
+  } as ConversationParts)
+  return { context, conversation, state }
+}
+
+const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Promise(() => {}) })
+const user = (id: string): UserData => ({ message_id: id, role: 'user', content: id, status: 'complete' })
+const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
+
+t.test('one at a time, in order, and then it is idle', async t => {
+  const { context, conversation, state } = setup()
+  const gates = [gate(), gate()]
+  const runs = gates.map(({ opened }, n) => conversation.start({ userId: 'u', ref: n, handler: () => opened }))
+  t.strictSame(runs.map(({ state }) => state), ['going', 'waiting'])
+  gates[0].open()
+  await runs[0].finished
+  t.strictSame(runs.map(({ state }) => state), ['over', 'going'])
+  t.equal(state.idle, 0)
+  gates[1].open()
+  await runs[1].finished
+  t.strictSame(context.types, ['run_started', 'run_finished', 'run_started', 'run_finished'])
+  t.equal(state.idle, 1)
+})
+
+t.test('there is room for one that goes and so many that wait, those that come included', async t => {
+  const { opened, open } = gate()
+  const { conversation } = setup({ save: () => opened })
+  const rooms = [conversation.hasRoom()]
+  conversation.start(hang('a'))
+  rooms.push(conversation.hasRoom())
+  conversation.start(hang('b'))
+  rooms.push(conversation.hasRoom())
+  const received = conversation.receive(user('c'), hang('c'))
+  rooms.push(conversation.hasRoom())
+  t.strictSame(rooms, [true, true, true, false])
+  t.equal(setup({ concurrency: 'replace' }, 0).conversation.hasRoom(), true)
+  open()
+  await received
+})
+
+t.test('none of those that wait begins when all are ended', async t => {
+  for (const end of ['cancel', 'end'] as const) {
+    const { context, conversation } = setup()
+    for (const name of ['a', 'b', 'c']) conversation.start(hang(name))
+    conversation[end]()
+    t.strictSame(context.published.map(({ type, data }) => `${type} ${data.ref}`),
+      ['run_started a', 'run_finished c', 'run_finished b', 'run_finished a'])
+    t.equal(context.published[1].data.status, end === 'cancel' ? 'cancelled' : 'interrupted')
+    t.equal(conversation.cancel(), false)
+  }
+})
+
+t.test('a run by its name or its id', async t => {
+  const { context, conversation } = setup()
+  const [, second, third] = ['a', 'b', 'c'].map(name => conversation.start(hang(name)))
+  t.strictSame([conversation.cancel('x'), conversation.cancel('b'), conversation.cancel(third.id)], [false, true, true])
+  t.strictSame([second.state, third.state], ['over', 'over'])
+  t.strictSame(context.types, ['run_started', 'run_finished', 'run_finished'])
+})
+
+t.test('a message is saved, published and answered, and is there while it is stored', async t => {
+  const order: string[] = []
+  const { opened, open } = gate()
+  const { context, conversation, state } = setup({
+    save: async () => {
+      await opened
+      order.push('saved')
+    }
+  })
+  const received = conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => { order.push(...context.types) } })
+  await settle()
+  t.equal(state.idle, 0)
+  open()
+  await received
+  t.strictSame(order, ['saved', 'chat_message', 'run_started'])
+  await settle()
+  t.ok(state.idle > 0)
+})
+
+t.test('a message whose run is ended before it is there', async t => {
+  for (const [name, status] of [['m', 'cancelled'], [undefined, 'cancelled'], ['end', 'interrupted'], ['stop', 'cancelled']] as const) {
+    const { opened, open } = gate()
+    const { context, conversation } = setup({ save: () => opened })
+    const received = conversation.receive(user('m'), hang('m'), name === 'stop' ? 'cancelled' : undefined)
+    if (name === 'end') conversation.end()
+    else if (name !== 'stop') t.equal(conversation.cancel(name), true)
+    open()
+    await received
+    t.strictSame(context.types, ['chat_message', 'run_finished'])
+    t.equal(context.published[1].data.status, status)
+  }
+})
+
+t.test('a message that cannot be saved, or published, is refused and leaves nothing', async t => {
+  const unsaved = setup({ save: () => { throw new Error('no') } })
+  await t.rejects(unsaved.conversation.receive(user('m'), hang('m')), { message: 'no' })
+  t.strictSame(unsaved.context.published, [])
+  await settle()
+  t.ok(unsaved.state.idle > 0)
+  const unpublished = setup()
+  unpublished.context.answer = down
+  await t.rejects(unpublished.conversation.receive(user('m'), hang('m')), { code: 'RT_ERR_BROKER' })
+  t.equal(unpublished.state.idle, 1)
+})
+
+t.test('what is not visible is answered all the same', async t => {
+  const { context, conversation } = setup({ visible: ({ type }) => type !== 'chat_message' })
+  await conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => {} })
+  t.strictSame(context.types, ['run_started', 'run_finished'])
+})
+
+t.test('a run that replaces has its chat to itself', async t => {
+  const { context, conversation, state } = setup({ concurrency: 'replace' })
+  const runs = ['a', 'b'].map(name => conversation.start(hang(name)))
+  t.equal(state.idle, 0, 'the chat is not let go of between the two')
+  t.strictSame(runs.map(({ state }) => state), ['over', 'going'])
+  t.strictSame(context.types, ['run_started', 'run_finished', 'run_started'])
+})
+
+t.test('it is settled when all is over, stored and saved', async t => {
+  const { opened, open } = gate()
+  const saved: string[] = []
+  const { conversation } = setup({
+    save: async ({ content }) => {
+      await opened
+      saved.push(content)
+    }
+  })
+  conversation.start({
+    ...hang('a'),
+    handler: (run: Run) => {
+      run.reply().write('text')
+      return new Promise(() => {})
+    }
+  })
+  conversation.end()
+  let isSettled = false
+  const settled = conversation.settled().then(() => { isSettled = true })
+  await settle()
+  t.equal(isSettled, false)
+  open()
+  await settled
+  t.strictSame(saved, ['text'])
+  await conversation.settled()
+})
+
+t.test('questions are those of the run that is going', async t => {
+  const { conversation } = setup()
+  t.equal(conversation.question('q'), undefined)
+  const run = conversation.start({ ...hang('a'), handler: (run: Run) => run.ask({ prompt: 'p' }) })
+  const [[id, question]] = run.questions
+  t.equal(conversation.question(id), question)
+  t.equal(conversation.question('other'), undefined)
+})
+
+t.test('a reply that cannot be saved is logged', async t => {
+  const { context, conversation } = setup({ save: () => { throw new Error('no') } })
+  conversation.save(user('m'))
+  await settle()
+  t.strictSame(context.logged, ['realtime: a message was not saved'])
+})
+
+t.test('with several servers a run waits for its turn, and leaves it once users were told, or that is given up', async t => {
+  const { opened, open } = gate()
+  const order: string[] = []
+  const turn = (run: { told: unknown }) => ({
+    registered: Promise.resolve(),
+    take: () => opened,
+    end: async () => { order.push(run.told instanceof Promise ? await run.told.then(() => 'told', () => 'given up') : 'told') }
+  })
+  const { context, conversation, state } = setup({}, 2, turn as never)
+  const run = conversation.start({ userId: 'u', handler: () => { order.push('works') } })
+  await conversation.receive(user('m'), { userId: 'u', messageId: 'm', handler: () => { context.answer = () => { throw new Error('closing') } } })
+  t.strictSame([run.state, order], ['waiting', []])
+  open()
+  for (let n = 0; n < 5; n++) await settle()
+  t.strictSame(order, ['works', 'told', 'given up'])
+  t.ok(state.idle > 0)
+})

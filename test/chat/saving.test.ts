@@ -1,0 +1,56 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { Saving, type SavingParts } from '../../lib/chat/saving.js'
+import type { SavedMessage } from '../../lib/index.js'
+import { Timers } from '../../lib/server/timers.js'
+import { gate } from '../harness.js'
+
+const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
+const message = (id: string) => ({ message_id: id, content: id })
+
+function setup (save: SavingParts['save'], time = 60_000) {
+  const state = { idle: 0 }
+  return { state, saving: new Saving({ save, target, timers: new Timers(), time, onIdle: () => { state.idle++ } }) }
+}
+
+t.test('without a hook there is nothing to do', async t => {
+  const { saving, state } = setup(undefined)
+  await saving.add(message('a'))
+  t.strictSame([saving.isIdle, state.idle], [true, 0])
+})
+
+t.test('in order, one at a time, each with its time', async t => {
+  const gates = [gate(), gate()]
+  const begun: Array<[SavedMessage, unknown]> = []
+  const { saving, state } = setup((message, target) => gates[begun.push([message, target]) - 1].opened)
+  const all = [saving.add(message('a')), saving.add(message('b'))]
+  t.equal(saving.isIdle, false)
+  await Promise.resolve()
+  t.equal(begun.length, 1)
+  gates[0].open()
+  await all[0]
+  gates[1].open()
+  await all[1]
+  t.match(begun, [[{ message_id: 'a', content: 'a', timestamp: /Z$/ }, target], [{ message_id: 'b' }, target]])
+  await new Promise(resolve => setImmediate(resolve))
+  t.strictSame([saving.isIdle, state.idle], [true, 1])
+})
+
+t.test('what fails fails alone', async t => {
+  const { saving } = setup(({ content }) => { if (content !== 'good') throw new Error(content) })
+  const all = ['bad', 'good', 'worse'].map(id => saving.add(message(id)))
+  t.match(await Promise.allSettled(all), [{ reason: { message: 'bad' } }, { status: 'fulfilled' }, { reason: { message: 'worse' } }])
+})
+
+t.test('what takes too long is given up, and more than 1,000 do not wait', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { saving } = setup(() => new Promise(() => {}), 10)
+  const late = saving.add(message('a'))
+  await Promise.resolve()
+  mock.timers.tick(10)
+  await t.rejects(late, { message: /10 ms/ })
+  const { saving: full } = setup(() => new Promise(() => {}))
+  for (let n = 0; n < 1_000; n++) full.add(message('a'))
+  await t.rejects(full.add(message('a')), { message: /1000 messages wait/ })
+})

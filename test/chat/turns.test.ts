@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import t from 'tap'
+import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
+import { ChatLog } from '../../lib/brokers/chat-log.js'
+import type { Log } from '../../lib/brokers/log.js'
+import type { Run } from '../../lib/index.js'
+import { connect, start } from '../harness.js'
+import { FakeCluster, type FakeNodes } from '../fake-nodes.js'
+
+const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
+
+/** Nodes with the same logs. */
+function brokers (count: number): Array<Broker & { nodes: FakeNodes }> {
+  const bus = new FakeCluster()
+  const logs = new Map<string, Log>()
+  let createLog: CreateLog
+  const logOf = (channel: string) => {
+    const log = logs.get(channel) ?? createLog(channel, 'e', { size: 1_000, ttl: 60_000, lag: 1_000_000 })
+    logs.set(channel, log)
+    return log
+  }
+  return Array.from({ length: count }, () => ({
+    nodes: bus.join(),
+    open (create: CreateLog) { createLog ??= create },
+    async publish (channel: string, body: string) {
+      const log = logOf(channel)
+      log.append(body, 0)
+      return log.position
+    },
+    subscribe: logOf,
+    stats: () => ({ channels: logs.size, publications: 0, bytes: 0 }),
+    close () {}
+  }))
+}
+
+t.test('one run at a time, whichever server it is on', async t => {
+  const [one, two] = brokers(2)
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const order: string[] = []
+  const handler = (name: string) => async (run: Run) => {
+    order.push(`${name} starts`)
+    await run.tool('t', {}, () => new Promise(resolve => setImmediate(resolve)))
+    order.push(`${name} ends`)
+  }
+  const runs = [a, b, a, b].map(({ app }, n) => app.ws.chat(target).start(handler(`${n}`)))
+  t.strictSame(await Promise.all(runs.map(({ finished }) => finished)), Array(4).fill('complete'))
+  for (let n = 0; n < order.length; n += 2) t.equal(order[n].replace('starts', 'ends'), order[n + 1], `${order}`)
+})
+
+t.test('a run that is over before its turn leaves nothing', async t => {
+  const [one, two] = brokers(2)
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const client = await connect(t, `${b.url}/ws/w/a/c/u`)
+  const letGo = new AbortController()
+  const first = a.app.ws.chat(target).start(() => once(letGo.signal, 'abort'))
+  await client.next('run_started')
+  const second = b.app.ws.chat(target).start(() => t.fail('it was cancelled'))
+  second.cancel()
+  t.equal(await second.finished, 'cancelled')
+  letGo.abort()
+  t.equal(await first.finished, 'complete')
+  t.equal(await b.app.ws.chat(target).start(() => {}).finished, 'complete', 'the chat is free')
+})
+
+t.test('the run of a server that is gone is ended by another, with what was open in it', async t => {
+  const [one, two] = brokers(2)
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const client = await connect(t, `${b.url}/ws/w/a/c/u`)
+  const run = a.app.ws.chat(target).start(async run => {
+    const reply = run.reply({ agent: 'x' })
+    reply.write('so far')
+    run.tool('search', {}, () => new Promise(() => {}))
+    await run.ask({ prompt: '?' })
+  }, { ref: 'r1' })
+  await client.next('input_request')
+  one.nodes.die()
+  t.equal(await run.finished, 'interrupted', 'the one that came back has nothing more to say')
+  t.match(await client.next(), { type: 'chat_message', data: { agent: 'x', content: 'so far', status: 'interrupted' } })
+  t.match(await client.next(), { type: 'tool_output', data: { name: 'search', status: 'interrupted' } })
+  t.match(await client.next(), { type: 'input_closed', data: { reason: 'interrupted' } })
+  t.match(await client.next(), { type: 'run_finished', data: { run_id: run.id, ref: 'r1', status: 'interrupted' } })
+  t.equal(await b.app.ws.chat(target).start(() => {}).finished, 'complete', 'the chat is free')
+  await client.next('run_finished')
+  t.equal(client.received.filter(({ type }) => type === 'run_finished').length, 2)
+})
+
+t.test('a run that was over is not ended again, and one that had not begun is', async t => {
+  const [one, two] = brokers(2)
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const client = await connect(t, `${b.url}/ws/w/a/c/u`)
+  const first = a.app.ws.chat(target).start(() => new Promise(() => {}))
+  await client.next('run_started')
+  const waiting = a.app.ws.chat(target).start(() => t.fail('it never begins'))
+  await new Promise(resolve => setImmediate(resolve))
+  one.nodes.die()
+  t.strictSame([await first.finished, await waiting.finished], ['interrupted', 'interrupted'])
+  const ended = [await client.next('run_finished'), await client.next('run_finished')]
+  t.strictSame(ended.map(({ data }) => data!.run_id).toSorted(), [first.id, waiting.id].toSorted())
+})
+
+t.test('a broker that is away for a while', async t => {
+  const [one] = brokers(1)
+  const { app } = await start(t, { broker: one })
+  one.nodes.fault = new Error('away')
+  const run = app.ws.chat(target).start(() => {})
+  await new Promise(resolve => setImmediate(resolve))
+  one.nodes.fault = undefined
+  t.equal(await run.finished, 'complete')
+})
+
+t.test('what is open in a run', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
+  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
+  publish('run_started', {})
+  publish('chat_delta', { message_id: 'm', at: 0, text: 'ab' })
+  publish('tool_call', { call_id: 'c', name: 'n' })
+  publish('tool_output', { call_id: 'c', status: 'complete' })
+  publish('input_request', { request_id: 'q', prompt: '?' })
+  publish('input_closed', { request_id: 'q', reason: 'answered' })
+  publish('tool_call', { run_id: 'other', call_id: 'd', name: 'n' })
+  t.match(log.unfinished('r'), [{ type: 'chat_message', data: { message_id: 'm', content: 'ab', status: 'interrupted' } }])
+  publish('run_finished', { status: 'complete' })
+  t.equal(log.unfinished('r'), undefined)
+  t.strictSame(log.unfinished('never heard of'), [])
+})

@@ -1,0 +1,98 @@
+import type { Lease, Nodes, Presence } from '../lib/brokers/broker.js'
+
+interface Held {
+  data: string
+  holder: FakeNodes
+  lost: AbortController
+}
+
+/** What the nodes of one app share, in memory. */
+export class FakeCluster {
+  readonly nodes: FakeNodes[] = []
+  readonly claims = new Set<string>()
+  readonly held = new Map<string, Held>()
+
+  join (): FakeNodes {
+    const node = new FakeNodes(`n${this.nodes.length}`, this)
+    this.nodes.push(node)
+    return node
+  }
+}
+
+/** A node whose end, and whose broker's, a test decides. */
+export class FakeNodes implements Nodes {
+  readonly id: string
+  /** Thrown by what is asked of the broker. */
+  fault: Error | undefined
+  readonly #cluster: FakeCluster
+  readonly #told = new Set<(message: string, from: string) => void>()
+  readonly #inherited = new Set<(lease: Lease) => void>()
+  readonly #present = new Map<string, Presence[]>()
+
+  constructor (id: string, cluster: FakeCluster) {
+    this.id = id
+    this.#cluster = cluster
+  }
+
+  async tell (message: string): Promise<void> {
+    if (this.fault !== undefined) throw this.fault
+    for (const other of this.#cluster.nodes) {
+      if (other !== this) for (const listener of other.#told) setImmediate(listener, message, this.id)
+    }
+  }
+
+  onTold (listener: (message: string, from: string) => void): () => void {
+    this.#told.add(listener)
+    return () => { this.#told.delete(listener) }
+  }
+
+  async enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
+    if ((await this.present(userId)).length >= limit) return false
+    this.#present.set(userId, [...this.#present.get(userId) ?? [], { connectionId, node: this.id }])
+    return true
+  }
+
+  leave (userId: string, connectionId: string): void {
+    this.#present.set(userId, (this.#present.get(userId) ?? []).filter(present => present.connectionId !== connectionId))
+  }
+
+  async present (userId: string): Promise<Presence[]> {
+    if (this.fault !== undefined) throw this.fault
+    return this.#cluster.nodes.flatMap(node => node.#present.get(userId) ?? [])
+  }
+
+  async claim (key: string): Promise<boolean> {
+    if (this.fault !== undefined) throw this.fault
+    const isFirst = !this.#cluster.claims.has(key)
+    this.#cluster.claims.add(key)
+    return isFirst
+  }
+
+  async hold (key: string, data: string): Promise<Lease | undefined> {
+    if (this.fault !== undefined) throw this.fault
+    if (this.#cluster.held.has(key)) return undefined
+    this.#cluster.held.set(key, { data, holder: this, lost: new AbortController() })
+    return this.#lease(key)
+  }
+
+  onInherited (listener: (lease: Lease) => void): () => void {
+    this.#inherited.add(listener)
+    return () => { this.#inherited.delete(listener) }
+  }
+
+  /** The others take it for dead: one of them has its leases now. */
+  die (): void {
+    const heir = this.#cluster.nodes.find(node => node !== this)!
+    for (const [key, held] of this.#cluster.held) {
+      if (held.holder !== this) continue
+      held.lost.abort()
+      this.#cluster.held.set(key, { ...held, holder: heir, lost: new AbortController() })
+      for (const listener of heir.#inherited) listener(heir.#lease(key))
+    }
+  }
+
+  #lease (key: string): Lease {
+    const { data, lost } = this.#cluster.held.get(key)!
+    return { key, data, lost: lost.signal, release: async () => { if (!lost.signal.aborted) this.#cluster.held.delete(key) } }
+  }
+}

@@ -1,0 +1,201 @@
+import t from 'tap'
+import { errors, MemoryBroker, type Broker, type CreateLog } from '../../lib/index.js'
+import { all, ask, finished, startChat, tokens, Transcript, turn, typesOf } from '../chat.js'
+import { Client } from '../harness.js'
+
+const unhandled: unknown[] = []
+process.on('unhandledRejection', error => unhandled.push(error))
+
+/** What becomes of a publication: it is stored unless it is `lost`; `unsure` is stored, and said not to be. */
+type Fate = 'stored' | 'lost' | 'unsure'
+
+/** Stores some turns later, in order, or not. */
+class UnsureBroker implements Broker {
+  readonly stored: Array<{ type: string, data: Record<string, any> }> = []
+  fateOf: (type: string, data: Record<string, any>) => Fate = () => 'stored'
+  readonly #inner = new MemoryBroker({ size: 1_000, ttl: 60_000, bytes: 64 * 1024 * 1024, lag: 4 * 1024 * 1024 })
+  #last: Promise<unknown> = Promise.resolve()
+
+  open (createLog: CreateLog) {
+    this.#inner.open(createLog)
+  }
+
+  publish (channel: string, body: string) {
+    const { type, data } = JSON.parse(body)
+    const fate = this.fateOf(type, data)
+    const stored = this.#last.then(async () => {
+      for (let turns = Math.random() * 4; turns > 0; turns--) await turn()
+      const position = fate === 'lost' ? undefined : this.#inner.publish(channel, body)
+      if (position !== undefined) this.stored.push({ type, data })
+      if (fate !== 'stored') throw new errors.BROKER('not now')
+      return position!
+    })
+    this.#last = stored.catch(() => {})
+    return stored
+  }
+
+  async subscribe (channel: string) {
+    await turn()
+    return this.#inner.subscribe(channel)
+  }
+
+  stats () {
+    return this.#inner.stats()
+  }
+
+  close () {
+    this.#inner.close()
+  }
+}
+
+/** Each of these is treated so the first time that it is published, and stored then. */
+function once (fate: Fate, types: string[]): UnsureBroker['fateOf'] {
+  const left = new Set(types)
+  return type => left.delete(type) ? fate : 'stored'
+}
+
+t.test('a broker that stores later: all is there, in order, and the text is right', async t => {
+  const broker = new UnsureBroker()
+  const words = tokens(300)
+  const { join } = await startChat(t, {
+    onMessage: async run => {
+      const reply = run.reply()
+      for (const word of words) {
+        reply.write(word)
+        if (Math.random() < 0.5) await turn()
+      }
+      const tool = run.tool('t', {}, async ({ progress }) => progress(1))
+      const source = (async function * () { for (const word of words) yield word })()
+      const [text] = await Promise.all([run.stream(source), tool, reply.end()])
+      t.equal(text, words.join(''))
+    }
+  }, { broker })
+  const client = await join()
+  const transcript = new Transcript()
+  for (let n = 0; n < 3; n++) client.send({ type: 'chat_message', ref: `m${n}`, data: { content: 'q' } })
+  await finished(client, 3)
+  t.strictSame(transcript.take(client).faults, [])
+  t.strictSame([...transcript.texts.values()].sort(), [...Array(6).fill(words.join('')), 'q', 'q', 'q'].sort())
+  const order = typesOf(client).filter(type => type.startsWith('run'))
+  t.strictSame(order, Array(3).fill(['run_started', 'run_finished']).flat())
+  t.ok(typesOf(client).indexOf('tool_output') > typesOf(client).indexOf('tool_call'))
+})
+
+t.test('messages that come while others are being stored do not run beside them', async t => {
+  const broker = new UnsureBroker()
+  let going = 0
+  let most = 0
+  const { join } = await startChat(t, {
+    onMessage: async run => {
+      most = Math.max(most, ++going)
+      run.reply().write('answer')
+      await turn()
+      going--
+    }
+  }, { broker })
+  const devices = [await join(), await join(), await join()]
+  const answers: Array<Promise<string>> = []
+  for (let n = 0; n < 5; n++) {
+    for (const client of devices) answers.push(ask(client, 'chat_message', { content: 'q' }))
+    for (let turns = Math.random() * 20; turns > 0; turns--) await turn()
+  }
+  t.strictSame(new Set(await Promise.all(answers)), new Set(['ack']))
+  await finished(devices[0], 15)
+  t.equal(most, 1)
+})
+
+t.test('what a broker loses for a moment is stored in the end, once', async t => {
+  const broker = new UnsureBroker()
+  const { join } = await startChat(t, {
+    onMessage: async run => {
+      const reply = run.reply()
+      for (const word of 'one two three four'.split(' ')) {
+        reply.write(`${word} `)
+        for (let turns = 0; turns < 10; turns++) await turn()
+      }
+      await reply.end()
+      t.equal(broker.stored.at(-1)!.data.status, 'complete', 'a reply has ended when it is stored')
+      await run.tool('t', {}, () => 1)
+    }
+  }, { broker })
+  const client = await join()
+  broker.fateOf = once('lost', ['run_started', 'chat_delta', 'tool_output', 'run_finished'])
+  let isLost = true
+  const fateOf = broker.fateOf
+  broker.fateOf = (type, data) => {
+    if (!isLost || data.role !== 'assistant') return fateOf(type, data)
+    isLost = false
+    return 'lost'
+  }
+  t.equal(await ask(client, 'chat_message', { content: 'q' }), 'ack')
+  const transcript = new Transcript()
+  await finished(client)
+  t.strictSame(transcript.take(client).faults, [])
+  t.match([...transcript.texts.values()], ['q', 'one two three four '])
+  for (const type of ['run_started', 'run_finished', 'tool_call', 'tool_output']) t.equal(broker.stored.filter(each => each.type === type).length, 1, type)
+})
+
+t.test('what cannot be stored is refused to who asked for it, and the rest goes on', async t => {
+  const broker = new UnsureBroker()
+  const { join } = await startChat(t, {
+    onMessage: async run => {
+      await t.rejects(run.tool('t', {}, () => t.fail('it worked unseen')), { code: 'RT_ERR_BROKER' })
+      await t.rejects(run.ask({ prompt: 'p' }), { code: 'RT_ERR_BROKER' })
+      await t.rejects(run.send({ type: 'app' }), { code: 'RT_ERR_BROKER' })
+      run.reply().write('text')
+    }
+  }, { broker })
+  for (const fate of ['lost', 'unsure'] as const) {
+    broker.fateOf = once(fate, ['tool_call', 'input_request', 'app'])
+    const client = await join()
+    const before = all(client, 'run_finished').length
+    t.equal(await ask(client, 'chat_message', { content: 'q' }), 'ack')
+    t.match((await finished(client, before + 1)).at(-1), { status: 'complete' })
+    t.match(all(client, 'tool_output').at(-1), { status: 'error' }, 'whoever saw the call is told')
+    t.match(all(client, 'input_closed').at(-1), { reason: 'error' })
+  }
+})
+
+t.test("a user's message that could not be stored can be sent again", async t => {
+  const broker = new UnsureBroker()
+  let runs = 0
+  const { join } = await startChat(t, { onMessage: () => { runs++ } }, { broker })
+  const client = await join()
+  for (const fate of ['lost', 'unsure'] as const) {
+    broker.fateOf = once(fate, ['chat_message'])
+    t.equal(await ask(client, 'chat_message', { content: 'q', message_id: fate }), 'handler_failed')
+    t.equal(await ask(client, 'chat_message', { content: 'q', message_id: fate }), 'ack')
+    t.equal(await ask(client, 'chat_message', { content: 'q', message_id: fate }), 'ack')
+  }
+  await finished(client, 2)
+  t.equal(runs, 2, 'each is answered once')
+})
+
+t.test('a broker that does not know: the text is right all the same, also for who resumes', async t => {
+  const broker = new UnsureBroker()
+  const words = tokens(60)
+  const { join } = await startChat(t, {
+    onMessage: async run => {
+      const reply = run.reply()
+      for (const word of words) {
+        reply.write(word)
+        for (let turns = 0; turns < 5; turns++) await turn()
+      }
+    }
+  }, { broker })
+  const client = await join()
+  let count = 0
+  broker.fateOf = type => type === 'chat_delta' && count++ % 4 === 2 ? 'unsure' : 'stored'
+  await ask(client, 'chat_message', { content: 'q' })
+  await client.until(() => all(client, 'chat_delta').length > 2)
+  const others: Client[] = []
+  for (const { id } of client.received.filter(({ id }) => id !== undefined)) others.push(await join('u1', id))
+  for (const each of [client, ...others]) {
+    await finished(each)
+    const transcript = new Transcript()
+    transcript.take(client).take(each)
+    t.equal([...transcript.texts.values()][1], words.join(''))
+  }
+})
+
+t.test('no rejection was left unhandled', async t => t.strictSame(unhandled, []))

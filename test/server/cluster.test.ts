@@ -1,0 +1,78 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { Cluster } from '../../lib/server/cluster.js'
+import { Timers } from '../../lib/server/timers.js'
+import { FakeCluster } from '../fake-nodes.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+function clusters (t: Scope, count: number) {
+  const bus = new FakeCluster()
+  const timers = new Timers()
+  t.teardown(() => timers.close())
+  const logged: string[] = []
+  const log = { error: (_fields: object, text: string) => logged.push(text) } as any
+  const all = Array.from({ length: count }, () => new Cluster(bus.join(), timers, log))
+  return { bus, logged, all }
+}
+
+t.test('what is told reaches all others, in order', async t => {
+  const { all: [a, b, c] } = clusters(t, 3)
+  const heard: unknown[] = []
+  const both = new Promise<void>(resolve => {
+    for (const [name, cluster] of Object.entries({ a, b, c })) cluster.on('word', data => { if (heard.push([name, data]) === 4) resolve() })
+  })
+  a.tell('word', 1)
+  a.tell('word', { n: 2 })
+  await both
+  t.same(heard.toSorted(), [['b', 1], ['b', { n: 2 }], ['c', 1], ['c', { n: 2 }]])
+})
+
+t.test('the first answer counts, and only the one who asked hears it', async t => {
+  const { all: [a, b, c] } = clusters(t, 3)
+  a.on('sum', () => 'never asked of oneself')
+  b.on('sum', ({ x, y }) => x + y)
+  c.on('sum', () => undefined)
+  const mine = a.ask('sum', { x: 1, y: 2 })
+  const other = c.ask('sum', { x: 3, y: 4 })
+  t.equal(await mine, 3)
+  t.match(await other, /7|never/)
+})
+
+t.test('without an answer', async t => {
+  const { all: [a], logged, bus } = clusters(t, 2)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const asked = a.ask('nothing', {})
+  await new Promise(resolve => setImmediate(resolve))
+  mock.timers.tick(1_500)
+  t.equal(await asked, undefined)
+
+  bus.nodes[0].fault = new Error('gone')
+  await a.tell('word', 1)
+  t.strictSame(logged, ['realtime: the other servers could not be told'])
+})
+
+t.test('what a listener throws is logged, and rubbish too', async t => {
+  const { all: [a, b], logged, bus } = clusters(t, 2)
+  const heard = new Promise(resolve => b.on('word', data => {
+    if (data === 'good') return resolve(data)
+    throw new Error('no')
+  }))
+  a.tell('word', 'bad')
+  bus.nodes[0].tell('{')
+  a.tell('word', 'good')
+  await heard
+  t.strictSame(logged, ['realtime: what another server asked for failed', 'realtime: what another server asked for failed'])
+})
+
+t.test('after close nothing is heard', async t => {
+  const { all: [a, b, c] } = clusters(t, 3)
+  b.on('word', () => t.fail('it is closed'))
+  b.close()
+  const heard = new Promise(resolve => c.on('word', resolve))
+  a.tell('word', 1)
+  await heard
+})
