@@ -24,11 +24,12 @@ async function read (text: string, sizes: readonly number[] = [1000]): Promise<s
 }
 
 t.test('whatever the chunks and the line ends are, each event has its data', async t => {
-  const data = fc.string({ unit: 'grapheme', minLength: 1 }).filter(text => !/[\r\n]/.test(text))
+  const line = fc.string({ unit: 'grapheme' }).filter(text => !/[\r\n]/.test(text))
+  const event = fc.array(line, { minLength: 1, maxLength: 3 })
   const sizes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 5 })
-  await fc.assert(fc.asyncProperty(fc.array(data), fc.constantFrom('\n', '\r', '\r\n'), sizes, async (events, end, sizes) => {
-    const text = events.map(event => `data: ${event}${end}${end}`).join('')
-    t.strictSame(await read(text, sizes), events)
+  await fc.assert(fc.asyncProperty(fc.array(event), fc.constantFrom('\n', '\r', '\r\n'), sizes, async (events, end, sizes) => {
+    const text = events.map(lines => lines.map(line => `data: ${line}${end}`).join('') + end).join('')
+    t.strictSame(await read(text, sizes), events.map(lines => lines.join('\n')))
   }))
 })
 
