@@ -6,6 +6,8 @@ import { hold, release } from './scripts.js'
 class HeldLease implements Lease {
   readonly key: string
   readonly data: string
+  /** It came from a dead node while this one was asking for it. */
+  isInherited = false
   readonly #controller = new AbortController()
   readonly #release: (lease: HeldLease) => Promise<void>
 
@@ -50,7 +52,7 @@ export class Leases {
     this.#held.set(key, lease)
     this.#released.delete(key)
     try {
-      if (await this.#hold(lease)) return lease
+      if (await this.#hold(lease) || lease.isInherited) return lease
     } catch (error) {
       // It may be held for all we know.
       this.#release(lease)
@@ -86,6 +88,9 @@ export class Leases {
 
   inherit (leases: Array<[key: string, data: string]>): void {
     for (const [key, data] of leases) {
+      const held = this.#held.get(key)
+      if (held !== undefined) held.isInherited = true
+      if (held !== undefined || this.#released.has(key)) continue
       const lease = new HeldLease(key, data, this.#release)
       this.#held.set(key, lease)
       for (const listener of this.#listeners) listener(lease)
