@@ -39,6 +39,8 @@ export class Leases {
   /** Released, and Redis does not know it yet; each was held, so there are no more of them than there were leases. */
   readonly #released = new Set<string>()
   readonly #listeners = new Set<(lease: Lease) => void>()
+  /** A renewal was not answered. */
+  #isInDoubt = false
 
   constructor (connection: RedisClient, keys: Keys, node: string) {
     this.#connection = connection
@@ -99,11 +101,13 @@ export class Leases {
 
   /** Called every few seconds while Redis answers. */
   look (): void {
+    if (this.#isInDoubt) this.renew()
     for (const key of this.#released) this.#tell(key)
   }
 
   /** Redis did not know this node: the others may have taken over what it held. */
   async renew (): Promise<void> {
+    this.#isInDoubt = false
     await Promise.all([...this.#held.values()].map(lease => this.#renew(lease)))
   }
 
@@ -113,7 +117,7 @@ export class Leases {
       this.#held.delete(lease.key)
       lease.lose()
     } catch {
-      // Not known: as with an answer that never came. The next time that Redis does not know this node it is asked again.
+      this.#isInDoubt = true
     }
   }
 }
