@@ -88,6 +88,10 @@ export class Leases {
     return () => { this.#listeners.delete(listener) }
   }
 
+  get canInherit (): boolean {
+    return this.#listeners.size > 0
+  }
+
   inherit (leases: Array<[key: string, data: string]>): void {
     for (const [key, data] of leases) {
       const held = this.#held.get(key)
