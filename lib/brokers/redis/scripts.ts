@@ -167,16 +167,18 @@ return result
 `)
 
 /**
- * Which publications were stored. KEYS: stream and meta. ARGV: their marks.
- * Returns the time, the epoch, and for each its offset, or 0.
+ * Which publications were stored. KEYS: stream and meta. ARGV: since when, on Redis's clock; their marks.
+ * Returns the time, the epoch, and for each its offset, 0, or -1 where the stream does not reach back so far any more.
  */
 export const find = script(`${time}
 local result = {now, redis.call('HGET', KEYS[2], 'e') or ''}
-local offsets = {}
-for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2000)) do
+local entries, offsets = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2000), {}
+local oldest = entries[#entries]
+local reaches = not oldest or oldest[1] == '1-0' or tonumber(oldest[2][4]) < tonumber(ARGV[1])
+for _, entry in ipairs(entries) do
   offsets[entry[2][2]] = tonumber(string.match(entry[1], '^%d+'))
 end
-for _, mark in ipairs(ARGV) do result[#result + 1] = offsets[mark] or 0 end
+for at = 2, #ARGV do result[#result + 1] = offsets[ARGV[at]] or (reaches and 0 or -1) end
 return result
 `)
 
