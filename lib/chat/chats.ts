@@ -69,6 +69,7 @@ export class Chats {
     this.#parts = parts
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: orphan => this.#finish(orphan) })
     cluster?.on('chat_cancel', ({ channel, name }) => this.#cancelHere(channel, name))
+    cluster?.on('chat_message', ({ key }) => this.#taken(key))
     cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
 
@@ -159,7 +160,7 @@ export class Chats {
     const key = `${channel} ${id}`
     const isInLog = () => connection.logs.some(log => log instanceof ChatLog && log.has(id))
     if (this.#accepted.has(key) || (!this.#refused.has(key) && isInLog())) return
-    if (!await this.#claim(key)) return
+    if (!await this.#claim(key) || this.#accepted.has(key)) return
     const accepting = this.#accepting.get(key) ?? this.#accept(id, ref, data, connection.userId, target)
     this.#accepting.set(key, accepting)
     try {
@@ -187,13 +188,38 @@ export class Chats {
     await conversation.receive(message, start, isCancelled ? 'cancelled' : undefined)
   }
 
-  /** Whether no other server has this message. */
+  /** Whether it is for this server to take a message; not when another has it. */
   async #claim (key: string): Promise<boolean> {
     const { cluster } = this.#parts
     if (cluster === undefined || this.#claimed.has(key)) return true
-    const isOurs = await cluster.nodes.claim(`message ${key}`, accepted.time)
-    if (isOurs) this.#claimed.add(key)
-    return isOurs
+    if (!await this.#isFirst(cluster, key) && !this.#claimed.has(key)) {
+      const known = await cluster.ask('chat_message', { key }) as Taken | undefined
+      if (known?.isStored) return false
+      // Who claimed it is gone, and never said what became of it; or it was this one, and did not learn of that.
+      const isNobodys = known !== undefined || this.#refused.has(key)
+      if (!isNobodys) throw new Refusal('handler_failed', 'this message was sent before, to a server that no longer answers')
+    }
+    this.#claimed.add(key)
+    return true
+  }
+
+  async #isFirst ({ nodes }: Cluster, key: string): Promise<boolean> {
+    try {
+      return await nodes.claim(`message ${key}`, accepted.time)
+    } catch (error) {
+      // It may be claimed for all we know.
+      this.#refused.add(key)
+      throw error
+    }
+  }
+
+  /** What became of a message here, for a server that it came to again. One that was refused is that server's from now on. */
+  async #taken (key: string): Promise<Taken | undefined> {
+    await this.#accepting.get(key)?.catch(() => {})
+    if (this.#accepted.has(key)) return { isStored: true }
+    if (!this.#refused.take(key)) return undefined
+    this.#claimed.take(key)
+    return { isStored: false }
   }
 
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, target: ChatAddress): void {
@@ -233,6 +259,10 @@ export class Chats {
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
     connection.control('chat_history', { ref, data: { messages, is_complete: loaded.length === 0 } })
   }
+}
+
+interface Taken {
+  isStored: boolean
 }
 
 /** What came of an answer to a question: what is wrong with it, if anything is. */

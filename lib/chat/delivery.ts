@@ -70,7 +70,7 @@ export class Delivery {
   async #again (message: Message, error: unknown): Promise<void> {
     const { publish, timers } = this.#parts
     let why = error
-    for (let times = 1; times < retry.times && why instanceof errors.BROKER; times++) {
+    for (let times = 1; times < retry.times && (why instanceof errors.BROKER || why instanceof errors.UNCONFIRMED); times++) {
       await new Promise<void>(resolve => { timers.after(retry.after, resolve) })
       try {
         await publish(message)

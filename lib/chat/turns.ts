@@ -92,15 +92,16 @@ export class Turns {
   }
 
   async #inherit (lease: Lease): Promise<void> {
-    const { log, onOrphan } = this.#parts
+    const { log, onOrphan, timers } = this.#parts
     try {
       const orphan = JSON.parse(lease.data) as Orphan
       if (lease.key.startsWith(prefixes.run)) await onOrphan(orphan)
       await lease.release()
       if (lease.key.startsWith(prefixes.chat)) this.#free(orphan.channel)
     } catch (error) {
-      // Nothing of it is lost: the lease is held, and goes to the next server when this one ends.
+      // Nothing of it is lost: the lease is held, and goes to the next server should this one end.
       report(log, error, 'a run of a server that is gone could not be ended', { key: lease.key })
+      timers.after(retryAfter, () => { if (!lease.lost.aborted) this.#inherit(lease) })
     }
   }
 

@@ -6,6 +6,8 @@ import { hold, release } from './scripts.js'
 class HeldLease implements Lease {
   readonly key: string
   readonly data: string
+  /** It came from a dead node while this one was asking for it. */
+  isInherited = false
   readonly #controller = new AbortController()
   readonly #release: (lease: HeldLease) => Promise<void>
 
@@ -37,6 +39,8 @@ export class Leases {
   /** Released, and Redis does not know it yet; each was held, so there are no more of them than there were leases. */
   readonly #released = new Set<string>()
   readonly #listeners = new Set<(lease: Lease) => void>()
+  /** A renewal was not answered. */
+  #isInDoubt = false
 
   constructor (connection: RedisClient, keys: Keys, node: string) {
     this.#connection = connection
@@ -50,7 +54,7 @@ export class Leases {
     this.#held.set(key, lease)
     this.#released.delete(key)
     try {
-      if (await this.#hold(lease)) return lease
+      if (await this.#hold(lease) || lease.isInherited) return lease
     } catch (error) {
       // It may be held for all we know.
       this.#release(lease)
@@ -84,8 +88,15 @@ export class Leases {
     return () => { this.#listeners.delete(listener) }
   }
 
+  get canInherit (): boolean {
+    return this.#listeners.size > 0
+  }
+
   inherit (leases: Array<[key: string, data: string]>): void {
     for (const [key, data] of leases) {
+      const held = this.#held.get(key)
+      if (held !== undefined) held.isInherited = true
+      if (held !== undefined || this.#released.has(key)) continue
       const lease = new HeldLease(key, data, this.#release)
       this.#held.set(key, lease)
       for (const listener of this.#listeners) listener(lease)
@@ -94,11 +105,13 @@ export class Leases {
 
   /** Called every few seconds while Redis answers. */
   look (): void {
+    if (this.#isInDoubt) this.renew()
     for (const key of this.#released) this.#tell(key)
   }
 
   /** Redis did not know this node: the others may have taken over what it held. */
   async renew (): Promise<void> {
+    this.#isInDoubt = false
     await Promise.all([...this.#held.values()].map(lease => this.#renew(lease)))
   }
 
@@ -108,7 +121,7 @@ export class Leases {
       this.#held.delete(lease.key)
       lease.lose()
     } catch {
-      // Not known: as with an answer that never came. The next time that Redis does not know this node it is asked again.
+      this.#isInDoubt = true
     }
   }
 }

@@ -16,6 +16,8 @@ export interface MemberEvents {
   onUnknown (): void
   /** Leases of dead nodes, this node's from now on. */
   onInherited (leases: Array<[key: string, data: string]>): void
+  /** Whether somebody takes what is inherited. */
+  canInherit (): boolean
   /** After each beat that Redis answered. */
   onBeat (): void
 }
@@ -29,6 +31,8 @@ export class Members {
   #alive: string[]
   #timer: NodeJS.Timeout | undefined
   #isBeating = false
+  /** A beat was not answered: this node may hold what it does not know of. */
+  #isInDoubt = false
   #answeredAt = -Infinity
 
   constructor (id: string, connection: RedisClient, keys: Keys, events: MemberEvents) {
@@ -53,10 +57,12 @@ export class Members {
     if (this.#isBeating || !isReady(this.#connection) || this.#timer === undefined) return
     this.#isBeating = true
     try {
-      const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, inheritedAtOnce])
+      const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, this.#events.canInherit() ? inheritedAtOnce : 0, this.#isInDoubt ? 1 : 0])
+      this.#isInDoubt = false
       if (this.#timer !== undefined) this.#onAnswer(answer as [number, number, ...string[]])
     } catch {
-      // The next beat tells as well.
+      // The next beat tells as well, also of what this one inherited.
+      this.#isInDoubt = true
     } finally {
       this.#isBeating = false
     }

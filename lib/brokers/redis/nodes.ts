@@ -63,6 +63,7 @@ export class RedisNodes implements Nodes {
         this.#presence.renew()
         this.#leases.renew()
       },
+      canInherit: () => this.#leases.canInherit,
       onInherited: leases => this.#leases.inherit(leases),
       onBeat: () => {
         this.#presence.look()

@@ -352,11 +352,11 @@ export class Publisher {
     const keys = [stream, this.#keys.meta(stream)]
     const marks = publications.map(({ mark }) => mark)
     try {
-      const [now, epoch, ...offsets] = await run(this.#connection, find, keys, marks) as [number, string, ...number[]]
+      const [now, epoch, ...offsets] = await run(this.#connection, find, keys, [batch.deadline - storedWithin, ...marks]) as [number, string, ...number[]]
       for (const [at, publication] of publications.entries()) {
         const offset = offsets[at]
         if (offset > 0) settle(publication, { epoch, offset })
-        else if (now > batch.deadline) settle(publication, new errors.BROKER('the connection to Redis was lost'))
+        else if (offset === 0 && now > batch.deadline) settle(publication, new errors.BROKER('the connection to Redis was lost'))
       }
     } catch {
       // Asked again with the next look, until it is too late.

@@ -167,16 +167,18 @@ return result
 `)
 
 /**
- * Which publications were stored. KEYS: stream and meta. ARGV: their marks.
- * Returns the time, the epoch, and for each its offset, or 0.
+ * Which publications were stored. KEYS: stream and meta. ARGV: since when, on Redis's clock; their marks.
+ * Returns the time, the epoch, and for each its offset, 0, or -1 where the stream does not reach back so far any more.
  */
 export const find = script(`${time}
 local result = {now, redis.call('HGET', KEYS[2], 'e') or ''}
-local offsets = {}
-for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2000)) do
+local entries, offsets = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2000), {}
+local oldest = entries[#entries]
+local reaches = not oldest or oldest[1] == '1-0' or tonumber(oldest[2][4]) < tonumber(ARGV[1])
+for _, entry in ipairs(entries) do
   offsets[entry[2][2]] = tonumber(string.match(entry[1], '^%d+'))
 end
-for _, mark in ipairs(ARGV) do result[#result + 1] = offsets[mark] or 0 end
+for at = 2, #ARGV do result[#result + 1] = offsets[ARGV[at]] or (reaches and 0 or -1) end
 return result
 `)
 
@@ -184,7 +186,8 @@ return result
  * This node is alive. Gives it what dead nodes held, so many leases at most; a node is forgotten once it holds nothing.
  * When nobody was heard of for a while it was Redis that was away, and everybody gets another chance.
  *
- * KEYS: nodes by when they were heard of, holders of leases, data of leases. ARGV: node, ms until it is dead, leases.
+ * KEYS: nodes by when they were heard of, holders of leases, data of leases. ARGV: node, ms until it is dead, leases, 1 to be told of all
+ * that it holds already.
  * Returns whether it was not known, how many nodes there are, their ids, then key and data of each lease.
  */
 export const beat = script(`${time}
@@ -193,15 +196,20 @@ local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
 if last[2] and now - tonumber(last[2]) > dead / 2 then
   for _, other in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do redis.call('ZADD', nodes, now, other) end
 end
+-- The clock of a Redis that was promoted may be behind: then nobody would die until it has caught up.
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do redis.call('ZADD', nodes, now, other) end
 local isNew = redis.call('ZADD', nodes, now, node)
 local isDead, isLeft, inherited = {}, {}, {}
 local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
 for _, other in ipairs(gone) do isDead[other] = true end
-if #gone > 0 then
+if #gone > 0 or ARGV[4] == '1' then
   local held = redis.call('HGETALL', holders)
   for at = 1, #held, 2 do
     local key, holder = held[at], held[at + 1]
-    if isDead[holder] and #inherited < 2 * tonumber(ARGV[3]) then
+    if holder == node and ARGV[4] == '1' and tonumber(ARGV[3]) > 0 then
+      inherited[#inherited + 1] = key
+      inherited[#inherited + 1] = redis.call('HGET', data, key) or ''
+    elseif isDead[holder] and #inherited < 2 * tonumber(ARGV[3]) then
       redis.call('HSET', holders, key, node)
       inherited[#inherited + 1] = key
       inherited[#inherited + 1] = redis.call('HGET', data, key) or ''
@@ -213,7 +221,7 @@ if #gone > 0 then
     if not isLeft[other] then redis.call('ZREM', nodes, other) end
   end
 end
-local result = redis.call('ZRANGE', nodes, 0, -1)
+local result = redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now - dead), '+inf')
 table.insert(result, 1, #result)
 table.insert(result, 1, isNew)
 for _, each in ipairs(inherited) do result[#result + 1] = each end

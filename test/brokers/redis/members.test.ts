@@ -19,6 +19,7 @@ t.test('members', { skip: skipRedis }, async t => {
     const members = new Members(id, connection, keys, {
       onUnknown: () => seen.unknown++,
       onBeat: () => seen.beats++,
+      canInherit: () => true,
       onInherited: leases => seen.inherited.push(...leases)
     })
     t.teardown(() => members.stop())

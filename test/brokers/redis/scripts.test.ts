@@ -91,7 +91,7 @@ t.test('scripts', { skip: skipRedis }, async t => {
     await client.pexpire('h:meta', 1_000)
     await run(heads, ['h:meta'], [600_000])
     t.ok(await client.pttl('h:meta') > 60_000, 'a meta that is used does not expire')
-    const [, ...found] = await run(find, ['h', 'h:meta'], ['m-y', 'm-q'])
+    const [, ...found] = await run(find, ['h', 'h:meta'], [0, 'm-y', 'm-q'])
     t.strictSame(found, ['e1', 2, 0])
   })
 
