@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { connect, type RedisAddress } from './brokers/redis/connection.js'
+import { connect, end, type RedisAddress } from './brokers/redis/connection.js'
 import { Keys } from './brokers/redis/keys.js'
 import { Publisher as RedisPublisher, retentionOf, type Retention } from './brokers/redis/publisher.js'
 import type { Message } from './protocol/envelope.js'
@@ -66,7 +66,7 @@ export class Publisher {
   /** Resolves once what is under way is settled and the connection is ended. */
   async close (): Promise<void> {
     await this.#publisher.close()
-    this.#connection.disconnect()
+    end(this.#connection)
   }
 }
 

