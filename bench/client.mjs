@@ -10,7 +10,10 @@ let bytes = 0
 let recovered = 0
 let expected = Infinity
 let clients = []
-const latencies = []
+let latencies = []
+/** Tells how much was received whenever it is so much more. */
+let tellEvery = Infinity
+let told = 0
 
 class Client {
   ready
@@ -50,6 +53,7 @@ class Client {
     }
     bytes += chunk.length
     this.#walk(chunk)
+    if (received - told >= tellEvery) process.send({ told: told = received })
     if (received >= expected) {
       expected = Infinity
       process.send({ delivered: true })
@@ -76,6 +80,12 @@ class Client {
         return
       }
       const length = short === 126 ? chunk.readUInt16BE(at + 2) : short === 127 ? Number(chunk.readBigUInt64BE(at + 2)) : short
+      // Pings of the protocol are no messages.
+      if (chunk[at] & 0x08) {
+        at += header
+        this.#left = length
+        continue
+      }
       // The first frames are read, and on a timed client all of them; they are small, so they come whole.
       if (this.#frames < 2 || this.#isTimed) {
         if (chunk.length - at < header + length) {
@@ -123,7 +133,7 @@ function percentile (values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 }
 
-process.on('message', async ({ call, list, expect }) => {
+process.on('message', async ({ call, list, expect, every }) => {
   if (call === 'expect') {
     expected = expect
     if (received >= expected) {
@@ -133,6 +143,8 @@ process.on('message', async ({ call, list, expect }) => {
     return
   }
   if (call === 'connect') await connect(list)
+  if (call === 'tell') tellEvery = every
+  if (call === 'forget') latencies = []
   if (call === 'pause') for (const client of clients) client.pause()
   if (call === 'cut') {
     const positions = clients.map(client => client.position)

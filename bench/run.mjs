@@ -1,9 +1,8 @@
 // Runs every workload against every server, interleaved, and prints medians. `node run.mjs [--only W1,W3] [--rounds 3] [--json file]`
-import { fork, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import os from 'node:os'
 import { parseArgs } from 'node:util'
+import { clusterWorkloads } from './cluster.mjs'
+import { hasTaskset, profile, Worker } from './worker.mjs'
 import { workloads } from './workloads.mjs'
 
 const { values: flags } = parseArgs({
@@ -13,53 +12,6 @@ const { values: flags } = parseArgs({
     json: { type: 'string' }
   }
 })
-
-const hasTaskset = os.cpus().length > 1 && spawnSync('taskset', ['--version']).status === 0
-
-/** Where to put CPU profiles of the servers, for whoever wants to know why. */
-const profile = process.env.BENCH_PROF ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_PROF] : []
-
-/** A process of its own, on a core of its own where there is one. */
-class Worker {
-  #child
-
-  constructor (file, args, core, nodeArgs = []) {
-    const [command, ...first] = hasTaskset ? ['taskset', '-c', String(core), process.execPath] : [process.execPath]
-    this.#child = fork(new URL(file, import.meta.url).pathname, args, {
-      execPath: command,
-      execArgv: [...first, '--expose-gc', ...nodeArgs],
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc']
-    })
-    this.#child.on('exit', code => { if (code) throw new Error(`${file} ended with ${code}`) })
-  }
-
-  on (listener) { this.#child.on('message', listener) }
-  send (message) { this.#child.send(message) }
-
-  /** What comes under a name; two messages may come in one turn. */
-  first (name) {
-    return new Promise(resolve => {
-      const listener = message => {
-        if (!(name in message)) return
-        this.#child.off('message', listener)
-        resolve(message[name])
-      }
-      this.#child.on('message', listener)
-    })
-  }
-
-  async call (message) {
-    const result = this.first('result')
-    this.send(message)
-    return result
-  }
-
-  async end () {
-    const exited = once(this.#child, 'exit')
-    this.#child.disconnect()
-    await exited
-  }
-}
 
 /** One server and its clients for the time of one workload. */
 export async function bench (kind, workload) {
@@ -87,13 +39,17 @@ function table (rows) {
   return rows.map(row => row.map((text, column) => column === 0 ? text.padEnd(widths[column]) : text.padStart(widths[column])).join('  '))
 }
 
-const chosen = workloads.filter(({ name }) => !flags.only || flags.only.split(',').includes(name))
+const chosen = [...workloads, ...clusterWorkloads].filter(({ name }) => !flags.only || flags.only.split(',').includes(name))
 const results = []
 for (const workload of chosen) {
+  if (workload.missing) {
+    console.log(`\n${workload.name} is left out: ${workload.missing}`)
+    continue
+  }
   const figures = new Map(workload.kinds.map(kind => [kind, []]))
   const rounds = workload.once ? 1 : Number(flags.rounds)
   for (let round = 0; round < rounds; round++) {
-    for (const kind of workload.kinds) figures.get(kind).push(await bench(kind, workload))
+    for (const kind of workload.kinds) figures.get(kind).push(await (workload.run?.(kind) ?? bench(kind, workload)))
   }
   console.log(`\n${workload.name}: ${workload.title}`)
   const summary = [...figures].map(([kind, runs]) => {
@@ -103,13 +59,14 @@ for (const workload of chosen) {
     }
     return { kind, ...Object.fromEntries(Object.keys(runs[0]).map(name => [name, of(name)])) }
   })
-  const own = summary.find(({ kind }) => kind === 'ours')[workload.figure]?.median
+  const own = summary.find(({ kind }) => kind === 'ours')
+  const compared = [workload.figure].flat()
   const names = [...new Set(summary.flatMap(columns => Object.keys(columns)))].filter(name => name !== 'kind')
   const rows = summary.map(columns => {
-    const ratio = columns.kind === 'ours' || own === undefined ? '' : (own / columns[workload.figure].median).toFixed(2)
-    return [columns.kind, ratio, ...names.map(name => columns[name] === undefined ? '' : cell(columns[name]))]
+    const ratios = compared.map(name => columns === own || own[name] === undefined ? '' : (own[name].median / columns[name].median).toFixed(2))
+    return [columns.kind, ...ratios, ...names.map(name => columns[name] === undefined ? '' : cell(columns[name]))]
   })
-  for (const line of table([['', `ours / it: ${workload.figure}`, ...names], ...rows])) console.log(`  ${line}`)
+  for (const line of table([['', ...compared.map(name => `ours / it: ${name}`), ...names], ...rows])) console.log(`  ${line}`)
   results.push({ workload: workload.name, title: workload.title, figure: workload.figure, rounds, summary })
 }
 if (flags.json) writeFileSync(flags.json, JSON.stringify({ node: process.version, isPinned: hasTaskset, results }, null, 2))

@@ -1,5 +1,6 @@
 // One server in a process of its own. It does what run.mjs tells it and measures itself meanwhile.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { clusterJobs } from './cluster-jobs.mjs'
 
 const [name, options] = process.argv.slice(2)
 const { default: start } = await import(`./servers/${name}.mjs`)
@@ -115,6 +116,8 @@ const jobs = {
   }
 }
 
+const cluster = clusterJobs(server, envelope, clock)
+
 const memory = () => {
   globalThis.gc()
   globalThis.gc()
@@ -122,8 +125,10 @@ const memory = () => {
   return { rss, heapUsed, external, arrayBuffers }
 }
 
-process.on('message', async ({ call, job, args }) => {
+process.on('message', async ({ call, job, args, told }) => {
   if (call === 'delivered') return onDelivered()
+  if (call === 'told') return cluster.told(told)
+  if (call === 'publish') return process.send({ result: await cluster[job](args) })
   if (call === 'memory') return process.send({ result: memory() })
   if (call === 'cpu') return process.send({ result: process.cpuUsage() })
   if (call === 'counters') return process.send({ result: server.counters() })

@@ -1,11 +1,13 @@
 import Fastify from 'fastify'
+import { redisBroker } from '../../dist/lib/brokers/redis.js'
 import realtime from '../../dist/lib/index.js'
 
-/** The package with its defaults, but for who may connect. */
-export default async function (options = {}) {
+/** The package with its defaults, but for who may connect; as one of several nodes with the URL of a `redis`. */
+export default async function ({ redis, ...options } = {}) {
   const app = Fastify()
   await app.register(realtime, {
     authenticate: request => ({ userId: request.params.user_id }),
+    ...redis && { broker: redisBroker({ url: redis }) },
     ...options,
     limits: { connectionsPerUser: 20_000, connections: 20_000, ...options.limits }
   })

@@ -1,11 +1,13 @@
+import { createAdapter } from '@socket.io/redis-streams-adapter'
 import Fastify from 'fastify'
+import { Redis } from 'ioredis'
 import { Server } from 'socket.io'
 
-/** Socket.IO on the same HTTP server: websocket only, one room per user and per chat. */
-export default async function ({ compression = false } = {}) {
+/** Socket.IO on the same HTTP server: websocket only, one room per user and per chat; as one of several nodes with the URL of a `redis`. */
+export default async function ({ compression = false, redis } = {}) {
   const app = Fastify()
   app.get('/alive', async () => 'yes')
-  const io = new Server(app.server, { transports: ['websocket'], perMessageDeflate: compression && { threshold: 1024 }, serveClient: false })
+  const io = new Server(app.server, { transports: ['websocket'], perMessageDeflate: compression && { threshold: 1024 }, serveClient: false, ...redis && { adapter: createAdapter(new Redis(redis)) } })
   io.on('connection', socket => {
     const { user, chat } = socket.handshake.query
     if (user !== undefined) socket.join(`user:${user}`)

@@ -1,0 +1,147 @@
+// Two nodes and a Redis: what a message costs on all three, from its publication on either node to a connection on each.
+import os from 'node:os'
+import { noRedis, RedisServer } from './redis.mjs'
+import { profile, Worker } from './worker.mjs'
+
+/** With four cores each process has its own. With two each node has one, and Redis and the clients take what is left of both. */
+const cores = os.cpus().length >= 4 ? { nodes: ['0', '1'], redis: '2', clients: '3' } : { nodes: ['0', '1'], redis: '0,1', clients: '0,1' }
+
+const users = 50
+/** How many messages a node may have under way: half of what ours lets wait. */
+const window = 500
+/** The clients say what they have whenever it is so much more. */
+const tellEvery = 100
+
+class Cluster {
+  #redis
+  #nodes
+  #ports
+  #client
+  #expected = 0
+
+  static async start (kind) {
+    const cluster = new Cluster()
+    const redis = cluster.#redis = await RedisServer.start(cores.redis)
+    const options = JSON.stringify({ redis: redis.url })
+    cluster.#nodes = cores.nodes.map(core => new Worker('server.mjs', [kind, options], core, profile))
+    cluster.#ports = await Promise.all(cluster.#nodes.map(node => node.first('port')))
+    cluster.#client = new Worker('client.mjs', [], cores.clients)
+    cluster.#client.on(({ told }) => {
+      if (told !== undefined) for (const node of cluster.#nodes) node.send({ call: 'told', told })
+    })
+    return cluster
+  }
+
+  /** Each user has a connection on each node. */
+  async connect (kind, isTimed) {
+    const pathOf = user => kind === 'socket-io' ? `/socket.io/?EIO=4&transport=websocket&user=${user}` : `/ws/notifications/${user}`
+    const list = this.#ports.flatMap(port => Array.from({ length: users }, (_, n) => ({ port, kind, path: pathOf(`u${n}`), isTimed })))
+    await this.#client.call({ call: 'connect', list })
+    if (kind === 'socket-io') await this.#client.call({ call: 'tell', every: tellEvery })
+  }
+
+  async #cpu () {
+    const micros = ({ user, system }) => user + system
+    const nodes = await Promise.all(this.#nodes.map(node => node.call({ call: 'cpu' })))
+    const client = await this.#client.call({ call: 'state' })
+    return { nodes: nodes.map(micros), redis: this.#redis.cpu(), client: micros(client.cpu) }
+  }
+
+  /** Both nodes publish, until the clients have all of it. */
+  async run (job, args) {
+    await this.#client.call({ call: 'forget' })
+    const before = await this.#cpu()
+    const start = performance.now()
+    const sent = await Promise.all(this.#nodes.map(node => node.call({ call: 'publish', job, args })))
+    const messages = sent.reduce((sum, count) => sum + count)
+    await this.#delivered(messages * this.#nodes.length)
+    const wall = performance.now() - start
+    const after = await this.#cpu()
+    const state = await this.#checked()
+    const nodes = after.nodes.map((cpu, n) => (cpu - before.nodes[n]) / messages)
+    const redis = (after.redis - before.redis) / messages
+    return {
+      messages,
+      wall,
+      state,
+      cpu: {
+        'cpu µs': nodes[0] + nodes[1] + redis,
+        'node 1 µs': nodes[0],
+        'node 2 µs': nodes[1],
+        'redis µs': redis,
+        'client cpu %': (after.client - before.client) / wall / 10
+      }
+    }
+  }
+
+  async #delivered (frames) {
+    this.#expected += frames
+    const delivered = this.#client.first('delivered')
+    this.#client.send({ call: 'expect', expect: this.#expected })
+    let timer
+    const late = new Promise(resolve => { timer = setTimeout(resolve, 10_000) })
+    await Promise.race([delivered, late])
+    clearTimeout(timer)
+  }
+
+  /** Each message has come once on each node, or nothing that was measured counts. */
+  async #checked () {
+    await new Promise(resolve => setTimeout(resolve, 200))
+    const state = await this.#client.call({ call: 'state' })
+    if (state.received !== this.#expected) throw new Error(`${state.received} of ${this.#expected} were received`)
+    return state
+  }
+
+  async end () {
+    await this.#client?.end()
+    await Promise.all(this.#nodes?.map(node => node.end()) ?? [])
+    await this.#redis.end()
+  }
+}
+
+/** A run in a cluster of its own, after a warm-up. */
+const inCluster = (isTimed, measure) => async kind => {
+  const cluster = await Cluster.start(kind)
+  try {
+    await cluster.connect(kind, isTimed)
+    return await measure(cluster)
+  } finally {
+    await cluster.end()
+  }
+}
+
+// Each message comes to a connection on each node, and half of them are of each.
+const flooding = { window, told: 1 / 4 }
+
+const flood = async cluster => {
+  await cluster.run('flood', { ...flooding, seconds: 2 })
+  const { messages, wall, cpu } = await cluster.run('flood', { ...flooding, seconds: 4 })
+  return { 'messages/s': messages / wall * 1_000, ...cpu }
+}
+
+const paced = async cluster => {
+  await cluster.run('flood', { ...flooding, seconds: 1 })
+  const { messages, state, cpu } = await cluster.run('paced', { perSecond: 500, seconds: 5 })
+  return { ...cpu, 'p50 ms': state.latencyP50, 'p99 ms': state.latencyP99, messages }
+}
+
+const kinds = ['ours', 'socket-io']
+
+export const clusterWorkloads = [
+  {
+    name: 'C1',
+    title: 'two nodes and Redis, to random users of 50 with a connection on each node, as much as goes',
+    figure: ['cpu µs', 'messages/s'],
+    kinds,
+    missing: noRedis,
+    run: inCluster(false, flood)
+  },
+  {
+    name: 'C2',
+    title: 'the same at 1,000 messages/s',
+    figure: ['cpu µs', 'p50 ms', 'p99 ms'],
+    kinds,
+    missing: noRedis,
+    run: inCluster(true, paced)
+  }
+]

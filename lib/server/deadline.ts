@@ -1,0 +1,48 @@
+import type { Timers } from './timers.js'
+
+/** What begins within so many milliseconds ends together. */
+const apart = 10
+
+interface Group {
+  readonly startedAt: number
+  readonly waiting: Set<() => void>
+  readonly cancel: () => void
+}
+
+/** The same time for each of many things: a timer of its own for each would be a good part of what a publication costs. */
+export class Deadline {
+  readonly #timers: Timers
+  readonly #ms: number
+  #newest: Group | undefined
+
+  constructor (timers: Timers, ms: number) {
+    this.#timers = timers
+    this.#ms = ms
+  }
+
+  /** Calls `onLate` after the time, or 10 ms earlier at most, unless the returned function is called before. */
+  add (onLate: () => void): () => void {
+    const group = this.#group()
+    group.waiting.add(onLate)
+    return () => {
+      if (!group.waiting.delete(onLate) || group.waiting.size > 0) return
+      group.cancel()
+      if (this.#newest === group) this.#newest = undefined
+    }
+  }
+
+  #group (): Group {
+    const now = performance.now()
+    if (this.#newest === undefined || now - this.#newest.startedAt >= apart) this.#newest = this.#begin(now)
+    return this.#newest
+  }
+
+  #begin (startedAt: number): Group {
+    const waiting = new Set<() => void>()
+    const cancel = this.#timers.after(this.#ms, () => {
+      if (this.#newest?.waiting === waiting) this.#newest = undefined
+      for (const onLate of waiting) onLate()
+    })
+    return { startedAt, waiting, cancel }
+  }
+}
