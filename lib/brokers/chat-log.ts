@@ -3,6 +3,9 @@ import { GrowingText } from './growing-text.js'
 import type { Message } from '../protocol/envelope.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
 
+/** A run is kept while the log has no more than so many times the bytes that it keeps for readers. */
+const maxHeld = 4
+
 /** A publication, or all those that are about one message or one tool's progress, merged. */
 interface Entry {
   /** Offsets of the first and the newest publication in it. */
@@ -270,6 +273,7 @@ export class ChatLog extends Log {
   /** The oldest `count` entries of the history are no longer of it, but for those of a run that is going. */
   #endHistory (count: number): void {
     if (count <= 0) return
+    if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
     const [kept = Infinity] = this.#runs.values()
     for (let left = count; left > 0; left--) {
       const entry = this.#entries[this.#past]
@@ -279,6 +283,12 @@ export class ChatLog extends Log {
       this.#begin(entry)
     }
     this.#evict()
+  }
+
+  /** Of the oldest run: so much is published in none, so its end was never published. */
+  #letGo (): void {
+    const [runId] = this.#runs.keys()
+    if (runId !== undefined) this.#runs.delete(runId)
   }
 
   /** The history begins after what was in this entry. A message that goes on after that is sent as a whole from now on. */

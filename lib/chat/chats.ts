@@ -159,6 +159,8 @@ export class Chats {
     const channel = chatChannel(target)
     const key = `${channel} ${id}`
     const isInLog = () => connection.logs.some(log => log instanceof ChatLog && log.has(id))
+    const own = `${key} ${connection.userId}`
+    if (this.#accepted.has(key) && !this.#accepted.has(own)) throw new Refusal('bad_message', "/data/message_id is that of another user's message")
     if (this.#accepted.has(key) || (!this.#refused.has(key) && isInLog())) return
     if (!await this.#claim(key) || this.#accepted.has(key)) return
     const accepting = this.#accepting.get(key) ?? this.#accept(id, ref, data, connection.userId, target)
@@ -166,6 +168,7 @@ export class Chats {
     try {
       await accepting
       this.#accepted.add(key)
+      this.#accepted.add(own)
     } catch (error) {
       this.#refused.add(key)
       throw error
@@ -252,6 +255,7 @@ export class Chats {
   async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
     const { options: { loadHistory, visible }, limits, log } = this.#parts
     const loaded = await loadHistory!(target, before)
+    if (!Array.isArray(loaded)) throw new TypeError("'chat.loadHistory' must return an array of messages")
     const messages = visible === undefined
       ? loaded
       : loaded.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))

@@ -149,6 +149,12 @@ t.test('a run that is going is kept, from the message that started it', async t 
   t.equal(log.length, 0)
 })
 
+t.test('a run whose end never comes does not keep everything', async t => {
+  const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 10, lag: 10_000 })
+  for (let n = 0; n < 1_000; n++) log.append(bodyOf('app', { n, pad: 'x'.repeat(100) }), 0)
+  t.equal(log.length, 10)
+})
+
 t.test('what was finished and is published again comes last', async t => {
   const log = logOf([message('a', '1'), message('b', '1'), message('a', '2')])
   t.strictSame(new Client(log).readAll().received.map(({ data }) => data.content), ['1', '2'])

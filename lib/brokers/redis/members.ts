@@ -57,7 +57,8 @@ export class Members {
     if (this.#isBeating || !isReady(this.#connection) || this.#timer === undefined) return
     this.#isBeating = true
     try {
-      const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, this.#events.canInherit() ? inheritedAtOnce : 0, this.#isInDoubt ? 1 : 0])
+      const most = this.#events.canInherit() ? inheritedAtOnce : 0
+      const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, most, this.#isInDoubt ? 1 : 0])
       this.#isInDoubt = false
       if (this.#timer !== undefined) this.#onAnswer(answer as [number, number, ...string[]])
     } catch {

@@ -352,7 +352,8 @@ export class Publisher {
     const keys = [stream, this.#keys.meta(stream)]
     const marks = publications.map(({ mark }) => mark)
     try {
-      const [now, epoch, ...offsets] = await run(this.#connection, find, keys, [batch.deadline - storedWithin, ...marks]) as [number, string, ...number[]]
+      const found = await run(this.#connection, find, keys, [batch.deadline - storedWithin, ...marks])
+      const [now, epoch, ...offsets] = found as [number, string, ...number[]]
       for (const [at, publication] of publications.entries()) {
         const offset = offsets[at]
         if (offset > 0) settle(publication, { epoch, offset })
