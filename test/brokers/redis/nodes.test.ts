@@ -124,7 +124,8 @@ t.test('nodes', { skip: skipRedis }, async t => {
     const failures = await Promise.allSettled([
       nodes.enter('mia', 'c3', 10), nodes.present('mia'), nodes.claim('away', 1_000), nodes.hold('run:away2', '{}'), nodes.tell('{}')
     ])
-    t.ok(performance.now() - start < 2_000)
+    // 2 s are promised; a busy machine may be late to notice that they are over.
+    t.ok(performance.now() - start < 3_000)
     for (const failure of failures) {
       t.equal(failure.status, 'rejected')
       if (failure.status === 'rejected') t.match(failure.reason, { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
