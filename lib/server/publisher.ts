@@ -57,7 +57,7 @@ export class Publisher {
     }
   }
 
-  /** With one promise: a chain of them costs as much as the rest of a publication. */
+  /** One promise, and a timer that it shares: with a chain of them and one of its own it took a sixth to a quarter more. */
   #inTime (stored: Promise<Position>, receipt: (position: Position) => Receipt): Promise<Receipt> {
     return new Promise((resolve, reject) => {
       const cancel = this.#deadline.add(() => reject(new errors.BROKER(`not done within ${storeTime} ms`)))
