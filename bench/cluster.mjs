@@ -13,6 +13,7 @@ const window = 500
 const tellEvery = 100
 
 class Cluster {
+  #kind
   #redis
   #nodes
   #ports
@@ -21,6 +22,7 @@ class Cluster {
 
   static async start (kind) {
     const cluster = new Cluster()
+    cluster.#kind = kind
     const redis = cluster.#redis = await RedisServer.start(cores.redis)
     const options = JSON.stringify({ redis: redis.url })
     cluster.#nodes = cores.nodes.map(core => new Worker('server.mjs', [kind, options], core, profile))
@@ -33,7 +35,8 @@ class Cluster {
   }
 
   /** Each user has a connection on each node. */
-  async connect (kind, isTimed) {
+  async connect (isTimed) {
+    const kind = this.#kind
     const pathOf = user => kind === 'socket-io' ? `/socket.io/?EIO=4&transport=websocket&user=${user}` : `/ws/notifications/${user}`
     const list = this.#ports.flatMap(port => Array.from({ length: users }, (_, n) => ({ port, kind, path: pathOf(`u${n}`), isTimed })))
     await this.#client.call({ call: 'connect', list })
@@ -79,7 +82,7 @@ class Cluster {
     const delivered = this.#client.first('delivered')
     this.#client.send({ call: 'expect', expect: this.#expected })
     let timer
-    const late = new Promise(resolve => { timer = setTimeout(resolve, 10_000) })
+    const late = new Promise(resolve => { timer = setTimeout(resolve, 20_000) })
     await Promise.race([delivered, late])
     clearTimeout(timer)
   }
@@ -88,8 +91,9 @@ class Cluster {
   async #checked () {
     await new Promise(resolve => setTimeout(resolve, 200))
     const state = await this.#client.call({ call: 'state' })
-    if (state.received !== this.#expected) throw new Error(`${state.received} of ${this.#expected} were received`)
-    return state
+    if (state.received === this.#expected) return state
+    const counters = await Promise.all(this.#nodes.map(node => node.call({ call: 'counters' })))
+    throw new Error(`${this.#kind}: ${state.received} of ${this.#expected} were received. ${JSON.stringify(counters)}`)
   }
 
   async end () {
@@ -103,7 +107,7 @@ class Cluster {
 const inCluster = (isTimed, measure) => async kind => {
   const cluster = await Cluster.start(kind)
   try {
-    await cluster.connect(kind, isTimed)
+    await cluster.connect(isTimed)
     return await measure(cluster)
   } finally {
     await cluster.end()

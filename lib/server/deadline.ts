@@ -9,7 +9,7 @@ interface Group {
   readonly cancel: () => void
 }
 
-/** The same time for each of many things: a timer of its own for each would be a good part of what a publication costs. */
+/** The same time for each of many things, without a timer of its own for each. */
 export class Deadline {
   readonly #timers: Timers
   readonly #ms: number
