@@ -294,7 +294,7 @@ t.test('shared chats: everyone sees who wrote what, and nobody can say to be ano
   t.strictSame(message, { message_id: 'm1', role: 'user', content: 'q', status: 'complete', user_id: 'u2', colour: 'red' })
   t.strictSame(seen, ['u2', 'u2', 'u1'])
   t.match(all(owner, 'run_started'), [{ user_id: 'u2' }])
-  t.equal(await ask(owner, 'chat_message', { content: 'other', message_id: 'm1' }), 'ack', "another's message is not replaced")
+  t.equal(await ask(owner, 'chat_message', { content: 'other', message_id: 'm1' }), 'bad_message', "another's message is not replaced, and the sender is told")
   t.equal(all(owner, 'chat_message').length, 1)
 })
 
