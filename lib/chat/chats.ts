@@ -25,9 +25,9 @@ export interface ChatsParts {
   log: FastifyBaseLogger
   /** Calls `action` when this turn of the event loop is over. */
   soon: (action: () => void) => void
-  /** The other servers of the app, where there are any, */
+  /** The other servers of the app, where there are any. */
   cluster?: Cluster
-  /** and the log of a channel. */
+  /** The log of a channel, to end a run whose server is gone. */
   logOf: (channel: string) => Log | Promise<Log>
 }
 

@@ -17,15 +17,25 @@ interface Told {
   to?: string
 }
 
-/** What a node does when it is told; what it returns, if anything, is the answer. */
-export type Listener = (data: any) => unknown
+/** What servers have to say to each other, by subject. */
+export interface Subjects {
+  /** What became of a message with a `ref`? */
+  answer: { userId: string, key: string }
+  disconnect: { userId: string, code: number }
+  /** A chat may have become free. */
+  chat_free: { channel: string }
+  chat_cancel: { channel: string, name?: string }
+  /** What became of a user's message? */
+  chat_message: { key: string }
+  input_response: { channel: string, id: string, value: unknown, userId: string }
+}
 
-/** What the nodes of an app tell and ask each other, by subject. */
-export class Cluster {
+/** What the nodes of an app tell and ask each other. */
+export class Cluster<S extends object = Subjects> {
   readonly nodes: Nodes
   readonly #timers: Timers
   readonly #log: FastifyBaseLogger
-  readonly #listeners = new Map<string, Listener>()
+  readonly #listeners = new Map<unknown, (data: never) => unknown>()
   readonly #asked = new Map<string, (answer: unknown) => void>()
   readonly #unbind: () => void
   #count = 0
@@ -37,18 +47,18 @@ export class Cluster {
     this.#unbind = nodes.onTold((message, from) => this.#hear(message, from))
   }
 
-  /** One listener for each subject. */
-  on (about: string, listener: Listener): void {
+  /** One listener for each subject; what it returns, if anything, is the answer. */
+  on<T extends keyof S & string> (about: T, listener: (data: S[T]) => unknown): void {
     this.#listeners.set(about, listener)
   }
 
   /** Tells all others. Failures are logged: who is told cannot be waited for. */
-  async tell (about: string, data: unknown): Promise<void> {
+  async tell<T extends keyof S & string> (about: T, data: S[T]): Promise<void> {
     await this.#tell({ about, data })
   }
 
   /** The first answer that is not `undefined`; `undefined` when there is none within 1.5 s. */
-  async ask (about: string, data: unknown): Promise<unknown> {
+  async ask<T extends keyof S & string> (about: T, data: S[T]): Promise<unknown> {
     const ask = String(++this.#count)
     const answer = new Promise(resolve => {
       this.#asked.set(ask, resolve)
@@ -75,7 +85,7 @@ export class Cluster {
       const { about, data, ask, answers, to } = JSON.parse(message) as Told
       if (to !== undefined && to !== this.nodes.id) return
       if (answers !== undefined) return this.#asked.get(answers)?.(data)
-      const answer = await this.#listeners.get(about)?.(data)
+      const answer = await this.#listeners.get(about)?.(data as never)
       if (ask !== undefined && answer !== undefined) await this.#tell({ about, data: answer, answers: ask, to: from })
     } catch (error) {
       report(this.#log, error, 'what another server asked for failed')

@@ -181,7 +181,7 @@ export class Inbox {
       return undefined
     } catch (error) {
       if (error instanceof Refusal) return { code: error.code, message: error.message }
-      report(log, error, 'onMessage failed', { connectionId, type: message.type })
+      report(log, error, 'a message of a client could not be handled', { connectionId, type: message.type })
       return error instanceof TimeoutError
         ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }
         : { code: 'handler_failed', message: 'the server could not handle this message' }

@@ -14,7 +14,7 @@ function clusters (t: Scope, count: number) {
   t.teardown(() => timers.close())
   const logged: string[] = []
   const log = { error: (_fields: object, text: string) => logged.push(text) } as any
-  const all = Array.from({ length: count }, () => new Cluster(bus.join(), timers, log))
+  const all = Array.from({ length: count }, () => new Cluster<Record<string, any>>(bus.join(), timers, log))
   return { bus, logged, all }
 }
 
