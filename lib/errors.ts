@@ -43,3 +43,8 @@ export const errors = {
   UNCONFIRMED: createError('RT_ERR_UNCONFIRMED',
     'It is not known whether the message was sent: the connection to Redis was lost before it answered. Retry if it may come twice', 504)
 }
+
+/** Whether it is the broker that failed: what was to be stored can be tried again, and may be stored already. */
+export function isBrokersFailure (error: unknown): error is Error {
+  return error instanceof errors.BROKER || error instanceof errors.UNCONFIRMED
+}

@@ -80,9 +80,15 @@ export class FakeNodes implements Nodes {
     return () => { this.#inherited.delete(listener) }
   }
 
+  /** The broker forgot the leases whose keys begin so, and others have them by now. */
+  lose (prefix: string): void {
+    for (const [key, { holder, lost }] of this.#cluster.held) {
+      if (holder === this && key.startsWith(prefix)) lost.abort()
+    }
+  }
+
   /** The others take it for dead: one of them has its leases now. */
-  die (): void {
-    const heir = this.#cluster.nodes.find(node => node !== this)!
+  die (heir = this.#cluster.nodes.find(node => node !== this)!): void {
     for (const [key, held] of this.#cluster.held) {
       if (held.holder !== this) continue
       held.lost.abort()

@@ -67,7 +67,7 @@ export class Chats {
   constructor (parts: ChatsParts) {
     const { cluster, timers, log } = parts
     this.#parts = parts
-    this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: orphan => this.#finish(orphan) })
+    this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
     cluster?.on('chat_cancel', ({ channel, name }) => this.#cancelHere(channel, name))
     cluster?.on('chat_message', ({ key }) => this.#taken(key))
     cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
@@ -118,13 +118,16 @@ export class Chats {
   }
 
   /** Tells users that a run is over whose server is gone. */
-  async #finish ({ channel, target, about }: Orphan): Promise<void> {
+  async #finish ({ channel, target, about }: Orphan, lost: AbortSignal): Promise<void> {
     const log = await this.#parts.logOf(channel)
     const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
     if (open === undefined) return
     const conversation = this.#conversation(channel, target)
     const finished: Message = { type: 'run_finished', data: { ...about, status: 'interrupted' } }
-    for (const message of [...open, finished]) await conversation.deliver(message)
+    for (const message of [...open, finished]) {
+      if (lost.aborted) return
+      await conversation.deliver(message)
+    }
   }
 
   #conversation (channel: string, target: ChatAddress): Conversation {

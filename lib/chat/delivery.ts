@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { errors } from '../errors.js'
+import { errors, isBrokersFailure } from '../errors.js'
 import type { Message } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { Timers } from '../server/timers.js'
@@ -70,7 +70,7 @@ export class Delivery {
   async #again (message: Message, error: unknown): Promise<void> {
     const { publish, timers } = this.#parts
     let why = error
-    for (let times = 1; times < retry.times && (why instanceof errors.BROKER || why instanceof errors.UNCONFIRMED); times++) {
+    for (let times = 1; times < retry.times && isBrokersFailure(why); times++) {
       await new Promise<void>(resolve => { timers.after(retry.after, resolve) })
       try {
         await publish(message)

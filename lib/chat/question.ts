@@ -1,6 +1,6 @@
 import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
-import { errors } from '../errors.js'
+import { errors, isBrokersFailure } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { Question } from '../server/chat-hooks.js'
 import { formatFault } from '../server/formats.js'
@@ -45,7 +45,7 @@ export class LiveQuestion implements Part {
       if (stored instanceof Promise) await stored
     } catch (error) {
       // A broker that did not answer may have stored it after all.
-      if (error instanceof errors.BROKER) return this.#end('error', error)
+      if (isBrokersFailure(error)) return this.#end('error', error)
       this.#isClosed = true
       this.#parts.onClosed(this)
       this.#settle.reject(error)

@@ -1,5 +1,5 @@
 import { Text } from '../brokers/text.js'
-import { errors } from '../errors.js'
+import { errors, isBrokersFailure } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import { report } from '../server/caught.js'
 import type { Reply } from '../server/chat-hooks.js'
@@ -141,7 +141,7 @@ export class LiveReply implements Reply, Part {
     if (this.#closed !== undefined) return
     this.#sent = at
     const { context: { timers, log } } = this.#parts
-    if (!(error instanceof errors.BROKER)) return report(log, error, 'a part of a reply was not sent', { messageId: this.id })
+    if (!isBrokersFailure(error)) return report(log, error, 'a part of a reply was not sent', { messageId: this.id })
     timers.after(retryAfter, () => this.#soon())
   }
 

@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { errors, isBrokersFailure } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { ToolContext } from '../server/chat-hooks.js'
 import { report } from '../server/caught.js'
@@ -47,7 +47,7 @@ export class LiveTool<T> implements Part {
       if (this.#isClosed) return
     } catch (error) {
       // A broker that did not answer may have stored it after all.
-      if (error instanceof errors.BROKER) return this.#end('error', error)
+      if (isBrokersFailure(error)) return this.#end('error', error)
       this.#isClosed = true
       this.#parts.onClosed(this)
       this.#settle.reject(error)

@@ -17,8 +17,8 @@ export interface TurnsParts {
   cluster: Cluster
   timers: Timers
   log: FastifyBaseLogger
-  /** Tells users that it is over. */
-  onOrphan: (orphan: Orphan) => Promise<void>
+  /** Tells users that it is over, unless another server is to. */
+  onOrphan: (orphan: Orphan, lost: AbortSignal) => Promise<void>
 }
 
 /** Milliseconds after which a lease is asked for again, where no word came that it is free. */
@@ -95,7 +95,7 @@ export class Turns {
     const { log, onOrphan, timers } = this.#parts
     try {
       const orphan = JSON.parse(lease.data) as Orphan
-      if (lease.key.startsWith(prefixes.run)) await onOrphan(orphan)
+      if (lease.key.startsWith(prefixes.run)) await onOrphan(orphan, lease.lost)
       await lease.release()
       if (lease.key.startsWith(prefixes.chat)) this.#free(orphan.channel)
     } catch (error) {
@@ -131,10 +131,10 @@ export class Turn {
   async take (): Promise<void> {
     await this.registered
     this.#leases.push(this.#holdChat())
-    for (const lease of await Promise.all(this.#leases)) {
-      if (lease?.lost.aborted) this.#run.abandon()
-      lease?.lost.addEventListener('abort', () => this.#run.abandon(), { once: true })
-    }
+    const [ofRun, ofChat] = await Promise.all(this.#leases)
+    onLost(ofRun, () => this.#run.abandon())
+    // Another server has begun a run of this chat, and knows nothing of this one.
+    onLost(ofChat, () => this.#run.end('interrupted'))
   }
 
   /** Once the run is over and users have been told. Never rejects. */
@@ -144,4 +144,9 @@ export class Turn {
     await Promise.allSettled(leases.map(lease => lease?.release()))
     this.#free()
   }
+}
+
+function onLost (lease: Lease | undefined, action: () => void): void {
+  if (lease?.lost.aborted) action()
+  else lease?.lost.addEventListener('abort', action, { once: true })
 }

@@ -74,11 +74,11 @@ export class Answers {
   async #handleOnce (cluster: Cluster, userId: string, key: string, handle: () => Promise<Answer>): Promise<Answer> {
     try {
       if (await cluster.nodes.claim(`answer ${userId} ${key}`, this.#keepTime)) return await handle()
+      const answered = await cluster.ask('answer', { userId, key }) as { fault?: Fault } | undefined
+      return answered === undefined ? unknown : answered.fault
     } catch {
       return { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' }
     }
-    const answered = await cluster.ask('answer', { userId, key }) as { fault?: Fault } | undefined
-    return answered === undefined ? unknown : answered.fault
   }
 
   #expire (now: number): void {

@@ -57,17 +57,20 @@ export class Cluster<S extends object = Subjects> {
     await this.#tell({ about, data })
   }
 
-  /** The first answer that is not `undefined`; `undefined` when there is none within 1.5 s. */
+  /**
+   * The first answer that is not `undefined`; `undefined` when none comes within 1.5 s after the others were told. Rejects
+   * with RT_ERR_BROKER or RT_ERR_UNCONFIRMED when they could not be.
+   */
   async ask<T extends keyof S & string> (about: T, data: S[T]): Promise<unknown> {
     const ask = String(++this.#count)
-    const answer = new Promise(resolve => {
-      this.#asked.set(ask, resolve)
-      this.#timers.after(answerTime, () => resolve(undefined))
-    })
-    await this.#tell({ about, data, ask })
+    const answer = new Promise(resolve => this.#asked.set(ask, resolve))
+    let stopClock = () => {}
     try {
+      await this.nodes.tell(JSON.stringify({ about, data, ask }))
+      stopClock = this.#timers.after(answerTime, () => this.#asked.get(ask)?.(undefined))
       return await answer
     } finally {
+      stopClock()
       this.#asked.delete(ask)
     }
   }

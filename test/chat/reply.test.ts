@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { LiveReply, type ReplyParts } from '../../lib/chat/reply.js'
+import { errors } from '../../lib/errors.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
@@ -160,6 +161,21 @@ t.test('what could not be stored is sent again, with what came meanwhile', async
     await ended
     t.match(context.published.at(-1), { type: 'chat_message', data: { content: 'abcd' } }, 'nothing comes after the end')
   }
+})
+
+t.test('so is what may be stored, be it the last for a while', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { context, reply } = setup()
+  context.answer = async () => { throw new errors.UNCONFIRMED() }
+  reply.write('a')
+  context.turn()
+  await settle()
+  context.answer = () => ({})
+  mock.timers.tick(500)
+  context.turn()
+  t.match(context.published, Array(2).fill({ type: 'chat_delta', data: { at: 0, text: 'a' } }))
+  t.strictSame(context.logged, [])
 })
 
 t.test('what can never be stored is logged', async t => {

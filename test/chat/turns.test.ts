@@ -123,3 +123,40 @@ t.test('what is open in a run', async t => {
   t.equal(log.unfinished('r'), undefined)
   t.strictSame(log.unfinished('never heard of'), [])
 })
+
+t.test('a chat that another server has by now: its run here is over, and says so', async t => {
+  const [one, two] = brokers(2)
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const client = await connect(t, `${b.url}/ws/w/a/c/u`)
+  const run = a.app.ws.chat(target).start(() => new Promise(() => {}))
+  await client.next('run_started')
+  one.nodes.lose('chat ')
+  t.equal(await run.finished, 'interrupted')
+  t.match(await client.next(), { type: 'run_finished', data: { run_id: run.id, status: 'interrupted' } })
+})
+
+t.test('a server that is taken for dead while it ends the runs of another leaves them to a third', async t => {
+  const [one, two, three] = brokers(3)
+  const [a, , c] = await Promise.all([one, two, three].map(broker => start(t, { broker })))
+  const client = await connect(t, `${c.url}/ws/w/a/c/u`)
+  const run = a.app.ws.chat(target).start(async run => {
+    run.reply().write('so far')
+    await new Promise(() => {})
+  })
+  await client.next('chat_delta')
+  const { publish } = two
+  let goOn = () => {}
+  two.publish = async (...args) => {
+    await new Promise<void>(resolve => { goOn = resolve })
+    return publish(...args)
+  }
+  one.nodes.die(two.nodes)
+  await new Promise(resolve => setImmediate(resolve))
+  two.publish = publish
+  two.nodes.die(three.nodes)
+  t.match(await client.next('run_finished'), { data: { run_id: run.id, status: 'interrupted' } })
+  goOn()
+  t.match(await client.next('chat_message'), { data: { content: 'so far' } }, 'what was on its way already')
+  t.equal(await c.app.ws.chat(target).start(() => {}).finished, 'complete')
+  t.match(await client.next('run_finished'), { data: { status: 'complete' } }, 'once')
+})

@@ -6,7 +6,7 @@ import { Client } from '../harness.js'
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
 
-/** What becomes of a publication: it is stored unless it is `lost`; `unsure` is stored, and said not to be. */
+/** What becomes of a publication: it is stored unless it is `lost`; of one that is `unsure`, which is stored, that is not known. */
 type Fate = 'stored' | 'lost' | 'unsure'
 
 /** Stores some turns later, in order, or not. */
@@ -27,7 +27,8 @@ class UnsureBroker implements Broker {
       for (let turns = Math.random() * 4; turns > 0; turns--) await turn()
       const position = fate === 'lost' ? undefined : this.#inner.publish(channel, body)
       if (position !== undefined) this.stored.push({ type, data })
-      if (fate !== 'stored') throw new errors.BROKER('not now')
+      if (fate === 'lost') throw new errors.BROKER('not now')
+      if (fate === 'unsure') throw new errors.UNCONFIRMED()
       return position!
     })
     this.#last = stored.catch(() => {})
@@ -139,9 +140,9 @@ t.test('what cannot be stored is refused to who asked for it, and the rest goes 
   const broker = new UnsureBroker()
   const { join } = await startChat(t, {
     onMessage: async run => {
-      await t.rejects(run.tool('t', {}, () => t.fail('it worked unseen')), { code: 'RT_ERR_BROKER' })
-      await t.rejects(run.ask({ prompt: 'p' }), { code: 'RT_ERR_BROKER' })
-      await t.rejects(run.send({ type: 'app' }), { code: 'RT_ERR_BROKER' })
+      await t.rejects(run.tool('t', {}, () => t.fail('it worked unseen')), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
+      await t.rejects(run.ask({ prompt: 'p' }), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
+      await t.rejects(run.send({ type: 'app' }), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
       run.reply().write('text')
     }
   }, { broker })

@@ -46,6 +46,8 @@ t.test('without an answer', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const asked = a.ask('nothing', {})
+  // The clock runs from when it was told.
+  mock.timers.tick(1_500)
   await new Promise(resolve => setImmediate(resolve))
   mock.timers.tick(1_500)
   t.equal(await asked, undefined)
@@ -53,6 +55,7 @@ t.test('without an answer', async t => {
   bus.nodes[0].fault = new Error('gone')
   await a.tell('word', 1)
   t.strictSame(logged, ['realtime: the other servers could not be told'])
+  await t.rejects(a.ask('nothing', {}), { message: 'gone' })
 })
 
 t.test('what a listener throws is logged, and rubbish too', async t => {

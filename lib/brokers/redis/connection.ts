@@ -1,6 +1,6 @@
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
 import { errors } from '../../errors.js'
-import { append, find, heads, mend, read, type Script } from './scripts.js'
+import { scripts, type Script } from './scripts.js'
 
 /** The app's own client: single, Sentinel or Cluster. */
 export type RedisClient = Redis | Cluster
@@ -107,7 +107,7 @@ export function isReady (connection: RedisClient): boolean {
 /** So that no script has to be sent again with each call. In a Cluster each node learns them when it first needs them. */
 export function teach (connection: RedisClient): void {
   if (isCluster(connection)) return
-  for (const { text } of [append, read, heads, find, mend]) connection.script('LOAD', text).catch(() => {})
+  for (const { text } of scripts) connection.script('LOAD', text).catch(() => {})
 }
 
 /** Runs a script. Rejects with what Redis or ioredis say. */

@@ -1,6 +1,7 @@
 import type { Lease } from '../broker.js'
 import { isReady, run, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
+import { tellAgainAfter } from './members.js'
 import { hold, release } from './scripts.js'
 
 class HeldLease implements Lease {
@@ -36,11 +37,9 @@ export class Leases {
   readonly #keys: string[]
   readonly #node: string
   readonly #held = new Map<string, HeldLease>()
-  /** Released, and Redis does not know it yet; each was held, so there are no more of them than there were leases. */
-  readonly #released = new Set<string>()
+  /** When those came that were held or released lately, by key, on the monotonic clock: Redis is told of them again. */
+  readonly #changes = new Map<string, number>()
   readonly #listeners = new Set<(lease: Lease) => void>()
-  /** A renewal was not answered. */
-  #isInDoubt = false
 
   constructor (connection: RedisClient, keys: Keys, node: string) {
     this.#connection = connection
@@ -52,7 +51,7 @@ export class Leases {
     if (this.#held.has(key)) return undefined
     const lease = new HeldLease(key, data, this.#release)
     this.#held.set(key, lease)
-    this.#released.delete(key)
+    this.#changed(key)
     try {
       if (await this.#hold(lease) || lease.isInherited) return lease
     } catch (error) {
@@ -61,6 +60,7 @@ export class Leases {
       throw error
     }
     this.#held.delete(key)
+    this.#changes.delete(key)
     return undefined
   }
 
@@ -68,19 +68,26 @@ export class Leases {
     return await run(this.#connection, hold, this.#keys, [this.#node, key, data]) === 1
   }
 
+  /** Never rejects: what Redis did not hear of is told later. */
   readonly #release = async ({ key }: HeldLease): Promise<void> => {
     if (!this.#held.delete(key)) return
-    this.#released.add(key)
-    await this.#tell(key)
+    this.#changed(key)
+    await this.#free(key).catch(() => {})
   }
 
-  /** Never rejects: what could not be told is told later. */
-  async #tell (key: string): Promise<void> {
-    if (!isReady(this.#connection)) return
-    try {
-      await run(this.#connection, release, this.#keys, [this.#node, key])
-      this.#released.delete(key)
-    } catch {}
+  async #free (key: string): Promise<void> {
+    if (!isReady(this.#connection)) throw new Error('Redis is not there')
+    await run(this.#connection, release, this.#keys, [this.#node, key])
+  }
+
+  #changed (key: string, at = performance.now()): void {
+    // So that they are told of again in this order: a run's lease before its chat's.
+    this.#changes.delete(key)
+    this.#changes.set(key, at)
+  }
+
+  #isReleased (key: string): boolean {
+    return !this.#held.has(key) && this.#changes.has(key)
   }
 
   onInherited (listener: (lease: Lease) => void): () => void {
@@ -96,32 +103,37 @@ export class Leases {
     for (const [key, data] of leases) {
       const held = this.#held.get(key)
       if (held !== undefined) held.isInherited = true
-      if (held !== undefined || this.#released.has(key)) continue
+      if (held !== undefined || this.#isReleased(key)) continue
       const lease = new HeldLease(key, data, this.#release)
       this.#held.set(key, lease)
       for (const listener of this.#listeners) listener(lease)
     }
   }
 
-  /** Called every few seconds while Redis answers. */
-  look (): void {
-    if (this.#isInDoubt) this.renew()
-    for (const key of this.#released) this.#tell(key)
+  /** Called every few seconds while Redis answers; `now` on the monotonic clock, in milliseconds. */
+  async look (now = performance.now()): Promise<void> {
+    const due = [...this.#changes].filter(([, at]) => now - at >= tellAgainAfter)
+    await Promise.all(due.map(([key, at]) => this.#tell(key, at)))
   }
 
   /** Redis did not know this node: the others may have taken over what it held. */
-  async renew (): Promise<void> {
-    this.#isInDoubt = false
-    await Promise.all([...this.#held.values()].map(lease => this.#renew(lease)))
+  renew (): Promise<void> {
+    for (const key of this.#held.keys()) this.#changed(key, -Infinity)
+    return this.look()
   }
 
-  async #renew (lease: HeldLease): Promise<void> {
+  /** Tells how it is by now. Never rejects: what fails is told again. */
+  async #tell (key: string, at: number): Promise<void> {
+    const lease = this.#held.get(key)
     try {
-      if (await this.#hold(lease) || this.#held.get(lease.key) !== lease) return
-      this.#held.delete(lease.key)
-      lease.lose()
-    } catch {
-      this.#isInDoubt = true
-    }
+      await (lease === undefined ? this.#free(key) : this.#keep(lease))
+      if (this.#changes.get(key) === at) this.#changes.delete(key)
+    } catch {}
+  }
+
+  async #keep (lease: HeldLease): Promise<void> {
+    if (await this.#hold(lease) || this.#held.get(lease.key) !== lease) return
+    this.#held.delete(lease.key)
+    lease.lose()
   }
 }

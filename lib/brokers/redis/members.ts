@@ -8,6 +8,9 @@ const beatEvery = 3_000
 /** A node that has not been heard of for so long is dead, in milliseconds. */
 const deadAfter = 9_000
 
+/** What Redis was told it is told again after so many milliseconds: should it fail over meanwhile, it may have forgotten. */
+export const tellAgainAfter = 4_000
+
 /** A node is given so many leases of dead ones with one beat. */
 const inheritedAtOnce = 20
 
@@ -86,7 +89,6 @@ export class Members {
     clearInterval(this.#timer)
     this.#timer = undefined
     if (!isReady(this.#connection)) return
-    const told = run(this.#connection, end, this.#keys.slice(0, 1), [this.id])
-    await Promise.race([told, new Promise(resolve => setTimeout(resolve, 500).unref())]).catch(() => {})
+    await run(this.#connection, end, this.#keys.slice(0, 1), [this.id]).catch(() => {})
   }
 }

@@ -14,6 +14,9 @@ export const nodesChannel = '~nodes'
 /** Within so many milliseconds something is done, or fails. */
 const patience = 1_900
 
+/** Milliseconds in which the others can be told that this node ends; else they notice. */
+const farewell = 500
+
 export interface NodesParts {
   connection: RedisClient
   keys: Keys
@@ -144,7 +147,6 @@ export class RedisNodes implements Nodes {
 
   async close (): Promise<void> {
     this.#isListening = false
-    await this.#presence.close()
-    await this.#members.stop()
+    await within(farewell, Promise.all([this.#presence.close(), this.#members.stop()])).catch(() => {})
   }
 }

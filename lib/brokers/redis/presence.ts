@@ -1,6 +1,7 @@
 import type { Presence } from '../broker.js'
 import { isReady, run, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
+import { tellAgainAfter } from './members.js'
 import { connections, enter } from './scripts.js'
 
 /** What is not renewed for so long is gone, in milliseconds: it is of a node that ended, or its end could not be told. */
@@ -9,11 +10,18 @@ const ttl = 600_000
 /** How often this node renews what it entered, in milliseconds. */
 const renewEvery = 200_000
 
-/** So many users are renewed at a time. */
+/** So many connections are told of at a time. */
 const slice = 100
 
-/** Ends that could not be told are told later; those beyond this number expire. */
-const maxUntold = 10_000
+/** So many are told of again; of others a renewal tells, or they expire. */
+const maxChanges = 20_000
+
+interface Change {
+  readonly connectionId: string
+  readonly userId: string
+  /** On the monotonic clock. */
+  readonly at: number
+}
 
 /** Where the connections of users are. */
 export class PresenceOfUsers {
@@ -23,9 +31,10 @@ export class PresenceOfUsers {
   readonly #alive: () => readonly string[]
   /** This node's connections: their users, by their ids. */
   readonly #entered = new Map<string, string>()
-  readonly #untold = new Map<string, string>()
+  /** Those that came or went lately, by their ids, the oldest first. */
+  readonly #changes = new Map<string, Change>()
   #renewedAt = performance.now()
-  #isRenewing = false
+  #isLooking = false
 
   /** `alive` are the nodes whose connections count. */
   constructor (connection: RedisClient, keys: Keys, node: string, alive: () => readonly string[]) {
@@ -42,6 +51,7 @@ export class PresenceOfUsers {
       if (!isEntered) this.#entered.delete(connectionId)
       // It left meanwhile, and the entry came after that.
       else if (!this.#entered.has(connectionId)) this.leave(userId, connectionId)
+      else this.#changed(userId, connectionId)
       return isEntered
     } catch (error) {
       // It may be entered for all we know.
@@ -57,16 +67,18 @@ export class PresenceOfUsers {
 
   leave (userId: string, connectionId: string): void {
     this.#entered.delete(connectionId)
-    if (this.#untold.size < maxUntold) this.#untold.set(connectionId, userId)
-    this.#tell(userId, connectionId)
+    this.#changed(userId, connectionId)
+    this.#remove(userId, connectionId).catch(() => {})
   }
 
-  async #tell (userId: string, connectionId: string): Promise<void> {
-    if (!isReady(this.#connection)) return
-    try {
-      await this.#connection.hdel(this.#keys.presence(userId), connectionId)
-      this.#untold.delete(connectionId)
-    } catch {}
+  async #remove (userId: string, connectionId: string): Promise<void> {
+    if (!isReady(this.#connection)) throw new Error('Redis is not there')
+    await this.#connection.hdel(this.#keys.presence(userId), connectionId)
+  }
+
+  #changed (userId: string, connectionId: string): void {
+    this.#changes.delete(connectionId)
+    if (this.#changes.size < maxChanges) this.#changes.set(connectionId, { connectionId, userId, at: performance.now() })
   }
 
   async present (userId: string): Promise<Presence[]> {
@@ -74,34 +86,47 @@ export class PresenceOfUsers {
     return found.flatMap((connectionId, at) => at % 2 === 0 ? [{ connectionId, node: found[at + 1] }] : [])
   }
 
-  /** Called every few seconds while Redis answers. */
-  look (): void {
-    for (const [connectionId, userId] of this.#untold) this.#tell(userId, connectionId)
-    if (performance.now() - this.#renewedAt > renewEvery) this.renew()
+  /** Called every few seconds while Redis answers; `now` on the monotonic clock, in milliseconds. */
+  async look (now = performance.now()): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    await this.#tellAll([...this.#changes.values()].filter(({ at }) => now - at >= tellAgainAfter))
+    this.#isLooking = false
+    if (now - this.#renewedAt > renewEvery) await this.renew()
   }
 
-  /** Enters all of this node's connections again, a few at a time. */
+  /** Redis may have lost what it had. What cannot be told now is told with one of the next looks. */
   async renew (): Promise<void> {
-    if (this.#isRenewing) return
-    this.#isRenewing = true
     this.#renewedAt = performance.now()
-    const entered = [...this.#entered]
-    for (let at = 0; at < entered.length; at += slice) {
-      const some = entered.slice(at, at + slice).filter(([connectionId]) => this.#entered.has(connectionId))
-      const entering = some.map(([connectionId, userId]) => this.#enter(userId, connectionId, Number.MAX_SAFE_INTEGER))
-      const outcomes = await Promise.allSettled(entering)
-      for (const [connectionId, userId] of some) if (!this.#entered.has(connectionId)) this.leave(userId, connectionId)
-      // Not now: with one of the next looks.
-      if (outcomes.some(({ status }) => status === 'rejected')) this.#renewedAt = -Infinity
-    }
-    this.#isRenewing = false
+    const all = [...this.#entered].map(([connectionId, userId]) => ({ connectionId, userId, at: this.#renewedAt }))
+    if (!await this.#tellAll(all)) this.#renewedAt = -Infinity
   }
 
-  /** Tells the end of all that are left, as far as that can be done at once. */
+  /** Tells how it is by now, of a few at a time, until one of them fails. Whether none did. */
+  async #tellAll (changes: Change[]): Promise<boolean> {
+    for (let at = 0; at < changes.length; at += slice) {
+      const told = await Promise.allSettled(changes.slice(at, at + slice).map(change => this.#tell(change)))
+      if (told.some(({ status }) => status === 'rejected')) return false
+    }
+    return true
+  }
+
+  async #tell (change: Change): Promise<void> {
+    const { connectionId, userId } = change
+    const isHere = this.#entered.has(connectionId)
+    if (isHere) await this.#enter(userId, connectionId, Number.MAX_SAFE_INTEGER)
+    else await this.#remove(userId, connectionId)
+    // It may have left while it was entered.
+    if (isHere !== this.#entered.has(connectionId)) return this.leave(userId, connectionId)
+    if (this.#changes.get(connectionId) === change) this.#changes.delete(connectionId)
+  }
+
+  /** Tells the end of all that are left, as far as that can be done at once. Never rejects. */
   async close (): Promise<void> {
-    const left = [...this.#entered, ...this.#untold]
+    const entered = [...this.#entered].map(([connectionId, userId]) => ({ connectionId, userId }))
+    const left = [...entered, ...this.#changes.values()]
     this.#entered.clear()
-    await Promise.all(left.map(([connectionId, userId]) => this.#tell(userId, connectionId)))
-    this.#untold.clear()
+    this.#changes.clear()
+    await Promise.allSettled(left.map(({ userId, connectionId }) => this.#remove(userId, connectionId)))
   }
 }

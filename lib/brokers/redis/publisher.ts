@@ -263,22 +263,26 @@ export class Publisher {
       const [now, ...results] = await run(this.#connection, append, keys, args) as [number, ...Array<string | number>]
       const received = performance.now()
       this.#roundTrip = Math.max(received - sent, this.#roundTrip * 0.8)
+      // It was refused, and came in time by what was known of Redis's clock: that was set forward since.
+      const isEarly = results.length === 0 && received - sent < storedWithin - sentWithin
+      if (isEarly) this.clock.forget()
       this.clock.learn(now, sent, received)
+      if (isEarly) return this.#takeBack(batch, channels)
       for (const [at, [, publications]] of channels.entries()) {
         this.#conclude(publications, results[at * 2] as string, results[at * 2 + 1] as number)
       }
     } catch (error) {
       // What is refused before the event loop has turned has not been written to any socket.
-      if (!isSent) for (const [channel] of channels) this.#takeBack(batch, channel)
+      if (!isSent) this.#takeBack(batch, channels)
       else if (isAnswer(error)) for (const [, publications] of channels) this.#fail(publications, (error as Error).message)
     }
   }
 
-  /** Waits again, where it was among the others. */
-  #takeBack (batch: Batch, channel: string): void {
-    const back = batch.channels.get(channel)!
-    batch.channels.delete(channel)
-    batch.publications = batch.publications.filter(publication => publication.channel !== channel)
+  /** They wait again, where they were among the others. */
+  #takeBack (batch: Batch, channels: Array<[string, Publication[]]>): void {
+    const back = channels.flatMap(([, publications]) => publications)
+    for (const [channel] of channels) batch.channels.delete(channel)
+    batch.publications = [...batch.channels.values()].flat()
     for (const { bytes } of back) this.#waitingBytes += bytes
     this.#waiting = [...back, ...this.#waiting].sort((a, b) => a.number - b.number)
     this.#isHeldUp = true

@@ -289,3 +289,6 @@ return 1
 export const connections = script(`${present}
 return present(redis.call('HGETALL', KEYS[1]), ARGV, 1)
 `)
+
+/** All of them. */
+export const scripts = [append, read, mend, heads, find, beat, hold, release, end, enter, connections]

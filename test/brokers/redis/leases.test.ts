@@ -4,6 +4,7 @@ import type { Lease } from '../../../lib/brokers/broker.js'
 import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Leases } from '../../../lib/brokers/redis/leases.js'
+import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 t.test('leases', { skip: skipRedis }, async t => {
@@ -14,6 +15,7 @@ t.test('leases', { skip: skipRedis }, async t => {
   await until(() => isReady(connection))
   const keys = new Keys('t:')
   const [a, b] = ['a', 'b'].map(node => new Leases(connection, keys, node))
+  const later = () => performance.now() + tellAgainAfter
   const holder = (key: string) => client.hget(keys.shared('holders'), key)
 
   t.test('one holds, until it releases', async t => {
@@ -34,8 +36,24 @@ t.test('leases', { skip: skipRedis }, async t => {
     await t.rejects(a.hold('failed', '{}'), { message: 'away' })
     connection.evalsha = evalsha
     t.equal(await holder('later'), 'a')
-    a.look()
-    await until(async () => await holder('later') === null)
+    await a.look(later())
+    t.equal(await holder('later'), null)
+  })
+
+  t.test('a Redis that forgets what it was told last, as one does that fails over, is told again', async t => {
+    const [kept, lost, released] = [(await a.hold('x', '{}'))!, (await a.hold('y', '{}'))!, (await a.hold('z', '{}'))!]
+    await released.release()
+    await client.hdel(keys.shared('holders'), 'x', 'y')
+    await client.hset(keys.shared('holders'), 'y', 'b', 'z', 'a')
+    await a.look()
+    t.equal(await holder('x'), null, 'not at once: it may not have failed over yet')
+    await a.look(later())
+    t.strictSame([await holder('x'), await holder('y'), await holder('z')], ['a', 'b', null])
+    t.strictSame([kept.lost.aborted, lost.lost.aborted], [false, true])
+    await client.hdel(keys.shared('holders'), 'x')
+    await a.look(later())
+    t.equal(await holder('x'), null, 'once more is enough')
+    await kept.release()
   })
 
   t.test('renewed, what another one has by now is lost', async t => {

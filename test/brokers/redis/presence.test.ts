@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import t from 'tap'
 import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
 import { PresenceOfUsers } from '../../../lib/brokers/redis/presence.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
@@ -14,6 +15,7 @@ t.test('presence', { skip: skipRedis }, async t => {
   const keys = new Keys('t:')
   const alive = ['a', 'b']
   const [a, b] = ['a', 'b'].map(node => new PresenceOfUsers(connection, keys, node, () => alive))
+  const later = () => performance.now() + tellAgainAfter
   const ids = async (userId: string) => (await a.present(userId)).map(({ connectionId }) => connectionId).sort()
 
   t.test('enters up to the limit, of all nodes', async t => {
@@ -50,12 +52,30 @@ t.test('presence', { skip: skipRedis }, async t => {
     await new Promise(resolve => setImmediate(resolve))
     connection.hdel = hdel
     t.strictSame(await ids('mia'), ['m1', 'm2'])
-    a.look()
+    await a.look(later())
     await until(async () => (await ids('mia')).join() === 'm1')
     await client.flushall()
     await a.renew()
     t.strictSame(await ids('mia'), ['m1'])
     t.strictSame(await ids('ada'), ['1'])
+  })
+
+  t.test('a Redis that forgets who came or went last, as one does that fails over, is told again', async t => {
+    await a.enter('kim', 'k1', 3)
+    await a.look(later())
+    await a.enter('kim', 'k2', 3)
+    a.leave('kim', 'k1')
+    await until(async () => (await ids('kim')).join() === 'k2')
+    await client.del(keys.presence('kim'))
+    await client.hset(keys.presence('kim'), 'k1', `a ${Date.now()}`)
+    await a.look()
+    t.strictSame(await ids('kim'), ['k1'], 'not at once: it may not have failed over yet')
+    await a.look(later())
+    t.strictSame(await ids('kim'), ['k2'])
+    await client.del(keys.presence('kim'))
+    await a.look(later())
+    t.strictSame(await ids('kim'), [], 'once more is enough')
+    a.leave('kim', 'k2')
   })
 
   t.test('a failure leaves nothing behind', async t => {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher, metaTtlOf, newEpoch, retentionOf } from '../../../lib/brokers/redis/publisher.js'
-import { ChaosProxy, RedisServer, skipRedis, until } from '../../redis-server.js'
+import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../../redis-server.js'
 
 const keys = new Keys('t:')
 
@@ -23,6 +23,19 @@ t.test('of a chat more is kept', async t => {
   t.strictSame(retentionOf()('chat:a/b/c/d'), { size: 10_000, ttl: 3_600_000 })
   const of = retentionOf({ size: 20_000, ttl: 7_200_000 }, { ttl: 60_000 })
   t.strictSame([of('broadcast'), of('chat:a/b/c/d')], [{ size: 20_000, ttl: 7_200_000 }, { size: 20_000, ttl: 60_000 }])
+})
+
+t.test('a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
+  const connection = (await startCluster(t)).client()
+  const publisher = new Publisher(connection, keys, retentionOf())
+  t.teardown(() => publisher.close())
+  await publisher.ready(5_000)
+  await publisher.publish('user:a', '{}')
+  // As it would be known from before that.
+  const now = performance.now()
+  publisher.clock.learn(Date.now() - 60_000, now, now)
+  const stored = await Promise.all(['a', 'b', 'c'].map(user => publisher.publish(`user:${user}`, '{}')))
+  t.strictSame(stored.map(({ offset }) => offset), [2, 1, 1])
 })
 
 t.test('publisher', { skip: skipRedis }, async t => {
