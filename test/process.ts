@@ -1,7 +1,9 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import type { RedisBrokerOptions } from '../lib/brokers/redis.js'
 import type { RealtimeOptions, Stats } from '../lib/index.js'
 
@@ -24,16 +26,29 @@ export class AppProcess {
 
   readonly host: string
 
-  constructor (options: Options, host: string, port: number) {
+  private constructor (child: ChildProcess, host: string) {
+    this.child = child
     this.host = host
-    this.child = fork(fixture('app.ts'), [JSON.stringify(options), host, String(port)], { execArgv: [...process.execArgv, '--expose-gc'] })
   }
 
   /** On a free port, or a given one. */
-  static async start (t: Scope, options: Options = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
-    const app = new AppProcess(options, host, port)
-    t.teardown(() => app.child.kill('SIGKILL'))
-    const [address] = await once(app.child, 'message')
+  static start (t: Scope, options: Options = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
+    return AppProcess.#start(t, fixture('app.ts'), process.execArgv, options, host, port)
+  }
+
+  /** As Node runs an app: without the loaders of the tests, which take more memory and time than the app does. */
+  static async startPlain (t: Scope, options: Options = {}): Promise<AppProcess> {
+    const file = fileURLToPath(new URL(`../node_modules/.cache/fastify-realtime/app-${process.pid}.mjs`, import.meta.url))
+    await build({ entryPoints: [fixture('app.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
+    t.teardown(() => rmSync(file, { force: true }))
+    return AppProcess.#start(t, file, [], options, '127.0.0.1', 0)
+  }
+
+  static async #start (t: Scope, file: string, execArgv: string[], options: Options, host: string, port: number): Promise<AppProcess> {
+    const child = fork(file, [JSON.stringify(options), host, String(port)], { execArgv: [...execArgv, '--expose-gc'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    const app = new AppProcess(child, host)
+    const [address] = await once(child, 'message')
     app.port = Number(new URL(address).port)
     return app
   }

@@ -115,14 +115,14 @@ export async function storedIn (client: Redis, channel: string, prefix = 'realti
 }
 
 /** Every complaint about what the nodes said of their publications, and what they told their followers. */
-export async function complaints (client: Redis, nodes: TestNode[], { isEmptied = false } = {}): Promise<string[]> {
+export async function complaints (client: Redis, nodes: TestNode[], { isEmptied = false, settle = 3_000 } = {}): Promise<string[]> {
   const found: string[] = []
   const sent = nodes.flatMap(node => node.sent)
   const stored = new Map<string, string[]>()
   for (const channel of new Set(sent.map(({ channel }) => channel))) stored.set(channel, await storedIn(client, channel))
   for (const { channel, body, outcome, ms } of sent) {
     // 2 s are promised; a busy machine may be late to notice that they are over.
-    if (ms > 3_000) found.push(`${body} was settled after ${ms} ms`)
+    if (ms > settle) found.push(`${body} was settled after ${ms} ms`)
     const times = stored.get(channel)!.filter(other => other === body).length
     if (times > 1) found.push(`${body} is stored ${times} times`)
     if (outcome === 'refused' && times > 0) found.push(`${body} was refused, and is stored`)

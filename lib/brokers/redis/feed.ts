@@ -48,8 +48,8 @@ const maxKept = 256
 
 /** So many publications are remembered, so that another one with the offset of one of them is noticed, */
 const maxRecent = 16
-/** and more of those that Redis may have lost. */
-const maxMendable = 256
+/** and so many, and so many characters, of those that Redis may have lost. */
+const maxMendable = { count: 256, length: 1024 * 1024 }
 
 /** Nodes that mend a channel at once get in each other's way so many times at most. */
 const maxMendings = 3
@@ -69,6 +69,8 @@ export class Feed<L extends Fed = Fed> {
   #begin = () => {}
   /** The newest last. */
   #recent: Recent[] = []
+  /** So many of the newest have a body, and those have so many characters. */
+  #mendable = { count: 0, length: 0 }
   /** What was announced while the stream is read; `undefined` when it is not. */
   #kept: Announcement[] | undefined
   #reading: Promise<void> | undefined
@@ -153,9 +155,8 @@ export class Feed<L extends Fed = Fed> {
   #lostAfter (head: Head): Array<{ mark: string, body: string }> | undefined {
     const count = this.log!.head - head.offset
     const known = this.#markAt(head.offset)
-    if (count < 1 || count > this.#recent.length || (known !== undefined && known !== head.mark)) return undefined
-    const lost = this.#recent.slice(-count)
-    return lost.every(({ body }) => body !== undefined) ? lost as Array<{ mark: string, body: string }> : undefined
+    if (count < 1 || count > this.#mendable.count || (known !== undefined && known !== head.mark)) return undefined
+    return this.#recent.slice(-count) as Array<{ mark: string, body: string }>
   }
 
   #apply ({ head: { epoch, offset, mark: last }, stored }: Reading): void {
@@ -164,9 +165,12 @@ export class Feed<L extends Fed = Fed> {
     const { log } = this
     const follows = log.epoch === epoch && log.head === start
     // A log that was just made has no reader yet, which would find itself lost.
-    if (!follows) log.reset(epoch, start)
     const now = performance.now()
-    if (!follows) this.#recent = stored.length === 0 ? [{ mark: last, body: undefined, at: now }] : []
+    if (!follows) {
+      log.reset(epoch, start)
+      this.#recent = stored.length === 0 ? [{ mark: last, body: undefined, at: now }] : []
+      this.#mendable = { count: 0, length: 0 }
+    }
     for (const { mark, body, age } of stored) this.#append(mark, body, now - age)
     this.#begin()
   }
@@ -188,8 +192,23 @@ export class Feed<L extends Fed = Fed> {
 
   #append (mark: string, body: string, at: number): void {
     this.#recent.push({ mark, body, at })
-    if (this.#recent.length > maxMendable) this.#recent.splice(0, maxMendable - maxRecent)
+    this.#mendable.count++
+    this.#mendable.length += body.length
+    while (this.#mendable.count > maxMendable.count || this.#mendable.length > maxMendable.length) this.#dropBody()
+    // Not with each, because it moves all that are left.
+    if (this.#recent.length >= 2 * maxMendable.count) this.#trim()
     this.log!.append(body, at)
+  }
+
+  /** The oldest one: it cannot be mended any more. */
+  #dropBody (): void {
+    const oldest = this.#recent[this.#recent.length - this.#mendable.count--]
+    this.#mendable.length -= oldest.body!.length
+    oldest.body = undefined
+  }
+
+  #trim (): void {
+    this.#recent.splice(0, Math.max(0, this.#recent.length - Math.max(this.#mendable.count, maxRecent)))
   }
 
   get #lastMark (): string {
@@ -203,8 +222,8 @@ export class Feed<L extends Fed = Fed> {
   /** What was published before this time will not be lost by Redis any more, as far as one can tell. */
   settle (before: number): void {
     const settled = this.#recent.findLastIndex(({ at }) => at < before) + 1
-    this.#recent.splice(0, Math.max(0, Math.min(settled, this.#recent.length - maxRecent)))
-    for (let n = 0; n < this.#recent.length && this.#recent[n].at < before; n++) this.#recent[n].body = undefined
+    while (this.#recent.length - this.#mendable.count < settled) this.#dropBody()
+    this.#trim()
   }
 
   end (): void {

@@ -25,9 +25,14 @@ export function retentionOf (history: Partial<Retention> = {}, chat: Partial<Ret
 
 /** How much may wait for Redis. One more is refused. */
 const maxWaiting = 1_000
-/** Bytes that wait or are under way; a publication counts with its bookkeeping. */
+/** Bytes that wait or are under way; a publication counts with what Redis is sent beside its body. */
 const maxBytes = 8 * 1024 * 1024
 const overhead = 200
+/**
+ * While Redis is slow or away, no more than this may wait and be under way: with its promises a publication takes some 3 KB of
+ * memory, and up to three times its bytes. Until then, more may come in one turn.
+ */
+const maxWhileSlow = { count: 3_000, bytes: 4 * 1024 * 1024 }
 
 /** A batch is sent when it has so many publications, or so many bytes. */
 const fullCount = 256
@@ -37,17 +42,19 @@ const fullBytes = 256 * 1024
 const gathering = 100
 
 /** From its `publish` on, in milliseconds: it is sent until here, */
-const sentWithin = 1_200
+const sentWithin = 1_100
 /** Redis stores it until here, */
-const storedWithin = 1_600
-/** and this is when its promise is settled at the latest. */
-const settledWithin = 1_850
+const storedWithin = 1_500
+/** and then its promise is settled, with the next look: in time also where the event loop is busy. */
+const settledWithin = 1_700
 
 /**
  * A connection that leaves something unanswered for so many round trips gets nothing more to do, within these bounds in
  * milliseconds: what is not sent is known not to be stored.
  */
 const stalledAfter = { roundTrips: 4, least: 400, most: 1_500 }
+/** And one for so many is slow. */
+const slowAfter = { roundTrips: 2, least: 50, most: 1_000 }
 
 /** Until preparations are done, or are not waited for any more, in milliseconds. */
 const preparedWithin = 500
@@ -99,8 +106,10 @@ export class Publisher {
   readonly #mark = randomBytes(6).toString('base64url')
   #published = 0
   #waiting: Publication[] = []
-  /** Of the publications that wait, and of those that are under way. */
+  /** Of the publications that wait, are under way or in doubt. */
   #bytes = 0
+  /** How many they are. */
+  #count = 0
   #waitingBytes = 0
   readonly #underWay = new Set<Batch>()
   /** Their connection was lost; whether they were stored is still to be asked. */
@@ -109,6 +118,8 @@ export class Publisher {
   #gatherer: NodeJS.Timeout | undefined
   #looker: NodeJS.Timeout | undefined
   #lastSent = -Infinity
+  /** Answers that had come until then were heard, on the monotonic clock: none is while the event loop does not turn. */
+  #heardAt = -Infinity
   /** How long answers take at the moment, in milliseconds. */
   #roundTrip = 0
   /** Nothing could be written the last time: it is tried again with the next look. */
@@ -175,6 +186,7 @@ export class Publisher {
       this.#waiting.push(publication)
       this.#waitingBytes += bytes
       this.#bytes += bytes
+      this.#count++
       this.#looker ??= setInterval(() => this.#look(), lookEvery)
       if (this.#isFull()) return this.#flush()
       if (this.#underWay.size === 0) this.#turn ??= setImmediate(() => this.#flush())
@@ -184,7 +196,10 @@ export class Publisher {
 
   #refusal (bytes: number): Error | undefined {
     if (this.#isClosed) return new errors.CLOSING()
-    const isTooMuch = this.#waiting.length >= maxWaiting || (this.#bytes > 0 && this.#bytes + bytes > maxBytes)
+    const isOver = (limit: number) => this.#bytes > 0 && this.#bytes + bytes > limit
+    const isMuch = this.#count >= maxWhileSlow.count || isOver(maxWhileSlow.bytes)
+    const isSlow = () => !this.#canSend() || this.#isUnanswered(slowAfter)
+    const isTooMuch = this.#waiting.length >= maxWaiting || isOver(maxBytes) || (isMuch && isSlow())
     return isTooMuch ? new errors.BROKER('too much is waiting for Redis already') : undefined
   }
 
@@ -195,10 +210,13 @@ export class Publisher {
   /** Whether what is sent now has a good chance. */
   #canSend (): boolean {
     if (this.#isHeldUp || this.#preparing !== undefined || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
+    return !this.#isUnanswered(stalledAfter)
+  }
+
+  /** Whether what was sent first is not answered for so long. */
+  #isUnanswered ({ roundTrips, least, most }: typeof stalledAfter): boolean {
     const [oldest] = this.#underWay
-    const { roundTrips, least, most } = stalledAfter
-    const isStalled = (since: number) => performance.now() - since > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))
-    return oldest === undefined || !isStalled(oldest.sentAt)
+    return oldest !== undefined && this.#heardAt - oldest.sentAt > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))
   }
 
   #gather (): void {
@@ -307,12 +325,11 @@ export class Publisher {
   /** Gives up what has been under way for too long, and asks after what is in doubt. */
   #look (): void {
     const now = performance.now()
+    setImmediate(() => { this.#heardAt = now })
     const late = this.#waiting.findIndex(({ at }) => now - at < sentWithin)
     const given = this.#waiting.splice(0, late === -1 ? this.#waiting.length : late)
-    for (const { bytes } of given) {
-      this.#bytes -= bytes
-      this.#waitingBytes -= bytes
-    }
+    for (const { bytes } of given) this.#waitingBytes -= bytes
+    this.#discount(given)
     this.#fail(given, 'Redis is not there, or does not answer')
     for (const batch of [...this.#underWay, ...this.#inDoubt]) this.#giveUp(batch, now)
     for (const batch of this.#inDoubt) this.#ask(batch, now)
@@ -370,7 +387,12 @@ export class Publisher {
 
   #forget (batch: Batch): void {
     this.#inDoubt.delete(batch)
-    for (const { bytes } of batch.publications) this.#bytes -= bytes
+    this.#discount(batch.publications)
+  }
+
+  #discount (publications: Publication[]): void {
+    for (const { bytes } of publications) this.#bytes -= bytes
+    this.#count -= publications.length
   }
 
   /** Refuses what is waiting, and resolves once what is under way is settled. */

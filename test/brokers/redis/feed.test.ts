@@ -180,6 +180,27 @@ t.test('what was settled long ago is not kept, and then a lost tail is told', as
   t.strictSame([stream.mendings, log.epoch, log.resets], [0, 'e2', 1])
 })
 
+t.test('of a tail 256 publications and a million characters can be given back', async t => {
+  for (const { count, length, isMended } of [
+    { count: 256, length: 1, isMended: true },
+    { count: 257, length: 1, isMended: false },
+    { count: 1, length: 1_048_576, isMended: true },
+    { count: 1, length: 1_048_577, isMended: false },
+    { count: 3, length: 400_000, isMended: false },
+    { count: 2, length: 400_000, isMended: true }
+  ]) {
+    const { feed, log, stream } = await begun(2)
+    const more = stream.publish(600)
+    more.push(...stream.publish(count))
+    for (const one of more.slice(-count)) one.body = 'x'.repeat(length)
+    stream.all.splice(2, stream.all.length, ...more)
+    feed.onAnnounced(stream.announcements(3))
+    stream.all.length = 602
+    await feed.reach(stream.head, log.head)
+    t.strictSame([stream.all.length, log.resets], isMended ? [602 + count, 0] : [602, 1], `${count} of ${length}`)
+  }
+})
+
 t.test('another publication at an offset that the log has: another epoch', async t => {
   const { feed, log, stream } = await begun(2)
   stream.publish(3)

@@ -121,6 +121,21 @@ t.test('publisher', { skip: skipRedis }, async t => {
     proxy.release()
   })
 
+  t.test('once Redis is slow, less may be under way', async t => {
+    const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
+    for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
+      const { publisher } = await make(t)
+      await publisher.publish('slow', '{}')
+      proxy.hold()
+      const sent = Promise.allSettled(bodies.map(body => publisher.publish('slow', body)))
+      await new Promise(resolve => setTimeout(resolve, 200))
+      await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
+      proxy.release()
+      t.ok((await sent).every(({ status }) => status === 'fulfilled'), 'in one turn it was not too much')
+      t.ok(await publisher.publish('slow', '{}'))
+    }
+  })
+
   t.test('the answer is lost, the connection comes back: it is asked what became of it', async t => {
     const { connection, publisher } = await make(t)
     await publisher.publish('doubt', '{"n":1}')
