@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { createClient } from '../../lib/client/index.js'
+import { createClient, type Envelope } from '../../lib/client/index.js'
+import type { ChatAddress } from '../../lib/index.js'
 import { createPublisher } from '../../lib/publisher.js'
 import { AppProcess } from '../process.js'
 import { RedisServer, skipRedis, until } from '../redis-server.js'
@@ -40,7 +41,10 @@ async function balance (t: { teardown (action: () => unknown): void }, ports: ()
 class Listener {
   readonly numbers: number[] = []
   readonly notRecovered: unknown[] = []
-  readonly late: number[] = []
+  /** From when each that came since it was connected anew was sent, in milliseconds. */
+  late: number[] = []
+  /** How long it was behind, each time that it lost its connection. */
+  readonly outages: number[] = []
   readonly client
 
   constructor (port: number, userId: string) {
@@ -50,7 +54,45 @@ class Listener {
       this.numbers.push(n)
       this.late.push(performance.now() - at)
     })
-    this.client.onResume(resumed => { if (!resumed.recovered) this.notRecovered.push(resumed) })
+    this.client.onResume(resumed => {
+      if (!resumed.recovered) this.notRecovered.push(resumed)
+      this.settle()
+      this.#isBack = true
+    })
+  }
+
+  #isBack = false
+
+  settle (): void {
+    if (this.#isBack) this.outages.push(Math.max(...this.late))
+    this.late = []
+    this.#isBack = false
+  }
+}
+
+/** A run on a node that will be killed, and who follows it. */
+class Followed {
+  readonly received: Array<Envelope & { data: Record<string, any> }> = []
+  readonly client
+  #killedAt = Infinity
+  /** From when its node was killed, in milliseconds. */
+  endedAfter: number | undefined
+
+  constructor (port: number, chat: ChatAddress) {
+    const { userId, ...rest } = chat
+    this.client = createClient({ baseUrl: `http://127.0.0.1:${port}/ws`, userId, chat: rest, WebSocket, backoff: () => 50 + Math.random() * 100 })
+    this.client.on('*', message => {
+      this.received.push(message as never)
+      if (message.type === 'run_finished') this.endedAfter ??= performance.now() - this.#killedAt
+    })
+  }
+
+  has (type: string): boolean {
+    return this.received.some(message => message.type === type)
+  }
+
+  onKilled (): void {
+    this.#killedAt = performance.now()
   }
 }
 
@@ -75,10 +117,18 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   }, 10)
   t.teardown(() => clearInterval(timer))
 
+  const runs: Followed[] = []
   for (let n = 0; n < kills; n++) {
     const before = listeners.map(({ numbers }) => numbers.length)
     await until(() => listeners.every(({ numbers }, at) => numbers.length > before[at] + 20))
     const killed = nodes[n % 2]
+    const address = { workflow: 'w', appId: 'a', chatId: `chat_${n}`, userId: 'ada' }
+    const followed = new Followed(port, address)
+    t.teardown(() => followed.client.close())
+    runs.push(followed)
+    await killed.post('/run', address)
+    await until(() => followed.has('chat_delta'))
+    followed.onKilled()
     killed.child.kill('SIGKILL')
     await once(killed.child, 'exit')
     nodes[n % 2] = await AppProcess.start(t, options)
@@ -91,7 +141,18 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
     t.ok(numbers.every((number, at) => number === at), 'all, once, and in order')
     t.strictSame(notRecovered, [])
   }
-  const late = listeners.flatMap(({ late }) => late).sort((a, b) => a - b)
-  const p99 = Math.round(late[Math.floor(late.length * 0.99)])
-  t.ok(p99 < catchUp, `p99 of all, those caught up with included: ${p99} ms`)
+  for (const listener of listeners) listener.settle()
+  const outages = listeners.flatMap(({ outages }) => outages).sort((a, b) => a - b)
+  const p99 = Math.round(outages[Math.floor(outages.length * 0.99)])
+  t.ok(outages.length >= kills)
+  t.ok(p99 < catchUp, `${outages.length} times somebody was behind, p99 ${p99} ms`)
+
+  await until(() => runs.every(run => run.has('run_finished')), 30_000)
+  const latest = Math.round(Math.max(...runs.map(({ endedAfter }) => endedAfter!)))
+  t.ok(latest < 15_000 + (isFull ? 0 : 5_000), `the last run was ended after ${latest} ms`)
+  for (const { received } of runs) {
+    t.strictSame(received.filter(({ type }) => type === 'run_finished').map(({ data }) => data.status), ['interrupted'])
+    const text = received.filter(({ type }) => type === 'chat_delta').reduce((text, { data }) => text.slice(0, data.at) + data.text, '')
+    t.match(received.find(({ type }) => type === 'chat_message'), { data: { content: text, status: 'interrupted' } }, 'with all that was written')
+  }
 })
