@@ -1,7 +1,9 @@
+import type { Message } from '../protocol/envelope.js'
 import { formOf } from './channel-log.js'
 import { GrowingText } from './growing-text.js'
-import type { Message } from '../protocol/envelope.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
+import { isDelta, isSnapshot, restOf, type Delta, type Snapshot, type Streaming } from './streaming.js'
+import { unfinished } from './unfinished.js'
 
 /** A run is kept while the log has no more than so many times the bytes that it keeps for readers. */
 const maxHeld = 4
@@ -19,14 +21,6 @@ interface Entry {
   /** The newest publication, unless there is a `text`. */
   body: string
   text?: Streaming
-}
-
-/** A message that still grows. */
-interface Streaming {
-  readonly text: GrowingText
-  /** What its deltas have beside `at` and `text`. */
-  head: Record<string, unknown>
-  timestamp: string
 }
 
 /** What a reader is to be sent next. */
@@ -105,33 +99,9 @@ export class ChatLog extends Log {
     return this.#byId.has(messageKey(messageId))
   }
 
-  /**
-   * What is open in a run, as the messages that would close it, for a run whose server is gone; `undefined` when the run
-   * is over.
-   */
+  /** What is open in a run, as the messages that would close it; `undefined` when the run is over. */
   unfinished (runId: string): Message[] | undefined {
-    const open = new Map<unknown, Message>()
-    for (const { body, text } of this.#entries) {
-      const { type, data } = text === undefined ? mentioning(body, runId) : { type: 'chat_delta', data: text.head }
-      if (data?.run_id !== runId) continue
-      const about = { run_id: runId }
-      if (type === 'run_finished') return undefined
-      if (type === 'chat_delta' && text !== undefined) {
-        const content = text.text.slice(0)
-        open.set(text, { type: 'chat_message', data: { role: 'assistant', ...data, content, status: 'interrupted' } })
-      }
-      if (type === 'tool_call') {
-        const { call_id: id, name } = data as { call_id: string, name: string }
-        open.set(id, { type: 'tool_output', data: { ...about, call_id: id, name, status: 'interrupted' } })
-      }
-      if (type === 'input_request') {
-        const { request_id: id } = data as { request_id: string }
-        open.set(id, { type: 'input_closed', data: { ...about, request_id: id, reason: 'interrupted' } })
-      }
-      if (type === 'tool_output') open.delete(data.call_id)
-      if (type === 'input_closed') open.delete(data.request_id)
-    }
-    return [...open.values()]
+    return unfinished(this.#entries, runId)
   }
 
   /** Puts a publication into the entry that it is about, or makes one for it; `false` when it is about none. */
@@ -415,16 +385,11 @@ export class ChatLog extends Log {
     const from = ahead?.get(entry) ?? offset
     const built = this.#built
     if (built !== undefined && built.entry === entry && built.from === from && built.last === last && built.id === id) return built.frame
-    const body = entry.text === undefined ? entry.body : bodyOf(entry.text, from)
+    const body = entry.text === undefined ? entry.body : restOf(entry.text, from)
     const frame = this.frameOf({ epoch: this.epoch, offset: id }, body)
     this.#built = { entry, from, last, id, frame }
     return frame
   }
-}
-
-/** A publication, if it is about a run. */
-function mentioning (body: string, runId: string): Partial<{ type: string, data: Record<string, unknown> }> {
-  return body.includes(runId) ? JSON.parse(body) : {}
 }
 
 /** Whether a reader may read what is in an entry. Of a message that still grows it is asked with an empty text. */
@@ -437,34 +402,3 @@ function isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
 
 const messageKey = (id: string) => `message ${id}`
 const toolKey = (id: string) => `tool ${id}`
-
-interface Delta {
-  message_id: string
-  at: number
-  text: string
-}
-
-interface Snapshot {
-  message_id: string
-  content: string
-  status: 'streaming'
-}
-
-function isDelta (data: object): data is Delta {
-  const { message_id: id, at, text } = data as Partial<Delta>
-  return typeof id === 'string' && Number.isSafeInteger(at) && at! >= 0 && typeof text === 'string'
-}
-
-function isSnapshot (data: object): data is Snapshot {
-  const { message_id: id, content } = data as Partial<Snapshot>
-  return typeof id === 'string' && typeof content === 'string'
-}
-
-/** A message as a whole for who has nothing of it, and for others the rest as one delta. */
-function bodyOf ({ text, head, timestamp }: Streaming, from: number): string {
-  const at = text.lengthAt(from)
-  const rest = text.slice(at)
-  return JSON.stringify(at === 0
-    ? { type: 'chat_message', data: { role: 'assistant', ...head, content: rest, status: 'streaming' }, timestamp }
-    : { type: 'chat_delta', data: { ...head, at, text: rest }, timestamp })
-}

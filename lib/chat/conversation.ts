@@ -82,14 +82,24 @@ export class Conversation implements RunContext {
 
   /** There must be room. */
   start (start: RunStart): LiveRun {
+    const run = this.#enter(start)
+    this.#queue(run)
+    return run
+  }
+
+  /** Should this server end, another tells users that the run did too. */
+  #enter (start: RunStart): LiveRun {
     const run = new LiveRun(this, start)
     const { enter } = this.#parts
     if (enter !== undefined) this.#turns.set(run, enter(run))
+    return run
+  }
+
+  #queue (run: LiveRun): void {
     const before = this.#runs()
     this.#waiting.push(run)
     if (this.#parts.options.concurrency === 'replace') endAll(before, 'cancelled')
     this.#next()
-    return run
   }
 
   /** Saves and publishes a user's message, then starts its run, unless that is to `stop`. There must be room. */
@@ -98,14 +108,25 @@ export class Conversation implements RunContext {
     this.#coming.add(coming)
     try {
       await this.#saving.add(data)
-      if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
+      const run = this.#enter(start)
+      await this.#publishFor(run, data)
       this.#coming.delete(coming)
-      // It is not lost when this server is.
-      if (coming.stop === undefined) await this.#turns.get(this.start(start))?.registered
-      else new LiveRun(this, start).end(coming.stop)
+      if (coming.stop === undefined) this.#queue(run)
+      else run.end(coming.stop)
     } finally {
       this.#coming.delete(coming)
       this.#rest()
+    }
+  }
+
+  /** No message is without a run, whatever becomes of this server. */
+  async #publishFor (run: LiveRun, data: UserData): Promise<void> {
+    try {
+      const isVisible = this.isVisible({ type: 'chat_message', data })
+      await Promise.all([this.#turns.get(run)?.registered, isVisible && this.publish({ type: 'chat_message', data })])
+    } catch (error) {
+      run.abandon()
+      throw error
     }
   }
 

@@ -3,7 +3,7 @@ import t from 'tap'
 import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
 import { ChatLog } from '../../lib/brokers/chat-log.js'
 import type { Log } from '../../lib/brokers/log.js'
-import type { Run } from '../../lib/index.js'
+import { errors, type Run } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
 import { FakeCluster, type FakeNodes } from '../fake-nodes.js'
 
@@ -122,6 +122,41 @@ t.test('what is open in a run', async t => {
   publish('run_finished', { status: 'complete' })
   t.equal(log.unfinished('r'), undefined)
   t.strictSame(log.unfinished('never heard of'), [])
+})
+
+t.test("a user's message has a run, whatever becomes of the server that took it", async t => {
+  const [one, two] = brokers(2)
+  const { publish } = one
+  const onMessage = () => t.fail('it is gone')
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker, chat: { onMessage } })))
+  const [sender, other] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
+  let isStored = (_stored: void) => {}
+  const stored = new Promise<void>(resolve => { isStored = resolve })
+  one.publish = async (channel, body) => {
+    await publish(channel, body)
+    isStored()
+    return new Promise(() => {})
+  }
+  sender.send({ type: 'chat_message', ref: 'm1', data: { content: '?' } })
+  await stored
+  one.nodes.die()
+  t.match(await other.next('chat_message'), { data: { message_id: 'm1', content: '?' } })
+  t.match(await other.next('run_finished'), { data: { message_id: 'm1', status: 'interrupted' } })
+})
+
+t.test("a user's message that could not be stored leaves no run", async t => {
+  const [one, two] = brokers(2)
+  const { publish } = one
+  const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker, chat: { onMessage () {} } })))
+  const client = await connect(t, `${a.url}/ws/w/a/c/u`)
+  one.publish = async () => { throw new errors.BROKER('away') }
+  client.send({ type: 'chat_message', ref: 'm1', data: { content: '?' } })
+  t.match(await client.next(), { type: 'error', ref: 'm1' })
+  one.publish = publish
+  one.nodes.die()
+  const run = b.app.ws.chat(target).start(() => {})
+  t.match(await client.next(), { type: 'run_started', data: { run_id: run.id } })
+  t.match(await client.next(), { type: 'run_finished', data: { run_id: run.id } })
 })
 
 t.test('a chat that another server has by now: its run here is over, and says so', async t => {

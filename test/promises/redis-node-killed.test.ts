@@ -122,7 +122,7 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
     const before = listeners.map(({ numbers }) => numbers.length)
     await until(() => listeners.every(({ numbers }, at) => numbers.length > before[at] + 20))
     const killed = nodes[n % 2]
-    const address = { workflow: 'w', appId: 'a', chatId: `chat_${n}`, userId: 'ada' }
+    const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: `ada_${n}` }
     const followed = new Followed(port, address)
     t.teardown(() => followed.client.close())
     runs.push(followed)

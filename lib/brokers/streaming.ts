@@ -1,0 +1,43 @@
+import type { GrowingText } from './growing-text.js'
+
+/** A message that still grows. */
+export interface Streaming {
+  readonly text: GrowingText
+  /** What its deltas have beside `at` and `text`. */
+  head: Record<string, unknown>
+  timestamp: string
+}
+
+/** What a message goes on with. */
+export interface Delta {
+  message_id: string
+  at: number
+  text: string
+}
+
+/** All that there is of a message by now. */
+export interface Snapshot {
+  message_id: string
+  content: string
+  status: 'streaming'
+}
+
+export function isDelta (data: object): data is Delta {
+  const { message_id: id, at, text } = data as Partial<Delta>
+  return typeof id === 'string' && Number.isSafeInteger(at) && at! >= 0 && typeof text === 'string'
+}
+
+/** Of a message whose status is `streaming`. */
+export function isSnapshot (data: object): data is Snapshot {
+  const { message_id: id, content } = data as Partial<Snapshot>
+  return typeof id === 'string' && typeof content === 'string'
+}
+
+/** For who has nothing of a message the whole, for others what came after an offset as one delta: a publication, as text. */
+export function restOf ({ text, head, timestamp }: Streaming, from: number): string {
+  const at = text.lengthAt(from)
+  const rest = text.slice(at)
+  return JSON.stringify(at === 0
+    ? { type: 'chat_message', data: { role: 'assistant', ...head, content: rest, status: 'streaming' }, timestamp }
+    : { type: 'chat_delta', data: { ...head, at, text: rest }, timestamp })
+}
