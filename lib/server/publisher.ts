@@ -39,7 +39,8 @@ export class Publisher {
 
   /**
    * Resolves, or returns at once where the broker stores at once, when the message is in the log. Throws or rejects, with
-   * nothing stored, with RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER.
+   * nothing stored, with RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with
+   * RT_ERR_UNCONFIRMED it may be stored.
    */
   publish<const T extends string> (channel: string, message: Message<T>): Receipt | Promise<Receipt> {
     if (this.#parts.isClosing()) throw new errors.CLOSING()

@@ -42,7 +42,8 @@ export class Realtime {
   /**
    * Publishes to all notification connections of a user, now or later while the history holds it.
    * Resolves when the message is in the log. Rejects, with nothing sent, with RT_ERR_INVALID_ID,
-   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER.
+   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED, which only
+   * a broker beyond this process has, it may be sent.
    */
   sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
     return promised(() => this.#parts.publisher.publish(userChannel(userId), message))

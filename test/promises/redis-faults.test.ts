@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
+import type { RedisBrokerOptions } from '../../lib/brokers/redis.js'
 import { ChaosProxy, RedisServer, skipRedis, until } from '../redis-server.js'
 import { TestNode, complaints, deliveredAgain, outcomes } from '../redis-nodes.js'
 
@@ -13,9 +14,9 @@ const channels = ['user:a', 'user:b', 'broadcast']
 const durable = ['--appendonly', 'yes', '--appendfsync', 'always']
 
 /** Two nodes, each with its own way to Redis, with followers of all channels on both. */
-async function twoNodes (t: { teardown (action: () => unknown): void }, server: RedisServer) {
+async function twoNodes (t: { teardown (action: () => unknown): void }, server: RedisServer, options: RedisBrokerOptions = {}) {
   const proxies = [await ChaosProxy.start(t, server.port), await ChaosProxy.start(t, server.port)]
-  const nodes = await Promise.all(proxies.map(({ url }) => TestNode.start(t, { url })))
+  const nodes = await Promise.all(proxies.map(({ url }) => TestNode.start(t, { url, ...options })))
   for (const node of nodes) for (const channel of channels) await node.follow(channel)
   return { proxies, nodes, client: server.client(t) }
 }
@@ -115,3 +116,24 @@ for (const { name, args, isEmptied, isHarmless, run } of faults) {
     if (isHarmless) t.ok(counts.refused + counts.unknown < counts.stored / 20, 'next to nothing is refused')
   })
 }
+
+t.test('Redis: cut off for longer than the history reaches', { skip: skipRedis }, async t => {
+  const { proxies: [proxy], nodes } = await twoNodes(t, await RedisServer.start(t), { history: { size: 100, ttl: 60_000 } })
+  const [cut, well] = nodes
+  for (const channel of channels) await deliveredAgain(nodes, channel)
+  proxy.hold()
+  const published = async (channel: string, count: number) => {
+    const bodies = Array.from({ length: count }, (_, n) => `{"while":"cut","n":${n}}`)
+    await Promise.all(bodies.map(body => well.publish(channel, body)))
+    return bodies
+  }
+  const [many, few] = [await published('user:a', 1_000), await published('user:b', 50)]
+  // Else TCP still has it all.
+  proxy.cut()
+  proxy.release()
+  for (const channel of channels) await deliveredAgain(nodes, channel)
+  const told = nodes.map(({ followers }) => followers.map(({ told }) => told))
+  t.strictSame(told, [[1, 0, 0], [0, 0, 0]], 'who missed something is told, once')
+  const received = (node: TestNode, at: number) => node.followers[at].received.filter(body => body.includes('while'))
+  t.strictSame([received(well, 0), received(well, 1), received(cut, 1)], [many, few, few], 'and nobody else missed anything')
+})
