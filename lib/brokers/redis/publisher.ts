@@ -1,27 +1,13 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { errors } from '../../errors.js'
 import type { Position } from '../../protocol/position.js'
+import { byChannel, isOver, settle, type Batch, type Publication } from './batch.js'
 import { RedisClock } from './clock.js'
 import { isCluster, isReady, run, within, type RedisClient } from './connection.js'
+import { newEpoch } from './epoch.js'
 import type { Keys } from './keys.js'
+import { metaTtlOf, type RetentionOf } from './retention.js'
 import { append, find } from './scripts.js'
-
-export interface Retention {
-  /** How many publications of a channel can be recovered. */
-  size: number
-  /** For how long they can be, in milliseconds. */
-  ttl: number
-}
-
-/** What Redis keeps of a channel, by its name. */
-export type RetentionOf = (channel: string) => Retention
-
-/** Of a chat Redis keeps the pieces in which it was written, of which its log makes messages: many more, and longer. */
-export function retentionOf (history: Partial<Retention> = {}, chat: Partial<Retention> = {}): RetentionOf {
-  const { size = 100, ttl = 300_000 } = history
-  const { size: chatSize = Math.max(10_000, size), ttl: chatTtl = Math.max(3_600_000, ttl) } = chat
-  return channel => channel.startsWith('chat:') ? { size: chatSize, ttl: chatTtl } : { size, ttl }
-}
 
 /** How much may wait for Redis. One more is refused. */
 const maxWaiting = 1_000
@@ -61,34 +47,6 @@ const preparedWithin = 500
 
 /** How often what is waiting is looked at, in milliseconds. */
 const lookEvery = 50
-
-/** The meta of a channel, its epoch and head, outlives its publications: no offset is given twice in one epoch. */
-export function metaTtlOf ({ ttl }: Retention): number {
-  return Math.max(24 * 60 * 60 * 1_000, 2 * ttl)
-}
-
-interface Publication {
-  readonly channel: string
-  readonly body: string
-  /** Unlike that of any other publication. */
-  readonly mark: string
-  readonly number: number
-  readonly bytes: number
-  /** When `publish` was called, on the monotonic clock. */
-  readonly at: number
-  readonly resolve: (position: Position) => void
-  readonly reject: (error: Error) => void
-  isSettled: boolean
-}
-
-/** Publications sent together, by their channel. */
-interface Batch {
-  publications: Publication[]
-  readonly channels: Map<string, Publication[]>
-  readonly sentAt: number
-  /** On Redis's clock: it stores none of them afterwards. */
-  readonly deadline: number
-}
 
 /**
  * Publishes in batches and settles each publication with the truth: stored; not stored (RT_ERR_BROKER), which Redis itself
@@ -406,34 +364,7 @@ export class Publisher {
   }
 }
 
-function byChannel (publications: Publication[]): Map<string, Publication[]> {
-  const channels = new Map<string, Publication[]>()
-  for (const publication of publications) {
-    const others = channels.get(publication.channel)
-    if (others === undefined) channels.set(publication.channel, [publication])
-    else others.push(publication)
-  }
-  return channels
-}
-
-function isOver ({ publications }: Batch): boolean {
-  return publications.every(({ isSettled }) => isSettled)
-}
-
-function settle (publication: Publication, outcome: Position | Error): void {
-  if (publication.isSettled) return
-  publication.isSettled = true
-  if (outcome instanceof Error) publication.reject(outcome)
-  else publication.resolve(outcome)
-}
-
 /** Redis answered that it has not done it. Whatever else goes wrong says nothing about that. */
 function isAnswer (error: unknown): boolean {
   return (error as Error).name === 'ReplyError'
-}
-
-/** Not one that any channel had before, and fit for a position. */
-export function newEpoch (): string {
-  // Node draws these many at a time.
-  return randomInt(2 ** 48 - 1).toString(36)
 }

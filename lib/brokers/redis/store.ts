@@ -1,8 +1,9 @@
 import type { RedisClock } from './clock.js'
 import { isCluster, isReady, run, type RedisClient } from './connection.js'
+import { newEpoch } from './epoch.js'
 import type { Head, Reading } from './feed.js'
 import type { Keys } from './keys.js'
-import { metaTtlOf, newEpoch, type RetentionOf } from './publisher.js'
+import { metaTtlOf, type RetentionOf } from './retention.js'
 import { heads, mend, read, type Script } from './scripts.js'
 
 /** So many streams are read at a time; the others wait. */

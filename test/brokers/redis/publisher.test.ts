@@ -2,28 +2,11 @@ import type { Redis } from 'ioredis'
 import t from 'tap'
 import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
-import { Publisher, metaTtlOf, newEpoch, retentionOf } from '../../../lib/brokers/redis/publisher.js'
+import { Publisher } from '../../../lib/brokers/redis/publisher.js'
+import { retentionOf } from '../../../lib/brokers/redis/retention.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../../redis-server.js'
 
 const keys = new Keys('t:')
-
-t.test('epochs are fit for a position, and differ', async t => {
-  const epochs = Array.from({ length: 1_000 }, newEpoch)
-  t.ok(epochs.every(epoch => /^[a-z0-9]{1,32}$/.test(epoch)))
-  t.equal(new Set(epochs).size, 1_000)
-})
-
-t.test('a meta outlives its stream', async t => {
-  t.equal(metaTtlOf({ size: 1, ttl: 1_000 }), 86_400_000)
-  t.equal(metaTtlOf({ size: 1, ttl: 86_400_000 }), 172_800_000)
-})
-
-t.test('of a chat more is kept', async t => {
-  t.strictSame(retentionOf()('user:a'), { size: 100, ttl: 300_000 })
-  t.strictSame(retentionOf()('chat:a/b/c/d'), { size: 10_000, ttl: 3_600_000 })
-  const of = retentionOf({ size: 20_000, ttl: 7_200_000 }, { ttl: 60_000 })
-  t.strictSame([of('broadcast'), of('chat:a/b/c/d')], [{ size: 20_000, ttl: 7_200_000 }, { size: 20_000, ttl: 60_000 }])
-})
 
 t.test('a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
   const connection = (await startCluster(t)).client()

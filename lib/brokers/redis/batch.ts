@@ -1,0 +1,48 @@
+import type { Position } from '../../protocol/position.js'
+
+/** One that waits for Redis, or is under way. */
+export interface Publication {
+  readonly channel: string
+  readonly body: string
+  /** Unlike that of any other publication. */
+  readonly mark: string
+  readonly number: number
+  readonly bytes: number
+  /** When `publish` was called, on the monotonic clock. */
+  readonly at: number
+  readonly resolve: (position: Position) => void
+  readonly reject: (error: Error) => void
+  isSettled: boolean
+}
+
+/** Publications sent together, by their channel. */
+export interface Batch {
+  publications: Publication[]
+  readonly channels: Map<string, Publication[]>
+  readonly sentAt: number
+  /** On Redis's clock: it stores none of them afterwards. */
+  readonly deadline: number
+}
+
+export function byChannel (publications: Publication[]): Map<string, Publication[]> {
+  const channels = new Map<string, Publication[]>()
+  for (const publication of publications) {
+    const others = channels.get(publication.channel)
+    if (others === undefined) channels.set(publication.channel, [publication])
+    else others.push(publication)
+  }
+  return channels
+}
+
+/** Whether all of it is settled. */
+export function isOver ({ publications }: Batch): boolean {
+  return publications.every(({ isSettled }) => isSettled)
+}
+
+/** Once. */
+export function settle (publication: Publication, outcome: Position | Error): void {
+  if (publication.isSettled) return
+  publication.isSettled = true
+  if (outcome instanceof Error) publication.reject(outcome)
+  else publication.resolve(outcome)
+}
