@@ -47,8 +47,9 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   server.extend({ handlers: chats.handlers(), filterFor: identity => chats.filterFor(identity) })
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
   fastify.addHook('preClose', async () => {
-    await timers.within(timeouts.drain, chats.close()).catch(() => {})
-    await server.drain()
+    const end = performance.now() + drainTime(timeouts.drain, fastify.initialConfig.pluginTimeout)
+    await timers.within((end - performance.now()) * chatsShare, chats.close()).catch(() => {})
+    await server.drain(end - performance.now())
   })
   fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())
@@ -64,6 +65,17 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   }))
   await server.start()
   await addRoutes(fastify, server)
+}
+
+/** For this share of the drain runs may tell that they are over; the rest is for connections to end in. */
+const chatsShare = 0.8
+
+/** Milliseconds of the time that Fastify gives a hook which are left to it: it would fail `app.close()`. */
+const margin = 500
+
+/** `pluginTimeout` is Fastify's, in milliseconds; 0 is none. */
+function drainTime (drain: number, pluginTimeout = 10_000): number {
+  return pluginTimeout === 0 ? drain : Math.min(drain, Math.max(0, pluginTimeout - margin))
 }
 
 /** The plugin: `await app.register(realtime, options)`. */

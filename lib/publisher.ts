@@ -27,7 +27,6 @@ export class Publisher {
   readonly #catalogue: Catalogue
   readonly #connection: ReturnType<typeof connect>
   readonly #publisher: RedisPublisher
-  readonly #ready: Promise<void>
 
   constructor ({ prefix = 'realtime:', history, chat, ...options }: PublisherOptions) {
     const { messages = {}, strict = false, maxBytes = 1024 * 1024, ...address } = options
@@ -35,7 +34,6 @@ export class Publisher {
     const keys = new Keys(prefix)
     this.#connection = connect(address)
     this.#publisher = new RedisPublisher(this.#connection, keys, retentionOf(history, chat))
-    this.#ready = this.#publisher.ready(connectWithin)
   }
 
   /**
@@ -59,7 +57,6 @@ export class Publisher {
 
   async #publish (channel: string, message: Message): Promise<Receipt> {
     const { json, timestamp } = this.#catalogue.encode(message)
-    await this.#ready
     const position = await this.#publisher.publish(channel, json)
     return { id: formatPosition(labelOf(channel), position), timestamp }
   }
@@ -70,9 +67,6 @@ export class Publisher {
     end(this.#connection)
   }
 }
-
-/** Milliseconds for which the first messages wait for a connection. */
-const connectWithin = 1_000
 
 /** `createPublisher({ client })` or `createPublisher({ url })`. Throws RT_ERR_OPTIONS. */
 export function createPublisher (options: PublisherOptions): Publisher {

@@ -10,7 +10,7 @@ import { Feed, type Fed } from './redis/feed.js'
 import { Keys } from './redis/keys.js'
 import { RedisNodes, nodesChannel } from './redis/nodes.js'
 import { Publisher } from './redis/publisher.js'
-import { retentionOf, type Retention } from './redis/retention.js'
+import { checkCount, retentionOf, type Retention } from './redis/retention.js'
 import { Store } from './redis/store.js'
 
 export type { RedisAddress, RedisClient } from './redis/connection.js'
@@ -94,6 +94,7 @@ export class RedisBroker implements Broker {
 
   constructor ({ prefix = 'realtime:', history, chat, lag = 4 * 1024 * 1024, ...address }: RedisBrokerOptions) {
     const kept = retentionOf(history, chat)
+    checkCount('lag', lag)
     this.#limits = { ...kept(''), lag }
     this.#keys = new Keys(prefix)
     this.#commands = connect(address)

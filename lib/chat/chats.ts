@@ -68,7 +68,7 @@ export class Chats {
     const { cluster, timers, log } = parts
     this.#parts = parts
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
-    cluster?.on('chat_cancel', ({ channel, name }) => this.#cancelHere(channel, name))
+    cluster?.on('chat_cancel', ({ channel, name, mayCome }) => this.#cancelHere(channel, name, mayCome))
     cluster?.on('chat_message', ({ key }) => this.#taken(key))
     cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
@@ -231,14 +231,17 @@ export class Chats {
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, target: ChatAddress): void {
     const channel = chatChannel(target)
     const name = runId ?? (ref === undefined ? undefined : String(ref))
-    const isThere = this.#cancelHere(channel, name)
-    this.#parts.cluster?.tell('chat_cancel', { channel, name })
     // One that is not there yet may come; one that has an id has been there. Numbers are used again.
-    if (!isThere && runId === undefined && typeof ref === 'string') this.#cancelled.add(`${channel} ${ref}`)
+    const mayCome = runId === undefined && typeof ref === 'string'
+    const isThere = this.#cancelHere(channel, name, mayCome)
+    this.#parts.cluster?.tell('chat_cancel', { channel, name, mayCome: mayCome && !isThere })
   }
 
-  #cancelHere (channel: string, name: string | undefined): boolean {
-    return this.#conversations.get(channel)?.cancel(name) === true
+  /** Whether it was there. */
+  #cancelHere (channel: string, name: string | undefined, mayCome: boolean): boolean {
+    const isThere = this.#conversations.get(channel)?.cancel(name) === true
+    if (mayCome && !isThere) this.#cancelled.add(`${channel} ${name}`)
+    return isThere
   }
 
   async #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): Promise<void> {

@@ -1,10 +1,17 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Nodes } from '../brokers/broker.js'
+import { errors } from '../errors.js'
 import { report } from './caught.js'
 import type { Timers } from './timers.js'
 
-/** Milliseconds for another node to answer. */
+/** Milliseconds for another node to answer, or to say that it will. */
 const answerTime = 1_500
+
+/** A node says so every so many milliseconds while the answer is being made. */
+const patienceEvery = 500
+
+/** What could not be told is told again, after so many milliseconds and so often; later it would surprise. */
+const retry = { after: 1_000, times: 10 }
 
 /** What one node tells the others. */
 interface Told {
@@ -15,6 +22,15 @@ interface Told {
   /** The question that it answers, and whose that is. */
   answers?: string
   to?: string
+  /** The answer is still being made. */
+  isPending?: boolean
+}
+
+/** A question that is not answered yet. */
+interface Asked {
+  resolve: (answer: unknown) => void
+  /** Starts the clock, again if it has been. */
+  wait: () => void
 }
 
 /** What servers have to say to each other, by subject. */
@@ -24,7 +40,8 @@ export interface Subjects {
   disconnect: { userId: string, code: number }
   /** A chat may have become free. */
   chat_free: { channel: string }
-  chat_cancel: { channel: string, name?: string }
+  /** `mayCome`: what it names may not have come yet. */
+  chat_cancel: { channel: string, name?: string, mayCome: boolean }
   /** What became of a user's message? */
   chat_message: { key: string }
   input_response: { channel: string, id: string, value: unknown, userId: string }
@@ -36,7 +53,7 @@ export class Cluster<S extends object = Subjects> {
   readonly #timers: Timers
   readonly #log: FastifyBaseLogger
   readonly #listeners = new Map<unknown, (data: never) => unknown>()
-  readonly #asked = new Map<string, (answer: unknown) => void>()
+  readonly #asked = new Map<string, Asked>()
   readonly #unbind: () => void
   #count = 0
 
@@ -52,22 +69,28 @@ export class Cluster<S extends object = Subjects> {
     this.#listeners.set(about, listener)
   }
 
-  /** Tells all others. Failures are logged: who is told cannot be waited for. */
+  /** Tells all others, tried again for 10 s while the broker cannot store it. Failures are logged. */
   async tell<T extends keyof S & string> (about: T, data: S[T]): Promise<void> {
-    await this.#tell({ about, data })
+    await this.#tell({ about, data }, retry.times)
   }
 
   /**
-   * The first answer that is not `undefined`; `undefined` when none comes within 1.5 s after the others were told. Rejects
-   * with RT_ERR_BROKER or RT_ERR_UNCONFIRMED when they could not be.
+   * The first answer that is not `undefined`, however long another node takes for it; `undefined` when nobody answers within
+   * 1.5 s after the others were told. Rejects with RT_ERR_BROKER or RT_ERR_UNCONFIRMED when they could not be.
    */
   async ask<T extends keyof S & string> (about: T, data: S[T]): Promise<unknown> {
     const ask = String(++this.#count)
-    const answer = new Promise(resolve => this.#asked.set(ask, resolve))
     let stopClock = () => {}
+    const answer = new Promise(resolve => {
+      const wait = () => {
+        stopClock()
+        stopClock = this.#timers.after(answerTime, () => resolve(undefined))
+      }
+      this.#asked.set(ask, { resolve, wait })
+    })
     try {
       await this.nodes.tell(JSON.stringify({ about, data, ask }))
-      stopClock = this.#timers.after(answerTime, () => this.#asked.get(ask)?.(undefined))
+      this.#asked.get(ask)?.wait()
       return await answer
     } finally {
       stopClock()
@@ -75,23 +98,46 @@ export class Cluster<S extends object = Subjects> {
     }
   }
 
-  async #tell (told: Told): Promise<void> {
+  async #tell (told: Told, retries = 0): Promise<void> {
     try {
       await this.nodes.tell(JSON.stringify(told))
     } catch (error) {
-      report(this.#log, error, 'the other servers could not be told', { about: told.about })
+      // What may be stored is not told twice.
+      if (retries === 0 || !(error instanceof errors.BROKER)) {
+        return report(this.#log, error, 'the other servers could not be told', { about: told.about })
+      }
+      await new Promise<void>(resolve => { this.#timers.after(retry.after, resolve) })
+      await this.#tell(told, retries - 1)
     }
   }
 
   async #hear (message: string, from: string): Promise<void> {
     try {
-      const { about, data, ask, answers, to } = JSON.parse(message) as Told
+      const { about, data, ask, answers, to, isPending } = JSON.parse(message) as Told
       if (to !== undefined && to !== this.nodes.id) return
-      if (answers !== undefined) return this.#asked.get(answers)?.(data)
-      const answer = await this.#listeners.get(about)?.(data as never)
-      if (ask !== undefined && answer !== undefined) await this.#tell({ about, data: answer, answers: ask, to: from })
+      const asked = this.#asked.get(answers ?? '')
+      if (answers !== undefined) return isPending ? asked?.wait() : asked?.resolve(data)
+      const work = this.#listeners.get(about)?.(data as never)
+      if (ask !== undefined) await this.#answer({ about, data: undefined, answers: ask, to: from }, work)
+      else await work
     } catch (error) {
       report(this.#log, error, 'what another server asked for failed')
+    }
+  }
+
+  async #answer (told: Told, work: unknown): Promise<void> {
+    let cancel = () => {}
+    const later = () => { cancel = this.#timers.after(patienceEvery, sayPending) }
+    const sayPending = () => {
+      this.#tell({ ...told, isPending: true })
+      later()
+    }
+    later()
+    try {
+      const data = await work
+      if (data !== undefined) await this.#tell({ ...told, data })
+    } finally {
+      cancel()
     }
   }
 

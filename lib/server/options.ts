@@ -66,7 +66,7 @@ export const optionsSchema = Type.Object({
     run: ms(600_000, 'a run of a chat, ms; `interrupted`'),
     stall: ms(10_000, 'a connection that does not take what is written, ms; 4430'),
     close: ms(5_000, "the client's answer to a Close, ms; terminated"),
-    drain: ms(10_000, 'from `app.close()` until connections are terminated, ms'),
+    drain: ms(10_000, "from `app.close()` until connections are terminated, ms; at most 500 less than Fastify's `pluginTimeout`"),
     spread: ms(5_000, 'over which clients are told to come back after a restart, ms')
   })
 }, { additionalProperties: false })

@@ -308,15 +308,14 @@ export class RealtimeServer {
   /**
    * Refuses what is new, writes what is due, and asks every client to come back, each after a delay of its own. Those
    * that are busy are asked once their handler is done, or when time is nearly up. Resolves when all have gone and the
-   * hooks are done, or after `timeouts.drain`, when what is left is terminated.
+   * hooks are done, or after so many milliseconds, when what is left is terminated.
    */
-  async drain (): Promise<void> {
-    const { drain } = this.options.timeouts
+  async drain (ms = this.options.timeouts.drain): Promise<void> {
     this.isDraining = true
     await new Promise<void>(resolve => {
       this.#onEmpty = resolve
-      this.timers.after(drain, resolve)
-      this.timers.after(drain * patientShare, () => {
+      this.timers.after(ms, resolve)
+      this.timers.after(ms * patientShare, () => {
         for (const connection of this.hub.connections()) connection.closeNow()
       })
       for (const connection of this.hub.connections()) this.#sendAway(connection)

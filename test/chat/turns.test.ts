@@ -195,3 +195,13 @@ t.test('a server that is taken for dead while it ends the runs of another leaves
   t.equal(await c.app.ws.chat(target).start(() => {}).finished, 'complete')
   t.match(await client.next('run_finished'), { data: { status: 'complete' } }, 'once')
 })
+
+t.test('a run that was cancelled on one server before its message came to another', async t => {
+  const [a, b] = await Promise.all(brokers(2).map(broker => start(t, { broker, chat: { onMessage () { t.fail('it was cancelled') } } })))
+  const [one, two] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
+  one.send({ type: 'chat_cancel', ref: 'stop', data: { ref: 'm1' } })
+  await one.next('ack')
+  await new Promise(resolve => setImmediate(resolve))
+  two.send({ type: 'chat_message', ref: 'm1', data: { content: '?' } })
+  t.match(await two.next('run_finished'), { data: { message_id: 'm1', status: 'cancelled' } })
+})

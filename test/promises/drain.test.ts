@@ -84,3 +84,13 @@ t.test('a client whose handler outlasts the drain is told to come back too', asy
   t.type(parseDelay(reason), 'number')
   await closing
 })
+
+t.test("what hangs while the app closes is given up before Fastify's own time for it is over", async t => {
+  for (const options of [{ chat: { save: () => new Promise<void>(() => {}) } }, { onDisconnect: () => new Promise<void>(() => {}) }]) {
+    const { app, url } = await start(t, options, { pluginTimeout: 1_000 })
+    const client = await connect(t, `${url}/ws/notifications/u`)
+    app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }).start(run => run.reply().end())
+    client.socket.terminate()
+    await t.resolves(app.close())
+  }
+})

@@ -1,5 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
+import { errors } from '../../lib/errors.js'
 import { Cluster } from '../../lib/server/cluster.js'
 import { Timers } from '../../lib/server/timers.js'
 import { FakeCluster } from '../fake-nodes.js'
@@ -78,4 +79,60 @@ t.test('after close nothing is heard', async t => {
   const heard = new Promise(resolve => c.on('word', resolve))
   a.tell('word', 1)
   await heard
+})
+
+t.test('an answer that takes its time is waited for, as long as its server is there', async t => {
+  const { all: [a, b], bus } = clusters(t, 2)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const pass = async (ms: number) => {
+    for (let at = 0; at < ms; at += 500) {
+      mock.timers.tick(500)
+      for (let turns = 0; turns < 3; turns++) await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+  const answers: Array<(answer: string) => void> = []
+  b.on('slow', () => new Promise(resolve => answers.push(resolve)))
+  const first = a.ask('slow', {})
+  await pass(10_000)
+  answers[0]('done')
+  t.equal(await first, 'done')
+
+  const second = a.ask('slow', {})
+  await pass(2_000)
+  bus.nodes[1].fault = new Error('gone')
+  await pass(2_000)
+  t.equal(await second, undefined)
+})
+
+t.test('what cannot be told is told again for a while, and what may have been told is not', async t => {
+  const { all: [a, b], bus, logged } = clusters(t, 2)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const heard: unknown[] = []
+  b.on('word', data => heard.push(data))
+  const pass = async (ms: number) => {
+    for (let at = 0; at < ms; at += 1_000) {
+      await new Promise(resolve => setImmediate(resolve))
+      mock.timers.tick(1_000)
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+  bus.nodes[0].fault = new errors.BROKER('away')
+  a.tell('word', 1)
+  await pass(3_000)
+  bus.nodes[0].fault = undefined
+  await pass(2_000)
+  t.strictSame([heard, logged], [[1], []])
+  bus.nodes[0].fault = new errors.UNCONFIRMED()
+  a.tell('word', 2)
+  await pass(1_000)
+  t.equal(logged.length, 1)
+  bus.nodes[0].fault = new errors.BROKER('away')
+  a.tell('word', 3)
+  await pass(12_000)
+  t.equal(logged.length, 2)
+  bus.nodes[0].fault = undefined
+  await pass(2_000)
+  t.strictSame(heard, [1])
 })

@@ -28,6 +28,10 @@ export interface NodesParts {
 class Told implements Fed {
   epoch: string
   head = 0
+  /** When the last one was stored, on the monotonic clock. */
+  #last = -Infinity
+  /** What is appended may have been told before. */
+  #isAgain = false
   readonly #onTold: (body: string) => void
 
   constructor (epoch: string, onTold: (body: string) => void) {
@@ -35,14 +39,19 @@ class Told implements Fed {
     this.#onTold = onTold
   }
 
-  append (body: string): void {
+  append (body: string, at: number): void {
     this.head++
+    this.#isAgain &&= at <= this.#last
+    if (this.#isAgain) return
+    this.#last = at
     this.#onTold(body)
   }
 
+  /** Redis went back to what it had before: that is in the log from now on, and was told when it was new. */
   reset (epoch: string, head = 0): void {
     this.epoch = epoch
     this.head = head
+    this.#isAgain = true
   }
 }
 

@@ -140,3 +140,19 @@ t.test('nodes', { skip: skipRedis }, async t => {
     })
   })
 })
+
+t.test('what was told is not told again when Redis goes back to what it had before', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const broker = redisBroker({ url })
+  t.teardown(() => broker.close())
+  await broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits))
+  const told: string[] = []
+  broker.nodes.onTold(message => told.push(message))
+  await broker.nodes.tell('{}')
+  const log = broker.nodes.createLog('e1')
+  for (const [n, at] of [[1, 10], [2, 20], [3, 30]]) log.append(`other {"n":${n}}`, at)
+  log.reset('e2')
+  for (const [n, at] of [[1, 10], [2, 20], [4, 40], [5, 40]]) log.append(`other {"n":${n}}`, at)
+  log.append('other {"n":6}', 39)
+  t.strictSame(told, [1, 2, 3, 4, 5, 6].map(n => `{"n":${n}}`))
+})
