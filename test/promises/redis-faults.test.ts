@@ -1,7 +1,9 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { RedisBrokerOptions } from '../../lib/brokers/redis.js'
-import { ChaosProxy, RedisServer, skipRedis, until } from '../redis-server.js'
+import { Keys } from '../../lib/brokers/redis/keys.js'
+import { slotOf } from '../../lib/brokers/redis/slot.js'
+import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
 import { TestNode, complaints, deliveredAgain, outcomes } from '../redis-nodes.js'
 
 /** With `FULL=1` the faults last as long as is promised, and settling takes no longer, in milliseconds. */
@@ -137,3 +139,31 @@ t.test('Redis: cut off for longer than the history reaches', { skip: skipRedis }
   const received = (node: TestNode, at: number) => node.followers[at].received.filter(body => body.includes('while'))
   t.strictSame([received(well, 0), received(well, 1), received(cut, 1)], [many, few, few], 'and nobody else missed anything')
 })
+
+for (const how of ['stopped', 'killed'] as const) {
+  t.test(`Redis: a master of a Cluster is ${how}, and what is for the others goes on`, { skip: skipRedis }, async t => {
+    const { servers, client } = await startCluster(t)
+    // Else the others refuse too, once they know.
+    for (const server of servers) await server.client(t).config('SET', 'cluster-require-full-coverage', 'no')
+    const node = await TestNode.start(t, { client: client() })
+    const users = Array.from({ length: 30 }, (_, n) => `user:${n}`)
+    const slots = new Map(users.map(user => [user, slotOf(new Keys('').stream(user))]))
+    const isOfIt = (channel: string) => slots.get(channel)! > 5_460 && slots.get(channel)! <= 10_922
+    const end = node.load(users, 600, 'x')
+    await until(() => node.sent.length > 300)
+    node.sent.length = 0
+    if (how === 'stopped') servers[1].stop()
+    else await servers[1].kill()
+    await wait(3_000)
+    const { sent } = node
+    const [its, others] = [sent.filter(({ channel }) => isOfIt(channel)), sent.filter(({ channel }) => !isOfIt(channel))]
+    t.ok(others.length > 500 && others.every(({ outcome }) => typeof outcome === 'object'), `${others.length} for the others`)
+    const refused = its.filter(({ outcome }) => outcome === 'refused')
+    t.ok(refused.length > 100, `${refused.length} of ${its.length} for it are refused`)
+    t.ok(sent.every(({ ms }) => ms < scale.settle))
+    if (how === 'stopped') servers[1].goOn()
+    else await servers[1].restart()
+    await until(async () => typeof (await node.publish(users.find(isOfIt)!, '{}')).outcome === 'object')
+    await end()
+  })
+}

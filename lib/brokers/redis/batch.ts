@@ -7,6 +7,8 @@ export interface Publication {
   /** Unlike that of any other publication. */
   readonly mark: string
   readonly number: number
+  /** Of its channel, in a Cluster. */
+  readonly slot: number
   readonly bytes: number
   /** When `publish` was called, on the monotonic clock. */
   readonly at: number
@@ -17,6 +19,8 @@ export interface Publication {
 
 /** Publications sent together, by their channel. */
 export interface Batch {
+  /** To which they were sent, in a Cluster. */
+  readonly server: string | undefined
   publications: Publication[]
   readonly channels: Map<string, Publication[]>
   readonly sentAt: number

@@ -104,6 +104,18 @@ export function isReady (connection: RedisClient): boolean {
   return connection.status === 'ready'
 }
 
+/** Of the servers of a Cluster the one that has a slot; `undefined` of a single one, and while that is not known. */
+export function serverOf (connection: RedisClient, slot: number): string | undefined {
+  return isCluster(connection) ? connection.slots[slot]?.[0] : undefined
+}
+
+/** Whether what is sent to a server now goes out at once. */
+export function isReachable (connection: RedisClient, server: string | undefined): boolean {
+  if (!isCluster(connection) || !isReady(connection)) return isReady(connection)
+  const node = connection.nodes('master').find(({ options: { host, port } }) => `${host}:${port}` === server)
+  return node?.status === 'ready'
+}
+
 /** So that no script has to be sent again with each call. In a Cluster each node learns them when it first needs them. */
 export function teach (connection: RedisClient): void {
   if (isCluster(connection)) return

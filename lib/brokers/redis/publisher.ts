@@ -3,11 +3,12 @@ import { errors } from '../../errors.js'
 import type { Position } from '../../protocol/position.js'
 import { byChannel, isOver, settle, type Batch, type Publication } from './batch.js'
 import { RedisClock } from './clock.js'
-import { isCluster, isReady, run, within, type RedisClient } from './connection.js'
+import { isCluster, isReachable, isReady, run, serverOf, within, type RedisClient } from './connection.js'
 import { newEpoch } from './epoch.js'
 import type { Keys } from './keys.js'
 import { metaTtlOf, type RetentionOf } from './retention.js'
 import { append, find } from './scripts.js'
+import { slotOf } from './slot.js'
 
 /** How much may wait for Redis. One more is refused. */
 const maxWaiting = 1_000
@@ -80,8 +81,8 @@ export class Publisher {
   #heardAt = -Infinity
   /** How long answers take at the moment, in milliseconds. */
   #roundTrip = 0
-  /** Nothing could be written the last time: it is tried again with the next look. */
-  #isHeldUp = false
+  /** Servers to which nothing could be written the last time: it is tried again with the next look. */
+  readonly #heldUp = new Set<string | undefined>()
   #isClosed = false
   #onIdle = () => {}
 
@@ -120,7 +121,7 @@ export class Publisher {
 
   /** Resolves once something can be sent, or after so many milliseconds. */
   ready (ms: number): Promise<void> {
-    if (this.#canSend()) return Promise.resolve()
+    if (this.#isPrepared()) return Promise.resolve()
     return new Promise(resolve => {
       const asking = setInterval(() => { if (isReady(this.#connection)) this.#askTime() }, lookEvery)
       const late = setTimeout(() => this.#onClock(), ms)
@@ -138,8 +139,9 @@ export class Publisher {
       const bytes = Buffer.byteLength(body) + overhead
       const number = this.#published++
       const mark = this.#mark + number.toString(36)
-      const publication = { channel, body, mark, number, bytes, at: performance.now(), resolve, reject, isSettled: false }
-      const refusal = this.#refusal(bytes)
+      const slot = isCluster(this.#connection) ? slotOf(this.#keys.stream(channel)) : 0
+      const publication = { channel, body, mark, number, slot, bytes, at: performance.now(), resolve, reject, isSettled: false }
+      const refusal = this.#refusal(publication)
       if (refusal !== undefined) return reject(refusal)
       this.#waiting.push(publication)
       this.#waitingBytes += bytes
@@ -147,17 +149,20 @@ export class Publisher {
       this.#count++
       this.#looker ??= setInterval(() => this.#look(), lookEvery)
       if (this.#isFull()) return this.#flush()
-      if (this.#underWay.size === 0) this.#turn ??= setImmediate(() => this.#flush())
+      if (this.#oldestUnderWay(this.#serverOf(publication)) === undefined) this.#turn ??= setImmediate(() => this.#flush())
       else this.#gather()
     })
   }
 
-  #refusal (bytes: number): Error | undefined {
+  #refusal (publication: Publication): Error | undefined {
     if (this.#isClosed) return new errors.CLOSING()
+    const { bytes } = publication
+    const server = this.#serverOf(publication)
+    const isCrowded = () => this.#waiting.filter(waiting => this.#serverOf(waiting) === server).length >= maxWaiting
     const isOver = (limit: number) => this.#bytes > 0 && this.#bytes + bytes > limit
     const isMuch = this.#count >= maxWhileSlow.count || isOver(maxWhileSlow.bytes)
-    const isSlow = () => !this.#canSend() || this.#isUnanswered(slowAfter)
-    const isTooMuch = this.#waiting.length >= maxWaiting || isOver(maxBytes) || (isMuch && isSlow())
+    const isSlow = () => !this.#canSend(server) || this.#isUnanswered(server, slowAfter)
+    const isTooMuch = (this.#waiting.length >= maxWaiting && isCrowded()) || isOver(maxBytes) || (isMuch && isSlow())
     return isTooMuch ? new errors.BROKER('too much is waiting for Redis already') : undefined
   }
 
@@ -165,15 +170,29 @@ export class Publisher {
     return this.#waiting.length >= fullCount || this.#waitingBytes >= fullBytes
   }
 
-  /** Whether what is sent now has a good chance. */
-  #canSend (): boolean {
-    if (this.#isHeldUp || this.#preparing !== undefined || !isReady(this.#connection) || this.clock.at(0) === undefined) return false
-    return !this.#isUnanswered(stalledAfter)
+  /** In a Cluster servers come and go one by one: what is for one does not wait for another. */
+  #serverOf ({ slot }: Publication): string | undefined {
+    return serverOf(this.#connection, slot)
   }
 
-  /** Whether what was sent first is not answered for so long. */
-  #isUnanswered ({ roundTrips, least, most }: typeof stalledAfter): boolean {
-    const [oldest] = this.#underWay
+  #isPrepared (): boolean {
+    return this.#preparing === undefined && isReady(this.#connection) && this.clock.at(0) !== undefined
+  }
+
+  /** Whether what is sent to a server now has a good chance. */
+  #canSend (server: string | undefined): boolean {
+    if (!this.#isPrepared() || this.#heldUp.has(server) || !isReachable(this.#connection, server)) return false
+    return !this.#isUnanswered(server, stalledAfter)
+  }
+
+  #oldestUnderWay (server: string | undefined): Batch | undefined {
+    for (const batch of this.#underWay) if (batch.server === server) return batch
+    return undefined
+  }
+
+  /** Whether what was sent to a server first is not answered for so long. */
+  #isUnanswered (server: string | undefined, { roundTrips, least, most }: typeof stalledAfter): boolean {
+    const oldest = this.#oldestUnderWay(server)
     return oldest !== undefined && this.#heardAt - oldest.sentAt > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))
   }
 
@@ -187,21 +206,37 @@ export class Publisher {
     clearTimeout(this.#gatherer)
     this.#turn = undefined
     this.#gatherer = undefined
-    while (this.#waiting.length > 0 && this.#canSend()) this.#send(this.#take())
+    for (const server of new Set(this.#waiting.map(publication => this.#serverOf(publication)))) this.#flushTo(server)
   }
 
-  #take (): Publication[] {
+  #flushTo (server: string | undefined): void {
+    while (this.#canSend(server)) {
+      const publications = this.#take(server)
+      if (publications.length === 0) return
+      this.#send(server, publications)
+    }
+  }
+
+  #take (server: string | undefined): Publication[] {
+    const taken: Publication[] = []
+    const left: Publication[] = []
     let bytes = 0
-    let count = 0
-    while (count < this.#waiting.length && count < fullCount && bytes < fullBytes) bytes += this.#waiting[count++].bytes
+    for (const publication of this.#waiting) {
+      const isTaken = taken.length < fullCount && bytes < fullBytes && this.#serverOf(publication) === server
+      if (isTaken) bytes += publication.bytes
+      if (isTaken) taken.push(publication)
+      else left.push(publication)
+    }
+    this.#waiting = left
     this.#waitingBytes -= bytes
-    return this.#waiting.splice(0, count)
+    return taken
   }
 
-  async #send (publications: Publication[]): Promise<void> {
+  async #send (server: string | undefined, publications: Publication[]): Promise<void> {
     const now = performance.now()
     this.#lastSent = now
     const batch = {
+      server,
       publications,
       channels: byChannel(publications),
       sentAt: now,
@@ -261,7 +296,7 @@ export class Publisher {
     batch.publications = [...batch.channels.values()].flat()
     for (const { bytes } of back) this.#waitingBytes += bytes
     this.#waiting = [...back, ...this.#waiting].sort((a, b) => a.number - b.number)
-    this.#isHeldUp = true
+    this.#heldUp.add(batch.server)
   }
 
   #conclude (publications: Publication[], epoch: string | undefined, head: number): void {
@@ -292,7 +327,7 @@ export class Publisher {
     for (const batch of [...this.#underWay, ...this.#inDoubt]) this.#giveUp(batch, now)
     for (const batch of this.#inDoubt) this.#ask(batch, now)
     if (this.clock.at(now) === undefined && isReady(this.#connection)) this.#askTime()
-    this.#isHeldUp = false
+    this.#heldUp.clear()
     this.#flush()
     this.#rest()
   }

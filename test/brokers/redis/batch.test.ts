@@ -8,6 +8,7 @@ function publications (channels: string[]) {
     body: '{}',
     mark: `m${number}`,
     number,
+    slot: 0,
     bytes: 1,
     at: 0,
     resolve: position => outcomes.push(position),
@@ -25,7 +26,7 @@ t.test('by channel, in their order', async t => {
 
 t.test('each is settled once, and the batch is over with the last', async t => {
   const { all, outcomes } = publications(['a', 'b'])
-  const batch = { publications: all, channels: byChannel(all), sentAt: 0, deadline: 0 }
+  const batch = { server: undefined, publications: all, channels: byChannel(all), sentAt: 0, deadline: 0 }
   settle(all[0], { epoch: 'e', offset: 1 })
   settle(all[0], new Error('too late'))
   t.equal(isOver(batch), false)

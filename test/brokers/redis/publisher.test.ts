@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import t from 'tap'
-import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
+import { connect, end, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
@@ -9,9 +9,12 @@ import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../../r
 const keys = new Keys('t:')
 
 t.test('a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
-  const connection = (await startCluster(t)).client()
+  const connection = connect({ client: (await startCluster(t)).client() })
   const publisher = new Publisher(connection, keys, retentionOf())
-  t.teardown(() => publisher.close())
+  t.teardown(async () => {
+    await publisher.close()
+    end(connection)
+  })
   await publisher.ready(5_000)
   await publisher.publish('user:a', '{}')
   // As it would be known from before that.

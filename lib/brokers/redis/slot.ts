@@ -1,0 +1,22 @@
+/** How many slots a Cluster has. */
+const slots = 16_384
+
+/**
+ * The slot of a key in a Cluster: CRC16 (XMODEM) of its hash tag, if it has one (Redis Cluster specification, "Key distribution
+ * model").
+ */
+export function slotOf (key: string): number {
+  let crc = 0
+  for (const byte of Buffer.from(tagOf(key))) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = (crc << 1 ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff
+  }
+  return crc % slots
+}
+
+/** What is between the first braces, unless that is nothing. */
+function tagOf (key: string): string {
+  const start = key.indexOf('{') + 1
+  const end = key.indexOf('}', start)
+  return start > 0 && end > start ? key.slice(start, end) : key
+}
