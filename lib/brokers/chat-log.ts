@@ -108,7 +108,7 @@ export class ChatLog extends Log {
   #merge ({ type, data = {}, timestamp = '' }: Publication, body: string, now: number): boolean {
     const { message_id: messageId, call_id: callId } = data
     if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
-    else if (type === 'chat_delta' && isDelta(data)) this.#extend(data, timestamp, body, now)
+    else if (type === 'chat_delta' && isDelta(data) && !this.#isFinal(data.message_id)) this.#extend(data, timestamp, body, now)
     else if (type === 'chat_message' && data.status === 'streaming' && isSnapshot(data)) this.#snapshot(data, timestamp, body, now)
     else if (type === 'chat_message' && typeof messageId === 'string') this.#finish(messageId, body, now)
     else return false
@@ -163,8 +163,13 @@ export class ChatLog extends Log {
     if (this.#byId.get(id)?.text === undefined) this.#empty(id)
   }
 
+  /** What comes after that is of a server that was taken for gone, and does not know it yet: clients leave it out. */
+  #isFinal (messageId: string): boolean {
+    const entry = this.#byId.get(messageKey(messageId))
+    return entry !== undefined && entry.text === undefined
+  }
+
   #extend ({ at, text, ...head }: Delta, timestamp: string, body: string, now: number): void {
-    this.#reopen(head.message_id)
     const entry = this.#entryOf(messageKey(head.message_id), now)
     if (entry.text?.text.length === at) {
       Object.assign(entry.text, { head, timestamp })

@@ -123,6 +123,7 @@ export class Turn {
     this.#run = run
     this.registered = registered
     this.#leases = [registered]
+    registered.then(lease => onLost(lease, () => run.abandon()))
     this.#holdChat = holdChat
     this.#free = free
   }
@@ -131,8 +132,7 @@ export class Turn {
   async take (): Promise<void> {
     await this.registered
     this.#leases.push(this.#holdChat())
-    const [ofRun, ofChat] = await Promise.all(this.#leases)
-    onLost(ofRun, () => this.#run.abandon())
+    const [, ofChat] = await Promise.all(this.#leases)
     // Another server has begun a run of this chat, and knows nothing of this one.
     onLost(ofChat, () => this.#run.end('interrupted'))
   }

@@ -275,3 +275,17 @@ t.test('any writing, reading and resuming', async () => {
     }
   }), { numRuns: 500 })
 })
+
+t.test('a delta that comes after the final form does not undo it', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 }, (_position, body) => `${body}\n`)
+  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { message_id: 'm', ...data }, timestamp: '' }), 0)
+  publish('chat_delta', { at: 0, text: 'one ' })
+  publish('chat_message', { role: 'assistant', content: 'one ', status: 'interrupted' })
+  publish('chat_delta', { at: 4, text: 'two' })
+  const reader = { offset: 0, epoch: 'e', wake () {}, catchUp () {} }
+  log.add(reader)
+  let text = ''
+  for (let frame = log.read(reader, 65_536); frame.length > 0; frame = log.read(reader, 65_536)) text += frame.toString()
+  t.match(JSON.parse(text.split('\n')[0]), { type: 'chat_message', data: { content: 'one ', status: 'interrupted' } })
+  t.ok(log.has('m'))
+})

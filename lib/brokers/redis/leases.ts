@@ -9,6 +9,8 @@ class HeldLease implements Lease {
   readonly data: string
   /** It came from a dead node while this one was asking for it. */
   isInherited = false
+  /** The others took this node for dead: if nobody holds it, somebody has had it. */
+  mayBeOver = false
   readonly #controller = new AbortController()
   readonly #release: (lease: HeldLease) => Promise<void>
 
@@ -64,13 +66,15 @@ export class Leases {
     return undefined
   }
 
-  async #hold ({ key, data }: Lease): Promise<boolean> {
-    return await run(this.#connection, hold, this.#keys, [this.#node, key, data]) === 1
+  async #hold ({ key, data, mayBeOver }: HeldLease): Promise<boolean> {
+    return await run(this.#connection, hold, this.#keys, [this.#node, key, data, mayBeOver ? 1 : 0]) === 1
   }
 
   /** Never rejects: what Redis did not hear of is told later. */
-  readonly #release = async ({ key }: HeldLease): Promise<void> => {
-    if (!this.#held.delete(key)) return
+  readonly #release = async (lease: HeldLease): Promise<void> => {
+    const { key } = lease
+    if (this.#held.get(key) !== lease) return
+    this.#held.delete(key)
     this.#changed(key)
     await this.#free(key).catch(() => {})
   }
@@ -117,8 +121,11 @@ export class Leases {
   }
 
   /** Redis did not know this node: the others may have taken over what it held. */
-  renew (): Promise<void> {
-    for (const key of this.#held.keys()) this.#changed(key, -Infinity)
+  renew (wasDead = false): Promise<void> {
+    for (const [key, lease] of this.#held) {
+      if (wasDead) lease.mayBeOver = true
+      this.#changed(key, -Infinity)
+    }
     return this.look()
   }
 

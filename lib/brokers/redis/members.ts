@@ -16,7 +16,7 @@ const inheritedAtOnce = 20
 
 export interface MemberEvents {
   /** Redis does not know this node, or may not have known it: it is new, was taken for dead, or Redis has lost what it had. */
-  onUnknown (): void
+  onUnknown (wasDead: boolean): void
   /** Leases of dead nodes, this node's from now on. */
   onInherited (leases: Array<[key: string, data: string]>): void
   /** Whether somebody takes what is inherited. */
@@ -37,11 +37,13 @@ export class Members {
   /** A beat was not answered: this node may hold what it does not know of. */
   #isInDoubt = false
   #answeredAt = -Infinity
+  /** When it was last taken for dead, as Redis says. */
+  #died = ''
 
   constructor (id: string, connection: RedisClient, keys: Keys, events: MemberEvents) {
     this.id = id
     this.#connection = connection
-    this.#keys = ['alive', 'holders', 'leases'].map(name => keys.shared(name))
+    this.#keys = ['alive', 'holders', 'leases', 'dead'].map(name => keys.shared(name))
     this.#events = events
     this.#alive = [id]
   }
@@ -63,7 +65,7 @@ export class Members {
       const most = this.#events.canInherit() ? inheritedAtOnce : 0
       const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, most, this.#isInDoubt ? 1 : 0])
       this.#isInDoubt = false
-      if (this.#timer !== undefined) this.#onAnswer(answer as [number, number, ...string[]])
+      if (this.#timer !== undefined) this.#onAnswer(answer as [number, string, number, ...string[]])
     } catch {
       // The next beat tells as well, also of what this one inherited.
       this.#isInDoubt = true
@@ -72,14 +74,16 @@ export class Members {
     }
   }
 
-  #onAnswer ([isNew, count, ...rest]: [number, number, ...string[]]): void {
+  #onAnswer ([isNew, died, count, ...rest]: [number, string, number, ...string[]]): void {
     this.#alive = rest.slice(0, count)
     const leases: Array<[string, string]> = []
     for (let at = count; at < rest.length; at += 2) leases.push([rest[at], rest[at + 1]])
     // What was sent before a cut may arrive after it, and hide that this node was forgotten meanwhile.
     const wasSilent = performance.now() - this.#answeredAt > deadAfter / 2
     this.#answeredAt = performance.now()
-    if (isNew === 1 || wasSilent) this.#events.onUnknown()
+    const wasDead = died !== '' && died !== this.#died
+    this.#died = died
+    if (isNew === 1 || wasSilent || wasDead) this.#events.onUnknown(wasDead)
     if (leases.length > 0) this.#events.onInherited(leases)
     this.#events.onBeat()
   }

@@ -71,9 +71,9 @@ export class RedisNodes implements Nodes {
     this.#presence = new PresenceOfUsers(connection, keys, this.id, () => this.#members.alive)
     this.#leases = new Leases(connection, keys, this.id)
     this.#members = new Members(this.id, connection, keys, {
-      onUnknown: () => {
+      onUnknown: wasDead => {
         this.#presence.renew()
-        this.#leases.renew()
+        this.#leases.renew(wasDead)
       },
       canInherit: () => this.#leases.canInherit,
       onInherited: leases => this.#leases.inherit(leases),

@@ -186,9 +186,9 @@ return result
  * This node is alive. Gives it what dead nodes held, so many leases at most; a node is forgotten once it holds nothing.
  * When nobody was heard of for a while it was Redis that was away, and everybody gets another chance.
  *
- * KEYS: nodes by when they were heard of, holders of leases, data of leases. ARGV: node, ms until it is dead, leases, 1 to be told of all
- * that it holds already.
- * Returns whether it was not known, how many nodes there are, their ids, then key and data of each lease.
+ * KEYS: nodes by when they were heard of, holders of leases, data of leases, nodes by when they were taken for dead. ARGV: node,
+ * ms until it is dead, leases, 1 to be told of all that it holds already.
+ * Returns whether it was not known, when it was taken for dead, how many nodes there are, their ids, then key and data of each lease.
  */
 export const beat = script(`${time}
 local nodes, holders, data, node, dead = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2])
@@ -199,6 +199,7 @@ end
 -- The clock of a Redis that was promoted may be behind: then nobody would die until it has caught up.
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do redis.call('ZADD', nodes, now, other) end
 local isNew = redis.call('ZADD', nodes, now, node)
+local died = redis.call('ZSCORE', KEYS[4], node) or ''
 local isDead, isLeft, inherited = {}, {}, {}
 local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
 for _, other in ipairs(gone) do isDead[other] = true end
@@ -217,20 +218,26 @@ if #gone > 0 or ARGV[4] == '1' then
       isLeft[holder] = true
     end
   end
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - 3600000)
   for _, other in ipairs(gone) do
+    redis.call('ZADD', KEYS[4], now, other)
     if not isLeft[other] then redis.call('ZREM', nodes, other) end
   end
 end
 local result = redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now - dead), '+inf')
 table.insert(result, 1, #result)
+table.insert(result, 1, died)
 table.insert(result, 1, isNew)
 for _, each in ipairs(inherited) do result[#result + 1] = each end
 return result
 `)
 
-/** KEYS: holders, data. ARGV: node, lease, its data. Returns 1 when the node holds it now. */
+/** KEYS: holders, data. ARGV: node, lease, its data, 1 when it must be held already. Returns 1 when the node holds it now. */
 export const hold = script(`
-if redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[1]) == 0 and redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
+local holder = redis.call('HGET', KEYS[1], ARGV[2])
+if holder and holder ~= ARGV[1] then return 0 end
+if not holder and ARGV[4] == '1' then return 0 end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 return 1
 `)

@@ -67,6 +67,18 @@ t.test('leases', { skip: skipRedis }, async t => {
     t.equal(await holder('taken'), 'b', 'what is lost cannot be released')
   })
 
+  t.test('what nobody holds any more somebody had, if this node was taken for dead', async t => {
+    const [kept, over] = [(await a.hold('kept2', '{}'))!, (await a.hold('over', '{}'))!]
+    await client.hdel(keys.shared('holders'), 'over')
+    await a.renew(true)
+    t.strictSame([kept.lost.aborted, over.lost.aborted], [false, true])
+    t.equal(await holder('over'), null)
+    const again = (await a.hold('over', '{}'))!
+    await over.release()
+    t.equal(await holder('over'), 'a', 'what is lost does not release what is held again')
+    await again.release()
+  })
+
   t.test('what is inherited is held', async t => {
     const got: Lease[] = []
     const unbind = b.onInherited(lease => got.push(lease))

@@ -97,20 +97,21 @@ t.test('scripts', { skip: skipRedis }, async t => {
   })
 
   t.test('a node that is silent is dead to the others, unless all were', async t => {
-    const keys = ['alive', 'holders', 'leases']
+    const keys = ['alive', 'holders', 'leases', 'dead']
     const beatOf = (node: string, dead = 9_000) => run(beat, keys, [node, dead, 1])
-    t.strictSame(await beatOf('a'), [1, 1, 'a'])
-    t.strictSame(await beatOf('b'), [1, 2, 'a', 'b'])
+    t.strictSame(await beatOf('a'), [1, '', 1, 'a'])
+    t.strictSame(await beatOf('b'), [1, '', 2, 'a', 'b'])
     await client.hset('holders', 'l1', 'a', 'l2', 'a')
     await client.hset('leases', 'l1', 'd1', 'l2', 'd2')
     const silent = Date.now() - 10_000
     await client.zadd('alive', silent, 'a', silent, 'b')
-    t.equal((await beatOf('b')).length, 4, 'Redis was away')
+    t.equal((await beatOf('b')).length, 5, 'Redis was away')
     await client.zadd('alive', silent, 'a')
     const first = await beatOf('b')
     const second = await beatOf('b')
     t.strictSame([...first, ...second].filter(part => /^[ld]\d/.test(String(part))).sort(), ['d1', 'd2', 'l1', 'l2'])
-    t.strictSame(await beatOf('b'), [0, 1, 'b'])
+    t.strictSame(await beatOf('b'), [0, '', 1, 'b'])
+    t.match(await beatOf('a'), [1, /^\d+$/, 2], 'who was dead is told so')
     t.strictSame(await client.hvals('holders'), ['b', 'b'])
   })
 })

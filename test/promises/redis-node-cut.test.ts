@@ -1,0 +1,27 @@
+import t from 'tap'
+import { redisBroker } from '../../lib/brokers/redis.js'
+import { connect, start } from '../harness.js'
+import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
+
+const wait = (ms: number) => new Promise<void>(resolve => { setTimeout(resolve, ms) })
+
+t.test('a node that was cut off, and taken for dead, does not go on with a run that another has ended', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const proxy = await ChaosProxy.start(t, server.port)
+  const [cut, well] = await Promise.all([proxy.url, server.url].map(url => start(t, { broker: redisBroker({ url }) })))
+  const client = await connect(t, `${well.url}/ws/w/a/c/u`)
+  const run = cut.app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }).start(async run => {
+    const reply = run.reply()
+    while (reply.write('word ')) await wait(100)
+  })
+  await client.next('chat_delta')
+  proxy.hold()
+  t.match(await client.next('run_finished'), { data: { run_id: run.id, status: 'interrupted' } })
+  proxy.release()
+  t.equal(await run.finished, 'interrupted')
+  const { length } = client.received
+  t.equal(await cut.app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }).start(() => {}).finished, 'complete')
+  t.match(await client.next('run_finished'), { data: { status: 'complete' } })
+  const types = client.received.slice(length).map(({ type }) => type)
+  t.strictSame(types.filter(type => type !== 'chat_delta'), ['run_started', 'run_finished'], 'it did not end a second time')
+})
