@@ -11,7 +11,8 @@ export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => L
  *   channel, on every node, has them in that order and without a hole.
  * - **Atomicity.** Storing a publication, giving it its offset and announcing it to every subscribed node
  *   are one step: no log shows an offset that another log gives to another publication.
- * - **Truth.** `publish` resolves once the publication is stored, and rejects when it is not, within 2 s.
+ * - **Truth.** Within 2 s `publish` resolves once the publication is stored, rejects with RT_ERR_BROKER when it is not, and with
+ *   RT_ERR_UNCONFIRMED when that is not known.
  * - **Loss is visible.** A broker that has lost or restarted a channel continues it under another epoch.
  *
  * The broker is the only way to a subscriber: what is published on this node comes back through its log too.
@@ -53,7 +54,8 @@ export interface BrokerStats {
 
 /**
  * What the nodes of an app know of each other. A node that ends, or that has not been heard of for 15 s, is dead to the
- * others. Everything here that returns a promise rejects with RT_ERR_BROKER, within 2 s, when it could not be done.
+ * others. Everything here that returns a promise rejects within 2 s, with RT_ERR_BROKER when it could not be done, or with
+ * RT_ERR_UNCONFIRMED when that is not known.
  */
 export interface Nodes {
   /** This node's, unlike any other's, and another one after each start. */
@@ -96,7 +98,7 @@ export interface Lease {
   readonly key: string
   /** As it was given to `hold`. */
   readonly data: string
-  /** Aborted when the others took this node for dead and it came back: another one has the lease. */
+  /** Aborted when the others took this node for dead and it came back: another one has the lease, or had it. */
   readonly lost: AbortSignal
   release (): Promise<void>
 }

@@ -3,7 +3,7 @@ import type { Position } from '../protocol/position.js'
 import type { Broker, BrokerStats, CreateLog } from './broker.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
-import { connect, end, isReady, teach, within, type RedisAddress, type RedisClient } from './redis/connection.js'
+import { connect, end, isReady, within, type RedisAddress, type RedisClient } from './redis/connection.js'
 import { Checks } from './redis/checks.js'
 import { Doorbell } from './redis/doorbell.js'
 import { Feed, type Fed } from './redis/feed.js'
@@ -99,10 +99,7 @@ export class RedisBroker implements Broker {
     this.#keys = new Keys(prefix)
     this.#commands = connect(address)
     this.#subscriber = connect(address)
-    this.#commands.on('ready', () => {
-      teach(this.#commands)
-      this.nodes.beat()
-    })
+    this.#commands.on('ready', () => this.nodes.beat())
     // What Redis lost when it failed over has to be back before something else takes its place.
     this.#publisher = new Publisher(this.#commands, this.#keys, kept, () => this.#checkAll())
     this.#doorbell = new Doorbell(this.#subscriber)
@@ -110,7 +107,7 @@ export class RedisBroker implements Broker {
     this.#checks = new Checks(keys => this.#store.heads(keys), this.#store.checkSize)
     this.nodes = new RedisNodes({ connection: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
     this.#told = this.#follow(nodesChannel, epoch => this.nodes.createLog(epoch))
-    this.#told.feed.begun.then(() => this.nodes.start())
+    this.#told.feed.begun.then(() => { if (!this.#isClosed) this.nodes.start() })
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
@@ -177,6 +174,7 @@ export class RedisBroker implements Broker {
     const now = performance.now()
     this.#ping()
     this.#checkSilent(this.#told, now)
+    this.#told.feed.settle(this.#answeredAt - safeAfter)
     for (const channel of this.#channels.values()) {
       const { log } = channel.feed
       if (log !== undefined && log.readers.length > 0) channel.usedAt = now

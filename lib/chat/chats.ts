@@ -5,7 +5,7 @@ import type { Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import type { Inbound, Message, Messages } from '../protocol/envelope.js'
 import { chatChannel, type ChatAddress } from '../server/channels.js'
-import type { Chat, ChatOptions, Run } from '../server/chat-hooks.js'
+import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
 import type { Cluster } from '../server/cluster.js'
 import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js'
 import { Refusal } from '../server/inbound.js'
@@ -121,12 +121,13 @@ export class Chats {
   async #finish ({ channel, target, about }: Orphan, lost: AbortSignal): Promise<void> {
     const log = await this.#parts.logOf(channel)
     const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
-    if (open === undefined) return
+    if (open === undefined || lost.aborted) return
     const conversation = this.#conversation(channel, target)
     const finished: Message = { type: 'run_finished', data: { ...about, status: 'interrupted' } }
     for (const message of [...open, finished]) {
-      if (lost.aborted) return
-      await conversation.deliver(message)
+      const isWanted = () => !lost.aborted
+      await conversation.deliver(message, isWanted)
+      if (message.type === 'chat_message' && isWanted()) conversation.save(message.data as SavedMessage)
     }
   }
 

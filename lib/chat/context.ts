@@ -19,8 +19,8 @@ export interface RunContext {
     runTime: number
   }
   publish (message: Message): Receipt | Promise<Receipt>
-  /** Tried again until it is stored, in order. Resolves, or returns at once, then. */
-  deliver (message: Message): void | Promise<void>
+  /** Tried again until it is stored, in order, for as long as it is wanted. Resolves, or returns at once, then. */
+  deliver (message: Message, isWanted?: () => boolean): void | Promise<void>
   /** Whether users see it at all. */
   isVisible (message: Message): boolean
   /** Has a finished message stored by the app. */

@@ -108,22 +108,22 @@ export class Conversation implements RunContext {
     this.#coming.add(coming)
     try {
       await this.#saving.add(data)
+      // Its lease is asked for before the message is stored, so that none is without a run when this server dies.
       const run = this.#enter(start)
       await this.#publishFor(run, data)
       this.#coming.delete(coming)
       if (coming.stop === undefined) this.#queue(run)
       else run.end(coming.stop)
+      await this.#turns.get(run)?.registered
     } finally {
       this.#coming.delete(coming)
       this.#rest()
     }
   }
 
-  /** No message is without a run, whatever becomes of this server. */
   async #publishFor (run: LiveRun, data: UserData): Promise<void> {
     try {
-      const isVisible = this.isVisible({ type: 'chat_message', data })
-      await Promise.all([this.#turns.get(run)?.registered, isVisible && this.publish({ type: 'chat_message', data })])
+      if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
     } catch (error) {
       run.abandon()
       throw error
@@ -156,8 +156,8 @@ export class Conversation implements RunContext {
     return this.#parts.publish(message)
   }
 
-  deliver (message: Message): void | Promise<void> {
-    return this.#delivery.push(message)
+  deliver (message: Message, isWanted?: () => boolean): void | Promise<void> {
+    return this.#delivery.push(message, isWanted)
   }
 
   isVisible (message: Message): boolean {

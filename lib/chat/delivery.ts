@@ -37,9 +37,12 @@ export class Delivery {
     return this.#last === undefined
   }
 
-  /** Resolves, or returns at once, when it is stored, after all before it. Rejects when it is given up. */
-  push (message: Message): void | Promise<void> {
-    const stored = this.#inTurn(message)
+  /**
+   * Resolves, or returns at once, when it is stored, after all before it, or when it turns out not to be wanted any more.
+   * Rejects when it is given up.
+   */
+  push (message: Message, isWanted = () => true): void | Promise<void> {
+    const stored = this.#inTurn(message, isWanted)
     if (stored === undefined) return undefined
     this.#waiting++
     const last = stored.catch(() => {}).then(() => {
@@ -52,26 +55,28 @@ export class Delivery {
     return quiet(stored)
   }
 
-  #inTurn (message: Message): Promise<void> | undefined {
-    if (this.#last === undefined) return this.#store(message)
+  #inTurn (message: Message, isWanted: () => boolean): Promise<void> | undefined {
+    if (this.#last === undefined) return this.#store(message, isWanted)
     if (this.#waiting >= maxWaiting) return this.#giveUp(message, new errors.BROKER('too much waits for it'))
-    return this.#last.then(() => this.#store(message))
+    return this.#last.then(() => this.#store(message, isWanted))
   }
 
-  #store (message: Message): Promise<void> | undefined {
+  #store (message: Message, isWanted: () => boolean): Promise<void> | undefined {
+    if (!isWanted()) return undefined
     try {
       const stored = this.#parts.publish(message)
-      return stored instanceof Promise ? stored.then(() => {}, error => this.#again(message, error)) : undefined
+      return stored instanceof Promise ? stored.then(() => {}, error => this.#again(message, isWanted, error)) : undefined
     } catch (error) {
-      return this.#again(message, error)
+      return this.#again(message, isWanted, error)
     }
   }
 
-  async #again (message: Message, error: unknown): Promise<void> {
+  async #again (message: Message, isWanted: () => boolean, error: unknown): Promise<void> {
     const { publish, timers } = this.#parts
     let why = error
     for (let times = 1; times < retry.times && isBrokersFailure(why); times++) {
       await new Promise<void>(resolve => { timers.after(retry.after, resolve) })
+      if (!isWanted()) return
       try {
         await publish(message)
         return

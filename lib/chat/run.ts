@@ -277,7 +277,7 @@ export class LiveRun implements Run {
       deliver: (type, data) => {
         if (this.#isAbandoned) return undefined
         if (!isReply) this.#flush()
-        return context.deliver({ type, data } as Message)
+        return context.deliver({ type, data } as Message, () => !this.#isAbandoned)
       }
     }
   }

@@ -36,6 +36,8 @@ export class Turns {
   readonly #unbind: () => void
   /** Called when a chat may have become free, by channel. */
   readonly #waiting = new Map<string, Set<() => void>>()
+  /** Runs of servers that are gone, while they are ended, by their ids. */
+  readonly #finishing = new Map<string, Promise<void>>()
 
   constructor (parts: TurnsParts) {
     const { cluster } = parts
@@ -92,10 +94,11 @@ export class Turns {
   }
 
   async #inherit (lease: Lease): Promise<void> {
-    const { log, onOrphan, timers } = this.#parts
+    const { log, timers } = this.#parts
     try {
       const orphan = JSON.parse(lease.data) as Orphan
-      if (lease.key.startsWith(prefixes.run)) await onOrphan(orphan, lease.lost)
+      if (lease.key.startsWith(prefixes.run)) await this.#finish(orphan, lease.lost)
+      else await this.#finished(orphan)
       await lease.release()
       if (lease.key.startsWith(prefixes.chat)) this.#free(orphan.channel)
     } catch (error) {
@@ -103,6 +106,24 @@ export class Turns {
       report(log, error, 'a run of a server that is gone could not be ended', { key: lease.key })
       timers.after(retryAfter, () => { if (!lease.lost.aborted) this.#inherit(lease) })
     }
+  }
+
+  async #finish (orphan: Orphan, lost: AbortSignal): Promise<void> {
+    const { about: { run_id: id } } = orphan
+    const finishing = this.#parts.onOrphan(orphan, lost)
+    this.#finishing.set(id, finishing)
+    try {
+      await finishing
+    } finally {
+      this.#finishing.delete(id)
+    }
+  }
+
+  /** No run begins in the middle of what is told of the one before. */
+  async #finished ({ about }: Orphan): Promise<void> {
+    // The run's lease may come right after its chat's.
+    await new Promise(resolve => setImmediate(resolve))
+    await this.#finishing.get(about.run_id)
   }
 
   close (): void {
@@ -140,7 +161,7 @@ export class Turn {
   /** Once the run is over and users have been told. Never rejects. */
   async end (): Promise<void> {
     const leases = await Promise.all(this.#leases)
-    // What cannot be released expires.
+    // What cannot be released now is released later.
     await Promise.allSettled(leases.map(lease => lease?.release()))
     this.#free()
   }

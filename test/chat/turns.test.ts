@@ -205,3 +205,50 @@ t.test('a run that was cancelled on one server before its message came to anothe
   two.send({ type: 'chat_message', ref: 'm1', data: { content: '?' } })
   t.match(await two.next('run_finished'), { data: { message_id: 'm1', status: 'cancelled' } })
 })
+
+t.test('messages are answered in their order, also when a lease is late', async t => {
+  const [one] = brokers(1)
+  const { app, url } = await start(t, { broker: one, chat: { onMessage () {} } })
+  t.ok(app.ws)
+  const client = await connect(t, `${url}/ws/w/a/c/u`)
+  const { hold } = one.nodes
+  one.nodes.hold = async () => {
+    one.nodes.hold = hold
+    throw new errors.BROKER('away')
+  }
+  client.send({ type: 'chat_message', ref: 'm1', data: { content: '1' } })
+  client.send({ type: 'chat_message', ref: 'm2', data: { content: '2' } })
+  const ends = [await client.next('run_finished'), await client.next('run_finished')]
+  t.strictSame(ends.map(({ data }) => data!.message_id), ['m1', 'm2'])
+})
+
+t.test('the next run begins when all is told of the one before, and the app saves what there was of it', async t => {
+  const all = brokers(2)
+  const [one, two] = all
+  for (const broker of all) {
+    const { publish } = broker
+    broker.publish = async (...args) => {
+      await new Promise(resolve => setTimeout(resolve, 10))
+      return publish(...args)
+    }
+  }
+  const saved: unknown[] = []
+  const chat = { save: (message: { content?: string, status?: string }) => { saved.push([message.content, message.status]) } }
+  const [a, b] = [await start(t, { broker: one }), await start(t, { broker: two, chat })]
+  const client = await connect(t, `${b.url}/ws/w/a/c/u`)
+  const first = a.app.ws.chat(target).start(async run => {
+    run.reply().write('so far')
+    await new Promise(() => {})
+  })
+  await client.next('chat_delta')
+  const second = b.app.ws.chat(target).start(() => {})
+  one.nodes.die(two.nodes)
+  await second.finished
+  const runs = []
+  while (runs.length < 3) {
+    const { type, data } = await client.next()
+    if (type.startsWith('run_')) runs.push([type, (data as { run_id: string }).run_id])
+  }
+  t.strictSame(runs, [['run_finished', first.id], ['run_started', second.id], ['run_finished', second.id]])
+  t.strictSame(saved, [['so far', 'interrupted']])
+})

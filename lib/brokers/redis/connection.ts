@@ -63,13 +63,17 @@ export function connect ({ client, url }: RedisAddress): RedisClient {
   // It comes back by itself; what could not be done meanwhile says so itself.
   connection.on('error', () => {})
   if (isCluster(connection)) connection.on('ready', () => connectMasters(connection)).on('+node', () => connectMasters(connection))
+  else connection.on('ready', () => teach(connection))
   return connection
 }
 
 /** ioredis would connect to a master with its first command, and refuse those that come until it is there. */
 function connectMasters (cluster: Cluster): void {
   if (!isReady(cluster)) return
-  for (const node of cluster.nodes('master')) if (node.status === 'wait') node.connect().catch(() => {})
+  for (const node of cluster.nodes('master')) {
+    if (node.status === 'wait') node.connect().then(() => teach(node), () => {})
+    else if (node.status === 'ready') teach(node)
+  }
 }
 
 function open (url: string | undefined): Redis {
@@ -116,9 +120,8 @@ export function isReachable (connection: RedisClient, server: string | undefined
   return node?.status === 'ready'
 }
 
-/** So that no script has to be sent again with each call. In a Cluster each node learns them when it first needs them. */
-export function teach (connection: RedisClient): void {
-  if (isCluster(connection)) return
+/** So that no script has to be sent with a call: sent after it was asked for in vain, it would come after later calls. */
+function teach (connection: Redis): void {
   for (const { text } of scripts) connection.script('LOAD', text).catch(() => {})
 }
 

@@ -53,7 +53,8 @@ local function store(stream, meta, size, ttl, metaTtl, first, last)
   redis.call('HSET', meta, 'e', epoch, 'o', string.format('%.0f', head), 'm', ARGV[last - 1])
   redis.call('PEXPIRE', meta, metaTtl)
   redis.call('PEXPIRE', stream, ttl)
-  redis.call(ARGV[3], stream, table.concat(parts, '\\30'))
+  -- It is stored, whether or not it may be announced.
+  redis.pcall(ARGV[3], stream, table.concat(parts, '\\30'))
   return epoch, head
 end
 
@@ -145,7 +146,7 @@ for at = 7, #ARGV, 2 do
 end
 redis.call('HSET', meta, 'o', string.format('%.0f', head), 'm', ARGV[#ARGV - 1])
 redis.call('PEXPIRE', stream, ARGV[5])
-redis.call(ARGV[6], stream, table.concat(parts, '\\30'))
+redis.pcall(ARGV[6], stream, table.concat(parts, '\\30'))
 return 1
 `)
 
