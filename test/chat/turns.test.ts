@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
-import { ChatLog } from '../../lib/brokers/chat-log.js'
 import type { Log } from '../../lib/brokers/log.js'
 import { errors, type Run } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
@@ -106,22 +105,6 @@ t.test('a broker that is away for a while', async t => {
   await new Promise(resolve => setImmediate(resolve))
   one.nodes.fault = undefined
   t.equal(await run.finished, 'complete')
-})
-
-t.test('what is open in a run', async t => {
-  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
-  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
-  publish('run_started', {})
-  publish('chat_delta', { message_id: 'm', at: 0, text: 'ab' })
-  publish('tool_call', { call_id: 'c', name: 'n' })
-  publish('tool_output', { call_id: 'c', status: 'complete' })
-  publish('input_request', { request_id: 'q', prompt: '?' })
-  publish('input_closed', { request_id: 'q', reason: 'answered' })
-  publish('tool_call', { run_id: 'other', call_id: 'd', name: 'n' })
-  t.match(log.unfinished('r'), [{ type: 'chat_message', data: { message_id: 'm', content: 'ab', status: 'interrupted' } }])
-  publish('run_finished', { status: 'complete' })
-  t.equal(log.unfinished('r'), undefined)
-  t.strictSame(log.unfinished('never heard of'), [])
 })
 
 t.test("a user's message has a run, whatever becomes of the server that took it", async t => {

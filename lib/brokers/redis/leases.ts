@@ -45,7 +45,7 @@ export class Leases {
 
   constructor (connection: RedisClient, keys: Keys, node: string) {
     this.#connection = connection
-    this.#keys = ['holders', 'leases'].map(name => keys.shared(name))
+    this.#keys = ['holders', 'leases', 'alive'].map(name => keys.shared(name))
     this.#node = node
   }
 

@@ -201,6 +201,8 @@ end
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do redis.call('ZADD', nodes, now, other) end
 local isNew = redis.call('ZADD', nodes, now, node)
 local died = redis.call('ZSCORE', KEYS[4], node) or ''
+-- Whoever holds something and is not among the nodes died before its first beat.
+for _, holder in ipairs(redis.call('HVALS', holders)) do redis.call('ZADD', nodes, 'NX', 0, holder) end
 local isDead, isLeft, inherited = {}, {}, {}
 local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
 for _, other in ipairs(gone) do isDead[other] = true end
@@ -233,11 +235,15 @@ for _, each in ipairs(inherited) do result[#result + 1] = each end
 return result
 `)
 
-/** KEYS: holders, data. ARGV: node, lease, its data, 1 when it must be held already. Returns 1 when the node holds it now. */
-export const hold = script(`
+/**
+ * KEYS: holders, data, nodes by when they were heard of. ARGV: node, lease, its data, 1 when it must be held already.
+ * Returns 1 when the node holds it now.
+ */
+export const hold = script(`${time}
 local holder = redis.call('HGET', KEYS[1], ARGV[2])
 if holder and holder ~= ARGV[1] then return 0 end
 if not holder and ARGV[4] == '1' then return 0 end
+redis.call('ZADD', KEYS[3], 'NX', now, ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 return 1

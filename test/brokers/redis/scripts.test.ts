@@ -113,5 +113,11 @@ t.test('scripts', { skip: skipRedis }, async t => {
     t.strictSame(await beatOf('b'), [0, '', 1, 'b'])
     t.match(await beatOf('a'), [1, /^\d+$/, 2], 'who was dead is told so')
     t.strictSame(await client.hvals('holders'), ['b', 'b'])
+
+    await client.hset('holders', 'l3', 'x')
+    await client.hset('leases', 'l3', 'd3')
+    t.strictSame((await beatOf('b')).slice(-2), ['l3', 'd3'], 'one that died before its first beat')
+    t.equal(await run(scripts.hold, ['holders', 'leases', 'alive'], ['y', 'l4', 'd4', 0]), 1)
+    t.notOk((await beatOf('b')).includes('l4'), 'one that has not had it yet')
   })
 })
