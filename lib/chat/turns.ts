@@ -134,16 +134,15 @@ export class Turns {
 /** One run's place. */
 export class Turn {
   /** Whatever happens to this server, users will be told how the run ended. */
-  readonly registered: Promise<unknown>
+  readonly registered: Promise<Lease | undefined>
   readonly #run: LiveRun
-  readonly #leases: Array<Promise<Lease | undefined>>
   readonly #holdChat: () => Promise<Lease | undefined>
+  #chat: Promise<Lease | undefined> | undefined
   readonly #free: () => void
 
   constructor (run: LiveRun, registered: Promise<Lease | undefined>, holdChat: () => Promise<Lease | undefined>, free: () => void) {
     this.#run = run
     this.registered = registered
-    this.#leases = [registered]
     registered.then(lease => onLost(lease, () => run.abandon()))
     this.#holdChat = holdChat
     this.#free = free
@@ -152,15 +151,14 @@ export class Turn {
   /** Resolves when it is the run's turn, or the run is over. */
   async take (): Promise<void> {
     await this.registered
-    this.#leases.push(this.#holdChat())
-    const [, ofChat] = await Promise.all(this.#leases)
+    this.#chat = this.#holdChat()
     // Another server has begun a run of this chat, and knows nothing of this one.
-    onLost(ofChat, () => this.#run.end('interrupted'))
+    onLost(await this.#chat, () => this.#run.end('interrupted'))
   }
 
   /** Once the run is over and users have been told. Never rejects. */
   async end (): Promise<void> {
-    const leases = await Promise.all(this.#leases)
+    const leases = await Promise.all([this.registered, this.#chat])
     // What cannot be released now is released later.
     await Promise.allSettled(leases.map(lease => lease?.release()))
     this.#free()

@@ -310,7 +310,7 @@ export class RealtimeServer {
    * that are busy are asked once their handler is done, or when time is nearly up. Resolves when all have gone and the
    * hooks are done, or after so many milliseconds, when what is left is terminated.
    */
-  async drain (ms = this.options.timeouts.drain): Promise<void> {
+  async drain (ms: number): Promise<void> {
     this.isDraining = true
     await new Promise<void>(resolve => {
       this.#onEmpty = resolve
