@@ -1,3 +1,4 @@
+import { Deque } from './deque.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
 
 interface Entry {
@@ -21,16 +22,14 @@ const lastRun: Run = { log: undefined, isDeflated: false, after: 0, upTo: 0, roo
 
 /** The log of a channel whose publications are independent of each other: each is framed once, when it is appended. */
 export class ChannelLog extends Log {
-  /** Entries in order; those before `#start` are evicted and cleared. */
-  #entries: Array<Entry | undefined> = []
-  #start = 0
+  readonly #entries = new Deque<Entry>()
   /** What is before this offset cannot be recovered; it is retained only for readers that are behind. */
   #historyStart = 1
   /** Bytes before `#historyStart`. */
   #lag = 0
 
   get length (): number {
-    return this.#entries.length - this.#start
+    return this.#entries.length
   }
 
   /** Offset of the oldest publication retained; `head + 1` when there is none. */
@@ -67,17 +66,13 @@ export class ChannelLog extends Log {
   }
 
   shift (): number {
-    const entry = this.#entries[this.#start]
+    const { first } = this
+    const entry = this.#entries.shift()
     if (entry === undefined) return 0
     const freed = entry.frame.length + entryOverhead
-    if (this.first < this.#historyStart) this.#lag -= freed
-    else this.#historyStart = this.first + 1
+    if (first < this.#historyStart) this.#lag -= freed
+    else this.#historyStart = first + 1
     this.bytes -= freed
-    this.#entries[this.#start++] = undefined
-    if (this.#start >= 64 && this.#start * 2 > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#start)
-      this.#start = 0
-    }
     return freed
   }
 
@@ -86,8 +81,7 @@ export class ChannelLog extends Log {
   }
 
   protected clear (head: number): void {
-    this.#entries = []
-    this.#start = 0
+    this.#entries.clear()
     this.#historyStart = head + 1
     this.#lag = 0
   }
@@ -132,7 +126,7 @@ export class ChannelLog extends Log {
   }
 
   #entryAt (offset: number): Entry {
-    return this.#entries[this.#start + offset - this.first]!
+    return this.#entries.at(offset - this.first)!
   }
 
   #startHistoryAt (offset: number): void {

@@ -1,5 +1,7 @@
 import type { Message } from '../protocol/envelope.js'
+import { ByLast } from './by-last.js'
 import { formOf } from './channel-log.js'
+import { Deque } from './deque.js'
 import { GrowingText } from './growing-text.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
 import { isDelta, isSnapshot, restOf, type Delta, type Snapshot, type Streaming } from './streaming.js'
@@ -21,6 +23,9 @@ interface Entry {
   /** The newest publication, unless there is a `text`. */
   body: string
   text?: Streaming
+  /** Neighbours among the entries with several publications; see `ByLast`. */
+  previous?: Entry
+  next?: Entry
 }
 
 /** What a reader is to be sent next. */
@@ -29,6 +34,9 @@ interface Due {
   /** The first publication in it that the reader has not read. */
   readonly at: number
 }
+
+/** Entries that are looked up at once for a reader that is behind. */
+const dueAtOnce = 64
 
 /** What the log looks at in a publication. */
 interface Publication {
@@ -50,17 +58,17 @@ const telling = /^\{"type":"(?:chat_delta|chat_message|run_started|run_finished|
  * another, a reader can be `ahead`: then its frames carry the position from which on it would have to read again.
  */
 export class ChatLog extends Log {
-  /** By their first offset. */
-  readonly #entries: Entry[] = []
+  /** In the order of their first offsets. */
+  readonly #entries = new Deque<Entry>()
   /** The entries of messages, and of tools' progress, by their ids. */
   readonly #byId = new Map<string, Entry>()
-  /** Those with more than one publication in them. */
-  readonly #merged = new Set<Entry>()
+  /** Entries with more than one publication. */
+  readonly #merged = new ByLast<Entry>()
   /** From which offset on each run that is going is kept; the oldest first. */
   readonly #runs = new Map<string, number>()
-  /** So many entries are kept only for readers that are behind. */
-  #past = 0
-  /** Their bytes. */
+  /** Number of leading entries outside the history, kept for lagging readers. */
+  #expired = 0
+  /** Bytes of the expired entries. */
   #lag = 0
   #beginning = 0
   #evicted = 0
@@ -91,7 +99,8 @@ export class ChatLog extends Log {
     if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
     if (publication !== undefined) this.#mind(publication)
     this.wakeAll()
-    this.#endHistory(this.#entries.length - this.#past - this.limits.size)
+    const isOver = () => this.#entries.length - this.#expired > this.limits.size
+    if (this.#endHistoryWhile(isOver)) this.#evict()
   }
 
   /** Whether a message with this id is retained. */
@@ -138,7 +147,7 @@ export class ChatLog extends Log {
       this.#byId.set(id, added)
       return added
     }
-    this.#merged.add(entry)
+    this.#merged.moveToEnd(entry)
     entry.last = this.head
     entry.time = now
     this.#newestEntry = entry
@@ -216,26 +225,25 @@ export class ChatLog extends Log {
     const more = bytes - entry.bytes
     entry.bytes = bytes
     this.bytes += more
-    const isPast = entry.first < (this.#entries[this.#past]?.first ?? Infinity)
-    if (isPast) this.#lag += more
+    const isExpired = entry.first < (this.#entries.at(this.#expired)?.first ?? Infinity)
+    if (isExpired) this.#lag += more
   }
 
   expire (now: number): void {
-    let count = 0
-    while ((this.#entries[this.#past + count]?.time ?? Infinity) < now - this.limits.ttl) count++
-    this.#endHistory(count)
+    const isOld = (entry: Entry) => entry.time < now - this.limits.ttl
+    if (this.#endHistoryWhile(isOld)) this.#evict()
   }
 
   trim (): void {
     this.lookSoon()
-    if (this.#past > 0) this.#evict()
+    if (this.#expired > 0) this.#evict()
   }
 
   shift (): number {
     const entry = this.#entries.shift()
     if (entry === undefined) return 0
-    if (this.#past > 0) {
-      this.#past--
+    if (this.#expired > 0) {
+      this.#expired--
       this.#lag -= entry.bytes
     }
     this.#forget(entry)
@@ -245,51 +253,53 @@ export class ChatLog extends Log {
     return entry.bytes
   }
 
-  /** The oldest `count` entries of the history are no longer of it, but for those of a run that is going. */
-  #endHistory (count: number): void {
-    if (count <= 0) return
+  /**
+   * Moves the oldest entries out of the history for as long as `isOver` says so, but not those of a run that has not ended. Returns
+   * `true` when any was moved.
+   */
+  #endHistoryWhile (isOver: (oldest: Entry) => boolean): boolean {
+    const before = this.#expired
+    let oldest = this.#entries.at(before)
+    if (oldest === undefined || !isOver(oldest)) return false
     if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
     const [kept = Infinity] = this.#runs.values()
-    for (let left = count; left > 0; left--) {
-      const entry = this.#entries[this.#past]
-      if (entry === undefined || entry.first >= kept) break
-      this.#past++
-      this.#lag += entry.bytes
-      this.#begin(entry)
+    while (oldest !== undefined && oldest.first < kept && isOver(oldest)) {
+      this.#expired++
+      this.#lag += oldest.bytes
+      this.#begin(oldest)
+      oldest = this.#entries.at(this.#expired)
     }
-    this.#evict()
+    return this.#expired > before
   }
 
-  /** Of the oldest run: so much is published in none, so its end was never published. */
+  /** Stops protecting the oldest run: one this large must have lost its end. */
   #letGo (): void {
     const [runId] = this.#runs.keys()
     if (runId !== undefined) this.#runs.delete(runId)
   }
 
-  /** The history begins after what was in this entry. A message that goes on after that is sent as a whole from now on. */
+  /** Begins the history after an entry. A message that continues later is sent as a whole to readers that begin there. */
   #begin ({ last }: Entry): void {
-    if (last <= this.#beginning) return
-    this.#beginning = last
-    for (const { first, text } of this.#merged) if (first <= last) text?.text.forget(last)
+    this.#beginning = Math.max(this.#beginning, last)
   }
 
   /** Evicts what is no longer of the history, but for what readers still need. */
   #evict (): void {
-    if (this.#past === 0) return
-    const isRead = () => this.readers.length === 0 || (this.#entries[0]?.last ?? Infinity) <= this.floor
+    if (this.#expired === 0) return
+    const isRead = () => this.readers.length === 0 || (this.#entries.at(0)?.last ?? Infinity) <= this.floor
     if (!isRead()) this.look(this.#lag > this.limits.lag)
-    while (this.#past > 0 && isRead()) this.shift()
+    while (this.#expired > 0 && isRead()) this.shift()
     if (this.#lag <= this.limits.lag) return
     // Held for readers that do not read. Half of it goes, so that making room again is far off.
     while (this.#lag * 2 > this.limits.lag) this.shift()
   }
 
   protected clear (head: number): void {
-    this.#entries.length = 0
+    this.#entries.clear()
     this.#byId.clear()
     this.#merged.clear()
     this.#runs.clear()
-    this.#past = 0
+    this.#expired = 0
     this.#lag = 0
     this.#beginning = head
     this.#evicted = head
@@ -308,9 +318,13 @@ export class ChatLog extends Log {
   }
 
   behind (reader: Reader): number {
-    const isDue = (entry: Entry) => entry.last > reader.offset && isSeen(entry, reader)
-    let count = this.#entries.slice(this.#indexAfter(reader.offset)).filter(isDue).length
-    for (const entry of this.#merged) if (entry.first <= reader.offset && isDue(entry)) count++
+    const { offset } = reader
+    let count = 0
+    const visit = (entry: Entry) => { if (entry.last > offset && isSeen(entry, reader)) count++ }
+    for (let at = this.#indexAfter(offset); at < this.#entries.length; at++) visit(this.#entries.at(at)!)
+    for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
+      if (entry.first <= offset) visit(entry)
+    }
     return count
   }
 
@@ -325,51 +339,48 @@ export class ChatLog extends Log {
       reader.offset = this.head
       return isHidden ? '' : frame
     }
-    return this.#catchUp(reader, isDeflated, room, textOnly)
+    const frames = this.#catchUp(reader, isDeflated, room, textOnly)
+    if (reader.ahead !== undefined) forgetReached(reader)
+    return frames
   }
 
   #catchUp (reader: Reader, isDeflated: boolean, room: number, textOnly: boolean): Frame {
     let text = ''
-    let due = this.#dueAfter(reader)
-    while (due !== undefined && (text === '' || text.length + due.entry.bytes <= room)) {
-      const { entry } = due
-      const next = this.#dueAfter(reader, entry)
-      const upTo = next === undefined ? this.head : next.at - 1
-      const frame = isSeen(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
-      const isText = typeof frame === 'string'
-      // A Buffer goes alone.
-      if (!isText && (textOnly || text !== '')) return text
-      this.#move(reader, entry, upTo)
-      if (!isText) return frame
-      text += frame
-      due = next
+    for (;;) {
+      const due = this.#dueAfter(reader)
+      for (let index = 0; index < due.length && index < dueAtOnce; index++) {
+        const { entry } = due[index]
+        if (text !== '' && text.length + entry.bytes > room) return text
+        const upTo = (due[index + 1]?.at ?? this.head + 1) - 1
+        const frame = isSeen(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
+        const isText = typeof frame === 'string'
+        // A Buffer goes alone.
+        if (!isText && (textOnly || text !== '')) return text
+        move(reader, entry, upTo)
+        if (!isText) return frame
+        text += frame
+      }
+      // The one beyond `dueAtOnce` only tells how far the one before it reaches.
+      if (due.length > dueAtOnce) continue
+      this.skipToHead(reader)
+      return text
     }
-    if (due === undefined && text === '') this.skipToHead(reader)
-    return text
   }
 
-  /** What the reader is to be sent next, `beside` one entry: that in which the first publication comes that it has not read. */
-  #dueAfter ({ offset, ahead }: Reader, beside?: Entry): Due | undefined {
-    let at = this.#indexAfter(offset)
-    while (at < this.#entries.length && (this.#entries[at].last === 0 || this.#entries[at] === beside)) at++
-    const entry = this.#entries[at]
-    let due = entry === undefined ? undefined : { entry, at: entry.first }
-    for (const merged of this.#merged) {
-      const read = Math.max(offset, ahead?.get(merged) ?? 0)
-      if (merged === beside || merged.first > offset || merged.last <= read) continue
-      const next = merged.text?.text.nextAfter(read) ?? merged.last
-      if (due === undefined || next < due.at) due = { entry: merged, at: next }
+  /** What a reader is to be sent next, in order: `dueAtOnce` entries and one more, or all where there are fewer. */
+  #dueAfter ({ offset, ahead }: Reader): Due[] {
+    const due: Due[] = []
+    for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
+      const read = Math.max(offset, ahead?.get(entry) ?? 0)
+      if (entry.first <= offset && entry.last > read) due.push({ entry, at: entry.text?.text.nextAfter(read) ?? entry.last })
     }
-    return due
-  }
-
-  /** The reader has been sent all of an entry, and of the others what comes up to an offset. */
-  #move (reader: Reader, entry: Entry, upTo: number): void {
-    reader.offset = upTo
-    if (reader.ahead === undefined && entry.last <= upTo) return
-    const ahead = new Map(reader.ahead).set(entry, entry.last)
-    for (const [read, last] of ahead) if (last <= upTo) ahead.delete(read)
-    reader.ahead = ahead.size === 0 ? undefined : ahead
+    for (let at = this.#indexAfter(offset), found = 0; at < this.#entries.length && found <= dueAtOnce; at++) {
+      const entry = this.#entries.at(at)!
+      if (entry.last === 0) continue
+      due.push({ entry, at: entry.first })
+      found++
+    }
+    return due.length < 2 ? due : due.sort((a, b) => a.at - b.at).slice(0, dueAtOnce + 1)
   }
 
   /** Of the entries, the first whose publications all come after `offset`. */
@@ -378,7 +389,7 @@ export class ChatLog extends Log {
     let high = this.#entries.length
     while (low < high) {
       const middle = (low + high) >> 1
-      if (this.#entries[middle].first <= offset) low = middle + 1
+      if (this.#entries.at(middle)!.first <= offset) low = middle + 1
       else high = middle
     }
     return low
@@ -390,11 +401,26 @@ export class ChatLog extends Log {
     const from = ahead?.get(entry) ?? offset
     const built = this.#built
     if (built !== undefined && built.entry === entry && built.from === from && built.last === last && built.id === id) return built.frame
-    const body = entry.text === undefined ? entry.body : restOf(entry.text, from)
+    const body = entry.text === undefined ? entry.body : restOf(entry.text, from, this.#beginning)
     const frame = this.frameOf({ epoch: this.epoch, offset: id }, body)
     this.#built = { entry, from, last, id, frame }
     return frame
   }
+}
+
+/** Marks an entry as read whole by a reader, and of the others what comes up to an offset. */
+function move (reader: Reader, entry: Entry, upTo: number): void {
+  reader.offset = upTo
+  if (entry.last <= upTo) return
+  reader.ahead ??= new Map()
+  reader.ahead.set(entry, entry.last)
+}
+
+/** Drops the entries that a reader is no longer ahead in. */
+function forgetReached (reader: Reader): void {
+  const { ahead, offset } = reader
+  for (const [entry, last] of ahead!) if (last <= offset) ahead!.delete(entry)
+  if (ahead!.size === 0) reader.ahead = undefined
 }
 
 /** Whether a reader may read what is in an entry. Of a message that still grows it is asked with an empty text. */

@@ -11,8 +11,7 @@ export class GrowingText {
   /** Offsets, counted from `#zero`, each with the length of the text after it. */
   #marks = new Uint32Array(8)
   readonly #zero: number
-  #firstMark = 0
-  #endMark = 0
+  #markCount = 0
 
   /** `zero` is an offset that all publications come after. */
   constructor (zero: number, base = 0) {
@@ -32,10 +31,10 @@ export class GrowingText {
   /** The publication at `offset` adds `text`. */
   append (offset: number, text: string): void {
     this.#text.append(text)
-    if (this.#endMark * 2 === this.#marks.length) this.#makeRoom()
-    this.#marks[this.#endMark * 2] = offset - this.#zero
-    this.#marks[this.#endMark * 2 + 1] = this.length
-    this.#endMark++
+    if (this.#markCount * 2 === this.#marks.length) this.#makeRoom()
+    this.#marks[this.#markCount * 2] = offset - this.#zero
+    this.#marks[this.#markCount * 2 + 1] = this.length
+    this.#markCount++
   }
 
   /** From the character `from` on, counted from the beginning of the whole text. */
@@ -43,26 +42,25 @@ export class GrowingText {
     return this.#text.slice(Math.max(0, from - this.base))
   }
 
-  /** How long the text was for who has read up to `offset`. */
-  lengthAt (offset: number): number {
+  /**
+   * The length of the text for a reader that has read up to `offset`. A reader may have begun after `since`, so publications
+   * up to there count as not read.
+   */
+  lengthAt (offset: number, since: number): number {
     const mark = this.#markAfter(offset) - 1
-    return mark < this.#firstMark ? this.base : this.#marks[mark * 2 + 1]
+    const isRead = mark >= 0 && this.#marks[mark * 2] + this.#zero > since
+    return isRead ? this.#marks[mark * 2 + 1] : this.base
   }
 
   /** The first publication after `offset`; `undefined` when there is none. */
   nextAfter (offset: number): number | undefined {
     const mark = this.#markAfter(offset)
-    return mark === this.#endMark ? undefined : this.#marks[mark * 2] + this.#zero
-  }
-
-  /** Who has read up to `offset` at most gets the whole text. */
-  forget (offset: number): void {
-    this.#firstMark = this.#markAfter(offset)
+    return mark === this.#markCount ? undefined : this.#marks[mark * 2] + this.#zero
   }
 
   #markAfter (offset: number): number {
-    let low = this.#firstMark
-    let high = this.#endMark
+    let low = 0
+    let high = this.#markCount
     while (low < high) {
       const middle = (low + high) >> 1
       if (this.#marks[middle * 2] + this.#zero <= offset) low = middle + 1

@@ -25,8 +25,8 @@ export interface Reader {
   epoch: string
   /** Its place among the log's readers; only the log touches it. */
   seat?: number
-  /** Up to where it has read entries of which more follows after its `offset`; only the log touches it. */
-  ahead?: ReadonlyMap<object, number>
+  /** Entries that it has read beyond its `offset`, each with the offset up to where; only the log touches it. */
+  ahead?: Map<object, number>
   /** It reads the compressed form of what has one; default `false`. */
   readonly isDeflated?: boolean
   /** Whether it may read a publication, where a log can tell; default: all. */

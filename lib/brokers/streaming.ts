@@ -33,9 +33,12 @@ export function isSnapshot (data: object): data is Snapshot {
   return typeof id === 'string' && typeof content === 'string'
 }
 
-/** For who has nothing of a message the whole, for others what came after an offset as one delta: a publication, as text. */
-export function restOf ({ text, head, timestamp }: Streaming, from: number): string {
-  const at = text.lengthAt(from)
+/**
+ * What a reader lacks of a message that grows, as the JSON text of a publication: the whole message where it has read nothing of
+ * it, otherwise one delta. The reader has read up to `from`, and may have begun after `since`.
+ */
+export function restOf ({ text, head, timestamp }: Streaming, from: number, since: number): string {
+  const at = text.lengthAt(from, since)
   const rest = text.slice(at)
   return JSON.stringify(at === 0
     ? { type: 'chat_message', data: { role: 'assistant', ...head, content: rest, status: 'streaming' }, timestamp }

@@ -20,7 +20,7 @@ export class Subscription implements Reader {
   offset: number
   epoch: string
   seat = -1
-  ahead: ReadonlyMap<object, number> | undefined
+  ahead: Map<object, number> | undefined
   readonly isDeflated: boolean
   readonly sees: Subscriber['sees']
   readonly #subscriber: Subscriber

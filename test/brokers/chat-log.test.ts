@@ -149,6 +149,21 @@ t.test('a run that is going is kept, from the message that started it', async t 
   t.equal(log.length, 0)
 })
 
+t.test('a run with 28,000 replies that grow side by side is read from its middle and leaves nothing but the history', async t => {
+  const count = 28_000
+  const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 100, lag: 100_000_000 })
+  for (let at = 0; at < count; at++) log.append(delta(`m${at}`, 0, 'begun, '), 0)
+  const client = new Client(log, 1 + count / 2)
+  for (let at = 0; at < count; at++) log.append(message(`m${at}`, 'begun, done'), 0)
+  client.readAll(16_384)
+  t.equal(client.received.length, count)
+  t.same([...client.texts.values()].filter(text => text !== 'begun, done'), [])
+  t.strictSame([client.offset, client.ahead], [log.head, undefined])
+  log.append(bodyOf('run_finished', { run_id: 'r' }), 0)
+  log.trim()
+  t.equal(log.length, 100)
+})
+
 t.test('a run whose end never comes does not keep everything', async t => {
   const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 10, lag: 10_000 })
   for (let n = 0; n < 1_000; n++) log.append(bodyOf('app', { n, pad: 'x'.repeat(100) }), 0)

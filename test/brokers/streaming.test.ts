@@ -16,7 +16,7 @@ t.test('the rest of a message, from where a reader is', async t => {
   text.append(2, 'two')
   const streaming = { text, head: { message_id: 'm', agent: 'x' }, timestamp: 'now' }
   const whole = { message_id: 'm', agent: 'x', role: 'assistant', content: 'one two', status: 'streaming' }
-  t.strictSame(JSON.parse(restOf(streaming, 0)), { type: 'chat_message', data: whole, timestamp: 'now' })
+  t.strictSame(JSON.parse(restOf(streaming, 0, 0)), { type: 'chat_message', data: whole, timestamp: 'now' })
   const rest = { message_id: 'm', agent: 'x', at: 4, text: 'two' }
-  t.strictSame(JSON.parse(restOf(streaming, 1)), { type: 'chat_delta', data: rest, timestamp: 'now' })
+  t.strictSame(JSON.parse(restOf(streaming, 1, 0)), { type: 'chat_delta', data: rest, timestamp: 'now' })
 })
