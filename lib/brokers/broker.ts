@@ -4,6 +4,9 @@ import type { Log, LogLimits } from './log.js'
 /** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
 export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
 
+/** Whoever a channel's memory is counted for: a user, or the channel itself. */
+export type OwnerOf = (channel: string) => string
+
 /**
  * Where the channels' logs live. A broker owes its callers:
  *
@@ -19,7 +22,7 @@ export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => L
  */
 export interface Broker {
   /** Called once, before anything else. */
-  open (createLog: CreateLog): void | Promise<void>
+  open (createLog: CreateLog, ownerOf?: OwnerOf): void | Promise<void>
 
   /**
    * Appends `body`, a JSON object as text, to the channel's log.

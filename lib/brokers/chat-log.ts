@@ -4,6 +4,7 @@ import { formOf } from './channel-log.js'
 import { Deque } from './deque.js'
 import { GrowingText } from './growing-text.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
+import { memoryOf } from './size.js'
 import { isDelta, isSnapshot, restOf, type Delta, type Snapshot, type Streaming } from './streaming.js'
 import { unfinished } from './unfinished.js'
 
@@ -34,6 +35,9 @@ interface Due {
   /** The first publication in it that the reader has not read. */
   readonly at: number
 }
+
+/** Bytes of an entry that is found by an id, beside the characters of the id. */
+const idOverhead = 130
 
 /** Entries that are looked up at once for a reader that is behind. */
 const dueAtOnce = 64
@@ -136,7 +140,7 @@ export class ChatLog extends Log {
     const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
     this.#entries.push(entry)
     this.#newestEntry = entry
-    this.#resize(entry, body.length + entryOverhead)
+    this.#resize(entry, memoryOf(body))
     return entry
   }
 
@@ -158,7 +162,7 @@ export class ChatLog extends Log {
     const entry = this.#entryOf(id, now)
     entry.text = undefined
     entry.body = body
-    this.#resize(entry, body.length + entryOverhead)
+    this.#resize(entry, memoryOf(body))
   }
 
   #finish (messageId: string, body: string, now: number): void {
@@ -192,8 +196,7 @@ export class ChatLog extends Log {
       entry.text = { text: growing, head, timestamp }
       entry.body = ''
     }
-    const { length, overhead } = entry.text.text
-    this.#resize(entry, Math.max(length, body.length) + overhead + entryOverhead)
+    this.#resize(entry, entry.text.text.bytes + body.length - text.length)
   }
 
   #snapshot ({ content, status, ...head }: Snapshot, timestamp: string, body: string, now: number): void {
@@ -203,7 +206,7 @@ export class ChatLog extends Log {
     text.append(this.head, content)
     entry.text = { text, head, timestamp }
     entry.body = ''
-    this.#resize(entry, body.length + text.overhead + entryOverhead)
+    this.#resize(entry, text.bytes + body.length - content.length)
   }
 
   /** Nobody is to read it any more; it goes with the others. */
@@ -213,7 +216,7 @@ export class ChatLog extends Log {
     this.#forget(entry)
     entry.last = 0
     entry.body = ''
-    this.#resize(entry, entryOverhead)
+    this.#resize(entry, 0)
   }
 
   #forget (entry: Entry): void {
@@ -221,7 +224,9 @@ export class ChatLog extends Log {
     this.#merged.delete(entry)
   }
 
-  #resize (entry: Entry, bytes: number): void {
+  /** `content`: bytes that the entry takes beside what every entry does. */
+  #resize (entry: Entry, content: number): void {
+    const bytes = content + entryOverhead + (entry.id === undefined ? 0 : idOverhead + entry.id.length)
     const more = bytes - entry.bytes
     entry.bytes = bytes
     this.bytes += more

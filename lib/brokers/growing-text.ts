@@ -1,5 +1,8 @@
 import { Text } from './text.js'
 
+/** Bytes of the objects that make up a text. */
+const overhead = 300
+
 /**
  * A text to which publications add, and how long it was after each of them: so that whoever has read up to any of them
  * gets the rest. Costs its text, and eight bytes per publication.
@@ -23,9 +26,9 @@ export class GrowingText {
     return this.base + this.#text.length
   }
 
-  /** Bytes of bookkeeping. */
-  get overhead (): number {
-    return this.#marks.byteLength
+  /** Bytes of memory, bookkeeping included. */
+  get bytes (): number {
+    return this.#text.bytes + this.#marks.byteLength + overhead
   }
 
   /** The publication at `offset` adds `text`. */

@@ -1,64 +1,77 @@
 import { randomInt } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { Position } from '../protocol/position.js'
-import type { Broker, BrokerStats, CreateLog } from './broker.js'
+import type { Broker, BrokerStats, CreateLog, OwnerOf } from './broker.js'
+import { Budget } from './budget.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
 
 export interface MemoryBrokerOptions extends LogLimits {
-  /** Bytes for all channels together; beyond it the oldest channel gives up its oldest publications first. */
+  /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
   bytes: number
   /** Milliseconds since any fixed point; default `Date.now`. */
   now?: () => number
 }
 
-/** Bytes of bookkeeping per channel, so that many empty channels are bounded too. */
-const channelOverhead = 512
+/** Bytes of bookkeeping per channel beside its name. */
+const channelOverhead = 960
 
-/** How often expired publications and unused channels are let go of, in milliseconds. */
+/** How often expired publications and unused channels are dropped, in ms. */
 const sweepEvery = 10_000
 
-/** Channels are kept in the order of their use to within so many milliseconds: moving one with each use is slow. */
-const orderGrain = 1_000
+/** A log that was just handed out gets its first reader within this time, in ms. */
+const settleTime = 2_000
 
-/** A log just handed out gets its first reader within a second of its use. */
-const settleTime = orderGrain + 1_000
-
-/** Making room goes on down to this share of the bytes allowed, so that it is not needed again at once. */
+/** Share of its bytes that an owner keeps when it has to give way, so that this is not needed again at once. */
 const roomyShare = 0.9
 
 interface Channel {
+  readonly name: string
   readonly log: Log
-  /** What of it is in the sums of all channels. */
+  readonly owner: Owner
+  /** Its place among the channels of its owner. */
+  seat: number
+  /** What the sums of all channels have of this one. */
   bytes: number
   publications: number
   usedAt: number
-  /** Set when it was found without readers; found so again, it is let go of. */
+  /** Set when it was found without readers; found so again, it is dropped. */
   isIdle: boolean
+}
+
+/** Whoever the bytes of a channel are counted for. */
+interface Owner {
+  readonly name: string
+  /** In no order. */
+  readonly channels: Channel[]
 }
 
 /** The embedded default: the logs live in this process, and end with it. */
 export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions
   readonly #now: () => number
-  /** In the order in which they were last used, roughly. */
   readonly #channels = new Map<string, Channel>()
+  readonly #owners = new Map<string, Owner>()
+  /** Bytes by owner. */
+  readonly #budget: Budget
   /** Makes the epochs of two processes, and of two incarnations of a channel, different. */
   readonly #incarnation = randomInt(36 ** 6).toString(36).padStart(6, '0')
   #created = 0
-  #bytes = 0
   #publications = 0
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
+  #ownerOf: OwnerOf = channel => channel
   #sweeper: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor (options: MemoryBrokerOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.#budget = new Budget(options.bytes)
   }
 
-  open (createLog: CreateLog): void {
+  open (createLog: CreateLog, ownerOf: OwnerOf = channel => channel): void {
     this.#createLog = createLog
+    this.#ownerOf = ownerOf
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
@@ -70,7 +83,7 @@ export class MemoryBroker implements Broker {
     log.append(body, now)
     const { position } = log
     this.#count(used)
-    if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
+    if (this.#isOver(used.owner)) this.#makeRoom(used, now)
     return position
   }
 
@@ -81,88 +94,134 @@ export class MemoryBroker implements Broker {
     const { log } = used
     log.expire(now)
     this.#count(used)
-    if (this.#bytes > this.#options.bytes) this.#makeRoom(now, log)
+    if (this.#isOver(used.owner)) this.#makeRoom(used, now)
     return log
   }
 
   stats (): BrokerStats {
-    return { channels: this.#channels.size, publications: this.#publications, bytes: this.#bytes }
+    return { channels: this.#channels.size, publications: this.#publications, bytes: this.#budget.used }
   }
 
   close (): void {
     this.#isClosed = true
     clearInterval(this.#sweeper)
-    for (const { log } of this.#channels.values()) log.release()
-    this.#channels.clear()
-    this.#bytes = 0
-    this.#publications = 0
+    for (const channel of this.#channels.values()) this.#forget(channel)
   }
 
   /**
-   * Lets go of what is older than `ttl` or was kept for readers that have read it by now, and of channels that have not
-   * been used for as long and are found without a reader twice: who was connected until now can resume in an empty one.
+   * Drops what is older than `ttl` or was kept for readers that have read it by now, and channels that have not been used for as
+   * long and are found without a reader twice: a client that was connected until now can resume in an empty one.
    */
   sweep (): void {
     const now = this.#now()
-    for (const [name, channel] of this.#channels) {
+    for (const channel of this.#channels.values()) {
       channel.log.expire(now)
       channel.log.trim()
       this.#count(channel)
       if (now - channel.usedAt <= this.#options.ttl) continue
       const isIdle = channel.log.readers.length === 0
-      if (isIdle && channel.isIdle) this.#forget(name, channel)
-      else this.#use(name, now).isIdle = isIdle
+      if (isIdle && channel.isIdle) this.#forget(channel)
+      channel.usedAt = now
+      channel.isIdle = isIdle
     }
   }
 
   #use (name: string, now: number): Channel {
-    let channel = this.#channels.get(name)
-    if (channel === undefined) {
-      const epoch = this.#incarnation + (this.#created++).toString(36)
-      channel = { log: this.#createLog(name, epoch, this.#options), bytes: 0, publications: 0, usedAt: now, isIdle: false }
-      this.#bytes += channelOverhead
-    } else if (now - channel.usedAt < orderGrain) {
-      channel.isIdle = false
-      return channel
-    } else {
-      this.#channels.delete(name)
-    }
+    const channel = this.#channels.get(name) ?? this.#add(name, now)
     channel.usedAt = now
     channel.isIdle = false
+    return channel
+  }
+
+  #add (name: string, now: number): Channel {
+    const epoch = this.#incarnation + (this.#created++).toString(36)
+    const ownerName = this.#ownerOf(name)
+    const owner = this.#owners.get(ownerName) ?? { name: ownerName, channels: [] }
+    const log = this.#createLog(name, epoch, this.#options)
+    const channel = { name, log, owner, seat: owner.channels.length, bytes: 0, publications: 0, usedAt: now, isIdle: false }
+    owner.channels.push(channel)
+    this.#owners.set(ownerName, owner)
     this.#channels.set(name, channel)
+    this.#budget.add(ownerName, overheadOf(channel))
     return channel
   }
 
   /** Brings the sums up to date with a channel. */
   #count (channel: Channel): void {
     const { bytes, length } = channel.log
-    this.#bytes += bytes - channel.bytes
+    if (bytes !== channel.bytes) this.#budget.add(channel.owner.name, bytes - channel.bytes)
     this.#publications += length - channel.publications
     channel.bytes = bytes
     channel.publications = length
   }
 
-  /** The newest publication of the log in use stays, whatever its size: it was only just stored. */
-  #makeRoom (now: number, inUse: Log): void {
-    const enough = this.#options.bytes * roomyShare
-    for (const [name, channel] of this.#channels) {
-      const { log, usedAt } = channel
-      const keep = log === inUse ? 1 : 0
-      log.hurry()
-      while (this.#bytes > enough && log.length > keep) {
-        log.shift()
-        this.#count(channel)
-      }
-      const isUnused = log.length === 0 && log.readers.length === 0 && now - usedAt > settleTime
-      if (isUnused) this.#forget(name, channel)
-      if (this.#bytes <= enough) return
+  /** Whether an owner has more than is still free. */
+  #isOver ({ name }: Owner): boolean {
+    const { used, total } = this.#budget
+    return used * 2 > total && used + this.#budget.heldBy(name) > total
+  }
+
+  /** Has the owners that hold most give way until the one of a channel may keep what it has. */
+  #makeRoom (inUse: Channel, now: number): void {
+    for (const name of this.#budget.heaviest()) {
+      this.#relieve(this.#owners.get(name)!, inUse, now)
+      if (!this.#isOver(inUse.owner)) return
+      // Whoever holds less than this owner keeps it, unless all is used.
+      if (name === inUse.owner.name && this.#budget.used <= this.#budget.total) return
     }
   }
 
-  #forget (name: string, channel: Channel): void {
-    this.#bytes -= channel.bytes + channelOverhead
+  /**
+   * Has an owner give up part of what it holds, the oldest publications of its largest channels, and of equally large ones those
+   * used longest ago. The newest publication of the channel in use stays, whatever its size: it was only just stored.
+   */
+  #relieve ({ name, channels }: Owner, inUse: Channel, now: number): void {
+    const enough = this.#budget.heldBy(name) * roomyShare
+    const level = waterLevel(channels.map(sizeOf), enough)
+    const large = channels.filter(channel => sizeOf(channel) > level).sort((a, b) => a.usedAt - b.usedAt)
+    for (const channel of large) {
+      const { log } = channel
+      const keep = channel === inUse ? 1 : 0
+      log.hurry()
+      while (sizeOf(channel) > level && log.length > keep && this.#budget.heldBy(name) > enough) {
+        log.shift()
+        this.#count(channel)
+      }
+      const isUnused = log.length === 0 && log.readers.length === 0 && now - channel.usedAt > settleTime
+      if (isUnused) this.#forget(channel)
+      if (this.#budget.heldBy(name) <= enough) return
+    }
+  }
+
+  #forget (channel: Channel): void {
+    const { name, log, owner, seat } = channel
+    this.#budget.release(owner.name, sizeOf(channel))
     this.#publications -= channel.publications
     this.#channels.delete(name)
-    channel.log.release()
+    const last = owner.channels.pop()!
+    if (last.seat !== seat) owner.channels[last.seat = seat] = last
+    if (owner.channels.length === 0) this.#owners.delete(owner.name)
+    log.release()
   }
+}
+
+function overheadOf ({ name }: Channel): number {
+  return channelOverhead + name.length
+}
+
+function sizeOf (channel: Channel): number {
+  return channel.bytes + overheadOf(channel)
+}
+
+/** The size to which the largest have to shrink so that all together are no more than `total`. */
+function waterLevel (sizes: number[], total: number): number {
+  let low = 0
+  let high = total
+  for (let round = 0; round < 32 && high - low > 1; round++) {
+    const middle = (low + high) / 2
+    const sum = sizes.reduce((sum, size) => sum + Math.min(size, middle), 0)
+    if (sum > total) high = middle
+    else low = middle
+  }
+  return low
 }

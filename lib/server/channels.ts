@@ -47,6 +47,13 @@ export function chatChannel ({ workflow, appId, chatId, userId }: ChatAddress): 
   return `chat:${[workflow, appId, chatId, userId].map(checkId).join('/')}`
 }
 
+/** Whose memory a channel takes: the user's whose channel or chat it is; a channel without a user stands for itself. */
+export function ownerOf (channel: string): string {
+  const kind = channel.slice(0, channel.indexOf(':') + 1)
+  if (kind === 'user:') return channel.slice(kind.length)
+  return kind === 'chat:' ? channel.slice(channel.lastIndexOf('/') + 1) : channel
+}
+
 /** The channels that a connection reads, in the order in which they are written to it. */
 export function channelsOf (target: Target): string[] {
   return target.kind === 'chat' ? [chatChannel(target)] : [userChannel(target.userId), broadcastChannel]

@@ -37,7 +37,7 @@ export const optionsSchema = Type.Object({
   history: section({
     size: count(100, 'publications per channel that can be recovered'),
     ttl: ms(300_000, 'for how long they can be, ms'),
-    bytes: count(64 * 1024 * 1024, 'for all channels of the memory broker together; the oldest channel gives way first')
+    bytes: count(64 * 1024 * 1024, 'for all channels of the memory broker together; no user keeps more than is still free, and who has most gives way first')
   }),
   heartbeat: section({
     interval: ms(25_000, 'a ping to each connection this often, ms'),

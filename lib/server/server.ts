@@ -13,7 +13,7 @@ import { Access, expiry, isClientError } from './access.js'
 import { Answers } from './answers.js'
 import { Catalogue } from './catalogue.js'
 import { report } from './caught.js'
-import { channelsOf, labelOf, type Target } from './channels.js'
+import { channelsOf, labelOf, ownerOf, type Target } from './channels.js'
 import { Cluster } from './cluster.js'
 import { Connection, type ConnectionContext, type Counters } from './connection.js'
 import { dismiss } from './dismiss.js'
@@ -171,7 +171,7 @@ export class RealtimeServer {
       const label = labelOf(channel)
       const frameOf: FrameOf = (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
       return label === 'c' ? new ChatLog(epoch, limits, frameOf) : new ChannelLog(epoch, limits, frameOf)
-    })
+    }, ownerOf)
   }
 
   /** Closes a WebSocket that will not be a connection. */

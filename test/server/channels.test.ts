@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import {
-  broadcastChannel, channelsOf, chatChannel, isId, labelOf, parseTarget, userChannel, type ChatAddress
+  broadcastChannel, channelsOf, chatChannel, isId, labelOf, ownerOf, parseTarget, userChannel, type ChatAddress
 } from '../../lib/server/channels.js'
 
 const alphabet = [...'aA0_.@:+~|-']
@@ -24,6 +24,14 @@ t.test('channels', async t => {
   t.strictSame(channelsOf({ kind: 'notifications', userId: 'u' }), ['user:u', 'broadcast'])
   t.strictSame(channelsOf({ kind: 'chat', workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }), ['chat:w/a/c/u'])
   t.strictSame([userChannel('broadcast'), broadcastChannel, chatChannel({ workflow: 'user', appId: 'a', chatId: 'c', userId: 'u' })].map(labelOf), ['u', 'b', 'c'])
+})
+
+t.test('a channel is owned by its user, whatever the ids are, and by itself where it has none', async t => {
+  fc.assert(fc.property(address, address => {
+    const { userId } = address
+    return ownerOf(chatChannel(address)) === userId && ownerOf(userChannel(userId)) === userId
+  }))
+  t.equal(ownerOf(broadcastChannel), broadcastChannel)
 })
 
 t.test('wrong ids', async t => {
