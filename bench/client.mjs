@@ -1,9 +1,12 @@
 // Many cheap clients in one process: raw sockets, the handshake by hand, frames counted but not decoded.
+import './report-failure.mjs'
 import net from 'node:net'
 
 const key = 'dGhlIHNhbXBsZSBub25jZQ=='
 /** A masked text frame with a mask of zeros, for the few words that Socket.IO wants to hear. */
 const say = text => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)])
+/** An empty masked pong: servers take any as a sign of life. */
+const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
 
 let received = 0
 let bytes = 0
@@ -11,6 +14,9 @@ let recovered = 0
 let expected = Infinity
 let clients = []
 let latencies = []
+/** The number of latencies that a caller waits for, and what tells it. */
+let awaitedTokens = Infinity
+let onTokens = () => {}
 /** Tells how much was received whenever it is so much more. */
 let tellEvery = Infinity
 let told = 0
@@ -80,8 +86,9 @@ class Client {
         return
       }
       const length = short === 126 ? chunk.readUInt16BE(at + 2) : short === 127 ? Number(chunk.readBigUInt64BE(at + 2)) : short
-      // Pings of the protocol are no messages.
+      // Control frames are no messages. A ping of the protocol is answered: a server ends connections that do not.
       if (chunk[at] & 0x08) {
+        if ((chunk[at] & 0x0f) === 0x09) this.#socket.write(pong)
         at += header
         this.#left = length
         continue
@@ -110,12 +117,27 @@ class Client {
       if (text.includes('"recovered":true')) recovered++
       return this.#onReady()
     }
+    if (this.#kind === 'socket-io' && text === '2') return this.#socket.write(say('3'))
     received++
     if (!this.#isTimed) return
     const now = Number(process.hrtime.bigint()) / 1e6
-    // Several tokens may have come as one.
+    // One frame can hold several tokens.
     for (const [, field, mark] of text.matchAll(/"sentAt":([\d.]+)|@([\d.]+)@/g)) latencies.push(now - Number(field ?? mark))
+    if (latencies.length >= awaitedTokens) onTokens()
   }
+}
+
+/** Resolves when `count` tokens have come since the last 'forget', or 10 s later with fewer. */
+async function tokens (count) {
+  if (latencies.length >= count) return
+  let timer
+  await new Promise(resolve => {
+    awaitedTokens = count
+    onTokens = resolve
+    timer = setTimeout(resolve, 10_000)
+  })
+  clearTimeout(timer)
+  awaitedTokens = Infinity
 }
 
 const atATime = 100
@@ -133,7 +155,7 @@ function percentile (values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 }
 
-process.on('message', async ({ call, list, expect, every }) => {
+process.on('message', async ({ call, list, expect, every, count }) => {
   if (call === 'expect') {
     expected = expect
     if (received >= expected) {
@@ -144,6 +166,7 @@ process.on('message', async ({ call, list, expect, every }) => {
   }
   if (call === 'connect') await connect(list)
   if (call === 'tell') tellEvery = every
+  if (call === 'tokens') await tokens(count)
   if (call === 'forget') latencies = []
   if (call === 'pause') for (const client of clients) client.pause()
   if (call === 'cut') {

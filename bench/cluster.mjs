@@ -1,7 +1,7 @@
 // Two nodes and a Redis: what a message costs on all three, from its publication on either node to a connection on each.
 import os from 'node:os'
 import { noRedis, RedisServer } from './redis.mjs'
-import { profile, Worker } from './worker.mjs'
+import { profile, whileRunning, Worker } from './worker.mjs'
 
 /** With four cores each process has its own. With two each node has one, and Redis and the clients take what is left of both. */
 const cores = os.cpus().length >= 4 ? { nodes: ['0', '1'], redis: '2', clients: '3' } : { nodes: ['0', '1'], redis: '0,1', clients: '0,1' }
@@ -15,27 +15,31 @@ const tellEvery = 100
 class Cluster {
   #kind
   #redis
-  #nodes
+  #nodes = []
   #ports
   #client
   #expected = 0
 
-  static async start (kind) {
-    const cluster = new Cluster()
-    cluster.#kind = kind
-    const redis = cluster.#redis = await RedisServer.start(cores.redis)
-    const options = JSON.stringify({ redis: redis.url })
-    cluster.#nodes = cores.nodes.map(core => new Worker('server.mjs', [kind, options], core, profile))
-    cluster.#ports = await Promise.all(cluster.#nodes.map(node => node.first('port')))
-    cluster.#client = new Worker('client.mjs', [], cores.clients)
-    cluster.#client.on(({ told }) => {
-      if (told !== undefined) for (const node of cluster.#nodes) node.send({ call: 'told', told })
-    })
-    return cluster
+  constructor (kind) {
+    this.#kind = kind
   }
+
+  /** Starts Redis, then nodes and clients; `build` is that which `ours` loads. */
+  async start (build) {
+    this.#redis = await RedisServer.start(cores.redis)
+    const options = JSON.stringify({ redis: this.#redis.url, ...build && { build } })
+    this.#nodes = cores.nodes.map(core => new Worker('server.mjs', [this.#kind, options], core, profile))
+    this.#client = new Worker('client.mjs', [], cores.clients)
+    this.#client.on(({ told }) => {
+      if (told !== undefined) for (const node of this.#nodes) node.send({ call: 'told', told })
+    })
+  }
+
+  get workers () { return [...this.#nodes, this.#client] }
 
   /** Each user has a connection on each node. */
   async connect (isTimed) {
+    this.#ports = await Promise.all(this.#nodes.map(node => node.first('port')))
     const kind = this.#kind
     const pathOf = user => kind === 'socket-io' ? `/socket.io/?EIO=4&transport=websocket&user=${user}` : `/ws/notifications/${user}`
     const list = this.#ports.flatMap(port => Array.from({ length: users }, (_, n) => ({ port, kind, path: pathOf(`u${n}`), isTimed })))
@@ -98,17 +102,20 @@ class Cluster {
 
   async end () {
     await this.#client?.end()
-    await Promise.all(this.#nodes?.map(node => node.end()) ?? [])
-    await this.#redis.end()
+    await Promise.all(this.#nodes.map(node => node.end()))
+    await this.#redis?.end()
   }
 }
 
 /** A run in a cluster of its own, after a warm-up. */
-const inCluster = (isTimed, measure) => async kind => {
-  const cluster = await Cluster.start(kind)
+const inCluster = (isTimed, measure) => async (kind, build) => {
+  const cluster = new Cluster(kind)
   try {
-    await cluster.connect(isTimed)
-    return await measure(cluster)
+    await cluster.start(build)
+    return await whileRunning(cluster.workers, async () => {
+      await cluster.connect(isTimed)
+      return await measure(cluster)
+    })
   } finally {
     await cluster.end()
   }

@@ -1,4 +1,5 @@
-// One server in a process of its own. It does what run.mjs tells it and measures itself meanwhile.
+// One server in a process of its own: does the jobs of workloads.mjs and measures itself meanwhile.
+import './report-failure.mjs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { clusterJobs } from './cluster-jobs.mjs'
 
@@ -23,6 +24,13 @@ const delivered = frames => new Promise(resolve => {
   onDelivered = resolve
   process.send({ expect: expected += frames })
 })
+
+/** A function per chat that sends a text there, through `sender` or `answer` of the server; made once, as an app does. */
+const writers = new Map()
+function writersOf (through, chats) {
+  if (!writers.has(through)) writers.set(through, Array.from({ length: chats }, (_, n) => server[through](`c${n}`)))
+  return writers.get(through)
+}
 
 const jobs = {
   /** `rounds` times `perTurn` broadcasts in one turn to `clients`. */
@@ -74,20 +82,25 @@ const jobs = {
     clearInterval(broadcasting)
     return n
   },
-  /** Answers that are written in every chat at once, each token with its time by the schedule. */
-  async answers ({ chats, perSecond, burst, seconds }) {
-    const write = Array.from({ length: chats }, (_, n) => server.answer(`c${n}`))
-    const every = 1000 * burst / perSecond
+  /**
+   * Tokens to all chats at a steady pace, each with the time at which it was due. The chats take turns, evenly spread over time, and one
+   * timer serves them all. `through` is a method of the server.
+   */
+  async stream ({ through, chats, perSecond, burst, seconds }) {
+    const write = writersOf(through, chats)
+    const every = 1000 * burst / perSecond / chats
     const start = clock() + 100
-    let next = 0
-    // Spread evenly: the chats take turns.
-    for (const total = chats * seconds * 1000 / every; next < total;) {
+    const total = Math.round(seconds * 1000 / every)
+    for (let next = 0; next < total;) {
       await sleep(1)
-      for (let due = start + next * every / chats; next < total && due <= clock(); due = start + ++next * every / chats) {
-        for (let k = 0; k < burst; k++) write[next % chats](`token @${due.toFixed(3)}@ `)
+      // At most one burst per chat and turn, so that a server that is late still gets to write.
+      for (let turns = 0; turns < chats && next < total; turns++, next++) {
+        const due = start + next * every
+        if (due > clock()) break
+        for (let k = 0; k < burst; k++) write[next % chats](`token @${due.toFixed(3)}@ `.padEnd(40, '.'))
       }
     }
-    return next * burst
+    return total * burst
   },
   /** Bursts of broadcasts at a pace, whoever reads them. */
   async flood ({ seconds, perSecond, burst }) {

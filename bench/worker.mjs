@@ -5,11 +5,18 @@ import os from 'node:os'
 
 export const hasTaskset = os.cpus().length > 1 && spawnSync('taskset', ['--version']).status === 0
 
-/** Where to put CPU profiles of the servers, for whoever wants to know why. */
+/** Writes CPU profiles of the servers to the folder that BENCH_PROF names. */
 export const profile = process.env.BENCH_PROF ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_PROF] : []
+
+/** Maximum time of one run of a workload, in ms. The longest takes about 70 s. */
+const runTimeout = 300_000
+/** Time a process has to end by itself, in ms. A CPU profile of a minute takes a few seconds to write. */
+const endTimeout = 20_000
 
 /** A process of its own, on a core of its own where there is one. */
 export class Worker {
+  /** Rejects when the process reports an error, or ends before `end` was called. */
+  failed
   #child
 
   /** `core` is one, or several as taskset lists them. */
@@ -20,11 +27,18 @@ export class Worker {
       execArgv: [...first, '--expose-gc', ...nodeArgs],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc']
     })
-    this.#child.on('exit', code => { if (code) throw new Error(`${file} ended with ${code}`) })
+    this.failed = new Promise((_resolve, reject) => {
+      this.on(({ failure }) => { if (failure !== undefined) reject(Object.assign(new Error(failure.message), failure)) })
+      this.#child.on('exit', (code, signal) => reject(new Error(`${file} ended with ${signal ?? code}`)))
+    })
+    // A failure after `end` concerns no run.
+    this.failed.catch(() => {})
   }
 
   on (listener) { this.#child.on('message', listener) }
-  send (message) { this.#child.send(message) }
+
+  /** Does nothing when the process has ended; `failed` says so. */
+  send (message) { if (this.#child.connected) this.#child.send(message, () => {}) }
 
   /** What comes under a name; two messages may come in one turn. */
   first (name) {
@@ -45,8 +59,24 @@ export class Worker {
   }
 
   async end () {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const exited = once(this.#child, 'exit')
-    this.#child.disconnect()
+    if (this.#child.connected) this.#child.disconnect()
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), endTimeout)
     await exited
+    clearTimeout(late)
+  }
+}
+
+/** The result of `work`. Rejects as soon as one of the processes fails, or after five minutes, because `work` may then wait for ever. */
+export async function whileRunning (workers, work) {
+  let timer
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the run did not end within ${runTimeout / 1000} s`)), runTimeout)
+  })
+  try {
+    return await Promise.race([work(), late, ...workers.map(({ failed }) => failed)])
+  } finally {
+    clearTimeout(timer)
   }
 }

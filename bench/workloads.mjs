@@ -8,26 +8,36 @@ const chat = (kind, port, id, extra = {}) => ({
 })
 const times = (count, make) => Array.from({ length: count }, (_, n) => make(n))
 
-/** Runs a job against connected clients; the figure is the server's CPU time per delivery, in µs. */
-const perDelivery = (connections, job, args, warmUp) => async ({ kind, port, server, client }) => {
+/** Share of a core that the clients used during a run, in percent: at 100 it is they that are measured. */
+const clientCpu = (before, after, { wall }) => (after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system) / wall / 10
+
+/** Runs a job against connected clients, after a warm-up; `figures` are made of the run, and of the clients' state before and after it. */
+const job = (name, connections, args, warmUp, figures) => async ({ kind, port, server, client }) => {
   await client.call({ call: 'connect', list: connections(kind, port) })
-  await server.call({ call: 'run', job, args: warmUp })
+  await server.call({ call: 'run', job: name, args: warmUp })
   const before = await client.call({ call: 'state' })
-  const run = await server.call({ call: 'run', job, args })
+  const run = await server.call({ call: 'run', job: name, args })
   const after = await client.call({ call: 'state' })
-  const writes = run.counters.writes === undefined ? undefined : run.counters.writes - run.countersBefore.writes
-  return {
-    'cpu µs': run.cpu / run.deliveries,
-    'deliveries/s': run.deliveries / run.wall * 1000,
-    'heap bytes': run.heap / run.deliveries,
-    ...(writes === undefined ? {} : { writes: writes / run.deliveries }),
-    'client cpu %': (after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system) / run.wall / 10
-  }
+  return figures(run, before, after)
 }
 
-const broadcast = (clients, perTurn, rounds) => perDelivery(
-  (kind, port) => times(clients, n => notifications(kind, port, `u${n}`)),
-  'broadcast', { rounds, perTurn, clients }, { rounds: 10, perTurn, clients })
+/** Calls of `write` per delivery, for a server that counts them. */
+const writesOf = ({ counters, countersBefore, deliveries }) =>
+  counters.writes === undefined ? {} : { writes: (counters.writes - countersBefore.writes) / deliveries }
+
+const costs = (run, before, after) => ({
+  'cpu µs': run.cpu / run.deliveries,
+  'deliveries/s': run.deliveries / run.wall * 1000,
+  ...writesOf(run),
+  'client cpu %': clientCpu(before, after, run)
+})
+
+/** Exact where no garbage is collected during the run. */
+const heapBytes = run => ({ 'heap bytes': run.heap / run.deliveries, ...writesOf(run) })
+
+const broadcast = (clients, perTurn, rounds, figures = costs) => job(
+  'broadcast', (kind, port) => times(clients, n => notifications(kind, port, `u${n}`)),
+  { rounds, perTurn, clients }, { rounds: 10, perTurn, clients }, figures)
 
 /** Lets code and pools come to what they are after a while, which is not a cost of each connection. */
 const warmUp = async ({ kind, port, server, client }) => {
@@ -72,12 +82,29 @@ const mixed = async ({ kind, port, server, client }) => {
   return { 'token p99 ms': latencyP99, 'token p50 ms': latencyP50, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, tokens: samples }
 }
 
-const answers = async ({ kind, port, server, client }) => {
-  const args = { chats: 500, perSecond: 50, burst: 5, seconds: 10 }
+/** 500 chats that get 50 tokens a second each; `sender` is `chat.send`, `answer` is `run.reply`. */
+const stream = (through, burst) => async ({ kind, port, server, client }) => {
+  const args = { through, chats: 500, perSecond: 50, burst }
   await client.call({ call: 'connect', list: times(args.chats, n => chat(kind, port, `c${n}`, { isTimed: true })) })
-  const { cpu, deliveries } = await server.call({ call: 'run', job: 'answers', args })
-  const { latencyP50, latencyP99, samples } = await client.call({ call: 'state' })
-  return { 'cpu µs': cpu / deliveries, 'token p99 ms': latencyP99, 'token p50 ms': latencyP50, tokens: samples }
+  /** Unless every token has come, nothing that was measured counts. */
+  const during = async seconds => {
+    await client.call({ call: 'forget' })
+    const run = await server.call({ call: 'run', job: 'stream', args: { ...args, seconds } })
+    const state = await client.call({ call: 'tokens', count: run.deliveries })
+    if (state.samples !== run.deliveries) {
+      throw new Error(`${kind}: ${state.samples} of ${run.deliveries} tokens came. ${JSON.stringify(run.counters)}`)
+    }
+    return { run, state }
+  }
+  const { state: before } = await during(2)
+  const { run, state } = await during(10)
+  return {
+    'cpu µs': run.cpu / run.deliveries,
+    'token p99 ms': state.latencyP99,
+    'token p50 ms': state.latencyP50,
+    tokens: run.deliveries,
+    'client cpu %': clientCpu(before, state, run)
+  }
 }
 
 const stopped = async ({ kind, port, server, client }) => {
@@ -107,6 +134,8 @@ const storm = async ({ kind, port, server, client }) => {
       asked.answers++
     }
   })()
+  // When the server fails, so does each request to it; the run then fails with the server's error.
+  asking.catch(() => {})
   const delivered = client.first('delivered')
   client.send({ call: 'expect', expect: connections * behind })
   await client.call({ call: 'connect', list: list.map((one, n) => ({ ...one, path: `${one.path}?since=${positions[n]}` })) })
@@ -147,18 +176,18 @@ export const workloads = [
     title: 'to random users of 1,000 with two connections each, one message a turn',
     figure: 'cpu µs',
     kinds: all,
-    measure: perDelivery(
-      (kind, port) => times(2_000, n => notifications(kind, port, `u${n % 1_000}`)),
-      'unicast', { rounds: 20, perRound: 2_000, users: 1_000, devices: 2 }, { rounds: 2, perRound: 2_000, users: 1_000, devices: 2 })
+    measure: job(
+      'unicast', (kind, port) => times(2_000, n => notifications(kind, port, `u${n % 1_000}`)),
+      { rounds: 20, perRound: 2_000, users: 1_000, devices: 2 }, { rounds: 2, perRound: 2_000, users: 1_000, devices: 2 }, costs)
   },
   {
     name: 'W3',
     title: '500 chats, 100 tokens of 40 bytes each, in bursts of five',
     figure: 'cpu µs',
     kinds: all,
-    measure: perDelivery(
-      (kind, port) => times(500, n => chat(kind, port, `c${n}`)),
-      'tokens', { chats: 500, tokens: 100, burst: 5 }, { chats: 500, tokens: 50, burst: 5 })
+    measure: job(
+      'tokens', (kind, port) => times(500, n => chat(kind, port, `c${n}`)),
+      { chats: 500, tokens: 100, burst: 5 }, { chats: 500, tokens: 50, burst: 5 }, costs)
   },
   { name: 'W4', title: 'memory per idle connection after gc, 5,000 connections', figure: 'bytes each', kinds: all, measure: idle },
   { name: 'W5', title: 'CPU per handshake, 5,000 connections, after 5,000 that came and went', figure: 'cpu µs', kinds: all, measure: handshakes },
@@ -171,18 +200,20 @@ export const workloads = [
     figure: 'cpu µs',
     kinds: all,
     options: Object.fromEntries(all.map(kind => [kind, { compression: true }])),
-    measure: perDelivery(
-      (kind, port) => times(500, n => notifications(kind, port, `u${n}`, { extensions: 'permessage-deflate; client_max_window_bits' })),
-      'broadcast', { rounds: 20, perTurn: 1, clients: 500, isLarge: true }, { rounds: 5, perTurn: 1, clients: 500, isLarge: true })
+    measure: job(
+      'broadcast', (kind, port) => times(500, n => notifications(kind, port, `u${n}`, { extensions: 'permessage-deflate; client_max_window_bits' })),
+      { rounds: 20, perTurn: 1, clients: 500, isLarge: true }, { rounds: 5, perTurn: 1, clients: 500, isLarge: true }, costs)
   },
-  { name: 'W10', title: 'answers in 500 chats at once, 50 tokens/s each, in bursts of five', figure: 'cpu µs', kinds: all, measure: answers },
+  { name: 'W16', title: '500 chats, 50 single tokens/s each, through chat.send', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('sender', 1) },
+  { name: 'W16r', title: '500 chats, 50 single tokens/s each, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 1) },
+  { name: 'W17', title: '500 chats, 50 tokens/s each in bursts of five, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 5) },
   {
     name: 'heap',
-    title: 'as W1 with 1,000 connections, with room for all garbage, so that heap bytes are exact; its times mean nothing',
+    title: 'heap bytes per delivery: as W1 with 1,000 connections, and with room for all garbage, so that they are exact',
     figure: 'heap bytes',
     kinds: all,
     nodeArgs: ['--min-semi-space-size=512', '--max-semi-space-size=512'],
-    measure: broadcast(1_000, 1, 40)
+    measure: broadcast(1_000, 1, 40, heapBytes)
   },
   ...[100, 1_000, 5_000, 9_000].map(clients => ({
     name: 'growth',

@@ -30,6 +30,7 @@ export default async function ({ compression = false } = {}) {
     broadcast: message => send(sockets, message),
     sendToUser: (user, message) => send(byKey.get(user), message),
     sendToChat: (chat, message) => send(byKey.get(chat), message),
+    sender: chat => text => send(byKey.get(chat), { type: 'token', data: { text } }),
     answer: chat => text => send(byKey.get(chat), { type: 'chat_delta', data: { text } }),
     counters: () => ({ connections: sockets.size })
   }

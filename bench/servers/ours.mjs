@@ -1,13 +1,19 @@
 import Fastify from 'fastify'
-import { redisBroker } from '../../dist/lib/brokers/redis.js'
-import realtime from '../../dist/lib/index.js'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
-/** The package with its defaults, but for who may connect; as one of several nodes with the URL of a `redis`. */
-export default async function ({ redis, ...options } = {}) {
+const workingTree = fileURLToPath(new URL('../../dist/lib', import.meta.url))
+
+/**
+ * The package with its defaults, except for who may connect. `build` is the folder of the build to load; `redis` is a URL, for one of
+ * several nodes.
+ */
+export default async function ({ build = workingTree, redis, ...options } = {}) {
+  const load = file => import(pathToFileURL(`${build}/${file}`).href)
+  const { default: realtime } = await load('index.js')
   const app = Fastify()
   await app.register(realtime, {
     authenticate: request => ({ userId: request.params.user_id }),
-    ...redis && { broker: redisBroker({ url: redis }) },
+    ...redis && { broker: (await load('brokers/redis.js')).redisBroker({ url: redis }) },
     ...options,
     limits: { connectionsPerUser: 20_000, connections: 20_000, ...options.limits }
   })
@@ -19,6 +25,10 @@ export default async function ({ redis, ...options } = {}) {
     broadcast: message => app.ws.broadcast(message),
     sendToUser: (user, message) => app.ws.sendToUser(user, message),
     sendToChat: (chat, message) => chatOf(chat).send(message),
+    sender: chat => {
+      const handle = chatOf(chat)
+      return text => handle.send({ type: 'token', data: { text } })
+    },
     answer: chat => {
       const run = chatOf(chat).start(run => run.finished)
       const reply = run.reply()

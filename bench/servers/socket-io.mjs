@@ -21,6 +21,7 @@ export default async function ({ compression = false, redis } = {}) {
     broadcast: message => io.to('everyone').emit('message', stamped(message)),
     sendToUser: (user, message) => io.to(`user:${user}`).emit('message', stamped(message)),
     sendToChat: (chat, message) => io.to(`chat:${chat}`).emit('message', stamped(message)),
+    sender: chat => text => io.to(`chat:${chat}`).emit('message', stamped({ type: 'token', data: { text } })),
     answer: chat => text => io.to(`chat:${chat}`).emit('message', stamped({ type: 'chat_delta', data: { text } })),
     counters: () => ({ connections: io.engine.clientsCount })
   }
