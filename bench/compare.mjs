@@ -75,23 +75,34 @@ export function compareRuns (runs) {
 
 const listed = figures => figures.map(({ workload, name, newToOld }) => `${workload} ${name} ${newToOld.toFixed(2)}`).join(', ')
 
+/** What was judged, in words; nothing where no figure was. */
+function judgedParts (figures) {
+  const of = verdict => figures.filter(figure => figure.verdict === verdict)
+  const [worse, better, inside] = [of('worse'), of('better'), of('inside')]
+  const notJudged = figures.length - worse.length - better.length - inside.length
+  return [
+    ...notJudged === figures.length
+      ? []
+      : [
+          worse.length === 0 ? 'no figure is worse' : `${worse.length} worse (${listed(worse)})`,
+          better.length === 0 ? 'none is better' : `${better.length} better (${listed(better)})`,
+          `${inside.length} inside the control's spread`
+        ],
+    ...notJudged === 0 ? [] : [`${notJudged} not judged`]
+  ]
+}
+
+const named = (results, what) => results.length === 0 ? [] : [`${what}: ${results.map(({ workload }) => workload).join(', ')}`]
+
 /** One line for all workloads, and the exit code: 1 where a figure is worse, a workload failed, or nothing was compared. */
 export function summaryOf (results) {
   const figures = results.flatMap(({ workload, figures = [] }) => figures.map(figure => ({ workload, ...figure })))
-  const of = verdict => figures.filter(figure => figure.verdict === verdict)
-  const worse = of('worse')
-  const better = of('better')
-  const notJudged = figures.length - worse.length - better.length - of('inside').length
-  const leftOut = results.filter(({ reason }) => reason !== undefined)
   const failed = results.filter(({ failure }) => failure !== undefined)
-  const text = [
-    worse.length === 0 ? 'no figure is worse' : `${worse.length} worse (${listed(worse)})`,
-    better.length === 0 ? 'none is better' : `${better.length} better (${listed(better)})`,
-    `${of('inside').length} inside the control's spread`,
-    ...notJudged === 0 ? [] : [`${notJudged} not judged`],
-    ...leftOut.length === 0 ? [] : [`left out: ${leftOut.map(({ workload }) => workload).join(', ')}`],
-    ...failed.length === 0 ? [] : [`failed: ${failed.map(({ workload }) => workload).join(', ')}`]
-  ].join('; ')
-  if (figures.length === 0) return { text: `nothing was compared; ${text}`, exitCode: 1 }
-  return { text, exitCode: worse.length + failed.length === 0 ? 0 : 1 }
+  const parts = [
+    ...figures.length === 0 ? ['nothing was compared'] : judgedParts(figures),
+    ...named(results.filter(({ reason }) => reason !== undefined), 'left out'),
+    ...named(failed, 'failed')
+  ]
+  const isGood = figures.length > 0 && failed.length === 0 && !figures.some(({ verdict }) => verdict === 'worse')
+  return { text: parts.join('; '), exitCode: isGood ? 0 : 1 }
 }

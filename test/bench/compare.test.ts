@@ -120,6 +120,11 @@ t.test('the summary of a comparison without a worse figure exits with 0 and name
     { exitCode: 0, text: "no figure is worse; none is better; 1 inside the control's spread; 1 not judged; left out: W8" })
 })
 
+t.test('a summary without a judged figure claims nothing', async t => {
+  const figure = { name: 'cpu µs', verdict: 'too few rounds' as const, old: 1, new: 2, control: 1, newToOld: 2 }
+  t.strictSame(summaryOf([{ workload: 'W3', figures: [figure] }]), { exitCode: 0, text: '1 not judged' })
+})
+
 t.test('a workload that the new build cannot run, and a comparison of nothing, exit with 1', async t => {
   const inside = { name: 'cpu µs', verdict: 'inside' as const, old: 1, new: 1, control: 1, newToOld: 1 }
   t.match(summaryOf([{ workload: 'W3', figures: [inside] }, { workload: 'W8', failure: 'it hung' }]), { exitCode: 1, text: /failed: W8/ })
