@@ -44,7 +44,7 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
     cluster,
     logOf: channel => broker.subscribe(channel)
   })
-  server.extend({ handlers: chats.handlers(), filterFor: identity => chats.filterFor(identity) })
+  server.extend({ handlers: chats.handlers(), sees: chats.sees })
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
   fastify.addHook('preClose', async () => {
     const end = performance.now() + drainTime(timeouts.drain, fastify.initialConfig.pluginTimeout)

@@ -77,17 +77,21 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   }
 }
 
+/** Maximum length of a page's id to which something is added: the server takes 128 characters. */
+const maxBaseId = 100
+
 function dataOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, body, metadata }: SendOptions<UI_MESSAGE>) {
   const last = messages.at(-1)
   const ofUser = messages.findLast(({ role }) => role === 'user')
   const content = ofUser?.parts.map(part => part.type === 'text' ? part.text : '').join('') ?? ''
   const isOnlyText = last === ofUser && last?.metadata === undefined && (last?.parts.every(({ type }) => type === 'text') ?? true)
-  const id = ofUser?.id ?? random()
+  // A message that was loaded may have an id of the server's, with a slash in it.
+  const id = (ofUser?.id ?? random()).replaceAll('/', '~')
   // The server starts no second run for an id that it knows.
   const isAgain = trigger !== 'submit-message' || messageId !== undefined || last !== ofUser
   return {
     ...body,
-    message_id: isAgain ? `${id}~${random()}` : id,
+    message_id: isAgain ? `${id.slice(0, maxBaseId)}~${random()}` : id,
     content,
     trigger,
     ...messageId !== undefined && { target_id: messageId },

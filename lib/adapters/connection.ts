@@ -3,6 +3,7 @@ import { RealtimeClient, type ClientOptions } from '../client/client.js'
 import { RealtimeError } from '../client/error.js'
 import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
+import { sentIdOf } from '../protocol/message-id.js'
 import { Run } from './run.js'
 import { listening } from './socket.js'
 import { textOf, UiStream } from './ui-stream.js'
@@ -15,7 +16,10 @@ export interface ChatConnectionOptions {
   onClose: () => void
 }
 
-/** A message that was sent, and whose run has not started. */
+/** What says that there is a run. */
+const boundaries = ['run_queued', 'run_started', 'run_finished']
+
+/** A message that was sent, and whose run is not known yet. */
 interface Awaited {
   readonly data: Record<string, unknown>
   readonly stream: UiStream
@@ -78,13 +82,17 @@ export class ChatConnection {
     return stream.stream
   }
 
-  /** Streams the live run from its beginning; `undefined` when there is none. Rejects with a RealtimeError when it is closed. */
+  /**
+   * Streams the run that is going, or the newest that waits, from its beginning; `undefined` when there is none. Rejects with a
+   * RealtimeError when the connection is closed.
+   */
   async resume (signal?: AbortSignal): Promise<ReadableStream<UIMessageChunk> | undefined> {
     const count = ++this.#resumes
     this.#use()
     try {
       await this.#replayed(signal)
-      const run = [...this.#runs.values()].at(-1)
+      const runs = [...this.#runs.values()]
+      const run = runs.findLast(({ isQueued }) => !isQueued) ?? runs.at(-1)
       if (run === undefined || signal?.aborted) return undefined
       const stream = this.#stream()
       stream.read(run)
@@ -180,8 +188,8 @@ export class ChatConnection {
     if (typeof data?.run_id !== 'string') return
     const id = data.run_id
     this.#doubtful.delete(id)
-    const isBoundary = envelope.type === 'run_started' || envelope.type === 'run_finished'
-    // One that was cancelled before it started has an end only.
+    const isBoundary = boundaries.includes(envelope.type)
+    // A run that was cancelled at once has an end only.
     if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new Run(id, data.message_id))
     const run = this.#runs.get(id)
     if (run === undefined) return
@@ -190,10 +198,14 @@ export class ChatConnection {
     if (run.outcome !== undefined) this.#runs.delete(id)
   }
 
-  /** The run of a message that was sent from here. */
+  /** Finds out whether a run is that of a message that was sent from here. */
   #claim (run: Run, messageId: string): void {
-    const awaited = this.#awaited.get(messageId)
-    this.#awaited.delete(messageId)
+    const userId = this.#client.userId ?? ''
+    const { userId: ownerId = userId } = this.#options.client
+    const ref = sentIdOf(messageId, userId, ownerId)
+    if (ref === undefined) return
+    const awaited = this.#awaited.get(ref)
+    this.#awaited.delete(ref)
     awaited?.stream.read(run)
   }
 

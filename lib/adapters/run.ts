@@ -42,6 +42,8 @@ export type Part = TextPart | ToolPart | DataPart
 
 /** Who reads a run: told what has changed, and reads it from the part. */
 export interface RunReader {
+  /** A run that was queued has started. */
+  started (): void
   changed (part: Part): void
   ended (): void
 }
@@ -61,8 +63,14 @@ export class Run {
   readonly messageId: string | undefined
   readonly parts: Part[] = []
   outcome: Outcome | undefined
+  /** It waits for its turn. */
+  isQueued = false
   readonly readers = new Set<RunReader>()
+  #isStarted = false
   readonly #texts = new Map<string, TextPart>()
+  /** Ids of the text parts. */
+  readonly #textIds = new Set<string>()
+  /** By kind and id: agents make up ids of tools, which may be those of questions. */
   readonly #others = new Map<string, ToolPart | DataPart>()
 
   constructor (id: string, messageId?: string) {
@@ -74,6 +82,8 @@ export class Run {
   apply ({ type, data: given, id }: Envelope): void {
     if (this.outcome !== undefined) return
     const data = given as Data
+    if (type === 'run_queued') return this.#queue()
+    this.#start()
     switch (type) {
       case 'run_started': return
       case 'run_finished': return this.end({ status: String(data.status), error: data.error })
@@ -88,9 +98,22 @@ export class Run {
     }
   }
 
+  #queue (): void {
+    if (!this.#isStarted) this.isQueued = true
+  }
+
+  /** Whatever else comes of a run says that its turn has come. */
+  #start (): void {
+    this.#isStarted = true
+    if (!this.isQueued) return
+    this.isQueued = false
+    for (const reader of this.readers) reader.started()
+  }
+
   /** It is over, and nothing more is taken. */
   end (outcome: Outcome): void {
     if (this.outcome !== undefined) return
+    this.#start()
     for (const part of this.#texts.values()) this.#done(part)
     this.outcome = outcome
     for (const reader of this.readers) reader.ended()
@@ -128,11 +151,19 @@ export class Run {
       part.isReplaced = true
       this.#done(part, true)
     }
-    const id = part === undefined ? messageId : `${messageId}~${this.parts.length}`
+    const id = this.#partId(part === undefined ? messageId : `${messageId}~${this.parts.length}`)
     const next: TextPart = { kind: 'text', id, messageId, agent, text, isDone: false, isReplaced: false }
     if (!this.#add(next)) return undefined
     this.#texts.set(messageId, next)
     return next
+  }
+
+  /** Of no other part: a message may be called as another one's part is. */
+  #partId (wanted: string): string {
+    let id = wanted
+    while (this.#textIds.has(id)) id += '~'
+    this.#textIds.add(id)
+    return id
   }
 
   #done (part: TextPart, isChanged = !part.isDone): void {
@@ -141,18 +172,18 @@ export class Run {
   }
 
   #call ({ call_id: callId, name, args, agent }: Data): void {
-    this.#addOther(callId, () => ({ kind: 'tool', callId, name: String(name), args, agent }))
+    this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args, agent }))
   }
 
   #progress ({ call_id: callId, progress }: Data): void {
-    const part = this.#others.get(callId)
+    const part = this.#others.get(toolKey(callId))
     if (part?.kind !== 'tool' || part.outcome !== undefined) return
     part.progress = progress
     this.#changed(part)
   }
 
   #output ({ call_id: callId, name, status, output, error }: Data): void {
-    const part = this.#addOther(callId, () => ({ kind: 'tool', callId, name: String(name), args: undefined }))
+    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined }))
     if (part?.kind !== 'tool' || part.outcome !== undefined) return
     part.outcome = { status, output, error }
     this.#changed(part)
@@ -160,11 +191,11 @@ export class Run {
 
   #question (data: Data): void {
     const { run_id: _, ...question } = data
-    this.#addOther(data.request_id, () => ({ kind: 'data', type: 'input_request', id: data.request_id, data: question }))
+    this.#addOther(questionKey(data.request_id), () => ({ kind: 'data', type: 'input_request', id: data.request_id, data: question }))
   }
 
   #answer ({ request_id: id, reason, value, user_id: userId }: Data): void {
-    const part = this.#others.get(id)
+    const part = this.#others.get(questionKey(id))
     if (part?.kind !== 'data' || (part.data as Data).closed !== undefined) return
     part.data = { ...part.data as Data, closed: { reason, value, user_id: userId } }
     this.#changed(part)
@@ -173,16 +204,16 @@ export class Run {
   /** A message of the app's own: as often as it comes, once. */
   #own (type: string, data: Data, id = `${this.parts.length}`): void {
     const { run_id: _, ...rest } = data
-    this.#addOther(id, () => ({ kind: 'data', type, id, data: rest }))
+    this.#addOther(ownKey(id), () => ({ kind: 'data', type, id, data: rest }))
   }
 
-  /** The part of this id, and if there is none a new one. */
-  #addOther (id: string, make: () => ToolPart | DataPart): ToolPart | DataPart | undefined {
-    const present = this.#others.get(id)
+  /** The part of this key, and if there is none a new one. */
+  #addOther (key: string, make: () => ToolPart | DataPart): ToolPart | DataPart | undefined {
+    const present = this.#others.get(key)
     if (present !== undefined) return present
     const part = make()
     if (!this.#add(part)) return undefined
-    this.#others.set(id, part)
+    this.#others.set(key, part)
     return part
   }
 
@@ -200,3 +231,7 @@ export class Run {
     for (const reader of this.readers) reader.changed(part)
   }
 }
+
+const toolKey = (id: unknown) => `tool ${id}`
+const questionKey = (id: unknown) => `question ${id}`
+const ownKey = (id: unknown) => `own ${id}`

@@ -21,6 +21,7 @@ export class UiStream implements RunReader {
   #cursors = new Map<Part, Cursor>()
   #changed = new Set<Part>()
   #isFlushing = false
+  #hasBegun = false
   #isEnded = false
 
   constructor (messageId?: string) {
@@ -41,13 +42,16 @@ export class UiStream implements RunReader {
     this.#onEnd.push(action)
   }
 
-  /** Reads this run, from its beginning. */
+  /** Reads this run, from its beginning. While it waits for its turn there is nothing to read. */
   read (run: Run): void {
     if (this.#isEnded || this.#run !== undefined) return
-    this.#controller.enqueue({ type: 'start', messageId: this.#messageId ?? run.id })
     for (const part of run.parts) this.#changed.add(part)
     this.#run = run
     run.readers.add(this)
+    this.#flush()
+  }
+
+  started (): void {
     this.#flush()
   }
 
@@ -78,6 +82,9 @@ export class UiStream implements RunReader {
   }
 
   #enqueueNews (run: Run): void {
+    if (run.isQueued) return
+    if (!this.#hasBegun) this.#controller.enqueue({ type: 'start', messageId: this.#messageId ?? run.id })
+    this.#hasBegun = true
     for (const part of this.#changed) {
       if (!this.#hasRoom()) return
       this.#changed.delete(part)

@@ -45,18 +45,18 @@ const dueAtOnce = 64
 /** What the log looks at in a publication. */
 interface Publication {
   type: string
-  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown }
+  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown, user_id?: unknown }
   timestamp?: string
 }
 
 /** The types that are merged, or that say what must be kept; all others are only stored. */
-const telling = /^\{"type":"(?:chat_delta|chat_message|run_started|run_finished|tool_progress|tool_output)"/
+const telling = /^\{"type":"(?:chat_delta|chat_message|run_queued|run_started|run_finished|tool_progress|tool_output)"/
 
 /**
  * The log of a chat. It keeps what a chat *is*, not how it came about: a message is one entry, however many deltas it was
  * written in, and who is behind gets what is missing of it as one delta, or the message as a whole. A message that is
- * done is kept once, as its final form, and of a tool's progress only the latest. What belongs to a run that is still
- * going is not evicted by `size` and `ttl`, however long the run takes.
+ * done is kept once, as its final form, and of a tool's progress only the latest. What belongs to a run that is not
+ * finished is not evicted by `size` and `ttl`, however long the run waits and takes.
  *
  * Entries are read in the order of their first publications. As one entry may hold publications that come after some of
  * another, a reader can be `ahead`: then its frames carry the position from which on it would have to read again.
@@ -68,7 +68,7 @@ export class ChatLog extends Log {
   readonly #byId = new Map<string, Entry>()
   /** Entries with more than one publication. */
   readonly #merged = new ByLast<Entry>()
-  /** From which offset on each run that is going is kept; the oldest first. */
+  /** Runs that are not finished, in the order in which they became known: the first offset that each protects. */
   readonly #runs = new Map<string, number>()
   /** Number of leading entries outside the history, kept for lagging readers. */
   #expired = 0
@@ -81,7 +81,7 @@ export class ChatLog extends Log {
   #newestEntry: Entry | undefined
   #newestFrame: Frame | Deflatable | undefined
   /** The frame made last for a reader that was behind. */
-  #built: { entry: Entry, from: number, last: number, id: number, frame: Frame | Deflatable } | undefined
+  #built: { entry: Entry, from: number, since: number, last: number, id: number, frame: Frame | Deflatable } | undefined
 
   get length (): number {
     return this.#entries.length
@@ -107,9 +107,12 @@ export class ChatLog extends Log {
     if (this.#endHistoryWhile(isOver)) this.#evict()
   }
 
-  /** Whether a message with this id is retained. */
-  has (messageId: string): boolean {
-    return this.#byId.has(messageKey(messageId))
+  /** Who wrote a message that is retained; `undefined` when there is none with this id. Messages of the app have no user. */
+  authorOf (messageId: string): { userId?: unknown } | undefined {
+    const entry = this.#byId.get(messageKey(messageId))
+    if (entry === undefined) return undefined
+    const data = entry.text === undefined ? (JSON.parse(entry.body) as Publication).data : entry.text.head
+    return { userId: data?.user_id }
   }
 
   /** What is open in a run, as the messages that would close it; `undefined` when the run is over. */
@@ -128,12 +131,18 @@ export class ChatLog extends Log {
     return true
   }
 
-  /** Runs are kept while they are going, and a tool's progress until there is an output. */
+  /** Protects a run from when it is queued or started until it is finished, and a tool's progress until there is an output. */
   #mind ({ type, data = {} }: Publication): void {
     const { run_id: runId, call_id: callId, message_id: messageId } = data
-    if (type === 'run_started') this.#runs.set(String(runId), this.#byId.get(messageKey(String(messageId)))?.first ?? this.head)
+    if (type === 'run_queued' || type === 'run_started') this.#protect(String(runId), String(messageId))
     if (type === 'run_finished') this.#runs.delete(String(runId))
     if (type === 'tool_output') this.#empty(toolKey(String(callId)))
+  }
+
+  /** From the message on that started the run, or from its first publication. */
+  #protect (runId: string, messageId: string): void {
+    if (this.#runs.has(runId)) return
+    this.#runs.set(runId, this.#byId.get(messageKey(messageId))?.first ?? this.head)
   }
 
   #add (body: string, now: number, id?: string): Entry {
@@ -267,7 +276,8 @@ export class ChatLog extends Log {
     let oldest = this.#entries.at(before)
     if (oldest === undefined || !isOver(oldest)) return false
     if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
-    const [kept = Infinity] = this.#runs.values()
+    let kept = Infinity
+    for (const first of this.#runs.values()) kept = Math.min(kept, first)
     while (oldest !== undefined && oldest.first < kept && isOver(oldest)) {
       this.#expired++
       this.#lag += oldest.bytes
@@ -339,7 +349,8 @@ export class ChatLog extends Log {
     if (reader.offset === this.head - 1 && reader.ahead === undefined && this.#newest !== '') {
       this.#newestFrame ??= this.frameOf(this.position, this.#newest)
       const frame = formOf(this.#newestFrame, isDeflated)
-      const isHidden = !isSeen(this.#newestEntry!, reader)
+      const isHidden = !mayRead(this.#newestEntry!, reader)
+      if (!isHidden && reader.withheld?.has(this.#newestEntry!)) return this.#catchUp(reader, isDeflated, room, textOnly)
       if (textOnly && typeof frame !== 'string' && !isHidden) return ''
       reader.offset = this.head
       return isHidden ? '' : frame
@@ -357,10 +368,11 @@ export class ChatLog extends Log {
         const { entry } = due[index]
         if (text !== '' && text.length + entry.bytes > room) return text
         const upTo = (due[index + 1]?.at ?? this.head + 1) - 1
-        const frame = isSeen(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
+        const frame = mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
         const isText = typeof frame === 'string'
         // A Buffer goes alone.
         if (!isText && (textOnly || text !== '')) return text
+        if (frame !== '') reader.withheld?.delete(entry)
         move(reader, entry, upTo)
         if (!isText) return frame
         text += frame
@@ -401,14 +413,17 @@ export class ChatLog extends Log {
   }
 
   /** What is in an entry for a reader, as a frame after which it has read up to `id`. */
-  #build (entry: Entry, { offset, ahead }: Reader, id: number): Frame | Deflatable {
+  #build (entry: Entry, { offset, ahead, withheld }: Reader, id: number): Frame | Deflatable {
     const { last } = entry
-    const from = ahead?.get(entry) ?? offset
+    // Who was not to see the beginning has none of it.
+    const from = withheld?.has(entry) ? 0 : ahead?.get(entry) ?? offset
+    const since = this.#beginning
     const built = this.#built
-    if (built !== undefined && built.entry === entry && built.from === from && built.last === last && built.id === id) return built.frame
-    const body = entry.text === undefined ? entry.body : restOf(entry.text, from, this.#beginning)
+    const isBuilt = built?.entry === entry && built.from === from && built.since === since && built.last === last && built.id === id
+    if (isBuilt) return built.frame
+    const body = entry.text === undefined ? entry.body : restOf(entry.text, from, since)
     const frame = this.frameOf({ epoch: this.epoch, offset: id }, body)
-    this.#built = { entry, from, last, id, frame }
+    this.#built = { entry, from, since, last, id, frame }
     return frame
   }
 }
@@ -434,6 +449,13 @@ function isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
   if (text === undefined) return sees(JSON.parse(body) as Message)
   const { head, timestamp } = text
   return sees({ type: 'chat_message', data: { role: 'assistant', ...head, content: '' }, timestamp } as Message)
+}
+
+/** Like `isSeen`, for an entry that is read now: remembers that something of a message was withheld. */
+function mayRead (entry: Entry, reader: Reader): boolean {
+  const isVisible = isSeen(entry, reader)
+  if (!isVisible && entry.text !== undefined) reader.withheld = (reader.withheld ?? new WeakSet()).add(entry)
+  return isVisible
 }
 
 const messageKey = (id: string) => `message ${id}`

@@ -27,6 +27,8 @@ export interface Reader {
   seat?: number
   /** Entries that it has read beyond its `offset`, each with the offset up to where; only the log touches it. */
   ahead?: Map<object, number>
+  /** Messages that still grow and of which it did not read something, because it might not; only the log touches it. */
+  withheld?: WeakSet<object>
   /** It reads the compressed form of what has one; default `false`. */
   readonly isDeflated?: boolean
   /** Whether it may read a publication, where a log can tell; default: all. */

@@ -24,17 +24,21 @@ export function unfinished (pieces: Iterable<Piece>, runId: string): Message[] |
     }
     if (type === 'tool_call') {
       const { call_id: id, name } = data as { call_id: string, name: string }
-      open.set(id, { type: 'tool_output', data: { ...about, call_id: id, name, status: 'interrupted' } })
+      open.set(toolKey(id), { type: 'tool_output', data: { ...about, call_id: id, name, status: 'interrupted' } })
     }
     if (type === 'input_request') {
       const { request_id: id } = data as { request_id: string }
-      open.set(id, { type: 'input_closed', data: { ...about, request_id: id, reason: 'interrupted' } })
+      open.set(questionKey(id), { type: 'input_closed', data: { ...about, request_id: id, reason: 'interrupted' } })
     }
-    if (type === 'tool_output') open.delete(data.call_id)
-    if (type === 'input_closed') open.delete(data.request_id)
+    if (type === 'tool_output') open.delete(toolKey(data.call_id))
+    if (type === 'input_closed') open.delete(questionKey(data.request_id))
   }
   return [...open.values()]
 }
+
+// An agent's tool may have the same id as a question.
+const toolKey = (id: unknown) => `tool ${id}`
+const questionKey = (id: unknown) => `question ${id}`
 
 /** A publication, if it is about a run. */
 function mentioning (body: string, runId: string): Partial<{ type: string, data: Record<string, unknown> }> {

@@ -1,19 +1,22 @@
-import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { ChatLog } from '../brokers/chat-log.js'
 import type { Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
-import type { Inbound, Message, Messages } from '../protocol/envelope.js'
+import type { Inbound, Message } from '../protocol/envelope.js'
+import { isSentId } from '../protocol/message-id.js'
 import { chatChannel, type ChatAddress } from '../server/channels.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
-import type { Cluster } from '../server/cluster.js'
+import type { Cluster, RunName } from '../server/cluster.js'
 import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js'
 import { Refusal } from '../server/inbound.js'
+import { keyOf } from '../server/key.js'
 import type { Publisher } from '../server/publisher.js'
 import type { Timers } from '../server/timers.js'
 import { Conversation, type ConversationParts } from './conversation.js'
+import { receivedMessageId } from './message-id.js'
 import { Recent } from './recent.js'
 import type { RunStart } from './run.js'
+import { nameOf } from './run-name.js'
 import { Turns, type Orphan } from './turns.js'
 import { dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
@@ -39,27 +42,27 @@ interface ChatConnection extends RealtimeConnection {
   readonly logs: readonly Log[]
 }
 
-/** A message that a client sends again is recognised by its id: for so long, in milliseconds, and so many of all chats. */
+/** A repeated message is recognised by its id: for this time, in ms, and up to this number of messages of all chats. */
 const accepted = { time: 300_000, size: 20_000 }
 
-/** So is a run that was cancelled before it came. */
+/** A cancel that comes before its message is remembered for this time, in ms, and up to this number of cancels of all chats. */
 const early = { time: 60_000, size: 10_000 }
 
-/** Of what clients send as `data`, what only the server says. */
+/** Fields of `chat_message` that only the server sets. */
 const serverFields = ['message_id', 'run_id', 'role', 'agent', 'status', 'user_id', 'content']
 
 /** All chats of a server: what users say in them, and the runs that answer. */
 export class Chats {
   readonly #parts: ChatsParts
   readonly #conversations = new Map<string, Conversation>()
-  /** Users' messages that are being stored, and those that were, by channel and id. */
+  /** Users' messages that are being stored, and those that were, by `messageKey`. */
   readonly #accepting = new Map<string, Promise<void>>()
   readonly #accepted = new Recent(accepted)
   /** Those that were not; a broker that did not answer may have them in the log all the same. */
   readonly #refused = new Recent(accepted)
   /** Those that this server claimed: it may try again. */
   readonly #claimed = new Recent(accepted)
-  /** Runs that were cancelled before they were there, by channel and name. */
+  /** Cancels whose message has not come yet, by `earlyKey`. */
   readonly #cancelled = new Recent(early)
   readonly #turns: Turns | undefined
   #isClosing = false
@@ -68,7 +71,7 @@ export class Chats {
     const { cluster, timers, log } = parts
     this.#parts = parts
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
-    cluster?.on('chat_cancel', ({ channel, name, mayCome }) => this.#cancelHere(channel, name, mayCome))
+    cluster?.on('chat_cancel', ({ channel, name, early }) => this.#cancelHere(channel, name, early))
     cluster?.on('chat_message', ({ key }) => this.#taken(key))
     cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
@@ -90,7 +93,7 @@ export class Chats {
     const { onMessage, loadHistory } = this.#parts.options
     const handlers = new Map<string, OnMessage>()
     const add = <T extends string>(type: T, handle: Handler<T>) => handlers.set(type, inChats(handle))
-    add('chat_cancel', (message, _connection, target) => this.#cancel(message, target))
+    add('chat_cancel', (message, connection, target) => this.#cancel(message, connection, target))
     add('input_response', (message, connection, target) => this.#answer(message, connection, target))
     if (onMessage !== undefined) add('chat_message', (message, connection, target) => this.#receive(message, connection, target))
     if (loadHistory !== undefined) add('chat_history', (message, connection, target) => this.#history(message, connection, target))
@@ -102,10 +105,10 @@ export class Chats {
     return this.#conversations.size
   }
 
-  /** What someone may see, where that depends on who it is. */
-  filterFor (identity: Identity): ((message: Message) => boolean) | undefined {
+  /** Whether somebody may see a publication; `undefined` when that does not depend on who it is. */
+  get sees (): ((message: Message, identity: Identity) => boolean) | undefined {
     const { options: { visible }, log } = this.#parts
-    return visible === undefined || !dependsOnWho(visible) ? undefined : message => isSeen(visible, message, identity, log)
+    return visible === undefined || !dependsOnWho(visible) ? undefined : (message, identity) => isSeen(visible, message, identity, log)
   }
 
   /** Ends all runs, while users can still be told. Resolves when they have been, and what is to be saved is saved. */
@@ -158,21 +161,16 @@ export class Chats {
     return conversation.start(start)
   }
 
-  async #receive ({ ref, data }: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
-    const id = data.message_id ?? (typeof ref === 'string' ? ref : randomUUID())
-    const channel = chatChannel(target)
-    const key = `${channel} ${id}`
-    const isInLog = () => connection.logs.some(log => log instanceof ChatLog && log.has(id))
-    const own = `${key} ${connection.userId}`
-    if (this.#accepted.has(key) && !this.#accepted.has(own)) throw new Refusal('bad_message', "/data/message_id is that of another user's message")
-    if (this.#accepted.has(key) || (!this.#refused.has(key) && isInLog())) return
+  async #receive (message: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
+    const id = receivedMessageId(message, connection.userId, target)
+    const key = messageKey(chatChannel(target), id)
+    if (this.#accepted.has(key) || (!this.#refused.has(key) && isLogged(id, connection))) return
     if (!await this.#claim(key) || this.#accepted.has(key)) return
-    const accepting = this.#accepting.get(key) ?? this.#accept(id, ref, data, connection.userId, target)
+    const accepting = this.#accepting.get(key) ?? this.#accept(id, message, connection.userId, target)
     this.#accepting.set(key, accepting)
     try {
       await accepting
       this.#accepted.add(key)
-      this.#accepted.add(own)
     } catch (error) {
       this.#refused.add(key)
       throw error
@@ -182,7 +180,7 @@ export class Chats {
   }
 
   /** Saves and publishes a user's message, and starts its run. */
-  async #accept (id: string, ref: Inbound['ref'], data: Messages['chat_message'], userId: string, target: ChatAddress): Promise<void> {
+  async #accept (id: string, { ref, data }: Inbound<'chat_message'>, userId: string, target: ChatAddress): Promise<void> {
     if (this.#isClosing) throw new errors.CLOSING()
     const { options: { onMessage }, limits } = this.#parts
     const channel = chatChannel(target)
@@ -190,7 +188,8 @@ export class Chats {
     if (!conversation.hasRoom()) throw new Refusal('chat_busy', `${limits.runs} runs of this chat wait already`)
     const { content } = data
     const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
-    const isCancelled = [id, ref].filter(name => this.#cancelled.take(`${channel} ${name}`)).length > 0
+    const names = [data.message_id, ref].filter(name => typeof name === 'string')
+    const isCancelled = names.filter(name => this.#cancelled.take(earlyKey(channel, userId, name))).length > 0
     const start = { userId, ref, messageId: id, handler: (run: Run) => onMessage!(run, { id, content, userId, data }) }
     await conversation.receive(message, start, isCancelled ? 'cancelled' : undefined)
   }
@@ -212,7 +211,7 @@ export class Chats {
 
   async #isFirst ({ nodes }: Cluster, key: string): Promise<boolean> {
     try {
-      return await nodes.claim(`message ${key}`, accepted.time)
+      return await nodes.claim(key, accepted.time)
     } catch (error) {
       // It may be claimed for all we know.
       this.#refused.add(key)
@@ -229,19 +228,20 @@ export class Chats {
     return { isStored: false }
   }
 
-  #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, target: ChatAddress): void {
+  #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: ChatConnection, target: ChatAddress): void {
     const channel = chatChannel(target)
-    const name = runId ?? (ref === undefined ? undefined : String(ref))
-    // One that is not there yet may come; one that has an id has been there. Numbers are used again.
-    const mayCome = runId === undefined && typeof ref === 'string'
-    const isThere = this.#cancelHere(channel, name, mayCome)
-    this.#parts.cluster?.tell('chat_cancel', { channel, name, mayCome: mayCome && !isThere })
+    const name = runId === undefined ? ref === undefined ? undefined : nameOf(ref, userId, target) : { runId }
+    // A run that has an id is there already, and so is another user's message. Numbers are used again.
+    const mayCome = runId === undefined && typeof ref === 'string' && isSentId(ref)
+    const early = mayCome ? earlyKey(channel, userId, ref) : undefined
+    const isThere = this.#cancelHere(channel, name, early)
+    this.#parts.cluster?.tell('chat_cancel', { channel, name, early: isThere ? undefined : early })
   }
 
-  /** Whether it was there. */
-  #cancelHere (channel: string, name: string | undefined, mayCome: boolean): boolean {
+  /** Returns whether there was such a run. Where there was none, remembers `early`. */
+  #cancelHere (channel: string, name: RunName | undefined, early: string | undefined): boolean {
     const isThere = this.#conversations.get(channel)?.cancel(name) === true
-    if (mayCome && !isThere) this.#cancelled.add(`${channel} ${name}`)
+    if (early !== undefined && !isThere) this.#cancelled.add(early)
     return isThere
   }
 
@@ -292,6 +292,25 @@ function inChats<T extends string> (handle: Handler<T>): OnMessage {
   }
 }
 
-function withoutServerFields (data: Messages['chat_message']): Record<string, unknown> {
+/** A user's message, on all servers. */
+function messageKey (channel: string, messageId: string): string {
+  return keyOf('message', channel, messageId)
+}
+
+/** A message that a user may still send, by its `ref` or by its id as it is sent. */
+function earlyKey (channel: string, userId: string, name: string): string {
+  return keyOf(channel, userId, name)
+}
+
+/** Whether the log has this message of this user. Throws a Refusal when it has a message of somebody else under this id. */
+function isLogged (id: string, { logs, userId }: ChatConnection): boolean {
+  const log = logs.find(log => log instanceof ChatLog)
+  const author = log?.authorOf(id)
+  if (author === undefined) return false
+  if (author.userId === userId) return true
+  throw new Refusal('bad_message', '/data/message_id is that of another message: use a UUID')
+}
+
+function withoutServerFields (data: Inbound<'chat_message'>['data']): Record<string, unknown> {
   return Object.fromEntries(Object.entries(data).filter(([name]) => !serverFields.includes(name)))
 }

@@ -3,12 +3,14 @@ import type { Message, Messages } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
 import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
+import type { RunName } from '../server/cluster.js'
 import type { Receipt } from '../server/publisher.js'
 import type { Timers } from '../server/timers.js'
 import type { RunContext } from './context.js'
 import { Delivery } from './delivery.js'
 import type { LiveQuestion } from './question.js'
-import { isStartedBy, LiveRun, type RunStart } from './run.js'
+import { LiveRun, type RunStart } from './run.js'
+import { isStartedBy } from './run-name.js'
 import { Saving } from './saving.js'
 import type { Turn } from './turns.js'
 import { isForUsers } from './visible.js'
@@ -100,6 +102,7 @@ export class Conversation implements RunContext {
     this.#waiting.push(run)
     if (this.#parts.options.concurrency === 'replace') endAll(before, 'cancelled')
     this.#next()
+    if (this.#going !== run) run.announce()
   }
 
   /** Saves and publishes a user's message, then starts its run, unless that is to `stop`. There must be room. */
@@ -131,7 +134,7 @@ export class Conversation implements RunContext {
   }
 
   /** Ends the runs that go by this name, or all of them. `false` when there were none. */
-  cancel (name?: string): boolean {
+  cancel (name?: RunName): boolean {
     const coming = [...this.#coming].filter(({ start }) => name === undefined || isStartedBy(start, name))
     const runs = this.#runs().filter(run => name === undefined || run.goesBy(name))
     this.#stop(coming, runs, 'cancelled')

@@ -5,21 +5,20 @@ import type { Outcome } from '../protocol/chat.js'
 import type { Message } from '../protocol/envelope.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
+import type { RunName } from '../server/cluster.js'
 import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../server/chat-hooks.js'
 import type { Receipt } from '../server/publisher.js'
 import type { RunContext } from './context.js'
+import { newMessageId } from './message-id.js'
 import { quiet, type Outlet, type Part } from './part.js'
 import { LiveQuestion } from './question.js'
 import { LiveReply } from './reply.js'
+import { isStartedBy, type RunOrigin } from './run-name.js'
 import { textsOf } from './source.js'
 import { LiveTool } from './tool.js'
 import { unpublished } from './visible.js'
 
-export interface RunStart {
-  userId: string
-  /** What started it: it goes by these too, for who wants to cancel it. */
-  ref?: string | number
-  messageId?: string
+export interface RunStart extends RunOrigin {
   handler: (run: Run) => unknown
 }
 
@@ -45,6 +44,7 @@ export class LiveRun implements Run {
   told: void | Promise<void> = undefined
   /** Another server has ended it: nothing of it is published any more. */
   #isAbandoned = false
+  #isAnnounced = false
   readonly #context: RunContext
   readonly #start: RunStart
   readonly #controller = new AbortController()
@@ -72,9 +72,21 @@ export class LiveRun implements Run {
     return this.#controller.signal
   }
 
-  /** Whether it is meant by an id, or by what started it. */
-  goesBy (name: string): boolean {
-    return this.id === name || isStartedBy(this.#start, name)
+  /** Whether a name is this run's id, or stands for what started it. */
+  goesBy (name: RunName): boolean {
+    return 'runId' in name ? name.runId === this.id : isStartedBy(this.#start, name)
+  }
+
+  /** Tells users, once, that it waits for its turn. */
+  announce (): void {
+    if (this.#isAnnounced || this.state !== 'waiting') return
+    this.#isAnnounced = true
+    this.#tell('run_queued')
+  }
+
+  #tell (type: 'run_queued' | 'run_started'): void | Promise<void> {
+    const about = { ...this.about, user_id: this.userId }
+    return this.#outlet({ type, data: about }).deliver(type, about)
   }
 
   /** It is its turn. Never rejects. */
@@ -84,8 +96,7 @@ export class LiveRun implements Run {
     const { timers, limits, log } = this.#context
     const late = { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }
     this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', late))
-    const about = { ...this.about, user_id: this.userId }
-    const started = this.#outlet({ type: 'run_started', data: about }).deliver('run_started', about)
+    const started = this.#tell('run_started')
     try {
       if (started !== undefined) await started
       if (this.#isOver()) return
@@ -144,7 +155,7 @@ export class LiveRun implements Run {
   }
 
   #reply ({ agent, role = 'assistant' }: ReplyOptions = {}): LiveReply {
-    const id = randomUUID()
+    const id = newMessageId()
     const data = { message_id: id, run_id: this.id, agent, role, content: '', status: 'streaming' as const }
     const reply: LiveReply = new LiveReply({
       context: this.#context,
@@ -300,11 +311,6 @@ export class LiveRun implements Run {
     report(this.#context.log, error, 'a run was ended', { runId: this.id })
     this.end('error', { code, message: error.message })
   }
-}
-
-/** Whether it is what started a run. A number is written as clients write it in `chat_cancel`. */
-export function isStartedBy ({ ref, messageId }: RunStart, name: string): boolean {
-  return name === messageId || (ref !== undefined && name === String(ref))
 }
 
 const nowhere: Outlet = { publish () {}, deliver () {} }

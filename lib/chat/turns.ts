@@ -49,16 +49,17 @@ export class Turns {
   /** A run's place among those of its chat. */
   enter (orphan: Orphan, run: LiveRun): Turn {
     const { channel } = orphan
-    const hold = (key: string) => this.#hold(key, JSON.stringify(orphan), channel, run)
-    return new Turn(run, hold(prefixes.run + run.id), () => hold(prefixes.chat + channel), () => this.#free(channel))
+    const hold = (key: string, onHeld?: () => void) => this.#hold(key, JSON.stringify(orphan), channel, run, onHeld)
+    return new Turn(run, hold(prefixes.run + run.id), () => hold(prefixes.chat + channel, () => run.announce()), () => this.#free(channel))
   }
 
-  /** Waits until it can be had; `undefined` when the run is over before. */
-  async #hold (key: string, data: string, channel: string, run: LiveRun): Promise<Lease | undefined> {
+  /** Waits until the lease is free; `undefined` when the run is over before. `onHeld` is called whenever somebody else holds it. */
+  async #hold (key: string, data: string, channel: string, run: LiveRun, onHeld = () => {}): Promise<Lease | undefined> {
     while (run.state !== 'over') {
       try {
         const lease = await this.#parts.cluster.nodes.hold(key, data)
         if (lease !== undefined) return lease
+        onHeld()
       } catch (error) {
         report(this.#parts.log, error, 'a run waits for the broker', { runId: run.id })
       }

@@ -68,6 +68,8 @@ const renewAt = 0.8
 export class RealtimeClient {
   /** How it was closed for good. */
   closed: { code: number, reason: string } | undefined
+  /** Whom the server takes this client for; `undefined` until it is connected. In a shared chat that is not the chat's owner. */
+  userId: string | undefined
   #status: Status = 'connecting'
   readonly #options: ClientOptions
   readonly #WebSocket: WebSocketConstructor
@@ -264,9 +266,10 @@ export class RealtimeClient {
     return [...this.#listeners.get(type) ?? []] as T[]
   }
 
-  #opened ({ position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn }: Ack): void {
+  #opened ({ user_id: userId, position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn }: Ack): void {
     const isFirst = this.#cursors.since === ''
     this.#cursors.reset(position)
+    this.userId = userId
     this.#openedAt = performance.now()
     this.#heartbeat = heartbeat
     this.#isRenewed = false

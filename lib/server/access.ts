@@ -89,8 +89,13 @@ export class Access {
     if (identity === null || identity === undefined) return { refusal: closeCodes.UNAUTHENTICATED }
     if (typeof identity.userId !== 'string') throw new TypeError("'authenticate' must return { userId } with a string, or null")
     if (expiry(identity) <= Date.now()) return { refusal: closeCodes.UNAUTHENTICATED }
-    const allowed = await this.#options.authorize?.(identity, target) ?? identity.userId === target.userId
-    return allowed === true ? { identity } : { refusal: closeCodes.FORBIDDEN }
+    return await this.allows(identity, target) ? { identity } : { refusal: closeCodes.FORBIDDEN }
+  }
+
+  /** Whether somebody may be connected to a target. Rejects with what `authorize` throws. */
+  async allows (identity: Identity, target: Target): Promise<boolean> {
+    const answer = await this.#options.authorize?.(identity, target) ?? identity.userId === target.userId
+    return answer === true
   }
 
   #isAllowed (origin: string, host: string | undefined): boolean {

@@ -1,5 +1,6 @@
 import type { Cluster } from './cluster.js'
 import type { Fault } from './inbound.js'
+import { keyOf } from './key.js'
 
 /** What a client's message was answered with; `undefined` is `ack`. */
 export type Answer = Fault | undefined
@@ -73,7 +74,7 @@ export class Answers {
   /** On one server only; the others ask that one. */
   async #handleOnce (cluster: Cluster, userId: string, key: string, handle: () => Promise<Answer>): Promise<Answer> {
     try {
-      if (await cluster.nodes.claim(`answer ${userId} ${key}`, this.#keepTime)) return await handle()
+      if (await cluster.nodes.claim(keyOf('answer', userId, key), this.#keepTime)) return await handle()
       const answered = await cluster.ask('answer', { userId, key }) as { fault?: Fault } | undefined
       return answered === undefined ? unknown : answered.fault
     } catch {

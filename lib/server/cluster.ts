@@ -33,6 +33,9 @@ interface Asked {
   wait: () => void
 }
 
+/** Which runs a `chat_cancel` ends: the one with this id, or those that a user names by what started them. */
+export type RunName = { runId: string } | { userId: string, ref: string, messageId: string }
+
 /** What servers have to say to each other, by subject. */
 export interface Subjects {
   /** What became of a message with a `ref`? */
@@ -40,8 +43,8 @@ export interface Subjects {
   disconnect: { userId: string, code: number }
   /** A chat may have become free. */
   chat_free: { channel: string }
-  /** `mayCome`: what it names may not have come yet. */
-  chat_cancel: { channel: string, name?: string, mayCome: boolean }
+  /** `early`: the key under which a cancel is remembered whose message has not come yet. */
+  chat_cancel: { channel: string, name?: RunName, early?: string }
   /** What became of a user's message? */
   chat_message: { key: string }
   input_response: { channel: string, id: string, value: unknown, userId: string }

@@ -43,8 +43,8 @@ export interface ConnectionOptions {
   target: Target
   /** The client takes compressed frames. */
   isDeflated: boolean
-  /** Whether it may read a publication, where that depends on who it is. */
-  sees?: (message: Message) => boolean
+  /** Whether somebody may read a publication, where that depends on who it is. */
+  sees?: (message: Message, identity: Identity) => boolean
   /** Called once, when the connection has ended. */
   onClosed: (connection: Connection) => void
 }
@@ -83,7 +83,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   identity: Identity
   readonly userId: string
   readonly isDeflated: boolean
-  readonly sees: ConnectionOptions['sees']
+  readonly sees: Subscriber['sees']
   readonly target: Target
   state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
   lane: Lane = 'none'
@@ -121,7 +121,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     this.identity = identity
     this.userId = identity.userId
     this.isDeflated = isDeflated
-    this.sees = sees
+    // The identity of the moment: `renew` may have replaced it.
+    this.sees = sees && (message => sees(message, this.identity))
     this.target = target
     this.#socket = socket
     this.#stream = stream

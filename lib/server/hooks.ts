@@ -43,14 +43,18 @@ export type Authenticate = (request: FastifyRequest) => Awaitable<Identity | nul
 
 /**
  * Says what a new credential of a connected client is worth, so that it need not reconnect when the present one expires.
- * `null`, `undefined`, another user, an error, or nothing within `timeouts.authenticate`: the client is told
+ * `null`, `undefined`, another user, an error, or nothing within `timeouts.authenticate`: the client gets
  * `renew_refused`, and what it had still holds. Errors are logged, except those with a 4xx `statusCode`.
+ *
+ * `authorize` is then asked again, with the new identity. A no closes the connection with 4403; an error of `authorize` is
+ * `renew_refused` too. Until it says yes, the identity of the connection is the old one.
  */
 export type Renew = (token: string, connection: RealtimeConnection) => Awaitable<Identity | null | undefined>
 
 /**
- * Says whether someone may connect to a target. `true` admits, even to another user's channel; `false` refuses (4403);
- * `undefined` leaves it at the rule that holds without this hook: everyone to what is theirs.
+ * Says whether someone may connect to a target, and stay connected when a credential is renewed. `true` admits, even to
+ * another user's channel; `false` refuses (4403); `undefined` leaves it at the rule that holds without this hook:
+ * everyone to what is theirs.
  */
 export type Authorize = (identity: Identity, target: Target) => Awaitable<boolean | undefined>
 

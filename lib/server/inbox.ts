@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.js'
 import { report } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
 import { RateLimit, Refusal, Strikes, parseInbound, type Fault } from './inbound.js'
+import { keyOf } from './key.js'
 import { TimeoutError, type Timers } from './timers.js'
 
 /** What all connections of a server share. */
@@ -168,7 +169,7 @@ export class Inbox {
   /** A message that was sent again because its answer did not arrive gets that answer. */
   #once (ref: string, message: Inbound): Promise<Answer> {
     const { userId, channel } = this.#owner
-    return this.#context.answers.once(userId, `${channel} ${ref}`, performance.now(), () => this.#run(message))
+    return this.#context.answers.once(userId, keyOf(channel, ref), performance.now(), () => this.#run(message))
   }
 
   /** Runs the handler. Never rejects. */

@@ -45,8 +45,15 @@ export interface Arrival {
 export interface Extension {
   /** Handlers of clients' messages. */
   handlers: ReadonlyMap<string, OnMessage>
-  /** What someone may see, where that depends on who it is. */
-  filterFor: (identity: Identity) => ((message: Message) => boolean) | undefined
+  /** Whether somebody may see a publication of a chat, where that depends on who it is. */
+  sees?: (message: Message, identity: Identity) => boolean
+}
+
+/** A new credential that was accepted. */
+interface Renewed {
+  identity: Identity
+  /** Its identity may be connected to the target. */
+  isAllowed: boolean
 }
 
 /** The parts that make one server, and a connection's way through them: accepted, opened, ended. */
@@ -67,7 +74,7 @@ export class RealtimeServer {
   readonly #liveness: Liveness
   readonly #context: ConnectionContext
   readonly #handlers: Map<string, OnMessage>
-  #filterFor: Extension['filterFor'] = () => undefined
+  #sees: Extension['sees']
   /** Upgrade requests that are still to be answered. */
   readonly #pending = new Set<Duplex>()
   /** Sockets that were told why they may not connect, until they are gone; the oldest first. */
@@ -115,9 +122,9 @@ export class RealtimeServer {
   }
 
   /** Before `start`. */
-  extend ({ handlers, filterFor }: Extension): void {
+  extend ({ handlers, sees }: Extension): void {
     for (const [type, handler] of handlers) this.#handlers.set(type, handler)
-    this.#filterFor = filterFor
+    this.#sees = sees
   }
 
   /** Calls `action`, which must not throw, after this turn of the event loop and before what it publishes is written. */
@@ -125,25 +132,32 @@ export class RealtimeServer {
 
   async #renew (renew: Renew, data: unknown, connection: Connection): Promise<void> {
     if (!Value.Check(Renewal, data)) throw new Refusal('bad_message', '/data must be { token }')
-    const identity = await this.#renewed(renew, data.token, connection)
-    if (identity === undefined) throw new Refusal('renew_refused', 'this credential is not accepted')
+    const renewed = await this.#renewed(renew, data.token, connection)
+    if (renewed === undefined) throw new Refusal('renew_refused', 'this credential is not accepted')
     // A timer would hold on to it until the credential expires.
     if (connection.isEnding) return
+    const { identity, isAllowed } = renewed
+    if (!isAllowed) return connection.close(closeCodes.FORBIDDEN.code)
     connection.identity = identity
     this.#expire(connection)
     connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
   }
 
-  /** Whom the new credential stands for, if it is who is connected. Never rejects. */
-  async #renewed (renew: Renew, token: string, connection: Connection): Promise<Identity | undefined> {
+  /** Whom the new credential stands for, and whether they may stay; `undefined` when it is refused. Never rejects. */
+  async #renewed (renew: Renew, token: string, connection: Connection): Promise<Renewed | undefined> {
     try {
-      const asked = Promise.resolve(renew(token, connection))
-      const identity = await this.timers.within(this.options.timeouts.authenticate, asked)
-      return identity?.userId === connection.userId && expiry(identity) > Date.now() ? identity : undefined
+      return await this.timers.within(this.options.timeouts.authenticate, this.#askAgain(renew, token, connection))
     } catch (error) {
       if (!isClientError(error)) report(this.#log, error, 'renew failed', { connectionId: connection.id })
       return undefined
     }
+  }
+
+  /** Asks `renew`, then `authorize`. */
+  async #askAgain (renew: Renew, token: string, connection: Connection): Promise<Renewed | undefined> {
+    const identity = await renew(token, connection)
+    if (identity?.userId !== connection.userId || expiry(identity) <= Date.now()) return undefined
+    return { identity, isAllowed: await this.access.allows(identity, connection.target) }
   }
 
   /** Whether one more can connect. */
@@ -202,7 +216,7 @@ export class RealtimeServer {
       identity,
       target,
       isDeflated: takesDeflated(arrival),
-      sees: target.kind === 'chat' ? this.#filterFor(identity) : undefined,
+      sees: target.kind === 'chat' ? this.#sees : undefined,
       onClosed: this.#onClosed
     })
     this.hub.add(connection)

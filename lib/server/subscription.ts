@@ -21,6 +21,7 @@ export class Subscription implements Reader {
   epoch: string
   seat = -1
   ahead: Map<object, number> | undefined
+  withheld: WeakSet<object> | undefined
   readonly isDeflated: boolean
   readonly sees: Subscriber['sees']
   readonly #subscriber: Subscriber

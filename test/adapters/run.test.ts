@@ -6,13 +6,44 @@ function runOf () {
   const run = new Run('r', 'u')
   const told: Part[] = []
   let ends = 0
-  run.readers.add({ changed: part => told.push(part), ended: () => { ends++ } })
+  let starts = 0
+  run.readers.add({ started: () => { starts++ }, changed: part => told.push(part), ended: () => { ends++ } })
   const apply = (type: string, data: object, id?: string) => run.apply({ type, data: { run_id: 'r', ...data }, id, timestamp: '' } as never)
   const delta = (at: number, text: string) => apply('chat_delta', { message_id: 'a', at, text })
   const message = (content: string, status: string) => apply('chat_message', { message_id: 'a', content, status })
   const texts = () => run.parts.map(part => part.kind === 'text' ? part.text : part.kind)
-  return { run, told, ends: () => ends, apply, delta, message, texts }
+  return { run, told, starts: () => starts, ends: () => ends, apply, delta, message, texts }
 }
+
+t.test('a run that is queued has not started, whatever else comes says that it has', async t => {
+  for (const [type, data] of Object.entries({ run_started: {}, run_finished: { status: 'cancelled' }, chat_delta: { message_id: 'a', at: 0, text: 'x' } })) {
+    const { run, apply, starts } = runOf()
+    apply('run_queued', {})
+    t.strictSame([run.isQueued, starts(), run.parts.length], [true, 0, 0])
+    apply(type, data)
+    apply('run_queued', {})
+    apply(type, data)
+    t.strictSame([run.isQueued, starts()], [false, 1], type)
+  }
+})
+
+t.test('ids that agents make up for messages, tools and their own messages are not mixed up', async t => {
+  const { run, apply } = runOf()
+  const message = (id: string, content: string) => apply('chat_message', { message_id: id, content, status: 'complete' })
+  message('a', 'one')
+  message('a', 'two')
+  message('a~1', 'three')
+  apply('tool_call', { call_id: 'x', name: 't' })
+  apply('input_request', { request_id: 'x', prompt: 'p' })
+  apply('app', {}, 'x')
+  apply('tool_output', { call_id: 'x', status: 'complete' })
+  apply('input_closed', { request_id: 'x', reason: 'answered' })
+  t.match(run.parts, [
+    { text: 'one' }, { text: 'two' }, { text: 'three' },
+    { kind: 'tool', outcome: { status: 'complete' } }, { type: 'input_request', data: { closed: { reason: 'answered' } } }, { type: 'app' }
+  ])
+  t.equal(new Set(run.parts.slice(0, 3).map(part => (part as { id: string }).id)).size, 3)
+})
 
 t.test('text: deltas in order, again, too early, and snapshots', async t => {
   const { run, told, delta, message, texts } = runOf()

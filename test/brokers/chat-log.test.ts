@@ -164,6 +164,42 @@ t.test('a run with 28,000 replies that grow side by side is read from its middle
   t.equal(log.length, 100)
 })
 
+t.test('a run that waits for its turn is kept too, from its message on, until it is finished', async t => {
+  const user = bodyOf('chat_message', { message_id: 'u1', role: 'user', content: 'hi' })
+  const log = logOf([
+    user, bodyOf('run_started', { run_id: 'going' }), bodyOf('run_queued', { run_id: 'waiting', message_id: 'u1' }), bodyOf('run_queued', { run_id: 'later' })
+  ], { size: 3, ttl: 1_000 })
+  const fill = () => { for (let n = 0; n < 20; n++) log.append(bodyOf('app', { n }), 0) }
+  const kept = () => {
+    const client = new Client(log)
+    const types = client.readAll().types.filter(type => type !== 'app')
+    log.remove(client)
+    return types
+  }
+  fill()
+  log.append(bodyOf('run_finished', { run_id: 'going' }), 0)
+  fill()
+  t.strictSame(kept(), ['chat_message', 'run_started', 'run_queued', 'run_queued', 'run_finished'])
+  log.append(bodyOf('run_started', { run_id: 'waiting', message_id: 'u1' }), 0)
+  fill()
+  t.strictSame(kept(), ['chat_message', 'run_started', 'run_queued', 'run_queued', 'run_finished', 'run_started'], 'as long as it is going')
+  log.append(bodyOf('run_finished', { run_id: 'waiting' }), 0)
+  fill()
+  t.strictSame(kept(), ['run_queued', 'run_finished', 'run_started', 'run_finished'], 'the last one still waits')
+  log.append(bodyOf('run_finished', { run_id: 'later' }), 0)
+  fill()
+  t.equal(log.length, 3)
+})
+
+t.test('it knows who wrote a message, while it grows and when it is done', async t => {
+  const log = logOf([
+    bodyOf('chat_message', { message_id: 'a', role: 'user', user_id: 'ada', content: 'hi' }),
+    bodyOf('chat_message', { message_id: 'b', user_id: 'bot', content: '', status: 'streaming' }),
+    bodyOf('chat_delta', { message_id: 'c', at: 0, text: 'x' })
+  ])
+  t.strictSame(['a', 'b', 'c', 'd'].map(id => log.authorOf(id)), [{ userId: 'ada' }, { userId: 'bot' }, { userId: undefined }, undefined])
+})
+
 t.test('a run whose end never comes does not keep everything', async t => {
   const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 10, lag: 10_000 })
   for (let n = 0; n < 1_000; n++) log.append(bodyOf('app', { n, pad: 'x'.repeat(100) }), 0)
@@ -173,7 +209,7 @@ t.test('a run whose end never comes does not keep everything', async t => {
 t.test('what was finished and is published again comes last', async t => {
   const log = logOf([message('a', '1'), message('b', '1'), message('a', '2')])
   t.strictSame(new Client(log).readAll().received.map(({ data }) => data.content), ['1', '2'])
-  t.strictSame([log.has('a'), log.has('c')], [true, false])
+  t.strictSame([log.authorOf('a'), log.authorOf('c')], [{ userId: undefined }, undefined])
 })
 
 t.test('the ids of messages and tools are not mixed up', async t => {
@@ -302,5 +338,5 @@ t.test('a delta that comes after the final form does not undo it', async t => {
   let text = ''
   for (let frame = log.read(reader, 65_536); frame.length > 0; frame = log.read(reader, 65_536)) text += frame.toString()
   t.match(JSON.parse(text.split('\n')[0]), { type: 'chat_message', data: { content: 'one ', status: 'interrupted' } })
-  t.ok(log.has('m'))
+  t.ok(log.authorOf('m'))
 })

@@ -16,3 +16,14 @@ t.test('what is open in a run', async t => {
   t.equal(log.unfinished('r'), undefined)
   t.strictSame(log.unfinished('never heard of'), [])
 })
+
+t.test('a tool and a question with the same id are both closed', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
+  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
+  publish('run_queued', {})
+  publish('tool_call', { call_id: 'x', name: 'n' })
+  publish('input_request', { request_id: 'x', prompt: '?' })
+  t.match(log.unfinished('r'), [{ type: 'tool_output' }, { type: 'input_closed' }])
+  publish('tool_output', { call_id: 'x', status: 'complete' })
+  t.match(log.unfinished('r'), [{ type: 'input_closed' }])
+})

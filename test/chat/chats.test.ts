@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ChatLog } from '../../lib/brokers/chat-log.js'
 import { Chats, type ChatsParts } from '../../lib/chat/chats.js'
-import type { ChatOptions, Identity, RealtimeConnection } from '../../lib/index.js'
+import type { ChatOptions, RealtimeConnection } from '../../lib/index.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
@@ -83,7 +83,7 @@ t.test('a message is known by its id, wherever it came from', async t => {
   t.equal(count(), 1)
   await handle('chat_message', { content: 'q' }, 'a', connection('other'))
   t.equal(count(), 2, 'in another chat it is another')
-  log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'b', content: 'q' } }), 0)
+  log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'b', content: 'q', user_id: 'u' } }), 0)
   await handle('chat_message', { content: 'q' }, 'b')
   t.equal(count(), 2, 'one that another server took')
   for (const ref of [5, 5, undefined]) await handle('chat_message', { content: 'q' }, ref)
@@ -114,12 +114,55 @@ t.test('a cancel that comes first is remembered for what has a name of its own',
   t.equal(context.types.at(-1), 'run_started')
 })
 
-t.test('who may see depends on who it is only where visible says so', async t => {
-  const identity: Identity = { userId: 'u' }
-  t.equal(setup().chats.filterFor(identity), undefined)
-  t.equal(setup({ visible: () => false }).chats.filterFor(identity), undefined)
-  const filter = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.filterFor(identity)!
-  t.equal(filter({ type: 'a' }), false)
+t.test('what somebody sees depends on who it is only where visible takes an identity', async t => {
+  t.equal(setup().chats.sees, undefined)
+  t.equal(setup({ visible: () => false }).chats.sees, undefined)
+  const sees = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.sees!
+  t.strictSame(['u', 'v'].map(userId => sees({ type: 'a' }, { userId })), [false, true])
+})
+
+t.test('the message ids of participants begin with their user ids, those of the owner are as sent', async t => {
+  const { handle, context, connection } = setup({ onMessage: () => {} })
+  const ids = () => context.published.filter(({ type }) => type === 'chat_message').map(({ data }) => data.message_id)
+  for (const userId of ['u', 'v', 'w']) await handle('chat_message', { content: 'q', message_id: 'm' }, 'r', connection('c', userId))
+  t.strictSame(ids(), ['m', 'v/m', 'w/m'])
+  for (const ref of [1, undefined]) await handle('chat_message', { content: 'q' }, ref)
+  t.strictSame(ids().slice(3).map(id => id.indexOf('/')), [0, 0], 'an id that the server makes begins with a slash')
+})
+
+t.test('a cancel by name is for what the same user sent, be it early or not', async t => {
+  const { handle, context, connection } = setup({ onMessage: hang })
+  const [owner, guest] = [connection(), connection('c', 'v')]
+  const ends = () => context.published.filter(({ type }) => type === 'run_finished').map(({ data }) => data.message_id)
+  await handle('chat_cancel', { ref: 'm' }, 1, guest)
+  await handle('chat_message', { content: 'q', message_id: 'm' }, 'r', owner)
+  t.strictSame(ends(), [])
+  for (const ref of ['m', 'r', 'u/m', '/m']) await handle('chat_cancel', { ref }, 2, guest)
+  t.strictSame(ends(), [], 'none of these is a message of the guest')
+  await handle('chat_message', { content: 'q', message_id: 'm' }, 'r', guest)
+  t.strictSame(ends(), ['v/m'], 'the cancel that came first')
+  await handle('chat_message', { content: 'q', message_id: 'n' }, 'r', guest)
+  await handle('chat_cancel', { ref: 'v/n' }, 3, owner)
+  t.strictSame(ends(), ['v/m', 'v/n'], "another user's message goes by its message_id")
+  await handle('chat_cancel', { ref: 'r' }, 4, owner)
+  t.strictSame(ends(), ['v/m', 'v/n', 'm'])
+})
+
+t.test('anybody in the chat may cancel what the app started, by the ref that the app gave it', async t => {
+  const { chats, handle, connection } = setup()
+  const run = chats.open(address).start(hang, { ref: 'greeting' })
+  await handle('chat_cancel', { ref: 'greeting' }, 1, connection('c', 'v'))
+  t.equal(await run.finished, 'cancelled')
+})
+
+t.test('an id that the app gave to a message of its own is not for users as long as the log has it', async t => {
+  const { handle, context, log, connection } = setup({ onMessage: () => {} })
+  log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'welcome', role: 'assistant', content: 'hi' } }), 0)
+  log.append(JSON.stringify({ type: 'chat_delta', data: { message_id: 'growing', at: 0, text: 'hi' } }), 0)
+  for (const id of ['welcome', 'growing']) await t.rejects(handle('chat_message', { content: 'q' }, id), { code: 'bad_message' })
+  t.strictSame(context.types, [])
+  await handle('chat_message', { content: 'q' }, 'welcome', connection('c', 'v'))
+  t.match(context.published[0], { data: { message_id: 'v/welcome' } })
 })
 
 t.test('what is sent to a chat, and what is no chat', async t => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Conversation, type ConversationParts, type UserData } from '../../lib/chat/conversation.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
+import { nameOf } from '../../lib/chat/run-name.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
@@ -35,7 +36,7 @@ t.test('one at a time, in order, and then it is idle', async t => {
   t.equal(state.idle, 0)
   gates[1].open()
   await runs[1].finished
-  t.strictSame(context.types, ['run_started', 'run_finished', 'run_started', 'run_finished'])
+  t.strictSame(context.types, ['run_started', 'run_queued', 'run_finished', 'run_started', 'run_finished'])
   t.equal(state.idle, 1)
 })
 
@@ -61,8 +62,8 @@ t.test('none of those that wait begins when all are ended', async t => {
     for (const name of ['a', 'b', 'c']) conversation.start(hang(name))
     conversation[end]()
     t.strictSame(context.published.map(({ type, data }) => `${type} ${data.ref}`),
-      ['run_started a', 'run_finished c', 'run_finished b', 'run_finished a'])
-    t.equal(context.published[1].data.status, end === 'cancel' ? 'cancelled' : 'interrupted')
+      ['run_started a', 'run_queued b', 'run_queued c', 'run_finished c', 'run_finished b', 'run_finished a'])
+    t.equal(context.published[3].data.status, end === 'cancel' ? 'cancelled' : 'interrupted')
     t.equal(conversation.cancel(), false)
   }
 })
@@ -70,9 +71,9 @@ t.test('none of those that wait begins when all are ended', async t => {
 t.test('a run by its name or its id', async t => {
   const { context, conversation } = setup()
   const [, second, third] = ['a', 'b', 'c'].map(name => conversation.start(hang(name)))
-  t.strictSame([conversation.cancel('x'), conversation.cancel('b'), conversation.cancel(third.id)], [false, true, true])
+  t.strictSame([conversation.cancel({ runId: 'x' }), conversation.cancel(nameOf('b', 'u', conversation.target)), conversation.cancel({ runId: third.id })], [false, true, true])
   t.strictSame([second.state, third.state], ['over', 'over'])
-  t.strictSame(context.types, ['run_started', 'run_finished', 'run_finished'])
+  t.strictSame(context.types, ['run_started', 'run_queued', 'run_queued', 'run_finished', 'run_finished'])
 })
 
 t.test('a message is saved, published and answered, and is there while it is stored', async t => {
@@ -100,7 +101,7 @@ t.test('a message whose run is ended before it is there', async t => {
     const { context, conversation } = setup({ save: () => opened })
     const received = conversation.receive(user('m'), hang('m'), name === 'stop' ? 'cancelled' : undefined)
     if (name === 'end') conversation.end()
-    else if (name !== 'stop') t.equal(conversation.cancel(name), true)
+    else if (name !== 'stop') t.equal(conversation.cancel(name && nameOf(name, 'u', conversation.target)), true)
     open()
     await received
     t.strictSame(context.types, ['chat_message', 'run_finished'])

@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { isStartedBy, LiveRun } from '../../lib/chat/run.js'
+import { LiveRun } from '../../lib/chat/run.js'
+import { nameOf } from '../../lib/chat/run-name.js'
 import type { Run } from '../../lib/index.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
@@ -23,10 +24,35 @@ t.test('it starts, works and is over', async t => {
   t.equal(run.target, context.target)
 })
 
-t.test('its names', async t => {
+t.test('a run goes by its id, and by what started it', async t => {
   const { run } = setup()
-  t.strictSame([run.id, 'm', '7', 'n', ''].map(name => run.goesBy(name)), [true, true, true, false, false])
-  t.strictSame([isStartedBy({ userId: 'u', ref: 7, handler () {} }, '7'), isStartedBy({ userId: 'u', handler () {} }, 'undefined')], [true, false])
+  t.strictSame([run.id, 'm', ''].map(runId => run.goesBy({ runId })), [true, false, false])
+  t.strictSame(['m', 7, '7', 'n', '', run.id].map(ref => run.goesBy(nameOf(ref, 'u', run.target))), [true, true, true, false, false, false])
+})
+
+t.test('a run that waits is announced once, and not after its turn has come', async t => {
+  const { context, run } = setup()
+  run.announce()
+  run.announce()
+  await run.begin()
+  const about = { run_id: run.id, ref: 7, message_id: 'm' }
+  t.strictSame(context.published.map(({ type, data }) => [type, data]), [
+    ['run_queued', { ...about, user_id: 'u' }], ['run_started', { ...about, user_id: 'u' }], ['run_finished', { ...about, status: 'complete' }]
+  ])
+  for (const act of [(late: LiveRun) => late.begin(), (late: LiveRun) => late.end('cancelled'), (late: LiveRun) => late.abandon()]) {
+    const { context, run } = setup()
+    await act(run)
+    run.announce()
+    t.equal(context.types.includes('run_queued'), false)
+  }
+})
+
+t.test('a run that is not for users is not announced either', async t => {
+  const { context, run } = setup()
+  context.isHidden = ({ type }) => type === 'run_queued'
+  run.announce()
+  await run.begin()
+  t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
 t.test('ended before it begins it never does', async t => {

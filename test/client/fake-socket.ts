@@ -33,8 +33,10 @@ export class FakeSocket implements WebSocketLike {
     this.onmessage?.({ data: JSON.stringify(frame) })
   }
 
+  /** By default of the user whose path it is. */
   ack (data: object = {}): void {
-    this.receive({ type: 'connection_ack', data: { user_id: 'u1', connection_id: 'c', position: 'u.e.0,b.f.0', replayed: 0, heartbeat_ms: 25_000, ...data } })
+    const userId = new URL(this.url).pathname.split('/').at(-1)
+    this.receive({ type: 'connection_ack', data: { user_id: userId, connection_id: 'c', position: 'u.e.0,b.f.0', replayed: 0, heartbeat_ms: 25_000, ...data } })
   }
 
   lose (code = 1006, reason = ''): void {

@@ -456,7 +456,8 @@ t.test('a server that closes ends its runs, tells the clients and saves', async 
   t.equal((await client.close()).code, 1012)
   await closing
   t.equal(await coming, 'ack')
-  t.strictSame(client.received.slice(before).filter(({ id }) => id !== undefined).map(({ type }) => type).sort(),
+  // Whether the late message's run is announced depends on which is first, the save or the close.
+  t.strictSame(client.received.slice(before).filter(({ id, type }) => id !== undefined && type !== 'run_queued').map(({ type }) => type).sort(),
     ['chat_message', 'chat_message', 'input_closed', 'run_finished', 'run_finished', 'run_finished', 'tool_output'].sort())
   t.strictSame(all(client, 'run_finished').map(({ status }) => status), ['interrupted', 'interrupted', 'interrupted'])
   t.match(all(client, 'chat_message').filter(({ role, status }) => role === 'assistant' && status !== 'streaming'), [{ content: 'so far', status: 'interrupted' }])

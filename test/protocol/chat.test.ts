@@ -5,22 +5,28 @@ import { chatMessages, Outcome } from '../../lib/protocol/chat.js'
 
 const fault = { code: 'c', message: 'm' }
 const long = 'x'.repeat(129)
+const longest = `${'u'.repeat(128)}/${'m'.repeat(128)}`
+const tooLong = `${longest}x`
 
 /** What is right and what is wrong as the `data` of each type. */
 const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unknown[] }> = {
   chat_message: {
     right: [
       { content: '' }, { content: 'c', message_id: 'm', run_id: 'r', role: 'user', agent: 'a', status: 'streaming', user_id: 'u' },
-      { content: 'c', status: 'interrupted', more: [1] }
+      { content: 'c', status: 'interrupted', more: [1] }, { content: 'c', message_id: longest }
     ],
     wrong: [
-      undefined, null, 'c', {}, { content: 1 }, { content: 'c', message_id: '' }, { content: 'c', message_id: long }, { content: 'c', message_id: 1 },
+      undefined, null, 'c', {}, { content: 1 }, { content: 'c', message_id: '' }, { content: 'c', message_id: tooLong }, { content: 'c', message_id: 1 },
       { content: 'c', role: '' }, { content: 'c', status: 'done' }, { content: 'c', agent: 1 }, { content: 'c', user_id: null }
     ]
   },
   chat_delta: {
-    right: [{ message_id: 'm', at: 0, text: '' }, { message_id: 'm', run_id: 'r', agent: 'a', at: 5, text: '\ud83d', more: 1 }],
+    right: [{ message_id: 'm', at: 0, text: '' }, { message_id: 'm', run_id: 'r', agent: 'a', at: 5, text: '\ud83d', more: 1 }, { message_id: longest, at: 0, text: '' }],
     wrong: [undefined, {}, { at: 0, text: '' }, { message_id: 'm', at: -1, text: '' }, { message_id: 'm', at: 0.5, text: '' }, { message_id: 'm', at: 0 }]
+  },
+  run_queued: {
+    right: [{ run_id: 'r' }, { run_id: 'r', ref: 'a', message_id: 'u/m', user_id: 'u' }],
+    wrong: [undefined, {}, { run_id: '' }, { run_id: 'r', user_id: 5 }]
   },
   run_started: {
     right: [{ run_id: 'r' }, { run_id: 'r', ref: 'a', message_id: 'm', user_id: 'u' }, { run_id: 'r', ref: 5 }],
@@ -62,8 +68,8 @@ const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unk
     wrong: [undefined, {}, { request_id: 5 }, { request_id: '' }, 'q']
   },
   chat_history: {
-    right: [undefined, {}, { before: 'm' }],
-    wrong: [null, { before: '' }, { before: 5 }, { before: long }]
+    right: [undefined, {}, { before: 'm' }, { before: longest }],
+    wrong: [null, { before: '' }, { before: 5 }, { before: tooLong }]
   }
 }
 

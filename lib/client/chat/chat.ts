@@ -1,6 +1,7 @@
 import { RealtimeClient, type ClientOptions, type Resume, type Status } from '../client.js'
 import type { RealtimeError } from '../error.js'
 import { random } from '../outbox.js'
+import { messageIdOf, sentIdOf } from '../../protocol/message-id.js'
 import { parsePosition } from '../../protocol/position.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
@@ -25,7 +26,7 @@ export interface ChatOptions extends ChatAddress, Omit<ClientOptions, 'url' | 'c
  * - `connecting`: it has not been connected yet. What comes after that is in `connection`: the status of a chat stays.
  * - `waiting`: a question is open.
  * - `streaming`: a run has started and not finished.
- * - `submitted`: a message was sent whose run has not started.
+ * - `submitted`: a message was sent whose run has not started, or a run of anybody waits for its turn.
  * - `ready`: none of these.
  */
 export type ChatStatus = 'closed' | 'connecting' | 'waiting' | 'streaming' | 'submitted' | 'ready'
@@ -49,7 +50,7 @@ export interface ChatState {
 export interface SendOptions {
   /** More to send along, beside `content`. */
   data?: Record<string, unknown>
-  /** Of the message, at most 128 characters. That of one that failed tries it again. Default: a new one. */
+  /** Of the message, at most 128 characters and without a slash. The id of a message that failed tries it again. Default: a new one. */
   id?: string
   /** For the server's answer, in milliseconds. Default: 30 s. */
   timeout?: number
@@ -81,6 +82,10 @@ export class Chat {
   #isAnew = false
   #wantsHistory: boolean
   #loading: { page?: Page, readonly done: Promise<boolean> } | undefined
+  /** Who this client is in the chat: the owner, until the server says otherwise. */
+  #userId: string
+  /** Ids of messages that were sent before it was known who this client is. */
+  #unidentified: string[] | undefined = []
   #state = atFirst
   #isStale = true
   #isTelling = false
@@ -89,6 +94,7 @@ export class Chat {
   /** Connects at once. Throws a TypeError when there is no WebSocket. */
   constructor (options: ChatOptions) {
     this.#options = options
+    this.#userId = options.userId
     this.#wantsHistory = options.history === true
     this.#connect()
   }
@@ -128,28 +134,30 @@ export class Chat {
    * did not: of `chat_busy`, as of a client's `send`. Then the message is there with the status `error`.
    */
   readonly send = async (content: string, { data, id = random() + random(), timeout }: SendOptions = {}): Promise<void> => {
-    this.#conversation.send({ id, text: content, data, userId: this.#options.userId, createdAt: new Date().toISOString() })
+    const sentId = this.#sentIdOf(id)
+    this.#unidentified?.push(sentId)
+    this.#conversation.send({ id: this.#idOf(sentId), text: content, data, userId: this.#userId, createdAt: new Date().toISOString() })
     this.#changed()
     try {
-      await this.#say('chat_message', { ...data, message_id: id, content }, timeout)
-      this.#conversation.accept(id)
+      await this.#say('chat_message', { ...data, message_id: sentId, content }, timeout)
+      this.#conversation.accept(this.#idOf(sentId))
     } catch (error) {
       const { code, message } = error as RealtimeError
-      if (this.#conversation.refuse(id, { code, message }) || code !== 'timeout') throw error
+      if (this.#conversation.refuse(this.#idOf(sentId), { code, message }) || code !== 'timeout') throw error
     } finally {
       this.#changed()
     }
   }
 
   /**
-   * Ends what is running, and what was sent and has not started yet. Resolves when the server knows; the messages that
+   * Ends what is running, and what waits, whoever sent it. Resolves when the server knows; the messages that
    * were streaming are `cancelled` then or shortly after. Rejects like `send`.
    */
   readonly stop = async (): Promise<void> => {
-    const { runs, submitted } = this.#conversation
+    const { runs, queued, submitted } = this.#conversation
     const cancel = (data: object) => this.#say('chat_cancel', data)
-    // Those that wait first, from the last on: otherwise the next one starts when the one before it ends.
-    const waiting = submitted.map(ref => ({ ref })).reverse()
+    // Waiting runs first, from the last on: otherwise the next one starts when the one before it ends.
+    const waiting = [...queued.map(id => ({ run_id: id })), ...submitted.map(id => ({ ref: this.#sentIdOf(id) }))].reverse()
     await Promise.all([...waiting, ...runs.map(id => ({ run_id: id }))].map(cancel))
   }
 
@@ -199,9 +207,26 @@ export class Chat {
     if (status !== 'open') return
     const isFirst = !this.#wasOpen
     this.#wasOpen = true
+    this.#identify(this.#client.userId ?? this.#options.userId)
     if (this.#isAnew) this.#lose()
     this.#isAnew = false
     if (isFirst) this.#catchUp()
+  }
+
+  /** The server has said who this client is: messages of a participant have other ids than the owner's. */
+  #identify (userId: string): void {
+    this.#userId = userId
+    for (const sentId of this.#unidentified ?? []) this.#conversation.rename(sentId, this.#idOf(sentId), userId)
+    this.#unidentified = undefined
+  }
+
+  #idOf (sentId: string): string {
+    return messageIdOf(sentId, this.#userId, this.#options.userId)
+  }
+
+  /** Of a message that this client has sent, or is to send. */
+  #sentIdOf (id: string): string {
+    return sentIdOf(id, this.#userId, this.#options.userId) ?? id
   }
 
   /**
@@ -309,9 +334,9 @@ export class Chat {
   #status (): ChatStatus {
     if (this.#client.status === 'closed') return 'closed'
     if (!this.#wasOpen) return 'connecting'
-    const { question, runs, submitted } = this.#conversation
+    const { question, runs, queued, submitted } = this.#conversation
     if (question !== undefined) return 'waiting'
     if (runs.length > 0) return 'streaming'
-    return submitted.length > 0 ? 'submitted' : 'ready'
+    return queued.length + submitted.length > 0 ? 'submitted' : 'ready'
   }
 }

@@ -31,7 +31,9 @@ export class Conversation {
   readonly #doubted = new Set<string>()
   /** The runs that have started and not finished. */
   readonly #runs = new Set<string>()
-  /** The messages sent from here whose run has not started. */
+  /** The runs that wait for their turn. */
+  readonly #queued = new Set<string>()
+  /** The messages sent from here whose run is not known yet. */
   readonly #submitted = new Set<string>()
   /** Something may be missing between what was known before and what came since. */
   #hasHole = false
@@ -62,7 +64,12 @@ export class Conversation {
     return [...this.#runs]
   }
 
-  /** The ids of the messages sent from here whose run has not started yet. */
+  /** The runs that wait for their turn, whoever started them. */
+  get queued (): readonly string[] {
+    return [...this.#queued]
+  }
+
+  /** The ids of the messages sent from here whose run is neither queued nor started yet. */
   get submitted (): readonly string[] {
     return [...this.#submitted]
   }
@@ -71,6 +78,7 @@ export class Conversation {
   apply ({ type, data, id, timestamp }: Envelope): boolean {
     const of = data as never
     switch (type as keyof Messages) {
+      case 'run_queued': this.#runQueued(of); break
       case 'run_started': this.#runStarted(of); break
       case 'run_finished': this.#runFinished(of); break
       case 'chat_delta': this.#delta(of, timestamp); break
@@ -96,6 +104,20 @@ export class Conversation {
     this.#submitted.add(message.id)
     this.#unsettled.add(key)
     this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
+  }
+
+  /** A message was sent before it was known who sends it: now its id is known. */
+  rename (from: string, to: string, userId: string): void {
+    const [key, next] = [keyOf('message', from), keyOf('message', to)]
+    const item = this.#items.get(key) as ChatMessage | undefined
+    if (item === undefined || item.userId === userId) return
+    this.#items.delete(key)
+    this.#items.set(next, { ...item, id: to, userId })
+    const at = this.#order.indexOf(key)
+    if (at !== -1) this.#order[at] = next
+    for (const keys of [this.#unsettled, this.#doubted]) replace(keys, key, next)
+    replace(this.#submitted, from, to)
+    this.#list = undefined
   }
 
   /** The server has taken it. */
@@ -124,6 +146,7 @@ export class Conversation {
   doubt (): void {
     for (const key of [...this.#open]) this.#interrupt(key)
     this.#runs.clear()
+    this.#queued.clear()
     for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
     this.#hasHole = this.#order.length > 0
   }
@@ -160,14 +183,20 @@ export class Conversation {
     this.isComplete = false
   }
 
+  #runQueued ({ run_id: id, message_id: messageId }: Messages['run_queued']): void {
+    if (!this.#runs.has(id)) this.#queued.add(id)
+    if (messageId !== undefined) this.#submitted.delete(messageId)
+  }
+
   #runStarted ({ run_id: id, message_id: messageId }: Messages['run_started']): void {
     this.error = undefined
-    this.#runs.add(id)
+    this.#isAlive(id)
     if (messageId !== undefined) this.#submitted.delete(messageId)
   }
 
   #runFinished ({ run_id: id, message_id: messageId, status, error }: Messages['run_finished']): void {
     this.#runs.delete(id)
+    this.#queued.delete(id)
     if (messageId !== undefined) this.#submitted.delete(messageId)
     if (status === 'error') this.error = error
     // Closed already, unless that was missed.
@@ -231,7 +260,9 @@ export class Conversation {
 
   /** What comes of a run says that it is live, also when its start was missed. */
   #isAlive (runId: string | undefined): void {
-    if (runId !== undefined) this.#runs.add(runId)
+    if (runId === undefined) return
+    this.#queued.delete(runId)
+    this.#runs.add(runId)
   }
 
   #change (kind: ChatItem['kind'], id: string, change: object): void {
@@ -278,6 +309,14 @@ export class Conversation {
     this.#list = undefined
     for (const keys of [this.#items, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
+}
+
+/** Keeps the order. */
+function replace (keys: Set<string>, from: string, to: string): void {
+  if (!keys.has(from)) return
+  const all = [...keys]
+  keys.clear()
+  for (const key of all) keys.add(key === from ? to : key)
 }
 
 function keyOf (kind: ChatItem['kind'], id: string): string {

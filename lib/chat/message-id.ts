@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto'
+import { errors } from '../errors.js'
+import type { Inbound } from '../protocol/envelope.js'
+import { isSentId, messageIdOf } from '../protocol/message-id.js'
+import { isId, type ChatAddress } from '../server/channels.js'
+import { Refusal } from '../server/inbound.js'
+
+/** UTF-16 that has no form in UTF-8: a database would store two such ids as the same one. */
+const loneSurrogate = /\p{Surrogate}/u
+
+/** The id of a message that the server writes. No user id is empty, so no user's message has an id that begins with a slash. */
+export function newMessageId (): string {
+  return `/${randomUUID()}`
+}
+
+/**
+ * The `message_id` under which a user's message is published and saved. Throws a Refusal when the client's id is not usable,
+ * and RT_ERR_INVALID_ID when the user's is not.
+ */
+export function receivedMessageId ({ ref, data }: Inbound<'chat_message'>, userId: string, { userId: ownerId }: ChatAddress): string {
+  if (data.message_id === undefined && typeof ref !== 'string') return newMessageId()
+  const sentId = data.message_id ?? String(ref)
+  const fault = faultOf(sentId)
+  if (fault !== undefined) throw new Refusal('bad_message', data.message_id === undefined ? `/ref ${fault}; or send a message_id` : `/data/message_id ${fault}`)
+  // Whom `authorize` admits may have any user id. One with a slash in it could begin like another user's.
+  if (userId !== ownerId && !isId(userId)) throw new errors.INVALID_ID(`The user id ${JSON.stringify(userId).slice(0, 140)} of who writes in a shared chat`)
+  return messageIdOf(sentId, userId, ownerId)
+}
+
+function faultOf (sentId: string): string | undefined {
+  if (!isSentId(sentId)) return 'must have 1 to 128 characters and no slash: use a UUID'
+  if (loneSurrogate.test(sentId)) return 'has half of a surrogate pair in it: use a UUID'
+  return undefined
+}

@@ -1,0 +1,35 @@
+import t from 'tap'
+import { newMessageId, receivedMessageId } from '../../lib/chat/message-id.js'
+import { isSentId } from '../../lib/protocol/message-id.js'
+
+const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'ada' }
+const received = (messageId: string | undefined, ref: string | number | undefined, userId = 'ada') =>
+  receivedMessageId({ type: 'chat_message', ref, data: { content: 'q', message_id: messageId } }, userId, target)
+
+t.test('a message has the id that its sender gave it: the message_id before the ref, and no number', async t => {
+  t.strictSame([received('m', 'r'), received(undefined, 'r'), received('m', 5), received('m', undefined)], ['m', 'r', 'm', 'm'])
+  t.strictSame([received('m', 'r', 'bob'), received(undefined, 'r', 'bob')], ['bob/m', 'bob/r'])
+  for (const userId of ['ada', 'bob']) for (const ref of [5, undefined]) t.match(received(undefined, ref, userId), /^\/[\da-f-]{36}$/)
+})
+
+t.test('the ids that the server makes are no ids that a client may send, and no two are the same', async t => {
+  const ids = Array.from({ length: 100 }, newMessageId)
+  t.equal(new Set(ids).size, 100)
+  t.strictSame(ids.filter(isSentId), [])
+})
+
+t.test('an id that could be taken for another one is refused, and the field is named', async t => {
+  const bad = ['a/b', '/', 'ada/m', '/m', 'x'.repeat(129), 'm\ud800', '\udc00m']
+  for (const userId of ['ada', 'bob']) {
+    for (const id of bad) {
+      t.throws(() => received(id, 'r', userId), { code: 'bad_message', message: /^\/data\/message_id .*UUID/ }, JSON.stringify(id))
+      t.throws(() => received(undefined, id, userId), { code: 'bad_message', message: /^\/ref .*UUID; or send a message_id/ }, JSON.stringify(id))
+      if (id.length < 129) t.equal(received('m', id), 'm', 'a ref that is no message_id may be anything')
+    }
+  }
+  for (const id of ['m1 ada', '%2F', '..', '\n', '😀', 'x'.repeat(128)]) t.equal(received(id, 'r'), id, JSON.stringify(id))
+})
+
+t.test('a participant whose user id is no id cannot write: it could begin like the id of another user', async t => {
+  for (const userId of ['', 'bob/eve', 'x'.repeat(129), 'bo b']) t.throws(() => received('m', 'r', userId), { code: 'RT_ERR_INVALID_ID' }, userId)
+})
