@@ -4,6 +4,7 @@ import type { Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import type { Inbound, Message } from '../protocol/envelope.js'
 import { isSentId } from '../protocol/message-id.js'
+import { ignoreRejection } from '../server/caught.js'
 import { chatChannel, type ChatAddress } from '../server/channels.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
 import type { Cluster, RunName } from '../server/cluster.js'
@@ -12,6 +13,7 @@ import { Refusal } from '../server/inbound.js'
 import { keyOf } from '../server/key.js'
 import type { Publisher } from '../server/publisher.js'
 import type { Timers } from '../server/timers.js'
+import { unhandled } from '../server/unhandled.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { receivedMessageId } from './message-id.js'
 import { Recent } from './recent.js'
@@ -263,6 +265,8 @@ export class Chats {
     const { options: { loadHistory, visible }, limits, log } = this.#parts
     const loaded = await loadHistory!(target, before)
     if (!Array.isArray(loaded)) throw new TypeError("'chat.loadHistory' must return an array of messages")
+    const promises = loaded.filter(ignoreRejection)
+    if (promises.length > 0) throw new TypeError("'chat.loadHistory' returned an array of promises: await Promise.all(…) of it")
     const messages = visible === undefined
       ? loaded
       : loaded.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))
@@ -286,7 +290,7 @@ type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnectio
 function inChats<T extends string> (handle: Handler<T>): OnMessage {
   return (message, connection) => {
     const { target } = connection
-    if (target.kind !== 'chat') throw new Refusal('unknown_type', 'only in a chat')
+    if (target.kind !== 'chat') throw new Refusal('unknown_type', unhandled(message.type, target))
     const { workflow, appId, chatId, userId } = target
     return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId })
   }

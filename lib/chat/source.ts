@@ -1,3 +1,4 @@
+import { ignoreRejection } from '../server/caught.js'
 import type { TextSource } from '../server/chat-hooks.js'
 
 /** The texts of any source, with one way to stop it. Throws a TypeError when it is none. */
@@ -23,6 +24,7 @@ function iteratorOf (source: TextSource): AsyncIterator<Part> {
     if ('getReader' in source) return readerOf(source as ReadableStream<Part>)
     if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]() as AsyncIterator<Part>
   }
+  if (ignoreRejection(source)) throw new TypeError("'stream' takes a source, and got a promise of one: await it")
   throw new TypeError("'stream' takes an AsyncIterable or a ReadableStream of strings or of { text }")
 }
 

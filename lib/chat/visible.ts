@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Envelope, Message } from '../protocol/envelope.js'
-import { report } from '../server/caught.js'
+import { ignoreRejection, report } from '../server/caught.js'
 import type { ChatOptions } from '../server/chat-hooks.js'
 import type { Identity } from '../server/hooks.js'
 import type { Receipt } from '../server/publisher.js'
@@ -26,8 +26,9 @@ export function dependsOnWho (visible: Visible): boolean {
 /** Whether someone sees a publication. What throws is not shown. */
 export function isSeen (visible: Visible, message: Message, identity: Identity | undefined, log: FastifyBaseLogger): boolean {
   try {
-    // Nothing else: the promise of an async function would show everything.
-    return visible(message as Envelope, identity!) === true
+    const answer: unknown = visible(message as Envelope, identity!)
+    if (ignoreRejection(answer)) throw new TypeError('it returned a promise. It has to return true or false: a publication does not wait')
+    return answer === true
   } catch (error) {
     report(log, error, 'chat.visible failed', { type: message.type })
     return false

@@ -2,10 +2,17 @@ import { IncomingMessage } from 'node:http'
 import { isIPv4, type AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import warnings from 'process-warning'
-import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
-import { caught, report } from './caught.js'
+import { closeCode, type CloseCode } from '../protocol/close-codes.js'
+import { caught, write } from './caught.js'
 import type { Target } from './channels.js'
 import type { Authenticate, Authorize, Identity } from './hooks.js'
+import { expiry, identityOf, IdentityFault, nameOf } from './identity.js'
+import { hostOf, originFault } from './origin.js'
+import { quoted } from './quoted.js'
+import { redacted, secretsOf } from './redacted.js'
+import { refusalReasons, type RefusalReason } from './refusal-reasons.js'
+import type { Refusals } from './refusals.js'
+import { addressOf, clientOf } from './refused-request.js'
 import { TimeoutError, type Timers } from './timers.js'
 
 export interface AccessOptions {
@@ -17,12 +24,25 @@ export interface AccessOptions {
   timeout: number
   timers: Timers
   log: FastifyBaseLogger
+  refusals: Refusals
 }
 
 /** What came of a handshake: an identity, or the code to close with. */
 export type Verdict =
   | { identity: Identity, refusal?: undefined }
   | { identity?: undefined, refusal: CloseCode }
+
+/** Why `authenticate` or `authorize` did not admit a client. */
+interface Denial {
+  identity?: undefined
+  reason: RefusalReason
+  /** Who it is authenticated as. */
+  userId?: string
+  detail?: string
+  thrown?: Error
+}
+
+type Decision = { identity: Identity } | Denial
 
 const cure = "Pass 'authenticate' to fastify-realtime, or 'insecure: true' if something in front of this server decides who may connect"
 
@@ -52,7 +72,7 @@ export class Access {
     const exposed = addresses.find(address => typeof address === 'string' || !isLoopback(address.address))
     if (exposed === undefined) return
     this.#exposedAt = typeof exposed === 'string' ? exposed : exposed.address
-    this.#options.log.error(`realtime: refusing every connection: ${this.#exposed()}`)
+    write(this.#options.log, 'error', {}, `refusing every connection: ${this.#exposed()}`)
   }
 
   #exposed (): string {
@@ -61,75 +81,82 @@ export class Access {
 
   /** Why the request is refused with HTTP 403, before anything is asked; `undefined` when it is not. */
   forbids (request: FastifyRequest): string | undefined {
-    const { origin, host } = request.headers
-    if (origin !== undefined && !this.#isAllowed(origin, host)) return `the origin ${origin} is not this server's. Add it to 'allowedOrigins'`
+    const fault = this.#originFault(request)
+    if (fault !== undefined) return this.#forbid('foreign_origin', request, fault)
     if (!this.#isDevelopment) return undefined
-    if (this.#exposedAt !== undefined) return this.#exposed()
-    if (!isLocal(request)) return `without 'authenticate' only this machine may connect, and not through a proxy. ${cure}`
+    if (this.#exposedAt !== undefined) return this.#forbid('development', request, this.#exposed())
+    if (!isLocal(request)) return this.#forbid('development', request, `without 'authenticate' only this machine may connect, and not through a proxy. ${cure}`)
     return undefined
+  }
+
+  #forbid (reason: RefusalReason, request: FastifyRequest, why: string): string {
+    this.#options.refusals.add(reason, clientOf(request), why)
+    return why
+  }
+
+  #originFault ({ headers: { origin, host } }: FastifyRequest): string | undefined {
+    if (origin === undefined) return undefined
+    if (!this.#isDevelopment || isLoopbackHost(hostOf(origin))) return originFault(origin, host, this.#options.allowedOrigins)
+    return `without 'authenticate' only pages of this machine may connect, and this one comes from ${quoted(origin)}. ${cure}`
   }
 
   /** Asks `authenticate` and `authorize`. Never rejects. */
   async admit (request: FastifyRequest, target: Target): Promise<Verdict> {
-    const { authenticate, timers, timeout, log } = this.#options
+    const decision = await this.#decide(request, target)
+    if (decision.identity !== undefined) return decision
+    const { reason, userId = target.userId, detail, thrown } = decision
+    const error = thrown && (() => redacted(thrown, secretsOf(request)))
+    this.#options.refusals.add(reason, { userId, remoteAddress: addressOf(request) }, detail, error)
+    return { refusal: closeCode(Number(refusalReasons[reason].code))! }
+  }
+
+  async #decide (request: FastifyRequest, target: Target): Promise<Decision> {
+    const { authenticate, timers, timeout } = this.#options
     if (authenticate === undefined) return { identity: { userId: target.userId } }
     try {
       return await timers.within(timeout, this.#ask(authenticate, request, target))
     } catch (thrown) {
-      const error = caught(thrown)
-      if (error instanceof TimeoutError) return { refusal: closeCodes.AUTHENTICATION_TIMEOUT }
-      if (isClientError(error)) return { refusal: closeCodes.UNAUTHENTICATED }
-      report(log, error, 'authenticate or authorize failed')
-      return { refusal: closeCodes.HANDLER_FAILED }
+      return denialOf(caught(thrown))
     }
   }
 
-  async #ask (authenticate: Authenticate, request: FastifyRequest, target: Target): Promise<Verdict> {
-    const identity = await authenticate(request)
-    if (identity === null || identity === undefined) return { refusal: closeCodes.UNAUTHENTICATED }
-    if (typeof identity.userId !== 'string') throw new TypeError("'authenticate' must return { userId } with a string, or null")
-    if (expiry(identity) <= Date.now()) return { refusal: closeCodes.UNAUTHENTICATED }
-    return await this.allows(identity, target) ? { identity } : { refusal: closeCodes.FORBIDDEN }
+  async #ask (authenticate: Authenticate, request: FastifyRequest, target: Target): Promise<Decision> {
+    const identity = await identityOf('authenticate', authenticate(request))
+    if (identity === undefined) return { reason: 'unauthenticated' }
+    if (expiry(identity) <= Date.now()) return { reason: 'credential_expired', userId: identity.userId }
+    return await this.denial(identity, target) ?? { identity }
   }
 
-  /** Whether somebody may be connected to a target. Rejects with what `authorize` throws. */
-  async allows (identity: Identity, target: Target): Promise<boolean> {
-    const answer = await this.#options.authorize?.(identity, target) ?? identity.userId === target.userId
-    return answer === true
-  }
-
-  #isAllowed (origin: string, host: string | undefined): boolean {
-    const { allowedOrigins } = this.#options
-    if (this.#isDevelopment && !isLoopbackHost(hostOf(origin))) return false
-    if (allowedOrigins !== undefined) return allowedOrigins.includes(origin)
-    return host !== undefined && isSameHost(origin, host)
+  /** Why somebody may not be connected to a target; `undefined` when they may. Rejects with what `authorize` throws. */
+  async denial (identity: Identity, target: Target): Promise<Denial | undefined> {
+    const { userId } = identity
+    const verdict: unknown = await this.#options.authorize?.(identity, target) ?? undefined
+    if (verdict === true || (verdict === undefined && userId === target.userId)) return undefined
+    if (verdict === undefined) return { reason: 'other_user', userId, detail: `The user of the path is ${target.userId}` }
+    if (verdict === false) return { reason: 'not_authorized', userId }
+    return { reason: 'invalid_verdict', userId, detail: `It returned ${nameOf(verdict)}` }
   }
 }
 
-/** When an identity expires, in milliseconds since 1970; `Infinity` when it does not. Throws a TypeError when it is not a time. */
-export function expiry ({ expiresAt }: Identity): number {
-  if (expiresAt === undefined) return Infinity
-  const time = Number(expiresAt)
-  if (Number.isNaN(time)) throw new TypeError("'expiresAt' must be a Date, or milliseconds since 1970")
-  return time
+/** What comes of an error of `authenticate` or `authorize`. */
+function denialOf (error: ReturnType<typeof caught>): Denial {
+  if (error instanceof TimeoutError) return { reason: 'authenticate_timeout' }
+  if (error instanceof IdentityFault) return { reason: 'invalid_identity', detail: error.message }
+  if (isClientError(error)) return { reason: 'credential_refused', detail: codesOf(error) }
+  return { reason: 'authenticate_failed', thrown: error }
+}
+
+/** The codes of an error; its message may contain what the client sent. */
+export function codesOf (thrown: unknown): string {
+  const { statusCode, code } = caught(thrown)
+  const isCode = typeof code === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(code)
+  return `The statusCode is ${statusCode}${isCode ? `, the code ${code}` : ''}`
 }
 
 /** The credential is at fault, not the app: what was thrown has a 4xx `statusCode`. */
 export function isClientError (thrown: unknown): boolean {
   const { statusCode: status } = caught(thrown)
   return typeof status === 'number' && status >= 400 && status < 500
-}
-
-/** With the origin's scheme, so that a default port counts the same whether it is written or not. */
-function isSameHost (origin: string, host: string): boolean {
-  if (!URL.canParse(origin)) return false
-  const { protocol, host: originHost } = new URL(origin)
-  const own = `${protocol}//${host}`
-  return originHost !== '' && URL.canParse(own) && new URL(own).host === originHost
-}
-
-function hostOf (origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined
 }
 
 /** From this machine, to this machine, and not passed on by a proxy that says so. */

@@ -1,22 +1,58 @@
+import { types } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
 
-/** What an app's hook threw, safe to look at: its getters, or a Proxy, may throw themselves. */
-export function caught (thrown: unknown): Error & { statusCode?: unknown } {
+/**
+ * An error that can be inspected, made of whatever an app's hook threw: getters, `instanceof` and a Proxy's traps may throw
+ * themselves. What runs code when it is read is copied, because it may answer differently each time.
+ */
+export function caught (thrown: unknown): Error & { statusCode?: unknown, code?: unknown } {
   try {
-    const { message, stack, statusCode } = Object(thrown)
-    if (thrown instanceof Error && typeof message === 'string' && typeof stack === 'string') return thrown
+    const { message, stack, statusCode, code } = Object(thrown)
+    if (isPlainError(thrown) && typeof message === 'string' && typeof stack === 'string') return thrown
     const error = new Error(String(message ?? thrown))
-    return Object.assign(error, { stack: String(stack ?? error.stack), statusCode })
+    return Object.assign(error, { stack: String(stack ?? error.stack), statusCode, code })
   } catch {
     return new Error('what was thrown cannot be read')
   }
 }
 
-/** Logs what went wrong. Never throws: a logger's serializers are the app's code too. */
+function isPlainError (thrown: unknown): thrown is Error {
+  if (types.isProxy(thrown) || !(thrown instanceof Error)) return false
+  return ['message', 'statusCode', 'code'].every(name => Object.getOwnPropertyDescriptor(thrown, name)?.get === undefined)
+}
+
+/** Logs an error. Never throws. */
 export function report (log: FastifyBaseLogger, thrown: unknown, text: string, fields: object = {}): void {
+  write(log, 'error', { ...fields, err: caught(thrown) }, text)
+}
+
+/** Writes a log line. Never throws: a logger and its serializers are the app's code too. */
+export function write (log: FastifyBaseLogger, level: 'info' | 'error', fields: object, text: string): void {
   try {
-    log.error({ ...fields, err: caught(thrown) }, `realtime: ${text}`)
+    ignoreRejection(log[level](fields, `realtime: ${text}`))
   } catch {
-    // Nobody is left to tell.
+    // There is no other place to report it.
+  }
+}
+
+/** Handles the rejection of a promise that is not awaited, so that it does not end the process. `true` when `value` is a promise. */
+export function ignoreRejection (value: unknown): boolean {
+  if (!isThenable(value)) return false
+  const settle = async () => {
+    try {
+      await value
+    } catch {
+      // The caller reports what is wrong with a promise in this place.
+    }
+  }
+  settle()
+  return true
+}
+
+function isThenable (value: unknown): boolean {
+  try {
+    return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  } catch {
+    return false
   }
 }

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Frame, Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
-import { closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
+import { closeCode, closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
 import type { Message } from '../protocol/envelope.js'
 import type { Catalogue } from './catalogue.js'
 import { channelsOf, type Target } from './channels.js'
@@ -12,6 +12,8 @@ import { textFrame } from './frame.js'
 import type { Closed, Identity } from './hooks.js'
 import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
 import type { Liveness, Peer } from './liveness.js'
+import { reasonOfFault, refusalReasons, type RefusalReason } from './refusal-reasons.js'
+import type { RefusedClient, Refusals } from './refusals.js'
 import type { Subscriber, Subscription } from './subscription.js'
 import { timestamp } from './timestamp.js'
 
@@ -33,6 +35,7 @@ export interface ConnectionContext extends InboxContext {
   readonly flusher: Flusher
   readonly liveness: Liveness
   readonly counters: Counters
+  readonly refusals: Refusals
   /** Bytes that may wait for one connection outside of the logs. */
   readonly maxOutbox: number
 }
@@ -41,6 +44,8 @@ export interface ConnectionOptions {
   id: string
   identity: Identity
   target: Target
+  /** Where the client is, as far as it is known. */
+  remoteAddress?: string
   /** The client takes compressed frames. */
   isDeflated: boolean
   /** Whether somebody may read a publication, where that depends on who it is. */
@@ -96,6 +101,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   /** Called when it ends. */
   onEnd: (() => void) | undefined
 
+  readonly #remoteAddress: string | undefined
   readonly #socket: WebSocket
   readonly #stream: Duplex
   readonly #context: ConnectionContext
@@ -112,11 +118,12 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   static #message (this: WebSocket, data: Buffer, isBinary: boolean): void { connectionOf(this).#onMessage(data, isBinary) }
   static #ping (this: WebSocket): void { connectionOf(this).#onPing() }
   static #pong (this: WebSocket): void { connectionOf(this).#onPong() }
+  static #error (this: WebSocket, error: Error): void { connectionOf(this).#onError(error) }
   static #close (this: WebSocket, code: number, reason: Buffer): void { connectionOf(this).#onClose(code, reason.toString()) }
 
   /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
   constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, options: ConnectionOptions) {
-    const { id, identity, target, isDeflated, sees, onClosed } = options
+    const { id, identity, target, remoteAddress, isDeflated, sees, onClosed } = options
     this.id = id
     this.identity = identity
     this.userId = identity.userId
@@ -124,6 +131,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     // The identity of the moment: `renew` may have replaced it.
     this.sees = sees && (message => sees(message, this.identity))
     this.target = target
+    this.#remoteAddress = remoteAddress
     this.#socket = socket
     this.#stream = stream
     this.#context = context
@@ -134,6 +142,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     socket.on('message', Connection.#message)
     socket.on('ping', Connection.#ping)
     socket.on('pong', Connection.#pong)
+    socket.on('error', Connection.#error)
     socket.on('close', Connection.#close)
     context.liveness.add(this)
   }
@@ -186,7 +195,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   /** More than may wait was sent in one turn, or while the client did not read. */
   #makeRoom (): void {
-    if (this.state === 'opening') return this.expel(closeCodes.HANDLER_FAILED)
+    if (this.state === 'opening') return this.expel('connect_overflow')
     this.#flushAll()
     if (this.#outboxSize > this.#context.maxOutbox) this.onStalled()
   }
@@ -283,8 +292,25 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     if (this.#end(closed)) this.#socket.close(code, closed.reason)
   }
 
-  expel (code: CloseCode): void {
+  expel (reason: RefusalReason, detail?: string): void {
+    const code = this.#refuse(reason, detail)
     if (this.#end({ code: code.code, reason: '' })) dismiss(this.#socket, code, this.#context.timers)
+  }
+
+  /** Closes the connection for a reason of the server's own. */
+  turnAway (reason: RefusalReason, error?: () => Error): void {
+    this.close(this.#refuse(reason, undefined, error).code)
+  }
+
+  /** Notes the reason, unless the connection is ending already. Its close code. */
+  #refuse (reason: RefusalReason, detail?: string, error?: () => Error): CloseCode {
+    if (!this.isEnding) this.#context.refusals.add(reason, this.client, detail, error)
+    return closeCode(Number(refusalReasons[reason].code))!
+  }
+
+  /** The client, as the log names it. */
+  get client (): RefusedClient {
+    return { userId: this.userId, connectionId: this.id, remoteAddress: this.#remoteAddress }
   }
 
   /** No longer open, or never again. */
@@ -351,7 +377,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
 
   onStalled (): void {
     this.#context.counters.stalls++
-    this.close(closeCodes.TOO_SLOW.code)
+    this.turnAway('stalled')
   }
 
   #heard (): void {
@@ -361,7 +387,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   #onMessage (data: Buffer, isBinary: boolean): void {
     this.#heard()
     if (this.state !== 'open' || this.#pendingClose !== undefined) return
-    if (isBinary) return this.expel(closeCodes.BINARY)
+    if (isBinary) return this.expel('binary')
     this.#inboxed().receive(data)
   }
 
@@ -379,6 +405,12 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   #inboxed (): Inbox {
     this.#inbox ??= new Inbox(this, this.#context)
     return this.#inbox
+  }
+
+  /** `ws` answers a violation of the WebSocket protocol with a Close. */
+  #onError (error: Error & { code?: string }): void {
+    const reason = reasonOfFault(error)
+    if (reason !== undefined) this.#refuse(reason)
   }
 
   #onClose (code: number, reason: string): void {

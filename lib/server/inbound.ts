@@ -26,7 +26,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Text of a client → message, or what is wrong with it. Never throws. */
+/** Text of a client → message, or what is wrong with it. Throws only what a check of the app's own in a schema throws. */
 export function parseInbound (text: string, catalogue: Catalogue): Parsed {
   let value: unknown
   try {

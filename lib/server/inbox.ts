@@ -1,13 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { closeCodes, type CloseCode } from '../protocol/close-codes.js'
 import type { Inbound } from '../protocol/envelope.js'
 import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
-import { report } from './caught.js'
+import { caught, report } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
-import { RateLimit, Refusal, Strikes, parseInbound, type Fault } from './inbound.js'
+import { RateLimit, Refusal, Strikes, parseInbound, type Fault, type Parsed } from './inbound.js'
 import { keyOf } from './key.js'
+import type { RefusalReason } from './refusal-reasons.js'
 import { TimeoutError, type Timers } from './timers.js'
+import { unhandled } from './unhandled.js'
 
 /** What all connections of a server share. */
 export interface InboxContext {
@@ -47,7 +48,7 @@ export interface InboxOwner extends RealtimeConnection {
   readonly channel: string
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
   /** Closes a connection that does not keep the rules, and reads no more from it. */
-  expel (code: CloseCode): void
+  expel (reason: RefusalReason, detail?: string): void
   pause (): void
   resume (): void
   /** Nothing is being handled at the moment. */
@@ -84,11 +85,11 @@ export class Inbox {
   /** A text frame: one message. */
   receive (data: Buffer): void {
     if (!this.#isWithinRate()) return
-    const { message, fault } = parseInbound(data.toString(), this.#context.catalogue)
+    const { message, fault } = this.#parse(data.toString())
     if (fault !== undefined) return this.#fault(fault)
     if (message.type === 'ping') return this.#owner.control('pong', { ref: message.ref })
     if (!this.#context.handlers.has(message.type)) {
-      return this.#fault({ code: 'unknown_type', message: `no handler for '${message.type}'`, ref: message.ref })
+      return this.#fault({ code: 'unknown_type', message: unhandled(message.type, this.#owner.target), ref: message.ref })
     }
     if (isUrgent(message)) {
       // It cannot reject.
@@ -111,18 +112,28 @@ export class Inbox {
     this.#queue = []
   }
 
+  /** The app's schemas may have checks of their own, which may throw. */
+  #parse (text: string): Parsed {
+    try {
+      return parseInbound(text, this.#context.catalogue)
+    } catch (error) {
+      report(this.#context.log, error, 'a message of a client could not be checked', { connectionId: this.#owner.id })
+      return { fault: { code: 'handler_failed', message: 'the server could not check this message' } }
+    }
+  }
+
   #isWithinRate (): boolean {
     const now = performance.now()
     if (this.#rate.take(now)) return true
     const { rate } = this.#context.inboundLimits
     this.#answer({ code: 'rate_limited', message: `more than ${rate} messages per second` })
-    if (this.#floods.add(now)) this.#owner.expel(closeCodes.TOO_MANY)
+    if (this.#floods.add(now)) this.#owner.expel('rate')
     return false
   }
 
   #fault (fault: Fault): void {
     this.#answer(fault)
-    if (this.#faults.add(performance.now())) this.#owner.expel(closeCodes.BAD_MESSAGES)
+    if (this.#faults.add(performance.now())) this.#owner.expel('bad_messages', `The last one: ${fault.code}`)
   }
 
   #answer ({ code, message, ref }: Fault): void {
@@ -163,7 +174,7 @@ export class Inbox {
     else if (answer !== undefined) this.#answer({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
     // It may still be running, and the next one must not run beside it.
-    if (answer?.code === 'handler_timeout') this.#owner.expel(closeCodes.HANDLER_FAILED)
+    if (answer?.code === 'handler_timeout') this.#owner.expel('handler_timeout')
   }
 
   /** A message that was sent again because its answer did not arrive gets that answer. */
@@ -180,7 +191,8 @@ export class Inbox {
       const handler = handlers.get(message.type)!
       await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
       return undefined
-    } catch (error) {
+    } catch (thrown) {
+      const error = caught(thrown)
       if (error instanceof Refusal) return { code: error.code, message: error.message }
       report(log, error, 'a message of a client could not be handled', { connectionId, type: message.type })
       return error instanceof TimeoutError

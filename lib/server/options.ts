@@ -6,6 +6,7 @@ import type { Broker } from '../brokers/broker.js'
 import { errors } from '../errors.js'
 import type { ChatOptions } from './chat-hooks.js'
 import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect, Renew } from './hooks.js'
+import { isOrigin } from './origin.js'
 
 const hook = <T>(description: string) => Type.Optional(Type.Unsafe<T>({ ...Type.Function([], Type.Unknown()), description }))
 const count = (value: number, description: string) => Type.Integer({ minimum: 1, default: value, description })
@@ -150,11 +151,4 @@ function contradictions (options: Static<typeof optionsSchema>): Array<[boolean,
     [chat.onMessage !== undefined && 'chat_message' in onMessage, "'chat.onMessage' and 'onMessage.chat_message' are both for users' chat messages. Remove one of them"],
     [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]
-}
-
-function isOrigin (text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const { origin } = new URL(text)
-  // Of apps in a shell, like capacitor://localhost, URL does not tell the origin.
-  return origin === text || (origin === 'null' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/.test(text))
 }

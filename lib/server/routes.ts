@@ -7,7 +7,10 @@ import type { WebSocket } from 'ws'
 import { errors } from '../errors.js'
 import type { Verdict } from './access.js'
 import { parseTarget, type Target } from './channels.js'
+import { report } from './caught.js'
 import { chosenProtocol } from './credential.js'
+import { handshakeFault } from './handshake-headers.js'
+import { noteError } from './refused-request.js'
 import type { RealtimeServer } from './server.js'
 
 /** An upgrade request on its way to become a connection. */
@@ -66,13 +69,16 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
         if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
         const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake === undefined) return
+        const fault = handshakeFault(request.headers)
+        if (fault !== undefined) throw new errors.HANDSHAKE(fault)
         const reason = server.access.forbids(request)
         if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-        if (!server.hasRoom()) throw new errors.OVERLOADED()
+        if (!server.hasRoom(request)) throw new errors.OVERLOADED()
         handshake.target = target
         handshake.response = reply.raw
         handshake.release = server.reserve(handshake.stream)
       },
+      onError: async (request, _reply, error) => noteError(server.refusals, request, error),
       preHandler: async request => {
         const handshake = (request.raw as RawRequest)[handshakeOf]
         if (handshake?.target === undefined) return
@@ -139,7 +145,7 @@ async function addWebSocket (fastify: FastifyInstance, { options: { compression,
     options,
     errorHandler (error, socket, request) {
       // For the app's own websocket routes: what @fastify/websocket does by itself.
-      request.log.error(error)
+      report(request.log, error, 'a websocket route of the app failed')
       socket.terminate()
     }
   })

@@ -9,10 +9,10 @@ import { Log, type FrameOf } from '../brokers/log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { Renewal, type Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
-import { Access, expiry, isClientError } from './access.js'
+import { Access, codesOf, isClientError } from './access.js'
 import { Answers } from './answers.js'
 import { Catalogue } from './catalogue.js'
-import { report } from './caught.js'
+import { caught, report } from './caught.js'
 import { channelsOf, labelOf, ownerOf, type Target } from './channels.js'
 import { Cluster } from './cluster.js'
 import { Connection, type ConnectionContext, type Counters } from './connection.js'
@@ -21,11 +21,15 @@ import { Flusher } from './flush.js'
 import { deflatableFrame, textFrame } from './frame.js'
 import type { Identity, OnConnect, OnMessage, Renew } from './hooks.js'
 import { Hub } from './hub.js'
+import { expiry, identityOf, renewalFault } from './identity.js'
 import { Refusal } from './inbound.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedOptions } from './options.js'
 import { Publisher } from './publisher.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
+import { redacted, secretsOf } from './redacted.js'
+import { Refusals } from './refusals.js'
+import { addressOf, clientOf } from './refused-request.js'
 import { Timers } from './timers.js'
 
 /** For this share of the drain connections that handle a message are let alone. */
@@ -63,6 +67,7 @@ export class RealtimeServer {
   readonly access: Access
   readonly hub = new Hub()
   readonly timers = new Timers()
+  readonly refusals: Refusals
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0 }
   readonly publisher: Publisher
   /** The other servers of the app, where there are any. */
@@ -91,12 +96,13 @@ export class RealtimeServer {
     const { messages, strict, limits, heartbeat, timeouts } = options
     this.options = options
     this.#log = log
+    this.refusals = new Refusals(log, this.timers)
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
     const { catalogue, timers } = this
     this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining })
     this.cluster = options.broker.nodes && new Cluster(options.broker.nodes, timers, log)
     this.cluster?.on('disconnect', ({ userId, code }) => this.#disconnect(userId, code))
-    this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log })
+    this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log, refusals: this.refusals })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#handlers = this.#ownHandlers()
     this.#context = {
@@ -105,6 +111,7 @@ export class RealtimeServer {
       flusher: this.#flusher,
       liveness: this.#liveness,
       counters: this.counters,
+      refusals: this.refusals,
       timers: this.timers,
       log,
       handlers: this.#handlers,
@@ -147,24 +154,36 @@ export class RealtimeServer {
   async #renewed (renew: Renew, token: string, connection: Connection): Promise<Renewed | undefined> {
     try {
       return await this.timers.within(this.options.timeouts.authenticate, this.#askAgain(renew, token, connection))
-    } catch (error) {
-      if (!isClientError(error)) report(this.#log, error, 'renew failed', { connectionId: connection.id })
+    } catch (thrown) {
+      const error = caught(thrown)
+      if (isClientError(error)) this.refusals.add('renew_refused', connection.client, codesOf(error))
+      else this.refusals.add('renew_failed', connection.client, undefined, () => redacted(error, [token]))
       return undefined
     }
   }
 
   /** Asks `renew`, then `authorize`. */
   async #askAgain (renew: Renew, token: string, connection: Connection): Promise<Renewed | undefined> {
-    const identity = await renew(token, connection)
-    if (identity?.userId !== connection.userId || expiry(identity) <= Date.now()) return undefined
-    return { identity, isAllowed: await this.access.allows(identity, connection.target) }
+    const identity = await identityOf('renew', renew(token, connection))
+    const fault = renewalFault(identity, connection.userId)
+    if (fault !== undefined) {
+      this.refusals.add('renew_refused', connection.client, fault)
+      return undefined
+    }
+    const denial = await this.access.denial(identity!, connection.target)
+    if (denial?.reason === 'invalid_verdict') throw new TypeError(`'authorize' must return a boolean or undefined. ${denial.detail}`)
+    if (denial !== undefined) this.refusals.add(denial.reason, connection.client, denial.detail)
+    return { identity: identity!, isAllowed: denial === undefined }
   }
 
-  /** Whether one more can connect. */
-  hasRoom (): boolean {
+  /** Whether one more can connect; a refusal is noted. */
+  hasRoom (request: FastifyRequest): boolean {
     const { limits } = this.options
     const { size } = this.#pending
-    return size < limits.pending && this.hub.size + size < limits.connections
+    const isFull = this.hub.size + size >= limits.connections
+    if (!isFull && size < limits.pending) return true
+    this.refusals.add(isFull ? 'connections' : 'handshakes', clientOf(request))
+    return false
   }
 
   /** Counts a handshake among the pending ones until its stream closes or the returned function is called. */
@@ -208,22 +227,31 @@ export class RealtimeServer {
 
   /** Takes over a WebSocket. */
   accept (arrival: Arrival): void {
-    const { socket, stream, identity, target } = arrival
-    if (!this.hub.hasRoom(identity.userId, this.options.limits.connectionsPerUser)) return this.refuse(socket, closeCodes.TOO_MANY)
+    const { socket, stream, request, identity, target } = arrival
+    const remoteAddress = addressOf(request)
+    if (!this.hub.hasRoom(identity.userId, this.options.limits.connectionsPerUser)) {
+      this.refusals.add('user_connections', { userId: identity.userId, remoteAddress })
+      return this.refuse(socket, closeCodes.TOO_MANY)
+    }
     const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
     const connection = new Connection(socket, stream, this.#context, {
       id,
       identity,
       target,
+      remoteAddress,
       isDeflated: takesDeflated(arrival),
       sees: target.kind === 'chat' ? this.#sees : undefined,
       onClosed: this.#onClosed
     })
     this.hub.add(connection)
-    if (this.isDraining) return this.#sendAway(connection)
-    this.#welcome(connection, arrival).catch(error => {
-      if (!connection.isEnding) report(this.#log, error, 'a connection could not be opened', { connectionId: id })
-      connection.close(closeCodes.HANDLER_FAILED.code)
+    if (this.isDraining) {
+      this.refusals.add('closing', connection.client)
+      return this.#sendAway(connection)
+    }
+    this.#welcome(connection, arrival).catch(thrown => {
+      const error = () => redacted(thrown, secretsOf(request))
+      if (connection.isEnding) report(this.#log, error(), 'onConnect failed, or the broker did, after the connection had ended', { connectionId: id })
+      else connection.turnAway('not_opened', error)
     })
   }
 
@@ -235,7 +263,7 @@ export class RealtimeServer {
   /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
   async #welcome (connection: Connection, { request, target }: Arrival): Promise<void> {
     const { onConnect, timeouts } = this.options
-    if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.close(closeCodes.TOO_MANY.code)
+    if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.turnAway('user_connections')
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return
     const recovery = new Recovery(connection, logs, sinceOf(request.query, target))
@@ -280,7 +308,7 @@ export class RealtimeServer {
     connection.onEnd?.()
     const ms = expiresIn(connection.identity)
     if (ms === undefined) return
-    connection.onEnd = this.timers.after(ms, () => connection.close(closeCodes.UNAUTHENTICATED.code))
+    connection.onEnd = this.timers.after(ms, () => connection.turnAway('credential_expired'))
   }
 
   readonly #onClosed = (connection: Connection): void => {
@@ -353,6 +381,7 @@ export class RealtimeServer {
     this.#terminate()
     this.#flusher.close()
     this.#liveness.close()
+    this.refusals.close()
     this.timers.close()
     this.cluster?.close()
     await this.options.broker.close()

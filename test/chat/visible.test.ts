@@ -20,10 +20,17 @@ t.test('with one parameter it is asked once, with two for each who looks', async
 
 t.test('only true is yes', async t => {
   t.equal(isSeen(() => true, message, undefined, log), true)
-  for (const answer of [false, undefined, 1, 'yes', Promise.resolve(true)]) t.equal(isSeen(() => answer as boolean, message, undefined, log), false)
+  for (const answer of [false, undefined, 1, 'yes', {}]) t.equal(isSeen(() => answer as boolean, message, undefined, log), false)
   t.strictSame(logged, [])
   t.equal(isSeen(() => { throw new Error('secret') }, message, undefined, log), false)
   t.match(logged, [/visible/])
+})
+
+t.test('an async visible shows nothing, is logged, and its rejection ends nothing', async t => {
+  logged.length = 0
+  const answers = [async () => true, async () => { throw new Error('secret') }, () => ({ then () { throw new Error('secret') } })]
+  for (const visible of answers as unknown as Array<() => boolean>) t.equal(isSeen(visible, message, undefined, log), false)
+  t.match(logged, [/visible/, /visible/, /visible/])
 })
 
 t.test('the receipt of what is not published', async t => t.match(unpublished(), { id: '', timestamp: /Z$/ }))

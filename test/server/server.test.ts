@@ -318,7 +318,7 @@ t.test('renew', async t => {
     'what is not an identity': () => 'u1' as any,
     'what hangs': () => new Promise(() => {})
   }
-  const logged = ['what throws', 'what rejects', 'an expiresAt that is no time', 'what hangs']
+  const logged = ['what throws', 'what rejects', 'an expiresAt that is no time', 'what is not an identity', 'what hangs']
   for (const [name, renew] of Object.entries(bad)) {
     t.test(`refused: ${name}; what there was still holds`, async t => {
       const { lines, options } = logSink()

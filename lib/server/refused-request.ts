@@ -1,0 +1,41 @@
+import { isIP } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import { isId } from './channels.js'
+import { reasonOf } from './refusal-reasons.js'
+import type { RefusedClient, Refusals } from './refusals.js'
+
+/** Characters of an address: more than the longest IPv6 address with its zone has. */
+const maxAddress = 64
+
+/**
+ * The address of a client, as `trustProxy` has it. Where that is a header which anyone may have written, and not an address, it
+ * is that of the peer.
+ */
+export function addressOf (request: FastifyRequest): string | undefined {
+  const { socket } = request.raw
+  // A request that `injectWS` makes has no socket, and Fastify looks for one.
+  const ip: unknown = socket && request.ip
+  return typeof ip === 'string' && ip.length <= maxAddress && isIP(ip) !== 0 ? ip : socket?.remoteAddress
+}
+
+/** Who asks for a channel: the user of the path, who is not authenticated yet, and the address. */
+export function clientOf (request: FastifyRequest): RefusedClient {
+  const { user_id: userId, '*': rest } = (request.params ?? {}) as Record<string, string | undefined>
+  const id = userId ?? rest?.split('/').at(-1)
+  return { userId: isId(id) ? id : undefined, remoteAddress: addressOf(request) }
+}
+
+/** Notes why a request on a channel route was answered with an error; those of `Access` and of limits are noted where they arise. */
+export function noteError (refusals: Refusals, request: FastifyRequest, error: { code?: string }): void {
+  const reason = reasonOf(error)
+  if (reason === undefined) return
+  // A path that is no channel is nobody's.
+  const client = reason === 'no_upgrade' ? clientOf(request) : { remoteAddress: addressOf(request) }
+  refusals.add(reason, client, reason === 'no_upgrade' ? lostUpgrade(request) : undefined)
+}
+
+/** `Upgrade` is for one hop and `Sec-WebSocket-Key` for all: a proxy that does not know WebSocket passes only the latter on. */
+function lostUpgrade ({ headers }: FastifyRequest): string | undefined {
+  if (headers['sec-websocket-key'] === undefined) return undefined
+  return 'It has a Sec-WebSocket-Key: a proxy in between does not pass the upgrade on'
+}
