@@ -9,7 +9,7 @@ import type { Log, LogLimits } from './log.js'
 export interface MemoryBrokerOptions extends LogLimits {
   /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
   bytes: number
-  /** Milliseconds since any fixed point; default `Date.now`. */
+  /** Milliseconds since any fixed point, never set back or forward; default `performance.now`. */
   now?: () => number
 }
 
@@ -65,7 +65,7 @@ export class MemoryBroker implements Broker {
 
   constructor (options: MemoryBrokerOptions) {
     this.#options = options
-    this.#now = options.now ?? Date.now
+    this.#now = options.now ?? (() => performance.now())
     this.#budget = new Budget(options.bytes)
   }
 

@@ -306,9 +306,9 @@ export class RealtimeServer {
 
   #expire (connection: Connection): void {
     connection.onEnd?.()
-    const ms = expiresIn(connection.identity)
-    if (ms === undefined) return
-    connection.onEnd = this.timers.after(ms, () => connection.turnAway('credential_expired'))
+    const at = expiry(connection.identity)
+    if (at === Infinity) return
+    connection.onEnd = this.timers.at(at, () => connection.turnAway('credential_expired'))
   }
 
   readonly #onClosed = (connection: Connection): void => {

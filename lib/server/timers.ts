@@ -1,8 +1,16 @@
+/** Maximum delay of an action that waits for the wall clock, after that clock was set forward, in milliseconds. */
+const wallClockEvery = 10_000
+
 /** The timers of one plugin instance, so that none outlives it. */
 export class Timers {
   readonly #pending = new Set<NodeJS.Timeout>()
-
+  readonly #wallClock: () => number
   #isClosed = false
+
+  /** `wallClock`: milliseconds since 1970. */
+  constructor (wallClock = () => Date.now()) {
+    this.#wallClock = wallClock
+  }
 
   /** Calls `action` after `ms` milliseconds, unless the returned function is called before. */
   after (ms: number, action: () => void): () => void {
@@ -19,6 +27,20 @@ export class Timers {
       else cancel = this.after(ms - step, action)
     }, step).unref()
     this.#pending.add(timer)
+    return () => cancel()
+  }
+
+  /**
+   * Calls `action` once the wall clock shows `time`, unless the returned function is called before. A timer alone would not
+   * do: it does not notice that the clock is set, or that the machine sleeps.
+   */
+  at (time: number, action: () => void): () => void {
+    const wait = () => this.after(Math.max(0, Math.min(time - this.#wallClock(), wallClockEvery)), check)
+    const check = () => {
+      if (this.#wallClock() >= time) action()
+      else cancel = wait()
+    }
+    let cancel = wait()
     return () => cancel()
   }
 

@@ -330,13 +330,29 @@ t.test('without open the body is the frame', async t => {
   t.equal(log.read({ offset: 0, epoch: log.epoch, wake () {}, catchUp () {} }, 100), '{"n":1}')
 })
 
-t.test('the default clock is the time of day', async t => {
-  t.teardown(() => mock.timers.reset())
-  mock.timers.enable({ apis: ['Date'], now: 1_000 })
+t.test('the default clock is monotonic', async t => {
+  const monotonic = mock.method(performance, 'now', () => 1_000)
+  t.teardown(() => monotonic.mock.restore())
   const broker = make({ ttl: 1 })
   await broker.publish('a', '{}')
-  mock.timers.tick(2)
+  monotonic.mock.mockImplementation(() => 1_002)
   t.equal((await broker.subscribe('a')).beginning, 1)
+})
+
+t.test('a wall clock that is set forward or back ends no history', async t => {
+  let ahead = 0
+  const wall = mock.method(Date, 'now', () => performance.timeOrigin + performance.now() + ahead)
+  t.teardown(() => wall.mock.restore())
+  const broker = make({ ttl: 1_000 })
+  broker.open(createLog)
+  t.teardown(() => broker.close())
+  const position = await broker.publish('a', '{"n":1}')
+  for (const ms of [3_600_000, -3_600_000, 86_400_000]) {
+    ahead = ms
+    await broker.publish('b', '{"n":1}')
+    broker.sweep()
+    t.ok((await broker.subscribe('a')).canRecover({ ...position, offset: 0 }), `${ms} ms`)
+  }
 })
 
 t.test('ttl', async t => {

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import { once } from 'node:events'
 import t from 'tap'
 import Fastify, { type FastifyRequest } from 'fastify'
@@ -241,6 +242,28 @@ t.test('an identity that the app changes later stays who it was', async t => {
   t.equal(app.ws.connections('u1')[0].userId, 'u1')
   client.socket.terminate()
   await eventually(() => app.ws.stats().users === 0)
+})
+
+t.test('a wall clock that is set forward ends a credential, and no history', async t => {
+  let ahead = 0
+  const wall = mock.method(Date, 'now', () => performance.timeOrigin + performance.now() + ahead)
+  t.teardown(() => wall.mock.restore())
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { app, url } = await start(t, {
+    history: { ttl: 60_000 },
+    authenticate: ({ query }) => ({ userId: 'u1', expiresAt: (query as { at?: string }).at === undefined ? undefined : Date.now() + 3_600_000 })
+  })
+  const [expiring, lasting] = [await connect(t, `${url}${path}?at=1`), await connect(t, url + path)]
+  const { id } = await app.ws.sendToUser('u1', { type: 'before' })
+  ahead = 7_200_000
+  mock.timers.tick(10_000)
+  t.equal((await expiring.close()).code, 4401)
+  t.equal(lasting.closed, undefined)
+  await app.ws.sendToUser('u1', { type: 'after' })
+  const since = `${id.replace(/\d+$/, '0')},${lasting.ack.data!.position.split(',')[1]}`
+  const resumed = await connect(t, `${url}${path}?since=${since}`)
+  t.match(resumed.ack.data, { recovered: true, replayed: 2 })
 })
 
 t.test('a broker that fails to subscribe: 1011', async t => {

@@ -65,6 +65,70 @@ t.test('after', async t => {
   })
 })
 
+t.test('at', async t => {
+  /** Timers, what they called, and the wall clock, which can be set. */
+  const withWallClock = (scope: typeof t) => {
+    const wall = { offset: 1_000_000, passed: 0 }
+    clock.enable({ apis: ['setTimeout'] })
+    scope.teardown(() => clock.reset())
+    const timers = new Timers(() => wall.offset + wall.passed)
+    const pass = (ms: number) => {
+      wall.passed += ms
+      clock.tick(ms)
+    }
+    return { wall, timers, pass, called: [] as string[] }
+  }
+
+  t.test('calls once when the wall clock shows the time', async t => {
+    const { timers, pass, called } = withWallClock(t)
+    timers.at(1_060_000, () => called.push('far'))
+    timers.at(999_999, () => called.push('past'))
+    t.strictSame(called, [], 'never at once')
+    pass(0)
+    t.strictSame(called, ['past'])
+    for (let second = 1; second < 60; second++) pass(1_000)
+    t.strictSame(called, ['past'])
+    pass(1_000)
+    t.strictSame(called, ['past', 'far'])
+    pass(120_000)
+    t.strictSame(called, ['past', 'far'])
+  })
+
+  t.test('a wall clock that is set forward is noticed within 10 s', async t => {
+    const { wall, timers, pass, called } = withWallClock(t)
+    timers.at(1_000_000 + 3_600_000, () => called.push('expired'))
+    pass(3_000)
+    wall.offset += 3_600_000
+    pass(6_999)
+    t.strictSame(called, [])
+    pass(1)
+    t.strictSame(called, ['expired'])
+  })
+
+  t.test('a wall clock that is set back defers the call', async t => {
+    const { wall, timers, pass, called } = withWallClock(t)
+    timers.at(1_005_000, () => called.push('expired'))
+    wall.offset -= 60_000
+    pass(5_000)
+    t.strictSame(called, [])
+    for (let second = 0; second < 59; second++) pass(1_000)
+    t.strictSame(called, [])
+    pass(1_000)
+    t.strictSame(called, ['expired'])
+  })
+
+  t.test('can be cancelled, also after the wall clock was looked at', async t => {
+    const { timers, pass } = withWallClock(t)
+    for (const seconds of [0, 5, 15, 25]) {
+      const cancel = timers.at(1_000_000 + 3_600_000, () => t.fail('cancelled'))
+      for (let second = 0; second < seconds; second++) pass(1_000)
+      cancel()
+    }
+    pass(7_200_000)
+    t.pass()
+  })
+})
+
 t.test('timers do not keep the process', async t => {
   const timers = new Timers()
   const before = process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
