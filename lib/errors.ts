@@ -1,4 +1,14 @@
-import createError from '@fastify/error'
+import create, { type FastifyErrorConstructor } from '@fastify/error'
+
+/**
+ * The class of one error. Declared here, because the type that TypeScript infers from `create` names a namespace that module
+ * resolution `bundler` does not find: the errors would be `any` in such an app.
+ */
+interface ErrorClass<C extends string, S extends number> extends FastifyErrorConstructor<{ code: C, statusCode: S }, unknown[]> {}
+
+function createError<C extends string, S extends number = 500> (code: C, message: string, statusCode?: S): ErrorClass<C, S> {
+  return create(code, message, statusCode) as ErrorClass<C, S>
+}
 
 /** Every error this package throws or rejects with. `code` is stable; the message names the cure. */
 export const errors = {
@@ -8,8 +18,10 @@ export const errors = {
     "fastify-realtime refuses to start with NODE_ENV=production and no 'authenticate': anyone could connect as anyone. Pass 'authenticate', or 'insecure: true' if something in front of this server already decides who may connect"),
   ALREADY_REGISTERED: createError('RT_ERR_ALREADY_REGISTERED',
     "'fastify.ws' already exists. Register fastify-realtime once, on the root instance; every plugin below it can use 'fastify.ws'"),
+  NOT_ON_ROOT: createError('RT_ERR_NOT_ON_ROOT',
+    "fastify-realtime was registered on an encapsulated plugin, outside of which there would be no 'fastify.ws'. Register it on the root instance, with the option prefix: '%s'; or wrap the plugin that registers it in fastify-plugin"),
   WEBSOCKET_REGISTERED: createError('RT_ERR_WEBSOCKET_REGISTERED',
-    '@fastify/websocket is already registered. Remove that registration, or register fastify-realtime first: it registers @fastify/websocket itself, with limits and a graceful close, and your own websocket routes work beside it'),
+    '@fastify/websocket is already registered, in this scope or in another one. Remove that registration, or register fastify-realtime first: it registers @fastify/websocket itself, with limits and a graceful close, and your own websocket routes work beside it'),
   INVALID_MESSAGE: createError('RT_ERR_INVALID_MESSAGE',
     'The message was not sent: %s', 400),
   MESSAGE_TOO_LARGE: createError('RT_ERR_MESSAGE_TOO_LARGE',

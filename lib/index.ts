@@ -7,6 +7,7 @@ import { errors } from './errors.js'
 import { resolveOptions, type RealtimeOptions } from './server/options.js'
 import { Realtime } from './server/realtime.js'
 import { addRoutes } from './server/routes.js'
+import { isChild, isLoaded } from './server/scope.js'
 import { RealtimeServer } from './server/server.js'
 
 declare module 'fastify' {
@@ -16,18 +17,19 @@ declare module 'fastify' {
   }
 }
 
-/** On the HTTP server of an app: an upgrade reaches every plugin that listens there, whatever its scope. */
+/** On an HTTP server, which two apps may share by their `serverFactory`: an upgrade reaches every plugin that listens there. */
 const registered = Symbol.for('fastify-realtime')
 
 /**
  * Real-time, two-way communication with an app's users.
  * Registers `/ws/notifications/:user_id` and `/ws/:workflow/:app_id/:chat_id/:user_id` and decorates `fastify.ws`.
- * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED or RT_ERR_WEBSOCKET_REGISTERED.
+ * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED, RT_ERR_NOT_ON_ROOT or RT_ERR_WEBSOCKET_REGISTERED.
  */
 async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
   const listener: object & { [registered]?: true } = fastify.server
   if (fastify.hasDecorator('ws') || listener[registered] === true) throw new errors.ALREADY_REGISTERED()
-  if (fastify.hasPlugin('@fastify/websocket')) throw new errors.WEBSOCKET_REGISTERED()
+  if (isChild(fastify)) throw new errors.NOT_ON_ROOT(`${fastify.prefix}${options.prefix ?? '/ws'}`)
+  if (isLoaded(fastify, '@fastify/websocket')) throw new errors.WEBSOCKET_REGISTERED()
 
   const resolved = resolveOptions(options)
   listener[registered] = true

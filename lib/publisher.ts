@@ -2,7 +2,7 @@ import type { TSchema } from '@sinclair/typebox'
 import { connect, end, type RedisAddress } from './brokers/redis/connection.js'
 import { Keys } from './brokers/redis/keys.js'
 import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
-import { retentionOf, type Retention } from './brokers/redis/retention.js'
+import { retentionOf, type RetentionOptions } from './brokers/redis/retention.js'
 import type { Message } from './protocol/envelope.js'
 import { formatPosition } from './protocol/position.js'
 import { Catalogue } from './server/catalogue.js'
@@ -12,14 +12,14 @@ import type { Receipt } from './server/publisher.js'
 
 export interface PublisherOptions extends RedisAddress {
   /** As those of `redisBroker`: what they say must be the same everywhere. */
-  prefix?: string
-  history?: Partial<Retention>
-  chat?: Partial<Retention>
+  prefix?: string | undefined
+  history?: RetentionOptions | undefined
+  chat?: RetentionOptions | undefined
   /** As the options of the plugin. */
-  messages?: Record<string, TSchema>
-  strict?: boolean
+  messages?: Record<string, TSchema> | undefined
+  strict?: boolean | undefined
   /** Bytes of a message; default 1 MiB. */
-  maxBytes?: number
+  maxBytes?: number | undefined
 }
 
 /** Sends from a process without Fastify, as `fastify.ws` does: the same checks, the same errors, the same logs. */

@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import t from 'tap'
 import * as face from '../lib/index.js'
-import realtime, { type Realtime, type RealtimeConnection } from '../lib/index.js'
+import realtime, { type Realtime, type RealtimeConnection, type RealtimeOptions } from '../lib/index.js'
 import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, logSink, outcome, rawFrame, start, upgrade } from './harness.js'
 
 const path = '/ws/notifications/u1'
@@ -35,11 +36,56 @@ t.test('registered twice', async t => {
   await t.rejects(async () => { await below.register(again) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
 })
 
-t.test('in two plugins beside each other', async t => {
+t.test('a registration on an encapsulated plugin is refused with the prefix that it needs on the root', async t => {
+  const cases: Array<[scope: { prefix?: string }, options: RealtimeOptions, prefix: string]> = [
+    [{}, {}, '/ws'], [{ prefix: '/a' }, {}, '/a/ws'], [{ prefix: '/a' }, { prefix: '/live' }, '/a/live']
+  ]
+  for (const [scope, options, prefix] of cases) {
+    const app = Fastify()
+    t.teardown(() => app.close().catch(() => {}))
+    const expected = { code: 'RT_ERR_NOT_ON_ROOT', message: new RegExp(`on the root instance, with the option prefix: '${prefix}'; or .* fastify-plugin`) }
+    await t.rejects(async () => { await app.register(async child => { await child.register(realtime, options) }, scope) }, expected)
+  }
+})
+
+t.test('a registration in a plugin that is wrapped in fastify-plugin is on the root', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(async child => { await child.register(realtime) }, { prefix: '/a' })
-  await t.rejects(async () => { await app.register(async child => { await child.register(realtime) }, { prefix: '/b' }) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
+  const messaging = fp(async scope => { await scope.register(realtime, { prefix: '/live' }) })
+  const routes = async (scope: FastifyInstance) => { scope.get('/online', async () => ({ online: scope.ws.isOnline('u1') })) }
+  app.register(messaging).register(routes, { prefix: '/api' })
+  const url = await listen(app)
+  await connect(t, `${url}/live/notifications/u1`)
+  t.equal(app.ws.isOnline('u1'), true)
+  t.same((await app.inject('/api/online')).json(), { online: true })
+})
+
+t.test('two apps in one process do not see each other, and one that shares the HTTP server of another is refused', async t => {
+  const [first, second] = [Fastify(), Fastify()]
+  t.teardown(() => Promise.all([first.close(), second.close()]))
+  for (const app of [first, second]) await app.register(realtime)
+  const client = await connect(t, await listen(first) + path)
+  const other = await connect(t, await listen(second) + path)
+  await first.ws.broadcast({ type: 'of_first' })
+  await second.ws.broadcast({ type: 'of_second' })
+  t.equal((await client.next()).type, 'of_first')
+  t.equal((await other.next()).type, 'of_second')
+  await first.close()
+  t.equal((await client.close()).code, 1012)
+  t.equal(second.ws.isOnline('u1'), true)
+
+  const sharing = Fastify({ serverFactory: () => second.server })
+  await t.rejects(async () => { await sharing.register(realtime) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
+})
+
+t.test('an app that never listens has its routes and fastify.ws with inject alone', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.register(realtime)
+  app.post('/hello', () => app.ws.sendToUser('u1', { type: 'hello' }))
+  t.match((await app.inject({ method: 'POST', url: '/hello' })).json(), { id: /^u\./ })
+  t.equal((await app.inject(path)).statusCode, 426)
+  t.equal((await app.inject('/ws/nowhere')).statusCode, 404)
 })
 
 t.test('another thing is called ws already', async t => {
@@ -49,13 +95,32 @@ t.test('another thing is called ws already', async t => {
   await t.rejects(async () => { await app.register(realtime) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
 })
 
-t.test('after @fastify/websocket', async t => {
-  const before = Fastify()
-  t.teardown(() => before.close())
-  await before.register(websocket)
-  const cure = { code: 'RT_ERR_WEBSOCKET_REGISTERED', message: /register fastify-realtime first/ }
-  await t.rejects(async () => { await before.register(realtime) }, cure)
-})
+/** The ways in which an app registers @fastify/websocket: itself, in a scope, in a scope of a scope, by a plugin of another name. */
+const registrations: Record<string, (app: FastifyInstance) => PromiseLike<unknown>> = {
+  'on the root': app => app.register(websocket),
+  'in an encapsulated plugin': app => app.register(async child => { await child.register(websocket) }),
+  'with a prefix, two scopes down': app => app.register(async child => {
+    await child.register(async below => { await below.register(websocket) })
+  }, { prefix: '/a' }),
+  'by a plugin of another name': app => app.register(fp(async scope => { await scope.register(websocket) }, { name: 'mine' }))
+}
+
+for (const [where, register] of Object.entries(registrations)) {
+  t.test(`@fastify/websocket was registered before, ${where}: refused at register, with the cure`, async t => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await register(app)
+    const expected = { code: 'RT_ERR_WEBSOCKET_REGISTERED', message: /Remove that registration, or register fastify-realtime first/ }
+    await t.rejects(async () => { await app.register(realtime) }, expected)
+  })
+
+  t.test(`@fastify/websocket is registered after, ${where}: Fastify fails the start`, async t => {
+    const app = Fastify()
+    t.teardown(() => app.close().catch(() => {}))
+    await app.register(realtime)
+    await t.rejects(async () => { await register(app) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  })
+}
 
 t.test('injectWS', async t => {
   const app = Fastify({ logger: logSink().options })

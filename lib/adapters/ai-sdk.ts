@@ -9,7 +9,7 @@ export interface RealtimeChatTransportOptions extends Omit<ClientOptions, 'url' 
   appId: string
   userId: string
   /** A chat that nobody reads is disconnected after so many milliseconds. Default: 10,000. */
-  idle?: number
+  idle?: number | undefined
 }
 
 type SendOptions<UI_MESSAGE extends UIMessage> = Parameters<ChatTransport<UI_MESSAGE>['sendMessages']>[0]

@@ -26,13 +26,13 @@ export interface Reader {
   /** Its place among the log's readers; only the log touches it. */
   seat?: number
   /** Entries that it has read beyond its `offset`, each with the offset up to where; only the log touches it. */
-  ahead?: Map<object, number>
+  ahead?: Map<object, number> | undefined
   /** Messages that still grow and of which it did not read something, because it might not; only the log touches it. */
-  withheld?: WeakSet<object>
+  withheld?: WeakSet<object> | undefined
   /** It reads the compressed form of what has one; default `false`. */
   readonly isDeflated?: boolean
   /** Whether it may read a publication, where a log can tell; default: all. */
-  readonly sees?: (message: Message) => boolean
+  readonly sees?: ((message: Message) => boolean) | undefined
   /** There is something to read. */
   wake (): void
   /** The log is about to evict what this reader has not read. It may read now; what it leaves is lost to it. */

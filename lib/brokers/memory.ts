@@ -10,7 +10,7 @@ export interface MemoryBrokerOptions extends LogLimits {
   /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
   bytes: number
   /** Milliseconds since any fixed point, never set back or forward; default `performance.now`. */
-  now?: () => number
+  now?: (() => number) | undefined
 }
 
 /** Bytes of bookkeeping per channel beside its name. */

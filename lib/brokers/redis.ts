@@ -10,23 +10,23 @@ import { Feed, type Fed } from './redis/feed.js'
 import { Keys } from './redis/keys.js'
 import { RedisNodes, nodesChannel } from './redis/nodes.js'
 import { Publisher } from './redis/publisher.js'
-import { checkCount, retentionOf, type Retention } from './redis/retention.js'
+import { checkCount, retentionOf, type RetentionOptions } from './redis/retention.js'
 import { Store } from './redis/store.js'
 
 export type { RedisAddress, RedisClient } from './redis/connection.js'
 
 export interface RedisBrokerOptions extends RedisAddress {
   /** What the names in Redis begin with; default `realtime:`. Apps that share a Redis need one each. */
-  prefix?: string
+  prefix?: string | undefined
   /** What of a channel can be recovered; default 100 publications, 300 s. */
-  history?: Partial<Retention>
+  history?: RetentionOptions | undefined
   /**
    * What Redis keeps of the pieces in which a chat is written, of which other nodes put its messages together; default
    * 10,000 publications, 3,600 s. A run that is longer than that cannot be followed from its beginning on another node.
    */
-  chat?: Partial<Retention>
+  chat?: RetentionOptions | undefined
   /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
-  lag?: number
+  lag?: number | undefined
 }
 
 /** Bytes of bookkeeping per channel. */

@@ -1,13 +1,13 @@
 /** Where to connect: a whole URL, or the parts of one. */
 export interface Address {
   /** The whole URL of a channel route. Instead of the others. */
-  url?: string | URL
+  url?: string | URL | undefined
   /** Where the routes are, prefix included: `https://app.example/ws`. Default: `/ws` of the page's origin. */
-  baseUrl?: string | URL
+  baseUrl?: string | URL | undefined
   /** Whose notifications; with `chat`, whose chat. */
-  userId?: string
+  userId?: string | undefined
   /** The chat, where it is one. */
-  chat?: { workflow: string, appId: string, chatId: string }
+  chat?: { workflow: string, appId: string, chatId: string } | undefined
 }
 
 /** The URL of the channel. Throws a TypeError when there is not enough to go by. */

@@ -20,23 +20,23 @@ export interface Resume {
 
 export interface ClientOptions extends Address {
   /** A credential, asked for before each attempt and when the present one is about to expire. `isRefused`: the last one was. */
-  getToken?: (reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>
+  getToken?: ((reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>) | undefined
   /** How the credential travels. Default: as a subprotocol. */
-  tokenIn?: TokenTransport
+  tokenIn?: TokenTransport | undefined
   /** Default: the global one. Node 20 has none: pass that of `ws`. */
-  WebSocket?: WebSocketConstructor
+  WebSocket?: WebSocketConstructor | undefined
   /** Default: full jitter from 0.5 to 20 s. */
-  backoff?: Backoff
+  backoff?: Backoff | undefined
   /**
    * One socket for all tabs of this browser that connect to the same address, which must then stand for one user. Not for
    * chats, where each tab is to get the whole history. Where the browser has no Web Locks or no BroadcastChannel, as where
    * the page is not served over https, each tab has its own. Default: false.
    */
-  share?: boolean
+  share?: boolean | undefined
   /** How many messages may wait for their answer, at most 500; one more is refused with `queue_full`. Default: 100. */
-  queue?: number
+  queue?: number | undefined
   /** Told what a listener threw. Default: `console.error`. */
-  onError?: (error: unknown) => void
+  onError?: ((error: unknown) => void) | undefined
 }
 
 type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown

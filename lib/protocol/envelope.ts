@@ -113,12 +113,12 @@ export interface Envelope<T extends string = string> {
   ref?: string | number
 }
 
-type Data<T> = undefined extends T ? { data?: T } : { data: T }
+type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
 
 /** What `sendToUser`, `broadcast` and `send` take: typed by the catalogue where it knows the type, open elsewhere. */
 export type Message<T extends string = string> =
-  { type: T, action?: string, timestamp?: string } &
-  (T extends 'system_announcement' ? { message: string } : { message?: string }) &
+  { type: T, action?: string | undefined, timestamp?: string | undefined } &
+  (T extends 'system_announcement' ? { message: string } : { message?: string | undefined }) &
   (T extends keyof Messages ? Data<Messages[T]> : { data?: unknown })
 
 /** A client's message as a handler receives it. */

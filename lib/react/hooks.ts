@@ -64,9 +64,9 @@ export function useReload (load: () => Promise<unknown>): void {
 
 export interface NotificationsOptions {
   /** What is shown. Default: `['notification']`. */
-  types?: readonly NotificationType[]
+  types?: readonly NotificationType[] | undefined
   /** Brings those from before, as they were sent; called as by `useReload`. In one component of a provider only. */
-  load?: () => Promise<readonly Stored[]>
+  load?: (() => Promise<readonly Stored[]>) | undefined
 }
 
 const onlyNotifications: readonly NotificationType[] = ['notification']

@@ -10,9 +10,9 @@ export interface OptimisticOptions<T> {
   /** The `ref` of the `add` that an item came from, where it says so. Without it one may be there twice until the answer. */
   refOf: (item: T) => string | undefined
   /** What is there already. Default: nothing. */
-  initial?: readonly T[]
+  initial?: readonly T[] | undefined
   /** Brings what is there; called as by `useReload`. What is pushed meanwhile is not lost to it. */
-  load?: () => Promise<readonly T[]>
+  load?: (() => Promise<readonly T[]>) | undefined
 }
 
 /**

@@ -21,7 +21,7 @@ export interface Chat {
 
 export interface StartOptions {
   /** What `run_started` says it was started by, and what `chat_cancel` may name. */
-  ref?: string
+  ref?: string | undefined
 }
 
 /** A user's message, as it was published. */
@@ -66,7 +66,7 @@ export interface Run {
    * Asks the user, on all devices, and resolves with the first answer that matches the schema. Rejects with
    * RT_ERR_NO_ANSWER after `timeout` milliseconds (default: never), and with RT_ERR_RUN_ENDED.
    */
-  ask<S extends TSchema> (question: Question<S>, options?: { timeout?: number }): Promise<Static<S>>
+  ask<S extends TSchema> (question: Question<S>, options?: { timeout?: number | undefined }): Promise<Static<S>>
   /** Publishes a message of the app's own, as `send` of the chat does. Rejects with RT_ERR_RUN_ENDED too. */
   send<const T extends string> (message: Message<T>): Promise<Receipt>
   /** Ends the run as `cancelled`. */
@@ -75,9 +75,9 @@ export interface Run {
 
 export interface ReplyOptions {
   /** Who is speaking. */
-  agent?: string
+  agent?: string | undefined
   /** Default: `assistant`. */
-  role?: string
+  role?: string | undefined
 }
 
 /** A message that is being written. */
@@ -107,15 +107,15 @@ export interface ToolContext {
 
 export interface ToolOptions {
   /** Who uses it. */
-  agent?: string
+  agent?: string | undefined
 }
 
 export interface Question<S extends TSchema = TSchema> {
   prompt: string
   /** What an answer must match. Default: anything. */
-  schema?: S
+  schema?: S | undefined
   /** What the page should ask with, in the app's own words. */
-  component?: string
+  component?: string | undefined
 }
 
 /** A message as it is saved and loaded: `data` of `chat_message`, and its time. */
@@ -126,20 +126,20 @@ type Awaitable<T> = T | Promise<T>
 /** What a chat does: the option `chat`. */
 export interface ChatOptions {
   /** Called for each message of a user; the call is a run. Without it clients' `chat_message` goes to the option `onMessage`. */
-  onMessage?: (run: Run, message: UserMessage) => unknown
+  onMessage?: ((run: Run, message: UserMessage) => unknown) | undefined
   /** What happens to a run while another one is going: it waits, or it replaces those before it. Default: `queue`. */
-  concurrency?: 'queue' | 'replace'
+  concurrency?: 'queue' | 'replace' | undefined
   /**
    * Whether a publication is for users. With one parameter it is asked once per publication, and what is not visible is not
    * published; with two it is asked for each connection. Of a message that is being written it gets `chat_message`
    * with an empty `content`. When it throws, the publication is not shown.
    */
-  visible?: (message: Envelope, identity: Identity) => boolean
+  visible?: ((message: Envelope, identity: Identity) => boolean) | undefined
   /**
    * Called with each message that is finished, also with those that are not visible; in order, one at a time per chat. A
    * user's message is refused when it fails, and stored before it is shown; other failures are logged.
    */
-  save?: (message: SavedMessage, target: ChatAddress) => Awaitable<unknown>
+  save?: ((message: SavedMessage, target: ChatAddress) => Awaitable<unknown>) | undefined
   /** Brings messages from before the message `before`, or the newest; oldest first. None: there are no more. */
-  loadHistory?: (target: ChatAddress, before: string | undefined) => Awaitable<readonly SavedMessage[]>
+  loadHistory?: ((target: ChatAddress, before: string | undefined) => Awaitable<readonly SavedMessage[]>) | undefined
 }

@@ -15,7 +15,7 @@ export interface Identity {
   /** Must equal the `:user_id` of the path, unless `authorize` says otherwise. */
   readonly userId: string
   /** When the credential expires, a Date or milliseconds since 1970: the connection is closed with 4401 then. Default: never. */
-  readonly expiresAt?: Date | number
+  readonly expiresAt?: Date | number | undefined
 }
 
 /** A connection as hooks and handlers see it. */
@@ -76,7 +76,7 @@ export type OnMessage<T extends string = string> = {
   handle (message: Inbound<T>, connection: RealtimeConnection): unknown
 }['handle']
 
-type KnownHandlers = { [T in keyof Messages]?: OnMessage<T> }
+type KnownHandlers = { [T in keyof Messages]?: OnMessage<T> | undefined }
 
 /** The handlers of clients' messages by type; `data` is typed for the types in the catalogue. */
 export interface MessageHandlers extends KnownHandlers {

@@ -73,14 +73,19 @@ export const optionsSchema = Type.Object({
 }, { additionalProperties: false })
 
 /** What `fastify.register(realtime, options)` takes. */
-export type RealtimeOptions = Partial<Omit<ResolvedOptions, 'broker' | 'chat' | 'history' | 'heartbeat' | 'limits' | 'timeouts'>> & {
-  broker?: Broker
-  chat?: ChatOptions
-  history?: Partial<ResolvedOptions['history']>
-  heartbeat?: Partial<ResolvedOptions['heartbeat']>
-  limits?: Partial<ResolvedOptions['limits']>
-  timeouts?: Partial<ResolvedOptions['timeouts']>
+export type RealtimeOptions = Given<Omit<ResolvedOptions, 'prefix' | 'broker' | 'chat' | 'history' | 'heartbeat' | 'limits' | 'timeouts'>> & {
+  /** Without `undefined`, as in Fastify's own type of a plugin's options. */
+  prefix?: string
+  broker?: Broker | undefined
+  chat?: ChatOptions | undefined
+  history?: Given<ResolvedOptions['history']> | undefined
+  heartbeat?: Given<ResolvedOptions['heartbeat']> | undefined
+  limits?: Given<ResolvedOptions['limits']> | undefined
+  timeouts?: Given<ResolvedOptions['timeouts']> | undefined
 }
+
+/** `undefined` stands for the default, also in an app that is compiled with `exactOptionalPropertyTypes`. */
+type Given<T> = { [K in keyof T]?: T[K] | undefined }
 
 /** The options with every default filled in. */
 export type ResolvedOptions = Omit<Static<typeof optionsSchema>, 'broker'> & { broker: Broker }

@@ -7,7 +7,7 @@ export interface Subscriber {
   /** It takes compressed frames. */
   readonly isDeflated: boolean
   /** Whether it may read a publication; default: all. */
-  readonly sees?: (message: Message) => boolean
+  readonly sees?: ((message: Message) => boolean) | undefined
   /** Something can be read; `audience` is how many were told so. */
   wake (audience: number): void
   flush (): boolean

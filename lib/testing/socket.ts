@@ -14,14 +14,14 @@ export interface TestedApp {
 export interface ConnectOptions {
   userId: string
   /** The chat to connect to. Default: the user's notifications. */
-  chat?: { workflow: string, appId: string, chatId: string }
+  chat?: { workflow: string, appId: string, chatId: string } | undefined
   /** Where the routes are. Default: `/ws`. */
-  prefix?: string
+  prefix?: string | undefined
   /** For what `authenticate` looks at. */
-  headers?: Record<string, string>
-  query?: Record<string, string>
+  headers?: Record<string, string> | undefined
+  query?: Record<string, string> | undefined
   /** How long each wait may take, in milliseconds. Default: 2,000. */
-  timeout?: number
+  timeout?: number | undefined
 }
 
 /** A close, as the client saw it. */

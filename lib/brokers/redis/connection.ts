@@ -7,9 +7,9 @@ export type RedisClient = Redis | Cluster
 
 export interface RedisAddress {
   /** The app's own ioredis client. It is only asked for its settings: all traffic goes over connections of our own. */
-  client?: RedisClient
+  client?: RedisClient | undefined
   /** Instead of a client: `redis://…` or `rediss://…`. */
-  url?: string
+  url?: string | undefined
 }
 
 /** Milliseconds in which an answer, if only to a ping, shows that a connection is alive. */

@@ -8,6 +8,9 @@ export interface Retention {
   ttl: number
 }
 
+/** A retention as an option: what is missing has a default. */
+export type RetentionOptions = { [K in keyof Retention]?: Retention[K] | undefined }
+
 /** What Redis keeps of a channel, by its name. */
 export type RetentionOf = (channel: string) => Retention
 
@@ -15,7 +18,7 @@ export type RetentionOf = (channel: string) => Retention
  * Of a chat Redis keeps the pieces in which it was written, of which its log makes messages: many more, and longer.
  * Throws RT_ERR_OPTIONS.
  */
-export function retentionOf (history: Partial<Retention> = {}, chat: Partial<Retention> = {}): RetentionOf {
+export function retentionOf (history: RetentionOptions = {}, chat: RetentionOptions = {}): RetentionOf {
   const { size = 100, ttl = 300_000 } = history
   const { size: chatSize = Math.max(10_000, size), ttl: chatTtl = Math.max(3_600_000, ttl) } = chat
   const ofAll = { size, ttl }

@@ -17,7 +17,7 @@ export interface ChatAddress {
 export interface ChatOptions extends ChatAddress, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
   userId: string
   /** Loads the newest messages of the server's `loadHistory` once connected, and after a loss. Default: false. */
-  history?: boolean
+  history?: boolean | undefined
 }
 
 /**
@@ -49,11 +49,11 @@ export interface ChatState {
 
 export interface SendOptions {
   /** More to send along, beside `content`. */
-  data?: Record<string, unknown>
+  data?: Record<string, unknown> | undefined
   /** Of the message, at most 128 characters and without a slash. The id of a message that failed tries it again. Default: a new one. */
-  id?: string
+  id?: string | undefined
   /** For the server's answer, in milliseconds. Default: 30 s. */
-  timeout?: number
+  timeout?: number | undefined
 }
 
 /** Between connections that start anew, at least, in milliseconds: one that reads too slowly would otherwise never end to. */

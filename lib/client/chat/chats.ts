@@ -4,7 +4,7 @@ import { Chat, type ChatAddress, type ChatOptions } from './chat.js'
 /** A chat of a client: what is not said is the client's. */
 export interface ChatTarget extends ChatAddress, Pick<ChatOptions, 'history'> {
   /** Default: the client's own. */
-  userId?: string
+  userId?: string | undefined
 }
 
 /** The chats that are open, each with one connection however often it is asked for. */

@@ -1,0 +1,162 @@
+import { execFile } from 'node:child_process'
+import { appendFileSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+// The compilers take most of it, and longer where they share the processors.
+t.setTimeout(600_000)
+
+const root = dirname(import.meta.dirname)
+const installed = join(root, 'node_modules')
+const run = promisify(execFile)
+
+interface Manifest {
+  version: string
+  dependencies: Record<string, string>
+  peerDependencies: Record<string, string>
+  peerDependenciesMeta: Record<string, { optional: boolean }>
+}
+
+const manifestOf = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+const { version, dependencies, peerDependencies, peerDependenciesMeta: meta } = manifestOf(root)
+const optionalPeers = Object.keys(peerDependencies).filter(name => meta[name]?.optional === true)
+
+/** The commands of three versions of TypeScript, by the names under which package.json installs them. */
+const compilers = { 5.9: 'typescript-5', 6: 'typescript', 7: 'typescript-7' }
+
+const resolutions = {
+  nodenext: { module: 'nodenext' },
+  node20: { module: 'node20' },
+  bundler: { module: 'esnext', moduleResolution: 'bundler' },
+  preserve: { module: 'preserve' }
+}
+
+const flags = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: false,
+  // TypeScript's own lib.*.d.ts: the same for every package.
+  skipDefaultLibCheck: true,
+  verbatimModuleSyntax: true,
+  noEmit: true,
+  target: 'es2022'
+}
+
+/** Packs what is published. `npm test` has built it. */
+async function pack (folder: string): Promise<string> {
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: root })
+  await run('tar', ['-xzf', join(folder, `fastify-realtime-${version}.tgz`), '-C', folder])
+  return join(folder, 'package')
+}
+
+/** A folder outside of this repository with the package, and what npm would install with it and with these others. */
+function install (folder: string, packed: string, others: string[]): void {
+  cpSync(packed, join(folder, 'node_modules/fastify-realtime'), { recursive: true })
+  const done = new Set<string>()
+  for (const name of [...Object.keys(dependencies), ...others]) installTypes(name, root, folder, done)
+  checkOnlyOurs(folder)
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+}
+
+/** Copies the declarations of a package, and of those it depends on, from what this repository has installed: npm would ask a registry. */
+function installTypes (name: string, from: string, folder: string, done: Set<string>): void {
+  const source = find(name, from)
+  if (source === undefined || done.has(source)) return
+  done.add(source)
+  cpSync(source, join(folder, relative(root, source)), { recursive: true, filter: isDeclaration })
+  const { dependencies, peerDependencies, peerDependenciesMeta: meta }: Partial<Manifest> = manifestOf(source)
+  const peers = Object.keys(peerDependencies ?? {}).filter(peer => meta?.[peer]?.optional !== true)
+  for (const needed of [...Object.keys(dependencies ?? {}), ...peers]) installTypes(needed, source, folder, done)
+}
+
+/** Where Node finds a package from a folder of this repository. */
+function find (name: string, from: string): string | undefined {
+  const found = join(from, 'node_modules', name)
+  if (existsSync(found)) return found
+  return from === root ? undefined : find(name, dirname(from))
+}
+
+function isDeclaration (path: string): boolean {
+  if (statSync(path).isDirectory()) return !path.endsWith('/node_modules')
+  return path.endsWith('/package.json') || /\.d\.[cm]?ts$/.test(path)
+}
+
+/**
+ * Has the compilers use the declarations of the other packages without checking them: what is wrong there is not this package's, and
+ * they take most of the time.
+ */
+function checkOnlyOurs (folder: string): void {
+  const modules = join(folder, 'node_modules')
+  for (const file of readdirSync(modules, { recursive: true, encoding: 'utf8' })) {
+    if (file.startsWith('fastify-realtime/') || !/\.d\.[cm]?ts$/.test(file)) continue
+    const path = join(modules, file)
+    writeFileSync(path, `// @ts-nocheck\n${readFileSync(path, 'utf8')}`)
+  }
+}
+
+/** A project of the app with these files and options. */
+function project (folder: string, name: string, files: string[], options: object): void {
+  for (const file of files) cpSync(join(root, 'test/consumer', file), join(folder, name, file))
+  writeFileSync(join(folder, name, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...flags, ...options }, files }))
+}
+
+/** Compiles projects with one version. The diagnostics in files of the app and of this package, and those without a file. */
+async function compile (folder: string, compiler: string, projects: string[]): Promise<string[]> {
+  const command = ['--max-semi-space-size=64', join(installed, compiler, 'bin/tsc'), '--build', '--verbose', '--force', '--pretty', 'false', ...projects]
+  const { stdout } = await run(process.execPath, command, { cwd: folder, maxBuffer: 64 * 1024 * 1024 }).catch(failed => failed)
+  const diagnostics: string[] = []
+  let current = ''
+  for (const line of stdout.split('\n')) {
+    current = /Building project '(?:.*\/)?([\w-]+)\/tsconfig\.json'/.exec(line)?.[1] ?? current
+    const file = /^(?:(.*)\(\d+,\d+\): )?error TS/.exec(line)
+    if (file !== null && !isOfOthers(file[1] ?? '')) diagnostics.push(`${current}: ${line}`)
+  }
+  const notBuilt = projects.filter(name => !existsSync(join(folder, name, 'tsconfig.tsbuildinfo')))
+  return [...diagnostics, ...notBuilt.map(name => `${name} was not built: ${stdout}`)]
+}
+
+function isOfOthers (file: string): boolean {
+  return file.includes('node_modules/') && !file.startsWith('node_modules/fastify-realtime/')
+}
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-realtime-package-')))
+t.teardown(() => rmSync(folder, { recursive: true }))
+const packed = await pack(mkdtempSync(join(folder, 'packed-')))
+
+t.test('an app that uses every entry point compiles in every module resolution, with exactOptionalPropertyTypes and without skipLibCheck', async t => {
+  const app = join(folder, 'app')
+  install(app, packed, [...Object.keys(peerDependencies), '@types/node', '@types/react'])
+  const options = { lib: ['es2022', 'dom', 'dom.iterable', 'dom.asynciterable'], types: ['node'] }
+  const projects = Object.keys(resolutions)
+  for (const [name, resolution] of Object.entries(resolutions)) {
+    project(app, name, ['known.ts', 'server.ts', 'page.ts'], { ...options, ...resolution })
+  }
+  // At most two at once.
+  const [ofFive, ofSix] = await Promise.all([compilers[5.9], compilers[6]].map(compiler => compile(app, compiler, projects)))
+  t.strictSame(ofFive, [], 'TypeScript 5.9')
+  t.strictSame(ofSix, [], 'TypeScript 6')
+  t.strictSame(await compile(app, compilers[7], projects), [], 'TypeScript 7')
+})
+
+t.test('a server without the optional peers compiles, and so does a page without Fastify and the types of Node', async t => {
+  const server = join(folder, 'server')
+  install(server, packed, ['fastify', '@types/node'])
+  for (const name of optionalPeers) t.notOk(existsSync(join(server, 'node_modules', name)), `${name} is not there`)
+  project(server, 'plain', ['known.ts', 'plain-server.ts'], { module: 'nodenext', lib: ['es2022'], types: ['node'] })
+  t.strictSame(await compile(server, compilers[7], ['plain']), [])
+
+  const page = join(folder, 'page')
+  install(page, packed, ['react', '@types/react'])
+  project(page, 'plain', ['known.ts', 'plain-page.ts'], { ...resolutions.bundler, lib: ['es2022', 'dom'], types: [] })
+  t.strictSame(await compile(page, compilers[7], ['plain']), [])
+})
+
+t.test('a mistake in a file of the app is reported, with its project', async t => {
+  const app = join(folder, 'mistaken')
+  install(app, packed, ['fastify', '@types/node'])
+  project(app, 'plain', ['known.ts', 'plain-server.ts'], { module: 'nodenext', types: ['node'] })
+  appendFileSync(join(app, 'plain/plain-server.ts'), 'export const code: 5 = new errors.BROKER().code\n')
+  t.match(await compile(app, compilers[7], ['plain']), [/^plain: plain\/plain-server\.ts\(\d+,14\): error TS2322: .*"RT_ERR_BROKER"/])
+})
