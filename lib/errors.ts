@@ -54,6 +54,10 @@ export const errors = {
     "The run was not started: %s runs of this chat wait already. Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'", 429),
   BROKER: createError('RT_ERR_BROKER',
     'The message was not sent: the broker could not store it (%s). Retry', 503),
+  BROKER_REFUSED: createError('RT_ERR_BROKER_REFUSED',
+    'The broker cannot be used with this configuration: %s'),
+  BROKER_USED: createError('RT_ERR_BROKER_USED',
+    "The broker was opened before, or is closed. A broker serves one app, once: make one for each registration, with 'redisBroker(…)' or 'new MemoryBroker(…)'"),
   UNCONFIRMED: createError('RT_ERR_UNCONFIRMED',
     'It is not known whether the message was sent: the connection to Redis was lost before it answered. Retry if it may come twice', 504)
 }

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Chats } from './chat/chats.js'
 import { errors } from './errors.js'
+import { discardBroker, takeBroker } from './server/broker-use.js'
 import { resolveOptions, type RealtimeOptions } from './server/options.js'
 import { Realtime } from './server/realtime.js'
 import { addRoutes } from './server/routes.js'
@@ -23,9 +24,20 @@ const registered = Symbol.for('fastify-realtime')
 /**
  * Real-time, two-way communication with an app's users.
  * Registers `/ws/notifications/:user_id` and `/ws/:workflow/:app_id/:chat_id/:user_id` and decorates `fastify.ws`.
- * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED, RT_ERR_NOT_ON_ROOT or RT_ERR_WEBSOCKET_REGISTERED.
+ * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED, RT_ERR_NOT_ON_ROOT,
+ * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. When it throws, the broker is closed, unless another app uses it.
  */
 async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
+  takeBroker(options.broker)
+  try {
+    await register(fastify, options)
+  } catch (error) {
+    await discardBroker(options.broker, fastify.log)
+    throw error
+  }
+}
+
+async function register (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
   const listener: object & { [registered]?: true } = fastify.server
   if (fastify.hasDecorator('ws') || listener[registered] === true) throw new errors.ALREADY_REGISTERED()
   if (isChild(fastify)) throw new errors.NOT_ON_ROOT(`${fastify.prefix}${options.prefix ?? '/ws'}`)
@@ -85,7 +97,7 @@ export const realtime = fp(plugin, { fastify: '5.x', name: 'fastify-realtime' })
 export default realtime
 
 export { errors } from './errors.js'
-export type { Broker, BrokerStats, CreateLog } from './brokers/broker.js'
+export type { Broker, BrokerHost, BrokerLog, BrokerStats, CreateLog, OwnerOf } from './brokers/broker.js'
 export { ChannelLog } from './brokers/channel-log.js'
 export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Reader } from './brokers/log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'

@@ -1,6 +1,9 @@
 import type { TSchema } from '@sinclair/typebox'
-import { connect, end, type RedisAddress } from './brokers/redis/connection.js'
+import type { BrokerLog } from './brokers/broker.js'
+import type { RedisAddress } from './brokers/redis/connection.js'
+import { Health } from './brokers/redis/health.js'
 import { Keys } from './brokers/redis/keys.js'
+import { RedisLink } from './brokers/redis/link.js'
 import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
 import { retentionOf, type RetentionOptions } from './brokers/redis/retention.js'
 import type { Message } from './protocol/envelope.js'
@@ -20,25 +23,37 @@ export interface PublisherOptions extends RedisAddress {
   strict?: boolean | undefined
   /** Bytes of a message; default 1 MiB. */
   maxBytes?: number | undefined
+  /** Where failures of Redis go, and their ends, with their causes: a pino logger, for example. Default: failures are process warnings. */
+  log?: BrokerLog | undefined
+}
+
+const processWarnings: BrokerLog = {
+  error (_fields, message) { process.emitWarning(message, 'RealtimeWarning') },
+  info () {}
 }
 
 /** Sends from a process without Fastify, as `fastify.ws` does: the same checks, the same errors, the same logs. */
 export class Publisher {
   readonly #catalogue: Catalogue
-  readonly #connection: ReturnType<typeof connect>
+  readonly #health: Health
+  readonly #link: RedisLink
   readonly #publisher: RedisPublisher
 
   constructor ({ prefix = 'realtime:', history, chat, ...options }: PublisherOptions) {
-    const { messages = {}, strict = false, maxBytes = 1024 * 1024, ...address } = options
+    const { messages = {}, strict = false, maxBytes = 1024 * 1024, log = processWarnings, ...address } = options
     this.#catalogue = new Catalogue({ messages, strict, maxBytes })
     const keys = new Keys(prefix)
-    this.#connection = connect(address)
-    this.#publisher = new RedisPublisher(this.#connection, keys, retentionOf(history, chat))
+    const kept = retentionOf(history, chat)
+    this.#health = new Health(prefix, log)
+    this.#link = new RedisLink(address, this.#health)
+    this.#publisher = new RedisPublisher(this.#link, keys, kept)
+    this.#link.start()
   }
 
   /**
    * Publishes to all notification connections of a user. Rejects, with nothing sent, with RT_ERR_INVALID_ID,
-   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED it may be.
+   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED it may be. The
+   * cause, and the cure where one is known, is in the message, and what Redis said in `cause`.
    */
   async sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
     return this.#publish(userChannel(userId), message)
@@ -63,8 +78,9 @@ export class Publisher {
 
   /** Resolves once what is under way is settled and the connection is ended. */
   async close (): Promise<void> {
+    this.#health.close()
     await this.#publisher.close()
-    end(this.#connection)
+    this.#link.end()
   }
 }
 

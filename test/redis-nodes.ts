@@ -2,12 +2,23 @@ import { Redis } from 'ioredis'
 import { ChannelLog } from '../lib/brokers/channel-log.js'
 import type { Log, Reader } from '../lib/brokers/log.js'
 import { redisBroker, type RedisBroker, type RedisBrokerOptions } from '../lib/brokers/redis.js'
+import type { RedisAddress, RedisClient } from '../lib/brokers/redis/connection.js'
+import { Health } from '../lib/brokers/redis/health.js'
 import { Keys } from '../lib/brokers/redis/keys.js'
+import { RedisLink } from '../lib/brokers/redis/link.js'
 import type { Position } from '../lib/protocol/position.js'
 import { until } from './redis-server.js'
 
 interface Scope {
   teardown (action: () => unknown): void
+}
+
+/** A connection as the broker has one, which ends with the test; its client is the one that ioredis makes. */
+export function startLink<C extends RedisClient = Redis> (t: Scope, address: RedisAddress): { link: RedisLink, connection: C } {
+  const link = new RedisLink(address, new Health('t:'))
+  t.teardown(() => link.end())
+  link.start()
+  return { link, connection: link.client as C }
 }
 
 /** What became of a publication. */

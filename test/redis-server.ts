@@ -11,6 +11,25 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
+/** Why tests that need TLS are skipped; `false` when openssl is there. */
+export const skipTls = spawnSync('openssl', ['version']).error === undefined ? false : 'openssl is not installed'
+
+/** Files of a certificate that nobody signed, for `localhost`. They end with the test. */
+export function selfSigned (t: Scope): { cert: string, key: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'realtime-tls-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  const { status, stderr } = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(stderr)
+  return { cert, key }
+}
+
+/** Settings of a redis-server that speaks TLS, and nothing else, on its port. */
+export function tlsOnly ({ cert, key }: { cert: string, key: string }, clients: 'yes' | 'no' = 'no'): (port: number) => string[] {
+  return port => ['--port', '0', '--tls-port', String(port), '--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert, '--tls-auth-clients', clients]
+}
+
 /** Why tests that need a redis-server are skipped; `false` when it is there. */
 export const skipRedis = spawnSync('redis-server', ['--version']).error === undefined ? false : 'redis-server is not installed'
 
@@ -37,9 +56,10 @@ export class RedisServer {
     this.#sentinelLines = sentinelLines
   }
 
-  /** With settings of redis-server, for example `['--appendonly', 'yes']`. */
-  static async start (t: Scope, args: string[] = [], sentinelLines: string[] = []): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), args, sentinelLines)
+  /** With settings of redis-server, for example `['--appendonly', 'yes']`, or what makes them for a port. */
+  static async start (t: Scope, args: string[] | ((port: number) => string[]) = [], sentinelLines: string[] = []): Promise<RedisServer> {
+    const port = await freePort()
+    const server = new RedisServer(port, typeof args === 'function' ? args(port) : args, sentinelLines)
     t.teardown(() => server.end())
     await server.#spawn()
     return server

@@ -4,8 +4,22 @@ import type { Log, LogLimits } from './log.js'
 /** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
 export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
 
+/** The part of a logger that a broker writes to. Those of Fastify and pino fit. */
+export interface BrokerLog {
+  error (fields: object, message: string): void
+  info (fields: object, message: string): void
+}
+
 /** Whoever a channel's memory is counted for: a user, or the channel itself. */
 export type OwnerOf = (channel: string) => string
+
+/** What a broker is given of the app that it serves. */
+export interface BrokerHost {
+  /** Where outages and their ends go, with their causes. Default: nowhere. */
+  log?: BrokerLog | undefined
+  /** Default: each channel stands for itself. */
+  ownerOf?: OwnerOf | undefined
+}
 
 /**
  * Where the channels' logs live. A broker owes its callers:
@@ -21,8 +35,13 @@ export type OwnerOf = (channel: string) => string
  * The broker is the only way to a subscriber: what is published on this node comes back through its log too.
  */
 export interface Broker {
-  /** Called once, before anything else. */
-  open (createLog: CreateLog, ownerOf?: OwnerOf): void | Promise<void>
+  /**
+   * Called once, before anything else: a broker serves one app. Throws or rejects when it was opened before or is closed, with
+   * RT_ERR_BROKER_USED, and when its configuration is wrong in a way that waiting does not cure. A store that is away is no
+   * reason to fail: the first failure of each outage goes to the host's `log` with its cause, and so does the end of the outage. Until
+   * it is opened a broker holds nothing that keeps the process running.
+   */
+  open (createLog: CreateLog, host?: BrokerHost): void | Promise<void>
 
   /**
    * Appends `body`, a JSON object as text, to the channel's log.
@@ -42,7 +61,7 @@ export interface Broker {
   /** What it holds at the moment, for `fastify.ws.stats()`. */
   stats (): BrokerStats
 
-  /** Frees everything. Afterwards `publish` and `subscribe` reject or throw. */
+  /** Frees everything, also of a broker that was never opened. Called again it does nothing. Afterwards everything else rejects or throws. */
   close (): void | Promise<void>
 }
 

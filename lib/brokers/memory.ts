@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { Position } from '../protocol/position.js'
-import type { Broker, BrokerStats, CreateLog, OwnerOf } from './broker.js'
+import type { Broker, BrokerHost, BrokerStats, CreateLog, OwnerOf } from './broker.js'
 import { Budget } from './budget.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
@@ -61,6 +61,7 @@ export class MemoryBroker implements Broker {
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
   #ownerOf: OwnerOf = channel => channel
   #sweeper: NodeJS.Timeout | undefined
+  #isOpened = false
   #isClosed = false
 
   constructor (options: MemoryBrokerOptions) {
@@ -69,7 +70,10 @@ export class MemoryBroker implements Broker {
     this.#budget = new Budget(options.bytes)
   }
 
-  open (createLog: CreateLog, ownerOf: OwnerOf = channel => channel): void {
+  /** Throws RT_ERR_BROKER_USED. */
+  open (createLog: CreateLog, { ownerOf = channel => channel }: BrokerHost = {}): void {
+    if (this.#isOpened || this.#isClosed) throw new errors.BROKER_USED()
+    this.#isOpened = true
     this.#createLog = createLog
     this.#ownerOf = ownerOf
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()

@@ -1,16 +1,20 @@
 import { errors } from '../errors.js'
 import type { Position } from '../protocol/position.js'
-import type { Broker, BrokerStats, CreateLog } from './broker.js'
+import type { Broker, BrokerHost, BrokerStats, CreateLog } from './broker.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits } from './log.js'
-import { connect, end, isReady, within, type RedisAddress, type RedisClient } from './redis/connection.js'
 import { Checks } from './redis/checks.js'
+import { within, type RedisAddress } from './redis/connection.js'
 import { Doorbell } from './redis/doorbell.js'
 import { Feed, type Fed } from './redis/feed.js'
-import { Keys } from './redis/keys.js'
-import { RedisNodes, nodesChannel } from './redis/nodes.js'
+import { Health } from './redis/health.js'
+import { Keys, nodesChannel } from './redis/keys.js'
+import { RedisLink } from './redis/link.js'
+import { RedisNodes } from './redis/nodes.js'
+import { checkPermissions } from './redis/permissions.js'
 import { Publisher } from './redis/publisher.js'
 import { checkCount, retentionOf, type RetentionOptions } from './redis/retention.js'
+import { read } from './redis/scripts.js'
 import { Store } from './redis/store.js'
 
 export type { RedisAddress, RedisClient } from './redis/connection.js'
@@ -47,8 +51,14 @@ const checkEvery = 15_000
  */
 const safeAfter = 3_000
 
-/** Milliseconds for which a start waits for Redis. */
+/** Maximum time a start waits for Redis, in ms. */
 const openWithin = 2_000
+
+/** After the first fault of the configuration the others are waited for, so that one message names them all, in ms. */
+const collectFaultsFor = 100
+
+/** A ping that is not answered within this time shows that Redis does not answer, in ms. */
+const pingTime = 2_000
 
 /** Within so many milliseconds there is a log, or there is none. */
 const subscribeWithin = 1_900
@@ -77,8 +87,9 @@ export class RedisBroker implements Broker {
   readonly nodes: RedisNodes
   readonly #limits: LogLimits
   readonly #keys: Keys
-  readonly #commands: RedisClient
-  readonly #subscriber: RedisClient
+  readonly #health: Health
+  readonly #commands: RedisLink
+  readonly #subscriber: RedisLink
   readonly #publisher: Publisher
   readonly #doorbell: Doorbell
   readonly #store: Store
@@ -86,10 +97,13 @@ export class RedisBroker implements Broker {
   /** By their key. */
   readonly #channels = new Map<string, Channel>()
   readonly #told: Followed
+  /** Resolves once this node hears what the others announce. */
+  readonly #toldIsHeard: Promise<void>
   /** When Redis was last asked something that it answered, on the monotonic clock. */
   #answeredAt = -Infinity
-  readonly #sweeper: NodeJS.Timeout
+  #sweeper: NodeJS.Timeout | undefined
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
+  #isOpened = false
   #isClosed = false
 
   constructor ({ prefix = 'realtime:', history, chat, lag = 4 * 1024 * 1024, ...address }: RedisBrokerOptions) {
@@ -97,24 +111,58 @@ export class RedisBroker implements Broker {
     checkCount('lag', lag)
     this.#limits = { ...kept(''), lag }
     this.#keys = new Keys(prefix)
-    this.#commands = connect(address)
-    this.#subscriber = connect(address)
-    this.#commands.on('ready', () => this.nodes.beat())
+    this.#health = new Health(prefix)
+    this.#commands = new RedisLink(address, this.#health, 'commands')
+    this.#subscriber = new RedisLink(address, this.#health, 'subscriber')
+    this.#commands.client.on('ready', () => this.nodes.beat())
     // What Redis lost when it failed over has to be back before something else takes its place.
     this.#publisher = new Publisher(this.#commands, this.#keys, kept, () => this.#checkAll())
     this.#doorbell = new Doorbell(this.#subscriber)
     this.#store = new Store(this.#commands, this.#keys, kept, this.#publisher.clock)
     this.#checks = new Checks(keys => this.#store.heads(keys), this.#store.checkSize)
-    this.nodes = new RedisNodes({ connection: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
-    this.#told = this.#follow(nodesChannel, epoch => this.nodes.createLog(epoch))
+    this.nodes = new RedisNodes({ link: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
+    let isHeard = () => {}
+    this.#toldIsHeard = new Promise(resolve => { isHeard = resolve })
+    this.#told = this.#follow(nodesChannel, epoch => this.nodes.createLog(epoch), () => isHeard())
     this.#told.feed.begun.then(() => { if (!this.#isClosed) this.nodes.start() })
-    this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
-  /** Waits for Redis for 2 s at most: an app can start without it. */
-  open (createLog: CreateLog): Promise<void> {
+  /**
+   * Connects. Rejects with RT_ERR_BROKER_REFUSED when Redis, or TLS, says that the configuration is wrong. Waits for a Redis that
+   * is away for 2 s at most, and resolves: an app can start without it.
+   */
+  async open (createLog: CreateLog, { log }: BrokerHost = {}): Promise<void> {
+    if (this.#isOpened || this.#isClosed) throw new errors.BROKER_USED()
+    this.#isOpened = true
     this.#createLog = createLog
-    return this.#publisher.ready(openWithin)
+    this.#health.log = log
+    const ready = this.#connect()
+    let unbind = () => {}
+    const faulty = new Promise<void>(resolve => {
+      unbind = this.#health.onFailed(() => { if (this.#health.setupFault !== undefined) resolve() })
+    })
+    try {
+      await within(openWithin, Promise.race([ready, faulty]), () => this.#health.silent(read.name))
+      if (this.#health.setupFault !== undefined) await within(collectFaultsFor, ready)
+    } catch {
+      // It is late: the health knows why, and has logged it.
+    }
+    unbind()
+    const { setupFault } = this.#health
+    if (setupFault === undefined) return
+    await this.close()
+    throw setupFault
+  }
+
+  /** Resolves once publications can be stored, this node hears of those of others, and its permissions are known. */
+  async #connect (): Promise<void> {
+    const permissions = new Promise<void>(resolve => {
+      this.#commands.client.on('ready', () => checkPermissions(this.#commands, this.#keys).then(resolve))
+    })
+    this.#commands.start()
+    this.#subscriber.start()
+    this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
+    await Promise.all([this.#publisher.ready(openWithin), this.#told.feed.begun, this.#toldIsHeard, permissions])
   }
 
   publish (channel: string, body: string): Promise<Position> {
@@ -129,9 +177,10 @@ export class RedisBroker implements Broker {
     known.usedAt = performance.now()
     try {
       // Whoever resumes may have seen what this node has not heard yet.
-      await within(subscribeWithin, known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed))
+      const done = known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed)
+      await within(subscribeWithin, done, () => this.#health.silent(read.name))
     } catch (error) {
-      throw this.#isClosed ? new errors.CLOSING() : new errors.BROKER((error as Error).message)
+      throw this.#isClosed ? new errors.CLOSING() : this.#health.refusal(read.name, error)
     }
     if (this.#isClosed) throw new errors.CLOSING()
     known.usedAt = performance.now()
@@ -145,7 +194,7 @@ export class RedisBroker implements Broker {
     return added
   }
 
-  #follow<L extends Fed> (channel: string, createLog: (epoch: string) => L): { key: string, feed: Feed<L> } {
+  #follow<L extends Fed> (channel: string, createLog: (epoch: string) => L, onListening = () => {}): { key: string, feed: Feed<L> } {
     const key = this.#keys.stream(channel)
     const feed = new Feed({
       createLog,
@@ -154,13 +203,16 @@ export class RedisBroker implements Broker {
     })
     const followed = { key, feed }
     this.#doorbell.listen(key, {
-      onListening: () => this.#check(followed),
+      onListening: () => {
+        onListening()
+        this.#check(followed)
+      },
       onAnnounced: announcements => feed.onAnnounced(announcements)
     })
     return followed
   }
 
-  /** Never rejects: failures are left to the next check. */
+  /** Never rejects: a failure goes to the health, and the channel is checked again later. */
   async #check ({ key, feed }: Followed): Promise<void> {
     await (feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)).catch(() => {})
   }
@@ -188,12 +240,19 @@ export class RedisBroker implements Broker {
   }
 
   async #ping (): Promise<void> {
-    if (!isReady(this.#commands)) return
+    if (!this.#commands.isReady) return
     const asked = performance.now()
+    let isSettled = false
+    // Answers that came while this process was busy are read before a setImmediate.
+    const late = setTimeout(() => setImmediate(() => { if (!isSettled) this.#health.silent() }), pingTime).unref()
     try {
-      await this.#commands.ping()
+      await this.#commands.ask('PING', this.#commands.client.ping())
       this.#answeredAt = asked
-    } catch {}
+    } catch {
+      // The health knows.
+    }
+    isSettled = true
+    clearTimeout(late)
   }
 
   #checkSilent (followed: Followed, now: number): void {
@@ -220,13 +279,14 @@ export class RedisBroker implements Broker {
   async close (): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#health.close()
     clearInterval(this.#sweeper)
     await this.nodes.close()
     await this.#publisher.close()
     this.#told.feed.end()
     for (const channel of this.#channels.values()) this.#forget(channel)
     this.#doorbell.close()
-    end(this.#commands)
-    end(this.#subscriber)
+    this.#commands.end()
+    this.#subscriber.end()
   }
 }

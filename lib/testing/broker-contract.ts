@@ -138,18 +138,19 @@ class Node {
   }
 }
 
-function obligation (name: string, check: (start: () => Promise<Node>) => Promise<void>): BrokerObligation {
+function obligation (name: string, check: (start: () => Promise<Node>, make: () => Promise<Node>) => Promise<void>): BrokerObligation {
   return {
     name,
     async run (makeBroker) {
       const nodes: Node[] = []
-      const start = async () => {
+      const make = async () => {
         const node = new Node(await makeBroker())
         nodes.push(node)
-        return node.open()
+        return node
       }
+      const start = async () => (await make()).open()
       try {
-        await check(start)
+        await check(start, make)
       } finally {
         for (const node of nodes) await node.close()
       }
@@ -360,6 +361,21 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.ok(after.bytes >= before.bytes + bytes, `${after.bytes} after ${before.bytes} bytes, with ${bytes} more published`)
   }),
 
+  obligation('a broker serves one app: it is opened once, and not after close', async (start, make) => {
+    const node = await start()
+    const channel = unique('user:a')
+    const follower = await node.follow(channel)
+    await assert.rejects(open(node), isFailure, 'opened again')
+    await node.publish(channel, bodyOf(1))
+    assert.deepEqual(bodiesIn(await follower.upTo(1)), [bodyOf(1)], 'the app that opened it first is not disturbed')
+    await node.close()
+    await within(Promise.resolve(node.broker.close()), () => 'close neither resolved nor rejected when called again')
+    await assert.rejects(open(node), isFailure, 'opened after close')
+    const unopened = await make()
+    await unopened.close()
+    await assert.rejects(open(unopened), isFailure, 'opened after it was closed unopened')
+  }),
+
   obligation('after close nothing is held, and publish and subscribe fail', async start => {
     const node = await start()
     const channel = unique('user:a')
@@ -377,6 +393,11 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.deepEqual({ ...node.broker.stats() }, { channels: 0, publications: 0, bytes: 0 })
   })
 ]
+
+/** Resolves, or rejects, as `open` of the broker does. */
+async function open (node: Node): Promise<unknown> {
+  return within(node.open(), () => 'open neither resolved nor rejected')
+}
 
 /** Refused, and not just never answered. */
 function isFailure (error: unknown): boolean {

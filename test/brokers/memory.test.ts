@@ -59,6 +59,7 @@ class Store {
 class LateBroker implements Broker {
   readonly #store: Store
   readonly #logs = new Map<string, Log>()
+  #isUsed = false
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
 
   constructor (store: Store) {
@@ -67,6 +68,8 @@ class LateBroker implements Broker {
 
   async open (createLog: CreateLog): Promise<void> {
     await setImmediate()
+    if (this.#isUsed) throw new Error('used')
+    this.#isUsed = true
     this.#createLog = createLog
     this.#store.nodes.add(this)
   }
@@ -96,6 +99,7 @@ class LateBroker implements Broker {
   }
 
   async close (): Promise<void> {
+    this.#isUsed = true
     this.#store.nodes.delete(this)
     this.#logs.clear()
   }
@@ -262,6 +266,28 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
+  'serves two apps' () {
+    const broker: Broker = make()
+    const open = broker.open.bind(broker)
+    let isOpen = false
+    broker.open = createLog => {
+      if (!isOpen) open(createLog)
+      isOpen = true
+    }
+    return broker
+  },
+  'opens after it was closed' () {
+    const broker: Broker = make()
+    const open = broker.open.bind(broker)
+    const close = broker.close.bind(broker)
+    let isClosed = false
+    broker.close = () => {
+      isClosed = true
+      return close()
+    }
+    broker.open = createLog => isClosed ? undefined : open(createLog)
+    return broker
+  },
   'counts wrong' () {
     const broker: Broker = make()
     broker.stats = () => ({ channels: 0, publications: 0, bytes: 0 })
@@ -285,6 +311,8 @@ const noticedBy: Record<string, string> = {
   'says nothing after it was closed': 'after close',
   'starts again under the same epoch': 'the next broker',
   'loses what readers have not read': 'any characters',
+  'serves two apps': 'opened once',
+  'opens after it was closed': 'opened once',
   'counts wrong': 'stats'
 }
 
@@ -487,7 +515,7 @@ t.test('bytes', async t => {
 
   t.test('the owner that holds most gives up the oldest publications of its largest channel', async t => {
     const { broker } = clocked({ bytes: 100_000 })
-    broker.open(createLog, channel => channel[0])
+    broker.open(createLog, { ownerOf: channel => channel[0] })
     const big = await broker.subscribe('a:big') as ChannelLog
     await broker.publish('a:small', body)
     for (let n = 0; n < 50; n++) await broker.publish('b:1', body)
@@ -500,7 +528,7 @@ t.test('bytes', async t => {
 
   t.test('of channels of one size those used longest ago give way first', async t => {
     const { clock, broker } = clocked({ bytes: 60_000 })
-    broker.open(createLog, () => 'ada')
+    broker.open(createLog, { ownerOf: () => 'ada' })
     const logs: Log[] = []
     for (let n = 10; n < 50; n++) {
       await broker.publish(`chat:${n}`, body)
@@ -517,7 +545,7 @@ t.test('bytes', async t => {
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 100, maxLength: 300 }), async steps => {
       const { broker } = clocked({ bytes: 50_000, size: 1_000 })
       const held = new Map<string, number>()
-      broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits), channel => channel.split(':')[0])
+      broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits), { ownerOf: channel => channel.split(':')[0] })
       const channels = new Set<string>()
       for (const { owner, channel, size } of steps) {
         const name = `${owner}:${channel}`
@@ -538,7 +566,7 @@ t.test('bytes', async t => {
 
   t.test('a flood into the channels of one user leaves what 200 others have not read', async t => {
     const { clock, broker } = clocked({ bytes: 4 * 1024 * 1024, ttl: 300_000 })
-    broker.open(createLog, ownerOf)
+    broker.open(createLog, { ownerOf })
     const others = Array.from({ length: 200 }, (_, n) => `user:u${n}`)
     const positions = await Promise.all(others.map(channel => broker.publish(channel, body)))
     for (let n = 0; n < 20_000; n++) {
@@ -610,6 +638,15 @@ t.test('stats are exact', async t => {
   }
   t.strictSame(broker.stats(), { channels: 11, publications, bytes })
   t.ok(before.channels <= 11)
+})
+
+t.test('a broker is opened once, and not after close', async t => {
+  const broker = make()
+  broker.open(createLog)
+  const cure = { code: 'RT_ERR_BROKER_USED', message: /make one for each registration/ }
+  t.throws(() => broker.open(createLog), cure)
+  broker.close()
+  t.throws(() => broker.open(createLog), cure)
 })
 
 t.test('after close', async t => {

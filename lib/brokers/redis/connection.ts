@@ -1,6 +1,5 @@
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
 import { errors } from '../../errors.js'
-import { scripts, type Script } from './scripts.js'
 
 /** The app's own client: single, Sentinel or Cluster. */
 export type RedisClient = Redis | Cluster
@@ -28,8 +27,9 @@ const ours: RedisOptions = {
   // What was sent when a connection ends is rejected then, and not when it is back.
   maxRetriesPerRequest: 0,
   enableAutoPipelining: false,
-  lazyConnect: false,
-  connectTimeout: 2_000,
+  lazyConnect: true,
+  // Less than a start waits, and enough for one SYN that is lost (RFC 6298: sent again after 1 s).
+  connectTimeout: 1_500,
   socketTimeout: silence,
   keyPrefix: '',
   stringNumbers: false,
@@ -46,7 +46,7 @@ const oursOfNode: RedisOptions = { ...ours, enableOfflineQueue: undefined, lazyC
 const oursInCluster: ClusterOptions = {
   enableOfflineQueue: false,
   enableAutoPipelining: false,
-  lazyConnect: false,
+  lazyConnect: true,
   keyPrefix: '',
   shardedSubscribers: true,
   scaleReads: 'master',
@@ -57,28 +57,25 @@ const oursInCluster: ClusterOptions = {
   clusterRetryStrategy: backoff
 }
 
-/** A connection like the app's, with settings of our own. Throws RT_ERR_OPTIONS without a client and a URL. */
-export function connect ({ client, url }: RedisAddress): RedisClient {
-  const connection = client === undefined ? open(url) : duplicate(client)
-  // It comes back by itself; what could not be done meanwhile says so itself.
-  connection.on('error', () => {})
-  if (isCluster(connection)) connection.on('ready', () => connectMasters(connection)).on('+node', () => connectMasters(connection))
-  else connection.on('ready', () => teach(connection))
-  return connection
-}
-
-/** ioredis would connect to a master with its first command, and refuse those that come until it is there. */
-function connectMasters (cluster: Cluster): void {
-  if (!isReady(cluster)) return
-  for (const node of cluster.nodes('master')) {
-    if (node.status === 'wait') node.connect().then(() => teach(node), () => {})
-    else if (node.status === 'ready') teach(node)
+/** A client like the app's, with settings of our own, which does not connect yet. Throws RT_ERR_OPTIONS. */
+export function createClient ({ client, url }: RedisAddress): RedisClient {
+  const created = client === undefined ? open(url) : duplicate(client)
+  if (!isCluster(created) && Number.isNaN(created.options.db)) {
+    throw new errors.OPTIONS("the database of the Redis broker is not a number. Write it at the end of the 'url', like 'redis://localhost:6379/1'")
   }
+  return created
 }
 
 function open (url: string | undefined): Redis {
-  if (url !== undefined && /^rediss?:\/\//.test(url)) return new Redis(url, oursAlone)
-  throw new errors.OPTIONS("the Redis broker needs a server. Pass 'client', an ioredis client, or 'url', like 'redis://localhost:6379'")
+  if (url === undefined || !/^rediss?:\/\//.test(url)) {
+    throw new errors.OPTIONS("the Redis broker needs a server. Pass 'client', an ioredis client, or 'url', like 'redis://localhost:6379'")
+  }
+  try {
+    return new Redis(url, oursAlone)
+  } catch {
+    // The error has the whole URL in it, and that the password.
+    throw new errors.OPTIONS("the 'url' of the Redis broker cannot be read. Write it like 'redis://user:password@localhost:6379/0', with encodeURIComponent for user and password")
+  }
 }
 
 function duplicate (client: RedisClient): RedisClient {
@@ -120,26 +117,14 @@ export function isReachable (connection: RedisClient, server: string | undefined
   return node?.status === 'ready'
 }
 
-/** So that no script has to be sent with a call: sent after it was asked for in vain, it would come after later calls. */
-function teach (connection: Redis): void {
-  for (const { text } of scripts) connection.script('LOAD', text).catch(() => {})
-}
-
-/** Runs a script. Rejects with what Redis or ioredis say. */
-export async function run (connection: RedisClient, { sha, text }: Script, keys: string[], args: Array<string | number>): Promise<unknown> {
-  try {
-    return await connection.evalsha(sha, keys.length, ...keys, ...args)
-  } catch (error) {
-    if (!String((error as Error).message).startsWith('NOSCRIPT')) throw error
-    return connection.eval(text, keys.length, ...keys, ...args)
-  }
-}
-
-/** The outcome of `work`, or a rejection when it takes longer. */
-export async function within<T> (ms: number, work: Promise<T>): Promise<T> {
+/** The outcome of `work`, or a rejection when it takes longer, after a call of `onLate`. */
+export async function within<T> (ms: number, work: Promise<T>, onLate = () => {}): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('Redis is not there, or does not answer')), ms)
+    timer = setTimeout(() => {
+      onLate()
+      reject(new Error('Redis does not answer'))
+    }, ms)
   })
   try {
     return await Promise.race([work, late])

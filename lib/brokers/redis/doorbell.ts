@@ -1,4 +1,6 @@
-import { isCluster, isReady, type RedisClient } from './connection.js'
+import type { Cluster, Redis } from 'ioredis'
+import { isCluster } from './connection.js'
+import type { RedisLink } from './link.js'
 import { separator } from './scripts.js'
 
 /** One publication as it is announced. */
@@ -27,7 +29,7 @@ const settling = 1_000
 
 /** Redis pub/sub: it tells that something was published, and what; the stream is what can be relied on. */
 export class Doorbell {
-  readonly #connection: RedisClient
+  readonly #link: RedisLink
   readonly #listeners = new Map<string, Listener>()
   /** Not subscribed to at the moment, or not for certain. */
   readonly #silent = new Set<string>()
@@ -35,11 +37,12 @@ export class Doorbell {
   readonly #looker: NodeJS.Timeout
   #settler: NodeJS.Timeout | undefined
 
-  constructor (connection: RedisClient) {
-    this.#connection = connection
-    connection.on(isCluster(connection) ? 'smessage' : 'message', this.#onMessage)
-    connection.on('ready', this.#onReady)
-    if (isCluster(connection)) connection.on('subscribersReady', this.#onSubscribersReady)
+  constructor (link: RedisLink) {
+    this.#link = link
+    const { client } = link
+    client.on(isCluster(client) ? 'smessage' : 'message', this.#onMessage)
+    client.on('ready', this.#onReady)
+    if (isCluster(client)) client.on('subscribersReady', this.#onSubscribersReady)
     this.#looker = setInterval(() => this.#look(), lookEvery).unref()
   }
 
@@ -58,8 +61,10 @@ export class Doorbell {
   leave (channel: string): void {
     this.#listeners.delete(channel)
     this.#silent.delete(channel)
-    if (!isReady(this.#connection)) return
-    const left = isCluster(this.#connection) ? this.#connection.sunsubscribe(channel) : this.#connection.unsubscribe(channel)
+    if (!this.#link.isReady) return
+    const { client } = this.#link
+    const left: Promise<unknown> = isCluster(client) ? this.#link.ask('SUNSUBSCRIBE', client.sunsubscribe(channel)) : this.#link.ask('UNSUBSCRIBE', client.unsubscribe(channel))
+    // The health knows. What is announced without a listener is ignored.
     left.catch(() => {})
   }
 
@@ -90,30 +95,35 @@ export class Doorbell {
   #subscribe (): void {
     clearImmediate(this.#turn)
     this.#turn = undefined
-    if (!isReady(this.#connection)) return
+    if (!this.#link.isReady) return
+    const { client } = this.#link
     const channels = [...this.#silent]
-    if (isCluster(this.#connection)) for (const channel of channels) this.#confirm([channel], this.#connection.ssubscribe(channel))
-    else for (let at = 0; at < channels.length; at += slice) this.#confirmSlice(channels.slice(at, at + slice))
+    if (isCluster(client)) for (const channel of channels) this.#confirm('SSUBSCRIBE', [channel], client.ssubscribe(channel))
+    else for (let at = 0; at < channels.length; at += slice) this.#confirmSlice(client, channels.slice(at, at + slice))
   }
 
-  #confirmSlice (channels: string[]): void {
-    this.#confirm(channels, (this.#connection as Exclude<RedisClient, { isCluster: true }>).subscribe(...channels))
+  #confirmSlice (client: Exclude<Redis | Cluster, { isCluster: true }>, channels: string[]): void {
+    this.#confirm('SUBSCRIBE', channels, client.subscribe(...channels))
   }
 
-  #confirm (channels: string[], subscribed: Promise<unknown>): void {
+  #confirm (command: string, channels: string[], subscribed: Promise<unknown>): void {
     // Who came after this was sent waits for a command of its own.
     const listeners = channels.map(channel => this.#listeners.get(channel))
     subscribed.then(() => {
       for (const [at, channel] of channels.entries()) {
         if (this.#listeners.get(channel) === listeners[at] && this.#silent.delete(channel)) listeners[at]?.onListening()
       }
-    }, () => {})
+      // One channel may be permitted and another one not.
+      if (this.#silent.size === 0) this.#link.health.well(command)
+    }, error => this.#link.health.failed(command, error))
   }
 
   /** A connection over which nothing comes any more ends with a ping that is not answered. */
   #look (): void {
-    if (!isReady(this.#connection)) return
-    if (!isCluster(this.#connection)) this.#connection.ping().catch(() => {})
+    if (!this.#link.isReady) return
+    const { client } = this.#link
+    // One that is not answered ends the connection.
+    if (!isCluster(client)) this.#link.ask('PING of the subscriber', client.ping()).catch(() => {})
     if (this.#silent.size > 0) this.#subscribe()
   }
 }

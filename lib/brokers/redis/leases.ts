@@ -1,6 +1,6 @@
 import type { Lease } from '../broker.js'
-import { isReady, run, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
+import type { RedisLink } from './link.js'
 import { tellAgainAfter } from './members.js'
 import { hold, release } from './scripts.js'
 
@@ -35,7 +35,7 @@ class HeldLease implements Lease {
 
 /** The leases that this node holds. */
 export class Leases {
-  readonly #connection: RedisClient
+  readonly #link: RedisLink
   readonly #keys: string[]
   readonly #node: string
   readonly #held = new Map<string, HeldLease>()
@@ -43,8 +43,8 @@ export class Leases {
   readonly #changes = new Map<string, number>()
   readonly #listeners = new Set<(lease: Lease) => void>()
 
-  constructor (connection: RedisClient, keys: Keys, node: string) {
-    this.#connection = connection
+  constructor (link: RedisLink, keys: Keys, node: string) {
+    this.#link = link
     this.#keys = ['holders', 'leases', 'alive'].map(name => keys.shared(name))
     this.#node = node
   }
@@ -67,10 +67,10 @@ export class Leases {
   }
 
   async #hold ({ key, data, mayBeOver }: HeldLease): Promise<boolean> {
-    return await run(this.#connection, hold, this.#keys, [this.#node, key, data, mayBeOver ? 1 : 0]) === 1
+    return await this.#link.run(hold, this.#keys, [this.#node, key, data, mayBeOver ? 1 : 0]) === 1
   }
 
-  /** Never rejects: what Redis did not hear of is told later. */
+  /** Never rejects: a failure goes to the health, and the release is sent again with the next beat. */
   readonly #release = async (lease: HeldLease): Promise<void> => {
     const { key } = lease
     if (this.#held.get(key) !== lease) return
@@ -80,8 +80,8 @@ export class Leases {
   }
 
   async #free (key: string): Promise<void> {
-    if (!isReady(this.#connection)) throw new Error('Redis is not there')
-    await run(this.#connection, release, this.#keys, [this.#node, key])
+    if (!this.#link.isReady) throw this.#link.health.refusal()
+    await this.#link.run(release, this.#keys, [this.#node, key])
   }
 
   #changed (key: string, at = performance.now()): void {
@@ -129,7 +129,7 @@ export class Leases {
     return this.look()
   }
 
-  /** Tells how it is by now. Never rejects: what fails is told again. */
+  /** Sends how it is by now. Never rejects: a failure goes to the health, and it is sent again with the next beat. */
   async #tell (key: string, at: number): Promise<void> {
     const lease = this.#held.get(key)
     try {

@@ -1,5 +1,5 @@
-import { isReady, run, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
+import type { RedisLink } from './link.js'
 import { beat, end } from './scripts.js'
 
 /** How often a node says that it is alive, in milliseconds. */
@@ -28,7 +28,7 @@ export interface MemberEvents {
 /** Which nodes there are. */
 export class Members {
   readonly id: string
-  readonly #connection: RedisClient
+  readonly #link: RedisLink
   readonly #keys: string[]
   readonly #events: MemberEvents
   #alive: string[]
@@ -40,9 +40,9 @@ export class Members {
   /** When it was last taken for dead, as Redis says. */
   #died = ''
 
-  constructor (id: string, connection: RedisClient, keys: Keys, events: MemberEvents) {
+  constructor (id: string, link: RedisLink, keys: Keys, events: MemberEvents) {
     this.id = id
-    this.#connection = connection
+    this.#link = link
     this.#keys = ['alive', 'holders', 'leases', 'dead'].map(name => keys.shared(name))
     this.#events = events
     this.#alive = [id]
@@ -59,15 +59,15 @@ export class Members {
   }
 
   async beat (): Promise<void> {
-    if (this.#isBeating || !isReady(this.#connection) || this.#timer === undefined) return
+    if (this.#isBeating || !this.#link.isReady || this.#timer === undefined) return
     this.#isBeating = true
     try {
       const most = this.#events.canInherit() ? inheritedAtOnce : 0
-      const answer = await run(this.#connection, beat, this.#keys, [this.id, deadAfter, most, this.#isInDoubt ? 1 : 0])
+      const answer = await this.#link.run(beat, this.#keys, [this.id, deadAfter, most, this.#isInDoubt ? 1 : 0])
       this.#isInDoubt = false
       if (this.#timer !== undefined) this.#onAnswer(answer as [number, string, number, ...string[]])
     } catch {
-      // The next beat tells as well, also of what this one inherited.
+      // The health knows of the failure. The next beat tells as well, also of what this one inherited.
       this.#isInDoubt = true
     } finally {
       this.#isBeating = false
@@ -92,7 +92,8 @@ export class Members {
   async stop (): Promise<void> {
     clearInterval(this.#timer)
     this.#timer = undefined
-    if (!isReady(this.#connection)) return
-    await run(this.#connection, end, this.#keys.slice(0, 1), [this.id]).catch(() => {})
+    if (!this.#link.isReady) return
+    // The others notice it within 15 s when this fails.
+    await this.#link.run(end, this.#keys.slice(0, 1), [this.id]).catch(() => {})
   }
 }

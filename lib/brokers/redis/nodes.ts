@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { errors } from '../../errors.js'
 import type { Lease, Nodes, Presence } from '../broker.js'
-import { isReady, within, type RedisClient } from './connection.js'
+import { within } from './connection.js'
 import type { Fed } from './feed.js'
 import type { Keys } from './keys.js'
 import { Leases } from './leases.js'
+import type { RedisLink } from './link.js'
 import { Members } from './members.js'
 import { PresenceOfUsers } from './presence.js'
-
-/** The channel on which nodes tell each other things. No channel of an app has this name. */
-export const nodesChannel = '~nodes'
 
 /** Within so many milliseconds something is done, or fails. */
 const patience = 1_900
@@ -18,7 +15,7 @@ const patience = 1_900
 const farewell = 500
 
 export interface NodesParts {
-  connection: RedisClient
+  link: RedisLink
   keys: Keys
   /** Stores a publication in the nodes' channel. */
   publish: (body: string) => Promise<unknown>
@@ -66,11 +63,11 @@ export class RedisNodes implements Nodes {
   #isListening = false
 
   constructor (parts: NodesParts) {
-    const { connection, keys } = parts
+    const { link, keys } = parts
     this.#parts = parts
-    this.#presence = new PresenceOfUsers(connection, keys, this.id, () => this.#members.alive)
-    this.#leases = new Leases(connection, keys, this.id)
-    this.#members = new Members(this.id, connection, keys, {
+    this.#presence = new PresenceOfUsers(link, keys, this.id, () => this.#members.alive)
+    this.#leases = new Leases(link, keys, this.id)
+    this.#members = new Members(this.id, link, keys, {
       onUnknown: wasDead => {
         this.#presence.renew()
         this.#leases.renew(wasDead)
@@ -130,8 +127,8 @@ export class RedisNodes implements Nodes {
   }
 
   claim (key: string, ms: number): Promise<boolean> {
-    const { connection, keys } = this.#parts
-    return this.#do(async () => await connection.set(keys.claim(key), this.id, 'PX', ms, 'NX') === 'OK')
+    const { link, keys } = this.#parts
+    return this.#do(async () => await link.ask('SET', link.client.set(keys.claim(key), this.id, 'PX', ms, 'NX')) === 'OK')
   }
 
   hold (key: string, data: string): Promise<Lease | undefined> {
@@ -144,13 +141,14 @@ export class RedisNodes implements Nodes {
 
   /** `undo` is called with what comes too late. */
   async #do<T> (work: () => Promise<T>, undo: (result: T) => void = () => {}): Promise<T> {
-    if (!isReady(this.#parts.connection)) throw new errors.BROKER('Redis is not there')
+    const { link: { isReady, health } } = this.#parts
+    if (!isReady) throw health.refusal()
     const working = work()
     try {
-      return await within(patience, working)
+      return await within(patience, working, () => health.silent())
     } catch (error) {
       working.then(undo, () => {})
-      throw new errors.BROKER((error as Error).message)
+      throw health.refusal('', error)
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Presence } from '../broker.js'
-import { isReady, run, type RedisClient } from './connection.js'
 import type { Keys } from './keys.js'
+import type { RedisLink } from './link.js'
 import { tellAgainAfter } from './members.js'
 import { connections, enter } from './scripts.js'
 
@@ -25,7 +25,7 @@ interface Change {
 
 /** Where the connections of users are. */
 export class PresenceOfUsers {
-  readonly #connection: RedisClient
+  readonly #link: RedisLink
   readonly #keys: Keys
   readonly #node: string
   readonly #alive: () => readonly string[]
@@ -37,8 +37,8 @@ export class PresenceOfUsers {
   #isLooking = false
 
   /** `alive` are the nodes whose connections count. */
-  constructor (connection: RedisClient, keys: Keys, node: string, alive: () => readonly string[]) {
-    this.#connection = connection
+  constructor (link: RedisLink, keys: Keys, node: string, alive: () => readonly string[]) {
+    this.#link = link
     this.#keys = keys
     this.#node = node
     this.#alive = alive
@@ -62,18 +62,19 @@ export class PresenceOfUsers {
 
   async #enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
     const args = [connectionId, this.#node, limit, ttl, ...this.#alive()]
-    return await run(this.#connection, enter, [this.#keys.presence(userId)], args) === 1
+    return await this.#link.run(enter, [this.#keys.presence(userId)], args) === 1
   }
 
   leave (userId: string, connectionId: string): void {
     this.#entered.delete(connectionId)
     this.#changed(userId, connectionId)
+    // A failure goes to the health, and the removal is sent again with the next beat.
     this.#remove(userId, connectionId).catch(() => {})
   }
 
   async #remove (userId: string, connectionId: string): Promise<void> {
-    if (!isReady(this.#connection)) throw new Error('Redis is not there')
-    await this.#connection.hdel(this.#keys.presence(userId), connectionId)
+    if (!this.#link.isReady) throw this.#link.health.refusal()
+    await this.#link.ask('HDEL', this.#link.client.hdel(this.#keys.presence(userId), connectionId))
   }
 
   #changed (userId: string, connectionId: string): void {
@@ -82,7 +83,7 @@ export class PresenceOfUsers {
   }
 
   async present (userId: string): Promise<Presence[]> {
-    const found = await run(this.#connection, connections, [this.#keys.presence(userId)], [...this.#alive()]) as string[]
+    const found = await this.#link.run(connections, [this.#keys.presence(userId)], [...this.#alive()]) as string[]
     return found.flatMap((connectionId, at) => at % 2 === 0 ? [{ connectionId, node: found[at + 1] }] : [])
   }
 

@@ -3,9 +3,10 @@ import { errors } from '../../errors.js'
 import type { Position } from '../../protocol/position.js'
 import { byChannel, isOver, settle, type Batch, type Publication } from './batch.js'
 import { RedisClock } from './clock.js'
-import { isCluster, isReachable, isReady, run, serverOf, within, type RedisClient } from './connection.js'
+import { isReachable, serverOf, within } from './connection.js'
 import { newEpoch } from './epoch.js'
 import type { Keys } from './keys.js'
+import type { RedisLink } from './link.js'
 import { metaTtlOf, type RetentionOf } from './retention.js'
 import { append, find } from './scripts.js'
 import { slotOf } from './slot.js'
@@ -55,7 +56,7 @@ const lookEvery = 50
  * back in time to ask, not known (RT_ERR_UNCONFIRMED).
  */
 export class Publisher {
-  readonly #connection: RedisClient
+  readonly #link: RedisLink
   readonly #keys: Keys
   readonly #retentionOf: RetentionOf
   readonly clock: RedisClock
@@ -87,14 +88,14 @@ export class Publisher {
   #onIdle = () => {}
 
   /** `prepare` is called when Redis is there again, and nothing is sent until it is done. */
-  constructor (connection: RedisClient, keys: Keys, retentionOf: RetentionOf, prepare: () => Promise<unknown> = async () => {}) {
+  constructor (link: RedisLink, keys: Keys, retentionOf: RetentionOf, prepare: () => Promise<unknown> = async () => {}) {
     this.#prepare = prepare
-    this.#connection = connection
+    this.#link = link
     this.#keys = keys
     this.#retentionOf = retentionOf
-    this.clock = new RedisClock(isCluster(connection))
-    connection.on('ready', this.#onReady)
-    if (isReady(connection)) this.#onReady()
+    this.clock = new RedisClock(link.isCluster)
+    link.client.on('ready', this.#onReady)
+    if (link.isReady) this.#onReady()
   }
 
   readonly #onReady = (): void => {
@@ -112,18 +113,20 @@ export class Publisher {
   async #askTime (): Promise<void> {
     const sent = performance.now()
     try {
-      const [seconds, micros] = await this.#connection.time() as unknown as [string, string]
+      const [seconds, micros] = await this.#link.ask('TIME', this.#link.client.time()) as unknown as [string, string]
       this.clock.learn(Number(seconds) * 1_000 + Number(micros) / 1_000, sent, performance.now())
       this.#onClock()
       this.#flush()
-    } catch {}
+    } catch {
+      // The health knows.
+    }
   }
 
   /** Resolves once something can be sent, or after so many milliseconds. */
   ready (ms: number): Promise<void> {
     if (this.#isPrepared()) return Promise.resolve()
     return new Promise(resolve => {
-      const asking = setInterval(() => { if (isReady(this.#connection)) this.#askTime() }, lookEvery)
+      const asking = setInterval(() => { if (this.#link.isReady) this.#askTime() }, lookEvery)
       const late = setTimeout(() => this.#onClock(), ms)
       this.#onClock = () => {
         clearInterval(asking)
@@ -139,7 +142,7 @@ export class Publisher {
       const bytes = Buffer.byteLength(body) + overhead
       const number = this.#published++
       const mark = this.#mark + number.toString(36)
-      const slot = isCluster(this.#connection) ? slotOf(this.#keys.stream(channel)) : 0
+      const slot = this.#link.isCluster ? slotOf(this.#keys.stream(channel)) : 0
       const publication = { channel, body, mark, number, slot, bytes, at: performance.now(), resolve, reject, isSettled: false }
       const refusal = this.#refusal(publication)
       if (refusal !== undefined) return reject(refusal)
@@ -172,16 +175,16 @@ export class Publisher {
 
   /** In a Cluster servers come and go one by one: what is for one does not wait for another. */
   #serverOf ({ slot }: Publication): string | undefined {
-    return serverOf(this.#connection, slot)
+    return serverOf(this.#link.client, slot)
   }
 
   #isPrepared (): boolean {
-    return this.#preparing === undefined && isReady(this.#connection) && this.clock.at(0) !== undefined
+    return this.#preparing === undefined && this.#link.isReady && this.clock.at(0) !== undefined
   }
 
   /** Whether what is sent to a server now has a good chance. */
   #canSend (server: string | undefined): boolean {
-    if (!this.#isPrepared() || this.#heldUp.has(server) || !isReachable(this.#connection, server)) return false
+    if (!this.#isPrepared() || this.#heldUp.has(server) || !isReachable(this.#link.client, server)) return false
     return !this.#isUnanswered(server, stalledAfter)
   }
 
@@ -245,7 +248,7 @@ export class Publisher {
     this.#underWay.add(batch)
     const channels = [...batch.channels]
     // All keys of a script have to be in one slot of a Cluster.
-    const parts = isCluster(this.#connection) ? channels.map(channel => [channel]) : [channels]
+    const parts = this.#link.isCluster ? channels.map(channel => [channel]) : [channels]
     const sent = parts.map(part => this.#store(batch, part))
     await Promise.all(sent)
     this.#underWay.delete(batch)
@@ -258,8 +261,7 @@ export class Publisher {
   /** Settles what Redis answers to; what it does not answer to is left as it is. */
   async #store (batch: Batch, channels: Array<[string, Publication[]]>): Promise<void> {
     const keys: string[] = []
-    const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
-    const args: Array<string | number> = [batch.deadline, newEpoch(), publish]
+    const args: Array<string | number> = [batch.deadline, newEpoch(), this.#link.publishCommand]
     for (const [channel, publications] of channels) {
       const stream = this.#keys.stream(channel)
       keys.push(stream, this.#keys.meta(stream))
@@ -271,7 +273,7 @@ export class Publisher {
     let isSent = false
     setImmediate(() => { isSent = true })
     try {
-      const [now, ...results] = await run(this.#connection, append, keys, args) as [number, ...Array<string | number>]
+      const [now, ...results] = await this.#link.run(append, keys, args) as [number, ...Array<string | number>]
       const received = performance.now()
       this.#roundTrip = Math.max(received - sent, this.#roundTrip * 0.8)
       // It was refused, and came in time by what was known of Redis's clock: that was set forward since.
@@ -282,10 +284,11 @@ export class Publisher {
       for (const [at, [, publications]] of channels.entries()) {
         this.#conclude(publications, results[at * 2] as string, results[at * 2 + 1] as number)
       }
+      this.#announced(results[channels.length * 2] as string | undefined)
     } catch (error) {
       // What is refused before the event loop has turned has not been written to any socket.
       if (!isSent) this.#takeBack(batch, channels)
-      else if (isAnswer(error)) for (const [, publications] of channels) this.#fail(publications, (error as Error).message)
+      else if (isAnswer(error)) for (const [, publications] of channels) this.#fail(publications, this.#link.health.refusal(append.name, error))
     }
   }
 
@@ -300,19 +303,31 @@ export class Publisher {
   }
 
   #conclude (publications: Publication[], epoch: string | undefined, head: number): void {
-    if (epoch === undefined) return this.#fail(publications, 'Redis was too slow, and refused it')
-    if (head === -1) {
-      // A server that was demoted: whoever is asked for the master again knows another.
-      if (epoch.includes('READONLY') && !isCluster(this.#connection)) this.#connection.disconnect(true)
-      return this.#fail(publications, epoch)
-    }
+    if (epoch === undefined) return this.#fail(publications, new errors.BROKER('Redis was too slow, and refused it'))
+    if (head === -1) return this.#refused(publications, new Error(epoch))
     for (const [at, publication] of publications.entries()) {
       settle(publication, { epoch, offset: head - publications.length + 1 + at })
     }
   }
 
-  #fail (publications: Publication[], reason: string): void {
-    for (const publication of publications) settle(publication, new errors.BROKER(reason))
+  /** Redis refuses to store publications of a channel. */
+  #refused (publications: Publication[], error: Error): void {
+    const { health, isCluster } = this.#link
+    health.failed(append.name, error)
+    // A server that was demoted: whoever is asked for the master again knows another.
+    if (error.message.includes('READONLY') && !isCluster) this.#link.reconnect()
+    this.#fail(publications, health.refusal(append.name, error))
+  }
+
+  /** `error` is why publications that are stored were not announced; `undefined` when they were. */
+  #announced (error: string | undefined): void {
+    const { health, publishCommand } = this.#link
+    if (error === undefined) health.well(publishCommand)
+    else health.failed(publishCommand, new Error(error))
+  }
+
+  #fail (publications: Publication[], error: Error): void {
+    for (const publication of publications) settle(publication, error)
   }
 
   /** Gives up what has been under way for too long, and asks after what is in doubt. */
@@ -323,13 +338,20 @@ export class Publisher {
     const given = this.#waiting.splice(0, late === -1 ? this.#waiting.length : late)
     for (const { bytes } of given) this.#waitingBytes -= bytes
     this.#discount(given)
-    this.#fail(given, 'Redis is not there, or does not answer')
+    if (given.length > 0) this.#giveUpWaiting(given)
     for (const batch of [...this.#underWay, ...this.#inDoubt]) this.#giveUp(batch, now)
     for (const batch of this.#inDoubt) this.#ask(batch, now)
-    if (this.clock.at(now) === undefined && isReady(this.#connection)) this.#askTime()
+    if (this.clock.at(now) === undefined && this.#link.isReady) this.#askTime()
     this.#heldUp.clear()
     this.#flush()
     this.#rest()
+  }
+
+  /** They were never sent. */
+  #giveUpWaiting (publications: Publication[]): void {
+    const { health } = this.#link
+    health.silent()
+    for (const publication of publications) settle(publication, health.refusal())
   }
 
   /** Nothing is left to look at. */
@@ -342,15 +364,21 @@ export class Publisher {
 
   #giveUp (batch: Batch, now: number): void {
     for (const publication of batch.publications) {
-      if (now - publication.at >= settledWithin) settle(publication, new errors.UNCONFIRMED())
+      if (now - publication.at >= settledWithin) this.#giveUpSent(publication)
     }
     if (this.#inDoubt.has(batch) && isOver(batch)) this.#forget(batch)
+  }
+
+  #giveUpSent (publication: Publication): void {
+    if (publication.isSettled) return
+    this.#link.health.silent()
+    settle(publication, this.#link.health.doubt())
   }
 
   /** Once the deadline is over Redis can tell for good what it has of a batch. */
   #ask (batch: Batch, now: number): void {
     const canTell = (this.clock.at(now) ?? -Infinity) > batch.deadline
-    if (!canTell || !isReady(this.#connection)) return
+    if (!canTell || !this.#link.isReady) return
     this.#inDoubt.delete(batch)
     this.#underWay.add(batch)
     const asked = [...batch.channels].map(([channel, publications]) => this.#find(batch, channel, publications))
@@ -366,7 +394,7 @@ export class Publisher {
     const keys = [stream, this.#keys.meta(stream)]
     const marks = publications.map(({ mark }) => mark)
     try {
-      const found = await run(this.#connection, find, keys, [batch.deadline - storedWithin, ...marks])
+      const found = await this.#link.run(find, keys, [batch.deadline - storedWithin, ...marks])
       const [now, epoch, ...offsets] = found as [number, string, ...number[]]
       for (const [at, publication] of publications.entries()) {
         const offset = offsets[at]
@@ -374,7 +402,7 @@ export class Publisher {
         else if (offset === 0 && now > batch.deadline) settle(publication, new errors.BROKER('the connection to Redis was lost'))
       }
     } catch {
-      // Asked again with the next look, until it is too late.
+      // The health knows. Asked again with the next look, until it is too late.
     }
   }
 
@@ -391,7 +419,8 @@ export class Publisher {
   /** Refuses what is waiting, and resolves once what is under way is settled. */
   async close (): Promise<void> {
     this.#isClosed = true
-    this.#connection.off('ready', this.#onReady)
+    this.#link.client.off('ready', this.#onReady)
+    this.#onClock()
     for (const publication of this.#waiting.splice(0)) settle(publication, new errors.CLOSING())
     clearImmediate(this.#turn)
     clearTimeout(this.#gatherer)

@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto'
 
 /** A Lua script, run by its digest. */
 export interface Script {
+  /** As it is called in the log. */
+  readonly name: string
   readonly text: string
   readonly sha: string
 }
 
-function script (text: string): Script {
-  return { text, sha: createHash('sha1').update(text).digest('hex') }
+function script (name: string, text: string): Script {
+  return { name: `the script '${name}'`, text, sha: createHash('sha1').update(text).digest('hex') }
 }
 
 /** Between the publications of an announcement: no JSON text has it in it (RFC 8259 section 7). */
@@ -31,11 +33,13 @@ end
  *
  * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, PUBLISH or
  * SPUBLISH; then for each channel size and ttl of its stream, ttl of its meta, how many, and of each its mark and body.
- * Returns the time, and for each channel its epoch and head, or an error text and -1. After the deadline only the time.
+ * Returns the time, and for each channel its epoch and head, or an error text and -1; and one error text more when something
+ * was stored that may not be announced. After the deadline only the time.
  */
-export const append = script(`${time}${clear}
+export const append = script('append', `${time}${clear}
 local result = {now}
 if now > tonumber(ARGV[1]) then return result end
+local unannounced
 
 local function store(stream, meta, size, ttl, metaTtl, first, last)
   local known = redis.call('HMGET', meta, 'e', 'o')
@@ -54,7 +58,8 @@ local function store(stream, meta, size, ttl, metaTtl, first, last)
   redis.call('PEXPIRE', meta, metaTtl)
   redis.call('PEXPIRE', stream, ttl)
   -- It is stored, whether or not it may be announced.
-  redis.pcall(ARGV[3], stream, table.concat(parts, '\\30'))
+  local receivers = redis.pcall(ARGV[3], stream, table.concat(parts, '\\30'))
+  if type(receivers) == 'table' then unannounced = receivers.err end
   return epoch, head
 end
 
@@ -70,6 +75,7 @@ for key = 1, #KEYS, 2 do
   result[#result + 1] = head
   at = last + 1
 end
+result[#result + 1] = unannounced
 return result
 `)
 
@@ -83,7 +89,7 @@ return result
  * Returns the time, epoch, head, its mark, 1 when its tail was lost and that is all; and the publications: mark, time and
  * body of each, the last one being the head.
  */
-export const read = script(`${time}${clear}
+export const read = script('read', `${time}${clear}
 local stream, meta, size = KEYS[1], KEYS[2], tonumber(ARGV[2])
 local known = redis.call('HMGET', meta, 'e', 'o', 'm')
 local epoch, head, mark = known[1], tonumber(known[2] or 0), known[3] or ''
@@ -132,9 +138,10 @@ return result
  * Gives a channel that has lost its tail what a node still has of it, and announces that to those who have not.
  *
  * KEYS: stream and meta. ARGV: epoch, head and its mark as Redis has them, size and ttl of the stream, PUBLISH or SPUBLISH;
- * then mark and body of each publication that follows. Returns 1, or 0 when that is no longer where the channel is.
+ * then mark and body of each publication that follows. Returns 1, or 0 when that is no longer where the channel is; or an error
+ * text when it is stored and may not be announced.
  */
-export const mend = script(`${time}
+export const mend = script('mend', `${time}
 local stream, meta, head = KEYS[1], KEYS[2], tonumber(ARGV[2])
 local known = redis.call('HMGET', meta, 'e', 'o', 'm')
 if known[1] ~= ARGV[1] or tonumber(known[2]) ~= head or known[3] ~= ARGV[3] then return 0 end
@@ -146,15 +153,15 @@ for at = 7, #ARGV, 2 do
 end
 redis.call('HSET', meta, 'o', string.format('%.0f', head), 'm', ARGV[#ARGV - 1])
 redis.call('PEXPIRE', stream, ARGV[5])
-redis.pcall(ARGV[6], stream, table.concat(parts, '\\30'))
-return 1
+local receivers = redis.pcall(ARGV[6], stream, table.concat(parts, '\\30'))
+return type(receivers) == 'table' and receivers.err or 1
 `)
 
 /**
  * Where channels are. KEYS: the meta of each. ARGV: their ttl, renewed where half of it is over.
  * Returns epoch, head and mark of each; empty texts and 0 for one that is not there.
  */
-export const heads = script(`
+export const heads = script('heads', `
 local ttl = tonumber(ARGV[1])
 local result = {}
 for _, meta in ipairs(KEYS) do
@@ -171,7 +178,7 @@ return result
  * Which publications were stored. KEYS: stream and meta. ARGV: since when, on Redis's clock; their marks.
  * Returns the time, the epoch, and for each its offset, 0, or -1 where the stream does not reach back so far any more.
  */
-export const find = script(`${time}
+export const find = script('find', `${time}
 local result = {now, redis.call('HGET', KEYS[2], 'e') or ''}
 local entries, offsets = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2000), {}
 local oldest = entries[#entries]
@@ -191,7 +198,7 @@ return result
  * ms until it is dead, leases, 1 to be told of all that it holds already.
  * Returns whether it was not known, when it was taken for dead, how many nodes there are, their ids, then key and data of each lease.
  */
-export const beat = script(`${time}
+export const beat = script('beat', `${time}
 local nodes, holders, data, node, dead = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2])
 local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
 if last[2] and now - tonumber(last[2]) > dead / 2 then
@@ -239,7 +246,7 @@ return result
  * KEYS: holders, data, nodes by when they were heard of. ARGV: node, lease, its data, 1 when it must be held already.
  * Returns 1 when the node holds it now.
  */
-export const hold = script(`${time}
+export const hold = script('hold', `${time}
 local holder = redis.call('HGET', KEYS[1], ARGV[2])
 if holder and holder ~= ARGV[1] then return 0 end
 if not holder and ARGV[4] == '1' then return 0 end
@@ -250,14 +257,14 @@ return 1
 `)
 
 /** KEYS: holders, data. ARGV: node, lease. */
-export const release = script(`
+export const release = script('release', `
 if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[2])
 return redis.call('HDEL', KEYS[1], ARGV[2])
 `)
 
 /** This node ends: what it holds goes to the others with their next beat. KEYS: nodes. ARGV: node. */
-export const end = script(`
+export const end = script('end', `
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
 return 1
 `)
@@ -282,7 +289,7 @@ end
  * Enters a connection of a user unless there are too many, and forgets those that were not renewed.
  * KEYS: presence. ARGV: connection, node, limit, ttl, the nodes that are alive. Returns 1 when it is entered.
  */
-export const enter = script(`${present}
+export const enter = script('enter', `${present}
 local presence, connection, ttl = KEYS[1], ARGV[1], tonumber(ARGV[4])
 local all, count = redis.call('HGETALL', presence), 0
 for at = 1, #all, 2 do
@@ -300,9 +307,52 @@ return 1
 `)
 
 /** KEYS: presence. ARGV: the nodes that are alive. Returns the connections of a user, each with its node. */
-export const connections = script(`${present}
+export const connections = script('connections', `${present}
 return present(redis.call('HGETALL', KEYS[1]), ARGV, 1)
 `)
 
+/**
+ * Tries each command that the other scripts call, and leaves nothing behind.
+ *
+ * KEYS: the channel of an announcement; a hash, a stream and a sorted set, which do not exist. ARGV: PUBLISH or SPUBLISH.
+ * Returns the name and the error text of each command that is refused.
+ */
+export const probe = script('probe', `
+local channel, hash, stream, set = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local refused = {}
+local function try(name, ...)
+  local answer = redis.pcall(name, ...)
+  if type(answer) == 'table' and answer.err then
+    refused[#refused + 1] = name
+    refused[#refused + 1] = answer.err
+  end
+end
+try('TIME')
+try('HSET', hash, 'f', 'v')
+try('PEXPIRE', hash, 1000)
+try('PTTL', hash)
+try('HGET', hash, 'f')
+try('HMGET', hash, 'f')
+try('HGETALL', hash)
+try('HVALS', hash)
+try('HDEL', hash, 'f')
+try('XADD', stream, 'MAXLEN', '~', 1, '*', 'f', 'v')
+redis.pcall('PEXPIRE', stream, 1000)
+try('XRANGE', stream, '-', '+')
+try('XREVRANGE', stream, '+', '-', 'COUNT', 1)
+try('EXISTS', stream)
+try('DEL', stream)
+try('ZADD', set, 1, 'm')
+redis.pcall('PEXPIRE', set, 1000)
+try('ZSCORE', set, 'm')
+try('ZRANGE', set, 0, -1)
+try('ZRANGEBYSCORE', set, 1, 1)
+try('ZREM', set, 'm')
+try('ZREMRANGEBYSCORE', set, 1, 1)
+-- Subscribers find no publication in it.
+try(ARGV[1], channel, '')
+return refused
+`)
+
 /** All of them. */
-export const scripts = [append, read, mend, heads, find, beat, hold, release, end, enter, connections]
+export const scripts = [append, read, mend, heads, find, beat, hold, release, end, enter, connections, probe]

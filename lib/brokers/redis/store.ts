@@ -1,8 +1,8 @@
 import type { RedisClock } from './clock.js'
-import { isCluster, isReady, run, type RedisClient } from './connection.js'
 import { newEpoch } from './epoch.js'
 import type { Head, Reading } from './feed.js'
 import type { Keys } from './keys.js'
+import type { RedisLink } from './link.js'
 import { metaTtlOf, type RetentionOf } from './retention.js'
 import { heads, mend, read, type Script } from './scripts.js'
 
@@ -13,15 +13,15 @@ const nowhere: Head = { epoch: '', offset: 0, mark: '' }
 
 /** What is read of the channels in Redis. Rejects with what Redis or ioredis say. */
 export class Store {
-  readonly #connection: RedisClient
+  readonly #link: RedisLink
   readonly #keys: Keys
   readonly #retentionOf: RetentionOf
   readonly #clock: RedisClock
   #reads = 0
   readonly #waiting: Array<() => void> = []
 
-  constructor (connection: RedisClient, keys: Keys, retentionOf: RetentionOf, clock: RedisClock) {
-    this.#connection = connection
+  constructor (link: RedisLink, keys: Keys, retentionOf: RetentionOf, clock: RedisClock) {
+    this.#link = link
     this.#keys = keys
     this.#retentionOf = retentionOf
     this.#clock = clock
@@ -29,7 +29,7 @@ export class Store {
 
   /** How many channels may be asked after at once: in a Cluster they are in different slots. */
   get checkSize (): number {
-    return isCluster(this.#connection) ? 1 : 200
+    return this.#link.isCluster ? 1 : 200
   }
 
   /**
@@ -64,9 +64,11 @@ export class Store {
   /** Puts publications behind the head that a channel has. Whether they are there now. */
   async mend (channel: string, { epoch, offset, mark }: Head, publications: Array<{ mark: string, body: string }>): Promise<boolean> {
     const { size, ttl } = this.#retentionOf(channel)
-    const publish = isCluster(this.#connection) ? 'SPUBLISH' : 'PUBLISH'
-    const args = [epoch, offset, mark, size, ttl, publish, ...publications.flatMap(({ mark, body }) => [mark, body])]
-    return await this.#run(mend, this.#keysOf(channel), args) === 1
+    const { publishCommand, health } = this.#link
+    const args = [epoch, offset, mark, size, ttl, publishCommand, ...publications.flatMap(({ mark, body }) => [mark, body])]
+    const answer = await this.#run(mend, this.#keysOf(channel), args)
+    if (typeof answer === 'string') health.failed(publishCommand, new Error(answer))
+    return answer !== 0
   }
 
   #keysOf (channel: string): string[] {
@@ -85,7 +87,8 @@ export class Store {
   }
 
   #run (...[script, keys, args]: [Script, string[], Array<string | number>]): Promise<unknown> {
-    if (!isReady(this.#connection)) return Promise.reject(new Error('Redis is not there'))
-    return run(this.#connection, script, keys, args)
+    // Redis, or the connection, has told the health why.
+    if (!this.#link.isReady) return Promise.reject(this.#link.health.refusal())
+    return this.#link.run(script, keys, args)
   }
 }

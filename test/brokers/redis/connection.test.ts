@@ -1,18 +1,16 @@
 import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
-import { connect, isCluster, isReady, run, within } from '../../../lib/brokers/redis/connection.js'
-import { append, heads } from '../../../lib/brokers/redis/scripts.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { createClient, isCluster, isReady, within } from '../../../lib/brokers/redis/connection.js'
 
 t.test('without a server to connect to', async t => {
-  t.throws(() => connect({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
-  t.throws(() => connect({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
+  t.throws(() => createClient({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
+  t.throws(() => createClient({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
 })
 
 t.test("the app's client is left as it is", async t => {
   const client = new Redis(1, '127.0.0.1', { lazyConnect: true, keyPrefix: 'app:', db: 3, retryStrategy: null })
   const before = JSON.stringify(client.options)
-  const connection = connect({ client }) as Redis
+  const connection = createClient({ client }) as Redis
   t.teardown(() => connection.disconnect())
   t.equal(JSON.stringify(client.options), before)
   t.equal(client.status, 'wait')
@@ -22,7 +20,7 @@ t.test("the app's client is left as it is", async t => {
 })
 
 t.test('attempts are spread', async t => {
-  const connection = connect({ url: 'redis://127.0.0.1:1' }) as Redis
+  const connection = createClient({ url: 'redis://127.0.0.1:1' }) as Redis
   t.teardown(() => connection.disconnect())
   const delays = Array.from({ length: 100 }, () => connection.options.retryStrategy!(20) as number)
   t.ok(Math.max(...delays) <= 1_020 && Math.max(...delays) > 500)
@@ -31,22 +29,10 @@ t.test('attempts are spread', async t => {
 
 t.test('a Cluster gets sharded pub/sub, and sends nothing twice', async t => {
   const client = new Cluster([{ host: '127.0.0.1', port: 1 }], { lazyConnect: true, redisOptions: { password: 'x' } })
-  const connection = connect({ client }) as Cluster
+  const connection = createClient({ client }) as Cluster
   t.teardown(() => connection.disconnect())
   t.match(connection.options, { shardedSubscribers: true, enableOfflineQueue: false, retryDelayOnFailover: 0, retryDelayOnClusterDown: 0 })
   t.match(connection.options.redisOptions, { password: 'x', autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
-})
-
-t.test('scripts run also where they are not known', { skip: skipRedis }, async t => {
-  const { url } = await RedisServer.start(t)
-  const connection = connect({ url }) as Redis
-  t.teardown(() => connection.disconnect())
-  await until(() => isReady(connection))
-  t.strictSame(await connection.script('EXISTS', append.sha), [1], 'they are known before they are needed')
-  await connection.script('FLUSH')
-  t.strictSame(await run(connection, heads, ['a'], [1_000]), ['', 0, ''])
-  t.strictSame(await run(connection, heads, ['a'], [1_000]), ['', 0, ''])
-  await t.rejects(run(connection, append, ['a'], []), { name: 'ReplyError' })
 })
 
 t.test('within', async t => {

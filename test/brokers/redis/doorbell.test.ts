@@ -1,7 +1,6 @@
-import { Redis } from 'ioredis'
 import t from 'tap'
-import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Doorbell, type Announcement } from '../../../lib/brokers/redis/doorbell.js'
+import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 class Heard {
@@ -20,12 +19,9 @@ class Heard {
 t.test('doorbell', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
-  const connection = connect({ url: server.url }) as Redis
-  const doorbell = new Doorbell(connection)
-  t.teardown(() => {
-    doorbell.close()
-    connection.disconnect()
-  })
+  const { link, connection } = startLink(t, { url: server.url })
+  const doorbell = new Doorbell(link)
+  t.teardown(() => doorbell.close())
   const a = new Heard()
   const b = new Heard()
   doorbell.listen('a', a)
@@ -68,6 +64,6 @@ t.test('doorbell', { skip: skipRedis }, async t => {
     await new Promise(resolve => setImmediate(resolve))
     connection.subscribe = subscribe
     await until(() => late.listening === 1)
-    t.equal(isReady(connection), true)
+    t.equal(link.isReady, true)
   })
 })

@@ -1,20 +1,18 @@
-import type { Redis } from 'ioredis'
 import t from 'tap'
 import type { Lease } from '../../../lib/brokers/broker.js'
-import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Leases } from '../../../lib/brokers/redis/leases.js'
 import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
+import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 t.test('leases', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
-  const connection = connect({ url: server.url }) as Redis
-  t.teardown(() => connection.disconnect())
-  await until(() => isReady(connection))
+  const { link, connection } = startLink(t, { url: server.url })
+  await until(() => link.isReady)
   const keys = new Keys('t:')
-  const [a, b] = ['a', 'b'].map(node => new Leases(connection, keys, node))
+  const [a, b] = ['a', 'b'].map(node => new Leases(link, keys, node))
   const later = () => performance.now() + tellAgainAfter
   const holder = (key: string) => client.hget(keys.shared('holders'), key)
 

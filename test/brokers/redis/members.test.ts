@@ -1,7 +1,7 @@
 import t from 'tap'
-import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Members } from '../../../lib/brokers/redis/members.js'
+import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 // That the dead are found, and who gets what they held, is in nodes.test.ts and scripts.test.ts.
@@ -9,14 +9,13 @@ import { RedisServer, skipRedis, until } from '../../redis-server.js'
 t.test('members', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
-  const connection = connect({ url: server.url })
-  t.teardown(() => connection.disconnect())
-  await until(() => isReady(connection))
+  const { link } = startLink(t, { url: server.url })
+  await until(() => link.isReady)
   const keys = new Keys('t:')
 
   function make (id: string) {
     const seen = { unknown: 0, beats: 0, inherited: [] as Array<[string, string]> }
-    const members = new Members(id, connection, keys, {
+    const members = new Members(id, link, keys, {
       onUnknown: () => seen.unknown++,
       onBeat: () => seen.beats++,
       canInherit: () => true,

@@ -1,20 +1,18 @@
-import type { Redis } from 'ioredis'
 import t from 'tap'
-import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
 import { PresenceOfUsers } from '../../../lib/brokers/redis/presence.js'
+import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 t.test('presence', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
-  const connection = connect({ url: server.url }) as Redis
-  t.teardown(() => connection.disconnect())
-  await until(() => isReady(connection))
+  const { link, connection } = startLink(t, { url: server.url })
+  await until(() => link.isReady)
   const keys = new Keys('t:')
   const alive = ['a', 'b']
-  const [a, b] = ['a', 'b'].map(node => new PresenceOfUsers(connection, keys, node, () => alive))
+  const [a, b] = ['a', 'b'].map(node => new PresenceOfUsers(link, keys, node, () => alive))
   const later = () => performance.now() + tellAgainAfter
   const ids = async (userId: string) => (await a.present(userId)).map(({ connectionId }) => connectionId).sort()
 

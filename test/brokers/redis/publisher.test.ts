@@ -1,20 +1,17 @@
-import type { Redis } from 'ioredis'
+import type { Cluster } from 'ioredis'
 import t from 'tap'
-import { connect, end, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
+import { startLink } from '../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../../redis-server.js'
 
 const keys = new Keys('t:')
 
 t.test('a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
-  const connection = connect({ client: (await startCluster(t)).client() })
-  const publisher = new Publisher(connection, keys, retentionOf())
-  t.teardown(async () => {
-    await publisher.close()
-    end(connection)
-  })
+  const { link } = startLink<Cluster>(t, { client: (await startCluster(t)).client() })
+  const publisher = new Publisher(link, keys, retentionOf())
+  t.teardown(() => publisher.close())
   await publisher.ready(5_000)
   await publisher.publish('user:a', '{}')
   // As it would be known from before that.
@@ -30,14 +27,11 @@ t.test('publisher', { skip: skipRedis }, async t => {
   const proxy = await ChaosProxy.start(t, server.port)
 
   async function make (t: { teardown (action: () => unknown): void }, prepare?: () => Promise<unknown>) {
-    const connection = connect({ url: proxy.url }) as Redis
-    const publisher = new Publisher(connection, keys, retentionOf({ size: 5_000, ttl: 60_000 }), prepare)
-    t.teardown(async () => {
-      await publisher.close()
-      connection.disconnect()
-    })
+    const { link, connection } = startLink(t, { url: proxy.url })
+    const publisher = new Publisher(link, keys, retentionOf({ size: 5_000, ttl: 60_000 }), prepare)
+    t.teardown(() => publisher.close())
     await publisher.ready(5_000)
-    return { connection, publisher }
+    return { link, connection, publisher }
   }
 
   const calls = async () => {
@@ -168,12 +162,12 @@ t.test('publisher', { skip: skipRedis }, async t => {
   t.test('nothing is sent before preparations are done, or for half a second', async t => {
     let prepared = () => {}
     let count = 0
-    const { connection, publisher } = await make(t, async () => {
+    const { link, connection, publisher } = await make(t, async () => {
       if (count++ > 0) await new Promise<void>(resolve => { prepared = resolve })
     })
     await publisher.publish('prepared', '{}')
     connection.disconnect(true)
-    await until(() => count === 2 && isReady(connection))
+    await until(() => count === 2 && link.isReady)
     let isStored = false
     const stored = publisher.publish('prepared', '{}').then(() => { isStored = true })
     await client.ping()

@@ -1,25 +1,22 @@
 import t from 'tap'
 import { RedisClock } from '../../../lib/brokers/redis/clock.js'
-import { connect, isReady } from '../../../lib/brokers/redis/connection.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
 import { Store } from '../../../lib/brokers/redis/store.js'
+import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 t.test('store', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
-  const connection = connect({ url })
+  const { link } = startLink(t, { url })
   const keys = new Keys('t:')
   const clock = new RedisClock(false)
-  const publisher = new Publisher(connection, keys, retentionOf({ size: 10, ttl: 60_000 }))
-  const store = new Store(connection, keys, retentionOf({ size: 10, ttl: 60_000 }), clock)
-  t.teardown(async () => {
-    await publisher.close()
-    connection.disconnect()
-  })
-  await t.rejects(store.read('x'), { message: 'Redis is not there' })
-  await until(() => isReady(connection))
+  const publisher = new Publisher(link, keys, retentionOf({ size: 10, ttl: 60_000 }))
+  const store = new Store(link, keys, retentionOf({ size: 10, ttl: 60_000 }), clock)
+  t.teardown(() => publisher.close())
+  await t.rejects(store.read('x'), { code: 'RT_ERR_BROKER' }, 'before the connection is ready')
+  await until(() => link.isReady)
   const stream = keys.stream('a')
 
   t.test('reads and tells heads, and learns the time', async t => {

@@ -1,0 +1,83 @@
+import { once } from 'node:events'
+import net, { type Socket } from 'node:net'
+import tls from 'node:tls'
+
+/** Where a client of ours tried to connect. */
+export interface Target {
+  readonly host: string
+  readonly port: number
+  readonly isTls: boolean
+}
+
+/** Time for a server to say something of its own accord, in ms. */
+const greetingTime = 100
+
+/** Time for a server to answer, in ms. */
+const answerTime = 300
+
+/**
+ * Connects once more, to find out why a connection ended without a reason: Redis closes those that it refuses (protected
+ * mode, maxclients) so early that its message is lost, and servers with and without TLS do not understand each other. Resolves
+ * `undefined` when nothing is found. Never rejects. Sends a PING at most.
+ */
+export async function diagnose (target: Target): Promise<Error | undefined> {
+  const socket = net.connect(target.port, target.host)
+  socket.on('error', () => {})
+  try {
+    await within(answerTime, once(socket, 'connect'))
+    const greeting = await read(socket, greetingTime)
+    if (greeting.startsWith('-')) return new Error(firstSentence(greeting))
+    return await (target.isTls ? findPlainServer(socket) : findTlsServer(target))
+  } catch (error) {
+    // Without a connection the error says why.
+    return (error as { syscall?: string }).syscall === 'connect' ? error as Error : undefined
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function findPlainServer (socket: Socket): Promise<Error | undefined> {
+  socket.write('PING\r\n')
+  const answer = await read(socket, answerTime)
+  if (!/^[-+]/.test(answer)) return undefined
+  return Object.assign(new Error('Redis answers without TLS'), { code: 'TLS_UNEXPECTED' })
+}
+
+async function findTlsServer ({ host, port }: Target): Promise<Error | undefined> {
+  // Whom it belongs to does not matter: nothing is sent.
+  const socket = tls.connect({ host, port, rejectUnauthorized: false, ...(net.isIP(host) === 0 ? { servername: host } : {}) })
+  socket.on('error', () => {})
+  try {
+    await within(answerTime, once(socket, 'secureConnect'))
+    return Object.assign(new Error('Redis answers with TLS'), { code: 'TLS_EXPECTED' })
+  } catch {
+    return undefined
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** What comes first within the time; an empty text when nothing does. */
+async function read (socket: Socket, ms: number): Promise<string> {
+  try {
+    const [chunk] = await within(ms, once(socket, 'data'))
+    return String(chunk)
+  } catch {
+    return ''
+  }
+}
+
+async function within<T> (ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error('no answer')), ms) })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Redis explains at length; the first sentence names the reason. */
+function firstSentence (line: string): string {
+  return line.slice(1).split(/\. |\r?\n/, 1)[0]
+}

@@ -1,0 +1,29 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import t from 'tap'
+import { fixture } from '../process.js'
+import { RedisServer, freePort, skipRedis } from '../redis-server.js'
+
+/** Time for a process to end once it has nothing to do, in ms. */
+const patience = 10_000
+
+t.test('a process whose registrations fail ends by itself, whether Redis is there or not', { skip: skipRedis }, async t => {
+  const { port } = await RedisServer.start(t, ['--requirepass', 'right'])
+  const file = fileURLToPath(new URL(`../../node_modules/.cache/fastify-realtime/fail-${process.pid}.mjs`, import.meta.url))
+  await build({ entryPoints: [fixture('register-and-fail.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
+  t.teardown(() => rmSync(file, { force: true }))
+  const child = fork(file, [`redis://:right@127.0.0.1:${port}`, `redis://127.0.0.1:${await freePort()}`], { execArgv: [] })
+  t.teardown(() => child.kill('SIGKILL'))
+
+  const [outcomes] = await once(child, 'message') as [Array<[string, string]>]
+  t.ok(outcomes.length > 20)
+  for (const [name, outcome] of outcomes) t.not(outcome, 'did not fail', `${name}: ${outcome}`)
+  const codes = new Map(outcomes)
+  t.equal(codes.get('a Redis that refuses'), 'RT_ERR_BROKER_REFUSED')
+  t.equal(codes.get('an unknown option'), 'RT_ERR_OPTIONS')
+  const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(patience) })
+  t.equal(code, 0)
+})
