@@ -1,4 +1,5 @@
-import type { Lease, Nodes, Presence } from '../lib/brokers/broker.js'
+import type { Broker, CreateLog, Lease, Nodes, Presence } from '../lib/brokers/broker.js'
+import type { Log } from '../lib/brokers/log.js'
 
 interface Held {
   data: string
@@ -101,4 +102,28 @@ export class FakeNodes implements Nodes {
     const { data, lost } = this.#cluster.held.get(key)!
     return { key, data, lost: lost.signal, release: async () => { if (!lost.signal.aborted) this.#cluster.held.delete(key) } }
   }
+}
+
+/** Brokers of several nodes that share their logs, and the number of publications that a log keeps. */
+export function brokersOfNodes (count: number, size = 1_000): Array<Broker & { nodes: FakeNodes }> {
+  const cluster = new FakeCluster()
+  const logs = new Map<string, Log>()
+  let createLog: CreateLog
+  const logOf = (channel: string) => {
+    const log = logs.get(channel) ?? createLog(channel, 'e', { size, ttl: 60_000, lag: 1_000_000 })
+    logs.set(channel, log)
+    return log
+  }
+  return Array.from({ length: count }, () => ({
+    nodes: cluster.join(),
+    open (create: CreateLog) { createLog ??= create },
+    async publish (channel: string, body: string) {
+      const log = logOf(channel)
+      log.append(body, 0)
+      return log.position
+    },
+    subscribe: logOf,
+    stats: () => ({ channels: logs.size, publications: 0, bytes: 0 }),
+    close () {}
+  }))
 }

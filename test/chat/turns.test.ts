@@ -1,39 +1,13 @@
 import { once } from 'node:events'
 import t from 'tap'
-import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
-import type { Log } from '../../lib/brokers/log.js'
 import { errors, type Run } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
-import { FakeCluster, type FakeNodes } from '../fake-nodes.js'
+import { brokersOfNodes } from '../fake-nodes.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 
-/** Nodes with the same logs. */
-function brokers (count: number): Array<Broker & { nodes: FakeNodes }> {
-  const bus = new FakeCluster()
-  const logs = new Map<string, Log>()
-  let createLog: CreateLog
-  const logOf = (channel: string) => {
-    const log = logs.get(channel) ?? createLog(channel, 'e', { size: 1_000, ttl: 60_000, lag: 1_000_000 })
-    logs.set(channel, log)
-    return log
-  }
-  return Array.from({ length: count }, () => ({
-    nodes: bus.join(),
-    open (create: CreateLog) { createLog ??= create },
-    async publish (channel: string, body: string) {
-      const log = logOf(channel)
-      log.append(body, 0)
-      return log.position
-    },
-    subscribe: logOf,
-    stats: () => ({ channels: logs.size, publications: 0, bytes: 0 }),
-    close () {}
-  }))
-}
-
 t.test('one run at a time, whichever server it is on', async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const order: string[] = []
   const handler = (name: string) => async (run: Run) => {
@@ -47,7 +21,7 @@ t.test('one run at a time, whichever server it is on', async t => {
 })
 
 t.test('a run that is over before its turn leaves nothing', async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
   const letGo = new AbortController()
@@ -62,7 +36,7 @@ t.test('a run that is over before its turn leaves nothing', async t => {
 })
 
 t.test('the run of a server that is gone is ended by another, with what was open in it', async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
   const run = a.app.ws.chat(target).start(async run => {
@@ -84,7 +58,7 @@ t.test('the run of a server that is gone is ended by another, with what was open
 })
 
 t.test('a run that was over is not ended again, and one that had not begun is', async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
   const first = a.app.ws.chat(target).start(() => new Promise(() => {}))
@@ -98,7 +72,7 @@ t.test('a run that was over is not ended again, and one that had not begun is', 
 })
 
 t.test('a broker that is away for a while', async t => {
-  const [one] = brokers(1)
+  const [one] = brokersOfNodes(1)
   const { app } = await start(t, { broker: one })
   one.nodes.fault = new Error('away')
   const run = app.ws.chat(target).start(() => {})
@@ -108,7 +82,7 @@ t.test('a broker that is away for a while', async t => {
 })
 
 t.test("a user's message has a run, whatever becomes of the server that took it", async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const { publish } = one
   const onMessage = () => t.fail('it is gone')
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker, chat: { onMessage } })))
@@ -128,7 +102,7 @@ t.test("a user's message has a run, whatever becomes of the server that took it"
 })
 
 t.test("a user's message that could not be stored leaves no run", async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const { publish } = one
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker, chat: { onMessage () {} } })))
   const client = await connect(t, `${a.url}/ws/w/a/c/u`)
@@ -143,7 +117,7 @@ t.test("a user's message that could not be stored leaves no run", async t => {
 })
 
 t.test('a chat that another server has by now: its run here is over, and says so', async t => {
-  const [one, two] = brokers(2)
+  const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
   const run = a.app.ws.chat(target).start(() => new Promise(() => {}))
@@ -154,7 +128,7 @@ t.test('a chat that another server has by now: its run here is over, and says so
 })
 
 t.test('a server that is taken for dead while it ends the runs of another leaves them to a third', async t => {
-  const [one, two, three] = brokers(3)
+  const [one, two, three] = brokersOfNodes(3)
   const [a, , c] = await Promise.all([one, two, three].map(broker => start(t, { broker })))
   const client = await connect(t, `${c.url}/ws/w/a/c/u`)
   const run = a.app.ws.chat(target).start(async run => {
@@ -180,7 +154,7 @@ t.test('a server that is taken for dead while it ends the runs of another leaves
 })
 
 t.test('a run that was cancelled on one server before its message came to another', async t => {
-  const [a, b] = await Promise.all(brokers(2).map(broker => start(t, { broker, chat: { onMessage () { t.fail('it was cancelled') } } })))
+  const [a, b] = await Promise.all(brokersOfNodes(2).map(broker => start(t, { broker, chat: { onMessage () { t.fail('it was cancelled') } } })))
   const [one, two] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
   one.send({ type: 'chat_cancel', ref: 'stop', data: { ref: 'm1' } })
   await one.next('ack')
@@ -190,7 +164,7 @@ t.test('a run that was cancelled on one server before its message came to anothe
 })
 
 t.test('messages are answered in their order, also when a lease is late', async t => {
-  const [one] = brokers(1)
+  const [one] = brokersOfNodes(1)
   const { app, url } = await start(t, { broker: one, chat: { onMessage () {} } })
   t.ok(app.ws)
   const client = await connect(t, `${url}/ws/w/a/c/u`)
@@ -206,7 +180,7 @@ t.test('messages are answered in their order, also when a lease is late', async 
 })
 
 t.test('the next run begins when all is told of the one before, and the app saves what there was of it', async t => {
-  const all = brokers(2)
+  const all = brokersOfNodes(2)
   const [one, two] = all
   for (const broker of all) {
     const { publish } = broker
@@ -228,10 +202,10 @@ t.test('the next run begins when all is told of the one before, and the app save
   one.nodes.die(two.nodes)
   await second.finished
   const runs = []
-  while (runs.length < 3) {
+  while (runs.length < 4) {
     const { type, data } = await client.next()
     if (type.startsWith('run_')) runs.push([type, (data as { run_id: string }).run_id])
   }
-  t.strictSame(runs, [['run_finished', first.id], ['run_started', second.id], ['run_finished', second.id]])
+  t.strictSame(runs, [['run_queued', second.id], ['run_finished', first.id], ['run_started', second.id], ['run_finished', second.id]])
   t.strictSame(saved, [['so far', 'interrupted']])
 })
