@@ -12,11 +12,11 @@ import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js
 import { Refusal } from '../server/inbound.js'
 import { keyOf } from '../server/key.js'
 import type { Publisher } from '../server/publisher.js'
+import { Remembered, type RememberedLimits } from '../server/remembered.js'
 import type { Timers } from '../server/timers.js'
 import { unhandled } from '../server/unhandled.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { receivedMessageId } from './message-id.js'
-import { Recent } from './recent.js'
 import type { RunStart } from './run.js'
 import { nameOf } from './run-name.js'
 import { Turns, type Orphan } from './turns.js'
@@ -59,13 +59,13 @@ export class Chats {
   readonly #conversations = new Map<string, Conversation>()
   /** Users' messages that are being stored, and those that were, by `messageKey`. */
   readonly #accepting = new Map<string, Promise<void>>()
-  readonly #accepted = new Recent(accepted)
+  readonly #accepted = new Marks(accepted)
   /** Those that were not; a broker that did not answer may have them in the log all the same. */
-  readonly #refused = new Recent(accepted)
+  readonly #refused = new Marks(accepted)
   /** Those that this server claimed: it may try again. */
-  readonly #claimed = new Recent(accepted)
+  readonly #claimed = new Marks(accepted)
   /** Cancels whose message has not come yet, by `earlyKey`. */
-  readonly #cancelled = new Recent(early)
+  readonly #cancelled = new Marks(early)
   readonly #turns: Turns | undefined
   #isClosing = false
 
@@ -73,8 +73,8 @@ export class Chats {
     const { cluster, timers, log } = parts
     this.#parts = parts
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
-    cluster?.on('chat_cancel', ({ channel, name, early }) => this.#cancelHere(channel, name, early))
-    cluster?.on('chat_message', ({ key }) => this.#taken(key))
+    cluster?.on('chat_cancel', ({ channel, userId, name, early }) => this.#cancelHere(channel, userId, name, early))
+    cluster?.on('chat_message', ({ userId, key }) => this.#taken(userId, key))
     cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
 
@@ -164,17 +164,18 @@ export class Chats {
   }
 
   async #receive (message: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
-    const id = receivedMessageId(message, connection.userId, target)
+    const { userId } = connection
+    const id = receivedMessageId(message, userId, target)
     const key = messageKey(chatChannel(target), id)
-    if (this.#accepted.has(key) || (!this.#refused.has(key) && isLogged(id, connection))) return
-    if (!await this.#claim(key) || this.#accepted.has(key)) return
-    const accepting = this.#accepting.get(key) ?? this.#accept(id, message, connection.userId, target)
+    if (this.#accepted.has(userId, key) || (!this.#refused.has(userId, key) && isLogged(id, connection))) return
+    if (!await this.#claim(userId, key) || this.#accepted.has(userId, key)) return
+    const accepting = this.#accepting.get(key) ?? this.#accept(id, message, userId, target)
     this.#accepting.set(key, accepting)
     try {
       await accepting
-      this.#accepted.add(key)
+      this.#accepted.add(userId, key)
     } catch (error) {
-      this.#refused.add(key)
+      this.#refused.add(userId, key)
       throw error
     } finally {
       this.#accepting.delete(key)
@@ -191,42 +192,42 @@ export class Chats {
     const { content } = data
     const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
     const names = [data.message_id, ref].filter(name => typeof name === 'string')
-    const isCancelled = names.filter(name => this.#cancelled.take(earlyKey(channel, userId, name))).length > 0
+    const isCancelled = names.filter(name => this.#cancelled.take(userId, earlyKey(channel, userId, name))).length > 0
     const start = { userId, ref, messageId: id, handler: (run: Run) => onMessage!(run, { id, content, userId, data }) }
     await conversation.receive(message, start, isCancelled ? 'cancelled' : undefined)
   }
 
   /** Whether it is for this server to take a message; not when another has it. */
-  async #claim (key: string): Promise<boolean> {
+  async #claim (userId: string, key: string): Promise<boolean> {
     const { cluster } = this.#parts
-    if (cluster === undefined || this.#claimed.has(key)) return true
-    if (!await this.#isFirst(cluster, key) && !this.#claimed.has(key)) {
-      const known = await cluster.ask('chat_message', { key }) as Taken | undefined
+    if (cluster === undefined || this.#claimed.has(userId, key)) return true
+    if (!await this.#isFirst(cluster, userId, key) && !this.#claimed.has(userId, key)) {
+      const known = await cluster.ask('chat_message', { userId, key }) as Taken | undefined
       if (known?.isStored) return false
       // Who claimed it is gone, and never said what became of it; or it was this one, and did not learn of that.
-      const isNobodys = known !== undefined || this.#refused.has(key)
+      const isNobodys = known !== undefined || this.#refused.has(userId, key)
       if (!isNobodys) throw new Refusal('handler_failed', 'this message was sent before, to a server that no longer answers')
     }
-    this.#claimed.add(key)
+    this.#claimed.add(userId, key)
     return true
   }
 
-  async #isFirst ({ nodes }: Cluster, key: string): Promise<boolean> {
+  async #isFirst ({ nodes }: Cluster, userId: string, key: string): Promise<boolean> {
     try {
       return await nodes.claim(key, accepted.time)
     } catch (error) {
       // It may be claimed for all we know.
-      this.#refused.add(key)
+      this.#refused.add(userId, key)
       throw error
     }
   }
 
   /** What became of a message here, for a server that it came to again. One that was refused is that server's from now on. */
-  async #taken (key: string): Promise<Taken | undefined> {
+  async #taken (userId: string, key: string): Promise<Taken | undefined> {
     await this.#accepting.get(key)?.catch(() => {})
-    if (this.#accepted.has(key)) return { isStored: true }
-    if (!this.#refused.take(key)) return undefined
-    this.#claimed.take(key)
+    if (this.#accepted.has(userId, key)) return { isStored: true }
+    if (!this.#refused.take(userId, key)) return undefined
+    this.#claimed.take(userId, key)
     return { isStored: false }
   }
 
@@ -236,14 +237,14 @@ export class Chats {
     // A run that has an id is there already, and so is another user's message. Numbers are used again.
     const mayCome = runId === undefined && typeof ref === 'string' && isSentId(ref)
     const early = mayCome ? earlyKey(channel, userId, ref) : undefined
-    const isThere = this.#cancelHere(channel, name, early)
-    this.#parts.cluster?.tell('chat_cancel', { channel, name, early: isThere ? undefined : early })
+    const isThere = this.#cancelHere(channel, userId, name, early)
+    this.#parts.cluster?.tell('chat_cancel', { channel, userId, name, early: isThere ? undefined : early })
   }
 
   /** Returns whether there was such a run. Where there was none, remembers `early`. */
-  #cancelHere (channel: string, name: RunName | undefined, early: string | undefined): boolean {
+  #cancelHere (channel: string, userId: string, name: RunName | undefined, early: string | undefined): boolean {
     const isThere = this.#conversations.get(channel)?.cancel(name) === true
-    if (early !== undefined && !isThere) this.#cancelled.add(early)
+    if (early !== undefined && !isThere) this.#cancelled.add(userId, early)
     return isThere
   }
 
@@ -273,6 +274,28 @@ export class Chats {
     const bytes = Buffer.byteLength(JSON.stringify(messages))
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
     connection.control('chat_history', { ref, data: { messages, is_complete: loaded.length === 0 } })
+  }
+}
+
+/** Keys of users that were noted lately. */
+class Marks {
+  readonly #keys: Remembered<true>
+
+  constructor (limits: RememberedLimits) {
+    this.#keys = new Remembered(limits)
+  }
+
+  add (userId: string, key: string): void {
+    this.#keys.set(userId, key, true, performance.now())
+  }
+
+  has (userId: string, key: string): boolean {
+    return this.#keys.get(userId, key, performance.now()) !== undefined
+  }
+
+  /** Whether it is noted; from now on it is not. */
+  take (userId: string, key: string): boolean {
+    return this.has(userId, key) && this.#keys.delete(userId, key) !== undefined
   }
 }
 

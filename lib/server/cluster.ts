@@ -43,10 +43,10 @@ export interface Subjects {
   disconnect: { userId: string, code: number }
   /** A chat may have become free. */
   chat_free: { channel: string }
-  /** `early`: the key under which a cancel is remembered whose message has not come yet. */
-  chat_cancel: { channel: string, name?: RunName, early?: string }
+  /** `early`: the key under which a cancel of this user is remembered whose message has not come yet. */
+  chat_cancel: { channel: string, userId: string, name?: RunName, early?: string }
   /** What became of a user's message? */
-  chat_message: { key: string }
+  chat_message: { userId: string, key: string }
   input_response: { channel: string, id: string, value: unknown, userId: string }
 }
 
