@@ -10,6 +10,7 @@ import { Realtime } from './server/realtime.js'
 import { addRoutes } from './server/routes.js'
 import { isChild, isLoaded } from './server/scope.js'
 import { RealtimeServer } from './server/server.js'
+import { warnOf } from './server/watched.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -75,6 +76,7 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions): Pr
     counters,
     cluster,
     disconnectUser: (userId, code) => server.disconnectUser(userId, code),
+    onUnheard: warnOf(fastify.log, 'A call of fastify.ws failed'),
     openChat: address => chats.open(address)
   }))
   await server.start()

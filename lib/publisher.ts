@@ -12,6 +12,7 @@ import { Catalogue } from './server/catalogue.js'
 import { broadcastChannel, chatChannel, labelOf, userChannel, type ChatAddress } from './server/channels.js'
 import type { Chat } from './server/chat-hooks.js'
 import type { Receipt } from './server/publisher.js'
+import { guarded, warnOf, type OnUnheard } from './server/watched.js'
 
 export interface PublisherOptions extends RedisAddress {
   /** As those of `redisBroker`: what they say must be the same everywhere. */
@@ -23,12 +24,22 @@ export interface PublisherOptions extends RedisAddress {
   strict?: boolean | undefined
   /** Bytes of a message; default 1 MiB. */
   maxBytes?: number | undefined
-  /** Where failures of Redis go, and their ends, with their causes: a pino logger, for example. Default: failures are process warnings. */
-  log?: BrokerLog | undefined
+  /**
+   * Where failures of Redis go, and their ends, with their causes, and messages that were not sent while nothing handles the
+   * rejection: a pino logger, for example. Default: failures are process warnings.
+   */
+  log?: PublisherLog | undefined
 }
 
-const processWarnings: BrokerLog = {
-  error (_fields, message) { process.emitWarning(message, 'RealtimeWarning') },
+export interface PublisherLog extends BrokerLog {
+  warn (fields: object, message: string): void
+}
+
+const emitWarning = (_fields: object, message: string) => process.emitWarning(message, 'RealtimeWarning')
+
+const processWarnings: PublisherLog = {
+  error: emitWarning,
+  warn: emitWarning,
   info () {}
 }
 
@@ -38,6 +49,7 @@ export class Publisher {
   readonly #health: Health
   readonly #link: RedisLink
   readonly #publisher: RedisPublisher
+  readonly #onUnheard: OnUnheard
 
   constructor ({ prefix = 'realtime:', history, chat, ...options }: PublisherOptions) {
     const { messages = {}, strict = false, maxBytes = 1024 * 1024, log = processWarnings, ...address } = options
@@ -47,6 +59,7 @@ export class Publisher {
     this.#health = new Health(prefix, log)
     this.#link = new RedisLink(address, this.#health)
     this.#publisher = new RedisPublisher(this.#link, keys, kept)
+    this.#onUnheard = warnOf(log, 'A message was not sent')
     this.#link.start()
   }
 
@@ -55,25 +68,28 @@ export class Publisher {
    * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED it may be. The
    * cause, and the cure where one is known, is in the message, and what Redis said in `cause`.
    */
-  async sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
-    return this.#publish(userChannel(userId), message)
+  sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
+    return this.#publish(() => userChannel(userId), message)
   }
 
   /** Publishes to all notification connections. Resolves and rejects like `sendToUser`. */
-  async broadcast<const T extends string> (message: Message<T>): Promise<Receipt> {
-    return this.#publish(broadcastChannel, message)
+  broadcast<const T extends string> (message: Message<T>): Promise<Receipt> {
+    return this.#publish(() => broadcastChannel, message)
   }
 
   /** A chat to publish to. Throws RT_ERR_INVALID_ID. */
   chat (address: ChatAddress): Pick<Chat, 'send'> {
     const channel = chatChannel(address)
-    return { send: async message => this.#publish(channel, message) }
+    return { send: message => this.#publish(() => channel, message) }
   }
 
-  async #publish (channel: string, message: Message): Promise<Receipt> {
-    const { json, timestamp } = this.#catalogue.encode(message)
-    const position = await this.#publisher.publish(channel, json)
-    return { id: formatPosition(labelOf(channel), position), timestamp }
+  #publish (channelOf: () => string, message: Message): Promise<Receipt> {
+    return guarded(async () => {
+      const channel = channelOf()
+      const { json, timestamp } = this.#catalogue.encode(message)
+      const position = await this.#publisher.publish(channel, json)
+      return { id: formatPosition(labelOf(channel), position), timestamp }
+    }, this.#onUnheard)
   }
 
   /** Resolves once what is under way is settled and the connection is ended. */

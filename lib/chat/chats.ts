@@ -15,6 +15,7 @@ import type { Publisher } from '../server/publisher.js'
 import { Remembered, type RememberedLimits } from '../server/remembered.js'
 import type { Timers } from '../server/timers.js'
 import { unhandled } from '../server/unhandled.js'
+import { guarded, warnOf, type OnUnheard } from '../server/watched.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { receivedMessageId } from './message-id.js'
 import type { RunStart } from './run.js'
@@ -67,11 +68,13 @@ export class Chats {
   /** Cancels whose message has not come yet, by `earlyKey`. */
   readonly #cancelled = new Marks(early)
   readonly #turns: Turns | undefined
+  readonly #onUnheard: OnUnheard
   #isClosing = false
 
   constructor (parts: ChatsParts) {
     const { cluster, timers, log } = parts
     this.#parts = parts
+    this.#onUnheard = warnOf(log, 'A message was not sent to a chat')
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
     cluster?.on('chat_cancel', ({ channel, userId, name, early }) => this.#cancelHere(channel, userId, name, early))
     cluster?.on('chat_message', ({ userId, key }) => this.#taken(userId, key))
@@ -85,7 +88,7 @@ export class Chats {
     const channel = chatChannel(target)
     const { options, publisher, log } = this.#parts
     return {
-      send: async message => isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished(),
+      send: message => guarded(() => isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished(), this.#onUnheard),
       start: (handler, { ref } = {}) => this.#start(target, { userId, ref, handler })
     }
   }

@@ -8,6 +8,7 @@ import type { ChatAddress } from '../server/channels.js'
 import type { RunName } from '../server/cluster.js'
 import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../server/chat-hooks.js'
 import type { Receipt } from '../server/publisher.js'
+import { guarded, warnOf } from '../server/watched.js'
 import type { RunContext } from './context.js'
 import { newMessageId } from './message-id.js'
 import { quiet, type Outlet, type Part } from './part.js'
@@ -261,7 +262,7 @@ export class LiveRun implements Run {
   }
 
   send<const T extends string> (message: Message<T>): Promise<Receipt> {
-    return this.#unlessOver(async () => {
+    return this.#unlessOver(() => {
       if (!this.#context.isVisible(message)) return unpublished()
       this.#flush()
       if (!this.#charge(sizeOf(message))) throw this.#ended()
@@ -269,8 +270,16 @@ export class LiveRun implements Run {
     })
   }
 
-  #unlessOver<T> (action: () => Promise<T>): Promise<T> {
-    return quiet(this.#isOver() ? Promise.reject(this.#ended()) : action())
+  #unlessOver<T> (action: () => T | Promise<T>): Promise<T> {
+    return guarded(() => {
+      if (this.#isOver()) throw this.#ended()
+      return action()
+    }, this.#onUnheard)
+  }
+
+  /** That the run is over is told by its end, and needs no handling. */
+  readonly #onUnheard = (error: unknown): void => {
+    if (!(error instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
   }
 
   #outlet (message: Message, isReply = false): Outlet {

@@ -26,8 +26,11 @@ export function report (log: FastifyBaseLogger, thrown: unknown, text: string, f
   write(log, 'error', { ...fields, err: caught(thrown) }, text)
 }
 
+/** The methods of a logger that are used: those of Fastify and pino fit. */
+export type LogOf<L extends string> = Record<L, (fields: object, message: string) => unknown>
+
 /** Writes a log line. Never throws: a logger and its serializers are the app's code too. */
-export function write (log: FastifyBaseLogger, level: 'info' | 'error', fields: object, text: string): void {
+export function write<L extends 'info' | 'warn' | 'error'> (log: LogOf<L>, level: L, fields: object, text: string): void {
   try {
     ignoreRejection(log[level](fields, `realtime: ${text}`))
   } catch {

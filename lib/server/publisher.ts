@@ -7,6 +7,7 @@ import { caught } from './caught.js'
 import { labelOf } from './channels.js'
 import { Deadline } from './deadline.js'
 import type { Timers } from './timers.js'
+import { watched, type OnUnheard } from './watched.js'
 
 /** What is known of a message once it is in its channel's log. */
 export interface Receipt {
@@ -22,6 +23,8 @@ export interface PublisherParts {
   timers: Timers
   /** Whether publishing has to end. */
   isClosing: () => boolean
+  /** A publication was not stored, and nothing handles the rejection. */
+  onUnheard: OnUnheard
 }
 
 /** Milliseconds in which a publication is stored, or is not. */
@@ -60,7 +63,7 @@ export class Publisher {
 
   /** One promise and a shared timer, instead of a chain of promises and a timer for each. */
   #inTime (stored: Promise<Position>, receipt: (position: Position) => Receipt): Promise<Receipt> {
-    return new Promise((resolve, reject) => {
+    return watched((resolve, reject) => {
       const cancel = this.#deadline.add(() => reject(new errors.BROKER(`not done within ${storeTime} ms`)))
       const settle = (outcome: () => Receipt) => {
         cancel()
@@ -71,7 +74,7 @@ export class Publisher {
         }
       }
       stored.then(position => settle(() => receipt(position)), error => settle(() => rejectTyped(error)))
-    })
+    }, this.#parts.onUnheard)
   }
 }
 

@@ -9,6 +9,7 @@ import type { Counters } from './connection.js'
 import type { RealtimeConnection } from './hooks.js'
 import type { Hub } from './hub.js'
 import type { Publisher, Receipt } from './publisher.js'
+import { guarded, type OnUnheard } from './watched.js'
 
 /** What this server has and has done, at the moment and since it started. */
 export interface Stats extends BrokerStats, Counters {
@@ -29,6 +30,8 @@ export interface RealtimeParts {
   cluster: Cluster | undefined
   disconnectUser: (userId: string, code: number) => number
   openChat: (address: ChatAddress) => Chat
+  /** A promise of one of these methods was rejected, and nothing handles the rejection. */
+  onUnheard: OnUnheard
 }
 
 /** `fastify.ws`. */
@@ -46,12 +49,12 @@ export class Realtime {
    * a broker beyond this process has, it may be sent.
    */
   sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
-    return promised(() => this.#parts.publisher.publish(userChannel(userId), message))
+    return guarded(() => this.#parts.publisher.publish(userChannel(userId), message), this.#parts.onUnheard)
   }
 
   /** Publishes to all notification connections. Resolves and rejects like `sendToUser`. */
   broadcast<const T extends string> (message: Message<T>): Promise<Receipt> {
-    return promised(() => this.#parts.publisher.publish(broadcastChannel, message))
+    return guarded(() => this.#parts.publisher.publish(broadcastChannel, message), this.#parts.onUnheard)
   }
 
   /** A chat: to publish to, and to answer in. Throws RT_ERR_INVALID_ID. */
@@ -65,7 +68,11 @@ export class Realtime {
   }
 
   /** The connections of a user on all servers. Rejects with RT_ERR_BROKER. */
-  async present (userId: string): Promise<Present[]> {
+  present (userId: string): Promise<Present[]> {
+    return guarded(() => this.#present(userId), this.#parts.onUnheard)
+  }
+
+  async #present (userId: string): Promise<Present[]> {
     const { cluster } = this.#parts
     const here = this.connections(userId).map(({ id }) => ({ id, userId }))
     if (cluster === undefined) return here
@@ -77,7 +84,8 @@ export class Realtime {
   /** Whether a user is connected: at once, or with a broker that spans servers a promise for all of them. Rejects with RT_ERR_BROKER. */
   isOnline (userId: string): boolean | Promise<boolean> {
     const isHere = this.connections(userId).length > 0
-    return this.#parts.cluster === undefined ? isHere : isHere || this.present(userId).then(present => present.length > 0)
+    if (isHere || this.#parts.cluster === undefined) return isHere
+    return guarded(async () => (await this.#present(userId)).length > 0, this.#parts.onUnheard)
   }
 
   /**
@@ -95,14 +103,5 @@ export class Realtime {
     const connections = hub.connections().filter(({ isEnding }) => !isEnding)
     const users = new Set(connections.map(({ userId }) => userId))
     return { connections: connections.length, users: users.size, ...broker.stats(), ...counters }
-  }
-}
-
-/** Like an async function, but a promise is passed on as it is: awaiting it would take another one and three ticks. */
-function promised<T> (work: () => T | Promise<T>): Promise<T> {
-  try {
-    return Promise.resolve(work())
-  } catch (error) {
-    return Promise.reject(error)
   }
 }

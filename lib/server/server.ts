@@ -31,6 +31,7 @@ import { redacted, secretsOf } from './redacted.js'
 import { Refusals } from './refusals.js'
 import { addressOf, clientOf } from './refused-request.js'
 import { Timers } from './timers.js'
+import { warnOf } from './watched.js'
 
 /** For this share of the drain connections that handle a message are let alone. */
 const patientShare = 0.8
@@ -99,7 +100,7 @@ export class RealtimeServer {
     this.refusals = new Refusals(log, this.timers)
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
     const { catalogue, timers } = this
-    this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining })
+    this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining, onUnheard: warnOf(log, 'A message was not sent') })
     this.cluster = options.broker.nodes && new Cluster(options.broker.nodes, timers, log)
     this.cluster?.on('disconnect', ({ userId, code }) => this.#disconnect(userId, code))
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log, refusals: this.refusals })

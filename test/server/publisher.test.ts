@@ -19,7 +19,7 @@ function setup (t: { teardown (action: () => void): void }, publish: Publish) {
     }
   } as PublisherParts['broker']
   const catalogue = new Catalogue({ messages: {}, strict: false, maxBytes: 1_000 })
-  return { publisher: new Publisher({ broker, catalogue, timers, isClosing: () => state.isClosing }), state, stored }
+  return { publisher: new Publisher({ broker, catalogue, timers, isClosing: () => state.isClosing, onUnheard: () => {} }), state, stored }
 }
 
 const message = { type: 'a', data: { n: 1 }, timestamp: '2026-01-01T00:00:00.000Z' }
