@@ -26,7 +26,8 @@ const registered = Symbol.for('fastify-realtime')
  * Real-time, two-way communication with an app's users.
  * Registers `/ws/notifications/:user_id` and `/ws/:workflow/:app_id/:chat_id/:user_id` and decorates `fastify.ws`.
  * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED, RT_ERR_NOT_ON_ROOT,
- * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. When it throws, the broker is closed, unless another app uses it.
+ * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. When it throws, the broker is closed, unless another
+ * app uses it.
  */
 async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
   takeBroker(options.broker)

@@ -88,7 +88,9 @@ export class Chats {
     const channel = chatChannel(target)
     const { options, publisher, log } = this.#parts
     return {
-      send: message => guarded(() => isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished(), this.#onUnheard),
+      send: message => guarded(() => {
+        return isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished()
+      }, this.#onUnheard),
       start: (handler, { ref } = {}) => this.#start(target, { userId, ref, handler })
     }
   }
