@@ -45,7 +45,10 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     })
   }
 
-  /** Streams the run that is live, from its beginning to its end; `null` when none is. Rejects when the connection is refused. */
+  /**
+   * Streams the newest run, from its beginning to its end, also when it still waits for its turn; `null` when there is none. Rejects
+   * when the connection is refused.
+   */
   async reconnectToStream ({ chatId, abortSignal }: ReconnectOptions): Promise<ReadableStream<UIMessageChunk> | null> {
     return await this.#chat(chatId).resume(abortSignal) ?? null
   }

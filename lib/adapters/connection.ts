@@ -83,16 +83,15 @@ export class ChatConnection {
   }
 
   /**
-   * Streams the run that is going, or the newest that waits, from its beginning; `undefined` when there is none. Rejects with a
-   * RealtimeError when the connection is closed.
+   * Streams the newest run from its beginning, be it that it still waits for its turn; `undefined` when there is none. Rejects with
+   * a RealtimeError when the connection is closed.
    */
   async resume (signal?: AbortSignal): Promise<ReadableStream<UIMessageChunk> | undefined> {
     const count = ++this.#resumes
     this.#use()
     try {
       await this.#replayed(signal)
-      const runs = [...this.#runs.values()]
-      const run = runs.findLast(({ isQueued }) => !isQueued) ?? runs.at(-1)
+      const run = [...this.#runs.values()].at(-1)
       if (run === undefined || signal?.aborted) return undefined
       const stream = this.#stream()
       stream.read(run)
@@ -193,8 +192,8 @@ export class ChatConnection {
     if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new Run(id, data.message_id))
     const run = this.#runs.get(id)
     if (run === undefined) return
-    if (run.messageId !== undefined) this.#claim(run, run.messageId)
     run.apply(envelope)
+    if (run.messageId !== undefined) this.#claim(run, run.messageId)
     if (run.outcome !== undefined) this.#runs.delete(id)
   }
 

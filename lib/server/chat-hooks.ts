@@ -9,7 +9,8 @@ import type { Receipt } from './publisher.js'
 export interface Chat {
   /**
    * Publishes to everyone connected to the chat, now or later while the history holds it. Rejects like `sendToUser`.
-   * The `id` is empty where `chat.visible` says that it is not for users: then it is not published.
+   * The `id` is empty where `chat.visible` says that it is not for users: then it is not published. Give a `chat_message` of your
+   * own a `message_id` with a slash in it: no client can send that one.
    */
   send<const T extends string> (message: Message<T>): Promise<Receipt>
   /**
@@ -20,13 +21,16 @@ export interface Chat {
 }
 
 export interface StartOptions {
-  /** What `run_started` says it was started by, and what `chat_cancel` may name. */
+  /** Is in `run_queued`, `run_started` and `run_finished`; `chat_cancel` may name it. */
   ref?: string | undefined
 }
 
 /** A user's message, as it was published. */
 export interface UserMessage {
-  /** Made by the client: its `message_id`, or the `ref` of the frame. */
+  /**
+   * The `message_id`, unique in the chat. Of the chat's owner it is as the client sent it: its `message_id`, or the `ref` of the
+   * frame. Of others it is `<user_id>/<id>`, and where a client sent none it begins with a slash.
+   */
   readonly id: string
   readonly content: string
   /** Who wrote it: in a shared chat not always the one whose chat it is. */
@@ -82,7 +86,7 @@ export interface ReplyOptions {
 
 /** A message that is being written. */
 export interface Reply {
-  /** The `message_id`. */
+  /** The `message_id`. It begins with a slash, as no client's does. */
   readonly id: string
   /**
    * Adds text. What is written in one turn of the event loop leaves as one delta. Returns `false`, and does nothing, once
@@ -131,8 +135,8 @@ export interface ChatOptions {
   concurrency?: 'queue' | 'replace' | undefined
   /**
    * Whether a publication is for users. With one parameter it is asked once per publication, and what is not visible is not
-   * published; with two it is asked for each connection. Of a message that is being written it gets `chat_message`
-   * with an empty `content`. When it throws, the publication is not shown.
+   * published; with two it is asked for each connection, with the identity that it has at that moment. Of a message that is
+   * being written it gets `chat_message` with an empty `content`. When it throws, the publication is not shown.
    */
   visible?: ((message: Envelope, identity: Identity) => boolean) | undefined
   /**

@@ -4,6 +4,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
+import { tokenOf } from '../../lib/index.js'
 import { eventually, gate, start } from '../harness.js'
 import { startAgent } from './agent.js'
 
@@ -175,6 +176,41 @@ t.test('resume', async t => {
   first.close()
   second.close()
   await eventually(() => app.ws.stats().connections === 1)
+})
+
+t.test('a page that is loaded while its message waits for its turn resumes that', async t => {
+  const go = gate()
+  const { url, app } = await startAgent(t, async (run, { content }) => {
+    await go.opened
+    run.reply().write(content)
+  })
+  const other = app.ws.chat({ workflow: 'support', appId: 'shop', chatId: 'c1', userId: 'ada' }).start(() => go.opened)
+  const first = transportTo(t, url)
+  const sent = collect(await first.sendMessages(sending('hello')))
+  await t.rejects(first.respond('c1', 'unknown', 1), { code: 'input_closed' })
+  t.strictSame(sent.chunks, [])
+  const resumed = collect((await transportTo(t, url).reconnectToStream({ chatId: 'c1' }))!)
+  other.cancel()
+  go.open()
+  for (const { ended, text } of [sent, resumed]) {
+    await ended
+    t.equal(text(), 'hello')
+  }
+})
+
+t.test('in a shared chat everybody reads the answer to their own message, also where the ids are the same', async t => {
+  const { url, messages } = await startAgent(t, (run, { userId }) => { run.reply().write(`Hello ${userId}`) }, {
+    authenticate: request => ({ userId: tokenOf(request)! }), authorize: () => true
+  })
+  const transports = ['ada', 'bob'].map(user => transportTo(t, url, { getToken: () => user }))
+  const streams = await Promise.all(transports.map(transport => transport.sendMessages(sending('hi'))))
+  t.strictSame((await Promise.all(streams.map(all))).map(textOf), ['Hello ada', 'Hello bob'])
+  t.strictSame(messages.map(({ id }) => id).sort(), ['bob/m-hi', 'm-hi'])
+
+  // As a page has it that was loaded from what `save` stored.
+  const loaded = { trigger: 'regenerate-message', messageId: 'a1', messages: [userMessage('hi', 'bob/m-hi')] }
+  t.equal(textOf(await all(await transports[1].sendMessages(sending('', loaded)))), 'Hello bob')
+  t.equal(textOf(await all(await transports[1].sendMessages(sending('', { ...loaded, messages: [userMessage('hi', 'x'.repeat(257))] })))), 'Hello bob')
 })
 
 t.test('stop', async t => {

@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import type { UIMessageChunk } from 'ai'
 import t from 'tap'
 import { ChatConnection } from '../../lib/adapters/connection.js'
+import type { ClientOptions } from '../../lib/client/client.js'
 import { FakeSocket } from '../client/fake-socket.js'
 
 interface Scope {
@@ -12,13 +13,13 @@ interface Scope {
 const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 /** A connection to a fake server, on a clock of the test's own. */
-async function connect (t: Scope, { idle = 10_000 } = {}) {
+async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: number, client?: ClientOptions } = {}) {
   FakeSocket.made = []
   mock.timers.enable({ apis: ['setTimeout'] })
   let closes = 0
   const errors: unknown[] = []
   const chat = new ChatConnection({
-    client: { url: 'ws://a.example/ws/w/a/c/u', WebSocket: FakeSocket, backoff: () => 0, onError: error => errors.push(error) },
+    client: { url: 'ws://a.example/ws/w/a/c/u', WebSocket: FakeSocket, backoff: () => 0, onError: error => errors.push(error), ...client },
     idle,
     onClose: () => { closes++ }
   })
@@ -145,6 +146,71 @@ t.test('resume waits for the end of the replay', async t => {
   const { chunks } = read((await resumed)!)
   await settle()
   t.strictSame(chunks, [{ type: 'start', messageId: 'r2' }])
+})
+
+t.test('a run that is queued is known, and streams when its turn has come', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  server.answer('ack')
+  server.publish('run_queued', { run_id: 'r', message_id: 'm' })
+  await settle()
+  t.strictSame(chunks, [], 'the page is not told yet that an answer begins')
+  server.publish('run_started', { run_id: 'r', message_id: 'm' })
+  await settle()
+  t.strictSame(chunks, [{ type: 'start', messageId: 'r' }])
+  server.publish('run_finished', { run_id: 'r', status: 'complete' })
+  await ended
+  t.match(chunks.at(-1), { type: 'finish' })
+})
+
+t.test('resume reads the newest run, which answers the last message, also when it waits for its turn', async t => {
+  const { chat, server } = await connect(t)
+  server.open()
+  FakeSocket.last.receive({ type: 'pong' })
+  server.publish('run_started', { run_id: 'going' })
+  for (const id of ['q1', 'q2']) server.publish('run_queued', { run_id: id })
+  const resumed = read((await chat.resume())!)
+  server.publish('run_finished', { run_id: 'going', status: 'complete' })
+  await settle()
+  t.strictSame(resumed.chunks, [])
+  server.publish('run_finished', { run_id: 'q2', status: 'cancelled' })
+  await resumed.ended
+  t.match(resumed.chunks, [{ type: 'start', messageId: 'q2' }, { type: 'abort' }], 'it was ended while it waited')
+  const next = read((await chat.resume())!)
+  server.publish('run_started', { run_id: 'q1' })
+  server.publish('run_finished', { run_id: 'q1', status: 'complete' })
+  await next.ended
+  t.match(next.chunks, [{ type: 'start', messageId: 'q1' }, { type: 'finish' }])
+  t.equal(await chat.resume(), undefined)
+})
+
+t.test('a queued run of which a new connection knows nothing is over', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  server.answer('ack')
+  server.publish('run_queued', { run_id: 'r', message_id: 'm' })
+  await server.lose()
+  server.open('e', { recovered: false })
+  await settle()
+  server.open('e')
+  FakeSocket.last.receive({ type: 'pong' })
+  await ended
+  t.match(chunks, [{ type: 'start' }, { type: 'error', errorText: 'interrupted' }])
+})
+
+t.test('a participant reads the run of their own message, not that of the owner with the same id', async t => {
+  const { chat, server } = await connect(t, { client: { url: undefined, baseUrl: 'ws://a.example/ws', userId: 'ada', chat: { workflow: 'w', appId: 'a', chatId: 'c' } } })
+  const { chunks, ended } = read(chat.send(hello))
+  server.open('e', { user_id: 'bob' })
+  server.answer('ack')
+  for (const [id, messageId] of [['r1', 'm'], ['r2', 'eve/m'], ['r3', 'bob/m']]) {
+    server.publish('run_started', { run_id: id, message_id: messageId })
+    server.publish('run_finished', { run_id: id, status: 'complete' })
+  }
+  await ended
+  t.match(chunks, [{ type: 'start', messageId: 'r3' }, { type: 'finish' }])
 })
 
 t.test('but not when it is aborted or refused', async t => {

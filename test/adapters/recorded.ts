@@ -14,6 +14,7 @@ const error = { code: 'run_failed', message: 'No.' }
 /** Chats with every kind of envelope, in the form in which the server first writes it down. */
 export const recorded: Envelope[] = published([
   { type: 'chat_message', data: { message_id: 'u1', role: 'user', content: 'Hi 👋🏽', status: 'complete', user_id: 'ada', locale: 'de' } },
+  { type: 'run_queued', data: { run_id: 'r1', message_id: 'u1', user_id: 'ada' } },
   { type: 'run_started', data: { run_id: 'r1', message_id: 'u1', user_id: 'ada' } },
   { type: 'chat_delta', data: { message_id: 'a1', run_id: 'r1', agent: 'planner', at: 0, text: 'Let me ' } },
   { type: 'chat_delta', data: { message_id: 'a2', run_id: 'r1', at: 0, text: 'Meanwhile' } },

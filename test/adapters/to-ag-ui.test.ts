@@ -8,6 +8,7 @@ const plain = (events: Event[]) => events.map(({ metadata, ...event }) => event)
 
 t.test('a run, as clients of AG-UI see it', async t => {
   const events = eventsOf([
+    { type: 'run_queued', data: { run_id: 'r', ref: 'u' } },
     { type: 'run_started', data: { run_id: 'r', ref: 'u' }, timestamp: '2026-01-01T00:00:00.000Z' },
     { type: 'chat_delta', data: { message_id: 'a', agent: 'planner', at: 0, text: 'one ' } },
     { type: 'chat_delta', data: { message_id: 'a', agent: 'planner', at: 2, text: 'e two' } },
@@ -22,6 +23,7 @@ t.test('a run, as clients of AG-UI see it', async t => {
     { type: 'run_finished', data: { run_id: 'r', status: 'complete' } }
   ])
   t.same(plain(events), [
+    { type: 'CUSTOM', name: 'fastify-realtime.run_queued', value: { run_id: 'r', ref: 'u' } },
     { type: 'RUN_STARTED', threadId: 'thread', runId: 'r', timestamp: 1_767_225_600_000 },
     { type: 'TEXT_MESSAGE_START', messageId: 'a', role: 'assistant', name: 'planner' },
     { type: 'TEXT_MESSAGE_CONTENT', messageId: 'a', delta: 'one ' },

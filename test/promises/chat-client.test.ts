@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { createChat, type Chat, type ChatOptions, type WebSocketConstructor } from '../../lib/client/chat/index.js'
-import type { RealtimeConnection, RealtimeOptions, SavedMessage } from '../../lib/index.js'
+import { tokenOf, type RealtimeConnection, type RealtimeOptions, type SavedMessage } from '../../lib/index.js'
 import { eventually, gate, start } from '../harness.js'
 
 interface Scope {
@@ -191,4 +191,72 @@ t.test('a chat that is opened the next day is complete', async t => {
   t.equal(await next.loadOlder(), true)
   t.equal(next.isComplete, true)
   t.strictSame(new Set(next.messages.map(({ id }) => id)), new Set(first.messages.map(({ id }) => id)))
+})
+
+/** A chat of ada's to which everybody is admitted; a token is a user id. */
+async function serveShared (t: Scope, chat: RealtimeOptions['chat'] = { onMessage: () => {} }) {
+  const { app, device } = await serve(t, chat, { authenticate: request => ({ userId: tokenOf(request)! }), authorize: () => true })
+  return { app, device: (user: string, options: Partial<ChatOptions> = {}) => device({ getToken: () => user, ...options }) }
+}
+
+const ids = (chat: Chat) => chat.messages.map(({ id, userId, status }) => [id, userId, status])
+
+t.test("a participant's message is there once, under the same id on all devices, and is not the owner's", async t => {
+  const { device } = await serveShared(t)
+  const [ada, bob] = [device('ada'), device('bob')]
+  await eventually(() => ada.status === 'ready' && bob.status === 'ready')
+  const sent = bob.send('Hi', { id: 'm1' })
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'pending']], 'from the attempt to send it on')
+  await sent
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete']])
+  await ada.send('Hello', { id: 'm1' })
+  const both = [['bob/m1', 'bob', 'complete'], ['m1', 'ada', 'complete']]
+  for (const chat of [ada, bob]) {
+    await eventually(() => chat.messages.length === 2 && chat.status === 'ready')
+    t.strictSame(ids(chat), both)
+  }
+})
+
+t.test('what a participant sends before it is connected gets its id with the connection, whatever becomes of it', async t => {
+  const { device } = await serveShared(t)
+  const bob = device('bob', { queue: 2 })
+  const sent = [bob.send('one', { id: 'm1' }), bob.send('two', { id: 'm2' })]
+  await t.rejects(bob.send('three', { id: 'm3' }), { code: 'queue_full' })
+  t.strictSame(bob.messages.map(({ text, status }) => [text, status]), [['three', 'error'], ['one', 'pending'], ['two', 'pending']])
+  await Promise.all(sent)
+  await eventually(() => bob.status === 'ready')
+  t.strictSame(ids(bob), [['bob/m3', 'bob', 'error'], ['bob/m1', 'bob', 'complete'], ['bob/m2', 'bob', 'complete']])
+  await bob.send('three', { id: bob.messages[0].id })
+  await eventually(() => bob.status === 'ready')
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete'], ['bob/m2', 'bob', 'complete'], ['bob/m3', 'bob', 'complete']], 'the id of a failed message tries it again')
+})
+
+t.test('a message of a participant that the server refuses may be sent again', async t => {
+  let isFull = true
+  const { device } = await serveShared(t, { onMessage: () => {}, save: () => { if (isFull) throw new Error('disk full') } })
+  const bob = device('bob')
+  await eventually(() => bob.status === 'ready')
+  await t.rejects(bob.send('Hi', { id: 'm1' }), { code: 'handler_failed' })
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'error']])
+  isFull = false
+  await bob.send('Hi', { id: 'bob/m1' })
+  await eventually(() => bob.status === 'ready')
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete']])
+})
+
+t.test('stop ends what runs and what waits, whoever sent it', async t => {
+  const { device } = await serveShared(t, { onMessage: run => new Promise(resolve => run.signal.addEventListener('abort', resolve)) })
+  const [ada, bob] = [device('ada'), device('bob')]
+  await eventually(() => ada.status === 'ready' && bob.status === 'ready')
+  await ada.send('one')
+  await bob.send('two')
+  await ada.send('three')
+  const late = device('eve')
+  await eventually(() => late.messages.length === 3 && late.status === 'streaming')
+  await late.stop()
+  for (const chat of [ada, bob, late]) await eventually(() => chat.status === 'ready')
+  await ada.send('four')
+  await eventually(() => ada.status === 'streaming')
+  await ada.stop()
+  await eventually(() => ada.status === 'ready')
 })

@@ -81,7 +81,10 @@ t.test('status', async t => {
   t.equal(chat.status, 'submitted')
   server.answer('chat_message')
   await sent
+  t.equal(chat.status, 'submitted', 'its run is not known yet')
+  server.publish('run_queued', { run_id: 'r', message_id: 'm1', user_id: 'ada' })
   t.equal(chat.status, 'submitted', 'its run is queued')
+  server.publish('run_queued', { run_id: 'other', message_id: 'bob/m1', user_id: 'bob' })
   server.publish('run_started', { run_id: 'r', message_id: 'm1' })
   t.equal(chat.status, 'streaming')
   server.publish('input_request', { request_id: 'q', run_id: 'r', prompt: '?' })
@@ -95,6 +98,8 @@ t.test('status', async t => {
   await settle()
   server.open({ recovered: true })
   server.publish('run_finished', { run_id: 'r', status: 'error', error: { code: 'E', message: 'why' } })
+  t.equal(chat.status, 'submitted', "another user's message waits")
+  server.publish('run_finished', { run_id: 'other', status: 'cancelled' })
   t.equal(chat.status, 'ready')
   t.match(chat.error, { code: 'E', message: 'why' })
   server.socket.lose(4403)
@@ -165,6 +170,29 @@ t.test('stop: what runs, and what was sent and has not started', async t => {
   t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { ref: 'm1' }, { run_id: 'r1' }])
   for (const { ref } of cancels) server.socket.receive({ type: 'ack', ref })
   await stopped
+})
+
+t.test('stop: a run that waits by its id, whoever sent its message, from the last on', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  server.publish('run_started', { run_id: 'r1' })
+  chat.send('x', { id: 'm1' }).catch(() => {})
+  server.publish('run_queued', { run_id: 'r2', message_id: 'bob/m1', user_id: 'bob' })
+  server.publish('run_queued', { run_id: 'r3', message_id: 'm1', user_id: 'ada' })
+  chat.send('x', { id: 'm2' }).catch(() => {})
+  chat.stop().catch(() => {})
+  const cancels = server.socket.sent.filter(({ type }) => type === 'chat_cancel')
+  t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { run_id: 'r3' }, { run_id: 'r2' }, { run_id: 'r1' }])
+})
+
+t.test('stop: a participant names a message as it was sent', async t => {
+  const { chat, server } = await start(t)
+  server.open({ user_id: 'bob' })
+  chat.send('x', { id: 'm1' }).catch(() => {})
+  t.match(chat.messages, [{ id: 'bob/m1', userId: 'bob' }])
+  chat.stop().catch(() => {})
+  t.match(server.sent('chat_message').data, { message_id: 'm1' })
+  t.match(server.sent('chat_cancel').data, { ref: 'm1' })
 })
 
 t.test('a question', async t => {
