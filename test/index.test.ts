@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import websocket from '@fastify/websocket'
@@ -7,6 +8,7 @@ import t from 'tap'
 import * as face from '../lib/index.js'
 import realtime, { type Realtime, type RealtimeConnection, type RealtimeOptions } from '../lib/index.js'
 import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, logSink, outcome, rawFrame, start, upgrade } from './harness.js'
+import { fixture } from './process.js'
 
 const path = '/ws/notifications/u1'
 
@@ -113,14 +115,17 @@ for (const [where, register] of Object.entries(registrations)) {
     const expected = { code: 'RT_ERR_WEBSOCKET_REGISTERED', message: /Remove that registration, or register fastify-realtime first/ }
     await t.rejects(async () => { await app.register(realtime) }, expected)
   })
-
-  t.test(`@fastify/websocket is registered after, ${where}: Fastify fails the start`, async t => {
-    const app = Fastify()
-    t.teardown(() => app.close().catch(() => {}))
-    await app.register(realtime)
-    await t.rejects(async () => { await register(app) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
-  })
 }
+
+t.test("@fastify/websocket is registered after, on the root or on a child: the start fails with Fastify's own error", async t => {
+  const child = spawn(process.execPath, [...process.execArgv, fixture('second-websocket.ts')], { stdio: ['ignore', 'pipe', 'ignore'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let output = ''
+  child.stdout.on('data', chunk => { output += chunk })
+  await once(child, 'close')
+  const failure = "FST_ERR_DEC_ALREADY_PRESENT The decorator 'ws' has already been added!\n"
+  t.equal(output, failure.repeat(2))
+})
 
 t.test('injectWS', async t => {
   const app = Fastify({ logger: logSink().options })
