@@ -4,6 +4,7 @@ import type { RedisAddress } from './brokers/redis/connection.js'
 import { Health } from './brokers/redis/health.js'
 import { Keys } from './brokers/redis/keys.js'
 import { RedisLink } from './brokers/redis/link.js'
+import { checkRedisOptions } from './brokers/redis/options.js'
 import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
 import { retentionOf, type RetentionOptions } from './brokers/redis/retention.js'
 import type { Message } from './protocol/envelope.js'
@@ -51,8 +52,9 @@ export class Publisher {
   readonly #publisher: RedisPublisher
   readonly #onUnheard: OnUnheard
 
-  constructor ({ prefix = 'realtime:', history, chat, ...options }: PublisherOptions) {
-    const { messages = {}, strict = false, maxBytes = 1024 * 1024, log = processWarnings, ...address } = options
+  constructor (options: PublisherOptions) {
+    checkRedisOptions('createPublisher', options)
+    const { prefix = 'realtime:', history, chat, messages = {}, strict = false, maxBytes = 1024 * 1024, log = processWarnings, ...address } = options
     this.#catalogue = new Catalogue({ messages, strict, maxBytes })
     const keys = new Keys(prefix)
     const kept = retentionOf(history, chat)

@@ -30,8 +30,9 @@ function partOf (file: string): string {
 const mayImport: Record<string, string[]> = {
   protocol: [],
   errors: [],
-  brokers: ['protocol', 'errors'],
-  server: ['protocol', 'brokers', 'errors'],
+  options: ['errors'],
+  brokers: ['protocol', 'errors', 'options'],
+  server: ['protocol', 'brokers', 'errors', 'options'],
   chat: ['protocol', 'brokers', 'errors', 'server'],
   index: ['protocol', 'brokers', 'errors', 'server', 'chat'],
   publisher: ['protocol', 'brokers', 'errors', 'server'],
@@ -146,7 +147,7 @@ t.test('what has behaviour is told from what is only types', async t => {
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters']
+  const folders = ['protocol', 'options', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters']
   for (const folder of folders) {
     const tests = filesIn(`test/${folder}`, '.test.ts')
     for (const test of tests) {

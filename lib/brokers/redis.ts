@@ -11,9 +11,10 @@ import { Health } from './redis/health.js'
 import { Keys, nodesChannel } from './redis/keys.js'
 import { RedisLink } from './redis/link.js'
 import { RedisNodes } from './redis/nodes.js'
+import { checkRedisOptions } from './redis/options.js'
 import { checkPermissions } from './redis/permissions.js'
 import { Publisher } from './redis/publisher.js'
-import { checkCount, retentionOf, type RetentionOptions } from './redis/retention.js'
+import { retentionOf, type RetentionOptions } from './redis/retention.js'
 import { read } from './redis/scripts.js'
 import { Store } from './redis/store.js'
 
@@ -106,9 +107,10 @@ export class RedisBroker implements Broker {
   #isOpened = false
   #isClosed = false
 
-  constructor ({ prefix = 'realtime:', history, chat, lag = 4 * 1024 * 1024, ...address }: RedisBrokerOptions) {
+  constructor (options: RedisBrokerOptions) {
+    checkRedisOptions('redisBroker', options)
+    const { prefix = 'realtime:', history, chat, lag = 4 * 1024 * 1024, ...address } = options
     const kept = retentionOf(history, chat)
-    checkCount('lag', lag)
     this.#limits = { ...kept(''), lag }
     this.#keys = new Keys(prefix)
     this.#health = new Health(prefix)

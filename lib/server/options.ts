@@ -1,9 +1,9 @@
-import { inspect } from 'node:util'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { Value, type ValueError } from '@sinclair/typebox/value'
+import { Value } from '@sinclair/typebox/value'
 import { MemoryBroker } from '../brokers/memory.js'
 import type { Broker } from '../brokers/broker.js'
 import { errors } from '../errors.js'
+import { checkOptions, checkSections, isPlain } from '../options/check.js'
 import type { ChatOptions } from './chat-hooks.js'
 import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect, Renew } from './hooks.js'
 import { isOrigin } from './origin.js'
@@ -15,17 +15,33 @@ const section = <T extends Record<string, TSchema>>(properties: T) => Type.Objec
 
 /** Every option with its default. The README's table says the same; a test compares them. */
 export const optionsSchema = Type.Object({
-  prefix: Type.String({ pattern: '^(/[A-Za-z0-9_.~-]+)*$', default: '/ws', description: 'where the two routes are' }),
+  prefix: Type.String({
+    pattern: '^(/[A-Za-z0-9_.~-]+)*$',
+    default: '/ws',
+    description: 'where the two routes are',
+    expected: "a path with a slash at its beginning and none at its end, such as '/ws' or '/api/live', of letters, digits and _ . ~ -; or '' for none"
+  }),
   authenticate: hook<Authenticate>('who is connecting; without it the plugin is in development mode'),
   authorize: hook<Authorize>('who may connect to what; default: everyone to what is theirs'),
   renew: hook<Renew>('what a new credential of a connected client is worth'),
   insecure: Type.Boolean({ default: false, description: 'accepts everyone as whoever they say they are; only behind something that decides' }),
-  allowedOrigins: Type.Optional(Type.Array(Type.String(), { description: 'exact origins of pages that may connect; default: the same origin' })),
-  messages: Type.Unsafe<Record<string, TSchema>>(Type.Record(Type.String(), Type.Object({}), { default: {}, description: "TypeBox schemas of `data` of the app's own message types" })),
+  allowedOrigins: Type.Optional(Type.Array(Type.String({ expected: "an origin, such as 'https://app.example.com'" }), {
+    description: 'exact origins of pages that may connect; default: the same origin',
+    expected: "an array of origins, such as ['https://app.example.com']"
+  })),
+  messages: Type.Unsafe<Record<string, TSchema>>(Type.Record(Type.String(), Type.Object({}, { expected: 'a TypeBox schema, such as Type.Object({})' }), {
+    default: {},
+    description: "TypeBox schemas of `data` of the app's own message types",
+    expected: 'a plain object with a TypeBox schema for each type, such as { order_shipped: Type.Object({}) }'
+  })),
   strict: Type.Boolean({ default: false, description: 'refuses to send types that have no schema' }),
   onConnect: hook<OnConnect>('called before `connection_ack`'),
   onDisconnect: hook<OnDisconnect>('called when a connection has ended'),
-  onMessage: Type.Unsafe<MessageHandlers>(Type.Record(Type.String(), Type.Function([], Type.Unknown()), { default: {}, description: "handlers of clients' messages, by type" })),
+  onMessage: Type.Unsafe<MessageHandlers>(Type.Record(Type.String(), Type.Function([], Type.Unknown()), {
+    default: {},
+    description: "handlers of clients' messages, by type",
+    expected: 'a plain object with a function for each type, such as { mark_read (message, connection) {} }'
+  })),
   chat: section({
     onMessage: hook<NonNullable<ChatOptions['onMessage']>>("called for each of a user's chat messages: the call is a run"),
     concurrency: Type.Union([Type.Literal('queue'), Type.Literal('replace')], { default: 'queue', description: 'a run while another is going: waits for it, or replaces it' }),
@@ -93,19 +109,14 @@ export type ResolvedOptions = Omit<Static<typeof optionsSchema>, 'broker'> & { b
 /** Keys that Fastify itself reads from the options of any plugin. */
 const fastifyKeys = ['logLevel', 'logSerializers']
 
-/** What the schema takes any object for. */
-const plainKeys = ['messages', 'onMessage', 'chat', 'history', 'heartbeat', 'limits', 'timeouts'] as const
-
 /**
  * Fills in the defaults and checks everything once.
  * Throws RT_ERR_OPTIONS or RT_ERR_AUTHENTICATE_REQUIRED, with the cure in the message.
  */
 export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_ENV): ResolvedOptions {
+  checkSections(optionsSchema, given)
   const options = withDefaults(given)
-  const notPlain = plainKeys.find(key => given[key] !== undefined && !isPlain(given[key]))
-  if (notPlain !== undefined) throw new errors.OPTIONS(`option '${notPlain}': expected a plain object, got ${inspect(given[notPlain], { depth: 0 })}`)
-  const fault = Value.Errors(optionsSchema, options).First()
-  if (fault !== undefined) throw new errors.OPTIONS(describe(fault))
+  checkOptions(optionsSchema, options)
   for (const [isWrong, cure] of contradictions(options)) if (isWrong) throw new errors.OPTIONS(cure)
   if (env === 'production' && options.authenticate === undefined && !options.insecure) {
     throw new errors.AUTHENTICATE_REQUIRED()
@@ -123,19 +134,6 @@ function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
     options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))
   }
   return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
-}
-
-/** As a literal or `import * as` makes it. */
-function isPlain (value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype = Object.getPrototypeOf(value)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
-}
-
-function describe ({ path, message, value }: ValueError): string {
-  const name = path.slice(1).replaceAll('/', '.')
-  if (message === 'Unexpected property') return `there is no option '${name}'. The README lists them all`
-  return `option '${name}': ${message.toLowerCase()}, got ${inspect(value, { depth: 0 })}`
 }
 
 function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {

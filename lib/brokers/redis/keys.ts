@@ -1,5 +1,3 @@
-import { errors } from '../../errors.js'
-
 /** The channel on which nodes tell each other things. No channel of an app has this name. */
 export const nodesChannel = '~nodes'
 
@@ -10,9 +8,8 @@ export const nodesChannel = '~nodes'
 export class Keys {
   readonly prefix: string
 
-  /** Throws RT_ERR_OPTIONS when `prefix` has braces in it: they would be taken for the hash tag. */
+  /** `prefix` has no braces: they would be taken for the hash tag. */
   constructor (prefix: string) {
-    if (/[{}]/.test(prefix)) throw new errors.OPTIONS(`'prefix' of the Redis broker is '${prefix}'. Leave the braces out: they decide on the slot in a Cluster`)
     this.prefix = prefix
   }
 

@@ -49,7 +49,3 @@ t.test('presence, claims and what nodes share are apart from the channels and ea
     return new Set(names).size === names.length
   }))
 })
-
-t.test('a prefix with braces is refused', async t => {
-  t.throws(() => new Keys('{app}:'), { code: 'RT_ERR_OPTIONS' })
-})

@@ -1,0 +1,95 @@
+import { inspect } from 'node:util'
+import type { TObject, TSchema } from '@sinclair/typebox'
+import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
+import { errors } from '../errors.js'
+import { exampleOf, expectationOf, type Expected } from './expectation.js'
+import { nearNames } from './near-names.js'
+
+/** Characters of a string that an error shows of a wrong value. */
+const shownLength = 80
+
+/**
+ * Throws RT_ERR_OPTIONS when an option is unknown, or has a value that it cannot have. The error names what was given and what must be.
+ * `owner` is whose options they are, such as `redisBroker`; without it they are those of the plugin.
+ */
+export function checkOptions (schema: TObject, given: unknown, owner?: string): void {
+  const of = owner === undefined ? '' : ` of ${owner}`
+  if (!isObject(given)) throw new errors.OPTIONS(`the options${of} must be an object, such as ${exampleOf(schema)}`)
+  checkSections(schema, given, owner)
+  const fault = Value.Errors(schema, { ...given }).First()
+  if (fault === undefined) return
+  const name = nameOf(fault.path)
+  throw new errors.OPTIONS(isUnknown(fault) ? unknown(name, schema, of) : wrong(name, fault, of))
+}
+
+/**
+ * Throws RT_ERR_OPTIONS when a section is not a plain object. Where defaults are filled in it is for before that: to TypeBox any object,
+ * like an array or a Map, is one, and it fills them in.
+ */
+export function checkSections (schema: TObject, given: object, owner?: string): void {
+  const values: Record<string, unknown> = { ...given }
+  for (const [name, part] of Object.entries<TSchema>(schema.properties)) {
+    const value = values[name]
+    if (part.type !== 'object' || value === undefined || isPlain(value)) continue
+    throw new errors.OPTIONS(wrong(name, { schema: part, value }, owner === undefined ? '' : ` of ${owner}`))
+  }
+}
+
+/** As a literal or `import * as` makes it. */
+export function isPlain (value: unknown): value is object {
+  if (!isObject(value)) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function isUnknown ({ type }: ValueError): boolean {
+  return type === ValueErrorType.ObjectAdditionalProperties
+}
+
+/** `/limits/rate` is `limits.rate`. */
+function nameOf (path: string): string {
+  return path.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+function wrong (name: string, { schema, value }: Pick<ValueError, 'schema' | 'value'>, of: string): string {
+  const { isSecret } = schema as Expected
+  const expectation = expectationOf(schema)
+  if (isSecret === true) return `option '${name}'${of} must be ${expectation}`
+  return `option '${name}'${of} is ${inspect(value, { depth: 0, maxStringLength: shownLength })}. It must be ${expectation}`
+}
+
+function unknown (name: string, schema: TObject, of: string): string {
+  return `there is no option '${name}'${of}. ${cureOf(name, schema)}`
+}
+
+function cureOf (name: string, schema: TObject): string {
+  const names = namesOf(schema)
+  const section = name.slice(0, Math.max(0, name.lastIndexOf('.')))
+  // A key with a dot in it.
+  if (names.includes(name)) return `Write it in a section: { ${section}: { ${name.slice(section.length + 1)}: … } }`
+  const near = nearNames(name, names)
+  if (near.length > 0) return `Did you mean ${near.map(quoted).join(' or ')}?`
+  const beside = names.filter(option => option.startsWith(`${section}.`)).map(option => option.slice(section.length + 1))
+  return beside.length > 0 ? `In '${section}' there are ${listed(beside)}` : `The options are ${listed(Object.keys(schema.properties))}`
+}
+
+/** All options of a schema, sections and what is in them. */
+function namesOf (schema: TObject, section = ''): string[] {
+  return Object.entries<TSchema>(schema.properties).flatMap(([key, part]) => {
+    const name = section + key
+    return part.properties === undefined ? [name] : [name, ...namesOf(part as TObject, `${name}.`)]
+  })
+}
+
+function quoted (name: string): string {
+  return `'${name}'`
+}
+
+function listed (names: string[]): string {
+  const [last, ...others] = names.map(quoted).reverse()
+  return others.length === 0 ? last : `${others.reverse().join(', ')} and ${last}`
+}

@@ -1,0 +1,71 @@
+/** Where an option is: the section, empty at the top, and its name there. */
+interface Place {
+  readonly section: string
+  readonly name: string
+}
+
+/** A name that holds the one that was written, such as `allowedOrigins` for `origins`, counts as this many wrong letters. */
+const partOfName = 3
+
+/** A part of a name that is shorter than this stands for too many names. */
+const minPart = 4
+
+/** Right names in the wrong section, as wrong letters. */
+const elsewhere = { same: 0.5, plural: 0.75 }
+
+/** Options that are nearly as near as the nearest one are named, too. */
+const tie = 0.5
+
+/** At most so many names are suggested. */
+const maxNames = 2
+
+/**
+ * The options that may be meant by a name that there is not, the nearest first. Options are written with their section, like `limits.rate`.
+ * One of the same section may be misspelt, written in another case, or abbreviated; one of another section is meant by its own name.
+ */
+export function nearNames (written: string, options: readonly string[]): string[] {
+  const place = placeOf(written)
+  const near = options.map(option => ({ option, distance: distanceTo(place, placeOf(option)) })).sort((a, b) => a.distance - b.distance)
+  const [nearest] = near
+  if (nearest === undefined || nearest.distance === Infinity) return []
+  if (nearest.distance === 0) return [nearest.option]
+  return near.filter(({ distance }) => distance <= nearest.distance + tie).slice(0, maxNames).map(({ option }) => option)
+}
+
+function placeOf (option: string): Place {
+  const at = option.lastIndexOf('.')
+  return { section: option.slice(0, Math.max(0, at)), name: plain(option.slice(at + 1)) }
+}
+
+/** Without what tells `onMessage`, `on_message` and `onmessage` apart. */
+function plain (name: string): string {
+  return name.replace(/[-_\s]/g, '').toLowerCase()
+}
+
+/** How many letters are wrong; `Infinity` when it is another name. */
+function distanceTo (written: Place, option: Place): number {
+  if (written.section !== option.section) return distanceElsewhere(written.name, option.name)
+  const distance = editDistance(written.name, option.name)
+  if (distance <= Math.max(written.name.length, option.name.length) / 3) return distance
+  return written.name.length >= minPart && option.name.includes(written.name) ? partOfName : Infinity
+}
+
+function distanceElsewhere (written: string, name: string): number {
+  if (written === name) return elsewhere.same
+  return `${written}s` === name || written === `${name}s` ? elsewhere.plural : Infinity
+}
+
+/** How many letters have to be put in, left out, replaced, or exchanged with the next one, to make one word of another. */
+export function editDistance (from: string, to: string): number {
+  const rows = [Array.from({ length: to.length + 1 }, (_, at) => at)]
+  for (let i = 1; i <= from.length; i++) {
+    rows[i] = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const isSame = from[i - 1] === to[j - 1]
+      const isExchanged = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]
+      rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (isSame ? 0 : 1))
+      if (isExchanged) rows[i][j] = Math.min(rows[i][j], rows[i - 2][j - 2] + 1)
+    }
+  }
+  return rows[from.length][to.length]
+}

@@ -1,0 +1,66 @@
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import { checkOptions, checkSections, isPlain } from '../../lib/options/check.js'
+
+const schema = Type.Object({
+  prefix: Type.Optional(Type.String()),
+  url: Type.Optional(Type.String({ pattern: '^redis:', isSecret: true, expected: "an address, such as 'redis://localhost'" })),
+  handlers: Type.Optional(Type.Record(Type.String(), Type.Function([], Type.Unknown()))),
+  limits: Type.Optional(Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1, default: 20 })) }, { additionalProperties: false }))
+}, { additionalProperties: false })
+
+function messageOf (given: unknown, owner?: string): string {
+  try {
+    checkOptions(schema, given, owner)
+  } catch (error) {
+    const { code, message } = error as Error & { code: string }
+    return code === 'RT_ERR_OPTIONS' ? message.replace('fastify-realtime: ', '') : code
+  }
+  return ''
+}
+
+t.test('options that are right', async t => {
+  class Settings { prefix = '/ws' }
+  for (const given of [{}, { prefix: '/ws', limits: { rate: 1 }, handlers: {} }, { prefix: undefined, limits: undefined }, Object.create(null), new Settings()]) {
+    t.equal(messageOf(given), '')
+  }
+})
+
+t.test('a wrong value is shown, with what it must be', async t => {
+  t.equal(messageOf({ limits: { rate: 0 } }), "option 'limits.rate' is 0. It must be a whole number of 1 or more")
+  t.equal(messageOf({ prefix: 5 }, 'redisBroker'), "option 'prefix' of redisBroker is 5. It must be a string")
+  t.equal(messageOf({ handlers: { 'a/b~c': 'x' } }), "option 'handlers.a/b~c' is 'x'. It must be a function")
+  t.ok(messageOf({ limits: { rate: 'x'.repeat(10_000) } }).length < 200, 'and not whole when it is long')
+})
+
+t.test('a value that may hold a password is not shown', async t => {
+  const message = messageOf({ url: 'http://u:s3cr3t@host' })
+  t.equal(message, "option 'url' must be an address, such as 'redis://localhost'")
+})
+
+t.test('an unknown option is named, with what may be meant', async t => {
+  t.equal(messageOf({ prefixes: 1 }), "there is no option 'prefixes'. Did you mean 'prefix'?")
+  t.equal(messageOf({ rate: 1 }, 'redisBroker'), "there is no option 'rate' of redisBroker. Did you mean 'limits.rate'?")
+  t.equal(messageOf({ limits: { burst: 1 } }), "there is no option 'limits.burst'. In 'limits' there are 'rate'")
+  t.equal(messageOf({ 'limits.rate': 1 }), "there is no option 'limits.rate'. Write it in a section: { limits: { rate: … } }")
+  t.equal(messageOf({ foo: 1 }), "there is no option 'foo'. The options are 'prefix', 'url', 'handlers' and 'limits'")
+})
+
+t.test('a section that is not a plain object', async t => {
+  for (const section of [null, 5, [], new Map(), new Date(), () => {}]) {
+    t.match(messageOf({ limits: section }), /^option 'limits' is .*\. It must be a plain object, such as \{ rate: 20 \}$/)
+    t.throws(() => checkSections(schema, { limits: section }), { code: 'RT_ERR_OPTIONS' })
+  }
+  t.doesNotThrow(() => checkSections(schema, { limits: { rate: 'x' }, foo: 1 }), 'what is in it is not looked at')
+})
+
+t.test('what is no options at all', async t => {
+  for (const given of [undefined, null, 'redis://u:s3cr3t@host', 5]) {
+    t.equal(messageOf(given, 'redisBroker'), 'the options of redisBroker must be an object, such as {}')
+  }
+})
+
+t.test('what is plain', async t => {
+  for (const value of [{}, Object.create(null)]) t.equal(isPlain(value), true)
+  for (const value of [null, undefined, 'x', [], new Map(), () => {}, new (class {})()]) t.equal(isPlain(value), false)
+})
