@@ -1,4 +1,5 @@
-import { Type } from '@sinclair/typebox'
+import { inspect } from 'node:util'
+import { Type, type TSchema } from '@sinclair/typebox'
 import t from 'tap'
 import { MemoryBroker } from '../../lib/brokers/memory.js'
 import { optionsSchema, resolveOptions, type RealtimeOptions } from '../../lib/server/options.js'
@@ -47,6 +48,19 @@ t.test('every option has a description', async t => {
   const { chat, history, heartbeat, limits, timeouts, ...rest } = optionsSchema.properties
   for (const options of [rest, chat.properties, history.properties, heartbeat.properties, limits.properties, timeouts.properties]) {
     for (const [name, { description }] of Object.entries<{ description?: string }>(options)) t.type(description, 'string', name)
+  }
+})
+
+t.test('undefined stands for the default, of an option and of a section', async t => {
+  const names = optionNames()
+  const nothing = Object.fromEntries(names.filter(name => !name.includes('.')).map(name => [name, undefined]))
+  const inSections = Object.fromEntries(['chat', 'history', 'heartbeat', 'limits', 'timeouts'].map(section =>
+    [section, Object.fromEntries(names.filter(name => name.startsWith(`${section}.`)).map(name => [name.slice(section.length + 1), undefined]))]))
+  const { broker, ...defaults } = resolve({})
+  for (const given of [nothing, { ...nothing, ...inSections }]) {
+    const { broker, ...resolved } = resolve(given)
+    t.type(broker, MemoryBroker)
+    t.same(JSON.parse(JSON.stringify(resolved)), defaults)
   }
 })
 
@@ -112,54 +126,109 @@ t.test("what Fastify reads from a plugin's options is no option of ours, and no 
   t.notOk('logLevel' in options || 'logSerializers' in options)
 })
 
-t.test('unknown options', async t => {
-  const cases: Array<[options: object, name: string]> = [
-    [{ authentication: authenticate }, 'authentication'], [{ limits: { rates: 5 } }, 'limits.rates'], [{ heartbeat: { ms: 5 } }, 'heartbeat.ms'],
-    [{ history: { count: 5 } }, 'history.count'], [{ timeouts: { ping: 5 } }, 'timeouts.ping'], [{ chat: { onmessage () {} } }, 'chat.onmessage']
-  ]
-  for (const [options, name] of cases) {
-    t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: there is no option '${name}'. The README lists them all` })
+/** What the error of an unknown option says after its name. */
+const unknown: Array<[options: object, name: string, cure: string]> = [
+  [{ authenticated: authenticate }, 'authenticated', "Did you mean 'authenticate'?"],
+  [{ authentication: authenticate }, 'authentication', "Did you mean 'authenticate'?"],
+  [{ on_message: {} }, 'on_message', "Did you mean 'onMessage'?"],
+  [{ allowed_origins: [] }, 'allowed_origins', "Did you mean 'allowedOrigins'?"],
+  [{ origin: '*' }, 'origin', "Did you mean 'allowedOrigins'?"],
+  [{ histroy: {} }, 'histroy', "Did you mean 'history'?"],
+  [{ limits: { rates: 5 } }, 'limits.rates', "Did you mean 'limits.rate'?"],
+  [{ limits: { connectionPerUser: 5 } }, 'limits.connectionPerUser', "Did you mean 'limits.connectionsPerUser'?"],
+  [{ timeouts: { handlers: 5 } }, 'timeouts.handlers', "Did you mean 'timeouts.handler'?"],
+  [{ chat: { onMesage () {} } }, 'chat.onMesage', "Did you mean 'chat.onMessage'?"],
+  [{ chat: { onmessage () {} } }, 'chat.onmessage', "Did you mean 'chat.onMessage'?"],
+  [{ rate: 5 }, 'rate', "Did you mean 'limits.rate'?"],
+  [{ loadHistory () {} }, 'loadHistory', "Did you mean 'chat.loadHistory'?"],
+  [{ chat: { authorize () {} } }, 'chat.authorize', "Did you mean 'authorize'?"],
+  [{ limits: { drain: 5 } }, 'limits.drain', "Did you mean 'timeouts.drain'?"],
+  [{ 'limits.rate': 5 }, 'limits.rate', 'Write it in a section: { limits: { rate: … } }'],
+  [{ heartbeat: { ms: 5 } }, 'heartbeat.ms', "In 'heartbeat' there are 'interval' and 'timeout'"],
+  [{ history: { count: 5 } }, 'history.count', "In 'history' there are 'size', 'ttl' and 'bytes'"]
+]
+
+t.test('an unknown option is named with the one that may be meant', async t => {
+  for (const [options, name, cure] of unknown) {
+    t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: there is no option '${name}'. ${cure}` })
+  }
+  t.throws(() => resolve({ redis: {} }), { message: /there is no option 'redis'\. The options are 'prefix', 'authenticate', .* and 'timeouts'$/ })
+})
+
+t.test('every option is suggested when a letter of it is wrong, and when it is in another section', async t => {
+  for (const option of optionNames()) {
+    const [name, section] = option.split('.').reverse()
+    const misspelt = `${name}x`
+    const near = (path: string) => new RegExp(`there is no option '${path}'\\. Did you mean .*'${option}'`)
+    t.throws(() => resolve(section === undefined ? { [misspelt]: 1 } : { [section]: { [misspelt]: 1 } }), { message: near(option + 'x') })
+    const elsewhere = section === 'heartbeat' ? 'history' : 'heartbeat'
+    if (section !== undefined) t.throws(() => resolve({ [elsewhere]: { [name]: 1 } }), { message: near(`${elsewhere}.${name}`) })
   }
 })
+
+/** All options, those in sections as `limits.rate`. */
+function optionNames (): string[] {
+  return Object.entries<TSchema>(optionsSchema.properties).flatMap(([key, { properties }]) =>
+    properties === undefined ? [key] : [key, ...Object.keys(properties).map(name => `${key}.${name}`)])
+}
 
 t.test('what was given is not touched, frozen or not', async t => {
   const given = Object.freeze({ allowedOrigins: Object.freeze(['https://a.example']), limits: Object.freeze({ rate: 5 }), messages: Object.freeze({}) })
   t.match(resolve(given), { allowedOrigins: ['https://a.example'], limits: { rate: 5, burst: 40 } })
 })
 
-t.test('wrong types', async t => {
-  const cases: Array<[options: object, message: RegExp]> = [
-    [{ prefix: 5 }, /option 'prefix': expected string, got 5/], [{ prefix: 'ws' }, /'prefix'/], [{ prefix: '/ws/' }, /'prefix'/], [{ prefix: '/:a' }, /'prefix'/],
-    [{ prefix: '/' }, /'prefix'/], [{ insecure: 'yes' }, /option 'insecure': expected boolean, got 'yes'/], [{ strict: 1 }, /'strict'/],
-    [{ authenticate: 'jwt' }, /'authenticate': expected function/], [{ authenticate: null }, /'authenticate'/], [{ authorize: {} }, /'authorize'/],
-    [{ onConnect: true }, /'onConnect'/], [{ authenticate, renew: 'jwt' }, /'renew': expected function/], [{ onDisconnect: [] }, /'onDisconnect'/], [{ allowedOrigins: 'https://a.example' }, /'allowedOrigins': expected array/],
-    [{ allowedOrigins: [5] }, /'allowedOrigins\.0'/], [{ messages: 5 }, /'messages'/], [{ messages: { order: 'string' } }, /'messages\.order'/],
-    [{ messages: { order: () => {} } }, /'messages\.order': expected object, got \[Function: order\]/],
-    [{ onMessage: () => {} }, /'onMessage': expected a plain object, got \[Function/], [{ onMessage: { order: 'x' } }, /'onMessage\.order': expected function/],
-    [{ limits: null }, /'limits': expected a plain object, got null/], [{ limits: 5 }, /'limits'/],
-    [{ limits: { rate: 0 } }, /'limits\.rate': .*1, got 0/],
-    [{ limits: { rate: 1.5 } }, /'limits\.rate'/], [{ limits: { rate: '5' } }, /'limits\.rate': expected integer, got '5'/],
-    [{ limits: { rate: 5n } }, /'limits\.rate': expected integer, got 5n/], [{ limits: { rate: Symbol('s') } }, /'limits\.rate'/],
-    [{ limits: [] }, /'limits': expected a plain object, got \[\]/], [{ history: new Map() }, /'history': expected a plain object/],
-    [{ messages: [] }, /'messages': expected a plain object/], [{ onMessage: new Date() }, /'onMessage': expected a plain object/],
-    [{ limits: { rate: NaN } }, /'limits\.rate'/], [{ limits: { rate: Infinity } }, /'limits\.rate'/],
-    [{ history: { size: -1 } }, /'history\.size'/],
-    [{ chat: () => {} }, /'chat': expected a plain object/], [{ chat: { concurrency: 'all' } }, /'chat\.concurrency'.*'all'/],
-    ...['onMessage', 'visible', 'save', 'loadHistory'].map((name): [object, RegExp] => [{ chat: { [name]: true } }, new RegExp(`'chat\\.${name}': expected function`)]),
-    [{ limits: { run: '1' } }, /'limits\.run'/], [{ limits: { runs: 0.5 } }, /'limits\.runs'/], [{ timeouts: { run: 2 ** 31 } }, /'timeouts\.run'/],
-    [{ heartbeat: { interval: 2 ** 31 } }, /'heartbeat\.interval'/],
-    [{ timeouts: { drain: 0 } }, /'timeouts\.drain'/], [{ timeouts: { drain: 2 ** 31 } }, /'timeouts\.drain'/]
-  ]
-  for (const [options, message] of cases) t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message })
-})
+const path = "a path with a slash at its beginning and none at its end, such as '/ws' or '/api/live', " +
+  "of letters, digits and _ . ~ -; or '' for none"
+const schemas = 'a plain object with a TypeBox schema for each type, such as { order_shipped: Type.Object({}) }'
+const handlers = 'a plain object with a function for each type, such as { mark_read (message, connection) {} }'
+const oneOrMore = 'a whole number of 1 or more'
+const milliseconds = 'a whole number from 1 to 2147483647'
 
-t.test('every number is at least 1', async t => {
-  const { history, heartbeat, limits, timeouts } = resolve({})
-  for (const [section, values] of Object.entries({ history, heartbeat, limits, timeouts })) {
-    for (const name of Object.keys(values)) {
-      t.throws(() => resolve({ [section]: { [name]: 0 } }), { code: 'RT_ERR_OPTIONS', message: new RegExp(`'${section}\\.${name}'`) })
-    }
+/** Wrong values: how the error writes the option and the value, and what it says that the value must be. */
+const wrong: Array<[options: object, option: string, value: string, expectation: string]> = [
+  ...['ws', 'ws/', '/ws/', '/', '/:a', '/a b', '/a?b', '*'].map((prefix): [object, string, string, string] => [{ prefix }, 'prefix', `'${prefix}'`, path]),
+  [{ prefix: 5 }, 'prefix', '5', path],
+  [{ prefix: null }, 'prefix', 'null', path],
+  ...['insecure', 'strict', 'compression'].map((name): [object, string, string, string] => [{ [name]: 'yes' }, name, "'yes'", 'true or false']),
+  ...['authenticate', 'authorize', 'renew', 'onConnect', 'onDisconnect'].flatMap((name): Array<[object, string, string, string]> => [
+    [{ [name]: 'jwt' }, name, "'jwt'", 'a function'], [{ [name]: null }, name, 'null', 'a function'], [{ [name]: [] }, name, '[]', 'a function']
+  ]),
+  ...['onMessage', 'visible', 'save', 'loadHistory'].map((name): [object, string, string, string] => [{ chat: { [name]: true } }, `chat.${name}`, 'true', 'a function']),
+  [{ chat: { concurrency: 'all' } }, 'chat.concurrency', "'all'", "'queue' or 'replace'"],
+  [{ allowedOrigins: 'https://a.example' }, 'allowedOrigins', "'https://a.example'", "an array of origins, such as ['https://app.example.com']"],
+  [{ allowedOrigins: [5] }, 'allowedOrigins.0', '5', "an origin, such as 'https://app.example.com'"],
+  [{ messages: 5 }, 'messages', '5', schemas],
+  [{ messages: [] }, 'messages', '[]', schemas],
+  [{ messages: { order: 'string' } }, 'messages.order', "'string'", 'a TypeBox schema, such as Type.Object({})'],
+  [{ messages: { order: () => {} } }, 'messages.order', '[Function: order]', 'a TypeBox schema, such as Type.Object({})'],
+  [{ onMessage: authenticate }, 'onMessage', '[Function: authenticate]', handlers],
+  [{ onMessage: null }, 'onMessage', 'null', handlers],
+  [{ onMessage: { order: 'x' } }, 'onMessage.order', "'x'", 'a function'],
+  [{ limits: null }, 'limits', 'null', 'a plain object, such as { frame: 65536 }'],
+  [{ limits: [] }, 'limits', '[]', 'a plain object, such as { frame: 65536 }'],
+  [{ history: new Map() }, 'history', 'Map(0) {}', 'a plain object, such as { size: 100 }'],
+  [{ heartbeat: 5 }, 'heartbeat', '5', 'a plain object, such as { interval: 25000 }'],
+  [{ timeouts: 'long' }, 'timeouts', "'long'", 'a plain object, such as { authenticate: 5000 }'],
+  [{ chat: authenticate }, 'chat', '[Function: authenticate]', "a plain object, such as { concurrency: 'queue' }"],
+  [{ limits: { rate: 5n } }, 'limits.rate', '5n', oneOrMore],
+  [{ limits: { rate: Symbol('s') } }, 'limits.rate', 'Symbol(s)', oneOrMore]
+]
+
+/** For each option that is a number every wrong one. */
+for (const [section, values] of Object.entries({ history: ['size', 'bytes'], limits: Object.keys(optionsSchema.properties.limits.properties) })) {
+  for (const name of values) for (const value of [0, -1, 1.5, '5', NaN, Infinity, null]) wrong.push([{ [section]: { [name]: value } }, `${section}.${name}`, inspect(value), oneOrMore])
+}
+const times = { history: ['ttl'], heartbeat: ['interval', 'timeout'], timeouts: Object.keys(optionsSchema.properties.timeouts.properties) }
+for (const [section, values] of Object.entries(times)) {
+  for (const name of values) for (const value of [0, 1.5, '5', 2 ** 31]) wrong.push([{ [section]: { [name]: value } }, `${section}.${name}`, inspect(value), milliseconds])
+}
+
+t.test('a wrong value is shown with what it must be', async t => {
+  for (const [options, option, value, expectation] of wrong) {
+    t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: option '${option}' is ${value}. It must be ${expectation}` })
   }
+  const covered = new Set(wrong.map(([, option]) => option))
+  t.strictSame(optionNames().filter(option => !covered.has(option)), ['broker'], 'of every option, and a broker is among the contradictions')
 })
 
 t.test('contradictions', async t => {
