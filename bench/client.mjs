@@ -127,14 +127,14 @@ class Client {
   }
 }
 
-/** Resolves when `count` tokens have come since the last 'forget', or 10 s later with fewer. */
+/** Resolves when `count` tokens have come since the last 'forget', or 60 s later with fewer. */
 async function tokens (count) {
   if (latencies.length >= count) return
   let timer
   await new Promise(resolve => {
     awaitedTokens = count
     onTokens = resolve
-    timer = setTimeout(resolve, 10_000)
+    timer = setTimeout(resolve, 60_000)
   })
   clearTimeout(timer)
   awaitedTokens = Infinity
