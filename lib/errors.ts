@@ -1,4 +1,5 @@
 import create, { type FastifyErrorConstructor } from '@fastify/error'
+import { idRule } from './protocol/ids.js'
 
 /**
  * The class of one error. Declared here, because the type that TypeScript infers from `create` names a namespace that module
@@ -27,7 +28,7 @@ export const errors = {
   MESSAGE_TOO_LARGE: createError('RT_ERR_MESSAGE_TOO_LARGE',
     "The message was not sent: it has %s bytes and 'limits.message' is %s. Send a link to the content, or raise the limit", 413),
   INVALID_ID: createError('RT_ERR_INVALID_ID',
-    '%s is not a valid id. Ids are 1 to 128 characters, letters, digits and _ . @ : + ~ - |', 400),
+    `%s is not a valid id. ${idRule}`, 400),
   UNKNOWN_CLOSE_CODE: createError('RT_ERR_UNKNOWN_CLOSE_CODE',
     "%s is not a close code that clients know how to handle. Use one of 'closeCodes'"),
   CLOSING: createError('RT_ERR_CLOSING',

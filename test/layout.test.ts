@@ -29,7 +29,7 @@ function partOf (file: string): string {
 /** Which parts of lib a part may import, beside itself. */
 const mayImport: Record<string, string[]> = {
   protocol: [],
-  errors: [],
+  errors: ['protocol'],
   options: ['errors'],
   brokers: ['protocol', 'errors', 'options'],
   server: ['protocol', 'brokers', 'errors', 'options'],

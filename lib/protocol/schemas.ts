@@ -1,10 +1,11 @@
 import { Type, type TSchema } from '@sinclair/typebox'
+import { idPattern } from './ids.js'
 
 /** ISO 8601 UTC, as `Date.prototype.toISOString` writes it. */
 export const Timestamp = Type.String({ format: 'date-time' })
 
-/** User, workflow, app and chat ids: 1–128 characters that need no escaping in a path, a log line or a Redis key. */
-export const Id = Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9_.@:+~|-]+$' })
+/** User, workflow, app and chat ids. */
+export const Id = Type.String({ minLength: 1, maxLength: 128, pattern: idPattern })
 
 /** The name of a message type, and of an action. */
 export const Name = Type.String({ minLength: 1, maxLength: 128 })

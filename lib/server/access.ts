@@ -1,5 +1,4 @@
-import { IncomingMessage } from 'node:http'
-import { isIPv4, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import warnings from 'process-warning'
 import { closeCode, type CloseCode } from '../protocol/close-codes.js'
@@ -7,6 +6,7 @@ import { caught, write } from './caught.js'
 import type { Target } from './channels.js'
 import type { Authenticate, Authorize, Identity } from './hooks.js'
 import { expiry, identityOf, IdentityFault, nameOf } from './identity.js'
+import { isLocal, isLoopback, isLoopbackHost } from './local.js'
 import { hostOf, originFault } from './origin.js'
 import { quoted } from './quoted.js'
 import { redacted, secretsOf } from './redacted.js'
@@ -157,24 +157,4 @@ export function codesOf (thrown: unknown): string {
 export function isClientError (thrown: unknown): boolean {
   const { statusCode: status } = caught(thrown)
   return typeof status === 'number' && status >= 400 && status < 500
-}
-
-/** From this machine, to this machine, and not passed on by a proxy that says so. */
-function isLocal ({ raw, headers }: FastifyRequest): boolean {
-  // A request that no socket brought is one that `inject` or `injectWS` made in this process.
-  const isPeerLocal = !(raw instanceof IncomingMessage) || isLoopback(raw.socket.remoteAddress)
-  const isForwarded = Object.keys(headers).some(name => name === 'forwarded' || name === 'via' || name.startsWith('x-forwarded-'))
-  return isPeerLocal && !isForwarded && (headers.host === undefined ? !(raw instanceof IncomingMessage) : isLoopbackHost(headers.host))
-}
-
-function isLoopbackHost (host: string | undefined): boolean {
-  if (host === undefined || !URL.canParse(`http://${host}`)) return false
-  const { hostname } = new URL(`http://${host}`)
-  return hostname === 'localhost' || isLoopback(hostname.replace(/^\[(.*)\]$/, '$1'))
-}
-
-function isLoopback (address: string | undefined): boolean {
-  if (address === undefined) return false
-  const plain = address.replace(/^::ffff:/, '')
-  return address === '::1' || (isIPv4(plain) && plain.startsWith('127.'))
 }

@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import { isId } from '../protocol/ids.js'
 import type { Label } from '../protocol/position.js'
 
 /** What a connection is for, as its path says. */
@@ -22,14 +23,8 @@ export interface ChatTarget extends ChatAddress {
   readonly kind: 'chat'
 }
 
-const validId = /^[A-Za-z0-9_.@:+~|-]{1,128}$/
-
 /** `/ws/notifications/…` is the other route, so no workflow can have this name. */
 const reservedWorkflow = 'notifications'
-
-export function isId (value: unknown): value is string {
-  return typeof value === 'string' && validId.test(value)
-}
 
 export const broadcastChannel = 'broadcast'
 

@@ -1,6 +1,6 @@
 import { types } from 'node:util'
+import { isId } from '../protocol/ids.js'
 import { ignoreRejection } from './caught.js'
-import { isId } from './channels.js'
 import type { Identity } from './hooks.js'
 
 /** What a hook returned cannot be an identity. The message says what came and what to write, and nothing that could be secret. */

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import { isId } from './channels.js'
+import { isId } from '../protocol/ids.js'
 import { reasonOf } from './refusal-reasons.js'
 import type { RefusedClient, Refusals } from './refusals.js'
 
