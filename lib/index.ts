@@ -7,7 +7,7 @@ import { errors } from './errors.js'
 import { discardBroker, takeBroker } from './server/broker-use.js'
 import { resolveOptions, type RealtimeOptions } from './server/options.js'
 import { Realtime } from './server/realtime.js'
-import { addRoutes } from './server/routes.js'
+import { addRoutes, type LogOptions } from './server/routes.js'
 import { isChild, isLoaded } from './server/scope.js'
 import { RealtimeServer } from './server/server.js'
 import { warnOf } from './server/watched.js'
@@ -29,7 +29,7 @@ const registered = Symbol.for('fastify-realtime')
  * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. When it throws, the broker is closed, unless another
  * app uses it.
  */
-async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
+async function plugin (fastify: FastifyInstance, options: RealtimeOptions & LogOptions): Promise<void> {
   takeBroker(options.broker)
   try {
     await register(fastify, options)
@@ -39,7 +39,7 @@ async function plugin (fastify: FastifyInstance, options: RealtimeOptions): Prom
   }
 }
 
-async function register (fastify: FastifyInstance, options: RealtimeOptions): Promise<void> {
+async function register (fastify: FastifyInstance, options: RealtimeOptions & LogOptions): Promise<void> {
   const listener: object & { [registered]?: true } = fastify.server
   if (fastify.hasDecorator('ws') || listener[registered] === true) throw new errors.ALREADY_REGISTERED()
   if (isChild(fastify)) throw new errors.NOT_ON_ROOT(`${fastify.prefix}${options.prefix ?? '/ws'}`)
@@ -81,7 +81,7 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions): Pr
     openChat: address => chats.open(address)
   }))
   await server.start()
-  await addRoutes(fastify, server)
+  await addRoutes(fastify, server, options)
 }
 
 /** For this share of the drain runs may tell that they are over; the rest is for connections to end in. */

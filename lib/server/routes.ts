@@ -1,119 +1,114 @@
-import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, RegisterOptions } from 'fastify'
 import type { WebSocket } from 'ws'
 import { errors } from '../errors.js'
-import type { Verdict } from './access.js'
-import { parseTarget, type Target } from './channels.js'
 import { report } from './caught.js'
+import { parseTarget, type Target } from './channels.js'
 import { chosenProtocol } from './credential.js'
 import { handshakeFault } from './handshake-headers.js'
+import { Handshake } from './handshake.js'
+import { forEachServer } from './http-servers.js'
 import { noteError } from './refused-request.js'
+import { hideMalformed, hidingQueries } from './request-log.js'
 import type { RealtimeServer } from './server.js'
-
-/** An upgrade request on its way to become a connection. */
-interface Handshake {
-  readonly stream: Duplex
-  response?: ServerResponse
-  target?: Target
-  verdict?: Verdict
-  /** Gives back its place among the pending ones. */
-  release?: () => void
-}
-
-const handshakeOf = Symbol('fastify-realtime handshake')
-
-type RawRequest = object & { [handshakeOf]?: Handshake }
+import { Upgrades } from './upgrades.js'
 
 type Params = Record<string, string>
 
-const routes = [
-  { path: '/notifications/:user_id', segments: ({ user_id: userId }: Params) => ['notifications', userId] },
-  { path: '/:workflow/:app_id/:chat_id/:user_id', segments: (params: Params) => [params.workflow, params.app_id, params.chat_id, params.user_id] },
-  // Fastify's router gives up on parameters longer than its maxParamLength, by default 100; ids may have 128.
-  { path: '/*', segments: (params: Params) => params['*'].split('/') }
-]
-
-/**
- * Adds the two channel routes and, under them, @fastify/websocket. What HTTP can say is said before the upgrade. Who
- * someone is, is found out before it and told after it, because browsers do not show the status of a failed handshake.
- */
-export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer): Promise<void> {
-  const onUpgrade = (raw: RawRequest, stream: UpgradedStream) => {
-    raw[handshakeOf] = { stream }
-    // What is ready in this turn, from the answer to the upgrade up to connection_ack, leaves in one write.
-    stream.cork()
-    setImmediate(() => {
-      stream.uncork()
-      hangUpAfterAnswer(stream)
-    })
-  }
-  fastify.server.prependListener('upgrade', onUpgrade)
-  await addWebSocket(fastify, server)
-  // Together with that of @fastify/websocket, whose preClose comes before: an upgrade that finds only ours would hang.
-  // One that finds none is an HTTP request to Node, and answered with 503.
-  fastify.addHook('preClose', async () => { fastify.server.off('upgrade', onUpgrade) })
-
-  for (const { path, segments } of routes) {
-    fastify.route({
-      method: 'GET',
-      url: server.options.prefix + path,
-      exposeHeadRoute: false,
-      logSerializers: { req: withoutQuery },
-      onRequest: async (request, reply) => {
-        const target = hasEncodedSlash(request.url) ? 'invalid' : parseTarget(segments(request.params as Params))
-        if (target === undefined && server.options.prefix === '') return reply.callNotFound()
-        if (target === undefined) throw new errors.NOT_A_CHANNEL()
-        if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
-        const handshake = (request.raw as RawRequest)[handshakeOf]
-        if (handshake === undefined) return
-        const fault = handshakeFault(request.headers)
-        if (fault !== undefined) throw new errors.HANDSHAKE(fault)
-        const reason = server.access.forbids(request)
-        if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-        if (!server.hasRoom(request)) throw new errors.OVERLOADED()
-        handshake.target = target
-        handshake.response = reply.raw
-        handshake.release = server.reserve(handshake.stream)
-      },
-      onError: async (request, _reply, error) => noteError(server.refusals, request, error),
-      preHandler: async request => {
-        const handshake = (request.raw as RawRequest)[handshakeOf]
-        if (handshake?.target === undefined) return
-        handshake.verdict = await server.access.admit(request, handshake.target)
-      },
-      handler: async (_request, reply) => {
-        reply.header('upgrade', 'websocket').header('connection', 'upgrade')
-        throw new errors.UPGRADE_REQUIRED()
-      },
-      wsHandler: (socket, request) => {
-        const { stream, response, target, verdict, release } = (request.raw as RawRequest)[handshakeOf]!
-        const { identity, refusal } = verdict!
-        letGo(socket, stream, response!)
-        if (identity === undefined) server.refuse(socket, refusal)
-        else server.accept({ socket, stream, request, identity, target: target! })
-        release!()
-      }
-    })
-  }
+interface Route {
+  readonly path: string
+  readonly segments: (params: Params) => string[]
 }
 
-/** Where Node keeps the response that is written to a socket at the moment. */
-type UpgradedStream = Duplex & { _httpMessage?: ServerResponse | null }
+const channels: Route[] = [
+  { path: '/notifications/:user_id', segments: ({ user_id: userId }) => ['notifications', userId] },
+  { path: '/:workflow/:app_id/:chat_id/:user_id', segments: params => [params.workflow, params.app_id, params.chat_id, params.user_id] }
+]
 
-/** Called once the router has the request: where it answers an upgrade with a plain response, nobody else ends the socket. */
-function hangUpAfterAnswer (stream: UpgradedStream): void {
-  const response = stream._httpMessage
-  const hangUp = () => stream.end(() => stream.destroy())
-  if (response?.writableFinished === true) hangUp()
-  else response?.once('finish', hangUp)
+/** For ids that are longer than Fastify's `maxParamLength`, by default 100, and for what is no channel. */
+const wildcard: Route = { path: '/*', segments: params => params['*'].split('/') }
+
+/** What Fastify reads from the options of any plugin, for the routes of this one. */
+export type LogOptions = Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
+
+/**
+ * Adds the two channel routes and, under them, @fastify/websocket. What HTTP can say is said before the upgrade. Identity
+ * is decided before it and reported after it, because browsers do not show the status of a failed handshake.
+ */
+export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer, options: LogOptions): Promise<void> {
+  const { prefix } = server.options
+  const upgrades = new Upgrades(fastify, server)
+  const root = fastify.prefix + prefix
+  if (prefix !== '') forEachServer(fastify, http => http.prependListener('request', raw => hideMalformed(raw, root)))
+  await addWebSocket(fastify, server, upgrades)
+  // Together with that of @fastify/websocket, whose preClose comes before.
+  fastify.addHook('preClose', async () => upgrades.close())
+  await fastify.register(async scope => {
+    scope.setChildLoggerFactory(hidingQueries(fastify))
+    scope.addHook('onError', async (request, _reply, error) => noteError(server.refusals, request, error))
+    // Without a prefix everything else is the app's.
+    if (prefix !== '') scope.setNotFoundHandler(async () => { throw new errors.NOT_A_CHANNEL() })
+    for (const route of prefix === '' ? channels : [...channels, wildcard]) addRoute(scope, server, route)
+  }, { prefix, logLevel: options.logLevel, logSerializers: options.logSerializers })
+}
+
+function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segments }: Route): void {
+  scope.route({
+    method: 'GET',
+    url: path,
+    exposeHeadRoute: false,
+    // From the OpenAPI document of @fastify/swagger: it has no word for WebSockets.
+    schema: { hide: true } as object,
+    onRequest: async (request, reply) => {
+      const target = targetOf(request.url, segments(request.params as Params))
+      const handshake = Handshake.of(request.raw)
+      if (handshake === undefined) return
+      const fault = handshakeFault(request.headers)
+      if (fault !== undefined) throw new errors.HANDSHAKE(fault)
+      const reason = server.access.forbids(request)
+      if (reason !== undefined) throw new errors.FORBIDDEN(reason)
+      if (!handshake.hasRoom) {
+        server.noteOverload(request)
+        throw new errors.OVERLOADED()
+      }
+      handshake.ask(target, reply.raw)
+    },
+    preHandler: async request => {
+      const handshake = Handshake.of(request.raw)
+      if (handshake?.target !== undefined) handshake.decide(await server.access.admit(request, handshake.target))
+    },
+    handler: async (_request, reply) => {
+      askForUpgrade(reply)
+      throw new errors.UPGRADE_REQUIRED()
+    },
+    wsHandler: (socket, request) => {
+      const handshake = Handshake.of(request.raw)!
+      const { stream, target, verdict: { identity, refusal } } = handshake.take()
+      letGo(socket, stream)
+      if (identity === undefined) server.refuse(socket, refusal)
+      else server.accept({ socket, stream, request, identity, target })
+      handshake.end()
+    }
+  })
+}
+
+/** The channel of a path. Throws RT_ERR_NOT_A_CHANNEL or RT_ERR_INVALID_ID. */
+function targetOf (url: string, segments: string[]): Target {
+  const target = hasEncodedSlash(url) ? 'invalid' : parseTarget(segments)
+  if (target === undefined) throw new errors.NOT_A_CHANNEL()
+  if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
+  return target
+}
+
+/** HTTP/2 has no upgrade, and a reply with such a header would be malformed (RFC 9113 section 8.2.2). */
+function askForUpgrade (reply: FastifyReply): void {
+  if (reply.request.raw.httpVersionMajor < 2) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
 }
 
 /** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */
-function letGo (socket: WebSocket, stream: Duplex, response: ServerResponse): void {
-  response.detachSocket(stream as Socket)
+function letGo (socket: WebSocket, stream: Duplex): void {
   // What injectWS makes does not close by itself once both sides have said so.
   if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
   socket.removeAllListeners('error')
@@ -126,13 +121,10 @@ function hasEncodedSlash (url: string): boolean {
   return url.includes('%') && /%2f/i.test(url.split('?', 1)[0])
 }
 
-/** For the request log of these routes: a query may hold a credential. */
-function withoutQuery ({ method, url, host, ip }: FastifyRequest) {
-  return { method, url: url.split('?', 1)[0], host, remoteAddress: ip }
-}
-
-async function addWebSocket (fastify: FastifyInstance, { options: { compression, limits, timeouts } }: RealtimeServer): Promise<void> {
+async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, { router }: Upgrades): Promise<void> {
+  const { compression, limits, timeouts } = server.options
   const options = {
+    server: router,
     // A compressed frame can be shared only among connections that start each message anew.
     perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
     handleProtocols: chosenProtocol,
@@ -148,5 +140,10 @@ async function addWebSocket (fastify: FastifyInstance, { options: { compression,
       report(request.log, error, 'a websocket route of the app failed')
       socket.terminate()
     }
+  })
+  // The app's own. A channel's handshake is over when its connection is counted.
+  fastify.websocketServer.on('connection', (_socket, raw) => {
+    const handshake = Handshake.of(raw)
+    if (handshake?.stage === 'routed') handshake.end()
   })
 }

@@ -16,6 +16,7 @@ import { caught, report } from './caught.js'
 import { channelsOf, labelOf, ownerOf, type Target } from './channels.js'
 import { Cluster } from './cluster.js'
 import { Connection, type ConnectionContext, type Counters } from './connection.js'
+import { Deadline } from './deadline.js'
 import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
 import { deflatableFrame, textFrame } from './frame.js'
@@ -32,6 +33,9 @@ import { Refusals } from './refusals.js'
 import { addressOf, clientOf } from './refused-request.js'
 import { Timers } from './timers.js'
 import { warnOf } from './watched.js'
+
+/** Time for the app's hooks around `authenticate`, beside its timeout, in ms. */
+const handshakeGrace = 2_000
 
 /** For this share of the drain connections that handle a message are let alone. */
 const patientShare = 0.8
@@ -78,6 +82,7 @@ export class RealtimeServer {
   readonly #log: FastifyBaseLogger
   readonly #flusher = new Flusher()
   readonly #liveness: Liveness
+  readonly #handshakes: Deadline
   readonly #context: ConnectionContext
   readonly #handlers: Map<string, OnMessage>
   #sees: Extension['sees']
@@ -104,6 +109,7 @@ export class RealtimeServer {
     this.cluster = options.broker.nodes && new Cluster(options.broker.nodes, timers, log)
     this.cluster?.on('disconnect', ({ userId, code }) => this.#disconnect(userId, code))
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log, refusals: this.refusals })
+    this.#handshakes = new Deadline(timers, timeouts.authenticate + handshakeGrace)
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#handlers = this.#ownHandlers()
     this.#context = {
@@ -177,19 +183,32 @@ export class RealtimeServer {
     return { identity: identity!, isAllowed: denial === undefined }
   }
 
-  /** Whether one more can connect; a refusal is noted. */
-  hasRoom (request: FastifyRequest): boolean {
-    const { limits } = this.options
-    const { size } = this.#pending
-    const isFull = this.hub.size + size >= limits.connections
-    if (!isFull && size < limits.pending) return true
-    this.refusals.add(isFull ? 'connections' : 'handshakes', clientOf(request))
-    return false
+  /** Whether one more can connect. */
+  hasRoom (): boolean {
+    return this.#lack() === undefined
   }
 
-  /** Counts a handshake among the pending ones until its stream closes or the returned function is called. */
-  reserve (stream: Duplex): () => void {
+  /** What there is no more room for; `undefined` when one more can connect. */
+  #lack (): 'connections' | 'handshakes' | undefined {
+    const { limits } = this.options
+    const { size } = this.#pending
+    if (this.hub.size + size >= limits.connections) return 'connections'
+    return size >= limits.pending ? 'handshakes' : undefined
+  }
+
+  /** Notes that a client is turned away because there was no room. */
+  noteOverload (request: FastifyRequest): void {
+    this.refusals.add(this.#lack() ?? 'handshakes', clientOf(request))
+  }
+
+  /**
+   * Counts a handshake among the pending ones until its stream closes or the returned function is called. Calls `onLate`
+   * when neither has happened by the deadline of handshakes.
+   */
+  reserve (stream: Duplex, onLate: () => void): () => void {
+    const cancel = this.#handshakes.add(onLate)
     const release = () => {
+      cancel()
       stream.off('close', release)
       this.#pending.delete(stream)
       this.#onGone()

@@ -1,0 +1,111 @@
+import type { ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Verdict } from './access.js'
+import type { Target } from './channels.js'
+
+/** A socket of an 'upgrade' event. Node's HTTP server no longer listens to it, and keeps the response that is being written to it here. */
+export type UpgradedStream = Duplex & { _httpMessage?: ServerResponse | null, bytesWritten?: number }
+
+/** How far a handshake has come. */
+type Stage =
+  /** Responses to earlier requests on the same socket are still being written. */
+  | { readonly name: 'waiting' }
+  /** The router has it. */
+  | { readonly name: 'routed' }
+  /** Its path is that of a channel. */
+  | { readonly name: 'asking', readonly target: Target, readonly response: ServerResponse }
+  /** The app has decided on it. */
+  | { readonly name: 'decided', readonly target: Target, readonly response: ServerResponse, readonly verdict: Verdict }
+  /** It is a WebSocket, or has been refused, or its socket is closed. */
+  | { readonly name: 'over' }
+
+/** What a handshake for a channel has found out when the WebSocket is there. */
+export interface Outcome {
+  readonly stream: Duplex
+  readonly target: Target
+  readonly verdict: Verdict
+}
+
+const handshakeOf = Symbol('fastify-realtime handshake')
+
+type RawRequest = object & { [handshakeOf]?: Handshake }
+
+const waiting: Stage = { name: 'waiting' }
+const routed: Stage = { name: 'routed' }
+const over: Stage = { name: 'over' }
+
+/** An upgrade request on its way to become a WebSocket. */
+export class Handshake {
+  readonly stream: UpgradedStream
+  /** It was within the limits when it came. */
+  readonly hasRoom: boolean
+  readonly #release: () => void
+  #stage: Stage = waiting
+
+  /** `release` gives back its place among the pending ones. */
+  constructor (raw: RawRequest, stream: UpgradedStream, hasRoom: boolean, release: () => void) {
+    this.stream = stream
+    this.hasRoom = hasRoom
+    this.#release = release
+    raw[handshakeOf] = this
+  }
+
+  /** The handshake of a request, if it is an upgrade that the router got. */
+  static of (raw: RawRequest): Handshake | undefined {
+    return raw[handshakeOf]
+  }
+
+  get stage (): Stage['name'] {
+    return this.#stage.name
+  }
+
+  /** Once earlier responses are written. What is ready in this turn, from the 101 up to connection_ack, leaves in one write. */
+  route (): void {
+    if (this.#stage.name !== 'waiting') return
+    this.#stage = routed
+    this.stream.cork()
+    setImmediate(() => {
+      this.stream.uncork()
+      this.#hangUpAfterAnswer()
+    })
+  }
+
+  /** Where the router answers an upgrade with a plain response, nobody else ends the socket. */
+  #hangUpAfterAnswer (): void {
+    const { stream } = this
+    const response = stream._httpMessage
+    const hangUp = () => stream.end(() => stream.destroy())
+    if (response?.writableFinished === true) hangUp()
+    else response?.once('finish', hangUp)
+  }
+
+  ask (target: Target, response: ServerResponse): void {
+    if (this.#stage.name === 'routed') this.#stage = { name: 'asking', target, response }
+  }
+
+  /** What the app is asked about; `undefined` where the path is not that of a channel. */
+  get target (): Target | undefined {
+    return this.#stage.name === 'asking' ? this.#stage.target : undefined
+  }
+
+  decide (verdict: Verdict): void {
+    if (this.#stage.name === 'asking') this.#stage = { ...this.#stage, name: 'decided', verdict }
+  }
+
+  /** Takes the stream over from the HTTP response. The caller calls `end` when it has a connection, or none. */
+  take (): Outcome {
+    const { stream } = this
+    if (this.#stage.name !== 'decided') throw new Error(`a handshake that is ${this.#stage.name} cannot be taken`)
+    const { target, verdict, response } = this.#stage
+    response.detachSocket(stream as Socket)
+    return { stream, target, verdict }
+  }
+
+  /** Gives the place among the pending handshakes back. */
+  end (): void {
+    if (this.#stage.name === 'over') return
+    this.#stage = over
+    this.#release()
+  }
+}

@@ -1,0 +1,99 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+
+type Serializer = (value: object) => unknown
+type Serializers = Record<string, Serializer>
+
+/** Where pino keeps the serializers of a logger. */
+const serializersOf = Symbol.for('pino.serializers')
+
+type Logger = FastifyBaseLogger & { [serializersOf]?: Serializers }
+
+/** The parts of Fastify's and Node's requests that hold a URL or a token. */
+interface Request {
+  url?: string
+  originalUrl?: string
+  raw?: Request
+  query?: unknown
+  headers?: Record<string, string | string[] | undefined>
+}
+
+/** A URL up to its query, also where the separator is percent-encoded, or a semicolon (`useSemicolonDelimiter`). */
+export function pathOf (url: string): string {
+  const end = url.search(/[?;#]|%3[fb]|%23/i)
+  return end === -1 ? url : url.slice(0, end)
+}
+
+/**
+ * Takes the query from a URL that cannot be decoded. Fastify answers such a request before any route has it: with the URL
+ * in the body, and in what `frameworkErrors` logs.
+ */
+export function hideMalformed (raw: { url?: string }, prefix: string): void {
+  const { url = '' } = raw
+  if (!url.startsWith(prefix) || !url.includes('%')) return
+  const path = pathOf(url)
+  if (!isDecodable(path)) raw.url = path
+}
+
+function isDecodable (path: string): boolean {
+  try {
+    decodeURI(path)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Accessors that hide the query of the request below. */
+const hidden: PropertyDescriptorMap = {
+  url: { get () { return urlOf(below(this).url) } },
+  originalUrl: { get () { return urlOf(below(this).originalUrl) } },
+  query: { get () { return below(this).query && {} } },
+  raw: { get () { return below(this).raw && withoutQuery(below(this).raw!) } },
+  headers: { get () { return below(this).headers && withoutTokens(below(this).headers!) } }
+}
+
+function below (request: object): Request {
+  return Object.getPrototypeOf(request)
+}
+
+function urlOf (url: string | undefined): string | undefined {
+  return url === undefined ? undefined : pathOf(url)
+}
+
+/** The same request, as seen by serializers: without its query, and without a token in a subprotocol. */
+export function withoutQuery<T extends object> (request: T): T {
+  return Object.create(request, hidden)
+}
+
+function withoutTokens (headers: NonNullable<Request['headers']>): Request['headers'] {
+  const { ':path': path, 'sec-websocket-protocol': protocols } = headers
+  const safe = { ...headers }
+  // HTTP/2 has the URL among the headers.
+  if (typeof path === 'string') safe[':path'] = pathOf(path)
+  if (typeof protocols === 'string') safe['sec-websocket-protocol'] = protocols.replace(/\btoken\.[^,\s]+/g, 'token.…')
+  return safe
+}
+
+/** By the serializer that they call, so that none is made per request. */
+const wrapped = new WeakMap<Serializer, Serializer>()
+
+function hiding (serialize: Serializer): Serializer {
+  let serializer = wrapped.get(serialize)
+  if (serializer === undefined) {
+    serializer = request => serialize(typeof request === 'object' && request !== null ? withoutQuery(request) : request)
+    wrapped.set(serialize, serializer)
+  }
+  return serializer
+}
+
+const asItIs: Serializer = request => request
+
+/** A factory of request loggers, for a scope of `fastify`: like the app's own, and its `req` serializer gets requests without a query. */
+export function hidingQueries (fastify: FastifyInstance): FastifyInstance['childLoggerFactory'] {
+  return function (this: FastifyInstance, logger: Logger, bindings, options, raw) {
+    const { serializers = {} } = options as { serializers?: Serializers }
+    const serialize = serializers.req ?? logger[serializersOf]?.req ?? asItIs
+    const hiddenToo = Object.assign(Object.create(serializers), { req: hiding(serialize) })
+    return fastify.childLoggerFactory.call(this, logger, bindings, { ...options, serializers: hiddenToo }, withoutQuery(raw))
+  }
+}

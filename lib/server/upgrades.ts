@@ -1,0 +1,141 @@
+import { EventEmitter } from 'node:events'
+import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { Handshake, type UpgradedStream } from './handshake.js'
+import { forEachServer } from './http-servers.js'
+import { hideMalformed, pathOf } from './request-log.js'
+import type { RealtimeServer } from './server.js'
+import { filterUpgrades, isWebSocketUpgrade } from './upgrade-filter.js'
+
+/**
+ * The 'upgrade' events of an app. Those for a WebSocket go to the router; everything else is the app's business: an
+ * ordinary request, or, where the app has other listeners, an event for these.
+ */
+export class Upgrades {
+  /** In the place of the HTTP server for @fastify/websocket, which takes every upgrade for its own. */
+  readonly router = new EventEmitter() as EventEmitter & Server
+  readonly #http: Server
+  readonly #server: RealtimeServer
+  /** What the paths of this package begin with; without a prefix nothing does. */
+  readonly #prefix: string | undefined
+  /** Paths of WebSocket routes, the app's own included. */
+  readonly #routes: RegExp[] = []
+  #isOpen = true
+
+  constructor (fastify: FastifyInstance, server: RealtimeServer) {
+    const { prefix } = server.options
+    this.#http = fastify.server
+    this.#server = server
+    this.#prefix = prefix === '' ? undefined : `${fastify.prefix}${prefix}/`
+    this.router.on('upgrade', (raw: IncomingMessage, stream: UpgradedStream) => this.#handshake(raw, stream).route())
+    this.#http.prependListener('upgrade', this.#onUpgrade)
+    forEachServer(fastify, http => filterUpgrades(http, this.#isUpgrade))
+    fastify.addHook('onRoute', ({ url, websocket, wsHandler }) => {
+      const isWildcard = this.#prefix !== undefined && url === `${this.#prefix}*`
+      if ((websocket === true || wsHandler !== undefined) && !isWildcard) this.#routes.push(matcherOf(url))
+    })
+    fastify.addHook('onClose', async () => { this.#http.off('upgrade', this.#onUpgrade) })
+  }
+
+  /** From now on an upgrade is an ordinary request, which Fastify answers with 503. */
+  close (): void {
+    this.#isOpen = false
+  }
+
+  /** Number of the app's listeners beside this one. */
+  get #others (): number {
+    return this.#http.listenerCount('upgrade') - 1
+  }
+
+  readonly #isUpgrade = (request: IncomingMessage): boolean => this.#others > 0 || (this.#isOpen && isWebSocketUpgrade(request))
+
+  readonly #onUpgrade = (request: IncomingMessage, stream: UpgradedStream, head: Buffer): void => {
+    const isOwn = this.#isOwn(request.url!)
+    if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(stream)
+    const { hasRoom } = this.#handshake(request, stream)
+    // The routes of this package answer with more.
+    if (!hasRoom && !isOwn) return refuse(stream, 503)
+    if (isOwn) this.#hideQuery(request)
+    // What `ws` compares with.
+    request.headers.upgrade = 'websocket'
+    afterResponses(stream, () => {
+      if (!this.#isOpen) refuse(stream, 503)
+      else if (stream.writable) this.router.emit('upgrade', request, stream, head)
+    })
+  }
+
+  #isOwn (url: string): boolean {
+    return this.#prefix !== undefined && url.startsWith(this.#prefix)
+  }
+
+  #isRoute (url: string): boolean {
+    const path = pathOf(url)
+    return this.#routes.some(pattern => pattern.test(path))
+  }
+
+  /** Where no WebSocket route needs it, the query would only reach the log: @fastify/websocket writes the URL of plain routes there. */
+  #hideQuery (request: IncomingMessage): void {
+    const url = request.url!
+    if (this.#isRoute(url)) hideMalformed(request, this.#prefix!)
+    else request.url = pathOf(url)
+  }
+
+  /** The one that there is, or a new one. The router has until the deadline to answer or to upgrade. */
+  #handshake (raw: IncomingMessage, stream: UpgradedStream): Handshake {
+    const begun = Handshake.of(raw)
+    if (begun !== undefined) return begun
+    const hasRoom = this.#server.hasRoom()
+    const release = this.#server.reserve(stream, () => {
+      if (isRead(stream)) release()
+      else stream.destroy()
+    })
+    return new Handshake(raw, stream, hasRoom, release)
+  }
+
+  /** For the other listeners, which have it next. A socket that none of them has touched by the deadline is destroyed. */
+  #leave (stream: UpgradedStream): void {
+    if (this.#others === 0) return refuse(stream, 400)
+    stream.on('error', destroy)
+    let written = Infinity
+    afterResponses(stream, () => { written = stream.bytesWritten! })
+    const isTaken = () => isRead(stream) || stream.destroyed || stream.writableEnded || stream.bytesWritten! > written
+    const release = this.#server.reserve(stream, () => {
+      if (isTaken()) release()
+      else stream.destroy()
+    })
+    setImmediate(() => { if (isTaken()) release() })
+  }
+}
+
+/** Calls `next` once the responses to earlier requests on the socket are written. Node assigns each when the one before it has finished. */
+function afterResponses (stream: UpgradedStream, next: () => void): void {
+  const response = stream._httpMessage
+  if (response === undefined || response === null) return next()
+  // Node has taken its own listener off.
+  stream.on('error', destroy)
+  response.once('finish', () => {
+    stream.off('error', destroy)
+    afterResponses(stream, next)
+  })
+}
+
+/** Whether somebody reads what the client sends. */
+function isRead (stream: UpgradedStream): boolean {
+  return stream.readableFlowing !== null || stream.listenerCount('data') + stream.listenerCount('readable') > 0
+}
+
+function refuse (stream: UpgradedStream, status: number): void {
+  stream.on('error', destroy)
+  if (!stream.writable) return
+  stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => stream.destroy())
+}
+
+function destroy (this: UpgradedStream): void {
+  this.destroy()
+}
+
+/** Matches every path that the router can match with the URL of a route, and few others. */
+function matcherOf (url: string): RegExp {
+  const parts = url.split('/').map(part => part.includes(':') ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*'))
+  return new RegExp(`^${parts.join('/')}/?$`, 'i')
+}
