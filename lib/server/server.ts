@@ -35,7 +35,7 @@ import { Timers } from './timers.js'
 import { warnOf } from './watched.js'
 
 /** Time for the app's hooks around `authenticate`, beside its timeout, in ms. */
-const handshakeGrace = 2_000
+const handshakeGrace = 1_000
 
 /** For this share of the drain connections that handle a message are let alone. */
 const patientShare = 0.8

@@ -59,8 +59,11 @@ export class Upgrades {
     // What `ws` compares with.
     request.headers.upgrade = 'websocket'
     afterResponses(stream, () => {
-      if (!this.#isOpen) refuse(stream, 503)
-      else if (stream.writable) this.router.emit('upgrade', request, stream, head)
+      if (!this.#isOpen) return refuse(stream, 503)
+      if (!stream.writable) return
+      // @fastify/websocket has its own.
+      stream.off('error', destroy)
+      this.router.emit('upgrade', request, stream, head)
     })
   }
 
@@ -95,7 +98,7 @@ export class Upgrades {
   /** For the other listeners, which have it next. A socket that none of them has touched by the deadline is destroyed. */
   #leave (stream: UpgradedStream): void {
     if (this.#others === 0) return refuse(stream, 400)
-    stream.on('error', destroy)
+    guard(stream)
     let written = Infinity
     afterResponses(stream, () => { written = stream.bytesWritten! })
     const isTaken = () => isRead(stream) || stream.destroyed || stream.writableEnded || stream.bytesWritten! > written
@@ -111,12 +114,13 @@ export class Upgrades {
 function afterResponses (stream: UpgradedStream, next: () => void): void {
   const response = stream._httpMessage
   if (response === undefined || response === null) return next()
-  // Node has taken its own listener off.
-  stream.on('error', destroy)
-  response.once('finish', () => {
-    stream.off('error', destroy)
-    afterResponses(stream, next)
-  })
+  guard(stream)
+  response.once('finish', () => afterResponses(stream, next))
+}
+
+/** Node has taken its own listener off, and an error without one would end the process. */
+function guard (stream: UpgradedStream): void {
+  if (!stream.listeners('error').includes(destroy)) stream.on('error', destroy)
 }
 
 /** Whether somebody reads what the client sends. */
@@ -125,7 +129,7 @@ function isRead (stream: UpgradedStream): boolean {
 }
 
 function refuse (stream: UpgradedStream, status: number): void {
-  stream.on('error', destroy)
+  guard(stream)
   if (!stream.writable) return
   stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => stream.destroy())
 }

@@ -64,7 +64,8 @@ t.test('a request that injectWS makes is local, unless its headers say otherwise
 })
 
 t.test('a local request has a loopback peer, a loopback Host and no sign of a proxy', async t => {
-  const request = (remoteAddress: string | undefined, headers: Record<string, string>) => ({ raw: { socket: { remoteAddress } }, headers }) as unknown as FastifyRequest
+  const request = (remoteAddress: string | undefined, headers: Record<string, string>) =>
+    ({ raw: { socket: { remoteAddress } }, headers }) as unknown as FastifyRequest
   t.equal(isLocal(request('127.0.0.1', { host: 'localhost' })), true)
   t.equal(isLocal(request('::ffff:127.0.0.1', { host: '[::1]:3000' })), true)
   t.equal(isLocal(request('192.0.2.1', { host: 'localhost' })), false)
