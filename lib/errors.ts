@@ -56,7 +56,7 @@ export const errors = {
   BROKER: createError('RT_ERR_BROKER',
     'The message was not sent: the broker could not store it (%s). Retry', 503),
   BROKER_REFUSED: createError('RT_ERR_BROKER_REFUSED',
-    'The broker cannot be used with this configuration: %s'),
+    'The configuration of the broker is wrong: %s'),
   BROKER_USED: createError('RT_ERR_BROKER_USED',
     "The broker was opened before, or is closed. A broker serves one app, once: make one for each registration, with 'redisBroker(…)' or 'new MemoryBroker(…)'"),
   UNCONFIRMED: createError('RT_ERR_UNCONFIRMED',

@@ -1,9 +1,11 @@
+import { once } from 'node:events'
+import { inspect } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { redisBroker } from '../lib/brokers/redis.js'
 import { createPublisher } from '../lib/publisher.js'
 import { connect, start } from './harness.js'
-import { RedisServer, skipRedis } from './redis-server.js'
+import { RedisServer, skipRedis, until } from './redis-server.js'
 
 t.test('a process without Fastify sends as an app does', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
@@ -37,4 +39,45 @@ t.test('without Redis it says so', async t => {
   const ms = performance.now() - start
   t.ok(ms < 2_000, `after ${Math.round(ms)} ms`)
   t.throws(() => createPublisher({}), { code: 'RT_ERR_OPTIONS' })
+})
+
+t.test('failures of Redis, and their ends, go to its log, with the cause', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const admin = server.client(t)
+  await admin.call('ACL', 'SETUSER', 'worker', 'on', '>s3cr3t', '~*', '+@all', 'resetchannels')
+  const lines: string[] = []
+  const write = (fields: object, message: string) => { lines.push(`${message} ${inspect(fields, { depth: 10 })}`) }
+  const publisher = createPublisher({ url: `redis://worker:s3cr3t@127.0.0.1:${server.port}`, log: { error: write, info: write } })
+  t.teardown(() => publisher.close())
+  await until(() => publisher.sendToUser('ada', { type: 'note', data: { text: 's3cr3t' } }).then(() => true, () => false))
+  await until(() => lines.length > 0)
+  t.match(lines[0], /^realtime: Redis refuses PUBLISH: .*ACL SETUSER <user> &realtime:\*/)
+  await admin.call('ACL', 'SETUSER', 'worker', '&*')
+  await publisher.broadcast({ type: 'note' })
+  t.match(lines[1], /^realtime: Redis: PUBLISH works again/)
+
+  await server.kill()
+  await t.rejects(publisher.broadcast({ type: 'note' }), { code: 'RT_ERR_BROKER', message: /ECONNREFUSED .*start Redis/, cause: { message: /ECONNREFUSED/ } })
+  t.match(lines[2], /^realtime: Redis cannot be used: .*ECONNREFUSED/)
+  t.notMatch(lines.join(), 's3cr3t')
+})
+
+t.test('without a log failures become process warnings', async t => {
+  const warned = once(process, 'warning')
+  const publisher = createPublisher({ url: 'redis://127.0.0.1:1' })
+  t.teardown(() => publisher.close())
+  const [warning] = await warned
+  t.match(warning, { name: 'RealtimeWarning', message: /^realtime: Redis cannot be used: .*ECONNREFUSED/ })
+})
+
+t.test('an address that cannot be read, or has no number for the database, is refused without being shown', async t => {
+  for (const url of ['redis://:s3cr3t@localhost:abc', 'redis://u:s3cr3t%zz@localhost', 'redis://:s3cr3t@localhost/first', 's3cr3t']) {
+    try {
+      createPublisher({ url })
+      t.fail(url)
+    } catch (error) {
+      t.match(error, { code: 'RT_ERR_OPTIONS' })
+      t.notMatch(inspect(error, { depth: 10 }), 's3cr3t')
+    }
+  }
 })

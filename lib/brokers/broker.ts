@@ -61,7 +61,10 @@ export interface Broker {
   /** What it holds at the moment, for `fastify.ws.stats()`. */
   stats (): BrokerStats
 
-  /** Frees everything, also of a broker that was never opened. A second call does nothing. Everything else then rejects or throws. */
+  /**
+   * Frees everything, also of a broker that was never opened. Called again it does nothing. Afterwards everything else rejects or
+   * throws.
+   */
   close (): void | Promise<void>
 }
 

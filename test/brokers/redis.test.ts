@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { Cluster } from 'ioredis'
 import t from 'tap'
 import { ChannelLog } from '../../lib/brokers/channel-log.js'
@@ -5,6 +6,7 @@ import type { LogLimits } from '../../lib/brokers/log.js'
 import { redisBroker } from '../../lib/brokers/redis.js'
 import { Keys } from '../../lib/brokers/redis/keys.js'
 import type { Position } from '../../lib/protocol/position.js'
+import { createPublisher } from '../../lib/publisher.js'
 import { brokerContract } from '../../lib/testing/index.js'
 import { Follower, TestNode } from '../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
@@ -24,6 +26,42 @@ t.test('keeps the contract on a Cluster', { skip: skipRedis }, async t => {
   const cluster = await startCluster(t)
   const client = cluster.client()
   for (const { name, run } of brokerContract) await t.test(name, () => run(() => redisBroker({ client })))
+})
+
+t.test('keeps the contract as the user that docs/redis-failures.md describes', { skip: skipRedis }, async t => {
+  const docs = readFileSync(new URL('../../docs/redis-failures.md', import.meta.url), 'utf8')
+  const [, acl] = /<!-- acl: start -->\n```\n(.*?)\n```/s.exec(docs)!
+  const server = await RedisServer.start(t)
+  const admin = server.client(t)
+  const [, ...words] = acl.split(/\s+/)
+  await admin.call('ACL', ...words)
+  const lines: string[] = []
+  const write = (_fields: object, message: string) => { lines.push(message) }
+  const make = () => {
+    const broker = redisBroker({ url: `redis://app:password@127.0.0.1:${server.port}` })
+    const { open } = broker
+    broker.open = createLog => open.call(broker, createLog, { error: write, info: write })
+    return broker
+  }
+  for (const { name, run } of brokerContract) await t.test(name, () => run(make))
+  const broker = make()
+  t.teardown(() => broker.close())
+  await broker.open(createLog)
+  const { nodes } = broker
+  await until(() => nodes.enter('ada', 'c1', 2))
+  t.equal((await nodes.present('ada')).length, 1)
+  t.equal(await nodes.claim('k', 1_000), true)
+  await (await nodes.hold('l', '{}'))!.release()
+  nodes.leave('ada', 'c1')
+  await until(async () => (await nodes.present('ada')).length === 0)
+  t.strictSame(lines, [], 'Redis refuses nothing')
+
+  const [, some] = /createPublisher` needs of these only `([^`]+)`/s.exec(docs)!
+  await admin.call('ACL', 'SETUSER', 'worker', 'on', '>password', '~realtime:*', 'resetchannels', '&realtime:*', '-@all', ...some.split(/\s+/))
+  const publisher = createPublisher({ url: `redis://worker:password@127.0.0.1:${server.port}`, log: { error: write, info: write } })
+  t.teardown(() => publisher.close())
+  await until(() => publisher.sendToUser('ada', { type: 'note' }).then(() => true, () => false))
+  t.strictSame(lines, [], 'nor that of a worker')
 })
 
 const createLog = (_channel: string, epoch: string, limits: LogLimits) => new ChannelLog(epoch, limits)

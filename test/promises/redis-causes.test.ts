@@ -7,7 +7,7 @@ import t from 'tap'
 import { redisBroker, type RedisBrokerOptions } from '../../lib/brokers/redis.js'
 import realtime from '../../lib/index.js'
 import { as, authenticateByHeader, connect, eventually, outcome } from '../harness.js'
-import { RedisServer, freePort, selfSigned, skipRedis, skipTls, tlsOnly, until } from '../redis-server.js'
+import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly, until } from '../redis-server.js'
 
 /** `FULL=1` lasts as long as is promised, in ms. */
 const outage = process.env.FULL === '1' ? 30_000 : 3_000
@@ -58,15 +58,13 @@ class App {
 
   async register (options: RedisBrokerOptions): Promise<string> {
     const start = performance.now()
-    try {
-      await this.fastify.register(realtime, { broker: redisBroker(options), authenticate: authenticateByHeader })
-    } catch (error) {
-      return `rejects: ${saidBy(error)}`
-    } finally {
-      const ms = performance.now() - start
-      // 2 s are promised; a busy machine may be late to notice that they are over.
-      if (ms > 4_000) throw new Error(`register took ${Math.round(ms)} ms`)
-    }
+    const broker = redisBroker(options)
+    const registered = this.fastify.register(realtime, { broker, authenticate: authenticateByHeader })
+    const failure = await registered.then(() => undefined, error => saidBy(error))
+    const ms = performance.now() - start
+    // 2 s are promised; a busy machine may be late to notice that they are over.
+    if (ms > 4_000) throw new Error(`register took ${Math.round(ms)} ms`)
+    if (failure !== undefined) return `rejects: ${failure}`
     await this.fastify.listen({ port: 0, host: '127.0.0.1' })
     this.url = `ws://127.0.0.1:${(this.fastify.server.address() as AddressInfo).port}/ws/notifications`
     return 'resolves'
@@ -74,7 +72,8 @@ class App {
 
   async send (): Promise<string> {
     const start = performance.now()
-    const said = await this.fastify.ws.sendToUser('ada', { type: 'note', data: { text: secret } }).then(() => 'resolves', error => `rejects: ${saidBy(error)}`)
+    const sent = this.fastify.ws.sendToUser('ada', { type: 'note', data: { text: secret } })
+    const said = await sent.then(() => 'resolves', error => `rejects: ${saidBy(error)}`)
     const ms = performance.now() - start
     if (ms > 3_500) throw new Error(`sendToUser took ${Math.round(ms)} ms`)
     return said
@@ -90,6 +89,7 @@ class App {
 function plain (text: string): string {
   return text
     .replaceAll(/(127\.0\.0\.1|localhost):\d+/g, '$1:6379')
+    .replaceAll(/MOVED \d+/g, 'MOVED 1234')
     .replaceAll(/after [\d.]+ s/g, 'after … s')
     .replace('realtime: ', '')
 }
@@ -153,7 +153,7 @@ function whileRunning (name: string, { args, options = ({ url }) => ({ url }), b
     await until(() => app.has('works again'), 30_000)
     await until(async () => await app.send() === 'resolves')
     await ada.next('note')
-    rows.push({ name, register: 'resolved before', log: app.log, sendToUser, clients: `who is connected stays; new ones ${clients}` })
+    rows.push({ name, register: 'resolved before', log: app.log, sendToUser, clients: `connected ones stay, new ones ${clients}` })
     t.notOk(app.raw.some(line => line.includes(secret)), 'neither a password nor a payload is logged')
   })
 }
@@ -224,10 +224,7 @@ function clientOf (t: Scope, options: RedisOptions): Redis {
 }
 
 atStart('A client for one server, and Redis is a Cluster', async t => {
-  const { url, port } = await RedisServer.start(t, ['--cluster-enabled', 'yes'])
-  const admin = new Redis(port, '127.0.0.1')
-  await admin.cluster('ADDSLOTSRANGE', 0, 8_000)
-  admin.disconnect()
+  const { servers: [{ url }] } = await startCluster(t)
   return { url }
 })
 

@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
+import fp from 'fastify-plugin'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { Client, RawClient, connect, eventually, refusedWith, start } from '../harness.js'
@@ -35,10 +36,10 @@ t.test('upgrades', async t => {
   t.equal(await refusedWith(`${url}/ws/other`), 404)
 })
 
-t.test('under another prefix, in a scope of its own', async t => {
+t.test('the routes are under another prefix, also when a plugin of the app registers them', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(async scope => { await scope.register(realtime, { prefix: '/live' }) }, { prefix: '/api' })
+  await app.register(fp(async scope => { await scope.register(realtime, { prefix: '/api/live' }) }))
   await app.listen({ port: 0, host: '127.0.0.1' })
   await connect(t, `${app.listeningOrigin.replace('http', 'ws')}/api/live/notifications/u1`)
 })
@@ -82,7 +83,7 @@ t.test('registered twice, or beside @fastify/websocket', async t => {
   await Promise.allSettled([twice.close(), after.close()])
 })
 
-t.test('an upgrade that a plain route answers, later or outside the scope of the plugin, ends with the answer', async t => {
+t.test('an upgrade that a plain route answers, at once or later, ends with the answer', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.get('/at-once', async () => 'at once')
@@ -90,7 +91,7 @@ t.test('an upgrade that a plain route answers, later or outside the scope of the
     for (let turn = 0; turn < 3; turn++) await setImmediate()
     return 'later'
   })
-  await app.register(async scope => { await scope.register(realtime) })
+  await app.register(realtime)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const answerTo = async (path: string) => {

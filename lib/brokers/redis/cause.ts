@@ -82,7 +82,7 @@ const rows: Row[] = [
   { code: 'OOM', matches: /\bOOM\b/, cure: "Raise 'maxmemory' of Redis, or store less there" },
   { code: 'LOADING', matches: /LOADING/, cure: 'Redis reads its data: wait' },
   { code: 'MASTERDOWN', matches: /MASTERDOWN|NOMASTERLINK/, cure: 'This is a replica without a master: connect to the master' },
-  { code: 'CLUSTERDOWN', matches: /CLUSTERDOWN|Cluster is down|slots cache|startup nodes/, cure: "Look at 'CLUSTER INFO' of its nodes" },
+  { code: 'CLUSTERDOWN', matches: /CLUSTERDOWN|Cluster is down|slots cache|startup nodes|node of the Cluster/, cure: "Look at 'CLUSTER INFO' of its nodes" },
   { code: 'NOT_CLUSTER', matches: /cluster support disabled/, cure: 'This Redis is no Cluster: pass a client made with new Redis(…)', isSetup: true },
   { code: 'CLUSTER', matches: /MOVED|CROSSSLOT/, cure: 'This Redis is a Cluster: pass a client made with new Cluster(…)', isSetup: true },
   { code: 'NOREPLICAS', matches: /NOREPLICAS/, cure: "Redis has too few replicas for 'min-replicas-to-write'" },
@@ -92,7 +92,10 @@ const rows: Row[] = [
 ]
 
 /** Errors with which ioredis says that there is no connection. The connection itself says why. */
-const noConnection = /^(Connection is closed|Stream isn't writeable|Command aborted|Cluster is(n't| ended)|Reached the max retries|No sharded subscriber|Redis is already|Connection is (discarded|aborted))/
+const noConnection = new RegExp(`^(${[
+  'Connection is (closed|discarded|aborted)', "Stream isn't writeable", 'Command aborted', "Cluster is(n't| ended)", 'Reached the max retries',
+  'No sharded subscriber', 'Redis is already'
+].join('|')})`)
 
 /** An end of a connection that says nothing about its reason. */
 const vague = /ECONNRESET|EPIPE|closed the connection|disconnected before secure TLS/

@@ -7,6 +7,8 @@ export interface Target {
   readonly host: string
   readonly port: number
   readonly isTls: boolean
+  /** The client has a certificate of its own. */
+  readonly hasCertificate: boolean
 }
 
 /** Time for a server to say something of its own accord, in ms. */
@@ -27,7 +29,7 @@ export async function diagnose (target: Target): Promise<Error | undefined> {
     await within(answerTime, once(socket, 'connect'))
     const greeting = await read(socket, greetingTime)
     if (greeting.startsWith('-')) return new Error(firstSentence(greeting))
-    return await (target.isTls ? findPlainServer(socket) : findTlsServer(target))
+    return target.isTls ? await findPlainServer(socket) ?? await findAlert(target) : await findTlsServer(target)
   } catch (error) {
     // Without a connection the error says why.
     return (error as { syscall?: string }).syscall === 'connect' ? error as Error : undefined
@@ -43,10 +45,30 @@ async function findPlainServer (socket: Socket): Promise<Error | undefined> {
   return Object.assign(new Error('Redis answers without TLS'), { code: 'TLS_UNEXPECTED' })
 }
 
-async function findTlsServer ({ host, port }: Target): Promise<Error | undefined> {
-  // Whom it belongs to does not matter: nothing is sent.
+/** A server that asks for a certificate says so after the handshake (RFC 8446 section 4.4.2.4). What is sent to it hides that. */
+async function findAlert (target: Target): Promise<Error | undefined> {
+  if (target.hasCertificate) return undefined
+  const socket = secure(target)
+  try {
+    // The event 'close' of a socket without an error: `once` rejects with the error otherwise.
+    await within(answerTime, once(socket, 'close'))
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code?.startsWith('ERR_SSL') === true ? error as Error : undefined
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Whom the server belongs to does not matter: nothing is sent. */
+function secure ({ host, port }: Target): tls.TLSSocket {
   const socket = tls.connect({ host, port, rejectUnauthorized: false, ...(net.isIP(host) === 0 ? { servername: host } : {}) })
   socket.on('error', () => {})
+  return socket
+}
+
+async function findTlsServer (target: Target): Promise<Error | undefined> {
+  const socket = secure(target)
   try {
     await within(answerTime, once(socket, 'secureConnect'))
     return Object.assign(new Error('Redis answers with TLS'), { code: 'TLS_EXPECTED' })

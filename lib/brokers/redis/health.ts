@@ -30,8 +30,8 @@ const consequences: Record<string, string> = {
 
 interface Failure {
   readonly cause: Cause
-  /** Which line of the log it is: failures with the same key are one. */
-  readonly key: string
+  /** What Redis refuses: failures with the same name and code are one line of the log. */
+  readonly name: string
   /** Parts that fail for one reason have one outage. */
   readonly outage: string
   /** When it was last seen, on the monotonic clock. */
@@ -69,9 +69,9 @@ export class Health {
     // Of a Cluster other nodes may be well.
     const faults = [...this.#failing].filter(([part, { cause }]) => cause.isSetup && part !== clusterNode)
     if (faults.length === 0) return undefined
-    const perKey = new Map(faults.map(([part, { cause, key }]) => [key, `${subjectOf(part)}: ${cause.message}`]))
+    const sentences = new Map(faults.map(([, { cause, name }]) => [`${name} ${cause.code}`, `${subjectOf(name)}: ${cause.message}`]))
     const cures = new Set(faults.map(([, { cause }]) => cause.cure))
-    return new errors.BROKER_REFUSED([...perKey.values(), ...cures].join('. '), { cause: faults[0][1].cause.error })
+    return new errors.BROKER_REFUSED([...[...sentences.values()].sort(), ...cures].join('. '), { cause: faults[0][1].cause.error })
   }
 
   /** Calls `listener` after each failure that is new. Returns what unbinds it. */
@@ -90,7 +90,7 @@ export class Health {
       before.at = at
       return
     }
-    const failure = { cause, key: keyOf(part, cause), outage, at }
+    const failure = { cause, name: nameOf(part, cause), outage, at }
     this.#failing.set(part, failure)
     this.#report(part, failure)
     for (const listener of this.#listeners) listener()
@@ -105,12 +105,13 @@ export class Health {
   well (part: string): void {
     if (this.#failing.size === 0) return
     const now = this.#now()
-    const reason = lines.has(part) ? undefined : this.#failing.get(part)?.key
-    for (const [name, { at, key, outage }] of this.#failing) {
-      const isForgotten = !lines.has(name) && now - at > forgottenAfter
-      const isAnswered = name === answers && part !== 'subscriber'
-      if (name !== part && key !== reason && !isForgotten && !isAnswered) continue
-      this.#failing.delete(name)
+    const over = lines.has(part) ? undefined : this.#failing.get(part)
+    for (const [other, { at, name, cause, outage }] of this.#failing) {
+      const isForgotten = !lines.has(other) && now - at > forgottenAfter
+      const isAnswered = other === answers && part !== 'subscriber'
+      const isSame = other === part || (name === over?.name && cause.code === over.cause.code)
+      if (!isSame && !isForgotten && !isAnswered) continue
+      this.#failing.delete(other)
       this.#endUnlessFailing(outage, isForgotten ? at : now)
     }
   }
@@ -158,11 +159,11 @@ export class Health {
     if (ms !== undefined) this.#write('info', { part: name, ms }, `Redis: ${name} works again, after ${(ms / 1_000).toFixed(1)} s`)
   }
 
-  #report (part: string, { cause: { code, text, error, isSetup }, key, outage, at }: Failure): void {
-    if (!this.#outage(outage, at).isNews(key, at)) return
+  #report (part: string, { cause: { code, text, error, isSetup }, name, outage, at }: Failure): void {
+    if (!this.#outage(outage, at).isNews(`${name} ${code}`, at)) return
     const consequence = consequences[part] ?? (outage === connection && !isSetup ? 'Clients stay connected, and nothing can be sent until it is back' : undefined)
     const sentences = consequence === undefined ? text : `${text}. ${consequence}`
-    this.#write('error', { part, cause: code, err: error }, `${subjectOf(part)}: ${sentences}`)
+    this.#write('error', { part, cause: code, err: error }, `${subjectOf(name)}: ${sentences}`)
   }
 
   /** Never throws: a logger's serializers are the app's code. */
@@ -182,13 +183,14 @@ function outageOf (part: string): string {
   return part in consequences ? part : 'storing'
 }
 
-function subjectOf (part: string): string {
-  if (outageOf(part) === connection) return 'Redis cannot be used'
-  return part === clusterNode ? 'A node of the Redis Cluster cannot be used' : `Redis refuses ${part}`
+/** One command can be permitted and another one not. Other causes are the same for all commands, and for both connections. */
+function nameOf (part: string, { code, message }: Cause): string {
+  if (outageOf(part) === connection) return connection
+  if (part in consequences) return part
+  return code === 'NOPERM_COMMAND' ? /run the '(.+?)' command/.exec(message)?.[1].toUpperCase() ?? part : 'commands'
 }
 
-/** One command can be permitted and another one not. Other causes are the same for all commands. */
-function keyOf (part: string, { code, message }: Cause): string {
-  if (part in consequences) return `${code} ${part}`
-  return code === 'NOPERM_COMMAND' ? `${code} ${/run the '(.+?)' command/.exec(message)?.[1] ?? part}` : code
+function subjectOf (name: string): string {
+  if (name === connection) return 'Redis cannot be used'
+  return name === clusterNode ? 'A node of the Redis Cluster cannot be used' : `Redis refuses ${name}`
 }

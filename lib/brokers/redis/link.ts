@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
-import { causeOf } from './cause.js'
+import { causeOf, isCause } from './cause.js'
 import { createClient, end, isCluster, isReady, type RedisAddress, type RedisClient } from './connection.js'
 import { diagnose, type Target } from './diagnosis.js'
 import { clusterNode, type Health, type Line } from './health.js'
@@ -13,6 +13,9 @@ const settleTime = 50
 
 /** A TLS handshake that takes longer than this is looked into, in ms: the server may wait for something else than TLS. */
 const handshakeTime = 500
+
+/** Messages of ioredis that leave out why a Sentinel or a node of a Cluster could not be reached. */
+const hidden = /Connection is closed|startup nodes/
 
 /** A connection to Redis of our own. What fails on it, and what works, goes to the health. */
 export class RedisLink {
@@ -29,8 +32,10 @@ export class RedisLink {
   #isDiagnosing = false
   #diagnosedAt = -Infinity
   #handshake: NodeJS.Timeout | undefined
-  /** What the last Sentinel said; its summary leaves that out. */
+  /** What the last Sentinel said; the summary of ioredis leaves that out. */
   #sentinelError: Error | undefined
+  /** The node of a Cluster that failed last, `host:port`. */
+  #failedNode: string | undefined
 
   /** Does not connect yet. Throws RT_ERR_OPTIONS. */
   constructor (address: RedisAddress, health: Health, line: Line = 'commands') {
@@ -48,6 +53,7 @@ export class RedisLink {
   #observeCluster (cluster: Cluster): void {
     cluster.on('error', (error: Error & { lastNodeError?: Error }) => this.#onClusterError(error.lastNodeError ?? error))
     cluster.on('node error', (error: Error, node: string) => {
+      this.#failedNode = node
       if (isReady(cluster)) this.#onClusterError(new Error(`${node}: ${error.message}`))
     })
     cluster.on('+node', () => this.#connectMasters(cluster))
@@ -148,10 +154,11 @@ export class RedisLink {
   #failed (error: unknown): void {
     if (this.#isEnded) return
     this.#hasFailed = true
-    const { code, isVague } = causeOf(error)
+    const { code, isVague, message } = causeOf(error)
+    // Of Sentinels and of the nodes of a Cluster ioredis hides the reason.
+    const isHidden = isVague || !isCause(error) || hidden.test(message)
     const target = this.#target
-    const canBeDiagnosed = target !== undefined && (isVague || (target.isTls && code === 'UNREACHABLE'))
-    if (canBeDiagnosed) this.#diagnose(target, error)
+    if (target !== undefined && (isHidden || (target.isTls && code === 'UNREACHABLE'))) this.#diagnose(target, error)
     else this.health.failed(this.#line, error)
   }
 
@@ -167,16 +174,20 @@ export class RedisLink {
     this.#isDiagnosing = false
     this.#diagnosedAt = performance.now()
     if (this.#isEnded || (found ?? error) === undefined) return
-    this.health.failed(this.#line, found ?? error, now)
+    this.health.failed(this.#line, found ?? (isCause(error) ? error : new Error('No node of the Cluster can be reached')), now)
     if (this.isReady) this.health.well(this.#line)
   }
 
-  /** `undefined` where ioredis chooses the address. */
+  /** Where the last attempt to connect went, as far as ioredis tells. */
   get #target (): Target | undefined {
-    if (isCluster(this.client)) return undefined
+    if (isCluster(this.client)) return targetOf(this.#failedNode, this.client.options.redisOptions?.tls)
     const { host, port, path, sentinels, tls } = this.client.options
-    if (sentinels != null || path !== undefined || host === undefined || port === undefined) return undefined
-    return { host, port, isTls: tls !== undefined && tls !== null }
+    if (sentinels != null) return targetOf(this.#failedSentinel, this.client.options.sentinelTLS)
+    return path == null ? targetOf(`${host}:${port}`, tls) : undefined
+  }
+
+  get #failedSentinel (): string | undefined {
+    return /sentinel (\S+:\d+) because/.exec(this.#sentinelError?.message ?? '')?.[1]
   }
 
   /** ioredis would connect to a master with its first command, and refuse those that come until it is there. */
@@ -194,4 +205,16 @@ export class RedisLink {
     if (this.#line !== 'commands') return
     await Promise.allSettled(scripts.map(({ text }) => this.ask('SCRIPT LOAD', connection.script('LOAD', text) as Promise<unknown>)))
   }
+}
+
+/** `address` is `host:port`; the host of IPv6 has colons too. */
+function targetOf (address: string | undefined, tls: unknown): Target | undefined {
+  const [, host, port] = /^(.+):(\d+)$/.exec(address ?? '') ?? []
+  if (host === undefined) return undefined
+  return { host, port: Number(port), isTls: tls !== undefined && tls !== null, hasCertificate: hasCertificate(tls) }
+}
+
+function hasCertificate (tls: unknown): boolean {
+  const { cert, pfx, secureContext } = Object(tls)
+  return (cert ?? pfx ?? secureContext) !== undefined
 }

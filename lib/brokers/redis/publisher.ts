@@ -288,7 +288,7 @@ export class Publisher {
     } catch (error) {
       // What is refused before the event loop has turned has not been written to any socket.
       if (!isSent) this.#takeBack(batch, channels)
-      else if (isAnswer(error)) for (const [, publications] of channels) this.#fail(publications, this.#link.health.refusal(append.name, error))
+      else if (isAnswer(error)) this.#fail(channels.flatMap(([, own]) => own), this.#link.health.refusal(append.name, error))
     }
   }
 

@@ -24,7 +24,8 @@ t.test('both connections fail for one reason: one line, and one for the end', as
     clock.now += 500
   }
   t.equal(lines.length, 1)
-  t.match(lines[0], /^error realtime: Redis cannot be used: connect ECONNREFUSED 127\.0\.0\.1:1\. Nothing listens there: .* Clients stay connected/)
+  t.match(lines[0], /^error realtime: Redis cannot be used: connect ECONNREFUSED 127\.0\.0\.1:1\. Nothing listens there/)
+  t.match(lines[0], /Clients stay connected/)
   t.match(fields[0], { part: 'commands', cause: 'ECONNREFUSED', err: Error })
   health.well('commands')
   t.equal(lines.length, 1, 'the other connection still fails')
@@ -63,7 +64,8 @@ t.test('that there is no connection is no news', async t => {
 t.test('an announcement that is refused has an outage of its own, with what it means', async t => {
   const { clock, lines, health } = observed()
   health.failed('PUBLISH', noChannel)
-  t.match(lines[0], /^error realtime: Redis refuses PUBLISH: NOPERM .* ACL SETUSER <user> &realtime:\*\. Publications are stored, and reach clients up to 15 s late/)
+  t.match(lines[0], /^error realtime: Redis refuses PUBLISH: NOPERM .* ACL SETUSER <user> &realtime:\*/)
+  t.match(lines[0], /Publications are stored, and reach clients up to 15 s late/)
   health.failed('SUBSCRIBE', noChannel)
   t.match(lines[1], /^error realtime: Redis refuses SUBSCRIBE/)
   health.failed('commands', refused)
@@ -86,9 +88,9 @@ t.test('commands that are refused for one state of Redis: one line', async t => 
 
 t.test('each command that is not permitted is a line', async t => {
   const { lines, health } = observed()
-  for (const name of ['XADD', 'HSET']) health.failed(name, new Error(`ERR The user executing the script can't run this command or subcommand`))
+  for (const name of ['XADD', 'HSET']) health.failed(name, new Error("ERR The user executing the script can't run this command or subcommand"))
   t.equal(lines.length, 2)
-  t.match(health.setupFault!.message, /Redis refuses XADD: .* Redis refuses HSET: .*command\. Give the Redis user the command/)
+  t.match(health.setupFault!.message, /Redis refuses HSET: .* Redis refuses XADD: .*command\. Give the Redis user the command/)
 })
 
 t.test('a fault of the setup names all that is wrong, each once, and not what is wrong with one node of a Cluster', async t => {
