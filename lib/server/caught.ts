@@ -26,15 +26,27 @@ export function report (log: FastifyBaseLogger, thrown: unknown, text: string, f
   write(log, 'error', { ...fields, err: caught(thrown) }, text)
 }
 
+/** A level at which this package logs. */
+type Level = 'info' | 'warn' | 'error'
+
 /** The methods of a logger that are used: those of Fastify and pino fit. */
 export type LogOf<L extends string> = Record<L, (fields: object, message: string) => unknown>
 
-/** Writes a log line. Never throws: a logger and its serializers are the app's code too. */
-export function write<L extends 'info' | 'warn' | 'error'> (log: LogOf<L>, level: L, fields: object, text: string): void {
+/**
+ * Writes a log line. Never throws: a logger and its serializers are the app's code too. What cannot be logged with its error, such
+ * as one with a `toJSON` that throws, is logged without it.
+ */
+export function write<L extends Level> (log: LogOf<L>, level: L, fields: object, text: string): void {
+  if (tryWrite(log, level, fields, `realtime: ${text}`) || !('err' in fields)) return
+  tryWrite(log, level, { ...fields, err: undefined }, `realtime: ${text} (the error cannot be logged)`)
+}
+
+function tryWrite<L extends Level> (log: LogOf<L>, level: L, fields: object, text: string): boolean {
   try {
-    ignoreRejection(log[level](fields, `realtime: ${text}`))
+    ignoreRejection(log[level](fields, text))
+    return true
   } catch {
-    // There is no other place to report it.
+    return false
   }
 }
 

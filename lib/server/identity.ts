@@ -42,6 +42,8 @@ export function renewalFault (identity: Identity | undefined, userId: string): s
 
 function faultOf (returned: unknown): string | undefined {
   try {
+    // A promise whose `await` was forgotten, also in what the app adds to an identity, must not end the process.
+    for (const value of Object.values(Object(returned))) ignoreRejection(value)
     if (typeof returned !== 'object' || Array.isArray(returned)) {
       return `${nameOf(returned)}: return { userId } with the id of the user as a string, or null for nobody`
     }

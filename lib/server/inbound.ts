@@ -1,12 +1,14 @@
 import type { Inbound } from '../protocol/envelope.js'
 import type { Catalogue } from './catalogue.js'
+import { caught } from './caught.js'
 
 /** A client may nest its data so deep; what recurses over it is then safe. */
 const maxDepth = 64
 
 export type Parsed =
-  | { message: Inbound, fault?: undefined }
-  | { message?: undefined, fault: Fault }
+  | { message: Inbound, fault?: undefined, thrown?: undefined }
+  /** `thrown`: by a check of the app's own in a schema. */
+  | { message?: undefined, fault: Fault, thrown?: unknown }
 
 /** Why a frame is answered with `error`. */
 export interface Fault {
@@ -26,7 +28,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Text of a client → message, or what is wrong with it. Throws only what a check of the app's own in a schema throws. */
+/** Text of a client → message, or what is wrong with it. Never throws. */
 export function parseInbound (text: string, catalogue: Catalogue): Parsed {
   let value: unknown
   try {
@@ -34,9 +36,13 @@ export function parseInbound (text: string, catalogue: Catalogue): Parsed {
   } catch {
     return { fault: { code: 'bad_json', message: 'the frame is not JSON' } }
   }
-  const fault = shapeFault(value) ?? catalogue.inboundFault(value)
-  if (fault === undefined) return { message: value as Inbound }
-  return { fault: { code: 'bad_message', message: fault, ref: refOf(value) } }
+  try {
+    const fault = shapeFault(value) ?? catalogue.inboundFault(value)
+    if (fault === undefined) return { message: value as Inbound }
+    return { fault: { code: 'bad_message', message: fault, ref: refOf(value) } }
+  } catch (thrown) {
+    return { fault: { code: 'handler_failed', message: 'the server could not check this message', ref: refOf(value) }, thrown: caught(thrown) }
+  }
 }
 
 /** Echoes the reference of a frame that is otherwise wrong, where it has a usable one. */

@@ -4,7 +4,7 @@ import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
 import { caught, report } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
-import { RateLimit, Refusal, Strikes, parseInbound, type Fault, type Parsed } from './inbound.js'
+import { RateLimit, Refusal, Strikes, parseInbound, type Fault } from './inbound.js'
 import { keyOf } from './key.js'
 import type { RefusalReason } from './refusal-reasons.js'
 import { TimeoutError, type Timers } from './timers.js'
@@ -85,8 +85,8 @@ export class Inbox {
   /** A text frame: one message. */
   receive (data: Buffer): void {
     if (!this.#isWithinRate()) return
-    const { message, fault } = this.#parse(data.toString())
-    if (fault !== undefined) return this.#fault(fault)
+    const { message, fault, thrown } = parseInbound(data.toString(), this.#context.catalogue)
+    if (fault !== undefined) return thrown === undefined ? this.#fault(fault) : this.#uncheckable(fault, thrown)
     if (message.type === 'ping') return this.#owner.control('pong', { ref: message.ref })
     if (!this.#context.handlers.has(message.type)) {
       return this.#fault({ code: 'unknown_type', message: unhandled(message.type, this.#owner.target), ref: message.ref })
@@ -112,16 +112,6 @@ export class Inbox {
     this.#queue = []
   }
 
-  /** The app's schemas may have checks of their own, which may throw. */
-  #parse (text: string): Parsed {
-    try {
-      return parseInbound(text, this.#context.catalogue)
-    } catch (error) {
-      report(this.#context.log, error, 'a message of a client could not be checked', { connectionId: this.#owner.id })
-      return { fault: { code: 'handler_failed', message: 'the server could not check this message' } }
-    }
-  }
-
   #isWithinRate (): boolean {
     const now = performance.now()
     if (this.#rate.take(now)) return true
@@ -134,6 +124,12 @@ export class Inbox {
   #fault (fault: Fault): void {
     this.#answer(fault)
     if (this.#faults.add(performance.now())) this.#owner.expel('bad_messages', `The last one: ${fault.code}`)
+  }
+
+  /** A check of the app's own failed, which is not the client's fault. */
+  #uncheckable (fault: Fault, thrown: unknown): void {
+    report(this.#context.log, thrown, 'a message of a client could not be checked', { connectionId: this.#owner.id })
+    this.#answer(fault)
   }
 
   #answer ({ code, message, ref }: Fault): void {

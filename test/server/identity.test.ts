@@ -9,10 +9,7 @@ const seconds = Math.floor(now / 1000) + 3_600
 const { proxy: revoked, revoke } = Proxy.revocable({}, {})
 revoke()
 const throwing = new Proxy({}, { get () { throw new Error('of the trap') } })
-const rejecting = () => {
-  const promise = Promise.reject(new Error('of the promise'))
-  return promise
-}
+const rejecting = () => Promise.reject(new Error('of the promise'))
 const secret = 's3cr3t value'
 
 /** What a hook may return, and what the error says: what came, and what to write. */
@@ -111,6 +108,12 @@ t.test('an identity is accepted as it is, with what the app adds to it', async t
   t.equal(await identityOf('authenticate', null), undefined)
   t.equal(await identityOf('renew', Promise.resolve()), undefined)
   await t.rejects(identityOf('renew', Promise.reject(new Error('of the hook'))), { message: 'of the hook' })
+})
+
+t.test('a promise that the app adds to an identity does not end the process when it rejects', async t => {
+  const identity = { userId: 'ada', role: rejecting() }
+  t.equal(await identityOf('authenticate', identity), identity)
+  await t.rejects(identity.role, { message: 'of the promise' }, 'who awaits it still gets the rejection')
 })
 
 t.test('an identity expires at its expiresAt, or never', async t => {

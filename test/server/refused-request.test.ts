@@ -31,10 +31,11 @@ t.test('the user of a path is named where it is an id', async t => {
 
 t.test('only errors of these routes are noted, and nothing of a path that is no channel', async t => {
   const lines: Array<{ reason: string, userId?: string, msg: string }> = []
-  const refusals = new Refusals({ info: (fields: object, msg: string) => lines.push({ ...fields, msg } as never) } as unknown as FastifyBaseLogger, new Timers())
+  const info = (fields: object, msg: string) => lines.push({ ...fields, msg } as never)
+  const refusals = new Refusals({ info } as unknown as FastifyBaseLogger, new Timers())
   t.teardown(() => refusals.close())
   const request = requestOf('192.0.2.1', { user_id: 'ada', '*': 'token' }, { 'sec-websocket-key': 'x' })
-  const others = [new errors.FORBIDDEN('x'), Object.assign(new Error('x'), { code: 'constructor' }), Object.assign(new Error('x'), { code: undefined })]
+  const others = [new errors.FORBIDDEN('x'), ...['constructor', undefined].map(code => Object.assign(new Error('x'), { code }))]
   for (const error of [new errors.NOT_A_CHANNEL(), new errors.INVALID_ID('x'), new errors.UPGRADE_REQUIRED(), ...others]) noteError(refusals, request, error)
   t.strictSame(lines.map(({ reason, userId }) => [reason, userId]), [['not_a_channel', undefined], ['invalid_id', undefined], ['no_upgrade', 'ada']])
   t.match(lines[2].msg, /a proxy in between does not pass the upgrade on/)

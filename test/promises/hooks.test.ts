@@ -1,0 +1,75 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import t from 'tap'
+import { fixture } from '../process.js'
+
+interface Case {
+  /** The hook. */
+  name: string
+  /** What it does. */
+  does: string
+  /** What the client got. */
+  got?: unknown
+  /** Lines of the log at `error`. */
+  logged?: string[]
+  isAlive?: boolean
+}
+
+const isFailure = (does: string) => /^(throws|rejects)/.test(does) || / thenable | constructor /.test(does)
+/** Awaiting it fails. */
+const isUnreadable = (does: string) => /Proxy/.test(does)
+/** What a client gets when the hook fails, and when it returns something else than a value that makes sense. */
+const expected: Record<string, (does: string) => unknown> = {
+  authenticate: does => isFailure(does) || does.startsWith('resolves with a Proxy') ? 1011 : 4401,
+  authorize: does => isFailure(does) || isUnreadable(does) ? 1011 : 4403,
+  renew: () => 'renew_refused',
+  onConnect: does => isFailure(does) || isUnreadable(does) ? 1011 : 'connection_ack',
+  onDisconnect: () => 1000,
+  onMessage: does => isFailure(does) || isUnreadable(does) ? 'handler_failed' : 'ack',
+  'chat.onMessage': does => isFailure(does) || isUnreadable(does) ? 'error' : 'complete',
+  'chat.visible for all': () => 'ack',
+  'chat.visible for each': () => 'ack',
+  'chat.save': does => isFailure(does) || isUnreadable(does) ? 'handler_failed' : 'ack',
+  'chat.loadHistory': () => 'handler_failed',
+  'the work of a tool': does => isFailure(does) || isUnreadable(does) ? 'error' : 'complete',
+  'a part of a source': () => 'error',
+  'the iterator of a source': () => 'error',
+  'the source of a stream': () => 'error',
+  'the end of a source': () => 'error',
+  'the check of a message': () => 'handler_failed',
+  'the check of an answer': () => 'handler_failed',
+  'the toJSON of a message': () => 'handler_failed',
+  'a logger': () => 'handler_failed 4400'
+}
+
+/** Hooks whose failures are logged at once only where they are the first within 10 s. */
+const tallied = ['authenticate', 'authorize', 'renew', 'onConnect']
+
+/** Whether the log has to have a line about it. */
+function isLogged ({ name, does }: Case): boolean {
+  if (name === 'a logger' || (tallied.includes(name) && does !== 'throws an error')) return false
+  return isFailure(does) || isUnreadable(does) || !/^on|^chat\.(onMessage|save|visible)|tool/.test(name)
+}
+
+t.test('whatever a hook throws or returns, the process lives, the client gets its answer, and the log has the cause', async t => {
+  const child = fork(fixture('hooks.ts'), { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let output = ''
+  child.stderr!.on('data', chunk => { output += chunk })
+  let last: Case | undefined
+  const done: Case[] = []
+  child.on('message', (message: Case) => {
+    last = message
+    if (message.isAlive !== undefined) done.push(message)
+  })
+  const [code] = await once(child, 'close')
+  t.equal(code, 0, `the last case was ${JSON.stringify(last)}: ${output}`)
+  for (const each of done) {
+    const title = `${each.name} ${each.does}`
+    t.equal(each.got, expected[each.name](each.does), `${title}: what the client got`)
+    t.equal(each.isAlive, true, `${title}: the app still answers`)
+    t.ok(each.logged!.length > 0 || !isLogged(each), `${title}: the log has the cause`)
+  }
+  t.strictSame([...new Set(done.map(({ name }) => name))].sort(), Object.keys(expected).sort())
+  t.ok(done.length > 500, `${done.length} cases`)
+})
