@@ -47,7 +47,7 @@ t.test('failures of Redis, and their ends, go to its log, with the cause', { ski
   await admin.call('ACL', 'SETUSER', 'worker', 'on', '>s3cr3t', '~*', '+@all', 'resetchannels')
   const lines: string[] = []
   const write = (fields: object, message: string) => { lines.push(`${message} ${inspect(fields, { depth: 10 })}`) }
-  const publisher = createPublisher({ url: `redis://worker:s3cr3t@127.0.0.1:${server.port}`, log: { error: write, info: write } })
+  const publisher = createPublisher({ url: `redis://worker:s3cr3t@127.0.0.1:${server.port}`, log: { error: write, warn: write, info: write } })
   t.teardown(() => publisher.close())
   await until(() => publisher.sendToUser('ada', { type: 'note', data: { text: 's3cr3t' } }).then(() => true, () => false))
   await until(() => lines.length > 0)

@@ -10,6 +10,7 @@ import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.
 import type { Cluster, RunName } from '../server/cluster.js'
 import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js'
 import { Refusal } from '../server/inbound.js'
+import { jsonForm } from '../server/json-form.js'
 import { keyOf } from '../server/key.js'
 import type { Publisher } from '../server/publisher.js'
 import { Remembered, type RememberedLimits } from '../server/remembered.js'
@@ -21,7 +22,7 @@ import { receivedMessageId } from './message-id.js'
 import type { RunStart } from './run.js'
 import { nameOf } from './run-name.js'
 import { Turns, type Orphan } from './turns.js'
-import { dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
+import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
 export interface ChatsParts {
   options: ChatOptions
@@ -86,10 +87,11 @@ export class Chats {
     const { workflow, appId, chatId, userId } = address
     const target = { workflow, appId, chatId, userId }
     const channel = chatChannel(target)
-    const { options, publisher, log } = this.#parts
+    const { options, publisher, log, limits } = this.#parts
     return {
       send: message => guarded(() => {
-        return isForUsers(options, message, log) ? publisher.publish(channel, message) : unpublished()
+        const sent = askedAbout(options, message, limits.message)
+        return isForUsers(options, sent, log) ? publisher.publish(channel, sent) : unpublished()
       }, this.#onUnheard),
       start: (handler, { ref } = {}) => this.#start(target, { userId, ref, handler })
     }
@@ -273,12 +275,13 @@ export class Chats {
     if (!Array.isArray(loaded)) throw new TypeError("'chat.loadHistory' must return an array of messages")
     const promises = loaded.filter(ignoreRejection)
     if (promises.length > 0) throw new TypeError("'chat.loadHistory' returned an array of promises: await Promise.all(…) of it")
+    const form = jsonForm(loaded, 'messages', { isCopied: true, maxBytes: Infinity }) as SavedMessage[]
     const messages = visible === undefined
-      ? loaded
-      : loaded.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))
+      ? form
+      : form.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))
     const bytes = Buffer.byteLength(JSON.stringify(messages))
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
-    connection.control('chat_history', { ref, data: { messages, is_complete: loaded.length === 0 } })
+    connection.control('chat_history', { ref, data: { messages, is_complete: form.length === 0 } })
   }
 }
 

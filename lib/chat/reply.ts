@@ -50,7 +50,7 @@ export class LiveReply implements Reply, Part {
     this.id = id
     this.#parts = parts
     // Of a delta everybody takes it to be the assistant's.
-    this.#head = { message_id: id, run_id: runId, agent, ...(role !== 'assistant' && { role }) }
+    this.#head = { message_id: id, run_id: runId, ...(agent !== undefined && { agent }), ...(role !== 'assistant' && { role }) }
     this.#bytes = frame + JSON.stringify(this.#head).length
     if (parts.isOver) this.#closed = Promise.resolve()
   }

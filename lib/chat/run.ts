@@ -7,6 +7,7 @@ import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
 import type { RunName } from '../server/cluster.js'
 import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../server/chat-hooks.js'
+import { outgoing } from '../server/outgoing.js'
 import type { Receipt } from '../server/publisher.js'
 import { guarded, warnOf } from '../server/watched.js'
 import type { RunContext } from './context.js'
@@ -263,10 +264,11 @@ export class LiveRun implements Run {
 
   send<const T extends string> (message: Message<T>): Promise<Receipt> {
     return this.#unlessOver(() => {
-      if (!this.#context.isVisible(message)) return unpublished()
+      const sent = outgoing(message, this.#context.limits.message)
+      if (!this.#context.isVisible(sent)) return unpublished()
       this.#flush()
-      if (!this.#charge(sizeOf(message))) throw this.#ended()
-      return this.#context.publish(message)
+      if (!this.#charge(sizeOf(sent))) throw this.#ended()
+      return this.#context.publish(sent)
     })
   }
 

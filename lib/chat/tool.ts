@@ -2,6 +2,7 @@ import { errors, isBrokersFailure } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { ToolContext } from '../server/chat-hooks.js'
 import { report } from '../server/caught.js'
+import { jsonForm } from '../server/json-form.js'
 import type { RunContext } from './context.js'
 import type { Outlet, Part } from './part.js'
 
@@ -84,13 +85,15 @@ export class LiveTool<T> implements Part {
     else this.#settle.reject(result)
   }
 
-  /** What a tool returns is for the handler first: users are shown it where it is JSON, and not too large. */
+  /** The output as users are shown it, whatever the handler does with the result; nothing when it is not JSON, or too large. */
   #sendable (result: unknown): unknown {
     const { context: { log, limits }, callId } = this.#parts
+    if (result === undefined) return undefined
     try {
-      const bytes = Buffer.byteLength(JSON.stringify(result) ?? '') + overhead
+      const output = jsonForm(result, 'output', { isCopied: true, maxBytes: limits.message })
+      const bytes = Buffer.byteLength(JSON.stringify(output)) + overhead
       if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
-      return result
+      return output
     } catch (error) {
       report(log, error, 'the output of a tool is not shown', { callId })
       return undefined

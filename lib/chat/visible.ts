@@ -3,6 +3,7 @@ import type { Envelope, Message } from '../protocol/envelope.js'
 import { ignoreRejection, report } from '../server/caught.js'
 import type { ChatOptions } from '../server/chat-hooks.js'
 import type { Identity } from '../server/hooks.js'
+import { outgoing } from '../server/outgoing.js'
 import type { Receipt } from '../server/publisher.js'
 import { timestamp } from '../server/timestamp.js'
 
@@ -11,6 +12,11 @@ type Visible = NonNullable<ChatOptions['visible']>
 /** Asked once per publication, where it does not matter who looks: whether it is published at all. */
 export function isForUsers ({ visible }: ChatOptions, message: Message, log: FastifyBaseLogger): boolean {
   return visible === undefined || dependsOnWho(visible) || isSeen(visible, message, undefined, log)
+}
+
+/** The message that `visible` is asked about, which then is the one that is sent. Throws RT_ERR_INVALID_MESSAGE. */
+export function askedAbout<M extends Message> ({ visible }: ChatOptions, message: M, maxBytes: number): M {
+  return visible === undefined || dependsOnWho(visible) ? message : outgoing(message, maxBytes)
 }
 
 /** The receipt of what is not for users. */

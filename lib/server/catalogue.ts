@@ -1,9 +1,10 @@
-import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
-import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import { FormatRegistry, Kind, Type, type TSchema } from '@sinclair/typebox'
+import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox/compiler'
 import { errors } from '../errors.js'
 import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../protocol/envelope.js'
 import { caught } from './caught.js'
 import { formatFault } from './formats.js'
+import { messageError, outgoing, type Outgoing } from './outgoing.js'
 import { timestamp } from './timestamp.js'
 
 const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
@@ -17,14 +18,6 @@ export interface Encoded {
   readonly timestamp: string
 }
 
-interface Outgoing {
-  type: string
-  action?: string
-  data?: unknown
-  message?: string
-  timestamp?: string
-}
-
 export interface CatalogueOptions {
   /** The schema of `data` of each of the app's own types. */
   messages: Record<string, TSchema>
@@ -33,6 +26,9 @@ export interface CatalogueOptions {
   /** Bytes that a message may have. */
   maxBytes: number
 }
+
+/** The kinds of TypeBox that no JSON text matches. */
+const notJson = ['Date', 'Function', 'Constructor', 'Symbol', 'BigInt', 'Uint8Array', 'Promise', 'Iterator', 'AsyncIterator']
 
 /** Which messages there are and what is in them, checked on the way out and on the way in. */
 export class Catalogue {
@@ -60,39 +56,41 @@ export class Catalogue {
 
   #add (type: string, data: TSchema): void {
     try {
-      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, data)))
-      this.#data.set(type, TypeCompiler.Compile(data))
+      const check = TypeCompiler.Compile(data)
+      // What may be undefined is not in the message.
+      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, check.Check(undefined) ? Type.Optional(data) : data)))
+      this.#data.set(type, check)
     } catch (error) {
       throw new errors.OPTIONS(`messages: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
     }
   }
 
   /**
-   * Checks a message and turns it into text.
+   * Checks a message and turns it into text. What is checked is what JSON has of the message, and that is what is sent.
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   encode (message: Outgoing): Encoded {
     try {
       return this.#encode(message)
     } catch (error) {
-      // What is in a message may throw when it is looked at.
-      const isOurs = error instanceof errors.INVALID_MESSAGE || error instanceof errors.MESSAGE_TOO_LARGE
-      throw isOurs ? error : new errors.INVALID_MESSAGE(textOf(error))
+      throw messageError(error)
     }
   }
 
   #encode (message: Outgoing): Encoded {
-    const check = this.#messages.get(message?.type) ?? this.#other
-    if (!check.Check(message)) throw new errors.INVALID_MESSAGE(reasonOf(check, message))
-    if (isReserved(message.type)) throw new errors.INVALID_MESSAGE(`the type '${message.type}' is for fastify-realtime alone`)
-    if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${message.type}' is in 'messages'`)
-    const time = message.timestamp ?? timestamp()
-    const json = stringify(message, time)
+    const envelope = outgoing(message, this.#maxBytes, this.#messages)
+    const { type } = envelope
+    const check = this.#messages.get(type) ?? this.#other
+    if (!check.Check(envelope)) throw new errors.INVALID_MESSAGE(reasonOf(check, envelope) + cureOf(check, envelope))
+    if (isReserved(type)) throw new errors.INVALID_MESSAGE(`the type '${type}' is for fastify-realtime alone`)
+    if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${type}' is in 'messages'`)
+    envelope.timestamp ??= timestamp()
+    const json = JSON.stringify(envelope)
     // No character has more than three bytes in UTF-8, so most messages need not be counted.
     if (json.length * 3 > this.#maxBytes && Buffer.byteLength(json) > this.#maxBytes) {
       throw new errors.MESSAGE_TOO_LARGE(Buffer.byteLength(json), this.#maxBytes)
     }
-    return { json, timestamp: time }
+    return { json, timestamp: envelope.timestamp }
   }
 
   /** What is wrong with a client's message; `undefined` when nothing is. */
@@ -108,18 +106,19 @@ function isReserved (type: string): boolean {
   return (controlTypes as readonly string[]).includes(type)
 }
 
-function stringify ({ type, action, data, message }: Outgoing, timestamp: string): string {
-  try {
-    return JSON.stringify({ type, action, data, message, timestamp })
-  } catch (error) {
-    throw new errors.INVALID_MESSAGE(`it is not JSON (${textOf(error)})`)
-  }
-}
-
 function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {
   const first = check.Errors(value).First()
   if (first === undefined) return `${at} does not match its schema`.trim()
   return `${at}${first.path} ${first.message}`.trim()
+}
+
+/** Where it is the schema, or the conversion to JSON, that has to be looked at. */
+function cureOf (check: TypeCheck<TSchema>, value: unknown): string {
+  const { schema, value: found }: Partial<ValueError> = check.Errors(value).First() ?? {}
+  if (schema === undefined) return ''
+  if (found === null && ['Number', 'Integer'].includes(schema[Kind])) return ', got null, which is what JSON has of NaN and Infinity'
+  if (!notJson.includes(schema[Kind])) return ''
+  return ". JSON does not have it: describe what is sent, like Type.String({ format: 'date-time' }) for a Date"
 }
 
 function textOf (error: unknown): string {

@@ -40,7 +40,7 @@ t.test('keeps the contract as the user that docs/redis-failures.md describes', {
   const make = () => {
     const broker = redisBroker({ url: `redis://app:password@127.0.0.1:${server.port}` })
     const { open } = broker
-    broker.open = createLog => open.call(broker, createLog, { error: write, info: write })
+    broker.open = createLog => open.call(broker, createLog, { log: { error: write, info: write } })
     return broker
   }
   for (const { name, run } of brokerContract) await t.test(name, () => run(make))
@@ -58,7 +58,7 @@ t.test('keeps the contract as the user that docs/redis-failures.md describes', {
 
   const [, some] = /createPublisher` needs of these only `([^`]+)`/s.exec(docs)!
   await admin.call('ACL', 'SETUSER', 'worker', 'on', '>password', '~realtime:*', 'resetchannels', '&realtime:*', '-@all', ...some.split(/\s+/))
-  const publisher = createPublisher({ url: `redis://worker:password@127.0.0.1:${server.port}`, log: { error: write, info: write } })
+  const publisher = createPublisher({ url: `redis://worker:password@127.0.0.1:${server.port}`, log: { error: write, warn: write, info: write } })
   t.teardown(() => publisher.close())
   await until(() => publisher.sendToUser('ada', { type: 'note' }).then(() => true, () => false))
   t.strictSame(lines, [], 'nor that of a worker')

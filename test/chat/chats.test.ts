@@ -173,6 +173,22 @@ t.test('what is sent to a chat, and what is no chat', async t => {
   t.throws(() => chats.open({ ...address, chatId: 'a/b' }), { code: 'RT_ERR_INVALID_ID' })
 })
 
+t.test('what visible is asked about is what is sent', async t => {
+  const asked: unknown[] = []
+  const visible: ChatOptions['visible'] = ({ data }) => {
+    asked.push((data as { agent: string }).agent)
+    return asked.at(-1) === 'outer'
+  }
+  const { chats, context } = setup({ visible })
+  const chat = chats.open(address)
+  const data = (...agents: string[]) => ({ get agent () { return agents.shift() } })
+  t.not((await chat.send({ type: 'app', data: data('outer', 'inner') })).id, '')
+  t.equal((await chat.send({ type: 'app', data: data('inner', 'outer') })).id, '')
+  t.strictSame(asked, ['outer', 'inner'])
+  t.strictSame(context.published, [{ type: 'app', data: { agent: 'outer' } }])
+  await t.rejects(chat.send({ type: 'app', data: () => {} }), { code: 'RT_ERR_INVALID_MESSAGE' })
+})
+
 t.test('closing ends what is going and what is coming, and takes nothing more', async t => {
   const { opened, open } = gate()
   const { chats, handle, context } = setup({ onMessage: hang, save: () => opened })
@@ -199,4 +215,30 @@ t.test('history', async t => {
     { type: 'chat_history', ref: 'r', data: { messages: [message], is_complete: false } },
     { type: 'chat_history', ref: undefined, data: { messages: [], is_complete: true } }
   ])
+})
+
+t.test('history is sent as JSON has it, and visible is asked about that', async t => {
+  const rows = () => [
+    { message_id: 'a', content: 'one', timestamp: new Date(0), agent: { toJSON: () => 'outer' } },
+    { message_id: 'b', content: 'two', timestamp: new Date(0), agent: Object('inner') }
+  ] as never
+  const asked: unknown[] = []
+  const { handle, controls } = setup({
+    loadHistory: rows,
+    visible: message => {
+      asked.push((message.data as { agent?: string }).agent)
+      return asked.at(-1) !== 'inner'
+    }
+  })
+  await handle('chat_history')
+  t.strictSame(asked, ['outer', 'inner'])
+  t.strictSame(controls, [{
+    type: 'chat_history',
+    ref: undefined,
+    data: { messages: [{ message_id: 'a', content: 'one', timestamp: '1970-01-01T00:00:00.000Z', agent: 'outer' }], is_complete: false }
+  }])
+  for (const [wrong, path] of [[() => {}, 'messages/0/x'], [5n, 'messages/0/x'], [new Map(), 'messages/0/x']] as const) {
+    const { handle } = setup({ loadHistory: () => [{ message_id: 'a', content: '', timestamp: '', x: wrong }] as never })
+    await t.rejects(handle('chat_history'), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(path) })
+  }
 })

@@ -153,12 +153,30 @@ t.test('its bytes', async t => {
   t.match(context.published.at(-1), { data: { status: 'error', error: { code: 'run_too_long', message: /'limits\.run'/ } } })
   t.equal(context.types.filter(type => type === 'tool_call').length, context.types.filter(type => type === 'tool_output').length)
   const sent = setup(async run => {
-    await run.send({ type: 'app', data: 1n })
+    await run.send({ type: 'app', data: 1 })
     await run.send({ type: 'app', data: 'x'.repeat(30_000) })
   })
   sent.context.publish = message => { sent.context.published.push(message as never); return { id: '', timestamp: '' } }
   await sent.run.begin()
   t.strictSame(sent.context.types, ['run_started', 'app', 'run_finished'], 'what exceeds it is not sent')
+})
+
+t.test('what visible is asked about is what is sent', async t => {
+  const context = new FakeContext()
+  const asked: unknown[] = []
+  context.isHidden = message => {
+    if (message.type === 'app') asked.push(message.data)
+    return false
+  }
+  let reads = 0
+  const { run } = setup(async run => {
+    await run.send({ type: 'app', data: { get agent () { return reads++ === 0 ? 'outer' : 'inner' } } })
+    await run.send({ type: 'app', data: { toJSON: () => ({ agent: 'outer' }) } })
+    for (const data of [{ on: () => {} }, 5n, { get agent () { throw new Error('of the app') } }]) await t.rejects(run.send({ type: 'app', data }), { code: 'RT_ERR_INVALID_MESSAGE' })
+  }, context)
+  await run.begin()
+  t.strictSame(asked, [{ agent: 'outer' }, { agent: 'outer' }])
+  t.strictSame(context.published.filter(({ type }) => type === 'app').map(({ data }) => data), asked)
 })
 
 t.test('a source lets the event loop turn, and waits for the broker', async t => {

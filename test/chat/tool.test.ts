@@ -81,7 +81,7 @@ t.test('the run ends before it', async t => {
 })
 
 t.test('what cannot be shown of an output is not, and the handler has it', async t => {
-  for (const output of [1n, 'x'.repeat(10_000), { toJSON () { throw new Error('no') } }]) {
+  for (const output of [1n, 'x'.repeat(10_000), { toJSON () { throw new Error('no') } }, () => {}, { rows: [Symbol('s')] }, new Map([[1, 2]])]) {
     const { context, tool } = use(() => output)
     t.equal(await tool.done, output)
     t.match(context.published[1], { data: { status: 'complete', output: undefined } })
@@ -90,6 +90,17 @@ t.test('what cannot be shown of an output is not, and the handler has it', async
   const { context, tool } = use(() => {})
   t.equal(await tool.done, undefined)
   t.strictSame(context.logged, [])
+})
+
+t.test('the output is shown as it was when the tool was done', async t => {
+  const result: Record<string, unknown> = { at: new Date(0), list: [1], of: undefined }
+  const context = new FakeContext()
+  const delivered: Array<{ type: string, data?: unknown }> = []
+  context.deliver = message => { delivered.push(message) }
+  const { tool } = use(() => result, context)
+  t.equal(await tool.done, result)
+  Object.assign(result, { at: 5, more: 1 })
+  t.strictSame((delivered[0].data as { output: unknown }).output, { at: '1970-01-01T00:00:00.000Z', list: [1] })
 })
 
 t.test('progress that cannot be shown is logged', async t => {

@@ -1,7 +1,10 @@
 import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue, type CatalogueOptions } from '../../lib/server/catalogue.js'
 import { controlTypes } from '../../lib/protocol/envelope.js'
+import { values } from '../values.js'
 
 function make (options: Partial<CatalogueOptions> = {}): Catalogue {
   return new Catalogue({ messages: {}, strict: false, maxBytes: 10_000, ...options })
@@ -35,10 +38,98 @@ t.test('encode', async t => {
     t.throws(() => make().encode(any(5)), { message: /not sent: Expected/i })
   })
 
-  t.test('refuses what is something else each time it is looked at', async t => {
-    let looks = 0
-    const changing = { type: 'other', get message () { return looks++ < 2 ? 5 : 'text' } }
-    t.throws(() => make().encode(any(changing)), { code: 'RT_ERR_INVALID_MESSAGE', message: /does not match its schema/ })
+  t.test('reads each field once, and checks and sends what it has read', async t => {
+    const timestamp = '2026-07-01T12:00:00.000Z'
+    const good = { type: 'order', action: 'created', data: { order_id: 5 }, message: 'text', timestamp }
+    for (const field of Object.keys(good)) {
+      const valid = good[field as keyof typeof good]
+      for (const [first, second] of [[valid, 5n], [5n, valid]]) {
+        let reads = 0
+        const changing = { ...good, get [field] () { return reads++ === 0 ? first : second } }
+        const encode = () => make({ messages: { order } }).encode(any(changing)).json
+        if (first === valid) t.equal(encode(), JSON.stringify(good), field)
+        else t.throws(encode, { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`/${field} is a BigInt`) }, field)
+        t.equal(reads, 1)
+      }
+    }
+  })
+
+  t.test('checks what JSON has of the data, and sends that', async t => {
+    const catalogue = make({ messages: { order } })
+    const of = (data: unknown) => () => catalogue.encode(any({ type: 'order', data })).json
+    class Order {
+      order_id: unknown
+      constructor (id: unknown) { this.order_id = id }
+    }
+    const inherited = Object.create({ order_id: 5 })
+    const hidden = Object.defineProperty({}, 'order_id', { value: 5 })
+    const onlyOnPrototype = new class { get order_id () { return 5 } }()
+    const proxied = (values: unknown[]) => new Proxy({ order_id: 0 }, { get: (_target, key) => key === 'order_id' ? values.shift() : undefined })
+    for (const data of [new Order(5), { toJSON: () => ({ order_id: 5 }) }, { order_id: { toJSON: () => 5 } }, { order_id: Object(5) }, proxied([5, 'five']), { order_id: 5, more: undefined }]) {
+      t.match(of(data)(), '"data":{"order_id":5},')
+    }
+    for (const data of [new Order('5'), { order_id: 5, toJSON: () => ({ order_id: '5' }) }, { order_id: new Date() }, inherited, hidden, onlyOnPrototype, proxied(['five', 5]), { order_id: NaN }]) {
+      t.throws(of(data), { code: 'RT_ERR_INVALID_MESSAGE', message: /\/data\/order_id (Expected|must)/ })
+    }
+    let calls = 0
+    const changing = { toJSON: () => ({ order_id: calls++ === 0 ? 5 : 'five' }) }
+    t.match(of(changing)(), '"data":{"order_id":5},')
+    t.equal(calls, 1)
+  })
+
+  t.test('an action, message or timestamp that JSON has as a string is sent as that', async t => {
+    const at = new Date('2026-07-01T12:00:00.000Z')
+    const { json, timestamp } = make().encode(any({ type: 'other', timestamp: at, message: Object('text'), action: { toJSON: () => 'created' } }))
+    t.equal(json, '{"type":"other","action":"created","message":"text","timestamp":"2026-07-01T12:00:00.000Z"}')
+    t.equal(timestamp, at.toISOString())
+    for (const field of ['action', 'message', 'timestamp']) {
+      for (const value of [new Map(), () => 'text', { toJSON: () => 5 }, Symbol('text')]) {
+        t.throws(() => make().encode(any({ type: 'other', [field]: value })), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`/${field} `) })
+      }
+    }
+  })
+
+  t.test('names the cure where a schema describes what JSON does not have', async t => {
+    const catalogue = make({ messages: { event: Type.Object({ at: Type.Date(), n: Type.Optional(Type.Number()) }), when: Type.Object({ at: Type.String({ format: 'date-time' }), n: Type.Optional(Type.Number()) }) } })
+    const data = { at: new Date('2026-07-01T12:00:00.000Z') }
+    t.match(catalogue.encode({ type: 'when', data }).json, '"data":{"at":"2026-07-01T12:00:00.000Z"}')
+    t.throws(() => catalogue.encode({ type: 'event', data }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\/data\/at Expected Date.*Type\.String\(\{ format: 'date-time' \}\)/ })
+    t.throws(() => catalogue.encode({ type: 'when', data: { ...data, n: Infinity } }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\/data\/n Expected.*number, got null.*NaN and Infinity/ })
+  })
+
+  t.test('a type whose data may be undefined is sent without data', async t => {
+    for (const schema of [Type.Undefined(), Type.Unknown(), Type.Optional(Type.String()), Type.Union([Type.String(), Type.Undefined()])]) {
+      const catalogue = make({ messages: { refresh: schema } })
+      const timestamp = '2026-07-01T12:00:00.000Z'
+      for (const message of [{ type: 'refresh', timestamp }, { type: 'refresh', timestamp, data: undefined }]) {
+        t.equal(catalogue.encode(message).json, `{"type":"refresh","timestamp":"${timestamp}"}`)
+      }
+    }
+    const catalogue = make({ messages: { nested: Type.Object({ a: Type.Unknown() }) } })
+    t.throws(() => catalogue.encode({ type: 'nested', data: { a: undefined } }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\/data\/a / }, 'JSON has no such property')
+  })
+
+  t.test('whatever the data is, what is sent matches the schema, or an error of ours is thrown', async t => {
+    const closed = Type.Object({ a: Type.Optional(Type.Unknown()) }, { additionalProperties: false })
+    const record = Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]))
+    const schemas = [order, Type.Array(Type.Number()), closed, record, Type.String(), Type.Unknown(), Type.Any()]
+    const catalogues = schemas.map(schema => ({ schema, catalogue: make({ messages: { fuzzed: schema }, maxBytes: 20_000 }) }))
+    let sent = 0
+    fc.assert(fc.property(values, make => {
+      const data = make()
+      for (const { schema, catalogue } of catalogues) {
+        try {
+          const parsed = JSON.parse(catalogue.encode(any({ type: 'fuzzed', data })).json)
+          if (!Value.Check(Type.Union([schema, Type.Undefined()]), parsed.data)) return false
+          sent++
+        } catch (error) {
+          const { code } = error as { code?: string }
+          if (code !== 'RT_ERR_INVALID_MESSAGE' && code !== 'RT_ERR_MESSAGE_TOO_LARGE') return false
+        }
+      }
+      return true
+    }), { numRuns: 2_000 })
+    t.ok(sent > 1_000, `${sent} were sent`)
   })
 
   t.test('checks the common types and the app\'s', async t => {
@@ -65,11 +156,21 @@ t.test('encode', async t => {
     }
   })
 
-  t.test('refuses what is not JSON', async t => {
+  t.test('refuses what JSON does not have, with its path', async t => {
     const circular: Record<string, unknown> = {}
     circular.self = circular
-    for (const data of [circular, 5n, { at: { deep: 1n } }]) {
-      t.throws(() => make().encode({ type: 'other', data }), { code: 'RT_ERR_INVALID_MESSAGE', message: /not JSON \([^\n]+\)$/ })
+    const wrong: Array<[unknown, RegExp]> = [
+      [5n, /\/data is a BigInt/],
+      [{ at: { deep: 1n } }, /\/data\/at\/deep is a BigInt/],
+      [circular, /\/data\/self is an object that it is in itself/],
+      [() => 5, /\/data is a function/],
+      [{ list: [1, { on: () => 5 }] }, /\/data\/list\/1\/on is a function/],
+      [Symbol('s'), /\/data is a symbol/]
+    ]
+    for (const type of ['other', 'fuzzed', 'task_update']) {
+      for (const [data, message] of wrong) {
+        t.throws(() => make({ messages: { fuzzed: Type.Unknown() } }).encode(any({ type, data })), { code: 'RT_ERR_INVALID_MESSAGE', message })
+      }
     }
     // eslint-disable-next-line no-throw-literal
     const throws = { toJSON () { throw 'a string' } }
