@@ -84,9 +84,9 @@ export class Chats {
 
   /** Throws RT_ERR_INVALID_ID. */
   open (address: ChatAddress): Chat {
+    const channel = chatChannel(address)
     const { workflow, appId, chatId, userId } = address
     const target = { workflow, appId, chatId, userId }
-    const channel = chatChannel(target)
     const { options, publisher, log, limits } = this.#parts
     return {
       send: message => guarded(() => {

@@ -35,11 +35,43 @@ export function userChannel (userId: string): string {
 
 /**
  * The user id is part of it, so a guessed chat id opens the guesser's own empty log. No id has a slash in it.
- * Throws RT_ERR_INVALID_ID.
+ * Throws RT_ERR_INVALID_ID, which names the field.
  */
-export function chatChannel ({ workflow, appId, chatId, userId }: ChatAddress): string {
+export function chatChannel (address: ChatAddress): string {
+  const { workflow, appId, chatId, userId } = Object(address) as ChatAddress
   if (workflow === reservedWorkflow) throw new errors.INVALID_ID("The workflow 'notifications'")
-  return `chat:${[workflow, appId, chatId, userId].map(checkId).join('/')}`
+  if ([workflow, appId, chatId, userId].every(isId)) return `chat:${workflow}/${appId}/${chatId}/${userId}`
+  throw new errors.INVALID_ID(wrongPartsOf(address))
+}
+
+const addressFields = ['workflow', 'appId', 'chatId', 'userId'] as const
+
+/** Names the fields of a chat's address that are no ids, and those that have the name of such a field in another case. */
+function wrongPartsOf (address: unknown): string {
+  if (typeof address !== 'object' || address === null) return `The address of a chat is { ${addressFields.join(', ')} }, and ${shown(address)}`
+  const given = address as Record<string, unknown>
+  const missing = addressFields.filter(field => given[field] === undefined)
+  if (missing.length === 0) {
+    const wrong = addressFields.find(field => !isId(given[field]))!
+    return `${shown(given[wrong])} as '${wrong}' of a chat`
+  }
+  const misspelt = Object.keys(given).filter(name => !isField(name) && missing.some(field => plain(name) === plain(field)))
+  const meant = missing.filter(field => misspelt.some(name => plain(name) === plain(field)))
+  const cure = misspelt.length === 0 ? '' : ` (there is ${listed(misspelt)}: write ${listed(meant)})`
+  return `undefined as ${listed(missing)} of a chat${cure}`
+}
+
+/** Of `app_id`, `AppId` and `appId` the same. */
+function plain (name: string): string {
+  return name.replace(/[-_]/g, '').toLowerCase()
+}
+
+function isField (name: string): boolean {
+  return addressFields.some(field => field === name)
+}
+
+function listed (names: readonly string[]): string {
+  return names.map(name => `'${name}'`).join(', ')
 }
 
 /** Whose memory a channel takes: the user's whose channel or chat it is; a channel without a user stands for itself. */
@@ -72,5 +104,11 @@ export function parseTarget (segments: string[]): Target | 'invalid' | undefined
 
 function checkId (id: unknown): string {
   if (isId(id)) return id
-  throw new errors.INVALID_ID(typeof id === 'string' ? JSON.stringify(id).slice(0, 140) : typeof id === 'object' && id !== null ? 'An object' : String(id))
+  throw new errors.INVALID_ID(shown(id))
+}
+
+/** What was given as an id, for an error. */
+function shown (id: unknown): string {
+  if (typeof id === 'string') return JSON.stringify(id).slice(0, 140)
+  return typeof id === 'object' && id !== null ? 'An object' : String(id)
 }

@@ -230,10 +230,15 @@ function isRateLimited ({ type, data }: Envelope): boolean {
   return type === 'error' && (data as ControlMessages['error']).code === 'rate_limited'
 }
 
+/** Throws a TypeError when a part is missing: it would connect to the user 'undefined'. */
 function pathOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {
-  const parts = chat === undefined ? ['notifications', userId] : [chat.workflow, chat.appId, chat.chatId, userId]
+  const { workflow, appId, chatId } = chat ?? {}
+  const parts = chat === undefined ? { userId } : { 'chat.workflow': workflow, 'chat.appId': appId, 'chat.chatId': chatId, userId }
+  const missing = Object.entries(parts).find(([, part]) => part === undefined)
+  if (missing !== undefined) throw new TypeError(`connect needs '${missing[0]}'`)
+  const path = [...chat === undefined ? ['notifications'] : [], ...Object.values(parts)].map(part => encodeURIComponent(part!)).join('/')
   const search = new URLSearchParams(query).toString()
-  return `${prefix}/${parts.map(encodeURIComponent).join('/')}${search && `?${search}`}`
+  return `${prefix}/${path}${search && `?${search}`}`
 }
 
 /** As Node has the headers of a request. */

@@ -41,6 +41,26 @@ t.test('wrong ids', async t => {
   t.throws(() => chatChannel({ workflow: 'notifications', appId: 'a', chatId: 'c', userId: 'u' }), { code: 'RT_ERR_INVALID_ID', message: /'notifications'/ })
 })
 
+t.test("the error of a chat's address names its fields", async t => {
+  const right = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
+  const cases: Array<[address: unknown, message: RegExp]> = [
+    [{ workflow: 'w', app_id: 'a', chat_id: 'c', user_id: 'u' },
+      /^undefined as 'appId', 'chatId', 'userId' of a chat \(there is 'app_id', 'chat_id', 'user_id': write 'appId', 'chatId', 'userId'\)/],
+    [{ workflow: 'w', appId: 'a', chatId: 'c', user_id: 'u' }, /^undefined as 'userId' of a chat \(there is 'user_id': write 'userId'\)/],
+    [{ ...right, chatId: undefined, chatid: 'c' }, /^undefined as 'chatId' of a chat \(there is 'chatid': write 'chatId'\)/],
+    [{ workflow: 'w', appId: 'a', chatId: 'c' }, /^undefined as 'userId' of a chat is not a valid id/],
+    [{ workflow: 'w', appId: 'a', user_id: 'u' }, /^undefined as 'chatId', 'userId' of a chat \(there is 'user_id': write 'userId'\)/],
+    [{}, /^undefined as 'workflow', 'appId', 'chatId', 'userId' of a chat is not/],
+    [{ ...right, appId: 'a/b' }, /^"a\/b" as 'appId' of a chat is not a valid id/],
+    [{ ...right, userId: 5 }, /^5 as 'userId' of a chat is not/],
+    [{ ...right, workflow: null }, /^null as 'workflow' of a chat is not/],
+    ['w/a/c/u', /^The address of a chat is \{ workflow, appId, chatId, userId \}, and "w\/a\/c\/u" is not a valid id/],
+    [undefined, /^The address of a chat is \{ workflow, appId, chatId, userId \}, and undefined is not/],
+    [null, /^The address of a chat is .*, and null is not/]
+  ]
+  for (const [address, message] of cases) t.throws(() => chatChannel(address as ChatAddress), { code: 'RT_ERR_INVALID_ID', statusCode: 400, message })
+})
+
 t.test('no two addresses have the same channel', async t => {
   const key = (address: ChatAddress) => JSON.stringify([address.workflow, address.appId, address.chatId, address.userId])
   t.test('of chats', async t => {

@@ -152,7 +152,7 @@ t.test('an unknown option is named with the one that may be meant', async t => {
   for (const [options, name, cure] of unknown) {
     t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: there is no option '${name}'. ${cure}` })
   }
-  t.throws(() => resolve({ redis: {} }), { message: /there is no option 'redis'\. The options are 'prefix', 'authenticate', .* and 'timeouts'$/ })
+  t.throws(() => resolve({ redis: {} }), { message: /no option 'redis'\. The options are 'prefix', 'authenticate', .* and 'timeouts'$/ })
 })
 
 t.test('every option is suggested when a letter of it is wrong, and when it is in another section', async t => {

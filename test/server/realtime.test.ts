@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { MemoryBroker, errors, type Broker } from '../../lib/index.js'
+import { MemoryBroker, errors, type Broker, type ChatAddress } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
 
 const path = '/ws/notifications/u1'
@@ -26,6 +26,9 @@ t.test('what is sent to whom that is not an id, or to a server that closes, is r
   await t.rejects(app.ws.sendToUser('a/b', { type: 'x' }), { code: 'RT_ERR_INVALID_ID' })
   await t.rejects(app.ws.sendToUser(undefined as unknown as string, { type: 'x' }), { code: 'RT_ERR_INVALID_ID' })
   t.throws(() => app.ws.chat({ workflow: 'notifications', appId: 'a', chatId: 'c', userId: 'u' }), { code: 'RT_ERR_INVALID_ID' })
+  const inSnakeCase = { workflow: 'w', app_id: 'a', chat_id: 'c', user_id: 'u' } as unknown as ChatAddress
+  t.throws(() => app.ws.chat(inSnakeCase), { code: 'RT_ERR_INVALID_ID', message: /there is 'app_id', 'chat_id', 'user_id': write 'appId', 'chatId', 'userId'/ })
+  t.throws(() => app.ws.chat(undefined as unknown as ChatAddress), { code: 'RT_ERR_INVALID_ID' })
   await app.close()
   await t.rejects(app.ws.sendToUser('u1', { type: 'x' }), { code: 'RT_ERR_CLOSING' })
 })

@@ -27,6 +27,18 @@ t.test('nothing is lost between the handshake and the first wait', async t => {
   t.strictSame(socket.received.map(({ type }) => type), ['connection_ack', ...Array(10).fill('early'), 'late'])
 })
 
+t.test("a user, or a part of a chat's address, that is missing is named", async t => {
+  const app = await build(t)
+  const chat = { workflow: 'w', appId: 'a', chatId: 'c' }
+  const cases: Array<[options: object, missing: string]> = [
+    [{}, 'userId'], [{ user_id: 'u1' }, 'userId'], [{ chat }, 'userId'],
+    [{ userId: 'u1', chat: { workflow: 'w', app_id: 'a', chatId: 'c' } }, 'chat.appId'], [{ userId: 'u1', chat: {} }, 'chat.workflow']
+  ]
+  for (const [options, missing] of cases) {
+    await t.rejects(connect(app, options as Parameters<typeof connect>[1]), { name: 'TypeError', message: `connect needs '${missing}'` })
+  }
+})
+
 t.test('next waits, skips what is before a type, and two waits get one message each', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
