@@ -144,7 +144,7 @@ export class RedisBroker implements Broker {
       unbind = this.#health.onFailed(() => { if (this.#health.setupFault !== undefined) resolve() })
     })
     try {
-      await within(openWithin, Promise.race([ready, faulty]), () => this.#health.silent(read.name))
+      await within(openWithin, Promise.race([ready, faulty]), () => { if (this.#answeredAt === -Infinity) this.#health.silent(read.name) })
       if (this.#health.setupFault !== undefined) await within(collectFaultsFor, ready)
     } catch {
       // It is late: the health knows why, and has logged it.

@@ -83,7 +83,7 @@ function receiptOf (channel: string, position: Position, timestamp: string): Rec
 }
 
 function rejectTyped (error: unknown): never {
-  throw isTyped(error) ? error : new errors.BROKER(caught(error).message)
+  throw isTyped(error) ? error : new errors.BROKER(caught(error).message, { cause: caught(error) })
 }
 
 /** One of `errors`, by its code. */

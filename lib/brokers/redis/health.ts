@@ -71,7 +71,7 @@ export class Health {
     if (faults.length === 0) return undefined
     const sentences = new Map(faults.map(([, { cause, name }]) => [`${name} ${cause.code}`, `${subjectOf(name)}: ${cause.message}`]))
     const cures = new Set(faults.map(([, { cause }]) => cause.cure))
-    return new errors.BROKER_REFUSED([...[...sentences.values()].sort(), ...cures].join('. '), { cause: faults[0][1].cause.error })
+    return new errors.BROKER_REFUSED([...[...sentences.values()].sort(), ...[...cures].sort()].join('. '), { cause: faults[0][1].cause.error })
   }
 
   /** Calls `listener` after each failure that is new. Returns what unbinds it. */

@@ -6,16 +6,16 @@ export const nodesChannel = '~nodes'
  * share a key, no name is a pattern, and the hash tag puts all keys of one channel into one slot of a Cluster.
  */
 export class Keys {
-  readonly prefix: string
+  readonly #prefix: string
 
   /** `prefix` has no braces: they would be taken for the hash tag. */
   constructor (prefix: string) {
-    this.prefix = prefix
+    this.#prefix = prefix
   }
 
   /** The channel's publications, and the pub/sub channel on which they are announced. */
   stream (channel: string): string {
-    return `${this.prefix}{${channel.split('/').map(encode).join('.')}}`
+    return `${this.#prefix}{${channel.split('/').map(encode).join('.')}}`
   }
 
   /** Epoch, head and the mark of the newest publication, by the key of the stream: they outlive it. */
@@ -35,17 +35,17 @@ export class Keys {
 
   /** What is shared by all nodes, and not of a channel: all in one slot. */
   shared (name: string): string {
-    return `${this.prefix}{~nodes}:${name}`
+    return `${this.#prefix}{~nodes}:${name}`
   }
 
   /** The connections of a user. */
   presence (userId: string): string {
-    return `${this.prefix}{${encode(userId)}}:presence`
+    return `${this.#prefix}{${encode(userId)}}:presence`
   }
 
   /** Something that only one may claim. */
   claim (key: string): string {
-    return `${this.prefix}{${encode(key)}}:claim`
+    return `${this.#prefix}{${encode(key)}}:claim`
   }
 }
 

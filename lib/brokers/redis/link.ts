@@ -166,7 +166,8 @@ export class RedisLink {
   async #diagnose (target: Target, error: unknown): Promise<void> {
     const now = performance.now()
     if (this.#isDiagnosing) return
-    if (now - this.#diagnosedAt < diagnoseEvery) return this.health.failed(this.#line, error, now)
+    // What was found the last time is the reason still.
+    if (now - this.#diagnosedAt < diagnoseEvery && this.health.isFailing(this.#line)) return
     this.#isDiagnosing = true
     // A server that ends closes its connections a little before its port.
     await new Promise(resolve => { setTimeout(resolve, settleTime).unref() })

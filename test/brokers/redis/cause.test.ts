@@ -46,6 +46,7 @@ const said: Array<[string, string, string?]> = [
   ['MASTERDOWN', "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."],
   ['CLUSTERDOWN', 'CLUSTERDOWN The cluster is down'],
   ['CLUSTERDOWN', 'Failed to refresh slots cache.'],
+  ['CLUSTERDOWN', 'Too many Cluster redirections. Last error: ReplyError: MOVED 3999 127.0.0.1:6381'],
   ['CLUSTER', 'MOVED 3999 127.0.0.1:6381'],
   ['NOT_CLUSTER', 'ERR This instance has cluster support disabled'],
   ['NOREPLICAS', 'NOREPLICAS Not enough good replicas to write.'],
