@@ -14,7 +14,10 @@ import { warnOf } from './server/watched.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Pushes to connected users; see fastify-realtime. */
+    /**
+     * Pushes to connected users; see fastify-realtime. Present once `await app.register(realtime)` has resolved: in every
+     * plugin that is registered after it in the same scope or below, and in hooks and handlers.
+     */
     ws: Realtime
   }
 }

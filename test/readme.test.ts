@@ -14,6 +14,7 @@ import { WebSocket } from 'ws'
 import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index.js'
 import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
+import { refusalReasons } from '../lib/server/refusal-reasons.js'
 import { Client, connect, eventually, refusedWith, start } from './harness.js'
 import { RedisServer, skipRedis } from './redis-server.js'
 
@@ -87,6 +88,33 @@ t.test('the errors table has every error with its status', async t => {
 t.test('the close codes table is the exported one', async t => {
   t.same(table('## Close codes', '| Code | Name | Meaning | What to do |'),
     Object.entries(closeCodes).map(([name, row]) => [String(row.code), code(name), closeMeaning(row.code), row.action]))
+})
+
+t.test('the troubleshooting table has every reason for which a client is refused', async t => {
+  const rows = table('## Troubleshooting', '| Reason | Code | What the log says | Cure |')
+  t.same(rows.map(([reason, status, text]) => [reason, status, text]),
+    Object.entries(refusalReasons).map(([reason, row]) => [code(reason), String(row.code), row.text]))
+  for (const [reason, , , cure] of rows) t.ok(cure.length > 3, `${reason} has a cure`)
+})
+
+t.test('troubleshooting has the error of an app that uses app.ws before it is there', async t => {
+  const notAwaited = Fastify()
+  notAwaited.register(realtime)
+  const above = Fastify()
+  await above.register(async scope => { await scope.register(realtime) })
+  const failed = Fastify()
+  await t.rejects(async () => failed.register(realtime, { prefix: 'no slash' }), { code: 'RT_ERR_OPTIONS' })
+  for (const app of [notAwaited, above, failed]) {
+    let message = ''
+    try {
+      app.ws.sendToUser('ada', { type: 'notification', data: { title: 'x' } })
+    } catch (error) {
+      message = (error as Error).message
+    }
+    t.equal(message, "Cannot read properties of undefined (reading 'sendToUser')")
+    t.ok(readme.includes(`\`${message}\``))
+    await Promise.allSettled([app.close()])
+  }
 })
 
 t.test('links lead somewhere, and the first code comes at once', async t => {

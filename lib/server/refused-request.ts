@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { isId } from '../protocol/ids.js'
-import { reasonOf } from './refusal-reasons.js'
+import { reasonOf, type RefusalReason } from './refusal-reasons.js'
 import type { RefusedClient, Refusals } from './refusals.js'
 
 /** Characters of an address: more than the longest IPv6 address with its zone has. */
@@ -25,12 +25,17 @@ export function clientOf (request: FastifyRequest): RefusedClient {
   return { userId: isId(id) ? id : undefined, remoteAddress: addressOf(request) }
 }
 
-/** Notes why a request on a channel route was answered with an error; those of `Access` and of limits are noted where they arise. */
-export function noteError (refusals: Refusals, request: FastifyRequest, error: { code?: string }): void {
-  const reason = reasonOf(error)
+/** Reasons for which a request is refused before its path is known to be that of a channel, and so to name a user. */
+const withoutUser: RefusalReason[] = ['invalid_id', 'not_a_channel']
+
+/**
+ * Notes why a request on a channel route was answered with an error. `limit` is the reason for RT_ERR_OVERLOADED; those of
+ * `Access` are noted where they arise.
+ */
+export function noteError (refusals: Refusals, request: FastifyRequest, error: { code?: string }, limit: 'connections' | 'handshakes'): void {
+  const reason = error.code === 'RT_ERR_OVERLOADED' ? limit : reasonOf(error)
   if (reason === undefined) return
-  // A path that is no channel is nobody's.
-  const client = reason === 'no_upgrade' ? clientOf(request) : { remoteAddress: addressOf(request) }
+  const client = withoutUser.includes(reason) ? { remoteAddress: addressOf(request) } : clientOf(request)
   refusals.add(reason, client, reason === 'no_upgrade' ? lostUpgrade(request) : undefined)
 }
 

@@ -10,7 +10,6 @@ import { chosenProtocol } from './credential.js'
 import { handshakeFault } from './handshake-headers.js'
 import { Handshake } from './handshake.js'
 import { forEachServer } from './http-servers.js'
-import { noteError } from './refused-request.js'
 import { hideMalformed, hidingQueries } from './request-log.js'
 import type { RealtimeServer } from './server.js'
 import { Upgrades } from './upgrades.js'
@@ -47,7 +46,7 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   fastify.addHook('preClose', async () => upgrades.close())
   await fastify.register(async scope => {
     scope.setChildLoggerFactory(hidingQueries(fastify))
-    scope.addHook('onError', async (request, _reply, error) => noteError(server.refusals, request, error))
+    scope.addHook('onError', async (request, _reply, error) => server.noteError(request, error))
     // Without a prefix everything else is the app's.
     if (prefix !== '') scope.setNotFoundHandler(async () => { throw new errors.NOT_A_CHANNEL() })
     for (const route of prefix === '' ? channels : [...channels, wildcard]) addRoute(scope, server, route)
@@ -69,10 +68,7 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
       if (fault !== undefined) throw new errors.HANDSHAKE(fault)
       const reason = server.access.forbids(request)
       if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-      if (!handshake.hasRoom) {
-        server.noteOverload(request)
-        throw new errors.OVERLOADED()
-      }
+      if (!handshake.hasRoom) throw new errors.OVERLOADED()
       handshake.ask(target, reply.raw)
     },
     preHandler: async request => {

@@ -30,7 +30,7 @@ import { Publisher } from './publisher.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
 import { redacted, secretsOf } from './redacted.js'
 import { Refusals } from './refusals.js'
-import { addressOf, clientOf } from './refused-request.js'
+import { addressOf, noteError } from './refused-request.js'
 import { Timers } from './timers.js'
 import { warnOf } from './watched.js'
 
@@ -196,9 +196,9 @@ export class RealtimeServer {
     return size >= limits.pending ? 'handshakes' : undefined
   }
 
-  /** Notes that a client is turned away because there was no room. */
-  noteOverload (request: FastifyRequest): void {
-    this.refusals.add(this.#lack() ?? 'handshakes', clientOf(request))
+  /** Notes why a request on a channel route was answered with an error. */
+  noteError (request: FastifyRequest, error: { code?: string }): void {
+    noteError(this.refusals, request, error, this.#lack() ?? 'handshakes')
   }
 
   /**

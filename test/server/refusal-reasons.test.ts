@@ -204,7 +204,7 @@ for (const [reason, { code, text, ...row }] of Object.entries(refusalReasons)) {
     t.ok(first.msg.startsWith(`realtime: refused a client with ${code}: ${text}`), first.msg)
     t.match(first.msg, says)
     t.equal(typeof first.connectionId === 'string', isConnected)
-    const isUserKnown = !['bad_handshake', 'invalid_id', 'not_a_channel'].includes(reason)
+    const isUserKnown = !['invalid_id', 'not_a_channel'].includes(reason)
     t.equal(first.userId, isUserKnown ? (reason === 'other_user' ? 'mallory' : 'u1') : undefined)
     t.notMatch(lines.join(''), secret)
   })

@@ -36,8 +36,9 @@ t.test('only errors of these routes are noted, and nothing of a path that is no 
   t.teardown(() => refusals.close())
   const request = requestOf('192.0.2.1', { user_id: 'ada', '*': 'token' }, { 'sec-websocket-key': 'x' })
   const others = [new errors.FORBIDDEN('x'), ...['constructor', undefined].map(code => Object.assign(new Error('x'), { code }))]
-  for (const error of [new errors.NOT_A_CHANNEL(), new errors.INVALID_ID('x'), new errors.UPGRADE_REQUIRED(), ...others]) noteError(refusals, request, error)
-  t.strictSame(lines.map(({ reason, userId }) => [reason, userId]), [['not_a_channel', undefined], ['invalid_id', undefined], ['no_upgrade', 'ada']])
+  for (const error of [new errors.NOT_A_CHANNEL(), new errors.INVALID_ID('x'), new errors.UPGRADE_REQUIRED(), ...others]) noteError(refusals, request, error, 'handshakes')
+  for (const limit of ['handshakes', 'connections'] as const) noteError(refusals, request, new errors.OVERLOADED(), limit)
+  t.strictSame(lines.map(({ reason, userId }) => [reason, userId]), [['not_a_channel', undefined], ['invalid_id', undefined], ['no_upgrade', 'ada'], ['handshakes', 'ada'], ['connections', 'ada']])
   t.match(lines[2].msg, /a proxy in between does not pass the upgrade on/)
 })
 
