@@ -38,7 +38,7 @@ export const errors = {
   HANDSHAKE: createError('RT_ERR_HANDSHAKE',
     'This is not a WebSocket handshake: %s. Connect with a WebSocket client; if you did, let every proxy in between pass the Sec-WebSocket headers on', 400),
   NOT_A_CHANNEL: createError('RT_ERR_NOT_A_CHANNEL',
-    'There is no channel here. The routes are /notifications/:user_id and /:workflow/:app_id/:chat_id/:user_id', 404),
+    'There is no channel here. The routes are GET /notifications/:user_id and GET /:workflow/:app_id/:chat_id/:user_id', 404),
   FORBIDDEN: createError('RT_ERR_FORBIDDEN',
     'Connecting is not allowed: %s', 403),
   OVERLOADED: createError('RT_ERR_OVERLOADED',

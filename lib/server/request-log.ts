@@ -14,6 +14,7 @@ interface Request {
   originalUrl?: string
   raw?: Request
   query?: unknown
+  params?: unknown
   headers?: Record<string, string | string[] | undefined>
 }
 
@@ -23,15 +24,17 @@ export function pathOf (url: string): string {
   return end === -1 ? url : url.slice(0, end)
 }
 
+const origin = /^[a-z][a-z\d+.-]*:\/\/[^/]*/i
+
 /**
- * Takes the query from a URL that cannot be decoded. Fastify answers such a request before any route has it: with the URL
- * in the body, and in what `frameworkErrors` logs.
+ * Prepares the URL of a request under the prefix for the router, which answers a URL that it cannot read before any route
+ * has it: with the URL in the body, and in what `frameworkErrors` logs. Such a URL loses its query, an absolute one its origin.
  */
-export function hideMalformed (raw: { url?: string }, prefix: string): void {
-  const { url = '' } = raw
-  if (!url.startsWith(prefix) || !url.includes('%')) return
-  const path = pathOf(url)
-  if (!isDecodable(path)) raw.url = path
+export function cleanUrl (raw: { url?: string }, prefix: string): void {
+  let { url = '' } = raw
+  if (url[0] !== '/') url = url.replace(origin, '')
+  if (!url.startsWith(prefix)) return
+  raw.url = url.includes('%') && !isDecodable(pathOf(url)) ? pathOf(url) : url
 }
 
 function isDecodable (path: string): boolean {
@@ -48,6 +51,8 @@ const hidden: PropertyDescriptorMap = {
   url: { get () { return urlOf(below(this).url) } },
   originalUrl: { get () { return urlOf(below(this).originalUrl) } },
   query: { get () { return below(this).query && {} } },
+  // The router decodes a separator that is percent-encoded.
+  params: { get () { return below(this).params && withoutQueries(below(this).params!) } },
   raw: { get () { return below(this).raw && withoutQuery(below(this).raw!) } },
   headers: { get () { return below(this).headers && withoutTokens(below(this).headers!) } }
 }
@@ -63,6 +68,10 @@ function urlOf (url: string | undefined): string | undefined {
 /** The same request, as seen by serializers: without its query, and without a token in a subprotocol. */
 export function withoutQuery<T extends object> (request: T): T {
   return Object.create(request, hidden)
+}
+
+function withoutQueries (params: object): object {
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, typeof value === 'string' ? pathOf(value) : value]))
 }
 
 function withoutTokens (headers: NonNullable<Request['headers']>): Request['headers'] {
@@ -88,12 +97,14 @@ function hiding (serialize: Serializer): Serializer {
 
 const asItIs: Serializer = request => request
 
-/** A factory of request loggers, for a scope of `fastify`: like the app's own, and its `req` serializer gets requests without a query. */
-export function hidingQueries (fastify: FastifyInstance): FastifyInstance['childLoggerFactory'] {
+type Factory = FastifyInstance['childLoggerFactory']
+
+/** A factory of request loggers: like the app's, and its `req` serializer gets requests without a query. */
+export function hidingQueries (current: () => Factory): Factory {
   return function (this: FastifyInstance, logger: Logger, bindings, options, raw) {
     const { serializers = {} } = options as { serializers?: Serializers }
     const serialize = serializers.req ?? logger[serializersOf]?.req ?? asItIs
     const hiddenToo = Object.assign(Object.create(serializers), { req: hiding(serialize) })
-    return fastify.childLoggerFactory.call(this, logger, bindings, { ...options, serializers: hiddenToo }, withoutQuery(raw))
+    return current().call(this, logger, bindings, { ...options, serializers: hiddenToo }, withoutQuery(raw))
   }
 }

@@ -10,7 +10,7 @@ import { chosenProtocol } from './credential.js'
 import { handshakeFault } from './handshake-headers.js'
 import { Handshake } from './handshake.js'
 import { forEachServer } from './http-servers.js'
-import { hideMalformed, hidingQueries } from './request-log.js'
+import { cleanUrl, hidingQueries } from './request-log.js'
 import type { RealtimeServer } from './server.js'
 import { Upgrades } from './upgrades.js'
 
@@ -39,18 +39,27 @@ export type LogOptions = Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
 export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer, options: LogOptions): Promise<void> {
   const { prefix } = server.options
   const upgrades = new Upgrades(fastify, server)
-  const root = fastify.prefix + prefix
-  if (prefix !== '') forEachServer(fastify, http => http.prependListener('request', raw => hideMalformed(raw, root)))
   await addWebSocket(fastify, server, upgrades)
   // Together with that of @fastify/websocket, whose preClose comes before.
   fastify.addHook('preClose', async () => upgrades.close())
   await fastify.register(async scope => {
-    scope.setChildLoggerFactory(hidingQueries(fastify))
+    scope.setChildLoggerFactory(hidingQueries(() => fastify.childLoggerFactory))
     scope.addHook('onError', async (request, _reply, error) => server.noteError(request, error))
     // Without a prefix everything else is the app's.
     if (prefix !== '') scope.setNotFoundHandler(async () => { throw new errors.NOT_A_CHANNEL() })
     for (const route of prefix === '' ? channels : [...channels, wildcard]) addRoute(scope, server, route)
   }, { prefix, logLevel: options.logLevel, logSerializers: options.logSerializers })
+  if (prefix !== '') hideQueriesUnder(fastify, fastify.prefix + prefix)
+}
+
+/** For what the routes of this package do not see: URLs that the router refuses, and the app's own routes. */
+function hideQueriesUnder (fastify: FastifyInstance, prefix: string): void {
+  forEachServer(fastify, http => http.prependListener('request', raw => cleanUrl(raw, prefix)))
+  fastify.addHook('onRoute', function (route) {
+    if (!route.url.startsWith(`${prefix}/`)) return
+    const { childLoggerFactory } = route
+    route.childLoggerFactory = hidingQueries(() => childLoggerFactory ?? this.childLoggerFactory)
+  })
 }
 
 function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segments }: Route): void {
@@ -100,7 +109,8 @@ function targetOf (url: string, segments: string[]): Target {
 
 /** HTTP/2 has no upgrade, and a reply with such a header would be malformed (RFC 9113 section 8.2.2). */
 function askForUpgrade (reply: FastifyReply): void {
-  if (reply.request.raw.httpVersionMajor < 2) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
+  if (reply.request.raw.httpVersionMajor >= 2) return
+  reply.header('upgrade', 'websocket').header('connection', reply.raw.shouldKeepAlive ? 'upgrade' : 'upgrade, close')
 }
 
 /** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */

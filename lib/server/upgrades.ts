@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { Handshake, type UpgradedStream } from './handshake.js'
 import { forEachServer } from './http-servers.js'
-import { hideMalformed, pathOf } from './request-log.js'
+import { cleanUrl, pathOf } from './request-log.js'
 import type { RealtimeServer } from './server.js'
 import { filterUpgrades, isWebSocketUpgrade } from './upgrade-filter.js'
 
@@ -50,12 +50,14 @@ export class Upgrades {
   readonly #isUpgrade = (request: IncomingMessage): boolean => this.#others > 0 || (this.#isOpen && isWebSocketUpgrade(request))
 
   readonly #onUpgrade = (request: IncomingMessage, stream: UpgradedStream, head: Buffer): void => {
-    const isOwn = this.#isOwn(request.url!)
+    if (this.#prefix !== undefined) cleanUrl(request, this.#prefix)
+    const isOwn = this.#prefix !== undefined && request.url!.startsWith(this.#prefix)
     if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(stream)
     const { hasRoom } = this.#handshake(request, stream)
     // The routes of this package answer with more.
     if (!hasRoom && !isOwn) return refuse(stream, 503)
-    if (isOwn) this.#hideQuery(request)
+    // No WebSocket route needs the query, and @fastify/websocket writes the URL of a plain route to the log.
+    if (isOwn && !this.#isRoute(request.url!)) request.url = pathOf(request.url!)
     // What `ws` compares with.
     request.headers.upgrade = 'websocket'
     afterResponses(stream, () => {
@@ -67,20 +69,9 @@ export class Upgrades {
     })
   }
 
-  #isOwn (url: string): boolean {
-    return this.#prefix !== undefined && url.startsWith(this.#prefix)
-  }
-
   #isRoute (url: string): boolean {
     const path = pathOf(url)
     return this.#routes.some(pattern => pattern.test(path))
-  }
-
-  /** Where no WebSocket route needs it, the query would only reach the log: @fastify/websocket writes the URL of plain routes there. */
-  #hideQuery (request: IncomingMessage): void {
-    const url = request.url!
-    if (this.#isRoute(url)) hideMalformed(request, this.#prefix!)
-    else request.url = pathOf(url)
   }
 
   /** The one that there is, or a new one. The router has until the deadline to answer or to upgrade. */
