@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Chats } from './chat/chats.js'
 import { errors } from './errors.js'
+import { reportAfter, reportAwaited } from './server/awaited.js'
 import { discardBroker, takeBroker } from './server/broker-use.js'
 import { resolveOptions, type RealtimeOptions } from './server/options.js'
 import { Realtime } from './server/realtime.js'
@@ -67,8 +68,11 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions & Lo
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
   fastify.addHook('preClose', async () => {
     const end = performance.now() + drainTime(timeouts.drain, fastify.initialConfig.pluginTimeout)
-    await timers.within((end - performance.now()) * chatsShare, chats.close()).catch(() => {})
-    await server.drain(end - performance.now())
+    const left = () => end - performance.now()
+    const cancel = timers.after(reportAfter, () => reportAwaited(fastify.log, { ...server.awaited(), ...chats.awaited() }, left()))
+    await timers.within(left() * chatsShare, chats.close()).catch(() => {})
+    await server.drain(left())
+    cancel()
   })
   fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())

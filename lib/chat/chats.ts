@@ -4,6 +4,7 @@ import type { Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import type { Inbound, Message } from '../protocol/envelope.js'
 import { isSentId } from '../protocol/message-id.js'
+import type { AwaitedByChats } from '../server/awaited.js'
 import { ignoreRejection } from '../server/caught.js'
 import { chatChannel, type ChatAddress } from '../server/channels.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
@@ -127,6 +128,12 @@ export class Chats {
     for (const conversation of conversations) conversation.end()
     await Promise.all(conversations.map(conversation => conversation.settled()))
     this.#turns?.close()
+  }
+
+  /** What `close` waits for. */
+  awaited (): AwaitedByChats {
+    const all = [...this.#conversations.values()].map(({ awaited }) => awaited)
+    return { runs: all.flatMap(({ runs }) => runs), saves: all.flatMap(({ saves }) => saves) }
   }
 
   /** Tells users that a run is over whose server is gone. */

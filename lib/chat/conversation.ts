@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Message, Messages } from '../protocol/envelope.js'
+import type { AwaitedByChats } from '../server/awaited.js'
 import { report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
 import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
@@ -178,6 +179,11 @@ export class Conversation implements RunContext {
       this.#onSettled = resolve
       this.#rest()
     })
+  }
+
+  /** What `settled` waits for: runs that are over, whose end is being stored, and messages that are being saved. */
+  get awaited (): AwaitedByChats {
+    return { runs: [...this.#turns.keys()].map(({ id }) => id), saves: this.#saving.waiting }
   }
 
   onOver (run: LiveRun): void {

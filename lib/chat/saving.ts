@@ -21,28 +21,33 @@ const maxWaiting = 1_000
 export class Saving {
   readonly #parts: SavingParts
   #last = Promise.resolve()
-  #waiting = 0
+  readonly #waiting = new Set<SavedMessage>()
 
   constructor (parts: SavingParts) {
     this.#parts = parts
   }
 
   get isIdle (): boolean {
-    return this.#waiting === 0
+    return this.#waiting.size === 0
+  }
+
+  /** The ids of the messages that are not saved yet. */
+  get waiting (): string[] {
+    return [...this.#waiting].map(message => message.message_id)
   }
 
   /** Rejects with what the app's hook throws, and when that takes too long. */
   async add (message: Omit<SavedMessage, 'timestamp'>): Promise<void> {
     const { save, target, timers, time, onIdle } = this.#parts
     if (save === undefined) return
-    if (this.#waiting >= maxWaiting) throw new Error(`${maxWaiting} messages wait to be saved`)
-    this.#waiting++
+    if (this.#waiting.size >= maxWaiting) throw new Error(`${maxWaiting} messages wait to be saved`)
     const complete = { ...message, timestamp: timestamp() } as SavedMessage
+    this.#waiting.add(complete)
     const work = async () => { await save(complete, target) }
     const saved = this.#last.then(() => timers.within(time, work()))
     this.#last = saved.catch(() => {}).then(() => {
-      this.#waiting--
-      if (this.#waiting === 0) onIdle()
+      this.#waiting.delete(complete)
+      if (this.isIdle) onIdle()
     })
     await saved
   }

@@ -156,6 +156,11 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     return this.#subscriptions.map(({ log }) => log)
   }
 
+  /** The types of its messages whose handlers run. */
+  get handling (): string[] {
+    return this.#inbox?.handling ?? []
+  }
+
   get isPaused (): boolean {
     return this.#socket.isPaused
   }

@@ -63,9 +63,9 @@ export class Inbox {
   readonly #floods: Strikes
   readonly #faults: Strikes
   #queue: Inbound[] = []
-  #isBusy = false
-  /** So many urgent ones are being handled. */
-  #urgent = 0
+  /** The message whose handler runs; urgent ones run beside it. */
+  #current: Inbound | undefined
+  #urgent: Inbound[] = []
   #isStopped = false
 
   constructor (owner: InboxOwner, context: InboxContext) {
@@ -79,7 +79,12 @@ export class Inbox {
 
   /** Whether a handler is running. */
   get isBusy (): boolean {
-    return this.#isBusy || this.#urgent > 0
+    return this.#current !== undefined || this.#urgent.length > 0
+  }
+
+  /** The types of the messages whose handlers run. */
+  get handling (): string[] {
+    return [...this.#current === undefined ? [] : [this.#current], ...this.#urgent].map(({ type }) => type)
   }
 
   /** A text frame: one message. */
@@ -137,24 +142,24 @@ export class Inbox {
   }
 
   #next (): void {
-    if (this.#isBusy) return
+    if (this.#current !== undefined) return
     const message = this.#queue.shift()
     if (message === undefined) return
-    this.#isBusy = true
+    this.#current = message
     // It cannot reject.
     this.#handle(message)
   }
 
   async #handleAtOnce (message: Inbound): Promise<void> {
-    this.#urgent++
+    this.#urgent.push(message)
     await this.#settle(message)
-    this.#urgent--
+    this.#urgent = this.#urgent.filter(urgent => urgent !== message)
     if (!this.isBusy) this.#owner.onIdle()
   }
 
   async #handle (message: Inbound): Promise<void> {
     await this.#settle(message)
-    this.#isBusy = false
+    this.#current = undefined
     if (!this.isBusy) this.#owner.onIdle()
     if (this.#isStopped) return
     if (this.#queue.length < this.#context.inboundLimits.queue) this.#owner.resume()

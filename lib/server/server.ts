@@ -11,6 +11,7 @@ import { Renewal, type Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, codesOf, isClientError } from './access.js'
 import { Answers } from './answers.js'
+import type { AwaitedByServer } from './awaited.js'
 import { Catalogue } from './catalogue.js'
 import { caught, report } from './caught.js'
 import { channelsOf, labelOf, ownerOf, type Target } from './channels.js'
@@ -93,8 +94,8 @@ export class RealtimeServer {
   /** Tells the connections of this process from those of another. */
   readonly #prefix = randomInt(36 ** 5).toString(36)
   #accepted = 0
-  /** How many onDisconnect hooks are running. */
-  #departing = 0
+  /** Connections that are closed, and whose onDisconnect hooks run. */
+  readonly #departing = new Set<Connection>()
   #onEmpty: (() => void) | undefined
 
   /** Throws RT_ERR_OPTIONS when a message schema cannot be used. */
@@ -353,18 +354,18 @@ export class RealtimeServer {
   async #disconnected (connection: Connection): Promise<void> {
     const { onDisconnect } = this.options
     if (onDisconnect === undefined) return
-    this.#departing++
+    this.#departing.add(connection)
     try {
       await onDisconnect(connection, connection.closed!)
     } catch (error) {
       report(this.#log, error, 'onDisconnect failed', { connectionId: connection.id })
     }
-    this.#departing--
+    this.#departing.delete(connection)
     this.#onGone()
   }
 
   #onGone (): void {
-    if (this.hub.size + this.#departing + this.#pending.size + this.#refused.size === 0) this.#onEmpty?.()
+    if (this.hub.size + this.#departing.size + this.#pending.size + this.#refused.size === 0) this.#onEmpty?.()
   }
 
   /**
@@ -384,6 +385,17 @@ export class RealtimeServer {
       this.#onGone()
     })
     this.#terminate()
+  }
+
+  /** What a drain waits for. */
+  awaited (): AwaitedByServer {
+    const connections = this.hub.connections()
+    return {
+      handlers: connections.flatMap(({ id, handling }) => handling.map(type => ({ type, connectionId: id }))),
+      onDisconnect: [...this.#departing].map(({ id }) => id),
+      handshakes: this.#pending.size,
+      connections: connections.length + this.#refused.size
+    }
   }
 
   #sendAway (connection: Connection): void {

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
-import realtime, { parseDelay } from '../../lib/index.js'
-import { Client, connect, start } from '../harness.js'
+import realtime, { parseDelay, type RealtimeOptions } from '../../lib/index.js'
+import { Client, connect, gate, logSink, start } from '../harness.js'
 import { AppProcess, rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 t.test('SIGTERM with 1,000 clients, some of which ignore Close', async t => {
@@ -93,4 +93,98 @@ t.test("what hangs while the app closes is given up before Fastify's own time fo
     client.socket.terminate()
     await t.resolves(app.close())
   }
+})
+
+/** Where an app awaits its own close, how a client gets it there, and how the log names what the close waits for. */
+interface Inside {
+  options: (close: () => Promise<void>) => RealtimeOptions
+  path?: string
+  sends?: object
+  leaves?: boolean
+  names?: RegExp
+}
+
+const inChat = { path: '/ws/w/a/c/u', sends: { type: 'chat_message', ref: 'm1', data: { content: 'x' } } }
+
+const insides: Record<string, Inside> = {
+  'a handler of onMessage': {
+    options: close => ({ onMessage: { stop: close } }),
+    sends: { type: 'stop' },
+    names: /for the handler 'stop' of connection \w+-1; 1 connection to close\./
+  },
+  onDisconnect: { options: close => ({ onDisconnect: close }), leaves: true, names: /for onDisconnect of connection \w+-1\./ },
+  authenticate: {
+    options: close => ({ authenticate: async () => { await close(); return null } }),
+    names: /for authenticate or authorize of 1 handshake\./
+  },
+  'chat.save': {
+    options: close => ({ chat: { onMessage () {}, save: close } }),
+    ...inChat,
+    names: /for the handler 'chat_message' of connection \w+-1; chat\.save of message m1;/
+  },
+  'chat.loadHistory': {
+    options: close => ({ chat: { loadHistory: async () => { await close(); return [] } } }),
+    path: inChat.path,
+    sends: { type: 'chat_history', ref: 'h1' },
+    names: /for the handler 'chat_history' of connection \w+-1;/
+  },
+  // The close does not wait for these.
+  onConnect: { options: close => ({ onConnect: close }) },
+  'a run': { options: close => ({ chat: { onMessage: close } }), ...inChat },
+  'a tool of a run': { options: close => ({ chat: { onMessage: run => run.tool('stop', {}, close) } }), ...inChat }
+}
+
+/** What is logged of a close that takes its time. */
+function reportsIn (lines: string[]): Array<{ level: number, msg: string, connections: number }> {
+  return lines.map(line => JSON.parse(line)).filter(({ msg }) => msg.includes('has been closing for'))
+}
+
+for (const [where, { options, path = '/ws/notifications/u', sends, leaves = false, names }] of Object.entries(insides)) {
+  const how = names === undefined ? 'at once' : 'within the drain, and the log says what it waits for'
+  t.test(`app.close() that is awaited in ${where} ends ${how}`, async t => {
+    const { lines, options: logger } = logSink()
+    const app = Fastify({ logger })
+    const asked = gate<number>()
+    let closing: Promise<unknown> | undefined
+    const close = async () => {
+      asked.open(performance.now())
+      closing ??= app.close()
+      await closing
+    }
+    await app.register(realtime, { timeouts: { drain: 1_500, close: 100 }, ...options(close) })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const client = new Client(`ws://127.0.0.1:${(app.server.address() as AddressInfo).port}${path}`)
+    t.teardown(() => client.socket.terminate())
+    if (sends !== undefined || leaves) await client.next('connection_ack')
+    if (sends !== undefined) client.send(sends)
+    if (leaves) client.socket.close(1000)
+    const began = await asked.opened
+    await closing
+    const ms = performance.now() - began
+    const reports = reportsIn(lines).map(({ level, msg }) => [level, names?.test(msg) ?? msg])
+    t.strictSame(reports, names === undefined ? [] : [[40, true]], lines.join(''))
+    t.ok(ms < (names === undefined ? 1_000 : 2_500), `after ${Math.round(ms)} ms`)
+  })
+}
+
+t.test('a close that is not awaited ends once the handler is done, without a line', async t => {
+  const { lines, options: logger } = logSink()
+  const closed = gate()
+  const app = Fastify({ logger })
+  await app.register(realtime, { onMessage: { stop: () => { app.close().then(closed.open) } } })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const client = await connect(t, `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/ws/notifications/u`)
+  client.send({ type: 'stop', ref: 's1' })
+  t.match(await client.next(), { type: 'ack', ref: 's1' })
+  t.equal((await client.close()).code, 1012)
+  await closed.opened
+  t.strictSame(reportsIn(lines), [])
+})
+
+t.test('a client that does not answer its Close is named as a connection, and is no warning', async t => {
+  const { lines, options: logger } = logSink()
+  const { app, port } = await start(t, { timeouts: { drain: 1_200, close: 60_000 } }, { logger })
+  await rawConnect(t, port, '/ws/notifications/deaf')
+  await app.close()
+  t.match(reportsIn(lines), [{ level: 30, connections: 1, msg: /for 1 connection to close$/ }])
 })
