@@ -483,6 +483,20 @@ t.test('graceful shutdown', async t => {
   t.match(await client.close(), { code: 1012, reason: /^retry_ms=\d+$/ })
 })
 
+t.test('close from a handler', async t => {
+  const byMessage = await serve(t, 'close-from-handler')
+  const client = await connect(t, `${byMessage.url}/notifications/ada`)
+  client.send({ type: 'shut_down', ref: 's1' })
+  t.match(await client.next(), { type: 'ack', ref: 's1' })
+  t.equal((await client.close()).code, 1012)
+  await once(byMessage.app.server, 'close')
+
+  const byRoute = await serve(t, 'close-from-handler')
+  const response = await fetch(`http://${byRoute.host}/shut-down`, { method: 'POST' })
+  t.same(await response.json(), { closing: true })
+  await eventually(() => !byRoute.app.server.listening)
+})
+
 t.test('pages of another origin', async t => {
   const { url } = await serve(t, 'origins')
   for (const origin of ['http://localhost:5173', 'http://localhost:3000']) await connect(t, `${url}/notifications/ada`, { origin })
