@@ -35,6 +35,12 @@ t.test('what is none', async t => {
   }
 })
 
+t.test('a promise of a source, and an async function in the place of a generator, are named', async t => {
+  const fails = async () => { throw new Error('of the model') }
+  t.throws(() => textsOf(fails() as never), { message: /a promise of one: await it/ })
+  t.throws(() => textsOf({ [Symbol.asyncIterator]: fails } as never), { message: /write async function \* for a generator/ })
+})
+
 t.test('it is told to stop, also while it waits', async t => {
   const { told, source } = stream(() => new Promise(() => {}))
   const texts = textsOf(source)

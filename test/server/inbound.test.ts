@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
 import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue } from '../../lib/server/catalogue.js'
@@ -19,6 +19,15 @@ t.test('parseInbound', async t => {
     const message = { type: 'other', ref: 'r', id: 'i', action: 'a', data: { x: [1, null] }, message: 'm', timestamp: '2026-07-01T12:00:00Z' }
     t.strictSame(parse(JSON.stringify(message)), { message })
     t.strictSame(parse(' {"type":"order","data":{"n":5}} '), { message: { type: 'order', data: { n: 5 } } })
+  })
+
+  t.test('a check of the app that throws is a fault of the server, with the ref of the frame', async t => {
+    TypeRegistry.Set('Throwing', () => { throw new Error('of the check') })
+    t.teardown(() => TypeRegistry.Delete('Throwing'))
+    const messages = { odd: Type.Unsafe({ [Kind]: 'Throwing' }) }
+    const parsed = parseInbound('{"type":"odd","ref":"r","data":1}', new Catalogue({ messages, strict: true, maxBytes: 10_000 }))
+    t.match(parsed, { fault: { code: 'handler_failed', ref: 'r' }, thrown: { message: 'of the check' } })
+    t.notMatch(parsed.fault!.message, 'of the check')
   })
 
   t.test('what is not JSON', async t => {
