@@ -199,7 +199,7 @@ export class ChatConnection {
 
   /** Finds out whether a run is that of a message that was sent from here. */
   #claim (run: Run, messageId: string): void {
-    const userId = this.#client.userId ?? ''
+    const userId = this.#client.ack?.user_id ?? ''
     const { userId: ownerId = userId } = this.#options.client
     const ref = sentIdOf(messageId, userId, ownerId)
     if (ref === undefined) return

@@ -68,8 +68,8 @@ const renewAt = 0.8
 export class RealtimeClient {
   /** How it was closed for good. */
   closed: { code: number, reason: string } | undefined
-  /** Whom the server takes this client for; `undefined` until it is connected. In a shared chat that is not the chat's owner. */
-  userId: string | undefined
+  /** What the server said when it was connected last: `user_id` is whom it takes this client for. */
+  declare ack: Ack | undefined
   #status: Status = 'connecting'
   readonly #options: ClientOptions
   readonly #WebSocket: WebSocketConstructor
@@ -266,10 +266,10 @@ export class RealtimeClient {
     return [...this.#listeners.get(type) ?? []] as T[]
   }
 
-  #opened ({ user_id: userId, position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn }: Ack): void {
+  #opened (ack: Ack): void {
+    const { position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn } = this.ack = ack
     const isFirst = this.#cursors.since === ''
     this.#cursors.reset(position)
-    this.userId = userId
     this.#openedAt = performance.now()
     this.#heartbeat = heartbeat
     this.#isRenewed = false

@@ -42,7 +42,7 @@ type Listener = (data: any, envelope: any) => void
 class FakeClient implements Public<RealtimeClient>, FakeControls {
   status: Status
   closed: { code: number, reason: string } | undefined
-  userId: string | undefined
+  ack: RealtimeClient['ack']
   readonly sent: Sent[] = []
   readonly #listeners = new Map<string, Set<Listener>>()
   readonly #onStatus = new Set<(status: Status) => void>()

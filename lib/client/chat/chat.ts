@@ -1,7 +1,6 @@
 import { RealtimeClient, type ClientOptions, type Resume, type Status } from '../client.js'
 import type { RealtimeError } from '../error.js'
 import { random } from '../outbox.js'
-import { messageIdOf, sentIdOf } from '../../protocol/message-id.js'
 import { parsePosition } from '../../protocol/position.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
@@ -72,7 +71,7 @@ export const atFirst: ChatState = {
 /** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
 export class Chat {
   readonly #options: ChatOptions
-  readonly #conversation = new Conversation((id, value) => this.#answer(id, value))
+  #conversation: Conversation
   readonly #listeners = new Set<() => void>()
   #client!: RealtimeClient
   #holders = 1
@@ -82,10 +81,8 @@ export class Chat {
   #isAnew = false
   #wantsHistory: boolean
   #loading: { page?: Page, readonly done: Promise<boolean> } | undefined
-  /** Who this client is in the chat: the owner, until the server says otherwise. */
-  #userId: string
-  /** Ids of messages that were sent before it was known who this client is. */
-  #unidentified: string[] | undefined = []
+  /** Ids of this client's messages begin so: its user id and a slash, unless it is the chat's owner. */
+  #prefix = ''
   #state = atFirst
   #isStale = true
   #isTelling = false
@@ -94,7 +91,7 @@ export class Chat {
   /** Connects at once. Throws a TypeError when there is no WebSocket. */
   constructor (options: ChatOptions) {
     this.#options = options
-    this.#userId = options.userId
+    this.#conversation = new Conversation(this.#answer)
     this.#wantsHistory = options.history === true
     this.#connect()
   }
@@ -135,15 +132,15 @@ export class Chat {
    */
   readonly send = async (content: string, { data, id = random() + random(), timeout }: SendOptions = {}): Promise<void> => {
     const sentId = this.#sentIdOf(id)
-    this.#unidentified?.push(sentId)
-    this.#conversation.send({ id: this.#idOf(sentId), text: content, data, userId: this.#userId, createdAt: new Date().toISOString() })
+    const userId = this.#prefix.slice(0, -1) || this.#options.userId
+    this.#conversation.send({ id: this.#prefix + sentId, text: content, data, userId, createdAt: new Date().toISOString() })
     this.#changed()
     try {
       await this.#say('chat_message', { ...data, message_id: sentId, content }, timeout)
-      this.#conversation.accept(this.#idOf(sentId))
+      this.#conversation.accept(this.#prefix + sentId)
     } catch (error) {
       const { code, message } = error as RealtimeError
-      if (this.#conversation.refuse(this.#idOf(sentId), { code, message }) || code !== 'timeout') throw error
+      if (this.#conversation.refuse(this.#prefix + sentId, { code, message }) || code !== 'timeout') throw error
     } finally {
       this.#changed()
     }
@@ -154,11 +151,10 @@ export class Chat {
    * were streaming are `cancelled` then or shortly after. Rejects like `send`.
    */
   readonly stop = async (): Promise<void> => {
-    const { runs, queued, submitted } = this.#conversation
-    const cancel = (data: object) => this.#say('chat_cancel', data)
-    // Waiting runs first, from the last on: otherwise the next one starts when the one before it ends.
-    const waiting = [...queued.map(id => ({ run_id: id })), ...submitted.map(id => ({ ref: this.#sentIdOf(id) }))].reverse()
-    await Promise.all([...waiting, ...runs.map(id => ({ run_id: id }))].map(cancel))
+    const { runs, submitted } = this.#conversation
+    const all = [...runs.map(id => ({ run_id: id })), ...submitted.map(id => ({ ref: this.#sentIdOf(id) }))]
+    // From the last on: otherwise the next one starts when the one before it ends.
+    await Promise.all(all.reverse().map(data => this.#say('chat_cancel', data)))
   }
 
   /**
@@ -207,26 +203,29 @@ export class Chat {
     if (status !== 'open') return
     const isFirst = !this.#wasOpen
     this.#wasOpen = true
-    this.#identify(this.#client.userId ?? this.#options.userId)
+    if (isFirst) this.#identify()
     if (this.#isAnew) this.#lose()
     this.#isAnew = false
     if (isFirst) this.#catchUp()
   }
 
-  /** The server has said who this client is: messages of a participant have other ids than the owner's. */
-  #identify (userId: string): void {
-    this.#userId = userId
-    for (const sentId of this.#unidentified ?? []) this.#conversation.rename(sentId, this.#idOf(sentId), userId)
-    this.#unidentified = undefined
+  /** The server has said who this client is. What was sent before has other ids where it is not the chat's owner. */
+  #identify (): void {
+    const { user_id: userId } = this.#client.ack!
+    if (userId === this.#options.userId) return
+    this.#prefix = `${userId}/`
+    const { messages } = this
+    this.#conversation = new Conversation(this.#answer)
+    for (const message of messages) {
+      const id = this.#prefix + message.id
+      this.#conversation.send({ ...message, id, userId })
+      if (message.error !== undefined) this.#conversation.refuse(id, message.error)
+    }
   }
 
-  #idOf (sentId: string): string {
-    return messageIdOf(sentId, this.#userId, this.#options.userId)
-  }
-
-  /** Of a message that this client has sent, or is to send. */
+  /** Of a message of this client, the id as it is sent. */
   #sentIdOf (id: string): string {
-    return sentIdOf(id, this.#userId, this.#options.userId) ?? id
+    return id.startsWith(this.#prefix) ? id.slice(this.#prefix.length) : id
   }
 
   /**
@@ -299,7 +298,7 @@ export class Chat {
     }
   }
 
-  async #answer (id: string, value: unknown): Promise<void> {
+  readonly #answer = async (id: string, value: unknown): Promise<void> => {
     try {
       await this.#say('input_response', { request_id: id, value })
     } catch (error) {
@@ -334,9 +333,9 @@ export class Chat {
   #status (): ChatStatus {
     if (this.#client.status === 'closed') return 'closed'
     if (!this.#wasOpen) return 'connecting'
-    const { question, runs, queued, submitted } = this.#conversation
+    const { question, isStreaming, runs, submitted } = this.#conversation
     if (question !== undefined) return 'waiting'
-    if (runs.length > 0) return 'streaming'
-    return queued.length + submitted.length > 0 ? 'submitted' : 'ready'
+    if (isStreaming) return 'streaming'
+    return runs.length + submitted.length > 0 ? 'submitted' : 'ready'
   }
 }

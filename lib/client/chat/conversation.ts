@@ -29,10 +29,8 @@ export class Conversation {
   readonly #open = new Set<string>()
   /** Those whose end was not heard: what comes of them is believed again. */
   readonly #doubted = new Set<string>()
-  /** The runs that have started and not finished. */
-  readonly #runs = new Set<string>()
-  /** The runs that wait for their turn. */
-  readonly #queued = new Set<string>()
+  /** The runs that have not finished, and whether they have started. */
+  readonly #runs = new Map<string, boolean>()
   /** The messages sent from here whose run is not known yet. */
   readonly #submitted = new Set<string>()
   /** Something may be missing between what was known before and what came since. */
@@ -60,16 +58,16 @@ export class Conversation {
     return undefined
   }
 
+  /** The ids of the runs that go or wait for their turn, whoever started them. */
   get runs (): readonly string[] {
-    return [...this.#runs]
+    return [...this.#runs.keys()]
   }
 
-  /** The runs that wait for their turn, whoever started them. */
-  get queued (): readonly string[] {
-    return [...this.#queued]
+  get isStreaming (): boolean {
+    return [...this.#runs.values()].includes(true)
   }
 
-  /** The ids of the messages sent from here whose run is neither queued nor started yet. */
+  /** The ids of the messages sent from here whose run is not known yet. */
   get submitted (): readonly string[] {
     return [...this.#submitted]
   }
@@ -78,8 +76,8 @@ export class Conversation {
   apply ({ type, data, id, timestamp }: Envelope): boolean {
     const of = data as never
     switch (type as keyof Messages) {
-      case 'run_queued': this.#runQueued(of); break
-      case 'run_started': this.#runStarted(of); break
+      case 'run_queued': this.#runKnown(of, false); break
+      case 'run_started': this.#runKnown(of, true); break
       case 'run_finished': this.#runFinished(of); break
       case 'chat_delta': this.#delta(of, timestamp); break
       case 'chat_message': this.#message(of, id, timestamp); break
@@ -104,20 +102,6 @@ export class Conversation {
     this.#submitted.add(message.id)
     this.#unsettled.add(key)
     this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
-  }
-
-  /** A message was sent before it was known who sends it: now its id is known. */
-  rename (from: string, to: string, userId: string): void {
-    const [key, next] = [keyOf('message', from), keyOf('message', to)]
-    const item = this.#items.get(key) as ChatMessage | undefined
-    if (item === undefined || item.userId === userId) return
-    this.#items.delete(key)
-    this.#items.set(next, { ...item, id: to, userId })
-    const at = this.#order.indexOf(key)
-    if (at !== -1) this.#order[at] = next
-    for (const keys of [this.#unsettled, this.#doubted]) replace(keys, key, next)
-    replace(this.#submitted, from, to)
-    this.#list = undefined
   }
 
   /** The server has taken it. */
@@ -146,7 +130,6 @@ export class Conversation {
   doubt (): void {
     for (const key of [...this.#open]) this.#interrupt(key)
     this.#runs.clear()
-    this.#queued.clear()
     for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
     this.#hasHole = this.#order.length > 0
   }
@@ -183,21 +166,15 @@ export class Conversation {
     this.isComplete = false
   }
 
-  #runQueued ({ run_id: id, message_id: messageId }: Messages['run_queued']): void {
-    if (!this.#runs.has(id)) this.#queued.add(id)
-    if (messageId !== undefined) this.#submitted.delete(messageId)
-  }
-
-  #runStarted ({ run_id: id, message_id: messageId }: Messages['run_started']): void {
-    this.error = undefined
-    this.#isAlive(id)
-    if (messageId !== undefined) this.#submitted.delete(messageId)
+  #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
+    if (isStarted) this.error = undefined
+    this.#runs.set(id, isStarted || this.#runs.get(id) === true)
+    this.#submitted.delete(messageId!)
   }
 
   #runFinished ({ run_id: id, message_id: messageId, status, error }: Messages['run_finished']): void {
     this.#runs.delete(id)
-    this.#queued.delete(id)
-    if (messageId !== undefined) this.#submitted.delete(messageId)
+    this.#submitted.delete(messageId!)
     if (status === 'error') this.error = error
     // Closed already, unless that was missed.
     for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
@@ -260,9 +237,7 @@ export class Conversation {
 
   /** What comes of a run says that it is live, also when its start was missed. */
   #isAlive (runId: string | undefined): void {
-    if (runId === undefined) return
-    this.#queued.delete(runId)
-    this.#runs.add(runId)
+    if (runId !== undefined) this.#runs.set(runId, true)
   }
 
   #change (kind: ChatItem['kind'], id: string, change: object): void {
@@ -311,14 +286,6 @@ export class Conversation {
   }
 }
 
-/** Keeps the order. */
-function replace (keys: Set<string>, from: string, to: string): void {
-  if (!keys.has(from)) return
-  const all = [...keys]
-  keys.clear()
-  for (const key of all) keys.add(key === from ? to : key)
-}
-
 function keyOf (kind: ChatItem['kind'], id: string): string {
   return `${kind} ${id}`
 }
@@ -334,9 +301,5 @@ function isLater (a: string, b: string): boolean {
 
 function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
   const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
-  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: isEmpty(data) ? undefined : data }
-}
-
-function isEmpty (data: object): boolean {
-  return Object.keys(data).length === 0
+  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length > 0 ? data : undefined }
 }
