@@ -12,8 +12,10 @@ import { handshake, request } from '../servers.js'
 function twoAddresses (t: { teardown (action: () => unknown): void }): void {
   const { lookup } = dns
   const addresses = ['127.0.0.1', '127.0.0.2'].map(address => ({ address, family: 4 }))
-  const both = (_host: string, options: unknown, done = options as (...results: unknown[]) => void) =>
-    (options as { all?: boolean }).all === true ? done(null, addresses) : done(null, addresses[0].address, 4)
+  const both = (host: string, options: unknown, done = options as (...results: unknown[]) => void) => {
+    if (host !== 'localhost') return lookup(host, options as { all: true }, done)
+    return (options as { all?: boolean }).all === true ? done(null, addresses) : done(null, addresses[0].address, 4)
+  }
   dns.lookup = both as typeof lookup
   t.teardown(() => { dns.lookup = lookup })
 }
