@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { isId } from '../../../lib/protocol/ids.js'
 import { channelsOf, chatChannel, userChannel } from '../../../lib/server/channels.js'
 
 const keys = new Keys('realtime:')
 
-const id = fc.string({ unit: fc.constantFrom(...'abzAZ09_.@:+~|-'), minLength: 1, maxLength: 12 })
+const id = fc.string({ unit: fc.constantFrom(...'abzAZ09_.@:+~|-'), minLength: 1, maxLength: 12 }).filter(isId)
 const channel = fc.oneof(
   id.map(userChannel),
   fc.tuple(id, id, id, id).filter(([workflow]) => workflow !== 'notifications')
