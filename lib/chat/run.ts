@@ -3,7 +3,7 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import { errors } from '../errors.js'
 import type { Outcome } from '../protocol/chat.js'
 import type { Message } from '../protocol/envelope.js'
-import { report } from '../server/caught.js'
+import { caught, report } from '../server/caught.js'
 import type { ChatAddress } from '../server/channels.js'
 import type { RunName } from '../server/cluster.js'
 import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../server/chat-hooks.js'
@@ -281,7 +281,7 @@ export class LiveRun implements Run {
 
   /** That the run is over is told by its end, and needs no handling. */
   readonly #onUnheard = (error: unknown): void => {
-    if (!(error instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
+    if (!(caught(error) instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
   }
 
   #outlet (message: Message, isReply = false): Outlet {
