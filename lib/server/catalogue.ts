@@ -58,7 +58,7 @@ export class Catalogue {
     try {
       const check = TypeCompiler.Compile(data)
       // What may be undefined is not in the message.
-      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, check.Check(undefined) ? Type.Optional(data) : data)))
+      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, acceptsNothing(check) ? Type.Optional(data) : data)))
       this.#data.set(type, check)
     } catch (error) {
       throw new errors.OPTIONS(`messages: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
@@ -99,6 +99,15 @@ export class Catalogue {
     const data = this.#data.get(message.type)
     if (data === undefined || data.Check(message.data)) return undefined
     return reasonOf(data, message.data, '/data')
+  }
+}
+
+/** Whether a schema matches `undefined`. A check of the app's own may throw. */
+function acceptsNothing (check: TypeCheck<TSchema>): boolean {
+  try {
+    return check.Check(undefined)
+  } catch {
+    return false
   }
 }
 

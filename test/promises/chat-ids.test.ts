@@ -1,7 +1,7 @@
 import t from 'tap'
 import { redisBroker } from '../../lib/brokers/redis.js'
 import type { ChatOptions, RealtimeOptions, SavedMessage } from '../../lib/index.js'
-import { all, ask, finished, path, startChat, type Data, type Started } from '../chat.js'
+import { all, ask, finished, startChat, type Data, type Started } from '../chat.js'
 import { brokersOfNodes } from '../fake-nodes.js'
 import { as, authenticateByHeader, connect, start } from '../harness.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
@@ -200,12 +200,4 @@ t.test('an empty id, a number, and a slash in the ref that is to be the id', asy
     t.match(ids, [`${prefix}b`, /^\//, /^\//, prefix + 'z'.repeat(128)])
     t.equal(all(client, 'run_started').at(-1)!.message_id, ids[3])
   }
-})
-
-t.test('who is admitted under a name that is no user id reads and does not write', async t => {
-  const { url, chat } = await startChat(t, { onMessage: () => {} })
-  const client = await connect(t, url + path, as('u1/x'))
-  t.equal(await ask(client, 'chat_message', { content: 'q', message_id: 'm' }), 'handler_failed')
-  await chat.send({ type: 'hello' })
-  await client.next('hello')
 })
