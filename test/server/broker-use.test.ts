@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import realtime, { ChannelLog, MemoryBroker, type Broker, type BrokerLog, type CreateLog, type RealtimeOptions } from '../../lib/index.js'
+import realtime, { ChannelLog, MemoryBroker, type Broker, type BrokerHost, type CreateLog, type RealtimeOptions } from '../../lib/index.js'
 import { discardBroker, takeBroker } from '../../lib/server/broker-use.js'
 import { connect, logSink, start } from '../harness.js'
 
@@ -76,9 +76,9 @@ t.test('a broker is given the logger of the app', async t => {
   const { lines, options } = logSink()
   const open = broker.open.bind(broker)
   const opened: Broker = Object.assign(broker, {
-    open (createLog: CreateLog, log?: BrokerLog) {
+    open (createLog: CreateLog, host?: BrokerHost) {
       open(createLog)
-      log!.error({ part: 'x' }, 'of the broker')
+      host!.log!.error({ part: 'x' }, 'of the broker')
     }
   })
   await start(t, { broker: opened, insecure: true }, { logger: options })
