@@ -326,6 +326,7 @@ export class Publisher {
     else health.failed(publishCommand, new Error(error))
   }
 
+  /** With one error for all of them: there can be thousands. */
   #fail (publications: Publication[], error: Error): void {
     for (const publication of publications) settle(publication, error)
   }
@@ -349,9 +350,8 @@ export class Publisher {
 
   /** They were never sent. */
   #giveUpWaiting (publications: Publication[]): void {
-    const { health } = this.#link
-    health.silent()
-    for (const publication of publications) settle(publication, health.refusal())
+    this.#link.health.silent()
+    this.#fail(publications, this.#link.health.refusal())
   }
 
   /** Nothing is left to look at. */
@@ -363,16 +363,15 @@ export class Publisher {
   }
 
   #giveUp (batch: Batch, now: number): void {
-    for (const publication of batch.publications) {
-      if (now - publication.at >= settledWithin) this.#giveUpSent(publication)
-    }
+    const late = batch.publications.filter(({ at, isSettled }) => !isSettled && now - at >= settledWithin)
+    if (late.length > 0) this.#giveUpSent(late)
     if (this.#inDoubt.has(batch) && isOver(batch)) this.#forget(batch)
   }
 
-  #giveUpSent (publication: Publication): void {
-    if (publication.isSettled) return
+  /** They were sent, and may be stored. */
+  #giveUpSent (publications: Publication[]): void {
     this.#link.health.silent()
-    settle(publication, this.#link.health.doubt())
+    this.#fail(publications, this.#link.health.doubt())
   }
 
   /** Once the deadline is over Redis can tell for good what it has of a batch. */
