@@ -126,6 +126,13 @@ export class Health {
     return cause === undefined ? new errors.BROKER('Redis does not answer') : new errors.BROKER(cause.text, { cause: cause.error })
   }
 
+  /** RT_ERR_BROKER for what may not wait for Redis as well, with the cause of the wait if one is known. */
+  crowded (): Error {
+    const { cause } = this
+    const reason = 'too much is waiting for Redis already'
+    return cause === undefined ? new errors.BROKER(reason) : new errors.BROKER(`${reason}: ${cause.text}`, { cause: cause.error })
+  }
+
   /** RT_ERR_UNCONFIRMED with the cause, if one is known. */
   doubt (): Error {
     const { cause } = this

@@ -166,7 +166,7 @@ export class Publisher {
     const isMuch = this.#count >= maxWhileSlow.count || isOver(maxWhileSlow.bytes)
     const isSlow = () => !this.#canSend(server) || this.#isUnanswered(server, slowAfter)
     const isTooMuch = (this.#waiting.length >= maxWaiting && isCrowded()) || isOver(maxBytes) || (isMuch && isSlow())
-    return isTooMuch ? new errors.BROKER('too much is waiting for Redis already') : undefined
+    return isTooMuch ? this.#link.health.crowded() : undefined
   }
 
   #isFull (): boolean {

@@ -147,8 +147,11 @@ t.test('silence is a cause only where none is known', async t => {
 t.test('RT_ERR_BROKER and RT_ERR_UNCONFIRMED carry the cause', async t => {
   const { health } = observed()
   t.match(health.refusal(), { code: 'RT_ERR_BROKER', message: /Redis does not answer/ })
+  t.match(health.crowded(), { code: 'RT_ERR_BROKER', message: /too much is waiting for Redis already\)/ })
   health.failed('commands', refused)
   t.match(health.refusal(), { code: 'RT_ERR_BROKER', message: /ECONNREFUSED 127\.0\.0\.1:1\. Nothing listens there/, cause: { message: refused.message } })
+  const crowded = /too much is waiting for Redis already: connect ECONNREFUSED/
+  t.match(health.crowded(), { code: 'RT_ERR_BROKER', message: crowded, cause: { message: refused.message } })
   t.match(health.doubt(), { code: 'RT_ERR_UNCONFIRMED', cause: { message: refused.message } })
   t.match(health.refusal('', new Error('Redis does not answer')), { message: /ECONNREFUSED/ }, 'a cause that is known says more')
   t.match(health.refusal('', new Error('OOM command not allowed')), { message: /OOM/ }, 'what Redis answered counts')
