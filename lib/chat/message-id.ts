@@ -19,12 +19,12 @@ export function newMessageId (): string {
  * and RT_ERR_INVALID_ID when the user's is not.
  */
 export function receivedMessageId ({ ref, data }: Inbound<'chat_message'>, userId: string, { userId: ownerId }: ChatAddress): string {
+  // Whom `authorize` admits may have any user id. One with a slash in it could begin like another user's.
+  if (userId !== ownerId && !isId(userId)) throw new errors.INVALID_ID(`The user id ${JSON.stringify(userId).slice(0, 140)} of who writes in a shared chat`)
   if (data.message_id === undefined && typeof ref !== 'string') return newMessageId()
   const sentId = data.message_id ?? String(ref)
   const fault = faultOf(sentId)
   if (fault !== undefined) throw new Refusal('bad_message', data.message_id === undefined ? `/ref ${fault}; or send a message_id` : `/data/message_id ${fault}`)
-  // Whom `authorize` admits may have any user id. One with a slash in it could begin like another user's.
-  if (userId !== ownerId && !isId(userId)) throw new errors.INVALID_ID(`The user id ${JSON.stringify(userId).slice(0, 140)} of who writes in a shared chat`)
   return messageIdOf(sentId, userId, ownerId)
 }
 

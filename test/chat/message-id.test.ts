@@ -31,5 +31,9 @@ t.test('an id that could be taken for another one is refused, and the field is n
 })
 
 t.test('a participant whose user id is no id cannot write: it could begin like the id of another user', async t => {
-  for (const userId of ['', 'bob/eve', 'x'.repeat(129), 'bo b']) t.throws(() => received('m', 'r', userId), { code: 'RT_ERR_INVALID_ID' }, userId)
+  for (const userId of ['', 'bob/eve', 'x'.repeat(129), 'bo b']) {
+    for (const [messageId, ref] of [['m', 'r'], [undefined, 'r'], [undefined, 5]] as const) {
+      t.throws(() => received(messageId, ref, userId), { code: 'RT_ERR_INVALID_ID' }, userId)
+    }
+  }
 })
