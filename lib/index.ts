@@ -51,7 +51,8 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions & Lo
 
   const resolved = resolveOptions(options)
   listener[registered] = true
-  const server = new RealtimeServer(resolved, fastify.log)
+  const log = options.logLevel === undefined ? fastify.log : fastify.log.child({}, { level: options.logLevel })
+  const server = new RealtimeServer(resolved, log)
   const { chat, limits, timeouts, broker } = resolved
   const { hub, counters, timers, publisher, cluster, soon } = server
   const chats = new Chats({
@@ -59,7 +60,7 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions & Lo
     limits: { ...limits, runTime: timeouts.run, saveTime: timeouts.handler },
     publisher,
     timers,
-    log: fastify.log,
+    log,
     soon,
     cluster,
     logOf: channel => broker.subscribe(channel)
@@ -69,7 +70,7 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions & Lo
   fastify.addHook('preClose', async () => {
     const end = performance.now() + drainTime(timeouts.drain, fastify.initialConfig.pluginTimeout)
     const left = () => end - performance.now()
-    const cancel = timers.after(reportAfter, () => reportAwaited(fastify.log, { ...server.awaited(), ...chats.awaited() }, left()))
+    const cancel = timers.after(reportAfter, () => reportAwaited(log, { ...server.awaited(), ...chats.awaited() }, left()))
     await timers.within(left() * chatsShare, chats.close()).catch(() => {})
     await server.drain(left())
     cancel()
@@ -84,7 +85,7 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions & Lo
     counters,
     cluster,
     disconnectUser: (userId, code) => server.disconnectUser(userId, code),
-    onUnheard: warnOf(fastify.log, 'A call of fastify.ws failed'),
+    onUnheard: warnOf(log, 'A call of fastify.ws failed'),
     openChat: address => chats.open(address)
   }))
   await server.start()

@@ -145,21 +145,17 @@ t.test("the app's own serializer writes the line, with everything of the request
   t.same(req, { path: '/ws/notifications/u1', agent: 'me', ip: '127.0.0.1', id: reqId })
 })
 
-t.test('logLevel and logSerializers of the registration, and of the scope around it, are those of the routes', async t => {
+t.test('logLevel and logSerializers of the registration are those of the routes', async t => {
   const log = logSink()
   const app = Fastify({ logger: { ...log.options, level: 'info' } })
   t.teardown(() => app.close())
-  const of = (name: string) => ({ req: (request: FastifyRequest) => `${name} ${request.url}` })
-  await app.register(async outer => {
-    await outer.register(realtime, { prefix: '/live', logSerializers: of('inner') })
-  }, { logSerializers: of('outer') })
-  await app.ready()
+  await app.register(realtime, { prefix: '/live', logSerializers: { req: (request: FastifyRequest) => `ours ${request.url}` } })
   await app.inject('/live/notifications/u1?token=secret')
-  t.match(log.lines.join(''), '"req":"inner /live/notifications/u1"')
+  t.match(log.lines.join(''), '"req":"ours /live/notifications/u1"')
 
   const quiet = Fastify({ logger: { ...log.options, level: 'info' } })
   t.teardown(() => quiet.close())
-  await quiet.register(async outer => { await outer.register(realtime, { logLevel: 'warn' }) }, { logSerializers: of('outer') })
+  await quiet.register(realtime, { logLevel: 'warn' })
   quiet.get('/plain', async () => 'plain')
   log.lines.length = 0
   await quiet.inject('/ws/notifications/u1')
