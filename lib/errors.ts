@@ -52,7 +52,7 @@ export const errors = {
   NO_ANSWER: createError('RT_ERR_NO_ANSWER',
     'Nobody answered the question within %s ms', 408),
   CHAT_BUSY: createError('RT_ERR_CHAT_BUSY',
-    "The run was not started: %s runs of this chat wait already. Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'", 429),
+    'The run was not started: %s', 429),
   BROKER: createError('RT_ERR_BROKER',
     'The message was not sent: the broker could not store it (%s). Retry', 503),
   BROKER_REFUSED: createError('RT_ERR_BROKER_REFUSED',

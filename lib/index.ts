@@ -65,7 +65,7 @@ async function register (fastify: FastifyInstance, options: RealtimeOptions & Lo
     cluster,
     logOf: channel => broker.subscribe(channel)
   })
-  server.extend({ handlers: chats.handlers(), sees: chats.sees })
+  server.extend({ rows: chats.rows(), fallbacks: chats.fallbacks(), sees: chats.sees })
   // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
   fastify.addHook('preClose', async () => {
     const end = performance.now() + drainTime(timeouts.drain, fastify.initialConfig.pluginTimeout)

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { Budget } from '../brokers/budget.js'
 import { ChatLog } from '../brokers/chat-log.js'
 import type { Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
@@ -9,25 +10,28 @@ import { ignoreRejection } from '../server/caught.js'
 import { chatChannel, type ChatAddress } from '../server/channels.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
 import type { Cluster, RunName } from '../server/cluster.js'
-import type { Identity, OnMessage, RealtimeConnection } from '../server/hooks.js'
+import type { Identity } from '../server/hooks.js'
 import { Refusal } from '../server/inbound.js'
 import { jsonForm } from '../server/json-form.js'
 import { keyOf } from '../server/key.js'
+import { refKey, type MessageRow, type Sender } from '../server/message-row.js'
 import type { Publisher } from '../server/publisher.js'
-import { Remembered, type RememberedLimits } from '../server/remembered.js'
+import { Remembered } from '../server/remembered.js'
 import type { Timers } from '../server/timers.js'
-import { unhandled } from '../server/unhandled.js'
 import { guarded, warnOf, type OnUnheard } from '../server/watched.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { receivedMessageId } from './message-id.js'
-import type { RunStart } from './run.js'
+import { weightOf, type RunStart } from './run.js'
 import { nameOf } from './run-name.js'
 import { Turns, type Orphan } from './turns.js'
 import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
 export interface ChatsParts {
   options: ChatOptions
-  limits: ConversationParts['limits']
+  limits: ConversationParts['limits'] & {
+    /** Runs of all chats, going and waiting; see `RunStart.weight`. */
+    liveRuns: number
+  }
   publisher: Publisher
   timers: Timers
   log: FastifyBaseLogger
@@ -40,15 +44,14 @@ export interface ChatsParts {
 }
 
 /** A connection as the server has it. */
-interface ChatConnection extends RealtimeConnection {
+interface ChatConnection extends Sender {
   /** Sends a connection-level frame. */
   control (type: string, parts: { ref?: Inbound['ref'], data?: object }): void
+  /** Counts bytes that the user asked for like bytes that they sent. */
+  charge (bytes: number): void
   /** What it reads. */
   readonly logs: readonly Log[]
 }
-
-/** A repeated message is recognised by its id: for this time, in ms, and up to this number of messages of all chats. */
-const accepted = { time: 300_000, size: 20_000 }
 
 /** A cancel that comes before its message is remembered for this time, in ms, and up to this number of cancels of all chats. */
 const early = { time: 60_000, size: 10_000 }
@@ -60,26 +63,20 @@ const serverFields = ['message_id', 'run_id', 'role', 'agent', 'status', 'user_i
 export class Chats {
   readonly #parts: ChatsParts
   readonly #conversations = new Map<string, Conversation>()
-  /** Users' messages that are being stored, and those that were, by `messageKey`. */
-  readonly #accepting = new Map<string, Promise<void>>()
-  readonly #accepted = new Marks(accepted)
-  /** Those that were not; a broker that did not answer may have them in the log all the same. */
-  readonly #refused = new Marks(accepted)
-  /** Those that this server claimed: it may try again. */
-  readonly #claimed = new Marks(accepted)
   /** Cancels whose message has not come yet, by `earlyKey`. */
-  readonly #cancelled = new Marks(early)
+  readonly #cancelled = new Remembered<true>(early)
+  readonly #runs: Budget
   readonly #turns: Turns | undefined
   readonly #onUnheard: OnUnheard
   #isClosing = false
 
   constructor (parts: ChatsParts) {
-    const { cluster, timers, log } = parts
+    const { cluster, timers, log, limits } = parts
     this.#parts = parts
+    this.#runs = new Budget(limits.liveRuns)
     this.#onUnheard = warnOf(log, 'A message was not sent to a chat')
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
     cluster?.on('chat_cancel', ({ channel, userId, name, early }) => this.#cancelHere(channel, userId, name, early))
-    cluster?.on('chat_message', ({ userId, key }) => this.#taken(userId, key))
     cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
 
@@ -98,16 +95,23 @@ export class Chats {
     }
   }
 
-  /** The handlers of what clients send. */
-  handlers (): Map<string, OnMessage> {
+  /** For what clients send. */
+  rows (): Map<string, MessageRow> {
     const { onMessage, loadHistory } = this.#parts.options
-    const handlers = new Map<string, OnMessage>()
-    const add = <T extends string>(type: T, handle: Handler<T>) => handlers.set(type, inChats(handle))
-    add('chat_cancel', (message, connection, target) => this.#cancel(message, connection, target))
-    add('input_response', (message, connection, target) => this.#answer(message, connection, target))
-    if (onMessage !== undefined) add('chat_message', (message, connection, target) => this.#receive(message, connection, target))
-    if (loadHistory !== undefined) add('chat_history', (message, connection, target) => this.#history(message, connection, target))
-    return handlers
+    const rows = new Map<string, MessageRow>()
+    const add = <T extends string>(type: T, handle: Handler<T>, row: Partial<MessageRow> = {}) => rows.set(type, { handle: inChats(handle), ...row })
+    add('chat_cancel', (message, connection, target) => this.#cancel(message, connection, target), cancelRow)
+    add('input_response', (message, connection, target) => this.#answer(message, connection, target), { onceKey: refKey, isUrgent: () => true })
+    add('chat_history', loadHistory === undefined ? without('chat.loadHistory') : (message, connection, target) => this.#history(message, connection, target))
+    if (onMessage !== undefined) {
+      add('chat_message', (message, connection, target, isRetry) => this.#receive(message, connection, target, isRetry), { onceKey: messageKey, mayRetry: true })
+    }
+    return rows
+  }
+
+  /** For what clients send and the app does not handle either. */
+  fallbacks (): Map<string, MessageRow> {
+    return new Map([['chat_message', { handle: inChats(without('chat.onMessage')) }]])
   }
 
   /** In so many chats something is going on. */
@@ -160,6 +164,7 @@ export class Chats {
       timers,
       log,
       soon,
+      runs: this.#runs,
       publish: message => publisher.publish(channel, message),
       enter: this.#turns && (run => this.#turns!.enter({ channel, target, about: run.about }, run)),
       // There may be another by now.
@@ -173,76 +178,35 @@ export class Chats {
   #start (target: ChatAddress, start: RunStart): Run {
     if (this.#isClosing) throw new errors.CLOSING()
     const conversation = this.#conversation(chatChannel(target), target)
-    if (!conversation.hasRoom()) throw new errors.CHAT_BUSY(this.#parts.limits.runs)
+    const lack = conversation.lack(start)
+    if (lack !== undefined) throw new errors.CHAT_BUSY(`${lack.reason}. ${lack.cure}`)
     return conversation.start(start)
   }
 
-  async #receive (message: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
-    const { userId } = connection
-    const id = receivedMessageId(message, userId, target)
-    const key = messageKey(chatChannel(target), id)
-    if (this.#accepted.has(userId, key) || (!this.#refused.has(userId, key) && isLogged(id, connection))) return
-    if (!await this.#claim(userId, key) || this.#accepted.has(userId, key)) return
-    const accepting = this.#accepting.get(key) ?? this.#accept(id, message, userId, target)
-    this.#accepting.set(key, accepting)
-    try {
-      await accepting
-      this.#accepted.add(userId, key)
-    } catch (error) {
-      this.#refused.add(userId, key)
-      throw error
-    } finally {
-      this.#accepting.delete(key)
-    }
-  }
-
   /** Saves and publishes a user's message, and starts its run. */
-  async #accept (id: string, { ref, data }: Inbound<'chat_message'>, userId: string, target: ChatAddress): Promise<void> {
+  async #receive (message: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress, isRetry: boolean): Promise<void> {
+    const { userId } = connection
+    const { ref, data } = message
+    const id = receivedMessageId(message, userId, target)
+    // A broker that did not answer may have stored the message all the same, and nothing has come of it.
+    if (!isRetry && isLogged(id, connection)) return
     if (this.#isClosing) throw new errors.CLOSING()
-    const { options: { onMessage }, limits } = this.#parts
+    const { onMessage } = this.#parts.options
     const channel = chatChannel(target)
-    const conversation = this.#conversation(channel, target)
-    if (!conversation.hasRoom()) throw new Refusal('chat_busy', `${limits.runs} runs of this chat wait already`)
     const { content } = data
-    const message = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
+    const start = { userId, ref, messageId: id, weight: weightOf(content), handler: (run: Run) => onMessage!(run, { id, content, userId, data }) }
+    const conversation = this.#conversation(channel, target)
+    const lack = conversation.lack(start)
+    if (lack !== undefined) throw new Refusal('chat_busy', lack.reason)
     const names = [data.message_id, ref].filter(name => typeof name === 'string')
-    const isCancelled = names.filter(name => this.#cancelled.take(userId, earlyKey(channel, userId, name))).length > 0
-    const start = { userId, ref, messageId: id, handler: (run: Run) => onMessage!(run, { id, content, userId, data }) }
-    await conversation.receive(message, start, isCancelled ? 'cancelled' : undefined)
+    const isCancelled = names.filter(name => this.#takeEarly(userId, earlyKey(channel, userId, name))).length > 0
+    const published = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
+    await conversation.receive(published, start, isCancelled ? 'cancelled' : undefined)
   }
 
-  /** Whether it is for this server to take a message; not when another has it. */
-  async #claim (userId: string, key: string): Promise<boolean> {
-    const { cluster } = this.#parts
-    if (cluster === undefined || this.#claimed.has(userId, key)) return true
-    if (!await this.#isFirst(cluster, userId, key) && !this.#claimed.has(userId, key)) {
-      const known = await cluster.ask('chat_message', { userId, key }) as Taken | undefined
-      if (known?.isStored) return false
-      // Who claimed it is gone, and never said what became of it; or it was this one, and did not learn of that.
-      const isNobodys = known !== undefined || this.#refused.has(userId, key)
-      if (!isNobodys) throw new Refusal('handler_failed', 'this message was sent before, to a server that no longer answers')
-    }
-    this.#claimed.add(userId, key)
-    return true
-  }
-
-  async #isFirst ({ nodes }: Cluster, userId: string, key: string): Promise<boolean> {
-    try {
-      return await nodes.claim(key, accepted.time)
-    } catch (error) {
-      // It may be claimed for all we know.
-      this.#refused.add(userId, key)
-      throw error
-    }
-  }
-
-  /** What became of a message here, for a server that it came to again. One that was refused is that server's from now on. */
-  async #taken (userId: string, key: string): Promise<Taken | undefined> {
-    await this.#accepting.get(key)?.catch(() => {})
-    if (this.#accepted.has(userId, key)) return { isStored: true }
-    if (!this.#refused.take(userId, key)) return undefined
-    this.#claimed.take(userId, key)
-    return { isStored: false }
+  /** Whether a message was cancelled before it came; it can come again. */
+  #takeEarly (userId: string, key: string): boolean {
+    return this.#cancelled.get(userId, key, performance.now()) !== undefined && this.#cancelled.delete(userId, key) !== undefined
   }
 
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: ChatConnection, target: ChatAddress): void {
@@ -258,7 +222,7 @@ export class Chats {
   /** Returns whether there was such a run. Where there was none, remembers `early`. */
   #cancelHere (channel: string, userId: string, name: RunName | undefined, early: string | undefined): boolean {
     const isThere = this.#conversations.get(channel)?.cancel(name) === true
-    if (early !== undefined && !isThere) this.#cancelled.add(userId, early)
+    if (early !== undefined && !isThere) this.#cancelled.set(userId, early, true, performance.now())
     return isThere
   }
 
@@ -288,34 +252,10 @@ export class Chats {
       : form.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))
     const bytes = Buffer.byteLength(JSON.stringify(messages))
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
+    // An answer costs its user what a message of that size does.
+    connection.charge(bytes)
     connection.control('chat_history', { ref, data: { messages, is_complete: form.length === 0 } })
   }
-}
-
-/** Keys of users that were noted lately. */
-class Marks {
-  readonly #keys: Remembered<true>
-
-  constructor (limits: RememberedLimits) {
-    this.#keys = new Remembered(limits)
-  }
-
-  add (userId: string, key: string): void {
-    this.#keys.set(userId, key, true, performance.now())
-  }
-
-  has (userId: string, key: string): boolean {
-    return this.#keys.get(userId, key, performance.now()) !== undefined
-  }
-
-  /** Whether it is noted; from now on it is not. */
-  take (userId: string, key: string): boolean {
-    return this.has(userId, key) && this.#keys.delete(userId, key) !== undefined
-  }
-}
-
-interface Taken {
-  isStored: boolean
 }
 
 /** What came of an answer to a question: what is wrong with it, if anything is. */
@@ -323,20 +263,43 @@ interface Answered {
   fault?: string
 }
 
-type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress) => unknown
+type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress, isRetry: boolean) => unknown
 
-function inChats<T extends string> (handle: Handler<T>): OnMessage {
-  return (message, connection) => {
+function inChats<T extends string> (handle: Handler<T>): MessageRow['handle'] {
+  return (message, connection, isRetry) => {
     const { target } = connection
-    if (target.kind !== 'chat') throw new Refusal('unknown_type', unhandled(message.type, target))
+    if (target.kind !== 'chat') throw new Refusal('unknown_type', `'${message.type}' is for chats only. Connect to /:workflow/:app_id/:chat_id/:user_id`)
     const { workflow, appId, chatId, userId } = target
-    return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId })
+    return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId }, isRetry)
   }
 }
 
-/** A user's message, on all servers. */
-function messageKey (channel: string, messageId: string): string {
-  return keyOf('message', channel, messageId)
+/** For a message that this server does not handle. */
+function without (option: string): (message: Inbound) => never {
+  return ({ type }) => { throw new Refusal('unknown_type', `no handler for '${type}'. The server needs the option '${option}'`) }
+}
+
+/** A cancel that says which run it is for, rather than being for the messages before it. */
+function isNamed ({ data }: Inbound): boolean {
+  const { run_id: runId, ref } = (data ?? {}) as { run_id?: unknown, ref?: unknown }
+  return runId !== undefined || typeof ref === 'string'
+}
+
+/** Ending a run twice does nothing more, and whoever ends it does not wait for what else the connection has asked for. */
+const cancelRow: Partial<MessageRow> = {
+  isUrgent: isNamed,
+  onceKey: (message, sender) => isNamed(message) ? undefined : refKey(message, sender)
+}
+
+/**
+ * A message with an id, or a string as `ref`, is one message however often it comes. Throws a Refusal when the id is not usable, and
+ * RT_ERR_INVALID_ID when the user's is not.
+ */
+function messageKey (message: Inbound, { target, userId, channel }: Sender): string | undefined {
+  if (target.kind !== 'chat') return undefined
+  const { ref, data } = message as Inbound<'chat_message'>
+  if (data.message_id === undefined && typeof ref !== 'string') return undefined
+  return keyOf('message', channel, receivedMessageId(message as Inbound<'chat_message'>, userId, target))
 }
 
 /** A message that a user may still send, by its `ref` or by its id as it is sent. */

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Budget } from '../brokers/budget.js'
 import type { Message, Messages } from '../protocol/envelope.js'
 import type { AwaitedByChats } from '../server/awaited.js'
 import { report } from '../server/caught.js'
@@ -29,6 +30,8 @@ export interface ConversationParts {
   log: FastifyBaseLogger
   publish: (message: Message) => Receipt | Promise<Receipt>
   soon: (action: () => void) => void
+  /** The runs of all chats, by who started them. */
+  runs: Budget
   /** Where there are several servers. */
   enter?: (run: LiveRun) => Turn
   /** Nothing is going on in it any more. */
@@ -37,6 +40,12 @@ export interface ConversationParts {
 
 /** A user's message, as it is saved and published. */
 export type UserData = Messages['chat_message'] & { message_id: string }
+
+/** Why a run cannot be started, and what the app can do about it. */
+interface Lack {
+  reason: string
+  cure: string
+}
 
 /** How a run is ended from outside. */
 type Stop = 'cancelled' | 'interrupted'
@@ -77,14 +86,19 @@ export class Conversation implements RunContext {
     this.#saving = new Saving({ save, target, timers, time: limits.saveTime, onIdle })
   }
 
-  /** Whether one more run can be started. */
-  hasRoom (): boolean {
-    const { options, limits } = this.#parts
-    return options.concurrency === 'replace' || this.#runs().length + this.#coming.size <= limits.runs
+  /** What there is no room for; `undefined` when the run can be started. */
+  lack ({ userId, weight = 1 }: RunStart): Lack | undefined {
+    const { options, limits, runs } = this.#parts
+    if (options.concurrency !== 'replace' && this.#runs().length + this.#coming.size > limits.runs) {
+      return { reason: `${limits.runs} runs of this chat wait already`, cure: "Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'" }
+    }
+    if (runs.allows(userId, weight)) return undefined
+    return { reason: 'the runs of this user take as much as is still free', cure: "Wait for one to finish, or raise 'limits.liveRuns'" }
   }
 
   /** There must be room. */
   start (start: RunStart): LiveRun {
+    this.#parts.runs.add(start.userId, start.weight ?? 1)
     const run = this.#enter(start)
     this.#queue(run)
     return run
@@ -111,7 +125,7 @@ export class Conversation implements RunContext {
     const coming = { start, stop }
     this.#coming.add(coming)
     try {
-      await this.#saving.add(data)
+      await this.#saved(data, start)
       // Its lease is asked for before the message is stored, so that none is without a run when this server dies.
       const run = this.#enter(start)
       await this.#publishFor(run, data)
@@ -122,6 +136,18 @@ export class Conversation implements RunContext {
     } finally {
       this.#coming.delete(coming)
       this.#rest()
+    }
+  }
+
+  /** From here on the run counts, until it is over. */
+  async #saved (data: UserData, { userId, weight = 1 }: RunStart): Promise<void> {
+    const { runs } = this.#parts
+    runs.add(userId, weight)
+    try {
+      await this.#saving.add(data)
+    } catch (error) {
+      runs.release(userId, weight)
+      throw error
     }
   }
 
@@ -187,6 +213,7 @@ export class Conversation implements RunContext {
   }
 
   onOver (run: LiveRun): void {
+    this.#parts.runs.release(run.userId, run.weight)
     if (this.#turns.has(run)) this.#leave(run)
     this.#waiting = this.#waiting.filter(waiting => waiting !== run)
     if (this.#going === run) this.#going = undefined

@@ -21,7 +21,17 @@ import { LiveTool } from './tool.js'
 import { unpublished } from './visible.js'
 
 export interface RunStart extends RunOrigin {
+  /** What it counts as in `limits.liveRuns`. Default: 1. */
+  weight?: number
   handler: (run: Run) => unknown
+}
+
+/** Bytes of a message for which its run counts as one. */
+const weightSize = 4 * 1024
+
+/** What a run counts as while it waits and goes: one for each 4 KiB, begun, of the message that it has. */
+export function weightOf (content: string): number {
+  return Math.max(1, Math.ceil(Buffer.byteLength(content) / weightSize))
 }
 
 /** Bytes that count for each publication beside what is in it. */
@@ -68,6 +78,11 @@ export class LiveRun implements Run {
 
   get target (): ChatAddress {
     return this.#context.target
+  }
+
+  /** What it counts as in `limits.liveRuns`. */
+  get weight (): number {
+    return this.#start.weight ?? 1
   }
 
   get signal (): AbortSignal {

@@ -15,31 +15,54 @@ const keepTime = 300_000
 /** Answers remembered of all users. */
 const maxAnswers = 20_000
 
+interface AnswersOptions {
+  /** Milliseconds that an answer may take: what is still being handled is not forgotten. Default: 0. */
+  handlerTime?: number
+  /** Answers remembered of all users. */
+  size?: number
+  /** The other servers of the app, where there are any. */
+  cluster?: Cluster | undefined
+  /** Milliseconds on a monotonic clock. */
+  now?: () => number
+}
+
+/** What is known of a message that is answered once. */
 interface Kept {
   readonly answer: Promise<Answer>
   /** It is still being handled, and not forgotten to make room. */
   isPending: boolean
+  /** It failed, and is handled again when it comes again. */
+  isFree: boolean
+  /** Whether no other server can have it. */
+  isClaimed: boolean
+}
+
+/** Handles a message. `isRetry`: it came before, and failed. Must not reject. */
+type Handle = (isRetry: boolean) => Promise<Answer>
+
+/** What another server knows of a message: its answer, or that it failed there and may be handled elsewhere. */
+interface Known {
+  fault?: Fault
+  isFree?: boolean
 }
 
 /**
- * The answers to the latest messages with a string as `ref`: a client that lost its connection before it was answered
- * sends the message again on the next one, and its handler must not run twice.
+ * The answers to messages that are handled once: a client that lost its connection before it was answered sends the message again
+ * on the next one. Where there are several servers, one of them handles a message, and the others ask that one.
  */
 export class Answers {
   readonly #kept: Remembered<Kept>
-  /** Milliseconds that an answer is known on other servers, from its message on. */
+  /** Milliseconds that a message is known on other servers, from when it came. */
   readonly #keepTime: number
   readonly #cluster: Cluster | undefined
+  readonly #now: () => number
 
-  /** `handlerTime` is how long an answer may take, in milliseconds: what is still being handled is not forgotten. */
-  constructor (handlerTime = 0, size = maxAnswers, cluster?: Cluster) {
+  constructor ({ handlerTime = 0, size = maxAnswers, cluster, now = () => performance.now() }: AnswersOptions = {}) {
     this.#keepTime = keepTime + handlerTime
     this.#kept = new Remembered({ time: this.#keepTime, size }, ({ isPending }) => !isPending)
     this.#cluster = cluster
-    cluster?.on('answer', async ({ userId, key }) => {
-      const known = this.#kept.get(userId, key, performance.now())
-      return known === undefined ? undefined : { fault: await known.answer }
-    })
+    this.#now = now
+    cluster?.on('answer', ({ userId, key }) => this.#tell(userId, key))
   }
 
   /** Number of answers remembered. */
@@ -48,27 +71,57 @@ export class Answers {
   }
 
   /**
-   * What `handle` answers, or what it answered, or is about to, when the same message came before. `key` tells the
-   * messages of a user apart. `handle` must not reject. `now` in milliseconds.
+   * What `handle` answers; where the same message came before, what it answered then, or is about to. `key` tells the messages of
+   * a user apart. With `mayRetry` a message that failed is handled again.
    */
-  once (userId: string, key: string, now: number, handle: () => Promise<Answer>): Promise<Answer> {
-    const known = this.#kept.get(userId, key, now)
-    if (known !== undefined) return known.answer
-    const answer = this.#cluster === undefined ? handle() : this.#handleOnce(this.#cluster, userId, key, handle)
-    const kept = { answer, isPending: true }
-    this.#kept.set(userId, key, kept, now)
-    answer.then(() => { kept.isPending = false })
+  once (userId: string, key: string, handle: Handle, mayRetry = false): Promise<Answer> {
+    const before = this.#kept.get(userId, key, this.#now())
+    if (before !== undefined && !before.isFree) return before.answer
+    const isRetry = before !== undefined
+    const isOurs = this.#cluster === undefined || before?.isClaimed === true
+    const claim = { isClaimed: isOurs }
+    const answer = isOurs ? handle(isRetry) : this.#handleOnce(this.#cluster!, { userId, key, isRetry, claim }, handle)
+    this.#keep(userId, key, Object.assign(claim, { answer, isPending: true, isFree: false }), mayRetry)
     return answer
   }
 
-  /** On one server only; the others ask that one. */
-  async #handleOnce (cluster: Cluster, userId: string, key: string, handle: () => Promise<Answer>): Promise<Answer> {
+  #keep (userId: string, key: string, kept: Kept, mayRetry: boolean): void {
+    this.#kept.set(userId, key, kept, this.#now())
+    kept.answer.then(answer => {
+      kept.isPending = false
+      kept.isFree = mayRetry && answer !== undefined
+    })
+  }
+
+  /** Handles a message unless another server has it, which is asked then. */
+  async #handleOnce (cluster: Cluster, { userId, key, isRetry, claim }: Claiming, handle: Handle): Promise<Answer> {
     try {
-      if (await cluster.nodes.claim(keyOf('answer', userId, key), this.#keepTime)) return await handle()
-      const answered = await cluster.ask('answer', { userId, key }) as { fault?: Fault } | undefined
-      return answered === undefined ? unknown : answered.fault
+      const isFirst = await cluster.nodes.claim(keyOf('answer', userId, key), this.#keepTime)
+      const known = isFirst ? undefined : await cluster.ask('answer', { userId, key }) as Known | undefined
+      if (known !== undefined && known.isFree !== true) return known.fault
+      // Nobody knows of it: it is this server's if that claimed it before, and did not learn of it.
+      if (!isFirst && known === undefined && !isRetry) return unknown
+      claim.isClaimed = true
+      return await handle(isRetry || known !== undefined)
     } catch {
       return { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' }
     }
   }
+
+  /** For another server, to which a message came again. One that failed here is that server's from now on. */
+  async #tell (userId: string, key: string): Promise<Known | undefined> {
+    const kept = this.#kept.get(userId, key, this.#now())
+    if (kept === undefined) return undefined
+    const fault = await kept.answer
+    if (!kept.isFree) return { fault }
+    if (this.#kept.get(userId, key, this.#now()) === kept) this.#kept.delete(userId, key)
+    return { isFree: true }
+  }
+}
+
+interface Claiming {
+  userId: string
+  key: string
+  isRetry: boolean
+  claim: { isClaimed: boolean }
 }

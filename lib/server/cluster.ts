@@ -45,8 +45,6 @@ export interface Subjects {
   chat_free: { channel: string }
   /** `early`: the key under which a cancel of this user is remembered whose message has not come yet. */
   chat_cancel: { channel: string, userId: string, name?: RunName, early?: string }
-  /** What became of a user's message? */
-  chat_message: { userId: string, key: string }
   input_response: { channel: string, id: string, value: unknown, userId: string }
 }
 

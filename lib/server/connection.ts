@@ -11,6 +11,7 @@ import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
 import type { Closed, Identity } from './hooks.js'
 import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
+import type { Intake, Intakes, Source } from './intake.js'
 import type { Liveness, Peer } from './liveness.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from './refusal-reasons.js'
 import type { RefusedClient, Refusals } from './refusals.js'
@@ -36,6 +37,7 @@ export interface ConnectionContext extends InboxContext {
   readonly liveness: Liveness
   readonly counters: Counters
   readonly refusals: Refusals
+  readonly intakes: Intakes
   /** Bytes that may wait for one connection outside of the logs. */
   readonly maxOutbox: number
 }
@@ -83,7 +85,7 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
  * that are for this connection alone. Data frames are written to the stream under the WebSocket: each write holds whole
  * frames, so the pings, pongs and the Close that `ws` writes to the same stream fall between them.
  */
-export class Connection implements InboxOwner, Subscriber, Writer, Peer {
+export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer {
   readonly id: string
   identity: Identity
   readonly userId: string
@@ -111,6 +113,14 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   #outboxSize = 0
   #isBlocked = false
   #inbox: Inbox | undefined
+  /** What its user sends, by all connections; `undefined` while that is nothing. */
+  #intake: Intake | undefined
+  /** The inbox is full. */
+  #isFull = false
+  /** Its user has sent too much. */
+  #isHeld = false
+  /** When reading was paused. */
+  #pausedAt = 0
   /** How it is to be closed once everything due has been written. */
   #pendingClose: Closed | undefined
 
@@ -178,7 +188,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     this.#outbox.unshift(frame)
     this.#outboxSize += frame.length
     if (this.flush()) this.wake(1)
-    this.#socket.resume()
+    this.#join(this.#context.intakes.known(this.userId))
+    if (!this.#isHeld) this.#socket.resume()
   }
 
   send<const T extends string> (message: Message<T>): void {
@@ -338,11 +349,57 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
   }
 
   pause (): void {
-    if (this.state === 'open') this.#socket.pause()
+    this.#setReading(true, this.#isHeld)
   }
 
   resume (): void {
-    if (this.state === 'open') this.#socket.resume()
+    this.#setReading(false, this.#isHeld)
+  }
+
+  hold (bytes: number): void {
+    this.#intakeOfUser().add(bytes)
+  }
+
+  release (bytes: number): void {
+    this.#context.intakes.of(this.userId).release(bytes)
+  }
+
+  charge (bytes: number): void {
+    this.#intakeOfUser().charge(bytes)
+  }
+
+  onOver (): void {
+    this.#setReading(this.#isFull, true)
+  }
+
+  onUnder (): void {
+    this.#setReading(this.#isFull, false)
+  }
+
+  #setReading (isFull: boolean, isHeld: boolean): void {
+    const wasPaused = this.#isFull || this.#isHeld
+    this.#isFull = isFull
+    this.#isHeld = isHeld
+    const isPaused = isFull || isHeld
+    if (isPaused === wasPaused || this.state !== 'open') return
+    const now = this.#context.clock.now()
+    if (isPaused) {
+      this.#pausedAt = now
+      this.#socket.pause()
+    } else {
+      this.#inbox?.credit(now - this.#pausedAt)
+      this.#socket.resume()
+    }
+  }
+
+  #intakeOfUser (): Intake {
+    if (this.#intake === undefined) this.#join(this.#context.intakes.of(this.userId))
+    return this.#intake!
+  }
+
+  #join (intake: Intake | undefined): void {
+    this.#intake = intake
+    intake?.join(this)
   }
 
   onIdle (): void {
@@ -393,12 +450,15 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     this.#heard()
     if (this.state !== 'open' || this.#pendingClose !== undefined) return
     if (isBinary) return this.expel('binary')
+    this.charge(data.length)
     this.#inboxed().receive(data)
   }
 
   #onPing (): void {
     this.#heard()
-    if (this.state === 'open') this.#inboxed().receiveControl()
+    if (this.state !== 'open') return
+    this.charge(0)
+    this.#inboxed().receiveControl()
   }
 
   #onPong (): void {
@@ -432,6 +492,8 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     this.onEnd = undefined
     this.#context.liveness.remove(this)
     this.#inbox?.stop()
+    this.#intake?.leave(this)
+    this.#intake = undefined
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
     this.#outbox = []

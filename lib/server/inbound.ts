@@ -13,7 +13,7 @@ export type Parsed =
 /** Why a frame is answered with `error`. */
 export interface Fault {
   code: 'bad_json' | 'bad_message' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout' | 'renew_refused' |
-    'chat_busy' | 'bad_value' | 'input_closed'
+    'chat_busy' | 'bad_value' | 'input_closed' | 'too_big' | 'over_quota'
   message: string
   ref?: Inbound['ref']
 }
@@ -28,8 +28,15 @@ export class Refusal extends Error {
   }
 }
 
-/** Text of a client → message, or what is wrong with it. Never throws. */
-export function parseInbound (text: string, catalogue: Catalogue): Parsed {
+/** Codes of what a client that keeps the rules does not send: sent often, they close the connection. */
+const offences: ReadonlyArray<Fault['code']> = ['bad_json', 'bad_message', 'unknown_type']
+
+export function isOffence ({ code }: Fault): boolean {
+  return offences.includes(code)
+}
+
+/** Text of a client → message, or what is wrong with it. `maxNodes` is how many values may be in it. Never throws. */
+export function parseInbound (text: string, catalogue: Catalogue, maxNodes: number): Parsed {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -37,12 +44,16 @@ export function parseInbound (text: string, catalogue: Catalogue): Parsed {
     return { fault: { code: 'bad_json', message: 'the frame is not JSON' } }
   }
   try {
-    const fault = shapeFault(value) ?? catalogue.inboundFault(value)
+    const fault = shapeFault(value, maxNodes) ?? messageFault(catalogue.inboundFault(value))
     if (fault === undefined) return { message: value as Inbound }
-    return { fault: { code: 'bad_message', message: fault, ref: refOf(value) } }
+    return { fault: { ...fault, ref: refOf(value) } }
   } catch (thrown) {
     return { fault: { code: 'handler_failed', message: 'the server could not check this message', ref: refOf(value) }, thrown: caught(thrown) }
   }
+}
+
+function messageFault (message: string | undefined): Fault | undefined {
+  return message === undefined ? undefined : { code: 'bad_message', message }
 }
 
 /** Echoes the reference of a frame that is otherwise wrong, where it has a usable one. */
@@ -53,14 +64,18 @@ function refOf (value: unknown): Inbound['ref'] {
 }
 
 /** Without recursion: the input decides how deep it is. */
-function shapeFault (root: unknown): string | undefined {
+function shapeFault (root: unknown, maxNodes: number): Fault | undefined {
   let level: object[] = isObject(root) ? [root] : []
+  let nodes = 1
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > maxDepth) return `nested deeper than ${maxDepth}`
+    if (depth > maxDepth) return messageFault(`nested deeper than ${maxDepth}`)
     const next: object[] = []
     for (const value of level) {
-      if (Object.hasOwn(value, '__proto__')) return 'a key is __proto__'
-      for (const part of Object.values(value)) if (isObject(part)) next.push(part)
+      if (Object.hasOwn(value, '__proto__')) return messageFault('a key is __proto__')
+      const parts: unknown[] = Array.isArray(value) ? value : Object.values(value)
+      nodes += parts.length
+      if (nodes > maxNodes) return { code: 'too_big', message: `more than ${maxNodes} values in a message. Send it in parts, or as text` }
+      for (const part of parts) if (isObject(part)) next.push(part)
     }
     level = next
   }
@@ -69,30 +84,6 @@ function shapeFault (root: unknown): string | undefined {
 
 function isObject (value: unknown): value is object {
   return typeof value === 'object' && value !== null
-}
-
-/** Tokens that come back with time: `burst` at once, then `rate` per second. */
-export class RateLimit {
-  readonly #rate: number
-  readonly #burst: number
-  #tokens: number
-  #at: number
-
-  constructor (rate: number, burst: number, now: number) {
-    this.#rate = rate
-    this.#burst = burst
-    this.#tokens = burst
-    this.#at = now
-  }
-
-  /** Takes a token; `false` when there is none. `now` in milliseconds. */
-  take (now: number): boolean {
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#rate / 1000)
-    this.#at = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
-  }
 }
 
 /** Counts offences within a minute. */

@@ -3,24 +3,29 @@ import type { Inbound } from '../protocol/envelope.js'
 import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
 import { caught, report } from './caught.js'
-import type { OnMessage, RealtimeConnection } from './hooks.js'
-import { RateLimit, Refusal, Strikes, parseInbound, type Fault } from './inbound.js'
-import { keyOf } from './key.js'
+import { Refusal, Strikes, isOffence, parseInbound, type Fault } from './inbound.js'
+import type { LoopClock } from './loop-clock.js'
+import type { MessageRow, Sender } from './message-row.js'
 import type { RefusalReason } from './refusal-reasons.js'
 import { TimeoutError, type Timers } from './timers.js'
+import { TokenBucket } from './token-bucket.js'
 import { unhandled } from './unhandled.js'
 
 /** What all connections of a server share. */
 export interface InboxContext {
   readonly catalogue: Catalogue
   readonly answers: Answers
-  readonly handlers: ReadonlyMap<string, OnMessage>
+  /** By type. */
+  readonly rows: ReadonlyMap<string, MessageRow>
   readonly timers: Timers
+  readonly clock: LoopClock
   readonly log: FastifyBaseLogger
   readonly inboundLimits: {
     /** Messages per second, and at once. */
     rate: number
     burst: number
+    /** Values in a message. */
+    nodes: number
     /** Messages that may wait for their handler before the socket is paused. */
     queue: number
     /** Bad or excessive messages within a minute before the connection is closed. */
@@ -30,49 +35,47 @@ export interface InboxContext {
   }
 }
 
-/** A credential is renewed on each connection, and history is more than its `ack`. */
-const repeatable = ['renew', 'chat_history']
-
-/**
- * Who stops a run, or answers its question, does not wait for what else the connection has asked for. A cancel without a
- * name, or with a number for one, does: it is for the messages before it, and not remembered for those that come later.
- */
-function isUrgent ({ type, data }: Inbound): boolean {
-  const { run_id: runId, ref } = (data ?? {}) as { run_id?: unknown, ref?: unknown }
-  return type === 'input_response' || (type === 'chat_cancel' && (runId !== undefined || typeof ref === 'string'))
-}
-
 /** The connection whose inbox it is. */
-export interface InboxOwner extends RealtimeConnection {
-  /** What its messages are for, the same on every connection to it. */
-  readonly channel: string
+export interface InboxOwner extends Sender {
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
   /** Closes a connection that does not keep the rules, and reads no more from it. */
   expel (reason: RefusalReason, detail?: string): void
+  /** More messages wait than may; nothing more is read until `resume`. */
   pause (): void
   resume (): void
+  /** A message is held, of so many bytes, until `release`. */
+  hold (bytes: number): void
+  release (bytes: number): void
   /** Nothing is being handled at the moment. */
   onIdle (): void
+}
+
+/** A message that waits for its handler, or is handled. */
+interface Work {
+  readonly message: Inbound
+  readonly row: MessageRow
+  readonly bytes: number
 }
 
 /** What a client sends: checked, answered, and handed to the handler of its type; what is not urgent in order and one at a time. */
 export class Inbox {
   readonly #owner: InboxOwner
   readonly #context: InboxContext
-  readonly #rate: RateLimit
+  readonly #rate: TokenBucket
   readonly #floods: Strikes
   readonly #faults: Strikes
-  #queue: Inbound[] = []
+  #queue: Work[] = []
   /** The message whose handler runs; urgent ones run beside it. */
-  #current: Inbound | undefined
-  #urgent: Inbound[] = []
+  #current: Work | undefined
+  #urgent: Work[] = []
   #isStopped = false
 
   constructor (owner: InboxOwner, context: InboxContext) {
-    const { rate, burst, strikes } = context.inboundLimits
+    const { inboundLimits, clock } = context
+    const { strikes } = inboundLimits
     this.#owner = owner
     this.#context = context
-    this.#rate = new RateLimit(rate, burst, performance.now())
+    this.#rate = new TokenBucket(inboundLimits, clock)
     this.#floods = new Strikes(strikes)
     this.#faults = new Strikes(strikes)
   }
@@ -84,26 +87,37 @@ export class Inbox {
 
   /** The types of the messages whose handlers run. */
   get handling (): string[] {
-    return [...this.#current === undefined ? [] : [this.#current], ...this.#urgent].map(({ type }) => type)
+    return [...this.#current === undefined ? [] : [this.#current], ...this.#urgent].map(({ message }) => message.type)
   }
 
   /** A text frame: one message. */
   receive (data: Buffer): void {
     if (!this.#isWithinRate()) return
-    const { message, fault, thrown } = parseInbound(data.toString(), this.#context.catalogue)
+    const { catalogue, inboundLimits, rows } = this.#context
+    const { message, fault, thrown } = parseInbound(data.toString(), catalogue, inboundLimits.nodes)
     if (fault !== undefined) return thrown === undefined ? this.#fault(fault) : this.#uncheckable(fault, thrown)
-    if (message.type === 'ping') return this.#owner.control('pong', { ref: message.ref })
-    if (!this.#context.handlers.has(message.type)) {
-      return this.#fault({ code: 'unknown_type', message: unhandled(message.type, this.#owner.target), ref: message.ref })
-    }
-    if (isUrgent(message)) {
+    const { type, ref } = message
+    if (type === 'ping') return this.#owner.control('pong', { ref })
+    const row = rows.get(type)
+    if (row === undefined) return this.#fault({ code: 'unknown_type', message: unhandled(type), ref })
+    this.#take({ message, row, bytes: data.length })
+  }
+
+  #take (work: Work): void {
+    this.#owner.hold(work.bytes)
+    if (work.row.isUrgent?.(work.message) === true) {
       // It cannot reject.
-      this.#handleAtOnce(message)
+      this.#handleAtOnce(work)
       return
     }
-    this.#queue.push(message)
+    this.#queue.push(work)
     if (this.#queue.length >= this.#context.inboundLimits.queue) this.#owner.pause()
     this.#next()
+  }
+
+  /** The socket was not read from for so many milliseconds: what comes now was sent meanwhile. */
+  credit (ms: number): void {
+    this.#rate.credit(ms)
   }
 
   /** A WebSocket ping, which `ws` answers, or a pong that nobody asked for: they count like messages. */
@@ -114,21 +128,21 @@ export class Inbox {
   /** What waits is dropped; what is being handled still gets its answer, if the connection is still there. */
   stop (): void {
     this.#isStopped = true
+    for (const { bytes } of this.#queue) this.#owner.release(bytes)
     this.#queue = []
   }
 
   #isWithinRate (): boolean {
-    const now = performance.now()
-    if (this.#rate.take(now)) return true
-    const { rate } = this.#context.inboundLimits
+    if (this.#rate.take()) return true
+    const { inboundLimits: { rate }, clock } = this.#context
     this.#answer({ code: 'rate_limited', message: `more than ${rate} messages per second` })
-    if (this.#floods.add(now)) this.#owner.expel('rate')
+    if (this.#floods.add(clock.now())) this.#owner.expel('rate')
     return false
   }
 
   #fault (fault: Fault): void {
     this.#answer(fault)
-    if (this.#faults.add(performance.now())) this.#owner.expel('bad_messages', `The last one: ${fault.code}`)
+    if (isOffence(fault) && this.#faults.add(this.#context.clock.now())) this.#owner.expel('bad_messages', `The last one: ${fault.code}`)
   }
 
   /** A check of the app's own failed, which is not the client's fault. */
@@ -143,22 +157,22 @@ export class Inbox {
 
   #next (): void {
     if (this.#current !== undefined) return
-    const message = this.#queue.shift()
-    if (message === undefined) return
-    this.#current = message
+    const work = this.#queue.shift()
+    if (work === undefined) return
+    this.#current = work
     // It cannot reject.
-    this.#handle(message)
+    this.#handle(work)
   }
 
-  async #handleAtOnce (message: Inbound): Promise<void> {
-    this.#urgent.push(message)
-    await this.#settle(message)
-    this.#urgent = this.#urgent.filter(urgent => urgent !== message)
+  async #handleAtOnce (work: Work): Promise<void> {
+    this.#urgent.push(work)
+    await this.#settle(work)
+    this.#urgent = this.#urgent.filter(urgent => urgent !== work)
     if (!this.isBusy) this.#owner.onIdle()
   }
 
-  async #handle (message: Inbound): Promise<void> {
-    await this.#settle(message)
+  async #handle (work: Work): Promise<void> {
+    await this.#settle(work)
     this.#current = undefined
     if (!this.isBusy) this.#owner.onIdle()
     if (this.#isStopped) return
@@ -167,38 +181,45 @@ export class Inbox {
   }
 
   /** Runs the handler and answers. */
-  async #settle (message: Inbound): Promise<void> {
-    const { ref, type } = message
-    const isOnce = typeof ref === 'string' && !repeatable.includes(type)
-    const answer = await (isOnce ? this.#once(ref, message) : this.#run(message))
-    if (answer?.code === 'bad_message') this.#fault({ ...answer, ref })
-    else if (answer !== undefined) this.#answer({ ...answer, ref })
+  async #settle (work: Work): Promise<void> {
+    const { ref } = work.message
+    const answer = await this.#answerOf(work)
+    this.#owner.release(work.bytes)
+    if (answer !== undefined) this.#fault({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
     // It may still be running, and the next one must not run beside it.
     if (answer?.code === 'handler_timeout') this.#owner.expel('handler_timeout')
   }
 
-  /** A message that was sent again because its answer did not arrive gets that answer. */
-  #once (ref: string, message: Inbound): Promise<Answer> {
-    const { userId, channel } = this.#owner
-    return this.#context.answers.once(userId, keyOf(channel, ref), performance.now(), () => this.#run(message))
+  /** What a message is answered with; one that was sent again, because its answer did not arrive, with that. Never rejects. */
+  async #answerOf (work: Work): Promise<Answer> {
+    const { row, message } = work
+    try {
+      const key = row.onceKey?.(message, this.#owner)
+      if (key === undefined) return await this.#run(work, false)
+      return await this.#context.answers.once(this.#owner.userId, key, isRetry => this.#run(work, isRetry), row.mayRetry)
+    } catch (thrown) {
+      return this.#faultOf(thrown, message)
+    }
   }
 
   /** Runs the handler. Never rejects. */
-  async #run (message: Inbound): Promise<Answer> {
-    const { handlers, timers, inboundLimits, log } = this.#context
-    const { id: connectionId } = this.#owner
+  async #run ({ message, row }: Work, isRetry: boolean): Promise<Answer> {
+    const { timers, inboundLimits } = this.#context
     try {
-      const handler = handlers.get(message.type)!
-      await timers.within(inboundLimits.handlerTimeout, Promise.resolve(handler(message, this.#owner)))
+      await timers.within(inboundLimits.handlerTimeout, Promise.resolve(row.handle(message, this.#owner, isRetry)))
       return undefined
     } catch (thrown) {
-      const error = caught(thrown)
-      if (error instanceof Refusal) return { code: error.code, message: error.message }
-      report(log, error, 'a message of a client could not be handled', { connectionId, type: message.type })
-      return error instanceof TimeoutError
-        ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }
-        : { code: 'handler_failed', message: 'the server could not handle this message' }
+      return this.#faultOf(thrown, message)
     }
+  }
+
+  #faultOf (thrown: unknown, { type }: Inbound): Fault {
+    const error = caught(thrown)
+    if (error instanceof Refusal) return { code: error.code, message: error.message }
+    report(this.#context.log, error, 'a message of a client could not be handled', { connectionId: this.#owner.id, type })
+    return error instanceof TimeoutError
+      ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }
+      : { code: 'handler_failed', message: 'the server could not handle this message' }
   }
 }

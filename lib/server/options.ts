@@ -67,10 +67,15 @@ export const optionsSchema = Type.Object({
     message: count(1024 * 1024, 'bytes of a message to clients; RT_ERR_MESSAGE_TOO_LARGE'),
     rate: count(20, 'messages per second from a connection; `error`, then 4429'),
     burst: count(40, 'messages at once from a connection'),
+    userRate: count(100, 'messages per second from all connections of a user, one more for each 4 KiB; or `rate`, where that is more. Sockets are read later'),
+    userBurst: count(200, 'messages at once from all connections of a user; or `burst`, where that is more'),
+    nodes: count(1_000, 'values in a message from a client; `too_big`'),
+    waiting: count(64 * 1024 * 1024, 'bytes of messages from clients that are handled, or wait for it; no user has more than is still free. Sockets are read later'),
     queue: count(16, 'messages of a connection that wait for their handler before its socket is paused'),
     strikes: count(5, 'bad messages of a connection within a minute; 4400'),
     run: count(4 * 1024 * 1024, 'bytes that a run of a chat publishes; RT_ERR_RUN_TOO_LONG'),
     runs: count(16, 'runs of a chat that wait for their turn; `chat_busy`'),
+    liveRuns: count(4_096, 'runs of all chats that wait or go, one more for each 4 KiB of their messages; no user has more than are still free. `chat_busy`'),
     lag: count(4 * 1024 * 1024, 'bytes a channel keeps beyond its history for connections that are behind; `resync`'),
     pending: count(1_000, 'handshakes in progress; HTTP 503'),
     connections: count(10_000, 'connections of this server; HTTP 503'),
@@ -133,12 +138,19 @@ function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
   if (isPlain(options.onMessage)) {
     options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))
   }
-  return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
+  const filled = Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
+  raiseForUser(filled, isPlain(given.limits) ? given.limits : {})
+  return filled
+}
+
+/** A user may send at least what one of their connections may, unless the app says something else. */
+function raiseForUser ({ limits }: Static<typeof optionsSchema>, given: NonNullable<RealtimeOptions['limits']>): void {
+  if (given.userRate === undefined && limits.rate > limits.userRate) limits.userRate = limits.rate
+  if (given.userBurst === undefined && limits.burst > limits.userBurst) limits.userBurst = limits.burst
 }
 
 function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {
   const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, chat, broker } = options
-  const chatOnly = ['chat_cancel', 'input_response', 'chat_history'].find(type => type in onMessage)
   const notAnOrigin = allowedOrigins.find(origin => !isOrigin(origin))
   return [
     [insecure && authenticate !== undefined, "'insecure' switches authentication off, and 'authenticate' is given. Remove one of them"],
@@ -146,11 +158,12 @@ function contradictions (options: Static<typeof optionsSchema>): Array<[boolean,
     [notAnOrigin !== undefined, `'${notAnOrigin}' in 'allowedOrigins' is not an origin. Write it like 'https://app.example.com', without a path or a slash at the end`],
     [heartbeat.timeout >= heartbeat.interval, "'heartbeat.timeout' must be shorter than 'heartbeat.interval'"],
     [limits.burst < limits.rate, "'limits.burst' must be at least 'limits.rate'"],
+    [limits.userRate < limits.rate, "'limits.userRate' must be at least 'limits.rate': one connection of a user may send as much"],
+    [limits.userBurst < limits.burst, "'limits.userBurst' must be at least 'limits.burst': one connection of a user may send as much"],
     [limits.message > history.bytes, "'limits.message' must not be more than 'history.bytes': such a message could not be kept"],
     ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
     [renew !== undefined && authenticate === undefined, "'renew' needs credentials. Pass 'authenticate' too"],
     ['renew' in onMessage, "'onMessage.renew': the plugin handles 'renew' itself, with the option 'renew'. Choose another type"],
-    [chatOnly !== undefined, `'onMessage.${chatOnly}': the plugin handles '${chatOnly}' itself. Choose another type`],
     [chat.onMessage !== undefined && 'chat_message' in onMessage, "'chat.onMessage' and 'onMessage.chat_message' are both for users' chat messages. Remove one of them"],
     [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]

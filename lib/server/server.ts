@@ -6,6 +6,7 @@ import type { WebSocket } from 'ws'
 import { ChannelLog } from '../brokers/channel-log.js'
 import { ChatLog } from '../brokers/chat-log.js'
 import { Log, type FrameOf } from '../brokers/log.js'
+import { errors } from '../errors.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { Renewal, type Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
@@ -21,11 +22,14 @@ import { Deadline } from './deadline.js'
 import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
 import { deflatableFrame, textFrame } from './frame.js'
-import type { Identity, OnConnect, OnMessage, Renew } from './hooks.js'
+import type { Identity, OnConnect, Renew } from './hooks.js'
 import { Hub } from './hub.js'
 import { expiry, identityOf, renewalFault } from './identity.js'
 import { Refusal } from './inbound.js'
+import { Intakes } from './intake.js'
 import { Liveness } from './liveness.js'
+import { LoopClock } from './loop-clock.js'
+import { rowOf, type MessageRow } from './message-row.js'
 import type { ResolvedOptions } from './options.js'
 import { Publisher } from './publisher.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
@@ -53,8 +57,10 @@ export interface Arrival {
 
 /** What is built on top of a server. */
 export interface Extension {
-  /** Handlers of clients' messages. */
-  handlers: ReadonlyMap<string, OnMessage>
+  /** For clients' messages of types that the app does not handle. */
+  rows: ReadonlyMap<string, MessageRow>
+  /** For those that the app may handle, and does not. */
+  fallbacks: ReadonlyMap<string, MessageRow>
   /** Whether somebody may see a publication of a chat, where that depends on who it is. */
   sees?: (message: Message, identity: Identity) => boolean
 }
@@ -85,7 +91,9 @@ export class RealtimeServer {
   readonly #liveness: Liveness
   readonly #handshakes: Deadline
   readonly #context: ConnectionContext
-  readonly #handlers: Map<string, OnMessage>
+  readonly #rows: Map<string, MessageRow>
+  readonly #clock = new LoopClock()
+  readonly #intakes: Intakes
   #sees: Extension['sees']
   /** Upgrade requests that are still to be answered. */
   readonly #pending = new Set<Duplex>()
@@ -112,33 +120,41 @@ export class RealtimeServer {
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log, refusals: this.refusals })
     this.#handshakes = new Deadline(timers, timeouts.authenticate + handshakeGrace)
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
-    this.#handlers = this.#ownHandlers()
+    this.#rows = this.#ownRows()
+    this.#intakes = new Intakes({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, this.#clock, timers)
     this.#context = {
       catalogue: this.catalogue,
-      answers: new Answers(timeouts.handler, undefined, this.cluster),
+      answers: new Answers({ handlerTime: timeouts.handler, cluster: this.cluster }),
+      intakes: this.#intakes,
+      clock: this.#clock,
       flusher: this.#flusher,
       liveness: this.#liveness,
       counters: this.counters,
       refusals: this.refusals,
       timers: this.timers,
       log,
-      handlers: this.#handlers,
+      rows: this.#rows,
       inboundLimits: { ...limits, handlerTimeout: timeouts.handler },
       maxOutbox: Math.max(limits.lag, limits.message * 2)
     }
   }
 
-  /** Those of the app, and the one for credentials. */
-  #ownHandlers (): Map<string, OnMessage> {
+  /** Those of the app's handlers, and the one for credentials. */
+  #ownRows (): Map<string, MessageRow> {
     const { onMessage, renew } = this.options
-    const handlers = new Map(Object.entries(onMessage) as Array<[string, OnMessage]>)
-    if (renew !== undefined) handlers.set('renew', ({ data }, connection) => this.#renew(renew, data, connection as Connection))
-    return handlers
+    const rows = new Map(Object.entries(onMessage).map(([type, handler]) => [type, rowOf(handler!)]))
+    // On each connection, however often.
+    if (renew !== undefined) rows.set('renew', { handle: ({ data }, connection) => this.#renew(renew, data, connection as Connection) })
+    return rows
   }
 
-  /** Before `start`. */
-  extend ({ handlers, sees }: Extension): void {
-    for (const [type, handler] of handlers) this.#handlers.set(type, handler)
+  /** Before `start`. Throws RT_ERR_OPTIONS when the app has a handler for what is handled already. */
+  extend ({ rows, fallbacks, sees }: Extension): void {
+    for (const [type, row] of rows) {
+      if (this.#rows.has(type)) throw new errors.OPTIONS(`'onMessage.${type}': the plugin handles '${type}' itself. Choose another type`)
+      this.#rows.set(type, row)
+    }
+    for (const [type, row] of fallbacks) if (!this.#rows.has(type)) this.#rows.set(type, row)
     this.#sees = sees
   }
 
@@ -179,7 +195,6 @@ export class RealtimeServer {
       return undefined
     }
     const denial = await this.access.denial(identity!, connection.target)
-    if (denial?.reason === 'invalid_verdict') throw new TypeError(`'authorize' must return a boolean or undefined. ${denial.detail}`)
     if (denial !== undefined) this.refusals.add(denial.reason, connection.client, denial.detail)
     return { identity: identity!, isAllowed: denial === undefined }
   }
@@ -414,6 +429,7 @@ export class RealtimeServer {
     this.#flusher.close()
     this.#liveness.close()
     this.refusals.close()
+    this.#clock.close()
     this.timers.close()
     this.cluster?.close()
     await this.options.broker.close()
