@@ -179,7 +179,6 @@ export class RealtimeServer {
       return undefined
     }
     const denial = await this.access.denial(identity!, connection.target)
-    if (denial?.reason === 'invalid_verdict') throw new TypeError(`'authorize' must return a boolean or undefined. ${denial.detail}`)
     if (denial !== undefined) this.refusals.add(denial.reason, connection.client, denial.detail)
     return { identity: identity!, isAllowed: denial === undefined }
   }
