@@ -75,7 +75,12 @@ export class Handshake {
   #hangUpAfterAnswer (): void {
     const { stream } = this
     const response = stream._httpMessage
-    const hangUp = () => stream.end(() => stream.destroy())
+    const hangUp = () => {
+      if (stream instanceof Socket) return stream.end(() => stream.destroy())
+      // The end of a response leaves what injectWS makes corked for ever: its own end would not come. The answer is read in this turn.
+      this.end()
+      return setImmediate(() => stream.destroy())
+    }
     if (response?.writableFinished === true) hangUp()
     else response?.once('finish', hangUp)
   }

@@ -42,7 +42,7 @@ export const refusalReasons = {
   rate: { code: closeCodes.TOO_MANY.code, text: "it sent more than 'limits.rate' messages per second, 'limits.strikes' times within a minute" },
   stalled: { code: closeCodes.TOO_SLOW.code, text: 'it does not read what it is sent' },
   renew_refused: { code: 'renew_refused', text: "'renew' did not accept its new credential" },
-  renew_failed: { code: 'renew_refused', level: 'error', text: 'renew failed: it threw, took too long, or did not return an identity' }
+  renew_failed: { code: 'renew_refused', level: 'error', text: 'renew failed, or authorize after it: one of them threw, took too long, or renew did not return an identity' }
 } as const satisfies Record<string, RefusalRow>
 
 export type RefusalReason = keyof typeof refusalReasons
