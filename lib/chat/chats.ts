@@ -47,7 +47,7 @@ export interface ChatsParts {
 interface ChatConnection extends Sender {
   /** Sends a connection-level frame. */
   control (type: string, parts: { ref?: Inbound['ref'], data?: object }): void
-  /** Counts bytes that the user asked for like bytes that they sent. */
+  /** Counts bytes that the user asked for. */
   charge (bytes: number): void
   /** What it reads. */
   readonly logs: readonly Log[]
@@ -99,12 +99,17 @@ export class Chats {
   rows (): Map<string, MessageRow> {
     const { onMessage, loadHistory } = this.#parts.options
     const rows = new Map<string, MessageRow>()
-    const add = <T extends string>(type: T, handle: Handler<T>, row: Partial<MessageRow> = {}) => rows.set(type, { handle: inChats(handle), ...row })
+    const add = <T extends string>(type: T, handle: Handler<T>, row: Partial<MessageRow> = {}) => {
+      rows.set(type, { handle: inChats(handle), ...row })
+    }
     add('chat_cancel', (message, connection, target) => this.#cancel(message, connection, target), cancelRow)
-    add('input_response', (message, connection, target) => this.#answer(message, connection, target), { onceKey: refKey, isUrgent: () => true })
-    add('chat_history', loadHistory === undefined ? without('chat.loadHistory') : (message, connection, target) => this.#history(message, connection, target))
+    add('input_response', (message, connection, target) => this.#answer(message, connection, target), answerRow)
+    add('chat_history', loadHistory === undefined
+      ? without('chat.loadHistory')
+      : (message, connection, target) => this.#history(message, connection, target))
     if (onMessage !== undefined) {
-      add('chat_message', (message, connection, target, isRetry) => this.#receive(message, connection, target, isRetry), { onceKey: messageKey, mayRetry: true })
+      const handle: Handler<'chat_message'> = (...parameters) => this.#receive(...parameters)
+      add('chat_message', handle, { onceKey: messageKey, mayRetry: true })
     }
     return rows
   }
@@ -194,7 +199,8 @@ export class Chats {
     const { onMessage } = this.#parts.options
     const channel = chatChannel(target)
     const { content } = data
-    const start = { userId, ref, messageId: id, weight: weightOf(content), handler: (run: Run) => onMessage!(run, { id, content, userId, data }) }
+    const handler = (run: Run) => onMessage!(run, { id, content, userId, data })
+    const start = { userId, ref, messageId: id, weight: weightOf(content), handler }
     const conversation = this.#conversation(channel, target)
     const lack = conversation.lack(start)
     if (lack !== undefined) throw new Refusal('chat_busy', lack.reason)
@@ -252,7 +258,6 @@ export class Chats {
       : form.filter(({ timestamp, ...data }) => isSeen(visible, { type: 'chat_message', data, timestamp }, connection.identity, log))
     const bytes = Buffer.byteLength(JSON.stringify(messages))
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
-    // An answer costs its user what a message of that size does.
     connection.charge(bytes)
     connection.control('chat_history', { ref, data: { messages, is_complete: form.length === 0 } })
   }
@@ -284,6 +289,9 @@ function isNamed ({ data }: Inbound): boolean {
   const { run_id: runId, ref } = (data ?? {}) as { run_id?: unknown, ref?: unknown }
   return runId !== undefined || typeof ref === 'string'
 }
+
+/** Whoever answers a question does not wait for what else the connection has asked for. */
+const answerRow: Partial<MessageRow> = { isUrgent: () => true, onceKey: refKey }
 
 /** Ending a run twice does nothing more, and whoever ends it does not wait for what else the connection has asked for. */
 const cancelRow: Partial<MessageRow> = {

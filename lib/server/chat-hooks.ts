@@ -15,7 +15,8 @@ export interface Chat {
   send<const T extends string> (message: Message<T>): Promise<Receipt>
   /**
    * Starts a run, whether or not anybody is connected; when others are going, `chat.concurrency` says what happens.
-   * Throws RT_ERR_CHAT_BUSY when `limits.runs` wait already, and RT_ERR_CLOSING.
+   * Throws RT_ERR_CHAT_BUSY when `limits.runs` wait already, or when the runs of the user take as much of `limits.liveRuns` as is
+   * still free; and RT_ERR_CLOSING.
    */
   start (handler: (run: Run) => unknown, options?: StartOptions): Run
 }

@@ -365,7 +365,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   }
 
   charge (bytes: number): void {
-    this.#intakeOfUser().charge(bytes)
+    this.#intakeOfUser().request(bytes)
   }
 
   onOver (): void {
@@ -450,14 +450,14 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#heard()
     if (this.state !== 'open' || this.#pendingClose !== undefined) return
     if (isBinary) return this.expel('binary')
-    this.charge(data.length)
+    this.#intakeOfUser().receive(data.length)
     this.#inboxed().receive(data)
   }
 
   #onPing (): void {
     this.#heard()
     if (this.state !== 'open') return
-    this.charge(0)
+    this.#intakeOfUser().receive(0)
     this.#inboxed().receiveControl()
   }
 

@@ -3,6 +3,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Verdict } from './access.js'
 import type { Target } from './channels.js'
+import type { PendingHandshake } from './pending.js'
 
 /** A socket of an 'upgrade' event. Node's HTTP server no longer listens to it, and keeps the response that is being written to it here. */
 export type UpgradedStream = Duplex & { _httpMessage?: ServerResponse | null, bytesWritten?: number }
@@ -40,14 +41,14 @@ export class Handshake {
   readonly stream: UpgradedStream
   /** It was within the limits when it came. */
   readonly hasRoom: boolean
-  readonly #release: () => void
+  readonly #pending: PendingHandshake
   #stage: Stage = waiting
 
-  /** `release` gives back its place among the pending ones. */
-  constructor (raw: RawRequest, stream: UpgradedStream, hasRoom: boolean, release: () => void) {
+  /** `pending` is its place among those in progress. */
+  constructor (raw: RawRequest, stream: UpgradedStream, hasRoom: boolean, pending: PendingHandshake) {
     this.stream = stream
     this.hasRoom = hasRoom
-    this.#release = release
+    this.#pending = pending
     raw[handshakeOf] = this
   }
 
@@ -85,6 +86,11 @@ export class Handshake {
     else response?.once('finish', hangUp)
   }
 
+  /** Whether there is room for it, now that its address is known. */
+  fits (address: string | undefined): boolean {
+    return this.hasRoom && this.#pending.isFrom(address)
+  }
+
   ask (target: Target, response: ServerResponse): void {
     if (this.#stage.name === 'routed') this.#stage = { name: 'asking', target, response }
   }
@@ -111,6 +117,6 @@ export class Handshake {
   end (): void {
     if (this.#stage.name === 'over') return
     this.#stage = over
-    this.#release()
+    this.#pending.end()
   }
 }

@@ -3,8 +3,8 @@ import type { LoopClock } from './loop-clock.js'
 import type { Timers } from './timers.js'
 import { TokenBucket, type TokenRate } from './token-bucket.js'
 
-/** A frame costs a token for each of these bytes that it begins. */
-const tokenSize = 4 * 1024
+/** A token is taken for each of these bytes that begin: of what is received, and of what is sent because it was asked for. */
+const tokenSize = { received: 4 * 1024, requested: 64 * 1024 }
 
 /** Who holds too much is looked at again after so many milliseconds: others may have given something back. */
 const lookAgain = 50
@@ -68,6 +68,8 @@ export class Intake {
   readonly #onIdle: () => void
   readonly #bucket: TokenBucket
   readonly #sources = new Set<Source>()
+  /** Called when the user's sockets are read again. */
+  #waiting: Array<() => void> = []
   #isOver = false
   #stopClock: (() => void) | undefined
 
@@ -93,10 +95,26 @@ export class Intake {
     this.#rest()
   }
 
-  /** Charges a frame of the user, or something that they asked for. */
-  charge (bytes: number): void {
-    const wait = this.#bucket.spend(Math.max(1, Math.ceil(bytes / tokenSize)))
+  /** Charges a frame of the user. */
+  receive (bytes: number): void {
+    this.#spend(bytes / tokenSize.received)
+  }
+
+  /** Charges something that the user asked for: a connection with its replay, or older messages. */
+  request (bytes: number): void {
+    this.#spend(bytes / tokenSize.requested)
+    this.#rest()
+  }
+
+  #spend (tokens: number): void {
+    const wait = this.#bucket.spend(Math.max(1, Math.ceil(tokens)))
     if (wait > 0 && !this.#isOver) this.#look()
+  }
+
+  /** Resolves once the user's sockets are read. */
+  whenUnder (): Promise<void> {
+    if (!this.#isOver) return Promise.resolve()
+    return new Promise(resolve => { this.#waiting.push(resolve) })
   }
 
   /** A message of the user is held until `release`. */
@@ -128,7 +146,9 @@ export class Intake {
     if (isOver === this.#isOver) return
     this.#isOver = isOver
     for (const source of this.#sources) isOver ? source.onOver() : source.onUnder()
-    if (!isOver) this.#rest()
+    if (isOver) return
+    for (const resolve of this.#waiting.splice(0)) resolve()
+    this.#rest()
   }
 
   /** Is let go of once there is nothing to know: no connection, nothing held, and every token back. */

@@ -77,7 +77,7 @@ export const optionsSchema = Type.Object({
     runs: count(16, 'runs of a chat that wait for their turn; `chat_busy`'),
     liveRuns: count(4_096, 'runs of all chats that wait or go, one more for each 4 KiB of their messages; no user has more than are still free. `chat_busy`'),
     lag: count(4 * 1024 * 1024, 'bytes a channel keeps beyond its history for connections that are behind; `resync`'),
-    pending: count(1_000, 'handshakes in progress; HTTP 503'),
+    pending: count(1_000, 'handshakes in progress; no address, or /64 of IPv6, has more than are still free. HTTP 503'),
     connections: count(10_000, 'connections of this server; HTTP 503'),
     connectionsPerUser: count(10, 'connections of a user; 4429')
   }),
@@ -122,6 +122,7 @@ export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_E
   checkSections(optionsSchema, given)
   const options = withDefaults(given)
   checkOptions(optionsSchema, options)
+  raiseForUser(options, given.limits)
   for (const [isWrong, cure] of contradictions(options)) if (isWrong) throw new errors.OPTIONS(cure)
   if (env === 'production' && options.authenticate === undefined && !options.insecure) {
     throw new errors.AUTHENTICATE_REQUIRED()
@@ -138,13 +139,11 @@ function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
   if (isPlain(options.onMessage)) {
     options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))
   }
-  const filled = Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
-  raiseForUser(filled, isPlain(given.limits) ? given.limits : {})
-  return filled
+  return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
 }
 
 /** A user may send at least what one of their connections may, unless the app says something else. */
-function raiseForUser ({ limits }: Static<typeof optionsSchema>, given: NonNullable<RealtimeOptions['limits']>): void {
+function raiseForUser ({ limits }: Static<typeof optionsSchema>, given: RealtimeOptions['limits'] = {}): void {
   if (given.userRate === undefined && limits.rate > limits.userRate) limits.userRate = limits.rate
   if (given.userBurst === undefined && limits.burst > limits.userBurst) limits.userBurst = limits.burst
 }

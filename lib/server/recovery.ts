@@ -47,6 +47,12 @@ export interface Recovered {
   replayed: number
 }
 
+/** What a connection starts with. */
+export interface Concluded extends Recovered {
+  /** Bytes of what is replayed, about. */
+  bytes: number
+}
+
 /** A connection's cursors, from the moment that they are set until the client is told where they stand. */
 export class Recovery {
   readonly subscriptions: Subscription[]
@@ -61,13 +67,15 @@ export class Recovery {
   }
 
   /** What was to be recovered may have left the logs meanwhile: then all of them start at their heads. */
-  conclude (): Recovered {
+  conclude (): Concluded {
     const isLost = this.subscriptions.some(subscription => subscription.isLost())
     if (isLost) for (const subscription of this.subscriptions) subscription.skipToHead()
+    const behind = this.subscriptions.map(subscription => subscription.behind)
     return {
       position: isLost ? this.#positions() : this.#position,
       recovered: isLost ? false : this.#recovered,
-      replayed: this.subscriptions.reduce((sum, subscription) => sum + subscription.behind, 0)
+      replayed: behind.reduce((sum, count) => sum + count, 0),
+      bytes: this.subscriptions.reduce((sum, { log }, at) => sum + log.bytes * Math.min(1, behind[at] / Math.max(1, log.length)), 0)
     }
   }
 

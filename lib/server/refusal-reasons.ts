@@ -17,7 +17,7 @@ export const refusalReasons = {
   development: { code: 403, text: "this server has no 'authenticate', and is for this machine alone" },
   not_a_channel: { code: 404, text: 'its path is under the prefix and is not a channel' },
   no_upgrade: { code: 426, text: 'its request does not ask for an upgrade to WebSocket' },
-  handshakes: { code: 503, text: "'limits.pending' handshakes are in progress" },
+  handshakes: { code: 503, text: "'limits.pending' handshakes are in progress, or those of its address take as much as is still free" },
   connections: { code: 503, text: "this server has 'limits.connections' connections" },
   binary: { code: closeCodes.BINARY.code, text: 'it sent a binary frame' },
   invalid_frame: { code: closeCodes.PROTOCOL_ERROR.code, text: 'its frames are not valid WebSocket frames' },

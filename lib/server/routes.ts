@@ -10,6 +10,7 @@ import { chosenProtocol } from './credential.js'
 import { handshakeFault } from './handshake-headers.js'
 import { Handshake } from './handshake.js'
 import { forEachServer } from './http-servers.js'
+import { addressOf } from './refused-request.js'
 import { cleanUrl, hidingQueries } from './request-log.js'
 import type { RealtimeServer } from './server.js'
 import { Upgrades } from './upgrades.js'
@@ -77,7 +78,7 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
       if (fault !== undefined) throw new errors.HANDSHAKE(fault)
       const reason = server.access.forbids(request)
       if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-      if (!handshake.hasRoom) throw new errors.OVERLOADED()
+      if (!handshake.fits(addressOf(request))) throw new errors.OVERLOADED()
       handshake.ask(target, reply.raw)
     },
     preHandler: async request => {
@@ -134,6 +135,8 @@ async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, {
     // A compressed frame can be shared only among connections that start each message anew.
     perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
     handleProtocols: chosenProtocol,
+    // The frames of a burst do not share a turn of the event loop.
+    allowSynchronousEvents: false,
     maxPayload: limits.frame,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,

@@ -18,7 +18,6 @@ import { caught, report } from './caught.js'
 import { channelsOf, labelOf, ownerOf, type Target } from './channels.js'
 import { Cluster } from './cluster.js'
 import { Connection, type ConnectionContext, type Counters } from './connection.js'
-import { Deadline } from './deadline.js'
 import { dismiss } from './dismiss.js'
 import { Flusher } from './flush.js'
 import { deflatableFrame, textFrame } from './frame.js'
@@ -31,6 +30,7 @@ import { Liveness } from './liveness.js'
 import { LoopClock } from './loop-clock.js'
 import { rowOf, type MessageRow } from './message-row.js'
 import type { ResolvedOptions } from './options.js'
+import { PendingHandshakes } from './pending.js'
 import { Publisher } from './publisher.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
 import { redacted, secretsOf } from './redacted.js'
@@ -80,6 +80,8 @@ export class RealtimeServer {
   readonly hub = new Hub()
   readonly timers = new Timers()
   readonly refusals: Refusals
+  /** Upgrade requests that are still to be answered. */
+  readonly pending: PendingHandshakes
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0 }
   readonly publisher: Publisher
   /** The other servers of the app, where there are any. */
@@ -89,14 +91,11 @@ export class RealtimeServer {
   readonly #log: FastifyBaseLogger
   readonly #flusher = new Flusher()
   readonly #liveness: Liveness
-  readonly #handshakes: Deadline
   readonly #context: ConnectionContext
   readonly #rows: Map<string, MessageRow>
   readonly #clock = new LoopClock()
   readonly #intakes: Intakes
   #sees: Extension['sees']
-  /** Upgrade requests that are still to be answered. */
-  readonly #pending = new Set<Duplex>()
   /** Sockets that were told why they may not connect, until they are gone; the oldest first. */
   readonly #refused = new Set<WebSocket>()
   /** Tells the connections of this process from those of another. */
@@ -118,7 +117,8 @@ export class RealtimeServer {
     this.cluster = options.broker.nodes && new Cluster(options.broker.nodes, timers, log)
     this.cluster?.on('disconnect', ({ userId, code }) => this.#disconnect(userId, code))
     this.access = new Access({ ...options, timeout: timeouts.authenticate, timers: this.timers, log, refusals: this.refusals })
-    this.#handshakes = new Deadline(timers, timeouts.authenticate + handshakeGrace)
+    const time = timeouts.authenticate + handshakeGrace
+    this.pending = new PendingHandshakes({ limit: limits.pending, time, timers, onGone: () => this.#onGone() })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#rows = this.#ownRows()
     this.#intakes = new Intakes({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, this.#clock, timers)
@@ -201,37 +201,16 @@ export class RealtimeServer {
 
   /** Whether one more can connect. */
   hasRoom (): boolean {
-    return this.#lack() === undefined
+    return this.#isBelowConnections() && this.pending.hasRoom
   }
 
-  /** What there is no more room for; `undefined` when one more can connect. */
-  #lack (): 'connections' | 'handshakes' | undefined {
-    const { limits } = this.options
-    const { size } = this.#pending
-    if (this.hub.size + size >= limits.connections) return 'connections'
-    return size >= limits.pending ? 'handshakes' : undefined
+  #isBelowConnections (): boolean {
+    return this.hub.size + this.pending.size < this.options.limits.connections
   }
 
   /** Notes why a request on a channel route was answered with an error. */
   noteError (request: FastifyRequest, error: { code?: string }): void {
-    noteError(this.refusals, request, error, this.#lack() ?? 'handshakes')
-  }
-
-  /**
-   * Counts a handshake among the pending ones until its stream closes or the returned function is called. Calls `onLate`
-   * when neither has happened by the deadline of handshakes.
-   */
-  reserve (stream: Duplex, onLate: () => void): () => void {
-    const cancel = this.#handshakes.add(onLate)
-    const release = () => {
-      cancel()
-      stream.off('close', release)
-      this.#pending.delete(stream)
-      this.#onGone()
-    }
-    this.#pending.add(stream)
-    stream.once('close', release)
-    return release
+    noteError(this.refusals, request, error, this.#isBelowConnections() ? 'handshakes' : 'connections')
   }
 
   async start (): Promise<void> {
@@ -300,6 +279,9 @@ export class RealtimeServer {
   async #welcome (connection: Connection, { request, target }: Arrival): Promise<void> {
     const { onConnect, timeouts } = this.options
     if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.turnAway('user_connections')
+    // Whoever reconnects too often waits.
+    const intake = this.#intakes.known(connection.userId)
+    if (intake?.isOver === true) await intake.whenUnder()
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return
     const recovery = new Recovery(connection, logs, sinceOf(request.query, target))
@@ -328,7 +310,8 @@ export class RealtimeServer {
 
   #open (connection: Connection, recovery: Recovery): void {
     this.#expire(connection)
-    const { position, recovered, replayed } = recovery.conclude()
+    const { position, recovered, replayed, bytes } = recovery.conclude()
+    this.#intakes.of(connection.userId).request(bytes)
     connection.open({
       user_id: connection.userId,
       connection_id: connection.id,
@@ -380,7 +363,7 @@ export class RealtimeServer {
   }
 
   #onGone (): void {
-    if (this.hub.size + this.#departing.size + this.#pending.size + this.#refused.size === 0) this.#onEmpty?.()
+    if (this.hub.size + this.#departing.size + this.pending.size + this.#refused.size === 0) this.#onEmpty?.()
   }
 
   /**
@@ -408,7 +391,7 @@ export class RealtimeServer {
     return {
       handlers: connections.flatMap(({ id, handling }) => handling.map(type => ({ type, connectionId: id }))),
       onDisconnect: [...this.#departing].map(({ id }) => id),
-      handshakes: this.#pending.size,
+      handshakes: this.pending.size,
       connections: connections.length + this.#refused.size
     }
   }
@@ -420,7 +403,7 @@ export class RealtimeServer {
   #terminate (): void {
     for (const connection of this.hub.connections()) connection.terminate()
     for (const socket of this.#refused) socket.terminate()
-    for (const stream of this.#pending) stream.destroy()
+    this.pending.destroy()
   }
 
   /** Ends everything that is left. */

@@ -7,7 +7,7 @@ export interface TokenRate {
   burst: number
 }
 
-/** Milliseconds for which credited tokens can be used, and the time that is credited at most. */
+/** Milliseconds for which credited tokens can be used; and the time that is credited at most, or has to be waited for at most. */
 const creditTime = 10_000
 
 /**
@@ -71,7 +71,7 @@ export class TokenBucket {
   #spend (amount: number): void {
     const credited = Math.min(this.#credit, amount)
     this.#credit -= credited
-    this.#tokens -= amount - credited
+    this.#tokens = Math.max(this.#tokens - amount + credited, -creditTime * this.#rate)
   }
 
   #fill (): void {

@@ -52,7 +52,7 @@ export class Upgrades {
   readonly #onUpgrade = (request: IncomingMessage, stream: UpgradedStream, head: Buffer): void => {
     if (this.#prefix !== undefined) cleanUrl(request, this.#prefix)
     const isOwn = this.#prefix !== undefined && request.url!.startsWith(this.#prefix)
-    if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(stream)
+    if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(request, stream)
     const { hasRoom } = this.#handshake(request, stream)
     // The routes of this package answer with more.
     if (!hasRoom && !isOwn) return refuse(stream, 503)
@@ -78,27 +78,35 @@ export class Upgrades {
   #handshake (raw: IncomingMessage, stream: UpgradedStream): Handshake {
     const begun = Handshake.of(raw)
     if (begun !== undefined) return begun
-    const hasRoom = this.#server.hasRoom()
-    const release = this.#server.reserve(stream, () => {
-      if (isRead(stream)) release()
+    const { pending } = this.#server
+    const { remoteAddress } = raw.socket ?? {}
+    // An address that waits for earlier responses cannot be another one's, whom a proxy has named.
+    const hasRoom = this.#server.hasRoom() && (!isWaiting(stream) || pending.hasRoomFor(remoteAddress))
+    const place = pending.add(stream, remoteAddress, () => {
+      if (isRead(stream)) place.end()
       else stream.destroy()
     })
-    return new Handshake(raw, stream, hasRoom, release)
+    return new Handshake(raw, stream, hasRoom, place)
   }
 
   /** For the other listeners, which have it next. A socket that none of them has touched by the deadline is destroyed. */
-  #leave (stream: UpgradedStream): void {
+  #leave (request: IncomingMessage, stream: UpgradedStream): void {
     if (this.#others === 0) return refuse(stream, 400)
     guard(stream)
     let written = Infinity
     afterResponses(stream, () => { written = stream.bytesWritten! })
     const isTaken = () => isRead(stream) || stream.destroyed || stream.writableEnded || stream.bytesWritten! > written
-    const release = this.#server.reserve(stream, () => {
-      if (isTaken()) release()
+    const place = this.#server.pending.add(stream, request.socket.remoteAddress, () => {
+      if (isTaken()) place.end()
       else stream.destroy()
     })
-    setImmediate(() => { if (isTaken()) release() })
+    setImmediate(() => { if (isTaken()) place.end() })
   }
+}
+
+/** Whether responses to earlier requests on the socket are still being written. */
+function isWaiting ({ _httpMessage: response }: UpgradedStream): boolean {
+  return response !== undefined && response !== null
 }
 
 /** Calls `next` once the responses to earlier requests on the socket are written. Node assigns each when the one before it has finished. */

@@ -1,16 +1,20 @@
 import t from 'tap'
 import { ChatLog } from '../../lib/brokers/chat-log.js'
 import { Chats, type ChatsParts } from '../../lib/chat/chats.js'
-import type { ChatOptions, RealtimeConnection } from '../../lib/index.js'
+import type { ChatOptions, Inbound } from '../../lib/index.js'
+import { Answers, type Answer } from '../../lib/server/answers.js'
+import type { Refusal } from '../../lib/server/inbound.js'
+import type { Sender } from '../../lib/server/message-row.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
 function setup (options: ChatOptions = {}) {
   const context = new FakeContext()
   const channels: string[] = []
+  const charged: number[] = []
   const chats = new Chats({
     options,
-    limits: { ...context.limits, runs: 1, saveTime: 60_000 },
+    limits: { ...context.limits, runs: 1, liveRuns: 100, saveTime: 60_000 },
     publisher: {
       publish: (channel: string, message: never) => {
         channels.push(channel)
@@ -21,7 +25,8 @@ function setup (options: ChatOptions = {}) {
     log: context.log,
     soon: action => context.soon(action)
   } as ChatsParts)
-  const handlers = chats.handlers()
+  const rows = chats.rows()
+  const answers = new Answers()
   const log = new ChatLog('e', { size: 10, ttl: 1_000, lag: 1_000 })
   const controls: unknown[] = []
   const connection = (chatId = 'c', userId = 'u') => ({
@@ -29,26 +34,42 @@ function setup (options: ChatOptions = {}) {
     identity: { userId },
     target: { kind: 'chat', workflow: 'w', appId: 'a', chatId, userId: 'u' },
     logs: [log],
+    channel: `chat:w/a/${chatId}/u`,
+    charge: (bytes: number) => { charged.push(bytes) },
     control: (type: string, parts: object) => controls.push({ type, ...parts })
-  }) as unknown as RealtimeConnection
+  }) as unknown as Sender
   const handle = async (type: string, data?: object, ref?: string | number, from = connection()) => {
-    await handlers.get(type)!({ type, data, ref }, from)
+    const row = rows.get(type)!
+    const message: Inbound = { type, data, ref }
+    let error: unknown
+    const run = async (isRetry: boolean): Promise<Answer> => {
+      try {
+        await row.handle(message, from, isRetry)
+        return undefined
+      } catch (thrown) {
+        error = thrown
+        return thrown as Refusal
+      }
+    }
+    const key = row.onceKey?.(message, from)
+    const fault = await (key === undefined ? run(false) : answers.once(from.userId, key, run, row.mayRetry))
+    if (fault !== undefined) throw error ?? fault
   }
-  return { chats, channels, context, handle, handlers, connection, log, controls }
+  return { chats, channels, context, handle, rows, connection, log, controls, charged }
 }
 
 const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 const hang = () => new Promise(() => {})
 
 t.test('what it handles depends on what it is given', async t => {
-  const types = (options: ChatOptions) => [...setup(options).handlers.keys()].sort()
-  t.strictSame(types({}), ['chat_cancel', 'input_response'])
+  const types = (options: ChatOptions) => [...setup(options).rows.keys()].sort()
+  t.strictSame(types({}), ['chat_cancel', 'chat_history', 'input_response'])
   t.strictSame(types({ onMessage: () => {}, loadHistory: () => [] }), ['chat_cancel', 'chat_history', 'chat_message', 'input_response'])
 })
 
 t.test('only chats have chats', async t => {
   const { handle } = setup({ onMessage: () => {} })
-  const notifications = { userId: 'u', target: { kind: 'notifications', userId: 'u' } } as RealtimeConnection
+  const notifications = { userId: 'u', target: { kind: 'notifications', userId: 'u' } } as Sender
   await t.rejects(handle('chat_message', { content: 'q' }, 'm', notifications), { code: 'unknown_type' })
 })
 

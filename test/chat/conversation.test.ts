@@ -1,4 +1,5 @@
 import t from 'tap'
+import { Budget } from '../../lib/brokers/budget.js'
 import { Conversation, type ConversationParts, type UserData } from '../../lib/chat/conversation.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
 import { nameOf } from '../../lib/chat/run-name.js'
@@ -8,6 +9,7 @@ import { down, FakeContext } from './context.js'
 function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['enter']) {
   const context = new FakeContext()
   const state = { idle: 0 }
+  const budget = new Budget(10)
   const conversation = new Conversation(context.target, {
     options,
     limits: { ...context.limits, runs, saveTime: 60_000 },
@@ -15,10 +17,11 @@ function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['
     log: context.log,
     publish: message => context.publish(message),
     soon: action => context.soon(action),
+    runs: budget,
     enter,
     onIdle: () => { state.idle++ }
   } as ConversationParts)
-  return { context, conversation, state }
+  return { context, conversation, state, budget }
 }
 
 const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Promise(() => {}) })
@@ -40,20 +43,55 @@ t.test('one at a time, in order, and then it is idle', async t => {
   t.equal(state.idle, 1)
 })
 
-t.test('there is room for one that goes and so many that wait, those that come included', async t => {
+t.test('one run may go and a number of runs may wait, messages that are being stored included', async t => {
   const { opened, open } = gate()
   const { conversation } = setup({ save: () => opened })
-  const rooms = [conversation.hasRoom()]
+  const rooms: boolean[] = []
+  const look = () => rooms.push(conversation.lack(hang('next')) === undefined)
+  look()
   conversation.start(hang('a'))
-  rooms.push(conversation.hasRoom())
+  look()
   conversation.start(hang('b'))
-  rooms.push(conversation.hasRoom())
+  look()
   const received = conversation.receive(user('c'), hang('c'))
-  rooms.push(conversation.hasRoom())
+  look()
   t.strictSame(rooms, [true, true, true, false])
-  t.equal(setup({ concurrency: 'replace' }, 0).conversation.hasRoom(), true)
+  t.match(conversation.lack(hang('d')), { reason: '2 runs of this chat wait already', cure: /'limits\.runs'/ })
+  t.equal(setup({ concurrency: 'replace' }, 0).conversation.lack(hang('a')), undefined)
   open()
   await received
+})
+
+t.test('the runs of a user, by weight, are no more than what is still free of those of all chats', async t => {
+  const { conversation, budget } = setup({}, 100)
+  const heavy = { ...hang('heavy'), weight: 4 }
+  conversation.start(heavy)
+  t.equal(conversation.lack(hang('b')), undefined)
+  t.match(conversation.lack(heavy), { reason: /still free/, cure: /'limits\.liveRuns'/ })
+  conversation.start(hang('b'))
+  t.ok(conversation.lack(hang('c')), 'half of it is theirs')
+  t.equal(conversation.lack({ ...hang('c'), userId: 'v' }), undefined, 'another user has room')
+  t.equal(budget.heldBy('u'), 5)
+  conversation.end()
+  t.equal(budget.used, 0, 'what is over counts no more')
+})
+
+t.test('a message counts from when it is being saved, and no more when that fails or its run is over', async t => {
+  const { opened, open } = gate()
+  const { conversation, budget } = setup({ save: () => opened.then(() => { throw new Error('down') }) }, 100)
+  const received = conversation.receive(user('a'), { ...hang('a'), weight: 3 })
+  t.equal(budget.heldBy('u'), 3)
+  open()
+  await t.rejects(received, { message: 'down' })
+  t.equal(budget.used, 0)
+
+  const { conversation: other, budget: others, context } = setup({}, 100)
+  context.answer = down
+  await t.rejects(other.receive(user('a'), { ...hang('a'), weight: 3 }))
+  t.equal(others.used, 0, 'nor when it cannot be published')
+  context.answer = () => ({ id: 'c.e.1', timestamp: '' })
+  await other.receive(user('b'), hang('b'), 'cancelled')
+  t.equal(others.used, 0, 'nor when it was cancelled before')
 })
 
 t.test('none of those that wait begins when all are ended', async t => {

@@ -447,11 +447,11 @@ t.test('a server that closes ends its runs, tells the clients and saves', async 
   const client = await join()
   await ask(client, 'chat_message', { content: 'q' }, 'm')
   const waiting = chat.start(() => t.fail('it began'))
+  const before = client.received.length
   const coming = ask(client, 'chat_message', { content: 'late' }, 'late')
   await turn()
   client.send({ type: 'ping' })
   await client.next('pong')
-  const before = client.received.length
   const closing = app.close()
   t.equal((await client.close()).code, 1012)
   await closing

@@ -235,14 +235,16 @@ t.test('more handshakes than may be pending', async t => {
   let asked = 0
   const { app, url } = await start(t, {
     authenticate: async request => { asked++; await go.opened; return authenticateByHeader(request) },
-    limits: { pending: 3 }
+    limits: { pending: 6 }
   })
   const waiting = [1, 2, 3].map(async () => outcome(url + path, as('u1')))
   await eventually(() => asked === 3)
-  t.equal(await outcome(url + path, as('u1')), 503)
+  t.equal(await outcome(url + path, as('u1')), 503, 'half of them are for other addresses')
   t.equal(asked, 3, 'nobody was asked about it')
+  waiting.push(outcome(url + path, { ...as('u2'), localAddress: '127.0.0.2' }))
+  await eventually(() => asked === 4)
   go.open()
-  t.same(await Promise.all(waiting), ['ack', 'ack', 'ack'])
+  t.same(await Promise.all(waiting), ['ack', 'ack', 'ack', 4403])
   await eventually(() => app.ws.stats().connections === 0)
   for (let again = 0; again < 8; again++) t.equal(await outcome(url + path, as('u1')), 'ack', 'every place was given back')
 })

@@ -4,21 +4,34 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import type { Target } from '../../lib/server/channels.js'
 import { Handshake, type UpgradedStream } from '../../lib/server/handshake.js'
+import type { PendingHandshake } from '../../lib/server/pending.js'
 
 const target: Target = { kind: 'notifications', userId: 'u1' }
 
-function begin () {
+function begin (hasRoom = true) {
   const raw = { method: 'GET', httpVersionMajor: 1, httpVersionMinor: 1 } as IncomingMessage
   const stream: UpgradedStream = new PassThrough()
   let releases = 0
-  const handshake = new Handshake(raw, stream, true, () => { releases++ })
-  return { raw, stream, handshake, releases: () => releases }
+  const addresses: unknown[] = []
+  const pending = {
+    isFrom (address?: string) { addresses.push(address); return address !== 'busy' },
+    end () { releases++ }
+  }
+  const handshake = new Handshake(raw, stream, hasRoom, pending as PendingHandshake)
+  return { raw, stream, handshake, releases: () => releases, addresses }
 }
 
 t.test('a handshake is found by its raw request, and a plain request has none', async t => {
   const { raw, handshake } = begin()
   t.equal(Handshake.of(raw), handshake)
   t.equal(Handshake.of({}), undefined)
+})
+
+t.test('a handshake fits where there was room when it came, and where its address has room', async t => {
+  const { handshake, addresses } = begin()
+  t.same([handshake.fits('busy'), handshake.fits('free')], [false, true])
+  t.same(addresses, ['busy', 'free'])
+  t.equal(begin(false).handshake.fits('free'), false)
 })
 
 t.test('a handshake for a channel goes through its stages in order', async t => {

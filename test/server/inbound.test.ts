@@ -2,11 +2,11 @@ import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
 import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue } from '../../lib/server/catalogue.js'
-import { parseInbound, RateLimit, Refusal, Strikes } from '../../lib/server/inbound.js'
+import { isOffence, parseInbound, Refusal, Strikes } from '../../lib/server/inbound.js'
 
 const catalogue = new Catalogue({ messages: { order: Type.Object({ n: Type.Integer() }) }, strict: true, maxBytes: 10_000 })
 
-const parse = (text: string) => parseInbound(text, catalogue)
+const parse = (text: string) => parseInbound(text, catalogue, 1_000)
 const faultOf = (value: unknown) => parse(JSON.stringify(value)).fault
 
 /** `depth` objects or arrays in each other. */
@@ -25,7 +25,7 @@ t.test('parseInbound', async t => {
     TypeRegistry.Set('Throwing', () => { throw new Error('of the check') })
     t.teardown(() => TypeRegistry.Delete('Throwing'))
     const messages = { odd: Type.Unsafe({ [Kind]: 'Throwing' }) }
-    const parsed = parseInbound('{"type":"odd","ref":"r","data":1}', new Catalogue({ messages, strict: true, maxBytes: 10_000 }))
+    const parsed = parseInbound('{"type":"odd","ref":"r","data":1}', new Catalogue({ messages, strict: true, maxBytes: 10_000 }), 1_000)
     t.match(parsed, { fault: { code: 'handler_failed', ref: 'r' }, thrown: { message: 'of the check' } })
     t.notMatch(parsed.fault!.message, 'of the check')
   })
@@ -66,7 +66,27 @@ t.test('parseInbound', async t => {
       t.match(parse(text(65)).fault, { code: 'bad_message', message: 'nested deeper than 64' })
     }
     t.match(parse(nested(1_000_000)).fault, { code: 'bad_message', message: 'nested deeper than 64' }, 'without recursion')
-    t.equal(parse(`{"type":"a","data":[${'[1],'.repeat(10_000)}0]}`).fault, undefined, 'wide is not deep')
+    t.equal(parse(`{"type":"a","data":[${'[1],'.repeat(490)}0]}`).fault, undefined, 'wide is not deep')
+  })
+
+  t.test('values: objects, arrays and what is in them', async t => {
+    const textOf = (data: unknown, rest: object) => JSON.stringify({ type: 'a', ref: 'r', ...rest, data })
+    const faultOf = (data: unknown, rest = {}) => parseInbound(textOf(data, rest), catalogue, 10).fault
+    // The message, its type, its ref and its data are four.
+    const right: unknown[] = [[1, 2, 3, 4, 5, 6], { a: 1, b: 2, c: 3, d: 4, e: 5, f: 6 }, [[[[[[]]]]]], 'x'.repeat(9_000), [null, '', {}, [], 0, false]]
+    const wrong = [
+      [1, 2, 3, 4, 5, 6, 7], { a: 1, b: 2, c: 3, d: 4, e: 5, f: 6, g: 7 }, [[[[[[[[]]]]]]]], [[1, 2, 3], [4, 5]], Array(5_000).fill(0)
+    ]
+    for (const data of right) t.equal(faultOf(data), undefined, JSON.stringify(data).slice(0, 40))
+    for (const data of wrong) t.match(faultOf(data), { code: 'too_big', ref: 'r', message: /more than 10 values/ }, JSON.stringify(data).slice(0, 40))
+    t.match(faultOf([1, 2, 3, 4, 5, 6], { x: 1 }), { code: 'too_big' }, 'also where the message is wrong')
+  })
+
+  t.test('what a client that keeps the rules may send is no offence', async t => {
+    const offences = ['bad_json', 'bad_message', 'unknown_type'] as const
+    const others = ['too_big', 'rate_limited', 'handler_failed', 'handler_timeout', 'renew_refused', 'chat_busy', 'bad_value', 'input_closed'] as const
+    t.ok(offences.every(code => isOffence({ code, message: '' })))
+    t.notOk(others.some(code => isOffence({ code, message: '' })))
   })
 
   t.test('never throws, and says one thing or the other', async t => {
@@ -75,25 +95,6 @@ t.test('parseInbound', async t => {
       return (message === undefined) !== (fault === undefined)
     }), { numRuns: 500 })
     t.pass()
-  })
-})
-
-t.test('RateLimit', async t => {
-  t.test('so many at once, then so many per second', async t => {
-    const limit = new RateLimit(20, 40, 1_000)
-    const taken = (now: number, tries = 100) => Array.from({ length: tries }, () => limit.take(now)).filter(Boolean).length
-    t.equal(taken(1_000), 40)
-    t.equal(taken(1_049), 0, 'not a whole one yet')
-    t.equal(taken(1_050), 1)
-    t.equal(taken(2_050), 20)
-    t.equal(taken(1_000_000), 40, 'never more than at once')
-  })
-
-  t.test('refusing costs nothing', async t => {
-    const limit = new RateLimit(10, 1, 0)
-    t.equal(limit.take(0), true)
-    for (let now = 1; now < 100; now++) t.equal(limit.take(now), false)
-    t.equal(limit.take(101), true, 'those that were refused did not use up what came back')
   })
 })
 

@@ -1,7 +1,9 @@
 import { inspect } from 'node:util'
 import { Type, type TSchema } from '@sinclair/typebox'
+import Fastify from 'fastify'
 import t from 'tap'
 import { MemoryBroker } from '../../lib/brokers/memory.js'
+import realtime from '../../lib/index.js'
 import { optionsSchema, resolveOptions, type RealtimeOptions } from '../../lib/server/options.js'
 
 /** What plain JavaScript may pass. */
@@ -29,10 +31,15 @@ t.test('every default', async t => {
       message: 1024 * 1024,
       rate: 20,
       burst: 40,
+      userRate: 100,
+      userBurst: 200,
+      nodes: 1_000,
+      waiting: 64 * 1024 * 1024,
       queue: 16,
       strikes: 5,
       run: 4 * 1024 * 1024,
       runs: 16,
+      liveRuns: 4_096,
       lag: 4 * 1024 * 1024,
       pending: 1_000,
       connections: 10_000,
@@ -239,19 +246,39 @@ t.test('contradictions', async t => {
     [{ heartbeat: { interval: 9_999 } }, /'heartbeat\.timeout' must be shorter/],
     [{ limits: { rate: 41 } }, /'limits\.burst' must be at least/],
     [{ limits: { burst: 19 } }, /'limits\.burst' must be at least/],
+    [{ limits: { userRate: 19 } }, /'limits\.userRate' must be at least 'limits\.rate'/],
+    [{ limits: { rate: 101, burst: 101, userRate: 100 } }, /'limits\.userRate' must be at least 'limits\.rate'/],
+    [{ limits: { userBurst: 39 } }, /'limits\.userBurst' must be at least 'limits\.burst'/],
     [{ history: { bytes: 1024 * 1024 - 1 } }, /'limits\.message' must not be more than 'history\.bytes'/],
     [{ onMessage: { ping () {} } }, /'onMessage\.ping'/],
     [{ renew: () => null }, /'renew' .* Pass 'authenticate' too/],
     [{ renew: () => null, insecure: true }, /'renew' .* Pass 'authenticate' too/],
     [{ onMessage: { renew () {} } }, /'onMessage\.renew': .* option 'renew'/],
     [{ authenticate, renew: () => null, onMessage: { renew () {} } }, /'onMessage\.renew'/],
-    ...['chat_cancel', 'input_response', 'chat_history'].map((type): [object, RegExp] => [{ onMessage: { [type] () {} } }, new RegExp(`'onMessage\\.${type}'.* Choose another`)]),
     [{ onMessage: { chat_message () {} }, chat: { onMessage () {} } }, /'chat\.onMessage' and 'onMessage\.chat_message' .* Remove one/],
     [{ broker: {} }, /'broker' must be a broker/],
     [{ broker: 'redis' }, /'broker' must be a broker/],
     [{ broker: { publish: true } }, /'broker' must be a broker/]
   ]
   for (const [options, message] of cases) t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message })
+})
+
+t.test('a user may send at least what one of their connections may', async t => {
+  const limitsOf = (limits: object) => (({ userRate, userBurst }) => [userRate, userBurst])(resolve({ limits }).limits)
+  t.strictSame(limitsOf({ rate: 50, burst: 199 }), [100, 200])
+  t.strictSame(limitsOf({ rate: 500, burst: 1_000 }), [500, 1_000])
+  t.strictSame(limitsOf({ rate: 500, burst: 1_000, userRate: 600, userBurst: 1_500 }), [600, 1_500])
+  t.strictSame(limitsOf({ userRate: 20, userBurst: 40 }), [20, 40])
+})
+
+t.test('the app cannot take a type that chats handle', async t => {
+  for (const type of ['chat_cancel', 'input_response', 'chat_history']) {
+    const app = Fastify()
+    await t.rejects(async () => { await app.register(realtime, { onMessage: { [type] () {} } }) }, {
+      code: 'RT_ERR_OPTIONS',
+      message: new RegExp(`'onMessage\\.${type}'.* Choose another`)
+    })
+  }
 })
 
 t.test('what is just not a contradiction', async t => {

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { unhandled } from '../../lib/server/unhandled.js'
 import { connect, start } from '../harness.js'
 
 const chat = '/ws/support/app/c1/u1'
@@ -37,7 +36,3 @@ for (const hasChat of [false, true]) {
     })
   }
 }
-
-t.test('a chat message is never sent to onMessage, where it would not become a run', async t => {
-  t.notMatch(unhandled('chat_message', { kind: 'chat', workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }), /'onMessage'/)
-})
