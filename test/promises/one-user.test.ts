@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Run } from '../../lib/index.js'
+import { ask, startChat } from '../chat.js'
+import { as, authenticateByHeader, connect, eventually, gate, outcome, start, upgrade, type Client } from '../harness.js'
+import { AppProcess } from '../process.js'
+
+const path = (user: string) => `/ws/notifications/${user}`
+const chatPath = (user: string, chat: string) => `/ws/support/app/${chat}/${user}`
+const fast = { rate: 100_000, burst: 100_000 }
+
+/** Sends `count` messages at once. */
+function flood (client: Client, count: number, type = 'count', data?: unknown): void {
+  for (let n = 0; n < count; n++) client.send({ type, ref: n, data })
+}
+
+t.test('a user who sends too much is read later: nothing is lost, refused or closed, and another user is answered meanwhile', async t => {
+  let handled = 0
+  const { url } = await start(t, {
+    authenticate: authenticateByHeader,
+    limits: { ...fast, userRate: 100_000, userBurst: 100_000 },
+    onMessage: { count: () => { handled++ } }
+  })
+  const { app: paced, url: pacedUrl } = await start(t, {
+    authenticate: authenticateByHeader,
+    limits: { rate: 100, burst: 100, userRate: 200, userBurst: 100 },
+    onMessage: { count: () => { handled++ } }
+  })
+  t.test('without that limit they are all handled before', async t => {
+    const client = await connect(t, url + path('u1'), as('u1'))
+    const other = await connect(t, url + path('u2'), as('u2'))
+    flood(client, 300)
+    await client.next('ack')
+    other.send({ type: 'ping' })
+    await other.next('pong')
+    await eventually(() => client.received.length >= 300)
+    t.equal(handled, 300)
+  })
+  t.test('with it the rest waits', async t => {
+    handled = 0
+    const clients = await Promise.all([1, 2, 3].map(() => connect(t, pacedUrl + path('u1'), as('u1'))))
+    const other = await connect(t, pacedUrl + path('u2'), as('u2'))
+    for (const client of clients) flood(client, 100)
+    await clients[0].next('ack')
+    await eventually(() => handled >= 100)
+    other.send({ type: 'ping' })
+    await other.next('pong')
+    t.ok(handled < 300, `${handled} of 300 are handled when another user is answered`)
+    for (const client of clients) {
+      await eventually(() => client.received.filter(({ type }) => type === 'ack').length === 100, 60_000)
+      t.same(client.received.filter(({ type }) => type === 'error'), [])
+      t.same(client.received.filter(({ type }) => type === 'ack').map(({ ref }) => ref), Array.from({ length: 100 }, (_, n) => n))
+    }
+    t.equal(handled, 300)
+    t.equal(paced.ws.stats().connections, 4)
+  })
+})
+
+t.test('whoever reconnects for a fresh burst gains nothing', async t => {
+  let handled = 0
+  const { url } = await start(t, {
+    authenticate: authenticateByHeader,
+    limits: { rate: 20, burst: 50, userRate: 20, userBurst: 50 },
+    onMessage: { count: () => { handled++ } }
+  })
+  const began = performance.now()
+  for (let n = 0; n < 40; n++) {
+    const client = await connect(t, url + path('u1'), { ...as('u1'), handshakeTimeout: 60_000 }).catch(() => undefined)
+    if (client === undefined || performance.now() - began > 5_000) break
+    flood(client, 25)
+    client.socket.terminate()
+  }
+  await sleep(0)
+  const refilled = (performance.now() - began) / 1_000 * 20
+  t.ok(handled <= 50 + 25 + refilled, `${handled} of 1,000 in ${Math.round(performance.now() - began)} ms`)
+  t.ok(handled > 0)
+})
+
+t.test('a message with too many values is refused, and its connection stays', async t => {
+  const { url } = await start(t, { onMessage: { list: () => {} } })
+  const client = await connect(t, url + path('u1'))
+  for (let n = 0; n < 20; n++) {
+    client.send({ type: 'list', ref: n, data: Array(2_000).fill(0) })
+    const { ref, data } = await client.next('error')
+    t.same([ref, data!.code], [n, 'too_big'])
+  }
+  client.send({ type: 'list', ref: 'r', data: Array(900).fill(0) })
+  t.match(await client.next('ack'), { ref: 'r' })
+})
+
+t.test('the runs of one user leave room for those of another', async t => {
+  const { app, url } = await startChat(t, { onMessage: (run: Run) => new Promise(resolve => run.signal.addEventListener('abort', resolve)) }, {
+    authenticate: authenticateByHeader,
+    limits: { liveRuns: 10, connectionsPerUser: 20 }
+  })
+  const outcomes: string[] = []
+  const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => connect(t, url + chatPath('u1', `c${n}`), as('u1'))))
+  for (const client of clients) outcomes.push(await ask(client, 'chat_message', { content: 'q' }))
+  t.same(outcomes, [...Array(5).fill('ack'), ...Array(7).fill('chat_busy')])
+  const other = await connect(t, url + chatPath('u2', 'c'), as('u2'))
+  t.equal(await ask(other, 'chat_message', { content: 'q' }), 'ack')
+  t.throws(() => app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }).start(() => {}), { code: 'RT_ERR_CHAT_BUSY', message: /'limits\.liveRuns'/ })
+  t.equal(await ask(clients[0], 'chat_cancel', { ref: 'x' }), 'ack')
+  await Promise.all(clients.map(client => ask(client, 'chat_cancel')))
+  t.equal(await ask(clients[0], 'chat_message', { content: 'q' }), 'ack', 'what is over takes no room')
+  await Promise.all([...clients, other].map(client => ask(client, 'chat_cancel')))
+})
+
+t.test('a flood into a user\'s own chats takes nothing from others: unread messages, answered refs, accepted messages', async t => {
+  const runs: string[] = []
+  const votes: unknown[] = []
+  const { app, url } = await startChat(t, { onMessage: (run, { id }) => { runs.push(`${run.userId} ${id}`) } }, {
+    authenticate: authenticateByHeader,
+    history: { bytes: 8 * 1024 * 1024 },
+    limits: { ...fast, connectionsPerUser: 20 },
+    onMessage: { vote: ({ data }) => { votes.push(data) } }
+  })
+  const offline: Array<{ user: string, since: string }> = []
+  for (let n = 0; n < 50; n++) {
+    const user = `offline${n}`
+    const client = await connect(t, url + path(user), as(user))
+    offline.push({ user, since: client.ack.data!.position })
+    client.socket.close()
+    for (let m = 0; m < 3; m++) await app.ws.sendToUser(user, { type: 'notification', data: { title: `${m}` } })
+  }
+  const victim = await connect(t, url + chatPath('victim', 'c'), as('victim'))
+  t.equal(await ask(victim, 'chat_message', { message_id: 'm', content: 'q' }, 'first'), 'ack')
+  t.equal(await ask(victim, 'vote', { n: 1 }, 'v'), 'ack')
+  const content = 'x'.repeat(60_000)
+  const attackers = await Promise.all(Array.from({ length: 10 }, (_, n) => connect(t, url + chatPath('attacker', `c${n}`), as('attacker'))))
+  for (let n = 0; n < 40; n++) {
+    const sent = attackers.flatMap((client, at) => [
+      ask(client, 'chat_message', { message_id: `big${n}`, content }, `b${n}.${at}`),
+      ...Array.from({ length: 10 }, (_, m) => ask(client, 'vote', {}, `v${n}.${at}.${m}`)),
+      ask(client, 'chat_cancel', { ref: `never${n}.${at}` })
+    ])
+    await Promise.all(sent)
+  }
+  t.ok(app.ws.stats().bytes <= 8 * 1024 * 1024, 'the memory has its bound')
+  for (const { user, since } of offline) {
+    const client = await connect(t, `${url}${path(user)}?since=${since}`, as(user))
+    t.match(client.ack.data, { recovered: true, replayed: 3 }, user)
+    client.socket.close()
+  }
+  const again = await connect(t, url + chatPath('victim', 'c'), as('victim'))
+  t.equal(await ask(again, 'chat_message', { message_id: 'm', content: 'q' }, 'second'), 'ack')
+  t.equal(await ask(again, 'vote', { n: 1 }, 'v'), 'ack')
+  t.same(runs.filter(run => run.startsWith('victim')), ['victim m'])
+  t.equal(votes.filter(vote => (vote as { n?: number }).n === 1).length, 1)
+})
+
+t.test('one address with all the handshakes it can make keeps nobody else out', async t => {
+  const asked = { mine: 0, others: 0 }
+  const slow = gate()
+  const { port, url } = await start(t, {
+    authenticate: async request => {
+      const isOther = request.ip === '127.0.0.2'
+      asked[isOther ? 'others' : 'mine']++
+      if (!isOther) await slow.opened
+      return authenticateByHeader(request)
+    },
+    limits: { pending: 100 }
+  })
+  const streams = Array.from({ length: 300 }, () => upgrade(t, port, path('u1'), { headers: { 'x-user': 'u1' } }))
+  await eventually(() => asked.mine === 50)
+  for (let n = 0; n < 40; n++) t.equal(await outcome(url + path('u2'), { ...as('u2'), localAddress: '127.0.0.2' }), 'ack')
+  t.same(asked, { mine: 50, others: 40 })
+  slow.open()
+  for (const stream of streams) stream.destroy()
+})
+
+t.test('while the event loop is blocked nobody is closed for what they sent, and nothing of it is lost', async t => {
+  const isFull = process.env.FULL === '1'
+  const [neighbours, blocks, ms] = isFull ? [1_000, 5, 3_000] : [40, 2, 2_000]
+  const app = await AppProcess.start(t)
+  const clients = await Promise.all(Array.from({ length: neighbours }, (_, n) => connect(t, app.url + path(`u${n}`))))
+  let sent = 0
+  const sending = setInterval(() => {
+    sent++
+    for (const client of clients) client.send({ type: 'ping', ref: sent })
+  }, 1_000 / 15)
+  for (let n = 0; n < blocks; n++) {
+    await app.post('/block', { ms })
+    await sleep(500)
+  }
+  clearInterval(sending)
+  t.ok(sent > blocks * ms / 1_000 * 10)
+  for (const client of clients) await eventually(() => client.received.at(-1)?.ref === sent, 30_000)
+  const pongs = clients.map(({ received }) => received.filter(({ type }) => type === 'pong').length)
+  t.ok(pongs.every(count => count === sent), `${Math.min(...pongs)} of ${sent} are answered`)
+  t.equal((await app.stats()).connections, neighbours)
+})
