@@ -228,7 +228,7 @@ export class Chats {
 
   async #isFirst ({ nodes }: Cluster, userId: string, key: string): Promise<boolean> {
     try {
-      return await nodes.claim(key, accepted.time)
+      return await nodes.claim(userId, key, accepted.time)
     } catch (error) {
       // It may be claimed for all we know.
       this.#refused.add(userId, key)

@@ -64,7 +64,7 @@ export class Answers {
   /** On one server only; the others ask that one. */
   async #handleOnce (cluster: Cluster, userId: string, key: string, handle: () => Promise<Answer>): Promise<Answer> {
     try {
-      if (await cluster.nodes.claim(keyOf('answer', userId, key), this.#keepTime)) return await handle()
+      if (await cluster.nodes.claim(userId, keyOf('answer', userId, key), this.#keepTime)) return await handle()
       const answered = await cluster.ask('answer', { userId, key }) as { fault?: Fault } | undefined
       return answered === undefined ? unknown : answered.fault
     } catch {

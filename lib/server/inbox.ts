@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { errors } from '../errors.js'
 import type { Inbound } from '../protocol/envelope.js'
 import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
@@ -195,6 +196,7 @@ export class Inbox {
     } catch (thrown) {
       const error = caught(thrown)
       if (error instanceof Refusal) return { code: error.code, message: error.message }
+      if (error instanceof errors.OVER_QUOTA) return { code: 'over_quota', message: 'too much is stored for this user: try again later' }
       report(log, error, 'a message of a client could not be handled', { connectionId, type: message.type })
       return error instanceof TimeoutError
         ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Feed, type Fed, type Head, type Reading } from '../../../lib/brokers/redis/feed.js'
+import { alwaysBorn, never, Unborn } from '../../../lib/brokers/redis/unborn.js'
 
 interface Publication { mark: string, body: string }
 
@@ -29,10 +30,10 @@ class Stream {
     const isSame = after?.epoch === this.epoch
     const isOther = after !== undefined && after.offset > this.evicted && this.all[after.offset - 1]?.mark !== after.mark
     const isTailLost = isSame && (after.offset > this.all.length || isOther)
-    if (isTailLost && !inAnotherEpoch) return { head: this.head, isTailLost, stored: [] }
+    if (isTailLost && !inAnotherEpoch) return { head: this.head, isTailLost, isForked: false, stored: [] }
     if (isTailLost) this.epoch = `e${++this.#epochs}`
     const start = isSame && !isTailLost && after.offset >= this.evicted ? after.offset : this.evicted
-    return { head: this.head, isTailLost: false, stored: this.all.slice(start).map(one => ({ ...one, age: 0 })) }
+    return { head: this.head, isTailLost: false, isForked: isTailLost, stored: this.all.slice(start).map(one => ({ ...one, age: 0 })) }
   }
 
   readonly mend = async (head: Head, publications: Publication[]): Promise<boolean> => {
@@ -52,6 +53,7 @@ class TestLog implements Fed {
   head = 0
   bodies: string[] = []
   resets = 0
+  precedes = never
   epoch: string
 
   constructor (epoch: string) {
@@ -61,6 +63,10 @@ class TestLog implements Fed {
   append (body: string): void {
     this.head++
     this.bodies.push(body)
+  }
+
+  begin (epoch: string): void {
+    this.epoch = epoch
   }
 
   reset (epoch: string, head = 0): void {
@@ -74,7 +80,7 @@ class TestLog implements Fed {
 async function begun (published = 0) {
   const stream = new Stream()
   if (published > 0) stream.publish(published)
-  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), read: stream.read, mend: stream.mend })
+  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), unborn: alwaysBorn, read: stream.read, mend: stream.mend })
   await feed.catchUp()
   return { stream, feed, log: feed.log! }
 }
@@ -92,7 +98,7 @@ t.test('begins after what is not retained any more, and knows the mark of what i
   const stream = new Stream()
   stream.publish(5)
   stream.evicted = 5
-  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), read: stream.read, mend: stream.mend })
+  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), unborn: alwaysBorn, read: stream.read, mend: stream.mend })
   await feed.catchUp()
   t.equal(feed.log!.head, 5)
   t.equal(feed.has(stream.head), true)
@@ -162,7 +168,7 @@ t.test('another node is faster, and has less of it: the rest is given back too',
   stream.publish(3)
   feed.onAnnounced(stream.announcements(3))
   const lost = stream.all.splice(2)
-  const slow = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), read: stream.read, mend: stream.mend })
+  const slow = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), unborn: alwaysBorn, read: stream.read, mend: stream.mend })
   await slow.catchUp()
   slow.onAnnounced(lost.slice(0, 1).map(one => ({ ...one, epoch: 'e1', offset: 3 })))
   await Promise.all([slow.reach(stream.head, 3), feed.reach(stream.head, 5)])
@@ -235,6 +241,7 @@ t.test('a failure leaves the log as it is, and the next one reads on', async t =
   const { read } = stream
   const failing = new Feed<TestLog>({
     createLog: epoch => new TestLog(epoch),
+    unborn: alwaysBorn,
     read: async (...args) => {
       if (stream.reads++ % 2 === 1) throw new Error('away')
       return read(...args)
@@ -253,6 +260,7 @@ t.test('more announcements than are kept while the stream is read are read again
   const { read } = stream
   const gated = new Feed<TestLog>({
     createLog: epoch => new TestLog(epoch),
+    unborn: alwaysBorn,
     read: async (...args) => {
       const reading = await read(...args)
       await new Promise<void>(resolve => { go = resolve })
