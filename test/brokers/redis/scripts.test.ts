@@ -62,6 +62,62 @@ t.test('scripts', { skip: skipRedis }, async t => {
     t.equal(await client.xlen('evicted'), 1)
   })
 
+  t.test('a stream keeps at most a number of bytes, and the newest publications whatever their size', async t => {
+    const publish = (bodies: string[], size = 10_000, ttl = 60_000) =>
+      run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, ttl, 100_000, 600_000, bodies.length, ...bodies.flatMap(body => ['m', body])])
+    const bytes = async () => {
+      const entries = await client.xrange('b', '-', '+')
+      return entries.reduce((sum, [, fields]) => sum + fields[fields.indexOf('b') + 1].length + scripts.publicationOverhead, 0)
+    }
+    const sizes = [10, 100, 5_000, 3_000, 30_000]
+    let least = Infinity
+    for (let n = 0; n < 300; n++) {
+      await publish([sizes[n % sizes.length], sizes[(n * 7) % sizes.length]].map(length => 'x'.repeat(length)))
+      const kept = await bytes()
+      // Redis drops whole nodes of 4 KiB.
+      if (kept > 100_000 + 4_096) t.fail(`${kept} bytes after ${n}`)
+      if (n > 50) least = Math.min(least, kept)
+    }
+    t.ok(least > 50_000, `at least ${least} bytes are kept`)
+    const { length } = await client.xrange('b', '-', '+')
+    await publish(['y'.repeat(200_000)])
+    t.strictSame((await client.xrange('b', '-', '+')).map(([, fields]) => fields[5].length), [200_000], `instead of ${length}`)
+    await publish(['z'])
+    t.equal((await client.xrange('b', '-', '+')).length, 1)
+    t.strictSame((await run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 5, 60_000, 100_000, 600_000, 1, 'm', 'x'])).slice(1), ['e1', 603])
+  })
+
+  t.test('a stream that is published to does not keep what is older than its ttl', async t => {
+    const ttl = 200
+    const publish = (body: string) => run(append, ['old', 'old:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', 10_000, ttl, 1_000_000, 600_000, 1, 'm', body])
+    for (let n = 0; n < 5; n++) await publish('x'.repeat(5_000))
+    const end = Date.now() + 2 * ttl
+    while (Date.now() < end) await publish('y')
+    const bodies = (await client.xrange('old', '-', '+')).map(([, fields]) => fields[5])
+    t.notOk(bodies.some(body => body.startsWith('x')))
+    t.ok(bodies.length > 0)
+  })
+
+  t.test('publications of an older version, without sums, are read, mended and trimmed with the others', async t => {
+    const older = async (from: number, to: number) => {
+      for (let n = from; n <= to; n++) await client.xadd('mixed', 'MAXLEN', '~', 100, n, 'm', `m${n}`, 't', Date.now(), 'b', 'o'.repeat(5_000))
+      await client.hset('mixed:meta', 'e', 'e1', 'o', to, 'm', `m${to}`)
+    }
+    const newer = (n: number) => run(append, ['mixed', 'mixed:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 100, 60_000, 100_000, 600_000, 1, `m${n}`, 'n'.repeat(5_000)])
+    await older(1, 5)
+    t.strictSame((await newer(6)).slice(1), ['e1', 6])
+    await older(7, 8)
+    const args = ['e1', 8, 'm8', 100, 60_000, 'PUBLISH', 'm9', 'mended']
+    t.equal(await run(mend, ['mixed', 'mixed:meta'], args), 1)
+    const [, , , , , ...publications] = await run(read, ['mixed', 'mixed:meta'], ['e2', 100, 600_000, 'e1', 5, 'm5', 0, 0]).then(([_now, ...rest]) => rest)
+    t.strictSame(publications.filter((_part, at) => at % 3 === 0), ['m6', 'm7', 'm8', 'm9'])
+    for (let n = 10; n < 60; n++) t.strictSame((await newer(n)).slice(1), ['e1', n])
+    const left = await client.xrange('mixed', '-', '+')
+    t.ok(left.length <= 24, `${left.length} of them are left`)
+    t.ok(left.length > 10)
+    t.equal(left.at(-1)![0], '59-0')
+  })
+
   t.test('reads what follows, what is retained, and notices a lost tail', async t => {
     await store('r', ['x', 'y', 'z'])
     t.match(await readAfter('r', 'e1', 2, 'm-y'), ['e1', 3, 'm-z', 0, 0, 'm-z', /^\d+$/, 'z'])
@@ -95,6 +151,18 @@ t.test('scripts', { skip: skipRedis }, async t => {
     t.ok(await client.pttl('h:meta') > 60_000, 'a meta that is used does not expire')
     const [, ...found] = await run(find, ['h', 'h:meta'], [0, 'm-y', 'm-q'])
     t.strictSame(found, ['e1', 2, 0])
+  })
+
+  t.test('a pulse shows that a node is there, and which others are', async t => {
+    const beats = (node: string) => run(scripts.pulse, ['pulsing'], [node, 9_000]).then(([now, ...rest]) => ({ now: Number(now), rest }))
+    t.strictSame((await beats('a')).rest, [], 'one that has had no beat yet is not entered')
+    const silent = Date.now() - 2_000
+    await client.zadd('pulsing', silent, 'a', silent, 'b')
+    const { now, rest } = await beats('a')
+    t.strictSame(rest, ['b', String(silent), 'a', String(now)])
+    await client.zadd('pulsing', silent - 10_000, 'a', silent - 10_000, 'b')
+    const again = await beats('a')
+    t.strictSame(again.rest.filter((_part, at) => at % 2 === 1), [String(again.now), String(again.now)], 'Redis was away')
   })
 
   t.test('a node that is silent is dead to the others, unless all were', async t => {
