@@ -46,7 +46,7 @@ t.test('a channel costs something beside its publications, so that short ones in
   const { quota, fits } = make(100_000)
   let channels = 0
   while (channels < 1_000 && fits(`chat:w/a/c${channels}/ada`, 1)) quota.onBegun(`chat:w/a/c${channels++}/ada`)
-  t.ok(channels < 100_000 / 1_400, `${channels} channels`)
+  t.ok(channels > 10 && channels < 100_000 / 4_700, `${channels} channels`)
 })
 
 t.test('a user over the quota is logged once in a while', async t => {
