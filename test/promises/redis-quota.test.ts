@@ -90,24 +90,27 @@ t.test('a limit of one message above that of what is stored fails at register', 
 
 t.test('a run of a user over the quota goes on when there is room again, and nothing of it is missing', { skip: skipRedis }, async t => {
   const { url: redis } = await RedisServer.start(t)
-  const options = { broker: redisBroker({ url: redis, chat: { ttl: 4_000 } }), limits: { stored: 100_000, message: 50_000 } }
-  const words = Array.from({ length: 200 }, (_, n) => `${n} ${'word '.repeat(60)}`)
+  const words = Array.from({ length: 120 }, (_, n) => `${n} ${'word '.repeat(60)}`)
+  const lines: string[] = []
   const { url } = await start(t, {
-    ...options,
+    broker: redisBroker({ url: redis, chat: { ttl: 4_000 } }),
+    limits: { stored: 60_000, message: 50_000 },
     chat: {
       async onMessage (run) {
         const reply = run.reply()
-        for (const word of words.slice(0, 120)) {
+        for (const word of words) {
           reply.write(word)
-          await new Promise(resolve => setTimeout(resolve, 10))
+          await new Promise(resolve => setTimeout(resolve, 5))
         }
         await reply.end()
       }
     }
-  })
+  }, { logger: { level: 'error', stream: { write: line => lines.push(line) } } })
   const ada = await connect(t, `${url}/ws/w/a/c/ada`)
   ada.send({ type: 'chat_message', ref: 'r', data: { content: 'hello' } })
   await ada.next('run_finished')
   const last = ada.received.findLast(({ type }) => type === 'chat_message')!
-  t.match(last.data, { status: 'complete', content: words.slice(0, 120).join('') })
+  t.match(last.data, { status: 'complete', content: words.join('') })
+  t.equal(lines.filter(line => line.includes("'limits.stored'")).length, 1)
+  t.equal(lines.length, 1, 'nothing else went wrong')
 })

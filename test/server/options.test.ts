@@ -33,6 +33,7 @@ t.test('every default', async t => {
       strikes: 5,
       run: 4 * 1024 * 1024,
       runs: 16,
+      stored: 32 * 1024 * 1024,
       lag: 4 * 1024 * 1024,
       pending: 1_000,
       connections: 10_000,
