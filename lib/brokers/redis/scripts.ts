@@ -31,7 +31,7 @@ local function clear(stream)
 end
 `
 
-/** Whole numbers, also those that Lua would write with an exponent. */
+/** Whole numbers in texts, where Lua would write large ones with an exponent. As arguments of commands Redis writes them in full. */
 const whole = `
 local function whole(number) return string.format('%.0f', number) end
 `
@@ -39,7 +39,7 @@ local function whole(number) return string.format('%.0f', number) end
 /** Adds a publication to a stream: its mark, time and body, and the bytes of all publications up to and including this one. */
 const add = `
 local function add(stream, trim, limit, offset, mark, body, sum)
-  redis.call('XADD', stream, trim, '~', limit, whole(offset), 'm', mark, 't', now, 'b', body, 'c', whole(sum))
+  redis.call('XADD', stream, trim, '~', limit, offset, 'm', mark, 't', now, 'b', body, 'c', sum)
 end
 local function sizeOf(body) return #body + ${publicationOverhead} end
 `
@@ -53,7 +53,7 @@ local function firstKept(stream, low, head, sum, total, room, ttl)
   local high, before = head + 1, sum
   while high - low > 1 do
     local middle = math.floor((low + high) / 2)
-    local entry = redis.call('XREVRANGE', stream, whole(middle), whole(middle))[1]
+    local entry = redis.call('XREVRANGE', stream, middle, middle)[1]
     local start = entry and entry[2][8] and tonumber(entry[2][8]) - sizeOf(entry[2][6])
     if entry and now - tonumber(entry[2][4]) <= ttl and (not start or total - start <= room) then
       high, before = middle, start
@@ -94,7 +94,7 @@ local function store(stream, meta, size, ttl, bytes, metaTtl, first, last)
     local before
     trim = 'MINID'
     limit, before = firstKept(stream, math.max(0, head - size), head, sum, total, bytes * 7 / 8, tonumber(ttl))
-    limit, due = whole(limit), (before or total - bytes * 7 / 8) + bytes
+    due = math.floor((before or total - bytes * 7 / 8) + bytes)
   end
   local parts = {epoch .. ' ' .. whole(head + 1) .. ' ' .. whole(now)}
   for at = first, last, 2 do
@@ -104,8 +104,8 @@ local function store(stream, meta, size, ttl, bytes, metaTtl, first, last)
     trim, limit = 'MAXLEN', size
     parts[#parts + 1] = ARGV[at] .. ' ' .. ARGV[at + 1]
   end
-  redis.call('HSET', meta, 'e', epoch, 'o', whole(head), 'm', ARGV[last - 1], 'c', whole(sum))
-  if due then redis.call('HSET', meta, 'd', whole(due), 'w', whole(now + ttl / 2)) end
+  redis.call('HSET', meta, 'e', epoch, 'o', head, 'm', ARGV[last - 1], 'c', sum)
+  if due then redis.call('HSET', meta, 'd', due, 'w', math.floor(now + ttl / 2)) end
   redis.call('PEXPIRE', meta, metaTtl)
   redis.call('PEXPIRE', stream, ttl)
   -- It is stored, whether or not it may be announced.
@@ -205,7 +205,7 @@ for at = 7, #ARGV, 2 do
   add(stream, 'MAXLEN', ARGV[4], head, ARGV[at], ARGV[at + 1], sum)
   parts[#parts + 1] = ARGV[at] .. ' ' .. ARGV[at + 1]
 end
-redis.call('HSET', meta, 'o', whole(head), 'm', ARGV[#ARGV - 1], 'c', whole(sum))
+redis.call('HSET', meta, 'o', head, 'm', ARGV[#ARGV - 1], 'c', sum)
 redis.call('PEXPIRE', stream, ARGV[5])
 local receivers = redis.pcall(ARGV[6], stream, table.concat(parts, '\\30'))
 return type(receivers) == 'table' and receivers.err or 1
