@@ -182,7 +182,8 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
 t.test('a user at the limit of connections is not refused when the node of these is killed, and is while it is there', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const limit = 5
-  const [killed, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, { redis: { url }, limits: { connectionsPerUser: limit } })))
+  const options = { redis: { url }, limits: { connectionsPerUser: limit } }
+  const [killed, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, options)))
   const path = '/ws/notifications/ada'
   const times = Array.from({ length: limit })
   await Promise.all(times.map(() => connect(t, `ws://127.0.0.1:${killed.port}${path}`)))
@@ -197,7 +198,8 @@ t.test('a user at the limit of connections is not refused when the node of these
 
 t.test('connections of a node that only paused give way, and count again when it goes on', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
-  const [paused, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, { redis: { url }, limits: { connectionsPerUser: 2 } })))
+  const options = { redis: { url }, limits: { connectionsPerUser: 2 } }
+  const [paused, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, options)))
   const path = '/ws/notifications/ada'
   const stays = await Promise.all([1, 2].map(() => connect(t, `ws://127.0.0.1:${paused.port}${path}`)))
   paused.child.kill('SIGSTOP')

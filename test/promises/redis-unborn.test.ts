@@ -9,7 +9,7 @@ type Test = Parameters<typeof start>[0]
 /** Servers of one app, and their Redis. */
 async function nodes (t: Test, count = 2) {
   const redis = await RedisServer.start(t)
-  const started = await Promise.all(Array.from({ length: count }, () => start(t, { broker: redisBroker({ url: redis.url }), heartbeat: { interval: 60_000 } })))
+  const started = await Promise.all(Array.from({ length: count }, () => start(t, { broker: redisBroker({ url: redis.url }) })))
   return { redis, nodes: started, client: redis.client(t) }
 }
 

@@ -21,9 +21,12 @@ const mib = 1024 * 1024
  */
 export function retentionOf (history: RetentionOptions = {}, chat: RetentionOptions = {}): RetentionOf {
   const { size = 100, ttl = 300_000, bytes = 4 * mib } = history
-  const { size: chatSize = Math.max(10_000, size), ttl: chatTtl = Math.max(3_600_000, ttl), bytes: chatBytes = Math.max(16 * mib, bytes) } = chat
   const ofAll = { size, ttl, bytes }
-  const ofChats = { size: chatSize, ttl: chatTtl, bytes: chatBytes }
+  const ofChats = {
+    size: chat.size ?? Math.max(10_000, size),
+    ttl: chat.ttl ?? Math.max(3_600_000, ttl),
+    bytes: chat.bytes ?? Math.max(16 * mib, bytes)
+  }
   return channel => channel.startsWith('chat:') ? ofChats : ofAll
 }
 

@@ -47,9 +47,10 @@ export class Store {
     }
   }
 
-  async #read (channel: string, { epoch: known, offset: from, mark: last }: Head, inAnotherEpoch: boolean, isToBegin: boolean): Promise<Reading> {
+  async #read (channel: string, after: Head, inAnotherEpoch: boolean, isToBegin: boolean): Promise<Reading> {
     const retention = this.#retentionOf(channel)
-    const args = [newEpoch(), retention.size, metaTtlOf(retention), known, from, last, Number(inAnotherEpoch), Number(isToBegin)]
+    const known = [after.epoch, after.offset, after.mark]
+    const args = [newEpoch(), retention.size, metaTtlOf(retention), ...known, Number(inAnotherEpoch), Number(isToBegin)]
     const sent = performance.now()
     const answer = await this.#run(read, this.#keysOf(channel), args)
     const [now, epoch, offset, mark, isLost, isForked, ...rest] = answer as [number, string, number, string, number, number, ...string[]]
