@@ -106,6 +106,7 @@ t.test('scripts', { skip: skipRedis }, async t => {
     const newer = (n: number) => run(append, ['mixed', 'mixed:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 100, 60_000, 100_000, 600_000, 1, `m${n}`, 'n'.repeat(5_000)])
     await older(1, 5)
     t.strictSame((await newer(6)).slice(1), ['e1', 6])
+    t.equal(await client.xlen('mixed'), 6, 'their bytes are not known, and they are kept')
     await older(7, 8)
     const args = ['e1', 8, 'm8', 100, 60_000, 'PUBLISH', 'm9', 'mended']
     t.equal(await run(mend, ['mixed', 'mixed:meta'], args), 1)
