@@ -53,6 +53,8 @@ export const errors = {
     'Nobody answered the question within %s ms', 408),
   CHAT_BUSY: createError('RT_ERR_CHAT_BUSY',
     'The run was not started: %s', 429),
+  OVER_QUOTA: createError('RT_ERR_OVER_QUOTA',
+    "The message was not sent: the user '%s' has 'limits.stored', %s bytes, in the broker. Send less, wait until some of it has expired, or raise the limit", 429),
   BROKER: createError('RT_ERR_BROKER',
     'The message was not sent: the broker could not store it (%s). Retry', 503),
   BROKER_REFUSED: createError('RT_ERR_BROKER_REFUSED',
@@ -63,7 +65,7 @@ export const errors = {
     'It is not known whether the message was sent: the connection to Redis was lost before it answered. Retry if it may come twice', 504)
 }
 
-/** Whether it is the broker that failed: what was to be stored can be tried again, and may be stored already. */
+/** Whether it is the broker that did not store something: that can be tried again, and may be stored already. */
 export function isBrokersFailure (error: unknown): error is Error {
-  return error instanceof errors.BROKER || error instanceof errors.UNCONFIRMED
+  return error instanceof errors.BROKER || error instanceof errors.UNCONFIRMED || error instanceof errors.OVER_QUOTA
 }

@@ -6,11 +6,12 @@ import { Keys } from './brokers/redis/keys.js'
 import { RedisLink } from './brokers/redis/link.js'
 import { checkRedisOptions } from './brokers/redis/options.js'
 import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
+import { defaultStored, Quota } from './brokers/redis/quota.js'
 import { retentionOf, type RetentionOptions } from './brokers/redis/retention.js'
 import type { Message } from './protocol/envelope.js'
 import { formatPosition } from './protocol/position.js'
 import { Catalogue } from './server/catalogue.js'
-import { broadcastChannel, chatChannel, labelOf, userChannel, type ChatAddress } from './server/channels.js'
+import { broadcastChannel, chatChannel, labelOf, ownerOf, userChannel, type ChatAddress } from './server/channels.js'
 import type { Chat } from './server/chat-hooks.js'
 import type { Receipt } from './server/publisher.js'
 import { guarded, warnOf, type OnUnheard } from './server/watched.js'
@@ -25,6 +26,8 @@ export interface PublisherOptions extends RedisAddress {
   strict?: boolean | undefined
   /** Bytes of a message; default 1 MiB. */
   maxBytes?: number | undefined
+  /** Bytes of a user that this process stores within the time that they are kept; default 32 MiB. */
+  stored?: number | undefined
   /**
    * Where failures of Redis go, and their ends, with their causes, and messages that were not sent while nothing handles the
    * rejection: a pino logger, for example. Default: failures are process warnings.
@@ -54,21 +57,22 @@ export class Publisher {
 
   constructor (options: PublisherOptions) {
     checkRedisOptions('createPublisher', options)
-    const { prefix = 'realtime:', history, chat, messages = {}, strict = false, maxBytes = 1024 * 1024, log = processWarnings, ...address } = options
+    const { prefix = 'realtime:', history, chat, messages = {}, strict = false, maxBytes = 1024 * 1024, stored = defaultStored, log = processWarnings, ...address } = options
     this.#catalogue = new Catalogue({ messages, strict, maxBytes })
     const keys = new Keys(prefix)
     const kept = retentionOf(history, chat)
     this.#health = new Health(prefix, log)
     this.#link = new RedisLink(address, this.#health)
     this.#publisher = new RedisPublisher(this.#link, keys, kept)
+    this.#publisher.quota = new Quota({ limit: stored, ownerOf, retentionOf: kept, log })
     this.#onUnheard = warnOf(log, 'A message was not sent')
     this.#link.start()
   }
 
   /**
    * Publishes to all notification connections of a user. Rejects, with nothing sent, with RT_ERR_INVALID_ID,
-   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED it may be. The
-   * cause, and the cure where one is known, is in the message, and what Redis said in `cause`.
+   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING, RT_ERR_OVER_QUOTA or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED it
+   * may be. The cause, and the cure where one is known, is in the message, and what Redis said in `cause`.
    */
   sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
     return this.#publish(() => userChannel(userId), message)

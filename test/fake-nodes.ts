@@ -62,10 +62,11 @@ export class FakeNodes implements Nodes {
     return this.#cluster.nodes.flatMap(node => node.#present.get(userId) ?? [])
   }
 
-  async claim (key: string): Promise<boolean> {
+  async claim (holder: string, key: string): Promise<boolean> {
     if (this.fault !== undefined) throw this.fault
-    const isFirst = !this.#cluster.claims.has(key)
-    this.#cluster.claims.add(key)
+    const claim = `${holder} ${key}`
+    const isFirst = !this.#cluster.claims.has(claim)
+    this.#cluster.claims.add(claim)
     return isFirst
   }
 

@@ -76,7 +76,7 @@ export class TestNode {
   }
 
   static async start (t: Scope, options: RedisBrokerOptions): Promise<TestNode> {
-    const node = new TestNode(redisBroker({ history: { size: 5_000, ttl: 60_000 }, ...options }))
+    const node = new TestNode(redisBroker({ history: { size: 5_000, ttl: 60_000, bytes: 64 * 1024 * 1024 }, ...options }))
     t.teardown(() => node.broker.close())
     await node.broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits, (_position, body) => `${body}\n`))
     return node

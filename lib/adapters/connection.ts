@@ -124,7 +124,7 @@ export class ChatConnection {
     const client = new RealtimeClient({
       ...this.#options.client,
       WebSocket: listening(this.#WebSocket, {
-        onConnected: epoch => { if (isCurrent()) this.#connected(epoch) },
+        onConnected: (epoch, recovered) => { if (isCurrent()) this.#connected(epoch, recovered) },
         onReplayed: () => { if (isCurrent()) this.#caughtUp() }
       })
     })
@@ -147,8 +147,9 @@ export class ChatConnection {
     for (const [ref, awaited] of this.#awaited) if (!awaited.isAcked) this.#deliver(ref, awaited)
   }
 
-  #connected (epoch: string | undefined): void {
-    if (this.#epoch !== undefined && this.#epoch !== epoch) this.#isNewEpoch = true
+  /** A chat gets its own epoch with its first publication: what is recovered goes on. */
+  #connected (epoch: string | undefined, recovered: boolean): void {
+    if (this.#epoch !== undefined && this.#epoch !== epoch && !recovered) this.#isNewEpoch = true
     this.#epoch = epoch
   }
 

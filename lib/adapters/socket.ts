@@ -5,8 +5,8 @@ import { parsePosition } from '../protocol/position.js'
 
 /** Told what a client of a chat does not tell. */
 export interface Overheard {
-  /** The server has answered: what it retained comes now. `epoch` is that of the chat's log. */
-  onConnected (epoch: string | undefined): void
+  /** The server has answered: what it retained comes now. `epoch` is that of the chat's log. `recovered`: nothing was missed. */
+  onConnected (epoch: string | undefined, recovered: boolean): void
   /** All that the server retained when it was connected to has come. */
   onReplayed (): void
 }
@@ -45,9 +45,9 @@ export function listening (WebSocket: WebSocketConstructor, { onConnected, onRep
     #look (frame: unknown): void {
       const { type, id, data } = parse(frame) ?? {}
       if (type === 'connection_ack') {
-        const { position, replayed } = data as ControlMessages['connection_ack']
+        const { position, recovered, replayed } = data as ControlMessages['connection_ack']
         this.#replay.start(replayed)
-        onConnected(parsePosition(position)?.position.epoch)
+        onConnected(parsePosition(position)?.position.epoch, recovered === true)
       } else if (type === 'pong') this.#replay.answered()
       else if (id !== undefined) this.#replay.advance()
       else return

@@ -19,6 +19,11 @@ export interface BrokerHost {
   log?: BrokerLog | undefined
   /** Default: each channel stands for itself. */
   ownerOf?: OwnerOf | undefined
+  /**
+   * Bytes of a user that this node may store within the time that they are kept, where the store is shared with other nodes. `publish`
+   * rejects with RT_ERR_OVER_QUOTA beyond that. Default: no limit.
+   */
+  stored?: number | undefined
 }
 
 /**
@@ -94,15 +99,21 @@ export interface Nodes {
   /** Returns what unbinds the listener. */
   onTold (listener: (message: string, from: string) => void): () => void
 
-  /** Makes a connection of a user on this node known, unless `limit` others are, on all nodes. Whether it is known now. */
+  /**
+   * Makes a connection of a user on this node known, unless `limit` others are, on all nodes. Whether it is known now. Connections of
+   * a node that is silent do not count: before one is refused because of them, that node is given the time to show that it is there.
+   */
   enter (userId: string, connectionId: string, limit: number): Promise<boolean>
   /** It is gone, as soon as that can be told. Entering it again needs another id. */
   leave (userId: string, connectionId: string): void
   /** The connections of a user on all nodes; those of a dead node are not among them. */
   present (userId: string): Promise<Presence[]>
 
-  /** Whether this is the first claim to `key`, on any node, within the milliseconds of the one before. */
-  claim (key: string, ms: number): Promise<boolean>
+  /**
+   * Whether this is the first claim of a holder to `key`, on any node, within the milliseconds of the one before. Of a holder, a user
+   * id, at least the 1,000 newest claims are remembered.
+   */
+  claim (holder: string, key: string, ms: number): Promise<boolean>
 
   /** Holds `key` in the name of this node until it is released. Resolves `undefined` when somebody holds it. */
   hold (key: string, data: string): Promise<Lease | undefined>

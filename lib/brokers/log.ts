@@ -70,6 +70,8 @@ export abstract class Log {
   head = 0
   /** Bytes retained, bookkeeping included. */
   bytes = 0
+  /** Whether an epoch stands for this channel before its first publication. A broker sets it whose channels get their epoch with that. */
+  precedes: (epoch: string) => boolean = () => false
   protected readonly frameOf: FrameOf
   /** Every reader has read up to here: a lower bound, brought up to date only when it matters. */
   protected floor = 0
@@ -117,7 +119,14 @@ export abstract class Log {
 
   /** Whether everything after `position` can be recovered. */
   canRecover ({ epoch, offset }: Position): boolean {
-    return epoch === this.epoch && offset <= this.head && offset >= this.beginning
+    const isKnown = epoch === this.epoch || (offset === 0 && this.precedes(epoch))
+    return isKnown && offset <= this.head && offset >= this.beginning
+  }
+
+  /** Goes on under another epoch. Readers have missed nothing, because there was no publication yet. */
+  begin (epoch: string): void {
+    for (const reader of this.readers) if (reader.epoch === this.epoch) reader.epoch = epoch
+    this.epoch = epoch
   }
 
   /**

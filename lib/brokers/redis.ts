@@ -6,7 +6,7 @@ import type { Log, LogLimits } from './log.js'
 import { Checks } from './redis/checks.js'
 import { within, type RedisAddress } from './redis/connection.js'
 import { Doorbell } from './redis/doorbell.js'
-import { Feed, type Fed } from './redis/feed.js'
+import { Feed, type Fed, type Head, type Reading } from './redis/feed.js'
 import { Health } from './redis/health.js'
 import { Keys, nodesChannel } from './redis/keys.js'
 import { RedisLink } from './redis/link.js'
@@ -14,20 +14,22 @@ import { RedisNodes } from './redis/nodes.js'
 import { checkRedisOptions } from './redis/options.js'
 import { checkPermissions } from './redis/permissions.js'
 import { Publisher } from './redis/publisher.js'
-import { retentionOf, type RetentionOptions } from './redis/retention.js'
+import { Quota } from './redis/quota.js'
+import { retentionOf, type RetentionOf, type RetentionOptions } from './redis/retention.js'
 import { read } from './redis/scripts.js'
 import { Store } from './redis/store.js'
+import { alwaysBorn, Unborn } from './redis/unborn.js'
 
 export type { RedisAddress, RedisClient } from './redis/connection.js'
 
 export interface RedisBrokerOptions extends RedisAddress {
   /** What the names in Redis begin with; default `realtime:`. Apps that share a Redis need one each. */
   prefix?: string | undefined
-  /** What of a channel can be recovered; default 100 publications, 300 s. */
+  /** What of a channel can be recovered; default 100 publications, 300 s, 4 MiB. */
   history?: RetentionOptions | undefined
   /**
    * What Redis keeps of the pieces in which a chat is written, of which other nodes put its messages together; default
-   * 10,000 publications, 3,600 s. A run that is longer than that cannot be followed from its beginning on another node.
+   * 10,000 publications, 3,600 s, 16 MiB. A run that is longer than that cannot be followed from its beginning on another node.
    */
   chat?: RetentionOptions | undefined
   /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
@@ -87,6 +89,7 @@ export function redisBroker (options: RedisBrokerOptions): RedisBroker {
 export class RedisBroker implements Broker {
   readonly nodes: RedisNodes
   readonly #limits: LogLimits
+  readonly #retentionOf: RetentionOf
   readonly #keys: Keys
   readonly #health: Health
   readonly #commands: RedisLink
@@ -98,6 +101,8 @@ export class RedisBroker implements Broker {
   /** By their key. */
   readonly #channels = new Map<string, Channel>()
   readonly #told: Followed
+  /** The nodes' channel is there as long as Redis has its data: its epoch names the era. */
+  readonly #unborn: Unborn = new Unborn(() => this.#told.feed.log!.epoch, () => this.#publisher.clock.at(performance.now()))
   /** Resolves once this node hears what the others announce. */
   readonly #toldIsHeard: Promise<void>
   /** When Redis was last asked something that it answered, on the monotonic clock. */
@@ -111,7 +116,9 @@ export class RedisBroker implements Broker {
     checkRedisOptions('redisBroker', options)
     const { prefix = 'realtime:', history, chat, lag = 4 * 1024 * 1024, ...address } = options
     const kept = retentionOf(history, chat)
-    this.#limits = { ...kept(''), lag }
+    const { size, ttl } = kept('')
+    this.#limits = { size, ttl, lag }
+    this.#retentionOf = kept
     this.#keys = new Keys(prefix)
     this.#health = new Health(prefix)
     this.#commands = new RedisLink(address, this.#health, 'commands')
@@ -133,11 +140,14 @@ export class RedisBroker implements Broker {
    * Connects. Rejects with RT_ERR_BROKER_REFUSED when Redis, or TLS, says that the configuration is wrong. Waits for a Redis that
    * is away for 2 s at most, and resolves: an app can start without it.
    */
-  async open (createLog: CreateLog, { log }: BrokerHost = {}): Promise<void> {
+  async open (createLog: CreateLog, { log, ownerOf, stored }: BrokerHost = {}): Promise<void> {
     if (this.#isOpened || this.#isClosed) throw new errors.BROKER_USED()
     this.#isOpened = true
     this.#createLog = createLog
     this.#health.log = log
+    if (ownerOf !== undefined && stored !== undefined) {
+      this.#publisher.quota = new Quota({ limit: stored, ownerOf, retentionOf: this.#retentionOf, log })
+    }
     const ready = this.#connect()
     let unbind = () => {}
     const faulty = new Promise<void>(resolve => {
@@ -186,6 +196,7 @@ export class RedisBroker implements Broker {
     }
     if (this.#isClosed) throw new errors.CLOSING()
     known.usedAt = performance.now()
+    known.feed.renew()
     known.feed.log!.expire(known.usedAt)
     return known.feed.log!
   }
@@ -200,7 +211,8 @@ export class RedisBroker implements Broker {
     const key = this.#keys.stream(channel)
     const feed = new Feed({
       createLog,
-      read: (after, inAnotherEpoch) => this.#store.read(channel, after, inAnotherEpoch),
+      unborn: channel === nodesChannel ? alwaysBorn : this.#unborn,
+      read: (after, inAnotherEpoch) => this.#read(channel, after, inAnotherEpoch),
       mend: (head, publications) => this.#store.mend(channel, head, publications)
     })
     const followed = { key, feed }
@@ -212,6 +224,13 @@ export class RedisBroker implements Broker {
       onAnnounced: announcements => feed.onAnnounced(announcements)
     })
     return followed
+  }
+
+  /** A channel that has no publication yet needs the era. The nodes' own channel is never without its epoch. */
+  async #read (channel: string, after: Head | undefined, inAnotherEpoch: boolean): Promise<Reading> {
+    if (channel === nodesChannel) return this.#store.read(channel, after, inAnotherEpoch, true)
+    await this.#told.feed.begun
+    return this.#store.read(channel, after, inAnotherEpoch)
   }
 
   /** Never rejects: a failure goes to the health, and the channel is checked again later. */
@@ -235,6 +254,7 @@ export class RedisBroker implements Broker {
       log?.expire(now)
       log?.trim()
       channel.feed.settle(this.#answeredAt - safeAfter)
+      if (now - this.#answeredAt < safeAfter) channel.feed.renew()
       // While Redis is away nobody else may know what was published last.
       if (now - channel.usedAt > grace && now - this.#answeredAt < safeAfter) this.#forget(channel)
       else this.#checkSilent(channel, now)

@@ -96,7 +96,7 @@ export class Answers {
   /** Handles a message unless another server has it, which is asked then. */
   async #handleOnce (cluster: Cluster, { userId, key, isRetry, claim }: Claiming, handle: Handle): Promise<Answer> {
     try {
-      const isFirst = await cluster.nodes.claim(keyOf('answer', userId, key), this.#keepTime)
+      const isFirst = await cluster.nodes.claim(userId, keyOf('answer', userId, key), this.#keepTime)
       const known = isFirst ? undefined : await cluster.ask('answer', { userId, key }) as Known | undefined
       if (known !== undefined && known.isFree !== true) return known.fault
       // Nobody knows of it: it is this server's if that claimed it before, and did not learn of it.

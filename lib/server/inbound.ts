@@ -13,7 +13,7 @@ export type Parsed =
 /** Why a frame is answered with `error`. */
 export interface Fault {
   code: 'bad_json' | 'bad_message' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout' | 'renew_refused' |
-    'chat_busy' | 'bad_value' | 'input_closed' | 'too_big'
+    'chat_busy' | 'bad_value' | 'input_closed' | 'too_big' | 'over_quota'
   message: string
   ref?: Inbound['ref']
 }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { errors } from '../errors.js'
 import type { Inbound } from '../protocol/envelope.js'
 import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
@@ -217,6 +218,7 @@ export class Inbox {
   #faultOf (thrown: unknown, { type }: Inbound): Fault {
     const error = caught(thrown)
     if (error instanceof Refusal) return { code: error.code, message: error.message }
+    if (error instanceof errors.OVER_QUOTA) return { code: 'over_quota', message: 'too much is stored for this user: try again later' }
     report(this.#context.log, error, 'a message of a client could not be handled', { connectionId: this.#owner.id, type })
     return error instanceof TimeoutError
       ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }

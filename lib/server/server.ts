@@ -219,7 +219,7 @@ export class RealtimeServer {
       const label = labelOf(channel)
       const frameOf: FrameOf = (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
       return label === 'c' ? new ChatLog(epoch, limits, frameOf) : new ChannelLog(epoch, limits, frameOf)
-    }, { log: this.#log, ownerOf })
+    }, { log: this.#log, ownerOf, stored: this.options.limits.stored })
   }
 
   /** Closes a WebSocket that will not be a connection. */

@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import { createClient, type Envelope } from '../../lib/client/index.js'
 import type { ChatAddress } from '../../lib/index.js'
 import { createPublisher } from '../../lib/publisher.js'
+import { connect, outcome } from '../harness.js'
 import { AppProcess } from '../process.js'
 import { RedisServer, skipRedis, until } from '../redis-server.js'
 
@@ -39,6 +40,16 @@ async function balance (t: { teardown (action: () => unknown): void }, ports: ()
   return (server.address() as AddressInfo).port
 }
 
+/** Codes of Closes that turned a client away. */
+const refusals: number[] = []
+
+class WatchedSocket extends WebSocket {
+  constructor (url: string, protocols?: string[]) {
+    super(url, protocols)
+    this.on('close', code => { if (code > 4_000) refusals.push(code) })
+  }
+}
+
 class Listener {
   readonly numbers: number[] = []
   readonly notRecovered: unknown[] = []
@@ -49,7 +60,7 @@ class Listener {
   readonly client
 
   constructor (port: number, userId: string) {
-    this.client = createClient({ baseUrl: `http://127.0.0.1:${port}/ws`, userId, WebSocket, backoff: () => 50 + Math.random() * 100 })
+    this.client = createClient({ baseUrl: `http://127.0.0.1:${port}/ws`, userId, WebSocket: WatchedSocket, backoff: () => 50 + Math.random() * 100 })
     this.client.on('count', data => {
       const { n, at } = data as { n: number, at: number }
       this.numbers.push(n)
@@ -81,7 +92,7 @@ class Followed {
 
   constructor (port: number, chat: ChatAddress) {
     const { userId, ...rest } = chat
-    this.client = createClient({ baseUrl: `http://127.0.0.1:${port}/ws`, userId, chat: rest, WebSocket, backoff: () => 50 + Math.random() * 100 })
+    this.client = createClient({ baseUrl: `http://127.0.0.1:${port}/ws`, userId, chat: rest, WebSocket: WatchedSocket, backoff: () => 50 + Math.random() * 100 })
     this.client.on('*', message => {
       this.received.push(message as never)
       if (message.type !== 'run_finished') return
@@ -143,6 +154,7 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   const each = sent / users.length
   await until(() => listeners.every(({ numbers }) => numbers.length >= each))
   t.strictSame(failures, [])
+  t.strictSame(refusals, [], 'nobody is refused because of those who are dead')
   for (const { numbers, notRecovered } of listeners) {
     t.ok(numbers.every((number, at) => number === at), 'all, once, and in order')
     t.strictSame(notRecovered, [])
@@ -165,4 +177,35 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
     }
     t.match(received.findLast(({ type }) => type === 'chat_message'), { data: { content: text, status: 'interrupted' } }, 'with all that was written')
   }
+})
+
+t.test('a user at the limit of connections is not refused when the node of these is killed, and is while it is there', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const limit = 5
+  const options = { redis: { url }, limits: { connectionsPerUser: limit } }
+  const [killed, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, options)))
+  const path = '/ws/notifications/ada'
+  const times = Array.from({ length: limit })
+  await Promise.all(times.map(() => connect(t, `ws://127.0.0.1:${killed.port}${path}`)))
+  t.equal(await outcome(`ws://127.0.0.1:${other.port}${path}`), 4429)
+  killed.child.kill('SIGKILL')
+  await once(killed.child, 'exit')
+  const start = performance.now()
+  await Promise.all(times.map(() => connect(t, `ws://127.0.0.1:${other.port}${path}`)))
+  t.ok(performance.now() - start < 2_500, `all are back after ${Math.round(performance.now() - start)} ms`)
+  t.equal(await outcome(`ws://127.0.0.1:${other.port}${path}`), 4429)
+})
+
+t.test('connections of a node that only paused give way, and count again when it goes on', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const options = { redis: { url }, limits: { connectionsPerUser: 2 } }
+  const [paused, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, options)))
+  const path = '/ws/notifications/ada'
+  const stays = await Promise.all([1, 2].map(() => connect(t, `ws://127.0.0.1:${paused.port}${path}`)))
+  paused.child.kill('SIGSTOP')
+  const more = await connect(t, `ws://127.0.0.1:${other.port}${path}`)
+  paused.child.kill('SIGCONT')
+  more.socket.terminate()
+  await until(async () => await outcome(`ws://127.0.0.1:${other.port}${path}`) === 4429)
+  t.ok(stays.every(({ closed }) => closed === undefined))
 })

@@ -161,7 +161,7 @@ t.test('on several servers', async t => {
 
   t.test('a server that is gone leaves a message that nobody handles again', async t => {
     const [a, b] = servers(2)
-    await a.nodes.claim('["answer","u","r"]')
+    await a.nodes.claim('u', '["answer","u","r"]')
     const other = counting(undefined)
     t.match(await b.answers.once('u', 'r', other.handle, true), { code: 'handler_failed', message: /no longer answers/ })
     t.equal(other.runs, 0)

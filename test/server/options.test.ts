@@ -40,6 +40,7 @@ t.test('every default', async t => {
       run: 4 * 1024 * 1024,
       runs: 16,
       liveRuns: 4_096,
+      stored: 32 * 1024 * 1024,
       lag: 4 * 1024 * 1024,
       pending: 1_000,
       connections: 10_000,

@@ -63,7 +63,7 @@ export class Checks {
 /** Never rejects: one that cannot be read is not the others' concern. */
 async function settle ({ feed, resolve, reject }: Check, head: Head | undefined, before: number): Promise<void> {
   try {
-    await (head === undefined ? feed.catchUp() : feed.reach(head, before))
+    await feed.reach(head, before)
     resolve()
   } catch (error) {
     reject(error)

@@ -1,8 +1,9 @@
 import type { Log } from '../log.js'
 import type { Announcement } from './doorbell.js'
+import { isUnborn, never, type Unborn } from './unborn.js'
 
 /** What a log needs to be fed. */
-export type Fed = Pick<Log, 'epoch' | 'head' | 'append' | 'reset'>
+export type Fed = Pick<Log, 'epoch' | 'head' | 'append' | 'begin' | 'precedes' | 'reset'>
 
 /** A publication as it is stored. */
 export interface Stored {
@@ -21,14 +22,18 @@ export interface Head {
 
 /** What follows a position; `stored` ends with the head, and is all that there is when it does not begin where it should. */
 export interface Reading {
-  readonly head: Head
+  /** `undefined`: the channel has no publication yet. */
+  readonly head: Head | undefined
   /** The channel is behind the position, or has another publication there. Nothing was read. */
   readonly isTailLost: boolean
+  /** The channel was continued under another epoch: what it had before is not known. */
+  readonly isForked: boolean
   readonly stored: Stored[]
 }
 
 export interface FeedParts<L extends Fed> {
   createLog: (epoch: string) => L
+  unborn: Pick<Unborn, 'epoch' | 'precedes'>
   /** What comes after a position; all that is retained when that is not known. */
   read: (after: Head | undefined, inAnotherEpoch: boolean) => Promise<Reading>
   /** Puts publications behind the head that Redis has. Whether they are there now. */
@@ -74,6 +79,8 @@ export class Feed<L extends Fed = Fed> {
   /** What was announced while the stream is read; `undefined` when it is not. */
   #kept: Announcement[] | undefined
   #reading: Promise<void> | undefined
+  /** The epoch of channels without a publication when the log was last compared with it. */
+  #unbornEpoch = ''
   /** Something was missed meanwhile: what is being read is not enough. */
   #isBehind = false
   /** When something was last heard of the channel, on the monotonic clock. */
@@ -91,6 +98,11 @@ export class Feed<L extends Fed = Fed> {
     for (const announcement of announcements) this.#take(announcement)
   }
 
+  /** The log has no publication yet, and no epoch of its own. */
+  get isUnborn (): boolean {
+    return this.log !== undefined && isUnborn(this.log.epoch)
+  }
+
   /** Whether the log has what Redis has. */
   has ({ epoch, offset, mark }: Head): boolean {
     return this.log?.epoch === epoch && this.log.head === offset && this.#lastMark === mark
@@ -103,10 +115,11 @@ export class Feed<L extends Fed = Fed> {
 
   /**
    * Resolves once the log has what was at `head`. `before` is the offset up to which it was when Redis was asked: Redis
-   * should have that. Rejects when it cannot be read.
+   * should have that. `undefined`: Redis does not have the channel. Rejects when it cannot be read.
    */
-  async reach (head: Head, before: number): Promise<void> {
+  async reach (head: Head | undefined, before: number): Promise<void> {
     this.heardAt = performance.now()
+    if (head === undefined) return this.isUnborn ? undefined : this.catchUp()
     if (this.has(head)) return
     const isOnItsWay = this.log?.epoch === head.epoch && this.log.head < head.offset
     if (isOnItsWay) await new Promise<void>(resolve => { setTimeout(resolve, patience) })
@@ -133,13 +146,14 @@ export class Feed<L extends Fed = Fed> {
     do {
       this.#isBehind = false
       const { log } = this
-      const after = log === undefined ? undefined : { epoch: log.epoch, offset: log.head, mark: this.#lastMark }
+      const after = log === undefined || this.isUnborn ? undefined : { epoch: log.epoch, offset: log.head, mark: this.#lastMark }
       let reading = await this.#parts.read(after, false)
       for (let attempt = 0; attempt < maxMendings && reading.isTailLost; attempt++) {
-        const lost = this.#lostAfter(reading.head)
+        const head = reading.head!
+        const lost = this.#lostAfter(head)
         if (lost === undefined) break
         // Another node may be faster, and have more or less of it.
-        await this.#parts.mend(reading.head, lost)
+        await this.#parts.mend(head, lost)
         reading = await this.#parts.read(after, false)
       }
       if (reading.isTailLost) reading = await this.#parts.read(after, true)
@@ -159,10 +173,27 @@ export class Feed<L extends Fed = Fed> {
     return this.#recent.slice(-count) as Array<{ mark: string, body: string }>
   }
 
-  #apply ({ head: { epoch, offset, mark: last }, stored }: Reading): void {
+  #apply ({ head, isForked, stored }: Reading): void {
+    if (head === undefined) this.#applyUnborn()
+    else this.#applyBorn(head, isForked, stored)
+    this.#begin()
+  }
+
+  /** Nothing was published yet. A log that has been there before, and had nothing, keeps its readers where they are. */
+  #applyUnborn (): void {
+    const { unborn } = this.#parts
+    if (this.log !== undefined) return this.renew()
+    this.log = this.#parts.createLog(unborn.epoch)
+    this.#precede(unborn.precedes())
+  }
+
+  #applyBorn ({ epoch, offset, mark: last }: Head, isForked: boolean, stored: Stored[]): void {
     const start = offset - stored.length
+    const precedes = isForked ? never : this.#parts.unborn.precedes()
+    const isNew = this.log === undefined
     this.log ??= this.#parts.createLog(epoch)
     const { log } = this
+    if (this.isUnborn && start === 0 && precedes(log.epoch)) log.begin(epoch)
     const follows = log.epoch === epoch && log.head === start
     // A log that was just made has no reader yet, which would find itself lost.
     const now = performance.now()
@@ -171,8 +202,29 @@ export class Feed<L extends Fed = Fed> {
       this.#recent = stored.length === 0 ? [{ mark: last, body: undefined, at: now }] : []
       this.#mendable = { count: 0, length: 0 }
     }
+    // One that goes on has been followed since it was read, and knows more than can be read now.
+    if (isNew || !follows) this.#precede(precedes)
     for (const { mark, body, age } of stored) this.#append(mark, body, now - age)
-    this.#begin()
+  }
+
+  #precede (precedes: Log['precedes']): void {
+    this.log!.precedes = precedes
+    this.#unbornEpoch = this.#parts.unborn.epoch
+  }
+
+  /**
+   * Called every second or so while Redis answers. A log without a publication follows the epoch of such channels, so that positions
+   * in it are not old. When Redis has lost its data its readers find themselves lost, and older positions do not count any more.
+   */
+  renew (): void {
+    const { log } = this
+    const { unborn } = this.#parts
+    if (log === undefined || this.#unbornEpoch === unborn.epoch) return
+    const isSameEra = log.precedes(unborn.epoch)
+    if (this.isUnborn && isSameEra) log.begin(unborn.epoch)
+    else if (this.isUnborn) log.reset(unborn.epoch)
+    if (!isSameEra) this.#precede(this.isUnborn ? unborn.precedes() : never)
+    this.#unbornEpoch = unborn.epoch
   }
 
   #keep (announcements: Announcement[]): void {
@@ -183,6 +235,7 @@ export class Feed<L extends Fed = Fed> {
   #take ({ epoch, offset, mark, body }: Announcement): void {
     const { log } = this
     if (log === undefined || this.#isEnded) return
+    if (offset === 1 && this.isUnborn) log.begin(epoch)
     if (log.epoch === epoch && log.head + 1 === offset) return this.#append(mark, body, performance.now())
     const known = this.#markAt(offset)
     const isRepeated = log.epoch === epoch && offset <= log.head && (known === undefined || known === mark)

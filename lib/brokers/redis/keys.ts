@@ -43,9 +43,9 @@ export class Keys {
     return `${this.#prefix}{${encode(userId)}}:presence`
   }
 
-  /** Something that only one may claim. */
-  claim (key: string): string {
-    return `${this.#prefix}{${encode(key)}}:claim`
+  /** What was claimed in the name of a user. */
+  claims (holder: string): string {
+    return `${this.#prefix}{${encode(holder)}}:claims`
   }
 }
 

@@ -1,12 +1,18 @@
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
-import { beat, end } from './scripts.js'
+import { beat, end, pulse } from './scripts.js'
 
 /** How often a node says that it is alive, in milliseconds. */
 const beatEvery = 3_000
 
 /** A node that has not been heard of for so long is dead, in milliseconds. */
 const deadAfter = 9_000
+
+/** How often a node shows between its beats that it is there, in ms. */
+const pulseEvery = 400
+
+/** A node that was not heard of for this time is silent, in ms: what it holds gives way to others. */
+const silentAfter = 1_200
 
 /** What Redis was told it is told again after so many milliseconds: should it fail over meanwhile, it may have forgotten. */
 export const tellAgainAfter = 4_000
@@ -25,6 +31,14 @@ export interface MemberEvents {
   onBeat (): void
 }
 
+/** Somebody waits until nodes have shown that they are there. */
+interface Question {
+  readonly nodes: readonly string[]
+  /** When it was asked, or shortly after, on Redis' clock. */
+  since: number | undefined
+  readonly answer: (isSilent: boolean) => void
+}
+
 /** Which nodes there are. */
 export class Members {
   readonly id: string
@@ -32,8 +46,12 @@ export class Members {
   readonly #keys: string[]
   readonly #events: MemberEvents
   #alive: string[]
+  #silent: string[] = []
   #timer: NodeJS.Timeout | undefined
+  #pulser: NodeJS.Timeout | undefined
+  readonly #questions = new Set<Question>()
   #isBeating = false
+  #isPulsing = false
   /** A beat was not answered: this node may hold what it does not know of. */
   #isInDoubt = false
   #answeredAt = -Infinity
@@ -50,12 +68,62 @@ export class Members {
 
   start (): void {
     this.#timer ??= setInterval(() => this.beat(), beatEvery).unref()
+    this.#pulser ??= setInterval(() => this.pulse(), pulseEvery).unref()
     this.beat()
   }
 
   /** The nodes that are alive, this one included. */
   get alive (): readonly string[] {
     return this.#alive
+  }
+
+  /** Nodes that were not heard of for a few beats. They may come back. */
+  get silent (): readonly string[] {
+    return this.#silent
+  }
+
+  /** Resolves `true` as soon as one of the nodes is silent, `false` once all others have been heard of since, or after `ms`. */
+  isOneSilent (nodes: readonly string[], ms: number): Promise<boolean> {
+    const others = [...new Set(nodes)].filter(node => node !== this.id)
+    if (others.length === 0 || this.#pulser === undefined) return Promise.resolve(false)
+    return new Promise(resolve => {
+      const question: Question = {
+        nodes: others,
+        since: undefined,
+        answer: isSilent => {
+          clearTimeout(late)
+          this.#questions.delete(question)
+          resolve(isSilent)
+        }
+      }
+      const late = setTimeout(question.answer, ms, false)
+      this.#questions.add(question)
+    })
+  }
+
+  /** Shows that this node is there, and sees which others are. Never rejects. */
+  async pulse (): Promise<void> {
+    if (this.#isPulsing || !this.#link.isReady || this.#pulser === undefined) return
+    this.#isPulsing = true
+    try {
+      const [now, ...heard] = await this.#link.run(pulse, this.#keys.slice(0, 1), [this.id, deadAfter]) as [number, ...string[]]
+      this.#onPulse(now, heard)
+    } catch {
+      // The health knows of the failure.
+    }
+    this.#isPulsing = false
+  }
+
+  #onPulse (now: number, heard: string[]): void {
+    const heardAt = new Map<string, number>()
+    for (let at = 0; at < heard.length; at += 2) heardAt.set(heard[at], Number(heard[at + 1]))
+    this.#silent = [...heardAt].filter(([, time]) => now - time > silentAfter).map(([node]) => node)
+    for (const question of this.#questions) {
+      question.since ??= now
+      const { nodes, since, answer } = question
+      if (nodes.some(node => this.#silent.includes(node))) answer(true)
+      else if (nodes.every(node => heardAt.get(node)! > since)) answer(false)
+    }
   }
 
   async beat (): Promise<void> {
@@ -91,7 +159,10 @@ export class Members {
   /** The others are told at once. Never rejects. */
   async stop (): Promise<void> {
     clearInterval(this.#timer)
+    clearInterval(this.#pulser)
     this.#timer = undefined
+    this.#pulser = undefined
+    for (const { answer } of this.#questions) answer(false)
     if (!this.#link.isReady) return
     // The others notice it within 15 s when this fails.
     await this.#link.run(end, this.#keys.slice(0, 1), [this.id]).catch(() => {})

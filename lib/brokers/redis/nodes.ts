@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Lease, Nodes, Presence } from '../broker.js'
+import { Claims } from './claims.js'
 import { within } from './connection.js'
 import type { Fed } from './feed.js'
 import type { Keys } from './keys.js'
@@ -7,6 +8,7 @@ import { Leases } from './leases.js'
 import type { RedisLink } from './link.js'
 import { Members } from './members.js'
 import { PresenceOfUsers } from './presence.js'
+import { never } from './unborn.js'
 
 /** Within so many milliseconds something is done, or fails. */
 const patience = 1_900
@@ -25,6 +27,7 @@ export interface NodesParts {
 class Told implements Fed {
   epoch: string
   head = 0
+  precedes = never
   /** When the last one was stored, on the monotonic clock. */
   #last = -Infinity
   /** What is appended may have been told before. */
@@ -44,6 +47,10 @@ class Told implements Fed {
     this.#onTold(body)
   }
 
+  begin (epoch: string): void {
+    this.epoch = epoch
+  }
+
   /** Redis went back to what it had before: that is in the log from now on, and was told when it was new. */
   reset (epoch: string, head = 0): void {
     this.epoch = epoch
@@ -58,6 +65,7 @@ export class RedisNodes implements Nodes {
   readonly #members: Members
   readonly #presence: PresenceOfUsers
   readonly #leases: Leases
+  readonly #claims: Claims
   readonly #listeners = new Set<(message: string, from: string) => void>()
   /** What was told before this node was there is not for it. */
   #isListening = false
@@ -65,8 +73,8 @@ export class RedisNodes implements Nodes {
   constructor (parts: NodesParts) {
     const { link, keys } = parts
     this.#parts = parts
-    this.#presence = new PresenceOfUsers(link, keys, this.id, () => this.#members.alive)
     this.#leases = new Leases(link, keys, this.id)
+    this.#claims = new Claims(link, keys)
     this.#members = new Members(this.id, link, keys, {
       onUnknown: wasDead => {
         this.#presence.renew()
@@ -79,6 +87,7 @@ export class RedisNodes implements Nodes {
         this.#leases.look()
       }
     })
+    this.#presence = new PresenceOfUsers(link, keys, this.#members)
   }
 
   /** Once what was told before has been read. */
@@ -126,9 +135,8 @@ export class RedisNodes implements Nodes {
     return this.#do(() => this.#presence.present(userId))
   }
 
-  claim (key: string, ms: number): Promise<boolean> {
-    const { link, keys } = this.#parts
-    return this.#do(async () => await link.ask('SET', link.client.set(keys.claim(key), this.id, 'PX', ms, 'NX')) === 'OK')
+  claim (holder: string, key: string, ms: number): Promise<boolean> {
+    return this.#do(() => this.#claims.claim(holder, key, ms))
   }
 
   hold (key: string, data: string): Promise<Lease | undefined> {

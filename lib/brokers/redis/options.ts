@@ -6,9 +6,9 @@ import type { RedisAddress } from './connection.js'
 /** Redis counts further; beyond it Lua loses whole numbers. */
 const count = Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 48 - 1 }))
 
-const retention = Type.Optional(Type.Object({ size: count, ttl: count }, {
+const retention = Type.Optional(Type.Object({ size: count, ttl: count, bytes: count }, {
   additionalProperties: false,
-  expected: 'a plain object, such as { size: 100, ttl: 300000 }'
+  expected: 'a plain object, such as { size: 100, ttl: 300000, bytes: 4194304 }'
 }))
 
 /** What the broker and the publisher both take. */
@@ -40,6 +40,7 @@ const schemas = {
     })),
     strict: Type.Optional(Type.Boolean()),
     maxBytes: Type.Optional(Type.Integer({ minimum: 1 })),
+    stored: Type.Optional(Type.Integer({ minimum: 1 })),
     log: Type.Optional(Type.Object({ error: method, warn: method, info: method }, { expected: 'a logger with error, warn and info, such as pino()' }))
   }, { additionalProperties: false, examples })
 } satisfies Record<string, TObject>

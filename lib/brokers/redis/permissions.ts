@@ -24,7 +24,6 @@ export async function checkPermissions (link: RedisLink, keys: Keys): Promise<vo
   await Promise.allSettled([
     runProbe(link, [keys.nodes, hash, stream, set]),
     link.ask('EVAL', client.eval('return 1', 1, hash)),
-    link.ask('SET', client.set(keys.probe('text'), '1', 'PX', 1_000, 'NX')),
     link.ask('HDEL', client.hdel(hash, 'f')),
     link.ask('PING', client.ping())
   ])

@@ -1,7 +1,7 @@
 import type { Presence } from '../broker.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
-import { tellAgainAfter } from './members.js'
+import { tellAgainAfter, type Members } from './members.js'
 import { connections, enter } from './scripts.js'
 
 /** What is not renewed for so long is gone, in milliseconds: it is of a node that ended, or its end could not be told. */
@@ -16,6 +16,9 @@ const slice = 100
 /** So many are told of again; of others a renewal tells, or they expire. */
 const maxChanges = 20_000
 
+/** Time for nodes to show that they are there before a connection is refused because of theirs, in ms. */
+const provenWithin = 1_600
+
 interface Change {
   readonly connectionId: string
   readonly userId: string
@@ -27,8 +30,7 @@ interface Change {
 export class PresenceOfUsers {
   readonly #link: RedisLink
   readonly #keys: Keys
-  readonly #node: string
-  readonly #alive: () => readonly string[]
+  readonly #members: Pick<Members, 'id' | 'alive' | 'silent' | 'isOneSilent'>
   /** This node's connections: their users, by their ids. */
   readonly #entered = new Map<string, string>()
   /** Those that came or went lately, by their ids, the oldest first. */
@@ -36,18 +38,17 @@ export class PresenceOfUsers {
   #renewedAt = performance.now()
   #isLooking = false
 
-  /** `alive` are the nodes whose connections count. */
-  constructor (link: RedisLink, keys: Keys, node: string, alive: () => readonly string[]) {
+  /** Connections of `members` that are alive count, and at a limit only of those that are not silent. */
+  constructor (link: RedisLink, keys: Keys, members: Pick<Members, 'id' | 'alive' | 'silent' | 'isOneSilent'>) {
     this.#link = link
     this.#keys = keys
-    this.#node = node
-    this.#alive = alive
+    this.#members = members
   }
 
   async enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
     this.#entered.set(connectionId, userId)
     try {
-      const isEntered = await this.#enter(userId, connectionId, limit)
+      const isEntered = await this.#enterIfDue(userId, connectionId, limit)
       if (!isEntered) this.#entered.delete(connectionId)
       // It left meanwhile, and the entry came after that.
       else if (!this.#entered.has(connectionId)) this.leave(userId, connectionId)
@@ -60,9 +61,21 @@ export class PresenceOfUsers {
     }
   }
 
-  async #enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
-    const args = [connectionId, this.#node, limit, ttl, ...this.#alive()]
-    return await this.#link.run(enter, [this.#keys.presence(userId)], args) === 1
+  /** A node that was killed a moment ago is not silent yet: nodes whose connections are in the way have to show that they are there. */
+  async #enterIfDue (userId: string, connectionId: string, limit: number): Promise<boolean> {
+    const end = performance.now() + provenWithin
+    for (;;) {
+      const inTheWay = await this.#enter(userId, connectionId, limit)
+      if (inTheWay.length === 0) return true
+      if (!await this.#members.isOneSilent(inTheWay, end - performance.now())) return false
+    }
+  }
+
+  /** The nodes of the connections that are too many; none when it is entered. */
+  async #enter (userId: string, connectionId: string, limit: number): Promise<string[]> {
+    const { id, alive, silent } = this.#members
+    const args = [connectionId, id, limit, ttl, silent.length, ...silent, ...alive]
+    return await this.#link.run(enter, [this.#keys.presence(userId)], args) as string[]
   }
 
   leave (userId: string, connectionId: string): void {
@@ -83,7 +96,7 @@ export class PresenceOfUsers {
   }
 
   async present (userId: string): Promise<Presence[]> {
-    const found = await this.#link.run(connections, [this.#keys.presence(userId)], [...this.#alive()]) as string[]
+    const found = await this.#link.run(connections, [this.#keys.presence(userId)], [...this.#members.alive]) as string[]
     return found.flatMap((connectionId, at) => at % 2 === 0 ? [{ connectionId, node: found[at + 1] }] : [])
   }
 

@@ -7,6 +7,7 @@ import { isReachable, serverOf, within } from './connection.js'
 import { newEpoch } from './epoch.js'
 import type { Keys } from './keys.js'
 import type { RedisLink } from './link.js'
+import type { Quota } from './quota.js'
 import { metaTtlOf, type RetentionOf } from './retention.js'
 import { append, find } from './scripts.js'
 import { slotOf } from './slot.js'
@@ -60,6 +61,8 @@ export class Publisher {
   readonly #keys: Keys
   readonly #retentionOf: RetentionOf
   readonly clock: RedisClock
+  /** What a user may have stored; `undefined`: no limit. */
+  quota: Quota | undefined
   #onClock = () => {}
   readonly #prepare: () => Promise<unknown>
   #preparing: Promise<unknown> | undefined
@@ -136,7 +139,7 @@ export class Publisher {
     })
   }
 
-  /** Stores a publication. Rejects with RT_ERR_CLOSING, RT_ERR_BROKER or RT_ERR_UNCONFIRMED, within 2 s. */
+  /** Stores a publication. Rejects with RT_ERR_CLOSING, RT_ERR_OVER_QUOTA, RT_ERR_BROKER or RT_ERR_UNCONFIRMED, within 2 s. */
   publish (channel: string, body: string): Promise<Position> {
     return new Promise((resolve, reject) => {
       const bytes = Buffer.byteLength(body) + overhead
@@ -144,7 +147,7 @@ export class Publisher {
       const mark = this.#mark + number.toString(36)
       const slot = this.#link.isCluster ? slotOf(this.#keys.stream(channel)) : 0
       const publication = { channel, body, mark, number, slot, bytes, at: performance.now(), resolve, reject, isSettled: false }
-      const refusal = this.#refusal(publication)
+      const refusal = this.#refusal(publication) ?? this.quota?.refusal(channel, bytes - overhead)
       if (refusal !== undefined) return reject(refusal)
       this.#waiting.push(publication)
       this.#waitingBytes += bytes
@@ -266,7 +269,7 @@ export class Publisher {
       const stream = this.#keys.stream(channel)
       keys.push(stream, this.#keys.meta(stream))
       const retention = this.#retentionOf(channel)
-      args.push(retention.size, retention.ttl, metaTtlOf(retention), publications.length)
+      args.push(retention.size, retention.ttl, retention.bytes, metaTtlOf(retention), publications.length)
       for (const { mark, body } of publications) args.push(mark, body)
     }
     const sent = performance.now()
@@ -305,6 +308,7 @@ export class Publisher {
   #conclude (publications: Publication[], epoch: string | undefined, head: number): void {
     if (epoch === undefined) return this.#fail(publications, new errors.BROKER('Redis was too slow, and refused it'))
     if (head === -1) return this.#refused(publications, new Error(epoch))
+    if (head === publications.length) this.quota?.onBegun(publications[0].channel)
     for (const [at, publication] of publications.entries()) {
       settle(publication, { epoch, offset: head - publications.length + 1 + at })
     }
@@ -328,7 +332,11 @@ export class Publisher {
 
   /** With one error for all of them: there can be thousands. */
   #fail (publications: Publication[], error: Error): void {
-    for (const publication of publications) settle(publication, error)
+    for (const publication of publications) {
+      if (publication.isSettled) continue
+      if (!(error instanceof errors.UNCONFIRMED)) this.quota?.giveBack(publication.channel, publication.bytes - overhead)
+      settle(publication, error)
+    }
   }
 
   /** Gives up what has been under way for too long, and asks after what is in doubt. */
@@ -398,7 +406,7 @@ export class Publisher {
       for (const [at, publication] of publications.entries()) {
         const offset = offsets[at]
         if (offset > 0) settle(publication, { epoch, offset })
-        else if (offset === 0 && now > batch.deadline) settle(publication, new errors.BROKER('the connection to Redis was lost'))
+        else if (offset === 0 && now > batch.deadline) this.#fail([publication], new errors.BROKER('the connection to Redis was lost'))
       }
     } catch {
       // The health knows. Asked again with the next look, until it is too late.

@@ -34,31 +34,33 @@ export class Store {
 
   /**
    * What comes after a position of a channel, or all that is retained. Where the channel has lost its tail nothing is read,
-   * unless it is to go on under another epoch.
+   * unless it is to go on under another epoch. Writes nothing of a channel that has no publication yet, unless that `isToBegin`.
    */
-  async read (channel: string, after: Head = nowhere, inAnotherEpoch = false): Promise<Reading> {
+  async read (channel: string, after: Head = nowhere, inAnotherEpoch = false, isToBegin = false): Promise<Reading> {
     if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
     this.#reads++
     try {
-      return await this.#read(channel, after, inAnotherEpoch)
+      return await this.#read(channel, after, inAnotherEpoch, isToBegin)
     } finally {
       this.#reads--
       this.#waiting.shift()?.()
     }
   }
 
-  async #read (channel: string, after: Head, inAnotherEpoch: boolean): Promise<Reading> {
+  async #read (channel: string, after: Head, inAnotherEpoch: boolean, isToBegin: boolean): Promise<Reading> {
     const retention = this.#retentionOf(channel)
-    const args = [newEpoch(), retention.size, metaTtlOf(retention), after.epoch, after.offset, after.mark, inAnotherEpoch ? 1 : 0]
+    const known = [after.epoch, after.offset, after.mark]
+    const args = [newEpoch(), retention.size, metaTtlOf(retention), ...known, Number(inAnotherEpoch), Number(isToBegin)]
     const sent = performance.now()
     const answer = await this.#run(read, this.#keysOf(channel), args)
-    const [now, epoch, offset, mark, isLost, ...rest] = answer as [number, string, number, string, number, ...string[]]
+    const [now, epoch, offset, mark, isLost, isForked, ...rest] = answer as [number, string, number, string, number, number, ...string[]]
     this.#clock.learn(now, sent, performance.now())
     const stored = []
     for (let at = 0; at < rest.length; at += 3) {
       stored.push({ mark: rest[at], age: Math.max(0, now - Number(rest[at + 1])), body: rest[at + 2] })
     }
-    return { head: { epoch, offset, mark }, isTailLost: isLost === 1, stored }
+    const head = epoch === '' ? undefined : { epoch, offset, mark }
+    return { head, isTailLost: isLost === 1, isForked: isForked === 1, stored }
   }
 
   /** Puts publications behind the head that a channel has. Whether they are there now. */

@@ -1,12 +1,20 @@
 import t from 'tap'
 import { Checks } from '../../../lib/brokers/redis/checks.js'
-import { Feed, type Fed, type Head } from '../../../lib/brokers/redis/feed.js'
+import { Feed, type Fed, type Head, type Reading } from '../../../lib/brokers/redis/feed.js'
+import { alwaysBorn, never } from '../../../lib/brokers/redis/unborn.js'
 
-const nowhere = { head: { epoch: 'e', offset: 0, mark: '' }, isTailLost: false, stored: [] }
+const nowhere = { head: { epoch: 'e', offset: 0, mark: '' }, isTailLost: false, isForked: false, stored: [] }
 
-async function begun (read = async () => nowhere): Promise<Feed> {
-  const log: Fed = { epoch: 'e', head: 0, append () { this.head++ }, reset (epoch, head = 0) { Object.assign(this, { epoch, head }) } }
-  const feed = new Feed({ createLog: () => log, read, mend: async () => false })
+async function begun (read: () => Promise<Reading> = async () => nowhere): Promise<Feed> {
+  const log: Fed = {
+    epoch: 'e',
+    head: 0,
+    precedes: never,
+    append () { this.head++ },
+    begin (epoch) { this.epoch = epoch },
+    reset (epoch, head = 0) { Object.assign(this, { epoch, head }) }
+  }
+  const feed = new Feed({ createLog: () => log, unborn: alwaysBorn, read, mend: async () => false })
   await feed.catchUp()
   return feed
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Feed, type Fed, type Head, type Reading } from '../../../lib/brokers/redis/feed.js'
+import { alwaysBorn, never, Unborn } from '../../../lib/brokers/redis/unborn.js'
 
 interface Publication { mark: string, body: string }
 
@@ -29,10 +30,10 @@ class Stream {
     const isSame = after?.epoch === this.epoch
     const isOther = after !== undefined && after.offset > this.evicted && this.all[after.offset - 1]?.mark !== after.mark
     const isTailLost = isSame && (after.offset > this.all.length || isOther)
-    if (isTailLost && !inAnotherEpoch) return { head: this.head, isTailLost, stored: [] }
+    if (isTailLost && !inAnotherEpoch) return { head: this.head, isTailLost, isForked: false, stored: [] }
     if (isTailLost) this.epoch = `e${++this.#epochs}`
     const start = isSame && !isTailLost && after.offset >= this.evicted ? after.offset : this.evicted
-    return { head: this.head, isTailLost: false, stored: this.all.slice(start).map(one => ({ ...one, age: 0 })) }
+    return { head: this.head, isTailLost: false, isForked: isTailLost, stored: this.all.slice(start).map(one => ({ ...one, age: 0 })) }
   }
 
   readonly mend = async (head: Head, publications: Publication[]): Promise<boolean> => {
@@ -52,6 +53,7 @@ class TestLog implements Fed {
   head = 0
   bodies: string[] = []
   resets = 0
+  precedes = never
   epoch: string
 
   constructor (epoch: string) {
@@ -61,6 +63,10 @@ class TestLog implements Fed {
   append (body: string): void {
     this.head++
     this.bodies.push(body)
+  }
+
+  begin (epoch: string): void {
+    this.epoch = epoch
   }
 
   reset (epoch: string, head = 0): void {
@@ -74,9 +80,32 @@ class TestLog implements Fed {
 async function begun (published = 0) {
   const stream = new Stream()
   if (published > 0) stream.publish(published)
-  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), read: stream.read, mend: stream.mend })
+  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), unborn: alwaysBorn, read: stream.read, mend: stream.mend })
   await feed.catchUp()
   return { stream, feed, log: feed.log! }
+}
+
+const hour = 60 * 60 * 1_000
+
+/** A channel that has no publication yet, in a Redis whose data and clock the test decides on. */
+async function unborn () {
+  const stream = new Stream()
+  const redis = { era: 'era1', now: 100 * hour }
+  const read: typeof stream.read = async (after, inAnotherEpoch) => stream.all.length === 0
+    ? { head: undefined, isTailLost: false, isForked: false, stored: [] }
+    : stream.read(after, inAnotherEpoch)
+  const open = async () => {
+    const feed = new Feed<TestLog>({
+      createLog: epoch => new TestLog(epoch),
+      unborn: new Unborn(() => redis.era, () => redis.now),
+      read,
+      mend: stream.mend
+    })
+    await feed.catchUp()
+    return feed
+  }
+  const feed = await open()
+  return { stream, redis, feed, open, log: feed.log! }
 }
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => `{"n":${from + at}}`)
@@ -92,7 +121,7 @@ t.test('begins after what is not retained any more, and knows the mark of what i
   const stream = new Stream()
   stream.publish(5)
   stream.evicted = 5
-  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), read: stream.read, mend: stream.mend })
+  const feed = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), unborn: alwaysBorn, read: stream.read, mend: stream.mend })
   await feed.catchUp()
   t.equal(feed.log!.head, 5)
   t.equal(feed.has(stream.head), true)
@@ -162,7 +191,7 @@ t.test('another node is faster, and has less of it: the rest is given back too',
   stream.publish(3)
   feed.onAnnounced(stream.announcements(3))
   const lost = stream.all.splice(2)
-  const slow = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), read: stream.read, mend: stream.mend })
+  const slow = new Feed<TestLog>({ createLog: epoch => new TestLog(epoch), unborn: alwaysBorn, read: stream.read, mend: stream.mend })
   await slow.catchUp()
   slow.onAnnounced(lost.slice(0, 1).map(one => ({ ...one, epoch: 'e1', offset: 3 })))
   await Promise.all([slow.reach(stream.head, 3), feed.reach(stream.head, 5)])
@@ -235,6 +264,7 @@ t.test('a failure leaves the log as it is, and the next one reads on', async t =
   const { read } = stream
   const failing = new Feed<TestLog>({
     createLog: epoch => new TestLog(epoch),
+    unborn: alwaysBorn,
     read: async (...args) => {
       if (stream.reads++ % 2 === 1) throw new Error('away')
       return read(...args)
@@ -253,6 +283,7 @@ t.test('more announcements than are kept while the stream is read are read again
   const { read } = stream
   const gated = new Feed<TestLog>({
     createLog: epoch => new TestLog(epoch),
+    unborn: alwaysBorn,
     read: async (...args) => {
       const reading = await read(...args)
       await new Promise<void>(resolve => { go = resolve })
@@ -305,4 +336,98 @@ t.test('whatever is lost, late, repeated or swapped: the log has the stream, wit
     const start = log.head - log.bodies.length
     return feed.has(stream.head) && log.epoch === 'e1' && log.bodies.join() === numbers(start + 1, log.head).join()
   }), { numRuns: 300 })
+})
+
+t.test('a log without a publication goes on with the first one, whichever way that comes', async t => {
+  for (const [way, isTold] of Object.entries({ announced: true, read: false })) {
+    const { feed, log, stream } = await unborn()
+    t.equal(feed.isUnborn, true)
+    await feed.reach(undefined, 0)
+    stream.publish(2)
+    if (isTold) feed.onAnnounced(stream.announcements(1))
+    else await feed.reach(stream.head, 0)
+    t.strictSame([log.epoch, log.bodies, log.resets, feed.isUnborn], ['e1', numbers(1, 2), 0, false], way)
+  }
+})
+
+t.test('a log without a publication starts again when the first ones are gone before it has them', async t => {
+  const { feed, log, stream } = await unborn()
+  stream.publish(5)
+  stream.evicted = 2
+  await feed.reach(stream.head, 0)
+  t.strictSame([log.epoch, log.bodies, log.resets], ['e1', numbers(3, 5), 1])
+})
+
+t.test('a position from before the first publication is good on any node, unless the channel may have expired meanwhile', async t => {
+  const { redis, log, stream, open } = await unborn()
+  const { epoch } = log
+  redis.now += 22 * hour
+  t.equal((await open()).log!.precedes(epoch), true, 'there is no publication still')
+  stream.publish(1)
+  t.equal((await open()).log!.precedes(epoch), true, 'there is one')
+  redis.now += 2 * hour
+  t.equal((await open()).log!.precedes(epoch), false, 'it is older than the meta of a channel may be')
+  t.equal(log.precedes(epoch), true, 'where the log has been followed ever since it is good')
+})
+
+t.test('a position from before the first publication is worth nothing once Redis has lost its data, or a tail', async t => {
+  const { redis, log, stream, open, feed } = await unborn()
+  const { epoch } = log
+  stream.publish(1)
+  feed.onAnnounced(stream.announcements(1))
+  redis.era = 'era2'
+  t.equal((await open()).log!.precedes(epoch), false)
+  feed.renew()
+  t.equal(log.precedes(epoch), false, 'nor for a log that was there before')
+
+  const lost = await unborn()
+  const position = lost.log.epoch
+  lost.stream.publish(3)
+  lost.feed.onAnnounced(lost.stream.announcements(1))
+  lost.stream.all.length = 2
+  lost.feed.settle(performance.now() + 1)
+  await lost.feed.reach(lost.stream.head, 3)
+  t.equal(lost.log.epoch, 'e2')
+  t.equal(lost.log.precedes(position), false)
+})
+
+t.test('a log without a publication follows the clock, and starts again when Redis has lost its data', async t => {
+  const { redis, feed, log } = await unborn()
+  const first = log.epoch
+  redis.now += hour / 2
+  feed.renew()
+  t.equal(log.epoch, first)
+  redis.now += hour / 2
+  feed.renew()
+  t.not(log.epoch, first)
+  t.strictSame([log.resets, log.precedes(first), feed.isUnborn], [0, true, true])
+  redis.era = 'era2'
+  feed.renew()
+  t.strictSame([log.resets, log.precedes(first), feed.isUnborn], [1, false, true], 'its readers are told')
+  feed.renew()
+  t.equal(log.resets, 1)
+})
+
+t.test('a log from before the first publication has the stream, whatever is lost or late', async () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('publish' as const), count: fc.integer({ min: 1, max: 3 }), isHeard: fc.boolean() }),
+    fc.record({ kind: fc.constant('check' as const) }),
+    fc.record({ kind: fc.constant('pass' as const) })
+  )
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 12 }), async steps => {
+    const { feed, log, stream, redis } = await unborn()
+    const head = () => stream.all.length === 0 ? undefined : stream.head
+    for (const step of steps) {
+      if (step.kind === 'publish') {
+        const first = stream.all.length + 1
+        stream.publish(step.count)
+        if (step.isHeard) feed.onAnnounced(stream.announcements(first))
+      }
+      if (step.kind === 'check') await feed.reach(head(), log.head)
+      if (step.kind === 'pass') redis.now += 2 * hour
+      feed.renew()
+    }
+    await feed.reach(head(), log.head)
+    return log.resets === 0 && log.bodies.join() === numbers(1, stream.all.length).join() && feed.isUnborn === (stream.all.length === 0)
+  }), { numRuns: 100 })
 })

@@ -46,7 +46,7 @@ t.test('ids that are written alike in other ways', async t => {
 
 t.test('presence, claims and what nodes share are apart from the channels and each other', async () => {
   fc.assert(fc.property(fc.string(), fc.string(), (a, b) => {
-    const names = [keys.stream(a), keys.meta(keys.stream(a)), keys.presence(b), keys.claim(b), keys.shared('alive')]
+    const names = [keys.stream(a), keys.meta(keys.stream(a)), keys.presence(b), keys.claims(b), keys.shared('alive')]
     return new Set(names).size === names.length
   }))
 })

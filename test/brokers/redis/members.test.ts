@@ -37,6 +37,27 @@ t.test('members', { skip: skipRedis }, async t => {
     t.strictSame([a.seen.unknown, b.seen.unknown], [1, 1])
   })
 
+  t.test('a node that does not beat is silent at once, and one that does shows it', async t => {
+    const [a, b] = [make('p'), make('q')]
+    a.members.start()
+    b.members.start()
+    await until(() => a.seen.beats > 0 && b.seen.beats > 0)
+    t.equal(await a.members.isOneSilent(['q'], 1_600), false)
+    t.equal(await a.members.isOneSilent(['p'], 1_600), false, 'this one is there')
+    await client.zadd(keys.shared('alive'), Date.now(), 'killed')
+    const start = performance.now()
+    t.equal(await a.members.isOneSilent(['q', 'killed'], 1_700), true)
+    t.ok(performance.now() - start < 1_700, `after ${Math.round(performance.now() - start)} ms`)
+    t.ok(a.members.silent.includes('killed'))
+    t.notOk(a.members.silent.includes('q'))
+    t.equal(await a.members.isOneSilent(['unknown'], 500), false, 'one that Redis does not know is not waited for without end')
+    const asked = a.members.isOneSilent(['unknown'], 10_000)
+    await a.members.stop()
+    t.equal(await asked, false, 'nor after the end')
+    t.equal(await a.members.isOneSilent(['killed'], 10_000), false)
+    await b.members.stop()
+  })
+
   t.test('who is forgotten is told so', async t => {
     const { members, seen } = make('c')
     members.start()

@@ -62,10 +62,11 @@ t.test('nodes', { skip: skipRedis }, async t => {
 
   t.test('one claim is the first', async t => {
     const [a, b] = [await node(t), await node(t)]
-    const claims = await Promise.all([a.nodes.claim('k', 60_000), b.nodes.claim('k', 60_000), a.nodes.claim('k', 60_000)])
+    const claims = await Promise.all([a.nodes.claim('ada', 'k', 60_000), b.nodes.claim('ada', 'k', 60_000), a.nodes.claim('ada', 'k', 60_000)])
     t.equal(claims.filter(Boolean).length, 1)
-    t.equal(await a.nodes.claim('short', 1), true)
-    await until(() => b.nodes.claim('short', 60_000))
+    t.equal(await a.nodes.claim('ada', 'short', 1), true)
+    await until(() => b.nodes.claim('ada', 'short', 60_000))
+    t.equal(await a.nodes.claim('bob', 'k', 60_000), true, 'a claim is one of its holder')
   })
 
   t.test('what a node holds goes to exactly one other when it ends', async t => {
@@ -122,7 +123,7 @@ t.test('nodes', { skip: skipRedis }, async t => {
     proxy.hold()
     const start = performance.now()
     const failures = await Promise.allSettled([
-      nodes.enter('mia', 'c3', 10), nodes.present('mia'), nodes.claim('away', 1_000), nodes.hold('run:away2', '{}'), nodes.tell('{}')
+      nodes.enter('mia', 'c3', 10), nodes.present('mia'), nodes.claim('ada', 'away', 1_000), nodes.hold('run:away2', '{}'), nodes.tell('{}')
     ])
     // 2 s are promised; a busy machine may be late to notice that they are over.
     t.ok(performance.now() - start < 3_000)

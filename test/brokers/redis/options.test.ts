@@ -12,7 +12,7 @@ const wrong: Array<[options: object, message: string]> = [
   [{ url, size: 5 }, "there is no option 'size' of $. Did you mean 'history.size' or 'chat.size'?"],
   [{ url, history: { sise: 5 } }, "there is no option 'history.sise' of $. Did you mean 'history.size'?"],
   [{ url, history: { size: -1 } }, "option 'history.size' of $ is -1. It must be a whole number from 0 to 281474976710655"],
-  [{ url, history: 5 }, "option 'history' of $ is 5. It must be a plain object, such as { size: 100, ttl: 300000 }"],
+  [{ url, history: 5 }, "option 'history' of $ is 5. It must be a plain object, such as { size: 100, ttl: 300000, bytes: 4194304 }"],
   [{ url, prefix: 5 }, "option 'prefix' of $ is 5. It must be a text, such as 'my-app:', without braces: they decide on the slot in a Cluster"],
   [{ url, prefix: '{app}:' }, "option 'prefix' of $ is '{app}:'. It must be a text, such as 'my-app:', without braces: they decide on the slot in a Cluster"],
   [{ url: 'http://u:s3cr3t@host' }, "option 'url' of $ must be an address of a Redis, such as 'redis://localhost:6379'"],

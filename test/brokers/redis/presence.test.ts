@@ -11,8 +11,20 @@ t.test('presence', { skip: skipRedis }, async t => {
   const { link, connection } = startLink(t, { url: server.url })
   await until(() => link.isReady)
   const keys = new Keys('t:')
-  const alive = ['a', 'b']
-  const [a, b] = ['a', 'b'].map(node => new PresenceOfUsers(link, keys, node, () => alive))
+  const silent: string[] = []
+  /** Nodes that were asked after, and whether one of them falls silent then. */
+  const asked: string[][] = []
+  const dying: string[] = []
+  const [a, b] = ['a', 'b'].map(id => new PresenceOfUsers(link, keys, {
+    id,
+    alive: ['a', 'b'],
+    silent,
+    async isOneSilent (nodes) {
+      asked.push([...nodes].sort())
+      silent.push(...dying.splice(0, 1))
+      return silent.some(node => nodes.includes(node))
+    }
+  }))
   const later = () => performance.now() + tellAgainAfter
   const ids = async (userId: string) => (await a.present(userId)).map(({ connectionId }) => connectionId).sort()
 
@@ -39,6 +51,21 @@ t.test('presence', { skip: skipRedis }, async t => {
     await client.hset(keys.presence('bob'), 'old', `dead ${Date.now() - 700_000}`)
     await a.enter('bob', 'b1', 10)
     t.strictSame((await client.hkeys(keys.presence('bob'))).sort(), ['b1', 'x', 'y', 'z'], 'what was not renewed for long is forgotten')
+  })
+
+  t.test('at a limit connections of a node that is silent, or falls silent, give way', async t => {
+    for (const [node, id] of [[a, 'l1'], [b, 'l2'], [b, 'l3']] as const) t.equal(await node.enter('lea', id, 3), true)
+    asked.length = 0
+    t.equal(await a.enter('lea', 'l4', 3), false, 'both nodes are there')
+    t.strictSame(asked, [['a', 'b', 'b']])
+    dying.push('b')
+    t.equal(await a.enter('lea', 'l4', 3), true)
+    t.equal(await a.enter('lea', 'l5', 3), true, 'a node that is silent already is not waited for')
+    t.equal(asked.length, 2)
+    t.equal(await a.enter('lea', 'l6', 3), false)
+    t.strictSame(await ids('lea'), ['l1', 'l2', 'l3', 'l4', 'l5'], 'a silent node may come back, and then has its connections')
+    silent.length = 0
+    t.equal(await b.enter('lea', 'l7', 5), false, 'and they count again')
   })
 
   t.test('what Redis lost is entered again, and ends that it did not hear of are told', async t => {

@@ -66,7 +66,7 @@ t.test('publisher', { skip: skipRedis }, async t => {
     const positions = await Promise.all(Array.from({ length: 10_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
     t.ok(positions.every(({ offset }, n) => offset === n + 1))
     const [[, fields]] = await client.xrevrange(keys.stream('burst'), '+', '-', 'COUNT', 1)
-    t.equal(fields.at(-1), '{"n":9999}')
+    t.equal(fields[fields.indexOf('b') + 1], '{"n":9999}')
   })
 
   t.test('while Redis is away: a bounded queue, and a refusal within 2 s', async t => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { RedisClock } from '../../../lib/brokers/redis/clock.js'
+import type { Head, Reading } from '../../../lib/brokers/redis/feed.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
@@ -8,7 +9,9 @@ import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 t.test('store', { skip: skipRedis }, async t => {
-  const { url } = await RedisServer.start(t)
+  const server = await RedisServer.start(t)
+  const { url } = server
+  const client = server.client(t)
   const { link } = startLink(t, { url })
   const keys = new Keys('t:')
   const clock = new RedisClock(false)
@@ -21,7 +24,7 @@ t.test('store', { skip: skipRedis }, async t => {
 
   t.test('reads and tells heads, and learns the time', async t => {
     await Promise.all([1, 2, 3].map(n => publisher.publish('a', `{"n":${n}}`)))
-    const { head, stored, isTailLost } = await store.read('a')
+    const { head, stored, isTailLost } = await store.read('a') as Reading & { head: Head }
     t.strictSame([head.offset, stored.map(({ body }) => body), isTailLost], [3, ['{"n":1}', '{"n":2}', '{"n":3}'], false])
     t.ok(stored.every(({ age }) => age >= 0 && age < 5_000))
     t.ok(Math.abs(clock.at(performance.now())! - Date.now()) < 1_000)
@@ -32,7 +35,7 @@ t.test('store', { skip: skipRedis }, async t => {
   })
 
   t.test('mends', async t => {
-    const { head } = await store.read('a')
+    const { head } = await store.read('a') as Reading & { head: Head }
     t.equal(await store.mend('a', head, [{ mark: 'm', body: '{"n":4}' }]), true)
     t.equal(await store.mend('a', head, [{ mark: 'm', body: '{"n":4}' }]), false)
     t.match(await publisher.publish('a', '{"n":5}'), { offset: 5, epoch: head.epoch })
@@ -40,6 +43,23 @@ t.test('store', { skip: skipRedis }, async t => {
 
   t.test('many reads at once are done a few at a time', async t => {
     const readings = await Promise.all(Array.from({ length: 300 }, (_, n) => store.read(`many:${n}`)))
-    t.equal(new Set(readings.map(({ head }) => head.epoch)).size, 300)
+    t.ok(readings.every(({ head, stored }) => head === undefined && stored.length === 0))
+  })
+
+  t.test('reading writes nothing of a channel without a publication, unless it is to begin', async t => {
+    const before = await client.dbsize()
+    t.equal((await store.read('none')).head, undefined)
+    t.equal(await client.dbsize(), before)
+    const { head, isForked } = await store.read('none', undefined, false, true) as Reading & { head: Head }
+    t.strictSame([head.offset, isForked, await client.dbsize()], [0, true, before + 1])
+    t.match(await publisher.publish('none', '{}'), { epoch: head.epoch, offset: 1 })
+  })
+
+  t.test('a channel that is gone goes on under another epoch for whoever has its log', async t => {
+    const { head, isForked } = await store.read('gone', { epoch: 'e1', offset: 7, mark: 'm' }) as Reading & { head: Head }
+    t.not(head.epoch, 'e1')
+    t.strictSame([head.offset, isForked], [0, true])
+    t.match(await publisher.publish('gone', '{}'), { epoch: head.epoch, offset: 1 })
+    t.equal((await store.read('gone')).isForked, true)
   })
 })

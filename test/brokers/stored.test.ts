@@ -1,0 +1,58 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Stored } from '../../lib/brokers/stored.js'
+
+t.test('an owner stores up to the limit, and others too', async t => {
+  const stored = new Stored(1_000)
+  t.equal(stored.take('ada', 600, 100, 0), true)
+  t.equal(stored.take('ada', 401, 100, 0), false)
+  t.equal(stored.take('ada', 400, 100, 0), true)
+  t.equal(stored.take('bob', 1_000, 100, 0), true)
+  t.strictSame([stored.heldBy('ada', 0), stored.heldBy('eve', 0)], [1_000, 0])
+})
+
+t.test('what is stored leaks evenly: a full bucket is empty after the lifetime', async t => {
+  const stored = new Stored(1_000)
+  stored.take('ada', 1_000, 100, 0)
+  t.strictSame([25, 50, 100, 200].map(now => stored.heldBy('ada', now)), [750, 500, 0, 0])
+  t.equal(stored.take('ada', 1_000, 100, 200), true)
+})
+
+t.test('what lives longer leaks more slowly, and all of it counts', async t => {
+  const stored = new Stored(1_000)
+  stored.add('ada', 500, 100, 0)
+  stored.add('ada', 500, 1_000, 0)
+  t.equal(stored.take('ada', 1, 100, 0), false)
+  t.equal(stored.heldBy('ada', 50), 450)
+  stored.add('ada', -200, 1_000, 50)
+  t.equal(stored.heldBy('ada', 50), 250)
+  t.equal(stored.heldBy('ada', 1_000), 0)
+})
+
+t.test('what is not kept is not counted', async t => {
+  const stored = new Stored(10)
+  stored.add('ada', 1_000, 0, 0)
+  t.strictSame([stored.heldBy('ada', 0), stored.size], [0, 0])
+})
+
+t.test('owners that hold nothing any more are forgotten', async t => {
+  const stored = new Stored(1_000)
+  for (let n = 0; n < 100_000; n++) stored.take(`user_${n}`, 10, 1_000, n)
+  t.ok(stored.size < 3_000, `${stored.size} owners`)
+})
+
+t.test('within any lifetime no owner stores more than twice the limit', async () => {
+  const step = fc.record({ bytes: fc.integer({ min: 1, max: 400 }), after: fc.integer({ min: 0, max: 40 }) })
+  fc.assert(fc.property(fc.array(step, { maxLength: 100 }), steps => {
+    const stored = new Stored(1_000)
+    const taken: Array<{ at: number, bytes: number }> = []
+    let now = 0
+    for (const { bytes, after } of steps) {
+      now += after
+      if (stored.take('ada', bytes, 100, now)) taken.push({ at: now, bytes })
+      const alive = taken.filter(({ at }) => now - at < 100).reduce((sum, { bytes }) => sum + bytes, 0)
+      if (alive > 2_000) return false
+    }
+    return true
+  }))
+})
