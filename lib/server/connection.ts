@@ -289,7 +289,7 @@ export class Connection implements InboxOwner, Subscriber, Writer, Peer {
     })
   }
 
-  close (code: number = closeCodes.NORMAL.code, reason = ''): void {
+  close (code: number = closeCodes.FORBIDDEN.code, reason = ''): void {
     if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
     const text = String(reason)
     const fits = Buffer.byteLength(text) <= maxReason

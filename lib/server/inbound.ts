@@ -12,7 +12,7 @@ export type Parsed =
 
 /** Why a frame is answered with `error`. */
 export interface Fault {
-  code: 'bad_json' | 'bad_message' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout' | 'renew_refused' |
+  code: 'bad_json' | 'bad_message' | 'too_big' | 'unknown_type' | 'rate_limited' | 'handler_failed' | 'handler_timeout' | 'renew_refused' |
     'chat_busy' | 'bad_value' | 'input_closed'
   message: string
   ref?: Inbound['ref']
@@ -42,6 +42,16 @@ export function parseInbound (text: string, catalogue: Catalogue): Parsed {
     return { fault: { code: 'bad_message', message: fault, ref: refOf(value) } }
   } catch (thrown) {
     return { fault: { code: 'handler_failed', message: 'the server could not check this message', ref: refOf(value) }, thrown: caught(thrown) }
+  }
+}
+
+/** Why a frame of more than `limit` bytes is not handled. Never throws. */
+export function tooBig (data: Buffer, limit: number): Fault {
+  const message = `the frame has ${data.length} bytes, and 'limits.frame' is ${limit}`
+  try {
+    return { code: 'too_big', message, ref: refOf(JSON.parse(data.toString())) }
+  } catch {
+    return { code: 'too_big', message }
   }
 }
 

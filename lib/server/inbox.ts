@@ -4,7 +4,7 @@ import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
 import { caught, report } from './caught.js'
 import type { OnMessage, RealtimeConnection } from './hooks.js'
-import { RateLimit, Refusal, Strikes, parseInbound, type Fault } from './inbound.js'
+import { RateLimit, Refusal, Strikes, parseInbound, tooBig, type Fault } from './inbound.js'
 import { keyOf } from './key.js'
 import type { RefusalReason } from './refusal-reasons.js'
 import { TimeoutError, type Timers } from './timers.js'
@@ -18,6 +18,8 @@ export interface InboxContext {
   readonly timers: Timers
   readonly log: FastifyBaseLogger
   readonly inboundLimits: {
+    /** Bytes of a frame. */
+    frame: number
     /** Messages per second, and at once. */
     rate: number
     burst: number
@@ -90,6 +92,9 @@ export class Inbox {
   /** A text frame: one message. */
   receive (data: Buffer): void {
     if (!this.#isWithinRate()) return
+    const { frame } = this.#context.inboundLimits
+    // The failure of this message alone: no strike.
+    if (data.length > frame) return this.#answer(tooBig(data, frame))
     const { message, fault, thrown } = parseInbound(data.toString(), this.#context.catalogue)
     if (fault !== undefined) return thrown === undefined ? this.#fault(fault) : this.#uncheckable(fault, thrown)
     if (message.type === 'ping') return this.#owner.control('pong', { ref: message.ref })

@@ -134,7 +134,8 @@ async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, {
     // A compressed frame can be shared only among connections that start each message anew.
     perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
     handleProtocols: chosenProtocol,
-    maxPayload: limits.frame,
+    // A frame that is somewhat too big is read all the same: its `ref` says which message to answer with an error.
+    maxPayload: limits.frame * 2,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,
     closeTimeout: timeouts.close

@@ -7,7 +7,7 @@ import { ChannelLog } from '../brokers/channel-log.js'
 import { ChatLog } from '../brokers/chat-log.js'
 import { Log, type FrameOf } from '../brokers/log.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
-import { Renewal, type Message } from '../protocol/envelope.js'
+import { Renewal, type Limits, type Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, codesOf, isClientError } from './access.js'
 import { Answers } from './answers.js'
@@ -85,6 +85,8 @@ export class RealtimeServer {
   readonly #liveness: Liveness
   readonly #handshakes: Deadline
   readonly #context: ConnectionContext
+  /** What `connection_ack` says of the limits. */
+  readonly #clientLimits: Limits
   readonly #handlers: Map<string, OnMessage>
   #sees: Extension['sees']
   /** Upgrade requests that are still to be answered. */
@@ -104,6 +106,7 @@ export class RealtimeServer {
     this.options = options
     this.#log = log
     this.refusals = new Refusals(log, this.timers)
+    this.#clientLimits = { frame: limits.frame, rate: limits.rate, burst: limits.burst }
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
     const { catalogue, timers } = this
     this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining, onUnheard: warnOf(log, 'A message was not sent') })
@@ -321,7 +324,8 @@ export class RealtimeServer {
       recovered,
       replayed,
       heartbeat_ms: this.options.heartbeat.interval,
-      expires_in_ms: expiresIn(connection.identity)
+      expires_in_ms: expiresIn(connection.identity),
+      limits: this.#clientLimits
     })
   }
 
