@@ -18,7 +18,7 @@ function Connected ({ options, children }: { options: ClientOptions, children?: 
   const latest = useLatest(options)
   const [store] = useState(() => new Store({
     ...options,
-    // The client asks each time whether there is one: without it a credential that has expired is the end.
+    // The client asks each time whether there is one.
     get getToken (): ClientOptions['getToken'] { return latest.current.getToken && (reason => latest.current.getToken?.(reason)) },
     onError: error => (latest.current.onError ?? console.error)(error)
   }))

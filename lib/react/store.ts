@@ -1,4 +1,5 @@
 import { createClient, RealtimeError, type ClientOptions, type Envelope, type RealtimeClient, type Resume, type Status } from '../client/index.js'
+import { isMessage } from '../client/frame.js'
 import { Notifications } from './notifications.js'
 
 type Listener = (...args: any[]) => void
@@ -121,6 +122,7 @@ export class Store {
   }
 
   #received (lastMessage: Envelope): void {
+    if (!isMessage(lastMessage)) return
     this.notifications.receive(lastMessage)
     this.#snapshot = { ...this.#snapshot, lastMessage }
     // Each message is a task of its own in a browser: a render for each would make a burst slow.

@@ -82,10 +82,15 @@ t.test('the status', async t => {
   t.equal(client.status, 'open')
   end()
   client.setStatus('closed', 4403)
-  t.strictSame(client.closed, { code: 4403, reason: '' })
-  await t.rejects(client.connected(), { code: 'closed', message: 'closed with 4403' })
+  t.strictSame(client.closed, { code: 4403, reason: '', name: 'FORBIDDEN' })
+  await t.rejects(client.connected(), { code: 'forbidden', message: /^closed with 4403/ })
   t.throws(() => client.setStatus('open'), { message: /stays closed/ })
   t.strictSame(seen, ['waiting', 'connecting', 'open'])
+  client.reopen()
+  t.strictSame([client.status, client.closed], ['open', undefined])
+  client.reopen()
+  client.wake()
+  t.equal(client.status, 'open')
 })
 
 t.test('what came of a reconnect', async t => {

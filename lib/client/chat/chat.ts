@@ -1,5 +1,7 @@
 import { RealtimeClient, type ClientOptions, type Resume, type Status } from '../client.js'
-import type { RealtimeError } from '../error.js'
+import type { Closed, RealtimeError } from '../error.js'
+import { now } from '../clock.js'
+import { listeners } from '../listeners.js'
 import { random } from '../outbox.js'
 import { parsePosition } from '../../protocol/position.js'
 import { Conversation, type Page } from './conversation.js'
@@ -21,7 +23,7 @@ export interface ChatOptions extends ChatAddress, Omit<ClientOptions, 'url' | 'c
 
 /**
  * What the chat is doing. The first of these that holds:
- * - `closed`: for good, by the app or by the server.
+ * - `closed`, by the app or by the server: `closed` says how. `reopen` starts it again.
  * - `connecting`: it has not been connected yet. What comes after that is in `connection`: the status of a chat stays.
  * - `waiting`: a question is open.
  * - `streaming`: a run has started and not finished.
@@ -40,6 +42,8 @@ export interface ChatState {
   readonly question: Question | undefined
   readonly status: ChatStatus
   readonly connection: Status
+  /** How it was closed, while it is. */
+  readonly closed: Closed | undefined
   /** Why the latest run failed, until the next one starts. */
   readonly error: ChatError | undefined
   /** There is nothing older to load. */
@@ -65,14 +69,14 @@ const none: readonly never[] = []
 
 /** Before a chat is connected, and on a server. */
 export const atFirst: ChatState = {
-  items: none, messages: none, question: undefined, status: 'connecting', connection: 'connecting', error: undefined, isComplete: false
+  items: none, messages: none, question: undefined, status: 'connecting', connection: 'connecting', closed: undefined, error: undefined, isComplete: false
 }
 
 /** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
 export class Chat {
   readonly #options: ChatOptions
   #conversation: Conversation
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = listeners(error => this.#report(error))
   #client!: RealtimeClient
   #holders = 1
   #renewedAt = -Infinity
@@ -107,17 +111,14 @@ export class Chat {
   get error (): ChatState['error'] { return this.#now().error }
   /** There is nothing older to load. */
   get isComplete (): boolean { return this.#now().isComplete }
-  /** How it was closed for good. */
-  get closed (): RealtimeClient['closed'] { return this.#client.closed }
+  /** How it was closed, while it is. */
+  get closed (): ChatState['closed'] { return this.#client.closed }
 
   /**
    * Calls `listener` when something has changed, at most once per frame of the screen, and where there is no screen once
    * per turn of the event loop. Returns what ends that.
    */
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.#listeners.add(listener)
-    return () => { this.#listeners.delete(listener) }
-  }
+  readonly subscribe = (listener: () => unknown): (() => void) => this.#listeners.add('change', listener)
 
   /** What the listeners were told of last; with `subscribe` it is for React's `useSyncExternalStore`. */
   readonly snapshot = (): ChatState => {
@@ -175,14 +176,30 @@ export class Chat {
     return this
   }
 
-  /** Closes it for good, once all who use it have. What was not answered is rejected. */
+  /** Closes it, once all who use it have. What was not answered is rejected. */
   close (): void {
     if (--this.#holders === 0) this.end()
   }
 
-  /** Closes it for good, whoever uses it. */
+  /** Closes it, whoever uses it. */
   end (): void {
     this.#client.close()
+  }
+
+  /** Starts it again when it is closed, and goes on with what is shown. */
+  reopen (): void {
+    this.#holders ||= 1
+    this.#client.reopen()
+  }
+
+  /** As that of a client. */
+  wake (): void {
+    this.#client.wake()
+  }
+
+  /** Nobody uses it. */
+  get isFree (): boolean {
+    return this.#holders === 0
   }
 
   #connect (): void {
@@ -234,9 +251,9 @@ export class Chat {
    */
   #resumed ({ recovered }: Resume): void {
     if (recovered) return
-    const now = performance.now()
-    if (now - this.#renewedAt < renewal) return this.#lose()
-    this.#renewedAt = now
+    const time = now()
+    if (time - this.#renewedAt < renewal) return this.#lose()
+    this.#renewedAt = time
     this.#isAnew = true
     const client = this.#client
     this.#connect()
@@ -256,7 +273,7 @@ export class Chat {
       await this.#loading?.done.catch(() => {})
       await this.#load(undefined)
     } catch (error) {
-      if (this.#client.status !== 'closed') (this.#options.onError ?? console.error)(error)
+      if (!this.closed) this.#report(error)
     }
   }
 
@@ -308,13 +325,17 @@ export class Chat {
     }
   }
 
+  #report (error: unknown): void {
+    (this.#options.onError ?? console.error)(error)
+  }
+
   #changed (): void {
     this.#isStale = true
     if (this.#isTelling) return
     this.#isTelling = true
     beforePaint(() => {
       this.#isTelling = false
-      for (const listener of [...this.#listeners]) listener()
+      this.#listeners.tell('change')
     })
   }
 
@@ -327,7 +348,7 @@ export class Chat {
   #read (before: ChatState): ChatState {
     const { items, question, error, isComplete } = this.#conversation
     const messages = items === before.items ? before.messages : items.filter(item => item.kind === 'message')
-    return { items, messages, question, status: this.#status(), connection: this.#client.status, error, isComplete }
+    return { items, messages, question, status: this.#status(), connection: this.#client.status, closed: this.closed, error, isComplete }
   }
 
   #status (): ChatStatus {

@@ -19,18 +19,28 @@ export class Chats {
   /** Each call needs a `close` of the chat. Throws a TypeError when it is not known where, or whose, it is. */
   open ({ userId = this.#options.userId, ...target }: ChatTarget): Chat {
     if (this.#options.url !== undefined) throw new TypeError("Pass 'baseUrl' and 'userId' instead of 'url'")
-    for (const [key, chat] of this.#chats) if (chat.status === 'closed') this.#chats.delete(key)
+    for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
     const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])
     const known = this.#chats.get(key)
-    if (known !== undefined) return known.hold(target)
+    if (known !== undefined) {
+      if (known.closed) known.reopen()
+      return known.hold(target)
+    }
     const chat = new Chat(Object.assign(Object.create(this.#options), { history: false, ...target, userId }))
     this.#chats.set(key, chat)
     return chat
   }
 
-  /** Closes all. */
   close (): void {
     for (const chat of this.#chats.values()) chat.end()
-    this.#chats.clear()
+  }
+
+  /** Those that somebody uses. */
+  reopen (): void {
+    for (const chat of this.#chats.values()) if (!chat.isFree) chat.reopen()
+  }
+
+  wake (): void {
+    for (const chat of this.#chats.values()) chat.wake()
   }
 }
