@@ -228,7 +228,7 @@ export class RealtimeClient {
   /** Throws what the WebSocket's constructor throws. */
   #open (token: string | undefined): void {
     const { since } = this.#cursors
-    const resuming = since === '' ? this.#url : withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since)
+    const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
     const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
     // Who asks for what was before gets that from the server only.
     if (this.#options.share && !this.#options.chat && !sinceParameter.test(this.#url) && canShare()) {
@@ -265,7 +265,7 @@ export class RealtimeClient {
 
   #opened (ack: Ack): void {
     const { position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn, limits } = this.ack = ack
-    const isFirst = this.#cursors.since === ''
+    const { since } = this.#cursors
     clearTimeout(this.#timer)
     this.#cursors.start(position)
     this.#openedAt = now()
@@ -274,7 +274,7 @@ export class RealtimeClient {
     this.#liveness.start(heartbeat)
     this.#renewBefore(expiresIn)
     this.#setStatus('open')
-    if (!isFirst || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
+    if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
     // A listener may have closed it.
     if (this.#socket) this.#outbox.start(frame => this.#send(frame), limits)
   }

@@ -32,6 +32,6 @@ export function renewal ({ options, send, report }: RenewalOptions): (expiresIn?
   }
   return expiresIn => {
     clearTimeout(timer)
-    timer = expiresIn === undefined ? undefined : after(expiresIn * Part.renewAt, () => renew(timer))
+    timer = expiresIn! >= 0 ? after(expiresIn! * Part.renewAt, () => renew(timer)) : undefined
   }
 }

@@ -196,12 +196,12 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
 
   const answer = (id: string, since: string): void => {
     if (!ack) return tell({ is: 'answer', id, frames: [] })
-    const missed = since === '' ? [] : latest.after(since)
+    const missed = since ? latest.after(since) : []
     const data = {
       ...ack.data as Ack,
       // Where it starts: what was missed comes after.
       position: (missed && since) || latest.position,
-      recovered: since === '' ? undefined : missed !== undefined,
+      recovered: since ? missed !== undefined : undefined,
       // So that it does not renew what is not its own.
       expires_in_ms: undefined
     }

@@ -35,5 +35,5 @@ export function ownCode (code: number): { name: string, action: CloseAction } {
 /** The delay in milliseconds in the reason of a 1012, or `undefined` when there is none. */
 export function parseDelay (reason: string): number | undefined {
   const match = /^retry_ms=(\d{1,10})$/.exec(reason)
-  return match === null ? undefined : Number(match[1])
+  return match ? +match[1] : undefined
 }

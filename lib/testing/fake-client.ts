@@ -1,4 +1,7 @@
-import type { Resume, RealtimeClient, Status } from '../client/client.js'
+import type { Chat } from '../client/chat/chat.js'
+import { Chats, type ChatTarget } from '../client/chat/chats.js'
+import type { ChatClient } from '../client/chat/client.js'
+import type { ClientOptions, Resume, RealtimeClient, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
@@ -25,30 +28,42 @@ export interface FakeControls {
   setStatus (status: Status, code?: number): void
   /** The connection came back, or fell behind. */
   resume (recovered: boolean): void
+  /** The fake client under a chat: what arrives in the chat, and what was sent to it. */
+  connectionOf (chat: ChatTarget): ChatClient & FakeControls
+}
+
+export interface FakeOptions {
+  /** The user that it stands for. Default: `user`. */
+  userId?: string | undefined
 }
 
 /** What there is of a client to its users: the class has private parts, so that nothing else is of its type. */
 type Public<T> = Pick<T, keyof T>
 
 /**
- * A client of `fastify-realtime/client` without a server, for unit tests: what arrives, what is answered, and whether
- * it is connected, is for the test to say. It is `open` at first, and everything happens at once.
+ * A client of `fastify-realtime/chat` without a server, for unit tests and for `RealtimeProvider`: the test decides what arrives,
+ * what is answered, and whether it is connected. It is `open` at first, and everything happens at once.
  */
-export function fakeClient (status: Status = 'open'): RealtimeClient & FakeControls {
-  const client: Public<RealtimeClient> & FakeControls = new FakeClient(status)
-  return client as RealtimeClient & FakeControls
+export function fakeClient (status: Status = 'open', { userId = 'user' }: FakeOptions = {}): ChatClient & FakeControls {
+  const client: Public<ChatClient> & FakeControls = new FakeClient(status, userId)
+  return client as ChatClient & FakeControls
 }
 
-class FakeClient implements Public<RealtimeClient>, FakeControls {
+class FakeClient implements Public<ChatClient>, FakeControls {
   status: Status
   closed: Closed | undefined
   outage: Error | undefined
-  ack: RealtimeClient['ack']
+  readonly ack: NonNullable<RealtimeClient['ack']>
   readonly sent: Sent[] = []
+  readonly #chats: Chats
+  /** Those of the chats, by their addresses. */
+  readonly #connections = new Map<string, FakeClient>()
   readonly #listeners = listeners(error => { throw error })
 
-  constructor (status: Status) {
+  constructor (status: Status, userId: string) {
     this.status = status
+    this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
+    this.#chats = new Chats({ userId }, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
   }
 
@@ -77,15 +92,39 @@ class FakeClient implements Public<RealtimeClient>, FakeControls {
 
   close (): void {
     this.setStatus('closed')
+    this.#chats.close()
   }
 
   reopen (): void {
     if (this.closed === undefined) return
     this.closed = undefined
     this.#change('open')
+    this.#chats.reopen()
   }
 
   wake (): void {}
+
+  chat (target: ChatTarget): Chat {
+    return this.#chats.open(target)
+  }
+
+  connectionOf (chat: ChatTarget): ChatClient & FakeControls {
+    const connection = this.#connections.get(this.#keyOf(chat))
+    if (connection === undefined) throw new Error(`nothing has opened the chat '${chat.chatId}' of this client`)
+    return connection as Public<ChatClient> & FakeControls as ChatClient & FakeControls
+  }
+
+  /** The connection of a chat, which is what this one is as soon as the chat listens to it. */
+  #connect ({ chat, userId }: ClientOptions): RealtimeClient {
+    const connection = new FakeClient('connecting', this.ack.user_id)
+    this.#connections.set(this.#keyOf({ ...chat!, userId }), connection)
+    queueMicrotask(() => { if (connection.closed === undefined) connection.setStatus(this.status, this.closed?.code) })
+    return connection as Public<RealtimeClient> as RealtimeClient
+  }
+
+  #keyOf ({ workflow, appId, chatId, userId = this.ack.user_id }: ChatTarget): string {
+    return JSON.stringify([workflow, appId, chatId, userId])
+  }
 
   [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
     return envelopesOf(this)

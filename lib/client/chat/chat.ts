@@ -3,7 +3,6 @@ import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
 import { random } from '../outbox.js'
-import { parsePosition } from '../../protocol/position.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
@@ -59,6 +58,9 @@ export interface SendOptions {
   timeout?: number | undefined
 }
 
+/** Makes the client of a chat: a fake one in a test. */
+export type Connect = (options: ClientOptions) => RealtimeClient
+
 /** Between connections that start anew, at least, in milliseconds: one that reads too slowly would otherwise never end to. */
 const renewal = 30_000
 
@@ -75,6 +77,7 @@ export const atFirst: ChatState = {
 /** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
 export class Chat {
   readonly #options: ChatOptions
+  readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
   #client!: RealtimeClient
@@ -93,8 +96,9 @@ export class Chat {
   #shown = atFirst
 
   /** Connects at once. Throws a TypeError when there is no WebSocket. */
-  constructor (options: ChatOptions) {
+  constructor (options: ChatOptions, connect: Connect = options => new RealtimeClient(options)) {
     this.#options = options
+    this.#newClient = connect
     this.#conversation = new Conversation(this.#answer)
     this.#wantsHistory = options.history === true
     this.#connect()
@@ -148,8 +152,8 @@ export class Chat {
   }
 
   /**
-   * Ends what is running, and what waits, whoever sent it. Resolves when the server knows; the messages that
-   * were streaming are `cancelled` then or shortly after. Rejects like `send`.
+   * Ends the run that goes and those that wait, whoever sent their messages. Resolves when the server knows; messages that
+   * were streaming or queued are `cancelled` then or shortly after. Rejects like `send`.
    */
   readonly stop = async (): Promise<void> => {
     const { runs, submitted } = this.#conversation
@@ -159,12 +163,22 @@ export class Chat {
   }
 
   /**
+   * Withdraws a message that waits for its turn, by its id: its run does not start. Resolves when the server knows. A run that
+   * has started meanwhile ends; one that is over is left as it is. Rejects like `send`.
+   */
+  readonly withdraw = async (id: string): Promise<void> => {
+    const runId = this.#conversation.runOf(id)
+    await this.#say('chat_cancel', runId ? { run_id: runId } : { ref: this.#sentIdOf(id) })
+  }
+
+  /**
    * Loads older messages, and at first the newest; once at a time. Resolves with whether that was all, at once where the
    * server has no history. Rejects like `send`.
    */
   readonly loadOlder = (): Promise<boolean> => {
     if (this.#conversation.isComplete) return Promise.resolve(true)
-    return this.#load(this.messages.find(({ id, status }) => status !== 'pending' && parsePosition(id) === undefined)?.id)
+    // A message without an id has its position instead, which no app has stored.
+    return this.#load(this.messages.find(({ id, status }) => status !== 'pending' && !/^c\.\w+\.\d+$/.test(id))?.id)
   }
 
   /** For one more who uses it, and will close it. */
@@ -204,7 +218,7 @@ export class Chat {
 
   #connect (): void {
     // Not a copy: a `getToken` may come later.
-    const client = new RealtimeClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
+    const client = this.#newClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
     this.#client = client
     client.on('chat_history', data => { if (this.#loading !== undefined) this.#loading.page ??= data as unknown as Page })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
