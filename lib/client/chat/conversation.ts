@@ -181,7 +181,7 @@ export class Conversation {
   }
 
   #runFinished ({ run_id: id, message_id: messageId, status, error }: Messages['run_finished']): void {
-    const hasStarted = this.#runs.get(id)?.isStarted !== false
+    const hasStarted = this.#runs.get(id)?.isStarted ?? !this.#submitted.has(messageId!)
     this.#runs.delete(id)
     this.#submitted.delete(messageId!)
     this.#mark(messageId, hasStarted ? 'complete' : status, error)

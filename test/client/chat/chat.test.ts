@@ -215,6 +215,25 @@ t.test('stop: a run that waits by its id, whoever sent its message, from the las
   t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { run_id: 'r3' }, { run_id: 'r2' }, { run_id: 'r1' }])
 })
 
+t.test('withdraw: a message that waits, by the id of its run, and one whose run is not known, by its own', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  server.publish('run_started', { run_id: 'r1', message_id: 'm0' })
+  server.publish('chat_message', { message_id: 'bob/m1', role: 'user', content: 'x', user_id: 'bob' })
+  server.publish('run_queued', { run_id: 'r2', message_id: 'bob/m1', user_id: 'bob' })
+  t.strictSame(texts(chat), ['x: queued'])
+  const withdrawn = chat.withdraw('bob/m1')
+  t.strictSame(server.sent('chat_cancel').data, { run_id: 'r2' })
+  server.answer('chat_cancel')
+  await withdrawn
+  server.publish('run_finished', { run_id: 'r2', message_id: 'bob/m1', status: 'cancelled' })
+  t.strictSame(texts(chat), ['x: cancelled'])
+  t.equal(chat.status, 'streaming')
+  chat.send('y', { id: 'm2' }).catch(() => {})
+  chat.withdraw('m2').catch(() => {})
+  t.strictSame(server.sent('chat_cancel').data, { ref: 'm2' })
+})
+
 t.test('stop: a participant names a message as it was sent', async t => {
   const { chat, server } = await start(t)
   server.open({ user_id: 'bob' })
