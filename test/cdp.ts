@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -34,11 +35,15 @@ export class Chromium {
     const folder = mkdtempSync(join(tmpdir(), 'realtime-chromium-'))
     const args = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--remote-debugging-port=0', `--user-data-dir=${folder}`]
     const child = spawn(executablePath, [...args, 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    let chromium: Chromium | undefined
     t.teardown(async () => {
       const exited = once(child, 'exit')
-      child.kill('SIGKILL')
+      // Its other processes end with it only when it may say so to them; they write to the folder until then.
+      chromium?.send('Browser.close').catch(() => {})
+      const timer = setTimeout(() => child.kill('SIGKILL'), chromium === undefined ? 0 : 5_000)
       await exited
-      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+      clearTimeout(timer)
+      await rm(folder, { recursive: true, force: true, maxRetries: 20 })
     })
     for await (const line of createInterface({ input: child.stderr })) {
       const address = /ws:\/\/\S+/.exec(line)?.[0]
@@ -46,7 +51,8 @@ export class Chromium {
       const socket = new WebSocket(address)
       await once(socket, 'open')
       child.stderr.resume()
-      return new Chromium(socket)
+      chromium = new Chromium(socket)
+      return chromium
     }
     throw new Error('Chromium ended before it could be spoken to')
   }
