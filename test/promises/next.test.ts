@@ -49,7 +49,8 @@ async function startNext (t: Test, folder: string): Promise<string> {
     await exited
   })
   const url = `http://127.0.0.1:${port}`
-  for (let n = 0; n < 600 && !await fetch(url).then(({ ok }) => ok, () => false); n++) await new Promise(resolve => setTimeout(resolve, 100))
+  const isUp = () => fetch(url).then(({ ok }) => ok, () => false)
+  for (let n = 0; n < 600 && !await isUp(); n++) await new Promise(resolve => setTimeout(resolve, 100))
   return url
 }
 

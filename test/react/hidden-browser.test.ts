@@ -5,8 +5,9 @@ import realtime from '../../lib/index.js'
 import { connect, eventually, gate } from '../harness.js'
 import { bundle, launch, skipBrowser, versions } from './versions.js'
 
-/** A page whose components are hidden and shown again, or mounted anew, in the way that its hash says. */
+/** A page whose components are hidden and shown again, edited under fast refresh, or mounted anew, in the way that its hash says. */
 const script = `
+  import { refresh } from '../fixtures/refresh.ts'
   import * as React from 'react'
   import { createRoot } from 'react-dom/client'
   import { flushSync } from 'react-dom'
@@ -29,12 +30,12 @@ const script = `
     }
   }
 
-  function Chat () {
+  const chat = () => function Chat () {
     const { items, status } = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })
     return h('section', null, h('p', { id: 'chat' }, status), h('p', { id: 'text' }, items.filter(({ role }) => role === 'assistant').map(({ text }) => text).join()))
   }
 
-  function Ticks () {
+  const ticks = () => function Ticks () {
     const { status } = useRealtime()
     const [got, add] = useState([])
     const { notifications } = useNotifications()
@@ -43,6 +44,9 @@ const script = `
     useResume(({ recovered }) => { seen.resumes.push(recovered) })
     return h('section', null, h('p', { id: 'status' }, status), h('p', { id: 'ticks' }, got.join()))
   }
+
+  const [Chat, Ticks] = [chat(), ticks()]
+  refresh({ Chat, Ticks })
 
   function Suspended ({ until }) {
     if (until) throw until
@@ -57,6 +61,7 @@ const script = `
     'activity-inside': isHidden => provided(h(Activity, { mode: isHidden ? 'hidden' : 'visible' }, content())),
     'activity-around': isHidden => h(Activity, { mode: isHidden ? 'hidden' : 'visible' }, provided(content())),
     suspense: isHidden => provided(h(Suspense, { fallback: null }, content(), h(Suspended, { until: isHidden && forever() }))),
+    edit: () => provided(content()),
     remount: isHidden => provided(isHidden ? null : content())
   }
   const way = ways[location.hash.slice(1)]
@@ -64,7 +69,7 @@ const script = `
   let set
   function App () {
     const [shown, show] = useState(() => way(false))
-    set = isHidden => flushSync(() => show(way(isHidden)))
+    set = isHidden => flushSync(() => way === ways.edit ? refresh({ Chat: chat(), Ticks: ticks() }) : show(way(isHidden)))
     return shown
   }
 
@@ -137,7 +142,7 @@ for (const [version, alias] of Object.entries(versions)) {
       const client = await connect(t, `${app.listeningOrigin.replace('http', 'ws')}/ws/support/shop/c1/ada`)
       client.socket.send(JSON.stringify({ type: 'chat_message', ref: 'r', data: { content: 'go' } }))
       await eventually(() => written.ticks.length > 5)
-      await tab.evaluate(`toggle(${times}, 30)`)
+      await tab.evaluate(`toggle(${times}, 10)`)
       const count = written.ticks.length
       await eventually(() => written.ticks.length > count + 5)
       end()
@@ -152,7 +157,7 @@ for (const [version, alias] of Object.entries(versions)) {
     }
 
     const activity = version === 'React 19' ? ['activity-inside', 'activity-around'] : []
-    for (const way of [...activity, 'suspense']) {
+    for (const way of [...activity, 'suspense', 'edit']) {
       t.test(`${way}, 100 times in the middle of an answer: nothing is lost or shown twice, on one connection`, async t => {
         const { resumes, most, titles } = await run(t, way, 100, true)
         t.equal(most, 1)
