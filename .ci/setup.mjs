@@ -1,4 +1,4 @@
-// Installs what the tests need beside Node and npm: Debian's Chromium for the demo's page, and Redis. Where it may not install
+// Installs what the tests need beside Node and npm: Debian's Chromium for the demo's page, Redis, and nginx. Where it may not install
 // (not root, or no apt-get) it says what is missing; the tests that need it then skip, and CI fails on a skip.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -7,6 +7,7 @@ const needed = [
   { binary: '/usr/bin/chromium', debian: 'chromium' },
   { binary: '/usr/sbin/ip', debian: 'iproute2' },
   { binary: '/usr/sbin/iptables', debian: 'iptables' },
+  { binary: '/usr/sbin/nginx', debian: 'nginx' },
   { binary: '/usr/bin/redis-server', debian: 'redis-server' }
 ]
 const missing = needed.filter(({ binary }) => !existsSync(binary)).map(({ debian }) => debian)

@@ -205,12 +205,12 @@ async function serve (t: Test, name: string, options?: Running): Promise<{ app: 
 }
 
 /** Runs a snippet that is a plugin. */
-async function mount (t: Test, name: string): Promise<{ app: FastifyInstance, host: string, url: string }> {
+async function mount (t: Test, name: string, options = {}): Promise<{ app: FastifyInstance, host: string, url: string }> {
   const { default: plugin } = await run(t, name)
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(realtime)
-  await app.register(plugin)
+  await app.register(plugin, options)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const host = `127.0.0.1:${(app.server.address() as AddressInfo).port}`
   return { app, host, url: `ws://${host}/ws` }
@@ -262,21 +262,25 @@ t.test('broadcast', async t => {
 })
 
 t.test('confirm an optimistic UI', async t => {
-  const { host, url } = await mount(t, 'optimistic')
-  let isDown = false
-  const globals = { fetch: (path: string, init: RequestInit) => isDown ? { ok: false } : fetch(`http://${host}${path}`, init) }
-  const page = await run(t, 'optimistic-client', { globals })
+  let user: string | undefined = 'ada'
+  const { host, url } = await mount(t, 'optimistic', { userOf: () => user })
+  let request = (path: string, init: RequestInit): unknown => fetch(`http://${host}${path}`, init)
+  const page = await run(t, 'optimistic-client', { globals: { fetch: (path: string, init: RequestInit) => request(path, init) } })
   const client = await connect(t, `${url}/notifications/ada`)
 
-  const added = page.addTask('ada', 'Buy milk')
+  const added = page.addTask('Buy milk')
   t.same([...page.tasks.values()], [{ title: 'Buy milk', isPending: true }])
   await added
-  const confirmed = await client.next('task_update')
-  page.onMessage(confirmed)
-  t.same([...page.tasks], [[confirmed.data?.task_id, { title: 'Buy milk', isPending: false }]])
+  const { data } = await client.next('task_update')
+  const shown = [[data.task_id, { title: 'Buy milk', isPending: false }]]
+  t.same([...page.tasks], shown, 'the HTTP answer confirms it')
+  page.onMessage({ type: 'task_update', action: 'created', data })
+  t.same([...page.tasks], shown, 'the message changes nothing more')
 
-  isDown = true
-  await page.addTask('ada', 'Never saved')
+  user = undefined
+  await t.rejects(page.addTask('Without a credential'), { message: 'HTTP 401' })
+  request = () => Promise.reject(new TypeError('fetch failed'))
+  await t.rejects(page.addTask('Never sent'), { message: 'fetch failed' })
   t.equal(page.tasks.size, 1)
 })
 
@@ -508,7 +512,7 @@ t.test('your own websocket routes', async t => {
   await once(socket, 'open')
   socket.send('hello')
   t.equal(String((await once(socket, 'message'))[0]), 'hello')
-  socket.send('x'.repeat(64 * 1024 + 1))
+  socket.send('x'.repeat(128 * 1024 + 1))
   t.equal((await once(socket, 'close'))[0], 1009)
 })
 

@@ -38,7 +38,7 @@ export function User ({ name, other, cable, toast, onFigures }: UserProps) {
   )
 }
 
-const texts = { connecting: 'Connecting', open: 'Live', waiting: 'Reconnecting', closed: 'Closed for good' }
+const texts = { connecting: 'Connecting', open: 'Live', waiting: 'Reconnecting', closed: 'Closed', idle: 'Not connected' }
 
 function Status () {
   const status = useStatus()

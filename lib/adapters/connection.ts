@@ -1,6 +1,6 @@
 import type { UIMessageChunk } from 'ai'
 import { RealtimeClient, type ClientOptions } from '../client/client.js'
-import { RealtimeError } from '../client/error.js'
+import { closedError, RealtimeError } from '../client/error.js'
 import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { sentIdOf } from '../protocol/message-id.js'
@@ -51,7 +51,8 @@ export class ChatConnection {
   #epoch: string | undefined
   /** The server has begun its log anew: what it had acknowledged is gone. */
   #isNewEpoch = false
-  #isClosed = false
+  /** Why it is closed. */
+  #closed: RealtimeError | undefined
   #uses = 0
   #resumes = 0
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -131,7 +132,7 @@ export class ChatConnection {
     client.on('*', envelope => { if (isCurrent()) this.#take(envelope) })
     client.onResume(({ recovered }) => { if (isCurrent() && !recovered) this.#startOver() })
     client.onStatus(status => {
-      if (status === 'closed' && isCurrent()) this.#end(new RealtimeError('closed', `the connection was closed with ${client.closed?.code}`))
+      if (status === 'closed' && isCurrent()) this.#end(closedError(client.closed!))
     })
     return client
   }
@@ -171,10 +172,10 @@ export class ChatConnection {
   #replayed (signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = () => {
-        if (this.#isClosed) reject(new RealtimeError('closed', `the connection was closed with ${this.#client.closed?.code}`))
+        if (this.#closed !== undefined) reject(this.#closed)
         else resolve()
       }
-      if (this.#isReplayed || this.#isClosed || signal?.aborted) return look()
+      if (this.#isReplayed || this.#closed !== undefined || signal?.aborted) return look()
       this.#onReplayed.add(look)
       signal?.addEventListener('abort', () => {
         this.#onReplayed.delete(look)
@@ -231,7 +232,7 @@ export class ChatConnection {
     try {
       await this.#client.send('chat_cancel', which)
     } catch (error) {
-      if (!this.#isClosed) (this.#options.client.onError ?? console.error)(error)
+      if (this.#closed === undefined) (this.#options.client.onError ?? console.error)(error)
     } finally {
       this.#release()
     }
@@ -260,13 +261,13 @@ export class ChatConnection {
   }
 
   #release (): void {
-    if (--this.#uses > 0 || this.#isClosed) return
+    if (--this.#uses > 0 || this.#closed !== undefined) return
     this.#timer = setTimeout(() => this.close(), this.#options.idle)
   }
 
   #end (error: RealtimeError): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#closed !== undefined) return
+    this.#closed = error
     clearTimeout(this.#timer)
     this.#options.onClose()
     for (const ref of [...this.#awaited.keys()]) this.#fail(ref, textOf(error))

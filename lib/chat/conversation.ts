@@ -12,7 +12,6 @@ import type { RunContext } from './context.js'
 import { Delivery } from './delivery.js'
 import type { LiveQuestion } from './question.js'
 import { LiveRun, type RunStart } from './run.js'
-import { isStartedBy } from './run-name.js'
 import { Saving } from './saving.js'
 import type { Turn } from './turns.js'
 import { isForUsers } from './visible.js'
@@ -50,9 +49,12 @@ interface Lack {
 /** How a run is ended from outside. */
 type Stop = 'cancelled' | 'interrupted'
 
+/** Time that saving a message may take before its run is announced, in ms. */
+const announceAfterMs = 5
+
 /** A user's message that is being stored. */
 interface Coming {
-  readonly start: RunStart
+  readonly run: LiveRun
   /** Its run was ended before it is there. */
   stop: Stop | undefined
 }
@@ -98,18 +100,16 @@ export class Conversation implements RunContext {
 
   /** There must be room. */
   start (start: RunStart): LiveRun {
-    this.#parts.runs.add(start.userId, start.weight ?? 1)
-    const run = this.#enter(start)
+    const run = this.#run(start)
+    this.#enter(run)
     this.#queue(run)
     return run
   }
 
   /** Should this server end, another tells users that the run did too. */
-  #enter (start: RunStart): LiveRun {
-    const run = new LiveRun(this, start)
+  #enter (run: LiveRun): void {
     const { enter } = this.#parts
-    if (enter !== undefined) this.#turns.set(run, enter(run))
-    return run
+    if (enter !== undefined && !this.#turns.has(run)) this.#turns.set(run, enter(run))
   }
 
   #queue (run: LiveRun): void {
@@ -122,47 +122,50 @@ export class Conversation implements RunContext {
 
   /** Saves and publishes a user's message, then starts its run, unless that is to `stop`. There must be room. */
   async receive (data: UserData, start: RunStart, stop?: Stop): Promise<void> {
-    const coming = { start, stop }
+    const run = this.#run(start)
+    const coming: Coming = { run, stop }
     this.#coming.add(coming)
     try {
-      await this.#saved(data, start)
-      // Its lease is asked for before the message is stored, so that none is without a run when this server dies.
-      const run = this.#enter(start)
-      await this.#publishFor(run, data)
+      await this.#store(run, data)
       this.#coming.delete(coming)
-      if (coming.stop === undefined) this.#queue(run)
-      else run.end(coming.stop)
+      if (coming.stop !== undefined) run.end(coming.stop)
+      else if (run.state === 'waiting') this.#queue(run)
       await this.#turns.get(run)?.registered
+    } catch (error) {
+      run.refuse()
+      throw error
     } finally {
       this.#coming.delete(coming)
       this.#rest()
     }
   }
 
-  /** From here on the run counts, until it is over. */
-  async #saved (data: UserData, { userId, weight = 1 }: RunStart): Promise<void> {
-    const { runs } = this.#parts
-    runs.add(userId, weight)
-    try {
-      await this.#saving.add(data)
-    } catch (error) {
-      runs.release(userId, weight)
-      throw error
-    }
+  /** It counts until it is over. */
+  #run (start: RunStart): LiveRun {
+    const run = new LiveRun(this, start)
+    this.#parts.runs.add(run.userId, run.weight)
+    return run
   }
 
-  async #publishFor (run: LiveRun, data: UserData): Promise<void> {
+  /** Saves and publishes a user's message. Where that takes time, clients that connect meanwhile see that its run will come. */
+  async #store (run: LiveRun, data: UserData): Promise<void> {
+    const stopClock = this.#parts.timers.after(announceAfterMs, () => {
+      this.#enter(run)
+      run.announce()
+    })
     try {
-      if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
-    } catch (error) {
-      run.abandon()
-      throw error
+      await this.#saving.add(data)
+    } finally {
+      stopClock()
     }
+    // Its lease is asked for before the message is stored, so that none is without a run when this server dies.
+    this.#enter(run)
+    if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
   }
 
   /** Ends the runs that go by this name, or all of them. `false` when there were none. */
   cancel (name?: RunName): boolean {
-    const coming = [...this.#coming].filter(({ start }) => name === undefined || isStartedBy(start, name))
+    const coming = [...this.#coming].filter(({ run }) => name === undefined || run.goesBy(name))
     const runs = this.#runs().filter(run => name === undefined || run.goesBy(name))
     this.#stop(coming, runs, 'cancelled')
     return coming.length + runs.length > 0

@@ -136,6 +136,12 @@ export class LiveRun implements Run {
     this.end('interrupted')
   }
 
+  /** Its message was not stored. Users are told only where it was announced. */
+  refuse (): void {
+    if (this.#isAnnounced) this.end('error', failed)
+    else this.abandon()
+  }
+
   /** Closes what is open, then tells users, then the handler. Once it is over nothing changes that. */
   end (outcome: Outcome, error?: { code: string, message: string }): void {
     if (this.#isOver()) return

@@ -1,3 +1,5 @@
+import { idPattern, isId } from '../protocol/ids.js'
+
 /** Where to connect: a whole URL, or the parts of one. */
 export interface Address {
   /** The whole URL of a channel route. Instead of the others. */
@@ -10,20 +12,30 @@ export interface Address {
   chat?: { workflow: string, appId: string, chatId: string } | undefined
 }
 
-/** The URL of the channel. Throws a TypeError when there is not enough to go by. */
-export function urlOf ({ url, baseUrl, userId, chat }: Address): URL {
+/**
+ * The URL of the channel, as text: in some hosts a URL cannot be changed, or gets a slash at its end. Throws a TypeError
+ * that names what is wrong with the address or an id.
+ */
+export function urlOf ({ url, baseUrl = '/ws', userId, chat }: Address): string {
+  const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? pathOf(userId, chat) : '$&')
   const { location } = globalThis as { location?: { href: string } }
-  const found = url === undefined ? new URL(`${baseOf(baseUrl)}/${pathOf(userId, chat)}`, location?.href) : new URL(url, location?.href)
-  found.protocol = found.protocol.replace('http', 'ws')
-  return found
+  const whole = location && text[0] === '/' ? new URL(location.href).origin + text : text
+  // The constructor throws where the host or the port is wrong.
+  if (/^(http|ws)s?:\/\/[^\s#]+$/i.test(whole) && new URL(whole)) return whole.replace(/^http/i, 'ws')
+  throw new TypeError(`'${text}' is no address like https://app.example/ws`)
 }
 
-function baseOf (baseUrl: Address['baseUrl']): string {
-  return String(baseUrl ?? '/ws').replace(/\/+$/, '')
+/** The URL with one more parameter in its query. */
+export function withQuery (url: string, name: string, value: string): string {
+  return url + (/\?/.test(url) ? '&' : '?') + name + '=' + encodeURIComponent(value)
 }
 
 function pathOf (userId: Address['userId'], chat: Address['chat']): string {
-  if (userId === undefined) throw new TypeError("Pass 'userId' or 'url'")
-  const parts = chat === undefined ? ['notifications', userId] : [chat.workflow, chat.appId, chat.chatId, userId]
-  return parts.map(encodeURIComponent).join('/')
+  const ids = chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }
+  let path = chat ? '' : '/notifications'
+  for (const [name, id] of Object.entries(ids)) {
+    if (!isId(id) || path + id === 'notifications') throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
+    path += '/' + encodeURIComponent(id)
+  }
+  return path
 }

@@ -1,16 +1,23 @@
-import { closeCode, closeCodes, parseDelay } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
-import { urlOf, type Address } from './address.js'
+import { ownCode, ownCodes, parseDelay, type CloseAction } from '../protocol/own-codes.js'
+import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
-import { Cursors } from './cursors.js'
-import { RealtimeError } from './error.js'
+import { after, now, type Timer } from './clock.js'
+import { cursors } from './cursors.js'
+import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
-import { Outbox } from './outbox.js'
+import { attempt, listeners } from './listeners.js'
+import { liveness } from './liveness.js'
+import { Lost, outageOf, type Loss } from './outage.js'
+import { outbox, type Outbox } from './outbox.js'
+import { isHidden, watchPage } from './page.js'
+import { renewal, type GetToken } from './renewal.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
-import { canShare, Tabs } from './tabs.js'
+import { canShare, joinTabs, type Tabs } from './tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
+import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
 
-/** `connecting`: for the first time or again; `open`; `waiting` for the next attempt; `closed` for good. */
+/** `connecting`: for the first time or again; `open`; `waiting` for the next attempt; `closed` until `reopen`. */
 export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
 
 /** What came of a reconnect, or of falling behind. When not all was `recovered`, load your state again. */
@@ -19,8 +26,8 @@ export interface Resume {
 }
 
 export interface ClientOptions extends Address {
-  /** A credential, asked for before each attempt and when the present one is about to expire. `isRefused`: the last one was. */
-  getToken?: ((reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>) | undefined
+  /** A credential, fetched before each attempt and when the present one is about to expire. */
+  getToken?: GetToken | undefined
   /** How the credential travels. Default: as a subprotocol. */
   tokenIn?: TokenTransport | undefined
   /** Default: the global one. Node 20 has none: pass that of `ws`. */
@@ -35,397 +42,348 @@ export interface ClientOptions extends Address {
   share?: boolean | undefined
   /** How many messages may wait for their answer, at most 500; one more is refused with `queue_full`. Default: 100. */
   queue?: number | undefined
-  /** Told what a listener threw. Default: `console.error`. */
+  /**
+   * Receives a RealtimeError for each outage, and another one when its reason changes; and what a listener or an option
+   * threw or rejected with. Default: `console.error`.
+   */
   onError?: ((error: unknown) => void) | undefined
 }
 
 type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown
-type Listener<T extends string> = (data: Envelope<T>['data'], envelope: Envelope<T>) => void
-type AnyListener = (envelope: Envelope) => void
+type Listener<T extends string> = (data: Envelope<T>['data'], envelope: Envelope<T>) => unknown
+type AnyListener = (envelope: Envelope) => unknown
+type StatusListener = (status: Status, closed: Closed | undefined) => unknown
 
-/** Until the server's `connection_ack`, in milliseconds: not the same for all, so that those who wait in vain spread. */
-const handshakeTime = () => 7_500 + Math.random() * 5_000
+/** In milliseconds; an enum costs a page nothing. */
+const enum Ms {
+  /** Time for the server's `connection_ack`, and up to `handshakeSpread` more, so that clients which wait in vain spread. */
+  handshake = 7_500,
+  handshakeSpread = 5_000,
+  /** For the answer to a `send`. */
+  answer = 30_000,
+  /** A connection that held for so long counts as a success. */
+  settled = 5_000,
+  /** After 4429, beside the backoff. */
+  tooMany = 5_000,
+  /** Between the attempts of a page that is hidden, at least; the first one comes as anywhere. */
+  hidden = 20_000,
+  /** For the answer to the ping of a page that wakes. */
+  waking = 500
+}
 
-/** For the answer to a `send`, in milliseconds. */
-const answerTime = 30_000
-
-/** A connection that held for so long counts as a success, in milliseconds. */
-const settled = 5_000
-
-/** Envelopes that may wait for a `for await`. */
-const maxWaiting = 10_000
-
-/** Below the server's limits for a connection, also when what was written over some time arrives at once. */
-const pace = { rate: 15, burst: 20, window: 16 }
-
-/** The server keeps the answers to somewhat more. */
-const maxQueue = 500
-
-/** At this part of a credential's time a new one is asked for. */
-const renewAt = 0.8
+const sinceParameter = /([?&])since=[^&]*/
 
 /** A connection to one channel route that comes back by itself, for ever, and from its first ack on loses and repeats nothing. */
 export class RealtimeClient {
-  /** How it was closed for good. */
-  closed: { code: number, reason: string } | undefined
-  /** What the server said when it was connected last: `user_id` is whom it takes this client for. */
+  /** How it was closed, while it is. */
+  closed: Closed | undefined
+  /** Why it is not connected, as `onError` got it; `undefined` while it is. */
+  outage: Error | undefined
+  /** The server's answer to the latest handshake: `user_id` is the user of this connection. */
   declare ack: Ack | undefined
-  #status: Status = 'connecting'
+  #status: Status = 'waiting'
   readonly #options: ClientOptions
   readonly #WebSocket: WebSocketConstructor
-  readonly #url: URL
-  readonly #cursors = new Cursors()
+  readonly #url: string
+  readonly #cursors = cursors()
   readonly #outbox: Outbox
-  readonly #tabs: Tabs | undefined
-  readonly #listeners = new Map<string, Set<Listener<any> | AnyListener>>()
-  readonly #onStatus = new Set<(status: Status) => void>()
-  readonly #onResume = new Set<(resume: Resume) => void>()
-  readonly #ending = new AbortController()
+  readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
+    this.#hangUp()
+    this.#connect()
+  })
+
+  readonly #renewBefore: (expiresIn?: number) => void
+  /** By message type, and beside these `' status'` and `' resume'`. */
+  readonly #listeners = listeners(error => this.#report(error))
+  #tabs: Tabs | undefined
+  #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
   /** Failed attempts since a connection held. */
   #attempt = 0
-  /** A new credential was asked for because of 4401, and has not been accepted yet. */
+  /** It came back because of 4401, and has not been accepted yet. */
   #isRenewed = false
-  #openedAt = 0
-  #heardAt = 0
-  #heartbeat = 25_000
-  #isProbing = false
-  /** The server said when to come back, so nothing else may hurry it. */
-  #isToldToWait = false
-  /** The attempt that is under way. */
-  #connecting: object | undefined
-  #retryTimer: Timer
-  #watchTimer: Timer
-  #renewTimer: Timer
+  /** When the ack came. */
+  #openedAt = Infinity
+  /** The server said when to come back: nothing else may hurry it before. */
+  #notBefore = 0
+  /** Of the attempt that is under way, or until the next one. */
+  #timer: Timer
 
-  /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
+  /** Connects at once. Throws a TypeError when the address or an id is wrong, or there is no WebSocket. */
   constructor (options: ClientOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
-    if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket }')
+    if (!WebSocket) throw new TypeError('No WebSocket here: pass { WebSocket }')
     this.#WebSocket = WebSocket
     this.#options = options
     this.#url = urlOf(options)
-    this.#outbox = new Outbox({ size: Math.min(options.queue ?? 100, maxQueue), ...pace })
-    this.#tabs = this.#shared()
-    const page = globalThis as Listenable & { document?: Listenable }
-    const { signal } = this.#ending
-    page.addEventListener?.('online', () => this.#hurry(), { signal })
-    page.document?.addEventListener?.('visibilitychange', () => this.#hurry(), { signal })
-    this.#connect()
+    // The server keeps the answers to somewhat more than 500.
+    this.#outbox = outbox(Math.min(options.queue ?? 100, 500))
+    this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
+    this.#start()
   }
 
   get status (): Status {
     return this.#status
   }
 
-  /** Calls `listener` with each message of a type, or with `'*'` with each envelope. Returns what ends that. */
+  /**
+   * Calls `listener` with each message of a type, or with `'*'` with each envelope, those of the connection itself
+   * (`connection_ack`, `ack`, …) included. Returns what ends that.
+   */
   on (type: '*', listener: AnyListener): () => void
   on<T extends (keyof Messages & string) | (string & {})> (type: T, listener: Listener<T>): () => void
   on (type: string, listener: Listener<any> | AnyListener): () => void {
-    const ofType = this.#listeners.get(type) ?? new Set()
-    this.#listeners.set(type, ofType.add(listener))
-    return () => { ofType.delete(listener) }
+    return this.#listeners.add(type, listener)
   }
 
-  /** Calls `listener` with each change of the status. Returns what ends that. */
-  onStatus (listener: (status: Status) => void): () => void {
-    return added(this.#onStatus, listener)
+  /** Calls `listener` with each change of the status; with `closed` it is told how. Returns what ends that. */
+  onStatus (listener: StatusListener): () => void {
+    return this.#listeners.add(' status', listener)
   }
 
   /** Calls `listener` after each reconnect, and when messages were missed. Returns what ends that. */
-  onResume (listener: (resume: Resume) => void): () => void {
-    return added(this.#onResume, listener)
+  onResume (listener: (resume: Resume) => unknown): () => void {
+    return this.#listeners.add(' resume', listener)
   }
 
   /**
    * Sends a message to the server's handler of its type. Resolves when it has been handled, also after reconnects, and
    * once, as long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` milliseconds
-   * (default: 30 s), when too many wait, or when the client is closed.
+   * (default: 30 s), when it is too big, when too many wait, or with how the client was closed.
    */
-  async send<T extends string> (type: T, data?: DataOf<T>, { timeout = answerTime } = {}): Promise<void> {
-    if (this.#status === 'closed') throw new RealtimeError('closed', 'closed')
+  async send<T extends string> (type: T, data?: DataOf<T>, { timeout = Ms.answer as number } = {}): Promise<void> {
+    if (this.closed) throw closedError(this.closed)
     return this.#outbox.send(type, data, timeout)
   }
 
   /**
-   * Resolves once connected; rejects with a RealtimeError when the client is closed before. Add listeners before: what is
-   * replayed comes together with the connection.
+   * Resolves once connected. Rejects with a RealtimeError when the client is closed before, or not connected within
+   * `timeout` milliseconds (default: no limit), and with the reason of `signal`. Add listeners before: what is replayed
+   * comes together with the connection.
    */
-  connected (): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (status: Status) => {
-        if (status === 'open') resolve()
-        else if (status === 'closed') reject(new RealtimeError('closed', `closed with ${this.closed?.code}`))
-        else return
-        unbind()
-      }
-      const unbind = this.onStatus(look)
-      look(this.#status)
-    })
+  connected (options?: ConnectedOptions): Promise<void> {
+    return whenOpen(this, options)
   }
 
-  /** Closes for good. What was not answered is rejected. */
+  /** Closes, until `reopen`. What was not answered is rejected. */
   close (): void {
-    if (this.#status !== 'closed') this.#end(closeCodes.NORMAL.code, '')
+    if (!this.closed) this.#end(closedError({ code: ownCodes.NORMAL.code, reason: '' }))
+  }
+
+  /** Starts again when it is closed, and resumes where it was. Otherwise the same as `wake`. */
+  reopen (): void {
+    if (!this.closed) return this.wake()
+    this.closed = this.outage = undefined
+    this.#isRenewed = false
+    this.#attempt = this.#notBefore = 0
+    this.#status = 'waiting'
+    this.#start()
+  }
+
+  /**
+   * The app, or the device, is awake again: makes sure that the connection is alive, or connects at once, unless the server
+   * said when to come back. A page does this by itself.
+   */
+  wake (): void {
+    this.#attempt = 0
+    if (this.#status === 'open') this.#liveness.probe(Ms.waking)
+    else this.#comeBack()
   }
 
   /** Each envelope from now on, until the client is closed. Throws a RealtimeError when 10,000 wait for the loop. */
   [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
-    let waiting: Envelope[] = []
-    let isTooSlow = false
-    let wake = () => {}
-    const unbind = [
-      this.on('*', envelope => {
-        isTooSlow ||= waiting.push(envelope) > maxWaiting
-        if (isTooSlow) waiting = []
-        wake()
-      }),
-      this.onStatus(() => wake())
-    ]
-    const isOver = () => this.#status === 'closed'
-    return (async function * () {
-      try {
-        for (;;) {
-          const batch = waiting
-          waiting = []
-          yield * batch
-          if (isTooSlow) throw new RealtimeError('too_slow', `${maxWaiting} messages wait`)
-          if (waiting.length > 0) continue
-          if (isOver()) return
-          await new Promise<void>(resolve => { wake = resolve })
-        }
-      } finally {
-        for (const end of unbind) end()
-      }
-    })()
+    return envelopesOf(this)
+  }
+
+  #start (): void {
+    this.#unwatchPage = watchPage(() => this.wake(), () => {
+      this.#rest()
+      this.#setStatus('waiting')
+    })
+    this.#connect()
   }
 
   async #connect (): Promise<void> {
-    clearTimeout(this.#retryTimer)
-    const attempt = this.#connecting = {}
-    this.#openedAt = 0
-    this.#watchTimer = setTimeout(() => this.#drop(), handshakeTime())
+    clearTimeout(this.#timer)
+    // Stands for the socket until there is one.
+    const pending = this.#socket = { close () {} } as WebSocketLike
+    this.#openedAt = Infinity
+    this.#timer = after(Ms.handshake + Math.random() * Ms.handshakeSpread, () => {
+      this.#hangUp()
+      this.#lost({ code: Lost.abnormal, reason: 'no connection_ack' })
+    })
     this.#setStatus('connecting')
     try {
       // A listener may have closed it.
-      if (this.#connecting !== attempt) return
+      if (this.#socket !== pending) return
       const token = await this.#options.getToken?.({ isRefused: this.#isRenewed })
       // It may have taken too long, or the client was closed meanwhile.
-      if (this.#connecting === attempt) this.#open(token)
+      if (this.#socket === pending) this.#open(token)
     } catch (error) {
-      if (this.#connecting === attempt) this.#lost(closeCodes.ABNORMAL.code, '')
-      this.#report(error)
+      if (this.#socket === pending) this.#lost({ code: Lost.abnormal, reason: '', error })
+      else this.#report(error)
     }
   }
 
   /** Throws what the WebSocket's constructor throws. */
   #open (token: string | undefined): void {
-    const { url, protocols } = credentialed(this.#resumingUrl(), token, this.#options.tokenIn ?? 'protocol')
-    const socket = this.#tabs?.open(url, protocols) ?? new this.#WebSocket(url, protocols)
-    this.#socket = socket
-    socket.onmessage = ({ data }) => this.#receive(data)
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason)
-    socket.onerror = () => {}
-  }
-
-  /** Who asks for what was before gets that from the server only. */
-  #shared (): Tabs | undefined {
-    if (!this.#options.share || this.#options.chat || this.#url.searchParams.has('since') || !canShare()) return undefined
-    return new Tabs({ name: `fastify-realtime ${this.#url}`, WebSocket: this.#WebSocket, pace, onAwaited: () => this.#comeBack() })
-  }
-
-  #resumingUrl (): URL {
-    const url = new URL(this.#url)
     const { since } = this.#cursors
-    if (since !== '') url.searchParams.set('since', since)
-    return url
+    const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
+    const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
+    // Who asks for what was before gets that from the server only.
+    if (this.#options.share && !this.#options.chat && !sinceParameter.test(this.#url) && canShare()) {
+      this.#tabs ??= joinTabs({ name: `fastify-realtime ${this.#url}`, WebSocket: this.#WebSocket, onAwaited: () => this.#comeBack() })
+    }
+    const socket = this.#socket = this.#tabs?.open(url, protocols, since) ?? new this.#WebSocket(url, protocols)
+    let fault: string | undefined
+    socket.onmessage = ({ data }) => this.#receive(data)
+    socket.onclose = ({ code, reason, size }: Loss) => this.#lost({ code, reason, size, fault })
+    socket.onerror = ({ message, error }) => { fault = message || error?.code }
   }
 
   #receive (data: unknown): void {
-    this.#heardAt = performance.now()
-    this.#isProbing = false
+    this.#liveness.heard()
     const envelope = parse(data)
-    if (envelope === undefined) return
+    if (!envelope || (envelope.id && !this.#cursors.advance(envelope.id))) return
+    this.#control(envelope)
+    this.#listeners.tell(envelope.type, envelope.data, envelope)
+    this.#listeners.tell('*', envelope)
+  }
+
+  /** What is about the connection itself. */
+  #control (envelope: Envelope): void {
     switch (envelope.type) {
       case 'connection_ack': return this.#opened(envelope.data as Ack)
-      case 'pong': return
       case 'renewed': return this.#renewBefore((envelope.data as ControlMessages['renewed']).expires_in_ms)
       case 'ack': return this.#outbox.settle(envelope.ref)
       case 'error': return this.#refused(envelope)
       case 'resync':
-        this.#cursors.reset((envelope.data as ControlMessages['resync']).position)
-        return this.#tell(this.#onResume, { recovered: false })
+        this.#cursors.start((envelope.data as ControlMessages['resync']).position)
+        this.#listeners.tell(' resume', { recovered: false })
     }
-    if (envelope.id !== undefined && !this.#cursors.advance(envelope.id)) return
-    for (const listener of this.#listenersOf<Listener<string>>(envelope.type)) this.#call(() => listener(envelope.data, envelope))
-    for (const listener of this.#listenersOf<AnyListener>('*')) this.#call(() => listener(envelope))
-  }
-
-  /** As they are at the moment: one may unbind another. */
-  #listenersOf<T> (type: string): T[] {
-    return [...this.#listeners.get(type) ?? []] as T[]
   }
 
   #opened (ack: Ack): void {
-    const { position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn } = this.ack = ack
-    const isFirst = this.#cursors.since === ''
-    this.#cursors.reset(position)
-    this.#openedAt = performance.now()
-    this.#heartbeat = heartbeat
+    const { position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn, limits } = this.ack = ack
+    const { since } = this.#cursors
+    clearTimeout(this.#timer)
+    this.#cursors.start(position)
+    this.#openedAt = now()
     this.#isRenewed = false
-    this.#watch()
+    this.outage = undefined
+    this.#liveness.start(heartbeat)
     this.#renewBefore(expiresIn)
     this.#setStatus('open')
-    if (!isFirst || recovered === false) this.#tell(this.#onResume, { recovered: recovered === true })
+    if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
     // A listener may have closed it.
-    if (this.#socket !== undefined) this.#outbox.open(frame => this.#write(frame))
+    if (this.#socket) this.#outbox.start(frame => this.#send(frame), limits)
   }
 
   #refused ({ ref, data }: Envelope): void {
     const { code, message } = data as ControlMessages['error']
-    if (code === 'renew_refused') this.#report(new RealtimeError(code, message))
-    else if (ref !== undefined) this.#outbox.settle(ref, new RealtimeError(code, message))
+    const error = new RealtimeError(code, message)
+    if (code === 'renew_refused') this.#report(error)
+    else if (ref) this.#outbox.settle(ref, error)
     else if (code === 'rate_limited') this.#outbox.slowDown()
   }
 
-  /** Nothing was heard for one and a half heartbeats: is anybody there? */
-  #watch (): void {
-    clearTimeout(this.#watchTimer)
-    const silence = performance.now() - this.#heardAt
-    const left = this.#heartbeat * 1.5 - silence
-    if (left > 0) this.#watchTimer = setTimeout(() => this.#watch(), left)
-    else this.#probe()
-  }
-
-  /** Asks for an answer, and takes the connection for dead when none comes. */
-  #probe (): void {
-    if (this.#isProbing) return
-    clearTimeout(this.#watchTimer)
-    this.#write('{"type":"ping"}')
-    this.#isProbing = true
-    this.#watchTimer = setTimeout(() => {
-      if (this.#isProbing) this.#drop()
-      else this.#watch()
-    }, this.#heartbeat * 0.4)
-  }
-
   /** A socket that is closing may throw; its close follows. */
-  #write (frame: string): void {
-    this.#call(() => this.#socket?.send(frame))
+  #send (frame: string): void {
+    attempt(() => this.#socket?.send(frame), this.#report)
   }
 
-  #renewBefore (expiresIn: number | undefined): void {
-    clearTimeout(this.#renewTimer)
-    if (expiresIn === undefined || this.#options.getToken === undefined) return
-    this.#renewTimer = setTimeout(() => this.#renew(), Math.min(expiresIn * renewAt, 2 ** 31 - 1))
-  }
-
-  /** In place, without a reconnect. Where that fails the server closes with 4401, and a reconnect brings a new one. */
-  async #renew (): Promise<void> {
-    try {
-      const socket = this.#socket
-      const token = await this.#options.getToken!({ isRefused: false })
-      // A server that cannot renew says `unknown_type`, and closes with 4401 in time.
-      if (token !== undefined && socket === this.#socket) this.#write(JSON.stringify({ type: 'renew', ref: 0, data: { token } }))
-    } catch (error) {
-      this.#report(error)
-    }
-  }
-
-  /** The connection is dead, or stuck. */
-  #drop (): void {
-    const socket = this.#socket
-    this.#lost(closeCodes.ABNORMAL.code, '')
-    socket?.close()
-  }
-
-  #lost (code: number, reason: string): void {
-    const held = this.#openedAt > 0 && performance.now() - this.#openedAt >= settled
+  /** The connection, or the attempt at one, is over. */
+  #lost (loss: Loss): void {
+    const { code, size, error = outageOf(this.#url, loss, this.#openedAt === Infinity) } = loss
+    if (now() - this.#openedAt >= Ms.settled) this.#attempt = 0
     this.#letGo()
-    if (held) this.#attempt = 0
-    const action = (closeCode(code) ?? closeCodes.ABNORMAL).action
-    if (action === 'stop' || (action === 'renew' && (this.#isRenewed || this.#options.getToken === undefined))) return this.#end(code, reason)
-    if (action === 'renew') this.#isRenewed = true
-    this.#isToldToWait = action === 'delay' || code === closeCodes.TOO_MANY.code
-    this.#retry(this.#delay(code, action, reason, held))
-  }
-
-  #delay (code: number, action: string, reason: string, held: boolean): number {
-    if (action === 'delay') return parseDelay(reason) ?? this.#backoff()
-    // One that is sent away again at once waits like any other.
-    if ((action === 'reconnect' || action === 'renew') && (held || this.#attempt === 0)) {
-      this.#attempt++
-      return 0
+    if (code === ownCodes.TOO_BIG.code) this.#outbox.refuseLargest(size)
+    const { action } = ownCode(code)
+    const isRenewal = action === 'renew'
+    if (action === 'stop' || (isRenewal && this.#isRenewed)) {
+      this.#end(error as RealtimeError)
+      return this.#failed(error)
     }
-    const delay = this.#backoff()
-    return code === closeCodes.TOO_MANY.code ? 5_000 + delay : delay
+    this.#isRenewed ||= isRenewal
+    const isTold = action === 'delay' || code === ownCodes.TOO_MANY.code
+    const delay = this.#delay(action, loss)
+    this.#notBefore = isTold ? now() + delay : 0
+    this.#retry(delay)
+    if (!isRenewal && code !== Lost.handover) this.#failed(error)
   }
 
-  #backoff (): number {
-    return (this.#options.backoff ?? fullJitter)(this.#attempt++)
+  #delay (action: CloseAction, { code, reason }: Loss): number {
+    const told = action === 'delay' ? parseDelay(reason) : undefined
+    if (told !== undefined) return told
+    const attempts = this.#attempt++
+    // One that is sent away again at once waits like any other.
+    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === Lost.handover)) return 0
+    const delay = (this.#options.backoff ?? fullJitter)(attempts) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
+    return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
   }
 
   #retry (delay: number): void {
-    if (this.#status === 'closed') return
-    this.#retryTimer = setTimeout(() => this.#connect(), delay)
+    clearTimeout(this.#timer)
+    this.#timer = after(delay, () => this.#connect())
     this.#setStatus('waiting')
-  }
-
-  /** The network is back, or somebody looks at the page again. */
-  #hurry (): void {
-    const { document } = globalThis as { document?: { visibilityState: string } }
-    if (document?.visibilityState === 'hidden') return
-    if (this.#status === 'open') this.#probe()
-    else this.#comeBack()
   }
 
   /** Waits no longer, unless it was told to. */
   #comeBack (): void {
-    if (this.#status === 'waiting' && !this.#isToldToWait) this.#connect()
+    if (this.#status !== 'waiting') return
+    const left = this.#notBefore - now()
+    if (left > 0) this.#retry(left)
+    else this.#connect()
+  }
+
+  /** Nothing runs any more: on a page that sleeps it would only fail, and a browser keeps no page that has a connection. */
+  #rest (): void {
+    this.#hangUp()
+    this.#tabs?.leave()
+    this.#tabs = undefined
+  }
+
+  #hangUp (): void {
+    const socket = this.#socket
+    this.#letGo()
+    socket?.close(ownCodes.NORMAL.code)
   }
 
   #letGo (): void {
     const socket = this.#socket
     this.#socket = undefined
-    this.#connecting = undefined
-    clearTimeout(this.#watchTimer)
-    clearTimeout(this.#renewTimer)
-    this.#isProbing = false
-    this.#outbox.pause()
-    if (socket !== undefined) socket.onmessage = socket.onclose = null
+    clearTimeout(this.#timer)
+    this.#liveness.stop()
+    this.#renewBefore()
+    this.#outbox.stop()
+    if (!socket) return
+    socket.onmessage = socket.onclose = null
+    // One that is closed before it is open has an error.
+    socket.onerror = () => {}
   }
 
-  #end (code: number, reason: string): void {
-    const socket = this.#socket
-    this.#letGo()
-    socket?.close(closeCodes.NORMAL.code)
-    clearTimeout(this.#retryTimer)
-    this.#ending.abort()
-    this.#tabs?.leave()
-    this.closed = { code, reason }
-    this.#outbox.close()
+  #end (error: RealtimeError): void {
+    this.#rest()
+    this.#unwatchPage()
+    this.closed = error.closed
+    this.#outbox.stop(error)
     this.#setStatus('closed')
   }
 
   #setStatus (status: Status): void {
-    if (this.#status === status || this.#status === 'closed') return
+    if (this.#status === status) return
     this.#status = status
-    this.#tell(this.#onStatus, status)
+    this.#listeners.tell(' status', status, this.closed)
   }
 
-  #tell<T> (listeners: Set<(value: T) => void>, value: T): void {
-    for (const listener of [...listeners]) this.#call(() => listener(value))
+  /** Reports why there is no connection, unless that was the reason already. */
+  #failed (outage: unknown): void {
+    const isKnown = String(this.outage) === String(outage)
+    this.outage = outage as Error
+    if (!isKnown) this.#report(outage)
   }
 
-  #call (action: () => void): void {
-    try {
-      action()
-    } catch (error) {
-      this.#report(error)
-    }
-  }
-
-  #report (error: unknown): void {
+  readonly #report = (error: unknown): void => {
     try {
       (this.#options.onError ?? console.error)(error)
     } catch {
@@ -434,15 +392,4 @@ export class RealtimeClient {
   }
 }
 
-type Timer = ReturnType<typeof setTimeout> | undefined
-
-interface Listenable {
-  addEventListener?: (event: string, action: () => void, options: { signal: AbortSignal }) => void
-}
-
 type Ack = ControlMessages['connection_ack']
-
-function added<T> (set: Set<T>, item: T): () => void {
-  set.add(item)
-  return () => { set.delete(item) }
-}

@@ -1,32 +1,30 @@
-import { parsePosition, type Label, type Position } from '../protocol/position.js'
-
 /** How far this client has read, per label: what it resumes with, and what it would otherwise show twice. */
-export class Cursors {
-  readonly #positions = new Map<Label, { text: string, position: Position }>()
-
+export interface Cursors {
   /** What to resume with; empty before the first ack. */
-  get since (): string {
-    return [...this.#positions.values()].map(({ text }) => text).join(',')
-  }
-
+  readonly since: string
   /** Starts anew at the positions of an ack or a resync, joined by commas. */
-  reset (positions: string): void {
-    for (const text of positions.split(',')) this.#set(text)
-  }
-
+  start (positions: string): void
   /** Moves on to a publication. `false` when it was read before. */
-  advance (id: string): boolean {
-    const parsed = parsePosition(id)
-    if (parsed === undefined) return true
-    const { label, position } = parsed
-    const last = this.#positions.get(label)?.position
-    if (last !== undefined && last.epoch === position.epoch && position.offset <= last.offset) return false
-    this.#set(id)
-    return true
-  }
+  advance (id: string): boolean
+}
 
-  #set (text: string): void {
-    const parsed = parsePosition(text)
-    if (parsed !== undefined) this.#positions.set(parsed.label, { text, position: parsed.position })
+/** A position is `<label>.<epoch>.<offset>`. */
+export function cursors (): Cursors {
+  const read = new Map<string, string>()
+  return {
+    get since () {
+      return [...read.values()].join()
+    },
+    start (positions) {
+      for (const position of positions.split(',')) read.set(position[0], position)
+    },
+    advance (id) {
+      const [label, epoch, offset] = id.split('.')
+      if (!offset) return true
+      const [, lastEpoch, last] = read.get(label)?.split('.') ?? []
+      if (epoch === lastEpoch && +offset <= +last!) return false
+      read.set(label, id)
+      return true
+    }
   }
 }

@@ -9,3 +9,10 @@ export function parse (data: unknown): Envelope | undefined {
     return undefined
   }
 }
+
+const ofConnection = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed']
+
+/** Whether it is a message, and not a frame of the connection itself. */
+export function isMessage ({ type }: Envelope): boolean {
+  return !ofConnection.includes(type)
+}

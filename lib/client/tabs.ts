@@ -1,36 +1,44 @@
-import { closeCodes } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
+import { after, type Timer } from './clock.js'
 import { parse } from './frame.js'
-import { random } from './outbox.js'
-import { Recent } from './recent.js'
+import { Lost, type Loss } from './outage.js'
+import { bytesOf, random } from './outbox.js'
+import { paced } from './pace.js'
+import { recent } from './recent.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
 
-/** For a leader to say that it is there, in milliseconds: one that does not was suspended by the browser. */
-const patience = 5_000
+const enum Ms {
+  /** For a leader to say that it is there: one that does not was suspended by the browser. */
+  patience = 5_000,
+  /** For the words of a leader that ended to arrive. */
+  lastWords = 50
+}
 
-/** Come back at once: somebody else leads. */
-const reconnect = { code: closeCodes.TOO_SLOW.code, reason: '' }
-
-/** For the words of a leader that ended to arrive, in milliseconds. */
-const lastWords = 50
+const reconnect: Loss = { code: Lost.handover, reason: '' }
 
 export interface TabsOptions {
   /** What the tabs have in common. */
   name: string
   WebSocket: WebSocketConstructor
-  /** Messages per second, and at once, that the server takes from a connection. */
-  pace: { rate: number, burst: number }
   /** Another tab waits for this one to connect. */
   onAwaited: () => void
 }
 
+export interface Tabs {
+  /** As `new WebSocket` does; `since` is what it resumes with. The one that was opened before must be closed. */
+  open (url: string, protocols: string[], since: string): WebSocketLike
+  /** Makes room for another leader, and is deaf from now on. */
+  leave (): void
+}
+
 /** The socket that a client believes to have. */
-interface SharedSocket extends WebSocketLike {
+interface SharedSocket extends Partial<WebSocketLike> {
   readonly id: string
-  readonly url: string
-  readonly protocols: string[]
+  /** Throws what the WebSocket's constructor throws. */
+  readonly connect: () => WebSocketLike
+  readonly since: string
   /** It got its ack from the leader. */
-  isJoined: boolean
+  isJoined?: boolean
   /** Whom it listens to; not known until there is word of one. */
   leader?: string
 }
@@ -38,19 +46,19 @@ interface SharedSocket extends WebSocketLike {
 /** What tabs tell each other; `from` is a tab, `id` a socket that is to join. */
 type Word = { from: string } & (
   | { is: 'leading' }
-  | { is: 'joining', id: string, since: string | null }
+  | { is: 'joining', id: string, since: string }
   /** The ack, and what was missed; nothing yet while the leader is not connected. */
   | { is: 'answer', id: string, frames: string[] }
   | { is: 'heard', frame: string }
-  | { is: 'lost', how: Close }
+  | { is: 'lost', how: Loss }
   | { is: 'saying', frame: string }
 )
 
 type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : never
 
-/** Whether tabs can share here. Every browser with Web Locks has BroadcastChannel; a page not served over https has no locks. */
+/** Whether tabs can share here: a page not served over https has no locks. */
 export function canShare (): boolean {
-  return locksOf() !== undefined
+  return !!locksOf()?.request && typeof BroadcastChannel === 'function'
 }
 
 /**
@@ -58,235 +66,210 @@ export function canShare (): boolean {
  * what is heard and said. Each tab's client believes that it has a socket of its own: it resumes with its own positions,
  * and sends again what was not answered. So a leader may vanish at any time.
  */
-export class Tabs {
-  readonly #options: TabsOptions
-  readonly #id = random()
-  readonly #channel: InstanceType<typeof BroadcastChannel>
-  readonly #recent = new Recent()
-  #socket: SharedSocket | undefined
-  #impatience: Timer
-  #isLeading = false
+export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
+  const self = random()
+  const channel = new BroadcastChannel(name)
+  const latest = recent()
+  let socket: SharedSocket | undefined
+  let impatience: Timer
+  let isLeading = false
   /** For the lock: gives it up, or the wait for it. */
-  #request: AbortController | undefined
+  let request: AbortController | undefined
 
   // What only the leader has.
-  #real: WebSocketLike | undefined
-  #ack: Envelope | undefined
-  /** Who joins once there is an ack: sockets with their `since`. */
-  readonly #joining = new Map<string, string | null>()
-  #toSay: string[] = []
-  #tokens = 0
-  #saidAt = 0
-  #sayTimer: Timer
+  let real: WebSocketLike | undefined
+  let ack: Envelope | undefined
+  let toSay: string[] = []
+  /** Bytes of the largest frame that was said on this connection. */
+  let largest = 0
 
-  constructor (options: TabsOptions) {
-    this.#options = options
-    this.#channel = new BroadcastChannel(options.name)
-    this.#channel.onmessage = event => this.#listen((event as { data: Word }).data)
-    this.#stand()
-  }
+  /** The clients keep the pace each for itself, but are one connection to the server. */
+  const pace = paced(() => {
+    const frame = toSay.shift()
+    if (frame === undefined) return false
+    largest = Math.max(largest, bytesOf(frame))
+    real!.send(frame)
+    return true
+  })
 
-  /** As `new WebSocket` does. The one that was opened before must be closed. */
-  open (url: string, protocols: string[]): WebSocketLike {
-    const socket: SharedSocket = {
-      id: random(),
-      url,
-      protocols,
-      isJoined: false,
-      onmessage: null,
-      onclose: null,
-      onerror: null,
-      send: frame => this.#isLeading ? this.#say(frame) : this.#tell({ is: 'saying', frame }),
-      close: code => { if (this.#socket === socket) this.#hangUp(code) }
-    }
-    if (this.#isLeading) this.#connect(socket)
-    else this.#join(socket)
-    this.#socket = socket
-    return socket
-  }
-
-  /** Makes room for another leader, and is deaf from now on. */
-  leave (): void {
-    this.#hangUp()
-    this.#isLeading = false
-    this.#channel.close()
-    this.#request!.abort()
-  }
+  const tell = (said: Said): void => channel.postMessage({ ...said, from: self })
 
   /** Stands for leader: at its turn, or at once in place of one that does not answer. */
-  #stand (steal = false): void {
-    this.#request?.abort()
-    const request = this.#request = new AbortController()
-    const { signal } = request
+  const stand = (steal = false): void => {
+    request?.abort()
+    const { signal } = request = new AbortController()
     let isHeld = false
     const hold = () => new Promise<void>(resolve => {
       isHeld = true
       signal.onabort = () => resolve()
       // What the last leader said of its end may still be on its way.
-      setTimeout(() => this.#lead(signal), this.#socket?.isJoined ? lastWords : 0)
+      after(socket?.isJoined ? Ms.lastWords : 0, () => lead(signal))
     })
-    locksOf()!.request(this.#options.name, steal ? { steal } : { signal }, hold).catch(() => {
+    locksOf()!.request(name, steal ? { steal } : { signal }, hold).catch(() => {
       // There are pages which may not have locks.
-      if (!isHeld) return this.#lead(signal)
+      if (!isHeld) return lead(signal)
       // Another one took it, while this tab was suspended.
-      this.#hangUp()
-      this.#isLeading = false
-      this.#stand()
+      hangUp()
+      isLeading = false
+      stand()
     })
   }
 
-  #lead (signal: AbortSignal): void {
-    if (signal.aborted) return
-    clearTimeout(this.#impatience)
-    this.#isLeading = true
-    this.#tell({ is: 'leading' })
-    const socket = this.#socket
-    if (socket === undefined) return
-    if (socket.isJoined) return this.#close(reconnect)
+  const lead = ({ aborted }: AbortSignal): void => {
+    if (aborted) return
+    clearTimeout(impatience)
+    isLeading = true
+    tell({ is: 'leading' })
+    if (socket?.isJoined) return close(reconnect)
     try {
-      this.#connect(socket)
+      if (socket) connect(socket)
     } catch {
       // Thrown again, and to its client, when that tries again.
-      this.#close(reconnect)
+      close(reconnect)
     }
   }
 
-  #connect ({ url, protocols }: SharedSocket): void {
-    const real = this.#real = new this.#options.WebSocket(url, protocols)
-    this.#tokens = this.#options.pace.burst
-    real.onmessage = ({ data }) => this.#hear(String(data))
-    real.onclose = ({ code, reason }) => {
-      const how = { code, reason }
-      this.#letGo()
-      this.#tell({ is: 'lost', how })
-      this.#close(how)
+  const connect = (shared: SharedSocket): void => {
+    const made = real = shared.connect()
+    let fault: string | undefined
+    made.onmessage = ({ data }) => hear(String(data))
+    made.onclose = ({ code, reason }) => {
+      const how = { code, reason, fault, size: largest }
+      letGo()
+      tell({ is: 'lost', how })
+      close(how)
     }
-    real.onerror = () => {}
+    made.onerror = ({ message }) => { fault = message }
   }
 
-  #letGo (): void {
-    this.#real = this.#ack = undefined
-    this.#joining.clear()
-    this.#toSay = []
-    clearTimeout(this.#sayTimer)
+  const letGo = (): void => {
+    real = ack = undefined
+    toSay = []
+    largest = 0
+    pace.stop()
   }
 
   /** This tab's client has done with its socket, or has to do without. */
-  #hangUp (code?: number): void {
-    clearTimeout(this.#impatience)
-    const real = this.#real
-    if (real !== undefined) {
-      this.#letGo()
+  const hangUp = (code?: number): void => {
+    clearTimeout(impatience)
+    if (real) {
       real.onmessage = real.onclose = null
       real.close(code)
-      this.#tell({ is: 'lost', how: reconnect })
+      letGo()
+      tell({ is: 'lost', how: reconnect })
     }
-    this.#close(reconnect)
+    close(reconnect)
   }
 
-  #close (how: Close): void {
-    const socket = this.#socket
-    this.#socket = undefined
-    socket?.onclose?.(how)
+  const close = (how: Loss): void => {
+    const closed = socket
+    socket = undefined
+    closed?.onerror?.({ message: how.fault })
+    closed?.onclose?.(how)
   }
 
-  #hear (frame: string): void {
+  const hear = (frame: string): void => {
     const envelope = parse(frame)
     const isAck = envelope?.type === 'connection_ack'
     // The leader's credential is its own business.
-    if (!isAck && envelope?.type !== 'renewed') this.#tell({ is: 'heard', frame })
-    if (isAck) this.#ack = envelope
-    this.#receive(frame, envelope)
-    if (!isAck) return
-    for (const [id, since] of this.#joining) this.#answer(id, since)
-    this.#joining.clear()
+    if (!isAck && envelope?.type !== 'renewed') tell({ is: 'heard', frame })
+    if (isAck) {
+      ack = envelope
+      pace.start((ack.data as Ack).limits)
+    }
+    receive(frame)
+    // Who waits for it joins now.
+    if (isAck) tell({ is: 'leading' })
   }
 
-  #receive (frame: string, envelope = parse(frame)): void {
-    if (envelope !== undefined) this.#recent.hear(envelope, frame)
-    this.#socket?.onmessage?.({ data: frame })
+  const receive = (frame: string): void => {
+    const envelope = parse(frame)
+    if (envelope) latest.hear(envelope, frame)
+    socket?.onmessage?.({ data: frame })
   }
 
-  #join (socket: SharedSocket): void {
-    const since = new URL(socket.url).searchParams.get('since')
-    this.#tell({ is: 'joining', id: socket.id, since })
-    clearTimeout(this.#impatience)
-    this.#impatience = setTimeout(() => this.#stand(true), patience)
+  const join = ({ id, since }: SharedSocket): void => {
+    tell({ is: 'joining', id, since })
+    clearTimeout(impatience)
+    impatience = after(Ms.patience, () => stand(true))
   }
 
-  #answer (id: string, since: string | null): void {
-    if (this.#ack === undefined) return
-    const missed = since === null ? [] : this.#recent.after(since)
+  const answer = (id: string, since: string): void => {
+    if (!ack) return tell({ is: 'answer', id, frames: [] })
+    const missed = since ? latest.after(since) : []
     const data = {
-      ...this.#ack.data as ControlMessages['connection_ack'],
+      ...ack.data as Ack,
       // Where it starts: what was missed comes after.
-      position: (missed && since) || this.#recent.position,
-      recovered: since === null ? undefined : missed !== undefined,
+      position: (missed && since) || latest.position,
+      recovered: since ? missed !== undefined : undefined,
       // So that it does not renew what is not its own.
       expires_in_ms: undefined
     }
-    this.#tell({ is: 'answer', id, frames: [JSON.stringify({ ...this.#ack, data }), ...missed ?? []] })
+    tell({ is: 'answer', id, frames: [JSON.stringify({ ...ack, data }), ...missed ?? []] })
   }
 
-  /** The clients keep the pace each for itself, but are one connection to the server. */
-  #say (frame?: string): void {
-    if (this.#ack === undefined) return
-    const { rate, burst } = this.#options.pace
-    if (frame !== undefined) this.#toSay.push(frame)
-    const now = performance.now()
-    this.#tokens = Math.min(burst, this.#tokens + (now - this.#saidAt) * rate / 1000)
-    this.#saidAt = now
-    for (; this.#tokens >= 1 && this.#toSay.length > 0; this.#tokens--) this.#real!.send(this.#toSay.shift()!)
-    clearTimeout(this.#sayTimer)
-    if (this.#toSay.length > 0) this.#sayTimer = setTimeout(() => this.#say(), 1000 / rate)
+  const say = (frame: string): void => {
+    if (!ack) return
+    toSay.push(frame)
+    pace.run()
   }
 
-  #tell (said: Said): void {
-    this.#channel.postMessage({ ...said, from: this.#id })
-  }
-
-  #listen (word: Word): void {
-    if (this.#isLeading) this.#serve(word)
-    else if (this.#socket !== undefined) this.#follow(word, this.#socket)
-  }
-
-  #serve (word: Word): void {
-    if (word.is === 'saying') return this.#say(word.frame)
+  const serve = (word: Word): void => {
+    if (word.is === 'saying') return say(word.frame)
     if (word.is !== 'joining') return
-    const { id, since } = word
-    if (this.#ack !== undefined) return this.#answer(id, since)
-    this.#joining.set(id, since)
-    this.#tell({ is: 'answer', id, frames: [] })
-    if (this.#real === undefined) this.#options.onAwaited()
+    answer(word.id, word.since)
+    if (!real) onAwaited()
   }
 
-  #follow (word: Word, socket: SharedSocket): void {
+  const follow = (word: Word, shared: SharedSocket): void => {
     if (word.is === 'leading') {
-      if (socket.isJoined) return this.#close(reconnect)
-      socket.leader = word.from
-      return this.#join(socket)
+      if (shared.isJoined) return close(reconnect)
+      shared.leader = word.from
+      return join(shared)
     }
     // A last word of one that leads no more.
-    if ((socket.leader ?? word.from) !== word.from) return
-    if (word.is === 'lost') this.#close(word.how)
-    else if (word.is === 'heard' && socket.isJoined) this.#receive(word.frame)
-    else if (word.is === 'answer' && word.id === socket.id && !socket.isJoined) this.#joined(word, socket)
+    if ((shared.leader ?? word.from) !== word.from) return
+    if (word.is === 'lost') close(word.how)
+    else if (word.is === 'heard' && shared.isJoined) receive(word.frame)
+    else if (word.is === 'answer' && word.id === shared.id && !shared.isJoined) {
+      clearTimeout(impatience)
+      shared.leader = word.from
+      shared.isJoined = word.frames.length > 0
+      word.frames.forEach(receive)
+    }
   }
 
-  #joined ({ from, frames }: { from: string, frames: string[] }, socket: SharedSocket): void {
-    clearTimeout(this.#impatience)
-    socket.leader = from
-    socket.isJoined = frames.length > 0
-    for (const frame of frames) this.#receive(frame)
+  channel.onmessage = event => {
+    const word = (event as { data: Word }).data
+    if (isLeading) serve(word)
+    else if (socket) follow(word, socket)
+  }
+  stand()
+
+  return {
+    open (url, protocols, since) {
+      const shared: SharedSocket = {
+        id: random(),
+        connect: () => new WebSocket(url, protocols),
+        since,
+        send: frame => isLeading ? say(frame) : tell({ is: 'saying', frame }),
+        close: code => { if (socket === shared) hangUp(code) }
+      }
+      if (isLeading) connect(shared)
+      else join(shared)
+      socket = shared
+      return shared as WebSocketLike
+    },
+    leave () {
+      hangUp()
+      isLeading = false
+      channel.close()
+      request!.abort()
+    }
   }
 }
 
-interface Close {
-  code: number
-  reason: string
-}
-
-type Timer = ReturnType<typeof setTimeout> | undefined
+type Ack = ControlMessages['connection_ack']
 
 interface Locks {
   request (name: string, options: object, callback: () => Promise<void> | undefined): Promise<void>

@@ -1,18 +1,14 @@
-/** How a credential travels with the handshake: browsers cannot set headers. `cookie` is the browser's own business. */
+import { withQuery } from './address.js'
+
+/** How a credential travels with the handshake: browsers cannot set headers. A cookie travels by itself. */
 export type TokenTransport = 'protocol' | 'query'
 
-/** What is offered as the subprotocol; a credential travels as another one beside it, which the server does not choose. */
-const protocol = 'fastify-realtime'
-
-const tokenPrefix = 'token.'
-
-/** What the WebSocket is opened with. */
-export function credentialed (url: URL, token: string | undefined, transport: TokenTransport): { url: string, protocols: string[] } {
-  if (token === undefined) return { url: url.href, protocols: [] }
-  if (transport === 'protocol') return { url: url.href, protocols: [protocol, tokenPrefix + escape(token)] }
-  const withToken = new URL(url)
-  withToken.searchParams.set('token', token)
-  return { url: withToken.href, protocols: [] }
+/** What the WebSocket is opened with: its URL and protocols. */
+export function credentialed (url: string, token: string | undefined, transport: TokenTransport = 'protocol'): [string, string[]] {
+  if (!token) return [url, []]
+  if (transport === 'query') return [withQuery(url, 'token', token), []]
+  // The credential travels as another subprotocol beside the one that is offered; the server does not choose it.
+  return [url, ['fastify-realtime', 'token.' + escape(token)]]
 }
 
 /** A subprotocol is a token of RFC 9110 section 5.6.2. */

@@ -19,6 +19,20 @@ export const commonMessages = {
 /** The connection-level types: only the plugin sends them, and they have no `id`. */
 export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'] as const
 
+/** What the server takes from a connection. What an older server does not name is missing. */
+export const Limits = Type.Object({
+  /** Bytes of a frame. */
+  frame: Type.Integer({ minimum: 1 }),
+  /** Frames per second, and at once. */
+  rate: Type.Integer({ minimum: 1 }),
+  burst: Type.Integer({ minimum: 1 }),
+  /** Values in the JSON of a frame. */
+  nodes: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Channels that a connection may be subscribed to. */
+  channels: Type.Optional(Type.Integer({ minimum: 1 }))
+})
+export type Limits = Static<typeof Limits>
+
 /** `data` of `connection_ack`, the first frame on every connection. */
 export const ConnectionAck = Type.Object({
   user_id: Id,
@@ -26,8 +40,9 @@ export const ConnectionAck = Type.Object({
   /** Where this connection starts, in the form that `since` takes. */
   position: Type.String(),
   /**
-   * Whether all that came after the positions in `since` follows now; if `false`, reload. Without positions it is there
-   * only when what was to follow has left the history meanwhile, and `false`.
+   * Whether all that came after the positions in `since` follows now; if `false`, reload. After `since=0`: whether the log
+   * still has its first publication. Without a `since` it is there only when what was to follow has left the history
+   * meanwhile, and `false`.
    */
   recovered: Type.Optional(Type.Boolean()),
   /** How many publications are replayed right after this frame. */
@@ -35,7 +50,9 @@ export const ConnectionAck = Type.Object({
   /** The server pings this often, in milliseconds. */
   heartbeat_ms: Type.Integer({ minimum: 1 }),
   /** Until the credential expires, in milliseconds; absent when it does not. */
-  expires_in_ms: Type.Optional(Type.Integer({ minimum: 0 }))
+  expires_in_ms: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** Absent from a server of an older version. */
+  limits: Type.Optional(Limits)
 })
 
 /** `data` of `renewed`: a new credential was accepted. */
@@ -99,11 +116,16 @@ export interface ControlMessages {
   pong: undefined
 }
 
+type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
+
+/** `data` of a type: there where its schema requires it, and unknown for a type that is not in the catalogue. */
+type DataOf<T extends string> =
+  T extends keyof Messages ? Data<Messages[T]> : T extends keyof ControlMessages ? Data<ControlMessages[T]> : { data?: unknown }
+
 /** One frame as a client receives it. */
-export interface Envelope<T extends string = string> {
+export type Envelope<T extends string = string> = {
   type: T
   action?: string
-  data?: T extends keyof Messages ? Messages[T] : T extends keyof ControlMessages ? ControlMessages[T] : unknown
   message?: string
   /** ISO 8601 UTC. */
   timestamp: string
@@ -111,9 +133,7 @@ export interface Envelope<T extends string = string> {
   id?: string
   /** Of the client's frame that this one answers. */
   ref?: string | number
-}
-
-type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
+} & DataOf<T>
 
 /** What `sendToUser`, `broadcast` and `send` take: typed by the catalogue where it knows the type, open elsewhere. */
 export type Message<T extends string = string> =

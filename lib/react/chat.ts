@@ -1,73 +1,144 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
-import { atFirst, type Chat, type ChatState } from '../client/chat/chat.js'
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import { atFirst, type Chat, type ChatState, type ChatStatus } from '../client/chat/chat.js'
 import { Chats, type ChatTarget } from '../client/chat/chats.js'
-import { RealtimeError } from '../client/index.js'
-import { useStore } from './provider.js'
+import { RealtimeError, type Status } from '../client/index.js'
+import { useLatest, useProvided } from './provider.js'
 import type { Store } from './store.js'
+import { Unanswered } from './unanswered.js'
+
+/** A chat; an id that is not known yet is `undefined`. */
+export type ChatProps = { [K in 'workflow' | 'appId' | 'chatId']: ChatTarget[K] | undefined } & Pick<ChatTarget, 'userId' | 'history'>
+
+type Actions = Pick<Chat, 'send' | 'stop' | 'withdraw' | 'loadOlder'> & {
+  /** Starts a chat again that was closed, and one that waits for its next attempt at once. */
+  retry: () => void
+}
+
+/** What is shown of a chat, which is `idle` while an id of it is not known. */
+export interface ShownChat extends Omit<ChatState, 'status' | 'connection'>, Actions {
+  readonly status: ChatStatus | 'idle'
+  readonly connection: Status | 'idle'
+}
 
 /** Those of a provider: components that show the same chat have one connection. */
 const chatsOf = new WeakMap<Store, Chats>()
 
 const nothing = () => () => {}
+const first = () => atFirst
+
+/** The chat that a component holds, or has held until it was hidden. */
+interface Held {
+  readonly place: Place
+  readonly chat: Chat
+  readonly snapshot: () => ChatState
+}
 
 /**
  * A chat, with the address and the credential of the provider. It renders once per frame of the screen while an answer
- * arrives; what has not changed is the same object, for `memo`. Another chat is another connection. `send`, `stop` and
+ * arrives; what has not changed is the same object, for `memo`. A component that is hidden, as by `<Activity>`, is disconnected,
+ * and goes on where it was when it is shown again. Another chat is another connection. `send`, `stop`, `withdraw` and
  * `loadOlder` are those of `Chat`, and the same functions as long as it is the same chat; once it is not, they reject
  * with a RealtimeError of the code `closed`.
  */
-export function useChat ({ workflow, appId, chatId, userId, history }: ChatTarget): ChatState & Pick<Chat, 'send' | 'stop' | 'loadOlder'> {
-  const store = useStore()
-  const place = useMemo(() => new Place(store, { workflow, appId, chatId, userId, history }),
-    [store, workflow, appId, chatId, userId, history])
-  const [shown, show] = useState<Place>()
+export function useChat ({ workflow, appId, chatId, userId, history = false }: ChatProps): ShownChat {
+  const { store, userId: ownUserId, isAddressed } = useProvided()
+  const owner = userId ?? ownUserId
+  const isKnown = isAddressed && workflow != null && appId != null && chatId != null
+  const place = useMemo(() => new Place(store, isKnown ? { workflow, appId, chatId, userId: owner } : undefined),
+    [store, isKnown, workflow, appId, chatId, owner])
+  const wantsHistory = useLatest(history)
+  const held = useRef<Held>(undefined)
+  const [shown, show] = useState<Held>()
   useEffect(() => {
-    const end = place.open()
-    show(place)
-    return end
-  }, [place])
+    if (!isKnown) return
+    const before = held.current?.place.is(place) ? held.current.chat : undefined
+    const chat = place.open(wantsHistory.current, before)
+    held.current = { place, chat, snapshot: snapshotOf(chat) }
+    show(held.current)
+    return () => place.leave()
+  }, [place, isKnown, wantsHistory])
+  useEffect(() => {
+    if (history) place.chat?.hold({ history }).close()
+  }, [place, history])
   // Until the next render it is the chat of before.
-  const chat = shown === place ? place.chat : undefined
-  const state = useSyncExternalStore(chat?.subscribe ?? nothing, chat?.snapshot ?? first, first)
-  return { ...state, ...place.actions }
+  const current = shown?.place.is(place) ? shown : undefined
+  const state = useSyncExternalStore(current?.chat.subscribe ?? nothing, current?.snapshot ?? first, first)
+  return { ...state, ...!isKnown && idle, ...place.actions }
 }
+
+/** What is shown of a chat. While no component shows it, it is closed: that is nothing to be shown. */
+function snapshotOf (chat: Chat): () => ChatState {
+  let latest = chat.snapshot()
+  return () => {
+    if (!chat.isFree) latest = chat.snapshot()
+    return latest
+  }
+}
+
+const idle = { status: 'idle', connection: 'idle' } as const
 
 /** Where a component has its chat while it is mounted. What it was given to send with never sends to another chat. */
 class Place {
   chat: Chat | undefined
   readonly #store: Store
-  readonly #target: ChatTarget
+  /** `undefined`: an id is not known yet. */
+  readonly #target: ChatTarget | undefined
+  readonly #key: string
+  readonly #unanswered = new Unanswered()
 
-  constructor (store: Store, target: ChatTarget) {
+  constructor (store: Store, target: ChatTarget | undefined) {
     this.#store = store
     this.#target = target
+    this.#key = JSON.stringify(target ?? '')
   }
 
-  readonly actions: Pick<Chat, 'send' | 'stop' | 'loadOlder'> = {
-    send: async (...args) => (await this.#opened()).send(...args),
-    stop: async () => (await this.#opened()).stop(),
-    loadOlder: async () => (await this.#opened()).loadOlder()
+  readonly actions: Actions = {
+    send: (...args) => this.#ask(chat => chat.send(...args)),
+    stop: () => this.#ask(chat => chat.stop()),
+    withdraw: id => this.#ask(chat => chat.withdraw(id)),
+    loadOlder: () => this.#ask(chat => chat.loadOlder()),
+    retry: () => { this.chat?.reopen() }
   }
 
-  open (): () => void {
-    const chat = this.chat = chatsFor(this.#store).open(this.#target)
-    return () => {
-      this.chat = undefined
-      // StrictMode, and another component, may open it again at once.
-      setTimeout(() => chat.close(), 0)
-    }
+  /** Whether it is that of the same chat: React may forget what it has memoized. */
+  is (place: Place): boolean {
+    return place.#store === this.#store && place.#key === this.#key
   }
 
-  async #opened (): Promise<Chat> {
+  /** `before`: the chat that the component has shown here. */
+  open (history: boolean, before: Chat | undefined): Chat {
+    this.chat = openChat(this.#store, { ...this.#target!, history }, before)
+    return this.chat
+  }
+
+  leave (): void {
+    const chat = this.chat!
+    this.chat = undefined
+    // StrictMode, and another component, may open it again at once; and what was sent is answered first.
+    setTimeout(async () => {
+      await this.#unanswered.none()
+      chat.close()
+    }, 0)
+  }
+
+  async #ask<T> (action: (chat: Chat) => Promise<T>): Promise<T> {
     // The effects of children run before the one that connects: a moment later it has.
     if (this.chat === undefined) await Promise.resolve()
-    if (this.chat === undefined) throw new RealtimeError('closed', 'the component of this chat is not mounted')
-    return this.chat
+    if (this.chat !== undefined) return this.#unanswered.add(action(this.chat))
+    throw new RealtimeError('closed', this.#target ? 'the component of this chat is not mounted' : 'an id of this chat is not known yet')
   }
 }
 
-function first (): ChatState {
-  return atFirst
+/** A client with chats: `fastify-realtime/chat` has one, and a fake client is one. */
+interface WithChats {
+  chat (target: ChatTarget): Chat
+}
+
+function openChat (store: Store, target: ChatTarget, before: Chat | undefined): Chat {
+  const { client } = store.options
+  if (client === undefined) return chatsFor(store).open(target, before)
+  if ('chat' in client) return (client as WithChats).chat(target)
+  throw new TypeError("The client of this RealtimeProvider has no chats: make it with createClient of 'fastify-realtime/chat'")
 }
 
 function chatsFor (store: Store): Chats {

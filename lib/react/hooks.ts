@@ -1,23 +1,26 @@
-import { useCallback, useEffect, useMemo, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from 'react'
 import { fullJitter, type Envelope, type Messages, type RealtimeClient, type Resume } from '../client/index.js'
 import type { Notification, NotificationType, Stored } from './notifications.js'
 import { useLatest, useStore } from './provider.js'
 import { Reloader } from './reload.js'
-import { atFirst, type Snapshot } from './store.js'
+import type { Bookmark, Snapshot, Store } from './store.js'
 
 export type Send = RealtimeClient['send']
 
-/** The state of the connection, and `send`. Renders with each message: use `useStatus` where only the state is shown. */
-export function useRealtime (): Snapshot & { send: Send } {
+/**
+ * The state of the connection, `send`, and `retry`, which starts a closed connection again and one that waits at once. Renders
+ * with each message: use `useStatus` where only the state is shown.
+ */
+export function useRealtime (): Snapshot & { send: Send, retry: () => void } {
   const store = useStore()
-  const snapshot = useSyncExternalStore(store.subscribe, store.snapshot, () => atFirst)
-  return { ...snapshot, send: useSend() }
+  const snapshot = useSyncExternalStore(store.subscribe, store.snapshot, () => store.first)
+  return { ...snapshot, send: useSend(), retry: store.retry }
 }
 
 /** The state of the connection alone. */
 export function useStatus (): Snapshot['status'] {
   const store = useStore()
-  return useSyncExternalStore(store.subscribe, () => store.snapshot().status, () => atFirst.status)
+  return useSyncExternalStore(store.subscribe, () => store.snapshot().status, () => store.first.status)
 }
 
 /** Sends a message to the server's handler; see the client's `send`. */
@@ -29,20 +32,34 @@ export function useSend (): Send {
 /** Those of the catalogue, and any other. */
 type Type = (keyof Messages & string) | (string & {})
 
-/** Calls `handler` with every message of a type, or with `'*'` with every envelope, also those that arrive together. */
-export function useMessages (type: '*', handler: (envelope: Envelope) => void): void
-export function useMessages<T extends Type> (type: T, handler: (data: Envelope<T>['data'], envelope: Envelope<T>) => void): void
-export function useMessages (type: string, handler: (...args: any[]) => void): void {
-  const store = useStore()
+/**
+ * Calls `handler` with every message of a type, or with `'*'` with every envelope, also those that arrive together. A component
+ * that was hidden, as by `<Activity>`, gets the latest messages that it missed when it is shown again, up to 1,000.
+ */
+export function useMessages (type: '*', handler: (envelope: Envelope) => unknown): void
+export function useMessages<T extends Type> (type: T, handler: (data: Envelope<T>['data'], envelope: Envelope<T>) => unknown): void
+export function useMessages (type: string, handler: (...args: any[]) => unknown): void {
   const latest = useLatest(handler)
-  useEffect(() => store.on(type, (...args) => latest.current(...args)), [store, type, latest])
+  useBound(useStore(), type, (store, from) => store.on(type, (...args) => latest.current(...args), from))
 }
 
 /** Calls `handler` after each reconnect, and when messages were missed. To load your state then: `useReload`. */
-export function useResume (handler: (resume: Resume) => void): void {
-  const store = useStore()
+export function useResume (handler: (resume: Resume) => unknown): void {
   const latest = useLatest(handler)
-  useEffect(() => store.onResume(resume => latest.current(resume)), [store, latest])
+  useBound(useStore(), 'resume', (store, from) => store.onResume(resume => latest.current(resume), from))
+}
+
+/** Binds while the component is shown. One that is hidden and shown again goes on where it was. */
+function useBound (store: Store, what: string, bind: (store: Store, from: Bookmark | undefined) => () => void): void {
+  const stopped = useRef<{ store: Store, what: string, at: Bookmark }>(undefined)
+  useEffect(() => {
+    const { current: before } = stopped
+    const unbind = bind(store, before?.store === store && before.what === what ? before.at : undefined)
+    return () => {
+      unbind()
+      stopped.current = { store, what, at: store.bookmark }
+    }
+  }, [store, what])
 }
 
 /**

@@ -1,89 +1,132 @@
-import { createClient, RealtimeError, type ClientOptions, type Envelope, type RealtimeClient, type Resume, type Status } from '../client/index.js'
+import { createClient, RealtimeError, type ClientOptions, type Closed, type Envelope, type RealtimeClient, type Resume, type Status } from '../client/index.js'
+import { isMessage } from '../client/frame.js'
+import { listeners } from '../client/listeners.js'
+import { Journal } from './journal.js'
 import { Notifications } from './notifications.js'
-
-type Listener = (...args: any[]) => void
+import { Unanswered } from './unanswered.js'
 
 /** What React shows of a connection. A new object with each change, the same one without. */
 export interface Snapshot {
-  readonly status: Status
+  /** That of the client; `idle` while the provider knows no user, nor another address. */
+  readonly status: Status | 'idle'
   readonly isConnected: boolean
+  /** How it was closed, while it is. `retry` starts it again. */
+  readonly closed: Closed | undefined
   /** The latest message of any type. Of several that arrive together only the last is ever seen here: see `useMessages`. */
   readonly lastMessage: Envelope | undefined
 }
 
-interface Bound {
-  readonly type: string
-  readonly listener: Listener
-  unbind?: () => void
+/** The options of a client, or a client. */
+export interface StoreOptions extends ClientOptions {
+  /**
+   * A client that the app has made, a fake one in a test. The provider neither opens nor closes it, and takes no other option.
+   * For `useChat` it must be one of `fastify-realtime/chat`.
+   */
+  client?: RealtimeClient | undefined
 }
 
-/** On a server, and before anything has come. */
-export const atFirst: Snapshot = { status: 'connecting', isConnected: false, lastMessage: undefined }
+type Listener = (...args: any[]) => void
+
+/** Where a listener stopped. */
+export type Bookmark = number
+
+const unknown = { status: 'idle', isConnected: false, closed: undefined, lastMessage: undefined } as const satisfies Snapshot
+const atFirst = { ...unknown, status: 'connecting' } as const satisfies Snapshot
 
 /** One provider's connection, and what its hooks share of it. It exists before the connection does, and on a server. */
 export class Store {
   readonly notifications = new Notifications()
-  readonly options: ClientOptions
-  readonly #listeners = new Set<Bound>()
+  /** Read whenever they are needed: each may change, come and go. */
+  readonly options: StoreOptions
+  /** On a server, and before anything has come. */
+  readonly first: Snapshot
+  readonly #listeners = listeners(error => this.report(error))
+  readonly #journal = new Journal()
+  readonly #unanswered = new Unanswered()
   readonly #onChange = new Set<() => void>()
-  readonly #onResume = new Set<(resume: Resume) => void>()
   readonly #onGap = new Set<() => void>()
   /** Of these, those that came while there was no connection: they have known nothing, whatever is recovered. */
   readonly #owed = new Set<() => void>()
   #client: RealtimeClient | undefined
-  #snapshot = atFirst
-  /** The client that was open last. */
-  #opened: RealtimeClient | undefined
+  /** Ends what is bound to the client. */
+  #unbind: (() => void) | undefined
+  #snapshot: Snapshot
+  #isStarted = false
+  #hasOpened = false
   #ending: ReturnType<typeof setTimeout> | undefined
   #telling: ReturnType<typeof setTimeout> | undefined
 
-  constructor (options: ClientOptions) {
+  constructor (options: StoreOptions) {
     this.options = options
+    this.first = this.#snapshot = isAddressed(options) ? atFirst : unknown
   }
 
-  /** Connects, unless it is connected. StrictMode starts, ends and starts again at once: that is one connection. */
+  /**
+   * Connects, unless it is connected; one that was ended resumes where it was. StrictMode starts, ends and starts again at
+   * once: that is one connection. Without an address it does nothing.
+   */
   start (): void {
     clearTimeout(this.#ending)
-    if (this.#client !== undefined) return
-    const client = createClient(this.options)
-    this.#client = client
-    client.on('*', envelope => this.#received(envelope))
-    for (const bound of this.#listeners) bound.unbind = client.on(bound.type, bound.listener)
-    client.onStatus(status => this.#onStatus(status))
-    client.onResume(resume => this.#resumed(resume))
-    this.#change({ status: client.status })
+    if (this.#isStarted || !isAddressed(this.options)) return
+    const { client: given } = this.options
+    const known = this.#client
+    const client = this.#client ??= given ?? createClient(this.options)
+    this.#isStarted = true
+    this.#unbind ??= this.#bind(client)
+    if (known) client.reopen()
+    // What the app's client heard while nothing was bound to it is not known here.
+    if (given && this.#hasOpened) this.#resumed({ recovered: false })
+    this.#showStatus(client.status)
   }
 
-  /** Closes, unless it is started again in this turn. */
+  /** Closes, unless it is started again in this turn. What was sent before is answered first. */
   end (): void {
-    this.#ending = setTimeout(() => {
-      const client = this.#client
-      this.#client = undefined
-      client?.close()
+    this.#ending = setTimeout(async () => {
+      if (!this.#isStarted) return
+      this.#isStarted = false
       clearTimeout(this.#telling)
       this.#telling = undefined
+      if (this.options.client) return this.#letGo()
+      await this.#unanswered.none()
+      if (!this.#isStarted) this.#client!.close()
     }, 0)
+  }
+
+  /** Connects again when it is closed, at once when it waits. */
+  readonly retry = (): void => {
+    if (this.#isStarted) this.#client!.reopen()
   }
 
   async send (...args: Parameters<RealtimeClient['send']>): Promise<void> {
     // The effects of children run before the provider's, which connects: a moment later it has.
-    if (this.#client === undefined) await Promise.resolve()
-    if (this.#client === undefined) throw new RealtimeError('closed', 'the provider of this connection is not mounted')
-    return this.#client.send(...args)
+    if (!this.#isStarted) await Promise.resolve()
+    if (this.#isStarted) return this.#unanswered.add(this.#client!.send(...args))
+    throw new RealtimeError('closed', isAddressed(this.options)
+      ? 'the provider of this connection is not mounted'
+      : 'RealtimeProvider has no userId yet')
   }
 
-  on (type: string, listener: Listener): () => void {
-    const bound: Bound = { type, listener, unbind: this.#client?.on(type, listener) }
-    this.#listeners.add(bound)
-    return () => {
-      this.#listeners.delete(bound)
-      bound.unbind?.()
+  /** Where a listener is that has heard everything so far. */
+  get bookmark (): Bookmark {
+    return this.#journal.end
+  }
+
+  /**
+   * Calls `listener` with each message of a type, with `'*'` with each envelope. One that was bound before, and stopped at
+   * `from`, gets first what came since.
+   */
+  on (type: string, listener: Listener, from?: Bookmark): () => void {
+    for (const envelope of this.#journal.messages(from)) {
+      if (type === '*') this.#call(() => listener(envelope))
+      else if (type === envelope.type) this.#call(() => listener(envelope.data, envelope))
     }
+    return this.#listeners.add(type, listener)
   }
 
-  onResume (listener: (resume: Resume) => void): () => void {
-    this.#onResume.add(listener)
-    return () => { this.#onResume.delete(listener) }
+  /** Calls `listener` after each reconnect, and when messages were missed; first with what came since `from`. */
+  onResume (listener: (resume: Resume) => void, from?: Bookmark): () => void {
+    for (const resume of this.#journal.resumes(from)) this.#call(() => listener(resume))
+    return this.#listeners.add(' resume', listener)
   }
 
   /** Calls `listener` when it is not enough to listen: once connected, also when that is so already, and after a loss. */
@@ -120,26 +163,50 @@ export class Store {
     }
   }
 
-  #received (lastMessage: Envelope): void {
+  #bind (client: RealtimeClient): () => void {
+    const ends = [
+      client.on('*', envelope => this.#received(envelope)),
+      client.onStatus(status => this.#showStatus(status)),
+      client.onResume(resume => this.#resumed(resume))
+    ]
+    return () => { for (const end of ends) end() }
+  }
+
+  /** The app's client goes on without it. */
+  #letGo (): void {
+    this.#unbind!()
+    this.#client = this.#unbind = undefined
+    this.#showStatus('closed')
+  }
+
+  #received (envelope: Envelope): void {
+    if (isMessage(envelope)) this.#show(envelope)
+    this.#listeners.tell(envelope.type, envelope.data, envelope)
+    this.#listeners.tell('*', envelope)
+  }
+
+  #show (lastMessage: Envelope): void {
+    this.#journal.add(lastMessage)
     this.notifications.receive(lastMessage)
     this.#snapshot = { ...this.#snapshot, lastMessage }
     // Each message is a task of its own in a browser: a render for each would make a burst slow.
     this.#telling ??= setTimeout(this.tell, 0)
   }
 
-  #onStatus (status: Status): void {
-    this.#change({ status, isConnected: status === 'open' })
-    if (status !== 'open') return
-    if (this.#opened === this.#client) return this.#tellOfGap(this.#owed)
-    const isFirst = this.#opened === undefined
-    this.#opened = this.#client
-    if (isFirst) this.#tellOfGap(this.#onGap)
-    // A provider that was hidden for a while comes back with a client that knows of nothing before.
-    else this.#resumed({ recovered: false })
+  #showStatus (actual: Status): void {
+    // One that is closed because nothing shows it connects as soon as something does.
+    const status = this.#isStarted ? actual : 'connecting'
+    const isConnected = status === 'open'
+    this.#snapshot = { ...this.#snapshot, status, isConnected, closed: this.#isStarted ? this.#client!.closed : undefined }
+    this.tell()
+    if (!isConnected) return
+    this.#tellOfGap(this.#hasOpened ? this.#owed : this.#onGap)
+    this.#hasOpened = true
   }
 
   #resumed (resume: Resume): void {
-    for (const listener of [...this.#onResume]) this.#call(() => listener(resume))
+    this.#journal.resumed(resume)
+    this.#listeners.tell(' resume', resume)
     if (!resume.recovered) this.#tellOfGap(this.#onGap)
   }
 
@@ -157,9 +224,9 @@ export class Store {
       this.report(error)
     }
   }
+}
 
-  #change (part: Partial<Snapshot>): void {
-    this.#snapshot = { ...this.#snapshot, ...part }
-    this.tell()
-  }
+/** Whether it is known where to connect, and as whom. */
+export function isAddressed ({ client, url, userId }: StoreOptions): boolean {
+  return (client ?? url ?? userId) != null
 }

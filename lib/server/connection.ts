@@ -300,7 +300,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     })
   }
 
-  close (code: number = closeCodes.NORMAL.code, reason = ''): void {
+  close (code: number = closeCodes.FORBIDDEN.code, reason = ''): void {
     if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
     const text = String(reason)
     const fits = Buffer.byteLength(text) <= maxReason

@@ -34,7 +34,10 @@ export interface RealtimeConnection {
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   send<const T extends string> (message: Message<T>): void
-  /** Closes the connection, by default with 1000. Throws RT_ERR_UNKNOWN_CLOSE_CODE when the code is not in `closeCodes`. */
+  /**
+   * Closes the connection, by default with 4403, after which clients do not come back.
+   * Throws RT_ERR_UNKNOWN_CLOSE_CODE when the code is not in `closeCodes`.
+   */
   close (code?: number, reason?: string): void
 }
 

@@ -56,6 +56,16 @@ function messageFault (message: string | undefined): Fault | undefined {
   return message === undefined ? undefined : { code: 'bad_message', message }
 }
 
+/** Why a frame of more than `limit` bytes is not handled. Never throws. */
+export function tooBig (data: Buffer, limit: number): Fault {
+  const message = `the frame has ${data.length} bytes, and 'limits.frame' is ${limit}`
+  try {
+    return { code: 'too_big', message, ref: refOf(JSON.parse(data.toString())) }
+  } catch {
+    return { code: 'too_big', message }
+  }
+}
+
 /** Echoes the reference of a frame that is otherwise wrong, where it has a usable one. */
 function refOf (value: unknown): Inbound['ref'] {
   const ref = (value as { ref?: unknown } | null)?.ref

@@ -4,7 +4,7 @@ import type { Inbound } from '../protocol/envelope.js'
 import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from './catalogue.js'
 import { caught, report } from './caught.js'
-import { Refusal, Strikes, isOffence, parseInbound, type Fault } from './inbound.js'
+import { Refusal, Strikes, isOffence, parseInbound, tooBig, type Fault } from './inbound.js'
 import type { LoopClock } from './loop-clock.js'
 import type { MessageRow, Sender } from './message-row.js'
 import type { RefusalReason } from './refusal-reasons.js'
@@ -22,6 +22,8 @@ export interface InboxContext {
   readonly clock: LoopClock
   readonly log: FastifyBaseLogger
   readonly inboundLimits: {
+    /** Bytes of a frame. */
+    frame: number
     /** Messages per second, and at once. */
     rate: number
     burst: number
@@ -95,7 +97,9 @@ export class Inbox {
   receive (data: Buffer): void {
     if (!this.#isWithinRate()) return
     const { catalogue, inboundLimits, rows } = this.#context
-    const { message, fault, thrown } = parseInbound(data.toString(), catalogue, inboundLimits.nodes)
+    const { frame, nodes } = inboundLimits
+    if (data.length > frame) return this.#fault(tooBig(data, frame))
+    const { message, fault, thrown } = parseInbound(data.toString(), catalogue, nodes)
     if (fault !== undefined) return thrown === undefined ? this.#fault(fault) : this.#uncheckable(fault, thrown)
     const { type, ref } = message
     if (type === 'ping') return this.#owner.control('pong', { ref })

@@ -61,7 +61,7 @@ export const optionsSchema = Type.Object({
     timeout: ms(10_000, 'nothing heard for so long after a ping: terminated, ms')
   }),
   limits: section({
-    frame: count(64 * 1024, 'bytes of a frame from a client; 1009'),
+    frame: count(64 * 1024, 'bytes of a frame from a client; `too_big`, and 1009 beyond twice as many'),
     fragments: count(1_024, 'fragments of a message from a client; 1008'),
     chunks: count(4_096, 'pieces in which a frame from a client may arrive; 1008'),
     message: count(1024 * 1024, 'bytes of a message to clients; RT_ERR_MESSAGE_TOO_LARGE'),

@@ -16,10 +16,13 @@ export interface Start {
   recovered?: boolean
 }
 
+/** The `since` of a client, or where its channel starts without one. `undefined`: a `since` that is none. */
+type Wanted = Since | 'now' | 'beginning' | undefined
+
 /** What a connection asks for: its `since`, and without one the custom of its channel. `undefined` when it makes no sense. */
-export function sinceOf (query: unknown, target: Target): Since | 'now' | undefined {
+export function sinceOf (query: unknown, target: Target): Wanted {
   const { since } = query as { since?: unknown }
-  if (since === undefined) return target.kind === 'chat' ? 'all' : 'now'
+  if (since === undefined) return target.kind === 'chat' ? 'beginning' : 'now'
   return typeof since === 'string' ? parseSince(since) : undefined
 }
 
@@ -27,10 +30,11 @@ export function sinceOf (query: unknown, target: Target): Since | 'now' | undefi
  * Where a connection starts in each of its logs. When any of its positions cannot be recovered it starts at the head of
  * all of them: recovery is never partial. A log that it gives no position for starts at its head.
  */
-export function startOf (logs: LabelledLog[], since: Since | 'now' | undefined): Start {
+export function startOf (logs: LabelledLog[], since: Wanted): Start {
   const heads = logs.map(({ log }) => log.head)
   if (since === 'now') return { offsets: heads }
-  if (since === 'all') return { offsets: logs.map(({ log }) => log.beginning) }
+  if (since === 'beginning') return { offsets: logs.map(({ log }) => log.beginning) }
+  if (since === 'all') return { offsets: logs.map(({ log }) => log.beginning), recovered: logs.every(({ log }) => log.beginning === 0) }
   const positions = logs.map(({ label }) => since?.get(label))
   const given = positions.filter(position => position !== undefined)
   const canRecover = (position: Position | undefined, at: number) => position === undefined || logs[at].log.canRecover(position)
@@ -59,7 +63,7 @@ export class Recovery {
   readonly #recovered: boolean | undefined
   readonly #position: string
 
-  constructor (subscriber: Subscriber, logs: LabelledLog[], since: Since | 'now' | undefined) {
+  constructor (subscriber: Subscriber, logs: LabelledLog[], since: Wanted) {
     const { offsets, recovered } = startOf(logs, since)
     this.subscriptions = logs.map(({ label, log }, at) => new Subscription(subscriber, label, log, offsets[at]))
     this.#recovered = recovered

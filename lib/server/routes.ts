@@ -137,7 +137,8 @@ async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, {
     handleProtocols: chosenProtocol,
     // The frames of a burst do not share a turn of the event loop.
     allowSynchronousEvents: false,
-    maxPayload: limits.frame,
+    // A frame that is somewhat too big is read all the same: its `ref` says which message to answer with an error.
+    maxPayload: limits.frame * 2,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,
     closeTimeout: timeouts.close

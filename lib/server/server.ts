@@ -8,7 +8,7 @@ import { ChatLog } from '../brokers/chat-log.js'
 import { Log, type FrameOf } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
-import { Renewal, type Message } from '../protocol/envelope.js'
+import { Renewal, type Limits, type Message } from '../protocol/envelope.js'
 import { formatPosition } from '../protocol/position.js'
 import { Access, codesOf, isClientError } from './access.js'
 import { Answers } from './answers.js'
@@ -95,6 +95,8 @@ export class RealtimeServer {
   readonly #rows: Map<string, MessageRow>
   readonly #clock = new LoopClock()
   readonly #intakes: Intakes
+  /** What `connection_ack` says of the limits. */
+  readonly #clientLimits: Limits
   #sees: Extension['sees']
   /** Sockets that were told why they may not connect, until they are gone; the oldest first. */
   readonly #refused = new Set<WebSocket>()
@@ -111,6 +113,7 @@ export class RealtimeServer {
     this.options = options
     this.#log = log
     this.refusals = new Refusals(log, this.timers)
+    this.#clientLimits = { frame: limits.frame, nodes: limits.nodes, rate: limits.rate, burst: limits.burst }
     this.catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
     const { catalogue, timers } = this
     this.publisher = new Publisher({ broker: options.broker, catalogue, timers, isClosing: () => this.isDraining, onUnheard: warnOf(log, 'A message was not sent') })
@@ -319,7 +322,8 @@ export class RealtimeServer {
       recovered,
       replayed,
       heartbeat_ms: this.options.heartbeat.interval,
-      expires_in_ms: expiresIn(connection.identity)
+      expires_in_ms: expiresIn(connection.identity),
+      limits: this.#clientLimits
     })
   }
 

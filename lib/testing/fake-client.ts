@@ -1,5 +1,10 @@
-import type { Resume, RealtimeClient, Status } from '../client/client.js'
-import { RealtimeError } from '../client/error.js'
+import type { Chat } from '../client/chat/chat.js'
+import { Chats, type ChatTarget } from '../client/chat/chats.js'
+import type { ChatClient } from '../client/chat/client.js'
+import type { ClientOptions, Resume, RealtimeClient, Status } from '../client/client.js'
+import { closedError, RealtimeError, type Closed } from '../client/error.js'
+import { listeners } from '../client/listeners.js'
+import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
 import type { Envelope, Messages } from '../protocol/envelope.js'
 
 /** A message that the code under test sent, which waits for the test to answer it. */
@@ -19,119 +24,138 @@ export interface FakeControls {
   readonly sent: readonly FakeSent[]
   /** A message arrives. The listeners have heard it when this returns. */
   emit<T extends (keyof Messages & string) | (string & {})> (type: T, data?: Envelope<T>['data'], parts?: Partial<Omit<Envelope, 'type' | 'data'>>): void
-  /** The connection changes. `closed` is for good, with the code 1000 or this one. */
+  /** The connection changes. `closed` has the code 1000 or this one, and lasts until `reopen`. */
   setStatus (status: Status, code?: number): void
   /** The connection came back, or fell behind. */
   resume (recovered: boolean): void
+  /** The fake client under a chat: what arrives in the chat, and what was sent to it. */
+  connectionOf (chat: ChatTarget): ChatClient & FakeControls
+}
+
+export interface FakeOptions {
+  /** The user that it stands for. Default: `user`. */
+  userId?: string | undefined
 }
 
 /** What there is of a client to its users: the class has private parts, so that nothing else is of its type. */
 type Public<T> = Pick<T, keyof T>
 
 /**
- * A client of `fastify-realtime/client` without a server, for unit tests: what arrives, what is answered, and whether
- * it is connected, is for the test to say. It is `open` at first, and everything happens at once.
+ * A client of `fastify-realtime/chat` without a server, for unit tests and for `RealtimeProvider`: the test decides what arrives,
+ * what is answered, and whether it is connected. It is `open` at first, and everything happens at once.
  */
-export function fakeClient (status: Status = 'open'): RealtimeClient & FakeControls {
-  const client: Public<RealtimeClient> & FakeControls = new FakeClient(status)
-  return client as RealtimeClient & FakeControls
+export function fakeClient (status: Status = 'open', { userId = 'user' }: FakeOptions = {}): ChatClient & FakeControls {
+  const client: Public<ChatClient> & FakeControls = new FakeClient(status, userId)
+  return client as ChatClient & FakeControls
 }
 
-type Listener = (data: any, envelope: any) => void
-
-class FakeClient implements Public<RealtimeClient>, FakeControls {
+class FakeClient implements Public<ChatClient>, FakeControls {
   status: Status
-  closed: { code: number, reason: string } | undefined
-  ack: RealtimeClient['ack']
+  closed: Closed | undefined
+  outage: Error | undefined
+  readonly ack: NonNullable<RealtimeClient['ack']>
   readonly sent: Sent[] = []
-  readonly #listeners = new Map<string, Set<Listener>>()
-  readonly #onStatus = new Set<(status: Status) => void>()
-  readonly #onResume = new Set<(resume: Resume) => void>()
+  readonly #chats: Chats
+  /** Those of the chats, by their addresses. */
+  readonly #connections = new Map<string, FakeClient>()
+  readonly #listeners = listeners(error => { throw error })
 
-  constructor (status: Status) {
+  constructor (status: Status, userId: string) {
     this.status = status
+    this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
+    this.#chats = new Chats({ userId }, options => this.#connect(options))
+    if (status === 'closed') this.#end(1000)
   }
 
-  on (type: string, listener: (...heard: any[]) => void): () => void {
-    const ofType = this.#listeners.get(type) ?? new Set()
-    this.#listeners.set(type, ofType)
-    return added(ofType, listener)
+  on (type: string, listener: (...heard: any[]) => unknown): () => void {
+    return this.#listeners.add(type, listener)
   }
 
-  onStatus (listener: (status: Status) => void): () => void {
-    return added(this.#onStatus, listener)
+  onStatus (listener: (status: Status, closed: Closed | undefined) => unknown): () => void {
+    return this.#listeners.add(' status', listener)
   }
 
-  onResume (listener: (resume: Resume) => void): () => void {
-    return added(this.#onResume, listener)
+  onResume (listener: (resume: Resume) => unknown): () => void {
+    return this.#listeners.add(' resume', listener)
   }
 
   send (type: string, data?: unknown): Promise<void> {
-    if (this.status === 'closed') return Promise.reject(new RealtimeError('closed', 'this client is closed'))
+    if (this.closed !== undefined) return Promise.reject(closedError(this.closed))
     const sent = new Sent(type, data)
     this.sent.push(sent)
     return sent.answered
   }
 
-  async connected (): Promise<void> {
-    while (this.status !== 'open') {
-      if (this.status === 'closed') throw new RealtimeError('closed', `closed with ${this.closed?.code}`)
-      await new Promise<void>(resolve => {
-        const end = this.onStatus(() => {
-          end()
-          resolve()
-        })
-      })
-    }
+  connected (options?: ConnectedOptions): Promise<void> {
+    return whenOpen(this, options)
   }
 
   close (): void {
     this.setStatus('closed')
+    this.#chats.close()
   }
 
-  async * [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
-    const waiting: Envelope[] = []
-    let wake = () => {}
-    const ends = [
-      this.on('*', envelope => {
-        waiting.push(envelope)
-        wake()
-      }),
-      this.onStatus(() => wake())
-    ]
-    try {
-      for (;;) {
-        const next = waiting.shift()
-        if (next !== undefined) yield next
-        else if (this.status === 'closed') return
-        else await new Promise<void>(resolve => { wake = resolve })
-      }
-    } finally {
-      for (const end of ends) end()
-    }
+  reopen (): void {
+    if (this.closed === undefined) return
+    this.closed = undefined
+    this.#change('open')
+    this.#chats.reopen()
+  }
+
+  wake (): void {}
+
+  chat (target: ChatTarget): Chat {
+    return this.#chats.open(target)
+  }
+
+  connectionOf (chat: ChatTarget): ChatClient & FakeControls {
+    const connection = this.#connections.get(this.#keyOf(chat))
+    if (connection === undefined) throw new Error(`nothing has opened the chat '${chat.chatId}' of this client`)
+    return connection as Public<ChatClient> & FakeControls as ChatClient & FakeControls
+  }
+
+  /** The connection of a chat, which is what this one is as soon as the chat listens to it. */
+  #connect ({ chat, userId }: ClientOptions): RealtimeClient {
+    const connection = new FakeClient('connecting', this.ack.user_id)
+    this.#connections.set(this.#keyOf({ ...chat!, userId }), connection)
+    queueMicrotask(() => { if (connection.closed === undefined) connection.setStatus(this.status, this.closed?.code) })
+    return connection as Public<RealtimeClient> as RealtimeClient
+  }
+
+  #keyOf ({ workflow, appId, chatId, userId = this.ack.user_id }: ChatTarget): string {
+    return JSON.stringify([workflow, appId, chatId, userId])
+  }
+
+  [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
+    return envelopesOf(this)
   }
 
   emit (type: string, data?: unknown, parts: Partial<Omit<Envelope, 'type' | 'data'>> = {}): void {
     const envelope = { timestamp: new Date().toISOString(), ...parts, type, data }
-    for (const listener of [...this.#listeners.get(type) ?? []]) listener(data, envelope)
-    for (const listener of [...this.#listeners.get('*') ?? []]) listener(envelope, undefined)
+    this.#listeners.tell(type, data, envelope)
+    this.#listeners.tell('*', envelope)
   }
 
   setStatus (status: Status, code = 1000): void {
     if (this.status === status) return
-    if (this.status === 'closed') throw new Error('a client that is closed stays closed; make another')
-    this.status = status
+    if (this.closed !== undefined) throw new Error('a client that is closed stays closed until reopen()')
     if (status === 'closed') this.#end(code)
-    for (const listener of [...this.#onStatus]) listener(status)
+    this.#change(status)
   }
 
   resume (recovered: boolean): void {
-    for (const listener of [...this.#onResume]) listener({ recovered })
+    this.#listeners.tell(' resume', { recovered })
+  }
+
+  #change (status: Status): void {
+    this.status = status
+    this.#listeners.tell(' status', status, this.closed)
   }
 
   #end (code: number): void {
-    this.closed = { code, reason: '' }
-    for (const sent of this.sent) if (!sent.isAnswered) sent.fail('closed', 'the connection was closed for good')
+    const error = closedError({ code, reason: '' })
+    this.closed = error.closed
+    for (const sent of this.sent) if (!sent.isAnswered) sent.fail(error.code, error.message)
   }
 }
 
@@ -163,9 +187,4 @@ class Sent implements FakeSent {
     this.isAnswered = true
     this.#settle(error)
   }
-}
-
-function added<T> (set: Set<T>, item: T): () => void {
-  set.add(item)
-  return () => { set.delete(item) }
 }

@@ -341,8 +341,8 @@ t.test('what goes wrong is the last chunk', async t => {
     let isKnown = false
     const { url } = await startAgent(t, async () => {}, { authenticate: () => isKnown ? { userId: 'ada' } : null })
     const transport = transportTo(t, url)
-    t.match(await all(await transport.sendMessages(sending('go'))), [{ type: 'error', errorText: 'closed: the connection was closed with 4401' }])
-    await t.rejects(transport.reconnectToStream({ chatId: 'c1' }), { code: 'closed' })
+    t.match(await all(await transport.sendMessages(sending('go'))), [{ type: 'error', errorText: 'unauthenticated: closed with 4401 UNAUTHENTICATED' }])
+    await t.rejects(transport.reconnectToStream({ chatId: 'c1' }), { code: 'unauthenticated' })
     isKnown = true
     t.equal((await all(await transport.sendMessages(sending('go')))).at(-1)!.type, 'finish')
   })

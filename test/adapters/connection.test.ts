@@ -221,8 +221,8 @@ t.test('but not when it is aborted or refused', async t => {
   t.equal(await aborted, undefined)
   const refused = chat.resume()
   FakeSocket.last.lose(4403)
-  await t.rejects(refused, { code: 'closed', message: /4403/ })
-  await t.rejects(chat.resume(), { code: 'closed' })
+  await t.rejects(refused, { code: 'forbidden', message: /4403/ })
+  await t.rejects(chat.resume(), { code: 'forbidden' })
 })
 
 t.test('a stop that fails is told', async t => {

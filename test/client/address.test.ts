@@ -1,21 +1,51 @@
 import t from 'tap'
-import { urlOf } from '../../lib/client/address.js'
+import { urlOf, withQuery, type Address } from '../../lib/client/address.js'
+
+const chat = { workflow: 'w', appId: 'a', chatId: 'c' }
 
 t.test('from parts, or whole', async t => {
-  const cases: Array<[Parameters<typeof urlOf>[0], string]> = [
+  const cases: Array<[Address, string]> = [
     [{ baseUrl: 'http://a.example/ws', userId: 'u1' }, 'ws://a.example/ws/notifications/u1'],
+    [{ baseUrl: 'HTTPS://a.example/ws/', userId: 'u1' }, 'wsS://a.example/ws/notifications/u1'],
     [{ baseUrl: new URL('https://a.example/live/'), userId: 'a|b' }, 'wss://a.example/live/notifications/a%7Cb'],
-    [{ baseUrl: 'wss://a.example/ws', userId: 'u', chat: { workflow: 'w', appId: 'a', chatId: 'c' } }, 'wss://a.example/ws/w/a/c/u'],
-    [{ url: 'ws://a.example/ws/notifications/u1?x=1' }, 'ws://a.example/ws/notifications/u1?x=1']
+    [{ baseUrl: 'http://a.example', userId: 'u' }, 'ws://a.example/notifications/u'],
+    [{ baseUrl: 'wss://a.example/ws', userId: 'u', chat }, 'wss://a.example/ws/w/a/c/u'],
+    [{ url: 'ws://a.example/ws/notifications/u1?x=1' }, 'ws://a.example/ws/notifications/u1?x=1'],
+    [{ url: 'ws://a.example/ws/notifications/u1/' }, 'ws://a.example/ws/notifications/u1/']
   ]
-  for (const [address, url] of cases) t.equal(urlOf(address).href, url)
-  t.throws(() => urlOf({ baseUrl: 'http://a.example/ws' }), { name: 'TypeError', message: /userId/ })
-  t.throws(() => urlOf({ userId: 'u' }), { name: 'TypeError' }, 'without a page there is no origin')
+  for (const [address, url] of cases) t.equal(urlOf(address), url)
 })
 
-t.test('in a page, of its origin', async t => {
-  Object.assign(globalThis, { location: { href: 'https://app.example/some/page?x#y' } })
+t.test('in a page, of its origin; in a worker made from a blob, of the page that made it', async t => {
   t.teardown(() => { delete (globalThis as { location?: object }).location })
-  t.equal(urlOf({ userId: 'u1' }).href, 'wss://app.example/ws/notifications/u1')
-  t.equal(urlOf({ userId: 'u1', baseUrl: '/live' }).href, 'wss://app.example/live/notifications/u1')
+  for (const href of ['https://app.example/some/page?x#y', 'blob:https://app.example/0d5b-41']) {
+    Object.assign(globalThis, { location: { href } })
+    t.equal(urlOf({ userId: 'u1' }), 'wss://app.example/ws/notifications/u1')
+    t.equal(urlOf({ userId: 'u1', baseUrl: '/live' }), 'wss://app.example/live/notifications/u1')
+    t.equal(urlOf({ url: '/live/notifications/u1' }), 'wss://app.example/live/notifications/u1')
+  }
+})
+
+t.test('an address without a scheme, a host or a valid port is a TypeError', async t => {
+  const wrong = ['localhost:3000/ws', 'a.example/ws', 'ftp://a.example/ws', 'http:/a.example', 'http://', 'http://a.example:99999/ws', 'http://a b/ws', 'http://a.example/ws#here', '/ws', './ws', 'null']
+  for (const address of wrong) {
+    t.throws(() => urlOf({ baseUrl: address, userId: 'u1' }), { name: 'TypeError' }, `baseUrl ${address}`)
+    t.throws(() => urlOf({ url: address }), { name: 'TypeError' }, `url ${address}`)
+  }
+})
+
+t.test('an id that the server would refuse is a TypeError that names it and the rule', async t => {
+  const baseUrl = 'http://a.example/ws'
+  for (const id of ['', 'a b', 'a/b', '.', '..', 'ü', 'x'.repeat(129), undefined as unknown as string, 5 as unknown as string]) {
+    t.throws(() => urlOf({ baseUrl, userId: id }), { name: 'TypeError', message: /^userId '.*' does not match \^/ })
+    for (const name of ['workflow', 'appId', 'chatId']) {
+      t.throws(() => urlOf({ baseUrl, userId: 'u', chat: { ...chat, [name]: id } }), { name: 'TypeError', message: new RegExp(`^${name} '`) })
+    }
+  }
+  t.throws(() => urlOf({ baseUrl, userId: 'u', chat: { ...chat, workflow: 'notifications' } }), { name: 'TypeError', message: /workflow/ })
+})
+
+t.test('a parameter is added to a query, or begins one', async t => {
+  t.equal(withQuery('ws://a/ws', 'since', 'u.a.1,b.b.2'), 'ws://a/ws?since=u.a.1%2Cb.b.2')
+  t.equal(withQuery('ws://a/ws?x=1', 'token', 'a&b'), 'ws://a/ws?x=1&token=a%26b')
 })

@@ -7,6 +7,7 @@ import { createClient, type ClientOptions, type RealtimeClient, type Resume, typ
 import { eventually, gate, logSink, start } from '../harness.js'
 import { AppProcess } from '../process.js'
 import { FakeSocket } from './fake-socket.js'
+import { OlderSocket } from './older-socket.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -21,7 +22,7 @@ class Socket extends WebSocket {
 
 /** A client of a real server, closed with the test. */
 function connectTo (t: Scope, url: string, options: ClientOptions = {}): RealtimeClient {
-  const client = createClient({ baseUrl: `${url}/ws`, userId: 'u1', WebSocket: Socket as WebSocketConstructor, ...options })
+  const client = createClient({ baseUrl: `${url}/ws`, userId: 'u1', WebSocket: Socket as WebSocketConstructor, onError: () => {}, ...options })
   t.teardown(() => client.close())
   return client
 }
@@ -48,7 +49,7 @@ function simulate (t: Scope, options: ClientOptions = {}): { client: RealtimeCli
     mock.timers.reset()
     mock.restoreAll()
   })
-  const client = createClient({ url: 'ws://a.example/ws/notifications/u1', WebSocket: FakeSocket, backoff: () => 1_000, ...options })
+  const client = createClient({ url: 'ws://a.example/ws/notifications/u1', WebSocket: FakeSocket, backoff: () => 1_000, onError: () => {}, ...options })
   const statuses: Status[] = []
   const resumes: Resume[] = []
   client.onStatus(status => statuses.push(status))
@@ -68,6 +69,8 @@ t.test('connects, hears, and says', async t => {
   const unbind = client.on('notification', (data, envelope) => got.push({ ...envelope, data }))
   const all: string[] = []
   client.on('*', ({ type }) => all.push(type))
+  const acks: unknown[] = []
+  client.on('connection_ack', data => acks.push(data.user_id))
   await client.connected()
   t.equal(client.status, 'open')
   await app.ws.sendToUser('u1', { type: 'notification', data: { title: 'Hello' } })
@@ -75,7 +78,8 @@ t.test('connects, hears, and says', async t => {
   t.match(got[0], { type: 'notification', data: { title: 'Hello' }, id: /^u\./ })
   unbind()
   await app.ws.broadcast({ type: 'notification', data: { title: 'Again' } })
-  await eventually(() => all.length === 2)
+  await eventually(() => all.length === 3)
+  t.strictSame([all, acks], [['connection_ack', 'notification', 'notification'], ['u1']], "'*' gets every envelope")
   t.equal(got.length, 1)
   await client.send('vote', { choice: 1 })
   t.strictSame(heard, [{ choice: 1 }])
@@ -218,11 +222,166 @@ t.test('4401: one new credential, then it stops', async t => {
   t.match(client.closed, { code: 4401 })
 })
 
-t.test('4401 without a way to a credential: it stops', async t => {
-  const { client } = simulate(t)
+t.test('4401 without getToken: it comes back once, because a cookie may be new, and then stops', async t => {
+  const errors: unknown[] = []
+  const { client } = simulate(t, { onError: error => errors.push(error) })
   await settle()
   FakeSocket.last.lose(4401)
-  t.equal(client.status, 'closed')
+  t.equal(client.status, 'waiting')
+  t.strictSame(errors, [])
+  mock.timers.tick(0)
+  await settle()
+  FakeSocket.last.lose(4401)
+  mock.timers.tick(3_600_000)
+  await settle()
+  t.equal(FakeSocket.made.length, 2)
+  t.strictSame(client.closed, { code: 4401, reason: '', name: 'UNAUTHENTICATED' })
+  t.match(errors, [{ code: 'unauthenticated', closed: client.closed }])
+  await t.rejects(client.send('n'), { code: 'unauthenticated' })
+})
+
+t.test('disconnectUser with 4401 brings back who has a valid cookie, and ends who has none', async t => {
+  let cookie = 'session=1'
+  class WithCookie extends WebSocket {
+    constructor (url: string, protocols?: string[]) {
+      super(url, protocols, { headers: { cookie } })
+    }
+  }
+  const valid = new Set(['session=1', 'session=2'])
+  const { app, url } = await start(t, { authenticate: ({ headers }) => valid.has(headers.cookie!) ? { userId: 'u1' } : null })
+  const client = connectTo(t, url, { WebSocket: WithCookie as WebSocketConstructor })
+  await client.connected()
+  for (const next of ['session=1', 'session=2']) {
+    cookie = next
+    const [connection] = app.ws.connections('u1')
+    app.ws.disconnectUser('u1', closeCodes.UNAUTHENTICATED.code)
+    await eventually(() => client.status === 'open' && app.ws.connections('u1')[0] !== undefined && app.ws.connections('u1')[0] !== connection)
+  }
+  valid.clear()
+  app.ws.disconnectUser('u1', closeCodes.UNAUTHENTICATED.code)
+  await eventually(() => client.status === 'closed')
+  t.match(client.closed, { code: 4401 })
+})
+
+t.test('one report per outage, and another one when the reason changes', async t => {
+  const errors: string[] = []
+  const { client } = simulate(t, { onError: error => errors.push(`${(error as { code: string }).code}: ${(error as Error).message}`) })
+  const fail = async (fault?: string, code?: number, reason?: string) => {
+    await settle()
+    if (fault !== undefined) FakeSocket.last.onerror?.({ message: fault })
+    FakeSocket.last.lose(code, reason)
+    mock.timers.tick(6_000)
+  }
+  await fail('connect ECONNREFUSED')
+  await fail('connect ECONNREFUSED')
+  t.match(client.outage, { code: 'unreachable' })
+  await fail('Unexpected server response: 503')
+  await fail('Unexpected server response: 503')
+  await fail(undefined, 4429)
+  await fail(undefined, 4429)
+  await settle()
+  FakeSocket.last.ack()
+  t.equal(client.outage, undefined)
+  await fail(undefined, 1013, 'busy')
+  const at = ' at ws://a.example/ws/notifications/u1'
+  t.strictSame(errors, [
+    `unreachable: connect ECONNREFUSED${at}`,
+    `unreachable: Unexpected server response: 503${at}`,
+    `too_many: closed with 4429 TOO_MANY${at}`,
+    `lost: closed with 1013 busy${at}`
+  ])
+})
+
+t.test('a handshake without an answer is reported too', async t => {
+  const errors: unknown[] = []
+  simulate(t, { onError: error => errors.push(error) })
+  await settle()
+  mock.timers.tick(13_000)
+  t.match(errors, [{ code: 'unreachable', message: /^no connection_ack at / }])
+})
+
+t.test('in Node the error of the socket is told: refused, and the HTTP status', async t => {
+  const errors: Error[] = []
+  const onError = (error: unknown) => { errors.push(error as Error) }
+  const { url } = await start(t)
+  connectTo(t, 'ws://127.0.0.1:1', { onError })
+  await eventually(() => errors.length === 1)
+  t.match(errors[0], { code: 'unreachable', message: /ECONNREFUSED.* at ws:\/\/127/ })
+  connectTo(t, `${url}/wrong`, { onError })
+  await eventually(() => errors.length === 2)
+  t.match(errors[1], { code: 'unreachable', message: /response: 404 at / })
+})
+
+t.test('a closed client starts again with reopen(), and resumes where it was', async t => {
+  const { app, url } = await start(t)
+  const client = connectTo(t, url)
+  const got: unknown[] = []
+  const resumes: Resume[] = []
+  client.on('n', data => got.push(data))
+  client.onResume(resume => resumes.push(resume))
+  const seen: unknown[] = []
+  client.onStatus((status, closed) => seen.push([status, closed?.name]))
+  await client.connected()
+  await app.ws.sendToUser('u1', { type: 'n', data: 1 })
+  await eventually(() => got.length === 1)
+  const lost = client.send('unanswered', undefined, { timeout: 60_000 }).catch(error => error)
+  app.ws.disconnectUser('u1', closeCodes.FORBIDDEN.code)
+  await eventually(() => client.status === 'closed')
+  await lost
+  await t.rejects(client.connected(), { code: 'forbidden', closed: { name: 'FORBIDDEN' } })
+  await app.ws.sendToUser('u1', { type: 'n', data: 2 })
+  client.reopen()
+  t.equal(client.closed, undefined)
+  await client.connected()
+  await eventually(() => got.length === 2)
+  t.strictSame([got, resumes], [[1, 2], [{ recovered: true }]])
+  t.strictSame(seen, [['open', undefined], ['closed', 'FORBIDDEN'], ['connecting', undefined], ['open', undefined]])
+  client.close()
+  await t.rejects(client.send('n'), { code: 'closed' })
+  client.reopen()
+  await client.connected()
+})
+
+t.test('a frame that an older server does not read ends the connection: the client comes back, and refuses that frame alone', async t => {
+  const heard: unknown[] = []
+  const first = gate()
+  const { url } = await start(t, {
+    limits: { frame: 10_000 },
+    onMessage: { async n ({ data }) { await first.opened; heard.push((data as { size: number }).size) } }
+  })
+  const client = connectTo(t, url, { WebSocket: OlderSocket, backoff: () => 1 })
+  await client.connected()
+  const sizes = [10, 30_000, 200]
+  const sent = sizes.map(size => client.send('n', { size, text: 'x'.repeat(size) }).then(() => 'handled', ({ code }) => code))
+  t.equal(await sent[1], 'too_big')
+  first.open()
+  t.strictSame(await Promise.all(sent), ['handled', 'too_big', 'handled'])
+  t.strictSame(heard, [10, 200])
+})
+
+t.test('listeners that reject are reported, also of the status and of resumes', async t => {
+  const errors: string[] = []
+  const { client } = simulate(t, { onError: error => errors.push((error as Error).message) })
+  client.on('n', async () => { throw new Error('message') })
+  client.onStatus(async status => { if (status === 'open') throw new Error('status') })
+  client.onResume(async () => { throw new Error('resume') })
+  await settle()
+  FakeSocket.last.ack({ recovered: false })
+  FakeSocket.last.receive({ type: 'n' })
+  await settle()
+  t.strictSame(errors, ['status', 'resume', 'message'])
+})
+
+t.test('a frame beyond the limit that the server named is refused here, and the connection holds', async t => {
+  const { url } = await start(t, { onMessage: { n () {} }, limits: { frame: 10_000 } })
+  const client = connectTo(t, url)
+  const statuses: Status[] = []
+  client.onStatus(status => statuses.push(status))
+  const early = client.send('n', 'ü'.repeat(36_000))
+  await t.rejects(early, { code: 'too_big', message: /^72\d{3} bytes, at most 10000$/ })
+  await t.rejects(client.send('n', 'x'.repeat(10_000)), { code: 'too_big' })
+  await client.send('n', 'x'.repeat(9_000))
+  t.strictSame(statuses, ['open'])
 })
 
 t.test('1012: it waits as told, whatever the network says', async t => {
@@ -319,9 +478,12 @@ t.test('a dead connection is found and replaced', async t => {
   t.equal(FakeSocket.last.sent.length, 1)
   mock.timers.tick(500)
   t.equal(FakeSocket.last.sent.length, 2)
+  const dead = FakeSocket.last
   mock.timers.tick(10_000)
-  t.equal(client.status, 'waiting')
-  t.equal(FakeSocket.last.isClosed, true)
+  t.equal(client.status, 'connecting')
+  await settle()
+  t.equal(FakeSocket.made.length, 2)
+  t.equal(dead.isClosed, true)
 })
 
 t.test('a handshake, and a credential, that never come are given up', async t => {
@@ -366,15 +528,91 @@ t.test('what getToken and the WebSocket throw is reported, and tried again', asy
   t.equal(client.status, 'waiting')
 })
 
-t.test('online, and a page that is looked at again, hurry', async t => {
+/** A page of the test's own. */
+function pageOf (t: Scope) {
   const page = new EventTarget()
   const document = Object.assign(new EventTarget(), { visibilityState: 'visible' })
-  const added = Object.assign(globalThis, {
+  const parts = { document, addEventListener: page.addEventListener.bind(page), removeEventListener: page.removeEventListener.bind(page) }
+  Object.assign(globalThis, parts)
+  t.teardown(() => { for (const name of Object.keys(parts)) Reflect.deleteProperty(globalThis, name) })
+  return {
+    page,
     document,
-    addEventListener: page.addEventListener.bind(page),
-    removeEventListener: page.removeEventListener.bind(page)
+    hide: (isHidden: boolean) => {
+      document.visibilityState = isHidden ? 'hidden' : 'visible'
+      document.dispatchEvent(new Event('visibilitychange'))
+    }
+  }
+}
+
+for (const [asleep, awake, of] of [['freeze', 'resume', 'document'], ['pagehide', 'pageshow', 'page']] as const) {
+  t.test(`a page that sleeps (${asleep}) has no connection and makes no attempt, and is back as soon as it wakes (${awake})`, async t => {
+    const host = pageOf(t)
+    const errors: unknown[] = []
+    const { client, resumes } = simulate(t, { onError: error => errors.push(error) })
+    for (const status of ['connecting', 'open', 'waiting'] as const) {
+      await settle()
+      if (status !== 'connecting') FakeSocket.last.ack({ recovered: true })
+      if (status === 'waiting') FakeSocket.last.lose(1012, 'retry_ms=1')
+      t.equal(client.status, status)
+      const { length } = FakeSocket.made
+      host[of].dispatchEvent(new Event(asleep))
+      t.equal(client.status, 'waiting')
+      if (status !== 'waiting') t.equal(FakeSocket.last.isClosed, true)
+      mock.timers.tick(3_600_000)
+      await settle()
+      t.equal(FakeSocket.made.length, length)
+      host[of].dispatchEvent(new Event(awake))
+      t.equal(client.status, 'connecting')
+      await settle()
+      t.equal(FakeSocket.made.length, length + 1)
+    }
+    FakeSocket.last.ack({ recovered: true })
+    t.strictSame(resumes.at(-1), { recovered: true })
+    t.equal(errors.length, 1, 'the restart of the server alone')
+    client.close()
+    host[of].dispatchEvent(new Event(awake))
+    t.equal(client.status, 'closed')
   })
-  t.teardown(() => { for (const name of ['document', 'addEventListener', 'removeEventListener']) delete (added as Record<string, unknown>)[name] })
+}
+
+t.test('a page that wakes does not hurry when the server said when to come back', async t => {
+  const { document } = pageOf(t)
+  const { client } = simulate(t)
+  await settle()
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(1012, 'retry_ms=60000')
+  document.dispatchEvent(new Event('freeze'))
+  mock.timers.tick(20_000)
+  document.dispatchEvent(new Event('resume'))
+  t.equal(client.status, 'waiting')
+  mock.timers.tick(39_500)
+  t.equal(client.status, 'waiting')
+  mock.timers.tick(500)
+  t.equal(client.status, 'connecting')
+})
+
+t.test('a hidden page comes back once as any other, then tries every 20 s at most, and at once when it is seen', async t => {
+  const { hide } = pageOf(t)
+  const { client } = simulate(t, { backoff: () => 0 })
+  await settle()
+  FakeSocket.last.ack()
+  hide(true)
+  for (let second = 0; second < 60; second++) {
+    if (client.status !== 'waiting') FakeSocket.last.lose()
+    mock.timers.tick(1_000)
+    await settle()
+  }
+  t.ok(FakeSocket.made.length <= 5, `${FakeSocket.made.length} sockets in a minute`)
+  if (client.status !== 'waiting') FakeSocket.last.lose()
+  const { length } = FakeSocket.made
+  hide(false)
+  await settle()
+  t.equal(FakeSocket.made.length, length + 1)
+})
+
+t.test('online, and a page that is looked at again, hurry', async t => {
+  const { page, document } = pageOf(t)
   const { client } = simulate(t, { backoff: () => 20_000 })
   await settle()
   FakeSocket.last.ack()
@@ -389,8 +627,8 @@ t.test('online, and a page that is looked at again, hurry', async t => {
   document.visibilityState = 'visible'
   document.dispatchEvent(new Event('visibilitychange'))
   t.match(FakeSocket.last.sent, [{ type: 'ping' }])
-  mock.timers.tick(10_000)
-  t.equal(client.status, 'waiting', 'it was dead')
+  mock.timers.tick(500)
+  t.equal(client.status, 'connecting', 'it was dead')
   FakeSocket.made = []
   client.close()
   page.dispatchEvent(new Event('online'))
@@ -405,7 +643,7 @@ t.test('a credential is renewed in place, by its user alone; one that is not end
     authenticate: request => ({ userId: 'u1', expiresAt: Date.now() + Number(tokenOf(request)!.split(':')[1]) }),
     renew: token => ({ userId: token.split(':')[0], expiresAt: Date.now() + Number(token.split(':')[1]) })
   })
-  const client = connectTo(t, url, { onError: () => {}, getToken: () => { tokens.push(['u1:500', 'u1:100000'][next++]); return tokens.at(-1) } })
+  const client = connectTo(t, url, { onError: () => {}, getToken: () => { tokens.push(['u1:2000', 'u1:100000'][next++]); return tokens.at(-1) } })
   await client.connected()
   const [connection] = app.ws.connections('u1')
   await eventually(() => tokens.length === 2 && Number(connection.identity.expiresAt) > Date.now() + 50_000)

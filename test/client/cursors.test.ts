@@ -1,10 +1,10 @@
 import t from 'tap'
-import { Cursors } from '../../lib/client/cursors.js'
+import { cursors as make } from '../../lib/client/cursors.js'
 
 t.test('how far it has read', async t => {
-  const cursors = new Cursors()
+  const cursors = make()
   t.equal(cursors.since, '')
-  cursors.reset('u.aa.3,b.bb.0')
+  cursors.start('u.aa.3,b.bb.0')
   t.equal(cursors.since, 'u.aa.3,b.bb.0')
   t.equal(cursors.advance('u.aa.4'), true)
   t.equal(cursors.advance('u.aa.4'), false, 'twice')
@@ -13,7 +13,7 @@ t.test('how far it has read', async t => {
   t.equal(cursors.since, 'u.aa.4,b.bb.1')
   t.equal(cursors.advance('u.cc.1'), true, 'another incarnation starts anew')
   t.equal(cursors.since, 'u.cc.1,b.bb.1')
-  cursors.reset('b.dd.7')
+  cursors.start('b.dd.7')
   t.equal(cursors.since, 'u.cc.1,b.dd.7', 'a resync of one leaves the other')
   t.equal(cursors.advance('no position'), true)
   t.equal(cursors.since, 'u.cc.1,b.dd.7')

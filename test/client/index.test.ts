@@ -5,16 +5,18 @@ import ts from 'typescript'
 
 const root = new URL('../../', import.meta.url).pathname
 
-t.test('the bundle is small, and has no TypeBox in it', async t => {
-  const { outputFiles, metafile } = await build({
-    entryPoints: [`${root}lib/client/index.ts`], bundle: true, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
+for (const [entry, limit] of [['client', 5.5], ['client/chat', 9]] as const) {
+  t.test(`the bundle of ${entry} has at most ${limit} KiB, and no TypeBox in it`, async t => {
+    const { outputFiles, metafile } = await build({
+      entryPoints: [`${root}lib/${entry}/index.ts`], bundle: true, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
+    })
+    const size = gzipSync(outputFiles[0].contents, { level: 9 }).length
+    t.ok(size <= limit * 1024, `${size} bytes with gzip`)
+    const inputs = Object.keys(metafile.inputs)
+    t.ok(inputs.length > 5)
+    t.ok(inputs.every(input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
   })
-  const size = gzipSync(outputFiles[0].contents, { level: 9 }).length
-  t.ok(size <= 5 * 1024, `${size} bytes with gzip`)
-  const inputs = Object.keys(metafile.inputs)
-  t.ok(inputs.length > 5)
-  t.ok(inputs.every(input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
-})
+}
 
 t.test('its types compile in a project for browsers, without those of Node, and know the messages that the app declared', async t => {
   const file = `${root}test/client/page.ts`

@@ -1,91 +1,140 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { RealtimeError } from '../../lib/client/error.js'
-import { Outbox } from '../../lib/client/outbox.js'
+import { bytesOf, outbox } from '../../lib/client/outbox.js'
 
-function open (options = {}) {
-  const outbox = new Outbox({ size: 3, rate: 10, burst: 2, window: 50, ...options })
+const closed = new RealtimeError('closed', 'closed')
+const ample = { frame: 10_000, rate: 10_000, burst: 10_000 }
+
+function open (size = 100) {
   const written: Array<{ type: string, ref: string, data?: unknown }> = []
-  return { outbox, written, write: (frame: string) => { written.push(JSON.parse(frame)) } }
+  return { box: outbox(size), written, write: (frame: string) => { written.push(JSON.parse(frame)) } }
 }
+
+/** Lets promises settle. */
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
 t.afterEach(() => mock.timers.reset())
 
 t.test('what is sent waits for a connection, and is sent again on the next one until it is answered', async t => {
-  const { outbox, written, write } = open()
-  const first = outbox.send('a', 1, 1_000)
-  outbox.open(write)
+  const { box, written, write } = open()
+  const first = box.send('a', 1, 1_000)
+  box.start(write)
   t.match(written, [{ type: 'a', data: 1, ref: /.{10,}/ }])
-  outbox.pause()
-  outbox.open(write)
+  box.stop()
+  box.start(write)
   t.equal(written.length, 2)
   t.equal(written[0].ref, written[1].ref)
-  outbox.settle(written[0].ref)
-  outbox.settle(written[0].ref)
-  outbox.settle('unknown')
+  box.settle(written[0].ref)
+  box.settle(written[0].ref)
+  box.settle('unknown')
   await first
-  outbox.open(write)
+  box.start(write)
   t.equal(written.length, 2)
 })
 
 t.test('an error, a timeout, a full queue, a close', async t => {
-  const { outbox, written, write } = open({ burst: 10 })
-  outbox.open(write)
-  const refused = outbox.send('a', 1, 1_000)
-  outbox.settle(written[0].ref, new RealtimeError('handler_failed', 'no'))
+  const { box, written, write } = open(3)
+  box.start(write, ample)
+  const refused = box.send('a', 1, 1_000)
+  box.settle(written[0].ref, new RealtimeError('handler_failed', 'no'))
   await t.rejects(refused, { code: 'handler_failed' })
-  const late = outbox.send('b', 2, 1_000)
+  const late = box.send('b', 2, 1_000)
   mock.timers.tick(1_000)
   await t.rejects(late, { code: 'timeout', message: /'b'.*1000 ms/ })
-  const waiting = [1, 2, 3].map(n => outbox.send('c', n, 1_000))
-  await t.rejects(outbox.send('c', 4, 1_000), { code: 'queue_full' })
-  outbox.close()
+  const waiting = [1, 2, 3].map(n => box.send('c', n, 1_000))
+  await t.rejects(box.send('c', 4, 1_000), { code: 'queue_full' })
+  box.stop(closed)
   for (const each of waiting) await t.rejects(each, { code: 'closed' })
 })
 
-t.test('no faster than the server takes it, in order', async t => {
-  const { outbox, written, write } = open({ size: 100 })
-  outbox.open(write)
-  for (let n = 0; n < 6; n++) outbox.send('n', n, 60_000).catch(() => {})
-  t.equal(written.length, 2)
-  for (let tries = 0; tries < 200 && written.length < 6; tries++) {
-    await new Promise(resolve => setImmediate(resolve))
-    mock.timers.tick(10)
-  }
-  t.ok(written.length < 6, 'time is that of the clock, not of the timers')
-  outbox.close()
-})
-
 t.test('what came too fast goes out again', async t => {
-  const { outbox, written, write } = open()
-  outbox.open(write)
-  outbox.send('n', 1, 60_000).catch(() => {})
-  outbox.slowDown()
+  const { box, written, write } = open()
+  box.start(write)
+  box.send('n', 1, 60_000).catch(() => {})
+  box.slowDown()
   t.equal(written.length, 1, 'later')
-  outbox.pause()
-  outbox.close()
+  box.stop(closed)
 })
 
-t.test('no more at once than the window, and the next when one is answered', async t => {
-  const { outbox, written, write } = open({ size: 100, burst: 100, window: 3 })
-  outbox.open(write)
-  for (let n = 0; n < 10; n++) outbox.send('n', n, 60_000).catch(() => {})
-  t.equal(written.length, 3)
-  outbox.settle(written[0].ref)
-  t.strictSame(written.map(({ data }) => data), [0, 1, 2, 3])
-  outbox.pause()
-  outbox.open(write)
-  t.strictSame(written.slice(4).map(({ data }) => data), [1, 2, 3], 'again, in order')
-  outbox.close()
+t.test('no more than 16 are with the server, and the next goes out when one is answered', async t => {
+  const { box, written, write } = open()
+  box.start(write, ample)
+  for (let n = 0; n < 20; n++) box.send('n', n, 60_000).catch(() => {})
+  t.equal(written.length, 16)
+  box.settle(written[0].ref)
+  t.strictSame(written.map(({ data }) => data), Array.from({ length: 17 }, (_, n) => n))
+  box.stop()
+  box.start(write, ample)
+  t.strictSame(written.slice(17).map(({ data }) => data), Array.from({ length: 16 }, (_, n) => n + 1), 'again, in order')
+  box.stop(closed)
 })
 
-t.test('a timeout longer than timers can count', async t => {
-  const { outbox } = open()
-  let isLate = false
-  outbox.send('n', 1, Infinity).catch(() => { isLate = true })
-  mock.timers.tick(86_400_000)
-  await Promise.resolve()
-  t.equal(isLate, false)
-  outbox.close()
+t.test('a timeout longer than timers can count does not fire at once', async t => {
+  const { box } = open()
+  for (const timeout of [Infinity, 2 ** 31, 2 ** 40]) {
+    let isLate = false
+    box.send('n', 1, timeout).catch(() => { isLate = true })
+    mock.timers.tick(86_400_000)
+    await Promise.resolve()
+    t.equal(isLate, false)
+  }
+  box.stop(closed)
+})
+
+t.test('the size of a frame is that of its UTF-8', async t => {
+  for (const text of ['', 'plain "quoted" %41', 'é', '漢字', '👋🏽', `a${'ü'.repeat(1_000)}`]) {
+    t.equal(bytesOf(text), Buffer.byteLength(text), text.slice(0, 20))
+  }
+})
+
+t.test('one frame that is too big is refused with the limit, when it is sent or when the limit is known, and the others go out', async t => {
+  const { box, written, write } = open()
+  const early = box.send('n', 'ü'.repeat(600), 60_000)
+  const small = box.send('n', 'ü'.repeat(100), 60_000)
+  box.start(write, { ...ample, frame: 1_000 })
+  await t.rejects(early, { code: 'too_big', message: /^1\d\d\d bytes, at most 1000$/ })
+  await t.rejects(box.send('n', 'x'.repeat(1_000), 60_000), { code: 'too_big' })
+  t.equal(written.length, 1)
+  box.settle(written[0].ref)
+  await small
+})
+
+t.test('after a close with 1009 the largest that was sent is refused, those that are larger still too, and no other', async t => {
+  const { box, written, write } = open()
+  const outcomes: string[] = []
+  box.start(write, ample)
+  for (const length of [10, 3_000, 200]) box.send('n', 'x'.repeat(length), 60_000).catch(({ code }) => outcomes.push(`${length} ${code}`))
+  box.stop()
+  box.send('n', 'x'.repeat(5_000), 60_000).catch(({ code }) => outcomes.push(`unsent ${code}`))
+  box.refuseLargest()
+  await settle()
+  t.strictSame(outcomes.sort(), ['3000 too_big', 'unsent too_big'])
+  box.start(write, ample)
+  t.strictSame(written.slice(3).map(({ data }) => String(data).length).slice(0, 2), [10, 200])
+  box.stop(closed)
+})
+
+t.test('where the largest frame of a shared connection was of another tab, none is refused here', async t => {
+  const { box, write } = open()
+  let isRefused = false
+  box.start(write, ample)
+  box.send('n', 'x'.repeat(500), 60_000).catch(({ code }) => { isRefused = code === 'too_big' })
+  box.refuseLargest(1_000)
+  await settle()
+  t.equal(isRefused, false)
+  box.refuseLargest(400)
+  await settle()
+  t.equal(isRefused, true)
+})
+
+t.test('a close with 1009 when nothing was sent refuses nothing', async t => {
+  const { box, written, write } = open()
+  const sent = box.send('n', 1, 60_000)
+  box.refuseLargest()
+  box.refuseLargest(0)
+  box.start(write)
+  box.settle(written[0].ref)
+  await t.resolves(sent)
 })

@@ -7,8 +7,9 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { createClient, type ClientOptions, type RealtimeClient, type Resume, type WebSocketConstructor } from '../../lib/client/index.js'
-import { eventually, start } from '../harness.js'
+import { eventually, gate, start } from '../harness.js'
 import { FakeLocks } from './fake-locks.js'
+import { OlderSocket } from './older-socket.js'
 
 const executablePath = '/usr/bin/chromium'
 const count = (n: number) => Array.from({ length: n }, (_, at) => `${at}`)
@@ -135,7 +136,7 @@ t.test('with locks of the test', async t => {
     const { app, opened, tabs } = await open(t, 2)
     app.ws.connections('u1')[0].close(4403, 'no')
     await eventually(() => tabs.every(({ client }) => client.status === 'closed') && locks.size === 0)
-    for (const { client } of tabs) t.strictSame(client.closed, { code: 4403, reason: 'no' })
+    for (const { client } of tabs) t.strictSame(client.closed, { code: 4403, reason: 'no', name: 'FORBIDDEN' })
     t.equal(opened.length, 1)
   })
 
@@ -169,14 +170,16 @@ t.test('with locks of the test', async t => {
     t.equal(app.ws.connections('u1').length, 1)
   })
 
-  t.test('an address that is no good is tried again, and reported', async t => {
+  t.test('what the WebSocket throws is reported once, and tried again', async t => {
     const reported: unknown[] = []
+    let made = 0
     const { client } = openTab(t, 'ws://a.example', {
-      WebSocket: class { constructor () { throw new SyntaxError('no') } } as unknown as WebSocketConstructor,
+      WebSocket: class { constructor () { made++; throw new SyntaxError('no') } } as unknown as WebSocketConstructor,
       onError: error => reported.push(error)
     })
-    await eventually(() => reported.length > 1)
-    t.equal(client.status, 'waiting')
+    await eventually(() => made > 2 && client.status === 'waiting')
+    t.match(reported, [{ name: 'SyntaxError' }])
+    t.equal(reported.length, 1)
   })
 
   t.test('where locks are refused each has its own', async t => {
@@ -185,6 +188,28 @@ t.test('with locks of the test', async t => {
     const { opened, notify, heard } = await open(t, 1)
     await notify('a')
     await heard(1)
+    t.equal(opened.length, 1)
+  })
+
+  t.test('one frame that is too big is refused on the tab that sent it, and all tabs come back', async t => {
+    const heard: unknown[] = []
+    const go = gate()
+    const { tabs } = await open(t, 3, {
+      limits: { frame: 10_000 },
+      onMessage: { async n ({ data }) { await go.opened; heard.push((data as { size: number }).size) } }
+    }, { WebSocket: OlderSocket, onError: () => {} })
+    const sizes = [10, 200, 30_000]
+    const sent = tabs.map(({ client }, at) => client.send('n', { size: sizes[at], text: 'x'.repeat(sizes[at]) }).then(() => 'handled', ({ code }) => code))
+    t.equal(await sent[2], 'too_big')
+    go.open()
+    t.strictSame(await Promise.all(sent), ['handled', 'handled', 'too_big'])
+    t.strictSame(heard.sort(), [10, 200])
+    await Promise.all(tabs.map(({ client }) => client.connected()))
+  })
+
+  t.test('a frame beyond the limit that the server named is refused on any tab, and the connection holds', async t => {
+    const { tabs, opened } = await open(t, 2, { limits: { frame: 10_000 } })
+    for (const { client } of tabs) await t.rejects(client.send('n', 'x'.repeat(10_000)), { code: 'too_big' })
     t.equal(opened.length, 1)
   })
 

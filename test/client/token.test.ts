@@ -2,21 +2,20 @@ import t from 'tap'
 import { credentialed } from '../../lib/client/token.js'
 import { tokenOf } from '../../lib/index.js'
 
-const url = new URL('ws://a.example/ws/notifications/u1?since=0')
+const url = 'ws://a.example/ws/notifications/u1?since=0'
 
 t.test('without a credential nothing is added', async t => {
-  t.strictSame(credentialed(url, undefined, 'protocol'), { url: url.href, protocols: [] })
+  t.strictSame(credentialed(url, undefined), [url, []])
 })
 
 t.test('what is sent is what the server reads', async t => {
   for (const token of ['abc', 'a.b-c_d', 'with (parentheses), spaces; and "quotes"', 'ü漢👋', '%41', "!*'~"]) {
-    const { protocols } = credentialed(url, token, 'protocol')
+    const [, protocols] = credentialed(url, token)
     t.equal(protocols[0], 'fastify-realtime')
     for (const protocol of protocols) t.match(protocol, /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'a token of RFC 9110')
     t.equal(tokenOf({ headers: { 'sec-websocket-protocol': protocols.join(', ') }, query: {} }), token)
-    const asked = new URL(credentialed(url, token, 'query').url)
+    const asked = new URL(credentialed(url, token, 'query')[0])
     t.equal(asked.searchParams.get('since'), '0')
     t.equal(tokenOf({ headers: {}, query: Object.fromEntries(asked.searchParams) }), token)
   }
-  t.equal(url.search, '?since=0', 'the URL stays as it was')
 })

@@ -122,7 +122,7 @@ t.test('stop ends what runs and what waits, and a message goes out once however 
   await aborted.opened
   await eventually(() => chat.status === 'ready')
   t.strictSame(runs, ['1'])
-  t.strictSame(shown(chat), ['message 1: complete', 'message thinking: cancelled', 'message 2: complete'])
+  t.strictSame(shown(chat), ['message 1: complete', 'message thinking: cancelled', 'message 2: cancelled'])
 })
 
 t.test('chat_busy', async t => {

@@ -339,7 +339,8 @@ t.test('hostile messages are refused', async t => {
   }
   t.equal(await ask(client, 'chat_cancel', {}), 'ack')
   t.strictSame((await finished(client, 4)).map(({ status }) => status), Array(4).fill('cancelled'))
-  client.send({ type: 'chat_message', data: { content: 'x'.repeat(70_000) } })
+  t.equal(await ask(client, 'chat_message', { content: 'x'.repeat(70_000) }), 'too_big')
+  client.send({ type: 'chat_message', data: { content: 'x'.repeat(140_000) } })
   t.equal((await client.close()).code, 1009)
 })
 

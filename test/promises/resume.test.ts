@@ -111,3 +111,24 @@ t.test('a client that got nothing but its ack resumes too', async t => {
     await eventually(() => app.ws.stats().connections === 0)
   }
 })
+
+t.test('since=0 is answered with recovered: true while the log still has its first publication, else with false', async t => {
+  const { app, url } = await start(t, { history: { size: 3 } })
+  const targets: Record<string, [string, (n: number) => Promise<unknown>]> = {
+    notifications: ['notifications/u1', n => app.ws.sendToUser('u1', { type: 'n', data: n })],
+    chat: ['w/a/c/u1', n => app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }).send({ type: 'n', data: n })]
+  }
+  for (const [name, [path, publish]] of Object.entries(targets)) {
+    const ack = async (query: string) => {
+      const client = await connect(t, `${url}/ws/${path}${query}`)
+      client.socket.terminate()
+      return client.ack.data
+    }
+    t.match(await ack('?since=0'), { recovered: true, replayed: 0 }, `${name}: nothing was published`)
+    for (let n = 0; n < 3; n++) await publish(n)
+    t.match(await ack('?since=0'), { recovered: true, replayed: 3 }, `${name}: all of it is there`)
+    await publish(3)
+    t.match(await ack('?since=0'), { recovered: false, replayed: 3 }, `${name}: the first one is gone`)
+    t.equal((await ack('')).recovered, undefined, `${name}: without a since there is nothing to recover`)
+  }
+})

@@ -4,7 +4,8 @@ import { closeCode, closeCodes, closeMeaning, formatDelay, isSendable, parseDela
 t.test('the table is the one that is promised', async t => {
   const actions = Object.values(closeCodes).map(({ code, action }) => [code, action])
   t.strictSame(actions, [
-    [1000, 'stop'], [1001, 'stop'], [1002, 'stop'], [1003, 'stop'], [1005, 'backoff'], [1006, 'backoff'], [1007, 'stop'], [1008, 'stop'], [1009, 'stop'],
+    [1000, 'backoff'], [1001, 'backoff'], [1002, 'backoff'], [1003, 'backoff'], [1005, 'backoff'], [1006, 'backoff'], [1007, 'backoff'],
+    [1008, 'backoff'], [1009, 'backoff'],
     [1011, 'backoff'], [1012, 'delay'], [1013, 'backoff'], [4400, 'stop'], [4401, 'renew'], [4403, 'stop'], [4408, 'backoff'], [4409, 'stop'],
     [4429, 'backoff'], [4430, 'reconnect']
   ])

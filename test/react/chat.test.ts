@@ -1,10 +1,11 @@
-import { createElement, useEffect, type ReactElement } from 'react'
+import { Activity, createElement, useEffect, type ReactElement } from 'react'
 import { renderToString } from 'react-dom/server'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { ClientOptions } from '../../lib/client/index.js'
 import type { RealtimeOptions } from '../../lib/index.js'
-import { RealtimeProvider, useChat } from '../../lib/react/index.js'
+import { RealtimeProvider, useChat, type ChatProps } from '../../lib/react/index.js'
+import { fakeClient } from '../../lib/testing/index.js'
 import { eventually, start } from '../harness.js'
 import { mount } from './render.js'
 
@@ -108,4 +109,156 @@ t.test('on a server it renders and does not connect', async t => {
     return createElement('p', null, `${status} ${messages.length}`)
   }
   t.equal(renderToString(createElement(RealtimeProvider, { userId: 'ada' }, createElement(Probe))), '<p>connecting 0</p>')
+})
+
+t.test('an id that is not known yet means idle, without a connection; once it is known the chat is there', async t => {
+  const { app, provided, chats, say } = await connected(t)
+  await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
+  const seen: Chat[] = []
+  const { props } = provided() as ReactElement<object>
+  function Probe (target: ChatProps) { seen.push(useChat(target)); return null }
+  const element = (target: Partial<ChatProps>, more: object = {}) => createElement(RealtimeProvider, { ...props, ...more },
+    createElement(Probe, { workflow: 'support', appId: 'shop', chatId: 'c1', ...target }))
+  const { render } = mount(t, element({ chatId: undefined }, { userId: undefined }))
+  await eventually(() => seen.length > 0)
+  for (const missing of [{ workflow: undefined }, { appId: undefined }, { chatId: undefined }]) {
+    for (const user of [{}, { userId: undefined }]) {
+      render(element(missing, user))
+      await new Promise(resolve => setTimeout(resolve, 20))
+      t.match(seen.at(-1), { status: 'idle', connection: 'idle', items: [] }, JSON.stringify([missing, user]))
+      await t.rejects(seen.at(-1)!.send('x'), { code: 'closed' })
+      seen.at(-1)!.retry()
+      t.strictSame(chats(), [])
+    }
+  }
+  render(element({}, { userId: undefined }))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.equal(seen.at(-1)!.status, 'idle')
+  t.notOk(app.ws.isOnline('ada'))
+  render(element({}))
+  await eventually(() => seen.at(-1)!.messages.length === 1 && seen.at(-1)!.status === 'ready')
+  t.strictSame(chats(), ['c1'])
+  render(element({ chatId: undefined }))
+  await eventually(() => seen.at(-1)!.status === 'idle' && chats().length === 0)
+})
+
+t.test('signing in keeps what the components below hold', async t => {
+  const { provided } = await connected(t)
+  const { props } = provided() as ReactElement<object>
+  let mounts = 0
+  const seen: Chat[] = []
+  function Probe () {
+    useEffect(() => { mounts++ }, [])
+    seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }))
+    return null
+  }
+  const { render } = mount(t, createElement(RealtimeProvider, { ...props, userId: undefined }, createElement(Probe)))
+  await eventually(() => seen.at(-1)?.status === 'idle' && mounts === 2)
+  const before = mounts
+  render(createElement(RealtimeProvider, props, createElement(Probe)))
+  await eventually(() => seen.at(-1)!.status === 'ready')
+  t.equal(mounts, before)
+  // Signing out does not.
+  render(createElement(RealtimeProvider, { ...props, userId: undefined }, createElement(Probe)))
+  await eventually(() => seen.at(-1)!.status === 'idle' && mounts > before)
+})
+
+t.test('hidden and shown again it goes on with what it showed, on another connection', async t => {
+  const { app, provided, chats, say } = await connected(t, { history: { size: 10 } })
+  const seen: Chat[] = []
+  const { props } = provided() as ReactElement<object>
+  function Probe () { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })); return null }
+  const element = (mode: 'hidden' | 'visible') => createElement(RealtimeProvider, props, createElement(Activity, { mode, children: createElement(Probe) }))
+  const { render } = mount(t, element('visible'))
+  await eventually(() => seen.at(-1)?.status === 'ready')
+  await say('c1', 'chat_message', { message_id: 'm1', content: 'before' })
+  await eventually(() => seen.at(-1)!.messages.length === 1)
+  const [kept] = seen.at(-1)!.messages
+  render(element('hidden'))
+  await eventually(() => chats().length === 0)
+  t.ok(app.ws.isOnline('ada'))
+  await say('c1', 'chat_message', { message_id: 'm2', content: 'meanwhile' })
+  render(element('visible'))
+  const from = seen.length
+  await eventually(() => seen.at(-1)!.messages.length === 2)
+  t.equal(seen.at(-1)!.messages[0], kept, 'the same object')
+  t.strictSame([...new Set(seen.slice(from).map(({ messages, status }) => `${messages.length} ${status}`))], ['1 ready', '2 ready'], 'it was never empty')
+  await seen.at(-1)!.loadOlder()
+})
+
+t.test('what was sent right before it is hidden arrives', async t => {
+  const handled: string[] = []
+  const { provided, chats } = await connected(t, {
+    chat: {
+      save: () => new Promise(resolve => setTimeout(resolve, 50)),
+      onMessage: (_run, { content }) => { handled.push(content) }
+    }
+  })
+  let seen: Chat | undefined
+  const { props } = provided() as ReactElement<object>
+  function Probe () { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }); return null }
+  const element = (mode: 'hidden' | 'visible') => createElement(RealtimeProvider, props, createElement(Activity, { mode, children: createElement(Probe) }))
+  const { render } = mount(t, element('visible'))
+  await eventually(() => seen?.status === 'ready')
+  const sent = seen!.send('Hi')
+  render(element('hidden'))
+  await sent
+  await eventually(() => chats().length === 0 && handled.length === 1)
+})
+
+t.test('a change of the history option keeps the chat, and loads it once', async t => {
+  let loads = 0
+  let opened = 0
+  const { provided } = await connected(t, {
+    onConnect ({ target }) { if (target.kind === 'chat') opened++ },
+    chat: { loadHistory () { loads++; return [{ message_id: 'm0', role: 'user', content: 'old', status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' }] } }
+  })
+  const seen: Chat[] = []
+  const { props } = provided() as ReactElement<object>
+  function Probe ({ history }: { history: boolean }) { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1', history })); return null }
+  const element = (history: boolean) => createElement(RealtimeProvider, props, createElement(Probe, { history }))
+  const { render } = mount(t, element(false))
+  await eventually(() => seen.at(-1)?.status === 'ready')
+  t.equal(loads, 0)
+  render(element(true))
+  await eventually(() => seen.at(-1)!.messages.length === 1)
+  render(element(false))
+  render(element(true))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.strictSame([loads, opened], [1, 1])
+})
+
+t.test('a chat that was closed says how, and retry starts it again', async t => {
+  let isAllowed = true
+  const { app, provided } = await connected(t, { authorize: (_identity, target) => target.kind === 'chat' ? isAllowed : undefined, authenticate: () => ({ userId: 'ada' }) })
+  let seen: Chat | undefined
+  mount(t, provided(() => { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }) }))
+  await eventually(() => seen?.status === 'ready')
+  isAllowed = false
+  for (const connection of app.ws.connections('ada')) if (connection.target.kind === 'chat') connection.close(4403, 'moved')
+  await eventually(() => seen!.status === 'closed')
+  t.strictSame(seen!.closed, { code: 4403, reason: 'moved', name: 'FORBIDDEN' })
+  isAllowed = true
+  seen!.retry()
+  await eventually(() => seen!.status === 'ready' && seen!.closed === undefined)
+})
+
+t.test('with a fake client a component test says what happens in a chat', async t => {
+  const client = fakeClient()
+  let seen: Chat | undefined
+  mount(t, createElement(RealtimeProvider, { client }, createElement(function Probe () {
+    seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })
+    return null
+  })))
+  await eventually(() => seen?.status === 'ready')
+  const server = client.connectionOf({ workflow: 'support', appId: 'shop', chatId: 'c1' })
+  server.emit('chat_delta', { message_id: 'a', at: 0, text: 'Hello' })
+  await eventually(() => seen!.messages[0]?.text === 'Hello')
+  const sent = seen!.send('Hi', { id: 'm1' })
+  t.match(server.sent, [{ type: 'chat_message', data: { message_id: 'm1', content: 'Hi' } }])
+  server.sent[0].fail('chat_busy')
+  await t.rejects(sent, { code: 'chat_busy' })
+  server.setStatus('closed', 4403)
+  await eventually(() => seen!.status === 'closed')
+  t.match(seen!.closed, { code: 4403 })
 })

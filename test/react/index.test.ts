@@ -7,6 +7,7 @@ import type { RealtimeOptions } from '../../lib/index.js'
 import {
   RealtimeProvider, useMessages, useNotifications, useOptimisticList, useRealtime, useReload, useResume, useSend, useStatus
 } from '../../lib/react/index.js'
+import { fakeClient } from '../../lib/testing/index.js'
 import { eventually, start } from '../harness.js'
 import { mount } from './render.js'
 
@@ -31,10 +32,7 @@ async function connected (t: Test, options: RealtimeOptions = {}) {
 t.test('under StrictMode there is one connection, which is closed on unmount, with all that listened', async t => {
   const listening: string[] = []
   const page = {
-    addEventListener (event: string, _listener: unknown, { signal }: { signal?: AbortSignal } = {}) {
-      listening.push(event)
-      signal?.addEventListener('abort', () => page.removeEventListener(event))
-    },
+    addEventListener (event: string) { listening.push(event) },
     removeEventListener (event: string) { listening.splice(listening.indexOf(event), 1) }
   }
   Object.assign(globalThis, page)
@@ -46,7 +44,7 @@ t.test('under StrictMode there is one connection, which is closed on unmount, wi
   await eventually(() => states.at(-1) === 'open')
   t.equal(states[0], 'connecting')
   t.equal(opened, 1)
-  t.strictSame(listening, ['online'])
+  t.strictSame(listening, ['online', 'pageshow', 'pagehide', 'resume', 'freeze', 'visibilitychange'])
   unmount()
   await eventually(() => app.ws.stats().connections === 0)
   t.equal(opened, 1)
@@ -77,7 +75,7 @@ t.test('useMessages sees 1,000 messages of one turn, in order, with the handler 
     useRealtime()
     const render = ++renders
     useMessages('notification', data => { titles.push([data!.title, render === renders]) })
-    useMessages('*', () => { ofAny++ })
+    useMessages('*', ({ type }) => { if (type === 'notification') ofAny++ })
   })
   await online()
   await Promise.all(Array.from({ length: 1000 }, (_, n) => notify(`${n}`)))
@@ -241,31 +239,116 @@ t.test('getToken and onError are those of the latest render', async t => {
   app.ws.disconnectUser('user_123', 4430)
   await eventually(() => asked.length === 2)
   await notify('x')
-  await eventually(() => told.length === 1)
+  await eventually(() => told.length === 2)
   t.strictSame(asked, ['first', 'second'])
-  t.strictSame(told, ['second: of a handler'])
+  t.match(told, [/^second: closed with 4430/, 'second: of a handler'])
 })
 
 t.test('a getToken may come later, and go', async t => {
-  const { app, provided, online } = await connected(t)
+  let opened = 0
+  const { app, provided, online } = await connected(t, { onConnect () { opened++ } })
   let asked = 0
-  const statuses: string[] = []
   const element = (more: object) => {
     const { props } = provided(() => {}, more) as ReactElement<object>
     return createElement(RealtimeProvider, props, createElement(Probe))
   }
-  function Probe () { statuses.push(useStatus()); return null }
+  function Probe () { return null }
   const { render } = mount(t, element({}))
   await online()
   render(element({ getToken: () => { asked++ } }))
   await new Promise(resolve => setTimeout(resolve, 20))
   app.ws.disconnectUser('user_123', 4401)
-  await eventually(() => asked === 1 && app.ws.isOnline('user_123') === true)
+  await eventually(() => asked === 1 && opened === 2)
   render(element({}))
   await new Promise(resolve => setTimeout(resolve, 20))
   app.ws.disconnectUser('user_123', 4401)
-  await eventually(() => statuses.at(-1) === 'closed')
-  t.equal(asked, 1)
+  await eventually(() => opened === 3)
+  t.equal(asked, 1, 'it came back with what a cookie may say by now')
+})
+
+t.test('any option may change: nothing is connected anew, and the next attempt has the new ones', async t => {
+  let opened = 0
+  const queries: unknown[] = []
+  const { app, provided, online, notify } = await connected(t, {
+    onConnect () { opened++ },
+    authenticate (request) {
+      queries.push(request.query)
+      return { userId: 'user_123' }
+    }
+  })
+  const titles: unknown[] = []
+  const waits: number[] = []
+  function Probe () { useMessages('notification', data => { titles.push(data.title) }); return null }
+  const element = (more: object) => {
+    const { props } = provided(() => {}, more) as ReactElement<object>
+    return createElement(RealtimeProvider, props, createElement(Probe))
+  }
+  const { render } = mount(t, element({ share: true, queue: 5 }))
+  await online()
+  const backoff = (n: number) => {
+    waits.push(n)
+    return 1
+  }
+  for (const more of [{ share: false, queue: 1 }, { backoff }, { WebSocket: class extends WebSocket {} }, { onError () {} }]) {
+    render(element(more))
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  t.equal(opened, 1)
+  render(element({ getToken: () => 'secret', tokenIn: 'query', backoff }))
+  await new Promise(resolve => setTimeout(resolve, 10))
+  app.ws.disconnectUser('user_123', 1013)
+  await notify('meanwhile')
+  await eventually(() => titles.length === 1)
+  t.match(queries.at(-1), { token: 'secret' })
+  t.strictSame([titles, opened, waits], [['meanwhile'], 2, [0]])
+})
+
+t.test('without a userId nothing is connected, and nothing is thrown', async t => {
+  const { app, provided, online } = await connected(t)
+  let seen: ReturnType<typeof useRealtime> | undefined
+  const use = () => {
+    seen = useRealtime()
+    useMessages('*', () => {})
+    useReload(async () => {})
+    useNotifications()
+  }
+  const { render } = mount(t, provided(use, { userId: undefined }))
+  await eventually(() => seen !== undefined)
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.match(seen, { status: 'idle', isConnected: false, closed: undefined })
+  t.equal(app.ws.stats().connections, 0)
+  await t.rejects(seen!.send('x'), { code: 'closed', message: /userId/ })
+  render(provided(use))
+  await online()
+  await eventually(() => seen!.isConnected)
+})
+
+t.test('a fake client stands for the connection in a component test', async t => {
+  const client = fakeClient('connecting')
+  let seen: ReturnType<typeof useRealtime> | undefined
+  let bell: ReturnType<typeof useNotifications> | undefined
+  const { unmount } = mount(t, createElement(RealtimeProvider, { client }, createElement(function Probe () {
+    seen = useRealtime()
+    bell = useNotifications()
+    return null
+  })))
+  await eventually(() => seen !== undefined)
+  await new Promise(resolve => setTimeout(resolve, 20))
+  client.setStatus('open')
+  client.emit('notification', { title: 'Hi' })
+  await eventually(() => bell?.unread === 1 && seen?.isConnected === true)
+  const sent = seen!.send('vote', 1)
+  await eventually(() => client.sent.length === 1)
+  client.sent[0].ack()
+  await sent
+  client.setStatus('closed', 4403)
+  await eventually(() => seen!.status === 'closed')
+  t.match(seen!.closed, { code: 4403, name: 'FORBIDDEN' })
+  seen!.retry()
+  await eventually(() => seen!.status === 'open')
+  unmount()
+  await new Promise(resolve => setTimeout(resolve, 5))
+  t.equal(client.status, 'open', 'it is the app that closes it')
 })
 
 t.test('it renders on a server, without a WebSocket', async t => {

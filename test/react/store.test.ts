@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import type { WebSocketLike } from '../../lib/client/index.js'
 import { Reloader } from '../../lib/react/reload.js'
-import { Store } from '../../lib/react/store.js'
+import { Store, type StoreOptions } from '../../lib/react/store.js'
+import { fakeClient } from '../../lib/testing/index.js'
 import { eventually } from '../harness.js'
 
 /** The server's end of a client's WebSockets. */
@@ -11,12 +12,17 @@ class FakeSocket implements WebSocketLike {
   onclose: WebSocketLike['onclose'] = null
   onerror: WebSocketLike['onerror'] = null
   isClosed = false
+  readonly sent: Array<{ ref?: string }> = []
+  readonly url: string
 
-  constructor () {
+  constructor (url: string) {
+    this.url = url
     FakeSocket.all.push(this)
   }
 
-  send (): void {}
+  send (frame: string): void {
+    this.sent.push(JSON.parse(frame))
+  }
 
   close (): void {
     this.isClosed = true
@@ -50,7 +56,7 @@ const moment = () => new Promise(resolve => setTimeout(resolve, 5))
 
 t.test('it does nothing until it is started', async t => {
   const { store } = storeOf(t)
-  t.strictSame(store.snapshot(), { status: 'connecting', isConnected: false, lastMessage: undefined })
+  t.strictSame(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined, lastMessage: undefined })
   t.equal(store.snapshot(), store.snapshot())
   await moment()
   t.equal(FakeSocket.all.length, 0)
@@ -157,7 +163,7 @@ t.test('one who comes during an outage has a gap, even when the others have none
   t.equal(gaps, 1, 'once')
 })
 
-t.test('one that is hidden for a while knows nothing of it', async t => {
+t.test('one that is hidden for a while resumes where it was, on the same client', async t => {
   const { store, socket } = storeOf(t)
   const resumes: boolean[] = []
   let gaps = 0
@@ -166,14 +172,129 @@ t.test('one that is hidden for a while knows nothing of it', async t => {
   store.start()
   const first = await socket()
   first.open()
+  first.notify(3)
   store.end()
   await moment()
-  t.equal(store.snapshot().isConnected, false)
+  t.match(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined }, 'which is nothing that went wrong')
+  t.equal(first.isClosed, true)
   store.start()
   const second = await socket(1)
-  second.open()
-  t.strictSame(resumes, [false])
-  t.equal(gaps, 2)
+  t.match(second.url, /since=u\.e\.3/)
+  second.open(true)
+  t.strictSame(resumes, [true])
+  t.equal(gaps, 1)
+  t.equal(store.notifications.list.length, 1)
+})
+
+t.test('what was sent before it was hidden is answered before it is closed', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const server = await socket()
+  server.open()
+  const sent = store.send('vote', 1)
+  store.end()
+  await moment()
+  t.equal(server.isClosed, false)
+  await t.rejects(store.send('vote', 2), { code: 'closed' })
+  server.receive({ type: 'ack', ref: server.sent[0].ref })
+  await sent
+  await moment()
+  t.equal(server.isClosed, true)
+})
+
+t.test('one that is shown again while it waits for an answer stays connected', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const server = await socket()
+  server.open()
+  const sent = store.send('vote', 1)
+  store.end()
+  await moment()
+  store.start()
+  server.receive({ type: 'ack', ref: server.sent[0].ref })
+  await sent
+  await moment()
+  t.equal(server.isClosed, false)
+  t.equal(store.snapshot().status, 'open')
+})
+
+t.test('a listener that was bound before goes on where it stopped', async t => {
+  const { store, socket } = storeOf(t)
+  store.start()
+  const server = await socket()
+  server.open()
+  const got: string[] = []
+  const hear = (name: string) => ({ title }: { title: string }) => { got.push(`${name} ${title}`) }
+  store.on('notification', hear('first'))()
+  const stopped = store.bookmark
+  server.notify(1)
+  server.onclose?.({ code: 4430, reason: '' })
+  const next = await socket(1)
+  next.open(true)
+  next.notify(2)
+  store.on('notification', hear('again'), stopped)
+  store.on('other', hear('other'), stopped)
+  store.on('*', ({ type, id }) => { got.push(`* ${type} ${id}`) }, stopped)()
+  const resumes: boolean[] = []
+  store.onResume(({ recovered }) => { resumes.push(recovered) }, stopped)
+  next.notify(3)
+  t.strictSame(got, ['again n1', 'again n2', '* notification u.e.1', '* notification u.e.2', 'again n3'])
+  t.strictSame(resumes, [true])
+})
+
+t.test('how it was closed, and that it is started again', async t => {
+  const { store, socket } = storeOf(t, () => {})
+  store.retry()
+  store.start()
+  const server = await socket()
+  server.open()
+  server.onclose?.({ code: 4403, reason: 'no' })
+  t.match(store.snapshot(), { status: 'closed', closed: { code: 4403, reason: 'no', name: 'FORBIDDEN' } })
+  store.retry()
+  const second = await socket(1)
+  second.open(true)
+  t.match(store.snapshot(), { status: 'open', closed: undefined })
+})
+
+t.test('without an address it is idle, until there is one', async t => {
+  FakeSocket.all = []
+  const options: StoreOptions = { WebSocket: FakeSocket, backoff: () => 0 }
+  const store = new Store(options)
+  t.teardown(() => store.end())
+  t.equal(store.first.status, 'idle')
+  store.start()
+  store.retry()
+  t.equal(store.snapshot().status, 'idle')
+  await t.rejects(store.send('x'), { code: 'closed', message: /no userId/ })
+  store.end()
+  await moment()
+  t.equal(store.snapshot().status, 'idle')
+  Object.assign(options, { baseUrl: 'ws://localhost/ws', userId: 'u' })
+  store.start()
+  await eventually(() => FakeSocket.all.length === 1)
+  FakeSocket.all[0].open()
+  t.equal(store.snapshot().status, 'open')
+})
+
+t.test('a client of the app is neither opened nor closed, and what it heard meanwhile is a gap', async t => {
+  const client = fakeClient()
+  const store = new Store({ client })
+  const resumes: boolean[] = []
+  let gaps = 0
+  store.onResume(({ recovered }) => { resumes.push(recovered) })
+  store.onGap(() => { gaps++ })
+  store.start()
+  t.match(store.snapshot(), { status: 'open', isConnected: true })
+  client.emit('notification', { title: 'one' })
+  store.end()
+  await moment()
+  t.equal(client.status, 'open')
+  client.emit('notification', { title: 'unheard' })
+  t.strictSame([gaps, resumes], [1, []])
+  store.start()
+  t.strictSame([gaps, resumes], [2, [false]])
+  client.emit('notification', { title: 'two' })
+  t.strictSame(store.notifications.list.map(({ title }) => title), ['two', 'one'])
 })
 
 t.test('one who throws is reported and keeps nothing from the others', async t => {

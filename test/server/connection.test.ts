@@ -63,6 +63,13 @@ t.test('wrong messages and codes throw; a long reason is cut', async t => {
   t.match(await client.close(), { code: 4409, reason: /^é{41}$/ })
 })
 
+t.test('close() of an app sends 4403, after which clients do not come back', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  app.ws.connections('u1')[0].close()
+  t.equal((await client.close()).code, 4403)
+})
+
 t.test('an identity that expires ends its connection', async t => {
   const { url } = await start(t, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 100 }) })
   const client = await connect(t, url + path)

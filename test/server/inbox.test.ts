@@ -179,3 +179,23 @@ t.test('what waited behind the handler when the connection was cut runs when it 
   for (const ref of ['r1', 'r2']) t.match(await second.next(), { type: 'ack', ref })
   t.strictSame(ran, ['r1', 'r2'])
 })
+
+t.test('a frame beyond the limit is answered with too_big and its ref, is no strike, and the connection holds', async t => {
+  const heard: unknown[] = []
+  const { url } = await start(t, { limits: { frame: 1_000, strikes: 2 }, onMessage: { n: ({ data }) => { heard.push(data) } } })
+  const client = await connect(t, url + path)
+  t.match(client.ack.data.limits, { frame: 1_000, rate: 20, burst: 40 })
+  for (const ref of ['a', 7, 'b']) {
+    client.send({ type: 'n', ref, data: 'x'.repeat(1_500) })
+    t.match(await client.next(), { type: 'error', ref, data: { code: 'too_big', message: /1000/ } })
+  }
+  client.send('x'.repeat(1_001))
+  const unread = await client.next('error')
+  t.strictSame([unread.ref, unread.data.code], [undefined, 'too_big'])
+  const text = 'x'.repeat(1_000 - JSON.stringify({ type: 'n', ref: 1, data: '' }).length)
+  client.send({ type: 'n', ref: 1, data: text })
+  t.match(await client.next(), { type: 'ack', ref: 1 })
+  t.strictSame(heard, [text])
+  client.send('x'.repeat(2_001))
+  t.equal((await client.close()).code, 1009)
+})

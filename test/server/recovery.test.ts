@@ -17,7 +17,7 @@ function logOf (label: Label, epoch: string, head: number, size: number) {
 
 t.test('sinceOf', async t => {
   t.equal(sinceOf({}, notifications), 'now')
-  t.equal(sinceOf({}, chat), 'all')
+  t.equal(sinceOf({}, chat), 'beginning')
   for (const target of [notifications, chat]) {
     t.equal(sinceOf({ since: '0' }, target), 'all')
     t.strictSame(sinceOf({ since: 'u.a.5', other: '1' }, target), new Map([['u', { epoch: 'a', offset: 5 }]]))
@@ -32,7 +32,9 @@ t.test('startOf', async t => {
   const head = [10, 3]
 
   t.strictSame(startOf(logs(), 'now'), { offsets: head })
-  t.strictSame(startOf(logs(), 'all'), { offsets: [6, 0] })
+  t.strictSame(startOf(logs(), 'beginning'), { offsets: [6, 0] })
+  t.strictSame(startOf(logs(), 'all'), { offsets: [6, 0], recovered: false }, 'one log has lost its first publication')
+  t.strictSame(startOf([logOf('u', 'aa', 4, 4), logOf('b', 'bb', 0, 4)], 'all'), { offsets: [0, 0], recovered: true }, 'both logs are whole')
   t.strictSame(startOf(logs(), undefined), { offsets: head, recovered: false }, 'a since that makes no sense')
 
   t.strictSame(start('u.aa.6,b.bb.0'), { offsets: [6, 0], recovered: true }, 'all that there is')
@@ -53,9 +55,9 @@ t.test('startOf', async t => {
   lagging.log.add({ offset: 0, epoch: 'cc', wake () {}, catchUp () {} })
   for (let n = 4; n <= 10; n++) lagging.log.append(`${n}`, 0)
   t.equal(lagging.log.first, 1)
-  t.strictSame(startOf([lagging], 'all'), { offsets: [6] }, 'what is kept for one that is behind is not for others')
+  t.strictSame(startOf([lagging], 'all'), { offsets: [6], recovered: false }, 'what is kept for one that is behind is not for others')
 
-  t.strictSame(startOf([], 'all'), { offsets: [] })
+  t.strictSame(startOf([], 'beginning'), { offsets: [] })
   t.strictSame(startOf([logOf('c', 'cc', 0, 4)], parseSince('c.cc.0')), { offsets: [0], recovered: true }, 'from nothing')
 })
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { createClient, RealtimeError, type Envelope, type RealtimeClient } from '../../lib/client/index.js'
+import { createClient } from '../../lib/client/chat/index.js'
+import { RealtimeError, type Envelope, type RealtimeClient } from '../../lib/client/index.js'
 import { fakeClient } from '../../lib/testing/index.js'
 
 /** Code that someone may want to test. */
@@ -30,8 +31,11 @@ t.test('it has what a client has', async t => {
     close () {}
   }
   const real = createClient({ url: 'ws://test/', WebSocket: Silent })
-  const partsOf = (object: object) => Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter(name => name !== 'constructor')
-  for (const name of [...partsOf(real), ...Object.keys(real)]) t.ok(name in fakeClient(), name)
+  const partsOf = (object: object): string[] =>
+    object === Object.prototype ? [] : [...Object.getOwnPropertyNames(object), ...partsOf(Object.getPrototypeOf(object))]
+  const parts = new Set(partsOf(real).filter(name => name !== 'constructor'))
+  t.ok(parts.size > 10)
+  for (const name of parts) t.ok(name in fakeClient(), name)
   real.close()
 })
 
@@ -82,10 +86,15 @@ t.test('the status', async t => {
   t.equal(client.status, 'open')
   end()
   client.setStatus('closed', 4403)
-  t.strictSame(client.closed, { code: 4403, reason: '' })
-  await t.rejects(client.connected(), { code: 'closed', message: 'closed with 4403' })
+  t.strictSame(client.closed, { code: 4403, reason: '', name: 'FORBIDDEN' })
+  await t.rejects(client.connected(), { code: 'forbidden', message: /^closed with 4403/ })
   t.throws(() => client.setStatus('open'), { message: /stays closed/ })
   t.strictSame(seen, ['waiting', 'connecting', 'open'])
+  client.reopen()
+  t.strictSame([client.status, client.closed], ['open', undefined])
+  client.reopen()
+  client.wake()
+  t.equal(client.status, 'open')
 })
 
 t.test('what came of a reconnect', async t => {
@@ -112,4 +121,34 @@ t.test('for await', async t => {
   client.close()
   await loop
   t.strictSame(types, ['a', 'b', 'c'])
+})
+
+t.test('its chats are real ones, on fake connections', async t => {
+  const client = fakeClient('open', { userId: 'ada' })
+  const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
+  t.throws(() => client.connectionOf(target), { message: /nothing has opened the chat 'c1'/ })
+  const chat = client.chat(target)
+  t.equal(client.chat(target), chat)
+  t.equal(chat.status, 'connecting')
+  await Promise.resolve()
+  t.equal(chat.status, 'ready')
+  const server = client.connectionOf({ ...target, userId: 'ada' })
+  server.emit('run_started', { run_id: 'r' })
+  server.emit('chat_delta', { message_id: 'a', run_id: 'r', at: 0, text: 'Hello' })
+  t.match(chat.messages, [{ text: 'Hello', status: 'streaming' }])
+  server.emit('run_finished', { run_id: 'r', status: 'complete' })
+  const sent = chat.send('Hi', { id: 'm1' })
+  t.match(server.sent, [{ type: 'chat_message', data: { message_id: 'm1', content: 'Hi' } }])
+  server.sent[0].ack()
+  await sent
+  t.match(chat.messages[1], { id: 'm1', userId: 'ada', status: 'complete' })
+  server.resume(false)
+  await Promise.resolve()
+  t.not(client.connectionOf(target), server, 'after a loss it reads all on another connection')
+  t.equal(chat.connection, 'open')
+  client.close()
+  t.equal(chat.status, 'closed')
+  client.reopen()
+  t.equal(chat.connection, 'open')
+  t.equal(fakeClient('closed').chat(target).status, 'connecting')
 })

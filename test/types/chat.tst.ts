@@ -39,7 +39,7 @@ describe('a chat', () => {
     expect(chat.messages).type.toBe<readonly ChatMessage[]>()
     expect(chat.items).type.toBe<readonly ChatItem[]>()
     expect<ChatMessage>().type.not.toBe<{ -readonly [K in keyof ChatMessage]: ChatMessage[K] }>()
-    expect<ChatMessage['status']>().type.toBe<'pending' | 'streaming' | 'complete' | 'cancelled' | 'interrupted' | 'error'>()
+    expect<ChatMessage['status']>().type.toBe<'pending' | 'queued' | 'streaming' | 'complete' | 'cancelled' | 'interrupted' | 'error'>()
     expect<ChatStatus>().type.toBe<'connecting' | 'ready' | 'submitted' | 'streaming' | 'waiting' | 'closed'>()
   })
 
@@ -56,7 +56,9 @@ describe('useChat', () => {
   test('is the state, and what to do with it', () => {
     expect(useChat).type.toBeCallableWith({ ...target, history: true })
     expect(useChat).type.not.toBeCallableWith({ workflow: 'w' })
-    expect<keyof ReturnType<typeof useChat>>().type.toBe<keyof ChatState | 'send' | 'stop' | 'loadOlder'>()
+    expect(useChat).type.toBeCallableWith({ ...target, chatId: undefined, userId: undefined })
+    expect(useChat(target).status).type.toBe<ChatStatus | 'idle'>()
+    expect<keyof ReturnType<typeof useChat>>().type.toBe<keyof ChatState | 'send' | 'stop' | 'withdraw' | 'loadOlder' | 'retry'>()
     expect(useChat(target).send).type.toBe<Chat['send']>()
   })
 })

@@ -121,8 +121,10 @@ describe('Message', () => {
 
 describe('Envelope', () => {
   test('knows the data of a type', () => {
-    expect<Envelope<'order_shipped'>['data']>().type.toBe<{ order_id: string, carrier?: string } | undefined>()
-    expect<NonNullable<Envelope<'notification'>['data']>['title']>().type.toBe<string>()
+    expect<Envelope<'order_shipped'>['data']>().type.toBe<{ order_id: string, carrier?: string }>()
+    expect<Envelope<'notification'>['data']['title']>().type.toBe<string>()
+    expect<Envelope<'cart_emptied'>['data']>().type.toBe<{ reason: string } | undefined>()
+    expect<Envelope<'connection_ack'>['data']['position']>().type.toBe<string>()
     expect<Envelope<'invoice_paid'>['data']>().type.toBe<unknown>()
     expect<Envelope['id']>().type.toBe<string | undefined>()
     expect<Envelope['timestamp']>().type.toBe<string>()
@@ -130,7 +132,7 @@ describe('Envelope', () => {
 
   test('narrows by its type', () => {
     const envelope = {} as Envelope<'order_shipped'> | Envelope<'chat_message'>
-    if (envelope.type === 'order_shipped') expect(envelope.data?.order_id).type.toBe<string | undefined>()
-    else expect(envelope.data?.content).type.toBe<string | undefined>()
+    if (envelope.type === 'order_shipped') expect(envelope.data.order_id).type.toBe<string>()
+    else expect(envelope.data.content).type.toBe<string>()
   })
 })

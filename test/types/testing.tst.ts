@@ -25,6 +25,7 @@ describe('connect', () => {
 describe('a socket', () => {
   test('knows the data of a type', () => {
     expect(socket.next('chat_message')).type.toBe<Promise<Envelope<'chat_message'>>>()
+    expect(socket.next('notification').then(({ data }) => data.title)).type.toBe<Promise<string>>()
     expect(socket.next()).type.toBe<Promise<Envelope>>()
     expect(socket.ack.user_id).type.toBe<string>()
   })

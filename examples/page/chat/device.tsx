@@ -1,5 +1,5 @@
-import { useId, useRef, useState } from 'react'
-import { useChat, type ChatState } from 'fastify-realtime/react'
+import { useCallback, useId, useRef, useState } from 'react'
+import { useChat, type ChatMessage, type ShownChat } from 'fastify-realtime/react'
 import { messageOf } from '../api.js'
 import type { Cable } from '../cable.js'
 import { Connection } from '../connection.jsx'
@@ -12,7 +12,7 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
   const title = useId()
   const input = useRef<HTMLInputElement>(null)
   const [fault, setFault] = useState('')
-  const { send, stop, loadOlder, ...chat } = useChat({ workflow: 'support', appId: 'shop', chatId, history: true })
+  const { send, stop, withdraw, loadOlder, retry, ...chat } = useChat({ workflow: 'support', appId: 'shop', chatId, history: true })
 
   /** Says why, where something goes wrong. A message that was not sent says it itself. */
   const attempt = async (work: () => Promise<unknown>) => {
@@ -23,6 +23,9 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
       setFault(messageOf(error))
     }
   }
+  // The same functions each time: a message that has not changed is not rendered again.
+  const sendAgain = useCallback(({ id, text, data }: ChatMessage) => { send(text, { id, data }).catch(() => {}) }, [send])
+  const takeBack = useCallback(({ id }: ChatMessage) => { withdraw(id).catch(error => setFault(messageOf(error))) }, [withdraw])
   /** The button that was pressed goes away. */
   const focusInput = () => input.current?.focus()
 
@@ -35,10 +38,11 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
           <p className='status' role='status' data-state={chat.connection} data-chat={chat.status}>{textOf(chat)}</p>
         </div>
       </div>
+      {chat.closed && <p className='bad'>{chat.closed.name} <button type='button' className='link' onClick={retry}>Connect again</button></p>}
       <Connection cable={cable} hint='Cut it in the middle of an answer, and watch it catch up' />
       <Log
         label={`Messages on device ${name}`} chat={chat} loadOlder={() => attempt(loadOlder)}
-        retry={({ id, text, data }) => send(text, { id, data }).catch(() => {})}
+        retry={sendAgain} withdraw={takeBack}
       />
       {chat.question !== undefined && <Choices key={chat.question.id} question={chat.question} onDone={focusInput} />}
       <Writing
@@ -55,10 +59,10 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
 }
 
 const activities = {
-  ready: 'Live', submitted: 'Live, sent', streaming: 'Live, answering', waiting: 'Live, waiting for your answer', connecting: 'Connecting', closed: 'Closed for good'
+  ready: 'Live', submitted: 'Live, sent', streaming: 'Live, answering', waiting: 'Live, waiting for your answer', connecting: 'Connecting', closed: 'Closed', idle: 'Not connected'
 }
 
-function textOf ({ connection, status }: ChatState): string {
+function textOf ({ connection, status }: Pick<ShownChat, 'connection' | 'status'>): string {
   if (connection === 'closed') return activities.closed
   if (connection === 'open') return activities[status]
   return connection === 'waiting' ? 'Reconnecting' : 'Connecting'

@@ -5,18 +5,19 @@ import { titleOf } from './question.jsx'
 interface ItemProps<T> {
   item: T
   retry: (message: ChatMessage) => void
+  withdraw: (message: ChatMessage) => void
 }
 
 /** One thing in the chat. While an answer grows the others are not rendered again: they are the same objects. */
-export const Item = memo(function Item ({ item, retry }: ItemProps<ChatItem>) {
+export const Item = memo(function Item ({ item, retry, withdraw }: ItemProps<ChatItem>) {
   if (item.kind === 'tool') return <Tool {...item} />
   if (item.kind === 'question') return item.status === 'open' ? null : <Asked {...item} />
-  return <Message item={item} retry={retry} />
+  return <Message item={item} retry={retry} withdraw={withdraw} />
 })
 
 const endings = { cancelled: 'Stopped', interrupted: 'Interrupted', error: 'Failed', timeout: 'Not answered in time', complete: '', answered: '' }
 
-function Message ({ item, retry }: ItemProps<ChatMessage>) {
+function Message ({ item, retry, withdraw }: ItemProps<ChatMessage>) {
   const { role, agent, text, status, error } = item
   const isOwn = role === 'user'
   return (
@@ -24,6 +25,10 @@ function Message ({ item, retry }: ItemProps<ChatMessage>) {
       <small>{isOwn ? 'You' : agent ?? role}</small>
       <p className='text'>{text}{status === 'streaming' && <span className='caret' aria-hidden='true' />}</p>
       {status === 'pending' && <small className='note'>Sending …</small>}
+      {status === 'queued' && (
+        <small className='note'>Waits for its turn <button type='button' className='link' onClick={() => withdraw(item)}>Withdraw</button></small>
+      )}
+      {isOwn && status === 'cancelled' && <small className='note'>Withdrawn</small>}
       {isOwn && status === 'error' && (
         <small className='note bad'>Not sent: {error?.message} <button type='button' className='link' onClick={() => retry(item)}>Try again</button></small>
       )}

@@ -1,22 +1,23 @@
 import { useEffect, useLayoutEffect, useRef } from 'react'
-import type { ChatMessage, ChatState } from 'fastify-realtime/react'
+import type { ChatMessage, ShownChat } from 'fastify-realtime/react'
 import { Item } from './items.jsx'
 
 interface LogProps {
   label: string
-  chat: ChatState
+  chat: Pick<ShownChat, 'items' | 'isComplete' | 'status'>
   loadOlder: () => Promise<void>
   retry: (message: ChatMessage) => void
+  withdraw: (message: ChatMessage) => void
 }
 
 /** The conversation. A screen reader is told of an answer when it is done, not with each token. */
-export function Log ({ label, chat: { items, isComplete, status }, loadOlder, retry }: LogProps) {
+export function Log ({ label, chat: { items, isComplete, status }, loadOlder, retry, withdraw }: LogProps) {
   const { list, onScroll } = useScroll(items[0]?.id)
   return (
     <div ref={list} className='log' role='log' aria-label={label} aria-busy={status === 'streaming'} tabIndex={0} onScroll={onScroll}>
       {items.length > 0 && !isComplete && <Older before={items[0].id} load={loadOlder} />}
       {items.length === 0 && <p className='empty'>Nothing yet. Say something.</p>}
-      <ol>{items.map(item => <Item key={`${item.kind} ${item.id}`} item={item} retry={retry} />)}</ol>
+      <ol>{items.map(item => <Item key={`${item.kind} ${item.id}`} item={item} retry={retry} withdraw={withdraw} />)}</ol>
     </div>
   )
 }

@@ -1,7 +1,7 @@
 import type { FormEvent, RefObject } from 'react'
 
 interface WritingProps {
-  input: RefObject<HTMLInputElement>
+  input: RefObject<HTMLInputElement | null>
   /** There is something to stop. */
   isGoing: boolean
   send: (text: string) => void

@@ -1,7 +1,8 @@
 import { RealtimeClient, type ClientOptions, type Resume, type Status } from '../client.js'
-import type { RealtimeError } from '../error.js'
+import type { Closed, RealtimeError } from '../error.js'
+import { now } from '../clock.js'
+import { listeners } from '../listeners.js'
 import { random } from '../outbox.js'
-import { parsePosition } from '../../protocol/position.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
@@ -21,7 +22,7 @@ export interface ChatOptions extends ChatAddress, Omit<ClientOptions, 'url' | 'c
 
 /**
  * What the chat is doing. The first of these that holds:
- * - `closed`: for good, by the app or by the server.
+ * - `closed`, by the app or by the server: `closed` says how. `reopen` starts it again.
  * - `connecting`: it has not been connected yet. What comes after that is in `connection`: the status of a chat stays.
  * - `waiting`: a question is open.
  * - `streaming`: a run has started and not finished.
@@ -40,6 +41,8 @@ export interface ChatState {
   readonly question: Question | undefined
   readonly status: ChatStatus
   readonly connection: Status
+  /** How it was closed, while it is. */
+  readonly closed: Closed | undefined
   /** Why the latest run failed, until the next one starts. */
   readonly error: ChatError | undefined
   /** There is nothing older to load. */
@@ -55,6 +58,9 @@ export interface SendOptions {
   timeout?: number | undefined
 }
 
+/** Makes the client of a chat: a fake one in a test. */
+export type Connect = (options: ClientOptions) => RealtimeClient
+
 /** Between connections that start anew, at least, in milliseconds: one that reads too slowly would otherwise never end to. */
 const renewal = 30_000
 
@@ -65,14 +71,15 @@ const none: readonly never[] = []
 
 /** Before a chat is connected, and on a server. */
 export const atFirst: ChatState = {
-  items: none, messages: none, question: undefined, status: 'connecting', connection: 'connecting', error: undefined, isComplete: false
+  items: none, messages: none, question: undefined, status: 'connecting', connection: 'connecting', closed: undefined, error: undefined, isComplete: false
 }
 
 /** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
 export class Chat {
   readonly #options: ChatOptions
+  readonly #newClient: Connect
   #conversation: Conversation
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = listeners(error => this.#report(error))
   #client!: RealtimeClient
   #holders = 1
   #renewedAt = -Infinity
@@ -89,8 +96,9 @@ export class Chat {
   #shown = atFirst
 
   /** Connects at once. Throws a TypeError when there is no WebSocket. */
-  constructor (options: ChatOptions) {
+  constructor (options: ChatOptions, connect: Connect = options => new RealtimeClient(options)) {
     this.#options = options
+    this.#newClient = connect
     this.#conversation = new Conversation(this.#answer)
     this.#wantsHistory = options.history === true
     this.#connect()
@@ -107,17 +115,14 @@ export class Chat {
   get error (): ChatState['error'] { return this.#now().error }
   /** There is nothing older to load. */
   get isComplete (): boolean { return this.#now().isComplete }
-  /** How it was closed for good. */
-  get closed (): RealtimeClient['closed'] { return this.#client.closed }
+  /** How it was closed, while it is. */
+  get closed (): ChatState['closed'] { return this.#client.closed }
 
   /**
    * Calls `listener` when something has changed, at most once per frame of the screen, and where there is no screen once
    * per turn of the event loop. Returns what ends that.
    */
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.#listeners.add(listener)
-    return () => { this.#listeners.delete(listener) }
-  }
+  readonly subscribe = (listener: () => unknown): (() => void) => this.#listeners.add('change', listener)
 
   /** What the listeners were told of last; with `subscribe` it is for React's `useSyncExternalStore`. */
   readonly snapshot = (): ChatState => {
@@ -147,8 +152,8 @@ export class Chat {
   }
 
   /**
-   * Ends what is running, and what waits, whoever sent it. Resolves when the server knows; the messages that
-   * were streaming are `cancelled` then or shortly after. Rejects like `send`.
+   * Ends the run that goes and those that wait, whoever sent their messages. Resolves when the server knows; messages that
+   * were streaming or queued are `cancelled` then or shortly after. Rejects like `send`.
    */
   readonly stop = async (): Promise<void> => {
     const { runs, submitted } = this.#conversation
@@ -158,12 +163,22 @@ export class Chat {
   }
 
   /**
+   * Withdraws a message that waits for its turn, by its id: its run does not start. Resolves when the server knows. A run that
+   * has started meanwhile ends; one that is over is left as it is. Rejects like `send`.
+   */
+  readonly withdraw = async (id: string): Promise<void> => {
+    const runId = this.#conversation.runOf(id)
+    await this.#say('chat_cancel', runId ? { run_id: runId } : { ref: this.#sentIdOf(id) })
+  }
+
+  /**
    * Loads older messages, and at first the newest; once at a time. Resolves with whether that was all, at once where the
    * server has no history. Rejects like `send`.
    */
   readonly loadOlder = (): Promise<boolean> => {
     if (this.#conversation.isComplete) return Promise.resolve(true)
-    return this.#load(this.messages.find(({ id, status }) => status !== 'pending' && parsePosition(id) === undefined)?.id)
+    // A message without an id has its position instead, which no app has stored.
+    return this.#load(this.messages.find(({ id, status }) => status !== 'pending' && !/^c\.\w+\.\d+$/.test(id))?.id)
   }
 
   /** For one more who uses it, and will close it. */
@@ -175,19 +190,35 @@ export class Chat {
     return this
   }
 
-  /** Closes it for good, once all who use it have. What was not answered is rejected. */
+  /** Closes it, once all who use it have. What was not answered is rejected. */
   close (): void {
     if (--this.#holders === 0) this.end()
   }
 
-  /** Closes it for good, whoever uses it. */
+  /** Closes it, whoever uses it. */
   end (): void {
     this.#client.close()
   }
 
+  /** Starts it again when it is closed, and goes on with what is shown. */
+  reopen (): void {
+    this.#holders ||= 1
+    this.#client.reopen()
+  }
+
+  /** As that of a client. */
+  wake (): void {
+    this.#client.wake()
+  }
+
+  /** Nobody uses it. */
+  get isFree (): boolean {
+    return this.#holders === 0
+  }
+
   #connect (): void {
     // Not a copy: a `getToken` may come later.
-    const client = new RealtimeClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
+    const client = this.#newClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
     this.#client = client
     client.on('chat_history', data => { if (this.#loading !== undefined) this.#loading.page ??= data as unknown as Page })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
@@ -234,9 +265,9 @@ export class Chat {
    */
   #resumed ({ recovered }: Resume): void {
     if (recovered) return
-    const now = performance.now()
-    if (now - this.#renewedAt < renewal) return this.#lose()
-    this.#renewedAt = now
+    const time = now()
+    if (time - this.#renewedAt < renewal) return this.#lose()
+    this.#renewedAt = time
     this.#isAnew = true
     const client = this.#client
     this.#connect()
@@ -256,7 +287,7 @@ export class Chat {
       await this.#loading?.done.catch(() => {})
       await this.#load(undefined)
     } catch (error) {
-      if (this.#client.status !== 'closed') (this.#options.onError ?? console.error)(error)
+      if (!this.closed) this.#report(error)
     }
   }
 
@@ -308,13 +339,17 @@ export class Chat {
     }
   }
 
+  #report (error: unknown): void {
+    (this.#options.onError ?? console.error)(error)
+  }
+
   #changed (): void {
     this.#isStale = true
     if (this.#isTelling) return
     this.#isTelling = true
     beforePaint(() => {
       this.#isTelling = false
-      for (const listener of [...this.#listeners]) listener()
+      this.#listeners.tell('change')
     })
   }
 
@@ -327,7 +362,7 @@ export class Chat {
   #read (before: ChatState): ChatState {
     const { items, question, error, isComplete } = this.#conversation
     const messages = items === before.items ? before.messages : items.filter(item => item.kind === 'message')
-    return { items, messages, question, status: this.#status(), connection: this.#client.status, error, isComplete }
+    return { items, messages, question, status: this.#status(), connection: this.#client.status, closed: this.closed, error, isComplete }
   }
 
   #status (): ChatStatus {

@@ -1,5 +1,5 @@
 import type { ClientOptions } from '../client.js'
-import { Chat, type ChatAddress, type ChatOptions } from './chat.js'
+import { Chat, type ChatAddress, type ChatOptions, type Connect } from './chat.js'
 
 /** A chat of a client: what is not said is the client's. */
 export interface ChatTarget extends ChatAddress, Pick<ChatOptions, 'history'> {
@@ -11,26 +11,38 @@ export interface ChatTarget extends ChatAddress, Pick<ChatOptions, 'history'> {
 export class Chats {
   readonly #options: ClientOptions
   readonly #chats = new Map<string, Chat>()
+  readonly #connect: Connect | undefined
 
-  constructor (options: ClientOptions) {
+  constructor (options: ClientOptions, connect?: Connect) {
     this.#options = options
+    this.#connect = connect
   }
 
-  /** Each call needs a `close` of the chat. Throws a TypeError when it is not known where, or whose, it is. */
-  open ({ userId = this.#options.userId, ...target }: ChatTarget): Chat {
+  /**
+   * Each call needs a `close` of the chat. Throws a TypeError when the address or the user is not known. `before`: the same
+   * chat, closed perhaps, which goes on unless there is another one by now.
+   */
+  open ({ userId = this.#options.userId, ...target }: ChatTarget, before?: Chat): Chat {
     if (this.#options.url !== undefined) throw new TypeError("Pass 'baseUrl' and 'userId' instead of 'url'")
-    for (const [key, chat] of this.#chats) if (chat.status === 'closed') this.#chats.delete(key)
+    for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
     const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])
-    const known = this.#chats.get(key)
-    if (known !== undefined) return known.hold(target)
-    const chat = new Chat(Object.assign(Object.create(this.#options), { history: false, ...target, userId }))
+    const known = (this.#chats.get(key) ?? before)?.hold(target)
+    if (known?.closed) known.reopen()
+    const chat = known ?? new Chat(Object.assign(Object.create(this.#options), { history: false, ...target, userId }), this.#connect)
     this.#chats.set(key, chat)
     return chat
   }
 
-  /** Closes all. */
   close (): void {
     for (const chat of this.#chats.values()) chat.end()
-    this.#chats.clear()
+  }
+
+  /** Those that somebody uses. */
+  reopen (): void {
+    for (const chat of this.#chats.values()) if (!chat.isFree) chat.reopen()
+  }
+
+  wake (): void {
+    for (const chat of this.#chats.values()) chat.wake()
   }
 }

@@ -20,9 +20,19 @@ export class ChatClient extends RealtimeClient {
     return this.#chats.open(target)
   }
 
-  /** Closes it and its chats for good. What was not answered is rejected. */
+  /** Closes it and its chats, until `reopen`. What was not answered is rejected. */
   override close (): void {
     super.close()
     this.#chats.close()
+  }
+
+  override reopen (): void {
+    super.reopen()
+    this.#chats.reopen()
+  }
+
+  override wake (): void {
+    super.wake()
+    this.#chats.wake()
   }
 }

@@ -29,8 +29,8 @@ export class Conversation {
   readonly #open = new Set<string>()
   /** Those whose end was not heard: what comes of them is believed again. */
   readonly #doubted = new Set<string>()
-  /** The runs that have not finished, and whether they have started. */
-  readonly #runs = new Map<string, boolean>()
+  /** The runs that have not finished, whether they have started, and the messages that they answer. */
+  readonly #runs = new Map<string, { isStarted: boolean, messageId?: string | undefined }>()
   /** The messages sent from here whose run is not known yet. */
   readonly #submitted = new Set<string>()
   /** Something may be missing between what was known before and what came since. */
@@ -64,7 +64,12 @@ export class Conversation {
   }
 
   get isStreaming (): boolean {
-    return [...this.#runs.values()].includes(true)
+    return [...this.#runs.values()].some(({ isStarted }) => isStarted)
+  }
+
+  /** The id of the run of a user's message, until it is over. */
+  runOf (id: string): string | undefined {
+    return [...this.#runs].find(([, { messageId }]) => messageId === id)?.[0]
   }
 
   /** The ids of the messages sent from here whose run is not known yet. */
@@ -107,7 +112,7 @@ export class Conversation {
   /** The server has taken it. */
   accept (id: string): void {
     const key = keyOf('message', id)
-    if (this.#settle(key, { status: 'complete' })) this.#accepted.add(key)
+    if (this.#settle(key, { status: this.#statusOf(id) })) this.#accepted.add(key)
   }
 
   /** The server has not taken it. Returns `false` when it is in the log all the same. */
@@ -129,14 +134,16 @@ export class Conversation {
   /** Publications were missed: whether what is open is still so will only be known when more of it comes. */
   doubt (): void {
     for (const key of [...this.#open]) this.#interrupt(key)
+    const runs = [...this.#runs.values()]
     this.#runs.clear()
+    for (const { messageId } of runs) this.#mark(messageId)
     for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
     this.#hasHole = this.#order.length > 0
   }
 
   /** Takes older messages: what came before the message `before`, or without it the newest there are. */
   merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
-    const anchor = before === undefined ? -1 : this.#order.indexOf(keyOf('message', before))
+    const anchor = this.#order.indexOf(before! && keyOf('message', before))
     let at = anchor === -1 ? this.#order.length : anchor
     let isNew = false
     for (const message of [...messages].reverse()) {
@@ -168,16 +175,31 @@ export class Conversation {
 
   #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
     if (isStarted) this.error = undefined
-    this.#runs.set(id, isStarted || this.#runs.get(id) === true)
+    this.#runs.set(id, { isStarted: isStarted || !!this.#runs.get(id)?.isStarted, messageId })
     this.#submitted.delete(messageId!)
+    this.#mark(messageId)
   }
 
   #runFinished ({ run_id: id, message_id: messageId, status, error }: Messages['run_finished']): void {
+    const hasStarted = this.#runs.get(id)?.isStarted ?? !this.#submitted.has(messageId!)
     this.#runs.delete(id)
     this.#submitted.delete(messageId!)
+    this.#mark(messageId, hasStarted ? 'complete' : status, error)
     if (status === 'error') this.error = error
     // Closed already, unless that was missed.
     for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
+  }
+
+  /** The status of a user's message that is in the log, while nothing is known of how its run ended. */
+  #statusOf (id: string): 'queued' | 'complete' {
+    return this.#runs.get(this.runOf(id)!)?.isStarted === false ? 'queued' : 'complete'
+  }
+
+  /** Shows of a user's message whether its run waits, or how that ended before it started. */
+  #mark (id = '', status: ChatMessage['status'] = this.#statusOf(id), error?: ChatError): void {
+    const key = keyOf('message', id)
+    const item = this.#items.get(key)
+    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.#set(key, { ...item, status, error } as ChatMessage)
   }
 
   #delta ({ message_id: id, run_id: runId, agent, at, text }: Messages['chat_delta'], createdAt: string): void {
@@ -199,6 +221,7 @@ export class Conversation {
     const isOurs = this.#settle(key) || this.#accepted.delete(key)
     const known = this.#items.get(key) as ChatMessage | undefined
     const next = messageOf(message, id, known === undefined || isOurs ? timestamp : known.createdAt)
+    if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
     // Clients make up the ids of what they send: nobody replaces the words of another one.
     if (!isOurs && next.userId !== undefined && this.#isFinal(key) && known!.userId !== next.userId) return
@@ -237,7 +260,7 @@ export class Conversation {
 
   /** What comes of a run says that it is live, also when its start was missed. */
   #isAlive (runId: string | undefined): void {
-    if (runId !== undefined) this.#runs.set(runId, true)
+    if (runId !== undefined) this.#runs.set(runId, { ...this.#runs.get(runId), isStarted: true })
   }
 
   #change (kind: ChatItem['kind'], id: string, change: object): void {

@@ -12,11 +12,13 @@ export function createChat (options: ChatOptions): Chat {
   return new Chat(options)
 }
 
-export { RealtimeError } from '../error.js'
+export { RealtimeError, type Closed } from '../error.js'
 export type { Backoff } from '../backoff.js'
 export type { ClientOptions, Resume, Status } from '../client.js'
 export type { WebSocketConstructor, WebSocketLike } from '../socket.js'
+export type { GetToken } from '../renewal.js'
 export type { TokenTransport } from '../token.js'
+export type { ConnectedOptions } from '../waiting.js'
 export type * from '../../protocol/envelope.js'
 export type { Chat, ChatAddress, ChatOptions, ChatState, ChatStatus, SendOptions } from './chat.js'
 export type { ChatTarget } from './chats.js'

@@ -17,10 +17,11 @@ export interface ChatMessage {
   /** All that is known of it so far. */
   readonly text: string
   /**
-   * `pending`: sent by this client, and not in the chat yet; `streaming`: more is coming. All others are final; one that
-   * was cut off has the text so far. `error` of a message that was sent: the server did not take it.
+   * `pending`: sent by this client, and not in the chat yet; `queued`: in the chat, and its run waits for its turn;
+   * `streaming`: more is coming. All others are final; one that was cut off has the text so far. Of a user's message,
+   * `cancelled` was withdrawn before its run started, and `error` was not taken by the server.
    */
-  readonly status: 'pending' | 'streaming' | Outcome
+  readonly status: 'pending' | 'queued' | 'streaming' | Outcome
   /** Who wrote it, of a user's message. */
   readonly userId?: string
   readonly runId?: string

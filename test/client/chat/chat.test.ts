@@ -104,7 +104,37 @@ t.test('status', async t => {
   t.match(chat.error, { code: 'E', message: 'why' })
   server.socket.lose(4403)
   t.equal(chat.status, 'closed')
-  await t.rejects(chat.send('x'), { code: 'closed' })
+  await t.rejects(chat.send('x'), { code: 'forbidden' })
+  await new Promise<void>(resolve => chat.subscribe(resolve))
+  const closed = { code: 4403, reason: '', name: 'FORBIDDEN' }
+  t.strictSame([chat.closed, chat.snapshot().closed], [closed, closed])
+})
+
+t.test('a closed chat starts again with reopen(), and goes on with what it shows', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  server.publish('chat_message', { content: 'a', message_id: 'm1', role: 'user', status: 'complete' })
+  server.socket.lose(4403)
+  chat.reopen()
+  await settle()
+  t.equal(new URL(server.socket.url).searchParams.get('since'), 'c.e.1')
+  server.open({ recovered: true })
+  server.publish('chat_message', { content: 'b', message_id: 'm2', role: 'user', status: 'complete' })
+  t.strictSame([chat.status, chat.closed, texts(chat)], ['ready', undefined, ['a: complete', 'b: complete']])
+  chat.close()
+  t.equal(chat.status, 'closed')
+  chat.reopen()
+  await settle()
+  t.equal(chat.status, 'ready')
+})
+
+t.test('what a subscriber throws is reported, and the others are told', async t => {
+  const { chat, server, errors } = await start(t)
+  chat.subscribe(() => { throw new Error('of the app') })
+  const told = new Promise<void>(resolve => chat.subscribe(resolve))
+  server.open()
+  await told
+  t.match(errors[0], { message: 'of the app' })
 })
 
 t.test('send', async t => {
@@ -183,6 +213,25 @@ t.test('stop: a run that waits by its id, whoever sent its message, from the las
   chat.stop().catch(() => {})
   const cancels = server.socket.sent.filter(({ type }) => type === 'chat_cancel')
   t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { run_id: 'r3' }, { run_id: 'r2' }, { run_id: 'r1' }])
+})
+
+t.test('withdraw: a message that waits, by the id of its run, and one whose run is not known, by its own', async t => {
+  const { chat, server } = await start(t)
+  server.open()
+  server.publish('run_started', { run_id: 'r1', message_id: 'm0' })
+  server.publish('chat_message', { message_id: 'bob/m1', role: 'user', content: 'x', user_id: 'bob' })
+  server.publish('run_queued', { run_id: 'r2', message_id: 'bob/m1', user_id: 'bob' })
+  t.strictSame(texts(chat), ['x: queued'])
+  const withdrawn = chat.withdraw('bob/m1')
+  t.strictSame(server.sent('chat_cancel').data, { run_id: 'r2' })
+  server.answer('chat_cancel')
+  await withdrawn
+  server.publish('run_finished', { run_id: 'r2', message_id: 'bob/m1', status: 'cancelled' })
+  t.strictSame(texts(chat), ['x: cancelled'])
+  t.equal(chat.status, 'streaming')
+  chat.send('y', { id: 'm2' }).catch(() => {})
+  chat.withdraw('m2').catch(() => {})
+  t.strictSame(server.sent('chat_cancel').data, { ref: 'm2' })
 })
 
 t.test('stop: a participant names a message as it was sent', async t => {

@@ -1,0 +1,77 @@
+import type { Envelope } from '../protocol/envelope.js'
+import { after, type Timer } from './clock.js'
+import { closedError, RealtimeError, type Closed } from './error.js'
+
+const enum Most {
+  /** Envelopes that may wait for a `for await`. */
+  waiting = 10_000
+}
+
+/** What can be waited for: a client. */
+interface Source {
+  readonly status: string
+  readonly closed: Closed | undefined
+  /** Why it is not connected. */
+  readonly outage?: Error | undefined
+  on (type: '*', listener: (envelope: Envelope) => void): () => void
+  onStatus (listener: () => void): () => void
+}
+
+export interface ConnectedOptions {
+  /** In milliseconds. Default: no limit. */
+  timeout?: number | undefined
+  /** Ends the wait. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Resolves once `source` is open. Rejects with a RealtimeError when it is closed before, or not open within `timeout`, and
+ * with the signal's reason.
+ */
+export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions = {}): Promise<void> {
+  let timer: Timer
+  let unbind: () => void
+  return new Promise<void>((resolve, reject) => {
+    const look = () => {
+      if (signal?.aborted) reject(signal.reason)
+      else if (source.closed) reject(closedError(source.closed))
+      else if (source.status === 'open') resolve()
+    }
+    unbind = source.onStatus(look)
+    signal?.addEventListener('abort', look, { once: true })
+    if (timeout! >= 0) {
+      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms: ${source.outage?.message}`)))
+    }
+    look()
+  }).finally(() => {
+    clearTimeout(timer)
+    unbind()
+  })
+}
+
+/** Each envelope from now on, until `source` is closed. Throws a RealtimeError when 10,000 wait for the loop. */
+export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, undefined> {
+  let waiting: Envelope[] = []
+  let wake = () => {}
+  const unbind = source.on('*', envelope => {
+    if (waiting.length <= Most.waiting) waiting.push(envelope)
+    wake()
+  })
+  const unbindStatus = source.onStatus(() => wake())
+  return (async function * () {
+    try {
+      for (;;) {
+        const batch = waiting
+        waiting = []
+        if (batch.length > Most.waiting) throw new RealtimeError('too_slow', `${Most.waiting} messages wait`)
+        yield * batch
+        if (waiting.length > 0) continue
+        if (source.closed) return
+        await new Promise<void>(resolve => { wake = resolve })
+      }
+    } finally {
+      unbind()
+      unbindStatus()
+    }
+  })()
+}

@@ -1,0 +1,52 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { renewal } from '../../lib/client/renewal.js'
+
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+
+function renewing (t: { teardown (action: () => void): void }, getToken?: () => Promise<string | undefined>) {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const sent: string[] = []
+  const reported: unknown[] = []
+  const options: { getToken?: () => Promise<string | undefined> } = { getToken }
+  return { options, sent, reported, before: renewal({ options, send: token => sent.push(token), report: error => reported.push(error) }) }
+}
+
+t.test('a new credential is sent at 80 % of the time of the present one', async t => {
+  const { before, sent } = renewing(t, async () => 'next')
+  before(1_000)
+  mock.timers.tick(799)
+  await settle()
+  t.strictSame(sent, [])
+  mock.timers.tick(1)
+  await settle()
+  t.strictSame(sent, ['next'])
+})
+
+t.test('a credential of 60 days is not renewed at once', async t => {
+  const { before, sent } = renewing(t, async () => 'next')
+  before(60 * 86_400_000)
+  mock.timers.tick(86_400_000)
+  await settle()
+  t.strictSame(sent, [])
+})
+
+t.test('a credential that arrives after the end is not sent, and a failure is reported', async t => {
+  const { before, sent, reported, options } = renewing(t, async () => 'late')
+  before(1_000)
+  mock.timers.tick(800)
+  before()
+  await settle()
+  t.strictSame(sent, [])
+  options.getToken = async () => { throw new Error('of the app') }
+  before(1_000)
+  mock.timers.tick(800)
+  await settle()
+  t.match(reported, [{ message: 'of the app' }])
+  options.getToken = undefined
+  before(1_000)
+  mock.timers.tick(800)
+  await settle()
+  t.strictSame(sent, [])
+})

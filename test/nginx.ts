@@ -1,0 +1,101 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { eventually } from './harness.js'
+import { freePort } from './redis-server.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+const binary = '/usr/sbin/nginx'
+
+/** Why tests that need nginx are skipped; `false` when it is there. */
+export const skipNginx = existsSync(binary) ? false : `needs ${binary}`
+
+/** An nginx of the test's own before a server on loopback, as the README configures it. It ends with the test. */
+export class Nginx {
+  readonly port: number
+  readonly #folder: string
+  readonly #process: ChildProcess
+
+  private constructor (port: number, target: number) {
+    this.port = port
+    this.#folder = mkdtempSync(join(tmpdir(), 'realtime-nginx-'))
+    const config = join(this.#folder, 'nginx.conf')
+    writeFileSync(config, configOf(this.#folder, port, target))
+    this.#process = spawn(binary, ['-p', this.#folder, '-c', config, '-e', join(this.#folder, 'error.log')], { stdio: 'ignore' })
+  }
+
+  static async start (t: Scope, target: number): Promise<Nginx> {
+    const nginx = new Nginx(await freePort(), target)
+    t.teardown(() => nginx.#end())
+    await nginx.#listening()
+    return nginx
+  }
+
+  get url (): string {
+    return `ws://127.0.0.1:${this.port}`
+  }
+
+  /** Starts other workers; those of before end their connections 100 ms later. */
+  reload (): void {
+    this.#process.kill('SIGHUP')
+  }
+
+  async #listening (): Promise<void> {
+    let isListening = false
+    const look = () => {
+      const socket = connect(this.port, '127.0.0.1', () => {
+        isListening = true
+        socket.destroy()
+      })
+      socket.on('error', () => setTimeout(look, 10))
+    }
+    look()
+    await eventually(() => isListening || this.#process.exitCode !== null)
+    if (!isListening) throw new Error(readFileSync(join(this.#folder, 'error.log'), 'utf8'))
+  }
+
+  async #end (): Promise<void> {
+    const exited = once(this.#process, 'exit')
+    if (this.#process.exitCode === null) {
+      this.#process.kill('SIGTERM')
+      await exited
+    }
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+function configOf (folder: string, port: number, target: number): string {
+  return `
+daemon off;
+worker_processes 1;
+worker_shutdown_timeout 100ms;
+pid ${folder}/pid;
+error_log ${folder}/error.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path ${folder}/body;
+  proxy_temp_path ${folder}/proxy;
+  fastcgi_temp_path ${folder}/fastcgi;
+  uwsgi_temp_path ${folder}/uwsgi;
+  scgi_temp_path ${folder}/scgi;
+  server {
+    listen 127.0.0.1:${port};
+    location /ws/ {
+      proxy_pass http://127.0.0.1:${target};
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection "upgrade";
+      proxy_set_header Host $http_host;
+      proxy_read_timeout 60s;
+    }
+  }
+}
+`
+}

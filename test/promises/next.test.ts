@@ -1,0 +1,109 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import realtime from '../../lib/index.js'
+import { connect, eventually, gate } from '../harness.js'
+import { launch } from '../react/versions.js'
+
+const root = join(import.meta.dirname, '../..')
+const app = join(root, 'test/fixtures/next-app')
+const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' as const }
+
+/** The app with the package as it is published, installed from its own lockfile and built. */
+function build (t: Test): string {
+  const folder = t.testdir()
+  cpSync(app, folder, { recursive: true })
+  const run = (command: string, ...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, env, encoding: 'utf8' })
+    if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed: ${stdout}${stderr}`)
+    return stdout
+  }
+  run('npm', 'ci', '--no-audit', '--no-fund')
+  const installed = join(folder, 'node_modules/fastify-realtime')
+  cpSync(join(root, 'package.json'), join(installed, 'package.json'))
+  cpSync(join(root, 'dist/lib'), join(installed, 'dist/lib'), { recursive: true })
+  run('npm', 'run', 'build')
+  return folder
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function startNext (t: Test, folder: string): Promise<string> {
+  const port = await freePort()
+  const args = ['node_modules/next/dist/bin/next', 'start', '-H', '127.0.0.1', '-p', String(port)]
+  const next: ChildProcess = spawn(process.execPath, args, { cwd: folder, env, stdio: 'ignore' })
+  t.teardown(async () => {
+    const exited = once(next, 'exit')
+    next.kill('SIGKILL')
+    await exited
+  })
+  const url = `http://127.0.0.1:${port}`
+  const isUp = () => fetch(url).then(({ ok }) => ok, () => false)
+  for (let n = 0; n < 600 && !await isUp(); n++) await new Promise(resolve => setTimeout(resolve, 100))
+  return url
+}
+
+// The installation takes minutes: `FULL=1` only.
+if (process.env.FULL === '1') {
+  t.test('a Next app with cache components is built; one that is navigated 20 times in the middle of an answer shows the text that was written', { timeout: 600_000 }, async t => {
+    const url = await startNext(t, build(t))
+    const { opened: isOver, open: end } = gate()
+    const written = { text: '', ticks: [] as number[] }
+    const server = Fastify()
+    t.teardown(() => server.close())
+    await server.register(realtime, {
+      insecure: true,
+      allowedOrigins: [url],
+      history: { size: 10_000 },
+      chat: {
+        async onMessage (run) {
+          const reply = run.reply()
+          const timer = setInterval(() => {
+            const n = written.ticks.length
+            written.ticks.push(n)
+            written.text += `${n} `
+            reply.write(`${n} `)
+            server.ws.sendToUser('ada', { type: 'tick', data: n })
+          }, 10)
+          await isOver
+          clearInterval(timer)
+          await reply.end()
+        }
+      }
+    })
+    const live = await server.listen({ port: 0, host: '127.0.0.1' })
+    const browser = await launch(t)
+    const page = await browser.newPage()
+    page.on('pageerror', error => t.fail(error))
+    await page.goto(`${url}/?live=${encodeURIComponent(`${live}/ws`)}`)
+    await page.locator('#status', { hasText: 'ready' }).waitFor()
+
+    const client = await connect(t, `${live.replace('http', 'ws')}/ws/support/shop/c1/ada`)
+    client.socket.send(JSON.stringify({ type: 'chat_message', ref: 'r', data: { content: 'go' } }))
+    await eventually(() => written.ticks.length > 5)
+    for (let n = 0; n < 20; n++) {
+      await page.getByRole('link', { name: 'Other' }).click()
+      await page.locator('#other').waitFor({ state: 'visible' })
+      await page.getByRole('link', { name: 'Chat' }).click()
+      await page.locator('#text').waitFor({ state: 'visible' })
+    }
+    end()
+    await page.locator('#status', { hasText: 'ready' }).waitFor()
+    await page.waitForFunction(`document.getElementById('text').textContent.length >= ${written.text.length}`)
+    await page.waitForFunction(`document.getElementById('ticks').textContent.split(',').length >= ${written.ticks.length}`)
+    t.equal(await page.locator('#text').textContent(), written.text)
+    t.equal(await page.locator('#ticks').textContent(), written.ticks.join())
+    t.equal(Number(await page.locator('#mounts').textContent()), 21, 'it was hidden and shown, not mounted anew')
+  })
+}

@@ -1,0 +1,174 @@
+import Fastify from 'fastify'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import realtime from '../../lib/index.js'
+import { connect, eventually, gate } from '../harness.js'
+import { bundle, launch, skipBrowser, versions } from './versions.js'
+
+/** A page whose components are hidden and shown again, edited under fast refresh, or mounted anew, in the way that its hash says. */
+const script = `
+  import { refresh } from '../fixtures/refresh.ts'
+  import * as React from 'react'
+  import { createRoot } from 'react-dom/client'
+  import { flushSync } from 'react-dom'
+  import { RealtimeProvider, useChat, useMessages, useNotifications, useRealtime, useResume } from '../../lib/react/index.ts'
+
+  const { createElement: h, Fragment, StrictMode, Suspense, useState } = React
+  const Activity = React['Activity']
+  const seen = { resumes: [], most: 0, titles: [] }
+
+  // How many sockets to one address are open at once.
+  const sockets = []
+  const Native = WebSocket
+  window.WebSocket = class extends Native {
+    constructor (url, ...rest) {
+      super(url, ...rest)
+      this.path = new URL(url).pathname
+      sockets.push(this)
+      const open = sockets.filter(({ path, readyState }) => path === this.path && readyState <= Native.OPEN)
+      seen.most = Math.max(seen.most, open.length)
+    }
+  }
+
+  const chat = () => function Chat () {
+    const { items, status } = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })
+    return h('section', null, h('p', { id: 'chat' }, status), h('p', { id: 'text' }, items.filter(({ role }) => role === 'assistant').map(({ text }) => text).join()))
+  }
+
+  const ticks = () => function Ticks () {
+    const { status } = useRealtime()
+    const [got, add] = useState([])
+    const { notifications } = useNotifications()
+    seen.titles = notifications.map(({ title }) => title)
+    useMessages('tick', data => add(got => [...got, data]))
+    useResume(({ recovered }) => { seen.resumes.push(recovered) })
+    return h('section', null, h('p', { id: 'status' }, status), h('p', { id: 'ticks' }, got.join()))
+  }
+
+  const [Chat, Ticks] = [chat(), ticks()]
+  refresh({ Chat, Ticks })
+
+  function Suspended ({ until }) {
+    if (until) throw until
+    return null
+  }
+
+  const wake = []
+  const forever = () => new Promise(resolve => wake.push(resolve))
+  const content = () => h(Fragment, null, h(Chat), h(Ticks))
+  const provided = children => h(RealtimeProvider, { userId: 'ada', backoff: () => 0 }, children)
+  const ways = {
+    'activity-inside': isHidden => provided(h(Activity, { mode: isHidden ? 'hidden' : 'visible' }, content())),
+    'activity-around': isHidden => h(Activity, { mode: isHidden ? 'hidden' : 'visible' }, provided(content())),
+    suspense: isHidden => provided(h(Suspense, { fallback: null }, content(), h(Suspended, { until: isHidden && forever() }))),
+    edit: () => provided(content()),
+    remount: isHidden => provided(isHidden ? null : content())
+  }
+  const way = ways[location.hash.slice(1)]
+
+  let set
+  function App () {
+    const [shown, show] = useState(() => way(false))
+    set = isHidden => flushSync(() => way === ways.edit ? refresh({ Chat: chat(), Ticks: ticks() }) : show(way(isHidden)))
+    return shown
+  }
+
+  createRoot(document.getElementById('app')).render(h(StrictMode, null, h(App)))
+  const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
+  window.toggle = async (times, ms) => {
+    for (let n = 0; n < times; n++) {
+      set(true)
+      await pause(Math.random() * ms)
+      set(false)
+      while (wake.length > 0) wake.pop()()
+      await pause(Math.random() * ms)
+    }
+  }
+  Object.assign(window, { seen })
+`
+
+interface Seen {
+  resumes: boolean[]
+  most: number
+  titles: string[]
+}
+
+for (const [version, alias] of Object.entries(versions)) {
+  t.test(`hidden and shown, ${version}`, { skip: skipBrowser, timeout: 110_000 }, async t => {
+    const page = await bundle(script, alias)
+    const browser = await launch(t)
+
+    async function open (t: Test, way: string) {
+      const app = Fastify()
+      t.teardown(() => app.close())
+      const { opened: isOver, open: end } = gate()
+      const written = { text: '', ticks: [] as number[] }
+      await app.register(realtime, {
+        history: { size: 10_000 },
+        chat: {
+          async onMessage (run) {
+            const reply = run.reply()
+            const timer = setInterval(() => {
+              const n = written.ticks.length
+              written.ticks.push(n)
+              written.text += `${n} `
+              reply.write(`${n} `)
+              app.ws.sendToUser('ada', { type: 'tick', data: n })
+              if (n % 50 === 0) app.ws.sendToUser('ada', { type: 'notification', data: { title: `${n}` } })
+            }, 5)
+            await isOver
+            clearInterval(timer)
+            await reply.end()
+          }
+        }
+      })
+      app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
+      app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(page))
+      const url = await app.listen({ port: 0, host: '127.0.0.1' })
+      const tab = await browser.newPage()
+      t.teardown(() => tab.close())
+      tab.on('pageerror', error => t.fail(error))
+      await tab.goto(`${url}/#${way}`)
+      await tab.locator('#chat', { hasText: 'ready' }).waitFor()
+      await tab.locator('#status', { hasText: 'open' }).waitFor()
+      return { app, tab, written, end }
+    }
+
+    const textOf = (tab: Page, id: string) => tab.evaluate<string | null>(`document.getElementById('${id}')?.textContent`)
+
+    /** Hides and shows in the middle of an answer. Then what is shown is what was written. */
+    async function run (t: Test, way: string, times: number, keepsState: boolean): Promise<Seen> {
+      const { app, tab, written, end } = await open(t, way)
+      const client = await connect(t, `${app.listeningOrigin.replace('http', 'ws')}/ws/support/shop/c1/ada`)
+      client.socket.send(JSON.stringify({ type: 'chat_message', ref: 'r', data: { content: 'go' } }))
+      await eventually(() => written.ticks.length > 5)
+      await tab.evaluate(`toggle(${times}, 10)`)
+      const count = written.ticks.length
+      await eventually(() => written.ticks.length > count + 5)
+      end()
+      await tab.locator('#chat', { hasText: 'ready' }).waitFor()
+      await tab.waitForFunction(`document.getElementById('text').textContent.length >= ${written.text.length}`)
+      t.equal(await textOf(tab, 'text'), written.text)
+      if (keepsState) {
+        await tab.waitForFunction(`document.getElementById('ticks').textContent.split(',').length >= ${written.ticks.length}`)
+        t.equal(await textOf(tab, 'ticks'), written.ticks.join())
+      }
+      return tab.evaluate<Seen>('seen')
+    }
+
+    const activity = version === 'React 19' ? ['activity-inside', 'activity-around'] : []
+    for (const way of [...activity, 'suspense', 'edit']) {
+      t.test(`${way}, 100 times in the middle of an answer: nothing is lost or shown twice, on one connection`, async t => {
+        const { resumes, most, titles } = await run(t, way, 100, true)
+        t.equal(most, 1)
+        t.equal(resumes.includes(false), false, 'nothing had to be loaded')
+        t.equal(new Set(titles).size, titles.length)
+      })
+    }
+
+    t.test('mounted anew 100 times in the middle of an answer: the text is that which was written, on one connection', async t => {
+      const { most } = await run(t, 'remount', 100, false)
+      t.equal(most, 1)
+    })
+  })
+}

@@ -1,0 +1,33 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { Unanswered } from '../../lib/react/unanswered.js'
+import { gate } from '../harness.js'
+
+t.test('it waits for all that was sent, be it refused', async t => {
+  const unanswered = new Unanswered()
+  await unanswered.none()
+  const [first, second] = [gate(), gate()]
+  const sent = unanswered.add(first.opened)
+  t.equal(sent, first.opened)
+  const refused = unanswered.add(second.opened.then(() => { throw new Error('no') }))
+  let isOver = false
+  const over = unanswered.none().then(() => { isOver = true })
+  first.open()
+  await first.opened
+  t.equal(isOver, false)
+  second.open()
+  await t.rejects(refused, { message: 'no' })
+  await over
+  await unanswered.none()
+})
+
+t.test('it waits for 5 s at most', async t => {
+  const { timers } = mock
+  timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => timers.reset())
+  const unanswered = new Unanswered()
+  unanswered.add(new Promise(() => {}))
+  const over = unanswered.none()
+  timers.tick(5_000)
+  await over
+})
