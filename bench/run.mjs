@@ -1,7 +1,9 @@
-// The command line: `node run.mjs [--against <commit>] [--only W1,W3] [--rounds 3] [--json file]`.
+// The command line: `node run.mjs [--against <commit>] [--only W1,W3] [--rounds 3] [--json file]`,
+// or `node run.mjs --attack [--seconds 60] [--only pings]`.
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { against } from './against.mjs'
+import { attack } from './attack/index.mjs'
 import { beside } from './beside.mjs'
 import { buildsAgainst } from './builds.mjs'
 import { clusterWorkloads } from './cluster.mjs'
@@ -20,6 +22,8 @@ function flagsOf (args) {
     args,
     options: {
       against: { type: 'string' },
+      attack: { type: 'boolean' },
+      seconds: { type: 'string' },
       only: { type: 'string' },
       rounds: { type: 'string' },
       json: { type: 'string' }
@@ -27,7 +31,9 @@ function flagsOf (args) {
   })
   const rounds = Number(values.rounds ?? (values.against === undefined ? 3 : leastRounds))
   if (!Number.isInteger(rounds) || rounds < 1) throw new UsageError(`--rounds ${values.rounds}: give a whole number from 1`)
-  return { ...values, rounds }
+  const seconds = Number(values.seconds ?? 60)
+  if (!Number.isInteger(seconds) || seconds < 1) throw new UsageError(`--seconds ${values.seconds}: give a whole number from 1`)
+  return { ...values, rounds, seconds }
 }
 
 function chosenBy (only) {
@@ -39,6 +45,7 @@ function chosenBy (only) {
 }
 
 async function main (flags) {
+  if (flags.attack) return { results: await attack(flags.seconds, flags.only), exitCode: 0 }
   const chosen = chosenBy(flags.only)
   if (flags.against === undefined) return { results: await beside(chosen, flags.rounds), exitCode: 0 }
   const builds = await buildsAgainst(flags.against)
