@@ -110,7 +110,7 @@ export default realtime
 export { errors } from './errors.js'
 export type { Broker, BrokerHost, BrokerLog, BrokerStats, CreateLog, OwnerOf } from './brokers/broker.js'
 export { ChannelLog } from './brokers/channel-log.js'
-export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Reader } from './brokers/log.js'
+export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Publication, type Reader } from './brokers/log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'
 export type { Outcome } from './protocol/chat.js'
 export * from './protocol/close-codes.js'

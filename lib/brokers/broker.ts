@@ -1,5 +1,5 @@
 import type { Position } from '../protocol/position.js'
-import type { Log, LogLimits } from './log.js'
+import type { Log, LogLimits, Publication } from './log.js'
 
 /** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
 export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
@@ -51,8 +51,9 @@ export interface Broker {
   /**
    * Appends `body`, a JSON object as text, to the channel's log.
    * Calls for one channel are stored in the order in which they were made.
+   * `publication` is the same as an object that nobody changes any more: a log in this process need not parse `body`.
    */
-  publish (channel: string, body: string): Position | Promise<Position>
+  publish (channel: string, body: string, publication?: Publication): Position | Promise<Position>
 
   /**
    * The log of a channel, holding what is retained and receiving what is published from now on, for as long as it

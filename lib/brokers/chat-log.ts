@@ -3,7 +3,7 @@ import { ByLast } from './by-last.js'
 import { formOf } from './channel-log.js'
 import { Deque } from './deque.js'
 import { GrowingText } from './growing-text.js'
-import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
+import { entryOverhead, Log, type Deflatable, type Frame, type Publication, type Reader } from './log.js'
 import { memoryOf } from './size.js'
 import { isDelta, isSnapshot, restOf, type Delta, type Snapshot, type Streaming } from './streaming.js'
 import { unfinished } from './unfinished.js'
@@ -43,14 +43,21 @@ const idOverhead = 130
 const dueAtOnce = 64
 
 /** What the log looks at in a publication. */
-interface Publication {
+interface Telling {
   type: string
   data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown, user_id?: unknown }
   timestamp?: string
 }
 
 /** The types that are merged, or that say what must be kept; all others are only stored. */
-const telling = /^\{"type":"(?:chat_delta|chat_message|run_queued|run_started|run_finished|tool_progress|tool_output)"/
+const tellingTypes = ['chat_delta', 'chat_message', 'run_queued', 'run_started', 'run_finished', 'tool_progress', 'tool_output']
+const telling = new RegExp(`^\\{"type":"(?:${tellingTypes.join('|')})"`)
+
+/** A publication that the log looks at. `parsed` is the same as `body`, where somebody has it. */
+function tellingOf (body: string, parsed: Publication | undefined): Telling | undefined {
+  if (!telling.test(body)) return undefined
+  return (parsed ?? JSON.parse(body)) as Telling
+}
 
 /**
  * The log of a chat. It keeps what a chat *is*, not how it came about: a message is one entry, however many deltas it was
@@ -95,11 +102,11 @@ export class ChatLog extends Log {
     return this.#beginning
   }
 
-  append (body: string, now: number): void {
+  append (body: string, now: number, parsed?: Publication): void {
     this.head++
     this.#newest = body
     this.#newestFrame = undefined
-    const publication = telling.test(body) ? JSON.parse(body) as Publication : undefined
+    const publication = tellingOf(body, parsed)
     if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
     if (publication !== undefined) this.#mind(publication)
     this.wakeAll()
@@ -111,7 +118,7 @@ export class ChatLog extends Log {
   authorOf (messageId: string): { userId?: unknown } | undefined {
     const entry = this.#byId.get(messageKey(messageId))
     if (entry === undefined) return undefined
-    const data = entry.text === undefined ? (JSON.parse(entry.body) as Publication).data : entry.text.head
+    const data = entry.text === undefined ? (JSON.parse(entry.body) as Telling).data : entry.text.head
     return { userId: data?.user_id }
   }
 
@@ -121,7 +128,7 @@ export class ChatLog extends Log {
   }
 
   /** Puts a publication into the entry that it is about, or makes one for it; `false` when it is about none. */
-  #merge ({ type, data = {}, timestamp = '' }: Publication, body: string, now: number): boolean {
+  #merge ({ type, data = {}, timestamp = '' }: Telling, body: string, now: number): boolean {
     const { message_id: messageId, call_id: callId } = data
     if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
     else if (type === 'chat_delta' && isDelta(data) && !this.#isFinal(data.message_id)) this.#extend(data, timestamp, body, now)
@@ -132,7 +139,7 @@ export class ChatLog extends Log {
   }
 
   /** Protects a run from when it is queued or started until it is finished, and a tool's progress until there is an output. */
-  #mind ({ type, data = {} }: Publication): void {
+  #mind ({ type, data = {} }: Telling): void {
     const { run_id: runId, call_id: callId, message_id: messageId } = data
     if (type === 'run_queued' || type === 'run_started') this.#protect(String(runId), String(messageId))
     if (type === 'run_finished') this.#runs.delete(String(runId))

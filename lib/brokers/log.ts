@@ -15,6 +15,11 @@ export interface Deflatable {
   readonly deflated: Frame
 }
 
+/** What was published, as an object. */
+export interface Publication {
+  readonly type: string
+}
+
 /** Turns a publication, a JSON object as text, into what the connections of its channel are sent. */
 export type FrameOf = (position: Position, body: string) => Frame | Deflatable
 
@@ -90,8 +95,11 @@ export abstract class Log {
   /** What is after this offset can be recovered. */
   abstract get beginning (): number
 
-  /** Appends a publication at the next offset, wakes the readers and evicts what need not be kept. */
-  abstract append (body: string, now: number): void
+  /**
+   * Appends a publication at the next offset, wakes the readers and evicts what need not be kept. `publication` is what `body` says, where
+   * somebody has it; nobody changes it any more.
+   */
+  abstract append (body: string, now: number, publication?: Publication): void
   /** Ends the history before what was appended in the last `ttl` milliseconds. */
   abstract expire (now: number): void
   /** Evicts what was kept for readers that have read it by now; otherwise that happens with later publications. */

@@ -4,7 +4,7 @@ import type { Position } from '../protocol/position.js'
 import type { Broker, BrokerHost, BrokerStats, CreateLog, OwnerOf } from './broker.js'
 import { Budget } from './budget.js'
 import { ChannelLog } from './channel-log.js'
-import type { Log, LogLimits } from './log.js'
+import type { Log, LogLimits, Publication } from './log.js'
 
 export interface MemoryBrokerOptions extends LogLimits {
   /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
@@ -79,12 +79,12 @@ export class MemoryBroker implements Broker {
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
-  publish (channel: string, body: string): Position {
+  publish (channel: string, body: string, publication?: Publication): Position {
     if (this.#isClosed) throw new errors.CLOSING()
     const now = this.#now()
     const used = this.#use(channel, now)
     const { log } = used
-    log.append(body, now)
+    log.append(body, now, publication)
     const { position } = log
     this.#count(used)
     if (this.#isOver(used.owner)) this.#makeRoom(used, now)

@@ -16,6 +16,8 @@ if (!FormatRegistry.Has('date-time')) {
 export interface Encoded {
   readonly json: string
   readonly timestamp: string
+  /** What `json` says. Of the types in the catalogue it is a copy, which nobody changes; `undefined` for others. */
+  readonly publication: Outgoing | undefined
 }
 
 export interface CatalogueOptions {
@@ -90,7 +92,7 @@ export class Catalogue {
     if (json.length * 3 > this.#maxBytes && Buffer.byteLength(json) > this.#maxBytes) {
       throw new errors.MESSAGE_TOO_LARGE(Buffer.byteLength(json), this.#maxBytes)
     }
-    return { json, timestamp: envelope.timestamp }
+    return { json, timestamp: envelope.timestamp, publication: check === this.#other ? undefined : envelope }
   }
 
   /** What is wrong with a client's message; `undefined` when nothing is. */

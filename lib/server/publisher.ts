@@ -2,7 +2,7 @@ import type { Broker } from '../brokers/broker.js'
 import { errors } from '../errors.js'
 import type { Message } from '../protocol/envelope.js'
 import { formatPosition, type Position } from '../protocol/position.js'
-import type { Catalogue } from './catalogue.js'
+import type { Catalogue, Encoded } from './catalogue.js'
 import { caught } from './caught.js'
 import { labelOf } from './channels.js'
 import { Deadline } from './deadline.js'
@@ -47,15 +47,16 @@ export class Publisher {
    */
   publish<const T extends string> (channel: string, message: Message<T>): Receipt | Promise<Receipt> {
     if (this.#parts.isClosing()) throw new errors.CLOSING()
-    const { json, timestamp } = this.#parts.catalogue.encode(message)
-    const stored = this.#store(channel, json)
+    const encoded = this.#parts.catalogue.encode(message)
+    const { timestamp } = encoded
+    const stored = this.#store(channel, encoded)
     const receipt = (position: Position) => receiptOf(channel, position, timestamp)
     return 'then' in stored ? this.#inTime(stored, receipt) : receipt(stored)
   }
 
-  #store (channel: string, json: string): Position | Promise<Position> {
+  #store (channel: string, { json, publication }: Encoded): Position | Promise<Position> {
     try {
-      return this.#parts.broker.publish(channel, json)
+      return this.#parts.broker.publish(channel, json, publication)
     } catch (error) {
       return rejectTyped(error)
     }

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ChatLog } from '../../lib/brokers/chat-log.js'
 import type { Frame, FrameOf, LogLimits, Reader } from '../../lib/brokers/log.js'
+import { Catalogue } from '../../lib/server/catalogue.js'
 
 const endless: LogLimits = { size: 1_000, ttl: 60_000, lag: 10_000_000 }
 const timestamp = '2026-01-01T00:00:00.000Z'
@@ -339,4 +340,31 @@ t.test('a delta that comes after the final form does not undo it', async t => {
   for (let frame = log.read(reader, 65_536); frame.length > 0; frame = log.read(reader, 65_536)) text += frame.toString()
   t.match(JSON.parse(text.split('\n')[0]), { type: 'chat_message', data: { content: 'one ', status: 'interrupted' } })
   t.ok(log.authorOf('m'))
+})
+
+t.test('a log that is given what a body says has the same in it as one that parses the body', async t => {
+  const catalogue = new Catalogue({ messages: {}, strict: false, maxBytes: 1_000_000 })
+  const id = fc.constantFrom('m1', 'm2', 'run', '/3')
+  const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constant('\ud800'), fc.constant('ж'.repeat(20)))
+  const published = fc.oneof(
+    fc.record({ type: fc.constant('chat_delta'), data: fc.record({ message_id: id, at: fc.nat(20), text, agent: fc.option(text, { nil: undefined }), more: fc.jsonValue() }) }),
+    fc.record({
+      type: fc.constant('chat_message'),
+      data: fc.record({ message_id: id, content: text, status: fc.constantFrom('complete' as const, 'streaming' as const), x: fc.jsonValue() })
+    }),
+    fc.record({ type: fc.constantFrom('run_started', 'run_queued'), data: fc.record({ run_id: id, message_id: fc.option(id, { nil: undefined }) }) }),
+    fc.record({ type: fc.constant('run_finished'), data: fc.record({ run_id: id, status: fc.constant('complete' as const) }) }),
+    fc.record({ type: fc.constant('tool_progress'), data: fc.record({ call_id: id, run_id: id, value: fc.jsonValue() }) }),
+    fc.record({ type: fc.constant('of_the_app'), data: fc.record({ x: fc.jsonValue() }) })
+  )
+  fc.assert(fc.property(fc.array(published, { maxLength: 30 }), fc.nat(30), (messages, from) => {
+    const [given, parsing] = [logOf([], { size: 10 }), logOf([], { size: 10 })]
+    for (const message of messages) {
+      const { json, publication } = catalogue.encode({ ...message, timestamp } as never)
+      given.append(json, 0, publication)
+      parsing.append(json, 0)
+    }
+    t.strictSame([given.bytes, given.length, given.beginning], [parsing.bytes, parsing.length, parsing.beginning])
+    t.strictSame(new Client(given, from).readAll().received, new Client(parsing, from).readAll().received)
+  }), { numRuns: 200 })
 })
