@@ -28,6 +28,8 @@ export interface Counters {
   resyncs: number
   /** Connections closed because they did not read. */
   stalls: number
+  /** Times that the sockets of a user were not read for a while, because the user had sent too much. */
+  holds: number
 }
 
 /** What all connections of a server share. */

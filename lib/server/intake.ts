@@ -22,19 +22,24 @@ export interface IntakeLimits extends TokenRate {
   bytes: number
 }
 
+export interface IntakeParts {
+  readonly clock: LoopClock
+  readonly timers: Timers
+  /** The sockets of a user are not read for a while. */
+  onHold (): void
+}
+
 /** What all users send. */
 export class Intakes {
-  readonly timers: Timers
-  readonly clock: LoopClock
+  readonly parts: IntakeParts
   readonly limits: IntakeLimits
   /** Bytes that are being handled, or wait for it. */
   readonly held: Budget
   readonly #byUser = new Map<string, Intake>()
 
-  constructor (limits: IntakeLimits, clock: LoopClock, timers: Timers) {
+  constructor (limits: IntakeLimits, parts: IntakeParts) {
     this.limits = limits
-    this.clock = clock
-    this.timers = timers
+    this.parts = parts
     this.held = new Budget(limits.bytes)
   }
 
@@ -77,7 +82,7 @@ export class Intake {
     this.#userId = userId
     this.#all = all
     this.#onIdle = onIdle
-    this.#bucket = new TokenBucket(all.limits, all.clock)
+    this.#bucket = new TokenBucket(all.limits, all.parts.clock)
   }
 
   /** Nothing is read from the user's sockets at the moment. */
@@ -134,7 +139,9 @@ export class Intake {
     const isHeavy = this.#isHeavy
     this.#stopClock?.()
     this.#turn(wait > 0 || isHeavy)
-    if (this.#isOver) this.#stopClock = this.#all.timers.after(Math.ceil(isHeavy ? Math.max(wait, lookAgain) : wait), () => this.#look())
+    if (!this.#isOver) return
+    const next = Math.ceil(isHeavy ? Math.max(wait, lookAgain) : wait)
+    this.#stopClock = this.#all.parts.timers.after(next, () => this.#look())
   }
 
   /** More is held than is still free. */
@@ -145,6 +152,7 @@ export class Intake {
   #turn (isOver: boolean): void {
     if (isOver === this.#isOver) return
     this.#isOver = isOver
+    if (isOver) this.#all.parts.onHold()
     for (const source of this.#sources) isOver ? source.onOver() : source.onUnder()
     if (isOver) return
     for (const resolve of this.#waiting.splice(0)) resolve()
@@ -157,6 +165,6 @@ export class Intake {
     const { emptiness } = this.#bucket
     if (emptiness <= 0) return this.#onIdle()
     this.#stopClock?.()
-    this.#stopClock = this.#all.timers.after(Math.ceil(emptiness), () => this.#rest())
+    this.#stopClock = this.#all.parts.timers.after(Math.ceil(emptiness), () => this.#rest())
   }
 }

@@ -82,7 +82,7 @@ export class RealtimeServer {
   readonly refusals: Refusals
   /** Upgrade requests that are still to be answered. */
   readonly pending: PendingHandshakes
-  readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0 }
+  readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0, holds: 0 }
   readonly publisher: Publisher
   /** The other servers of the app, where there are any. */
   readonly cluster: Cluster | undefined
@@ -124,7 +124,11 @@ export class RealtimeServer {
     this.pending = new PendingHandshakes({ limit: limits.pending, time, timers, onGone: () => this.#onGone() })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
     this.#rows = this.#ownRows()
-    this.#intakes = new Intakes({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, this.#clock, timers)
+    this.#intakes = new Intakes({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, {
+      clock: this.#clock,
+      timers,
+      onHold: () => { this.counters.holds++ }
+    })
     this.#context = {
       catalogue: this.catalogue,
       answers: new Answers({ handlerTime: timeouts.handler, cluster: this.cluster }),

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { WebSocket } from 'ws'
+import { createClient, type WebSocketConstructor } from '../../lib/client/index.js'
 import type { Run } from '../../lib/index.js'
 import { ask, startChat } from '../chat.js'
 import { as, authenticateByHeader, connect, eventually, gate, outcome, start, upgrade, type Client } from '../harness.js'
@@ -42,6 +44,24 @@ t.test('a user who sends too much is read later: nothing is lost, refused or clo
   }
   t.equal(handled, 300)
   t.equal(app.ws.stats().connections, 4)
+})
+
+t.test('nothing of three devices is delayed that send as fast as the client of this package does', async t => {
+  const { app, url } = await start(t, { authenticate: authenticateByHeader, onMessage: { count: () => {} } })
+  const devices = Array.from({ length: 3 }, () => createClient({
+    userId: 'u1',
+    baseUrl: `${url}/ws`,
+    WebSocket: class extends WebSocket {
+      constructor (address: string) {
+        super(address, as('u1'))
+      }
+    } as unknown as WebSocketConstructor
+  }))
+  t.teardown(() => devices.forEach(device => device.close()))
+  await Promise.all(devices.flatMap(device => Array.from({ length: 60 }, () => device.send('count', 'x'.repeat(1_000), { timeout: 60_000 }))))
+  t.equal(app.ws.stats().holds, 0)
+  flood(await connect(t, url + path('u2'), as('u2')), 30, 'x'.repeat(60_000))
+  await eventually(() => app.ws.stats().holds > 0)
 })
 
 t.test('whoever reconnects for a fresh burst gains nothing', async t => {

@@ -12,6 +12,7 @@ interface Planned {
 function setup (t: Test, limits: Partial<IntakeLimits> = {}) {
   let now = 0
   const planned = new Set<Planned>()
+  const state = { holds: 0 }
   const clock = new LoopClock(() => now)
   t.teardown(() => clock.close())
   const timers = {
@@ -21,10 +22,11 @@ function setup (t: Test, limits: Partial<IntakeLimits> = {}) {
       return () => { planned.delete(plan) }
     }
   } as unknown as Timers
-  const intakes = new Intakes({ rate: 100, burst: 200, bytes: 1_000_000, ...limits }, clock, timers)
+  const intakes = new Intakes({ rate: 100, burst: 200, bytes: 1_000_000, ...limits }, { clock, timers, onHold: () => { state.holds++ } })
   return {
     intakes,
     planned,
+    state,
     turn (ms: number) {
       for (const end = now + ms; now < end;) {
         now = Math.min(end, now + 1)
@@ -60,7 +62,7 @@ t.test('a frame costs a token for each 4 KiB that it begins, and one at least', 
 })
 
 t.test('all connections of a user are held until what is too much has come back', async t => {
-  const { intakes, turn } = setup(t)
+  const { intakes, state, turn } = setup(t)
   const user = intakes.of('u')
   const [a, b] = [source(), source()]
   user.join(a)
@@ -73,7 +75,7 @@ t.test('all connections of a user are held until what is too much has come back'
   t.same([a.isHeld, b.isHeld], [true, true])
   turn(2)
   t.same([a.isHeld, b.isHeld], [false, false])
-  t.same([a.turns, b.turns], [2, 2], 'once each way')
+  t.same([a.turns, b.turns, state.holds], [2, 2, 1], 'once each way')
 })
 
 t.test('whoever reconnects is still the same user', async t => {
