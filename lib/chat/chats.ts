@@ -14,7 +14,7 @@ import type { Identity } from '../server/hooks.js'
 import { Refusal } from '../server/inbound.js'
 import { jsonForm } from '../server/json-form.js'
 import { keyOf } from '../server/key.js'
-import { refKey, type MessageRow, type Sender } from '../server/message-row.js'
+import { refKey, type MessageRow, type Received, type Sender } from '../server/message-row.js'
 import type { Publisher } from '../server/publisher.js'
 import { Remembered } from '../server/remembered.js'
 import type { Timers } from '../server/timers.js'
@@ -31,6 +31,8 @@ export interface ChatsParts {
   limits: ConversationParts['limits'] & {
     /** Runs of all chats, going and waiting; see `RunStart.weight`. */
     liveRuns: number
+    /** Bytes of a client's frame. */
+    frame: number
   }
   publisher: Publisher
   timers: Timers
@@ -70,8 +72,13 @@ export class Chats {
   readonly #onUnheard: OnUnheard
   #isClosing = false
 
+  /** Throws RT_ERR_OPTIONS when a message of a client could never start a run. */
   constructor (parts: ChatsParts) {
     const { cluster, timers, log, limits } = parts
+    const heaviest = weightOf(limits.frame)
+    if (limits.liveRuns < heaviest) {
+      throw new errors.OPTIONS(`'limits.liveRuns' must be at least ${heaviest}: the largest message that 'limits.frame' allows counts as that many runs`)
+    }
     this.#parts = parts
     this.#runs = new Budget(limits.liveRuns)
     this.#onUnheard = warnOf(log, 'A message was not sent to a chat')
@@ -184,12 +191,15 @@ export class Chats {
     if (this.#isClosing) throw new errors.CLOSING()
     const conversation = this.#conversation(chatChannel(target), target)
     const lack = conversation.lack(start)
-    if (lack !== undefined) throw new errors.CHAT_BUSY(`${lack.reason}. ${lack.cure}`)
+    if (lack !== undefined) {
+      conversation.rest()
+      throw new errors.CHAT_BUSY(`${lack.reason}. ${lack.cure}`)
+    }
     return conversation.start(start)
   }
 
   /** Saves and publishes a user's message, and starts its run. */
-  async #receive (message: Inbound<'chat_message'>, connection: ChatConnection, target: ChatAddress, isRetry: boolean): Promise<void> {
+  async #receive (...[message, connection, target, { isRetry, bytes }]: Parameters<Handler<'chat_message'>>): Promise<void> {
     const { userId } = connection
     const { ref, data } = message
     const id = receivedMessageId(message, userId, target)
@@ -200,19 +210,26 @@ export class Chats {
     const channel = chatChannel(target)
     const { content } = data
     const handler = (run: Run) => onMessage!(run, { id, content, userId, data })
-    const start = { userId, ref, messageId: id, weight: weightOf(content), handler }
+    const start = { userId, ref, messageId: id, weight: weightOf(bytes), handler }
     const conversation = this.#conversation(channel, target)
     const lack = conversation.lack(start)
-    if (lack !== undefined) throw new Refusal('chat_busy', lack.reason)
-    const names = [data.message_id, ref].filter(name => typeof name === 'string')
-    const isCancelled = names.filter(name => this.#takeEarly(userId, earlyKey(channel, userId, name))).length > 0
+    if (lack !== undefined) {
+      conversation.rest()
+      throw new Refusal('chat_busy', lack.reason)
+    }
+    const isCancelled = this.#takeEarly(channel, userId, [data.message_id, ref])
     const published = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
     await conversation.receive(published, start, isCancelled ? 'cancelled' : undefined)
   }
 
-  /** Whether a message was cancelled before it came; it can come again. */
-  #takeEarly (userId: string, key: string): boolean {
-    return this.#cancelled.get(userId, key, performance.now()) !== undefined && this.#cancelled.delete(userId, key) !== undefined
+  /** Whether a message was cancelled, by one of its names, before it came. It can come again. */
+  #takeEarly (channel: string, userId: string, names: unknown[]): boolean {
+    let isCancelled = false
+    for (const name of names) {
+      if (typeof name !== 'string') continue
+      isCancelled = this.#cancelled.take(userId, earlyKey(channel, userId, name), performance.now()) === true || isCancelled
+    }
+    return isCancelled
   }
 
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: ChatConnection, target: ChatAddress): void {
@@ -268,14 +285,14 @@ interface Answered {
   fault?: string
 }
 
-type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress, isRetry: boolean) => unknown
+type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress, received: Received) => unknown
 
 function inChats<T extends string> (handle: Handler<T>): MessageRow['handle'] {
-  return (message, connection, isRetry) => {
+  return (message, connection, received) => {
     const { target } = connection
     if (target.kind !== 'chat') throw new Refusal('unknown_type', `'${message.type}' is for chats only. Connect to /:workflow/:app_id/:chat_id/:user_id`)
     const { workflow, appId, chatId, userId } = target
-    return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId }, isRetry)
+    return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId }, received)
   }
 }
 

@@ -77,7 +77,7 @@ export class Conversation implements RunContext {
 
   constructor (target: ChatAddress, parts: ConversationParts) {
     const { options: { save }, limits, timers, log, soon, publish } = parts
-    const onIdle = () => this.#rest()
+    const onIdle = () => this.rest()
     this.target = target
     this.timers = timers
     this.log = log
@@ -136,7 +136,7 @@ export class Conversation implements RunContext {
       throw error
     } finally {
       this.#coming.delete(coming)
-      this.#rest()
+      this.rest()
     }
   }
 
@@ -206,7 +206,7 @@ export class Conversation implements RunContext {
   settled (): Promise<void> {
     return new Promise(resolve => {
       this.#onSettled = resolve
-      this.#rest()
+      this.rest()
     })
   }
 
@@ -221,7 +221,7 @@ export class Conversation implements RunContext {
     this.#waiting = this.#waiting.filter(waiting => waiting !== run)
     if (this.#going === run) this.#going = undefined
     this.#next()
-    this.#rest()
+    this.rest()
   }
 
   #runs (): LiveRun[] {
@@ -247,11 +247,11 @@ export class Conversation implements RunContext {
     await Promise.allSettled([run.told])
     await this.#turns.get(run)?.end()
     this.#turns.delete(run)
-    this.#rest()
+    this.rest()
   }
 
   /** Is let go of, unless something is going on. */
-  #rest (): void {
+  rest (): void {
     const isIdle = this.#runs().length + this.#coming.size + this.#turns.size === 0 && this.#saving.isIdle && this.#delivery.isIdle
     if (!isIdle) return
     this.#parts.onIdle()

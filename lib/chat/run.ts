@@ -30,8 +30,8 @@ export interface RunStart extends RunOrigin {
 const weightSize = 4 * 1024
 
 /** What a run counts as while it waits and goes: one for each 4 KiB, begun, of the message that it has. */
-export function weightOf (content: string): number {
-  return Math.max(1, Math.ceil(Buffer.byteLength(content) / weightSize))
+export function weightOf (bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / weightSize))
 }
 
 /** Bytes that count for each publication beside what is in it. */

@@ -9,7 +9,7 @@ export type Answer = Fault | undefined
 /** Another server has the message, and does not say what became of it. */
 const unknown: Fault = { code: 'handler_failed', message: 'this message was sent before, to a server that no longer answers' }
 
-/** Minimum time an answer is remembered, in ms. */
+/** Milliseconds that an answer is remembered, unless room has to be made. */
 const keepTime = 300_000
 
 /** Answers remembered of all users. */
@@ -26,21 +26,33 @@ interface AnswersOptions {
   now?: () => number
 }
 
-/** What is known of a message that is answered once. */
+/** How far a message has come. */
+type Stage =
+  /** This server tells the others that the message is its own. */
+  | 'claiming'
+  /** Another server has it, and is asked for its answer. */
+  | 'asking'
+  /** The handler runs here. */
+  | 'handling'
+  /** There is an answer. */
+  | 'answered'
+  /** The handler ran here and failed. The next time it runs again. */
+  | 'failed'
+  /** It is not known whether a handler ran anywhere. The next time that is looked into again. */
+  | 'unknown'
+
+/** A message that is answered once. */
 interface Kept {
-  readonly answer: Promise<Answer>
-  /** It is still being handled, and not forgotten to make room. */
-  isPending: boolean
-  /** It failed, and is handled again when it comes again. */
-  isFree: boolean
-  /** Whether no other server can have it. */
+  answer: Promise<Answer>
+  stage: Stage
+  /** Whether the claim of this server may have been stored. */
   isClaimed: boolean
 }
 
-/** Handles a message. `isRetry`: it came before, and failed. Must not reject. */
+/** Handles a message. `isRetry`: it was handled before, and failed. Must not reject. */
 type Handle = (isRetry: boolean) => Promise<Answer>
 
-/** What another server knows of a message: its answer, or that it failed there and may be handled elsewhere. */
+/** What another server knows of a message: its answer, or that it failed there and is the asker's now. */
 interface Known {
   fault?: Fault
   isFree?: boolean
@@ -59,7 +71,7 @@ export class Answers {
 
   constructor ({ handlerTime = 0, size = maxAnswers, cluster, now = () => performance.now() }: AnswersOptions = {}) {
     this.#keepTime = keepTime + handlerTime
-    this.#kept = new Remembered({ time: this.#keepTime, size }, ({ isPending }) => !isPending)
+    this.#kept = new Remembered({ time: this.#keepTime, size }, ({ stage }) => stage !== 'handling')
     this.#cluster = cluster
     this.#now = now
     cluster?.on('answer', ({ userId, key }) => this.#tell(userId, key))
@@ -72,56 +84,67 @@ export class Answers {
 
   /**
    * What `handle` answers; where the same message came before, what it answered then, or is about to. `key` tells the messages of
-   * a user apart. With `mayRetry` a message that failed is handled again.
+   * a user apart. With `mayRetry` a message that failed is handled again. Never rejects.
    */
   once (userId: string, key: string, handle: Handle, mayRetry = false): Promise<Answer> {
     const before = this.#kept.get(userId, key, this.#now())
-    if (before !== undefined && !before.isFree) return before.answer
-    const isRetry = before !== undefined
-    const isOurs = this.#cluster === undefined || before?.isClaimed === true
-    const claim = { isClaimed: isOurs }
-    const answer = isOurs ? handle(isRetry) : this.#handleOnce(this.#cluster!, { userId, key, isRetry, claim }, handle)
-    this.#keep(userId, key, Object.assign(claim, { answer, isPending: true, isFree: false }), mayRetry)
+    if (before !== undefined && before.stage !== 'failed' && before.stage !== 'unknown') return before.answer
+    const kept: Kept = { stage: 'claiming', isClaimed: before?.isClaimed ?? false, answer: noAnswer }
+    this.#kept.set(userId, key, kept, this.#now())
+    const work: Work = { userId, key, kept, handle, mayRetry }
+    const isOurs = this.#cluster === undefined || before?.stage === 'failed'
+    kept.answer = isOurs ? this.#handle(work, before?.stage === 'failed') : this.#handleOnce(this.#cluster!, work)
+    return kept.answer
+  }
+
+  async #handle ({ kept, handle, mayRetry }: Work, isRetry: boolean): Promise<Answer> {
+    kept.stage = 'handling'
+    kept.isClaimed = true
+    const answer = await handle(isRetry)
+    kept.stage = mayRetry && answer !== undefined ? 'failed' : 'answered'
     return answer
   }
 
-  #keep (userId: string, key: string, kept: Kept, mayRetry: boolean): void {
-    this.#kept.set(userId, key, kept, this.#now())
-    kept.answer.then(answer => {
-      kept.isPending = false
-      kept.isFree = mayRetry && answer !== undefined
-    })
-  }
-
   /** Handles a message unless another server has it, which is asked then. */
-  async #handleOnce (cluster: Cluster, { userId, key, isRetry, claim }: Claiming, handle: Handle): Promise<Answer> {
+  async #handleOnce (cluster: Cluster, work: Work): Promise<Answer> {
+    const { userId, key, kept } = work
+    const isMaybeOurs = kept.isClaimed
+    let known: Known | undefined
     try {
-      const isFirst = await cluster.nodes.claim(userId, keyOf('answer', userId, key), this.#keepTime)
-      const known = isFirst ? undefined : await cluster.ask('answer', { userId, key }) as Known | undefined
-      if (known !== undefined && known.isFree !== true) return known.fault
-      // Nobody knows of it: it is this server's if that claimed it before, and did not learn of it.
-      if (!isFirst && known === undefined && !isRetry) return unknown
-      claim.isClaimed = true
-      return await handle(isRetry || known !== undefined)
+      kept.isClaimed = true
+      if (await cluster.nodes.claim(userId, keyOf('answer', userId, key), this.#keepTime)) return await this.#handle(work, false)
+      kept.isClaimed = isMaybeOurs
+      kept.stage = 'asking'
+      known = await cluster.ask('answer', { userId, key }) as Known | undefined
     } catch {
+      kept.stage = 'unknown'
       return { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' }
     }
+    if (known?.isFree === true) return this.#handle(work, true)
+    // This server claimed it before, and did not learn of that.
+    if (known === undefined && isMaybeOurs) return this.#handle(work, false)
+    kept.stage = known === undefined ? 'unknown' : 'answered'
+    return known === undefined ? unknown : known.fault
   }
 
   /** For another server, to which a message came again. One that failed here is that server's from now on. */
   async #tell (userId: string, key: string): Promise<Known | undefined> {
     const kept = this.#kept.get(userId, key, this.#now())
-    if (kept === undefined) return undefined
+    // A server that asks itself knows nothing, and two that wait for each other would never end.
+    if (kept === undefined || kept.stage === 'asking' || kept.stage === 'unknown') return undefined
     const fault = await kept.answer
-    if (!kept.isFree) return { fault }
-    if (this.#kept.get(userId, key, this.#now()) === kept) this.#kept.delete(userId, key)
+    if (kept.stage !== 'failed' || this.#kept.get(userId, key, this.#now()) !== kept) return { fault }
+    this.#kept.delete(userId, key)
     return { isFree: true }
   }
 }
 
-interface Claiming {
-  userId: string
-  key: string
-  isRetry: boolean
-  claim: { isClaimed: boolean }
+const noAnswer = Promise.resolve(undefined)
+
+interface Work {
+  readonly userId: string
+  readonly key: string
+  readonly kept: Kept
+  readonly handle: Handle
+  readonly mayRetry: boolean
 }

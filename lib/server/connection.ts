@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
+import { Deque } from '../brokers/deque.js'
 import type { Frame, Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import { closeCode, closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
@@ -121,6 +122,10 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   #isFull = false
   /** Its user has sent too much. */
   #isHeld = false
+  /** Frames that had been read when their user was held. */
+  #unhandled: Deque<Buffer> | undefined
+  /** Called when its user is no longer held, or the connection has ended. */
+  #onUnheld: (() => void) | undefined
   /** When reading was paused. */
   #pausedAt = 0
   /** How it is to be closed once everything due has been written. */
@@ -367,7 +372,14 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   }
 
   charge (bytes: number): void {
-    this.#intakeOfUser().request(bytes)
+    this.#context.intakes.of(this.userId).request(bytes)
+  }
+
+  /** Resolves once its user is not held, or the connection has ended. */
+  whenUnheld (): Promise<void> {
+    this.#join(this.#context.intakes.known(this.userId))
+    if (!this.#isHeld) return Promise.resolve()
+    return new Promise(resolve => { this.#onUnheld = resolve })
   }
 
   onOver (): void {
@@ -376,6 +388,18 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
 
   onUnder (): void {
     this.#setReading(this.#isFull, false)
+    this.#onUnheld?.()
+    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) this.#take(frame)
+  }
+
+  /** The next frame that was read while its user was held; `undefined` while that is so. */
+  #next (): Buffer | undefined {
+    return this.#isHeld ? undefined : this.#unhandled?.shift()
+  }
+
+  #take (frame: Buffer): void {
+    this.#intakeOfUser().receive(frame.length)
+    this.#inboxed().receive(frame)
   }
 
   #setReading (isFull: boolean, isHeld: boolean): void {
@@ -389,19 +413,21 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
       this.#pausedAt = now
       this.#socket.pause()
     } else {
-      this.#inbox?.credit(now - this.#pausedAt)
+      this.#inbox?.excuse(now - this.#pausedAt)
       this.#socket.resume()
     }
   }
 
   #intakeOfUser (): Intake {
-    if (this.#intake === undefined) this.#join(this.#context.intakes.of(this.userId))
-    return this.#intake!
+    const intake = this.#intake ?? this.#context.intakes.of(this.userId)
+    this.#join(intake)
+    return intake
   }
 
   #join (intake: Intake | undefined): void {
+    if (this.#intake !== undefined || intake === undefined || this.isEnding) return
     this.#intake = intake
-    intake?.join(this)
+    intake.join(this)
   }
 
   onIdle (): void {
@@ -452,8 +478,9 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#heard()
     if (this.state !== 'open' || this.#pendingClose !== undefined) return
     if (isBinary) return this.expel('binary')
-    this.#intakeOfUser().receive(data.length)
-    this.#inboxed().receive(data)
+    if (!this.#isHeld) return this.#take(data)
+    this.#unhandled ??= new Deque()
+    this.#unhandled.push(data)
   }
 
   #onPing (): void {
@@ -496,6 +523,8 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#inbox?.stop()
     this.#intake?.leave(this)
     this.#intake = undefined
+    this.#unhandled = undefined
+    this.#onUnheld?.()
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
     this.#outbox = []

@@ -86,9 +86,9 @@ export class Handshake {
     else response?.once('finish', hangUp)
   }
 
-  /** Whether there is room for it, now that its address is known. */
-  fits (address: string | undefined): boolean {
-    return this.hasRoom && this.#pending.isFrom(address)
+  /** Counts it for its address, which is known once the app's `trustProxy` has been asked. `false` when that has too many. */
+  comesFrom (address: string | undefined): boolean {
+    return this.#pending.moveTo(address)
   }
 
   ask (target: Target, response: ServerResponse): void {

@@ -121,8 +121,8 @@ export class Inbox {
   }
 
   /** The socket was not read from for so many milliseconds: what comes now was sent meanwhile. */
-  credit (ms: number): void {
-    this.#rate.credit(ms)
+  excuse (ms: number): void {
+    this.#rate.excuse(ms)
   }
 
   /** A WebSocket ping, which `ws` answers, or a pong that nobody asked for: they count like messages. */
@@ -196,23 +196,28 @@ export class Inbox {
     if (answer?.code === 'handler_timeout') this.#owner.expel('handler_timeout')
   }
 
-  /** What a message is answered with; one that was sent again, because its answer did not arrive, with that. Never rejects. */
+  /** What a message is answered with, at the latest when its handler takes too long. Never rejects. */
   async #answerOf (work: Work): Promise<Answer> {
-    const { row, message } = work
+    const { timers, inboundLimits } = this.#context
     try {
-      const key = row.onceKey?.(message, this.#owner)
-      if (key === undefined) return await this.#run(work, false)
-      return await this.#context.answers.once(this.#owner.userId, key, isRetry => this.#run(work, isRetry), row.mayRetry)
+      return await timers.within(inboundLimits.handlerTimeout, this.#answerInTime(work))
     } catch (thrown) {
-      return this.#faultOf(thrown, message)
+      return this.#faultOf(thrown, work.message)
     }
   }
 
-  /** Runs the handler. Never rejects. */
-  async #run ({ message, row }: Work, isRetry: boolean): Promise<Answer> {
-    const { timers, inboundLimits } = this.#context
+  /** A message that was sent again, because its answer did not arrive, gets that answer. */
+  async #answerInTime (work: Work): Promise<Answer> {
+    const { row, message } = work
+    const key = row.onceKey?.(message, this.#owner)
+    if (key === undefined) return this.#run(work, false)
+    return this.#context.answers.once(this.#owner.userId, key, isRetry => this.#run(work, isRetry), row.mayRetry)
+  }
+
+  /** Runs the handler, however long it takes. Never rejects. */
+  async #run ({ message, row, bytes }: Work, isRetry: boolean): Promise<Answer> {
     try {
-      await timers.within(inboundLimits.handlerTimeout, Promise.resolve(row.handle(message, this.#owner, isRetry)))
+      await row.handle(message, this.#owner, { isRetry, bytes })
       return undefined
     } catch (thrown) {
       return this.#faultOf(thrown, message)

@@ -73,8 +73,6 @@ export class Intake {
   readonly #onIdle: () => void
   readonly #bucket: TokenBucket
   readonly #sources = new Set<Source>()
-  /** Called when the user's sockets are read again. */
-  #waiting: Array<() => void> = []
   #isOver = false
   #stopClock: (() => void) | undefined
 
@@ -116,12 +114,6 @@ export class Intake {
     if (wait > 0 && !this.#isOver) this.#look()
   }
 
-  /** Resolves once the user's sockets are read. */
-  whenUnder (): Promise<void> {
-    if (!this.#isOver) return Promise.resolve()
-    return new Promise(resolve => { this.#waiting.push(resolve) })
-  }
-
   /** A message of the user is held until `release`. */
   add (bytes: number): void {
     this.#all.held.add(this.#userId, bytes)
@@ -146,7 +138,8 @@ export class Intake {
 
   /** More is held than is still free. */
   get #isHeavy (): boolean {
-    return !this.#all.held.allows(this.#userId, 0)
+    const { held } = this.#all
+    return held.heldBy(this.#userId) > 0 && !held.allows(this.#userId, 0)
   }
 
   #turn (isOver: boolean): void {
@@ -154,9 +147,7 @@ export class Intake {
     this.#isOver = isOver
     if (isOver) this.#all.parts.onHold()
     for (const source of this.#sources) isOver ? source.onOver() : source.onUnder()
-    if (isOver) return
-    for (const resolve of this.#waiting.splice(0)) resolve()
-    this.#rest()
+    if (!isOver) this.#rest()
   }
 
   /** Is let go of once there is nothing to know: no connection, nothing held, and every token back. */

@@ -31,11 +31,11 @@ export class LoopClock {
     return this.#now()
   }
 
-  /** Milliseconds that the event loop was late by since a time, at most 10 s ago. */
+  /** Milliseconds since a time, at most 10 s ago, in which the event loop was late. */
   lateSince (time: number): number {
     const now = this.#now()
-    let late = this.#lateAt(now)
-    for (const { at, ms } of this.#delays) if (at > time && now - at < memory) late += ms
+    let late = Math.min(this.#lateAt(now), now - time)
+    for (const { at, ms } of this.#delays) if (at > time && now - at < memory) late += Math.min(ms, at - time)
     return Math.min(late, memory)
   }
 

@@ -8,16 +8,23 @@ export interface Sender extends RealtimeConnection {
   readonly channel: string
 }
 
+/** How a message came. */
+export interface Received {
+  /** Of its frame. */
+  readonly bytes: number
+  /** It came before, and failed; only where `mayRetry` is set. */
+  readonly isRetry: boolean
+}
+
 /** What the server does with clients' messages of one type. */
 export interface MessageRow {
-  /** `isRetry`: the message came before, and failed; only where `mayRetry` is set. */
-  handle (message: Inbound, connection: Sender, isRetry: boolean): unknown
+  handle (message: Inbound, connection: Sender, received: Received): unknown
   /**
    * Tells a message that is answered once from the other messages of its user: sent again, it gets the answer of the first time.
    * `undefined`: it is handled whenever it comes, and leaves no trace. May throw a Refusal. Default: always `undefined`.
    */
   onceKey?: (message: Inbound, connection: Sender) => string | undefined
-  /** A message that failed is handled again when it is sent again. Default: it gets the same error. */
+  /** A message that failed is handled again when it is sent again. Default: it gets the same error again. */
   mayRetry?: boolean
   /** Whether a message does not wait for those before it. Default: it does. */
   isUrgent?: (message: Inbound) => boolean

@@ -78,9 +78,9 @@ export class PendingHandshake {
     budget.add(network, 1)
   }
 
-  /** Counts it for the address that it is known to come from by now. `false` when that one has more than are still free. */
-  isFrom (address: string | undefined): boolean {
-    if (this.#isOver) return false
+  /** Counts it for another address. `false` when that one has more than are still free. */
+  moveTo (address: string | undefined): boolean {
+    if (this.#isOver) return true
     this.#budget.release(this.#network)
     this.#network = networkOf(address)
     const isAllowed = this.#budget.allows(this.#network)

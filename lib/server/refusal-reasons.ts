@@ -23,7 +23,7 @@ export const refusalReasons = {
   invalid_frame: { code: closeCodes.PROTOCOL_ERROR.code, text: 'its frames are not valid WebSocket frames' },
   invalid_text: { code: closeCodes.INVALID_TEXT.code, text: 'a text frame is not UTF-8' },
   too_fragmented: { code: closeCodes.TOO_FRAGMENTED.code, text: "a message has more parts than 'limits.fragments' or 'limits.chunks'" },
-  too_big: { code: closeCodes.TOO_BIG.code, text: "a frame is bigger than 'limits.frame'" },
+  too_big: { code: closeCodes.TOO_BIG.code, text: "a frame is more than twice as big as 'limits.frame'" },
   authenticate_failed: { code: closeCodes.HANDLER_FAILED.code, level: 'error', text: "'authenticate' or 'authorize' threw an error without a 4xx statusCode" },
   not_opened: { code: closeCodes.HANDLER_FAILED.code, level: 'error', text: "'onConnect' or the broker failed, or took longer than 'timeouts.connect'" },
   connect_overflow: { code: closeCodes.HANDLER_FAILED.code, level: 'error', text: "'onConnect' sent more than may wait for one connection" },

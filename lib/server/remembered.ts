@@ -61,6 +61,12 @@ export class Remembered<T> {
     this.#budget.add(holder, 1)
   }
 
+  /** Returns the value of a key and forgets it; `undefined` when it is not remembered. `now` as for `get`. */
+  take (holder: string, key: string, now: number): T | undefined {
+    this.#expire(now)
+    return this.delete(holder, key)
+  }
+
   /** Forgets a value. Returns it, or `undefined` when there was none. */
   delete (holder: string, key: string): T | undefined {
     const entry = this.#byHolder.get(holder)?.get(key)
@@ -77,14 +83,27 @@ export class Remembered<T> {
   }
 
   #makeRoom (holder: string): void {
-    for (const heaviest of this.#budget.heaviest()) {
-      for (const entry of this.#byHolder.get(heaviest)!.values()) {
-        if (!this.#mayGo(entry.value)) continue
-        this.#drop(entry)
-        if (this.#budget.allows(holder)) return
-        break
-      }
+    while (!this.#budget.allows(holder)) {
+      const entry = this.#toGo(holder)
+      if (entry === undefined) return
+      this.#drop(entry)
     }
+  }
+
+  /** What makes room for a holder: the oldest value of whoever has most. A holder with less than this one gives nothing. */
+  #toGo (holder: string): Entry<T> | undefined {
+    const own = this.#budget.heldBy(holder)
+    for (const heaviest of this.#budget.heaviest()) {
+      if (this.#budget.heldBy(heaviest) < own) break
+      const entry = this.#oldest(heaviest)
+      if (entry !== undefined) return entry
+    }
+    return this.#oldest(holder)
+  }
+
+  #oldest (holder: string): Entry<T> | undefined {
+    for (const entry of this.#byHolder.get(holder)?.values() ?? []) if (this.#mayGo(entry.value)) return entry
+    return undefined
   }
 
   #drop (entry: Entry<T>): void {

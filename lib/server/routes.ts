@@ -43,6 +43,12 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   await addWebSocket(fastify, server, upgrades)
   // Together with that of @fastify/websocket, whose preClose comes before.
   fastify.addHook('preClose', async () => upgrades.close())
+  // Before the hooks of the app, which may take their time.
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const handshake = Handshake.of(request.raw)
+    if (handshake === undefined || handshake.comesFrom(addressOf(request))) done()
+    else done(new errors.OVERLOADED())
+  })
   await fastify.register(async scope => {
     scope.setChildLoggerFactory(hidingQueries(() => fastify.childLoggerFactory))
     scope.addHook('onError', async (request, _reply, error) => server.noteError(request, error))
@@ -78,7 +84,7 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
       if (fault !== undefined) throw new errors.HANDSHAKE(fault)
       const reason = server.access.forbids(request)
       if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-      if (!handshake.fits(addressOf(request))) throw new errors.OVERLOADED()
+      if (!handshake.hasRoom) throw new errors.OVERLOADED()
       handshake.ask(target, reply.raw)
     },
     preHandler: async request => {

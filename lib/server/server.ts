@@ -266,6 +266,7 @@ export class RealtimeServer {
       onClosed: this.#onClosed
     })
     this.hub.add(connection)
+    connection.charge(0)
     if (this.isDraining) {
       this.refusals.add('closing', connection.client)
       return this.#sendAway(connection)
@@ -287,8 +288,8 @@ export class RealtimeServer {
     const { onConnect, timeouts } = this.options
     if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.turnAway('user_connections')
     // Whoever reconnects too often waits.
-    const intake = this.#intakes.known(connection.userId)
-    if (intake?.isOver === true) await intake.whenUnder()
+    if (this.#intakes.known(connection.userId)?.isOver === true) await connection.whenUnheld()
+    if (connection.state !== 'opening') return
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return
     const recovery = new Recovery(connection, logs, sinceOf(request.query, target))
@@ -318,7 +319,7 @@ export class RealtimeServer {
   #open (connection: Connection, recovery: Recovery): void {
     this.#expire(connection)
     const { position, recovered, replayed, bytes } = recovery.conclude()
-    this.#intakes.of(connection.userId).request(bytes)
+    if (bytes > 0) connection.charge(bytes)
     connection.open({
       user_id: connection.userId,
       connection_id: connection.id,

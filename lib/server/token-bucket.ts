@@ -7,8 +7,14 @@ export interface TokenRate {
   burst: number
 }
 
-/** Milliseconds for which credited tokens can be used; and the time that is credited at most, or has to be waited for at most. */
-const creditTime = 10_000
+/** Milliseconds for which credited tokens can be used. */
+const creditKeep = 10_000
+
+/** Milliseconds that are credited at most. */
+const maxCredit = 10_000
+
+/** Milliseconds after which what was taken before it was there has come back at the latest. */
+const maxWait = 10_000
 
 /**
  * Tokens that come back with time. What the event loop is late by is credited beyond the burst: whoever sends at an even pace has
@@ -21,6 +27,8 @@ export class TokenBucket {
   #tokens: number
   #credit = 0
   #creditedAt = 0
+  /** Milliseconds since it was filled that were excused. */
+  #excused = 0
   #filledAt: number
 
   constructor ({ rate, burst }: TokenRate, clock: LoopClock) {
@@ -29,6 +37,9 @@ export class TokenBucket {
     this.#clock = clock
     this.#tokens = burst
     this.#filledAt = clock.now()
+    // What comes first may have been sent while the event loop was late.
+    this.#credit = clock.lateSince(-Infinity) * this.#rate
+    this.#creditedAt = this.#filledAt
   }
 
   /** Takes a token; `false` when there is none. */
@@ -46,10 +57,9 @@ export class TokenBucket {
     return this.#debtTime
   }
 
-  /** Credits tokens for a time in which what was sent could not be read, in ms. */
-  credit (ms: number): void {
-    this.#credit = Math.min(this.#credit + ms * this.#rate, creditTime * this.#rate)
-    this.#creditedAt = this.#clock.now()
+  /** For the last so many milliseconds what was sent could not be read: what then came back is there beyond the burst, too. */
+  excuse (ms: number): void {
+    this.#excused += ms
   }
 
   /** Milliseconds until what was taken before it was there has come back. */
@@ -71,15 +81,24 @@ export class TokenBucket {
   #spend (amount: number): void {
     const credited = Math.min(this.#credit, amount)
     this.#credit -= credited
-    this.#tokens = Math.max(this.#tokens - amount + credited, -creditTime * this.#rate)
+    this.#tokens = Math.max(this.#tokens - amount + credited, -maxWait * this.#rate)
   }
 
   #fill (): void {
     const now = this.#clock.now()
-    if (now - this.#creditedAt >= creditTime) this.#credit = 0
-    const late = this.#clock.lateSince(this.#filledAt)
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#filledAt) * this.#rate)
+    if (now - this.#creditedAt >= creditKeep) this.#credit = 0
+    const filled = this.#tokens + (now - this.#filledAt) * this.#rate
+    const beyond = filled - this.#burst
+    if (beyond > 0) this.#keep(beyond, this.#clock.lateSince(this.#filledAt) + this.#excused, now)
+    this.#tokens = Math.min(this.#burst, filled)
     this.#filledAt = now
-    if (late > 0) this.credit(late)
+    this.#excused = 0
+  }
+
+  /** Credits what does not fit into the burst, as far as it came back in time that was excused. */
+  #keep (beyond: number, ms: number, now: number): void {
+    if (ms <= 0) return
+    this.#credit = Math.min(this.#credit + Math.min(beyond, ms * this.#rate), maxCredit * this.#rate)
+    this.#creditedAt = now
   }
 }

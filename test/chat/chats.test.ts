@@ -8,13 +8,13 @@ import type { Sender } from '../../lib/server/message-row.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
-function setup (options: ChatOptions = {}) {
+function setup (options: ChatOptions = {}, liveRuns = 100) {
   const context = new FakeContext()
   const channels: string[] = []
   const charged: number[] = []
   const chats = new Chats({
     options,
-    limits: { ...context.limits, runs: 1, liveRuns: 100, saveTime: 60_000 },
+    limits: { ...context.limits, runs: 1, liveRuns, frame: 65_536, saveTime: 60_000 },
     publisher: {
       publish: (channel: string, message: never) => {
         channels.push(channel)
@@ -44,7 +44,7 @@ function setup (options: ChatOptions = {}) {
     let error: unknown
     const run = async (isRetry: boolean): Promise<Answer> => {
       try {
-        await row.handle(message, from, isRetry)
+        await row.handle(message, from, { isRetry, bytes: JSON.stringify(message).length })
         return undefined
       } catch (thrown) {
         error = thrown
@@ -71,6 +71,26 @@ t.test('only chats have chats', async t => {
   const { handle } = setup({ onMessage: () => {} })
   const notifications = { userId: 'u', target: { kind: 'notifications', userId: 'u' } } as Sender
   await t.rejects(handle('chat_message', { content: 'q' }, 'm', notifications), { code: 'unknown_type' })
+})
+
+t.test('fewer runs than the largest message counts as are refused at once', async t => {
+  t.throws(() => setup({}, 15), { code: 'RT_ERR_OPTIONS', message: /'limits\.liveRuns' must be at least 16/ })
+  t.doesNotThrow(() => setup({}, 16))
+})
+
+t.test('a run that is refused leaves no chat behind', async t => {
+  const { chats, handle, connection } = setup({ onMessage: hang }, 16)
+  for (let n = 0; n < 8; n++) chats.open({ ...address, chatId: `full${n}` }).start(hang)
+  t.equal(chats.size, 8)
+  t.throws(() => chats.open({ ...address, chatId: 'other' }).start(hang), { code: 'RT_ERR_CHAT_BUSY' })
+  await t.rejects(handle('chat_message', { content: 'q' }, 'm', connection('another')), { code: 'chat_busy' })
+  t.equal(chats.size, 8)
+})
+
+t.test('a run weighs what its message has, also beside its content', async t => {
+  const { handle, connection } = setup({ onMessage: hang }, 16)
+  await handle('chat_message', { content: 'q', blob: 'x'.repeat(20_000) }, 'm', connection('a'))
+  await t.rejects(handle('chat_message', { content: 'q', blob: 'x'.repeat(28_000) }, 'm', connection('b')), { code: 'chat_busy' })
 })
 
 t.test('10,000 chats leave nothing behind', async t => {

@@ -249,6 +249,28 @@ t.test('more handshakes than may be pending', async t => {
   for (let again = 0; again < 8; again++) t.equal(await outcome(url + path, as('u1')), 'ack', 'every place was given back')
 })
 
+t.test('a slow hook of the app does not let one address take the places of others', async t => {
+  const go = gate()
+  let waiting = 0
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(realtime, { authenticate: authenticateByHeader, limits: { pending: 10 } })
+  app.addHook('onRequest', async request => {
+    if (request.ip !== '127.0.0.1') return
+    waiting++
+    await go.opened
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const url = `ws://127.0.0.1:${port}`
+  const mine = Array.from({ length: 30 }, () => outcome(url + path, as('u1')))
+  await eventually(() => waiting === 5)
+  t.equal(await outcome(url + path, { ...as('u1'), localAddress: '127.0.0.2' }), 'ack')
+  go.open()
+  const outcomes = await Promise.all(mine)
+  t.same([outcomes.filter(each => each === 'ack').length, outcomes.filter(each => each === 503).length, waiting], [5, 25, 5])
+})
+
 t.test('a place among the pending ones is given back however a handshake ends', async t => {
   const rows: Array<[string, number, (stream: Socket) => void]> = [
     ['the client resets', 60_000, stream => stream.resetAndDestroy()],

@@ -14,7 +14,7 @@ function begin (hasRoom = true) {
   let releases = 0
   const addresses: unknown[] = []
   const pending = {
-    isFrom (address?: string) { addresses.push(address); return address !== 'busy' },
+    moveTo (address?: string) { addresses.push(address); return address !== 'busy' },
     end () { releases++ }
   }
   const handshake = new Handshake(raw, stream, hasRoom, pending as PendingHandshake)
@@ -27,11 +27,10 @@ t.test('a handshake is found by its raw request, and a plain request has none', 
   t.equal(Handshake.of({}), undefined)
 })
 
-t.test('a handshake fits where there was room when it came, and where its address has room', async t => {
+t.test('a handshake is counted for its address once that is known', async t => {
   const { handshake, addresses } = begin()
-  t.same([handshake.fits('busy'), handshake.fits('free')], [false, true])
-  t.same(addresses, ['busy', 'free'])
-  t.equal(begin(false).handshake.fits('free'), false)
+  t.same([handshake.comesFrom('free'), handshake.comesFrom('busy')], [true, false])
+  t.same(addresses, ['free', 'busy'])
 })
 
 t.test('a handshake for a channel goes through its stages in order', async t => {

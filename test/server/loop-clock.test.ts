@@ -38,6 +38,13 @@ t.test('what it is late by is known before its own timer has come, and afterward
   block(600)
   t.equal(clock.lateSince(between), 500, 'only what came after the time')
   t.equal(clock.lateSince(before), 3_500)
+  clock.look()
+  block(600)
+  const within = clock.now()
+  block(50)
+  t.equal(clock.lateSince(within), 50, 'of a delay that goes on, what is left of it')
+  clock.look()
+  t.equal(clock.lateSince(within), 50)
 })
 
 t.test('a few milliseconds are the accuracy of a timer', async t => {

@@ -98,7 +98,7 @@ const rows: Record<RefusalReason, (t: Scope) => Row> = {
     act: context => writes(t, context, rawFrame('x', { fin: false }), rawFrame('x', { fin: false, opcode: 0 }), rawFrame('x', { fin: false, opcode: 0 })),
     isConnected: true
   }),
-  too_big: () => ({ options: { limits: { frame: 100 } }, act: context => sends(context, socket => socket.send('x'.repeat(101))), isConnected: true }),
+  too_big: () => ({ options: { limits: { frame: 100 } }, act: context => sends(context, socket => socket.send('x'.repeat(201))), isConnected: true }),
   authenticate_failed: () => ({ options: { authenticate () { throw new Error(`the token ${secret}`) } }, act: context => ended(context) }),
   not_opened: () => ({ options: { onConnect () { throw new Error(`the token ${secret}`) } }, act: context => ended(context), isConnected: true }),
   connect_overflow: () => ({

@@ -63,3 +63,27 @@ t.test('as long as there is room it answers like a list that is looked through',
     return remembered.size === list.length
   }), { numRuns: 40 })
 })
+
+t.test('a holder with less than the one who needs room loses nothing', async t => {
+  const remembered = new Remembered<number>({ time: 60_000, size: 2_000 })
+  for (let n = 0; n < 1_000; n++) remembered.set('heavy', `k${n}`, n, 0)
+  for (let n = 0; n < 800; n++) remembered.set(`light${n}`, 'k', n, 0)
+  for (let n = 0; n < 100; n++) remembered.set('heavy', `more${n}`, n, 0)
+  const left = Array.from({ length: 800 }, (_, n) => remembered.get(`light${n}`, 'k', 0)).filter(value => value !== undefined)
+  t.equal(left.length, 800)
+  t.equal(remembered.get('heavy', 'more99', 0), 99)
+  t.equal(remembered.get('heavy', 'k0', 0), undefined, 'the oldest of its own went')
+
+  const steps = fc.array(fc.record({ holder: fc.constantFrom('a', 'b', 'c', 'd'), key: fc.nat(30) }), { maxLength: 200 })
+  fc.assert(fc.property(steps, list => {
+    const some = new Remembered<number>({ time: 60_000, size: 20 })
+    const keys = Array.from({ length: 31 }, (_, key) => String(key))
+    const held = (holder: string) => keys.filter(key => some.get(holder, key, 0) !== undefined).length
+    for (const { holder, key } of list) {
+      const before = Object.fromEntries(['a', 'b', 'c', 'd'].map(each => [each, held(each)]))
+      some.set(holder, String(key), 1, 0)
+      for (const each of ['a', 'b', 'c', 'd']) if (before[each] < before[holder] && held(each) < before[each]) return false
+    }
+    return some.size <= 20
+  }))
+})

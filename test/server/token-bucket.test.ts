@@ -9,6 +9,7 @@ function setup (t: Test, rate: TokenRate) {
   const bucket = new TokenBucket(rate, clock)
   return {
     bucket,
+    clock,
     taken: (tries = 1_000) => Array.from({ length: tries }, () => bucket.take()).filter(Boolean).length,
     /** The event loop turns for so many milliseconds. */
     turn (ms: number) {
@@ -67,20 +68,48 @@ t.test('whoever sends at an even pace is within the rate, however late the event
   }
 })
 
-t.test('what is credited for a pause is there beyond the burst for 10 s, and 10 s of it at most', async t => {
+t.test('a delay is credited once, however often the bucket is asked while it goes on', async t => {
+  const { taken, block } = setup(t, { rate: 20, burst: 40 })
+  t.equal(taken(), 40)
+  block(3_100)
+  t.equal(taken(), 62)
+  block(100)
+  t.equal(taken(), 2)
+})
+
+t.test('whoever sends for the first time after a delay may have done so before it', async t => {
+  const { clock, block } = setup(t, { rate: 20, burst: 40 })
+  block(3_100)
+  const bucket = new TokenBucket({ rate: 20, burst: 40 }, clock)
+  t.equal(Array.from({ length: 200 }, () => bucket.take()).filter(Boolean).length, 40 + 60)
+})
+
+t.test('time that is excused is there beyond the burst for 10 s, and 10 s of it at most', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
-  bucket.credit(3_000)
+  turn(3_000)
+  bucket.excuse(3_000)
   t.equal(taken(), 100)
-  bucket.credit(60_000)
-  t.equal(taken(), 200)
-  bucket.credit(3_000)
+  turn(60_000)
+  bucket.excuse(60_000)
+  t.equal(taken(), 240)
+  turn(5_000)
+  bucket.excuse(5_000)
+  t.equal(bucket.take(), true)
   turn(10_000)
   t.equal(taken(), 40)
 })
 
-t.test('a credit pays for what was spent before it was there', async t => {
-  const { bucket } = setup(t, { rate: 100, burst: 100 })
-  bucket.spend(200)
-  bucket.credit(400)
-  t.equal(bucket.wait, 600)
+t.test('excused time brings nothing twice: not what fits into the burst', async t => {
+  const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
+  t.equal(taken(), 40)
+  turn(3_000)
+  bucket.excuse(3_000)
+  t.equal(taken(), 60)
+})
+
+t.test('no more than 10 s have to be waited for', async t => {
+  const { bucket, turn } = setup(t, { rate: 100, burst: 100 })
+  t.equal(bucket.spend(100_000), 10_000)
+  turn(10_000)
+  t.equal(bucket.wait, 0)
 })
