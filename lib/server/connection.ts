@@ -123,9 +123,9 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   /** Its user has sent too much. */
   #isHeld = false
   /** Frames that had been read when their user was held. */
-  #unhandled: Deque<Buffer> | undefined
+  #heldFrames: Deque<Buffer> | undefined
   /** Called when its user is no longer held, or the connection has ended. */
-  #onUnheld: (() => void) | undefined
+  #onFree: (() => void) | undefined
   /** When reading was paused. */
   #pausedAt = 0
   /** How it is to be closed once everything due has been written. */
@@ -363,11 +363,11 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#setReading(false, this.#isHeld)
   }
 
-  hold (bytes: number): void {
+  begin (bytes: number): void {
     this.#intakeOfUser().add(bytes)
   }
 
-  release (bytes: number): void {
+  finish (bytes: number): void {
     this.#context.intakes.of(this.userId).release(bytes)
   }
 
@@ -376,25 +376,25 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   }
 
   /** Resolves once its user is not held, or the connection has ended. */
-  whenUnheld (): Promise<void> {
+  whenFree (): Promise<void> {
     this.#join(this.#context.intakes.known(this.userId))
     if (!this.#isHeld) return Promise.resolve()
-    return new Promise(resolve => { this.#onUnheld = resolve })
+    return new Promise(resolve => { this.#onFree = resolve })
   }
 
-  onOver (): void {
+  onHeld (): void {
     this.#setReading(this.#isFull, true)
   }
 
-  onUnder (): void {
+  onReleased (): void {
     this.#setReading(this.#isFull, false)
-    this.#onUnheld?.()
+    this.#onFree?.()
     for (let frame = this.#next(); frame !== undefined; frame = this.#next()) this.#take(frame)
   }
 
   /** The next frame that was read while its user was held; `undefined` while that is so. */
   #next (): Buffer | undefined {
-    return this.#isHeld ? undefined : this.#unhandled?.shift()
+    return this.#isHeld ? undefined : this.#heldFrames?.shift()
   }
 
   #take (frame: Buffer): void {
@@ -479,8 +479,8 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     if (this.state !== 'open' || this.#pendingClose !== undefined) return
     if (isBinary) return this.expel('binary')
     if (!this.#isHeld) return this.#take(data)
-    this.#unhandled ??= new Deque()
-    this.#unhandled.push(data)
+    this.#heldFrames ??= new Deque()
+    this.#heldFrames.push(data)
   }
 
   #onPing (): void {
@@ -523,8 +523,8 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#inbox?.stop()
     this.#intake?.leave(this)
     this.#intake = undefined
-    this.#unhandled = undefined
-    this.#onUnheld?.()
+    this.#heldFrames = undefined
+    this.#onFree?.()
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
     this.#outbox = []

@@ -46,9 +46,9 @@ export interface InboxOwner extends Sender {
   /** More messages wait than may; nothing more is read until `resume`. */
   pause (): void
   resume (): void
-  /** A message is held, of so many bytes, until `release`. */
-  hold (bytes: number): void
-  release (bytes: number): void
+  /** A message of this size waits for its handler, or is handled, until `finish`. */
+  begin (bytes: number): void
+  finish (bytes: number): void
   /** Nothing is being handled at the moment. */
   onIdle (): void
 }
@@ -109,7 +109,7 @@ export class Inbox {
   }
 
   #take (work: Work): void {
-    this.#owner.hold(work.bytes)
+    this.#owner.begin(work.bytes)
     if (work.row.isUrgent?.(work.message) === true) {
       // It cannot reject.
       this.#handleAtOnce(work)
@@ -120,7 +120,7 @@ export class Inbox {
     this.#next()
   }
 
-  /** The socket was not read from for so many milliseconds: what comes now was sent meanwhile. */
+  /** The socket was not read for a while, in milliseconds: what comes now was sent meanwhile. */
   excuse (ms: number): void {
     this.#rate.excuse(ms)
   }
@@ -133,7 +133,7 @@ export class Inbox {
   /** What waits is dropped; what is being handled still gets its answer, if the connection is still there. */
   stop (): void {
     this.#isStopped = true
-    for (const { bytes } of this.#queue) this.#owner.release(bytes)
+    for (const { bytes } of this.#queue) this.#owner.finish(bytes)
     this.#queue = []
   }
 
@@ -189,7 +189,7 @@ export class Inbox {
   async #settle (work: Work): Promise<void> {
     const { ref } = work.message
     const answer = await this.#answerOf(work)
-    this.#owner.release(work.bytes)
+    this.#owner.finish(work.bytes)
     if (answer !== undefined) this.#fault({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
     // It may still be running, and the next one must not run beside it.

@@ -6,15 +6,15 @@ import { TokenBucket, type TokenRate } from './token-bucket.js'
 /** A token is taken for each of these bytes that begin: of what is received, and of what is sent because it was asked for. */
 const tokenSize = { received: 4 * 1024, requested: 64 * 1024 }
 
-/** Who holds too much is looked at again after so many milliseconds: others may have given something back. */
-const lookAgain = 50
+/** Milliseconds after which a user who holds too much is looked at again: other users may have given something back. */
+const recheckMs = 50
 
 /** What a user's frames come from: a connection. */
 export interface Source {
   /** Its user has sent too much: nothing more is read from it for now. */
-  onOver (): void
+  onHeld (): void
   /** Reading goes on. */
-  onUnder (): void
+  onReleased (): void
 }
 
 export interface IntakeLimits extends TokenRate {
@@ -73,7 +73,7 @@ export class Intake {
   readonly #onIdle: () => void
   readonly #bucket: TokenBucket
   readonly #sources = new Set<Source>()
-  #isOver = false
+  #isHeld = false
   #stopClock: (() => void) | undefined
 
   constructor (userId: string, all: Intakes, onIdle: () => void) {
@@ -84,18 +84,18 @@ export class Intake {
   }
 
   /** Nothing is read from the user's sockets at the moment. */
-  get isOver (): boolean {
-    return this.#isOver
+  get isHeld (): boolean {
+    return this.#isHeld
   }
 
   join (source: Source): void {
     this.#sources.add(source)
-    if (this.#isOver) source.onOver()
+    if (this.#isHeld) source.onHeld()
   }
 
   leave (source: Source): void {
     this.#sources.delete(source)
-    this.#rest()
+    this.#forgetIfIdle()
   }
 
   /** Charges a frame of the user. */
@@ -106,34 +106,32 @@ export class Intake {
   /** Charges something that the user asked for: a connection with its replay, or older messages. */
   request (bytes: number): void {
     this.#spend(bytes / tokenSize.requested)
-    this.#rest()
+    this.#forgetIfIdle()
   }
 
   #spend (tokens: number): void {
     const wait = this.#bucket.spend(Math.max(1, Math.ceil(tokens)))
-    if (wait > 0 && !this.#isOver) this.#look()
+    if (wait > 0 && !this.#isHeld) this.#review()
   }
 
-  /** A message of the user is held until `release`. */
+  /** A message of the user waits for its handler, or is handled, until `release`. */
   add (bytes: number): void {
     this.#all.held.add(this.#userId, bytes)
-    if (!this.#isOver && this.#isHeavy) this.#look()
+    if (!this.#isHeld && this.#isHeavy) this.#review()
   }
 
   release (bytes: number): void {
     this.#all.held.release(this.#userId, bytes)
-    if (this.#isOver) this.#look()
-    this.#rest()
+    if (this.#isHeld) this.#review()
+    this.#forgetIfIdle()
   }
 
-  #look (): void {
+  #review (): void {
     const { wait } = this.#bucket
-    const isHeavy = this.#isHeavy
+    const next = Math.ceil(this.#isHeavy ? Math.max(wait, recheckMs) : wait)
     this.#stopClock?.()
-    this.#turn(wait > 0 || isHeavy)
-    if (!this.#isOver) return
-    const next = Math.ceil(isHeavy ? Math.max(wait, lookAgain) : wait)
-    this.#stopClock = this.#all.parts.timers.after(next, () => this.#look())
+    if (next > 0) this.#stopClock = this.#all.parts.timers.after(next, () => this.#review())
+    this.#setHeld(next > 0)
   }
 
   /** More is held than is still free. */
@@ -142,20 +140,21 @@ export class Intake {
     return held.heldBy(this.#userId) > 0 && !held.allows(this.#userId, 0)
   }
 
-  #turn (isOver: boolean): void {
-    if (isOver === this.#isOver) return
-    this.#isOver = isOver
-    if (isOver) this.#all.parts.onHold()
-    for (const source of this.#sources) isOver ? source.onOver() : source.onUnder()
-    if (!isOver) this.#rest()
+  #setHeld (isHeld: boolean): void {
+    if (isHeld === this.#isHeld) return
+    this.#isHeld = isHeld
+    if (isHeld) this.#all.parts.onHold()
+    // What the first of them has read already may be too much again.
+    for (const source of this.#sources) this.#isHeld ? source.onHeld() : source.onReleased()
+    this.#forgetIfIdle()
   }
 
   /** Is let go of once there is nothing to know: no connection, nothing held, and every token back. */
-  #rest (): void {
-    if (this.#sources.size > 0 || this.#isOver || this.#all.held.heldBy(this.#userId) > 0) return
+  #forgetIfIdle (): void {
+    if (this.#sources.size > 0 || this.#isHeld || this.#all.held.heldBy(this.#userId) > 0) return
     const { emptiness } = this.#bucket
     if (emptiness <= 0) return this.#onIdle()
     this.#stopClock?.()
-    this.#stopClock = this.#all.parts.timers.after(Math.ceil(emptiness), () => this.#rest())
+    this.#stopClock = this.#all.parts.timers.after(Math.ceil(emptiness), () => this.#forgetIfIdle())
   }
 }

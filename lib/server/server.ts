@@ -288,7 +288,7 @@ export class RealtimeServer {
     const { onConnect, timeouts } = this.options
     if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.turnAway('user_connections')
     // Whoever reconnects too often waits.
-    if (this.#intakes.known(connection.userId)?.isOver === true) await connection.whenUnheld()
+    if (this.#intakes.known(connection.userId)?.isHeld === true) await connection.whenFree()
     if (connection.state !== 'opening') return
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return

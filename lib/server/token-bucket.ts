@@ -57,7 +57,7 @@ export class TokenBucket {
     return this.#debtTime
   }
 
-  /** For the last so many milliseconds what was sent could not be read: what then came back is there beyond the burst, too. */
+  /** What was sent could not be read lately, for a time in milliseconds. The tokens of that time are there beyond the burst, too. */
   excuse (ms: number): void {
     this.#excused += ms
   }

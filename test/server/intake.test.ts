@@ -45,8 +45,8 @@ function source (): Source & { isHeld: boolean, turns: number } {
   return {
     isHeld: false,
     turns: 0,
-    onOver () { this.isHeld = true; this.turns++ },
-    onUnder () { this.isHeld = false; this.turns++ }
+    onHeld () { this.isHeld = true; this.turns++ },
+    onReleased () { this.isHeld = false; this.turns++ }
   }
 }
 
@@ -55,9 +55,9 @@ t.test('a frame costs a token for each 4 KiB that it begins, and one at least', 
     const { intakes } = setup(t)
     const user = intakes.of('u')
     for (let n = 0; n < frames; n++) user.receive(bytes)
-    t.equal(user.isOver, false, `${frames} of ${bytes} bytes`)
+    t.equal(user.isHeld, false, `${frames} of ${bytes} bytes`)
     user.receive(bytes)
-    t.equal(user.isOver, true, 'and one more')
+    t.equal(user.isHeld, true, 'and one more')
   }
 })
 
@@ -76,6 +76,24 @@ t.test('all connections of a user are held until what is too much has come back'
   turn(2)
   t.same([a.isHeld, b.isHeld], [false, false])
   t.same([a.turns, b.turns, state.holds], [2, 2, 1], 'once each way')
+})
+
+t.test('a source that sends too much again when it is released holds the others again', async t => {
+  const { intakes, planned, turn } = setup(t)
+  const user = intakes.of('u')
+  const [a, b] = [source(), source()]
+  a.onReleased = () => {
+    a.isHeld = false
+    user.receive(100 * 4_096)
+  }
+  user.join(a)
+  user.join(b)
+  user.receive(250 * 4_096)
+  turn(501)
+  t.same([a.isHeld, b.isHeld, user.isHeld], [true, true, true])
+  t.equal(planned.size, 1)
+  turn(999)
+  t.equal(user.isHeld, true)
 })
 
 t.test('whoever reconnects is still the same user', async t => {
