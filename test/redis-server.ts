@@ -1,4 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo, type Server, type Socket } from 'node:net'
@@ -33,13 +34,17 @@ export function tlsOnly ({ cert, key }: { cert: string, key: string }, clients: 
 /** Why tests that need a redis-server are skipped; `false` when it is there. */
 export const skipRedis = spawnSync('redis-server', ['--version']).error === undefined ? false : 'redis-server is not installed'
 
+/** A port that is free, and that the system gives to no outgoing connection before it is used: those are above 32767. */
 export async function freePort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(10_000, 32_000)
+    const server = net.createServer().listen(port, '127.0.0.1')
+    const isFree = await once(server, 'listening').then(() => true, () => false)
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 /** A redis-server of the test's own on a free loopback port, which ends with the test. */
