@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import Fastify from 'fastify'
@@ -53,6 +53,15 @@ async function startNext (t: Test, folder: string): Promise<string> {
   for (let n = 0; n < 600 && !await isUp(); n++) await new Promise(resolve => setTimeout(resolve, 100))
   return url
 }
+
+t.test('every package of the Next app has one version and a hash, and none has the address of a registry', async t => {
+  const { dependencies } = JSON.parse(readFileSync(join(app, 'package.json'), 'utf8'))
+  const { packages } = JSON.parse(readFileSync(join(app, 'package-lock.json'), 'utf8')) as { packages: Record<string, Record<string, unknown>> }
+  t.strictSame(packages[''].dependencies, dependencies)
+  for (const [name, version] of Object.entries(dependencies)) t.equal(packages[`node_modules/${name}`]?.version, version, name)
+  const installed = Object.entries(packages).filter(([path]) => path !== '')
+  for (const [path, { integrity, resolved }] of installed) t.same([typeof integrity, resolved], ['string', undefined], path)
+})
 
 // The installation takes minutes: `FULL=1` only.
 if (process.env.FULL === '1') {

@@ -201,7 +201,7 @@ t.test("an upgrade of the app's own routes counts among the pending ones until i
   const go = gate()
   let asked = 0
   const { app, talk, url } = await listenAs(t, 'http', async app => {
-    await app.register(realtime, { limits: { pending: 2 } })
+    await app.register(realtime, { limits: { pending: 4 } })
     app.get('/own', { websocket: true, preValidation: async () => { asked++; await go.opened } }, socket => { socket.send('{"type":"own"}') })
   })
   const clients = [talk(handshake('/own')), talk(handshake('/own'))]
