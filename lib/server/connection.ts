@@ -195,7 +195,9 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#outbox.unshift(frame)
     this.#outboxSize += frame.length
     if (this.flush()) this.wake(1)
-    this.#join(this.#context.intakes.known(this.userId))
+    const intake = this.#context.intakes.known(this.userId)
+    // Most connections never send anything: they join with their first message.
+    if (intake?.isHeld === true) this.#join(intake)
     if (!this.#isHeld) this.#socket.resume()
   }
 

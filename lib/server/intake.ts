@@ -9,6 +9,9 @@ const tokenSize = { received: 4 * 1024, requested: 64 * 1024 }
 /** Milliseconds after which a user who holds too much is looked at again: other users may have given something back. */
 const recheckMs = 50
 
+/** How often users are forgotten of whom nothing is left to know, in milliseconds. */
+const forgetEvery = 1_000
+
 /** What a user's frames come from: a connection. */
 export interface Source {
   /** Its user has sent too much: nothing more is read from it for now. */
@@ -36,6 +39,8 @@ export class Intakes {
   /** Bytes that are being handled, or wait for it. */
   readonly held: Budget
   readonly #byUser = new Map<string, Intake>()
+  /** Users of whom nothing may be left to know. */
+  readonly #leaving = new Set<Intake>()
 
   constructor (limits: IntakeLimits, parts: IntakeParts) {
     this.limits = limits
@@ -52,9 +57,24 @@ export class Intakes {
   of (userId: string): Intake {
     const known = this.#byUser.get(userId)
     if (known !== undefined) return known
-    const intake = new Intake(userId, this, () => this.#byUser.delete(userId))
+    const intake = new Intake(userId, this)
     this.#byUser.set(userId, intake)
     return intake
+  }
+
+  /** Forgets a user when the time comes, unless they are back by then. */
+  forgetLater (intake: Intake): void {
+    if (this.#leaving.size === 0) this.parts.timers.after(forgetEvery, () => this.#forget())
+    this.#leaving.add(intake)
+  }
+
+  #forget (): void {
+    for (const intake of this.#leaving) {
+      if (intake.isIdle && !intake.isFull) continue
+      this.#leaving.delete(intake)
+      if (intake.isIdle) this.#byUser.delete(intake.userId)
+    }
+    if (this.#leaving.size > 0) this.parts.timers.after(forgetEvery, () => this.#forget())
   }
 
   /** `undefined` for a user of whom nothing is known. */
@@ -68,24 +88,32 @@ export class Intakes {
  * sockets are read later. Who reconnects is still the same user.
  */
 export class Intake {
-  readonly #userId: string
+  readonly userId: string
   readonly #all: Intakes
-  readonly #onIdle: () => void
   readonly #bucket: TokenBucket
   readonly #sources = new Set<Source>()
   #isHeld = false
   #stopClock: (() => void) | undefined
 
-  constructor (userId: string, all: Intakes, onIdle: () => void) {
-    this.#userId = userId
+  constructor (userId: string, all: Intakes) {
+    this.userId = userId
     this.#all = all
-    this.#onIdle = onIdle
     this.#bucket = new TokenBucket(all.limits, all.parts.clock)
   }
 
   /** Nothing is read from the user's sockets at the moment. */
   get isHeld (): boolean {
     return this.#isHeld
+  }
+
+  /** No connection of the user sends, and nothing of them is handled. */
+  get isIdle (): boolean {
+    return this.#sources.size === 0 && !this.#isHeld && this.#all.held.heldBy(this.userId) === 0
+  }
+
+  /** Every token is back. */
+  get isFull (): boolean {
+    return this.#bucket.emptiness <= 0
   }
 
   join (source: Source): void {
@@ -116,12 +144,12 @@ export class Intake {
 
   /** A message of the user waits for its handler, or is handled, until `release`. */
   add (bytes: number): void {
-    this.#all.held.add(this.#userId, bytes)
+    this.#all.held.add(this.userId, bytes)
     if (!this.#isHeld && this.#isHeavy) this.#review()
   }
 
   release (bytes: number): void {
-    this.#all.held.release(this.#userId, bytes)
+    this.#all.held.release(this.userId, bytes)
     if (this.#isHeld) this.#review()
     this.#forgetIfIdle()
   }
@@ -137,7 +165,7 @@ export class Intake {
   /** More is held than is still free. */
   get #isHeavy (): boolean {
     const { held } = this.#all
-    return held.heldBy(this.#userId) > 0 && !held.allows(this.#userId, 0)
+    return held.heldBy(this.userId) > 0 && !held.allows(this.userId, 0)
   }
 
   #setHeld (isHeld: boolean): void {
@@ -149,12 +177,7 @@ export class Intake {
     this.#forgetIfIdle()
   }
 
-  /** Is let go of once there is nothing to know: no connection, nothing held, and every token back. */
   #forgetIfIdle (): void {
-    if (this.#sources.size > 0 || this.#isHeld || this.#all.held.heldBy(this.#userId) > 0) return
-    const { emptiness } = this.#bucket
-    if (emptiness <= 0) return this.#onIdle()
-    this.#stopClock?.()
-    this.#stopClock = this.#all.parts.timers.after(Math.ceil(emptiness), () => this.#forgetIfIdle())
+    if (this.isIdle) this.#all.forgetLater(this)
   }
 }

@@ -83,16 +83,10 @@ function withoutTokens (headers: NonNullable<Request['headers']>): Request['head
   return safe
 }
 
-/** By the serializer that they call, so that none is made per request. */
-const wrapped = new WeakMap<Serializer, Serializer>()
-
-function hiding (serialize: Serializer): Serializer {
-  let serializer = wrapped.get(serialize)
-  if (serializer === undefined) {
-    serializer = request => serialize(typeof request === 'object' && request !== null ? withoutQuery(request) : request)
-    wrapped.set(serialize, serializer)
-  }
-  return serializer
+/** The same serializers, of which `req` gets requests without a query. */
+function hiding (serializers: Serializers, serialize: Serializer): Serializers {
+  const req: Serializer = request => serialize(typeof request === 'object' && request !== null ? withoutQuery(request) : request)
+  return Object.assign(Object.create(serializers), { req })
 }
 
 const asItIs: Serializer = request => request
@@ -101,10 +95,19 @@ type Factory = FastifyInstance['childLoggerFactory']
 
 /** A factory of request loggers: like the app's, and its `req` serializer gets requests without a query. */
 export function hidingQueries (current: () => Factory): Factory {
+  // By what they are made from, the serializers of a route or the logger: making them for each request would cost microseconds.
+  const made = new WeakMap<object, Serializers>()
   return function (this: FastifyInstance, logger: Logger, bindings, options, raw) {
-    const { serializers = {} } = options as { serializers?: Serializers }
-    const serialize = serializers.req ?? logger[serializersOf]?.req ?? asItIs
-    const hiddenToo = Object.assign(Object.create(serializers), { req: hiding(serialize) })
-    return current().call(this, logger, bindings, { ...options, serializers: hiddenToo }, withoutQuery(raw))
+    const source = options.serializers ?? logger
+    let serializers = made.get(source)
+    if (serializers === undefined) {
+      const { serializers: own = {} } = options as { serializers?: Serializers }
+      serializers = hiding(own, own.req ?? logger[serializersOf]?.req ?? asItIs)
+      made.set(source, serializers)
+    }
+    const factory = current()
+    // That of Fastify does not look at the request.
+    const request = factory.name === 'defaultChildLoggerFactory' ? raw : withoutQuery(raw)
+    return factory.call(this, logger, bindings, { ...options, serializers }, request)
   }
 }
