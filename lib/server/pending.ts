@@ -81,8 +81,11 @@ export class PendingHandshake {
   /** Counts it for another address. `false` when that one has more than are still free. */
   moveTo (address: string | undefined): boolean {
     if (this.#isOver) return true
+    const network = networkOf(address)
+    // Most are where they were, and counted there.
+    if (network === this.#network) return this.#budget.allows(network, -1)
     this.#budget.release(this.#network)
-    this.#network = networkOf(address)
+    this.#network = network
     const isAllowed = this.#budget.allows(this.#network)
     this.#budget.add(this.#network, 1)
     return isAllowed
