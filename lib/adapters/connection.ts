@@ -148,7 +148,7 @@ export class ChatConnection {
     for (const [ref, awaited] of this.#awaited) if (!awaited.isAcked) this.#deliver(ref, awaited)
   }
 
-  /** A chat gets its own epoch with its first publication: what is recovered goes on. */
+  /** A chat gets its epoch with its first publication, so a new epoch alone does not mean that something was missed. */
   #connected (epoch: string | undefined, recovered: boolean): void {
     if (this.#epoch !== undefined && this.#epoch !== epoch && !recovered) this.#isNewEpoch = true
     this.#epoch = epoch

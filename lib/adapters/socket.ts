@@ -5,7 +5,7 @@ import { parsePosition } from '../protocol/position.js'
 
 /** Told what a client of a chat does not tell. */
 export interface Overheard {
-  /** The server has answered: what it retained comes now. `epoch` is that of the chat's log. `recovered`: nothing was missed. */
+  /** The connection is acknowledged, and its replay follows. `epoch`: of the chat's log. `recovered`: no publication was missed. */
   onConnected (epoch: string | undefined, recovered: boolean): void
   /** All that the server retained when it was connected to has come. */
   onReplayed (): void

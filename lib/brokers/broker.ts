@@ -51,7 +51,7 @@ export interface Broker {
   /**
    * Appends `body`, a JSON object as text, to the channel's log.
    * Calls for one channel are stored in the order in which they were made.
-   * `publication` is the same as an object that nobody changes any more: a log in this process need not parse `body`.
+   * `publication` is the object that `body` was made of. It must not change afterwards. A log in this process then does not parse `body`.
    */
   publish (channel: string, body: string, publication?: Publication): Position | Promise<Position>
 

@@ -15,7 +15,7 @@ export interface Deflatable {
   readonly deflated: Frame
 }
 
-/** What was published, as an object. */
+/** A published message as an object, before it is turned into JSON. */
 export interface Publication {
   readonly type: string
 }
@@ -96,8 +96,8 @@ export abstract class Log {
   abstract get beginning (): number
 
   /**
-   * Appends a publication at the next offset, wakes the readers and evicts what need not be kept. `publication` is what `body` says, where
-   * somebody has it; nobody changes it any more.
+   * Appends a publication at the next offset, wakes the readers and evicts what need not be kept. `publication` is the object that `body`
+   * was made of, if the caller has it. It must not change afterwards.
    */
   abstract append (body: string, now: number, publication?: Publication): void
   /** Ends the history before what was appended in the last `ttl` milliseconds. */

@@ -11,7 +11,7 @@ const leastLook = 1_000
  * What owners have stored, as leaky buckets: bytes leak evenly over the time for which they are kept, at the rate at which a full
  * bucket is empty after that time. Pure: `now` comes with the calls, in ms of any clock.
  */
-export class Stored {
+export class StoredBytes {
   /** Bytes that an owner may have. */
   readonly limit: number
   /** By owner, then by lifetime. */

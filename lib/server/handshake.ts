@@ -22,7 +22,7 @@ type Stage =
   | { readonly name: 'over' }
 
 /** What a handshake for a channel has found out when the WebSocket is there. */
-export interface Outcome {
+export interface DecidedHandshake {
   readonly stream: Duplex
   readonly target: Target
   readonly verdict: Verdict
@@ -105,7 +105,7 @@ export class Handshake {
   }
 
   /** Takes the stream over from the HTTP response. The caller calls `end` when it has a connection, or none. */
-  take (): Outcome {
+  take (): DecidedHandshake {
     const { stream } = this
     if (this.#stage.name !== 'decided') throw new Error(`a handshake that is ${this.#stage.name} cannot be taken`)
     const { target, verdict, response } = this.#stage

@@ -14,7 +14,7 @@ const forgetEvery = 1_000
 
 /** What a user's frames come from: a connection. */
 export interface Source {
-  /** Its user has sent too much: nothing more is read from it for now. */
+  /** Its user has sent too much: nothing more is read from it until `onReleased`. */
   onHeld (): void
   /** Reading goes on. */
   onReleased (): void

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Stored } from '../../lib/brokers/stored.js'
+import { StoredBytes } from '../../lib/brokers/stored.js'
 
 t.test('an owner stores up to the limit, and others too', async t => {
-  const stored = new Stored(1_000)
+  const stored = new StoredBytes(1_000)
   t.equal(stored.take('ada', 600, 100, 0), true)
   t.equal(stored.take('ada', 401, 100, 0), false)
   t.equal(stored.take('ada', 400, 100, 0), true)
@@ -12,14 +12,14 @@ t.test('an owner stores up to the limit, and others too', async t => {
 })
 
 t.test('what is stored leaks evenly: a full bucket is empty after the lifetime', async t => {
-  const stored = new Stored(1_000)
+  const stored = new StoredBytes(1_000)
   stored.take('ada', 1_000, 100, 0)
   t.strictSame([25, 50, 100, 200].map(now => stored.heldBy('ada', now)), [750, 500, 0, 0])
   t.equal(stored.take('ada', 1_000, 100, 200), true)
 })
 
 t.test('what lives longer leaks more slowly, and all of it counts', async t => {
-  const stored = new Stored(1_000)
+  const stored = new StoredBytes(1_000)
   stored.add('ada', 500, 100, 0)
   stored.add('ada', 500, 1_000, 0)
   t.equal(stored.take('ada', 1, 100, 0), false)
@@ -30,13 +30,13 @@ t.test('what lives longer leaks more slowly, and all of it counts', async t => {
 })
 
 t.test('what is not kept is not counted', async t => {
-  const stored = new Stored(10)
+  const stored = new StoredBytes(10)
   stored.add('ada', 1_000, 0, 0)
   t.strictSame([stored.heldBy('ada', 0), stored.size], [0, 0])
 })
 
 t.test('owners that hold nothing any more are forgotten', async t => {
-  const stored = new Stored(1_000)
+  const stored = new StoredBytes(1_000)
   for (let n = 0; n < 100_000; n++) stored.take(`user_${n}`, 10, 1_000, n)
   t.ok(stored.size < 3_000, `${stored.size} owners`)
 })
@@ -44,7 +44,7 @@ t.test('owners that hold nothing any more are forgotten', async t => {
 t.test('within any lifetime no owner stores more than twice the limit', async () => {
   const step = fc.record({ bytes: fc.integer({ min: 1, max: 400 }), after: fc.integer({ min: 0, max: 40 }) })
   fc.assert(fc.property(fc.array(step, { maxLength: 100 }), steps => {
-    const stored = new Stored(1_000)
+    const stored = new StoredBytes(1_000)
     const taken: Array<{ at: number, bytes: number }> = []
     let now = 0
     for (const { bytes, after } of steps) {

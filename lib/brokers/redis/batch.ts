@@ -1,7 +1,7 @@
 import type { Position } from '../../protocol/position.js'
 
 /** One that waits for Redis, or is under way. */
-export interface Publication {
+export interface PendingPublication {
   readonly channel: string
   readonly body: string
   /** Unlike that of any other publication. */
@@ -21,15 +21,15 @@ export interface Publication {
 export interface Batch {
   /** To which they were sent, in a Cluster. */
   readonly server: string | undefined
-  publications: Publication[]
-  readonly channels: Map<string, Publication[]>
+  publications: PendingPublication[]
+  readonly channels: Map<string, PendingPublication[]>
   readonly sentAt: number
   /** On Redis's clock: it stores none of them afterwards. */
   readonly deadline: number
 }
 
-export function byChannel (publications: Publication[]): Map<string, Publication[]> {
-  const channels = new Map<string, Publication[]>()
+export function byChannel (publications: PendingPublication[]): Map<string, PendingPublication[]> {
+  const channels = new Map<string, PendingPublication[]>()
   for (const publication of publications) {
     const others = channels.get(publication.channel)
     if (others === undefined) channels.set(publication.channel, [publication])
@@ -44,7 +44,7 @@ export function isOver ({ publications }: Batch): boolean {
 }
 
 /** Once. */
-export function settle (publication: Publication, outcome: Position | Error): void {
+export function settle (publication: PendingPublication, outcome: Position | Error): void {
   if (publication.isSettled) return
   publication.isSettled = true
   if (outcome instanceof Error) publication.reject(outcome)

@@ -9,7 +9,7 @@ export const maxClaims = 1_000
 /** Bytes of a digest. Two of the claims of a holder are taken for one with a probability of 1 in 2 ** 109. */
 const digestBytes = 16
 
-/** What was claimed, in one sorted set per holder. */
+/** Claims of messages, in one sorted set per user. */
 export class Claims {
   readonly #link: RedisLink
   readonly #keys: Keys

@@ -26,7 +26,7 @@ export interface Reading {
   readonly head: Head | undefined
   /** The channel is behind the position, or has another publication there. Nothing was read. */
   readonly isTailLost: boolean
-  /** The channel was continued under another epoch: what it had before is not known. */
+  /** The channel has another epoch now, and its earlier publications are unknown. */
   readonly isForked: boolean
   readonly stored: Stored[]
 }

@@ -43,7 +43,7 @@ export class Keys {
     return `${this.#prefix}{${encode(userId)}}:presence`
   }
 
-  /** What was claimed in the name of a user. */
+  /** The sorted set with the claims of a user. */
   claims (holder: string): string {
     return `${this.#prefix}{${encode(holder)}}:claims`
   }

@@ -11,7 +11,7 @@ const deadAfter = 9_000
 /** How often a node shows between its beats that it is there, in ms. */
 const pulseEvery = 400
 
-/** A node that was not heard of for this time is silent, in ms: what it holds gives way to others. */
+/** A node without a pulse for this time, in ms, is silent: its connections no longer count against a limit. */
 const silentAfter = 1_200
 
 /** What Redis was told it is told again after so many milliseconds: should it fail over meanwhile, it may have forgotten. */

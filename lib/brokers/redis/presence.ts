@@ -38,7 +38,7 @@ export class PresenceOfUsers {
   #renewedAt = performance.now()
   #isLooking = false
 
-  /** Connections of `members` that are alive count, and at a limit only of those that are not silent. */
+  /** Counts the connections of nodes in `members` that are alive. At a limit, connections of silent nodes are left out. */
   constructor (link: RedisLink, keys: Keys, members: Pick<Members, 'id' | 'alive' | 'silent' | 'isOneSilent'>) {
     this.#link = link
     this.#keys = keys

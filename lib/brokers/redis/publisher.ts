@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { errors } from '../../errors.js'
 import type { Position } from '../../protocol/position.js'
-import { byChannel, isOver, settle, type Batch, type Publication } from './batch.js'
+import { byChannel, isOver, settle, type Batch, type PendingPublication } from './batch.js'
 import { RedisClock } from './clock.js'
 import { isReachable, serverOf, within } from './connection.js'
 import { newEpoch } from './epoch.js'
@@ -68,7 +68,7 @@ export class Publisher {
   #preparing: Promise<unknown> | undefined
   readonly #mark = randomBytes(6).toString('base64url')
   #published = 0
-  #waiting: Publication[] = []
+  #waiting: PendingPublication[] = []
   /** Of the publications that wait, are under way or in doubt. */
   #bytes = 0
   /** How many they are. */
@@ -160,7 +160,7 @@ export class Publisher {
     })
   }
 
-  #refusal (publication: Publication): Error | undefined {
+  #refusal (publication: PendingPublication): Error | undefined {
     if (this.#isClosed) return new errors.CLOSING()
     const { bytes } = publication
     const server = this.#serverOf(publication)
@@ -177,7 +177,7 @@ export class Publisher {
   }
 
   /** In a Cluster servers come and go one by one: what is for one does not wait for another. */
-  #serverOf ({ slot }: Publication): string | undefined {
+  #serverOf ({ slot }: PendingPublication): string | undefined {
     return serverOf(this.#link.client, slot)
   }
 
@@ -223,9 +223,9 @@ export class Publisher {
     }
   }
 
-  #take (server: string | undefined): Publication[] {
-    const taken: Publication[] = []
-    const left: Publication[] = []
+  #take (server: string | undefined): PendingPublication[] {
+    const taken: PendingPublication[] = []
+    const left: PendingPublication[] = []
     let bytes = 0
     for (const publication of this.#waiting) {
       const isTaken = taken.length < fullCount && bytes < fullBytes && this.#serverOf(publication) === server
@@ -238,7 +238,7 @@ export class Publisher {
     return taken
   }
 
-  async #send (server: string | undefined, publications: Publication[]): Promise<void> {
+  async #send (server: string | undefined, publications: PendingPublication[]): Promise<void> {
     const now = performance.now()
     this.#lastSent = now
     const batch = {
@@ -262,7 +262,7 @@ export class Publisher {
   }
 
   /** Settles what Redis answers to; what it does not answer to is left as it is. */
-  async #store (batch: Batch, channels: Array<[string, Publication[]]>): Promise<void> {
+  async #store (batch: Batch, channels: Array<[string, PendingPublication[]]>): Promise<void> {
     const keys: string[] = []
     const args: Array<string | number> = [batch.deadline, newEpoch(), this.#link.publishCommand]
     for (const [channel, publications] of channels) {
@@ -296,7 +296,7 @@ export class Publisher {
   }
 
   /** They wait again, where they were among the others. */
-  #takeBack (batch: Batch, channels: Array<[string, Publication[]]>): void {
+  #takeBack (batch: Batch, channels: Array<[string, PendingPublication[]]>): void {
     const back = channels.flatMap(([, publications]) => publications)
     for (const [channel] of channels) batch.channels.delete(channel)
     batch.publications = [...batch.channels.values()].flat()
@@ -305,7 +305,7 @@ export class Publisher {
     this.#heldUp.add(batch.server)
   }
 
-  #conclude (publications: Publication[], epoch: string | undefined, head: number): void {
+  #conclude (publications: PendingPublication[], epoch: string | undefined, head: number): void {
     if (epoch === undefined) return this.#fail(publications, new errors.BROKER('Redis was too slow, and refused it'))
     if (head === -1) return this.#refused(publications, new Error(epoch))
     if (head === publications.length) this.quota?.onBegun(publications[0].channel)
@@ -315,7 +315,7 @@ export class Publisher {
   }
 
   /** Redis refuses to store publications of a channel. */
-  #refused (publications: Publication[], error: Error): void {
+  #refused (publications: PendingPublication[], error: Error): void {
     const { health, isCluster } = this.#link
     health.failed(append.name, error)
     // A server that was demoted: whoever is asked for the master again knows another.
@@ -331,7 +331,7 @@ export class Publisher {
   }
 
   /** With one error for all of them: there can be thousands. */
-  #fail (publications: Publication[], error: Error): void {
+  #fail (publications: PendingPublication[], error: Error): void {
     for (const publication of publications) {
       if (publication.isSettled) continue
       if (!(error instanceof errors.UNCONFIRMED)) this.quota?.giveBack(publication.channel, publication.bytes - overhead)
@@ -357,7 +357,7 @@ export class Publisher {
   }
 
   /** They were never sent. */
-  #giveUpWaiting (publications: Publication[]): void {
+  #giveUpWaiting (publications: PendingPublication[]): void {
     this.#link.health.silent()
     this.#fail(publications, this.#link.health.refusal())
   }
@@ -377,7 +377,7 @@ export class Publisher {
   }
 
   /** They were sent, and may be stored. */
-  #giveUpSent (publications: Publication[]): void {
+  #giveUpSent (publications: PendingPublication[]): void {
     this.#link.health.silent()
     this.#fail(publications, this.#link.health.doubt())
   }
@@ -396,7 +396,7 @@ export class Publisher {
     })
   }
 
-  async #find (batch: Batch, channel: string, publications: Publication[]): Promise<void> {
+  async #find (batch: Batch, channel: string, publications: PendingPublication[]): Promise<void> {
     const stream = this.#keys.stream(channel)
     const keys = [stream, this.#keys.meta(stream)]
     const marks = publications.map(({ mark }) => mark)
@@ -418,7 +418,7 @@ export class Publisher {
     this.#discount(batch.publications)
   }
 
-  #discount (publications: Publication[]): void {
+  #discount (publications: PendingPublication[]): void {
     for (const { bytes } of publications) this.#bytes -= bytes
     this.#count -= publications.length
   }

@@ -1,6 +1,6 @@
 import { errors } from '../../errors.js'
 import type { BrokerLog, OwnerOf } from '../broker.js'
-import { Stored } from '../stored.js'
+import { StoredBytes } from '../stored.js'
 import { metaTtlOf, type RetentionOf } from './retention.js'
 import { publicationOverhead } from './scripts.js'
 
@@ -31,14 +31,14 @@ export interface QuotaParts {
 export class Quota {
   readonly #parts: QuotaParts
   readonly #now: () => number
-  readonly #stored: Stored
+  readonly #stored: StoredBytes
   /** When users were logged. */
   readonly #logged = new Map<string, number>()
 
   constructor (parts: QuotaParts) {
     this.#parts = parts
     this.#now = parts.now ?? (() => performance.now())
-    this.#stored = new Stored(parts.limit)
+    this.#stored = new StoredBytes(parts.limit)
   }
 
   /** Charges a publication of a number of bytes. Returns RT_ERR_OVER_QUOTA when its user may not have it. */
@@ -57,7 +57,7 @@ export class Quota {
     this.#add(channel, -bytes - publicationOverhead, this.#parts.retentionOf(channel).ttl)
   }
 
-  /** A channel had its first publication: it takes room beside what is published in it. */
+  /** Counts the memory that Redis needs for a new channel, in addition to its publications. */
   onBegun (channel: string): void {
     const retention = this.#parts.retentionOf(channel)
     this.#add(channel, streamOverhead, retention.ttl)

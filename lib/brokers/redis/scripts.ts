@@ -131,9 +131,11 @@ return result
 `)
 
 /**
- * Reads what came after a position, or all that is retained when it is not known or no longer there. A channel without a publication
- * is not written to. One that is behind the position, or has another publication there, has lost its tail: that is told, or,
- * when asked to, it goes on under another epoch, as does one that is gone. Its meta then says so ('f'): what was before is not known.
+ * Reads the publications after a position, or all that are retained if the position is unknown or no longer there. Nothing is
+ * written for a channel without a publication. A channel whose head is before the position, or that has another publication at
+ * the position, has lost its tail. The script reports this, or, if the caller asks for it, continues the channel under another
+ * epoch; a channel that is gone is continued under another epoch too. The field 'f' of its meta then says that earlier
+ * publications are unknown.
  *
  * KEYS: stream and meta. ARGV: the epoch to give, how many publications, ttl of the meta; epoch, head and mark known; 1 for
  * another epoch where the tail was lost; 1 to give a channel without a publication its epoch.

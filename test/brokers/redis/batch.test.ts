@@ -1,9 +1,9 @@
 import t from 'tap'
-import { byChannel, isOver, settle, type Publication } from '../../../lib/brokers/redis/batch.js'
+import { byChannel, isOver, settle, type PendingPublication } from '../../../lib/brokers/redis/batch.js'
 
 function publications (channels: string[]) {
   const outcomes: unknown[] = []
-  const all: Publication[] = channels.map((channel, number) => ({
+  const all: PendingPublication[] = channels.map((channel, number) => ({
     channel,
     body: '{}',
     mark: `m${number}`,
