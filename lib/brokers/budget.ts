@@ -2,6 +2,9 @@ interface Share {
   readonly holder: string
   held: number
   level: number
+  /** It stays on its level while it holds more than `above` and no more than `upTo`. */
+  above: number
+  upTo: number
 }
 
 /** Up to this amount each level is one amount; above, four levels per doubling. */
@@ -9,8 +12,13 @@ const exactLevels = 16
 const levelsPerDoubling = 4
 
 function levelOf (amount: number): number {
-  if (amount < exactLevels) return Math.ceil(amount)
-  return exactLevels + Math.floor((Math.log2(amount) - Math.log2(exactLevels)) * levelsPerDoubling)
+  if (amount <= exactLevels) return Math.ceil(amount)
+  return exactLevels + Math.ceil((Math.log2(amount) - Math.log2(exactLevels)) * levelsPerDoubling)
+}
+
+/** The most that is on a level. */
+function mostOf (level: number): number {
+  return level <= exactLevels ? level : exactLevels * 2 ** ((level - exactLevels) / levelsPerDoubling)
 }
 
 /**
@@ -76,18 +84,21 @@ export class Budget {
   }
 
   #begin (holder: string): Share {
-    const share = { holder, held: 0, level: -1 }
+    const share = { holder, held: 0, level: -1, above: 0, upTo: 0 }
     this.#shares.set(holder, share)
     return share
   }
 
   #sort (share: Share): void {
+    if (share.held > share.above && share.held <= share.upTo) return
     const level = share.held > 0 ? levelOf(share.held) : -1
     if (level === -1) this.#shares.delete(share.holder)
     if (level === share.level) return
     this.#levels[share.level]?.delete(share)
     share.level = level
     if (level === -1) return
+    share.above = mostOf(level - 1)
+    share.upTo = mostOf(level)
     while (this.#levels.length <= level) this.#levels.push(new Set())
     this.#levels[level].add(share)
   }

@@ -110,8 +110,7 @@ export class ChatLog extends Log {
     if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
     if (publication !== undefined) this.#mind(publication)
     this.wakeAll()
-    const isOver = () => this.#entries.length - this.#expired > this.limits.size
-    if (this.#endHistoryWhile(isOver)) this.#evict()
+    if (this.#endHistory(-Infinity)) this.#evict()
   }
 
   /** Who wrote a message that is retained; `undefined` when there is none with this id. Messages of the app have no user. */
@@ -246,13 +245,11 @@ export class ChatLog extends Log {
     const more = bytes - entry.bytes
     entry.bytes = bytes
     this.bytes += more
-    const isExpired = entry.first < (this.#entries.at(this.#expired)?.first ?? Infinity)
-    if (isExpired) this.#lag += more
+    if (this.#expired > 0 && entry.first < (this.#entries.at(this.#expired)?.first ?? Infinity)) this.#lag += more
   }
 
   expire (now: number): void {
-    const isOld = (entry: Entry) => entry.time < now - this.limits.ttl
-    if (this.#endHistoryWhile(isOld)) this.#evict()
+    if (this.#endHistory(now - this.limits.ttl)) this.#evict()
   }
 
   trim (): void {
@@ -275,23 +272,30 @@ export class ChatLog extends Log {
   }
 
   /**
-   * Moves the oldest entries out of the history for as long as `isOver` says so, but not those of a run that has not ended. Returns
-   * `true` when any was moved.
+   * Moves the oldest entries out of the history, those beyond `size` and those from before `since`, but not those of a run that has not
+   * ended. Returns `true` when any was moved.
    */
-  #endHistoryWhile (isOver: (oldest: Entry) => boolean): boolean {
+  #endHistory (since: number): boolean {
     const before = this.#expired
-    let oldest = this.#entries.at(before)
-    if (oldest === undefined || !isOver(oldest)) return false
+    let oldest = this.#overdue(since)
+    if (oldest === undefined) return false
     if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
     let kept = Infinity
     for (const first of this.#runs.values()) kept = Math.min(kept, first)
-    while (oldest !== undefined && oldest.first < kept && isOver(oldest)) {
+    while (oldest !== undefined && oldest.first < kept) {
       this.#expired++
       this.#lag += oldest.bytes
       this.#begin(oldest)
-      oldest = this.#entries.at(this.#expired)
+      oldest = this.#overdue(since)
     }
     return this.#expired > before
+  }
+
+  /** The oldest entry of the history, if its time is up. */
+  #overdue (since: number): Entry | undefined {
+    const oldest = this.#entries.at(this.#expired)
+    const isOver = this.#entries.length - this.#expired > this.limits.size
+    return oldest !== undefined && (isOver || oldest.time < since) ? oldest : undefined
   }
 
   /** Stops protecting the oldest run: one this large must have lost its end. */
@@ -308,12 +312,15 @@ export class ChatLog extends Log {
   /** Evicts what is no longer of the history, but for what readers still need. */
   #evict (): void {
     if (this.#expired === 0) return
-    const isRead = () => this.readers.length === 0 || (this.#entries.at(0)?.last ?? Infinity) <= this.floor
-    if (!isRead()) this.look(this.#lag > this.limits.lag)
-    while (this.#expired > 0 && isRead()) this.shift()
+    if (!this.#isOldestRead()) this.look(this.#lag > this.limits.lag)
+    while (this.#expired > 0 && this.#isOldestRead()) this.shift()
     if (this.#lag <= this.limits.lag) return
     // Held for readers that do not read. Half of it goes, so that making room again is far off.
     while (this.#lag * 2 > this.limits.lag) this.shift()
+  }
+
+  #isOldestRead (): boolean {
+    return this.readers.length === 0 || (this.#entries.at(0)?.last ?? Infinity) <= this.floor
   }
 
   protected clear (head: number): void {

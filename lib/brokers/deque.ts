@@ -1,43 +1,52 @@
-/** Gaps shorter than this are not worth closing. */
-const minGap = 64
+/** Slots that there are at least; a power of two. */
+const leastSlots = 4
 
-/** A first-in, first-out list with access by index: every operation takes constant time, amortized. */
+/** A first-in, first-out list with access by index: every operation takes constant time, amortized. A ring of a power of two of slots. */
 export class Deque<T> {
-  /** Items in order; those before `#start` are removed and cleared. */
-  #items: Array<T | undefined> = []
+  #slots: Array<T | undefined> = []
   #start = 0
+  #length = 0
 
   get length (): number {
-    return this.#items.length - this.#start
+    return this.#length
   }
 
   /** The item at `index`, counted from the oldest; `undefined` outside of the list. */
   at (index: number): T | undefined {
-    return index < 0 ? undefined : this.#items[this.#start + index]
+    return index < 0 || index >= this.#length ? undefined : this.#slots[(this.#start + index) & (this.#slots.length - 1)]
   }
 
   push (item: T): void {
-    this.#items.push(item)
+    if (this.#length === this.#slots.length) this.#resize(Math.max(leastSlots, this.#length * 2))
+    this.#slots[(this.#start + this.#length++) & (this.#slots.length - 1)] = item
   }
 
   /** Removes the oldest item and returns it; `undefined` when the list is empty. */
   shift (): T | undefined {
-    if (this.#start === this.#items.length) return undefined
-    const item = this.#items[this.#start]
-    this.#items[this.#start++] = undefined
-    if (this.#start >= minGap && this.#start * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#start)
-      this.#start = 0
-    }
+    if (this.#length === 0) return undefined
+    const item = this.#slots[this.#start]
+    this.#slots[this.#start] = undefined
+    this.#start = (this.#start + 1) & (this.#slots.length - 1)
+    this.#length--
+    const { length: slots } = this.#slots
+    if (slots > leastSlots && this.#length <= slots / 8) this.#resize(slots / 4)
     return item
   }
 
   clear (): void {
-    this.#items = []
+    this.#slots = []
+    this.#start = 0
+    this.#length = 0
+  }
+
+  #resize (slots: number): void {
+    const resized: Array<T | undefined> = new Array(slots)
+    for (let at = 0; at < this.#length; at++) resized[at] = this.at(at)
+    this.#slots = resized
     this.#start = 0
   }
 
   * [Symbol.iterator] (): Generator<T> {
-    for (let at = this.#start; at < this.#items.length; at++) yield this.#items[at]!
+    for (let at = 0; at < this.#length; at++) yield this.at(at)!
   }
 }

@@ -7,7 +7,7 @@ import type { Inbound, Message } from '../protocol/envelope.js'
 import { isSentId } from '../protocol/message-id.js'
 import type { AwaitedByChats } from '../server/awaited.js'
 import { ignoreRejection } from '../server/caught.js'
-import { chatChannel, type ChatAddress } from '../server/channels.js'
+import { chatAddressOf, chatChannel, type ChatAddress } from '../server/channels.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
 import type { Cluster, RunName } from '../server/cluster.js'
 import type { Identity } from '../server/hooks.js'
@@ -15,7 +15,7 @@ import { Refusal } from '../server/inbound.js'
 import { jsonForm } from '../server/json-form.js'
 import { keyOf } from '../server/key.js'
 import { refKey, type MessageRow, type Received, type Sender } from '../server/message-row.js'
-import type { Publisher } from '../server/publisher.js'
+import type { Publisher, Receipt } from '../server/publisher.js'
 import { Remembered } from '../server/remembered.js'
 import type { Timers } from '../server/timers.js'
 import { guarded, warnOf, type OnUnheard } from '../server/watched.js'
@@ -90,16 +90,19 @@ export class Chats {
   /** Throws RT_ERR_INVALID_ID. */
   open (address: ChatAddress): Chat {
     const channel = chatChannel(address)
-    const { workflow, appId, chatId, userId } = address
-    const target = { workflow, appId, chatId, userId }
-    const { options, publisher, log, limits } = this.#parts
     return {
-      send: message => guarded(() => {
-        const sent = askedAbout(options, message, limits.message)
-        return isForUsers(options, sent, log) ? publisher.publish(channel, sent) : unpublished()
-      }, this.#onUnheard),
-      start: (handler, { ref } = {}) => this.#start(target, { userId, ref, handler })
+      send: message => guarded(() => this.#send(channel, message), this.#onUnheard),
+      start: (handler, { ref } = {}) => {
+        const target = chatAddressOf(channel)
+        return this.#start(target, { userId: target.userId, ref, handler })
+      }
     }
+  }
+
+  #send (channel: string, message: Message): Receipt | Promise<Receipt> {
+    const { options, publisher, log, limits } = this.#parts
+    const sent = askedAbout(options, message, limits.message)
+    return isForUsers(options, sent, log) ? publisher.publish(channel, sent) : unpublished()
   }
 
   /** For what clients send. */

@@ -40,8 +40,14 @@ export function userChannel (userId: string): string {
 export function chatChannel (address: ChatAddress): string {
   const { workflow, appId, chatId, userId } = Object(address) as ChatAddress
   if (workflow === reservedWorkflow) throw new errors.INVALID_ID("The workflow 'notifications'")
-  if ([workflow, appId, chatId, userId].every(isId)) return `chat:${workflow}/${appId}/${chatId}/${userId}`
+  if (isId(workflow) && isId(appId) && isId(chatId) && isId(userId)) return `chat:${workflow}/${appId}/${chatId}/${userId}`
   throw new errors.INVALID_ID(wrongPartsOf(address))
+}
+
+/** The address that `chatChannel` made a channel of. */
+export function chatAddressOf (channel: string): ChatAddress {
+  const [workflow, appId, chatId, userId] = channel.slice(channel.indexOf(':') + 1).split('/')
+  return { workflow, appId, chatId, userId }
 }
 
 const addressFields = ['workflow', 'appId', 'chatId', 'userId'] as const

@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import { Deque } from '../brokers/deque.js'
 import type { Frame, Log } from '../brokers/log.js'
@@ -14,6 +13,7 @@ import type { Closed, Identity } from './hooks.js'
 import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
 import type { Intake, Intakes, Source } from './intake.js'
 import type { Liveness, Peer } from './liveness.js'
+import type { PeerStream } from './pending.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from './refusal-reasons.js'
 import type { RefusedClient, Refusals } from './refusals.js'
 import type { Subscriber, Subscription } from './subscription.js'
@@ -49,8 +49,8 @@ export interface ConnectionOptions {
   id: string
   identity: Identity
   target: Target
-  /** Where the client is, as far as it is known. */
-  remoteAddress?: string
+  /** Where the client is, as a proxy has named it; default: the address of the peer. */
+  proxiedAddress?: string
   /** The client takes compressed frames. */
   isDeflated: boolean
   /** Whether somebody may read a publication, where that depends on who it is. */
@@ -106,9 +106,9 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   /** Called when it ends. */
   onEnd: (() => void) | undefined
 
-  readonly #remoteAddress: string | undefined
+  readonly #proxiedAddress: string | undefined
   readonly #socket: WebSocket
-  readonly #stream: Duplex
+  readonly #stream: PeerStream
   readonly #context: ConnectionContext
   readonly #onClosed: ConnectionOptions['onClosed']
   #subscriptions: Subscription[] = []
@@ -139,8 +139,8 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   static #close (this: WebSocket, code: number, reason: Buffer): void { connectionOf(this).#onClose(code, reason.toString()) }
 
   /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
-  constructor (socket: WebSocket, stream: Duplex, context: ConnectionContext, options: ConnectionOptions) {
-    const { id, identity, target, remoteAddress, isDeflated, sees, onClosed } = options
+  constructor (socket: WebSocket, stream: PeerStream, context: ConnectionContext, options: ConnectionOptions) {
+    const { id, identity, target, proxiedAddress, isDeflated, sees, onClosed } = options
     this.id = id
     this.identity = identity
     this.userId = identity.userId
@@ -148,7 +148,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     // The identity of the moment: `renew` may have replaced it.
     this.sees = sees && (message => sees(message, this.identity))
     this.target = target
-    this.#remoteAddress = remoteAddress
+    this.#proxiedAddress = proxiedAddress
     this.#socket = socket
     this.#stream = stream
     this.#context = context
@@ -335,7 +335,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
 
   /** The client, as the log names it. */
   get client (): RefusedClient {
-    return { userId: this.userId, connectionId: this.id, remoteAddress: this.#remoteAddress }
+    return { userId: this.userId, connectionId: this.id, remoteAddress: this.#proxiedAddress ?? this.#stream.remoteAddress }
   }
 
   /** No longer open, or never again. */

@@ -1,3 +1,5 @@
+import { Deque } from '../brokers/deque.js'
+
 /** What has something to write: a connection. */
 export interface Writer {
   /** The queue it waits in, if any; only the flusher touches it. */
@@ -20,8 +22,8 @@ export const slice = 64
  * slice of them per turn. Nothing else is kept: what is still to be written is where the connections' cursors are.
  */
 export class Flusher {
-  readonly #narrow = new Queue()
-  readonly #wide = new Queue()
+  readonly #narrow = new Deque<Writer>()
+  readonly #wide = new Deque<Writer>()
   #first: Array<() => void> = []
   #turn: NodeJS.Immediate | undefined
   #isClosed = false
@@ -68,7 +70,7 @@ export class Flusher {
     let left = slice
     // What is marked again while this runs comes after what was waiting.
     for (let waiting = queue.length; waiting > 0 && left > 0 && !this.#isClosed; waiting--) {
-      const writer = queue.shift()
+      const writer = queue.shift()!
       if (writer.lane !== lane) continue
       left--
       writer.lane = 'none'
@@ -76,41 +78,7 @@ export class Flusher {
     }
   }
 
-  #queue (lane: 'narrow' | 'wide'): Queue {
+  #queue (lane: 'narrow' | 'wide'): Deque<Writer> {
     return lane === 'narrow' ? this.#narrow : this.#wide
-  }
-}
-
-/** First in, first out, in constant time. Keeps the room that it once needed. */
-class Queue {
-  readonly #items: Array<Writer | undefined> = []
-  #start = 0
-  #end = 0
-
-  get length (): number {
-    return this.#end - this.#start
-  }
-
-  push (writer: Writer): void {
-    this.#items[this.#end++] = writer
-  }
-
-  shift (): Writer {
-    const writer = this.#items[this.#start]!
-    this.#items[this.#start++] = undefined
-    if (this.#start === this.#end) this.#start = this.#end = 0
-    else if (this.#start >= 1024 && this.#start * 2 > this.#end) this.#compact()
-    return writer
-  }
-
-  #compact (): void {
-    this.#items.copyWithin(0, this.#start, this.#end)
-    this.#items.length = this.#end -= this.#start
-    this.#start = 0
-  }
-
-  clear (): void {
-    this.#items.length = 0
-    this.#start = this.#end = 0
   }
 }

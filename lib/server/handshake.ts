@@ -1,12 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { Verdict } from './access.js'
 import type { Target } from './channels.js'
-import type { PendingHandshake } from './pending.js'
+import type { PeerStream, PendingHandshake } from './pending.js'
 
 /** A socket of an 'upgrade' event. Node's HTTP server no longer listens to it, and keeps the response that is being written to it here. */
-export type UpgradedStream = Duplex & { _httpMessage?: ServerResponse | null, bytesWritten?: number }
+export type UpgradedStream = PeerStream & { _httpMessage?: ServerResponse | null, bytesWritten?: number }
 
 /** How far a handshake has come. */
 type Stage =
@@ -23,7 +22,7 @@ type Stage =
 
 /** What a handshake for a channel has found out when the WebSocket is there. */
 export interface DecidedHandshake {
-  readonly stream: Duplex
+  readonly stream: UpgradedStream
   readonly target: Target
   readonly verdict: Verdict
 }
@@ -86,9 +85,9 @@ export class Handshake {
     else response?.once('finish', hangUp)
   }
 
-  /** Counts it for its address, which is known once the app's `trustProxy` has been asked. `false` when that has too many. */
-  comesFrom (address: string | undefined): boolean {
-    return this.#pending.moveTo(address)
+  /** Counts it for the address that a proxy has named, if the app's `trustProxy` says that one has. `false` when that has too many. */
+  comesFrom (proxied: string | undefined): boolean {
+    return this.#pending.comesFrom(proxied)
   }
 
   ask (target: Target, response: ServerResponse): void {
@@ -101,7 +100,9 @@ export class Handshake {
   }
 
   decide (verdict: Verdict): void {
-    if (this.#stage.name === 'asking') this.#stage = { ...this.#stage, name: 'decided', verdict }
+    if (this.#stage.name !== 'asking') return
+    const { target, response } = this.#stage
+    this.#stage = { name: 'decided', target, response, verdict }
   }
 
   /** Takes the stream over from the HTTP response. The caller calls `end` when it has a connection, or none. */

@@ -14,88 +14,127 @@ export interface PendingOptions {
   onGone: () => void
 }
 
+/** What a handshake comes over. `remoteAddress` is read when it is needed: of a TCP socket it takes a system call. */
+export type PeerStream = Duplex & { readonly remoteAddress?: string }
+
 /** Handshakes in progress, by the addresses that they come from: none has more of them than are still free. */
 export class PendingHandshakes {
-  readonly #budget: Budget
+  readonly #limit: number
+  readonly #byNetwork: Budget
   readonly #deadline: Deadline
   readonly #onGone: () => void
-  readonly #streams = new Set<Duplex>()
+  readonly #all = new Set<PendingHandshake>()
+  /** Those that are not in `#byNetwork`, because nobody had to know where they come from. */
+  readonly #uncounted = new Set<PendingHandshake>()
 
   constructor ({ limit, time, timers, onGone }: PendingOptions) {
-    this.#budget = new Budget(limit)
+    this.#limit = limit
+    this.#byNetwork = new Budget(limit)
     this.#deadline = new Deadline(timers, time)
     this.#onGone = onGone
   }
 
   get size (): number {
-    return this.#streams.size
+    return this.#all.size
   }
 
   /** Whether one more can begin, wherever it comes from. */
   get hasRoom (): boolean {
-    return this.#budget.used < this.#budget.total
+    return this.size < this.#limit
   }
 
-  /** Whether one more can begin that comes from this address. */
-  hasRoomFor (address: string | undefined): boolean {
-    return this.#budget.allows(networkOf(address))
+  /** Whether one more can begin on a socket. */
+  hasRoomFor (stream: PeerStream): boolean {
+    return this.#isRoomy(this.size) || this.#networks().allows(networkOf(stream.remoteAddress))
   }
 
   /**
    * Counts a handshake until its stream closes, or `end` is called. Calls `onLate` when neither has happened by the deadline of
    * handshakes.
    */
-  add (stream: Duplex, address: string | undefined, onLate: () => void): PendingHandshake {
-    const cancel = this.#deadline.add(onLate)
-    const end = () => {
-      cancel()
-      stream.off('close', pending.end)
-      this.#streams.delete(stream)
-      this.#onGone()
-    }
-    const pending = new PendingHandshake(this.#budget, networkOf(address), end)
-    this.#streams.add(stream)
+  add (stream: PeerStream, onLate: () => void): PendingHandshake {
+    const pending = new PendingHandshake(stream, this, this.#deadline.add(onLate))
+    this.#all.add(pending)
+    this.#uncounted.add(pending)
     stream.once('close', pending.end)
     return pending
   }
 
+  /** Counts a handshake for another network, if any were counted yet. `false` when that has more than are still free. */
+  recount (pending: PendingHandshake): boolean {
+    if (this.#uncount(pending)) this.#count(pending)
+    return this.#isRoomy(this.size - 1) || this.#networks().allows(pending.network!, -1)
+  }
+
+  remove (pending: PendingHandshake): void {
+    this.#all.delete(pending)
+    this.#uncount(pending)
+    this.#uncounted.delete(pending)
+    this.#onGone()
+  }
+
+  /** With so many others all of them may come from one address, and there is room for one more of it. */
+  #isRoomy (others: number): boolean {
+    return others * 2 < this.#limit
+  }
+
+  /** Where all of them come from. */
+  #networks (): Budget {
+    for (const pending of this.#uncounted) this.#count(pending)
+    this.#uncounted.clear()
+    return this.#byNetwork
+  }
+
+  #count (pending: PendingHandshake): void {
+    pending.network = networkOf(pending.address)
+    this.#byNetwork.add(pending.network, 1)
+  }
+
+  /** `false` when it was not counted. */
+  #uncount ({ network }: PendingHandshake): boolean {
+    if (network !== undefined) this.#byNetwork.release(network)
+    return network !== undefined
+  }
+
   destroy (): void {
-    for (const stream of this.#streams) stream.destroy()
+    for (const { stream } of this.#all) stream.destroy()
   }
 }
 
-/** A handshake that is counted. */
+/** A handshake in progress. */
 export class PendingHandshake {
-  readonly #budget: Budget
-  readonly #onEnd: () => void
-  #network: string
+  readonly stream: PeerStream
+  /** What it is counted for; only `PendingHandshakes` sets it. */
+  network: string | undefined
+  readonly #all: PendingHandshakes
+  readonly #cancelDeadline: () => void
+  /** As a proxy has named it. */
+  #proxied: string | undefined
   #isOver = false
 
-  constructor (budget: Budget, network: string, onEnd: () => void) {
-    this.#budget = budget
-    this.#network = network
-    this.#onEnd = onEnd
-    budget.add(network, 1)
+  constructor (stream: PeerStream, all: PendingHandshakes, cancelDeadline: () => void) {
+    this.stream = stream
+    this.#all = all
+    this.#cancelDeadline = cancelDeadline
   }
 
-  /** Counts it for another address. `false` when that one has more than are still free. */
-  moveTo (address: string | undefined): boolean {
+  get address (): string | undefined {
+    return this.#proxied ?? this.stream.remoteAddress
+  }
+
+  /** Counts it for the address that a proxy has named, if one has. `false` when that has more than are still free. */
+  comesFrom (proxied: string | undefined): boolean {
     if (this.#isOver) return true
-    const network = networkOf(address)
-    // Most are where they were, and counted there.
-    if (network === this.#network) return this.#budget.allows(network, -1)
-    this.#budget.release(this.#network)
-    this.#network = network
-    const isAllowed = this.#budget.allows(this.#network)
-    this.#budget.add(this.#network, 1)
-    return isAllowed
+    this.#proxied = proxied
+    return this.#all.recount(this)
   }
 
   /** It is over; called again it does nothing. */
   readonly end = (): void => {
     if (this.#isOver) return
     this.#isOver = true
-    this.#budget.release(this.#network)
-    this.#onEnd()
+    this.#cancelDeadline()
+    this.stream.off('close', this.end)
+    this.#all.remove(this)
   }
 }

@@ -8,14 +8,19 @@ import type { RefusedClient, Refusals } from './refusals.js'
 const maxAddress = 64
 
 /**
- * The address of a client, as `trustProxy` has it. Where that is a header which anyone may have written, and not an address, it
- * is that of the peer.
+ * The address that a proxy has named, as the app's `trustProxy` has it; `undefined` without one, and where that is a header which anyone
+ * may have written, and not an address: then a client's address is that of the peer, which takes a system call.
  */
+export function proxiedAddressOf (request: FastifyRequest): string | undefined {
+  // Fastify has `ips` with `trustProxy` only. A request that `injectWS` makes has no socket, and Fastify looks for one.
+  if (!('ips' in request) || request.raw.socket === undefined) return undefined
+  const ip: unknown = request.ip
+  return typeof ip === 'string' && ip.length <= maxAddress && isIP(ip) !== 0 ? ip : undefined
+}
+
+/** The address of a client: what a proxy has named, or that of the peer. */
 export function addressOf (request: FastifyRequest): string | undefined {
-  const { socket } = request.raw
-  // A request that `injectWS` makes has no socket, and Fastify looks for one.
-  const ip: unknown = socket && request.ip
-  return typeof ip === 'string' && ip.length <= maxAddress && isIP(ip) !== 0 ? ip : socket?.remoteAddress
+  return proxiedAddressOf(request) ?? request.raw.socket?.remoteAddress
 }
 
 /** Who asks for a channel: the user of the path, who is not authenticated yet, and the address. */

@@ -10,7 +10,7 @@ import { chosenProtocol } from './credential.js'
 import { handshakeFault } from './handshake-headers.js'
 import { Handshake } from './handshake.js'
 import { forEachServer } from './http-servers.js'
-import { addressOf } from './refused-request.js'
+import { proxiedAddressOf } from './refused-request.js'
 import { cleanUrl, hidingQueries } from './request-log.js'
 import type { RealtimeServer } from './server.js'
 import { Upgrades } from './upgrades.js'
@@ -46,7 +46,7 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   // Before the hooks of the app, which may take their time.
   fastify.addHook('onRequest', (request, _reply, done) => {
     const handshake = Handshake.of(request.raw)
-    if (handshake === undefined || handshake.comesFrom(addressOf(request))) done()
+    if (handshake === undefined || handshake.comesFrom(proxiedAddressOf(request))) done()
     else done(new errors.OVERLOADED())
   })
   await fastify.register(async scope => {

@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import type { Duplex } from 'node:stream'
 import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
@@ -30,12 +29,12 @@ import { Liveness } from './liveness.js'
 import { LoopClock } from './loop-clock.js'
 import { rowOf, type MessageRow } from './message-row.js'
 import type { ResolvedOptions } from './options.js'
-import { PendingHandshakes } from './pending.js'
+import { PendingHandshakes, type PeerStream } from './pending.js'
 import { Publisher } from './publisher.js'
 import { Recovery, sinceOf, type LabelledLog } from './recovery.js'
 import { redacted, secretsOf } from './redacted.js'
 import { Refusals } from './refusals.js'
-import { addressOf, noteError } from './refused-request.js'
+import { addressOf, noteError, proxiedAddressOf } from './refused-request.js'
 import { Timers } from './timers.js'
 import { warnOf } from './watched.js'
 
@@ -49,7 +48,7 @@ const patientShare = 0.8
 export interface Arrival {
   socket: WebSocket
   /** What the WebSocket runs on. */
-  stream: Duplex
+  stream: PeerStream
   request: FastifyRequest
   identity: Identity
   target: Target
@@ -250,9 +249,8 @@ export class RealtimeServer {
   /** Takes over a WebSocket. */
   accept (arrival: Arrival): void {
     const { socket, stream, request, identity, target } = arrival
-    const remoteAddress = addressOf(request)
     if (!this.hub.hasRoom(identity.userId, this.options.limits.connectionsPerUser)) {
-      this.refusals.add('user_connections', { userId: identity.userId, remoteAddress })
+      this.refusals.add('user_connections', { userId: identity.userId, remoteAddress: addressOf(request) })
       return this.refuse(socket, closeCodes.TOO_MANY)
     }
     const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
@@ -260,7 +258,7 @@ export class RealtimeServer {
       id,
       identity,
       target,
-      remoteAddress,
+      proxiedAddress: proxiedAddressOf(request),
       isDeflated: takesDeflated(arrival),
       sees: target.kind === 'chat' ? this.#sees : undefined,
       onClosed: this.#onClosed

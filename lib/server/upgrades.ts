@@ -52,7 +52,7 @@ export class Upgrades {
   readonly #onUpgrade = (request: IncomingMessage, stream: UpgradedStream, head: Buffer): void => {
     if (this.#prefix !== undefined) cleanUrl(request, this.#prefix)
     const isOwn = this.#prefix !== undefined && request.url!.startsWith(this.#prefix)
-    if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(request, stream)
+    if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(stream)
     const { hasRoom } = this.#handshake(request, stream)
     // The routes of this package answer with more.
     if (!hasRoom && !isOwn) return refuse(stream, 503)
@@ -79,10 +79,9 @@ export class Upgrades {
     const begun = Handshake.of(raw)
     if (begun !== undefined) return begun
     const { pending } = this.#server
-    const { remoteAddress } = raw.socket ?? {}
     // An address that waits for earlier responses cannot be another one's, whom a proxy has named.
-    const hasRoom = this.#server.hasRoom() && (!isWaiting(stream) || pending.hasRoomFor(remoteAddress))
-    const place = pending.add(stream, remoteAddress, () => {
+    const hasRoom = this.#server.hasRoom() && (!isWaiting(stream) || pending.hasRoomFor(stream))
+    const place = pending.add(stream, () => {
       if (isRead(stream)) place.end()
       else stream.destroy()
     })
@@ -90,13 +89,13 @@ export class Upgrades {
   }
 
   /** For the other listeners, which have it next. A socket that none of them has touched by the deadline is destroyed. */
-  #leave (request: IncomingMessage, stream: UpgradedStream): void {
+  #leave (stream: UpgradedStream): void {
     if (this.#others === 0) return refuse(stream, 400)
     guard(stream)
     let written = Infinity
     afterResponses(stream, () => { written = stream.bytesWritten! })
     const isTaken = () => isRead(stream) || stream.destroyed || stream.writableEnded || stream.bytesWritten! > written
-    const place = this.#server.pending.add(stream, request.socket.remoteAddress, () => {
+    const place = this.#server.pending.add(stream, () => {
       if (isTaken()) place.end()
       else stream.destroy()
     })

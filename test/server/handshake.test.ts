@@ -14,10 +14,10 @@ function begin (hasRoom = true) {
   let releases = 0
   const addresses: unknown[] = []
   const pending = {
-    moveTo (address?: string) { addresses.push(address); return address !== 'busy' },
+    comesFrom (address?: string) { addresses.push(address); return address !== 'busy' },
     end () { releases++ }
   }
-  const handshake = new Handshake(raw, stream, hasRoom, pending as PendingHandshake)
+  const handshake = new Handshake(raw, stream, hasRoom, pending as unknown as PendingHandshake)
   return { raw, stream, handshake, releases: () => releases, addresses }
 }
 
