@@ -37,11 +37,11 @@ export class AppProcess {
   }
 
   /** As Node runs an app: without the loaders of the tests, which take more memory and time than the app does. */
-  static async startPlain (t: Scope, options: Options = {}): Promise<AppProcess> {
+  static async startPlain (t: Scope, options: Options = {}, port = 0): Promise<AppProcess> {
     const file = fileURLToPath(new URL(`../node_modules/.cache/fastify-realtime/app-${process.pid}.mjs`, import.meta.url))
     await build({ entryPoints: [fixture('app.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
     t.teardown(() => rmSync(file, { force: true }))
-    return AppProcess.#start(t, file, [], options, '127.0.0.1', 0)
+    return AppProcess.#start(t, file, [], options, '127.0.0.1', port)
   }
 
   static async #start (t: Scope, file: string, execArgv: string[], options: Options, host: string, port: number): Promise<AppProcess> {

@@ -1,10 +1,9 @@
-interface Share {
+/** What one holder has; only a `Budget` changes it. */
+export interface Share {
   readonly holder: string
   held: number
+  /** Where it is among the others; -1: it holds nothing. */
   level: number
-  /** It stays on its level while it holds more than `above` and no more than `upTo`. */
-  above: number
-  upTo: number
 }
 
 /** Up to this amount each level is one amount; above, four levels per doubling. */
@@ -16,25 +15,27 @@ function levelOf (amount: number): number {
   return exactLevels + Math.ceil((Math.log2(amount) - Math.log2(exactLevels)) * levelsPerDoubling)
 }
 
-/** The most that is on a level. */
-function mostOf (level: number): number {
-  return level <= exactLevels ? level : exactLevels * 2 ** ((level - exactLevels) / levelsPerDoubling)
-}
+/** The most that is on each level. */
+const mostOf = Array.from({ length: levelOf(Number.MAX_SAFE_INTEGER) + 1 }, (_, level) =>
+  level <= exactLevels ? level : exactLevels * 2 ** ((level - exactLevels) / levelsPerDoubling))
 
 /**
  * Shares what can run out: nobody may hold more than is still free. One holder alone gets half of it, two get a third each, and
  * whoever holds nothing gets something for as long as anything is free. Every operation takes constant time.
  */
-export class Budget {
+export class Budget<S extends Share = Share> {
   /** What there is to share, in the unit of the amounts. */
   readonly total: number
   #used = 0
-  readonly #shares = new Map<string, Share>()
+  readonly #shares = new Map<string, S>()
   /** Shares by how much they are, to within a fifth. */
-  readonly #levels: Array<Set<Share>> = []
+  readonly #levels: Array<Set<S>> = []
+  readonly #begin: (holder: string) => S
 
-  constructor (total: number) {
+  /** `begin` makes the share of a holder, for those who keep more with it. */
+  constructor (total: number, begin: (holder: string) => S = holder => ({ holder, held: 0, level: -1 }) as S) {
     this.total = total
+    this.#begin = begin
   }
 
   /** What all holders have together. */
@@ -65,7 +66,20 @@ export class Budget {
 
   /** Adds to what a holder has without asking: what is used already, or, with a negative amount, what is given back. */
   add (holder: string, amount: number): void {
-    const share = this.#shares.get(holder) ?? this.#begin(holder)
+    this.change(this.share(holder), amount)
+  }
+
+  /** The share of a holder; for somebody who holds nothing a new one, to be changed at once. */
+  share (holder: string): S {
+    const known = this.#shares.get(holder)
+    if (known !== undefined) return known
+    const share = this.#begin(holder)
+    this.#shares.set(holder, share)
+    return share
+  }
+
+  /** Like `add`, for who has the share at hand. */
+  change (share: S, amount: number): void {
     share.held += amount
     this.#used += amount
     this.#sort(share)
@@ -76,29 +90,19 @@ export class Budget {
     this.add(holder, -amount)
   }
 
-  /** The holders, those that hold most first, to within a fifth. They may change while they are visited. */
-  * heaviest (): Generator<string> {
-    for (let level = this.#levels.length - 1; level >= 0; level--) {
-      for (const { holder } of this.#levels[level] ?? []) yield holder
-    }
+  /** The shares, the largest first, to within a fifth. They may change while they are visited. */
+  * heaviest (): Generator<S> {
+    for (let level = this.#levels.length - 1; level >= 0; level--) yield * this.#levels[level]
   }
 
-  #begin (holder: string): Share {
-    const share = { holder, held: 0, level: -1, above: 0, upTo: 0 }
-    this.#shares.set(holder, share)
-    return share
-  }
-
-  #sort (share: Share): void {
-    if (share.held > share.above && share.held <= share.upTo) return
+  #sort (share: S): void {
+    if (share.level > 0 && share.held > mostOf[share.level - 1] && share.held <= mostOf[share.level]) return
     const level = share.held > 0 ? levelOf(share.held) : -1
     if (level === -1) this.#shares.delete(share.holder)
     if (level === share.level) return
     this.#levels[share.level]?.delete(share)
     share.level = level
     if (level === -1) return
-    share.above = mostOf(level - 1)
-    share.upTo = mostOf(level)
     while (this.#levels.length <= level) this.#levels.push(new Set())
     this.#levels[level].add(share)
   }

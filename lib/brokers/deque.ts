@@ -1,9 +1,12 @@
 /** Slots that there are at least; a power of two. */
 const leastSlots = 4
 
+/** Of all lists that are empty: an array each would be a good part of a channel that nothing was published to. */
+const noSlots: never[] = []
+
 /** A first-in, first-out list with access by index: every operation takes constant time, amortized. A ring of a power of two of slots. */
 export class Deque<T> {
-  #slots: Array<T | undefined> = []
+  #slots: Array<T | undefined> = noSlots
   #start = 0
   #length = 0
 
@@ -34,7 +37,7 @@ export class Deque<T> {
   }
 
   clear (): void {
-    this.#slots = []
+    this.#slots = noSlots
     this.#start = 0
     this.#length = 0
   }

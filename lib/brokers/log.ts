@@ -56,6 +56,8 @@ export interface LogLimits {
 /** Bytes of bookkeeping per retained publication beside its frame: entry, slot and string headers. */
 export const entryOverhead = 128
 
+const never = (): boolean => false
+
 /** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */
 const lookEvery = 32
 
@@ -69,14 +71,14 @@ const lookEvery = 32
 export abstract class Log {
   readonly limits: LogLimits
   /** In no order. */
-  readonly readers: Reader[] = []
+  readers: Reader[] = []
   epoch: string
   /** Offset of the newest publication; 0 when there has been none. */
   head = 0
   /** Bytes retained, bookkeeping included. */
   bytes = 0
   /** Whether an epoch stands for this channel before its first publication. A broker sets it whose channels get their epoch with that. */
-  precedes: (epoch: string) => boolean = () => false
+  precedes: (epoch: string) => boolean = never
   protected readonly frameOf: FrameOf
   /** Every reader has read up to here: a lower bound, brought up to date only when it matters. */
   protected floor = 0
@@ -164,7 +166,9 @@ export abstract class Log {
   /** Adds a reader that has read everything up to its `offset` of its `epoch`. */
   add (reader: Reader): void {
     reader.seat = this.readers.length
-    this.readers.push(reader)
+    // Most channels have one reader, and an array that grows takes room for seventeen.
+    if (this.readers.length === 0) this.readers = [reader]
+    else this.readers.push(reader)
     this.floor = Math.min(this.floor, reader.offset)
   }
 

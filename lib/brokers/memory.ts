@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { Position } from '../protocol/position.js'
 import type { Broker, BrokerHost, BrokerStats, CreateLog, OwnerOf } from './broker.js'
-import { Budget } from './budget.js'
+import { Budget, type Share } from './budget.js'
 import { ChannelLog } from './channel-log.js'
 import type { Log, LogLimits, Publication } from './log.js'
 
@@ -39,11 +39,10 @@ interface Channel {
   isIdle: boolean
 }
 
-/** Whoever the bytes of a channel are counted for. */
-interface Owner {
-  readonly name: string
+/** Whoever the bytes of some channels are counted for. */
+interface Owner extends Share {
   /** In no order. */
-  readonly channels: Channel[]
+  channels: Channel[]
 }
 
 /** The embedded default: the logs live in this process, and end with it. */
@@ -51,9 +50,8 @@ export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions
   readonly #now: () => number
   readonly #channels = new Map<string, Channel>()
-  readonly #owners = new Map<string, Owner>()
   /** Bytes by owner. */
-  readonly #budget: Budget
+  readonly #budget: Budget<Owner>
   /** Makes the epochs of two processes, and of two incarnations of a channel, different. */
   readonly #incarnation = randomInt(36 ** 6).toString(36).padStart(6, '0')
   #created = 0
@@ -67,7 +65,7 @@ export class MemoryBroker implements Broker {
   constructor (options: MemoryBrokerOptions) {
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
-    this.#budget = new Budget(options.bytes)
+    this.#budget = new Budget(options.bytes, holder => ({ holder, held: 0, level: -1, channels: [] }))
   }
 
   /** Throws RT_ERR_BROKER_USED. */
@@ -139,39 +137,39 @@ export class MemoryBroker implements Broker {
 
   #add (name: string, now: number): Channel {
     const epoch = this.#incarnation + (this.#created++).toString(36)
-    const ownerName = this.#ownerOf(name)
-    const owner = this.#owners.get(ownerName) ?? { name: ownerName, channels: [] }
     const log = this.#createLog(name, epoch, this.#options)
+    const owner = this.#budget.share(this.#ownerOf(name))
     const channel = { name, log, owner, seat: owner.channels.length, bytes: 0, publications: 0, usedAt: now, isIdle: false }
-    owner.channels.push(channel)
-    this.#owners.set(ownerName, owner)
+    // Most owners have one channel, and an array that grows takes room for seventeen.
+    if (owner.channels.length === 0) owner.channels = [channel]
+    else owner.channels.push(channel)
     this.#channels.set(name, channel)
-    this.#budget.add(ownerName, overheadOf(channel))
+    this.#budget.change(owner, overheadOf(channel))
     return channel
   }
 
   /** Brings the sums up to date with a channel. */
   #count (channel: Channel): void {
     const { bytes, length } = channel.log
-    if (bytes !== channel.bytes) this.#budget.add(channel.owner.name, bytes - channel.bytes)
+    if (bytes !== channel.bytes) this.#budget.change(channel.owner, bytes - channel.bytes)
     this.#publications += length - channel.publications
     channel.bytes = bytes
     channel.publications = length
   }
 
   /** Whether an owner has more than is still free. */
-  #isOver ({ name }: Owner): boolean {
+  #isOver ({ held }: Owner): boolean {
     const { used, total } = this.#budget
-    return used * 2 > total && used + this.#budget.heldBy(name) > total
+    return used * 2 > total && used + held > total
   }
 
   /** Has the owners that hold most give way until the one of a channel may keep what it has. */
   #makeRoom (inUse: Channel, now: number): void {
-    for (const name of this.#budget.heaviest()) {
-      this.#relieve(this.#owners.get(name)!, inUse, now)
+    for (const owner of this.#budget.heaviest()) {
+      this.#relieve(owner, inUse, now)
       if (!this.#isOver(inUse.owner)) return
       // Whoever holds less than this owner keeps it, unless all is used.
-      if (name === inUse.owner.name && this.#budget.used <= this.#budget.total) return
+      if (owner === inUse.owner && this.#budget.used <= this.#budget.total) return
     }
   }
 
@@ -179,32 +177,32 @@ export class MemoryBroker implements Broker {
    * Has an owner give up part of what it holds, the oldest publications of its largest channels, and of equally large ones those
    * used longest ago. The newest publication of the channel in use stays, whatever its size: it was only just stored.
    */
-  #relieve ({ name, channels }: Owner, inUse: Channel, now: number): void {
-    const enough = this.#budget.heldBy(name) * roomyShare
+  #relieve (owner: Owner, inUse: Channel, now: number): void {
+    const { channels } = owner
+    const enough = owner.held * roomyShare
     const level = waterLevel(channels.map(sizeOf), enough)
     const large = channels.filter(channel => sizeOf(channel) > level).sort((a, b) => a.usedAt - b.usedAt)
     for (const channel of large) {
       const { log } = channel
       const keep = channel === inUse ? 1 : 0
       log.hurry()
-      while (sizeOf(channel) > level && log.length > keep && this.#budget.heldBy(name) > enough) {
+      while (sizeOf(channel) > level && log.length > keep && owner.held > enough) {
         log.shift()
         this.#count(channel)
       }
       const isUnused = log.length === 0 && log.readers.length === 0 && now - channel.usedAt > settleTime
       if (isUnused) this.#forget(channel)
-      if (this.#budget.heldBy(name) <= enough) return
+      if (owner.held <= enough) return
     }
   }
 
   #forget (channel: Channel): void {
     const { name, log, owner, seat } = channel
-    this.#budget.release(owner.name, sizeOf(channel))
+    this.#budget.change(owner, -sizeOf(channel))
     this.#publications -= channel.publications
     this.#channels.delete(name)
     const last = owner.channels.pop()!
     if (last.seat !== seat) owner.channels[last.seat = seat] = last
-    if (owner.channels.length === 0) this.#owners.delete(owner.name)
     log.release()
   }
 }

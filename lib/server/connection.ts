@@ -1,5 +1,4 @@
 import { WebSocket } from 'ws'
-import { Deque } from '../brokers/deque.js'
 import type { Frame, Log } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import { closeCode, closeCodes, isSendable, type CloseCode } from '../protocol/close-codes.js'
@@ -10,10 +9,9 @@ import { dismiss } from './dismiss.js'
 import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
 import type { Closed, Identity } from './hooks.js'
-import { Inbox, type InboxContext, type InboxOwner } from './inbox.js'
-import type { Intake, Intakes, Source } from './intake.js'
 import type { Liveness, Peer } from './liveness.js'
 import type { PeerStream } from './pending.js'
+import { Reading, type ReadingContext, type ReadingOwner } from './reading.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from './refusal-reasons.js'
 import type { RefusedClient, Refusals } from './refusals.js'
 import type { Subscriber, Subscription } from './subscription.js'
@@ -34,13 +32,12 @@ export interface Counters {
 }
 
 /** What all connections of a server share. */
-export interface ConnectionContext extends InboxContext {
+export interface ConnectionContext extends ReadingContext {
   readonly catalogue: Catalogue
   readonly flusher: Flusher
   readonly liveness: Liveness
   readonly counters: Counters
   readonly refusals: Refusals
-  readonly intakes: Intakes
   /** Bytes that may wait for one connection outside of the logs. */
   readonly maxOutbox: number
 }
@@ -88,7 +85,7 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
  * that are for this connection alone. Data frames are written to the stream under the WebSocket: each write holds whole
  * frames, so the pings, pongs and the Close that `ws` writes to the same stream fall between them.
  */
-export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer {
+export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
   readonly id: string
   identity: Identity
   readonly userId: string
@@ -115,19 +112,8 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   #outbox: Frame[] = []
   #outboxSize = 0
   #isBlocked = false
-  #inbox: Inbox | undefined
-  /** What its user sends, by all connections; `undefined` while that is nothing. */
-  #intake: Intake | undefined
-  /** The inbox is full. */
-  #isFull = false
-  /** Its user has sent too much. */
-  #isHeld = false
-  /** Frames that had been read when their user was held. */
-  #heldFrames: Deque<Buffer> | undefined
-  /** Called when its user is no longer held, or the connection has ended. */
-  #onFree: (() => void) | undefined
-  /** When reading was paused. */
-  #pausedAt = 0
+  /** Made with the first thing received: most connections only listen. */
+  #reading: Reading | undefined
   /** How it is to be closed once everything due has been written. */
   #pendingClose: Closed | undefined
 
@@ -175,7 +161,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
 
   /** The types of its messages whose handlers run. */
   get handling (): string[] {
-    return this.#inbox?.handling ?? []
+    return this.#reading?.handling ?? []
   }
 
   get isPaused (): boolean {
@@ -195,10 +181,8 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#outbox.unshift(frame)
     this.#outboxSize += frame.length
     if (this.flush()) this.wake(1)
-    const intake = this.#context.intakes.known(this.userId)
-    // Most connections never send anything: they join with their first message.
-    if (intake?.isHeld === true) this.#join(intake)
-    if (!this.#isHeld) this.#socket.resume()
+    if (this.isHeld) this.#read()
+    if (this.#reading?.isHeld !== true) this.#socket.resume()
   }
 
   send<const T extends string> (message: Message<T>): void {
@@ -357,79 +341,31 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     return true
   }
 
-  pause (): void {
-    this.#setReading(true, this.#isHeld)
+  setReading (isReading: boolean): boolean {
+    if (this.state !== 'open') return false
+    if (isReading) this.#socket.resume()
+    else this.#socket.pause()
+    return true
   }
 
-  resume (): void {
-    this.#setReading(false, this.#isHeld)
-  }
-
-  begin (bytes: number): void {
-    this.#intakeOfUser().add(bytes)
-  }
-
-  finish (bytes: number): void {
-    this.#context.intakes.of(this.userId).release(bytes)
-  }
-
+  /** Counts bytes that the user asked for. */
   charge (bytes: number): void {
     this.#context.intakes.of(this.userId).request(bytes)
   }
 
+  /** Its user has sent too much: nothing is read from the user for a while. */
+  get isHeld (): boolean {
+    return this.#context.intakes.known(this.userId)?.isHeld === true
+  }
+
   /** Resolves once its user is not held, or the connection has ended. */
   whenFree (): Promise<void> {
-    this.#join(this.#context.intakes.known(this.userId))
-    if (!this.#isHeld) return Promise.resolve()
-    return new Promise(resolve => { this.#onFree = resolve })
+    return this.isEnding ? Promise.resolve() : this.#read().whenFree()
   }
 
-  onHeld (): void {
-    this.#setReading(this.#isFull, true)
-  }
-
-  onReleased (): void {
-    this.#setReading(this.#isFull, false)
-    this.#onFree?.()
-    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) this.#take(frame)
-  }
-
-  /** The next frame that was read while its user was held; `undefined` while that is so. */
-  #next (): Buffer | undefined {
-    return this.#isHeld ? undefined : this.#heldFrames?.shift()
-  }
-
-  #take (frame: Buffer): void {
-    this.#intakeOfUser().receive(frame.length)
-    this.#inboxed().receive(frame)
-  }
-
-  #setReading (isFull: boolean, isHeld: boolean): void {
-    const wasPaused = this.#isFull || this.#isHeld
-    this.#isFull = isFull
-    this.#isHeld = isHeld
-    const isPaused = isFull || isHeld
-    if (isPaused === wasPaused || this.state !== 'open') return
-    const now = this.#context.clock.now()
-    if (isPaused) {
-      this.#pausedAt = now
-      this.#socket.pause()
-    } else {
-      this.#inbox?.excuse(now - this.#pausedAt)
-      this.#socket.resume()
-    }
-  }
-
-  #intakeOfUser (): Intake {
-    const intake = this.#intake ?? this.#context.intakes.of(this.userId)
-    this.#join(intake)
-    return intake
-  }
-
-  #join (intake: Intake | undefined): void {
-    if (this.#intake !== undefined || intake === undefined || this.isEnding) return
-    this.#intake = intake
-    intake.join(this)
+  #read (): Reading {
+    this.#reading ??= new Reading(this, this.#context)
+    return this.#reading
   }
 
   onIdle (): void {
@@ -440,7 +376,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   closeGently (code: CloseCode, reason: string): void {
     if (this.state !== 'open') return this.close(code.code, reason)
     this.#pendingClose ??= { code: code.code, reason }
-    this.#inbox?.stop()
+    this.#reading?.stop()
     this.wake(Infinity)
   }
 
@@ -450,7 +386,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
   }
 
   #closeOnceDone ({ code, reason }: Closed): void {
-    if (!this.#isBlocked && this.#inbox?.isBusy !== true) this.close(code, reason)
+    if (!this.#isBlocked && this.#reading?.isBusy !== true) this.close(code, reason)
   }
 
   /** Ends the connection without a Close frame. */
@@ -480,27 +416,17 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.#heard()
     if (this.state !== 'open' || this.#pendingClose !== undefined) return
     if (isBinary) return this.expel('binary')
-    if (!this.#isHeld) return this.#take(data)
-    this.#heldFrames ??= new Deque()
-    this.#heldFrames.push(data)
+    this.#read().receive(data)
   }
 
   #onPing (): void {
     this.#heard()
-    if (this.state !== 'open') return
-    this.#intakeOfUser().receive(0)
-    this.#inboxed().receiveControl()
+    if (this.state === 'open') this.#read().receiveControl()
   }
 
   #onPong (): void {
     if (!this.isAwaitingPong) return this.#onPing()
     this.#heard()
-  }
-
-  /** Made with the first thing received: most connections only listen. */
-  #inboxed (): Inbox {
-    this.#inbox ??= new Inbox(this, this.#context)
-    return this.#inbox
   }
 
   /** `ws` answers a violation of the WebSocket protocol with a Close. */
@@ -522,11 +448,7 @@ export class Connection implements InboxOwner, Source, Subscriber, Writer, Peer 
     this.onEnd?.()
     this.onEnd = undefined
     this.#context.liveness.remove(this)
-    this.#inbox?.stop()
-    this.#intake?.leave(this)
-    this.#intake = undefined
-    this.#heldFrames = undefined
-    this.#onFree?.()
+    this.#reading?.end()
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
     this.#outbox = []

@@ -43,14 +43,18 @@ export interface InboxOwner extends Sender {
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
   /** Closes a connection that does not keep the rules, and reads no more from it. */
   expel (reason: RefusalReason, detail?: string): void
+  /** Nothing is being handled at the moment. */
+  onIdle (): void
+}
+
+/** Told how much an inbox holds. */
+export interface Flow {
   /** More messages wait than may; nothing more is read until `resume`. */
   pause (): void
   resume (): void
   /** A message of this size waits for its handler, or is handled, until `finish`. */
   begin (bytes: number): void
   finish (bytes: number): void
-  /** Nothing is being handled at the moment. */
-  onIdle (): void
 }
 
 /** A message that waits for its handler, or is handled. */
@@ -63,6 +67,7 @@ interface Work {
 /** What a client sends: checked, answered, and handed to the handler of its type; what is not urgent in order and one at a time. */
 export class Inbox {
   readonly #owner: InboxOwner
+  readonly #flow: Flow
   readonly #context: InboxContext
   readonly #rate: TokenBucket
   readonly #floods: Strikes
@@ -73,10 +78,11 @@ export class Inbox {
   #urgent: Work[] = []
   #isStopped = false
 
-  constructor (owner: InboxOwner, context: InboxContext) {
+  constructor (owner: InboxOwner, flow: Flow, context: InboxContext) {
     const { inboundLimits, clock } = context
     const { strikes } = inboundLimits
     this.#owner = owner
+    this.#flow = flow
     this.#context = context
     this.#rate = new TokenBucket(inboundLimits, clock)
     this.#floods = new Strikes(strikes)
@@ -109,14 +115,14 @@ export class Inbox {
   }
 
   #take (work: Work): void {
-    this.#owner.begin(work.bytes)
+    this.#flow.begin(work.bytes)
     if (work.row.isUrgent?.(work.message) === true) {
       // It cannot reject.
       this.#handleAtOnce(work)
       return
     }
     this.#queue.push(work)
-    if (this.#queue.length >= this.#context.inboundLimits.queue) this.#owner.pause()
+    if (this.#queue.length >= this.#context.inboundLimits.queue) this.#flow.pause()
     this.#next()
   }
 
@@ -133,7 +139,7 @@ export class Inbox {
   /** What waits is dropped; what is being handled still gets its answer, if the connection is still there. */
   stop (): void {
     this.#isStopped = true
-    for (const { bytes } of this.#queue) this.#owner.finish(bytes)
+    for (const { bytes } of this.#queue) this.#flow.finish(bytes)
     this.#queue = []
   }
 
@@ -181,7 +187,7 @@ export class Inbox {
     this.#current = undefined
     if (!this.isBusy) this.#owner.onIdle()
     if (this.#isStopped) return
-    if (this.#queue.length < this.#context.inboundLimits.queue) this.#owner.resume()
+    if (this.#queue.length < this.#context.inboundLimits.queue) this.#flow.resume()
     this.#next()
   }
 
@@ -189,7 +195,7 @@ export class Inbox {
   async #settle (work: Work): Promise<void> {
     const { ref } = work.message
     const answer = await this.#answerOf(work)
-    this.#owner.finish(work.bytes)
+    this.#flow.finish(work.bytes)
     if (answer !== undefined) this.#fault({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
     // It may still be running, and the next one must not run beside it.

@@ -93,9 +93,9 @@ export class Remembered<T> {
   /** What makes room for a holder: the oldest value of whoever has most. A holder with less than this one gives nothing. */
   #toGo (holder: string): Entry<T> | undefined {
     const own = this.#budget.heldBy(holder)
-    for (const heaviest of this.#budget.heaviest()) {
-      if (this.#budget.heldBy(heaviest) < own) break
-      const entry = this.#oldest(heaviest)
+    for (const share of this.#budget.heaviest()) {
+      if (share.held < own) break
+      const entry = this.#oldest(share.holder)
       if (entry !== undefined) return entry
     }
     return this.#oldest(holder)

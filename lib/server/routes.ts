@@ -125,8 +125,6 @@ function letGo (socket: WebSocket, stream: Duplex): void {
   // What injectWS makes does not close by itself once both sides have said so.
   if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
   socket.removeAllListeners('error')
-  // What a client did wrong is answered with a Close by `ws`, and every loss ends in 'close'.
-  socket.on('error', () => {})
 }
 
 /** The router decodes what the wildcard matches: an encoded slash must not make two ids of one. */

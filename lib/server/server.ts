@@ -8,7 +8,7 @@ import { Log, type FrameOf } from '../brokers/log.js'
 import { errors } from '../errors.js'
 import { closeCodes, formatDelay, type CloseCode } from '../protocol/close-codes.js'
 import { Renewal, type Limits, type Message } from '../protocol/envelope.js'
-import { formatPosition } from '../protocol/position.js'
+import { formatPosition, type Label } from '../protocol/position.js'
 import { Access, codesOf, isClientError } from './access.js'
 import { Answers } from './answers.js'
 import type { AwaitedByServer } from './awaited.js'
@@ -221,10 +221,11 @@ export class RealtimeServer {
 
   async start (): Promise<void> {
     const encode = this.options.compression ? deflatableFrame : textFrame
+    const framesOf = (label: Label): FrameOf => (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
+    const frames = { u: framesOf('u'), b: framesOf('b'), c: framesOf('c') }
     await this.options.broker.open((channel, epoch, limits) => {
       const label = labelOf(channel)
-      const frameOf: FrameOf = (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
-      return label === 'c' ? new ChatLog(epoch, limits, frameOf) : new ChannelLog(epoch, limits, frameOf)
+      return label === 'c' ? new ChatLog(epoch, limits, frames.c) : new ChannelLog(epoch, limits, frames[label])
     }, { log: this.#log, ownerOf, stored: this.options.limits.stored })
   }
 
@@ -233,6 +234,8 @@ export class RealtimeServer {
     // Who may not connect must not keep those out who may.
     if (this.#refused.size >= this.options.limits.pending) this.#oldestRefused().terminate()
     this.#refused.add(socket)
+    // What a client did wrong is answered with a Close by `ws`, and every loss ends in 'close'.
+    socket.on('error', () => {})
     socket.once('close', () => {
       this.#refused.delete(socket)
       this.#onGone()
@@ -286,7 +289,7 @@ export class RealtimeServer {
     const { onConnect, timeouts } = this.options
     if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.turnAway('user_connections')
     // Whoever reconnects too often waits.
-    if (this.#intakes.known(connection.userId)?.isHeld === true) await connection.whenFree()
+    if (connection.isHeld) await connection.whenFree()
     if (connection.state !== 'opening') return
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return

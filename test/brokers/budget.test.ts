@@ -48,7 +48,7 @@ t.test('the sums are exact, nobody is given more than is free, and the holders c
     }
     const sum = [...held.values()].reduce((sum, each) => sum + each, 0)
     if (budget.used !== sum || [...held].some(([holder, amount]) => budget.heldBy(holder) !== amount)) throw new Error('a sum is wrong')
-    const amounts = [...budget.heaviest()].map(holder => held.get(holder)!)
+    const amounts = [...budget.heaviest()].map(({ holder }) => held.get(holder)!)
     if (amounts.length !== [...held.values()].filter(amount => amount > 0).length) throw new Error('a holder is missing')
     if (amounts.some((amount, at) => amounts.slice(at + 1).some(later => later > amount * 1.2))) throw new Error(`the order is wrong: ${amounts}`)
   }), { numRuns: 300 })

@@ -1,44 +1,13 @@
 import t, { type Test } from 'tap'
 import { Intakes, type IntakeLimits, type Source } from '../../lib/server/intake.js'
-import { LoopClock } from '../../lib/server/loop-clock.js'
-import type { Timers } from '../../lib/server/timers.js'
-
-interface Planned {
-  at: number
-  action: () => void
-}
+import { movedClock } from '../clock.js'
 
 /** Users' intake on a clock that the test moves. */
 function setup (t: Test, limits: Partial<IntakeLimits> = {}) {
-  let now = 0
-  const planned = new Set<Planned>()
+  const { clock, timers, planned, pass } = movedClock(t)
   const state = { holds: 0 }
-  const clock = new LoopClock(() => now)
-  t.teardown(() => clock.close())
-  const timers = {
-    after (ms: number, action: () => void) {
-      const plan = { at: now + ms, action }
-      planned.add(plan)
-      return () => { planned.delete(plan) }
-    }
-  } as unknown as Timers
   const intakes = new Intakes({ rate: 100, burst: 200, bytes: 1_000_000, ...limits }, { clock, timers, onHold: () => { state.holds++ } })
-  return {
-    intakes,
-    planned,
-    state,
-    turn (ms: number) {
-      for (const end = now + ms; now < end;) {
-        now = Math.min(end, now + 1)
-        clock.look()
-        for (const plan of [...planned]) {
-          if (plan.at > now) continue
-          planned.delete(plan)
-          plan.action()
-        }
-      }
-    }
-  }
+  return { intakes, planned, state, turn: pass }
 }
 
 function source (): Source & { isHeld: boolean, turns: number } {

@@ -1,0 +1,40 @@
+import type { Test } from 'tap'
+import { LoopClock } from '../lib/server/loop-clock.js'
+import type { Timers } from '../lib/server/timers.js'
+
+interface Planned {
+  at: number
+  action: () => void
+}
+
+/** A clock that the test moves, and timers on it. */
+export function movedClock (t: Pick<Test, 'teardown'>) {
+  let now = 0
+  const planned = new Set<Planned>()
+  const clock = new LoopClock(() => now)
+  t.teardown(() => clock.close())
+  const timers = {
+    after (ms: number, action: () => void) {
+      const plan = { at: now + ms, action }
+      planned.add(plan)
+      return () => { planned.delete(plan) }
+    }
+  } as unknown as Timers
+  return {
+    clock,
+    timers,
+    planned,
+    /** Lets time pass, the event loop being never late. */
+    pass (ms: number) {
+      for (const end = now + ms; now < end;) {
+        now = Math.min(end, now + 1)
+        clock.look()
+        for (const plan of [...planned]) {
+          if (plan.at > now) continue
+          planned.delete(plan)
+          plan.action()
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import t, { type Test } from 'tap'
+import { Answers } from '../../lib/server/answers.js'
+import { Catalogue } from '../../lib/server/catalogue.js'
+import { Intakes } from '../../lib/server/intake.js'
+import type { MessageRow } from '../../lib/server/message-row.js'
+import { Reading, type ReadingContext, type ReadingOwner } from '../../lib/server/reading.js'
+import { movedClock } from '../clock.js'
+import { gate, logSink } from '../harness.js'
+
+const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
+
+/** Connections of one user, whose user may have ten messages at once. */
+function setup (t: Test, rows: Record<string, MessageRow>) {
+  const { clock, timers, pass } = movedClock(t)
+  const intakes = new Intakes({ rate: 1, burst: 10, bytes: 1_000_000 }, { clock, timers, onHold: () => {} })
+  const context = {
+    catalogue: new Catalogue({ messages: {}, strict: false, maxBytes: 65_536 }),
+    answers: new Answers({ handlerTime: 60_000, cluster: undefined }),
+    rows: new Map(Object.entries(rows)),
+    timers,
+    clock,
+    log: logSink() as unknown as ReadingContext['log'],
+    inboundLimits: limits,
+    intakes
+  }
+  const connect = () => {
+    const sent: string[] = []
+    const socket = { isOpen: true, isRead: true }
+    const owner = {
+      id: 'c1',
+      userId: 'u1',
+      channel: 'user:u1',
+      control: (type: string) => { sent.push(type) },
+      expel: (reason: string) => { sent.push(reason) },
+      onIdle: () => {},
+      setReading (isReading: boolean) {
+        if (socket.isOpen) socket.isRead = isReading
+        return socket.isOpen
+      }
+    } as unknown as ReadingOwner
+    return { sent, socket, reading: new Reading(owner, context) }
+  }
+  return { intakes, connect, pass }
+}
+
+const frame = (type: string, ref?: number) => Buffer.from(JSON.stringify({ type, ref }))
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.test('the socket is not read while the inbox is full, and read again when it is not', async t => {
+  const handled = gate()
+  const { connect } = setup(t, { wait: { handle: () => handled.opened } })
+  const { sent, socket, reading } = connect()
+  reading.receive(frame('wait', 1))
+  reading.receive(frame('wait', 2))
+  t.same([socket.isRead, reading.isBusy, reading.handling], [true, true, ['wait']])
+  reading.receive(frame('wait', 3))
+  t.equal(socket.isRead, false)
+  handled.open()
+  for (let n = 0; n < 5; n++) await turn()
+  t.same([socket.isRead, reading.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
+})
+
+t.test('what was read before the user was held is handled afterwards, in order, and nothing is read meanwhile', async t => {
+  const refs: unknown[] = []
+  const { connect, pass } = setup(t, { count: { handle: ({ ref }) => { refs.push(ref) } } })
+  const a = connect()
+  const b = connect()
+  for (let n = 0; n < 14; n++) a.reading.receive(frame('count', n))
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'the ten that may come at once, and the one that is too many')
+  t.same([a.socket.isRead, b.socket.isRead, a.reading.isHeld], [false, false, true])
+  const late = connect()
+  t.same([late.reading.isHeld, late.socket.isRead], [true, false], 'one that joins later is held, too')
+  const free = late.reading.whenFree()
+  pass(2_000)
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, Array.from({ length: 12 }, (_, n) => n), 'one more, after which the user is held again')
+  t.same([a.socket.isRead, b.socket.isRead], [false, false])
+  await free
+  pass(20_000)
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, Array.from({ length: 14 }, (_, n) => n))
+  t.same([a.socket.isRead, b.socket.isRead, late.socket.isRead], [true, true, true])
+})
+
+t.test('a connection that has ended handles nothing more, and holds nothing of its user', async t => {
+  const refs: unknown[] = []
+  const handled = gate()
+  const { intakes, connect } = setup(t, { wait: { handle: ({ ref }) => { refs.push(ref); return handled.opened } } })
+  const { sent, socket, reading } = connect()
+  reading.receive(frame('wait', 1))
+  reading.receive(frame('wait', 2))
+  t.equal(intakes.held.used, 2 * frame('wait', 1).length)
+  socket.isOpen = false
+  reading.end()
+  t.equal(intakes.held.used, frame('wait', 1).length, 'what waited has been dropped, and one is being handled')
+  handled.open()
+  for (let n = 0; n < 5; n++) await turn()
+  t.same([refs, sent, intakes.held.used], [[1], ['ack'], 0])
+  t.equal(intakes.known('u1')?.isIdle, true)
+})
