@@ -9,6 +9,12 @@ export class Deque<T> {
   #slots: Array<T | undefined> = noSlots
   #start = 0
   #length = 0
+  readonly #keepsRoom: boolean
+
+  /** `keepsRoom`: it does not give back the room that it once needed, for it will need it again at once. */
+  constructor (keepsRoom = false) {
+    this.#keepsRoom = keepsRoom
+  }
 
   get length (): number {
     return this.#length
@@ -32,7 +38,7 @@ export class Deque<T> {
     this.#start = (this.#start + 1) & (this.#slots.length - 1)
     this.#length--
     const { length: slots } = this.#slots
-    if (slots > leastSlots && this.#length <= slots / 8) this.#resize(slots / 4)
+    if (!this.#keepsRoom && slots > leastSlots && this.#length <= slots / 8) this.#resize(slots / 4)
     return item
   }
 

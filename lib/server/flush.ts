@@ -22,8 +22,8 @@ export const slice = 64
  * slice of them per turn. Nothing else is kept: what is still to be written is where the connections' cursors are.
  */
 export class Flusher {
-  readonly #narrow = new Deque<Writer>()
-  readonly #wide = new Deque<Writer>()
+  readonly #narrow = new Deque<Writer>(true)
+  readonly #wide = new Deque<Writer>(true)
   #first: Array<() => void> = []
   #turn: NodeJS.Immediate | undefined
   #isClosed = false

@@ -8,8 +8,8 @@ t.test('a deque behaves like an array, whatever is done to it', async () => {
     { weight: 5, arbitrary: fc.constant('shift' as const) },
     { weight: 1, arbitrary: fc.constant('clear' as const) })
   const actions = fc.array(fc.record({ action, times: fc.integer({ min: 1, max: 200 }) }), { maxLength: 40 })
-  fc.assert(fc.property(actions, actions => {
-    const deque = new Deque<number>()
+  fc.assert(fc.property(actions, fc.boolean(), (actions, keepsRoom) => {
+    const deque = new Deque<number>(keepsRoom)
     let model: number[] = []
     let next = 0
     for (const { action, times } of actions) {
