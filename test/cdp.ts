@@ -1,11 +1,13 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { WebSocket } from 'ws'
+import { spawnChild } from './children.js'
+import { alarm, now, patience, within } from './within.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -34,27 +36,28 @@ export class Chromium {
   static async start (t: Scope): Promise<Chromium> {
     const folder = mkdtempSync(join(tmpdir(), 'realtime-chromium-'))
     const args = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--remote-debugging-port=0', `--user-data-dir=${folder}`]
-    const child = spawn(executablePath, [...args, 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] })
-    let chromium: Chromium | undefined
+    const child = spawnChild(executablePath, [...args, 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    let end = () => { child.kill('SIGKILL') }
     t.teardown(async () => {
       const exited = once(child, 'exit')
-      // Its other processes end with it only when it may say so to them; they write to the folder until then.
-      chromium?.send('Browser.close').catch(() => {})
-      const timer = setTimeout(() => child.kill('SIGKILL'), chromium === undefined ? 0 : 5_000)
-      await exited
-      clearTimeout(timer)
+      end()
+      const cancel = alarm(5_000, () => child.kill('SIGKILL'))
+      await within(exited, 'the end of Chromium')
+      cancel()
       await rm(folder, { recursive: true, force: true, maxRetries: 20 })
     })
-    for await (const line of createInterface({ input: child.stderr })) {
-      const address = /ws:\/\/\S+/.exec(line)?.[0]
-      if (address === undefined) continue
-      const socket = new WebSocket(address)
-      await once(socket, 'open')
-      child.stderr.resume()
-      chromium = new Chromium(socket)
-      return chromium
-    }
-    throw new Error('Chromium ended before it could be spoken to')
+    const socket = new WebSocket(await within(addressIn(child.stderr!), 'the address of Chromium'))
+    await within(once(socket, 'open'), 'a connection to Chromium')
+    child.stderr!.resume()
+    const chromium = new Chromium(socket)
+    // Its other processes end with it only when it may say so to them; they write to the folder until then.
+    end = () => { chromium.send('Browser.close').catch(() => {}) }
+    return chromium
+  }
+
+  /** Where it is spoken to. */
+  get port (): number {
+    return Number(new URL(this.#socket.url).port)
   }
 
   /** Opens a page. It is seen when it is the first, and hidden until `show` otherwise. */
@@ -65,12 +68,21 @@ export class Chromium {
   }
 
   send (method: string, params: object = {}, sessionId?: string): Promise<any> {
-    return new Promise((resolve, reject) => {
+    const answered = new Promise((resolve, reject) => {
       const id = ++this.#count
       this.#answers.set(id, answer => answer.error === undefined ? resolve(answer) : reject(new Error(answer.error.message)))
       this.#socket.send(JSON.stringify({ id, method, params, sessionId }))
     })
+    return within(answered, `the answer of Chromium to ${method} ${JSON.stringify(params).slice(0, 200)}`)
   }
+}
+
+async function addressIn (output: Readable): Promise<string> {
+  for await (const line of createInterface({ input: output })) {
+    const address = /ws:\/\/\S+/.exec(line)?.[0]
+    if (address !== undefined) return address
+  }
+  throw new Error('Chromium ended before it could be spoken to')
 }
 
 /** A page of it. */
@@ -91,11 +103,12 @@ export class CdpPage {
     return result.value
   }
 
-  /** Waits until an expression holds in the page, at most 20 s. */
-  async until (expression: string): Promise<void> {
-    const end = performance.now() + 20_000
+  /** Waits until an expression holds in the page. */
+  async until (expression: string, ms = patience): Promise<void> {
+    const end = now() + ms
     while (!await this.evaluate<boolean>(`Boolean(${expression})`)) {
-      if (performance.now() > end) throw new Error(`did not come true in the page: ${expression}`)
+      if (now() > end) throw new Error(`did not come true in the page within ${ms} ms: ${expression}`)
+      // The interval of the questions.
       await new Promise(resolve => setTimeout(resolve, 10))
     }
   }

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import { WebSocket, type ClientOptions } from 'ws'
 import realtime from '../lib/index.js'
 import type { Envelope, RealtimeOptions } from '../lib/index.js'
+import { alarm, now, patience, within } from './within.js'
 
 /** Something with a teardown: a tap test. */
 interface Scope {
@@ -49,36 +50,49 @@ export class Client {
   }
 
   /** The next frame that was not read yet, or the next one of a type; what comes before that one is skipped. */
-  async next<T extends string = string> (type?: T): Promise<Envelope<T>> {
-    for (;;) {
-      while (this.#read < this.received.length) {
-        const envelope = this.received[this.#read++]
-        if (type === undefined || envelope.type === type) return envelope as Envelope<T>
-      }
-      if (this.closed !== undefined) throw new Error(`closed with ${this.closed.code} while waiting for ${type ?? 'a frame'}`)
-      await this.#change()
-    }
+  next<T extends string = string> (type?: T, ms = patience): Promise<Envelope<T>> {
+    return this.#wait(type === undefined ? 'a frame' : `a frame of type '${type}'`, ms, () => this.#take(type) as Envelope<T> | undefined)
   }
 
   /** Waits until something holds; it is looked at again after each frame and after the close. */
-  async until (holds: () => boolean): Promise<void> {
-    while (!holds()) {
-      if (this.closed !== undefined) throw new Error(`closed with ${this.closed.code} before it came true`)
-      await this.#change()
-    }
+  async until (holds: () => boolean, ms = patience): Promise<void> {
+    await this.#wait(String(holds), ms, () => holds() || undefined)
   }
 
-  async close (): Promise<{ code: number, reason: string }> {
-    while (this.closed === undefined) await this.#change()
-    return this.closed
+  close (ms = patience): Promise<{ code: number, reason: string }> {
+    return this.#wait('the close', ms, () => this.closed)
   }
 
   send (message: unknown): void {
     this.socket.send(typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message))
   }
 
-  #change (): Promise<void> {
-    return new Promise(resolve => this.#waiting.push(resolve))
+  #take (type?: string): Envelope | undefined {
+    while (this.#read < this.received.length) {
+      const envelope = this.received[this.#read++]
+      if (type === undefined || envelope.type === type) return envelope
+    }
+    return undefined
+  }
+
+  /** What `look` finds: now, after a frame or after the close. Rejects when the connection or the time is over before. */
+  async #wait<T> (what: string, ms: number, look: () => T | undefined): Promise<T> {
+    let isLate = false
+    const cancel = alarm(ms, () => {
+      isLate = true
+      this.#notify()
+    })
+    try {
+      for (;;) {
+        const found = look()
+        if (found !== undefined) return found
+        if (this.closed !== undefined) throw new Error(`closed with ${this.closed.code} while waiting for ${what}`)
+        if (isLate) throw new Error(`waited ${ms} ms for ${what}; received ${this.received.length}, last ${JSON.stringify(this.received.slice(-3)).slice(0, 500)}`)
+        await new Promise<void>(resolve => this.#waiting.push(resolve))
+      }
+    } finally {
+      cancel()
+    }
   }
 
   #notify (): void {
@@ -98,7 +112,7 @@ export async function connect (t: Scope, url: string, options: ClientOptions = {
 export async function refusedWith (url: string, options: ClientOptions = {}): Promise<number> {
   const socket = new WebSocket(url, options)
   socket.on('error', () => {})
-  const [, response] = await once(socket, 'unexpected-response')
+  const [, response] = await within(once(socket, 'unexpected-response'), `a refusal of ${url}`)
   response.resume()
   socket.terminate()
   return response.statusCode
@@ -106,17 +120,22 @@ export async function refusedWith (url: string, options: ClientOptions = {}): Pr
 
 /** Resolves when a condition holds; looked at once per turn of the event loop, for at most `ms`. */
 export async function eventually (holds: () => boolean, ms = 10_000): Promise<void> {
-  const end = performance.now() + ms
+  const end = now() + ms
   while (!holds()) {
-    if (performance.now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
+    if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
     await new Promise(resolve => setImmediate(resolve))
   }
+}
+
+/** Whether something holds of every item, and there is one: of an empty list nothing can be asserted. */
+export function every<T> (items: readonly T[], holds: (item: T, at: number) => boolean): boolean {
+  return items.length > 0 && items.every(holds)
 }
 
 /** What comes of an upgrade: 'ack', the code of the Close, or the HTTP status with which it was refused; 1006 when it was just cut. */
 export function outcome (url: string, options: ClientOptions = {}): Promise<number | 'ack'> {
   const { socket } = new Client(url, options)
-  return new Promise(resolve => {
+  const outcome = new Promise<number | 'ack'>(resolve => {
     socket.once('unexpected-response', (_request, response) => {
       response.resume()
       resolve(response.statusCode!)
@@ -128,6 +147,7 @@ export function outcome (url: string, options: ClientOptions = {}): Promise<numb
     })
     socket.once('close', resolve)
   })
+  return within(outcome, `the outcome of an upgrade of ${url}`)
 }
 
 /** The options of a client that says it is this user; `authenticateByHeader` believes it. */
@@ -218,7 +238,7 @@ export class RawClient {
   static async open (t: Scope, port: number, path: string, options: RawOptions = {}): Promise<RawClient> {
     const stream = upgrade(t, port, path, options)
     let received = Buffer.alloc(0)
-    await new Promise<void>(resolve => {
+    const answered = new Promise<void>(resolve => {
       stream.on('close', resolve)
       stream.on('data', function onData (chunk) {
         received = Buffer.concat([received, chunk])
@@ -228,6 +248,7 @@ export class RawClient {
         resolve()
       })
     })
+    await within(answered, `an answer to an upgrade of ${path}`)
     const end = received.indexOf('\r\n\r\n')
     return new RawClient(stream, received.subarray(0, end).toString(), received.subarray(end + 4))
   }

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import websocket from '@fastify/websocket'
@@ -7,8 +6,10 @@ import fp from 'fastify-plugin'
 import t from 'tap'
 import * as face from '../lib/index.js'
 import realtime, { type Realtime, type RealtimeConnection, type RealtimeOptions } from '../lib/index.js'
+import { spawnChild } from './children.js'
 import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, logSink, outcome, rawFrame, start, upgrade } from './harness.js'
 import { fixture } from './process.js'
+import { within } from './within.js'
 
 const path = '/ws/notifications/u1'
 
@@ -17,7 +18,7 @@ async function listen (app: FastifyInstance): Promise<string> {
   return `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }
 
-t.test('the names', async t => {
+t.test('the package exports what the docs name, and decorates the app', async t => {
   t.equal(face.default, face.realtime)
   for (const name of ['ChannelLog', 'MemoryBroker', 'closeCode', 'closeCodes', 'errors', 'parsePosition']) t.ok(name in face, name)
   const { app } = await start(t)
@@ -26,7 +27,7 @@ t.test('the names', async t => {
   t.ok(app.hasPlugin('fastify-realtime'))
 })
 
-t.test('registered twice', async t => {
+t.test('a second registration is refused, also in a child', async t => {
   const same = Fastify()
   t.teardown(() => same.close())
   await same.register(realtime)
@@ -90,7 +91,7 @@ t.test('an app that never listens has its routes and fastify.ws with inject alon
   t.equal((await app.inject('/ws/nowhere')).statusCode, 404)
 })
 
-t.test('another thing is called ws already', async t => {
+t.test('an app that has a ws of its own is refused at register', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.decorate('ws', {} as Realtime)
@@ -118,16 +119,16 @@ for (const [where, register] of Object.entries(registrations)) {
 }
 
 t.test("@fastify/websocket is registered after, on the root or on a child: the start fails with Fastify's own error", async t => {
-  const child = spawn(process.execPath, [...process.execArgv, fixture('second-websocket.ts')], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawnChild(process.execPath, [...process.execArgv, fixture('second-websocket.ts')], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''
-  child.stdout.on('data', chunk => { output += chunk })
-  await once(child, 'close')
+  child.stdout!.on('data', chunk => { output += chunk })
+  await within(once(child, 'close'), 'the end of an app that cannot start')
   const failure = "FST_ERR_DEC_ALREADY_PRESENT The decorator 'ws' has already been added!\n"
   t.equal(output, failure.repeat(2))
 })
 
-t.test('injectWS', async t => {
+t.test('injectWS connects without a port, and gets what is sent and its close code', async t => {
   const app = Fastify({ logger: logSink().options })
   t.teardown(() => app.close())
   await app.register(realtime, { onMessage: { hit: () => {} } })

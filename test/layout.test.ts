@@ -136,27 +136,43 @@ function hasBehaviour (text: string): boolean {
   const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true }
   const { outputText } = ts.transpileModule(text, { compilerOptions })
   const { statements } = ts.createSourceFile('x.js', outputText, ts.ScriptTarget.ES2023)
-  return statements.some(statement => !ts.isExportDeclaration(statement) && !ts.isImportDeclaration(statement))
+  return statements.some(statement => !ts.isExportDeclaration(statement) && !ts.isImportDeclaration(statement) && !isDirective(statement))
+}
+
+/** `'use client'` */
+function isDirective (statement: ts.Statement): boolean {
+  return ts.isExpressionStatement(statement) && ts.isStringLiteral(statement.expression)
 }
 
 t.test('what has behaviour is told from what is only types', async t => {
   t.equal(hasBehaviour("import type { A } from './a.js'\nexport interface B extends A {}\nexport type C = A | B"), false)
   t.equal(hasBehaviour("export { a } from './a.js'\nexport * from './b.js'"), false)
+  t.equal(hasBehaviour("'use client'\nexport { a } from './a.js'"), false)
+  t.equal(hasBehaviour("'use client'\na()"), true)
   t.equal(hasBehaviour('export const a = 1'), true)
   t.equal(hasBehaviour('export class A {}'), true)
 })
 
+/** The name that a file and its test share: a component may be tested without JSX, and the other way round. */
+const nameOf = (file: string) => file.replace(/^(lib|test)\//, '').replace(/(\.test)?\.tsx?$/, '')
+const withoutFile = (tests: string[], files: string[]) => tests.filter(test => !files.some(file => nameOf(file) === nameOf(test)))
+const withoutTest = (files: string[], tests: string[]) => files.filter(file => !tests.some(test => nameOf(file) === nameOf(test)))
+
+t.test('a file and its test are found by their name, with JSX in either or none', async t => {
+  const files = ['lib/react/a.ts', 'lib/react/b.tsx', 'lib/react/c.tsx', 'lib/react/d/index.ts']
+  const tests = ['test/react/a.test.tsx', 'test/react/b.test.ts', 'test/react/c.test.tsx', 'test/react/d/index.test.ts']
+  t.strictSame([withoutFile(tests, files), withoutTest(files, tests)], [[], []])
+  t.strictSame(withoutFile(['test/react/a-browser.test.ts', 'test/server/a.test.ts'], files), ['test/react/a-browser.test.ts', 'test/server/a.test.ts'])
+  t.strictSame(withoutTest(['lib/react/test.ts', 'lib/react/a/index.ts'], tests), ['lib/react/test.ts', 'lib/react/a/index.ts'])
+})
+
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'options', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters']
+  const folders = ['protocol', 'options', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters', 'react']
   for (const folder of folders) {
-    const tests = filesIn(`test/${folder}`, '.test.ts')
-    for (const test of tests) {
-      const file = test.replace(/^test\//, 'lib/').replace(/\.test\.ts$/, '.ts')
-      t.ok(lib.includes(file), `${test} is for ${file}`)
-    }
-    for (const file of lib.filter(file => partOf(file) === folder && hasBehaviour(textOf(file)))) {
-      const test = file.replace(/^lib\//, 'test/').replace(/\.ts$/, '.test.ts')
-      t.ok(tests.includes(test), `${file} has ${test}`)
-    }
+    const tests = [...filesIn(`test/${folder}`, '.test.ts'), ...filesIn(`test/${folder}`, '.test.tsx')]
+    const files = lib.filter(file => partOf(file) === folder)
+    t.ok(tests.length > 0 && files.length > 0, `${folder} has ${files.length} files and ${tests.length} tests`)
+    t.strictSame(withoutFile(tests, files), [], 'each test is for a file')
+    t.strictSame(withoutTest(files.filter(file => hasBehaviour(textOf(file))), tests), [], 'each file that does something has a test')
   }
 })

@@ -1,11 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eventually } from './harness.js'
-import { freePort } from './redis-server.js'
+import { spawnChild } from './children.js'
+import { freePort, isListening, until } from './redis-server.js'
+import { within } from './within.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -27,7 +27,8 @@ export class Nginx {
     this.#folder = mkdtempSync(join(tmpdir(), 'realtime-nginx-'))
     const config = join(this.#folder, 'nginx.conf')
     writeFileSync(config, configOf(this.#folder, port, target))
-    this.#process = spawn(binary, ['-p', this.#folder, '-c', config, '-e', join(this.#folder, 'error.log')], { stdio: 'ignore' })
+    // A master that is killed would leave its workers behind.
+    this.#process = spawnChild(binary, ['-p', this.#folder, '-c', config, '-e', join(this.#folder, 'error.log')], { stdio: 'ignore' }, 'TERM')
   }
 
   static async start (t: Scope, target: number): Promise<Nginx> {
@@ -47,24 +48,16 @@ export class Nginx {
   }
 
   async #listening (): Promise<void> {
-    let isListening = false
-    const look = () => {
-      const socket = connect(this.port, '127.0.0.1', () => {
-        isListening = true
-        socket.destroy()
-      })
-      socket.on('error', () => setTimeout(look, 10))
-    }
-    look()
-    await eventually(() => isListening || this.#process.exitCode !== null)
-    if (!isListening) throw new Error(readFileSync(join(this.#folder, 'error.log'), 'utf8'))
+    let isUp = false
+    await until(async () => (isUp = await isListening(this.port)) || this.#process.exitCode !== null)
+    if (!isUp) throw new Error(readFileSync(join(this.#folder, 'error.log'), 'utf8'))
   }
 
   async #end (): Promise<void> {
     const exited = once(this.#process, 'exit')
     if (this.#process.exitCode === null) {
       this.#process.kill('SIGTERM')
-      await exited
+      await within(exited, 'the end of nginx')
     }
     rmSync(this.#folder, { recursive: true, force: true })
   }

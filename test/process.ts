@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { RedisBrokerOptions } from '../lib/brokers/redis.js'
 import type { RealtimeOptions, Stats } from '../lib/index.js'
+import { forkChild } from './children.js'
+import { within } from './within.js'
 
 /** The plugin's, and those of its Redis broker, if it is to have one. */
 type Options = RealtimeOptions & { redis?: RedisBrokerOptions }
@@ -45,10 +47,10 @@ export class AppProcess {
   }
 
   static async #start (t: Scope, file: string, execArgv: string[], options: Options, host: string, port: number): Promise<AppProcess> {
-    const child = fork(file, [JSON.stringify(options), host, String(port)], { execArgv: [...execArgv, '--expose-gc'] })
+    const child = forkChild(file, [JSON.stringify(options), host, String(port)], { execArgv: [...execArgv, '--expose-gc'] })
     t.teardown(() => child.kill('SIGKILL'))
     const app = new AppProcess(child, host)
-    const [address] = await once(child, 'message')
+    const [address] = await within(once(child, 'message'), 'the app to listen')
     app.port = Number(new URL(address).port)
     return app
   }
@@ -80,7 +82,7 @@ export class AppProcess {
 export async function rawConnect (t: Scope, port: number, path: string): Promise<Socket> {
   const socket = await tcpConnect(t, port)
   socket.write(upgradeRequest(port, path))
-  const [head] = await once(socket, 'data')
+  const [head] = await within(once(socket, 'data'), `an answer to an upgrade of ${path}`)
   if (!head.toString('latin1').startsWith('HTTP/1.1 101')) throw new Error(`not upgraded: ${head}`)
   return socket
 }
@@ -89,7 +91,7 @@ export async function tcpConnect (t: Scope, port: number): Promise<Socket> {
   const socket = net.connect(port, '127.0.0.1')
   socket.on('error', () => {})
   t.teardown(() => socket.destroy())
-  await once(socket, 'connect')
+  await within(once(socket, 'connect'), `a connection to port ${port}`)
   return socket
 }
 

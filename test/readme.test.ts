@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -15,8 +14,10 @@ import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index
 import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { refusalReasons } from '../lib/server/refusal-reasons.js'
-import { Client, connect, eventually, refusedWith, start } from './harness.js'
+import { spawnChild } from './children.js'
+import { Client, connect, eventually, every, refusedWith, start } from './harness.js'
 import { RedisServer, skipRedis } from './redis-server.js'
+import { within } from './within.js'
 
 const root = dirname(import.meta.dirname)
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -121,7 +122,8 @@ t.test('links lead somewhere, and the first code comes at once', async t => {
     if (/^https?:/.test(link)) continue
     t.ok(link.startsWith('#') ? anchors.includes(link) : existsSync(join(root, link)), link)
   }
-  t.ok(readme.split('\n').findIndex(line => line.startsWith('```')) < 15)
+  const before = readme.split('\n').findIndex(line => line.startsWith('```'))
+  t.ok(before > 0 && before < 15, `${before} lines before it`)
 })
 
 t.test('snippets type-check, and the fault codes are those of the source', async t => {
@@ -238,7 +240,7 @@ async function refusal (t: Test, url: string, options?: ConstructorParameters<ty
   return (await client.close()).code
 }
 
-t.test('quick start', async t => {
+t.test('the quick start connects a page and greets it', async t => {
   const { app, host } = await serve(t, 'quick-start')
   const lines = await browse(t, 'quick-start-client', host)
   await eventually(() => lines.length === 1)
@@ -247,21 +249,21 @@ t.test('quick start', async t => {
   t.same(lines, ['connected as user_123', 'Hello'])
 })
 
-t.test('push to a user', async t => {
+t.test('the snippet that pushes to a user reaches that user', async t => {
   const { app, url } = await mount(t, 'push')
   const client = await connect(t, `${url}/notifications/ada`)
   t.same(await post(app, '/users/ada/orders/o1/ship'), { shipped: 'o1' })
   t.match(await client.next(), { type: 'task_update', action: 'shipped', data: { task_id: 'o1' } })
 })
 
-t.test('broadcast', async t => {
+t.test('the snippet that broadcasts reaches everybody', async t => {
   const { app, url } = await mount(t, 'broadcast')
   const clients = await Promise.all(['ada', 'bob'].map(user => connect(t, `${url}/notifications/${user}`)))
   const { id } = await post(app, '/maintenance')
   for (const client of clients) t.match(await client.next(), { type: 'system_announcement', message: /maintenance/, id })
 })
 
-t.test('confirm an optimistic UI', async t => {
+t.test('the snippet of an optimistic UI shows a task at once, confirms it once, and takes it back on failure', async t => {
   let user: string | undefined = 'ada'
   const { host, url } = await mount(t, 'optimistic', { userOf: () => user })
   let request = (path: string, init: RequestInit): unknown => fetch(`http://${host}${path}`, init)
@@ -284,7 +286,7 @@ t.test('confirm an optimistic UI', async t => {
   t.equal(page.tasks.size, 1)
 })
 
-t.test('authenticate with @fastify/jwt', async t => {
+t.test('the snippet with @fastify/jwt lets in who has a token for the channel, for as long as it lasts', async t => {
   process.env.JWT_SECRET = 'a secret for this test'
   const { app, url } = await serve(t, 'jwt')
   const tokenOf = (sub: string, expiresIn: string) => (app as any).jwt.sign({ sub }, { expiresIn })
@@ -299,7 +301,7 @@ t.test('authenticate with @fastify/jwt', async t => {
   t.equal((await brief.close()).code, 4401)
 })
 
-t.test('renew a credential', async t => {
+t.test('the snippet that renews a credential takes a later one of the same user', async t => {
   process.env.JWT_SECRET = 'a secret for this test'
   const { app, url } = await serve(t, 'renew')
   const tokenOf = (sub: string, expiresIn: string) => (app as any).jwt.sign({ sub }, { expiresIn })
@@ -319,7 +321,7 @@ t.test('renew a credential', async t => {
   t.equal(await refusal(t, `${url}/notifications/ada`), 4401)
 })
 
-t.test('say who may connect', async t => {
+t.test('the snippet with authorize lets in who may connect', async t => {
   const { url } = await serve(t, 'authorize')
   const ada = { headers: { 'x-session': 'secret-1' } }
   const bob = { headers: { 'x-session': 'secret-2' } }
@@ -331,7 +333,7 @@ t.test('say who may connect', async t => {
   t.equal(await refusal(t, `${url}/notifications/ada`), 4401)
 })
 
-t.test('receive messages', async t => {
+t.test('the snippets that send and receive messages handle one once', async t => {
   const { host, url } = await serve(t, 'on-message')
   const client = await connect(t, `${url}/notifications/user_123`)
   const lines = await browse(t, 'on-message-client', host)
@@ -346,7 +348,7 @@ t.test('receive messages', async t => {
   t.match(await client.next(), { type: 'error', ref: 7, data: { code: 'unknown_type' } })
 })
 
-t.test('scale to more machines', { skip: skipRedis }, async t => {
+t.test('the snippets for Redis reach users on all machines', { skip: skipRedis }, async t => {
   process.env.REDIS_URL = (await RedisServer.start(t)).url
   t.teardown(() => { delete process.env.REDIS_URL })
   const nodes = [await serve(t, 'redis'), await serve(t, 'redis')]
@@ -356,7 +358,7 @@ t.test('scale to more machines', { skip: skipRedis }, async t => {
   t.match(first, { data: { title: 'Your report is ready' }, id: second.id })
 })
 
-t.test('a chat', async t => {
+t.test('the snippet of a chat answers, asks, and shows the same on all devices', async t => {
   const orders = { fetch: async () => ({ json: async () => [1, 2] }) }
   const { app, url } = await serve(t, 'chat', { globals: orders })
   const phone = await connect(t, `${url}/support/shop/c1/ada`)
@@ -376,7 +378,7 @@ t.test('a chat', async t => {
   t.equal(await run.finished, 'complete')
 })
 
-t.test('show a chat', async t => {
+t.test('the snippets that show a chat do so, in plain JavaScript and in React', async t => {
   const { port } = await start(t, {
     chat: { onMessage: async (run, { content }) => { await run.reply().write(`You said: ${content}`) } }
   })
@@ -393,7 +395,7 @@ t.test('show a chat', async t => {
   t.equal(renderToString(createElement(App)), '<main><button>Say hi</button><button>Stop</button></main>')
 })
 
-t.test('your own message types', async t => {
+t.test('the snippet with types of its own sends what matches, and refuses the rest', async t => {
   const { app, url } = await serve(t, 'own-types')
   const client = await connect(t, `${url}/notifications/user_123`)
   await post(app, '/ship')
@@ -401,7 +403,7 @@ t.test('your own message types', async t => {
   await t.rejects(app.ws.sendToUser('user_123', { type: 'order_shipped', data: { order_id: 1 } } as any), { code: 'RT_ERR_INVALID_MESSAGE' })
 })
 
-t.test('know who is online', async t => {
+t.test('the snippet that knows who is online counts a user once', async t => {
   const log = new PassThrough()
   const { app, url } = await serve(t, 'online', {
     replace: { 'Fastify()': 'Fastify({ logger: { stream: log } })' },
@@ -427,7 +429,7 @@ t.test('know who is online', async t => {
   t.same(await online('ada'), { online: false, connections: [] })
 })
 
-t.test('close connections', async t => {
+t.test('the snippet that closes connections does so with 4403 and 4401', async t => {
   const { app, url } = await mount(t, 'close')
   const ada = await connect(t, `${url}/notifications/ada`)
   const bob = await connect(t, `${url}/notifications/bob`)
@@ -437,7 +439,7 @@ t.test('close connections', async t => {
   t.equal((await bob.close()).code, 4401)
 })
 
-t.test('connect from a page', async t => {
+t.test('the snippet for a page connects, sends and shows', async t => {
   const votes: unknown[] = []
   const { app, port } = await start(t, { onMessage: { vote: ({ data }) => { votes.push(data) } } })
   const lines: string[] = []
@@ -454,28 +456,28 @@ t.test('connect from a page', async t => {
   t.match(lines[1], /^\d{4}-.*Z Hello$/)
 })
 
-t.test("the AI SDK's useChat", async t => {
+t.test("the snippet for the AI SDK's useChat renders", async t => {
   const { Chat } = await run(t, 'ai-sdk')
   t.equal(renderToString(createElement(Chat, { id: 'c1' })), '<main><button>Say hello</button></main>')
 })
 
-t.test('AG-UI', async t => {
+t.test('the snippet for AG-UI translates both ways', async t => {
   const lines: string[] = []
   await run(t, 'ag-ui', { globals: { console: { log: (...parts: unknown[]) => lines.push(parts.join(' ')) } } })
   t.same(lines, ['chat_message ', 'chat_delta Hello', 'TEXT_MESSAGE_START', 'TEXT_MESSAGE_CONTENT'])
 })
 
-t.test('show it in React', async t => {
+t.test('the snippet for React renders', async t => {
   const { App } = await run(t, 'react')
   t.equal(renderToString(createElement(App)), '<button disabled="">0 of 0 unread</button><p>0 orders shipped</p>')
 })
 
-t.test('compress', async t => {
+t.test('the snippet that compresses does so', async t => {
   const { url } = await serve(t, 'compression')
   t.match((await connect(t, `${url}/notifications/ada`)).socket.extensions, /permessage-deflate/)
 })
 
-t.test('graceful shutdown', async t => {
+t.test('the snippet for a graceful shutdown sends what was accepted and closes with 1012', async t => {
   const process = new EventEmitter()
   const { app, url } = await serve(t, 'shutdown', { globals: { process } })
   const client = await connect(t, `${url}/notifications/ada`)
@@ -485,7 +487,7 @@ t.test('graceful shutdown', async t => {
   t.match(await client.close(), { code: 1012, reason: /^retry_ms=\d+$/ })
 })
 
-t.test('close from a handler', async t => {
+t.test('the snippet that closes from a handler ends the server, by a message and by a request', async t => {
   const byMessage = await serve(t, 'close-from-handler')
   const client = await connect(t, `${byMessage.url}/notifications/ada`)
   client.send({ type: 'shut_down', ref: 's1' })
@@ -499,13 +501,13 @@ t.test('close from a handler', async t => {
   await eventually(() => !byRoute.app.server.listening)
 })
 
-t.test('pages of another origin', async t => {
+t.test('the snippet for pages of another origin lets in these and no others', async t => {
   const { url } = await serve(t, 'origins')
   for (const origin of ['http://localhost:5173', 'http://localhost:3000']) await connect(t, `${url}/notifications/ada`, { origin })
   t.equal(await refusedWith(`${url}/notifications/ada`, { origin: 'http://localhost:5174' }), 403)
 })
 
-t.test('your own websocket routes', async t => {
+t.test('the snippet with a websocket route of its own echoes, up to its limit', async t => {
   const { host } = await serve(t, 'own-route')
   const socket = new WebSocket(`ws://${host}/echo`)
   t.teardown(() => socket.terminate())
@@ -519,22 +521,23 @@ t.test('your own websocket routes', async t => {
 /** Runs a snippet that is a test of node:test. */
 async function passes (t: Asserting, name: string): Promise<void> {
   ran.add(name)
-  const child = spawn(process.execPath, [...process.execArgv, write(t, name)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawnChild(process.execPath, [...process.execArgv, write(t, name)], { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
-  child.stdout.on('data', chunk => { output += chunk })
-  const [status] = await once(child, 'close')
+  child.stdout!.on('data', chunk => { output += chunk })
+  const [status] = await within(once(child, 'close'), `the end of the snippet '${name}'`)
   t.equal(status, 0, output)
   t.match(output, /pass 1\n/)
 }
 
-t.test('testing your app', async t => {
+t.test('the snippets for testing an app pass, and are short', async t => {
   await passes(t, 'testing')
   const { code } = snippets.find(({ name }) => name === 'testing')!
-  t.ok(code.slice(code.indexOf('test(')).split('\n').length <= 10, 'in ten lines')
+  const [, body] = code.split(/^(?=test\()/m)
+  t.ok(body.split('\n').length <= 10, 'in ten lines')
   await passes(t, 'fake-client')
 })
 
-t.test('resume after a reconnect', async t => {
+t.test('the snippet that resumes after a reconnect loses nothing', async t => {
   /** The snippet's client at a server of this test. */
   async function resuming (t: Test, options: RealtimeOptions = {}) {
     const { app, url } = await start(t, options)
@@ -609,7 +612,7 @@ t.test('resume after a reconnect', async t => {
     t.same(stopCodes, Object.values(closeCodes).filter(({ action }) => action === 'stop').map(({ code }) => code))
   })
 
-  t.test('by the frame', async t => {
+  t.test('it follows the protocol frame by frame', async t => {
     /** A socket that does what the test says. */
     class Scripted {
       static all: Scripted[] = []
@@ -703,7 +706,7 @@ t.test('resume after a reconnect', async t => {
     isUrlKnown = false
     fourth.close(1006)
     await eventually(() => delays.length > 12)
-    t.ok(delays.slice(1).every(ms => ms > 0 && ms <= 30_000), 'the delay is bounded')
+    t.ok(every(delays.slice(1), ms => ms > 0 && ms <= 30_000), 'the delay is bounded')
     t.ok(delays.at(-1)! >= 15_000, 'and grows')
     isUrlKnown = true
     t.equal((await socket(5)).since, 'u.a.3,b.a.21')

@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawnSync, type ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Cluster, Redis } from 'ioredis'
+import { spawnChild } from './children.js'
+import { now, within } from './within.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -47,6 +49,17 @@ export async function freePort (): Promise<number> {
   }
 }
 
+/** Whether anything takes connections on a loopback port. */
+export function isListening (port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = net.connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}
+
 /** A redis-server of the test's own on a free loopback port, which ends with the test. */
 export class RedisServer {
   readonly port: number
@@ -85,7 +98,7 @@ export class RedisServer {
   async kill (): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
     this.#process.kill('SIGKILL')
-    await once(this.#process, 'exit')
+    await within(once(this.#process, 'exit'), `the end of redis-server on port ${this.port}`)
   }
 
   stop (): void {
@@ -111,11 +124,18 @@ export class RedisServer {
     if (isSentinel) {
       writeFileSync(file, [`port ${this.port}`, 'bind 127.0.0.1', `dir ${this.#folder}`, ...this.#sentinelLines].join('\n'))
     }
-    this.#process = spawn('redis-server', isSentinel ? [file, '--sentinel'] : [...common, ...this.#args], { stdio: ['ignore', 'pipe', 'inherit'] })
-    for await (const line of createInterface(this.#process.stdout!)) {
-      if (/Ready to accept connections|Sentinel ID is/.test(line)) break
-    }
+    this.#process = spawnChild('redis-server', isSentinel ? [file, '--sentinel'] : [...common, ...this.#args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await within(this.#ready(), `redis-server to accept connections on port ${this.port}`)
     this.#process.stdout!.resume()
+  }
+
+  async #ready (): Promise<void> {
+    const lines: string[] = []
+    for await (const line of createInterface(this.#process.stdout!)) {
+      if (/Ready to accept connections|Sentinel ID is/.test(line)) return
+      lines.push(line)
+    }
+    throw new Error(`redis-server ended: ${lines.join('\n')}`)
   }
 
   async end (): Promise<void> {
@@ -175,9 +195,10 @@ export async function startCluster (t: Scope): Promise<{ servers: RedisServer[],
 
 /** Asks again until it holds: of another process nothing else tells. */
 export async function until (holds: () => Promise<boolean> | boolean, ms = 15_000): Promise<void> {
-  const end = performance.now() + ms
+  const end = now() + ms
   while (!await holds()) {
-    if (performance.now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
+    if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
+    // The interval of the questions.
     await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
@@ -199,7 +220,7 @@ export class ChaosProxy {
   static async start (t: Scope, target: number): Promise<ChaosProxy> {
     const proxy = new ChaosProxy(target)
     proxy.#server.listen(0, '127.0.0.1')
-    await once(proxy.#server, 'listening')
+    await within(once(proxy.#server, 'listening'), 'the proxy to listen')
     t.teardown(() => proxy.#close())
     return proxy
   }
@@ -247,6 +268,7 @@ export class ChaosProxy {
     const waiting: Array<{ due: number, action: () => void }> = []
     const forward = () => {
       while (waiting.length > 0 && waiting[0].due <= performance.now()) waiting.shift()!.action()
+      // The delay that it simulates.
       if (waiting.length > 0) setTimeout(forward, Math.ceil(waiting[0].due - performance.now()))
     }
     const later = (action: () => void) => {

@@ -1,4 +1,5 @@
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { within } from './within.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -53,7 +54,7 @@ export class WebSocketProxy {
 
   /** Takes connections, on the same port each time. */
   async listen (): Promise<void> {
-    await new Promise<void>(resolve => this.#server.listen(this.#port, '127.0.0.1', resolve))
+    await within(new Promise<void>(resolve => this.#server.listen(this.#port, '127.0.0.1', resolve)), 'the proxy to listen')
     this.port = this.#port = (this.#server.address() as AddressInfo).port
   }
 
@@ -61,7 +62,7 @@ export class WebSocketProxy {
   async stop (): Promise<void> {
     const closed = new Promise(resolve => this.#server.close(resolve))
     this.close(1006)
-    await closed
+    await within(closed, 'the end of the proxy')
   }
 
   /** Ends the connections whose path has `part` in it. */

@@ -81,7 +81,7 @@ t.test('a message is sent, and its run is a stream', async t => {
   t.equal(textOf(await all(await transport.sendMessages(sending('again')))), 'You said again 👋🏽')
   t.equal(app.ws.stats().connections, 1)
 })
-t.test('tools, questions, the app\'s own messages and several replies in one run', async t => {
+t.test('tools, questions, the app\'s own messages and several replies of one run are parts of one message', async t => {
   const shown = gate()
   const { url } = await startAgent(t, async run => {
     const [one, two] = [run.reply({ agent: 'one' }), run.reply({ agent: 'two' })]
@@ -123,7 +123,7 @@ t.test('tools, questions, the app\'s own messages and several replies in one run
   t.equal(parts.length, 6)
 })
 
-t.test('the connection is cut in the middle, again and again: no text is lost or comes twice', async t => {
+t.test('no text is lost or comes twice when the connection is cut in the middle, again and again', async t => {
   const words = Array.from({ length: 40 }, (_, n) => `${n} 🧵 `)
   const steps = words.map(() => gate())
   const { url, cut, app } = await startAgent(t, async run => {
@@ -145,7 +145,7 @@ t.test('the connection is cut in the middle, again and again: no text is lost or
   t.equal(text(), words.join(''))
 })
 
-t.test('resume', async t => {
+t.test('a stream that is resumed begins with what was written before', async t => {
   const go = gate()
   const { url, app } = await startAgent(t, async run => {
     const reply = run.reply()
@@ -213,14 +213,14 @@ t.test('in a shared chat everybody reads the answer to their own message, also w
   t.equal(textOf(await all(await transports[1].sendMessages(sending('', { ...loaded, messages: [userMessage('hi', 'x'.repeat(257))] })))), 'Hello bob')
 })
 
-t.test('stop', async t => {
+t.test('stopping a stream stops its own run and no other', async t => {
   const { url, runs } = await startAgent(t, async (run, { content }) => {
     run.reply().write('text')
     if (content === 'wait') await new Promise(resolve => run.signal.addEventListener('abort', resolve))
   })
   const transport = transportTo(t, url)
 
-  t.test('ends the run on the server', async t => {
+  t.test('stopping ends the run on the server', async t => {
     const stop = new AbortController()
     const { text, chunks, ended } = collect(await transport.sendMessages(sending('wait', { abortSignal: stop.signal })))
     await eventually(() => text() === 'text')
@@ -232,7 +232,7 @@ t.test('stop', async t => {
     t.equal(await runs.at(-1)!.finished, 'cancelled')
   })
 
-  t.test('of what was resumed too, but not when the next resume takes its place', async t => {
+  t.test('stopping ends a run that was resumed too, but not when the next resume takes its place', async t => {
     const stops = [new AbortController(), new AbortController()]
     const sent = collect(await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm2')] })))
     await eventually(() => sent.text() === 'text')
@@ -251,7 +251,7 @@ t.test('stop', async t => {
     await eventually(() => runs.at(-1)!.signal.aborted)
   })
 
-  t.test('before anything was sent', async t => {
+  t.test('stopping before anything was sent sends nothing', async t => {
     const { length } = runs
     t.strictSame(await all(await transport.sendMessages(sending('never', { abortSignal: AbortSignal.abort() }))), [{ type: 'abort' }])
     t.equal(await transport.reconnectToStream({ chatId: 'c1', abortSignal: AbortSignal.abort() }), null)
@@ -272,7 +272,7 @@ t.test('stop', async t => {
     t.strictSame(resumed.chunks.at(-1), { type: 'abort', reason: 'cancelled' }, 'nor is it the only one that may')
   })
 
-  t.test('of one that waits for its turn', async t => {
+  t.test('stopping ends a run that waits for its turn', async t => {
     const going = collect(await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm5')] })))
     await eventually(() => going.text() === 'text')
     const { length } = runs
@@ -291,7 +291,7 @@ t.test('stop', async t => {
   })
 })
 
-t.test('regenerate, and what goes on with a message of the page', async t => {
+t.test('regenerating sends the message before, and what goes on with a message of the page has its id', async t => {
   const { url, messages } = await startAgent(t, async run => { run.reply().write('answer') })
   const transport = transportTo(t, url)
   const conversation = [userMessage('hi')]
@@ -314,7 +314,7 @@ t.test('regenerate, and what goes on with a message of the page', async t => {
 })
 
 t.test('what goes wrong is the last chunk', async t => {
-  t.test('a run that fails', async t => {
+  t.test('a run that fails ends its stream with its error', async t => {
     const { url } = await startAgent(t, async run => {
       run.reply().write('so far')
       throw new Error('out of tokens')
@@ -325,7 +325,7 @@ t.test('what goes wrong is the last chunk', async t => {
     t.equal(textOf(chunks), 'so far')
   })
 
-  t.test('a message that is refused', async t => {
+  t.test('a message that is refused ends its stream with the reason', async t => {
     const go = gate()
     const { url } = await startAgent(t, () => go.opened, { limits: { runs: 1 } })
     const transport = transportTo(t, url)
@@ -337,7 +337,7 @@ t.test('what goes wrong is the last chunk', async t => {
     t.equal((await all(await transport.sendMessages(sending('next')))).at(-1)!.type, 'finish', 'the connection is as good as before')
   })
 
-  t.test('a connection that is refused, and the next that is not', async t => {
+  t.test('a connection that is refused ends its stream, and the next may be accepted', async t => {
     let isKnown = false
     const { url } = await startAgent(t, async () => {}, { authenticate: () => isKnown ? { userId: 'ada' } : null })
     const transport = transportTo(t, url)
@@ -347,7 +347,7 @@ t.test('what goes wrong is the last chunk', async t => {
     t.equal((await all(await transport.sendMessages(sending('go')))).at(-1)!.type, 'finish')
   })
 
-  t.test('the transport is closed', async t => {
+  t.test('a transport that is closed ends its streams with an error', async t => {
     const { url, app } = await startAgent(t, run => new Promise<void>(resolve => {
       run.reply().write('text')
       run.signal.addEventListener('abort', () => resolve())
@@ -362,15 +362,21 @@ t.test('what goes wrong is the last chunk', async t => {
     await eventually(() => app.ws.stats().connections === 0)
   })
 
-  t.test('an id that no chat can have', async t => {
+  t.test('without a WebSocket sending rejects with a TypeError that names the option', async t => {
+    const native = Object.getOwnPropertyDescriptor(globalThis, 'WebSocket')
+    Reflect.deleteProperty(globalThis, 'WebSocket')
+    t.teardown(() => { if (native !== undefined) Object.defineProperty(globalThis, 'WebSocket', native) })
+    const transport = transportTo(t, 'ws://127.0.0.1:1', { WebSocket: undefined })
+    await t.rejects(transport.sendMessages(sending('go')), new TypeError('No WebSocket here: pass { WebSocket }'))
+  })
+
+  t.test('an id that no chat can have rejects with a TypeError', async t => {
     const { url } = await start(t)
-    const transport = new RealtimeChatTransport({ baseUrl: `${url}/ws`, workflow: 'support', appId: 'shop', userId: 'ada', WebSocket: undefined })
-    if (globalThis.WebSocket === undefined) await t.rejects(transport.sendMessages(sending('go')), TypeError)
-    transport.close()
+    await t.rejects(transportTo(t, url).sendMessages(sending('go', { chatId: 'a b' })), TypeError)
   })
 })
 
-t.test('the server closes while it answers', async t => {
+t.test('a server that closes while it answers ends the stream as interrupted', async t => {
   const { url, app } = await startAgent(t, run => {
     run.reply().write('so far')
     return new Promise<void>(() => {})

@@ -55,7 +55,7 @@ function read (stream: ReadableStream<UIMessageChunk>) {
 
 const hello = { data: { message_id: 'm', content: 'hello' } }
 
-t.test('a server that has forgotten a message that it had acknowledged', async t => {
+t.test('a message that the server had acknowledged and has forgotten ends its stream with an error', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -105,7 +105,7 @@ t.test('a message that waits for its run waits on, when the server remembers', a
   t.match(chunks, [{ type: 'start', messageId: 'r' }, { type: 'abort' }], 'also when it was cancelled before it started')
 })
 
-t.test('a run that starts before its message is acknowledged, and a refusal that comes too late', async t => {
+t.test('a run that starts before its message is acknowledged is read, and a refusal that comes too late changes nothing', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -213,7 +213,7 @@ t.test('a participant reads the run of their own message, not that of the owner 
   t.match(chunks, [{ type: 'start', messageId: 'r3' }, { type: 'finish' }])
 })
 
-t.test('but not when it is aborted or refused', async t => {
+t.test('resume gives nothing when it is aborted, and rejects when the connection is refused', async t => {
   const { chat } = await connect(t)
   const stop = new AbortController()
   const aborted = chat.resume(stop.signal)

@@ -45,7 +45,7 @@ t.test('ids that agents make up for messages, tools and their own messages are n
   t.equal(new Set(run.parts.slice(0, 3).map(part => (part as { id: string }).id)).size, 3)
 })
 
-t.test('text: deltas in order, again, too early, and snapshots', async t => {
+t.test('deltas in order, again or too early, and snapshots, give the text once', async t => {
   const { run, told, delta, message, texts } = runOf()
   delta(0, 'one ')
   delta(4, 'two ')
@@ -81,7 +81,7 @@ t.test('another text is another part', async t => {
   t.equal(new Set(run.parts.map(part => (part as { id: string }).id)).size, 4)
 })
 
-t.test('messages of users, and without an id', async t => {
+t.test('messages of users are left out, and those without an id are there each', async t => {
   const { run, apply, texts } = runOf()
   apply('chat_message', { message_id: 'u', role: 'user', content: 'hi' }, 'c.e.1')
   apply('chat_message', { content: 'one' }, 'c.e.2')
@@ -90,7 +90,7 @@ t.test('messages of users, and without an id', async t => {
   t.match(run.parts, [{ id: 'c.e.2', isDone: true }, { id: 'c.e.3', isDone: true }])
 })
 
-t.test('tools, questions and messages of the app, each once', async t => {
+t.test('tools, questions and messages of the app are there once', async t => {
   const { run, told, apply } = runOf()
   for (let times = 0; times < 2; times++) {
     apply('tool_call', { call_id: 't', name: 'x', args: 1 })
@@ -112,7 +112,7 @@ t.test('tools, questions and messages of the app, each once', async t => {
   t.equal(told.length, 3 + 2 + 2 + 1)
 })
 
-t.test('the end', async t => {
+t.test('a run ends once, and nothing comes after that', async t => {
   const { run, ends, apply, delta, texts } = runOf()
   apply('run_started', {})
   delta(0, 'text')

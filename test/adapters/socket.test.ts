@@ -35,7 +35,7 @@ t.test('it is a WebSocket like the other', async t => {
   FakeSocket.last.onmessage!({ data: 'no JSON' })
 })
 
-t.test('nothing is replayed', async t => {
+t.test('where nothing is replayed the end of the replay comes with the ack', async t => {
   const { events, ack, sent } = listen()
   ack('c.e.7', 0)
   t.strictSame(events, ['connection_ack', 'connected e', 'replayed'])
@@ -52,7 +52,7 @@ t.test('the end is the last of the frames that the server speaks of', async t =>
   t.strictSame(events, ['connection_ack', 'connected e', 'one', 'error', 'merged', 'replayed', 'live'])
 })
 
-t.test('or a ping that is answered without anything in between', async t => {
+t.test('the end of the replay may be a ping that is answered without anything in between', async t => {
   const { events, ack, receive, sent } = listen()
   ack('c.e.7', 3)
   t.equal(sent(), 1)

@@ -6,7 +6,7 @@ const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId
 /** Without what AG-UI has no place for. */
 const plain = (events: Event[]) => events.map(({ metadata, ...event }) => event)
 
-t.test('a run, as clients of AG-UI see it', async t => {
+t.test('a run of a chat is what clients of AG-UI see', async t => {
   const events = eventsOf([
     { type: 'run_queued', data: { run_id: 'r', ref: 'u' } },
     { type: 'run_started', data: { run_id: 'r', ref: 'u' }, timestamp: '2026-01-01T00:00:00.000Z' },
@@ -42,7 +42,7 @@ t.test('a run, as clients of AG-UI see it', async t => {
   ])
 })
 
-t.test('how a run ends', async t => {
+t.test('a run ends as finished or as an error, with its outcome, also before it started', async t => {
   const ends = (status: string, error?: object) => plain(eventsOf([
     { type: 'run_started', data: { run_id: 'r' } },
     { type: 'run_finished', data: { run_id: 'r', status, error } }

@@ -1,18 +1,19 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { spawnChild } from '../children.js'
+import { within } from '../within.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const skipGit = !existsSync(`${root}.git`) && 'no git repository'
 
 /** The benchmark's command line, with a folder of the test for temporary files. */
 function bench (temporary: string, ...args: string[]) {
-  const child = spawn(process.execPath, ['bench/run.mjs', ...args], { cwd: root, env: { ...process.env, TMPDIR: temporary } })
+  const child = spawnChild(process.execPath, ['bench/run.mjs', ...args], { cwd: root, env: { ...process.env, TMPDIR: temporary } }, 'TERM')
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => { output += text })
-  const ended = once(child, 'close').then(([code]) => ({ code, output }))
+  for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', text => { output += text })
+  const ended = within(once(child, 'close'), `the end of the benchmark ${args}`, 60_000).then(([code]) => ({ code, output }))
   return { child, ended }
 }
 
@@ -40,7 +41,7 @@ t.test('a comparison that is interrupted while it builds leaves no folder behind
     const temporary = t.testdir()
     const { child, ended } = bench(temporary, '--against', 'HEAD')
     const early = ended.then(({ output }) => { throw new Error(output) })
-    const [line] = await Promise.race([once(child.stdout, 'data'), early])
+    const [line] = await Promise.race([once(child.stdout!, 'data'), early])
     t.match(line, /HEAD \([0-9a-f]+\)/)
     t.match(readdirSync(temporary), [/^fastify-realtime-bench-/])
     child.kill(signal)

@@ -258,7 +258,7 @@ t.test('shift gives up even what a run needs, and a message that goes on is read
   t.match(new Client(log).readAll().received, [{ data: { at: 100, text: 'b' } }])
 })
 
-t.test('reset', async t => {
+t.test('a reset log has nothing of before, and its readers are lost', async t => {
   const log = logOf([delta('m', 0, 'a')])
   const client = new Client(log)
   log.reset('f', 9)
@@ -286,7 +286,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('cut' as const), client: index, keep: fc.nat(3) }) }
 ), { maxLength: 120 })
 
-t.test('any writing, reading and resuming', async () => {
+t.test('what a client shows is what was written, however it reads, is cut off and resumes', async () => {
   fc.assert(fc.property(steps, steps => {
     const log = logOf()
     const texts = new Map<string, string>()

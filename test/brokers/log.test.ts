@@ -30,7 +30,7 @@ t.test('only those who are behind are hurried, also when they leave meanwhile', 
   t.strictSame(log.readers, [behind, done])
 })
 
-t.test('reset', async t => {
+t.test('a reset log begins at the given offset of another epoch, and its readers are lost', async t => {
   const log = new ChannelLog('e', limits)
   log.append('a', 0)
   const cursor = reader(1)

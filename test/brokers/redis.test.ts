@@ -8,6 +8,7 @@ import { Keys } from '../../lib/brokers/redis/keys.js'
 import type { Position } from '../../lib/protocol/position.js'
 import { createPublisher } from '../../lib/publisher.js'
 import { brokerContract } from '../../lib/testing/index.js'
+import { every } from '../harness.js'
 import { Follower, TestNode } from '../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
 
@@ -66,7 +67,7 @@ t.test('keeps the contract as the user that docs/redis-failures.md describes', {
 
 const createLog = (_channel: string, epoch: string, limits: LogLimits) => new ChannelLog(epoch, limits)
 
-t.test('subscriptions, while there are readers', { skip: skipRedis }, async t => {
+t.test('a broker is subscribed to a channel while it has readers, and no longer', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const broker = redisBroker({ url: server.url })
@@ -145,5 +146,5 @@ t.test('nothing is left of a broker on a Cluster that was closed', { skip: skipR
   await Promise.all(cluster.servers.map(server => server.kill()))
   await until(() => nodes().length === 0)
   t.equal(made.length, 10)
-  t.ok(made.every(({ status }) => status !== 'ready' && status !== 'connecting' && status !== 'reconnecting'))
+  t.ok(every(made, ({ status }) => status !== 'ready' && status !== 'connecting' && status !== 'reconnecting'))
 })

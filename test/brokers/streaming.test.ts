@@ -2,7 +2,7 @@ import t from 'tap'
 import { GrowingText } from '../../lib/brokers/growing-text.js'
 import { isDelta, isSnapshot, restOf } from '../../lib/brokers/streaming.js'
 
-t.test('what is a delta, and what is all of a message by now', async t => {
+t.test('a delta and a snapshot are told by their fields', async t => {
   const delta = { message_id: 'm', at: 0, text: '' }
   t.ok(isDelta(delta))
   for (const wrong of [{ at: -1 }, { at: 0.5 }, { at: '0' }, { text: 1 }, { message_id: 1 }]) t.notOk(isDelta({ ...delta, ...wrong }))
@@ -10,7 +10,7 @@ t.test('what is a delta, and what is all of a message by now', async t => {
   for (const wrong of [{ content: 1 }, { message_id: undefined }]) t.notOk(isSnapshot({ message_id: 'm', content: '', ...wrong }))
 })
 
-t.test('the rest of a message, from where a reader is', async t => {
+t.test('the rest of a message is a snapshot for who has nothing of it, and a delta for who has read it in part', async t => {
   const text = new GrowingText(0)
   text.append(1, 'one ')
   text.append(2, 'two')

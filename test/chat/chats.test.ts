@@ -104,7 +104,7 @@ t.test('10,000 chats leave nothing behind', async t => {
   t.equal(context.types.filter(type => type === 'run_finished').length, 11_000)
 })
 
-t.test('also one that failed, was refused, replaced or cancelled', async t => {
+t.test('a chat whose run failed, was refused, replaced or cancelled leaves nothing behind either', async t => {
   for (const concurrency of ['queue', 'replace'] as const) {
     const { chats, handle, context } = setup({ onMessage: hang, concurrency })
     context.answer = down
@@ -206,7 +206,7 @@ t.test('an id that the app gave to a message of its own is not for users as long
   t.match(context.published[0], { data: { message_id: 'v/welcome' } })
 })
 
-t.test('what is sent to a chat, and what is no chat', async t => {
+t.test('what is sent to a chat is published in its channel if it is visible, and an address that is none is refused', async t => {
   const { chats, channels, context } = setup({ visible: ({ type }) => type !== 'hidden' })
   await chats.open(address).send({ type: 'shown' })
   t.equal((await chats.open(address).send({ type: 'hidden' })).id, '')
@@ -247,7 +247,7 @@ t.test('closing ends what is going and what is coming, and takes nothing more', 
   await setup().chats.close()
 })
 
-t.test('history', async t => {
+t.test('a page of the history is sent to who asked, complete when it is empty', async t => {
   const message = { message_id: 'a', content: 'c', timestamp: '' }
   const { handle, controls } = setup({ loadHistory: (_target, before) => before === undefined ? [message] : [] })
   await handle('chat_history', undefined, 'r')

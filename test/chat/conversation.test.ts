@@ -28,7 +28,7 @@ const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Pro
 const user = (id: string): UserData => ({ message_id: id, role: 'user', content: id, status: 'complete' })
 const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
-t.test('one at a time, in order, and then it is idle', async t => {
+t.test('runs go one at a time, in order, and then the conversation is idle', async t => {
   const { context, conversation, state } = setup()
   const gates = [gate(), gate()]
   const runs = gates.map(({ opened }, n) => conversation.start({ userId: 'u', ref: n, handler: () => opened }))
@@ -106,7 +106,7 @@ t.test('none of those that wait begins when all are ended', async t => {
   }
 })
 
-t.test('a run by its name or its id', async t => {
+t.test('a run is cancelled by its name or by its id', async t => {
   const { context, conversation } = setup()
   const [, second, third] = ['a', 'b', 'c'].map(name => conversation.start(hang(name)))
   t.strictSame([conversation.cancel({ runId: 'x' }), conversation.cancel(nameOf('b', 'u', conversation.target)), conversation.cancel({ runId: third.id })], [false, true, true])
@@ -133,13 +133,18 @@ t.test('a message is saved, published and answered, and is there while it is sto
   t.ok(state.idle > 0)
 })
 
-t.test('a message whose run is ended before it is there', async t => {
-  for (const [name, status] of [['m', 'cancelled'], [undefined, 'cancelled'], ['end', 'interrupted'], ['stop', 'cancelled']] as const) {
+t.test('a message whose run is ended while it is being saved is published, and its run is finished without having started', async t => {
+  const ends: Array<{ stop?: 'cancelled', end: (conversation: Conversation) => unknown, returned: unknown, status: string }> = [
+    { end: conversation => conversation.cancel(nameOf('m', 'u', conversation.target)), returned: true, status: 'cancelled' },
+    { end: conversation => conversation.cancel(), returned: true, status: 'cancelled' },
+    { end: conversation => conversation.end(), returned: undefined, status: 'interrupted' },
+    { stop: 'cancelled', end: () => undefined, returned: undefined, status: 'cancelled' }
+  ]
+  for (const { stop, end, returned, status } of ends) {
     const { opened, open } = gate()
     const { context, conversation } = setup({ save: () => opened })
-    const received = conversation.receive(user('m'), hang('m'), name === 'stop' ? 'cancelled' : undefined)
-    if (name === 'end') conversation.end()
-    else if (name !== 'stop') t.equal(conversation.cancel(name && nameOf(name, 'u', conversation.target)), true)
+    const received = conversation.receive(user('m'), hang('m'), stop)
+    t.equal(end(conversation), returned)
     open()
     await received
     t.strictSame(context.types, ['chat_message', 'run_finished'])

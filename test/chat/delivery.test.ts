@@ -21,7 +21,7 @@ t.test('what is stored at once is not waited for', async t => {
   t.strictSame([delivery.isIdle, state.idle], [true, 0])
 })
 
-t.test('one after the other, each when it is stored', async t => {
+t.test('messages are delivered one after the other, each when the one before is stored', async t => {
   const stored: string[] = []
   let going = 0
   const { delivery, state } = setup(async ({ type }) => {
@@ -88,7 +88,7 @@ t.test('what can never be stored is given up at once, and the next is stored', a
   t.equal(logged.length, 1)
 })
 
-t.test('only so many wait', async t => {
+t.test('no more than the limit wait', async t => {
   const { delivery } = setup(() => new Promise(() => {}))
   for (let n = 0; n < 1_000; n++) delivery.push(message('a'))
   await t.rejects(delivery.push(message('a')) as Promise<void>, { code: 'RT_ERR_BROKER' })

@@ -24,7 +24,7 @@ function ask (parts: Partial<QuestionParts> = {}, context = new FakeContext()) {
   return { context, question, closed: () => closed }
 }
 
-t.test('the first answer that matches', async t => {
+t.test('a question takes the first answer that matches its schema, and no other', async t => {
   const schema = Type.Object({ yes: Type.Boolean() })
   const { context, question, closed } = ask({ question: { prompt: 'p', schema, component: 'buttons' } })
   t.strictSame(context.published[0], {
@@ -60,7 +60,7 @@ t.test('without a schema any answer does', async t => {
   t.equal(await question.answered, undefined)
 })
 
-t.test('when time is up', async t => {
+t.test('a question that is not answered in its time is closed and rejects with RT_ERR_NO_ANSWER', async t => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
   t.teardown(() => mock.timers.reset())
   const { context, question } = ask({ timeout: 1_000 })
@@ -76,7 +76,7 @@ t.test('when time is up', async t => {
   t.equal(answered.context.published.length, 2)
 })
 
-t.test('when its run is over', async t => {
+t.test('a question is closed with its run and rejects with RT_ERR_RUN_ENDED', async t => {
   for (const [outcome, reason] of [['complete', 'interrupted'], ['cancelled', 'cancelled'], ['error', 'error']] as const) {
     const { context, question } = ask()
     question.close(outcome)
@@ -85,7 +85,7 @@ t.test('when its run is over', async t => {
   }
 })
 
-t.test('what cannot be asked', async t => {
+t.test('a question that cannot be asked rejects and is not published', async t => {
   for (const parts of [{ timeout: NaN }, { timeout: 1e300 }, { question: { prompt: 'p', schema: { type: 'string' } as never } }]) {
     const { context, question, closed } = ask(parts)
     await t.rejects(question.answered)

@@ -163,7 +163,7 @@ t.test('what could not be stored is sent again, with what came meanwhile', async
   }
 })
 
-t.test('so is what may be stored, be it the last for a while', async t => {
+t.test('what may be stored is sent again too, also when it is the last for a while', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { context, reply } = setup()

@@ -79,7 +79,7 @@ t.test('ended while its beginning is stored it never works', async t => {
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
-t.test('the order of its end: what is open, the run, the handler, the next', async t => {
+t.test('a run that ends closes what is open, then itself, then lets its handler know, then the next one', async t => {
   const order: string[] = []
   const context = new FakeContext()
   const deliver = context.deliver.bind(context)
@@ -133,7 +133,7 @@ t.test('what is not visible goes nowhere, is saved, and its run is the same', as
   t.equal(context.saved.length, 1)
 })
 
-t.test('a run that takes too long', async t => {
+t.test('a run that takes too long is interrupted with run_timeout', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { context, run } = setup(() => new Promise(() => {}))
@@ -145,7 +145,7 @@ t.test('a run that takes too long', async t => {
   t.match(context.published.at(-1), { data: { status: 'interrupted', error: { code: 'run_timeout' } } })
 })
 
-t.test('its bytes', async t => {
+t.test('a run that sends more than it may ends with run_too_long', async t => {
   const { context, run } = setup(async run => {
     for (let n = 0; n < 5; n++) await run.tool('t', 'x'.repeat(6_000), () => {})
   })

@@ -19,7 +19,7 @@ t.test('without a hook there is nothing to do', async t => {
   t.strictSame([saving.isIdle, state.idle], [true, 0])
 })
 
-t.test('in order, one at a time, each with its time', async t => {
+t.test('messages are saved in order, one at a time, each with its time', async t => {
   const gates = [gate(), gate()]
   const begun: Array<[SavedMessage, unknown]> = []
   const { saving, state } = setup((message, target) => gates[begun.push([message, target]) - 1].opened)

@@ -21,14 +21,14 @@ function stream (pull: (controller: ReadableStreamDefaultController<any>) => voi
   return { told, source: new ReadableStream<string>({ pull, cancel () { told.push('cancel') } }) }
 }
 
-t.test('any source of texts', async t => {
+t.test('a source of texts is any async iterable of strings or of objects with a text', async t => {
   t.strictSame(await read(parts()), ['a', 'b', ''])
   const left: unknown[] = ['a', { text: 'b' }]
   t.strictSame(await read(stream(controller => left.length > 0 ? controller.enqueue(left.shift()) : controller.close()).source), ['a', 'b'])
   t.strictSame(await read({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) }), [])
 })
 
-t.test('what is none', async t => {
+t.test('what is no source, or gives no text, is refused with a TypeError', async t => {
   for (const wrong of ['text', ['a'], null, undefined, 5, {}, () => {}]) t.throws(() => textsOf(wrong as never), TypeError)
   for (const part of [5, null, undefined, {}, { text: 5 }, ['a']]) {
     await t.rejects(read((async function * () { yield part })() as never), TypeError)

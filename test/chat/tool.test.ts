@@ -30,7 +30,7 @@ function use<T> (work: ToolParts<T>['work'], context = new FakeContext()) {
 
 const about = { call_id: 'c', run_id: 'r', agent: 'a' }
 
-t.test('a call, the latest progress, an output', async t => {
+t.test('the call of a tool, its latest progress in a turn, and its output are published', async t => {
   const { opened, open } = gate()
   let given: ToolContext | undefined
   const { context, tool, closed } = use(async context => {
@@ -65,7 +65,7 @@ t.test('what it throws is for the handler', async t => {
   t.notMatch(JSON.stringify(context.published), 'secret')
 })
 
-t.test('the run ends before it', async t => {
+t.test('a tool whose run ends before it ends with the run', async t => {
   for (const [outcome, status] of [['complete', 'interrupted'], ['cancelled', 'cancelled'], ['error', 'error']] as const) {
     const { opened, open } = gate<number>()
     const { context, tool, closed } = use(() => opened)

@@ -6,7 +6,7 @@ import { brokersOfNodes } from '../fake-nodes.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 
-t.test('one run at a time, whichever server it is on', async t => {
+t.test('one run goes at a time, whichever server it is on', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const order: string[] = []
@@ -71,7 +71,7 @@ t.test('a run that was over is not ended again, and one that had not begun is', 
   t.strictSame(ended.map(({ data }) => data!.run_id).toSorted(), [first.id, waiting.id].toSorted())
 })
 
-t.test('a broker that is away for a while', async t => {
+t.test('a run waits for a broker that is away for a while', async t => {
   const [one] = brokersOfNodes(1)
   const { app } = await start(t, { broker: one })
   one.nodes.fault = new Error('away')
@@ -153,7 +153,7 @@ t.test('a server that is taken for dead while it ends the runs of another leaves
   t.match(await client.next('run_finished'), { data: { status: 'complete' } }, 'once')
 })
 
-t.test('a run that was cancelled on one server before its message came to another', async t => {
+t.test('a run that was cancelled on one server before its message came to another never begins', async t => {
   const [a, b] = await Promise.all(brokersOfNodes(2).map(broker => start(t, { broker, chat: { onMessage () { t.fail('it was cancelled') } } })))
   const [one, two] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
   one.send({ type: 'chat_cancel', ref: 'stop', data: { ref: 'm1' } })
@@ -185,6 +185,7 @@ t.test('the next run begins when all is told of the one before, and the app save
   for (const broker of all) {
     const { publish } = broker
     broker.publish = async (...args) => {
+      // A broker that takes its time.
       await new Promise(resolve => setTimeout(resolve, 10))
       return publish(...args)
     }

@@ -33,4 +33,4 @@ t.test('an async visible shows nothing, is logged, and its rejection ends nothin
   t.match(logged, [/visible/, /visible/, /visible/])
 })
 
-t.test('the receipt of what is not published', async t => t.match(unpublished(), { id: '', timestamp: /Z$/ }))
+t.test('the receipt of a message that is not published has no id', async t => t.match(unpublished(), { id: '', timestamp: /Z$/ }))

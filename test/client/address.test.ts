@@ -3,7 +3,7 @@ import { urlOf, withQuery, type Address } from '../../lib/client/address.js'
 
 const chat = { workflow: 'w', appId: 'a', chatId: 'c' }
 
-t.test('from parts, or whole', async t => {
+t.test('an address is made of its parts, or is taken whole', async t => {
   const cases: Array<[Address, string]> = [
     [{ baseUrl: 'http://a.example/ws', userId: 'u1' }, 'ws://a.example/ws/notifications/u1'],
     [{ baseUrl: 'HTTPS://a.example/ws/', userId: 'u1' }, 'wsS://a.example/ws/notifications/u1'],
@@ -16,7 +16,7 @@ t.test('from parts, or whole', async t => {
   for (const [address, url] of cases) t.equal(urlOf(address), url)
 })
 
-t.test('in a page, of its origin; in a worker made from a blob, of the page that made it', async t => {
+t.test('in a page the address is of its origin, in a worker made from a blob of the page that made it', async t => {
   t.teardown(() => { delete (globalThis as { location?: object }).location })
   for (const href of ['https://app.example/some/page?x#y', 'blob:https://app.example/0d5b-41']) {
     Object.assign(globalThis, { location: { href } })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { closeCodes, tokenOf, type Envelope, type RealtimeConnection } from '../../lib/index.js'
 import { createClient, type ClientOptions, type RealtimeClient, type Resume, type Status, type WebSocketConstructor } from '../../lib/client/index.js'
-import { eventually, gate, logSink, start } from '../harness.js'
+import { eventually, every, gate, logSink, start } from '../harness.js'
 import { AppProcess } from '../process.js'
 import { FakeSocket } from './fake-socket.js'
 import { OlderSocket } from './older-socket.js'
@@ -60,7 +60,7 @@ function simulate (t: Scope, options: ClientOptions = {}): { client: RealtimeCli
 /** Lets promises settle. */
 const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
-t.test('connects, hears, and says', async t => {
+t.test('a client connects, hears and says', async t => {
   const heard: unknown[] = []
   const { app, url } = await start(t, { onMessage: { vote: ({ data }) => { heard.push(data) }, fails () { throw new Error('secret') } } })
   const client = connectTo(t, url)
@@ -93,7 +93,7 @@ t.test('connects, hears, and says', async t => {
   await eventually(() => app.ws.stats().connections === 0)
 })
 
-t.test('for await', async t => {
+t.test('for await gives each message, and ends with the client', async t => {
   const { app, url } = await start(t)
   const client = connectTo(t, url)
   await client.connected()
@@ -135,7 +135,7 @@ t.test('100 cuts under a steady stream: nothing is lost, repeated or out of orde
   }
   await eventually(() => got.length >= sent)
   t.strictSame(got, Array.from({ length: sent }, (_, n) => n))
-  t.ok(resumes.every(({ recovered }) => recovered))
+  t.ok(every(resumes, ({ recovered }) => recovered))
 })
 
 t.test('a server that was killed and is back has another history: the app is told', async t => {
@@ -175,11 +175,11 @@ t.test('more than the server allows at once is sent at its pace', async t => {
   t.equal(runs, 50)
 })
 
-t.test('codes after which it never comes back', async t => {
+t.test('after the codes that say stop it never comes back', async t => {
   const stops = Object.values(closeCodes).filter(({ action }) => action === 'stop')
-  t.ok([4400, 4403, 4409].every(code => stops.some(stop => stop.code === code)))
+  t.ok(every([4400, 4403, 4409], code => stops.some(stop => stop.code === code)))
   for (const { code } of stops) {
-    await t.test(`${code}`, async t => {
+    await t.test(`after ${code} it never comes back`, async t => {
       const { client, statuses } = simulate(t)
       await settle()
       FakeSocket.last.ack()
@@ -200,7 +200,7 @@ t.test('an unknown code is like a lost connection', async t => {
   t.equal(client.status, 'waiting')
 })
 
-t.test('4401: one new credential, then it stops', async t => {
+t.test('after 4401 it asks for one new credential, then it stops', async t => {
   let asked = 0
   const { client } = simulate(t, { getToken: async () => `token${++asked}` })
   await settle()
@@ -384,7 +384,7 @@ t.test('a frame beyond the limit that the server named is refused here, and the 
   t.strictSame(statuses, ['open'])
 })
 
-t.test('1012: it waits as told, whatever the network says', async t => {
+t.test('after 1012 it waits as told, whatever the network says', async t => {
   const { client } = simulate(t)
   await settle()
   FakeSocket.last.ack()
@@ -395,7 +395,7 @@ t.test('1012: it waits as told, whatever the network says', async t => {
   t.equal(client.status, 'connecting')
 })
 
-t.test('4429: 5 s or more', async t => {
+t.test('after 4429 it waits for 5 s or more', async t => {
   simulate(t)
   await settle()
   FakeSocket.last.lose(4429)
@@ -407,7 +407,7 @@ t.test('4429: 5 s or more', async t => {
   t.equal(FakeSocket.made.length, 2)
 })
 
-t.test('4430: at once, but not again and again', async t => {
+t.test('after 4430 it is back at once, but not again and again', async t => {
   simulate(t)
   await settle()
   FakeSocket.last.ack()
@@ -558,7 +558,7 @@ for (const [asleep, awake, of] of [['freeze', 'resume', 'document'], ['pagehide'
       const { length } = FakeSocket.made
       host[of].dispatchEvent(new Event(asleep))
       t.equal(client.status, 'waiting')
-      if (status !== 'waiting') t.equal(FakeSocket.last.isClosed, true)
+      t.equal(FakeSocket.last.isClosed, status !== 'waiting', 'a connection that was lost is not closed again')
       mock.timers.tick(3_600_000)
       await settle()
       t.equal(FakeSocket.made.length, length)
@@ -697,7 +697,9 @@ for (const at of ['waiting', 'connecting', 'open', 'resume'] as const) {
 
 t.test('a handler that is slow is not flooded: nothing is refused, and the connection holds', async t => {
   let runs = 0
-  const { url } = await start(t, { onMessage: { async n () { runs++; await new Promise(resolve => setTimeout(resolve, 30)) } } })
+  // The time that the handler takes.
+  const slow = () => new Promise(resolve => setTimeout(resolve, 30))
+  const { url } = await start(t, { onMessage: { async n () { runs++; await slow() } } })
   const client = connectTo(t, url)
   const statuses: Status[] = []
   client.onStatus(status => statuses.push(status))

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { cursors as make } from '../../lib/client/cursors.js'
 
-t.test('how far it has read', async t => {
+t.test('since is how far each label has been read, and what was read before is not read again', async t => {
   const cursors = make()
   t.equal(cursors.since, '')
   cursors.start('u.aa.3,b.bb.0')

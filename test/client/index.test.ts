@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 import ts from 'typescript'
+import { every } from '../harness.js'
 
 const root = new URL('../../', import.meta.url).pathname
 
@@ -14,7 +15,7 @@ for (const [entry, limit] of [['client', 5.5], ['client/chat', 9]] as const) {
     t.ok(size <= limit * 1024, `${size} bytes with gzip`)
     const inputs = Object.keys(metafile.inputs)
     t.ok(inputs.length > 5)
-    t.ok(inputs.every(input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
+    t.ok(every(inputs, input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
   })
 }
 

@@ -34,7 +34,7 @@ t.test('what is sent waits for a connection, and is sent again on the next one u
   t.equal(written.length, 2)
 })
 
-t.test('an error, a timeout, a full queue, a close', async t => {
+t.test('a send rejects on an error, after its timeout, at a full queue and at a close', async t => {
   const { box, written, write } = open(3)
   box.start(write, ample)
   const refused = box.send('a', 1, 1_000)

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { createClient, type ClientOptions, type RealtimeClient, type Resume, type WebSocketConstructor } from '../../lib/client/index.js'
-import { eventually, gate, start } from '../harness.js'
+import { eventually, every, gate, start } from '../harness.js'
 import { FakeLocks } from './fake-locks.js'
 import { OlderSocket } from './older-socket.js'
 
@@ -21,7 +21,7 @@ interface Tab {
   resumes: Resume[]
 }
 
-t.test('with locks of the test', async t => {
+t.test('tabs share one connection', async t => {
   const locks = new FakeLocks()
   Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } })
   t.teardown(() => { Reflect.deleteProperty(globalThis, 'navigator') })
@@ -85,7 +85,7 @@ t.test('with locks of the test', async t => {
     t.strictSame([tabs[0].titles, late.titles, late.resumes], [['before', 'after'], ['after'], []])
   })
 
-  t.test('hands over when the leader is closed', async t => {
+  t.test('when the leader is closed another tab takes over, and nothing is lost', async t => {
     const { app, opened, tabs, notify, heard } = await open(t, 3)
     for (let n = 0; n < 2; n++) {
       await notify(`${n}.0`, `${n}.1`)
@@ -112,7 +112,7 @@ t.test('with locks of the test', async t => {
     }
     for (const { titles, resumes } of tabs) {
       t.strictSame(titles, ['0.0', '0.1', '1.0', '1.1', '2.0', '2.1', '3.0', '3.1', '4.0', '4.1'])
-      t.ok(resumes.every(({ recovered }) => recovered))
+      t.ok(every(resumes, ({ recovered }) => recovered))
     }
     t.equal(opened.length, 6)
   })
@@ -213,7 +213,7 @@ t.test('with locks of the test', async t => {
     t.equal(opened.length, 1)
   })
 
-  t.test('chats, and who asks for what was before, are not shared', async t => {
+  t.test('chats, and tabs that ask for what was before, have connections of their own', async t => {
     const { opened, url } = await open(t, 1)
     const other = openTab(t, url, { url: `${url}/ws/notifications/u1?since=0` })
     await other.client.connected()
@@ -245,7 +245,7 @@ interface Seen {
   resumes: boolean[]
 }
 
-t.test('in a browser', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+t.test('pages in a browser share one connection', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
   const { outputFiles } = await build({
     stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' }, bundle: true, format: 'esm', write: false
   })
@@ -329,6 +329,7 @@ t.test('in a browser', { skip: existsSync(executablePath) ? false : `needs ${exe
     const stream = (async () => {
       while (!done.signal.aborted) {
         await notify(`${sent.push(`${sent.length}`) - 1}`)
+        // The pace of the stream.
         await new Promise(resolve => setTimeout(resolve, 2))
       }
     })()
@@ -363,7 +364,7 @@ t.test('in a browser', { skip: existsSync(executablePath) ? false : `needs ${exe
     for (const page of pages) {
       const { titles, resumes } = await seen(page)
       t.strictSame(titles, count(5).flatMap(n => [`${n}.0`, `${n}.1`]))
-      t.ok(resumes.every(recovered => recovered), `${resumes}`)
+      t.ok(every(resumes, recovered => recovered), `${resumes}`)
     }
     t.equal(opened.length, 6)
     t.equal(app.ws.connections('u1').length, 1)

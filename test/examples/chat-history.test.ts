@@ -8,7 +8,7 @@ const message = (n: number, content = `message ${n}`): SavedMessage =>
 const ids = (messages: readonly SavedMessage[]) => messages.map(({ message_id: id }) => id)
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => `m${from + n}`)
 
-t.test('pages, from the newest to the oldest, and then none', async t => {
+t.test('the history is loaded in pages, from the newest to the oldest, and then there are none', async t => {
   const history = new ChatHistory()
   for (let n = 0; n < 45; n++) history.save(message(n), target)
   t.strictSame(ids(history.load(target)), range(25, 45))

@@ -65,7 +65,7 @@ async function until (holds: () => Promise<boolean>, what: string): Promise<void
 const hasTokens = (device: Locator, n: number) =>
   until(async () => await answersOf(device).count() > 0 && tokens(await textOf(device) ?? '') === n, `${n} tokens`)
 
-t.test('the chat page', { skip }, async t => {
+t.test('the chat page shows the same on all devices', { skip }, async t => {
   const browser = await chromium.launch({ executablePath, args })
   t.teardown(() => browser.close())
 

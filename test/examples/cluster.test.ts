@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { spawnChild } from '../children.js'
 import { RedisServer, freePort, skipRedis } from '../redis-server.js'
+import { within } from '../within.js'
 import { args, executablePath, skip, watch } from './browser.js'
 
 const program = new URL('../../dist/examples/cluster.js', import.meta.url).pathname
@@ -11,7 +12,7 @@ const program = new URL('../../dist/examples/cluster.js', import.meta.url).pathn
 /** The demo on two nodes, ended with the test. */
 async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
   const port = await freePort()
-  const child = spawn(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawnChild(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] }, 'TERM')
   t.teardown(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     child.kill('SIGTERM')
@@ -19,7 +20,7 @@ async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
   })
   const pids = new Map<string, number>()
   const back: string[] = []
-  const lines = createInterface(child.stdout)
+  const lines = createInterface(child.stdout!)
   const listening = new Promise<string>((resolve, reject) => {
     child.on('exit', code => reject(new Error(`ended with ${code}`)))
     lines.on('line', line => {
@@ -30,7 +31,7 @@ async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
       if (url !== undefined) resolve(url)
     })
   })
-  return { child, url: await listening, pids, back, lines }
+  return { child, url: await within(listening, 'the demo to listen'), pids, back, lines }
 }
 
 t.test('a page that is cut from one node goes on at the other', { skip: skip || skipRedis }, async t => {
@@ -61,11 +62,11 @@ t.test('a page that is cut from one node goes on at the other', { skip: skip || 
 
   await page.reload()
   await page.getByText(/Live on node/).waitFor()
-  while (back.length === 0) await once(lines, 'line')
+  while (back.length === 0) await within(once(lines, 'line'), 'the node that is gone to be started again')
   t.strictSame(back, [first], 'the node that is gone is started again')
 })
 
-t.test('with a Redis of your own, and without any', { skip: skipRedis }, async t => {
+t.test('the demo uses a Redis of your own, ends with its nodes, and fails without any Redis', { skip: skipRedis }, async t => {
   const { url: REDIS_URL } = await RedisServer.start(t)
   const { child, pids } = await run(t, { REDIS_URL })
   t.equal(pids.size, 2)

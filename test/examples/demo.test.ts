@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -6,7 +5,9 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { MemoryBroker, errors, type Broker, type Envelope } from '../../lib/index.js'
+import { spawnChild } from '../children.js'
 import { Client, connect, eventually } from '../harness.js'
+import { within } from '../within.js'
 
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
 const notification = { type: 'notification', data: { title: 'Hi' } }
@@ -213,16 +214,20 @@ t.test('figures come at once and go on coming, beside the logs', async t => {
 
 /** The demo as a process of its own. */
 async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawnChild(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
   let log = ''
-  for await (const line of createInterface(child.stdout)) {
-    log += line
-    const port = /listening at http:\/\/[^"]*:(\d+)/.exec(line)?.[1]
-    if (port !== undefined) return { child, exited, log, url: `ws://127.0.0.1:${port}/ws/notifications/user_123` }
+  const listening = async () => {
+    for await (const line of createInterface(child.stdout!)) {
+      log += line
+      const port = /listening at http:\/\/[^"]*:(\d+)/.exec(line)?.[1]
+      if (port !== undefined) return port
+    }
+    throw new Error(`it ended before it listened: ${log}`)
   }
-  throw new Error(`did not listen: ${log}`)
+  const port = await within(listening(), 'the demo to listen')
+  return { child, exited, log, url: `ws://127.0.0.1:${port}/ws/notifications/user_123` }
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

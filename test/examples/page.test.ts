@@ -1,11 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { chromium, type Browser, type BrowserContextOptions, type Page, type Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build, type DemoOptions } from '../../examples/server.js'
+import { spawnChild } from '../children.js'
 import { connect, eventually } from '../harness.js'
+import { within } from '../within.js'
 import { args, executablePath, otherHosts, phone, skip, unnamed, watch } from './browser.js'
 
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
@@ -36,16 +38,18 @@ async function serve (t: Test, { port = 0, ...options }: DemoOptions & { port?: 
 
 /** The demo as a process of its own, which can be killed. */
 async function run (t: Test, port = 0): Promise<{ child: ChildProcess, port: number }> {
-  const child = spawn(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: String(port) }, stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawnChild(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: String(port) }, stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
-  const lines = createInterface(child.stdout)
-  for await (const line of lines) {
-    const found = /listening at http:\/\/[^"]*:(\d+)/.exec(line)?.[1]
-    if (found === undefined) continue
-    child.stdout.resume()
-    return { child, port: Number(found) }
+  const listening = async () => {
+    for await (const line of createInterface(child.stdout!)) {
+      const found = /listening at http:\/\/[^"]*:(\d+)/.exec(line)?.[1]
+      if (found !== undefined) return Number(found)
+    }
+    throw new Error('it ended before it listened')
   }
-  throw new Error('did not listen')
+  const found = await within(listening(), 'the demo to listen')
+  child.stdout!.resume()
+  return { child, port: found }
 }
 
 async function postTo (port: number, path: string, body: object): Promise<void> {
@@ -68,9 +72,11 @@ const add = async (page: Page, title: string) => {
   await page.getByLabel('New task').fill(title)
   await page.getByLabel('New task').press('Enter')
 }
-const turn = (page: Page) => page.evaluate('new Promise(resolve => setTimeout(resolve, 20))')
+/** A later request of the page has been answered, and what came of that is on the screen. */
+const turn = (page: Page) =>
+  page.evaluate('fetch(location.href).then(response => response.text()).then(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))')
 
-t.test('the page', { skip }, async t => {
+t.test('the page shows what its user is sent', { skip }, async t => {
   const browser: Browser = await chromium.launch({ executablePath, args })
   t.teardown(() => browser.close())
 
@@ -273,6 +279,7 @@ t.test('the page', { skip }, async t => {
       const before = connections.length
       // The bell has the newest 100: no more than that in all.
       if (sent.length < 80) await send()
+      // The connection is cut at another moment each time.
       if (Math.random() < 0.5) await new Promise(resolve => setTimeout(resolve, Math.random() * 20))
       dropAll()
       if (sent.length < 80 && Math.random() < 0.3) await send()
@@ -347,6 +354,7 @@ t.test('the page', { skip }, async t => {
     for (let n = 0; n < 40; n++) {
       sent.unshift(`n${n}`)
       await notify(`n${n}`)
+      // So that they come over several heartbeats.
       await new Promise(resolve => setTimeout(resolve, 50))
     }
     await devtools.send('Page.setWebLifecycleState', { state: 'active' })

@@ -19,7 +19,7 @@ function messageOf (given: unknown, owner?: string): string {
   return ''
 }
 
-t.test('options that are right', async t => {
+t.test('options that are right have no message', async t => {
   class Settings { prefix = '/ws' }
   for (const given of [{}, { prefix: '/ws', limits: { rate: 1 }, handlers: {} }, { prefix: undefined, limits: undefined }, Object.create(null), new Settings()]) {
     t.equal(messageOf(given), '')
@@ -46,7 +46,7 @@ t.test('an unknown option is named, with what may be meant', async t => {
   t.equal(messageOf({ foo: 1 }), "there is no option 'foo'. The options are 'prefix', 'url', 'handlers' and 'limits'")
 })
 
-t.test('a section that is not a plain object', async t => {
+t.test('a section that is not a plain object is refused, and what is in it is not looked at', async t => {
   for (const section of [null, 5, [], new Map(), new Date(), () => {}]) {
     t.match(messageOf({ limits: section }), /^option 'limits' is .*\. It must be a plain object, such as \{ rate: 20 \}$/)
     t.throws(() => checkSections(schema, { limits: section }), { code: 'RT_ERR_OPTIONS' })
@@ -54,13 +54,13 @@ t.test('a section that is not a plain object', async t => {
   t.doesNotThrow(() => checkSections(schema, { limits: { rate: 'x' }, foo: 1 }), 'what is in it is not looked at')
 })
 
-t.test('what is no options at all', async t => {
+t.test('what is no object at all is refused without being shown', async t => {
   for (const given of [undefined, null, 'redis://u:s3cr3t@host', 5]) {
     t.equal(messageOf(given, 'redisBroker'), 'the options of redisBroker must be an object, such as {}')
   }
 })
 
-t.test('what is plain', async t => {
+t.test('only an object literal, or one without a prototype, is plain', async t => {
   for (const value of [{}, Object.create(null)]) t.equal(isPlain(value), true)
   for (const value of [null, undefined, 'x', [], new Map(), () => {}, new (class {})()]) t.equal(isPlain(value), false)
 })

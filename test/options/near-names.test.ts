@@ -6,7 +6,7 @@ const options = [
   'limits', 'limits.rate', 'limits.run', 'limits.runs', 'limits.message', 'limits.connectionsPerUser', 'chat', 'chat.onMessage', 'heartbeat.timeout'
 ]
 
-t.test('how many letters have to change', async t => {
+t.test('the distance of two names is the number of letters that have to change', async t => {
   const cases: Array<[from: string, to: string, distance: number]> = [
     ['', '', 0], ['a', '', 1], ['', 'abc', 3], ['rate', 'rate', 0], ['rates', 'rate', 1], ['raet', 'rate', 1], ['histroy', 'history', 1],
     ['kitten', 'sitting', 3], ['ca', 'abc', 3], ['authentication', 'authenticate', 3]
@@ -41,6 +41,6 @@ for (const [what, cases] of Object.entries(near)) {
   })
 }
 
-t.test('there are no options', async t => {
+t.test('where there are no options none is near', async t => {
   t.strictSame(nearNames('rate', []), [])
 })

@@ -125,7 +125,7 @@ t.test('stop ends what runs and what waits, and a message goes out once however 
   t.strictSame(shown(chat), ['message 1: complete', 'message thinking: cancelled', 'message 2: cancelled'])
 })
 
-t.test('chat_busy', async t => {
+t.test('a message beyond the limit of runs is refused with chat_busy, and goes through when it is sent again later', async t => {
   const done = gate()
   const { device } = await serve(t, { onMessage: () => done.opened }, { limits: { runs: 1 } })
   const chat = device()

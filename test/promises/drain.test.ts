@@ -3,10 +3,10 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { parseDelay, type RealtimeOptions } from '../../lib/index.js'
-import { Client, connect, gate, logSink, start } from '../harness.js'
+import { Client, connect, every, gate, logSink, start } from '../harness.js'
 import { AppProcess, rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
-t.test('SIGTERM with 1,000 clients, some of which ignore Close', async t => {
+t.test('on SIGTERM 1,000 clients get what was accepted before and a delay of their own, and the process ends although some ignore the Close', async t => {
   const app = await AppProcess.start(t, { timeouts: { drain: 2_000, spread: 3_000, close: 60_000 }, limits: { connectionsPerUser: 2_000 } })
   const deaf = await Promise.all(Array.from({ length: 20 }, () => rawConnect(t, app.port, '/ws/notifications/u1')))
   for (const socket of deaf) socket.resume()
@@ -20,10 +20,10 @@ t.test('SIGTERM with 1,000 clients, some of which ignore Close', async t => {
     t.equal(code, 1012)
     const numbers = client.received.slice(1).map(envelope => (envelope.data as { n: number }).n)
     t.equal(numbers.length, count, 'all that was accepted before has arrived')
-    t.ok(numbers.every((n, at) => n === at))
+    t.ok(every(numbers, (n, at) => n === at))
     return parseDelay(reason) ?? -1
   }))
-  t.ok(delays.every(delay => delay >= 0 && delay <= 3_000))
+  t.ok(every(delays, delay => delay >= 0 && delay <= 3_000))
   t.ok(Math.max(...delays) - Math.min(...delays) > 2_000, 'they do not all come back at once')
   const [code] = await exited
   t.equal(code, 0)
@@ -60,15 +60,21 @@ t.test('an upgrade request that is complete only when the listeners are gone is 
 t.test('a preClose hook that takes its time does not leave upgrades without an answer', async t => {
   const app = Fastify()
   await app.register(realtime)
-  app.addHook('preClose', () => new Promise(resolve => setTimeout(resolve, 200)))
+  const { opened, open } = gate()
+  const begun = gate()
+  app.addHook('preClose', async () => {
+    begun.open()
+    await opened
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const late = await tcpConnect(t, port)
   const closed = app.close()
-  await new Promise(resolve => setImmediate(resolve))
+  await begun.opened
   late.write(upgradeRequest(port, '/ws/notifications/u1'))
   const [answer] = await once(late, 'data')
   t.match(answer.toString(), /^HTTP\/1\.1 503 /)
+  open()
   await closed
 })
 

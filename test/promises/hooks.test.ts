@@ -1,6 +1,6 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
+import { forkChild } from '../children.js'
 import { fixture } from '../process.js'
 
 interface Case {
@@ -55,7 +55,7 @@ function isLogged ({ name, does }: Case): boolean {
 }
 
 t.test('whatever a hook throws or returns, the process lives, the client gets its answer, and the log has the cause', async t => {
-  const child = fork(fixture('hooks.ts'), { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  const child = forkChild(fixture('hooks.ts'), [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''
   child.stderr!.on('data', chunk => { output += chunk })

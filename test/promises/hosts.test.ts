@@ -84,7 +84,7 @@ for (const [name, globals] of Object.entries(hosts)) {
   }
 }
 
-t.test('in Web Workers', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+t.test('clients run in Web Workers', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
   const worker = await bundled(`
     import { createClient } from '../../lib/client/index.ts'
     const client = createClient({ userId: 'ada', share: location.hash === '#share', backoff: () => 10, onError () {} })

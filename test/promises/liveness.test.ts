@@ -1,9 +1,12 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import t from 'tap'
-import { connect } from '../harness.js'
+import { spawnChild } from '../children.js'
+import { connect, every } from '../harness.js'
 import { AppProcess, fixture, rawConnect } from '../process.js'
+import { until } from '../redis-server.js'
+import { within } from '../within.js'
 
 const heartbeat = { interval: 500, timeout: 200 }
 
@@ -14,7 +17,7 @@ t.test('a blocked event loop evicts nobody', async t => {
   for (let round = 0; round < 3; round++) await app.post('/block', { ms: 1_500 })
   await app.post('/flood', { count: 1, bytes: 1, every: 700 })
   t.equal((await app.usage()).connections, clients.length)
-  t.ok(clients.every(client => client.closed === undefined))
+  t.ok(every(clients, client => client.closed === undefined))
 })
 
 t.test('a client that answers no ping is gone after interval and timeout', async t => {
@@ -22,7 +25,7 @@ t.test('a client that answers no ping is gone after interval and timeout', async
   const silent = await rawConnect(t, app.port, '/ws/notifications/silent')
   const alive = await connect(t, `${app.url}/ws/notifications/alive`)
   silent.resume()
-  await new Promise(resolve => silent.once('close', resolve))
+  await within(once(silent, 'close'), 'the end of the connection')
   t.equal((await app.usage()).connections, 1)
   t.equal(alive.closed, undefined)
 })
@@ -44,13 +47,12 @@ t.test('half-open peers, cut off without a packet, are gone', {
   run(`ip netns exec ${name} sh -c 'ip addr add 10.213.7.2/24 dev ${name}b && ip link set ${name}b up'`)
 
   const app = await AppProcess.start(t, { heartbeat }, host)
-  const peers = spawn('/usr/sbin/ip', ['netns', 'exec', name, process.execPath, fixture('peers.mjs'), app.url, '10'])
+  const peers = spawnChild('/usr/sbin/ip', ['netns', 'exec', name, process.execPath, fixture('peers.mjs'), app.url, '10'], {})
   t.teardown(() => peers.kill('SIGKILL'))
-  await once(peers.stdout, 'data')
+  await within(once(peers.stdout!, 'data'), 'the peers to connect')
   t.equal((await app.stats()).connections, 10)
 
   run(`ip netns exec ${name} iptables -A INPUT -j DROP && ip netns exec ${name} iptables -A OUTPUT -j DROP`)
-  const end = performance.now() + 20_000
-  while ((await app.stats()).connections > 0 && performance.now() < end);
+  await until(async () => (await app.stats()).connections === 0, 20_000)
   t.equal((await app.stats()).connections, 0)
 })

@@ -1,13 +1,14 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
+import { spawnChild } from '../children.js'
 import { connect, eventually, gate } from '../harness.js'
-import { launch } from '../react/versions.js'
+import { launch } from '../browser/versions.js'
+import { freePort, until } from '../redis-server.js'
 
 const root = join(import.meta.dirname, '../..')
 const app = join(root, 'test/fixtures/next-app')
@@ -30,27 +31,17 @@ function build (t: Test): string {
   return folder
 }
 
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 async function startNext (t: Test, folder: string): Promise<string> {
   const port = await freePort()
   const args = ['node_modules/next/dist/bin/next', 'start', '-H', '127.0.0.1', '-p', String(port)]
-  const next: ChildProcess = spawn(process.execPath, args, { cwd: folder, env, stdio: 'ignore' })
+  const next = spawnChild(process.execPath, args, { cwd: folder, env, stdio: 'ignore' })
   t.teardown(async () => {
     const exited = once(next, 'exit')
     next.kill('SIGKILL')
     await exited
   })
   const url = `http://127.0.0.1:${port}`
-  const isUp = () => fetch(url).then(({ ok }) => ok, () => false)
-  for (let n = 0; n < 600 && !await isUp(); n++) await new Promise(resolve => setTimeout(resolve, 100))
+  await until(() => fetch(url).then(({ ok }) => ok, () => false), 60_000)
   return url
 }
 

@@ -1,9 +1,9 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import t from 'tap'
+import { forkChild } from '../children.js'
 import { fixture } from '../process.js'
 import { RedisServer, freePort, skipRedis } from '../redis-server.js'
 
@@ -15,7 +15,7 @@ t.test('a process whose registrations fail ends by itself, whether Redis is ther
   const file = fileURLToPath(new URL(`../../node_modules/.cache/fastify-realtime/fail-${process.pid}.mjs`, import.meta.url))
   await build({ entryPoints: [fixture('register-and-fail.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
   t.teardown(() => rmSync(file, { force: true }))
-  const child = fork(file, [`redis://:right@127.0.0.1:${port}`, `redis://127.0.0.1:${await freePort()}`], { execArgv: [] })
+  const child = forkChild(file, [`redis://:right@127.0.0.1:${port}`, `redis://127.0.0.1:${await freePort()}`], { execArgv: [] })
   t.teardown(() => child.kill('SIGKILL'))
 
   const [outcomes] = await once(child, 'message') as [Array<[string, string]>]

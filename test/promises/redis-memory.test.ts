@@ -79,6 +79,7 @@ for (const { bytes, count, away } of isFull ? loads : loads.slice(0, 1)) {
     const forAll = <T>(action: (node: LoadedNode) => Promise<T>) => Promise.all(nodes.map(action))
     const watch = async (ms: number) => {
       for (const end = performance.now() + ms; performance.now() < end;) {
+        // The interval of the measurements.
         await new Promise(resolve => setTimeout(resolve, 250))
         await forAll(node => node.look())
       }
@@ -97,6 +98,7 @@ for (const { bytes, count, away } of isFull ? loads : loads.slice(0, 1)) {
       await watch(2_000)
       for (const [at, node] of nodes.entries()) {
         const { longest, outcomes } = await node.outcomes()
+        t.ok(outcomes.stored > 0, `${fault}: node ${at} goes on`)
         t.ok(node.growth < 16 * 1024 * 1024, `${fault}: node ${at} grew by ${mib(node.growth)} MiB, ${JSON.stringify(outcomes)}`)
         t.ok(longest < time.settle, `${fault}: settled within ${Math.round(longest)} ms`)
       }

@@ -3,6 +3,7 @@ import { redisBroker } from '../../lib/brokers/redis.js'
 import { connect, start } from '../harness.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
 
+/** The pace of a model. */
 const wait = (ms: number) => new Promise<void>(resolve => { setTimeout(resolve, ms) })
 
 t.test('a node that was cut off, and taken for dead, does not go on with a run that another has ended', { skip: skipRedis }, async t => {

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { createClient, type Envelope } from '../../lib/client/index.js'
 import type { ChatAddress } from '../../lib/index.js'
 import { createPublisher } from '../../lib/publisher.js'
-import { connect, outcome } from '../harness.js'
+import { connect, every, outcome } from '../harness.js'
 import { AppProcess } from '../process.js'
 import { RedisServer, skipRedis, until } from '../redis-server.js'
 
@@ -156,7 +156,7 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   t.strictSame(failures, [])
   t.strictSame(refusals, [], 'nobody is refused because of those who are dead')
   for (const { numbers, notRecovered } of listeners) {
-    t.ok(numbers.every((number, at) => number === at), 'all, once, and in order')
+    t.ok(every(numbers, (number, at) => number === at), 'all, once, and in order')
     t.strictSame(notRecovered, [])
   }
   for (const listener of listeners) listener.settle()
@@ -207,5 +207,5 @@ t.test('connections of a node that only paused give way, and count again when it
   paused.child.kill('SIGCONT')
   more.socket.terminate()
   await until(async () => await outcome(`ws://127.0.0.1:${other.port}${path}`) === 4429)
-  t.ok(stays.every(({ closed }) => closed === undefined))
+  t.ok(every(stays, ({ closed }) => closed === undefined))
 })

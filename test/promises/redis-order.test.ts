@@ -1,6 +1,6 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
+import { forkChild } from '../children.js'
 import { fixture } from '../process.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 
@@ -13,7 +13,7 @@ t.test('two nodes publish to the same users: all arrive on both, in the same ord
   const { url } = await RedisServer.start(t)
   const nodes = ['a', 'b'].map((name, at) => {
     const task = { url, name, users: 50, publishers: 2, count: total / 2, total, ahead: at * 3_600_000 }
-    const child = fork(fixture('redis-node.ts'), [JSON.stringify(task)], { execArgv: process.execArgv })
+    const child = forkChild(fixture('redis-node.ts'), [JSON.stringify(task)])
     t.teardown(() => child.kill('SIGKILL'))
     return child
   })

@@ -37,7 +37,7 @@ t.test('one user who floods chats of free choice fills neither Redis nor the way
       const chat = `c${chats++}`
       const socket = await connect(t, `${url}/ws/w/a/${chat}/ada`, as('ada'))
       for (let n = 0; n < 30; n++) socket.send({ type: 'chat_message', ref: `r${n}`, data: { content: text } })
-      await socket.until(() => socket.received.filter(({ type }) => type === 'ack' || type === 'error').length >= 30)
+      await socket.until(() => socket.received.filter(({ type }) => type === 'ack' || type === 'error').length >= 30, floodTime)
       for (const { type, data } of socket.received) {
         const answer = type === 'error' ? (data as { code: string }).code : type
         counts[answer] = (counts[answer] ?? 0) + 1
@@ -51,6 +51,7 @@ t.test('one user who floods chats of free choice fills neither Redis nor the way
     most = Math.max(most, await used())
     await app.ws.sendToUser('bob', { type: 'note' }).catch(error => others.push(error))
     await app.ws.broadcast({ type: 'note' }).catch(error => others.push(error))
+    // The interval at which the others are sent something.
     await new Promise(resolve => setTimeout(resolve, 100))
   }
   await floods
@@ -102,6 +103,7 @@ t.test('a run of a user over the quota goes on when there is room again, and not
         const reply = run.reply()
         for (const word of words) {
           reply.write(word)
+          // A model that takes its time: what it wrote first expires while it writes.
           await new Promise(resolve => setTimeout(resolve, 5))
         }
         await reply.end()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ChannelLog } from '../../lib/brokers/channel-log.js'
 import { redisBroker } from '../../lib/brokers/redis.js'
-import { connect, start, type Client } from '../harness.js'
+import { connect, every, start, type Client } from '../harness.js'
 import { RedisServer, skipRedis, until } from '../redis-server.js'
 
 type Test = Parameters<typeof start>[0]
@@ -28,7 +28,7 @@ t.test('reading 1,000 channels that do not exist leaves nothing in Redis', { ski
   const before = await client.dbsize()
   for (let n = 0; n < 1_000; n += 100) {
     const logs = await Promise.all(Array.from({ length: 100 }, (_, at) => broker.subscribe(`chat:w/a/c${n + at}/ada`)))
-    t.equal(logs.every(({ head, length }) => head === 0 && length === 0), true)
+    t.ok(every(logs, ({ head, length }) => head === 0 && length === 0))
   }
   t.equal(await client.dbsize(), before)
   for (let n = 0; n < 20; n++) (await connect(t, `${url}/ws/w/a/d${n}/ada`)).socket.terminate()

@@ -133,7 +133,10 @@ const cases: Record<string, Case> = {
       run.ask({ prompt: 'p' }, { timeout: NaN })
       run.send({ type: '' })
     },
-    status: 'complete'
+    status: 'complete',
+    content: '',
+    reply: 'complete',
+    tool: 'error'
   },
   'writes what is no text': { handler: run => run.reply().write(5 as never), status: 'error', reply: 'error', content: '' },
   'streams from what throws': {
@@ -303,9 +306,11 @@ for (const [name, { handler, status, content, reply, tool, question, code, optio
     t.match(end, { status, ...(code !== undefined && { error: { code } }) })
     t.equal(all(client, 'run_finished').length, 2)
     t.strictSame(faultsOf(client.received.filter(({ id }) => id !== undefined).map(each => ({ type: each.type, data: dataOf(each) }))), [])
-    if (reply !== undefined) t.match(all(client, 'chat_message').filter(data => data.status !== 'streaming').at(-1), { content: content ?? String, status: reply })
-    if (tool !== undefined) t.match(all(client, 'tool_output').at(-1), { status: tool })
-    if (question !== undefined) t.match(all(client, 'input_closed').at(-1), { reason: question })
+    const last = all(client, 'chat_message').filter(data => data.status !== 'streaming').at(-1)
+    t.equal(last?.status, reply, 'the last reply')
+    t.match(last?.content, reply === undefined ? undefined : content ?? String)
+    t.equal(all(client, 'tool_output').at(-1)?.status, tool, 'the last tool')
+    t.equal(all(client, 'input_closed').at(-1)?.reason, question, 'the last question')
     t.notMatch(JSON.stringify(client.received), 'secret', "no exception's text reaches a client")
   })
 }
@@ -413,7 +418,7 @@ t.test('stopping and answering wait for nothing else that the connection has ask
   t.strictSame(started, ['m1'])
 })
 
-t.test('nobody answers, or the run is cancelled', async t => {
+t.test('a question that nobody answers in time, or whose run is cancelled, rejects and is closed', async t => {
   const errors: unknown[] = []
   const { join } = await startChat(t, {
     onMessage: async (run, { content }) => {

@@ -81,7 +81,7 @@ for (const type of Object.keys(examples) as Array<keyof typeof examples>) {
   })
 }
 
-t.test('how something ended', async t => {
+t.test('something ends as complete, cancelled, interrupted or error', async t => {
   const check = TypeCompiler.Compile(Outcome)
   for (const right of ['complete', 'cancelled', 'interrupted', 'error']) t.equal(check.Check(right), true, right)
   for (const wrong of ['streaming', 'answered', '', undefined]) t.equal(check.Check(wrong), false, String(wrong))

@@ -22,13 +22,13 @@ t.test('each code has one row, with a meaning', async t => {
   }
 })
 
-t.test('what a server may send', async t => {
+t.test('a server may send every code of the table but 1005 and 1006, and no other', async t => {
   const notSendable = Object.values(closeCodes).map(({ code }) => code).filter(code => !isSendable(code))
   t.strictSame(notSendable, [1005, 1006])
   for (const code of [999, 1004, 1010, 1014, 1015, 3000, 4999, NaN]) t.equal(isSendable(code), false)
 })
 
-t.test('the delay in a reason', async t => {
+t.test('a delay in a reason is read as it was written, and no other text as one', async t => {
   t.equal(formatDelay(1234), 'retry_ms=1234')
   for (const ms of [0, 1, 4_999, 86_400_000, 999_999_999]) t.equal(parseDelay(formatDelay(ms)), ms)
   t.equal(parseDelay(formatDelay(1.6)), 2)

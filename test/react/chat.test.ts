@@ -1,12 +1,12 @@
 import { Activity, createElement, useEffect, type ReactElement } from 'react'
 import { renderToString } from 'react-dom/server'
 import t, { type Test } from 'tap'
-import { WebSocket } from 'ws'
-import type { ClientOptions } from '../../lib/client/index.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { RealtimeProvider, useChat, type ChatProps } from '../../lib/react/index.js'
 import { fakeClient } from '../../lib/testing/index.js'
-import { eventually, start } from '../harness.js'
+import { eventually, every, gate, start } from '../harness.js'
+import { timersDue } from '../within.js'
+import { countingSockets } from './connected.js'
 import { mount } from './render.js'
 
 type Chat = ReturnType<typeof useChat>
@@ -16,20 +16,22 @@ const address = { workflow: 'support', appId: 'shop', userId: 'ada' }
 /** An app, and what mounts a component under a provider that is connected to it. */
 async function connected (t: Test, options: RealtimeOptions = {}) {
   const { app, url } = await start(t, options)
-  const props = { baseUrl: `${url}/ws`, userId: 'ada', WebSocket: WebSocket as unknown as NonNullable<ClientOptions['WebSocket']>, backoff: () => 0 }
+  const { WebSocket, made } = countingSockets()
+  const props = { baseUrl: `${url}/ws`, userId: 'ada', WebSocket, backoff: () => 0 }
   const provided = (...uses: Array<() => void>): ReactElement => createElement(RealtimeProvider, props,
     ...uses.map((use, key) => createElement(function Probe () { use(); return null }, { key })))
   return {
     app,
     provided,
+    /** How many connections to a chat were ever made. */
+    opened: () => made.filter(path => path.startsWith('/ws/support/')).length,
     chats: () => app.ws.connections('ada').filter(({ target }) => target.kind === 'chat').map(({ target }) => (target as { chatId: string }).chatId),
     say: (chatId: string, type: string, data: object) => app.ws.chat({ ...address, chatId }).send({ type, data })
   }
 }
 
 t.test('under StrictMode, and in two components, a chat is one connection, which is closed with the last', async t => {
-  let opened = 0
-  const { app, provided, chats, say } = await connected(t, { onConnect ({ target }) { if (target.kind === 'chat') opened++ } })
+  const { app, provided, chats, say, opened } = await connected(t)
   const seen: Chat[] = []
   const use = () => { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })) }
   const { render, unmount } = mount(t, provided(use, use))
@@ -45,7 +47,7 @@ t.test('under StrictMode, and in two components, a chat is one connection, which
   t.strictSame(chats(), ['c1'])
   unmount()
   await eventually(() => app.ws.stats().connections === 0)
-  t.equal(opened, 1)
+  t.equal(opened(), 1)
 })
 
 t.test('another chat is another connection, with nothing of the one before', async t => {
@@ -68,13 +70,13 @@ t.test('another chat is another connection, with nothing of the one before', asy
   render(createElement(RealtimeProvider, props, createElement(Probe)))
   await eventually(() => seen.at(-1)?.[1][0] === 'two')
   await eventually(() => chats().join() === 'c2')
-  t.ok(seen.every(([chatId, texts]) => texts.length === 0 || texts[0] === (chatId === 'c1' ? 'one' : 'two')), 'no chat shows what is of another')
+  t.ok(every(seen, ([chatId, texts]) => texts.length === 0 || texts[0] === (chatId === 'c1' ? 'one' : 'two')), 'no chat shows what is of another')
   await t.rejects(sends.get('c1')!('late'), { code: 'closed' }, 'what was meant for one chat never gets into another')
 })
 
 t.test('what is sent is shown at once, also from the first effect', async t => {
   const handled: string[] = []
-  const { provided } = await connected(t, {
+  const { app, provided } = await connected(t, {
     chat: {
       onMessage: (run, { id }) => {
         handled.push(id)
@@ -99,7 +101,7 @@ t.test('what is sent is shown at once, also from the first effect', async t => {
   await t.resolveMatch(loadOlder(), true)
   t.strictSame(handled, ['m1'], 'once, though StrictMode sends it twice')
   unmount()
-  await new Promise(resolve => setTimeout(resolve, 5))
+  await eventually(() => app.ws.stats().connections === 0)
   await t.rejects(send('x'), { name: 'RealtimeError', code: 'closed' })
 })
 
@@ -112,29 +114,30 @@ t.test('on a server it renders and does not connect', async t => {
 })
 
 t.test('an id that is not known yet means idle, without a connection; once it is known the chat is there', async t => {
-  const { app, provided, chats, say } = await connected(t)
+  const { app, provided, chats, say, opened } = await connected(t)
   await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
   const seen: Chat[] = []
   const { props } = provided() as ReactElement<object>
   function Probe (target: ChatProps) { seen.push(useChat(target)); return null }
   const element = (target: Partial<ChatProps>, more: object = {}) => createElement(RealtimeProvider, { ...props, ...more },
     createElement(Probe, { workflow: 'support', appId: 'shop', chatId: 'c1', ...target }))
-  const { render } = mount(t, element({ chatId: undefined }, { userId: undefined }))
-  await eventually(() => seen.length > 0)
+  const { render, committed } = mount(t, element({ chatId: undefined }, { userId: undefined }))
   for (const missing of [{ workflow: undefined }, { appId: undefined }, { chatId: undefined }]) {
     for (const user of [{}, { userId: undefined }]) {
       render(element(missing, user))
-      await new Promise(resolve => setTimeout(resolve, 20))
+      await committed()
+      await timersDue()
       t.match(seen.at(-1), { status: 'idle', connection: 'idle', items: [] }, JSON.stringify([missing, user]))
       await t.rejects(seen.at(-1)!.send('x'), { code: 'closed' })
       seen.at(-1)!.retry()
-      t.strictSame(chats(), [])
+      t.equal(opened(), 0)
     }
   }
   render(element({}, { userId: undefined }))
-  await new Promise(resolve => setTimeout(resolve, 20))
+  await committed()
+  await eventually(() => !app.ws.isOnline('ada'))
   t.equal(seen.at(-1)!.status, 'idle')
-  t.notOk(app.ws.isOnline('ada'))
+  t.equal(opened(), 0)
   render(element({}))
   await eventually(() => seen.at(-1)!.messages.length === 1 && seen.at(-1)!.status === 'ready')
   t.strictSame(chats(), ['c1'])
@@ -188,9 +191,10 @@ t.test('hidden and shown again it goes on with what it showed, on another connec
 
 t.test('what was sent right before it is hidden arrives', async t => {
   const handled: string[] = []
+  const { opened, open } = gate()
   const { provided, chats } = await connected(t, {
     chat: {
-      save: () => new Promise(resolve => setTimeout(resolve, 50)),
+      save: () => opened,
       onMessage: (_run, { content }) => { handled.push(content) }
     }
   })
@@ -198,34 +202,38 @@ t.test('what was sent right before it is hidden arrives', async t => {
   const { props } = provided() as ReactElement<object>
   function Probe () { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }); return null }
   const element = (mode: 'hidden' | 'visible') => createElement(RealtimeProvider, props, createElement(Activity, { mode, children: createElement(Probe) }))
-  const { render } = mount(t, element('visible'))
+  const { render, committed } = mount(t, element('visible'))
   await eventually(() => seen?.status === 'ready')
   const sent = seen!.send('Hi')
   render(element('hidden'))
+  await committed()
+  await timersDue()
+  t.strictSame([chats(), handled], [['c1'], []], 'it is connected until the message is answered')
+  open()
   await sent
   await eventually(() => chats().length === 0 && handled.length === 1)
 })
 
 t.test('a change of the history option keeps the chat, and loads it once', async t => {
   let loads = 0
-  let opened = 0
-  const { provided } = await connected(t, {
-    onConnect ({ target }) { if (target.kind === 'chat') opened++ },
-    chat: { loadHistory () { loads++; return [{ message_id: 'm0', role: 'user', content: 'old', status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' }] } }
+  const { provided, opened } = await connected(t, {
+    chat: { onMessage () {}, loadHistory () { loads++; return [{ message_id: 'm0', role: 'user', content: 'old', status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' }] } }
   })
   const seen: Chat[] = []
   const { props } = provided() as ReactElement<object>
   function Probe ({ history }: { history: boolean }) { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1', history })); return null }
   const element = (history: boolean) => createElement(RealtimeProvider, props, createElement(Probe, { history }))
-  const { render } = mount(t, element(false))
+  const { render, committed } = mount(t, element(false))
   await eventually(() => seen.at(-1)?.status === 'ready')
   t.equal(loads, 0)
   render(element(true))
   await eventually(() => seen.at(-1)!.messages.length === 1)
-  render(element(false))
-  render(element(true))
-  await new Promise(resolve => setTimeout(resolve, 20))
-  t.strictSame([loads, opened], [1, 1])
+  for (const history of [false, true]) {
+    render(element(history))
+    await committed()
+  }
+  await seen.at(-1)!.send('what was asked for before this is answered before it')
+  t.strictSame([loads, opened()], [1, 1])
 })
 
 t.test('a chat that was closed says how, and retry starts it again', async t => {

@@ -1,5 +1,7 @@
-import { createElement, StrictMode, type ReactElement } from 'react'
+import { createElement, StrictMode, useEffect, type ReactElement, type ReactNode } from 'react'
 import { createRoot } from 'react-dom/client'
+import { eventually } from '../harness.js'
+import { patience } from '../within.js'
 
 /** As much of a document as React needs for components that render nothing. */
 const document = { nodeType: 9, addEventListener () {}, activeElement: null as unknown }
@@ -8,15 +10,34 @@ Object.assign(globalThis, { window: globalThis, HTMLIFrameElement: class {} })
 
 export interface Rendered {
   render (element: ReactElement): void
+  /** Resolves when what was rendered last is committed, and its effects have run. */
+  committed (): Promise<void>
+  /** With the ends of all effects. */
   unmount (): void
+}
+
+interface RootProps {
+  number: number
+  onEffect: (number: number) => void
+  children?: ReactNode
+}
+
+/** React runs the effects of a parent after those of its children. */
+function Root ({ number, onEffect, children }: RootProps): ReactNode {
+  useEffect(() => onEffect(number), [number, onEffect])
+  return children
 }
 
 /** Mounts components that render nothing under StrictMode, with their effects, as in a browser. */
 export function mount (t: { teardown (action: () => void): void }, element: ReactElement): Rendered {
   const container = { nodeType: 1, nodeName: 'DIV', tagName: 'DIV', ownerDocument: document, addEventListener () {}, textContent: '' }
   const root = createRoot(container as unknown as Parameters<typeof createRoot>[0])
-  const render = (element: ReactElement) => root.render(createElement(StrictMode, null, element))
+  let rendered = 0
+  let committed = 0
+  const onEffect = (number: number) => { committed = number }
+  const render = (element: ReactElement) =>
+    root.render(createElement(StrictMode, null, createElement(Root, { number: ++rendered, onEffect }, element)))
   t.teardown(() => root.unmount())
   render(element)
-  return { render, unmount: () => root.unmount() }
+  return { render, committed: () => eventually(() => committed === rendered, patience), unmount: () => root.unmount() }
 }

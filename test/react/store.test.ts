@@ -4,6 +4,7 @@ import { Reloader } from '../../lib/react/reload.js'
 import { Store, type StoreOptions } from '../../lib/react/store.js'
 import { fakeClient } from '../../lib/testing/index.js'
 import { eventually } from '../harness.js'
+import { timersDue } from '../within.js'
 
 /** The server's end of a client's WebSockets. */
 class FakeSocket implements WebSocketLike {
@@ -52,13 +53,11 @@ function storeOf (t: Test, onError?: (error: unknown) => void) {
   return { store, socket }
 }
 
-const moment = () => new Promise(resolve => setTimeout(resolve, 5))
-
 t.test('it does nothing until it is started', async t => {
   const { store } = storeOf(t)
   t.strictSame(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined, lastMessage: undefined })
   t.equal(store.snapshot(), store.snapshot())
-  await moment()
+  await timersDue()
   t.equal(FakeSocket.all.length, 0)
   store.end()
 })
@@ -69,11 +68,11 @@ t.test('started, ended and started at once it has one client; ended it has none'
   store.end()
   store.start()
   const only = await socket()
-  await moment()
+  await timersDue()
   t.equal(FakeSocket.all.length, 1)
   t.notOk(only.isClosed)
   store.end()
-  await moment()
+  await timersDue()
   t.ok(only.isClosed)
 })
 
@@ -102,13 +101,13 @@ t.test('a status is told at once, messages once for all that arrive together', a
   t.match(store.snapshot(), { status: 'open', isConnected: true })
   for (let n = 1; n <= 10; n++) server.notify(n)
   t.equal(told, 1)
-  await moment()
+  await timersDue()
   t.equal(told, 2)
   t.match(store.snapshot().lastMessage, { id: 'u.e.10' })
   t.equal(store.notifications.list.length, 10)
   unsubscribe()
   server.notify(11)
-  await moment()
+  await timersDue()
   t.equal(told, 2)
 })
 
@@ -174,7 +173,7 @@ t.test('one that is hidden for a while resumes where it was, on the same client'
   first.open()
   first.notify(3)
   store.end()
-  await moment()
+  await timersDue()
   t.match(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined }, 'which is nothing that went wrong')
   t.equal(first.isClosed, true)
   store.start()
@@ -193,12 +192,12 @@ t.test('what was sent before it was hidden is answered before it is closed', asy
   server.open()
   const sent = store.send('vote', 1)
   store.end()
-  await moment()
+  await timersDue()
   t.equal(server.isClosed, false)
   await t.rejects(store.send('vote', 2), { code: 'closed' })
   server.receive({ type: 'ack', ref: server.sent[0].ref })
   await sent
-  await moment()
+  await timersDue()
   t.equal(server.isClosed, true)
 })
 
@@ -209,11 +208,11 @@ t.test('one that is shown again while it waits for an answer stays connected', a
   server.open()
   const sent = store.send('vote', 1)
   store.end()
-  await moment()
+  await timersDue()
   store.start()
   server.receive({ type: 'ack', ref: server.sent[0].ref })
   await sent
-  await moment()
+  await timersDue()
   t.equal(server.isClosed, false)
   t.equal(store.snapshot().status, 'open')
 })
@@ -242,7 +241,7 @@ t.test('a listener that was bound before goes on where it stopped', async t => {
   t.strictSame(resumes, [true])
 })
 
-t.test('how it was closed, and that it is started again', async t => {
+t.test('a snapshot says how it was closed, and no longer when it is started again', async t => {
   const { store, socket } = storeOf(t, () => {})
   store.retry()
   store.start()
@@ -267,7 +266,7 @@ t.test('without an address it is idle, until there is one', async t => {
   t.equal(store.snapshot().status, 'idle')
   await t.rejects(store.send('x'), { code: 'closed', message: /no userId/ })
   store.end()
-  await moment()
+  await timersDue()
   t.equal(store.snapshot().status, 'idle')
   Object.assign(options, { baseUrl: 'ws://localhost/ws', userId: 'u' })
   store.start()
@@ -287,7 +286,7 @@ t.test('a client of the app is neither opened nor closed, and what it heard mean
   t.match(store.snapshot(), { status: 'open', isConnected: true })
   client.emit('notification', { title: 'one' })
   store.end()
-  await moment()
+  await timersDue()
   t.equal(client.status, 'open')
   client.emit('notification', { title: 'unheard' })
   t.strictSame([gaps, resumes], [1, []])
@@ -342,8 +341,8 @@ t.test('nothing is told after its end', async t => {
   server.notify(1)
   store.end()
   let told = 0
-  await moment()
+  await timersDue()
   store.subscribe(() => { told++ })
-  await moment()
+  await timersDue()
   t.equal(told, 0)
 })

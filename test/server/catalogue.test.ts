@@ -43,14 +43,14 @@ t.test('encode', async t => {
     const good = { type: 'order', action: 'created', data: { order_id: 5 }, message: 'text', timestamp }
     for (const field of Object.keys(good)) {
       const valid = good[field as keyof typeof good]
-      for (const [first, second] of [[valid, 5n], [5n, valid]]) {
-        let reads = 0
-        const changing = { ...good, get [field] () { return reads++ === 0 ? first : second } }
-        const encode = () => make({ messages: { order } }).encode(any(changing)).json
-        if (first === valid) t.equal(encode(), JSON.stringify(good), field)
-        else t.throws(encode, { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`/${field} is a BigInt`) }, field)
-        t.equal(reads, 1)
-      }
+      let reads = 0
+      const encode = (first: unknown, second: unknown) =>
+        make({ messages: { order } }).encode(any({ ...good, get [field] () { return reads++ === 0 ? first : second } })).json
+      t.equal(encode(valid, 5n), JSON.stringify(good), field)
+      t.equal(reads, 1)
+      reads = 0
+      t.throws(() => encode(5n, valid), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`/${field} is a BigInt`) }, field)
+      t.equal(reads, 1)
     }
   })
 
@@ -200,7 +200,7 @@ t.test('encode', async t => {
   })
 })
 
-t.test('inboundFault', async t => {
+t.test('a message of a client that does not match its schema has a fault with the path', async t => {
   const catalogue = make({ messages: { order } })
   for (const message of [{ type: 'ping' }, { type: 'other', data: 5 }, { type: 'order', data: { order_id: 5 }, ref: 'r' }, { type: 'chat_message', data: { content: 'hi' } }]) {
     t.equal(catalogue.inboundFault(message), undefined, JSON.stringify(message))

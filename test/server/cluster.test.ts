@@ -42,7 +42,7 @@ t.test('the first answer counts, and only the one who asked hears it', async t =
   t.match(await other, /7|never/)
 })
 
-t.test('without an answer', async t => {
+t.test('a question without an answer resolves with undefined 1.5 s after it was told, and rejects when it cannot be told', async t => {
   const { all: [a], logged, bus } = clusters(t, 2)
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())

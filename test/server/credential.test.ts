@@ -9,13 +9,13 @@ const path = '/ws/notifications/u1'
 const from = (headers: IncomingHttpHeaders, query: unknown = {}) => tokenOf({ headers, query })
 const offering = (protocols: string) => ({ 'sec-websocket-protocol': protocols })
 
-t.test('the Authorization header', async t => {
+t.test('a Bearer token in the Authorization header is a credential, and nothing else in it', async t => {
   t.equal(from({ authorization: 'Bearer abc.def-1' }), 'abc.def-1')
   t.equal(from({ authorization: 'bearer  abc' }), 'abc', 'RFC 9110 section 11.1: the scheme has no case')
   for (const authorization of ['', 'Bearer', 'Bearer ', 'Basic abc', 'Bearer a b', 'abc']) t.equal(from({ authorization }), undefined, authorization)
 })
 
-t.test('a subprotocol', async t => {
+t.test('a subprotocol that begins with token. is a credential, percent-decoded', async t => {
   t.equal(from(offering('fastify-realtime, token.abc')), 'abc')
   t.equal(from(offering('token.abc,fastify-realtime')), 'abc')
   t.equal(from(offering('fastify-realtime, token.a%2Fb%20c%3D%28')), 'a/b c=(')
@@ -24,7 +24,7 @@ t.test('a subprotocol', async t => {
   }
 })
 
-t.test('the query', async t => {
+t.test('one token in the query is a credential', async t => {
   t.equal(from({}, { token: 'a b' }), 'a b')
   for (const query of [undefined, null, {}, { token: '' }, { token: ['a', 'b'] }]) t.equal(from({}, query), undefined)
 })
@@ -72,7 +72,7 @@ for (const [how, request] of Object.entries({
   })
 }
 
-t.test('refused with a credential: no word of it either', async t => {
+t.test('a handshake that is refused leaves no word of its credential in the log or the answer', async t => {
   const { lines, options } = logSink()
   const { url, port } = await start(t, { authenticate: () => { throw new Error('the database is down') } }, { logger: options })
   t.equal((await new Client(`${url}${path}?token=s3cr3t`, {}).close()).code, 1011)

@@ -149,7 +149,7 @@ t.test('who has more to write comes again, in a later turn and after those that 
   }
 })
 
-t.test('marking while flushing', async t => {
+t.test('what is marked while it is flushed is flushed in a later turn, in the order of the marks', async t => {
   const { flusher, peer, turn } = setup(t)
   const [a, b, c] = [peer('a'), peer('b'), peer('c')]
   let left = 2
@@ -181,7 +181,7 @@ t.test('what is to be done before comes before what it marks, once, and in order
   t.strictSame(await turn(), [])
 })
 
-t.test('close', async t => {
+t.test('after close nothing is flushed, and nothing is done before', async t => {
   const { flusher, peers, turn } = setup(t)
   for (const peer of peers('narrow', slice * 2)) flusher.mark(peer, narrow)
   for (const peer of peers('wide', slice * 2)) flusher.mark(peer, wide)

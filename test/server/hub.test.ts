@@ -4,7 +4,7 @@ import { Hub } from '../../lib/server/hub.js'
 
 const fake = (userId: string, isEnding = false) => ({ userId, isEnding }) as Connection
 
-t.test('connections by user', async t => {
+t.test('connections are found by their user until they are removed', async t => {
   const hub = new Hub()
   const [a, b, c] = [fake('u1'), fake('u1'), fake('u2')]
   for (const connection of [a, b, c]) hub.add(connection)

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue } from '../../lib/server/catalogue.js'
 import { isOffence, parseInbound, Refusal, Strikes } from '../../lib/server/inbound.js'
+import { every } from '../harness.js'
 
 const catalogue = new Catalogue({ messages: { order: Type.Object({ n: Type.Integer() }) }, strict: true, maxBytes: 10_000 })
 
@@ -14,8 +15,8 @@ function nested (depth: number, open = '[', close = ']'): string {
   return open.repeat(depth) + '1'.repeat(open === '[' ? 1 : 0) + close.repeat(depth)
 }
 
-t.test('parseInbound', async t => {
-  t.test('a message', async t => {
+t.test('a frame of a client is a message or a fault', async t => {
+  t.test('a message is read as it was written', async t => {
     const message = { type: 'other', ref: 'r', id: 'i', action: 'a', data: { x: [1, null] }, message: 'm', timestamp: '2026-07-01T12:00:00Z' }
     t.strictSame(parse(JSON.stringify(message)), { message })
     t.strictSame(parse(' {"type":"order","data":{"n":5}} '), { message: { type: 'order', data: { n: 5 } } })
@@ -30,13 +31,13 @@ t.test('parseInbound', async t => {
     t.notMatch(parsed.fault!.message, 'of the check')
   })
 
-  t.test('what is not JSON', async t => {
+  t.test('a frame that is not JSON is bad_json', async t => {
     for (const text of ['', ' ', '{', 'ping', "{'type':'ping'}", '{"type":"ping"}}', 'undefined', 'NaN', '\ufeff{"type":"ping"}', '\0']) {
       t.strictSame(parse(text), { fault: { code: 'bad_json', message: 'the frame is not JSON' } }, JSON.stringify(text))
     }
   })
 
-  t.test('what is not a message', async t => {
+  t.test('JSON that is not a message is bad_message, with its path', async t => {
     for (const value of [null, true, 5, 'ping', [], [{ type: 'ping' }], {}, { type: 5 }, { type: '' }, { type: 'a', to: 'b' }, { type: 'order', data: { n: 'one' } }]) {
       t.match(faultOf(value), { code: 'bad_message', message: /\S/ }, JSON.stringify(value))
     }
@@ -45,11 +46,14 @@ t.test('parseInbound', async t => {
 
   t.test('a fault has the ref of the message, where that can be used', async t => {
     for (const ref of ['r', 'x'.repeat(128), 0, 5, -1]) t.equal(faultOf({ ref })?.ref, ref)
-    for (const ref of ['', 'x'.repeat(129), 1.5, 1e300, null, {}, ['r'], true, undefined]) t.equal(faultOf({ ref })?.ref, undefined, JSON.stringify(ref))
-    for (const value of [null, 5, 'ref', []]) t.equal(faultOf(value)?.ref, undefined)
+    for (const ref of ['', 'x'.repeat(129), 1.5, 1e300, null, {}, ['r'], true, undefined]) {
+      const fault = faultOf({ ref })
+      t.strictSame([fault?.code, fault?.ref], ['bad_message', undefined], JSON.stringify(ref))
+    }
+    for (const value of [null, 5, 'ref', []]) t.strictSame([faultOf(value)?.code, faultOf(value)?.ref], ['bad_message', undefined])
   })
 
-  t.test('__proto__ as a key, anywhere', async t => {
+  t.test('__proto__ as a key is refused wherever it is', async t => {
     const texts = [
       '{"type":"a","__proto__":{}}', '{"__proto__":null,"type":"a"}', '{"type":"a","data":{"__proto__":1}}', '{"type":"a","data":[[{"x":{"__proto__":[]}}]]}',
       '{"type":"a","data":{"__pro\\u0074o__":1}}', '[{"__proto__":1}]'
@@ -59,7 +63,7 @@ t.test('parseInbound', async t => {
     t.equal(({} as { polluted?: boolean }).polluted, undefined)
   })
 
-  t.test('depth', async t => {
+  t.test('data may be nested 64 deep, and no deeper', async t => {
     for (const [open, close] of [['[', ']'], ['{"a":', '}']]) {
       const text = (depth: number) => `{"type":"a","data":${open.repeat(depth)}1${close.repeat(depth)}}`
       t.equal(parse(text(64)).fault, undefined)
@@ -69,7 +73,7 @@ t.test('parseInbound', async t => {
     t.equal(parse(`{"type":"a","data":[${'[1],'.repeat(490)}0]}`).fault, undefined, 'wide is not deep')
   })
 
-  t.test('values: objects, arrays and what is in them', async t => {
+  t.test('a message with more values than allowed is too_big, whether they are objects, arrays or what is in them', async t => {
     const textOf = (data: unknown, rest: object) => JSON.stringify({ type: 'a', ref: 'r', ...rest, data })
     const faultOf = (data: unknown, rest = {}) => parseInbound(textOf(data, rest), catalogue, 10).fault
     // The message, its type, its ref and its data are four.
@@ -85,21 +89,20 @@ t.test('parseInbound', async t => {
   t.test('what a client that keeps the rules may send is no offence', async t => {
     const offences = ['bad_json', 'bad_message', 'unknown_type'] as const
     const others = ['too_big', 'rate_limited', 'handler_failed', 'handler_timeout', 'renew_refused', 'chat_busy', 'bad_value', 'input_closed'] as const
-    t.ok(offences.every(code => isOffence({ code, message: '' })))
+    t.ok(every(offences, code => isOffence({ code, message: '' })))
     t.notOk(others.some(code => isOffence({ code, message: '' })))
   })
 
-  t.test('never throws, and says one thing or the other', async t => {
-    fc.assert(fc.property(fc.oneof(fc.string(), fc.json(), fc.object({ key: fc.constantFrom('type', 'ref', 'data', '__proto__', 'x') }).map(value => JSON.stringify(value))), text => {
+  t.test('a frame of any text is a message or a fault, and never both or neither', async t => {
+    t.doesNotThrow(() => fc.assert(fc.property(fc.oneof(fc.string(), fc.json(), fc.object({ key: fc.constantFrom('type', 'ref', 'data', '__proto__', 'x') }).map(value => JSON.stringify(value))), text => {
       const { message, fault } = parse(text)
       return (message === undefined) !== (fault === undefined)
-    }), { numRuns: 500 })
-    t.pass()
+    }), { numRuns: 500 }))
   })
 })
 
-t.test('Strikes', async t => {
-  t.test('the last one allowed is one too many', async t => {
+t.test('strikes are counted', async t => {
+  t.test('the strike that reaches the limit is one too many', async t => {
     const strikes = new Strikes(5)
     t.strictSame([0, 1, 2, 3, 4, 5].map(now => strikes.add(now)), [false, false, false, false, true, true])
   })
@@ -113,7 +116,7 @@ t.test('Strikes', async t => {
     t.equal(strict.add(0), true)
   })
 
-  t.test('within another time', async t => {
+  t.test('strikes count within the time that is given', async t => {
     const strikes = new Strikes(2, 100)
     t.equal(strikes.add(0), false)
     t.equal(strikes.add(100), false)

@@ -42,7 +42,7 @@ t.test('a handler gets the message and its connection; the client gets its answe
   t.equal(heard.length, 1)
 })
 
-t.test('in order, one at a time; beyond the queue the socket is paused and nothing is lost', async t => {
+t.test('messages are handled in order, one at a time; beyond the queue the socket is paused and nothing is lost', async t => {
   const order: number[] = []
   let running = 0
   let most = 0

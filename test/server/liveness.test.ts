@@ -4,6 +4,7 @@ import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { Liveness, type LivenessOptions, type Peer } from '../../lib/server/liveness.js'
+import { every } from '../harness.js'
 
 const { timers: clock } = mock
 
@@ -66,10 +67,10 @@ t.test('pings', async t => {
     const { run, peer } = setup(t)
     const peers = Array.from({ length: 60 }, () => peer())
     await run(250)
-    t.ok(peers.every(({ pings }) => pings.length === 1))
+    t.ok(every(peers, ({ pings }) => pings.length === 1))
     await run(750)
-    t.ok(peers.every(({ pings }) => pings.length === 4 && pings[3] - pings[2] === 250))
-    t.ok(peers.every(({ deaths, stalls }) => deaths.length + stalls.length === 0))
+    t.ok(every(peers, ({ pings }) => pings.length === 4 && pings[3] - pings[2] === 250))
+    t.ok(every(peers, ({ deaths, stalls }) => deaths.length + stalls.length === 0))
   })
 
   t.test('spread over it', async t => {
@@ -237,7 +238,7 @@ t.test('many ticks that were missed are one', async t => {
   t.ok(peers.filter(({ pings }) => pings.length > 0).length <= 2)
 })
 
-t.test('close', async t => {
+t.test('after close no verdict is given, not even one that was due', async t => {
   const { liveness, run, peer } = setup(t)
   const [silent, blocked] = [peer(false), peer()]
   while (silent.pings.length === 0) await run(10)

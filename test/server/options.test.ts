@@ -11,7 +11,7 @@ const resolve = (options: unknown, env = 'test') => resolveOptions(options as Re
 
 const authenticate = () => ({ userId: 'u' })
 
-t.test('every default', async t => {
+t.test('without options every default is that of the table', async t => {
   const { broker, ...rest } = resolve({})
   t.type(broker, MemoryBroker)
   t.strictSame(rest, {
@@ -170,7 +170,7 @@ t.test('every option is suggested when a letter of it is wrong, and when it is i
     const near = (path: string) => new RegExp(`there is no option '${path}'\\. Did you mean .*'${option}'`)
     t.throws(() => resolve(section === undefined ? { [misspelt]: 1 } : { [section]: { [misspelt]: 1 } }), { message: near(option + 'x') })
     const elsewhere = section === 'heartbeat' ? 'history' : 'heartbeat'
-    if (section !== undefined) t.throws(() => resolve({ [elsewhere]: { [name]: 1 } }), { message: near(`${elsewhere}.${name}`) })
+    t.throws(() => resolve({ [elsewhere]: { [name]: 1 } }), { message: near(`${elsewhere}.${name}`) })
   }
 })
 
@@ -239,7 +239,7 @@ t.test('a wrong value is shown with what it must be', async t => {
   t.strictSame(optionNames().filter(option => !covered.has(option)), ['broker'], 'of every option, and a broker is among the contradictions')
 })
 
-t.test('contradictions', async t => {
+t.test('options that contradict each other are refused with the cure', async t => {
   const cases: Array<[options: object, message: RegExp]> = [
     [{ insecure: true, authenticate }, /'insecure' .* Remove one of them/],
     [{ authorize: () => true }, /'authorize' .* Pass 'authenticate' too/],
@@ -282,7 +282,7 @@ t.test('the app cannot take a type that chats handle', async t => {
   }
 })
 
-t.test('what is just not a contradiction', async t => {
+t.test('options that only just do not contradict each other are taken', async t => {
   t.doesNotThrow(() => resolve({ insecure: true }))
   t.doesNotThrow(() => resolve({ authenticate, authorize: () => true }))
   t.doesNotThrow(() => resolve({ authenticate, renew: () => null, onMessage: { renew: undefined, renewed () {} } }))
@@ -293,7 +293,7 @@ t.test('what is just not a contradiction', async t => {
   t.doesNotThrow(() => resolve({ broker: { open () {}, publish () {}, subscribe () {}, stats () {}, close () {} } }))
 })
 
-t.test('allowedOrigins', async t => {
+t.test('allowedOrigins takes origins as a browser writes them, and nothing else', async t => {
   const right = ['https://app.example.com', 'http://localhost:3000', 'http://127.0.0.1:8080', 'http://[::1]:3000', 'https://xn--bcher-kva.example']
   t.strictSame(resolve({ allowedOrigins: right }).allowedOrigins, right)
   t.doesNotThrow(() => resolve({ allowedOrigins: [] }))
@@ -305,7 +305,7 @@ t.test('allowedOrigins', async t => {
   for (const origin of wrong) t.throws(() => resolve({ allowedOrigins: ['https://ok.example', origin] }), expected, origin)
 })
 
-t.test('in production', async t => {
+t.test('in production authenticate is required, unless the app is insecure', async t => {
   t.throws(() => resolve({}, 'production'), { code: 'RT_ERR_AUTHENTICATE_REQUIRED', message: /'authenticate'.*'insecure: true'/ })
   t.doesNotThrow(() => resolve({ authenticate }, 'production'))
   t.doesNotThrow(() => resolve({ insecure: true }, 'production'))

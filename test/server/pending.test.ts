@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { PendingHandshakes, type PeerStream } from '../../lib/server/pending.js'
 import { Timers } from '../../lib/server/timers.js'
+import { every } from '../harness.js'
 
 function setup (t: Test, limit = 10, time = 60_000) {
   const timers = new Timers()
@@ -33,7 +34,7 @@ t.test('where a handshake comes from is not looked up while all may come from on
   let lookups = 0
   const counting = () => Object.defineProperty(new PassThrough(), 'remoteAddress', { get () { lookups++; return '192.0.2.1' } }) as PeerStream
   const five = Array.from({ length: 5 }, () => pending.add(counting(), () => {}))
-  t.ok(five.every(one => one.comesFrom(undefined)))
+  t.ok(every(five, one => one.comesFrom(undefined)))
   five[0].end()
   t.equal(lookups, 0)
   for (const address of ['192.0.2.2', '192.0.2.3']) add(address)
@@ -88,5 +89,5 @@ t.test('at the deadline it is told, and destroy ends all streams', async t => {
   const streams = Array.from({ length: 3 }, () => new PassThrough())
   for (const stream of streams) pending.add(stream, () => {})
   pending.destroy()
-  t.ok(streams.every(({ destroyed }) => destroyed))
+  t.ok(every(streams, ({ destroyed }) => destroyed))
 })

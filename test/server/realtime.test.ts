@@ -5,7 +5,7 @@ import { connect, start } from '../harness.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('who is connected, and disconnectUser', async t => {
+t.test('disconnectUser closes all connections of a user and no other, and isOnline, connections and stats say who is connected', async t => {
   const { app, url } = await start(t)
   const clients = await Promise.all([connect(t, url + path), connect(t, `${url}/ws/w/a/c/u1`), connect(t, `${url}/ws/notifications/u2`)])
   t.equal(app.ws.connections().length, 3)

@@ -103,7 +103,8 @@ for (const [name, make] of Object.entries(loggers)) {
     await app.close()
     const leaks = lines.filter(line => line.includes('secret'))
     t.same(leaks, [])
-    if (name !== 'no request logging') t.ok(lines.length > 100, `${lines.length} lines`)
+    const fewest = name === 'no request logging' ? 1 : 100
+    t.ok(lines.length >= fewest, `${lines.length} lines`)
   })
 }
 

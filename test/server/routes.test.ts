@@ -16,7 +16,7 @@ import { Talk, request } from '../servers.js'
 
 const long = 'x'.repeat(128)
 
-t.test('plain HTTP', async t => {
+t.test('a plain request to a channel gets 426, one with a wrong id 400, and any other path 404', async t => {
   const { app } = await start(t)
   const answers: Array<[string, number]> = [
     ['/ws/notifications/u1', 426], ['/ws/w/a/c/u1', 426], [`/ws/notifications/${long}`, 426], [`/ws/w/a/${long}/u1`, 426],
@@ -47,7 +47,7 @@ t.test('an upgrade to a path with a dot segment is refused, also percent-encoded
   }
 })
 
-t.test('upgrades', async t => {
+t.test('an upgrade with ids of 128 characters is connected, one with a longer id gets 400', async t => {
   const { url } = await start(t)
   await connect(t, `${url}/ws/notifications/${long}`)
   await connect(t, `${url}/ws/${long}/${long}/${long}/${long}`)
@@ -82,7 +82,7 @@ t.test("an app's own websocket route works beside it, and its errors are logged"
   t.ok(lines.some(line => line.includes('of the app')))
 })
 
-t.test('registered twice, or beside @fastify/websocket', async t => {
+t.test('a second registration, and one after @fastify/websocket, are refused', async t => {
   const twice = Fastify()
   await twice.register(realtime)
   await t.rejects(async () => twice.register(realtime), { code: 'RT_ERR_ALREADY_REGISTERED' })

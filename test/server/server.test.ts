@@ -9,7 +9,7 @@ import { rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('ack, then what onConnect sent and published, then live', async t => {
+t.test('the ack comes first, then what onConnect sent and published, then what is live', async t => {
   const { app, url } = await start(t, {
     async onConnect (connection) {
       connection.send({ type: 'to_this_one' })
@@ -266,14 +266,14 @@ t.test('a wall clock that is set forward ends a credential, and no history', asy
   t.match(resumed.ack.data, { recovered: true, replayed: 2 })
 })
 
-t.test('a broker that fails to subscribe: 1011', async t => {
+t.test('a connection whose channel the broker cannot subscribe to is closed with 1011', async t => {
   const broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 })
   broker.subscribe = () => { throw new Error('of the broker') }
   const { url } = await start(t, { broker })
   t.equal((await new Client(url + path).close()).code, 1011)
 })
 
-t.test('renew', async t => {
+t.test('a renewal is answered, and never makes a connection worse', async t => {
   /** A token is `<user> <milliseconds>`. */
   const identityOf = (token: string) => {
     const [userId, ms] = token.split(' ')
@@ -343,7 +343,7 @@ t.test('renew', async t => {
   }
   const logged = ['what throws', 'what rejects', 'an expiresAt that is no time', 'what is not an identity', 'what hangs']
   for (const [name, renew] of Object.entries(bad)) {
-    t.test(`refused: ${name}; what there was still holds`, async t => {
+    t.test(`a renewal with ${name} is refused, and what there was still holds`, async t => {
       const { lines, options } = logSink()
       const { app, client } = await startRenewing(t, renew, 60_000, { timeouts: { authenticate: 100 } }, { logger: options })
       client.send({ type: 'renew', ref: 1, data: { token: 'x s3cr3t' } })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { ChannelLog } from '../../lib/brokers/channel-log.js'
 import { Subscription } from '../../lib/server/subscription.js'
 
-t.test('a cursor in a log', async t => {
+t.test('a subscription reads on from its cursor, and is flushed before it would miss something', async t => {
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
   const woken: number[] = []
   let flushes = 0

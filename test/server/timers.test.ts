@@ -55,13 +55,15 @@ t.test('after', async t => {
 
   t.test('can be cancelled in each step of that', async t => {
     const timers = setup(t)
+    const called: string[] = []
     for (const steps of [0, 1, 2, 3]) {
-      const cancel = timers.after(3 * maxDelay + 5, () => t.fail('cancelled'))
+      const cancel = timers.after(3 * maxDelay + 5, () => called.push('cancelled'))
+      timers.after(3 * maxDelay + 5, () => called.push('kept'))
       for (let step = 0; step < steps; step++) clock.tick(maxDelay)
       cancel()
       for (let step = 0; step < 5; step++) clock.tick(maxDelay)
     }
-    t.pass()
+    t.strictSame(called, ['kept', 'kept', 'kept', 'kept'])
   })
 })
 
@@ -118,14 +120,15 @@ t.test('at', async t => {
   })
 
   t.test('can be cancelled, also after the wall clock was looked at', async t => {
-    const { timers, pass } = withWallClock(t)
+    const { timers, pass, called } = withWallClock(t)
+    timers.at(1_000_000 + 3_600_000, () => called.push('kept'))
     for (const seconds of [0, 5, 15, 25]) {
-      const cancel = timers.at(1_000_000 + 3_600_000, () => t.fail('cancelled'))
+      const cancel = timers.at(1_000_000 + 3_600_000, () => called.push('cancelled'))
       for (let second = 0; second < seconds; second++) pass(1_000)
       cancel()
     }
     pass(7_200_000)
-    t.pass()
+    t.strictSame(called, ['kept'])
   })
 })
 
@@ -154,7 +157,7 @@ t.test('within', async t => {
       const outcome = timers.within(10, promise)
       clock.tick(10)
       await t.rejects(outcome, { message: 'not done within 10 ms' })
-      await outcome.catch(error => t.type(error, TimeoutError))
+      t.type(await outcome.catch((error: unknown) => error), TimeoutError)
       work[settle]('late')
     }
     // A rejection that nobody hears of would end this process.
@@ -162,14 +165,17 @@ t.test('within', async t => {
   })
 })
 
-t.test('close', async t => {
-  const timers = setup(t)
-  timers.after(10, () => t.fail('closed'))
-  timers.after(2 * maxDelay, () => t.fail('closed'))
+t.test('once its timers are closed none of them calls, and those of another go on', async t => {
+  const [timers, other] = [setup(t), new Timers()]
+  const called: string[] = []
+  for (const ms of [10, 2 * maxDelay]) {
+    timers.after(ms, () => called.push('closed'))
+    other.after(ms, () => called.push('other'))
+  }
   clock.tick(5)
   timers.close()
   for (let step = 0; step < 3; step++) clock.tick(maxDelay)
-  t.pass()
+  t.strictSame(called, ['other', 'other'])
 })
 
 t.test('close ends what is pending, and knows of nothing else', async t => {

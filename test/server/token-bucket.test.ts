@@ -22,7 +22,7 @@ function setup (t: Test, rate: TokenRate) {
   }
 }
 
-t.test('a burst at once, then a rate per second', async t => {
+t.test('the tokens of a burst are there at once, then those of the rate', async t => {
   const { taken, turn } = setup(t, { rate: 20, burst: 40 })
   t.equal(taken(), 40)
   turn(49)

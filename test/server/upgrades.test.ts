@@ -70,6 +70,7 @@ for (const kind of Object.keys(serverKinds)) {
       const listen = (server: Server) => server.on('upgrade', (request, socket: Duplex, head) => {
         if (request.url === '/hmr') hmr.handleUpgrade(request, socket, head, client => hmr.emit('connection', client, request))
         if (request.url === '/proxied') {
+          // A server that is asked by the proxy, and takes its time.
           setTimeout(() => hmr.handleUpgrade(request, socket, head, client => client.send('proxied')), 50)
         }
         if (request.headers.upgrade === 'echo') {

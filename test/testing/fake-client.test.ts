@@ -22,7 +22,7 @@ t.test('it stands where a client is asked for', async t => {
   t.equal(client.sent[0].isAnswered, true)
 })
 
-t.test('it has what a client has', async t => {
+t.test('a fake client has everything that a client has', async t => {
   class Silent {
     onmessage = null
     onclose = null
@@ -39,7 +39,7 @@ t.test('it has what a client has', async t => {
   real.close()
 })
 
-t.test('listeners', async t => {
+t.test('listeners hear what is emitted until they end', async t => {
   const client = fakeClient()
   const heard: unknown[] = []
   const ends = [
@@ -54,7 +54,7 @@ t.test('listeners', async t => {
   t.equal(heard.length, 3)
 })
 
-t.test('sends that fail, and a test that answers twice', async t => {
+t.test('a send rejects as the test says, and a second answer throws', async t => {
   const client = fakeClient()
   const first = client.send('a')
   client.sent[0].fail('handler_failed', 'no')
@@ -70,7 +70,7 @@ t.test('sends that fail, and a test that answers twice', async t => {
   t.equal(client.sent.length, 2)
 })
 
-t.test('the status', async t => {
+t.test('the status is what the test sets, and those who wait for it are told', async t => {
   const client = fakeClient('connecting')
   const seen: string[] = []
   const end = client.onStatus(status => { seen.push(status) })
@@ -97,7 +97,7 @@ t.test('the status', async t => {
   t.equal(client.status, 'open')
 })
 
-t.test('what came of a reconnect', async t => {
+t.test('listeners hear what came of a reconnect until they end', async t => {
   const client = fakeClient()
   const seen: boolean[] = []
   const end = client.onResume(({ recovered }) => { seen.push(recovered) })
@@ -108,7 +108,7 @@ t.test('what came of a reconnect', async t => {
   t.strictSame(seen, [true, false])
 })
 
-t.test('for await', async t => {
+t.test('for await gives what is emitted, and ends with the client', async t => {
   const client = fakeClient()
   const types: string[] = []
   const loop = (async () => {

@@ -60,7 +60,7 @@ t.test('what does not come is told with what did', async t => {
   t.match(stack, /socket\.test/, 'the stack leads to the test')
 })
 
-t.test('expectNone', async t => {
+t.test('expectNone rejects while a message that has come is unread, also after the close', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   await socket.expectNone()
@@ -92,7 +92,7 @@ t.test('expectNone does not hide that the test itself went beyond the rate limit
   await t.rejects(socket.expectNone('error'), { message: /rate_limited/ })
 })
 
-t.test('expectNone while the connection is being closed', async t => {
+t.test('expectNone resolves while the connection is being closed', async t => {
   const app = await build(t, { onMessage: { bye: (_message, connection) => connection.close(4430) } })
   const socket = await connect(app, { userId: 'u1' })
   socket.sendRaw('{"type":"bye"}')
@@ -100,7 +100,7 @@ t.test('expectNone while the connection is being closed', async t => {
   await socket.expectClose(4430)
 })
 
-t.test('expectClose', async t => {
+t.test('expectClose resolves with the code, and rejects with that of another', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   const closed = socket.expectClose()
@@ -168,7 +168,7 @@ t.test('an error that belongs to no message is in what is told', async t => {
   await t.rejects(socket.send('work'), { message: /^no answer to 'work' within 50 ms; unread: .*rate_limited/ })
 })
 
-t.test('close: the server notices, and another may connect', async t => {
+t.test('after close() the server has noticed, and another may connect', async t => {
   const app = await build(t, { limits: { connectionsPerUser: 1 } })
   for (let n = 0; n < 3; n++) {
     const socket = await connect(app, { userId: 'u1' })
@@ -189,7 +189,7 @@ t.test('the app can be closed with sockets open, and they are told', async t => 
   for (const socket of sockets) t.match(await socket.expectClose(1012), { reason: /^retry_ms=/ })
 })
 
-t.test('two users at once, and two tabs of one', async t => {
+t.test('two users, and two tabs of one, are connected at once', async t => {
   const app = await build(t)
   const [ada, bob, tab] = await Promise.all(['ada', 'bob', 'ada'].map(userId => connect(app, { userId })))
   await app.ws.sendToUser('ada', { type: 'hello' })
@@ -198,7 +198,7 @@ t.test('two users at once, and two tabs of one', async t => {
   await Promise.all([ada, bob, tab].map(socket => socket.next('all')))
 })
 
-t.test('a chat, a prefix, a query, headers in any case', async t => {
+t.test('a chat, a prefix, a query, and headers in any case reach the app', async t => {
   const seen: unknown[] = []
   const app = await build(t, {
     prefix: '/live/v1',
@@ -212,7 +212,7 @@ t.test('a chat, a prefix, a query, headers in any case', async t => {
   t.match(await socket.next('chat_message'), { data: { content: 'Hi' }, id: /^c\./ })
 })
 
-t.test('who is refused after the upgrade: the close code', async t => {
+t.test('connect rejects with the close code when it is refused after the upgrade', async t => {
   const app = await build(t, { authenticate: authenticateByHeader })
   await t.rejects(connect(app, { userId: 'u1' }), {
     message: "no 'connection_ack' before the connection was closed with 4401 (not authenticated, or the credential expired); unread: nothing",
@@ -221,7 +221,7 @@ t.test('who is refused after the upgrade: the close code', async t => {
   await t.rejects(connect(app, { userId: 'u1', headers: { 'x-user': 'u2' } }), { message: /4403/, closed: { code: 4403 } })
 })
 
-t.test('who is refused over HTTP: the status, and what may be wrong', async t => {
+t.test('connect rejects with the HTTP status, and what may be wrong, when the upgrade is refused', async t => {
   const app = await build(t, { limits: { connections: 1 } })
   const evil = { userId: 'u1', headers: { origin: 'https://evil.example' } }
   await t.rejects(connect(app, evil), {
@@ -234,13 +234,13 @@ t.test('who is refused over HTTP: the status, and what may be wrong', async t =>
   await t.rejects(connect(app, { userId: 'u2' }), { message: /HTTP 503/, statusCode: 503 })
 })
 
-t.test('a status of the app itself', async t => {
+t.test('a status of the app itself is said to be one of its hooks', async t => {
   const app = await build(t)
   app.addHook('onRequest', async (_request, reply) => reply.code(418).send())
   await t.rejects(connect(app, { userId: 'u1' }), { statusCode: 418, message: /HTTP 418: a hook of the app refused it/ })
 })
 
-t.test('an app without the plugin, and one that does not answer', async t => {
+t.test('connect rejects when the app has no plugin, fails to start, or does not answer', async t => {
   await t.rejects(connect(Fastify(), { userId: 'u1' }), { message: 'this app has no WebSockets: register fastify-realtime' })
   const broken = Fastify()
   broken.register(async () => { throw new Error('of a plugin') })

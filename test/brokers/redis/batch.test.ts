@@ -18,7 +18,7 @@ function publications (channels: string[]) {
   return { all, outcomes }
 }
 
-t.test('by channel, in their order', async t => {
+t.test('publications are grouped by channel, in their order', async t => {
   const { all } = publications(['a', 'b', 'a', 'c', 'a'])
   const numbers = [...byChannel(all)].map(([channel, some]) => [channel, some.map(({ number }) => number)])
   t.strictSame(numbers, [['a', [0, 2, 4]], ['b', [1]], ['c', [3]]])

@@ -49,7 +49,7 @@ t.test('a check that begins later is not answered by an earlier one', async t =>
   await Promise.all([first, second])
 })
 
-t.test('only so many at once', async t => {
+t.test('at most four checks run at once, of 10 channels each', async t => {
   let running = 0
   let most = 0
   const sizes: number[] = []

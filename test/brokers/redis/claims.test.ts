@@ -1,10 +1,11 @@
 import t from 'tap'
 import { Claims, maxClaims } from '../../../lib/brokers/redis/claims.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
+import { every } from '../../harness.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
-t.test('claims', { skip: skipRedis }, async t => {
+t.test('claims are kept in Redis', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link } = startLink(t, { url: server.url })
@@ -27,7 +28,7 @@ t.test('claims', { skip: skipRedis }, async t => {
     const long = 'x'.repeat(1_000)
     for (let n = 0; n < 10_000; n += 500) {
       const outcomes = await Promise.all(Array.from({ length: 500 }, (_, at) => remember('eve', `${long}${n + at}`)))
-      t.equal(outcomes.every(Boolean), true)
+      t.ok(every(outcomes, Boolean))
     }
     t.equal(await client.dbsize(), before + 1)
     t.equal(await client.zcard(keys.claims('eve')), maxClaims)

@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
 import { createClient, isCluster, isReady, within } from '../../../lib/brokers/redis/connection.js'
 
-t.test('without a server to connect to', async t => {
+t.test('a connection without an address, or with one that cannot be read, is refused', async t => {
   t.throws(() => createClient({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
   t.throws(() => createClient({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
 })
@@ -35,7 +35,7 @@ t.test('a Cluster gets sharded pub/sub, and sends nothing twice', async t => {
   t.match(connection.options.redisOptions, { password: 'x', autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
 })
 
-t.test('within', async t => {
+t.test('a promise that takes longer than its time is given up', async t => {
   t.equal(await within(1_000, Promise.resolve(1)), 1)
   await t.rejects(within(1, new Promise(() => {})), { message: /does not answer/ })
   await t.rejects(within(1_000, Promise.reject(new Error('why'))), { message: 'why' })

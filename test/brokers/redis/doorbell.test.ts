@@ -16,7 +16,7 @@ class Heard {
   }
 }
 
-t.test('doorbell', { skip: skipRedis }, async t => {
+t.test('a doorbell tells who listens of each announcement', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
@@ -44,7 +44,7 @@ t.test('doorbell', { skip: skipRedis }, async t => {
     t.strictSame((await client.pubsub('NUMSUB', 'a', 'b')), ['a', 1, 'b', 1])
   })
 
-  t.test('a channel that is left and listened to again at once', async t => {
+  t.test('a channel that is left and listened to again at once has one subscription', async t => {
     const again = new Heard()
     doorbell.leave('a')
     doorbell.listen('a', again)

@@ -1,8 +1,9 @@
 import t from 'tap'
 import { newEpoch } from '../../../lib/brokers/redis/epoch.js'
+import { every } from '../../harness.js'
 
 t.test('epochs are fit for a position, and differ', async t => {
   const epochs = Array.from({ length: 1_000 }, newEpoch)
-  t.ok(epochs.every(epoch => /^[a-z0-9]{1,32}$/.test(epoch)))
+  t.ok(every(epochs, epoch => /^[a-z0-9]{1,32}$/.test(epoch)))
   t.equal(new Set(epochs).size, 1_000)
 })

@@ -33,7 +33,7 @@ t.test('all keys of a channel are in one slot, and none is a pattern', async () 
   }), { numRuns: 5_000 })
 })
 
-t.test('ids that are written alike in other ways', async t => {
+t.test('ids that are the same text when they are joined have different keys', async t => {
   const chats = [
     { workflow: 'w', appId: 'a:b', chatId: 'c', userId: 'u' },
     { workflow: 'w', appId: 'a', chatId: 'b:c', userId: 'u' },

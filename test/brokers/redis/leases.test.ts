@@ -6,7 +6,7 @@ import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
-t.test('leases', { skip: skipRedis }, async t => {
+t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })

@@ -6,7 +6,7 @@ import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
 // That the dead are found, and who gets what they held, is in nodes.test.ts and scripts.test.ts.
 
-t.test('members', { skip: skipRedis }, async t => {
+t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link } = startLink(t, { url: server.url })

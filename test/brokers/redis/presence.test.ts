@@ -5,7 +5,7 @@ import { PresenceOfUsers } from '../../../lib/brokers/redis/presence.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
-t.test('presence', { skip: skipRedis }, async t => {
+t.test('connections of a user are counted on all nodes', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
@@ -112,7 +112,7 @@ t.test('presence', { skip: skipRedis }, async t => {
     t.strictSame(await ids('zoe'), [])
   })
 
-  t.test('close ends all of this node', async t => {
+  t.test('close ends all connections of this node', async t => {
     await a.close()
     await b.close()
     t.strictSame([await ids('ada'), await ids('mia')], [[], []])

@@ -3,12 +3,13 @@ import t from 'tap'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
+import { eventually, every } from '../../harness.js'
 import { startLink } from '../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../../redis-server.js'
 
 const keys = new Keys('t:')
 
-t.test('a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
+t.test('a publication is stored in a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
   const { link } = startLink<Cluster>(t, { client: (await startCluster(t)).client() })
   const publisher = new Publisher(link, keys, retentionOf())
   t.teardown(() => publisher.close())
@@ -21,7 +22,7 @@ t.test('a Cluster whose clocks were set forward', { skip: skipRedis }, async t =
   t.strictSame(stored.map(({ offset }) => offset), [2, 1, 1])
 })
 
-t.test('publisher', { skip: skipRedis }, async t => {
+t.test('a publisher stores in batches, and says what became of each publication', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const proxy = await ChaosProxy.start(t, server.port)
@@ -64,12 +65,12 @@ t.test('publisher', { skip: skipRedis }, async t => {
   t.test('10,000 in one turn are stored, in order', async t => {
     const { publisher } = await make(t)
     const positions = await Promise.all(Array.from({ length: 10_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
-    t.ok(positions.every(({ offset }, n) => offset === n + 1))
+    t.ok(every(positions, ({ offset }, n) => offset === n + 1))
     const [[, fields]] = await client.xrevrange(keys.stream('burst'), '+', '-', 'COUNT', 1)
     t.equal(fields[fields.indexOf('b') + 1], '{"n":9999}')
   })
 
-  t.test('while Redis is away: a bounded queue, and a refusal within 2 s', async t => {
+  t.test('while Redis is away the queue is bounded, and each publication is refused within 2 s', async t => {
     const { publisher } = await make(t)
     proxy.hold()
     const start = performance.now()
@@ -92,7 +93,7 @@ t.test('publisher', { skip: skipRedis }, async t => {
     t.equal(await client.exists(keys.stream('away')), 0, 'and Redis refused it, for it came too late')
   })
 
-  t.test('too many bytes', async t => {
+  t.test('publications of too many bytes at once are refused', async t => {
     const { publisher } = await make(t)
     proxy.hold()
     const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
@@ -108,10 +109,11 @@ t.test('publisher', { skip: skipRedis }, async t => {
       await publisher.publish('slow', '{}')
       proxy.hold()
       const sent = Promise.allSettled(bodies.map(body => publisher.publish('slow', body)))
+      // Redis is slow when it has been silent for 50 ms.
       await new Promise(resolve => setTimeout(resolve, 200))
       await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
       proxy.release()
-      t.ok((await sent).every(({ status }) => status === 'fulfilled'), 'in one turn it was not too much')
+      t.ok(every(await sent, ({ status }) => status === 'fulfilled'), 'in one turn it was not too much')
       t.ok(await publisher.publish('slow', '{}'))
     }
   })
@@ -141,14 +143,16 @@ t.test('publisher', { skip: skipRedis }, async t => {
   t.test('what was not written waits again, in its place', async t => {
     const { connection, publisher } = await make(t)
     const evalsha = connection.evalsha.bind(connection)
+    let attempts = 0
     connection.evalsha = (async () => {
+      attempts++
       throw new Error("Stream isn't writeable and enableOfflineQueue options is false")
     }) as unknown as typeof evalsha
     const first = Array.from({ length: 300 }, () => publisher.publish('again', '{}'))
-    await new Promise(resolve => setTimeout(resolve, 200))
+    await eventually(() => attempts > 1)
     connection.evalsha = evalsha
     const positions = await Promise.all([...first, publisher.publish('again', '{}')])
-    t.ok(positions.every(({ offset }, n) => offset === n + 1))
+    t.ok(every(positions, ({ offset }, n) => offset === n + 1))
   })
 
   t.test('what Redis answers is the reason', async t => {
@@ -179,7 +183,7 @@ t.test('publisher', { skip: skipRedis }, async t => {
     t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'they take too long')
   })
 
-  t.test('after close', async t => {
+  t.test('after close a publication is refused, and one that is under way is given up', async t => {
     const { publisher } = await make(t)
     const underWay = publisher.publish('closed', '{}')
     const waiting = publisher.close()

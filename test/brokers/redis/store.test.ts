@@ -5,10 +5,11 @@ import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
 import { Store } from '../../../lib/brokers/redis/store.js'
+import { every } from '../../harness.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
-t.test('store', { skip: skipRedis }, async t => {
+t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { url } = server
   const client = server.client(t)
@@ -26,7 +27,7 @@ t.test('store', { skip: skipRedis }, async t => {
     await Promise.all([1, 2, 3].map(n => publisher.publish('a', `{"n":${n}}`)))
     const { head, stored, isTailLost } = await store.read('a') as Reading & { head: Head }
     t.strictSame([head.offset, stored.map(({ body }) => body), isTailLost], [3, ['{"n":1}', '{"n":2}', '{"n":3}'], false])
-    t.ok(stored.every(({ age }) => age >= 0 && age < 5_000))
+    t.ok(every(stored, ({ age }) => age >= 0 && age < 5_000))
     t.ok(Math.abs(clock.at(performance.now())! - Date.now()) < 1_000)
     t.strictSame(await store.heads([stream, keys.stream('nothing')]), [head, undefined])
     t.strictSame((await store.read('a', head)).stored, [])
@@ -34,7 +35,7 @@ t.test('store', { skip: skipRedis }, async t => {
     t.equal(store.checkSize, 200)
   })
 
-  t.test('mends', async t => {
+  t.test('a stream without its tail is mended once', async t => {
     const { head } = await store.read('a') as Reading & { head: Head }
     t.equal(await store.mend('a', head, [{ mark: 'm', body: '{"n":4}' }]), true)
     t.equal(await store.mend('a', head, [{ mark: 'm', body: '{"n":4}' }]), false)
@@ -43,7 +44,7 @@ t.test('store', { skip: skipRedis }, async t => {
 
   t.test('many reads at once are done a few at a time', async t => {
     const readings = await Promise.all(Array.from({ length: 300 }, (_, n) => store.read(`many:${n}`)))
-    t.ok(readings.every(({ head, stored }) => head === undefined && stored.length === 0))
+    t.ok(every(readings, ({ head, stored }) => head === undefined && stored.length === 0))
   })
 
   t.test('reading writes nothing of a channel without a publication, unless it is to begin', async t => {

@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { createChat, RealtimeError, type Chat, type ChatOptions } from '../../../lib/client/chat/index.js'
+import { timersDue } from '../../within.js'
 import { FakeSocket } from '../fake-socket.js'
 
 interface Scope {
@@ -62,7 +63,7 @@ async function start (t: Scope, options: Partial<ChatOptions> = {}): Promise<{ c
 const stored = (id: string) => ({ message_id: id, role: 'user', content: id, status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' })
 const texts = (chat: Chat) => chat.messages.map(({ text, status }) => `${text}: ${status}`)
 
-t.test('its address, and its credential', async t => {
+t.test('a chat connects to its address with the credential of its user, and closes', async t => {
   const { server, chat } = await start(t, { getToken: () => 'secret' })
   t.equal(server.socket.url, 'ws://a.example/ws/support/shop/c1/ada')
   t.strictSame(server.socket.protocols, ['fastify-realtime', 'token.secret'])
@@ -72,7 +73,7 @@ t.test('its address, and its credential', async t => {
   t.equal(server.socket.isClosed, true)
 })
 
-t.test('status', async t => {
+t.test('the status follows the message that was sent, its run, its question and the connection', async t => {
   const { chat, server } = await start(t)
   t.equal(chat.status, 'connecting')
   server.open()
@@ -94,7 +95,7 @@ t.test('status', async t => {
   server.socket.lose()
   t.equal(chat.connection, 'waiting')
   t.equal(chat.status, 'streaming', 'whether it is connected is another matter')
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await timersDue()
   await settle()
   server.open({ recovered: true })
   server.publish('run_finished', { run_id: 'r', status: 'error', error: { code: 'E', message: 'why' } })
@@ -137,7 +138,7 @@ t.test('what a subscriber throws is reported, and the others are told', async t 
   t.match(errors[0], { message: 'of the app' })
 })
 
-t.test('send', async t => {
+t.test('a message that is sent is shown at once, sent again after a loss, and can be sent again when it was refused', async t => {
   const { chat, server } = await start(t)
   const first = chat.send('Hi', { data: { files: ['a'] } })
   t.match(chat.messages, [{ text: 'Hi', role: 'user', status: 'pending', userId: 'ada', data: { files: ['a'] } }])
@@ -146,7 +147,7 @@ t.test('send', async t => {
   t.match(data, { content: 'Hi', files: ['a'], message_id: chat.messages[0].id })
 
   server.socket.lose()
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await timersDue()
   await settle()
   server.open({ recovered: true })
   t.match(server.sent('chat_message'), { ref, data }, 'the same once more')
@@ -188,7 +189,7 @@ t.test('a message whose answer is lost has been sent when the log has it', async
   await t.rejects(failed, { code: 'handler_failed' }, 'what the server says of it counts')
 })
 
-t.test('stop: what runs, and what was sent and has not started', async t => {
+t.test('stop cancels what runs, and what was sent and has not started', async t => {
   const { chat, server } = await start(t)
   server.open()
   await chat.stop()
@@ -202,7 +203,7 @@ t.test('stop: what runs, and what was sent and has not started', async t => {
   await stopped
 })
 
-t.test('stop: a run that waits by its id, whoever sent its message, from the last on', async t => {
+t.test('stop cancels a run that waits by its id, whoever sent its message, from the last on', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('run_started', { run_id: 'r1' })
@@ -215,7 +216,7 @@ t.test('stop: a run that waits by its id, whoever sent its message, from the las
   t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { run_id: 'r3' }, { run_id: 'r2' }, { run_id: 'r1' }])
 })
 
-t.test('withdraw: a message that waits, by the id of its run, and one whose run is not known, by its own', async t => {
+t.test('withdraw cancels a message that waits by the id of its run, and one whose run is not known by its own', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('run_started', { run_id: 'r1', message_id: 'm0' })
@@ -234,7 +235,7 @@ t.test('withdraw: a message that waits, by the id of its run, and one whose run 
   t.strictSame(server.sent('chat_cancel').data, { ref: 'm2' })
 })
 
-t.test('stop: a participant names a message as it was sent', async t => {
+t.test('stop of a participant names a message as it was sent', async t => {
   const { chat, server } = await start(t)
   server.open({ user_id: 'bob' })
   chat.send('x', { id: 'm1' }).catch(() => {})
@@ -244,7 +245,7 @@ t.test('stop: a participant names a message as it was sent', async t => {
   t.match(server.sent('chat_cancel').data, { ref: 'm1' })
 })
 
-t.test('a question', async t => {
+t.test('a question is open until it is answered, here or on another device', async t => {
   const { chat, server } = await start(t)
   server.open()
   t.equal(chat.question, undefined)
@@ -277,7 +278,7 @@ t.test('a question', async t => {
   t.equal(chat.question, undefined, 'answered on another device')
 })
 
-t.test('older messages', async t => {
+t.test('older messages are loaded page by page, once at a time, until there are none', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('chat_message', { content: 'of the app' })
@@ -322,8 +323,8 @@ t.test('a server that never gives a page is not asked for ever', async t => {
   t.equal(server.socket.sent.length, 5)
 })
 
-t.test('history: true', async t => {
-  t.test('loads the newest once connected', async t => {
+t.test('with history: true the newest messages are loaded without being asked for', async t => {
+  t.test('the newest are loaded once connected', async t => {
     const { chat, server } = await start(t, { history: true })
     server.open()
     await settle()
@@ -335,7 +336,7 @@ t.test('history: true', async t => {
     t.equal(chat.isComplete, true)
   })
 
-  t.test('is quiet where there is none, and reports what else fails', async t => {
+  t.test('where there is no history nothing is reported, and what else fails is', async t => {
     const { chat, server, errors } = await start(t, { history: true })
     server.open()
     await settle()
@@ -364,7 +365,7 @@ t.test('history: true', async t => {
     t.strictSame(errors, [])
   })
 
-  t.test('after a loss loads anew, when what is on its way is there', async t => {
+  t.test('after a loss the newest are loaded anew, when what is on its way is there', async t => {
     const { chat, server } = await start(t, { history: true })
     server.open()
     await settle()
@@ -400,7 +401,7 @@ t.test('after a loss it reads what is retained once more, and sends what was not
   const sent = chat.send('Hi', { id: 'm1' })
   const old = server.socket
   old.lose()
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await timersDue()
   await settle()
   t.match(server.socket.url, /since=c\.e\.3/)
   server.open({ recovered: false, position: 'c.f.0' })
@@ -438,13 +439,13 @@ t.test('changes are told once per turn of the event loop', async t => {
   t.equal(told, 0)
   t.equal(chat.messages[0].text.length, 100, 'who asks gets what is')
   t.equal(chat.snapshot(), before, 'React gets what it was told of')
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await timersDue()
   t.equal(told, 1)
   t.equal(chat.snapshot().messages[0].text.length, 100)
   t.equal(chat.snapshot(), chat.snapshot())
   end()
   server.publish('chat_delta', { message_id: 'a', at: 100, text: 'x' })
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await timersDue()
   t.equal(told, 1)
 })
 

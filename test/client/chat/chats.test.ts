@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Chats } from '../../../lib/client/chat/chats.js'
+import { timersDue } from '../../within.js'
 import { FakeSocket } from '../fake-socket.js'
 
 const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
@@ -54,7 +55,7 @@ t.test('options that come later are seen, and those of a chat are its own', asyn
   await settle()
   t.strictSame(FakeSocket.last.protocols, [])
   FakeSocket.last.lose(4401)
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await timersDue()
   await settle()
   t.strictSame(FakeSocket.last.protocols, ['fastify-realtime', 'token.late'])
   t.equal(FakeSocket.made.length, 2)

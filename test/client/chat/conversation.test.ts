@@ -22,7 +22,7 @@ const ids = (of: Conversation) => of.items.map(({ id }) => id)
 const pending = (id: string, text = id) => ({ id, text, userId: 'ada', createdAt: at(0) })
 const delta = (id: string, at: number, text: string): [string, object] => ['chat_delta', { message_id: id, run_id: 'r', agent: 'a', at, text }]
 
-t.test('a run: what is said, called and asked, in order', async t => {
+t.test('what is said, called and asked in a run is shown in order', async t => {
   const chat = conversation(
     ['chat_message', { message_id: 'm1', role: 'user', content: 'Hi', user_id: 'ada', status: 'complete' }, 1],
     ['run_started', { run_id: 'r', message_id: 'm1', user_id: 'ada' }, 2],
@@ -55,7 +55,7 @@ t.test('a run: what is said, called and asked, in order', async t => {
   t.equal(chat.apply(publication('of_the_app', {})), false)
 })
 
-t.test('deltas', async t => {
+t.test('a delta is applied where the text has no gap, and not after the end', async t => {
   t.strictSame(texts(conversation(delta('a', 3, 'later'))), [], 'without its beginning there is nothing to show')
   t.strictSame(texts(conversation(delta('a', 0, 'abcdef'), delta('a', 2, 'XY'))), ['abXY: streaming'])
   t.strictSame(texts(conversation(delta('a', 0, 'ab'), delta('a', 3, 'd'))), ['ab: streaming'], 'what has a gap before it waits for the whole')
@@ -185,7 +185,7 @@ t.test('a message that is refused says so, keeps its place, and can be tried aga
   t.equal(chat.refuse('m1', { code: 'timeout', message: '' }), false)
 })
 
-t.test('the oldest open question', async t => {
+t.test('the question is the oldest one that is open', async t => {
   const chat = conversation(['input_request', { request_id: 'q1', run_id: 'r', prompt: '1' }], ['input_request', { request_id: 'q2', run_id: 'r', prompt: '2' }])
   t.equal(chat.question?.id, 'q1')
   chat.expire('q1')
@@ -228,7 +228,7 @@ t.test('after a loss what is open is in doubt, until more of it comes', async t 
 
 const stored = (id: string, second: number, more: object = {}) => ({ message_id: id, role: 'user', content: id, status: 'complete' as const, timestamp: at(second), ...more })
 
-t.test('history', async t => {
+t.test('a page of the history is merged with what is there', async t => {
   const live = () => conversation(['chat_message', { message_id: 'c', content: 'c' }, 30], ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }, 31], ['chat_message', { message_id: 'd', content: 'd' }, 32])
 
   t.test('comes before what is there, without what is there', async t => {

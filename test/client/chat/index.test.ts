@@ -3,6 +3,7 @@ import { build } from 'esbuild'
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { createClient } from '../../../lib/client/chat/index.js'
+import { every } from '../../harness.js'
 import { FakeSocket } from '../fake-socket.js'
 
 const root = new URL('../../../', import.meta.url).pathname
@@ -14,11 +15,11 @@ async function bundle (contents: string) {
   return { size: gzipSync(outputFiles[0].contents, { level: 9 }).length, inputs: Object.keys(Object.values(metafile.outputs)[0].inputs).filter(name => name !== '<stdin>') }
 }
 
-t.test('the bundle is small, and is the client and this', async t => {
+t.test('the bundle has at most 9 KiB, and nothing in it but the client and the chat', async t => {
   const { size, inputs } = await bundle("export * from './client/chat/index.ts'")
   t.ok(size <= 9 * 1024, `${size} bytes with gzip`)
   t.ok(inputs.some(input => input.endsWith('client/chat/conversation.ts')))
-  t.ok(inputs.every(input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
+  t.ok(every(inputs, input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
 })
 
 t.test('who has no chat does not pay for it', async t => {
@@ -30,7 +31,7 @@ t.test('who has no chat does not pay for it', async t => {
   t.ok((await bundle("export { useChat } from './react/index.ts'")).inputs.some(input => input.includes('chat')))
 })
 
-t.test('createClient', async t => {
+t.test('createClient makes a client that has chats', async t => {
   const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   t.teardown(() => client.close())
   t.ok(client instanceof ChatClient)

@@ -22,7 +22,7 @@ function page (t: { teardown (action: () => void): void }, hasScreen = true) {
   return { frames, calls: () => calls }
 }
 
-t.test('with the next frame, and no timer after it', async t => {
+t.test('the action is called with the next frame, and by no timer after it', async t => {
   const { frames, calls } = page(t)
   t.equal(calls(), 0)
   frames.get(1)!()
@@ -31,7 +31,7 @@ t.test('with the next frame, and no timer after it', async t => {
   t.equal(calls(), 1)
 })
 
-t.test('of a page that is hidden, and so has no frames, in a timer, and with no frame after it', async t => {
+t.test('on a hidden page, which has no frames, the action is called by a timer, and with no frame after it', async t => {
   const { frames, calls } = page(t)
   mock.timers.tick(99)
   t.equal(calls(), 0)
@@ -40,7 +40,7 @@ t.test('of a page that is hidden, and so has no frames, in a timer, and with no 
   t.equal(frames.size, 0)
 })
 
-t.test('without a screen with the next turn', async t => {
+t.test('without a screen the action is called with the next turn', async t => {
   const { calls } = page(t, false)
   t.equal(calls(), 0)
   mock.timers.tick(0)

@@ -61,6 +61,7 @@ t.test('2,000 tokens in a second render once per frame of the screen', { skip: e
   for (let n = 0; n < 20; n++) await chat.send({ type: 'chat_message', data: { message_id: `old${n}`, content: `message ${n}` } })
   await page.locator('#old19').waitFor()
   const before = await page.evaluate<Seen>('seen')
+  t.equal(Object.keys(before.items).length, 20)
 
   let text = ''
   const start = performance.now()

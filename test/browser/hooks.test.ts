@@ -15,7 +15,14 @@ const script = `
   import { createRoot } from 'react-dom/client'
   import { RealtimeProvider, useMessages, useNotifications, useRealtime, useResume } from '../../lib/react/index.ts'
 
-  const seen = { titles: [], resumes: [], renders: 0, last: [] }
+  const seen = { titles: [], resumes: [], renders: 0, last: [], sockets: 0 }
+  const Native = WebSocket
+  window.WebSocket = class extends Native {
+    constructor (...args) {
+      super(...args)
+      seen.sockets++
+    }
+  }
 
   function Bell () {
     const { isConnected, status, lastMessage } = useRealtime()
@@ -40,9 +47,10 @@ interface Seen {
   resumes: boolean[]
   renders: number
   last: string[]
+  sockets: number
 }
 
-t.test('the hooks in a browser', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+t.test('the hooks keep what they promise in a browser', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
   const { outputFiles } = await build({
     stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' },
     bundle: true,
@@ -90,14 +98,14 @@ t.test('the hooks in a browser', { skip: existsSync(executablePath) ? false : `n
 
   const isConnected = (page: Page) => page.locator('#status', { hasText: /^connected$/ }).waitFor()
 
-  t.test('StrictMode: one connection, closed on unmount', async t => {
-    const { app, page, opened } = await open(t)
+  t.test('under StrictMode there is one connection, which is closed on unmount', async t => {
+    const { app, page, opened, seen } = await open(t)
     t.equal(app.ws.stats().connections, 1)
     t.equal(opened(), 1)
     await page.evaluate('unmount()')
     await eventually(() => app.ws.stats().connections === 0)
-    await page.evaluate("window.dispatchEvent(new Event('online')), new Promise(resolve => setTimeout(resolve, 50))")
-    t.equal(opened(), 1, 'and nobody comes back')
+    await page.evaluate("window.dispatchEvent(new Event('online')), fetch(location.href).then(response => response.text())")
+    t.equal((await seen()).sockets, 1, 'and nobody comes back')
   })
 
   t.test('1,000 messages of one turn are all seen by useMessages, and counted', async t => {
@@ -111,24 +119,26 @@ t.test('the hooks in a browser', { skip: existsSync(executablePath) ? false : `n
     t.strictSame(after.titles, titles)
     t.ok(after.renders - renders < 500, `${after.renders - renders} renders`)
     t.equal(await page.locator('li').count(), 100, 'the list is bounded')
-    t.notOk(titles.every(title => after.last.includes(title)), 'lastMessage is not for that')
+    const asLast = titles.filter(title => after.last.includes(title)).length
+    t.ok(asLast > 0 && asLast < titles.length, `lastMessage is not for that: it was ${asLast} of them`)
     await page.getByRole('button').click()
     await page.getByRole('button', { name: '0 unread' }).waitFor()
   })
 
   t.test('cut while messages flow: a handler is called once for each, in order', async t => {
-    const { page, dropAll, notify, seen, app } = await open(t)
+    const { page, dropAll, notify, seen, app, opened } = await open(t)
     const sent: string[] = []
     const send = async (n: number) => {
       for (let i = 0; i < n; i++) await notify(`${sent.push(`${sent.length}`) - 1}`)
     }
     for (let cut = 0; cut < 20; cut++) {
+      const before = opened()
       await send(3)
       dropAll()
       await send(2)
-      await eventually(() => app.ws.stats().connections === 0)
-      await page.locator('#status', { hasNotText: /^connected$/ }).waitFor()
+      await eventually(() => app.ws.stats().connections === 0 || opened() > before)
       await page.evaluate("window.dispatchEvent(new Event('online'))")
+      await eventually(() => opened() > before)
       await isConnected(page)
     }
     await page.waitForFunction(`seen.titles.length >= ${sent.length}`)

@@ -45,7 +45,7 @@ const script = `
   createRoot(document.getElementById('app')).render(h(StrictMode, null, h(Chat)))
 `
 
-t.test("the AI SDK's useChat in a browser", { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+t.test("the AI SDK's useChat shows chats in a browser", { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
   const { outputFiles } = await build({
     stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' },
     bundle: true,
@@ -100,7 +100,7 @@ t.test("the AI SDK's useChat in a browser", { skip: existsSync(executablePath) ?
   }
   const answers = (page: Page) => page.locator('.assistant p').allTextContents()
 
-  t.test('send, stream, tool and question', async t => {
+  t.test('what is sent, streamed, called and asked is shown in one message', async t => {
     const steps = [gate(), gate()]
     const { page, app } = await open(t, async (run, { content }) => {
       const reply = run.reply({ agent: 'planner' })
@@ -148,7 +148,7 @@ t.test("the AI SDK's useChat in a browser", { skip: existsSync(executablePath) ?
     t.strictSame(await answers(page), ['one two'])
   })
 
-  t.test('reload in the middle of an answer: it goes on', async t => {
+  t.test('an answer goes on after a reload in the middle of it', async t => {
     const steps = [gate(), gate(), gate()]
     const { page, visit, runs, messages } = await open(t, async (run, { content }) => {
       if (content === 'wait') return await new Promise(() => {})
@@ -215,7 +215,7 @@ t.test("the AI SDK's useChat in a browser", { skip: existsSync(executablePath) ?
     t.strictSame(await answers(page), [words.join('')])
   })
 
-  t.test('again, and an error', async t => {
+  t.test('a message can be answered again, and an error is shown', async t => {
     let times = 0
     const { page, messages } = await open(t, async run => {
       if (++times === 3) throw new Error('out of tokens')

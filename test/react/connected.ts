@@ -1,0 +1,40 @@
+import { createElement } from 'react'
+import type { Test } from 'tap'
+import { WebSocket } from 'ws'
+import type { ClientOptions, WebSocketConstructor } from '../../lib/client/index.js'
+import type { RealtimeOptions } from '../../lib/index.js'
+import { RealtimeProvider } from '../../lib/react/index.js'
+import { eventually, start } from '../harness.js'
+import { mount } from './render.js'
+
+type WebSocketOption = NonNullable<ClientOptions['WebSocket']>
+
+/** A WebSocket constructor, and the paths of what it has made: a connection that is not wanted shows here before a server sees it. */
+export function countingSockets (): { WebSocket: WebSocketConstructor, made: string[] } {
+  const made: string[] = []
+  class Socket extends WebSocket {
+    constructor (url: string, protocols?: string[]) {
+      super(url, protocols)
+      made.push(new URL(url).pathname)
+    }
+  }
+  return { WebSocket: Socket as unknown as WebSocketOption, made }
+}
+
+/** An app, and what mounts a component under a provider that is connected to it as user_123. */
+export async function connected (t: Test, options: RealtimeOptions = {}) {
+  const { app, url, port } = await start(t, options)
+  const { WebSocket, made } = countingSockets()
+  const props = { baseUrl: `${url}/ws`, userId: 'user_123', WebSocket, backoff: () => 0 }
+  const provided = (use: () => void, more: object = {}) =>
+    createElement(RealtimeProvider, { ...props, ...more }, createElement(function Probe () { use(); return null }))
+  return {
+    app,
+    port,
+    made,
+    provided,
+    mounted: (use: () => void, more: object = {}) => mount(t, provided(use, more)),
+    online: () => eventually(() => app.ws.isOnline('user_123') === true),
+    notify: (title: string) => app.ws.sendToUser('user_123', { type: 'notification', data: { title } })
+  }
+}

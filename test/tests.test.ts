@@ -1,0 +1,107 @@
+// A test of the tests: none may be unable to fail, or wait without a reason.
+import { readdirSync, readFileSync } from 'node:fs'
+import t from 'tap'
+import ts from 'typescript'
+
+const folder = new URL('./', import.meta.url)
+
+/** Assertions of tap. `fail` is not among them: under a condition it is an assertion of that condition. */
+const assertions = new Set([
+  'ok', 'notOk', 'equal', 'not', 'same', 'notSame', 'strictSame', 'strictNotSame', 'match', 'notMatch', 'has', 'notHas', 'hasStrict',
+  'throws', 'doesNotThrow', 'rejects', 'resolves', 'resolveMatch', 'type', 'error', 'emits', 'pass', 'matchOnly', 'hasProp', 'hasProps'
+])
+
+interface Finding {
+  line: number
+  text: string
+}
+
+type Look = (node: ts.Node, source: ts.SourceFile) => boolean
+
+function find (file: string, text: string, look: Look): Finding[] {
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2023, true, file.endsWith('x') ? ts.ScriptKind.TSX : ts.ScriptKind.TS)
+  const found: Finding[] = []
+  const visit = (node: ts.Node) => {
+    if (look(node, source)) {
+      const start = node.getStart(source)
+      found.push({ line: source.getLineAndCharacterOfPosition(start).line + 1, text: node.getText(source).split('\n', 1)[0] })
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+/** `t.equal(…)`, whatever the name of the test is. */
+function isAssertion (node: ts.Node): node is ts.CallExpression {
+  if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return false
+  const { expression: on, name } = node.expression
+  return ts.isIdentifier(on) && /^t+$/.test(on.text) && assertions.has(name.text)
+}
+
+/** Whether a node is run only if something holds, inside of the function that it is in. */
+function isConditional (node: ts.Node): boolean {
+  for (let { parent } = node, child = node; parent !== undefined && !ts.isFunctionLike(parent); child = parent, parent = parent.parent) {
+    if (ts.isIfStatement(parent) && parent.expression !== child) return true
+    if (ts.isConditionalExpression(parent) && parent.condition !== child) return true
+    if (ts.isBinaryExpression(parent) && isShortCircuit(parent) && parent.right === child) return true
+    if (ts.isCaseOrDefaultClause(parent) || ts.isCatchClause(parent)) return true
+  }
+  return false
+}
+
+function isShortCircuit ({ operatorToken: { kind } }: ts.BinaryExpression): boolean {
+  return [ts.SyntaxKind.AmpersandAmpersandToken, ts.SyntaxKind.BarBarToken, ts.SyntaxKind.QuestionQuestionToken].includes(kind)
+}
+
+const conditionalAssertion: Look = node => isAssertion(node) && isConditional(node)
+
+/** `setTimeout(…)` and `sleep(…)` that no comment stands at or above. */
+const waitWithoutReason: Look = (node, source) => {
+  if (!ts.isCallExpression(node) || !/^(?:\w+\.)?(?:setTimeout|sleep)$/.test(node.expression.getText(source))) return false
+  // The time that a test has.
+  if (/^t\.setTimeout$/.test(node.expression.getText(source))) return false
+  const { line } = source.getLineAndCharacterOfPosition(node.getStart(source))
+  const lines = source.text.split('\n')
+  return !/\/\//.test(lines[line]) && !/^\s*(?:\/\/|\*|\/\*\*)/.test(lines[line - 1] ?? '')
+}
+
+/** `t.ok(list.every(…))` holds of an empty list, too. */
+const everyOfNothing: Look = node =>
+  isAssertion(node) && node.arguments.some(argument => ts.isCallExpression(argument) && ts.isPropertyAccessExpression(argument.expression) && argument.expression.name.text === 'every')
+
+const rules: Array<{ title: string, look: Look, wrong: string[], right: string[] }> = [
+  {
+    title: 'no assertion stands under a condition',
+    look: conditionalAssertion,
+    wrong: ['if (a) t.ok(b)', 'if (a) { await b(); t.equal(1, 2) } else c()', 'a ? t.ok(b) : 0', 'a && t.ok(b)', 'switch (a) { case 1: tt.same(a, b) }', 'try { a() } catch (error) { t.match(error, b) }'],
+    right: ['t.ok(a ? b : c)', 'if (a) t.test("x", t => t.ok(b))', 'for (const a of b) t.ok(a)', 'if (t.ok(a)) b()', 'if (a) t.fail(b)']
+  },
+  {
+    title: 'nothing waits for a time without a reason in a comment',
+    look: waitWithoutReason,
+    wrong: ['await new Promise(resolve => setTimeout(resolve, 20))', 'await sleep(20)', 'timers.setTimeout(a, 1)'],
+    right: ['// Why.\nawait sleep(20)', 'await sleep(20) // Why.', 't.setTimeout(20)', '/** Why. */\nconst wait = ms => setTimeout(a, ms)', '/**\n * Why.\n */\nsetTimeout(a, 1)']
+  },
+  {
+    title: 'what is asserted of every item of a list is not asserted of none: `every` of the harness is used',
+    look: everyOfNothing,
+    wrong: ['t.ok(list.every(a => a))', 't.equal(list.every(a), true)'],
+    right: ['t.ok(every(list, a => a))', 't.ok(a)']
+  }
+]
+
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter(file => /\.tsx?$/.test(file) && !file.includes('node_modules')).map(file => file.replaceAll('\\', '/')).sort()
+
+for (const { title, look, wrong, right } of rules) {
+  t.test(title, async t => {
+    for (const text of wrong) t.equal(find('a.ts', text, look).length, 1, text)
+    for (const text of right) t.equal(find('a.ts', text, look).length, 0, text)
+    t.ok(files.length > 100, `${files.length} files`)
+    for (const file of files.filter(file => file !== 'tests.test.ts')) {
+      const found = find(file, readFileSync(new URL(file, folder), 'utf8'), look)
+      t.strictSame(found.map(({ line, text }) => `${line}: ${text}`), [], file)
+    }
+  })
+}

@@ -1,0 +1,37 @@
+// As they are before a test mocks them: a wait has a limit in real time.
+const { setTimeout, clearTimeout } = globalThis
+
+/** Milliseconds that something is waited for, unless a test says otherwise: so it is the wait that fails, not the test file. */
+export const patience = 20_000
+
+/** Milliseconds on a monotonic clock, whatever a test makes of `performance.now`. */
+export const now = performance.now.bind(performance)
+
+/** Calls `action` after `ms` unless the returned function is called before. Does not keep the process running. */
+export function alarm (ms: number, action: () => void): () => void {
+  const timer = setTimeout(action, ms).unref() // A limit.
+  return () => clearTimeout(timer)
+}
+
+/** The outcome of a promise. Rejects when it takes longer than `ms`, with what was waited for. */
+export async function within<T> (promise: Promise<T>, what: string, ms = patience): Promise<T> {
+  let cancel = () => {}
+  const late = new Promise<never>((_resolve, reject) => {
+    cancel = alarm(ms, () => reject(new Error(`waited ${ms} ms for ${what}`)))
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    cancel()
+  }
+}
+
+/**
+ * Resolves when the timers of at most 1 ms that are set by now have fired, and the promises that they resolved have been
+ * followed: Node fires timers of the same time in the order in which they were set. So what was put off with `setTimeout(…, 0)`
+ * has happened, or never will.
+ */
+export function timersDue (): Promise<void> {
+  // The 1 ms is the time of those timers.
+  return new Promise(resolve => { setTimeout(resolve, 1) })
+}
