@@ -1,3 +1,4 @@
+import { createHook } from 'node:async_hooks'
 import { mock } from 'node:test'
 import { once } from 'node:events'
 import t from 'tap'
@@ -5,6 +6,7 @@ import Fastify, { type FastifyRequest } from 'fastify'
 import { WebSocket } from 'ws'
 import realtime, { MemoryBroker, closeCodes, tokenOf, type RealtimeConnection, type RealtimeOptions, type Renew } from '../../lib/index.js'
 import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, logSink, refusedWith, start, upgrade } from '../harness.js'
+import { brokersOfNodes } from '../fake-nodes.js'
 import { rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 const path = '/ws/notifications/u1'
@@ -386,4 +388,117 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
     t.match(connection.identity, { token: 'u1 60000' })
     t.equal((connection as RealtimeConnection & { onEnd?: unknown }).onEnd, undefined)
   })
+})
+
+t.test('a user who has gone is not connected for the other servers either', async t => {
+  const [here, there] = brokersOfNodes(2)
+  const { app, url } = await start(t, { broker: here })
+  const { app: other } = await start(t, { broker: there })
+  const client = await connect(t, url + path)
+  t.strictSame(await other.ws.present('u1'), [{ id: client.ack.data!.connection_id, userId: 'u1' }])
+  client.socket.terminate()
+  await eventually(() => app.ws.stats().connections === 0)
+  t.strictSame(await other.ws.present('u1'), [])
+})
+
+t.test('who has gone before the broker answers reads nothing, and no hook is called for them', async t => {
+  for (const step of ['enter', 'subscribe'] as const) {
+    const { opened, open } = gate()
+    const [broker] = brokersOfNodes(1)
+    const calls: string[] = []
+    const { nodes, subscribe } = broker
+    const enter = nodes.enter.bind(nodes)
+    nodes.enter = async (...parameters) => {
+      calls.push('enter')
+      if (step === 'enter') await opened
+      return enter(...parameters)
+    }
+    const readers: number[] = []
+    broker.subscribe = async channel => {
+      calls.push('subscribe')
+      if (step === 'subscribe') await opened
+      const log = await subscribe(channel)
+      setImmediate(() => readers.push(log.readers.length))
+      return log
+    }
+    const { app, port } = await start(t, { broker, onConnect: () => { calls.push('onConnect') } })
+    const socket = await rawConnect(t, port, path)
+    await eventually(() => calls.includes(step))
+    socket.destroy()
+    await eventually(() => app.ws.stats().connections === 0)
+    open()
+    if (step === 'subscribe') await eventually(() => readers.length === 2)
+    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+    t.strictSame(calls, step === 'enter' ? ['enter'] : ['enter', 'subscribe', 'subscribe'])
+    t.strictSame(readers, step === 'enter' ? [] : [0, 0])
+  }
+})
+
+t.test('a refused client that has gone is not waited for', { timeout: 8_000 }, async t => {
+  const { app, port } = await start(t, { authenticate: () => null, timeouts: { close: 600_000, drain: 9_000 } })
+  const gone = await RawClient.open(t, port, path)
+  await eventually(() => gone.closeCode === 4401)
+  gone.stream.destroy()
+  const slow = await RawClient.open(t, port, path)
+  await eventually(() => slow.closeCode === 4401)
+  const closed = app.close()
+  let isClosed = false
+  closed.then(() => { isClosed = true })
+  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.notOk(isClosed, 'one that has not gone is')
+  slow.stream.destroy()
+  await closed
+})
+
+t.test('refusals that are still to be logged are logged when the app closes', async t => {
+  const { lines, options } = logSink()
+  const { app, url } = await start(t, { authenticate: () => null }, { logger: options })
+  for (let n = 0; n < 3; n++) t.equal((await new Client(url + path).close()).code, 4401)
+  const noted = () => lines.filter(line => line.includes('"unauthenticated"')).map(line => JSON.parse(line).count)
+  t.strictSame(noted(), [undefined])
+  await app.close()
+  t.strictSame(noted(), [undefined, 2])
+})
+
+t.test('no timer of the plugin runs once the app is closed, and it listens to no other server', async t => {
+  const running = new Map<number, string>()
+  const hook = createHook({
+    init (id, type) {
+      const { stack = '' } = type === 'Timeout' ? new Error('made here') : {}
+      if (stack.includes('/lib/server/')) running.set(id, stack)
+    },
+    destroy (id) { running.delete(id) }
+  })
+  hook.enable()
+  t.teardown(() => hook.disable())
+  const [broker] = brokersOfNodes(1)
+  const listeners = new Set<unknown>()
+  const onTold = broker.nodes.onTold.bind(broker.nodes)
+  broker.nodes.onTold = listener => {
+    listeners.add(listener)
+    const unbind = onTold(listener)
+    return () => { listeners.delete(listener); unbind() }
+  }
+  const { app, url } = await start(t, { broker, authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 600_000 }), timeouts: { drain: 100 } })
+  await connect(t, url + path)
+  t.equal(listeners.size, 1)
+  t.ok(running.size >= 3, 'the heartbeat, the clock, and the end of the credential')
+  await app.close()
+  await eventually(() => running.size === 0).catch(() => {})
+  t.strictSame([...running.values()], [])
+  t.equal(listeners.size, 0)
+})
+
+t.test('a credential that expires while onConnect runs is over when the client learns of it, and closes then', async t => {
+  let expiresAt = 0
+  const { url } = await start(t, {
+    authenticate () {
+      expiresAt = Date.now() + 50
+      return { userId: 'u1', expiresAt }
+    },
+    onConnect: () => eventually(() => Date.now() > expiresAt + 20)
+  })
+  const client = await connect(t, url + path)
+  t.equal(client.ack.data!.expires_in_ms, 0)
+  t.equal((await client.close()).code, 4401)
 })
