@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { LiveQuestion, type QuestionParts } from '../../lib/chat/question.js'
+import { movedClock } from '../clock.js'
 import { down, FakeContext } from './context.js'
 
 function ask (parts: Partial<QuestionParts> = {}, context = new FakeContext()) {
@@ -105,4 +106,23 @@ t.test('what the broker did not store, or did not say so, is closed', async t =>
     t.match(context.published.at(-1), { type: 'input_closed', data: { reason: 'error' } })
     t.equal(closed(), 1)
   }
+})
+
+t.test('a question that is closed has no clock any more, and one without a time has none at all', async t => {
+  const { timers, planned, pass } = movedClock(t)
+  const context = () => Object.assign(new FakeContext(), { timers })
+  ask({}, context())
+  t.equal(planned.size, 0)
+  const answered = ask({ timeout: 1_000 }, context())
+  const ended = ask({ timeout: 1_000 }, context())
+  const late = ask({ timeout: 1_000 }, context())
+  t.equal(planned.size, 3)
+  answered.question.answer(1, 'u')
+  ended.question.close('cancelled')
+  t.equal(planned.size, 1)
+  pass(999)
+  t.equal(late.closed(), 0)
+  pass(1)
+  t.equal(late.closed(), 1)
+  t.match(late.context.published.at(-1), { type: 'input_closed', data: { reason: 'timeout' } })
 })

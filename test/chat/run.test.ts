@@ -3,6 +3,7 @@ import t from 'tap'
 import { LiveRun } from '../../lib/chat/run.js'
 import { nameOf } from '../../lib/chat/run-name.js'
 import type { Run } from '../../lib/index.js'
+import { movedClock } from '../clock.js'
 import { gate } from '../harness.js'
 import { down, FakeContext } from './context.js'
 
@@ -227,4 +228,21 @@ t.test('a broker that is down when it starts ends it', async t => {
   itsContext.answer = down
   await other.begin()
   t.equal(await other.finished, 'complete')
+})
+
+t.test('a run that is over has no clock any more, however it ended', async t => {
+  const { timers, planned } = movedClock(t)
+  const ends: Array<(run: LiveRun, open: () => void) => void> = [(_run, open) => open(), run => run.cancel(), run => run.abandon(), run => run.end('error')]
+  for (const end of ends) {
+    const { opened, open } = gate()
+    const { run } = setup(() => opened, Object.assign(new FakeContext(), { timers }))
+    run.begin()
+    t.equal(planned.size, 1, 'that of the run')
+    run.ask({ prompt: '?' }, { timeout: 1_000 }).catch(() => {})
+    t.equal(planned.size, 2, 'and that of the question')
+    end(run, open)
+    await run.finished
+    t.equal(planned.size, 0)
+    t.equal(run.questions.size, 0)
+  }
 })

@@ -1,8 +1,13 @@
 import { once } from 'node:events'
 import t from 'tap'
+import { LiveRun } from '../../lib/chat/run.js'
+import { Turns } from '../../lib/chat/turns.js'
 import { errors, type Run } from '../../lib/index.js'
-import { connect, start } from '../harness.js'
-import { brokersOfNodes } from '../fake-nodes.js'
+import { Cluster } from '../../lib/server/cluster.js'
+import { movedClock } from '../clock.js'
+import { connect, eventually, gate, start } from '../harness.js'
+import { FakeCluster, brokersOfNodes } from '../fake-nodes.js'
+import { FakeContext } from './context.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 
@@ -209,4 +214,62 @@ t.test('the next run begins when all is told of the one before, and the app save
   }
   t.strictSame(runs, [['run_queued', second.id], ['run_finished', first.id], ['run_started', second.id], ['run_finished', second.id]])
   t.strictSame(saved, [['so far', 'interrupted']])
+})
+
+t.test('the leases of a run are held until it is stored that the run is over', async t => {
+  const [one, two] = brokersOfNodes(2)
+  const [a] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const { publish } = one
+  const ending = gate()
+  const stored = gate()
+  one.publish = async (channel, body) => {
+    if (!body.includes('run_finished')) return publish(channel, body)
+    ending.open()
+    await stored.opened
+    return publish(channel, body)
+  }
+  const run = a.app.ws.chat(target).start(() => {})
+  await ending.opened
+  t.equal(await run.finished, 'complete')
+  for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
+  const keys = [`run ${run.id}`, 'chat chat:w/a/c/u']
+  for (const key of keys) t.equal(await two.nodes.hold(key, ''), undefined, 'the lease is not free yet')
+  stored.open()
+  const free = new Set<string>()
+  while (free.size < keys.length) {
+    for (const key of keys) if (!free.has(key) && await two.nodes.hold(key, '') !== undefined) free.add(key)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.strictSame([...free], keys)
+})
+
+t.test('a run that ends while it waits for its chat waits no longer, and leaves no clock', async t => {
+  const { timers, planned } = movedClock(t)
+  const nodes = new FakeCluster()
+  const [here, there] = [nodes.join(), nodes.join()]
+  const context = new FakeContext()
+  const parts = { timers, log: context.log, onOrphan: async () => {} }
+  const turns = new Turns({ ...parts, cluster: new Cluster(here, timers, context.log) })
+  const channel = 'chat:w/a/c/u'
+  const held = (await there.hold(`chat ${channel}`, ''))!
+  const enter = () => {
+    const run = new LiveRun(context, { userId: 'u', handler: () => {} })
+    return { run, turn: turns.enter({ channel, target, about: run.about }, run) }
+  }
+  const [first, second] = [enter(), enter()]
+  const taken = [first, second].map(({ turn }) => turn.take())
+  await eventually(() => context.types.length === 2)
+  t.strictSame(context.types, ['run_queued', 'run_queued'])
+  await eventually(() => planned.size === 2)
+  first.run.cancel()
+  await taken[0]
+  t.equal(planned.size, 1, 'the other one still waits')
+  await held.release()
+  await there.tell(JSON.stringify({ about: 'chat_free', data: { channel } }))
+  await taken[1]
+  t.equal(planned.size, 0)
+  t.equal(await there.hold(`chat ${channel}`, ''), undefined, 'the second one has it')
+  await second.turn.end()
+  t.not(await there.hold(`chat ${channel}`, ''), undefined)
+  turns.close()
 })
