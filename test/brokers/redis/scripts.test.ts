@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import * as scripts from '../../../lib/brokers/redis/scripts.js'
 import { RedisServer, skipRedis } from '../../redis-server.js'
 
@@ -192,4 +192,221 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.equal(await run(scripts.hold, ['holders', 'leases', 'alive'], ['y', 'l4', 'd4', 0]), 1)
     t.notOk((await beatOf('b')).includes('l4'), 'one that has not had it yet')
   })
+
+  /** Of a key that was given `ms` just now; a key without an expiry has -1. */
+  const lasts = async (t: Test, key: string, ms: number, message = key) => isBetween(t, await client.pttl(key), ms - 10_000, ms, message)
+
+  t.test('append, read, mend, enter and claim give each key that they write an expiry, which is the one that they are given', async t => {
+    await store('e', ['x'])
+    await lasts(t, 'e', 60_000)
+    await lasts(t, 'e:meta', 600_000)
+    await readAfter('gone', 'e0', 7, 'm')
+    await lasts(t, 'gone:meta', 600_000, 'a channel that goes on under another epoch')
+    await client.pexpire('e:meta', 1_000)
+    await readAfter('e')
+    await lasts(t, 'e:meta', 600_000, 'a channel that is read stays known')
+    await client.del('e')
+    t.equal(await run(mend, ['e', 'e:meta'], ['e1', 1, 'm-x', 3, 60_000, 'PUBLISH', 'm-y', 'y']), 1)
+    await lasts(t, 'e', 60_000, 'a stream that was gone and is mended')
+    await run(scripts.enter, ['e:presence'], ['c1', 'a', 3, 60_000, 0, 'a'])
+    await run(scripts.claim, ['e:claims'], ['k', 60_000, 10])
+    await lasts(t, 'e:presence', 60_000)
+    await lasts(t, 'e:claims', 60_000)
+    await client.pexpire('e:presence', 1_000)
+    await run(scripts.enter, ['e:presence'], ['c1', 'a', 3, 60_000, 0, 'a'])
+    await lasts(t, 'e:presence', 60_000, 'entering again renews it')
+  })
+
+  t.test('a stream keeps its number of publications and the rest of a node of Redis, whether they come one by one or at once', async t => {
+    const publish = (key: string, count: number) =>
+      run(append, [key, `${key}:meta`], [Date.now() + 60_000, 'e1', 'PUBLISH', 10, 60_000, 1_000_000, 600_000, count, ...Array(count).fill(['m', 'x']).flat()])
+    for (let n = 0; n < 500; n++) await publish('single', 1)
+    await publish('batch', 500)
+    // Redis drops whole nodes, of 100 entries each.
+    for (const key of ['single', 'batch']) isBetween(t, await client.xlen(key), 10, 110, key)
+  })
+
+  t.test('a stream is not trimmed by bytes and age with each publication, but when that is due', async t => {
+    const dueOf = () => client.hmget('due:meta', 'd', 'w')
+    await store('due', ['x'])
+    const [bytes, time] = await dueOf()
+    isBetween(t, Number(bytes), 100_000, 1_100_000)
+    isBetween(t, Number(time) - Date.now(), 20_000, 31_000, 'half its ttl from now')
+    await store('due', ['y'])
+    t.strictSame(await dueOf(), [bytes, time])
+  })
+
+  t.test('a publication that may not be announced is stored, and the reason is returned', async t => {
+    await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', 'resetchannels', '+@all')
+    const mute = client.duplicate({ username: 'mute', password: 'x' })
+    t.teardown(() => mute.disconnect())
+    const args = [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 60_000, 1_000_000, 600_000, 1, 'm1', 'x']
+    const [, epoch, head, reason] = await mute.eval(append.text, 2, 'mute', 'mute:meta', ...args) as Args
+    t.strictSame([epoch, head], ['e1', 1])
+    t.match(reason, /can't publish/)
+    t.match(await mute.eval(mend.text, 2, 'mute', 'mute:meta', 'e1', 1, 'm1', 3, 60_000, 'PUBLISH', 'm2', 'y'), /can't publish/)
+    t.equal(await client.xlen('mute'), 2)
+    t.equal((await store('mute', ['z'])).length, 3, 'for who may announce there is no reason')
+  })
+
+  t.test('a channel whose meta is gone begins empty under another epoch when it is read, and a stream that is left of it is dropped', async t => {
+    await store('left', ['x'])
+    await client.del('left:meta')
+    t.strictSame(await readAfter('left', 'e1', 1, 'm-x'), ['e2', 0, '', 0, 1])
+    t.equal(await client.exists('left'), 0)
+  })
+
+  t.test('a channel that went on under another epoch says so to each reader that follows', async t => {
+    await store('forked', ['x', 'y'])
+    t.match(await readAfter('forked', 'e1', 3, 'm-q', 1), ['e2', 2, 'm-y', 0, 1])
+    t.match(await readAfter('forked'), ['e2', 2, 'm-y', 0, 1])
+    t.match(await readAfter('forked', 'e2', 2, 'm-y'), ['e2', 2, 'm-y', 0, 1])
+  })
+
+  t.test('of a stream that has more than its size the newest are read', async t => {
+    await store('more', ['v', 'w', 'x', 'y', 'z'])
+    t.equal(await client.xlen('more'), 5)
+    t.strictSame((await readAfter('more')).filter((_part, at) => at > 4 && at % 3 === 1), ['x', 'y', 'z'])
+  })
+
+  t.test('a tail is mended in its own epoch and at its own head only, counted, announced and continued', async t => {
+    const subscriber = client.duplicate()
+    t.teardown(() => subscriber.disconnect())
+    await store('tail', ['x'])
+    const args = (epoch: string, head: number) => [epoch, head, 'm-x', 3, 60_000, 'PUBLISH', 'm-y', 'y', 'm-z', 'z']
+    t.equal(await run(mend, ['tail', 'tail:meta'], args('e0', 1)), 0)
+    t.equal(await run(mend, ['tail', 'tail:meta'], args('e1', 2)), 0)
+    t.strictSame(await client.hmget('tail:meta', 'o', 'm'), ['1', 'm-x'])
+    await subscriber.subscribe('tail')
+    const heard = new Promise<string>(resolve => subscriber.once('message', (_channel, message) => resolve(message)))
+    t.equal(await run(mend, ['tail', 'tail:meta'], args('e1', 1)), 1)
+    const [first, ...parts] = (await heard).split(separator)
+    t.match([first, ...parts], [/^e1 2 \d+$/, 'm-y y', 'm-z z'])
+    t.strictSame(await client.hmget('tail:meta', 'o', 'm', 'c'), ['3', 'm-z', String(3 * (1 + scripts.publicationOverhead))])
+    const sums = (await client.xrange('tail', '-', '+')).map(([, fields]) => Number(fields[7]))
+    t.strictSame(sums, [1, 2, 3].map(count => count * (1 + scripts.publicationOverhead)))
+    t.strictSame(await readAfter('tail', 'e1', 3, 'm-z'), ['e1', 3, 'm-z', 0, 0])
+  })
+
+  t.test('the ttl of a meta is renewed once half of it is over, and not with each look', async t => {
+    await store('half', ['x'])
+    await client.pexpire('half:meta', 400_000)
+    await run(heads, ['half:meta'], [600_000])
+    await lasts(t, 'half:meta', 400_000)
+    await client.pexpire('half:meta', 290_000)
+    await run(heads, ['half:meta'], [600_000])
+    await lasts(t, 'half:meta', 600_000)
+  })
+
+  t.test('what a stream does not reach back to is unknown, and what it does is stored or not', async t => {
+    await store('f', ['x', 'y'])
+    await client.xdel('f', '1-0')
+    const [[, fields]] = await client.xrange('f', '-', '+')
+    const storedAt = Number(fields[3])
+    const find1 = async (since: number) => (await run(find, ['f', 'f:meta'], [since, 'm-x', 'm-y'])).slice(2)
+    t.strictSame(await find1(storedAt), [-1, 2], 'it may have been stored in the same millisecond, and gone since')
+    t.strictSame(await find1(storedAt + 1), [0, 2])
+  })
+
+  /** Keys of nodes of their own for each test. */
+  const cluster = (name: string) => {
+    const [alive, holders, leases, dead] = ['alive', 'holders', 'leases', 'dead'].map(key => `${name}:${key}`)
+    const beatOf = async (node: string, most = 1, isInDoubt = 0) => {
+      const answer = await run(beat, [alive, holders, leases, dead], [node, 9_000, most, isInDoubt])
+      const [isNew, died, count, ...rest] = answer as [number, string, number, ...string[]]
+      return { isNew, died, alive: rest.slice(0, count).sort(), leases: rest.slice(count) }
+    }
+    const holdOf = (node: string, lease: string, data = '{}', mustBeHeld = 0) => run(scripts.hold, [holders, leases, alive], [node, lease, data, mustBeHeld])
+    const releaseOf = (node: string, lease: string) => run(scripts.release, [holders, leases], [node, lease])
+    return { alive, holders, leases, dead, beatOf, holdOf, releaseOf }
+  }
+
+  t.test('with one beat a node is given no more leases of dead ones than it asks for, and the rest with the next', async t => {
+    const { alive, beatOf, holdOf } = cluster('c1')
+    for (const lease of ['l1', 'l2', 'l3']) await holdOf('a', lease)
+    await beatOf('b')
+    await client.zadd(alive, 0, 'a')
+    t.strictSame((await beatOf('b', 0)).leases, [], 'who takes none gets none')
+    t.equal((await beatOf('b', 2)).leases.length, 2 * 2)
+    t.equal((await beatOf('b', 2)).leases.length, 2)
+    t.strictSame((await beatOf('b', 2)).leases, [])
+  })
+
+  t.test('a node in doubt is told of all that it holds, unless it takes nothing', async t => {
+    const { beatOf, holdOf } = cluster('c2')
+    await holdOf('a', 'l1', 'd1')
+    t.strictSame((await beatOf('a', 1, 0)).leases, [])
+    t.strictSame((await beatOf('a', 1, 1)).leases, ['l1', 'd1'])
+    t.strictSame((await beatOf('a', 0, 1)).leases, [])
+  })
+
+  t.test('a node that a promoted Redis has heard of in the future counts as heard of now', async t => {
+    const { alive, beatOf } = cluster('c3')
+    await client.zadd(alive, Date.now() + 3_600_000, 'ahead')
+    await beatOf('a')
+    isBetween(t, Number(await client.zscore(alive, 'ahead')) - Date.now(), -5_000, 100)
+  })
+
+  t.test('who was taken for dead is remembered for an hour, and then forgotten with the next death', async t => {
+    const { alive, dead, beatOf } = cluster('c4')
+    const hour = 3_600_000
+    await beatOf('a')
+    await client.zadd(dead, Date.now() - hour - 1_000, 'long ago')
+    await client.zadd(dead, Date.now() - hour + 60_000, 'lately')
+    await client.zadd(alive, 0, 'b')
+    await beatOf('a')
+    t.strictSame((await client.zrange(dead, 0, '-1')).sort(), ['b', 'lately'])
+  })
+
+  t.test('to hold something is no beat, and keeps the data with the lease', async t => {
+    const { alive, leases, holdOf } = cluster('c5')
+    const silent = Date.now() - 5_000
+    await client.zadd(alive, silent, 'a')
+    t.equal(await holdOf('a', 'l1', 'd1'), 1)
+    t.equal(await client.zscore(alive, 'a'), String(silent))
+    t.equal(await client.hget(leases, 'l1'), 'd1')
+    t.equal(await holdOf('a', 'l1', 'd2'), 1, 'its own it may hold again')
+    t.equal(await client.hget(leases, 'l1'), 'd2')
+    t.equal(await holdOf('b', 'l1', 'd3'), 0)
+    t.equal(await client.hget(leases, 'l1'), 'd2')
+    t.equal(await holdOf('b', 'l2', 'd', 1), 0, 'what nobody holds is over for who must hold it already')
+  })
+
+  t.test('only the holder releases a lease, and nothing of it is left', async t => {
+    const { holders, leases, holdOf, releaseOf } = cluster('c6')
+    await holdOf('a', 'l1')
+    t.equal(await releaseOf('b', 'l1'), 0)
+    t.equal(await client.hget(holders, 'l1'), 'a')
+    t.equal(await releaseOf('a', 'l1'), 1)
+    t.equal(await client.exists(holders, leases), 0)
+    t.equal(await releaseOf('a', 'l1'), 0)
+  })
+
+  t.test('a node that was forgotten, or has never beaten, is not entered by its end', async t => {
+    const { alive, beatOf } = cluster('c7')
+    await run(scripts.end, [alive], ['a'])
+    t.equal(await client.exists(alive), 0)
+    await beatOf('a')
+    await run(scripts.end, [alive], ['a'])
+    t.equal(await client.zscore(alive, 'a'), '0')
+  })
+
+  t.test('a connection that is entered already does not count against its own limit', async t => {
+    const enterOf = (connection: string, ...[silent, alive]: string[][]) =>
+      run(scripts.enter, ['own:presence'], [connection, 'a', 1, 60_000, silent.length, ...silent, ...alive])
+    t.strictSame(await enterOf('c1', [], ['a']), [])
+    t.strictSame(await enterOf('c1', [], ['a']), [])
+    t.strictSame(await enterOf('c2', [], ['a']), ['a'])
+  })
+
+  t.test('a claim drops those of its holder that are over', async t => {
+    await client.zadd('over:claims', Date.now() - 1, 'over')
+    await client.zadd('over:claims', Date.now() + 60_000, 'lasts')
+    t.strictSame(await run(scripts.claim, ['over:claims'], ['new', 1_000, 10]), 1)
+    t.strictSame((await client.zrange('over:claims', 0, '-1')).sort(), ['lasts', 'new'])
+  })
 })
+
+function isBetween (t: Test, value: number, least: number, most: number, message = ''): void {
+  t.ok(value >= least && value <= most, `${message} ${value} is between ${least} and ${most}`)
+}
