@@ -2,20 +2,27 @@ import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import t from 'tap'
 import { errors } from '../../lib/errors.js'
 import { Refusals } from '../../lib/server/refusals.js'
-import { addressOf, clientOf, noteError } from '../../lib/server/refused-request.js'
+import { addressOf, clientOf, noteError, proxiedAddressOf } from '../../lib/server/refused-request.js'
 import { Timers } from '../../lib/server/timers.js'
 import { logSink, outcome, start } from '../harness.js'
 
+/** Of an app with `trustProxy`: only then Fastify has `ips`. */
 const requestOf = (ip: unknown, params: object = {}, headers: object = {}) =>
-  ({ ip, params, headers, raw: { socket: { remoteAddress: '192.0.2.9' } } }) as unknown as FastifyRequest
+  ({ ip, ips: [ip], params, headers, raw: { socket: { remoteAddress: '192.0.2.9' } } }) as unknown as FastifyRequest
 
 t.test('an address is one, or it is that of the peer', async t => {
   for (const ip of ['192.0.2.1', '2001:db8::1', 'fe80::1%eth0']) t.equal(addressOf(requestOf(ip)), ip)
   for (const ip of ['unknown', '', undefined, 'token=secret', '192.0.2.1\nforged', `fe80::1%${'x'.repeat(10_000)}`]) t.equal(addressOf(requestOf(ip)), '192.0.2.9')
 })
 
+t.test('without trustProxy the address is that of the peer, whatever was sent', async t => {
+  const request = { ip: '192.0.2.1', params: {}, headers: {}, raw: { socket: { remoteAddress: '192.0.2.9' } } } as unknown as FastifyRequest
+  t.equal(proxiedAddressOf(request), undefined)
+  t.equal(addressOf(request), '192.0.2.9')
+})
+
 t.test('a request of injectWS has no address, with trustProxy too', async t => {
-  const request = { get ip () { throw new Error('of Fastify') }, raw: {} } as unknown as FastifyRequest
+  const request = { ips: [], get ip () { throw new Error('of Fastify') }, raw: {} } as unknown as FastifyRequest
   t.equal(addressOf(request), undefined)
   const { app } = await start(t, {}, { trustProxy: true })
   const socket = await app.injectWS('/ws/notifications/u1')
