@@ -1,4 +1,4 @@
-/** What one holder has; only a `Budget` changes it. */
+/** What one holder has; only a `Budget` changes `held` and `level`. */
 export interface Share {
   readonly holder: string
   held: number

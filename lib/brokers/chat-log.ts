@@ -110,7 +110,7 @@ export class ChatLog extends Log {
     if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
     if (publication !== undefined) this.#mind(publication)
     this.wakeAll()
-    if (this.#endHistory(-Infinity)) this.#evict()
+    if (this.#endHistory(this.limits.size, -Infinity)) this.#evict()
   }
 
   /** Who wrote a message that is retained; `undefined` when there is none with this id. Messages of the app have no user. */
@@ -249,7 +249,7 @@ export class ChatLog extends Log {
   }
 
   expire (now: number): void {
-    if (this.#endHistory(now - this.limits.ttl)) this.#evict()
+    if (this.#endHistory(Infinity, now - this.limits.ttl)) this.#evict()
   }
 
   trim (): void {
@@ -272,12 +272,12 @@ export class ChatLog extends Log {
   }
 
   /**
-   * Moves the oldest entries out of the history, those beyond `size` and those from before `since`, but not those of a run that has not
+   * Moves the oldest entries out of the history, those beyond a number of entries and those from before a time, but not those of a run that has not
    * ended. Returns `true` when any was moved.
    */
-  #endHistory (since: number): boolean {
+  #endHistory (size: number, since: number): boolean {
     const before = this.#expired
-    let oldest = this.#overdue(since)
+    let oldest = this.#overdue(size, since)
     if (oldest === undefined) return false
     if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
     let kept = Infinity
@@ -286,15 +286,15 @@ export class ChatLog extends Log {
       this.#expired++
       this.#lag += oldest.bytes
       this.#begin(oldest)
-      oldest = this.#overdue(since)
+      oldest = this.#overdue(size, since)
     }
     return this.#expired > before
   }
 
   /** The oldest entry of the history, if its time is up. */
-  #overdue (since: number): Entry | undefined {
+  #overdue (size: number, since: number): Entry | undefined {
     const oldest = this.#entries.at(this.#expired)
-    const isOver = this.#entries.length - this.#expired > this.limits.size
+    const isOver = this.#entries.length - this.#expired > size
     return oldest !== undefined && (isOver || oldest.time < since) ? oldest : undefined
   }
 

@@ -4,7 +4,10 @@ const leastSlots = 4
 /** Of all lists that are empty: an array each would be a good part of a channel that nothing was published to. */
 const noSlots: never[] = []
 
-/** A first-in, first-out list with access by index: every operation takes constant time, amortized. A ring of a power of two of slots. */
+/**
+ * A first-in, first-out list with access by index, a ring of a power of two of slots: every operation takes constant time, amortized. It must not change
+ * while it is iterated.
+ */
 export class Deque<T> {
   #slots: Array<T | undefined> = noSlots
   #start = 0
@@ -38,7 +41,7 @@ export class Deque<T> {
     this.#start = (this.#start + 1) & (this.#slots.length - 1)
     this.#length--
     const { length: slots } = this.#slots
-    if (!this.#keepsRoom && slots > leastSlots && this.#length <= slots / 8) this.#resize(slots / 4)
+    if (!this.#keepsRoom && slots > leastSlots && this.#length <= slots / 8) this.#resize(Math.max(leastSlots, slots / 4))
     return item
   }
 

@@ -103,7 +103,8 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
   /** Called when it ends. */
   onEnd: (() => void) | undefined
 
-  readonly #proxiedAddress: string | undefined
+  /** Where the client is, once that is known. */
+  #address: string | undefined
   readonly #socket: WebSocket
   readonly #stream: PeerStream
   readonly #context: ConnectionContext
@@ -134,7 +135,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     // The identity of the moment: `renew` may have replaced it.
     this.sees = sees && (message => sees(message, this.identity))
     this.target = target
-    this.#proxiedAddress = proxiedAddress
+    this.#address = proxiedAddress
     this.#socket = socket
     this.#stream = stream
     this.#context = context
@@ -181,7 +182,9 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     this.#outbox.unshift(frame)
     this.#outboxSize += frame.length
     if (this.flush()) this.wake(1)
-    if (this.isHeld) this.#read()
+    // What was written may have been the end of it.
+    if (this.isEnding) return
+    if (this.isUserHeld) this.#read()
     if (this.#reading?.isHeld !== true) this.#socket.resume()
   }
 
@@ -317,9 +320,14 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     return closeCode(Number(refusalReasons[reason].code))!
   }
 
+  /** Asks the socket where the client is: that cannot be told any more once it is gone. */
+  noteAddress (): void {
+    this.#address ??= this.#stream.remoteAddress
+  }
+
   /** The client, as the log names it. */
   get client (): RefusedClient {
-    return { userId: this.userId, connectionId: this.id, remoteAddress: this.#proxiedAddress ?? this.#stream.remoteAddress }
+    return { userId: this.userId, connectionId: this.id, remoteAddress: this.#address ?? this.#stream.remoteAddress }
   }
 
   /** No longer open, or never again. */
@@ -354,7 +362,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
   }
 
   /** Its user has sent too much: nothing is read from the user for a while. */
-  get isHeld (): boolean {
+  get isUserHeld (): boolean {
     return this.#context.intakes.known(this.userId)?.isHeld === true
   }
 

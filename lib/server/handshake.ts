@@ -68,6 +68,8 @@ export class Handshake {
     setImmediate(() => {
       this.stream.uncork()
       this.#hangUpAfterAnswer()
+      // One that takes its time can be closed by the client before it is refused, or has to be counted.
+      if (this.#stage.name !== 'over') this.#pending.noteAddress()
     })
   }
 

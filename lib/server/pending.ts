@@ -60,7 +60,7 @@ export class PendingHandshakes {
     return pending
   }
 
-  /** Counts a handshake for another network, if any were counted yet. `false` when that has more than are still free. */
+  /** Counts a handshake for another network, if it was counted. `false` when that one has more than are still free. */
   recount (pending: PendingHandshake): boolean {
     if (this.#uncount(pending)) this.#count(pending)
     return this.#isRoomy(this.size - 1) || this.#networks().allows(pending.network!, -1)
@@ -106,27 +106,33 @@ export class PendingHandshake {
   readonly stream: PeerStream
   /** What it is counted for; only `PendingHandshakes` sets it. */
   network: string | undefined
-  readonly #all: PendingHandshakes
+  readonly #others: PendingHandshakes
   readonly #cancelDeadline: () => void
   /** As a proxy has named it. */
   #proxied: string | undefined
+  #peer: string | undefined
   #isOver = false
 
-  constructor (stream: PeerStream, all: PendingHandshakes, cancelDeadline: () => void) {
+  constructor (stream: PeerStream, others: PendingHandshakes, cancelDeadline: () => void) {
     this.stream = stream
-    this.#all = all
+    this.#others = others
     this.#cancelDeadline = cancelDeadline
   }
 
   get address (): string | undefined {
-    return this.#proxied ?? this.stream.remoteAddress
+    return this.#proxied ?? this.#peer ?? this.stream.remoteAddress
+  }
+
+  /** Asks the socket where it comes from, for as long as that can be told: it takes a system call, and is over with the connection. */
+  noteAddress (): void {
+    this.#peer = this.stream.remoteAddress
   }
 
   /** Counts it for the address that a proxy has named, if one has. `false` when that has more than are still free. */
   comesFrom (proxied: string | undefined): boolean {
     if (this.#isOver) return true
     this.#proxied = proxied
-    return this.#all.recount(this)
+    return this.#others.recount(this)
   }
 
   /** It is over; called again it does nothing. */
@@ -135,6 +141,6 @@ export class PendingHandshake {
     this.#isOver = true
     this.#cancelDeadline()
     this.stream.off('close', this.end)
-    this.#all.remove(this)
+    this.#others.remove(this)
   }
 }

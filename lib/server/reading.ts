@@ -8,7 +8,7 @@ export interface ReadingContext extends InboxContext {
 
 /** The connection that is read from. */
 export interface ReadingOwner extends InboxOwner {
-  /** Has its socket read, or not read any further, while it is open. Returns `false` when it is not. */
+  /** Has its socket read, or not read any further. Returns `false`, and does nothing, while it is not open, or not yet. */
   setReading (isReading: boolean): boolean
 }
 
@@ -36,7 +36,7 @@ export class Reading implements Source, Flow {
     this.#intake.join(this)
   }
 
-  /** Its user has sent too much, and nothing is read for a while. */
+  /** It does not read, because its user has sent too much. */
   get isHeld (): boolean {
     return this.#isHeld
   }
@@ -71,14 +71,15 @@ export class Reading implements Source, Flow {
 
   /** Nothing more is handled. */
   stop (): void {
+    this.#frames = undefined
     this.#inbox.stop()
   }
 
   /** The connection has ended. */
   end (): void {
-    this.#inbox.stop()
+    // First, for what the inbox gives back may release the user.
     this.#intake.leave(this)
-    this.#frames = undefined
+    this.stop()
     this.#onFree?.()
   }
 
@@ -94,9 +95,8 @@ export class Reading implements Source, Flow {
     this.#intake.add(bytes)
   }
 
-  /** The user may be known anew by now: the connection has ended, and the handler went on. */
   finish (bytes: number): void {
-    this.#context.intakes.of(this.#owner.userId).release(bytes)
+    this.#intake.release(bytes)
   }
 
   onHeld (): void {
@@ -124,9 +124,10 @@ export class Reading implements Source, Flow {
     this.#isFull = isFull
     this.#isHeld = isHeld
     const isPaused = isFull || isHeld
-    if (isPaused === wasPaused || !this.#owner.setReading(!isPaused)) return
+    if (isPaused === wasPaused) return
     const now = this.#context.clock.now()
     if (isPaused) this.#pausedAt = now
-    else this.#inbox.excuse(now - this.#pausedAt)
+    const isOpen = this.#owner.setReading(!isPaused)
+    if (isOpen && !isPaused) this.#inbox.excuse(now - this.#pausedAt)
   }
 }

@@ -8,8 +8,8 @@ import type { RefusedClient, Refusals } from './refusals.js'
 const maxAddress = 64
 
 /**
- * The address that a proxy has named, as the app's `trustProxy` has it; `undefined` without one, and where that is a header which anyone
- * may have written, and not an address: then a client's address is that of the peer, which takes a system call.
+ * The address of a client as the app's `trustProxy` has it; `undefined` without `trustProxy`, and where it is what anyone may have
+ * written, and not an address: then it is that of the peer, which takes a system call.
  */
 export function proxiedAddressOf (request: FastifyRequest): string | undefined {
   // Fastify has `ips` with `trustProxy` only. A request that `injectWS` makes has no socket, and Fastify looks for one.

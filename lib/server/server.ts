@@ -182,6 +182,7 @@ export class RealtimeServer {
 
   /** Whom the new credential stands for, and whether they may stay; `undefined` when it is refused. Never rejects. */
   async #renewed (renew: Renew, token: string, connection: Connection): Promise<Renewed | undefined> {
+    connection.noteAddress()
     try {
       return await this.timers.within(this.options.timeouts.authenticate, this.#askAgain(renew, token, connection))
     } catch (thrown) {
@@ -287,9 +288,11 @@ export class RealtimeServer {
   /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
   async #welcome (connection: Connection, { request, target }: Arrival): Promise<void> {
     const { onConnect, timeouts } = this.options
+    // What takes time can end with the client gone.
+    if (this.cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
     if (this.cluster !== undefined && !await this.#enter(connection, this.cluster)) return connection.turnAway('user_connections')
     // Whoever reconnects too often waits.
-    if (connection.isHeld) await connection.whenFree()
+    if (connection.isUserHeld) await connection.whenFree()
     if (connection.state !== 'opening') return
     const logs = await this.#subscribe(target)
     if (connection.state !== 'opening') return

@@ -85,6 +85,7 @@ export class Upgrades {
       if (isRead(stream)) place.end()
       else stream.destroy()
     })
+    if (isWaiting(stream)) place.noteAddress()
     return new Handshake(raw, stream, hasRoom, place)
   }
 
@@ -99,7 +100,10 @@ export class Upgrades {
       if (isTaken()) place.end()
       else stream.destroy()
     })
-    setImmediate(() => { if (isTaken()) place.end() })
+    setImmediate(() => {
+      if (isTaken()) place.end()
+      else place.noteAddress()
+    })
   }
 }
 

@@ -41,6 +41,14 @@ t.test('development mode is for this machine alone', async t => {
   t.equal(await outcome(lifted.url + path, { origin: 'https://evil.example' }), 403, 'insecure still minds the origin')
 })
 
+t.test('development mode lets no page of another machine connect, in `allowedOrigins` or not', async t => {
+  const { url } = await start(t, { allowedOrigins: ['https://app.example', 'http://localhost:5173'] })
+  const rows: Array<[string, Expected]> = [['https://app.example', 403], ['http://localhost:5173', 'ack'], ['http://localhost:5174', 403]]
+  for (const [origin, expected] of rows) t.equal(await outcome(url + path, { origin }), expected, origin)
+  const lifted = await start(t, { allowedOrigins: ['https://app.example'], insecure: true })
+  t.equal(await outcome(lifted.url + path, { origin: 'https://app.example' }), 'ack')
+})
+
 t.test('an upgrade with an empty Host is refused with 403 and a JSON body', async t => {
   const { port } = await start(t)
   const raw = await RawClient.open(t, port, path, { headers: { host: '' } })
@@ -310,6 +318,28 @@ t.test('a connection beyond the limit of its user is closed with 4429, and one b
   await eventually(() => app.ws.stats().connections === 1)
   t.equal(await outcome(url + path, as('u1')), 'ack')
   t.equal(await outcome(`${url}/ws/notifications/u3`, as('u3')), 'ack')
+})
+
+t.test('the log says where a refused client was, though it has gone by the time of the verdict', async t => {
+  const { lines, options } = logSink()
+  const asked = gate()
+  const verdict = gate()
+  const authenticate = async () => {
+    asked.open()
+    await verdict.opened
+    return null
+  }
+  const { app, port } = await start(t, { authenticate }, { logger: options, disableRequestLogging: true })
+  const gone = new Promise(resolve => app.server.on('connection', socket => socket.on('close', resolve)))
+  const stream = upgrade(t, port, path)
+  await asked.opened
+  // Until the turn in which the app was asked is over.
+  await new Promise(resolve => setImmediate(resolve))
+  stream.resetAndDestroy()
+  await gone
+  verdict.open()
+  await eventually(() => lines.some(line => JSON.parse(line).reason === 'unauthenticated'))
+  t.match(lines.map(line => JSON.parse(line)).filter(({ reason }) => reason === 'unauthenticated'), [{ userId: 'u1', remoteAddress: '127.0.0.1' }])
 })
 
 t.test('who is refused is not registered, not greeted and not read', async t => {

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Answers } from '../../lib/server/answers.js'
 import { Catalogue } from '../../lib/server/catalogue.js'
-import { Intakes } from '../../lib/server/intake.js'
+import { Intakes, type IntakeLimits } from '../../lib/server/intake.js'
 import type { MessageRow } from '../../lib/server/message-row.js'
 import { Reading, type ReadingContext, type ReadingOwner } from '../../lib/server/reading.js'
 import { Timers } from '../../lib/server/timers.js'
@@ -11,11 +11,11 @@ import { gate, logSink } from '../harness.js'
 const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
 
 /** Connections of one user, whose user may have ten messages at once. */
-function setup (t: Test, rows: Record<string, MessageRow>) {
+function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeLimits> = {}, own: Partial<typeof limits> = {}) {
   const { clock, timers, pass } = movedClock(t)
   const handlerTimers = new Timers()
   t.teardown(() => handlerTimers.close())
-  const intakes = new Intakes({ rate: 1, burst: 10, bytes: 1_000_000 }, { clock, timers, onHold: () => {} })
+  const intakes = new Intakes({ rate: 1, burst: 10, bytes: 1_000_000, ...user }, { clock, timers, onHold: () => {} })
   const context = {
     catalogue: new Catalogue({ messages: {}, strict: false, maxBytes: 65_536 }),
     answers: new Answers({ handlerTime: 60_000, cluster: undefined }),
@@ -23,7 +23,7 @@ function setup (t: Test, rows: Record<string, MessageRow>) {
     timers: handlerTimers,
     clock,
     log: logSink() as unknown as ReadingContext['log'],
-    inboundLimits: limits,
+    inboundLimits: { ...limits, ...own },
     intakes
   }
   const connect = () => {
@@ -101,4 +101,39 @@ t.test('a connection that has ended handles nothing more, and holds nothing of i
   for (let n = 0; n < 5; n++) await turn()
   t.same([refs, sent, intakes.held.used], [[1], ['ack'], 0])
   t.equal(intakes.known('u1')?.isIdle, true)
+})
+
+t.test('what a connection had read when it ended is not handled, though its end gives its user room', async t => {
+  const refs: unknown[] = []
+  const handle: MessageRow['handle'] = ({ ref }) => { refs.push(ref); return new Promise(() => {}) }
+  const { intakes, connect } = setup(t, { wait: { handle }, now: { handle, isUrgent: () => true } }, { burst: 100, bytes: 200 })
+  const { reading } = connect()
+  for (let n = 0; n < 5; n++) reading.receive(frame('wait', n))
+  reading.receive(frame('now', 5))
+  t.same([reading.isHeld, refs], [true, [0]])
+  reading.end()
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, [0])
+  t.equal(intakes.held.used, frame('wait', 0).length)
+})
+
+t.test('who was held while the connection opened is excused for that time, and for no more', async t => {
+  const { connect, pass } = setup(t, { count: { handle: () => {} } }, { burst: 1, rate: 1 }, { rate: 10, burst: 10 })
+  pass(60_000)
+  const other = connect()
+  const { sent, socket, reading } = connect()
+  socket.isOpen = false
+  other.reading.receive(frame('count'))
+  other.reading.receive(frame('count'))
+  t.equal(reading.isHeld, true)
+  pass(1_000)
+  t.equal(reading.isHeld, false)
+  other.reading.receive(frame('count'))
+  t.equal(reading.isHeld, true)
+  socket.isOpen = true
+  socket.isRead = false
+  pass(1_000)
+  t.same([reading.isHeld, socket.isRead], [false, true])
+  for (let n = 0; n < 40; n++) reading.receiveControl()
+  t.equal(sent.filter(type => type === 'error').length, 20, 'ten at once, and ten for the second in which nothing was read')
 })
