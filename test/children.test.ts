@@ -15,17 +15,23 @@ const skips: Record<string, string | false> = {
   'an app': false
 }
 
-for (const [what, skip] of Object.entries(skips)) {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    t.test(`${what} ends with the test file that started it, when that is ended by ${signal}`, { skip }, async t => {
-      const child = forkChild(fixture('children.ts'), [what])
-      t.teardown(() => child.kill('SIGKILL'))
-      const [port] = await within(once(child, 'message') as Promise<[number]>, `${what} to be started`)
-      t.equal(await isListening(port), true)
-      child.kill(signal)
-      await within(once(child, 'exit'), 'the end of the test file')
-      await until(async () => !await isListening(port))
-      t.equal(await isListening(port), false)
-    })
-  }
+/** Time for a process with the loaders of the tests to start what it starts, on a busy machine, in ms. */
+const startTime = 50_000
+
+for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  t.test(`what a test file has started ends when that is ended by ${signal}`, async t => {
+    const child = forkChild(fixture('children.ts'), Object.keys(skips).filter(what => skips[what] === false))
+    t.teardown(() => child.kill('SIGKILL'))
+    const [started] = await within(once(child, 'message'), 'the things to be started', startTime) as [Array<[string, number]>]
+    for (const [what, port] of started) t.equal(await isListening(port), true, `${what} listens`)
+    child.kill(signal)
+    await within(once(child, 'exit'), 'the end of the test file')
+    const ports = new Map(started)
+    for (const [what, skip] of Object.entries(skips)) {
+      t.test(`${what} ends`, { skip }, async t => {
+        await until(async () => !await isListening(ports.get(what)!))
+        t.equal(await isListening(ports.get(what)!), false)
+      })
+    }
+  })
 }

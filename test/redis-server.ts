@@ -51,13 +51,14 @@ export async function freePort (): Promise<number> {
 
 /** Whether anything takes connections on a loopback port. */
 export function isListening (port: number): Promise<boolean> {
-  return new Promise(resolve => {
+  const connected = new Promise<boolean>(resolve => {
     const socket = net.connect(port, '127.0.0.1', () => {
       socket.destroy()
       resolve(true)
     })
     socket.on('error', () => resolve(false))
   })
+  return within(connected, `a connection to port ${port}, or its refusal`)
 }
 
 /** A redis-server of the test's own on a free loopback port, which ends with the test. */

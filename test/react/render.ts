@@ -28,10 +28,15 @@ function Root ({ number, onEffect, children }: RootProps): ReactNode {
   return children
 }
 
+/** Throws outside of React: an error that no boundary catches fails the test. */
+function onUncaughtError (error: unknown): void {
+  queueMicrotask(() => { throw error })
+}
+
 /** Mounts components that render nothing under StrictMode, with their effects, as in a browser. */
 export function mount (t: { teardown (action: () => void): void }, element: ReactElement): Rendered {
   const container = { nodeType: 1, nodeName: 'DIV', tagName: 'DIV', ownerDocument: document, addEventListener () {}, textContent: '' }
-  const root = createRoot(container as unknown as Parameters<typeof createRoot>[0])
+  const root = createRoot(container as unknown as Parameters<typeof createRoot>[0], { onUncaughtError })
   let rendered = 0
   let committed = 0
   const onEffect = (number: number) => { committed = number }
