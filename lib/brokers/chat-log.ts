@@ -272,8 +272,8 @@ export class ChatLog extends Log {
   }
 
   /**
-   * Moves the oldest entries out of the history, those beyond a number of entries and those from before a time, but not those of a run that has not
-   * ended. Returns `true` when any was moved.
+   * Moves the oldest entries out of the history, those beyond a number of entries and those from before a time, but not those of a
+   * run that has not ended. Returns `true` when any was moved.
    */
   #endHistory (size: number, since: number): boolean {
     const before = this.#expired

@@ -5,8 +5,8 @@ const leastSlots = 4
 const noSlots: never[] = []
 
 /**
- * A first-in, first-out list with access by index, a ring of a power of two of slots: every operation takes constant time, amortized. It must not change
- * while it is iterated.
+ * A first-in, first-out list with access by index, a ring of a power of two of slots: every operation takes constant time,
+ * amortized. It must not change while it is iterated.
  */
 export class Deque<T> {
   #slots: Array<T | undefined> = noSlots

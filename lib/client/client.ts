@@ -32,7 +32,7 @@ export interface ClientOptions extends Address {
   tokenIn?: TokenTransport | undefined
   /** Default: the global one. Node 20 has none: pass that of `ws`. */
   WebSocket?: WebSocketConstructor | undefined
-  /** Default: full jitter from 0.5 to 20 s. */
+  /** Default: full jitter from 0.5 to 8 s, then 4.5 to 9 s. */
   backoff?: Backoff | undefined
   /**
    * One socket for all tabs of this browser that connect to the same address, which must then stand for one user. Not for

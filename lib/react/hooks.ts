@@ -64,7 +64,7 @@ function useBound (store: Store, what: string, bind: (store: Store, from: Bookma
 
 /**
  * Calls `load` when it is not enough to listen: once connected, and when messages were missed that the server no longer
- * has. When it fails that is reported to `onError`, and it is called again: within 0.5 to 20 s, or with the next loss.
+ * has. When it fails that is reported to `onError`, and it is called again: within 0.5 to 9 s, or with the next loss.
  */
 export function useReload (load: () => Promise<unknown>): void {
   const store = useStore()

@@ -13,12 +13,14 @@ function begin (hasRoom = true) {
   const stream: UpgradedStream = new PassThrough()
   let releases = 0
   const addresses: unknown[] = []
+  let notes = 0
   const pending = {
+    noteAddress () { notes++ },
     comesFrom (address?: string) { addresses.push(address); return address !== 'busy' },
     end () { releases++ }
   }
   const handshake = new Handshake(raw, stream, hasRoom, pending as unknown as PendingHandshake)
-  return { raw, stream, handshake, releases: () => releases, addresses }
+  return { raw, stream, handshake, releases: () => releases, addresses, notes: () => notes }
 }
 
 t.test('a handshake is found by its raw request, and a plain request has none', async t => {
@@ -81,4 +83,14 @@ t.test('a plain answer to an upgrade ends its socket, whether it is complete at 
     await new Promise(resolve => stream.on('close', resolve))
     t.equal(stream.destroyed, true)
   }
+})
+
+t.test('a handshake that outlives its turn is asked where it comes from, and one that does not is not', async t => {
+  const slow = begin()
+  const quick = begin()
+  slow.handshake.route()
+  quick.handshake.route()
+  quick.handshake.end()
+  await setImmediate()
+  t.same([slow.notes(), quick.notes()], [1, 0])
 })

@@ -23,7 +23,7 @@ export class Chats {
    * chat, closed perhaps, which goes on unless there is another one by now.
    */
   open ({ userId = this.#options.userId, ...target }: ChatTarget, before?: Chat): Chat {
-    if (this.#options.url !== undefined) throw new TypeError("Pass 'baseUrl' and 'userId' instead of 'url'")
+    if (this.#options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
     for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
     const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])
     const known = (this.#chats.get(key) ?? before)?.hold(target)
