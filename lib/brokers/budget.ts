@@ -32,7 +32,7 @@ export class Budget<S extends Share = Share> {
   readonly #levels: Array<Set<S>> = []
   readonly #begin: (holder: string) => S
 
-  /** `begin` makes the share of a holder, for those who keep more with it. */
+  /** `begin` creates the share of a new holder; a caller that keeps more with a share passes its own. */
   constructor (total: number, begin: (holder: string) => S = holder => ({ holder, held: 0, level: -1 }) as S) {
     this.total = total
     this.#begin = begin
@@ -78,7 +78,7 @@ export class Budget<S extends Share = Share> {
     return share
   }
 
-  /** Like `add`, for who has the share at hand. */
+  /** Adds to a share, as `add` does, without looking it up. */
   change (share: S, amount: number): void {
     share.held += amount
     this.#used += amount

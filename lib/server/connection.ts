@@ -11,7 +11,7 @@ import { textFrame } from './frame.js'
 import type { Closed, Identity } from './hooks.js'
 import type { Liveness, Peer } from './liveness.js'
 import type { PeerStream } from './pending.js'
-import { Reading, type ReadingContext, type ReadingOwner } from './reading.js'
+import { Receiver, type ReceiverContext, type ReceiverOwner } from './receiver.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from './refusal-reasons.js'
 import type { RefusedClient, Refusals } from './refusals.js'
 import type { Subscriber, Subscription } from './subscription.js'
@@ -32,7 +32,7 @@ export interface Counters {
 }
 
 /** What all connections of a server share. */
-export interface ConnectionContext extends ReadingContext {
+export interface ConnectionContext extends ReceiverContext {
   readonly catalogue: Catalogue
   readonly flusher: Flusher
   readonly liveness: Liveness
@@ -85,7 +85,7 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
  * that are for this connection alone. Data frames are written to the stream under the WebSocket: each write holds whole
  * frames, so the pings, pongs and the Close that `ws` writes to the same stream fall between them.
  */
-export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
+export class Connection implements ReceiverOwner, Subscriber, Writer, Peer {
   readonly id: string
   identity: Identity
   readonly userId: string
@@ -114,7 +114,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
   #outboxSize = 0
   #isBlocked = false
   /** Made with the first thing received: most connections only listen. */
-  #reading: Reading | undefined
+  #receiver: Receiver | undefined
   /** How it is to be closed once everything due has been written. */
   #pendingClose: Closed | undefined
 
@@ -162,7 +162,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
 
   /** The types of its messages whose handlers run. */
   get handling (): string[] {
-    return this.#reading?.handling ?? []
+    return this.#receiver?.handling ?? []
   }
 
   get isPaused (): boolean {
@@ -182,10 +182,10 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     this.#outbox.unshift(frame)
     this.#outboxSize += frame.length
     if (this.flush()) this.wake(1)
-    // What was written may have been the end of it.
+    // Writing can end the connection.
     if (this.isEnding) return
     if (this.isUserHeld) this.#read()
-    if (this.#reading?.isHeld !== true) this.#socket.resume()
+    if (this.#receiver?.isHeld !== true) this.#socket.resume()
   }
 
   send<const T extends string> (message: Message<T>): void {
@@ -320,7 +320,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     return closeCode(Number(refusalReasons[reason].code))!
   }
 
-  /** Asks the socket where the client is: that cannot be told any more once it is gone. */
+  /** Reads the client's address and keeps it: a socket that is closed no longer has one. */
   noteAddress (): void {
     this.#address ??= this.#stream.remoteAddress
   }
@@ -340,7 +340,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     if (this.isEnding) return false
     this.#pendingClose = undefined
     this.#flushAll()
-    // What was written may have been the end of it.
+    // Writing can end the connection.
     if (this.isEnding) return false
     this.closed = closed
     this.#stop('closing')
@@ -371,9 +371,9 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     return this.isEnding ? Promise.resolve() : this.#read().whenFree()
   }
 
-  #read (): Reading {
-    this.#reading ??= new Reading(this, this.#context)
-    return this.#reading
+  #read (): Receiver {
+    this.#receiver ??= new Receiver(this, this.#context)
+    return this.#receiver
   }
 
   onIdle (): void {
@@ -384,7 +384,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
   closeGently (code: CloseCode, reason: string): void {
     if (this.state !== 'open') return this.close(code.code, reason)
     this.#pendingClose ??= { code: code.code, reason }
-    this.#reading?.stop()
+    this.#receiver?.stop()
     this.wake(Infinity)
   }
 
@@ -394,7 +394,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
   }
 
   #closeOnceDone ({ code, reason }: Closed): void {
-    if (!this.#isBlocked && this.#reading?.isBusy !== true) this.close(code, reason)
+    if (!this.#isBlocked && this.#receiver?.isBusy !== true) this.close(code, reason)
   }
 
   /** Ends the connection without a Close frame. */
@@ -456,7 +456,7 @@ export class Connection implements ReadingOwner, Subscriber, Writer, Peer {
     this.onEnd?.()
     this.onEnd = undefined
     this.#context.liveness.remove(this)
-    this.#reading?.end()
+    this.#receiver?.end()
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
     this.#outbox = []

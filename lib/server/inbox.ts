@@ -47,7 +47,7 @@ export interface InboxOwner extends Sender {
   onIdle (): void
 }
 
-/** Told how much an inbox holds. */
+/** What an inbox reports to: it pauses reading, and counts the bytes of the messages that wait. */
 export interface Flow {
   /** More messages wait than may; nothing more is read until `resume`. */
   pause (): void

@@ -24,7 +24,7 @@ export class PendingHandshakes {
   readonly #deadline: Deadline
   readonly #onGone: () => void
   readonly #all = new Set<PendingHandshake>()
-  /** Those that are not in `#byNetwork`, because nobody had to know where they come from. */
+  /** Handshakes that are not counted in `#byNetwork` yet: so far their addresses were not needed. */
   readonly #uncounted = new Set<PendingHandshake>()
 
   constructor ({ limit, time, timers, onGone }: PendingOptions) {
@@ -73,7 +73,7 @@ export class PendingHandshakes {
     this.#onGone()
   }
 
-  /** With so many others all of them may come from one address, and there is room for one more of it. */
+  /** Whether one more is allowed beside this number of others, even if all come from the same address. */
   #isRoomy (others: number): boolean {
     return others * 2 < this.#limit
   }
@@ -104,7 +104,7 @@ export class PendingHandshakes {
 /** A handshake in progress. */
 export class PendingHandshake {
   readonly stream: PeerStream
-  /** What it is counted for; only `PendingHandshakes` sets it. */
+  /** The network that it is counted for; `undefined` while it is not counted. Only `PendingHandshakes` sets it. */
   network: string | undefined
   readonly #others: PendingHandshakes
   readonly #cancelDeadline: () => void
@@ -123,7 +123,7 @@ export class PendingHandshake {
     return this.#proxied ?? this.#peer ?? this.stream.remoteAddress
   }
 
-  /** Asks the socket where it comes from, for as long as that can be told: it takes a system call, and is over with the connection. */
+  /** Reads the peer's address and keeps it. This takes a system call, and a socket that is closed no longer has an address. */
   noteAddress (): void {
     this.#peer = this.stream.remoteAddress
   }

@@ -145,7 +145,7 @@ t.test('no text is lost or comes twice when the connection is cut in the middle,
   t.equal(text(), words.join(''))
 })
 
-t.test('a stream that is resumed begins with what was written before', async t => {
+t.test('a resumed stream begins with the text that was written before', async t => {
   const go = gate()
   const { url, app } = await startAgent(t, async run => {
     const reply = run.reply()

@@ -2,22 +2,22 @@ import { Deque } from '../brokers/deque.js'
 import { Inbox, type Flow, type InboxContext, type InboxOwner } from './inbox.js'
 import type { Intake, Intakes, Source } from './intake.js'
 
-export interface ReadingContext extends InboxContext {
+export interface ReceiverContext extends InboxContext {
   readonly intakes: Intakes
 }
 
 /** The connection that is read from. */
-export interface ReadingOwner extends InboxOwner {
+export interface ReceiverOwner extends InboxOwner {
   /** Has its socket read, or not read any further. Returns `false`, and does nothing, while it is not open, or not yet. */
   setReading (isReading: boolean): boolean
 }
 
 /** What a connection receives: its socket is not read while its inbox is full, nor while its user has sent too much. */
-export class Reading implements Source, Flow {
-  readonly #owner: ReadingOwner
-  readonly #context: ReadingContext
+export class Receiver implements Source, Flow {
+  readonly #owner: ReceiverOwner
+  readonly #context: ReceiverContext
   readonly #inbox: Inbox
-  /** What its user sends, by all connections. */
+  /** The intake of the user, which all connections of the user share. */
   readonly #intake: Intake
   #isFull = false
   #isHeld = false
@@ -28,7 +28,7 @@ export class Reading implements Source, Flow {
   /** When reading was paused. */
   #pausedAt = 0
 
-  constructor (owner: ReadingOwner, context: ReadingContext) {
+  constructor (owner: ReceiverOwner, context: ReceiverContext) {
     this.#owner = owner
     this.#context = context
     this.#inbox = new Inbox(owner, this, context)
@@ -58,7 +58,7 @@ export class Reading implements Source, Flow {
     this.#frames.push(frame)
   }
 
-  /** A WebSocket ping, or a pong that nobody asked for. */
+  /** Counts a WebSocket ping, or a pong without a ping before it, like a message. */
   receiveControl (): void {
     this.#intake.receive(0)
     this.#inbox.receiveControl()

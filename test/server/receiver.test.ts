@@ -3,7 +3,7 @@ import { Answers } from '../../lib/server/answers.js'
 import { Catalogue } from '../../lib/server/catalogue.js'
 import { Intakes, type IntakeLimits } from '../../lib/server/intake.js'
 import type { MessageRow } from '../../lib/server/message-row.js'
-import { Reading, type ReadingContext, type ReadingOwner } from '../../lib/server/reading.js'
+import { Receiver, type ReceiverContext, type ReceiverOwner } from '../../lib/server/receiver.js'
 import { Timers } from '../../lib/server/timers.js'
 import { movedClock } from '../clock.js'
 import { gate, logSink } from '../harness.js'
@@ -22,7 +22,7 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeL
     rows: new Map(Object.entries(rows)),
     timers: handlerTimers,
     clock,
-    log: logSink() as unknown as ReadingContext['log'],
+    log: logSink() as unknown as ReceiverContext['log'],
     inboundLimits: { ...limits, ...own },
     intakes
   }
@@ -40,8 +40,8 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeL
         if (socket.isOpen) socket.isRead = isReading
         return socket.isOpen
       }
-    } as unknown as ReadingOwner
-    return { sent, socket, reading: new Reading(owner, context) }
+    } as unknown as ReceiverOwner
+    return { sent, socket, receiver: new Receiver(owner, context) }
   }
   return { intakes, connect, pass }
 }
@@ -52,15 +52,15 @@ const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 t.test('the socket is not read while the inbox is full, and read again when it is not', async t => {
   const handled = gate()
   const { connect } = setup(t, { wait: { handle: () => handled.opened } })
-  const { sent, socket, reading } = connect()
-  reading.receive(frame('wait', 1))
-  reading.receive(frame('wait', 2))
-  t.same([socket.isRead, reading.isBusy, reading.handling], [true, true, ['wait']])
-  reading.receive(frame('wait', 3))
+  const { sent, socket, receiver } = connect()
+  receiver.receive(frame('wait', 1))
+  receiver.receive(frame('wait', 2))
+  t.same([socket.isRead, receiver.isBusy, receiver.handling], [true, true, ['wait']])
+  receiver.receive(frame('wait', 3))
   t.equal(socket.isRead, false)
   handled.open()
   for (let n = 0; n < 5; n++) await turn()
-  t.same([socket.isRead, reading.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
+  t.same([socket.isRead, receiver.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
 })
 
 t.test('what was read before the user was held is handled afterwards, in order, and nothing is read meanwhile', async t => {
@@ -68,13 +68,13 @@ t.test('what was read before the user was held is handled afterwards, in order, 
   const { connect, pass } = setup(t, { count: { handle: ({ ref }) => { refs.push(ref) } } })
   const a = connect()
   const b = connect()
-  for (let n = 0; n < 14; n++) a.reading.receive(frame('count', n))
+  for (let n = 0; n < 14; n++) a.receiver.receive(frame('count', n))
   for (let n = 0; n < 5; n++) await turn()
   t.same(refs, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'the ten that may come at once, and the one that is too many')
-  t.same([a.socket.isRead, b.socket.isRead, a.reading.isHeld], [false, false, true])
+  t.same([a.socket.isRead, b.socket.isRead, a.receiver.isHeld], [false, false, true])
   const late = connect()
-  t.same([late.reading.isHeld, late.socket.isRead], [true, false], 'one that joins later is held, too')
-  const free = late.reading.whenFree()
+  t.same([late.receiver.isHeld, late.socket.isRead], [true, false], 'one that joins later is held, too')
+  const free = late.receiver.whenFree()
   pass(1_000)
   for (let n = 0; n < 5; n++) await turn()
   t.same(refs, Array.from({ length: 12 }, (_, n) => n), 'one more, after which the user is held again')
@@ -90,12 +90,12 @@ t.test('a connection that has ended handles nothing more, and holds nothing of i
   const refs: unknown[] = []
   const handled = gate()
   const { intakes, connect } = setup(t, { wait: { handle: ({ ref }) => { refs.push(ref); return handled.opened } } })
-  const { sent, socket, reading } = connect()
-  reading.receive(frame('wait', 1))
-  reading.receive(frame('wait', 2))
+  const { sent, socket, receiver } = connect()
+  receiver.receive(frame('wait', 1))
+  receiver.receive(frame('wait', 2))
   t.equal(intakes.held.used, 2 * frame('wait', 1).length)
   socket.isOpen = false
-  reading.end()
+  receiver.end()
   t.equal(intakes.held.used, frame('wait', 1).length, 'what waited has been dropped, and one is being handled')
   handled.open()
   for (let n = 0; n < 5; n++) await turn()
@@ -107,11 +107,11 @@ t.test('what a connection had read when it ended is not handled, though its end 
   const refs: unknown[] = []
   const handle: MessageRow['handle'] = ({ ref }) => { refs.push(ref); return new Promise(() => {}) }
   const { intakes, connect } = setup(t, { wait: { handle }, now: { handle, isUrgent: () => true } }, { burst: 100, bytes: 200 })
-  const { reading } = connect()
-  for (let n = 0; n < 5; n++) reading.receive(frame('wait', n))
-  reading.receive(frame('now', 5))
-  t.same([reading.isHeld, refs], [true, [0]])
-  reading.end()
+  const { receiver } = connect()
+  for (let n = 0; n < 5; n++) receiver.receive(frame('wait', n))
+  receiver.receive(frame('now', 5))
+  t.same([receiver.isHeld, refs], [true, [0]])
+  receiver.end()
   for (let n = 0; n < 5; n++) await turn()
   t.same(refs, [0])
   t.equal(intakes.held.used, frame('wait', 0).length)
@@ -121,19 +121,19 @@ t.test('who was held while the connection opened is excused for that time, and f
   const { connect, pass } = setup(t, { count: { handle: () => {} } }, { burst: 1, rate: 1 }, { rate: 10, burst: 10 })
   pass(60_000)
   const other = connect()
-  const { sent, socket, reading } = connect()
+  const { sent, socket, receiver } = connect()
   socket.isOpen = false
-  other.reading.receive(frame('count'))
-  other.reading.receive(frame('count'))
-  t.equal(reading.isHeld, true)
+  other.receiver.receive(frame('count'))
+  other.receiver.receive(frame('count'))
+  t.equal(receiver.isHeld, true)
   pass(1_000)
-  t.equal(reading.isHeld, false)
-  other.reading.receive(frame('count'))
-  t.equal(reading.isHeld, true)
+  t.equal(receiver.isHeld, false)
+  other.receiver.receive(frame('count'))
+  t.equal(receiver.isHeld, true)
   socket.isOpen = true
   socket.isRead = false
   pass(1_000)
-  t.same([reading.isHeld, socket.isRead], [false, true])
-  for (let n = 0; n < 40; n++) reading.receiveControl()
+  t.same([receiver.isHeld, socket.isRead], [false, true])
+  for (let n = 0; n < 40; n++) receiver.receiveControl()
   t.equal(sent.filter(type => type === 'error').length, 20, 'ten at once, and ten for the second in which nothing was read')
 })
