@@ -7,13 +7,12 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { WebSocket } from 'ws'
 import { spawnChild } from './children.js'
+import { executablePath } from './chromium.js'
 import { alarm, now, patience, within } from './within.js'
 
 interface Scope {
   teardown (action: () => unknown): void
 }
-
-const executablePath = '/usr/bin/chromium'
 
 /**
  * A headless Chromium that is spoken to by its own protocol. Playwright keeps every page visible, and a visible page cannot be

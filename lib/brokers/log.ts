@@ -56,7 +56,10 @@ export interface LogLimits {
 /** Bytes of bookkeeping per retained publication beside its frame: entry, slot and string headers. */
 export const entryOverhead = 128
 
-const never = (): boolean => false
+/** Tells whether an epoch stands for a channel before its first publication. */
+export type Precedes = (epoch: string) => boolean
+
+export const never: Precedes = () => false
 
 /** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */
 const lookEvery = 32
@@ -77,8 +80,8 @@ export abstract class Log {
   head = 0
   /** Bytes retained, bookkeeping included. */
   bytes = 0
-  /** Whether an epoch stands for this channel before its first publication. A broker sets it whose channels get their epoch with that. */
-  precedes: (epoch: string) => boolean = never
+  /** Set by a broker whose channels get their epoch with their first publication. */
+  precedes: Precedes = never
   protected readonly frameOf: FrameOf
   /** Every reader has read up to here: a lower bound, brought up to date only when it matters. */
   protected floor = 0

@@ -1,14 +1,11 @@
-import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { Type } from '@sinclair/typebox'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime, { type Run, type UserMessage } from '../../lib/index.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually, gate } from '../harness.js'
-
-const executablePath = '/usr/bin/chromium'
 
 /** What a page of an app may look like. */
 const script = `
@@ -45,17 +42,9 @@ const script = `
   createRoot(document.getElementById('app')).render(h(StrictMode, null, h(Chat)))
 `
 
-t.test("the AI SDK's useChat shows chats in a browser", { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
-  const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' },
-    bundle: true,
-    format: 'esm',
-    // StrictMode is of development only.
-    define: { 'process.env.NODE_ENV': '"development"' },
-    write: false
-  })
-  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
-  t.teardown(() => browser.close())
+t.test("the AI SDK's useChat shows chats in a browser", { skip: skipBrowser }, async t => {
+  const code = await bundle(script)
+  const browser = await launch(t)
 
   async function open (t: Test, onMessage: (run: Run, message: UserMessage) => unknown) {
     const app = Fastify()
@@ -72,7 +61,7 @@ t.test("the AI SDK's useChat shows chats in a browser", { skip: existsSync(execu
       }
     })
     app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
-    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
     const sockets = new Set<Socket>()
     app.server.on('connection', (socket: Socket) => {
       sockets.add(socket)

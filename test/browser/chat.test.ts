@@ -1,12 +1,8 @@
-import { existsSync } from 'node:fs'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium } from 'playwright-core'
 import t from 'tap'
 import realtime from '../../lib/index.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually } from '../harness.js'
-
-const executablePath = '/usr/bin/chromium'
 
 /** A page of a chat, as an app would write it; `seen` counts renders and frames of the screen. */
 const script = `
@@ -40,18 +36,15 @@ interface Seen {
   items: Record<string, number>
 }
 
-t.test('2,000 tokens in a second render once per frame of the screen', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
-  const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' }, bundle: true, format: 'esm', define: { 'process.env.NODE_ENV': '"production"' }, write: false
-  })
+t.test('2,000 tokens in a second render once per frame of the screen', { skip: skipBrowser }, async t => {
+  const code = await bundle(script, { define: { 'process.env.NODE_ENV': '"production"' } })
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(realtime, { history: { size: 10_000 } })
   app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
-  app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+  app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
-  t.teardown(() => browser.close())
+  const browser = await launch(t)
   const page = await browser.newPage()
   page.on('pageerror', error => t.fail(error))
   await page.goto(url)

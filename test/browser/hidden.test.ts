@@ -2,8 +2,15 @@ import Fastify from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
-import { connect, eventually, gate } from '../harness.js'
-import { bundle, launch, skipBrowser, versions } from './versions.js'
+import { answering } from '../answering.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
+import { connect, eventually } from '../harness.js'
+
+/** The versions of React that the hooks are tested with, and what the names of its packages stand for. */
+const versions: Record<string, Record<string, string>> = {
+  'React 19': {},
+  'React 18': { react: 'react-18', 'react-dom': 'react-dom-18' }
+}
 
 /** A page whose components are hidden and shown again, edited under fast refresh, or mounted anew, in the way that its hash says. */
 const script = `
@@ -96,35 +103,19 @@ interface Seen {
 
 for (const [version, alias] of Object.entries(versions)) {
   t.test(`components are hidden and shown again without a loss, in ${version}`, { skip: skipBrowser, timeout: 110_000 }, async t => {
-    const page = await bundle(script, alias)
+    const code = await bundle(script, { alias })
     const browser = await launch(t)
 
     async function open (t: Test, way: string) {
       const app = Fastify()
       t.teardown(() => app.close())
-      const { opened: isOver, open: end } = gate()
-      const written = { text: '', ticks: [] as number[] }
-      await app.register(realtime, {
-        history: { size: 10_000 },
-        chat: {
-          async onMessage (run) {
-            const reply = run.reply()
-            const timer = setInterval(() => {
-              const n = written.ticks.length
-              written.ticks.push(n)
-              written.text += `${n} `
-              reply.write(`${n} `)
-              app.ws.sendToUser('ada', { type: 'tick', data: n })
-              if (n % 50 === 0) app.ws.sendToUser('ada', { type: 'notification', data: { title: `${n}` } })
-            }, 5)
-            await isOver
-            clearInterval(timer)
-            await reply.end()
-          }
-        }
+      const { onMessage, written, end } = answering(5, n => {
+        app.ws.sendToUser('ada', { type: 'tick', data: n })
+        if (n % 50 === 0) app.ws.sendToUser('ada', { type: 'notification', data: { title: `${n}` } })
       })
+      await app.register(realtime, { history: { size: 10_000 }, chat: { onMessage } })
       app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
-      app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(page))
+      app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
       const url = await app.listen({ port: 0, host: '127.0.0.1' })
       const tab = await browser.newPage()
       t.teardown(() => tab.close())

@@ -1,13 +1,10 @@
-import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually } from '../harness.js'
-
-const executablePath = '/usr/bin/chromium'
 
 /** What a component of an app may look like; `seen` is what the tests ask for. */
 const script = `
@@ -50,17 +47,9 @@ interface Seen {
   sockets: number
 }
 
-t.test('the hooks keep what they promise in a browser', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
-  const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' },
-    bundle: true,
-    format: 'esm',
-    // StrictMode is of development only.
-    define: { 'process.env.NODE_ENV': '"development"' },
-    write: false
-  })
-  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
-  t.teardown(() => browser.close())
+t.test('the hooks keep what they promise in a browser', { skip: skipBrowser }, async t => {
+  const code = await bundle(script)
+  const browser = await launch(t)
 
   async function open (t: Test) {
     let opened = 0
@@ -91,7 +80,7 @@ t.test('the hooks keep what they promise in a browser', { skip: existsSync(execu
     t.teardown(() => app.close())
     await app.register(realtime, options)
     app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
-    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     return { app, url }
   }

@@ -1,17 +1,15 @@
-import { existsSync } from 'node:fs'
 import type { Socket as NetSocket } from 'node:net'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { createClient, type ClientOptions, type RealtimeClient, type Resume, type WebSocketConstructor } from '../../lib/client/index.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually, every, gate, start } from '../harness.js'
 import { FakeLocks } from './fake-locks.js'
 import { OlderSocket } from './older-socket.js'
 
-const executablePath = '/usr/bin/chromium'
 const count = (n: number) => Array.from({ length: n }, (_, at) => `${at}`)
 
 /** A tab: its client, and what it heard. */
@@ -245,12 +243,9 @@ interface Seen {
   resumes: boolean[]
 }
 
-t.test('pages in a browser share one connection', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
-  const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' }, bundle: true, format: 'esm', write: false
-  })
-  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
-  t.teardown(() => browser.close())
+t.test('pages in a browser share one connection', { skip: skipBrowser }, async t => {
+  const code = await bundle(script)
+  const browser = await launch(t)
 
   async function open (t: Test, pages: number, options: RealtimeOptions = {}) {
     const opened: string[] = []
@@ -258,7 +253,7 @@ t.test('pages in a browser share one connection', { skip: existsSync(executableP
     t.teardown(() => app.close())
     await app.register(realtime, { ...options, onConnect: ({ id }) => { opened.push(id) } })
     app.get('/', async (_request, reply) => reply.type('text/html').send('<script type="module" src="/page.js"></script>'))
-    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
     const sockets = new Set<NetSocket>()
     app.server.on('connection', (socket: NetSocket) => {
       sockets.add(socket)

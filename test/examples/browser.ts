@@ -1,9 +1,6 @@
-import { existsSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import type { Envelope } from '../../lib/index.js'
 
-export const executablePath = '/usr/bin/chromium'
-export const skip = existsSync(executablePath) ? false as const : `needs ${executablePath}`
 export const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync']
 export const phone = { width: 390, height: 844 }

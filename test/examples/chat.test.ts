@@ -1,11 +1,12 @@
 import type { AddressInfo } from 'node:net'
-import { chromium, type BrowserContextOptions, type Locator } from 'playwright-core'
+import { type BrowserContextOptions, type Locator } from 'playwright-core'
 import t, { type Test } from 'tap'
 import type { Agent } from '../../examples/agent.js'
 import { scriptedAgent } from '../../examples/scripted-agent.js'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { connect, eventually } from '../harness.js'
-import { args, executablePath, otherHosts, phone, skip, unnamed, watch } from './browser.js'
+import { launch, skipBrowser } from '../chromium.js'
+import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 
 /** An agent that says, and does, as much as it is allowed to. */
 function held () {
@@ -65,9 +66,8 @@ async function until (holds: () => Promise<boolean>, what: string): Promise<void
 const hasTokens = (device: Locator, n: number) =>
   until(async () => await answersOf(device).count() > 0 && tokens(await textOf(device) ?? '') === n, `${n} tokens`)
 
-t.test('the chat page shows the same on all devices', { skip }, async t => {
-  const browser = await chromium.launch({ executablePath, args })
-  t.teardown(() => browser.close())
+t.test('the chat page shows the same on all devices', { skip: skipBrowser }, async t => {
+  const browser = await launch(t, { args })
 
   interface Visit extends BrowserContextOptions {
     path?: string

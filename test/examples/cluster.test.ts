@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { spawnChild } from '../children.js'
 import { RedisServer, freePort, skipRedis } from '../redis-server.js'
 import { within } from '../within.js'
-import { args, executablePath, skip, watch } from './browser.js'
+import { launch, skipBrowser } from '../chromium.js'
+import { args, watch } from './browser.js'
 
 const program = new URL('../../dist/examples/cluster.js', import.meta.url).pathname
 
@@ -34,10 +34,9 @@ async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
   return { child, url: await within(listening, 'the demo to listen'), pids, back, lines }
 }
 
-t.test('a page that is cut from one node goes on at the other', { skip: skip || skipRedis }, async t => {
+t.test('a page that is cut from one node goes on at the other', { skip: skipBrowser || skipRedis }, async t => {
   const { url, pids, back, lines } = await run(t)
-  const browser = await chromium.launch({ executablePath, args })
-  t.teardown(() => browser.close())
+  const browser = await launch(t, { args })
   const page = await browser.newPage()
   const connections = watch(page)
   await page.goto(`${url}/?user=user_123`)

@@ -2,13 +2,14 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { chromium, type Browser, type BrowserContextOptions, type Page, type Route } from 'playwright-core'
+import { type Browser, type BrowserContextOptions, type Page, type Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { spawnChild } from '../children.js'
 import { connect, eventually } from '../harness.js'
 import { within } from '../within.js'
-import { args, executablePath, otherHosts, phone, skip, unnamed, watch } from './browser.js'
+import { launch, skipBrowser } from '../chromium.js'
+import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
 
@@ -76,9 +77,8 @@ const add = async (page: Page, title: string) => {
 const turn = (page: Page) =>
   page.evaluate('fetch(location.href).then(response => response.text()).then(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))')
 
-t.test('the page shows what its user is sent', { skip }, async t => {
-  const browser: Browser = await chromium.launch({ executablePath, args })
-  t.teardown(() => browser.close())
+t.test('the page shows what its user is sent', { skip: skipBrowser }, async t => {
+  const browser: Browser = await launch(t, { args })
 
   interface Visit extends BrowserContextOptions {
     path?: string

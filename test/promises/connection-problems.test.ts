@@ -1,15 +1,13 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium } from 'playwright-core'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { createClient, type ClientOptions, type WebSocketConstructor } from '../../lib/client/index.js'
 import realtime, { tokenOf } from '../../lib/index.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { observe, type Seen } from '../fixtures/observe.js'
 
-const executablePath = '/usr/bin/chromium'
 const docs = new URL('../../docs/connection-problems.md', import.meta.url)
 
 interface Problem {
@@ -53,38 +51,27 @@ ${rows.map(row => `| ${row.join(' | ')} |`).join('\n')}
 `
 }
 
-t.test('within 5 s a developer sees why there is no connection, in Node, in a browser and in the hooks, as the docs say', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
+t.test('within 5 s a developer sees why there is no connection, in Node, in a browser and in the hooks, as the docs say', { skip: skipBrowser }, async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(realtime, {
     authenticate: request => tokenOf(request)?.startsWith('of-') ? { userId: tokenOf(request)!.slice(3) } : null,
     limits: { connectionsPerUser: 1 }
   })
-  const { outputFiles } = await build({
-    stdin: {
-      contents: `
-        import { observe } from '../fixtures/observe.ts'
-        import { observeHooks } from '../fixtures/observe-hooks.ts'
-        Object.assign(window, { observe, observeHooks })
-      `,
-      resolveDir: import.meta.dirname,
-      loader: 'js'
-    },
-    bundle: true,
-    format: 'esm',
-    define: { 'process.env.NODE_ENV': '"production"' },
-    write: false
-  })
+  const code = await bundle(`
+    import { observe } from '../fixtures/observe.ts'
+    import { observeHooks } from '../fixtures/observe-hooks.ts'
+    Object.assign(window, { observe, observeHooks })
+  `, { define: { 'process.env.NODE_ENV': '"production"' } })
   app.get('/', async (_request, reply) => reply.type('text/html').send('<script type="module" src="/page.js"></script>'))
-  app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+  app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
   await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
   const first = createClient({ baseUrl: `${url}/ws`, userId: 'eve', getToken: () => 'of-eve', WebSocket: WebSocket as WebSocketConstructor })
   t.teardown(() => first.close())
   await first.connected()
 
-  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
-  t.teardown(() => browser.close())
+  const browser = await launch(t)
   const page = await browser.newPage()
   await page.goto(url)
   await page.waitForFunction('window.observe !== undefined')

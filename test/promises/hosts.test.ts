@@ -1,19 +1,10 @@
-import { existsSync } from 'node:fs'
 import { createContext, runInContext } from 'node:vm'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { closeCodes, tokenOf } from '../../lib/index.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually, start } from '../harness.js'
-
-const executablePath = '/usr/bin/chromium'
-
-async function bundled (contents: string, format: 'esm' | 'iife' = 'iife'): Promise<string> {
-  const { outputFiles } = await build({ stdin: { contents, resolveDir: import.meta.dirname, loader: 'js' }, bundle: true, format, write: false })
-  return outputFiles[0].text
-}
 
 /** As React Native's: getters only, a slash at the end, and no argument but a string. */
 class GetterOnlyURL {
@@ -55,7 +46,7 @@ for (const [name, globals] of Object.entries(hosts)) {
         onMessage: { vote: ({ data }) => { heard.push(data) } },
         chat: { onMessage: async (run, { content }) => { await run.reply().write(`You said: ${content}`) } }
       })
-      const code = await bundled("import { createClient } from '../../lib/client/chat/index.ts'\nglobalThis.createClient = createClient")
+      const code = await bundle("import { createClient } from '../../lib/client/chat/index.ts'\nglobalThis.createClient = createClient", { format: 'iife' })
       const context = createContext({ ...globals })
       runInContext(code, context)
       const client = context.createClient({ baseUrl: `${url}/ws`, userId: 'ada', share: true, getToken: () => 'secret', tokenIn, WebSocket, backoff: () => 1, onError () {} })
@@ -84,8 +75,8 @@ for (const [name, globals] of Object.entries(hosts)) {
   }
 }
 
-t.test('clients run in Web Workers', { skip: existsSync(executablePath) ? false : `needs ${executablePath}` }, async t => {
-  const worker = await bundled(`
+t.test('clients run in Web Workers', { skip: skipBrowser }, async t => {
+  const worker = await bundle(`
     import { createClient } from '../../lib/client/index.ts'
     const client = createClient({ userId: 'ada', share: location.hash === '#share', backoff: () => 10, onError () {} })
     client.on('n', data => postMessage(['n', data]))
@@ -99,8 +90,7 @@ t.test('clients run in Web Workers', { skip: existsSync(executablePath) ? false 
   app.get('/', async (_request, reply) => reply.type('text/html').send('<title>workers</title>'))
   app.get('/worker.js', async (_request, reply) => reply.type('text/javascript').send(worker))
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const browser = await chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
-  t.teardown(() => browser.close())
+  const browser = await launch(t)
 
   const cases: Record<string, string> = {
     'of its own address': "new Worker('/worker.js')",

@@ -6,8 +6,9 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
 import { spawnChild } from '../children.js'
-import { connect, eventually, gate } from '../harness.js'
-import { launch } from '../browser/versions.js'
+import { connect, eventually } from '../harness.js'
+import { answering } from '../answering.js'
+import { launch } from '../chromium.js'
 import { freePort, until } from '../redis-server.js'
 
 const root = join(import.meta.dirname, '../..')
@@ -58,30 +59,10 @@ t.test('every package of the Next app has one version and a hash, and none has t
 if (process.env.FULL === '1') {
   t.test('a Next app with cache components is built; one that is navigated 20 times in the middle of an answer shows the text that was written', { timeout: 600_000 }, async t => {
     const url = await startNext(t, build(t))
-    const { opened: isOver, open: end } = gate()
-    const written = { text: '', ticks: [] as number[] }
     const server = Fastify()
     t.teardown(() => server.close())
-    await server.register(realtime, {
-      insecure: true,
-      allowedOrigins: [url],
-      history: { size: 10_000 },
-      chat: {
-        async onMessage (run) {
-          const reply = run.reply()
-          const timer = setInterval(() => {
-            const n = written.ticks.length
-            written.ticks.push(n)
-            written.text += `${n} `
-            reply.write(`${n} `)
-            server.ws.sendToUser('ada', { type: 'tick', data: n })
-          }, 10)
-          await isOver
-          clearInterval(timer)
-          await reply.end()
-        }
-      }
-    })
+    const { onMessage, written, end } = answering(10, n => server.ws.sendToUser('ada', { type: 'tick', data: n }))
+    await server.register(realtime, { insecure: true, allowedOrigins: [url], history: { size: 10_000 }, chat: { onMessage } })
     const live = await server.listen({ port: 0, host: '127.0.0.1' })
     const browser = await launch(t)
     const page = await browser.newPage()

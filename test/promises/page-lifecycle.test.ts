@@ -1,13 +1,9 @@
-import { existsSync } from 'node:fs'
-import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
 import { Chromium, type CdpPage } from '../cdp.js'
+import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually, every } from '../harness.js'
-
-const executablePath = '/usr/bin/chromium'
 
 const script = `
   import { createClient } from '../../lib/client/index.ts'
@@ -37,10 +33,8 @@ const isSoon = (ms: number | null) => ms !== null && ms >= 0 && ms < 1_000
 
 const isOpen = "window.client?.status === 'open'"
 
-t.test('pages in Chromium are connected when they are awake', { skip: existsSync(executablePath) ? false : `needs ${executablePath}`, timeout: 110_000 }, async t => {
-  const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: import.meta.dirname, loader: 'js' }, bundle: true, format: 'esm', write: false
-  })
+t.test('pages in Chromium are connected when they are awake', { skip: skipBrowser, timeout: 110_000 }, async t => {
+  const code = await bundle(script)
 
   async function serve (t: Test) {
     let opened = 0
@@ -49,7 +43,7 @@ t.test('pages in Chromium are connected when they are awake', { skip: existsSync
     await app.register(realtime, { onConnect () { opened++ } })
     app.get('/', async (_request, reply) => reply.type('text/html').send('<title>page</title><script type="module" src="/page.js"></script>'))
     app.get('/other', async (_request, reply) => reply.type('text/html').send('<title>other</title>'))
-    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     let sent = 0
     return {
@@ -125,10 +119,7 @@ t.test('pages in Chromium are connected when they are awake', { skip: existsSync
   })
 
   // Playwright switches the cache off unless it is told otherwise.
-  const browser = await chromium.launch({
-    executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu'], ignoreDefaultArgs: ['--disable-back-forward-cache']
-  })
-  t.teardown(() => browser.close())
+  const browser = await launch(t, { ignoreDefaultArgs: ['--disable-back-forward-cache'] })
   for (const hash of ['', '#share']) {
     t.test(`a page (${hash || 'of its own connection'}) goes into the back/forward cache, and comes back with what it missed within a second`, async t => {
       const { app, url, opened, notify } = await serve(t)

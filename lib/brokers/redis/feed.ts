@@ -1,6 +1,6 @@
-import type { Log } from '../log.js'
+import { never, type Log } from '../log.js'
 import type { Announcement } from './doorbell.js'
-import { isUnborn, never, type Unborn } from './unborn.js'
+import { isUnborn, type Unborn } from './unborn.js'
 
 /** What a log needs to be fed. */
 export type Fed = Pick<Log, 'epoch' | 'head' | 'append' | 'begin' | 'precedes' | 'reset'>

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Lease, Nodes, Presence } from '../broker.js'
+import { never } from '../log.js'
 import { Claims } from './claims.js'
 import { within } from './connection.js'
 import type { Fed } from './feed.js'
@@ -8,7 +9,6 @@ import { Leases } from './leases.js'
 import type { RedisLink } from './link.js'
 import { Members } from './members.js'
 import { PresenceOfUsers } from './presence.js'
-import { never } from './unborn.js'
 
 /** Within so many milliseconds something is done, or fails. */
 const patience = 1_900

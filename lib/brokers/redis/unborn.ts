@@ -1,3 +1,5 @@
+import { never, type Precedes } from '../log.js'
+
 /** Time for which a position in a channel without a publication is good, in ms. A channel that had one has its meta for longer. */
 const trustedFor = 23 * 60 * 60 * 1_000
 
@@ -10,11 +12,6 @@ const pattern = /^unborn([0-9a-z]{9})([0-9a-z]+)$/
 export function isUnborn (epoch: string): boolean {
   return epoch.startsWith('unborn')
 }
-
-/** Tells whether an epoch stands for a channel before its first publication. */
-export type Precedes = (epoch: string) => boolean
-
-export const never: Precedes = () => false
 
 /** For a channel that always has its own epoch. */
 export const alwaysBorn = { epoch: '', precedes: () => never }

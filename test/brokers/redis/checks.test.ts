@@ -1,7 +1,8 @@
 import t from 'tap'
 import { Checks } from '../../../lib/brokers/redis/checks.js'
 import { Feed, type Fed, type Head, type Reading } from '../../../lib/brokers/redis/feed.js'
-import { alwaysBorn, never } from '../../../lib/brokers/redis/unborn.js'
+import { never } from '../../../lib/brokers/log.js'
+import { alwaysBorn } from '../../../lib/brokers/redis/unborn.js'
 
 const nowhere = { head: { epoch: 'e', offset: 0, mark: '' }, isTailLost: false, isForked: false, stored: [] }
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Feed, type Fed, type Head, type Reading } from '../../../lib/brokers/redis/feed.js'
-import { alwaysBorn, never, Unborn } from '../../../lib/brokers/redis/unborn.js'
+import { never } from '../../../lib/brokers/log.js'
+import { alwaysBorn, Unborn } from '../../../lib/brokers/redis/unborn.js'
 
 interface Publication { mark: string, body: string }
 

@@ -1,0 +1,22 @@
+import type { Run } from '../lib/index.js'
+import { gate } from './harness.js'
+
+/** An answer that goes on, a number each `every` milliseconds, until it is ended; `tell` is called with each number. */
+export function answering (every: number, tell: (n: number) => void) {
+  const { opened: isOver, open: end } = gate()
+  const written = { text: '', ticks: [] as number[] }
+  async function onMessage (run: Run): Promise<void> {
+    const reply = run.reply()
+    const timer = setInterval(() => {
+      const n = written.ticks.length
+      written.ticks.push(n)
+      written.text += `${n} `
+      reply.write(`${n} `)
+      tell(n)
+    }, every)
+    await isOver
+    clearInterval(timer)
+    await reply.end()
+  }
+  return { onMessage, written, end }
+}
