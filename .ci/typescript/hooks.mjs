@@ -1,4 +1,4 @@
-// Node's hooks for modules in TypeScript: esbuild leaves their types out. What loads the compiler itself takes three times as long to start.
+// Node's hooks for modules in TypeScript: esbuild leaves their types out. Loading the compiler itself takes three times as long.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
