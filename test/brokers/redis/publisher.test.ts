@@ -72,19 +72,24 @@ t.test('a publisher stores in batches, and says what became of each publication'
 
   t.test('while Redis is away the queue is bounded, and each publication is refused within 2 s', async t => {
     const { publisher } = await make(t)
+    // The first round trips take longest, and how long Redis may be silent follows from them.
+    for (let n = 0; n < 20; n++) await publisher.publish('before', '{}')
     proxy.hold()
-    const start = performance.now()
     const codes = new Map<string, number>()
+    let longest = 0
     const sent = Array.from({ length: 3_000 }, async (_, n) => {
-      // In three turns: what is sent in the first is under way, what follows waits.
-      await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 500))
+      // What is sent first is under way. What follows waits, for by then Redis has been silent for too long.
+      await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 900))
+      const start = performance.now()
       await publisher.publish('away', '{}').catch(({ code, message }) => {
         const key = message.includes('too much') ? 'too much' : code
         codes.set(key, (codes.get(key) ?? 0) + 1)
       })
+      longest = Math.max(longest, performance.now() - start)
     })
     await Promise.all(sent)
-    t.ok(performance.now() - start < 2_500, `${performance.now() - start} ms after the first, 500 ms later the last`)
+    // 2 s are promised; a busy machine may be late to notice that they are over.
+    t.ok(longest < 3_000, `one took ${longest} ms`)
     t.equal(codes.get('too much'), 1_000)
     t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'what was never sent is certain')
     t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'what was sent is not')
@@ -106,11 +111,12 @@ t.test('a publisher stores in batches, and says what became of each publication'
     const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
     for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
       const { publisher } = await make(t)
-      await publisher.publish('slow', '{}')
+      // The first round trips take longest, and how long Redis may be silent follows from them.
+      for (let n = 0; n < 20; n++) await publisher.publish('slow', '{}')
       proxy.hold()
       const sent = Promise.allSettled(bodies.map(body => publisher.publish('slow', body)))
-      // Redis is slow when it has been silent for 50 ms.
-      await new Promise(resolve => setTimeout(resolve, 200))
+      // Redis is slow when it has been silent for 50 ms, or for two round trips.
+      await new Promise(resolve => setTimeout(resolve, 600))
       await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
       proxy.release()
       t.ok(every(await sent, ({ status }) => status === 'fulfilled'), 'in one turn it was not too much')
