@@ -1,5 +1,5 @@
-/** Slots that there are at least; a power of two. */
-const leastSlots = 4
+/** Slots that there are at least, in a list that is not empty; a power of two. */
+const leastSlots = 1
 
 /** Of all lists that are empty: an array each would be a good part of a channel that nothing was published to. */
 const noSlots: never[] = []

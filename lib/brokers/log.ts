@@ -61,6 +61,9 @@ export type Precedes = (epoch: string) => boolean
 
 export const never: Precedes = () => false
 
+/** Of all channels without any: an array each would be a good part of an unused one. */
+const noReaders: never[] = []
+
 /** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */
 const lookEvery = 32
 
@@ -73,8 +76,7 @@ const lookEvery = 32
  */
 export abstract class Log {
   readonly limits: LogLimits
-  /** In no order. */
-  readers: Reader[] = []
+  #readers: Reader[] = noReaders
   epoch: string
   /** Offset of the newest publication; 0 when there has been none. */
   head = 0
@@ -91,6 +93,11 @@ export abstract class Log {
     this.epoch = epoch
     this.limits = limits
     this.frameOf = frameOf
+  }
+
+  /** In no order. */
+  get readers (): readonly Reader[] {
+    return this.#readers
   }
 
   /** How many entries are retained. */
@@ -138,7 +145,7 @@ export abstract class Log {
 
   /** Goes on under another epoch. Readers have missed nothing, because there was no publication yet. */
   begin (epoch: string): void {
-    for (const reader of this.readers) if (reader.epoch === this.epoch) reader.epoch = epoch
+    for (const reader of this.#readers) if (reader.epoch === this.epoch) reader.epoch = epoch
     this.epoch = epoch
   }
 
@@ -160,27 +167,27 @@ export abstract class Log {
   /** Asks every reader that is behind to read now. */
   hurry (): void {
     // Backwards, because a reader that catches up may turn out to have ended, and its seat goes to the last one.
-    for (let seat = this.readers.length - 1; seat >= 0; seat--) {
-      const reader = this.readers[seat]
+    for (let seat = this.#readers.length - 1; seat >= 0; seat--) {
+      const reader = this.#readers[seat]
       if (reader !== undefined && reader.offset < this.head) reader.catchUp()
     }
   }
 
   /** Adds a reader that has read everything up to its `offset` of its `epoch`. */
   add (reader: Reader): void {
-    reader.seat = this.readers.length
+    reader.seat = this.#readers.length
     // Most channels have one reader, and an array that grows takes room for seventeen.
-    if (this.readers.length === 0) this.readers = [reader]
-    else this.readers.push(reader)
+    if (this.#readers.length === 0) this.#readers = [reader]
+    else this.#readers.push(reader)
     this.floor = Math.min(this.floor, reader.offset)
   }
 
   remove (reader: Reader): void {
     const { seat = -1 } = reader
-    if (this.readers[seat] !== reader) return
-    const last = this.readers.pop()!
+    if (this.#readers[seat] !== reader) return
+    const last = this.#readers.pop()!
     if (last === reader) return
-    this.readers[seat] = last
+    this.#readers[seat] = last
     last.seat = seat
   }
 
@@ -196,7 +203,7 @@ export abstract class Log {
   }
 
   protected wakeAll (): void {
-    for (const reader of this.readers) reader.wake()
+    for (const reader of this.#readers) reader.wake()
   }
 
   /** Brings the floor up to date; O(readers), so not at each publication, unless more is kept for readers than may be. */
@@ -205,7 +212,7 @@ export abstract class Log {
     this.#nextLook = this.head + lookEvery
     this.floor = this.head
     if (isOver) this.hurry()
-    for (const reader of this.readers) {
+    for (const reader of this.#readers) {
       if (!this.isLost(reader)) this.floor = Math.min(this.floor, reader.offset)
     }
   }

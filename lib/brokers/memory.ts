@@ -9,12 +9,12 @@ import type { Log, LogLimits, Publication } from './log.js'
 export interface MemoryBrokerOptions extends LogLimits {
   /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
   bytes: number
-  /** Milliseconds since any fixed point, never set back or forward; default `performance.now`. */
+  /** Milliseconds since any fixed point, never set back or forward; default `performance.now`, without the fraction. */
   now?: (() => number) | undefined
 }
 
 /** Bytes of bookkeeping per channel beside its name. */
-const channelOverhead = 900
+const channelOverhead = 800
 
 /** How often expired publications and unused channels are dropped, in ms. */
 const sweepEvery = 10_000
@@ -29,8 +29,9 @@ interface Channel {
   readonly name: string
   readonly log: Log
   readonly owner: Owner
-  /** Its place among the channels of its owner. */
-  seat: number
+  /** The channels before and after it among those of its owner. */
+  previous: Channel | undefined
+  next: Channel | undefined
   /** What the sums of all channels have of this one. */
   bytes: number
   publications: number
@@ -41,8 +42,8 @@ interface Channel {
 
 /** Whoever the bytes of some channels are counted for. */
 interface Owner extends Share {
-  /** In no order. */
-  channels: Channel[]
+  /** The first of its channels, in no order: most owners have one, for which an array would be large. */
+  first: Channel | undefined
 }
 
 /** The embedded default: the logs live in this process, and end with it. */
@@ -64,8 +65,9 @@ export class MemoryBroker implements Broker {
 
   constructor (options: MemoryBrokerOptions) {
     this.#options = options
-    this.#now = options.now ?? (() => performance.now())
-    this.#budget = new Budget(options.bytes, holder => ({ holder, held: 0, level: -1, channels: [] }))
+    // A fraction would take an object of its own wherever a time is kept.
+    this.#now = options.now ?? (() => Math.floor(performance.now()))
+    this.#budget = new Budget(options.bytes, holder => ({ holder, held: 0, level: -1, first: undefined }))
   }
 
   /** Throws RT_ERR_BROKER_USED. */
@@ -139,10 +141,10 @@ export class MemoryBroker implements Broker {
     const epoch = this.#incarnation + (this.#created++).toString(36)
     const log = this.#createLog(name, epoch, this.#options)
     const owner = this.#budget.share(this.#ownerOf(name))
-    const channel = { name, log, owner, seat: owner.channels.length, bytes: 0, publications: 0, usedAt: now, isIdle: false }
-    // Most owners have one channel, and an array that grows takes room for seventeen.
-    if (owner.channels.length === 0) owner.channels = [channel]
-    else owner.channels.push(channel)
+    const next = owner.first
+    const channel: Channel = { name, log, owner, previous: undefined, next, bytes: 0, publications: 0, usedAt: now, isIdle: false }
+    if (next !== undefined) next.previous = channel
+    owner.first = channel
     this.#channels.set(name, channel)
     this.#budget.change(owner, overheadOf(channel))
     return channel
@@ -178,7 +180,7 @@ export class MemoryBroker implements Broker {
    * used longest ago. The newest publication of the channel in use stays, whatever its size: it was only just stored.
    */
   #relieve (owner: Owner, inUse: Channel, now: number): void {
-    const { channels } = owner
+    const channels = [...channelsOf(owner)]
     const enough = owner.held * roomyShare
     const level = waterLevel(channels.map(sizeOf), enough)
     const large = channels.filter(channel => sizeOf(channel) > level).sort((a, b) => a.usedAt - b.usedAt)
@@ -197,14 +199,19 @@ export class MemoryBroker implements Broker {
   }
 
   #forget (channel: Channel): void {
-    const { name, log, owner, seat } = channel
+    const { name, log, owner, previous, next } = channel
     this.#budget.change(owner, -sizeOf(channel))
     this.#publications -= channel.publications
     this.#channels.delete(name)
-    const last = owner.channels.pop()!
-    if (last.seat !== seat) owner.channels[last.seat = seat] = last
+    if (previous === undefined) owner.first = next
+    else previous.next = next
+    if (next !== undefined) next.previous = previous
     log.release()
   }
+}
+
+function * channelsOf (owner: Owner): Generator<Channel> {
+  for (let channel = owner.first; channel !== undefined; channel = channel.next) yield channel
 }
 
 function overheadOf ({ name }: Channel): number {
