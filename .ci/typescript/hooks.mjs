@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'esbuild'
 
-const isOwn = url => url?.startsWith('file:') && !url.includes('/node_modules/')
+const isOwn = url => url.startsWith('file:') && !url.includes('/node_modules/')
 
-/** What is imported as `./x.js` may be `./x.ts`. */
+/** What is imported as `x.js` may be `x.ts`. */
 export function resolve (specifier, context, next) {
-  if (isOwn(context.parentURL) && /^\..*\.js$/.test(specifier)) {
+  if (/^(\.|\/|file:).*\.js$/.test(specifier)) {
     const source = new URL(specifier.replace(/js$/, 'ts'), context.parentURL)
-    if (existsSync(source)) return { url: source.href, format: 'module', shortCircuit: true }
+    if (isOwn(source.href) && existsSync(source)) return { url: source.href, format: 'module', shortCircuit: true }
   }
   return next(specifier, context)
 }
