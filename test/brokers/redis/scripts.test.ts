@@ -226,6 +226,15 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     for (const key of ['single', 'batch']) isBetween(t, await client.xlen(key), 10, 110, key)
   })
 
+  t.test('a stream whose size was reduced is trimmed with the next publication, even one that trims by bytes and age', async t => {
+    const publish = (size: number, count: number) =>
+      run(append, ['less', 'less:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, 60_000, 1_000_000, 600_000, count, ...Array(count).fill(['m', 'x']).flat()])
+    await publish(1_000, 500)
+    await client.hset('less:meta', 'w', 0)
+    await publish(10, 1)
+    isBetween(t, await client.xlen('less'), 10, 110)
+  })
+
   t.test('a stream is not trimmed by bytes and age with each publication, but when that is due', async t => {
     const dueOf = () => client.hmget('due:meta', 'd', 'w')
     await store('due', ['x'])
