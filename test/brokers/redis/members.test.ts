@@ -14,8 +14,10 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   const { link, connection } = startLink(t, { url: server.url })
   await until(() => link.isReady)
   const keys = new Keys('t:')
+  // Members of the test before leave what they held to others.
+  t.beforeEach(async () => { await client.flushall() })
 
-  function make (id: string, canInherit = true) {
+  function make (t: Test, id: string, canInherit = true) {
     // Of each time that Redis did not know the node: whether it was taken for dead.
     const seen = { unknown: [] as boolean[], beats: 0, inherited: [] as Array<[string, string]> }
     const members = new Members(id, link, keys, {
@@ -32,14 +34,14 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   async function start (t: Test, id: string, canInherit = true) {
     mock.timers.enable({ apis: ['setInterval'] })
     t.teardown(() => mock.timers.reset())
-    const made = make(id, canInherit)
+    const made = make(t, id, canInherit)
     made.members.start()
     await until(() => made.seen.beats === 1)
     return made
   }
 
   t.test('know each other after a beat', async t => {
-    const [a, b] = [make('a'), make('b')]
+    const [a, b] = [make(t, 'a'), make(t, 'b')]
     t.strictSame(a.members.alive, ['a'])
     a.members.start()
     await until(() => a.seen.beats === 1)
@@ -51,7 +53,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   })
 
   t.test('a node that does not beat is silent at once, and one that does shows it', async t => {
-    const [a, b] = [make('p'), make('q')]
+    const [a, b] = [make(t, 'p'), make(t, 'q')]
     a.members.start()
     b.members.start()
     await until(() => a.seen.beats > 0 && b.seen.beats > 0)
@@ -69,7 +71,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     await b.members.stop()
   })
 
-  t.test('a question is answered as soon as the nodes have shown that they are there after it was asked, and leaves nothing behind', async t => {
+  t.test('isOneSilent resolves once the nodes were heard of after the call, and leaves no timer and no question behind', async t => {
     const { members } = await start(t, 'r')
     const set = mock.method(globalThis, 'setTimeout')
     const cleared = mock.method(globalThis, 'clearTimeout')
@@ -94,7 +96,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.strictSame(run.mock.calls.map(call => call.arguments[0]), Array(4).fill(pulse))
   })
 
-  t.test('who is forgotten, was taken for dead or has not been answered for half the time until then is told so, once', async t => {
+  t.test('a node learns once that Redis forgot it, took it for dead, or did not answer for half the time until death', async t => {
     const { members, seen } = await start(t, 'c')
     await members.beat()
     t.strictSame(seen.unknown, [false], 'with its first beat')
@@ -115,21 +117,22 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   })
 
   const die = async (node: string, lease: string) => {
-    await client.zadd(keys.shared('alive'), 1, node)
+    // Where all are silent it was Redis that was away.
+    await client.zadd(keys.shared('alive'), 1, node, Date.now(), 'other')
     await client.hset(keys.shared('holders'), lease, node)
     await client.hset(keys.shared('leases'), lease, '{}')
   }
 
   t.test('what the dead held is inherited', async t => {
     await die('dead', 'run:1')
-    const { members, seen } = make('d')
+    const { members, seen } = make(t, 'd')
     members.start()
     await until(() => seen.beats === 1)
     t.strictSame(seen.inherited, [['run:1', '{}']])
     t.equal(members.alive.includes('dead'), false)
   })
 
-  t.test('what is inherited with a beat whose answer is lost is given with the next one, and not again', async t => {
+  t.test('leases inherited with a beat whose answer is lost come with the next beat, and not again', async t => {
     const { members, seen } = await start(t, 'f')
     await die('dead2', 'run:2')
     const lost = mock.method(connection, 'evalsha', async (...args: Parameters<typeof connection.eval>) => {
@@ -146,7 +149,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.equal(seen.inherited.length, 1)
   })
 
-  t.test('where nobody takes what is inherited it is left to other nodes', async t => {
+  t.test('a node that cannot inherit leaves the leases of the dead to other nodes', async t => {
     const { members, seen } = await start(t, 'g', false)
     await die('dead3', 'run:3')
     await members.beat()
@@ -155,7 +158,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   })
 
   t.test('after a stop there is no beat, and the others know', async t => {
-    const { members, seen } = make('e')
+    const { members, seen } = make(t, 'e')
     members.start()
     await until(() => seen.beats === 1)
     await members.stop()
@@ -163,7 +166,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.equal(seen.beats, 1)
     t.equal(await client.zscore(keys.shared('alive'), 'e'), '0')
   })
-  t.test('with a stop its questions are answered, its timers end, and the answer to a beat counts no more', async t => {
+  t.test('stop answers open questions, ends the timers and ignores the answer to a beat under way', async t => {
     const { members, seen } = await start(t, 'h')
     t.equal(await soon(members.isOneSilent(['h'], 60_000)), false, 'that it is there itself is no question')
     const asked = members.isOneSilent(['unknown'], 60_000)
