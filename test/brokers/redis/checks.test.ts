@@ -83,7 +83,7 @@ t.test('a failure is that of all that were asked after together; a channel that 
   t.strictSame(outcomes.map(({ status }) => status), ['fulfilled', 'rejected'])
 })
 
-t.test('a log that has what Redis has lost is read, and one that goes on while Redis is asked is not', async t => {
+t.test('a channel whose tail Redis has lost is read again, and one that goes on while Redis is asked is not', async t => {
   let reads = 0
   const feed = await begun(async () => {
     reads++

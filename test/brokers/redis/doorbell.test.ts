@@ -72,7 +72,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.equal(a.listening, 2)
   })
 
-  t.test('a channel that is left before Redis was asked for it is not subscribed to', async t => {
+  t.test('a channel that is left before its SUBSCRIBE was sent is not subscribed to', async t => {
     const other = new Heard()
     doorbell.listen('left', new Heard())
     doorbell.leave('left')
@@ -81,7 +81,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.strictSame(await subscriptionsOf(client, 'left', 'other'), [0, 1])
   })
 
-  t.test('the subscription of a channel that is left tells nothing to who listens to it next, whose own one does', async t => {
+  t.test('the confirmation of an abandoned subscription is ignored: the next listener is told of its own', async t => {
     const [first, next] = [new Heard(), new Heard()]
     doorbell.listen('changing', first)
     await new Promise(resolve => setImmediate(resolve))
@@ -92,7 +92,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.strictSame(await subscriptionsOf(client, 'changing'), [1])
   })
 
-  t.test('a subscription that failed is tried again with the next look, which pings Redis too', async t => {
+  t.test('the periodic look retries failed subscriptions and pings Redis', async t => {
     const late = new Heard()
     const { subscribe } = connection
     connection.subscribe = async () => { throw new Error('not now') }
@@ -107,7 +107,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.equal(ping.mock.callCount(), 1, 'a connection over which nothing comes any more ends with a ping that is not answered')
   })
 
-  t.test('a doorbell that is closed neither tells announcements nor looks any more', async t => {
+  t.test('a closed doorbell neither passes announcements on nor pings Redis', async t => {
     const heard = new Heard()
     doorbell.listen('closed', heard)
     await until(() => heard.listening === 1)
@@ -123,7 +123,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
   })
 })
 
-t.test('SUBSCRIBE fails, as the health sees it, until the last channel is subscribed to', { skip: skipRedis }, async t => {
+t.test('the health has SUBSCRIBE as failing until every channel is subscribed to', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   await client.call('ACL', 'SETUSER', 'some', 'on', '>x', '~*', '+@all', 'resetchannels', '&permitted*')
@@ -145,7 +145,7 @@ t.test('SUBSCRIBE fails, as the health sees it, until the last channel is subscr
   t.equal(link.health.isFailing('SUBSCRIBE'), false)
 })
 
-t.test('after a subscriber of a Cluster is back all listeners are told, and once more when its subscriptions are', async t => {
+t.test('when the subscribers of a Cluster are back all listeners are told at once, and again 1 s later', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const client = new Cluster([], { lazyConnect: true })

@@ -58,7 +58,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     await kept.release()
   })
 
-  t.test('what is released while Redis is told of it again is not lost, and its release is told again in its turn', async t => {
+  t.test('a lease released while it is being sent again is not lost, and its release is sent again later', async t => {
     const [released, taken] = [(await a.hold('m', '{}'))!, (await a.hold('n', '{}'))!]
     await client.hset(keys.shared('holders'), 'n', 'b')
     const looked = a.look(later())
@@ -69,7 +69,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     t.equal(await holder('m'), null)
   })
 
-  t.test('Redis is told again in the order of the last changes', async t => {
+  t.test('changes are sent again in the order in which they last happened', async t => {
     const first = (await a.hold('first', '{}'))!
     await a.hold('second', '{}')
     await first.release()
@@ -115,7 +115,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     b.inherit([['unheard', '{}']])
     t.equal(got.length, 1)
   })
-  t.test('what is inherited while it is asked for is held by who asked, and what was released lately is not inherited', async t => {
+  t.test('a lease inherited while it is being asked for goes to the caller, and one released lately is not inherited', async t => {
     const got: Lease[] = []
     t.teardown(a.onInherited(lease => got.push(lease)))
     await client.hset(keys.shared('holders'), 'asked', 'dead')

@@ -52,7 +52,7 @@ t.test('each permission that is missing is named', { skip: skipRedis }, async t 
   }
 })
 
-t.test('what the probe may not delete expires', { skip: skipRedis }, async t => {
+t.test('keys that the probe may not delete expire', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   await client.call('ACL', 'SETUSER', 'keeper', 'on', '>x', '~*', '&*', '+@all', '-hdel', '-del', '-zrem', '-zremrangebyscore')

@@ -49,7 +49,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     await until(async () => (await ids('eve')).length === 0)
   })
 
-  t.test('who leaves while nodes are waited for is not entered', async t => {
+  t.test('a connection that leaves while other nodes are waited for is not entered', async t => {
     await b.enter('ivy', 'i1', 1)
     dying.push('b')
     onAsked = () => a.leave('ivy', 'i2')
@@ -127,7 +127,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('zoe'), [])
   })
 
-  t.test('what was entered is renewed 200 s after the last renewal, or with the next look after one that failed', async t => {
+  t.test('entries are renewed 200 s after the last renewal, and with the next look after a failed one', async t => {
     const c = make('a')
     await c.enter('ren', 'r1', 3)
     const lose = () => client.del(keys.presence('ren'))
@@ -148,7 +148,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     await c.close()
   })
 
-  t.test('who leaves during a renewal is gone after it, also where Redis does not know the script and gets it later', async t => {
+  t.test('a connection that leaves during a renewal is gone after it, even when the script has to be sent again', async t => {
     await a.enter('flo', 'f1', 3)
     await client.script('FLUSH')
     const renewed = a.renew()
@@ -157,7 +157,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('flo'), [])
   })
 
-  t.test('what came shortly before a renewal is told again all the same', async t => {
+  t.test('a connection entered shortly before a renewal is still sent again after it', async t => {
     await a.enter('gil', 'g1', 3)
     await a.renew()
     await client.del(keys.presence('gil'))
@@ -165,7 +165,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('gil'), ['g1'])
   })
 
-  t.test('looks at the same time tell once', async t => {
+  t.test('concurrent looks send each change once', async t => {
     await a.look(later())
     await a.enter('hal', 'h1', 3)
     const told = mock.method(connection, 'evalsha')
@@ -174,7 +174,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.equal(told.mock.callCount(), 1)
   })
 
-  t.test('Redis is told again of 20,000 connections at most', async t => {
+  t.test('at most 20,000 changes are sent again', async t => {
     const { hdel } = connection
     let told = 0
     connection.hdel = async () => ++told
@@ -186,7 +186,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.equal(told, 20_000)
   })
 
-  t.test('close ends all connections of this node, those too whose end Redis did not hear of, and nothing is told after it', async t => {
+  t.test('close removes all connections of this node, including those whose removal failed, and no later renewal enters them', async t => {
     await a.enter('mia', 'm3', 3)
     const away = mock.method(connection, 'hdel', async () => { throw new Error('away') })
     a.leave('mia', 'm3')

@@ -49,7 +49,7 @@ t.test('a channel costs something beside its publications, so that short ones in
   t.ok(channels > 10 && channels < 100_000 / 4_700, `${channels} channels`)
 })
 
-t.test('what a channel costs counts from when it began', async t => {
+t.test('the cost of a channel counts from the time it began', async t => {
   const { quota, fits, clock } = make()
   clock.now = 10_000
   quota.onBegun('user:ada')
@@ -57,7 +57,7 @@ t.test('what a channel costs counts from when it began', async t => {
   t.equal(fits('user:ada', 5_000), true)
 })
 
-t.test('channels without a user cost nobody anything, also not a user of their name', async t => {
+t.test('channels without a user are not charged to a user of the same name', async t => {
   const { quota, fits } = make()
   for (let n = 0; n < 3; n++) quota.onBegun('broadcast')
   t.equal(fits('user:broadcast', 9_000), true)
@@ -74,7 +74,7 @@ t.test('a user over the quota is logged once in a while', async t => {
   t.equal(lines.length, 3)
 })
 
-t.test('of 1,000 users it is known that they were logged: beyond that number they may be logged again', async t => {
+t.test('1,000 users are remembered as logged; beyond that number they may be logged again', async t => {
   const { fits, lines } = make()
   const users = Array.from({ length: 1_001 }, (_, n) => `u${n}`)
   for (const user of [...users, 'u0', 'u1000']) fits(`user:${user}`, 20_000)

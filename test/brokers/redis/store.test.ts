@@ -42,7 +42,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.match(await publisher.publish('a', '{"n":5}'), { offset: 5, epoch: head.epoch })
   })
 
-  t.test('what is mended and may not be announced is stored, and the health says that it is not announced', async t => {
+  t.test('mended publications that may not be announced are stored, and the health has PUBLISH as failing', async t => {
     await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', '+@all', 'resetchannels')
     const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
     await until(() => link.isReady)
@@ -52,7 +52,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.equal(link.health.isFailing('PUBLISH'), true)
   })
 
-  t.test('the age of a publication is what has passed since it was stored, on the clock of Redis', async t => {
+  t.test('the age of a publication is the time since it was stored, on the clock of Redis', async t => {
     const stream = keys.stream('old')
     await client.hset(keys.meta(stream), 'e', 'e1', 'o', 1, 'm', 'm1')
     await client.xadd(stream, '1-0', 'm', 'm1', 't', Date.now() - 60_000, 'b', '{}', 'c', 66)
@@ -60,7 +60,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.ok(age >= 60_000 && age < 80_000, `${age} ms`)
   })
 
-  t.test('a channel that is read, or whose head is asked for, is known for as long as a meta is', async t => {
+  t.test('reading a channel, or asking for its head, renews its meta for the lifetime of a meta', async t => {
     const meta = keys.meta(stream)
     const lasts = async (t: Test, what: string) => {
       const left = await client.pttl(meta)
@@ -74,7 +74,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     await lasts(t, 'read')
   })
 
-  t.test('of many reads at once 64 are sent, and each of the others when one is answered', async t => {
+  t.test('at most 64 reads are sent at once, and the others as answers come', async t => {
     const { evalsha } = connection
     const sent = { now: 0, most: 0 }
     connection.evalsha = (async (...args: Parameters<typeof evalsha>) => {

@@ -14,7 +14,7 @@ t.test('the epoch of a channel without a publication is fit for a position, and 
   t.equal(Array.from({ length: 1_000 }, newEpoch).some(isUnborn), false)
 })
 
-t.test('it stays the same for an hour, until the clock is an hour behind, or until Redis has lost its data', async t => {
+t.test('it stays the same for an hour, until the clock is set back by an hour, or until Redis has lost its data', async t => {
   let [era, now] = ['a', day]
   const unborn = new Unborn(() => era, () => now)
   const { epoch } = unborn
@@ -30,7 +30,7 @@ t.test('it stays the same for an hour, until the clock is an hour behind, or unt
   t.not(unborn.epoch, behind)
 })
 
-t.test('an epoch that is made before the clock is known is fit for a position, and precedes nothing once it is', async t => {
+t.test('an epoch made before the clock is known is fit for a position, and precedes nothing once the clock is known', async t => {
   const clock: { now?: number } = {}
   const unborn = new Unborn(() => 'a', () => clock.now)
   const { epoch } = unborn
