@@ -143,7 +143,6 @@ export class Health {
   close (): void {
     this.#isClosed = true
     this.#failing.clear()
-    this.#listeners.clear()
   }
 
   /** A connection that ends without a reason ends for the one that is known of this outage. */

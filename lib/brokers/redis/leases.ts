@@ -90,10 +90,6 @@ export class Leases {
     this.#changes.set(key, at)
   }
 
-  #isReleased (key: string): boolean {
-    return !this.#held.has(key) && this.#changes.has(key)
-  }
-
   onInherited (listener: (lease: Lease) => void): () => void {
     this.#listeners.add(listener)
     return () => { this.#listeners.delete(listener) }
@@ -107,7 +103,8 @@ export class Leases {
     for (const [key, data] of leases) {
       const held = this.#held.get(key)
       if (held !== undefined) held.isInherited = true
-      if (held !== undefined || this.#isReleased(key)) continue
+      // What is not held and has changed was released.
+      if (held !== undefined || this.#changes.has(key)) continue
       const lease = new HeldLease(key, data, this.#release)
       this.#held.set(key, lease)
       for (const listener of this.#listeners) listener(lease)

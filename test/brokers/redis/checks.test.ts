@@ -82,3 +82,22 @@ t.test('a failure is that of all that were asked after together; a channel that 
   const outcomes = await Promise.allSettled([checks.confirm('a', good), checks.confirm('b', bad)])
   t.strictSame(outcomes.map(({ status }) => status), ['fulfilled', 'rejected'])
 })
+
+t.test('a channel whose tail Redis has lost is read again, and one that goes on while Redis is asked is not', async t => {
+  let reads = 0
+  const feed = await begun(async () => {
+    reads++
+    return nowhere
+  })
+  const announce = (offset: number) => feed.onAnnounced([{ epoch: 'e', offset, mark: `m${offset}`, body: '{}' }])
+  announce(1)
+  const goingOn = new Checks(async () => {
+    announce(2)
+    return [{ epoch: 'e', offset: 1, mark: 'm1' }]
+  })
+  await goingOn.confirm('a', feed)
+  t.equal(reads, 1)
+  const behind = new Checks(async () => [{ epoch: 'e', offset: 1, mark: 'm1' }])
+  await behind.confirm('a', feed)
+  t.equal(reads, 2)
+})

@@ -1,5 +1,9 @@
-import t from 'tap'
+import { mock } from 'node:test'
+import { Cluster, type Redis } from 'ioredis'
+import t, { type Test } from 'tap'
 import { Doorbell, type Announcement } from '../../../lib/brokers/redis/doorbell.js'
+import { Health } from '../../../lib/brokers/redis/health.js'
+import { RedisLink } from '../../../lib/brokers/redis/link.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 
@@ -16,7 +20,18 @@ class Heard {
   }
 }
 
+/** The time between two looks passes when the test says so. */
+function mockLooks (t: Test): () => void {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  return () => mock.timers.tick(1_500)
+}
+
+const subscriptionsOf = async (client: Redis, ...channels: string[]) =>
+  (await client.pubsub('NUMSUB', ...channels) as unknown[]).filter((_part, at) => at % 2 === 1)
+
 t.test('a doorbell tells who listens of each announcement', { skip: skipRedis }, async t => {
+  const look = mockLooks(t)
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
@@ -41,7 +56,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
   t.test('listens again after a cut, and says so', async t => {
     connection.disconnect(true)
     await until(() => a.listening === 2 && b.listening === 2)
-    t.strictSame((await client.pubsub('NUMSUB', 'a', 'b')), ['a', 1, 'b', 1])
+    t.strictSame(await subscriptionsOf(client, 'a', 'b'), [1, 1])
   })
 
   t.test('a channel that is left and listened to again at once has one subscription', async t => {
@@ -50,20 +65,98 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     doorbell.listen('a', again)
     await until(() => again.listening === 1)
     t.equal(doorbell.size, 2)
-    t.strictSame(await client.pubsub('NUMSUB', 'a'), ['a', 1])
+    t.strictSame(await subscriptionsOf(client, 'a'), [1])
     doorbell.leave('a')
-    await until(async () => (await client.pubsub('NUMSUB', 'a') as unknown[])[1] === 0)
+    t.equal(doorbell.size, 1)
+    await until(async () => (await subscriptionsOf(client, 'a'))[0] === 0)
     t.equal(a.listening, 2)
   })
 
-  t.test('what could not be subscribed to is tried again', async t => {
+  t.test('a channel that is left before its SUBSCRIBE was sent is not subscribed to', async t => {
+    const other = new Heard()
+    doorbell.listen('left', new Heard())
+    doorbell.leave('left')
+    doorbell.listen('other', other)
+    await until(() => other.listening === 1)
+    t.strictSame(await subscriptionsOf(client, 'left', 'other'), [0, 1])
+  })
+
+  t.test('the confirmation of an abandoned subscription is ignored: the next listener is told of its own', async t => {
+    const [first, next] = [new Heard(), new Heard()]
+    doorbell.listen('changing', first)
+    await new Promise(resolve => setImmediate(resolve))
+    doorbell.leave('changing')
+    doorbell.listen('changing', next)
+    await until(() => next.listening === 1)
+    t.equal(first.listening, 0)
+    t.strictSame(await subscriptionsOf(client, 'changing'), [1])
+  })
+
+  t.test('the periodic look retries failed subscriptions and pings Redis', async t => {
     const late = new Heard()
     const { subscribe } = connection
     connection.subscribe = async () => { throw new Error('not now') }
     doorbell.listen('late', late)
     await new Promise(resolve => setImmediate(resolve))
     connection.subscribe = subscribe
+    const ping = mock.method(connection, 'ping')
+    t.teardown(() => ping.mock.restore())
+    look()
     await until(() => late.listening === 1)
     t.equal(link.isReady, true)
+    t.equal(ping.mock.callCount(), 1, 'a connection over which nothing comes any more ends with a ping that is not answered')
   })
+
+  t.test('a closed doorbell neither passes announcements on nor pings Redis', async t => {
+    const heard = new Heard()
+    doorbell.listen('closed', heard)
+    await until(() => heard.listening === 1)
+    doorbell.close()
+    await client.publish('closed', 'e1 1 123\x1em1 {}')
+    await connection.ping() // What was sent before the answer has been read.
+    t.strictSame(heard.announcements, [])
+    t.equal(doorbell.size, 0)
+    const ping = mock.method(connection, 'ping')
+    t.teardown(() => ping.mock.restore())
+    look()
+    t.equal(ping.mock.callCount(), 0)
+  })
+})
+
+t.test('the health has SUBSCRIBE as failing until every channel is subscribed to', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  await client.call('ACL', 'SETUSER', 'some', 'on', '>x', '~*', '+@all', 'resetchannels', '&permitted*')
+  const { link } = startLink(t, { url: server.url.replace('//', '//some:x@') })
+  const doorbell = new Doorbell(link)
+  t.teardown(() => doorbell.close())
+  const [permitted, refused] = [new Heard(), new Heard()]
+  await until(() => link.isReady)
+  // As many as go into one command, one of which Redis refuses.
+  doorbell.listen('refused', refused)
+  for (let n = 1; n < 500; n++) doorbell.listen(`permitted:${n}`, new Heard())
+  doorbell.listen('permitted', permitted)
+  await until(() => permitted.listening === 1)
+  t.equal(link.health.isFailing('SUBSCRIBE'), true)
+  await client.call('ACL', 'SETUSER', 'some', 'allchannels')
+  const last = new Heard()
+  doorbell.listen('permitted:500', last)
+  await until(() => refused.listening === 1 && last.listening === 1)
+  t.equal(link.health.isFailing('SUBSCRIBE'), false)
+})
+
+t.test('when the subscribers of a Cluster are back all listeners are told at once, and again 1 s later', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const client = new Cluster([], { lazyConnect: true })
+  const link = new RedisLink({ client }, new Health('t:'))
+  const doorbell = new Doorbell(link)
+  t.teardown(() => doorbell.close())
+  const heard = new Heard()
+  doorbell.listen('a', heard)
+  link.client.emit('subscribersReady')
+  link.client.emit('subscribersReady')
+  t.equal(heard.listening, 2)
+  mock.timers.tick(1_000)
+  t.equal(heard.listening, 3)
 })

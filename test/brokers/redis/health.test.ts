@@ -129,6 +129,18 @@ t.test('a command that failed and was not sent again is forgotten after 30 s', a
   t.match(lines[1], /works again, after 0.0 s/, 'when it was last seen counts')
 })
 
+t.test('a command that failed again less than 30 s ago is not forgotten, and a failing connection never is', async t => {
+  const { clock, lines, health } = observed()
+  health.failed('commands', refused)
+  health.failed("the script 'mend'", noChannel)
+  clock.now = 20_000
+  health.failed("the script 'mend'", noChannel)
+  clock.now = 31_000
+  health.well('PING')
+  t.strictSame(['commands', "the script 'mend'"].map(part => health.isFailing(part)), [true, true])
+  t.equal(lines.length, 2)
+})
+
 t.test('silence is a cause only where none is known', async t => {
   const { lines, health } = observed()
   health.failed('commands', refused)
@@ -140,6 +152,8 @@ t.test('silence is a cause only where none is known', async t => {
   t.match(lines.at(-1), /NOPERM/)
   health.silent()
   t.match(lines.at(-1), /^error realtime: Redis cannot be used: Redis does not answer\. It hangs/)
+  health.well('subscriber')
+  t.match(lines.at(-1), /does not answer/, 'that the other connection is there is no answer')
   health.well('PING')
   t.match(lines.at(-1), /works again/, 'any answer ends it')
 })
@@ -173,13 +187,15 @@ t.test('listeners hear of each new failure until they unbind', async t => {
   t.equal(count, 1)
 })
 
-t.test('after close nothing is logged', async t => {
+t.test('after close nothing is logged and no listener is called', async t => {
   const { lines, health } = observed()
+  let count = 0
+  health.onFailed(() => count++)
   health.failed('commands', refused)
   health.close()
-  health.failed('subscriber', refused)
+  health.failed('subscriber', new Error('LOADING Redis is loading the dataset in memory'))
   health.well('commands')
-  t.equal(lines.length, 1)
+  t.strictSame([lines.length, count], [1, 1])
 })
 
 t.test('a logger that throws, or none, ends nothing', async t => {

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import type { Lease } from '../../../lib/brokers/broker.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
@@ -20,6 +21,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     const lease = (await a.hold('k', '{"x":1}'))!
     t.match(lease, { key: 'k', data: '{"x":1}' })
     t.equal(await b.hold('k', '{}'), undefined)
+    t.equal(await a.hold('k', '{}'), undefined, 'nor is it held twice by the one')
     await lease.release()
     await lease.release()
     t.ok(await b.hold('k', '{}'))
@@ -28,6 +30,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
 
   t.test('a release that Redis did not hear of is told later', async t => {
     const lease = (await a.hold('later', '{}'))!
+    await a.look(later())
     const { evalsha } = connection
     connection.evalsha = (async () => { throw new Error('away') }) as unknown as typeof evalsha
     await lease.release()
@@ -35,7 +38,8 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     connection.evalsha = evalsha
     t.equal(await holder('later'), 'a')
     await a.look(later())
-    t.equal(await holder('later'), null)
+    t.strictSame([await holder('later'), await holder('failed')], [null, null])
+    t.ok(await a.hold('failed', '{}'), 'what could not be held may be held later')
   })
 
   t.test('a Redis that forgets what it was told last, as one does that fails over, is told again', async t => {
@@ -52,6 +56,28 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     await a.look(later())
     t.equal(await holder('x'), null, 'once more is enough')
     await kept.release()
+  })
+
+  t.test('a lease released while it is being sent again is not lost, and its release is sent again later', async t => {
+    const [released, taken] = [(await a.hold('m', '{}'))!, (await a.hold('n', '{}'))!]
+    await client.hset(keys.shared('holders'), 'n', 'b')
+    const looked = a.look(later())
+    await Promise.all([looked, released.release(), taken.release()])
+    t.strictSame([released.lost.aborted, taken.lost.aborted], [false, false])
+    await client.hset(keys.shared('holders'), 'm', 'a')
+    await a.look(later())
+    t.equal(await holder('m'), null)
+  })
+
+  t.test('changes are sent again in the order in which they last happened', async t => {
+    const first = (await a.hold('first', '{}'))!
+    await a.hold('second', '{}')
+    await first.release()
+    await a.hold('first', '{}')
+    const told = mock.method(connection, 'evalsha')
+    t.teardown(() => told.mock.restore())
+    await a.look(later())
+    t.strictSame(told.mock.calls.flatMap(call => call.arguments as string[]).filter(part => /first|second/.test(part)), ['second', 'first'])
   })
 
   t.test('renewed, what another one has by now is lost', async t => {
@@ -88,5 +114,16 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     unbind()
     b.inherit([['unheard', '{}']])
     t.equal(got.length, 1)
+  })
+  t.test('a lease inherited while it is being asked for goes to the caller, and one released lately is not inherited', async t => {
+    const got: Lease[] = []
+    t.teardown(a.onInherited(lease => got.push(lease)))
+    await client.hset(keys.shared('holders'), 'asked', 'dead')
+    const asked = a.hold('asked', '{}')
+    a.inherit([['asked', '{}']])
+    t.match(await asked, { key: 'asked' })
+    await (await a.hold('over again', '{}'))!.release()
+    a.inherit([['over again', '{}']])
+    t.strictSame(got, [])
   })
 })

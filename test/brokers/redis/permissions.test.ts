@@ -52,6 +52,14 @@ t.test('each permission that is missing is named', { skip: skipRedis }, async t 
   }
 })
 
+t.test('keys that the probe may not delete expire', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  await client.call('ACL', 'SETUSER', 'keeper', 'on', '>x', '~*', '&*', '+@all', '-hdel', '-del', '-zrem', '-zremrangebyscore')
+  t.match((await check(t, { url: server.url.replace('//', '//keeper:x@') })).join('\n'), /refuses DEL: /)
+  await until(async () => await client.dbsize() === 0)
+})
+
 t.test('subscribers hear nothing of the probe that they would take for a publication', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const subscriber = server.client(t)

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
@@ -15,23 +16,27 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
   /** Nodes that were asked after, and whether one of them falls silent then. */
   const asked: string[][] = []
   const dying: string[] = []
-  const [a, b] = ['a', 'b'].map(id => new PresenceOfUsers(link, keys, {
+  let onAsked = () => {}
+  const make = (id: string) => new PresenceOfUsers(link, keys, {
     id,
     alive: ['a', 'b'],
     silent,
     async isOneSilent (nodes) {
       asked.push([...nodes].sort())
+      onAsked()
       silent.push(...dying.splice(0, 1))
       return silent.some(node => nodes.includes(node))
     }
-  }))
+  })
+  const [a, b] = [make('a'), make('b')]
   const later = () => performance.now() + tellAgainAfter
   const ids = async (userId: string) => (await a.present(userId)).map(({ connectionId }) => connectionId).sort()
 
   t.test('enters up to the limit, of all nodes', async t => {
     const entered = await Promise.all([a.enter('ada', '1', 3), b.enter('ada', '2', 3), a.enter('ada', '3', 3), b.enter('ada', '4', 3)])
     t.strictSame(entered, [true, true, true, false])
-    t.strictSame(await ids('ada'), ['1', '2', '3'])
+    await b.renew()
+    t.strictSame(await ids('ada'), ['1', '2', '3'], 'one that was refused is not entered with a renewal')
     a.leave('ada', '3')
     await until(async () => (await ids('ada')).length === 2)
     t.equal(await b.enter('ada', '4', 3), true)
@@ -42,6 +47,16 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     a.leave('eve', 'e1')
     await entering
     await until(async () => (await ids('eve')).length === 0)
+  })
+
+  t.test('a connection that leaves while other nodes are waited for is not entered', async t => {
+    await b.enter('ivy', 'i1', 1)
+    dying.push('b')
+    onAsked = () => a.leave('ivy', 'i2')
+    await a.enter('ivy', 'i2', 1)
+    onAsked = () => {}
+    silent.length = 0
+    t.strictSame(await ids('ivy'), ['i1'])
   })
 
   t.test('connections of a dead node do not count', async t => {
@@ -112,9 +127,74 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('zoe'), [])
   })
 
-  t.test('close ends all connections of this node', async t => {
+  t.test('entries are renewed 200 s after the last renewal, and with the next look after a failed one', async t => {
+    const c = make('a')
+    await c.enter('ren', 'r1', 3)
+    const lose = () => client.del(keys.presence('ren'))
+    const renewedAt = performance.now()
+    await c.renew()
+    await c.look(later())
+    await lose()
+    await c.look(renewedAt + 200_000)
+    t.strictSame(await ids('ren'), [])
+    await c.look(performance.now() + 200_001)
+    t.strictSame(await ids('ren'), ['r1'])
+    await lose()
+    const away = mock.method(connection, 'evalsha', async () => { throw new Error('away') })
+    await c.renew()
+    away.mock.restore()
+    await c.look()
+    t.strictSame(await ids('ren'), ['r1'])
+    await c.close()
+  })
+
+  t.test('a connection that leaves during a renewal is gone after it, even when the script has to be sent again', async t => {
+    await a.enter('flo', 'f1', 3)
+    await client.script('FLUSH')
+    const renewed = a.renew()
+    a.leave('flo', 'f1')
+    await renewed
+    t.strictSame(await ids('flo'), [])
+  })
+
+  t.test('a connection entered shortly before a renewal is still sent again after it', async t => {
+    await a.enter('gil', 'g1', 3)
+    await a.renew()
+    await client.del(keys.presence('gil'))
+    await a.look(later())
+    t.strictSame(await ids('gil'), ['g1'])
+  })
+
+  t.test('concurrent looks send each change once', async t => {
+    await a.look(later())
+    await a.enter('hal', 'h1', 3)
+    const told = mock.method(connection, 'evalsha')
+    t.teardown(() => told.mock.restore())
+    await Promise.all([a.look(later()), a.look(later())])
+    t.equal(told.mock.callCount(), 1)
+  })
+
+  t.test('at most 20,000 changes are sent again', async t => {
+    const { hdel } = connection
+    let told = 0
+    connection.hdel = async () => ++told
+    t.teardown(() => { connection.hdel = hdel })
+    const c = make('a')
+    for (let n = 0; n <= 20_000; n++) c.leave('many', String(n))
+    told = 0
+    await c.look(later())
+    t.equal(told, 20_000)
+  })
+
+  t.test('close removes all connections of this node, including those whose removal failed, and no later renewal enters them', async t => {
+    await a.enter('mia', 'm3', 3)
+    const away = mock.method(connection, 'hdel', async () => { throw new Error('away') })
+    a.leave('mia', 'm3')
+    away.mock.restore()
+    t.strictSame(await ids('mia'), ['m1', 'm3'])
     await a.close()
     await b.close()
+    await a.renew()
     t.strictSame([await ids('ada'), await ids('mia')], [[], []])
   })
 })

@@ -49,6 +49,20 @@ t.test('a channel costs something beside its publications, so that short ones in
   t.ok(channels > 10 && channels < 100_000 / 4_700, `${channels} channels`)
 })
 
+t.test('the cost of a channel counts from the time it began', async t => {
+  const { quota, fits, clock } = make()
+  clock.now = 10_000
+  quota.onBegun('user:ada')
+  t.equal(fits('user:ada', 5_200), false)
+  t.equal(fits('user:ada', 5_000), true)
+})
+
+t.test('channels without a user are not charged to a user of the same name', async t => {
+  const { quota, fits } = make()
+  for (let n = 0; n < 3; n++) quota.onBegun('broadcast')
+  t.equal(fits('user:broadcast', 9_000), true)
+})
+
 t.test('a user over the quota is logged once in a while', async t => {
   const { fits, lines, clock } = make()
   for (let n = 0; n < 5; n++) fits('user:ada', 20_000)
@@ -58,4 +72,11 @@ t.test('a user over the quota is logged once in a while', async t => {
   clock.now = 60_000
   fits('user:ada', 20_000)
   t.equal(lines.length, 3)
+})
+
+t.test('1,000 users are remembered as logged; beyond that number they may be logged again', async t => {
+  const { fits, lines } = make()
+  const users = Array.from({ length: 1_001 }, (_, n) => `u${n}`)
+  for (const user of [...users, 'u0', 'u1000']) fits(`user:${user}`, 20_000)
+  t.strictSame(lines.map(({ userId }) => userId), [...users, 'u0'])
 })

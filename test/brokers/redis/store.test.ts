@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { RedisClock } from '../../../lib/brokers/redis/clock.js'
 import type { Head, Reading } from '../../../lib/brokers/redis/feed.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
@@ -13,7 +13,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { url } = server
   const client = server.client(t)
-  const { link } = startLink(t, { url })
+  const { link, connection } = startLink(t, { url })
   const keys = new Keys('t:')
   const clock = new RedisClock(false)
   const publisher = new Publisher(link, keys, retentionOf({ size: 10, ttl: 60_000 }))
@@ -42,8 +42,52 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.match(await publisher.publish('a', '{"n":5}'), { offset: 5, epoch: head.epoch })
   })
 
-  t.test('many reads at once are done a few at a time', async t => {
+  t.test('mended publications that may not be announced are stored, and the health has PUBLISH as failing', async t => {
+    await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', '+@all', 'resetchannels')
+    const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
+    await until(() => link.isReady)
+    const mute = new Store(link, keys, retentionOf({ size: 10, ttl: 60_000 }), clock)
+    const { head } = await mute.read('a') as Reading & { head: Head }
+    t.equal(await mute.mend('a', head, [{ mark: 'm', body: '{}' }]), true)
+    t.equal(link.health.isFailing('PUBLISH'), true)
+  })
+
+  t.test('the age of a publication is the time since it was stored, on the clock of Redis', async t => {
+    const stream = keys.stream('old')
+    await client.hset(keys.meta(stream), 'e', 'e1', 'o', 1, 'm', 'm1')
+    await client.xadd(stream, '1-0', 'm', 'm1', 't', Date.now() - 60_000, 'b', '{}', 'c', 66)
+    const { stored: [{ age }] } = await store.read('old')
+    t.ok(age >= 60_000 && age < 80_000, `${age} ms`)
+  })
+
+  t.test('reading a channel, or asking for its head, renews its meta for the lifetime of a meta', async t => {
+    const meta = keys.meta(stream)
+    const lasts = async (t: Test, what: string) => {
+      const left = await client.pttl(meta)
+      t.ok(left > 86_000_000 && left <= 86_400_000, `${what}: ${left} ms`)
+    }
+    await client.pexpire(meta, 3_600_000)
+    await store.heads([stream])
+    await lasts(t, 'heads')
+    await client.pexpire(meta, 3_600_000)
+    await store.read('a')
+    await lasts(t, 'read')
+  })
+
+  t.test('at most 64 reads are sent at once, and the others as answers come', async t => {
+    const { evalsha } = connection
+    const sent = { now: 0, most: 0 }
+    connection.evalsha = (async (...args: Parameters<typeof evalsha>) => {
+      sent.most = Math.max(sent.most, ++sent.now)
+      try {
+        return await evalsha.apply(connection, args)
+      } finally {
+        sent.now--
+      }
+    }) as typeof evalsha
+    t.teardown(() => { connection.evalsha = evalsha })
     const readings = await Promise.all(Array.from({ length: 300 }, (_, n) => store.read(`many:${n}`)))
+    t.equal(sent.most, 64)
     t.ok(every(readings, ({ head, stored }) => head === undefined && stored.length === 0))
   })
 

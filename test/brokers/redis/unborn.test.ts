@@ -14,7 +14,7 @@ t.test('the epoch of a channel without a publication is fit for a position, and 
   t.equal(Array.from({ length: 1_000 }, newEpoch).some(isUnborn), false)
 })
 
-t.test('it stays the same for an hour, or until Redis has lost its data', async t => {
+t.test('it stays the same for an hour, until the clock is set back by an hour, or until Redis has lost its data', async t => {
   let [era, now] = ['a', day]
   const unborn = new Unborn(() => era, () => now)
   const { epoch } = unborn
@@ -23,8 +23,21 @@ t.test('it stays the same for an hour, or until Redis has lost its data', async 
   now += 1
   const later = unborn.epoch
   t.not(later, epoch)
+  now -= hour
+  const behind = unborn.epoch
+  t.not(behind, later)
   era = 'b'
-  t.not(unborn.epoch, later)
+  t.not(unborn.epoch, behind)
+})
+
+t.test('an epoch made before the clock is known is fit for a position, and precedes nothing once the clock is known', async t => {
+  const clock: { now?: number } = {}
+  const unborn = new Unborn(() => 'a', () => clock.now)
+  const { epoch } = unborn
+  t.strictSame(parsePosition(formatPosition('u', { epoch, offset: 0 })), { label: 'u', position: { epoch, offset: 0 } })
+  t.equal(unborn.precedes()(epoch), true)
+  clock.now = day
+  t.equal(unborn.precedes()(epoch), false)
 })
 
 t.test('epochs of the last 23 hours precede a channel that is read now, of one era only', async t => {
