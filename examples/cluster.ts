@@ -38,7 +38,7 @@ async function answers (port: number): Promise<boolean> {
 }
 
 async function untilItAnswers (port: number, what: string): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 300; attempt++) {
     if (await answers(port)) return
     await setTimeout(100, undefined, { signal: closing.signal })
   }

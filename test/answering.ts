@@ -1,5 +1,5 @@
 import type { Run } from '../lib/index.js'
-import { gate } from './harness.js'
+import { gate } from './waiting.js'
 
 /** An answer that goes on, a number each `every` milliseconds, until it is ended; `tell` is called with each number. */
 export function answering (every: number, tell: (n: number) => void) {

@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream'
 import { WebSocket } from 'ws'
 import { spawnChild } from './children.js'
 import { executablePath } from './chromium.js'
-import { alarm, now, patience, within } from './within.js'
+import { alarm, now, patience, within } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void

@@ -5,7 +5,7 @@ import { forkChild } from './children.js'
 import { skipNginx } from './nginx.js'
 import { fixture } from './process.js'
 import { isListening, skipRedis, until } from './redis-server.js'
-import { within } from './within.js'
+import { within } from './waiting.js'
 
 const skips: Record<string, string | false> = {
   'redis-server': skipRedis,

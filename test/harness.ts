@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import { WebSocket, type ClientOptions } from 'ws'
 import realtime from '../lib/index.js'
 import type { Envelope, RealtimeOptions } from '../lib/index.js'
-import { alarm, now, patience, within } from './within.js'
+import { alarm, patience, within } from './waiting.js'
 
 /** Something with a teardown: a tap test. */
 interface Scope {
@@ -118,20 +118,6 @@ export async function refusedWith (url: string, options: ClientOptions = {}): Pr
   return response.statusCode
 }
 
-/** Resolves when a condition holds; looked at once per turn of the event loop, for at most `ms`. */
-export async function eventually (holds: () => boolean, ms = 10_000): Promise<void> {
-  const end = now() + ms
-  while (!holds()) {
-    if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
-    await new Promise(resolve => setImmediate(resolve))
-  }
-}
-
-/** Whether something holds of every item, and there is one: of an empty list nothing can be asserted. */
-export function every<T> (items: readonly T[], holds: (item: T, at: number) => boolean): boolean {
-  return items.length > 0 && items.every(holds)
-}
-
 /** What comes of an upgrade: 'ack', the code of the Close, or the HTTP status with which it was refused; 1006 when it was just cut. */
 export function outcome (url: string, options: ClientOptions = {}): Promise<number | 'ack'> {
   const { socket } = new Client(url, options)
@@ -159,19 +145,6 @@ export function as (userId: string): ClientOptions {
 export function authenticateByHeader (request: { headers: Record<string, unknown> }): { userId: string } | null {
   const userId = request.headers['x-user']
   return typeof userId === 'string' ? { userId } : null
-}
-
-/** A destination for a logger, and what was logged. */
-export function logSink (): { lines: string[], options: { level: 'debug', stream: { write (line: string): void } } } {
-  const lines: string[] = []
-  return { lines, options: { level: 'debug', stream: { write (line) { lines.push(line) } } } }
-}
-
-/** A promise with its resolve: what a hook waits for until the test lets it go on. */
-export function gate<T = void> (): { opened: Promise<T>, open (value: T): void } {
-  let open!: (value: T) => void
-  const opened = new Promise<T>(resolve => { open = resolve })
-  return { opened, open }
 }
 
 interface RawOptions {

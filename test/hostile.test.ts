@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { connect, eventually, every, start } from './harness.js'
+import { every } from './every.js'
+import { connect, start } from './harness.js'
+import { eventually, within } from './waiting.js'
 import { rawConnect } from './process.js'
-import { within } from './within.js'
 
 const path = '/ws/notifications/attacker'
 

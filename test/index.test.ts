@@ -7,9 +7,10 @@ import t from 'tap'
 import * as face from '../lib/index.js'
 import realtime, { type Realtime, type RealtimeConnection, type RealtimeOptions } from '../lib/index.js'
 import { spawnChild } from './children.js'
-import { Client, RawClient, as, authenticateByHeader, connect, eventually, gate, logSink, outcome, rawFrame, start, upgrade } from './harness.js'
+import { Client, RawClient, as, authenticateByHeader, connect, outcome, rawFrame, start, upgrade } from './harness.js'
+import { logSink } from './log-sink.js'
+import { eventually, gate, within } from './waiting.js'
 import { fixture } from './process.js'
-import { within } from './within.js'
 
 const path = '/ws/notifications/u1'
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnChild } from './children.js'
 import { freePort, isListening, until } from './redis-server.js'
-import { within } from './within.js'
+import { within } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void

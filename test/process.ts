@@ -7,7 +7,7 @@ import { build } from 'esbuild'
 import type { RedisBrokerOptions } from '../lib/brokers/redis.js'
 import type { RealtimeOptions, Stats } from '../lib/index.js'
 import { forkChild } from './children.js'
-import { within } from './within.js'
+import { within } from './waiting.js'
 
 /** The plugin's, and those of its Redis broker, if it is to have one. */
 type Options = RealtimeOptions & { redis?: RedisBrokerOptions }

@@ -15,9 +15,10 @@ import { closeMeaning } from '../lib/protocol/close-codes.js'
 import { optionsSchema } from '../lib/server/options.js'
 import { refusalReasons } from '../lib/server/refusal-reasons.js'
 import { spawnChild } from './children.js'
-import { Client, connect, eventually, every, refusedWith, start } from './harness.js'
+import { every } from './every.js'
+import { Client, connect, refusedWith, start } from './harness.js'
+import { eventually, within } from './waiting.js'
 import { RedisServer, skipRedis } from './redis-server.js'
-import { within } from './within.js'
 
 const root = dirname(import.meta.dirname)
 const readme = readFileSync(join(root, 'README.md'), 'utf8')

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Cluster, Redis } from 'ioredis'
 import { spawnChild } from './children.js'
-import { now, within } from './within.js'
+import { now, within } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void

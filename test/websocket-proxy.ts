@@ -1,5 +1,5 @@
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { within } from './within.js'
+import { within } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void

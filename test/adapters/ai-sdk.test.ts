@@ -5,7 +5,8 @@ import { WebSocket } from 'ws'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { tokenOf } from '../../lib/index.js'
-import { eventually, gate, start } from '../harness.js'
+import { start } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 import { startAgent } from './agent.js'
 
 interface Scope {

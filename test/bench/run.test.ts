@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { spawnChild } from '../children.js'
-import { within } from '../within.js'
+import { within } from '../waiting.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const skipGit = !existsSync(`${root}.git`) && 'no git repository'

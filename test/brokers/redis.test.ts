@@ -8,7 +8,7 @@ import { Keys } from '../../lib/brokers/redis/keys.js'
 import type { Position } from '../../lib/protocol/position.js'
 import { createPublisher } from '../../lib/publisher.js'
 import { brokerContract } from '../../lib/testing/index.js'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 import { Follower, TestNode } from '../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
 

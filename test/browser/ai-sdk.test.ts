@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime, { type Run, type UserMessage } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
-import { eventually, gate } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 
 /** What a page of an app may look like. */
 const script = `

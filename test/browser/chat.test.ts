@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
-import { eventually } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 /** A page of a chat, as an app would write it; `seen` counts renders and frames of the screen. */
 const script = `

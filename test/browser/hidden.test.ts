@@ -4,7 +4,8 @@ import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
 import { answering } from '../answering.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
-import { connect, eventually } from '../harness.js'
+import { connect } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 /** The versions of React that the hooks are tested with, and what the names of its packages stand for. */
 const versions: Record<string, Record<string, string>> = {
@@ -144,10 +145,11 @@ for (const [version, alias] of Object.entries(versions)) {
       return { tab, written }
     }
 
+    const times = process.env.FULL === '1' ? 100 : 30
     const activity = version === 'React 19' ? ['activity-inside', 'activity-around'] : []
     for (const way of [...activity, 'suspense', 'edit']) {
-      t.test(`${way}, 100 times in the middle of an answer: nothing is lost or shown twice, on one connection`, async t => {
-        const { tab, written } = await run(t, way, 100)
+      t.test(`${way}, ${times} times in the middle of an answer: nothing is lost or shown twice, on one connection`, async t => {
+        const { tab, written } = await run(t, way, times)
         await tab.waitForFunction(`document.getElementById('ticks').textContent.split(',').length >= ${written.ticks.length}`)
         t.equal(await textOf(tab, 'ticks'), written.ticks.join())
         const { resumes, most, titles } = await tab.evaluate<Seen>('seen')
@@ -157,8 +159,8 @@ for (const [version, alias] of Object.entries(versions)) {
       })
     }
 
-    t.test('mounted anew 100 times in the middle of an answer: the text is that which was written, on one connection', async t => {
-      const { tab } = await run(t, 'remount', 100)
+    t.test(`mounted anew ${times} times in the middle of an answer: the text is that which was written, on one connection`, async t => {
+      const { tab } = await run(t, 'remount', times)
       t.equal((await tab.evaluate<Seen>('seen')).most, 1)
     })
   })

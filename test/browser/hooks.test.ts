@@ -4,7 +4,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
-import { eventually } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 /** What a component of an app may look like; `seen` is what the tests ask for. */
 const script = `

@@ -5,7 +5,7 @@ import type { ChatOptions, Inbound } from '../../lib/index.js'
 import { Answers, type Answer } from '../../lib/server/answers.js'
 import type { Refusal } from '../../lib/server/inbound.js'
 import type { Sender } from '../../lib/server/message-row.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 import { down, FakeContext } from './context.js'
 
 function setup (options: ChatOptions = {}, liveRuns = 100) {

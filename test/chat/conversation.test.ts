@@ -3,7 +3,7 @@ import { Budget } from '../../lib/brokers/budget.js'
 import { Conversation, type ConversationParts, type UserData } from '../../lib/chat/conversation.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
 import { nameOf } from '../../lib/chat/run-name.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 import { down, FakeContext } from './context.js'
 
 function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['enter']) {

@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { LiveReply, type ReplyParts } from '../../lib/chat/reply.js'
 import { errors } from '../../lib/errors.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 import { down, FakeContext } from './context.js'
 
 function setup (parts: Partial<ReplyParts> = {}) {

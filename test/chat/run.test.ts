@@ -4,7 +4,7 @@ import { LiveRun } from '../../lib/chat/run.js'
 import { nameOf } from '../../lib/chat/run-name.js'
 import type { Run } from '../../lib/index.js'
 import { movedClock } from '../clock.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 import { down, FakeContext } from './context.js'
 
 function setup (handler: (run: Run) => unknown = () => {}, context = new FakeContext()) {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Saving, type SavingParts } from '../../lib/chat/saving.js'
 import type { SavedMessage } from '../../lib/index.js'
 import { Timers } from '../../lib/server/timers.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 const message = (id: string) => ({ message_id: id, content: id })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { LiveTool, type ToolParts } from '../../lib/chat/tool.js'
 import type { ToolContext } from '../../lib/index.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 import { down, FakeContext } from './context.js'
 
 const { signal } = new AbortController()

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { fullJitter } from '../../lib/client/backoff.js'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 
 t.test('a delay is anywhere below a bound that doubles from 0.5 to 8 s, and then between 4.5 and 9 s', async t => {
   const rows = [[0, 0, 500], [1, 0, 1_000], [4, 0, 8_000], [5, 4_500, 9_000], [50, 4_500, 9_000], [5_000, 4_500, 9_000]]

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 import ts from 'typescript'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 
 const root = new URL('../../', import.meta.url).pathname
 

@@ -7,7 +7,8 @@ import { agentFrom, type Agent } from '../../examples/agent.js'
 import { scriptedAgent } from '../../examples/scripted-agent.js'
 import { build } from '../../examples/server.js'
 import type { Envelope, Messages } from '../../lib/index.js'
-import { connect, eventually } from '../harness.js'
+import { connect } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 const key = 'sk-secret-0123456789'
 

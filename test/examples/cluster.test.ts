@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { spawnChild } from '../children.js'
 import { RedisServer, freePort, skipRedis } from '../redis-server.js'
-import { within } from '../within.js'
+import { within } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
 import { args, watch } from './browser.js'
 

@@ -6,8 +6,8 @@ import { WebSocket } from 'ws'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { MemoryBroker, errors, type Broker, type Envelope } from '../../lib/index.js'
 import { spawnChild } from '../children.js'
-import { Client, connect, eventually } from '../harness.js'
-import { within } from '../within.js'
+import { Client, connect } from '../harness.js'
+import { eventually, within } from '../waiting.js'
 
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
 const notification = { type: 'notification', data: { title: 'Hi' } }

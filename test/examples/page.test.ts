@@ -6,8 +6,8 @@ import { type Browser, type BrowserContextOptions, type Page, type Route } from 
 import t, { type Test } from 'tap'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { spawnChild } from '../children.js'
-import { connect, eventually } from '../harness.js'
-import { within } from '../within.js'
+import { connect } from '../harness.js'
+import { eventually, within } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
 import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 

@@ -3,7 +3,8 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { createChat, type Chat, type ChatOptions, type WebSocketConstructor } from '../../lib/client/chat/index.js'
 import { tokenOf, type RealtimeConnection, type RealtimeOptions, type SavedMessage } from '../../lib/index.js'
-import { eventually, gate, start } from '../harness.js'
+import { start } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { ChatOptions, SavedMessage } from '../../lib/index.js'
 import { all, ask, finished, startChat, turn, type Data } from '../chat.js'
-import { eventually } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 /** An internal agent at work, with all that it can show. */
 const chatter: ChatOptions['onMessage'] = async run => {

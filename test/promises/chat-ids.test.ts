@@ -3,7 +3,8 @@ import { redisBroker } from '../../lib/brokers/redis.js'
 import type { ChatOptions, RealtimeOptions, SavedMessage } from '../../lib/index.js'
 import { all, ask, finished, startChat, type Data, type Started } from '../chat.js'
 import { brokersOfNodes } from '../fake-nodes.js'
-import { as, authenticateByHeader, connect, every, start } from '../harness.js'
+import { every } from '../every.js'
+import { as, authenticateByHeader, connect, start } from '../harness.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 
 type Test = Parameters<typeof startChat>[0]

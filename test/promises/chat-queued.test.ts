@@ -5,7 +5,8 @@ import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
 import { createChat, type Chat, type WebSocketConstructor } from '../../lib/client/chat/index.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { brokersOfNodes } from '../fake-nodes.js'
-import { connect, eventually, gate, start } from '../harness.js'
+import { connect, start } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 
 const place = { workflow: 'support', appId: 'shop', userId: 'ada' }
 const options = { WebSocket: WebSocket as unknown as WebSocketConstructor, backoff: () => 0, onError () {} }

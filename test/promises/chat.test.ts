@@ -1,6 +1,7 @@
 import t from 'tap'
 import { all, ask, finished, startChat, tokens, Transcript, turn, type as typeOut, typesOf } from '../chat.js'
-import { as, Client, connect, eventually, gate, start, authenticateByHeader } from '../harness.js'
+import { as, Client, connect, start, authenticateByHeader } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 import type { Run } from '../../lib/index.js'
 
 // The full number, 1,000 answers of 2,000 tokens, is for running by hand.
@@ -213,15 +214,17 @@ t.test('a run that is cancelled before it starts never does', async t => {
 })
 
 t.test('a cancel that comes while the message is being saved prevents its run', async t => {
-  const { opened, open } = gate()
-  const { join } = await startChat(t, { onMessage: () => t.fail('it began'), save: () => opened })
+  const [saving, saved] = [gate(), gate()]
+  const save = () => {
+    saving.open()
+    return saved.opened
+  }
+  const { join } = await startChat(t, { onMessage: () => t.fail('it began'), save })
   const [client, other] = [await join(), await join()]
   const answered = ask(client, 'chat_message', { content: 'q' }, 'm')
-  await turn()
-  client.send({ type: 'ping' })
-  await client.next('pong')
+  await saving.opened
   await ask(other, 'chat_cancel')
-  open()
+  saved.open()
   t.equal(await answered, 'ack')
   t.match(await finished(client), [{ ref: 'm', status: 'cancelled' }])
   t.strictSame(typesOf(client), ['chat_message', 'run_finished'])

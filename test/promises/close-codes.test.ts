@@ -8,7 +8,8 @@ import { createClient, type WebSocketConstructor } from '../../lib/client/index.
 import { closeCodes } from '../../lib/index.js'
 import { isSendable } from '../../lib/protocol/close-codes.js'
 import { FakeLocks } from '../client/fake-locks.js'
-import { eventually, gate, start } from '../harness.js'
+import { start } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 import { closeRaw, WebSocketProxy } from '../websocket-proxy.js'
 
 /** What only this server means as final. 4401 is final after a second refusal, which the test of the client has. */

@@ -2,7 +2,8 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { redisBroker } from '../../lib/brokers/redis.js'
 import type { RealtimeOptions } from '../../lib/index.js'
-import { connect, eventually, start } from '../harness.js'
+import { connect, start } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 
 type Test = Parameters<typeof start>[0]

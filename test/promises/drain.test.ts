@@ -3,7 +3,10 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { parseDelay, type RealtimeOptions } from '../../lib/index.js'
-import { Client, connect, every, gate, logSink, start } from '../harness.js'
+import { every } from '../every.js'
+import { Client, connect, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { gate } from '../waiting.js'
 import { AppProcess, rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 t.test('on SIGTERM 1,000 clients get what was accepted before and a delay of their own, and the process ends although some ignore the Close', async t => {

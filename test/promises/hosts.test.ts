@@ -4,7 +4,8 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import realtime, { closeCodes, tokenOf } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
-import { eventually, start } from '../harness.js'
+import { start } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 /** As React Native's: getters only, a slash at the end, and no argument but a string. */
 class GetterOnlyURL {

@@ -3,7 +3,9 @@ import { WebSocket } from 'ws'
 import { createClient, type WebSocketConstructor } from '../../lib/client/index.js'
 import type { Run } from '../../lib/index.js'
 import { ask, startChat } from '../chat.js'
-import { as, authenticateByHeader, connect, eventually, every, gate, outcome, start, upgrade, type Client } from '../harness.js'
+import { every } from '../every.js'
+import { as, authenticateByHeader, connect, outcome, start, upgrade, type Client } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 import { AppProcess } from '../process.js'
 
 const path = (user: string) => `/ws/notifications/${user}`

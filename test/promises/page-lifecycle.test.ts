@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import realtime from '../../lib/index.js'
 import { Chromium, type CdpPage } from '../cdp.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
-import { eventually, every } from '../harness.js'
+import { every } from '../every.js'
+import { eventually } from '../waiting.js'
 
 const script = `
   import { createClient } from '../../lib/client/index.ts'

@@ -6,7 +6,8 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import t from 'tap'
 import { redisBroker, type RedisBrokerOptions } from '../../lib/brokers/redis.js'
 import realtime from '../../lib/index.js'
-import { as, authenticateByHeader, connect, eventually, outcome } from '../harness.js'
+import { as, authenticateByHeader, connect, outcome } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly, until } from '../redis-server.js'
 
 /** `FULL=1` lasts as long as is promised, in ms. */

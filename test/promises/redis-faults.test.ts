@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { RedisBrokerOptions } from '../../lib/brokers/redis.js'
 import { Keys } from '../../lib/brokers/redis/keys.js'
 import { slotOf } from '../../lib/brokers/redis/slot.js'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
 import { TestNode, complaints, deliveredAgain, outcomes } from '../redis-nodes.js'
 

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { ChannelLog } from '../../lib/brokers/channel-log.js'
 import { redisBroker } from '../../lib/brokers/redis.js'
-import { connect, every, start, type Client } from '../harness.js'
+import { every } from '../every.js'
+import { connect, start, type Client } from '../harness.js'
 import { RedisServer, skipRedis, until } from '../redis-server.js'
 
 type Test = Parameters<typeof start>[0]

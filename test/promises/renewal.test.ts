@@ -2,7 +2,9 @@ import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { tokenOf, type Identity, type OnMessage, type RealtimeOptions, type Run, type Target } from '../../lib/index.js'
 import { all, ask, finished, turn, type Data } from '../chat.js'
-import { connect, eventually, gate, logSink, start } from '../harness.js'
+import { connect, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { eventually, gate } from '../waiting.js'
 
 type Role = Identity & { role: string }
 

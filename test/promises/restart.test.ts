@@ -1,7 +1,7 @@
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { createClient, type WebSocketConstructor } from '../../lib/client/index.js'
-import { eventually } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { AppProcess } from '../process.js'
 
 /** With `FULL=1` as many clients as the promise says, and the default limits: alone on a machine. */

@@ -1,6 +1,8 @@
 import t from 'tap'
 import type { Envelope } from '../../lib/index.js'
-import { Client, connect, eventually, every, start } from '../harness.js'
+import { every } from '../every.js'
+import { Client, connect, start } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 /** What a client keeps: the last position per label. */
 class Positions {

@@ -3,7 +3,8 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import type { RealtimeOptions, Run, SavedMessage } from '../../lib/index.js'
 import { all, ask, dataOf, finished, startChat, turn, type Data } from '../chat.js'
-import { Client, gate, start } from '../harness.js'
+import { Client, start } from '../harness.js'
+import { gate } from '../waiting.js'
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))

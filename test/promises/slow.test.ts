@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { connect, eventually, every, start } from '../harness.js'
+import { every } from '../every.js'
+import { connect, start } from '../harness.js'
+import { eventually, within } from '../waiting.js'
 import { AppProcess, rawConnect } from '../process.js'
-import { within } from '../within.js'
 
 const mib = 1024 * 1024
 

@@ -4,7 +4,8 @@ import { WebSocket } from 'ws'
 import type { ClientOptions, WebSocketConstructor } from '../../lib/client/index.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { RealtimeProvider } from '../../lib/react/index.js'
-import { eventually, start } from '../harness.js'
+import { start } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { mount } from './render.js'
 
 type WebSocketOption = NonNullable<ClientOptions['WebSocket']>

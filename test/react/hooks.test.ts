@@ -1,8 +1,7 @@
 import { createElement, useEffect, type ReactElement } from 'react'
 import t from 'tap'
 import { RealtimeProvider, useMessages, useNotifications, useRealtime, useReload, useResume, useSend } from '../../lib/react/index.js'
-import { eventually } from '../harness.js'
-import { timersDue } from '../within.js'
+import { eventually, timersDue } from '../waiting.js'
 import { connected } from './connected.js'
 import { mount } from './render.js'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { useOptimisticList } from '../../lib/react/index.js'
-import { eventually } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { connected } from './connected.js'
 
 t.test('useOptimisticList: an item is there at once, confirmed by answer or push, taken back on failure', async t => {

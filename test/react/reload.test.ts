@@ -1,7 +1,6 @@
 import t from 'tap'
 import { Reloader } from '../../lib/react/reload.js'
-import { eventually } from '../harness.js'
-import { timersDue } from '../within.js'
+import { eventually, timersDue } from '../waiting.js'
 
 /** Each load waits to be ended by the test. */
 function controlled (backoff: (attempt: number) => number) {

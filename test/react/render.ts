@@ -1,7 +1,6 @@
 import { createElement, StrictMode, useEffect, type ReactElement, type ReactNode } from 'react'
 import { createRoot } from 'react-dom/client'
-import { eventually } from '../harness.js'
-import { patience } from '../within.js'
+import { eventually, patience } from '../waiting.js'
 
 /** As much of a document as React needs for components that render nothing. */
 const document = { nodeType: 9, addEventListener () {}, activeElement: null as unknown }

@@ -3,8 +3,7 @@ import type { WebSocketLike } from '../../lib/client/index.js'
 import { Reloader } from '../../lib/react/reload.js'
 import { Store, type StoreOptions } from '../../lib/react/store.js'
 import { fakeClient } from '../../lib/testing/index.js'
-import { eventually } from '../harness.js'
-import { timersDue } from '../within.js'
+import { eventually, timersDue } from '../waiting.js'
 
 /** The server's end of a client's WebSockets. */
 class FakeSocket implements WebSocketLike {

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { Unanswered } from '../../lib/react/unanswered.js'
-import { gate } from '../harness.js'
+import { gate } from '../waiting.js'
 
 t.test('it waits for all that was sent, be it refused', async t => {
   const unanswered = new Unanswered()

@@ -3,7 +3,7 @@ import { Answers, type Answer } from '../../lib/server/answers.js'
 import { Cluster } from '../../lib/server/cluster.js'
 import { Timers } from '../../lib/server/timers.js'
 import { FakeCluster } from '../fake-nodes.js'
-import { eventually, gate } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 
 const failed: Answer = { code: 'handler_failed', message: 'it failed' }
 

@@ -2,7 +2,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { ChannelLog, MemoryBroker, type Broker, type BrokerHost, type CreateLog, type RealtimeOptions } from '../../lib/index.js'
 import { discardBroker, takeBroker } from '../../lib/server/broker-use.js'
-import { connect, logSink, start } from '../harness.js'
+import { connect, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
 
 const make = () => new MemoryBroker({ size: 10, ttl: 60_000, bytes: 1_000_000, lag: 1_000 })
 

@@ -3,7 +3,9 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { tokenOf } from '../../lib/index.js'
 import { chosenProtocol } from '../../lib/server/credential.js'
-import { Client, RawClient, eventually, logSink, start } from '../harness.js'
+import { Client, RawClient, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { eventually } from '../waiting.js'
 
 const path = '/ws/notifications/u1'
 const from = (headers: IncomingHttpHeaders, query: unknown = {}) => tokenOf({ headers, query })

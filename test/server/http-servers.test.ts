@@ -5,7 +5,9 @@ import Fastify from 'fastify'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { forEachServer } from '../../lib/server/http-servers.js'
-import { eventually, logSink, outcome } from '../harness.js'
+import { outcome } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { eventually } from '../waiting.js'
 import { handshake, request } from '../servers.js'
 
 /** Has `localhost` stand for two addresses, as it does on a machine with IPv6. */

@@ -2,7 +2,8 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Authenticate, Identity } from '../../lib/index.js'
 import { expiry, identityOf, renewalFault } from '../../lib/server/identity.js'
-import { logSink, outcome, start } from '../harness.js'
+import { outcome, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
 
 const now = Date.now()
 const seconds = Math.floor(now / 1000) + 3_600

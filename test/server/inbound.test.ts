@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Catalogue } from '../../lib/server/catalogue.js'
 import { isOffence, parseInbound, Refusal, Strikes } from '../../lib/server/inbound.js'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 
 const catalogue = new Catalogue({ messages: { order: Type.Object({ n: Type.Integer() }) }, strict: true, maxBytes: 10_000 })
 

@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import type { Inbound, RealtimeConnection } from '../../lib/index.js'
-import { as, authenticateByHeader, connect, eventually, gate, start } from '../harness.js'
+import { as, authenticateByHeader, connect, start } from '../harness.js'
+import { eventually, gate } from '../waiting.js'
 
 const path = '/ws/support/app/chat/u1'
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))

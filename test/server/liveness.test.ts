@@ -4,7 +4,7 @@ import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { Liveness, type LivenessOptions, type Peer } from '../../lib/server/liveness.js'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 
 const { timers: clock } = mock
 

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { PendingHandshakes, type PeerStream } from '../../lib/server/pending.js'
 import { Timers } from '../../lib/server/timers.js'
-import { every } from '../harness.js'
+import { every } from '../every.js'
 
 function setup (t: Test, limit = 10, time = 60_000) {
   const timers = new Timers()

@@ -6,7 +6,8 @@ import type { MessageRow } from '../../lib/server/message-row.js'
 import { Receiver, type ReceiverContext, type ReceiverOwner } from '../../lib/server/receiver.js'
 import { Timers } from '../../lib/server/timers.js'
 import { movedClock } from '../clock.js'
-import { gate, logSink } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { gate } from '../waiting.js'
 
 const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
 

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { redacted, secretsOf } from '../../lib/server/redacted.js'
-import { logSink, outcome, start } from '../harness.js'
+import { outcome, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
 
 const secret = 'eyJhbGciOi.s3cr3t'
 

@@ -3,7 +3,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import realtime from '../../lib/index.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { reasonOf, reasonOfFault, refusalReasons, type RefusalReason } from '../../lib/server/refusal-reasons.js'
-import { Client, RawClient, authenticateByHeader, eventually, gate, logSink, rawFrame } from '../harness.js'
+import { Client, RawClient, authenticateByHeader, rawFrame } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { eventually, gate } from '../waiting.js'
 
 const secret = 's3cr3t'
 const path = `/ws/notifications/u1?token=${secret}`

@@ -4,7 +4,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import { refusalReasons, type RefusalReason } from '../../lib/server/refusal-reasons.js'
 import { Refusals } from '../../lib/server/refusals.js'
 import { Timers } from '../../lib/server/timers.js'
-import { as, authenticateByHeader, eventually, logSink, outcome, start } from '../harness.js'
+import { as, authenticateByHeader, outcome, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { eventually } from '../waiting.js'
 
 const { timers: clock } = mock
 

@@ -4,7 +4,8 @@ import { errors } from '../../lib/errors.js'
 import { Refusals } from '../../lib/server/refusals.js'
 import { addressOf, clientOf, noteError, proxiedAddressOf } from '../../lib/server/refused-request.js'
 import { Timers } from '../../lib/server/timers.js'
-import { logSink, outcome, start } from '../harness.js'
+import { outcome, start } from '../harness.js'
+import { logSink } from '../log-sink.js'
 
 /** Of an app with `trustProxy`: only then Fastify has `ips`. */
 const requestOf = (ip: unknown, params: object = {}, headers: object = {}) =>

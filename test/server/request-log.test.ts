@@ -5,7 +5,9 @@ import pino from 'pino'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { cleanUrl, pathOf, withoutQuery } from '../../lib/server/request-log.js'
-import { RawClient, eventually, logSink } from '../harness.js'
+import { RawClient } from '../harness.js'
+import { logSink } from '../log-sink.js'
+import { eventually } from '../waiting.js'
 import { Talk, handshake, request } from '../servers.js'
 
 interface Scope {

@@ -11,7 +11,8 @@ import fp from 'fastify-plugin'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { cert, key } from '../fixtures/certificate.js'
-import { Client, RawClient, connect, eventually, refusedWith, start } from '../harness.js'
+import { Client, RawClient, connect, refusedWith, start } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { Talk, request } from '../servers.js'
 
 const long = 'x'.repeat(128)

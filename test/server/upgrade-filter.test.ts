@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import t from 'tap'
 import { filterUpgrades, isWebSocketUpgrade, type IsUpgrade } from '../../lib/server/upgrade-filter.js'
-import { eventually } from '../harness.js'
+import { eventually } from '../waiting.js'
 import { Talk, request } from '../servers.js'
 
 t.test('a WebSocket handshake is a GET of HTTP/1.1 with websocket in its Upgrade header', async t => {

@@ -4,7 +4,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import realtime, { tokenOf, type RealtimeOptions } from '../../lib/index.js'
 import { connect } from '../../lib/testing/index.js'
-import { authenticateByHeader, eventually } from '../harness.js'
+import { authenticateByHeader } from '../harness.js'
+import { eventually } from '../waiting.js'
 
 type Scope = Pick<typeof t, 'teardown'>
 

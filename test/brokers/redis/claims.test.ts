@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Claims, maxClaims } from '../../../lib/brokers/redis/claims.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
-import { every } from '../../harness.js'
+import { every } from '../../every.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 

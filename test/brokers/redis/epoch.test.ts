@@ -1,6 +1,6 @@
 import t from 'tap'
 import { newEpoch } from '../../../lib/brokers/redis/epoch.js'
-import { every } from '../../harness.js'
+import { every } from '../../every.js'
 
 t.test('epochs are fit for a position, and differ', async t => {
   const epochs = Array.from({ length: 1_000 }, newEpoch)

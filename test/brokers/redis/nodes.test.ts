@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Lease } from '../../../lib/brokers/broker.js'
 import { ChannelLog } from '../../../lib/brokers/channel-log.js'
 import { redisBroker } from '../../../lib/brokers/redis.js'
-import { every } from '../../harness.js'
+import { every } from '../../every.js'
 import { ChaosProxy, RedisServer, skipRedis, until } from '../../redis-server.js'
 
 t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, async t => {

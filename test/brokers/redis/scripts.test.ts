@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import * as scripts from '../../../lib/brokers/redis/scripts.js'
 import { RedisServer, skipRedis } from '../../redis-server.js'
-import { within } from '../../within.js'
+import { within } from '../../waiting.js'
 
 const { append, beat, find, heads, mend, read, separator } = scripts
 

@@ -5,7 +5,7 @@ import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Publisher } from '../../../lib/brokers/redis/publisher.js'
 import { retentionOf } from '../../../lib/brokers/redis/retention.js'
 import { Store } from '../../../lib/brokers/redis/store.js'
-import { every } from '../../harness.js'
+import { every } from '../../every.js'
 import { startLink } from '../../redis-nodes.js'
 import { RedisServer, skipRedis, until } from '../../redis-server.js'
 

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { createChat, RealtimeError, type Chat, type ChatOptions } from '../../../lib/client/chat/index.js'
-import { timersDue } from '../../within.js'
+import { timersDue } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
 interface Scope {

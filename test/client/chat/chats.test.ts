@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Chats } from '../../../lib/client/chat/chats.js'
-import { timersDue } from '../../within.js'
+import { timersDue } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
 const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }

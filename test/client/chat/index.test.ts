@@ -3,7 +3,7 @@ import { build } from 'esbuild'
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { createClient } from '../../../lib/client/chat/index.js'
-import { every } from '../../harness.js'
+import { every } from '../../every.js'
 import { FakeSocket } from '../fake-socket.js'
 
 const root = new URL('../../../', import.meta.url).pathname

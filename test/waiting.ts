@@ -1,5 +1,8 @@
 // As they are before a test mocks them: a wait has a limit in real time.
-const { setTimeout, clearTimeout } = globalThis
+const { setImmediate, setTimeout, clearTimeout } = globalThis
+
+/** Turns of the event loop in which `eventually` looks each time. */
+const turnsToLook = 200
 
 /** Milliseconds that something is waited for, unless a test says otherwise: so it is the wait that fails, not the test file. */
 export const patience = 20_000
@@ -34,4 +37,24 @@ export async function within<T> (promise: Promise<T>, what: string, ms = patienc
 export function timersDue (): Promise<void> {
   // The 1 ms is the time of those timers.
   return new Promise(resolve => { setTimeout(resolve, 1) })
+}
+
+/**
+ * Resolves when a condition holds. It is looked at once per turn of the event loop, and when that has not helped for a while, each
+ * millisecond, for at most `ms`: a wait must leave the machine to those whom it waits for.
+ */
+export async function eventually (holds: () => boolean, ms = 10_000): Promise<void> {
+  const end = now() + ms
+  for (let looks = 1; !holds(); looks++) {
+    if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
+    // The time between two looks.
+    await new Promise<void>(resolve => { looks < turnsToLook ? setImmediate(resolve) : setTimeout(resolve, 1) })
+  }
+}
+
+/** A promise with its resolve: what a hook waits for until the test lets it go on. */
+export function gate<T = void> (): { opened: Promise<T>, open (value: T): void } {
+  let open!: (value: T) => void
+  const opened = new Promise<T>(resolve => { open = resolve })
+  return { opened, open }
 }

@@ -1,0 +1,5 @@
+/** A destination for a logger, and what was logged. */
+export function logSink (): { lines: string[], options: { level: 'debug', stream: { write (line: string): void } } } {
+  const lines: string[] = []
+  return { lines, options: { level: 'debug', stream: { write (line) { lines.push(line) } } } }
+}
