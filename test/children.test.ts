@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import t from 'tap'
 import { forkChild } from './children.js'
+import { skipBrowser } from './chromium.js'
 import { skipNginx } from './nginx.js'
 import { fixture } from './process.js'
 import { isListening, skipRedis, until } from './redis-server.js'
@@ -11,7 +11,7 @@ const skips: Record<string, string | false> = {
   'redis-server': skipRedis,
   'a redis-server that is stopped': skipRedis,
   nginx: skipNginx,
-  Chromium: existsSync('/usr/bin/chromium') ? false : 'needs /usr/bin/chromium',
+  Chromium: skipBrowser,
   'an app': false
 }
 
