@@ -84,7 +84,7 @@ const rules: Array<{ title: string, look: Look, wrong: string[], right: string[]
     right: ['// Why.\nawait sleep(20)', 'await sleep(20) // Why.', 't.setTimeout(20)', '/** Why. */\nconst wait = ms => setTimeout(a, ms)', '/**\n * Why.\n */\nsetTimeout(a, 1)']
   },
   {
-    title: 'what is asserted of every item of a list is not asserted of none: `every` of the harness is used',
+    title: 'what is asserted of every item of a list is not asserted of none: `every` of test/every.ts is used',
     look: everyOfNothing,
     wrong: ['t.ok(list.every(a => a))', 't.equal(list.every(a), true)'],
     right: ['t.ok(every(list, a => a))', 't.ok(a)']

@@ -1,6 +1,9 @@
 import { createServer, request as forward } from 'node:http'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import Fastify from 'fastify'
 import realtime from '../../lib/index.js'
@@ -74,6 +77,20 @@ t.test('development mode refuses everyone on an address that others can reach, a
   }
 })
 
+t.test('development mode refuses everyone on a Unix socket: who is behind it cannot be known', async t => {
+  const log = logSink()
+  const app = Fastify({ logger: log.options })
+  t.teardown(() => app.close())
+  await app.register(realtime)
+  // Not below the folder of the test: the path of a socket has at most 107 bytes.
+  const folder = mkdtempSync(join(tmpdir(), 'realtime-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'app.sock')
+  await app.listen({ path: file })
+  t.equal(await outcome(`ws+unix:${file}:${path}`), 403)
+  t.match(log.lines.filter(line => JSON.parse(line).level === 50), [new RegExp(`listens on ${file}`)])
+})
+
 t.test('production needs an authenticate', async t => {
   const before = process.env.NODE_ENV
   t.teardown(() => { if (before === undefined) delete process.env.NODE_ENV; else process.env.NODE_ENV = before })
@@ -118,6 +135,9 @@ t.test('what authenticate returns, throws or leaves open decides whether a clien
     ['undefined', async () => undefined, 4401],
     ['throws 401', () => { throw unauthorized }, 4401],
     ['rejects with 403', async () => { throw Object.assign(new Error('x'), { statusCode: 403 }) }, 4401],
+    ['throws 400', () => { throw Object.assign(new Error('secret detail'), { statusCode: 400 }) }, 4401],
+    ['throws 499', () => { throw Object.assign(new Error('secret detail'), { statusCode: 499 }) }, 4401],
+    ['throws 399', () => { throw Object.assign(new Error('x'), { statusCode: 399 }) }, 1011],
     ['throws 500', () => { throw Object.assign(new Error('x'), { statusCode: 500 }) }, 1011],
     ['throws a TypeError', () => { throw new TypeError('x') }, 1011],
     ['throws null', () => { throw null }, 1011], // eslint-disable-line no-throw-literal
@@ -143,6 +163,17 @@ t.test('what authenticate returns, throws or leaves open decides whether a clien
     await app.close()
   }
   t.notMatch(log.lines.join(''), 'secret detail', 'who is not let in is not an error of the server')
+})
+
+t.test('a credential that is in the error of an authenticate is not logged with it', async t => {
+  const log = logSink()
+  const { url } = await start(t, {
+    authenticate: request => { throw new Error(`no key for ${(request.query as { token: string }).token} and ${request.headers.authorization}`) }
+  }, { logger: log.options })
+  const headers = { authorization: 'Bearer in-the-header' }
+  t.equal(await outcome(`${url}${path}?token=in-the-query`, { headers }), 1011)
+  t.equal(log.lines.filter(line => line.includes('no key for')).length, 1)
+  t.notMatch(log.lines.join(''), /in-the-query|in-the-header/)
 })
 
 t.test('the user must match byte for byte', async t => {
@@ -320,6 +351,20 @@ t.test('a connection beyond the limit of its user is closed with 4429, and one b
   await eventually(() => app.ws.stats().connections === 1)
   t.equal(await outcome(url + path, as('u1')), 'ack')
   t.equal(await outcome(`${url}/ws/notifications/u3`, as('u3')), 'ack')
+})
+
+t.test('handshakes that wait for authenticate count as connections of the server', async t => {
+  const go = gate()
+  let asked = 0
+  const { url } = await start(t, {
+    authenticate: async request => { asked++; await go.opened; return authenticateByHeader(request) },
+    limits: { connections: 2, pending: 100 }
+  })
+  const waiting = [outcome(url + path, as('u1')), outcome(url + path, as('u1'))]
+  await eventually(() => asked === 2)
+  t.equal(await outcome(url + path, as('u1')), 503)
+  go.open()
+  t.same(await Promise.all(waiting), ['ack', 'ack'])
 })
 
 t.test('the log says where a refused client was, though it has gone by the time of the verdict', async t => {

@@ -350,3 +350,17 @@ t.test('a connection that opens while its user is held is not read until the use
   t.ok(isOver, 'nothing waits for a connection that has ended')
   await eventually(() => !held.isPaused)
 })
+
+t.test('who connects while their user is held is welcomed once the user is free', async t => {
+  const { app, url } = await start(t, { limits: { rate: 2, burst: 2, userRate: 2, userBurst: 2, strikes: 100 } })
+  const first = await connect(t, url + path)
+  for (let n = 0; n < 4; n++) first.send({ type: 'ping' })
+  const [held] = app.ws.connections('u1') as unknown as Connection[]
+  await eventually(() => held.isPaused)
+  const late = new Client(url + path)
+  t.teardown(() => late.socket.terminate())
+  await eventually(() => app.ws.stats().connections === 2)
+  t.strictSame([app.ws.connections('u1').length, held.isPaused], [1, true])
+  await late.next('connection_ack')
+  t.equal(held.isPaused, false)
+})

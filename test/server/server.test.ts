@@ -5,6 +5,7 @@ import t from 'tap'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { WebSocket } from 'ws'
 import realtime, { MemoryBroker, closeCodes, tokenOf, type RealtimeConnection, type RealtimeOptions, type Renew } from '../../lib/index.js'
+import type { Connection } from '../../lib/server/connection.js'
 import { Client, RawClient, as, authenticateByHeader, connect, refusedWith, start, upgrade } from '../harness.js'
 import { logSink } from '../log-sink.js'
 import { eventually, gate } from '../waiting.js'
@@ -67,7 +68,9 @@ for (const leave of ['destroy', 'resetAndDestroy'] as const) {
   t.test(`${leave} while onConnect runs leaves no ghost`, async t => {
     const { opened, open } = gate()
     let disconnects = 0
-    const { app, url, port } = await start(t, { onConnect: () => opened, onDisconnect: () => { disconnects++ } })
+    const greeted: Connection[] = []
+    const onConnect = async (connection: object) => { greeted.push(connection as Connection); await opened }
+    const { app, url, port } = await start(t, { onConnect, onDisconnect: () => { disconnects++ } })
     const socket = await rawConnect(t, port, path)
     await eventually(() => app.ws.stats().users === 1)
     t.equal(app.ws.isOnline('u1'), false)
@@ -79,6 +82,7 @@ for (const leave of ['destroy', 'resetAndDestroy'] as const) {
     t.equal(app.ws.stats().connections, 0)
     await connect(t, url + path)
     t.equal(app.ws.isOnline('u1'), true)
+    t.equal(greeted[0].state, 'closed')
   })
 }
 
