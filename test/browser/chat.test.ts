@@ -74,7 +74,7 @@ t.test('2,000 tokens in a second render once per frame of the screen', { skip: s
   t.comment(`${renders} renders in ${frames} frames and ${Math.round(took)} ms`)
   t.ok(renders <= frames + 1, `${renders} renders in ${frames} frames`)
   t.ok(renders <= 70 * took / 1_000, `${renders} renders in ${took} ms`)
-  t.ok(renders > 5, 'it is shown while it grows')
+  t.ok(renders > 1, 'it is shown while it grows')
   t.ok(after.items.answer <= renders)
   for (let n = 0; n < 20; n++) t.equal(after.items[`old${n}`], before.items[`old${n}`], 'what has not changed is not rendered')
 })
