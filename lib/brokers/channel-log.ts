@@ -1,4 +1,4 @@
-import { Deque } from './deque.js'
+import { Deque, emptyDeque } from './deque.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
 
 interface Entry {
@@ -22,7 +22,7 @@ const lastRun: Run = { log: undefined, isDeflated: false, after: 0, upTo: 0, roo
 
 /** The log of a channel whose publications are independent of each other: each is framed once, when it is appended. */
 export class ChannelLog extends Log {
-  readonly #entries = new Deque<Entry>()
+  #entries: Deque<Entry> = emptyDeque
   /** What is before this offset cannot be recovered; it is retained only for readers that are behind. */
   #historyStart = 1
   /** Bytes before `#historyStart`. */
@@ -47,6 +47,7 @@ export class ChannelLog extends Log {
 
   append (body: string, now: number): void {
     const frame = this.frameOf({ epoch: this.epoch, offset: this.head + 1 }, body)
+    if (this.#entries === emptyDeque) this.#entries = new Deque()
     this.#entries.push({ frame, time: now })
     this.head++
     this.bytes += frame.length + entryOverhead
@@ -81,7 +82,7 @@ export class ChannelLog extends Log {
   }
 
   protected clear (head: number): void {
-    this.#entries.clear()
+    this.#entries = emptyDeque
     this.#historyStart = head + 1
     this.#lag = 0
   }

@@ -1,7 +1,7 @@
 import type { Message } from '../protocol/envelope.js'
 import { ByLast } from './by-last.js'
 import { formOf } from './channel-log.js'
-import { Deque } from './deque.js'
+import { Deque, emptyDeque } from './deque.js'
 import { GrowingText } from './growing-text.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Publication, type Reader } from './log.js'
 import { memoryOf } from './size.js'
@@ -70,13 +70,13 @@ function tellingOf (body: string, parsed: Publication | undefined): Telling | un
  */
 export class ChatLog extends Log {
   /** In the order of their first offsets. */
-  readonly #entries = new Deque<Entry>()
+  #entries: Deque<Entry> = emptyDeque
   /** The entries of messages, and of tools' progress, by their ids. */
   readonly #byId = new Map<string, Entry>()
   /** Entries with more than one publication. */
   readonly #merged = new ByLast<Entry>()
   /** Runs that are not finished, in the order in which they became known: the first offset that each protects. */
-  readonly #runs = new Map<string, number>()
+  #runs: Map<string, number> | undefined
   /** Number of leading entries outside the history, kept for lagging readers. */
   #expired = 0
   /** Bytes of the expired entries. */
@@ -141,18 +141,26 @@ export class ChatLog extends Log {
   #mind ({ type, data = {} }: Telling): void {
     const { run_id: runId, call_id: callId, message_id: messageId } = data
     if (type === 'run_queued' || type === 'run_started') this.#protect(String(runId), String(messageId))
-    if (type === 'run_finished') this.#runs.delete(String(runId))
+    if (type === 'run_finished') this.#unprotect(String(runId))
     if (type === 'tool_output') this.#empty(toolKey(String(callId)))
   }
 
   /** From the message on that started the run, or from its first publication. */
   #protect (runId: string, messageId: string): void {
-    if (this.#runs.has(runId)) return
+    if (this.#runs?.has(runId)) return
+    this.#runs ??= new Map()
     this.#runs.set(runId, this.#byId.get(messageKey(messageId))?.first ?? this.head)
+  }
+
+  #unprotect (runId: string): void {
+    this.#runs?.delete(runId)
+    // Most chats have no run most of the time.
+    if (this.#runs?.size === 0) this.#runs = undefined
   }
 
   #add (body: string, now: number, id?: string): Entry {
     const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
+    if (this.#entries === emptyDeque) this.#entries = new Deque()
     this.#entries.push(entry)
     this.#newestEntry = entry
     this.#resize(entry, memoryOf(body))
@@ -281,7 +289,7 @@ export class ChatLog extends Log {
     if (oldest === undefined) return false
     if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
     let kept = Infinity
-    for (const first of this.#runs.values()) kept = Math.min(kept, first)
+    for (const first of this.#runs?.values() ?? []) kept = Math.min(kept, first)
     while (oldest !== undefined && oldest.first < kept) {
       this.#expired++
       this.#lag += oldest.bytes
@@ -300,8 +308,8 @@ export class ChatLog extends Log {
 
   /** Stops protecting the oldest run: one this large must have lost its end. */
   #letGo (): void {
-    const [runId] = this.#runs.keys()
-    if (runId !== undefined) this.#runs.delete(runId)
+    const [runId] = this.#runs?.keys() ?? []
+    if (runId !== undefined) this.#unprotect(runId)
   }
 
   /** Begins the history after an entry. A message that continues later is sent as a whole to readers that begin there. */
@@ -324,10 +332,10 @@ export class ChatLog extends Log {
   }
 
   protected clear (head: number): void {
-    this.#entries.clear()
+    this.#entries = emptyDeque
     this.#byId.clear()
     this.#merged.clear()
-    this.#runs.clear()
+    this.#runs = undefined
     this.#expired = 0
     this.#lag = 0
     this.#beginning = head

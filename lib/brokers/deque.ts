@@ -62,3 +62,6 @@ export class Deque<T> {
     for (let at = 0; at < this.#length; at++) yield this.at(at)!
   }
 }
+
+/** Stands for the lists to which nothing was added yet, so that they cost nothing. Nothing may be added to it. */
+export const emptyDeque = new Deque<never>()

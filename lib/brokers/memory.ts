@@ -14,7 +14,7 @@ export interface MemoryBrokerOptions extends LogLimits {
 }
 
 /** Bytes of bookkeeping per channel beside its name. */
-const channelOverhead = 800
+const channelOverhead = 700
 
 /** How often expired publications and unused channels are dropped, in ms. */
 const sweepEvery = 10_000

@@ -65,6 +65,9 @@ const turnSize = 256 * 1024
 /** Bytes of a reason in a Close frame (RFC 6455 section 5.5). */
 const maxReason = 123
 
+/** Of all connections for which nothing waits: an array each adds up. */
+const noFrames: never[] = []
+
 const owner = Symbol('fastify-realtime connection')
 
 function connectionOf (socket: WebSocket & { [owner]?: Connection }): Connection {
@@ -110,7 +113,7 @@ export class Connection implements ReceiverOwner, Subscriber, Writer, Peer {
   readonly #context: ConnectionContext
   readonly #onClosed: ConnectionOptions['onClosed']
   #subscriptions: Subscription[] = []
-  #outbox: Frame[] = []
+  #outbox: Frame[] = noFrames
   #outboxSize = 0
   #isBlocked = false
   /** Made with the first thing received: most connections only listen. */
@@ -179,7 +182,7 @@ export class Connection implements ReceiverOwner, Subscriber, Writer, Peer {
     this.state = 'open'
     // What onConnect sent comes after it.
     const frame = controlFrame('connection_ack', { data: ack })
-    this.#outbox.unshift(frame)
+    this.#outbox = [frame, ...this.#outbox]
     this.#outboxSize += frame.length
     if (this.flush()) this.wake(1)
     // Writing can end the connection.
@@ -199,7 +202,8 @@ export class Connection implements ReceiverOwner, Subscriber, Writer, Peer {
 
   #enqueue (frame: Frame): void {
     if (this.state !== 'open' && this.state !== 'opening') return
-    this.#outbox.push(frame)
+    if (this.#outbox.length === 0) this.#outbox = [frame]
+    else this.#outbox.push(frame)
     this.#outboxSize += frame.length
     if (this.#outboxSize > this.#context.maxOutbox) this.#makeRoom()
     else this.wake(1)
@@ -252,7 +256,7 @@ export class Connection implements ReceiverOwner, Subscriber, Writer, Peer {
       this.#outbox.shift()
       this.#outboxSize -= frame.length
       // An array keeps the room that it once needed.
-      if (this.#outbox.length === 0) this.#outbox = []
+      if (this.#outbox.length === 0) this.#outbox = noFrames
       if (typeof frame !== 'string') return frame
       text += frame
     }
@@ -459,6 +463,6 @@ export class Connection implements ReceiverOwner, Subscriber, Writer, Peer {
     this.#receiver?.end()
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
-    this.#outbox = []
+    this.#outbox = noFrames
   }
 }

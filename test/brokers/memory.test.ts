@@ -11,7 +11,7 @@ import type { Position } from '../../lib/protocol/position.js'
 import { ownerOf } from '../../lib/server/channels.js'
 
 /** As the broker counts: `channel` beside the name of the channel. */
-const overhead = { channel: 800, entry: 128 }
+const overhead = { channel: 700, entry: 128 }
 
 function make (options: Partial<MemoryBrokerOptions> = {}): MemoryBroker {
   return new MemoryBroker({ size: 100, ttl: 60_000, bytes: 64 * 1024 * 1024, lag: 4 * 1024 * 1024, ...options })
