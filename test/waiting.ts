@@ -43,12 +43,15 @@ export function timersDue (): Promise<void> {
  * Resolves when a condition holds. It is looked at once per turn of the event loop, and when that has not helped for a while, each
  * millisecond, for at most `ms`: a wait must leave the machine to those whom it waits for.
  */
-export async function eventually (holds: () => boolean, ms = 10_000): Promise<void> {
+export async function eventually (holds: () => boolean, ms = patience): Promise<void> {
   const end = now() + ms
   for (let looks = 1; !holds(); looks++) {
     if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
     // The time between two looks.
-    await new Promise<void>(resolve => { looks < turnsToLook ? setImmediate(resolve) : setTimeout(resolve, 1) })
+    await new Promise<void>(resolve => {
+      if (looks < turnsToLook) setImmediate(resolve)
+      else setTimeout(resolve, 1)
+    })
   }
 }
 

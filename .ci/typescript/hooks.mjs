@@ -1,4 +1,5 @@
-// Node's hooks for modules in TypeScript: esbuild leaves their types out. With the compiler itself a process takes twice as long to start.
+// Node's hooks for modules in TypeScript: esbuild leaves their types out. Tap's own hooks do not see these modules, so `tap --changed` does
+// not know which tests use them.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +7,7 @@ import { transform } from 'esbuild'
 
 const isOwn = url => url.startsWith('file:') && !url.includes('/node_modules/')
 
-/** What is imported as `x.js` may be `x.ts`. */
+/** Resolves `x.js` to `x.ts` where that exists. */
 export function resolve (specifier, context, next) {
   if (/^(\.|\/|file:).*\.js$/.test(specifier)) {
     const source = new URL(specifier.replace(/js$/, 'ts'), context.parentURL)

@@ -1,7 +1,7 @@
-/** Slots that there are at least, in a list that is not empty; a power of two. */
+/** The least number of slots once something was added; a power of two. */
 const leastSlots = 1
 
-/** Of all lists that are empty: an array each would be a good part of a channel that nothing was published to. */
+/** Shared by the lists to which nothing was added yet, or that were cleared. */
 const noSlots: never[] = []
 
 /**
@@ -63,5 +63,5 @@ export class Deque<T> {
   }
 }
 
-/** Stands for the lists to which nothing was added yet, so that they cost nothing. Nothing may be added to it. */
+/** Shared by owners whose list has no items yet; never added to. */
 export const emptyDeque = new Deque<never>()

@@ -61,7 +61,7 @@ export type Precedes = (epoch: string) => boolean
 
 export const never: Precedes = () => false
 
-/** Of all channels without any: an array each would be a good part of an unused one. */
+/** Shared by the logs without readers, so that an array each does not add up; never written to. */
 const noReaders: never[] = []
 
 /** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */
@@ -186,6 +186,7 @@ export abstract class Log {
     const { seat = -1 } = reader
     if (this.#readers[seat] !== reader) return
     const last = this.#readers.pop()!
+    if (this.#readers.length === 0) this.#readers = noReaders
     if (last === reader) return
     this.#readers[seat] = last
     last.seat = seat
