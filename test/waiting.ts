@@ -47,10 +47,9 @@ export async function eventually (holds: () => boolean, ms = patience): Promise<
   const end = now() + ms
   for (let looks = 1; !holds(); looks++) {
     if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
-    // The time between two looks.
     await new Promise<void>(resolve => {
       if (looks < turnsToLook) setImmediate(resolve)
-      else setTimeout(resolve, 1)
+      else setTimeout(resolve, 1) // The time between two looks.
     })
   }
 }
