@@ -1,4 +1,4 @@
-/** A destination for a logger, and what was logged. */
+/** Options of a logger that collects its output in `lines`. */
 export function logSink (): { lines: string[], options: { level: 'debug', stream: { write (line: string): void } } } {
   const lines: string[] = []
   return { lines, options: { level: 'debug', stream: { write (line) { lines.push(line) } } } }

@@ -1,8 +1,8 @@
 // As they are before a test mocks them: a wait has a limit in real time.
 const { setImmediate, setTimeout, clearTimeout } = globalThis
 
-/** Turns of the event loop in which `eventually` looks each time. */
-const turnsToLook = 200
+/** Number of turns of the event loop in which `eventually` checks its condition. */
+const checkedTurns = 200
 
 /** Milliseconds that something is waited for, unless a test says otherwise: so it is the wait that fails, not the test file. */
 export const patience = 20_000
@@ -40,21 +40,21 @@ export function timersDue (): Promise<void> {
 }
 
 /**
- * Resolves when a condition holds. It is looked at once per turn of the event loop, and when that has not helped for a while, each
- * millisecond, for at most `ms`: a wait must leave the machine to those whom it waits for.
+ * Resolves when a condition holds, and rejects after `ms`. Checks it in every turn of the event loop, and after 200 turns every
+ * millisecond, so that waiting leaves the CPU to the processes that are waited for.
  */
 export async function eventually (holds: () => boolean, ms = patience): Promise<void> {
   const end = now() + ms
-  for (let looks = 1; !holds(); looks++) {
+  for (let turns = 1; !holds(); turns++) {
     if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
     await new Promise<void>(resolve => {
-      if (looks < turnsToLook) setImmediate(resolve)
-      else setTimeout(resolve, 1) // The time between two looks.
+      if (turns < checkedTurns) setImmediate(resolve)
+      else setTimeout(resolve, 1) // The time between two checks.
     })
   }
 }
 
-/** A promise with its resolve: what a hook waits for until the test lets it go on. */
+/** A promise that the test resolves: hooks wait for it. */
 export function gate<T = void> (): { opened: Promise<T>, open (value: T): void } {
   let open!: (value: T) => void
   const opened = new Promise<T>(resolve => { open = resolve })

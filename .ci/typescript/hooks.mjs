@@ -1,5 +1,5 @@
-// Node's hooks for modules in TypeScript: esbuild leaves their types out. Tap's own hooks do not see these modules, so `tap --changed` does
-// not know which tests use them.
+// Module hooks that strip types with esbuild. Tap's own hooks do not see these modules, so `tap --changed` does not know which tests
+// import them.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'

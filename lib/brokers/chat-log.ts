@@ -154,7 +154,7 @@ export class ChatLog extends Log {
 
   #unprotect (runId: string): void {
     this.#runs?.delete(runId)
-    // Most chats have no run most of the time.
+    // Frees the map: most chats have no active run.
     if (this.#runs?.size === 0) this.#runs = undefined
   }
 

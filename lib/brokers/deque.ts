@@ -1,15 +1,12 @@
-/** The least number of slots once something was added; a power of two. */
+/** Minimum number of slots of a list with items; a power of two. */
 const leastSlots = 1
-
-/** Shared by the lists to which nothing was added yet, or that were cleared. */
-const noSlots: never[] = []
 
 /**
  * A first-in, first-out list with access by index, a ring of a power of two of slots: every operation takes constant time,
  * amortized. It must not change while it is iterated.
  */
 export class Deque<T> {
-  #slots: Array<T | undefined> = noSlots
+  #slots: Array<T | undefined> = []
   #start = 0
   #length = 0
   readonly #keepsRoom: boolean
@@ -46,7 +43,7 @@ export class Deque<T> {
   }
 
   clear (): void {
-    this.#slots = noSlots
+    this.#slots = []
     this.#start = 0
     this.#length = 0
   }
@@ -63,5 +60,5 @@ export class Deque<T> {
   }
 }
 
-/** Shared by owners whose list has no items yet; never added to. */
+/** Stands in for a list without items, to save memory. Must not be added to. */
 export const emptyDeque = new Deque<never>()

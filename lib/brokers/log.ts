@@ -61,7 +61,7 @@ export type Precedes = (epoch: string) => boolean
 
 export const never: Precedes = () => false
 
-/** Shared by the logs without readers, so that an array each does not add up; never written to. */
+/** Shared by all logs without readers, to save memory; never modified. */
 const noReaders: never[] = []
 
 /** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */

@@ -42,7 +42,7 @@ interface Channel {
 
 /** Whoever the bytes of some channels are counted for. */
 interface Owner extends Share {
-  /** The others follow by `next`. Most owners have one channel, for which an array would be large. */
+  /** Head of the list of its channels. Most owners have one channel, for which an array would be larger. */
   newest: Channel | undefined
 }
 
@@ -65,7 +65,7 @@ export class MemoryBroker implements Broker {
 
   constructor (options: MemoryBrokerOptions) {
     this.#options = options
-    // V8 keeps whole numbers without an object of their own, for the first 24 days of a process.
+    // V8 stores integers below 2^31 without a heap object: in ms, for the first 24 days of a process.
     this.#now = options.now ?? (() => Math.floor(performance.now()))
     this.#budget = new Budget(options.bytes, holder => ({ holder, held: 0, level: -1, newest: undefined }))
   }

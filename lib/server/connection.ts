@@ -65,7 +65,7 @@ const turnSize = 256 * 1024
 /** Bytes of a reason in a Close frame (RFC 6455 section 5.5). */
 const maxReason = 123
 
-/** Shared by the connections with an empty outbox, so that an array each does not add up; never written to. */
+/** Shared by all connections with an empty outbox, to save memory; never modified. */
 const noFrames: never[] = []
 
 const owner = Symbol('fastify-realtime connection')

@@ -526,8 +526,8 @@ t.test('bytes', async t => {
     t.equal(big.length > 30, true, 'and it keeps most')
   })
 
-  for (const [when, step] of [['', 10], [', the oldest when all were used in one millisecond', 0]] as const) {
-    t.test(`of channels of one size those used longest ago give way first${when}`, async t => {
+  for (const [when, step] of [['', 10], [', in the order of their creation within one millisecond', 0]] as const) {
+    t.test(`among channels of equal size the least recently used are evicted first${when}`, async t => {
       const { clock, broker } = clocked({ bytes: 100_000 })
       broker.open(createLog, { ownerOf: () => 'ada' })
       const logs: Log[] = []

@@ -12,7 +12,7 @@ import { within } from '../waiting.js'
 const heartbeat = { interval: 500, timeout: 200 }
 
 t.test('a blocked event loop evicts nobody', async t => {
-  // A client on a busy machine answers late as well.
+  // On a busy machine clients answer pings late.
   const app = await AppProcess.start(t, { heartbeat: { interval: 1_000, timeout: 800 } })
   const clients = await Promise.all(Array.from({ length: 50 }, (_, n) => connect(t, `${app.url}/ws/notifications/u${n}`)))
   // Long enough to have begun within each part of the heartbeat of some connection.
@@ -42,7 +42,7 @@ t.test('half-open peers, cut off without a packet, are gone', {
     if (status !== 0) throw new Error(`${command}: ${stderr}`)
   }
   const name = `rt${process.pid}`
-  // One of its own: a test that was killed leaves its network behind.
+  // One network per process, because a killed test leaves its own behind.
   const network = `10.213.${process.pid % 256}`
   const host = `${network}.1`
   t.teardown(() => run(`ip netns delete ${name}`))

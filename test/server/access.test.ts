@@ -77,12 +77,12 @@ t.test('development mode refuses everyone on an address that others can reach, a
   }
 })
 
-t.test('development mode refuses everyone on a Unix socket: who is behind it cannot be known', async t => {
+t.test('development mode rejects every connection on a Unix socket, because the peer may be a proxy', async t => {
   const log = logSink()
   const app = Fastify({ logger: log.options })
   t.teardown(() => app.close())
   await app.register(realtime)
-  // Not below the folder of the test: the path of a socket has at most 107 bytes.
+  // Not in `t.testdir()`: the path of a socket is limited to 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), 'realtime-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const file = join(folder, 'app.sock')
@@ -165,7 +165,7 @@ t.test('what authenticate returns, throws or leaves open decides whether a clien
   t.notMatch(log.lines.join(''), 'secret detail', 'who is not let in is not an error of the server')
 })
 
-t.test('a credential that is in the error of an authenticate is not logged with it', async t => {
+t.test('a credential in the message of an error that authenticate throws is redacted in the log', async t => {
   const log = logSink()
   const { url } = await start(t, {
     authenticate: request => { throw new Error(`no key for ${(request.query as { token: string }).token} and ${request.headers.authorization}`) }
@@ -353,7 +353,7 @@ t.test('a connection beyond the limit of its user is closed with 4429, and one b
   t.equal(await outcome(`${url}/ws/notifications/u3`, as('u3')), 'ack')
 })
 
-t.test('handshakes that wait for authenticate count as connections of the server', async t => {
+t.test('handshakes waiting for authenticate count against limits.connections', async t => {
   const go = gate()
   let asked = 0
   const { url } = await start(t, {

@@ -351,7 +351,7 @@ t.test('a connection that opens while its user is held is not read until the use
   await eventually(() => !held.isPaused)
 })
 
-t.test('who connects while their user is held is welcomed once the user is free', async t => {
+t.test('a client that connects while its user is held gets its connection_ack once the user is released', async t => {
   const { app, url } = await start(t, { limits: { rate: 2, burst: 2, userRate: 2, userBurst: 2, strikes: 100 } })
   const first = await connect(t, url + path)
   for (let n = 0; n < 4; n++) first.send({ type: 'ping' })

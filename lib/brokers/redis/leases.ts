@@ -103,7 +103,7 @@ export class Leases {
     for (const [key, data] of leases) {
       const held = this.#held.get(key)
       if (held !== undefined) held.isInherited = true
-      // What is not held and has changed was released.
+      // A lease that has changed and is not held was released.
       if (held !== undefined || this.#changes.has(key)) continue
       const lease = new HeldLease(key, data, this.#release)
       this.#held.set(key, lease)

@@ -81,7 +81,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.strictSame(await subscriptionsOf(client, 'left', 'other'), [0, 1])
   })
 
-  t.test('the confirmation of an abandoned subscription is ignored: the next listener is told of its own', async t => {
+  t.test('the confirmation of an abandoned subscription is ignored, and the next listener gets its own', async t => {
     const [first, next] = [new Heard(), new Heard()]
     doorbell.listen('changing', first)
     await new Promise(resolve => setImmediate(resolve))
@@ -113,7 +113,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     await until(() => heard.listening === 1)
     doorbell.close()
     await client.publish('closed', 'e1 1 123\x1em1 {}')
-    await connection.ping() // What was sent before the answer has been read.
+    await connection.ping() // Everything sent before the PONG has been read.
     t.strictSame(heard.announcements, [])
     t.equal(doorbell.size, 0)
     const ping = mock.method(connection, 'ping')
@@ -145,7 +145,7 @@ t.test('the health has SUBSCRIBE as failing until every channel is subscribed to
   t.equal(link.health.isFailing('SUBSCRIBE'), false)
 })
 
-t.test('when the subscribers of a Cluster are back all listeners are told at once, and again 1 s later', async t => {
+t.test('when the subscribers of a Cluster reconnect, every listener is notified at once and again after 1 s', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const client = new Cluster([], { lazyConnect: true })

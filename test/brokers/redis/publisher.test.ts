@@ -73,13 +73,13 @@ t.test('a publisher stores in batches, and says what became of each publication'
 
   t.test('while Redis is away the queue is bounded, and each publication is refused within 2 s', async t => {
     const { publisher } = await make(t)
-    // The first round trips take longest, and how long Redis may be silent follows from them.
+    // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
     for (let n = 0; n < 20; n++) await publisher.publish('before', '{}')
     proxy.hold()
     const codes = new Map<string, number>()
     let longest = 0
     const sent = Array.from({ length: 3_000 }, async (_, n) => {
-      // What is sent first is under way. What follows waits, for by then Redis has been silent for too long.
+      // The first 1,000 are sent. The others are queued, because Redis has not answered for 900 ms by then.
       await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 900))
       const start = performance.now()
       await publisher.publish('away', '{}').catch(({ code, message }) => {
@@ -112,11 +112,11 @@ t.test('a publisher stores in batches, and says what became of each publication'
     const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
     for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
       const { publisher } = await make(t)
-      // The first round trips take longest, and how long Redis may be silent follows from them.
+      // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
       for (let n = 0; n < 20; n++) await publisher.publish('slow', '{}')
       proxy.hold()
       const sent = Promise.allSettled(bodies.map(body => publisher.publish('slow', body)))
-      // Redis is slow when it has been silent for 50 ms, or for two round trips.
+      // Redis counts as slow after 50 ms or two round trips without an answer.
       await new Promise(resolve => setTimeout(resolve, 600))
       await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
       proxy.release()

@@ -93,7 +93,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     const size = 5_000 + scripts.publicationOverhead
     const ages = [70_000, 61_000, 50_000, 1_000]
     for (const [at, age] of ages.entries()) await client.xadd('old', at + 1, 'm', 'm', 't', Date.now() - age, 'b', 'x'.repeat(5_000), 'c', (at + 1) * size)
-    // Trimmed by bytes beyond 1,000,000 of them; by age half a minute ago.
+    // The limit is 1,000,000 bytes; the last trim by age was 30 s ago.
     await client.hset('old:meta', 'e', 'e1', 'o', 4, 'm', 'm', 'c', 4 * size, 'd', 1_000_000, 'w', Date.now() - 30_000)
     t.strictSame((await run(append, ['old', 'old:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', 100, 60_000, 1_000_000, 600_000, 1, 'm', 'y'])).slice(1), ['e1', 5])
     t.strictSame((await client.xrange('old', '-', '+')).map(([id]) => id), ['3-0', '4-0', '5-0'])
