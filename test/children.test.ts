@@ -4,8 +4,8 @@ import { forkChild } from './children.js'
 import { skipBrowser } from './chromium.js'
 import { skipNginx } from './nginx.js'
 import { fixture } from './process.js'
-import { isListening, skipRedis, until } from './redis-server.js'
-import { within } from './waiting.js'
+import { isListening, skipRedis } from './redis-server.js'
+import { eventually, within } from './waiting.js'
 
 const skips: Record<string, string | false> = {
   'redis-server': skipRedis,
@@ -29,7 +29,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     const ports = new Map(started)
     for (const [what, skip] of Object.entries(skips)) {
       t.test(`${what} ends`, { skip }, async t => {
-        await until(async () => !await isListening(ports.get(what)!))
+        await eventually(async () => !await isListening(ports.get(what)!))
         t.equal(await isListening(ports.get(what)!), false)
       })
     }

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnChild } from './children.js'
-import { freePort, isListening, until } from './redis-server.js'
-import { within } from './waiting.js'
+import { freePort, isListening } from './redis-server.js'
+import { eventually, within } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -49,7 +49,7 @@ export class Nginx {
 
   async #listening (): Promise<void> {
     let isUp = false
-    await until(async () => (isUp = await isListening(this.port)) || this.#process.exitCode !== null)
+    await eventually(async () => (isUp = await isListening(this.port)) || this.#process.exitCode !== null)
     if (!isUp) throw new Error(readFileSync(join(this.#folder, 'error.log'), 'utf8'))
   }
 

@@ -5,7 +5,8 @@ import t from 'tap'
 import { redisBroker } from '../lib/brokers/redis.js'
 import { createPublisher } from '../lib/publisher.js'
 import { connect, start } from './harness.js'
-import { RedisServer, skipRedis, until } from './redis-server.js'
+import { RedisServer, skipRedis } from './redis-server.js'
+import { eventually } from './waiting.js'
 
 t.test('a process without Fastify sends as an app does', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
@@ -49,8 +50,8 @@ t.test('failures of Redis, and their ends, go to its log, with the cause', { ski
   const write = (fields: object, message: string) => { lines.push(`${message} ${inspect(fields, { depth: 10 })}`) }
   const publisher = createPublisher({ url: `redis://worker:s3cr3t@127.0.0.1:${server.port}`, log: { error: write, warn: write, info: write } })
   t.teardown(() => publisher.close())
-  await until(() => publisher.sendToUser('ada', { type: 'note', data: { text: 's3cr3t' } }).then(() => true, () => false))
-  await until(() => lines.length > 0)
+  await eventually(() => publisher.sendToUser('ada', { type: 'note', data: { text: 's3cr3t' } }).then(() => true, () => false))
+  await eventually(() => lines.length > 0)
   t.match(lines[0], /^realtime: Redis refuses PUBLISH: .*ACL SETUSER <user> &realtime:\*/)
   await admin.call('ACL', 'SETUSER', 'worker', '&*')
   await publisher.broadcast({ type: 'note' })

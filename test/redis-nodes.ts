@@ -7,7 +7,7 @@ import { Health } from '../lib/brokers/redis/health.js'
 import { Keys } from '../lib/brokers/redis/keys.js'
 import { RedisLink } from '../lib/brokers/redis/link.js'
 import type { Position } from '../lib/protocol/position.js'
-import { until } from './redis-server.js'
+import { eventually } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -114,7 +114,7 @@ export class TestNode {
     }, every)
     return async () => {
       clearInterval(timer)
-      await until(() => this.#pending === 0)
+      await eventually(() => this.#pending === 0)
     }
   }
 }
@@ -167,7 +167,7 @@ export async function deliveredAgain (nodes: TestNode[], channel: string): Promi
       if (performance.now() - start > 15_000) throw new Error('nothing can be published any more')
     }
     const followers = nodes.flatMap(node => node.followers).filter(follower => follower.channel === channel)
-    await until(() => followers.every(({ received }) => received.includes(body)))
+    await eventually(() => followers.every(({ received }) => received.includes(body)))
   }
   return performance.now() - start
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Cluster, Redis } from 'ioredis'
 import { spawnChild } from './children.js'
-import { now, within } from './waiting.js'
+import { eventually, within } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -152,13 +152,13 @@ export async function startSentinel (t: Scope) {
   const replication = await ChaosProxy.start(t, master.port)
   const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(replication.port), '--repl-diskless-sync-delay', '0'])
   const admin = master.client(t)
-  await until(async () => (await admin.info('replication')).includes('state=online'))
+  await eventually(async () => (await admin.info('replication')).includes('state=online'))
   // It asks the master for replicas when it starts, and then not for 10 s.
   const sentinel = await RedisServer.start(t, [], [
     `sentinel monitor app 127.0.0.1 ${master.port} 1`, 'sentinel down-after-milliseconds app 500', 'sentinel failover-timeout app 3000'
   ])
   const asked = sentinel.client(t)
-  await until(async () => JSON.stringify(await asked.call('SENTINEL', 'replicas', 'app')).includes(String(replica.port)))
+  await eventually(async () => JSON.stringify(await asked.call('SENTINEL', 'replicas', 'app')).includes(String(replica.port)))
   return {
     master,
     replica,
@@ -181,8 +181,8 @@ export async function startCluster (t: Scope): Promise<{ servers: RedisServer[],
   const slots = [[0, 5_460], [5_461, 10_922], [10_923, 16_383]]
   await Promise.all(clients.map((client, at) => client.cluster('ADDSLOTSRANGE', ...slots[at])))
   await Promise.all(clients.slice(1).map(client => client.cluster('MEET', '127.0.0.1', servers[0].port, busPorts[0])))
-  for (const client of clients) await until(async () => (await client.cluster('INFO') as string).includes('cluster_state:ok'))
-  for (const client of clients) await until(async () => (await client.cluster('SLOTS') as unknown[]).length === 3)
+  for (const client of clients) await eventually(async () => (await client.cluster('INFO') as string).includes('cluster_state:ok'))
+  for (const client of clients) await eventually(async () => (await client.cluster('SLOTS') as unknown[]).length === 3)
   return {
     servers,
     client () {
@@ -191,16 +191,6 @@ export async function startCluster (t: Scope): Promise<{ servers: RedisServer[],
       t.teardown(() => client.disconnect())
       return client
     }
-  }
-}
-
-/** Asks again until it holds: of another process nothing else tells. */
-export async function until (holds: () => Promise<boolean> | boolean, ms = 15_000): Promise<void> {
-  const end = now() + ms
-  while (!await holds()) {
-    if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
-    // The interval of the questions.
-    await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
 

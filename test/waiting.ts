@@ -41,15 +41,15 @@ export function timersDue (): Promise<void> {
 
 /**
  * Resolves when a condition holds, and rejects after `ms`. Checks it in every turn of the event loop, and after 200 turns every
- * millisecond, so that waiting leaves the CPU to the processes that are waited for.
+ * 5 ms, so that waiting leaves the CPU to the processes that are waited for.
  */
-export async function eventually (holds: () => boolean, ms = patience): Promise<void> {
+export async function eventually (holds: () => boolean | Promise<boolean>, ms = patience): Promise<void> {
   const end = now() + ms
-  for (let turns = 1; !holds(); turns++) {
+  for (let turns = 1; !await holds(); turns++) {
     if (now() > end) throw new Error(`did not come true within ${ms} ms: ${holds}`)
     await new Promise<void>(resolve => {
       if (turns < checkedTurns) setImmediate(resolve)
-      else setTimeout(resolve, 1) // The time between two checks.
+      else setTimeout(resolve, 5) // The time between two checks.
     })
   }
 }

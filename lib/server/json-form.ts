@@ -44,7 +44,7 @@ export interface JsonFormOptions {
  * and whatever a getter, a Proxy or `toJSON` throws.
  */
 export function jsonForm (value: unknown, name: string, { isCopied, maxBytes }: JsonFormOptions): unknown {
-  const walk = { isCopied, hasInherited: hasInherited(), left: maxBytes / leastBytes, maxBytes }
+  const walk = { isCopied, hasInherited: Object.keys(Object.prototype).length > 0, left: maxBytes / leastBytes, maxBytes }
   try {
     return formOf(value, name, 0, walk)
   } catch (error) {
@@ -202,13 +202,6 @@ function copyUpTo (end: string, source: Record<string, unknown>): Record<string,
 function set (object: Record<string, unknown>, key: string, value: unknown): void {
   if (key === '__proto__') Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
   else object[key] = value
-}
-
-/** Whether somebody has extended Object.prototype with properties that `for … in` finds. */
-function hasInherited (): boolean {
-  // eslint-disable-next-line no-unreachable-loop
-  for (const _key in Object.prototype) return true
-  return false
 }
 
 /** Whether a value is its own form, as most are. */

@@ -10,7 +10,8 @@ import { createPublisher } from '../../lib/publisher.js'
 import { brokerContract } from '../../lib/testing/index.js'
 import { every } from '../every.js'
 import { Follower, TestNode } from '../redis-nodes.js'
-import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
+import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../redis-server.js'
+import { eventually } from '../waiting.js'
 
 t.test('keeps the contract on a single Redis', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
@@ -49,19 +50,19 @@ t.test('keeps the contract as the user that docs/redis-failures.md describes', {
   t.teardown(() => broker.close())
   await broker.open(createLog)
   const { nodes } = broker
-  await until(() => nodes.enter('ada', 'c1', 2))
+  await eventually(() => nodes.enter('ada', 'c1', 2))
   t.equal((await nodes.present('ada')).length, 1)
   t.equal(await nodes.claim('ada', 'k', 1_000), true)
   await (await nodes.hold('l', '{}'))!.release()
   nodes.leave('ada', 'c1')
-  await until(async () => (await nodes.present('ada')).length === 0)
+  await eventually(async () => (await nodes.present('ada')).length === 0)
   t.strictSame(lines, [], 'Redis refuses nothing')
 
   const [, some] = /createPublisher` needs of these only `([^`]+)`/s.exec(docs)!
   await admin.call('ACL', 'SETUSER', 'worker', 'on', '>password', '~realtime:*', 'resetchannels', '&realtime:*', '-@all', ...some.split(/\s+/))
   const publisher = createPublisher({ url: `redis://worker:password@127.0.0.1:${server.port}`, log: { error: write, warn: write, info: write } })
   t.teardown(() => publisher.close())
-  await until(() => publisher.sendToUser('ada', { type: 'note' }).then(() => true, () => false))
+  await eventually(() => publisher.sendToUser('ada', { type: 'note' }).then(() => true, () => false))
   t.strictSame(lines, [], 'nor that of a worker')
 })
 
@@ -74,7 +75,7 @@ t.test('a broker is subscribed to a channel while it has readers, and no longer'
   t.teardown(() => broker.close())
   await broker.open(createLog)
   const subscribed = async () => (await client.pubsub('CHANNELS') as string[]).length
-  await until(async () => await subscribed() === 1)
+  await eventually(async () => await subscribed() === 1)
   const memory = async () => Number(/used_memory:(\d+)/.exec(await client.info('memory'))![1])
   const before = await memory()
 
@@ -88,10 +89,10 @@ t.test('a broker is subscribed to a channel while it has readers, and no longer'
   t.match(broker.stats(), { channels: 10_000, publications: 0 })
   for (const follower of followers.slice(1)) follower.log.remove(follower)
   const [stays] = followers
-  await until(async () => await subscribed() === 2, 30_000)
+  await eventually(async () => await subscribed() === 2, 30_000)
   t.match(broker.stats(), { channels: 1 })
   await broker.publish('user:0', '{}')
-  await until(() => stays.received.length === 1)
+  await eventually(() => stays.received.length === 1)
   const after = await memory()
   t.ok(after - before < 2 * 1024 * 1024, `${after - before} bytes more in Redis`)
 })
@@ -107,9 +108,9 @@ t.test('a subscriber that Redis cuts for its output buffer has no gap', { skip: 
   proxy.hold()
   for (let n = 0; n < 200; n++) await writer.publish('user:a', `{"n":${n},"text":"${text}"}`)
   const admin = server.client(t)
-  await until(async () => (await admin.pubsub('NUMSUB', new Keys('realtime:').stream('user:a')) as unknown[])[1] === 0)
+  await eventually(async () => (await admin.pubsub('NUMSUB', new Keys('realtime:').stream('user:a')) as unknown[])[1] === 0)
   proxy.release()
-  await until(() => follower.received.length === 200)
+  await eventually(() => follower.received.length === 200)
   t.strictSame(follower.received.map(body => JSON.parse(body).n), Array.from({ length: 200 }, (_, n) => n))
   t.equal(follower.told, 0)
 })
@@ -141,10 +142,10 @@ t.test('nothing is left of a broker on a Cluster that was closed', { skip: skipR
     await broker.close()
   }
   const nodes = () => made.flatMap(connection => connection.nodes()).filter(({ status }) => status !== 'end')
-  await until(() => nodes().length === 0)
+  await eventually(() => nodes().length === 0)
   // What ioredis was doing when they ended comes to nothing.
   await Promise.all(cluster.servers.map(server => server.kill()))
-  await until(() => nodes().length === 0)
+  await eventually(() => nodes().length === 0)
   t.equal(made.length, 10)
   t.ok(every(made, ({ status }) => status !== 'ready' && status !== 'connecting' && status !== 'reconnecting'))
 })

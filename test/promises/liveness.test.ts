@@ -6,8 +6,7 @@ import { spawnChild } from '../children.js'
 import { every } from '../every.js'
 import { connect } from '../harness.js'
 import { AppProcess, fixture, rawConnect } from '../process.js'
-import { until } from '../redis-server.js'
-import { within } from '../waiting.js'
+import { eventually, within } from '../waiting.js'
 
 const heartbeat = { interval: 500, timeout: 200 }
 
@@ -57,6 +56,6 @@ t.test('half-open peers, cut off without a packet, are gone', {
   t.equal((await app.stats()).connections, 10)
 
   run(`ip netns exec ${name} iptables -A INPUT -j DROP && ip netns exec ${name} iptables -A OUTPUT -j DROP`)
-  await until(async () => (await app.stats()).connections === 0, 20_000)
+  await eventually(async () => (await app.stats()).connections === 0, 20_000)
   t.equal((await app.stats()).connections, 0)
 })

@@ -10,7 +10,7 @@ import { connect } from '../harness.js'
 import { eventually } from '../waiting.js'
 import { answering } from '../answering.js'
 import { launch } from '../chromium.js'
-import { freePort, until } from '../redis-server.js'
+import { freePort } from '../redis-server.js'
 
 const root = join(import.meta.dirname, '../..')
 const app = join(root, 'test/fixtures/next-app')
@@ -43,7 +43,7 @@ async function startNext (t: Test, folder: string): Promise<string> {
     await exited
   })
   const url = `http://127.0.0.1:${port}`
-  await until(() => fetch(url).then(({ ok }) => ok, () => false), 60_000)
+  await eventually(() => fetch(url).then(({ ok }) => ok, () => false), 60_000)
   return url
 }
 

@@ -8,7 +8,7 @@ import { redisBroker, type RedisBrokerOptions } from '../../lib/brokers/redis.js
 import realtime from '../../lib/index.js'
 import { as, authenticateByHeader, connect, outcome } from '../harness.js'
 import { eventually } from '../waiting.js'
-import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly, until } from '../redis-server.js'
+import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly } from '../redis-server.js'
 
 /** `FULL=1` lasts as long as is promised, in ms. */
 const outage = process.env.FULL === '1' ? 30_000 : 3_000
@@ -146,13 +146,13 @@ function whileRunning (name: string, { args, options = ({ url }) => ({ url }), b
     await begin(server, admin)
     // Messages that are sent meanwhile find it out; so does the node itself.
     while (app.log.length === 0) await app.send()
-    await until(() => performance.now() - start > (isLate === true ? 0 : outage), outage + 5_000)
+    await eventually(() => performance.now() - start > (isLate === true ? 0 : outage), outage + 5_000)
     const sendToUser = await app.send()
     const clients = await app.connect()
     t.equal(ada.closed, undefined, 'who is connected stays')
     await end(server, admin)
-    await until(() => app.has('works again'), 30_000)
-    await until(async () => await app.send() === 'resolves')
+    await eventually(() => app.has('works again'), 30_000)
+    await eventually(async () => await app.send() === 'resolves')
     await ada.next('note')
     rows.push({ name, register: 'resolved before', log: app.log, sendToUser, clients: `connected ones stay, new ones ${clients}` })
     t.notOk(app.raw.some(line => line.includes(secret)), 'neither a password nor a payload is logged')

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { RedisServer, skipRedis, startSentinel, until } from '../redis-server.js'
+import { RedisServer, skipRedis, startSentinel } from '../redis-server.js'
 import { TestNode, complaints, deliveredAgain, outcomes, storedIn } from '../redis-nodes.js'
+import { eventually } from '../waiting.js'
 
 const channels = ['user:a', 'user:b', 'broadcast']
 
@@ -15,12 +16,12 @@ t.test('a Sentinel promotes the replica under load', { skip: skipRedis }, async 
   const nodes = [await TestNode.start(t, { client: app }), await TestNode.start(t, { client: app })]
   for (const node of nodes) for (const channel of channels) await node.follow(channel)
   const ends = nodes.map((node, at) => node.load(channels, 300, String(at)))
-  await until(() => nodes.every(node => node.sent.length > 100))
+  await eventually(() => nodes.every(node => node.sent.length > 100))
   // One that never followed has nothing: that is a Redis that was emptied.
   const replicaClient = replica.client(t)
-  await until(async () => (await storedIn(replicaClient, 'broadcast')).length > 10)
+  await eventually(async () => (await storedIn(replicaClient, 'broadcast')).length > 10)
   await master.kill()
-  await until(await isMaster(t, replica))
+  await eventually(await isMaster(t, replica))
   const back = await deliveredAgain(nodes, 'broadcast')
   t.ok(back < 5_000, `delivery is back after ${Math.round(back)} ms`)
   await Promise.all(ends.map(end => end()))
@@ -36,13 +37,13 @@ t.test('what the replica did not get is given to it by the nodes that have it', 
   for (const node of nodes) await node.follow('user:a')
   for (let n = 0; n < 5; n++) await nodes[0].publish('user:a', `{"early":${n}}`)
   const replicaClient = replica.client(t)
-  await until(async () => (await storedIn(replicaClient, 'user:a')).length === 5)
+  await eventually(async () => (await storedIn(replicaClient, 'user:a')).length === 5)
   replication.hold()
   for (let n = 0; n < 5; n++) await nodes[0].publish('user:a', `{"late":${n}}`)
   const followers = nodes.flatMap(node => node.followers)
-  await until(() => followers.every(({ received }) => received.length === 10))
+  await eventually(() => followers.every(({ received }) => received.length === 10))
   await master.kill()
-  await until(await isMaster(t, replica))
+  await eventually(await isMaster(t, replica))
   await deliveredAgain(nodes, 'user:a')
   t.match(await storedIn(replicaClient, 'user:a'), [0, 1, 2, 3, 4].map(n => `{"early":${n}}`))
   t.ok((await storedIn(replicaClient, 'user:a')).includes('{"late":4}'))
@@ -58,16 +59,16 @@ t.test('what nobody has any more is told', { skip: skipRedis }, async t => {
   await node.publish('user:a', '{"early":1}')
   await node.publish('user:b', '{"early":1}')
   const replicaClient = replica.client(t)
-  await until(async () => (await storedIn(replicaClient, 'user:b')).length === 1)
+  await eventually(async () => (await storedIn(replicaClient, 'user:b')).length === 1)
   replication.hold()
   // More than a node keeps to give back.
   for (let n = 0; n < 600; n++) await node.publish('user:a', `{"late":${n}}`)
-  await until(() => left.received.length === 601)
+  await eventually(() => left.received.length === 601)
   const before = left.epoch
   await master.kill()
-  await until(await isMaster(t, replica))
+  await eventually(await isMaster(t, replica))
   await deliveredAgain([node], 'user:b')
-  await until(() => left.told === 1)
+  await eventually(() => left.told === 1)
   t.not(left.epoch, before, 'under another epoch: no offset is given twice in one')
   t.equal(other.told, 0, 'and only there')
 })

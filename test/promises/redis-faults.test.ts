@@ -4,8 +4,9 @@ import type { RedisBrokerOptions } from '../../lib/brokers/redis.js'
 import { Keys } from '../../lib/brokers/redis/keys.js'
 import { slotOf } from '../../lib/brokers/redis/slot.js'
 import { every } from '../every.js'
-import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../redis-server.js'
+import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../redis-server.js'
 import { TestNode, complaints, deliveredAgain, outcomes } from '../redis-nodes.js'
+import { eventually } from '../waiting.js'
 
 /** With `FULL=1` the faults last as long as is promised, and settling takes no longer, in milliseconds. */
 const isFull = process.env.FULL === '1'
@@ -105,12 +106,12 @@ async function endure (t: Test, { args, isEmptied, run }: Fault) {
   const server = await RedisServer.start(t, args)
   const { proxies, nodes, client } = await twoNodes(t, server)
   const ends = nodes.map((node, at) => node.load(channels, 500, String(at)))
-  await until(() => nodes.every(node => node.sent.length > 100))
+  await eventually(() => nodes.every(node => node.sent.length > 100))
   await run(server, proxies, nodes)
   const back = await deliveredAgain(nodes, 'broadcast')
   t.ok(back < 5_000, `delivery is back after ${Math.round(back)} ms`)
   const published = nodes.map(node => node.sent.length)
-  await until(() => nodes.every((node, at) => node.sent.length > published[at] + 100))
+  await eventually(() => nodes.every((node, at) => node.sent.length > published[at] + 100))
   await Promise.all(ends.map(end => end()))
   await deliveredAgain(nodes, 'broadcast')
   for (const channel of channels) await deliveredAgain(nodes, channel)
@@ -170,7 +171,7 @@ for (const how of ['stopped', 'killed'] as const) {
     const slots = new Map(users.map(user => [user, slotOf(new Keys('').stream(user))]))
     const isOfIt = (channel: string) => slots.get(channel)! > 5_460 && slots.get(channel)! <= 10_922
     const end = node.load(users, 600, 'x')
-    await until(() => node.sent.length > 300)
+    await eventually(() => node.sent.length > 300)
     node.sent.length = 0
     if (how === 'stopped') servers[1].stop()
     else await servers[1].kill()
@@ -184,7 +185,7 @@ for (const how of ['stopped', 'killed'] as const) {
     t.ok(every(sent, ({ ms }) => ms < scale.settle))
     if (how === 'stopped') servers[1].goOn()
     else await servers[1].restart()
-    await until(async () => typeof (await node.publish(users.find(isOfIt)!, '{}')).outcome === 'object')
+    await eventually(async () => typeof (await node.publish(users.find(isOfIt)!, '{}')).outcome === 'object')
     await end()
   })
 }

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { AppProcess } from '../process.js'
-import { ChaosProxy, RedisServer, skipRedis, until } from '../redis-server.js'
+import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
+import { eventually } from '../waiting.js'
 
 /** With `FULL=1` there are more loads, the faults last as long as is promised, and settling takes no longer, in milliseconds. */
 const isFull = process.env.FULL === '1'
@@ -87,7 +88,7 @@ for (const { bytes, count, away } of isFull ? loads : loads.slice(0, 1)) {
     const during = async (fault: string, ms: number, begin: () => void, end: () => void) => {
       await forAll(node => node.load(count, bytes))
       const isWell = ({ outcomes: { stored, ...others } }: Outcomes) => stored > 0 && Object.keys(others).length === 0
-      await until(async () => (await forAll(node => node.outcomes())).every(isWell))
+      await eventually(async () => (await forAll(node => node.outcomes())).every(isWell))
       await watch(time.warm)
       await forAll(node => node.begin())
       begin()

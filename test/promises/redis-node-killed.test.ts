@@ -8,7 +8,8 @@ import { createPublisher } from '../../lib/publisher.js'
 import { every } from '../every.js'
 import { connect, outcome } from '../harness.js'
 import { AppProcess } from '../process.js'
-import { RedisServer, skipRedis, until } from '../redis-server.js'
+import { RedisServer, skipRedis } from '../redis-server.js'
+import { eventually } from '../waiting.js'
 
 /** `FULL=1` kills as often as the promise says, and asks for its time: alone on a machine. */
 const isFull = process.env.FULL === '1'
@@ -138,14 +139,14 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   const runs: Followed[] = []
   for (let n = 0; n < kills; n++) {
     const before = listeners.map(({ numbers }) => numbers.length)
-    await until(() => listeners.every(({ numbers }, at) => numbers.length > before[at] + 20))
+    await eventually(() => listeners.every(({ numbers }, at) => numbers.length > before[at] + 20))
     const killed = nodes[n % 2]
     const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: `ada_${n}` }
     const followed = new Followed(port, address)
     t.teardown(() => followed.client.close())
     runs.push(followed)
     await killed.post('/run', address)
-    await until(() => followed.has('chat_delta'))
+    await eventually(() => followed.has('chat_delta'))
     followed.onKilled()
     killed.child.kill('SIGKILL')
     await once(killed.child, 'exit')
@@ -153,7 +154,7 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   }
   clearInterval(timer)
   const each = sent / users.length
-  await until(() => listeners.every(({ numbers }) => numbers.length >= each))
+  await eventually(() => listeners.every(({ numbers }) => numbers.length >= each))
   t.strictSame(failures, [])
   t.strictSame(refusals, [], 'nobody is refused because of those who are dead')
   for (const { numbers, notRecovered } of listeners) {
@@ -166,7 +167,7 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   t.ok(outages.length >= kills)
   t.ok(p99 < catchUp, `${outages.length} times somebody was behind, p50 ${p50} ms, p99 ${p99} ms`)
 
-  await until(() => runs.every(run => run.has('run_finished')), 30_000)
+  await eventually(() => runs.every(run => run.has('run_finished')), 30_000)
   const latest = Math.round(Math.max(...runs.map(({ endedAfter }) => endedAfter!)))
   t.ok(latest < 15_000 + (isFull ? 0 : 5_000), `the last run was ended after ${latest} ms`)
   for (const { received } of runs) {
@@ -207,6 +208,6 @@ t.test('connections of a node that only paused give way, and count again when it
   const more = await connect(t, `ws://127.0.0.1:${other.port}${path}`)
   paused.child.kill('SIGCONT')
   more.socket.terminate()
-  await until(async () => await outcome(`ws://127.0.0.1:${other.port}${path}`) === 4429)
+  await eventually(async () => await outcome(`ws://127.0.0.1:${other.port}${path}`) === 4429)
   t.ok(every(stays, ({ closed }) => closed === undefined))
 })

@@ -3,7 +3,8 @@ import { ChannelLog } from '../../lib/brokers/channel-log.js'
 import { redisBroker } from '../../lib/brokers/redis.js'
 import { every } from '../every.js'
 import { connect, start, type Client } from '../harness.js'
-import { RedisServer, skipRedis, until } from '../redis-server.js'
+import { RedisServer, skipRedis } from '../redis-server.js'
+import { eventually } from '../waiting.js'
 
 type Test = Parameters<typeof start>[0]
 
@@ -25,7 +26,7 @@ t.test('reading 1,000 channels that do not exist leaves nothing in Redis', { ski
   t.teardown(() => broker.close())
   await broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits))
   await broker.nodes.enter('ada', 'c1', 10)
-  await until(async () => (await broker.nodes.present('ada')).length === 1)
+  await eventually(async () => (await broker.nodes.present('ada')).length === 1)
   const before = await client.dbsize()
   for (let n = 0; n < 1_000; n += 100) {
     const logs = await Promise.all(Array.from({ length: 100 }, (_, at) => broker.subscribe(`chat:w/a/c${n + at}/ada`)))
@@ -106,10 +107,10 @@ t.test('when Redis has lost its data clients of channels without a publication a
   await a.app.ws.sendToUser('ada', message(1))
   await stays.next('n')
   await redis.restart({ isEmpty: true })
-  await until(() => b.app.ws.broadcast(message(2)).then(() => true, () => false))
+  await eventually(() => b.app.ws.broadcast(message(2)).then(() => true, () => false))
   await stays.next('resync')
   for (const { url } of [a, b]) {
-    await until(async () => {
+    await eventually(async () => {
       const back = await connect(t, `${url}${path}?since=${position}`).catch(() => undefined)
       return back?.ack.data!.recovered === false
     })

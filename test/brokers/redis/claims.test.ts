@@ -3,13 +3,14 @@ import { Claims, maxClaims } from '../../../lib/brokers/redis/claims.js'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { every } from '../../every.js'
 import { startLink } from '../../redis-nodes.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 t.test('claims are kept in Redis', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link } = startLink(t, { url: server.url })
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   const keys = new Keys('t:')
   const claims = new Claims(link, keys)
   const remember = (holder: string, key: string, ms = 60_000) => claims.claim(holder, key, ms)
@@ -20,7 +21,7 @@ t.test('claims are kept in Redis', { skip: skipRedis }, async t => {
     t.equal(await remember('ada', 'K'), true)
     t.equal(await remember('bob', 'k'), true)
     t.equal(await remember('ada', 'short', 1), true)
-    await until(() => remember('ada', 'short', 1))
+    await eventually(() => remember('ada', 'short', 1))
   })
 
   t.test('10,000 claims of a user leave one key, with the newest 1,000', async t => {
@@ -41,11 +42,11 @@ t.test('claims are kept in Redis', { skip: skipRedis }, async t => {
   t.test('claims that are over leave nothing', async () => {
     await Promise.all(Array.from({ length: 100 }, (_, n) => remember('mia', `k${n}`, 50)))
     await remember('mia', 'long', 1_000)
-    await until(async () => {
+    await eventually(async () => {
       await remember('mia', 'long', 1_000)
       return await client.zcard(keys.claims('mia')) <= 1
     })
-    await until(async () => await client.exists(keys.claims('mia')) === 0)
+    await eventually(async () => await client.exists(keys.claims('mia')) === 0)
   })
 
   t.test('a short claim does not shorten the time of a long one', async t => {

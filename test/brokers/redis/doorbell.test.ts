@@ -5,7 +5,8 @@ import { Doorbell, type Announcement } from '../../../lib/brokers/redis/doorbell
 import { Health } from '../../../lib/brokers/redis/health.js'
 import { RedisLink } from '../../../lib/brokers/redis/link.js'
 import { startLink } from '../../redis-nodes.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 class Heard {
   readonly announcements: Announcement[] = []
@@ -41,11 +42,11 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
   const b = new Heard()
   doorbell.listen('a', a)
   doorbell.listen('b', b)
-  await until(() => a.listening === 1 && b.listening === 1)
+  await eventually(() => a.listening === 1 && b.listening === 1)
 
   t.test('tells what is announced', async t => {
     await client.publish('a', 'e1 7 123\x1em1 {"a": "b c"}\x1em2 {}')
-    await until(() => a.announcements.length === 2)
+    await eventually(() => a.announcements.length === 2)
     t.strictSame(a.announcements, [
       { epoch: 'e1', offset: 7, mark: 'm1', body: '{"a": "b c"}' },
       { epoch: 'e1', offset: 8, mark: 'm2', body: '{}' }
@@ -55,7 +56,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
 
   t.test('listens again after a cut, and says so', async t => {
     connection.disconnect(true)
-    await until(() => a.listening === 2 && b.listening === 2)
+    await eventually(() => a.listening === 2 && b.listening === 2)
     t.strictSame(await subscriptionsOf(client, 'a', 'b'), [1, 1])
   })
 
@@ -63,12 +64,12 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     const again = new Heard()
     doorbell.leave('a')
     doorbell.listen('a', again)
-    await until(() => again.listening === 1)
+    await eventually(() => again.listening === 1)
     t.equal(doorbell.size, 2)
     t.strictSame(await subscriptionsOf(client, 'a'), [1])
     doorbell.leave('a')
     t.equal(doorbell.size, 1)
-    await until(async () => (await subscriptionsOf(client, 'a'))[0] === 0)
+    await eventually(async () => (await subscriptionsOf(client, 'a'))[0] === 0)
     t.equal(a.listening, 2)
   })
 
@@ -77,7 +78,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     doorbell.listen('left', new Heard())
     doorbell.leave('left')
     doorbell.listen('other', other)
-    await until(() => other.listening === 1)
+    await eventually(() => other.listening === 1)
     t.strictSame(await subscriptionsOf(client, 'left', 'other'), [0, 1])
   })
 
@@ -87,7 +88,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     await new Promise(resolve => setImmediate(resolve))
     doorbell.leave('changing')
     doorbell.listen('changing', next)
-    await until(() => next.listening === 1)
+    await eventually(() => next.listening === 1)
     t.equal(first.listening, 0)
     t.strictSame(await subscriptionsOf(client, 'changing'), [1])
   })
@@ -102,7 +103,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     const ping = mock.method(connection, 'ping')
     t.teardown(() => ping.mock.restore())
     look()
-    await until(() => late.listening === 1)
+    await eventually(() => late.listening === 1)
     t.equal(link.isReady, true)
     t.equal(ping.mock.callCount(), 1, 'a connection over which nothing comes any more ends with a ping that is not answered')
   })
@@ -110,7 +111,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
   t.test('a closed doorbell neither passes announcements on nor pings Redis', async t => {
     const heard = new Heard()
     doorbell.listen('closed', heard)
-    await until(() => heard.listening === 1)
+    await eventually(() => heard.listening === 1)
     doorbell.close()
     await client.publish('closed', 'e1 1 123\x1em1 {}')
     await connection.ping() // Everything sent before the PONG has been read.
@@ -131,17 +132,17 @@ t.test('the health has SUBSCRIBE as failing until every channel is subscribed to
   const doorbell = new Doorbell(link)
   t.teardown(() => doorbell.close())
   const [permitted, refused] = [new Heard(), new Heard()]
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   // As many as go into one command, one of which Redis refuses.
   doorbell.listen('refused', refused)
   for (let n = 1; n < 500; n++) doorbell.listen(`permitted:${n}`, new Heard())
   doorbell.listen('permitted', permitted)
-  await until(() => permitted.listening === 1)
+  await eventually(() => permitted.listening === 1)
   t.equal(link.health.isFailing('SUBSCRIBE'), true)
   await client.call('ACL', 'SETUSER', 'some', 'allchannels')
   const last = new Heard()
   doorbell.listen('permitted:500', last)
-  await until(() => refused.listening === 1 && last.listening === 1)
+  await eventually(() => refused.listening === 1 && last.listening === 1)
   t.equal(link.health.isFailing('SUBSCRIBE'), false)
 })
 

@@ -5,13 +5,14 @@ import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Leases } from '../../../lib/brokers/redis/leases.js'
 import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
 import { startLink } from '../../redis-nodes.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   const keys = new Keys('t:')
   const [a, b] = ['a', 'b'].map(node => new Leases(link, keys, node))
   const later = () => performance.now() + tellAgainAfter

@@ -6,7 +6,8 @@ import { Health } from '../../../lib/brokers/redis/health.js'
 import { RedisLink } from '../../../lib/brokers/redis/link.js'
 import { append, heads } from '../../../lib/brokers/redis/scripts.js'
 import { startLink } from '../../redis-nodes.js'
-import { ChaosProxy, RedisServer, freePort, skipRedis, startCluster, until } from '../../redis-server.js'
+import { ChaosProxy, RedisServer, freePort, skipRedis, startCluster } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -28,18 +29,18 @@ t.test('nothing is connected before start', { skip: skipRedis }, async t => {
   t.equal(link.client.status, 'wait')
   // Two turns of another connection through the same server of the proxy.
   const other = startLink(t, { url: proxy.url })
-  await until(() => other.link.isReady)
+  await eventually(() => other.link.isReady)
   t.equal(proxy.connections, 1)
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   t.equal(proxy.connections, 2)
 })
 
 t.test('scripts are known before they are needed, and run also where they are not known', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const { link, connection } = startLink(t, { url })
-  await until(() => link.isReady)
-  await until(async () => (await connection.script('EXISTS', append.sha) as number[])[0] === 1)
+  await eventually(() => link.isReady)
+  await eventually(async () => (await connection.script('EXISTS', append.sha) as number[])[0] === 1)
   await connection.script('FLUSH')
   t.strictSame(await link.run(heads, ['a'], [1_000]), ['', 0, ''])
   t.strictSame(await link.run(heads, ['a'], [1_000]), ['', 0, ''])
@@ -52,7 +53,7 @@ t.test('a command that fails, and works again, is told to the health', { skip: s
   const admin = server.client(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   await admin.config('SET', 'maxmemory', '1')
   await t.rejects(link.ask('SET', link.client.set('a', 'x')), { message: /OOM/ })
   await admin.config('SET', 'maxmemory', '0')
@@ -64,11 +65,11 @@ t.test('a connection that is lost, refused and back: each is a line', { skip: sk
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   await server.kill()
-  await until(() => lines.some(line => line.includes('ECONNREFUSED')))
+  await eventually(() => lines.some(line => line.includes('ECONNREFUSED')))
   await server.restart()
-  await until(() => lines.some(line => line.includes('the connection works again')))
+  await eventually(() => lines.some(line => line.includes('the connection works again')))
   t.equal(lines.filter(line => line.includes('ECONNREFUSED')).length, 1)
   t.match(lines.at(-1), /^info/)
 })
@@ -77,9 +78,9 @@ t.test('a short cut is a line too, with its end', { skip: skipRedis }, async t =
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   await server.client(t).call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-  await until(() => lines.length === 2)
+  await eventually(() => lines.length === 2)
   t.match(lines[0], /^error realtime: Redis cannot be used: Redis closed the connection/)
   t.match(lines[1], /^info realtime: Redis: the connection works again/)
 })
@@ -88,11 +89,11 @@ t.test('a connection that is replaced on purpose is no outage', { skip: skipRedi
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   let count = 0
   link.client.on('ready', () => count++)
   link.reconnect()
-  await until(() => count === 1)
+  await eventually(() => count === 1)
   t.strictSame(lines, [])
 })
 
@@ -104,7 +105,7 @@ t.test('a database that does not exist is not replaced by another one', { skip: 
   let attempts = 0
   link.client.on('connecting', () => attempts++)
   link.start()
-  await until(() => attempts === 3)
+  await eventually(() => attempts === 3)
   t.equal(isReady, false)
   t.equal(lines.length, 1)
   t.match(lines[0], /DB index is out of range\. Correct the number of the database/)
@@ -120,7 +121,7 @@ t.test('of a Cluster that is away, or whose name does not resolve, the reason is
     t.teardown(() => client.disconnect())
     const { lines, link } = observed(t, { client })
     link.start()
-    await until(() => lines.length > 0)
+    await eventually(() => lines.length > 0)
     t.match(lines[0], expected)
     t.equal(link.isReady, false)
   }
@@ -131,7 +132,7 @@ t.test('of a Sentinel that is away the reason is found out', async t => {
   t.teardown(() => client.disconnect())
   const { lines, link } = observed(t, { client })
   link.start()
-  await until(() => lines.length > 0)
+  await eventually(() => lines.length > 0)
   t.match(lines[0], /ECONNREFUSED/)
 })
 
@@ -140,9 +141,9 @@ t.test('a node of a Cluster that is away is a line of its own: the others go on'
   for (const server of servers) await server.client(t).config('SET', 'cluster-require-full-coverage', 'no')
   const { lines, link } = observed(t, { client: client() })
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   await servers[1].kill()
-  await until(() => lines.some(line => line.startsWith('error realtime: A node of the Redis Cluster cannot be used: ')), 20_000)
+  await eventually(() => lines.some(line => line.startsWith('error realtime: A node of the Redis Cluster cannot be used: ')), 20_000)
   t.equal(link.isReady, true)
   t.equal(link.health.cause, undefined)
 })
@@ -151,7 +152,7 @@ t.test('after end nothing is reported', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   link.end()
   await once(link.client, 'end')
   t.strictSame(lines, [])
@@ -168,7 +169,7 @@ t.test('why a server refuses connections is found out, once for many attempts', 
   t.teardown(() => server.close())
   const { lines, link } = observed(t, { url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` })
   link.start()
-  await until(() => connections > 8)
+  await eventually(() => connections > 8)
   t.equal(lines.length, 1)
   t.match(lines[0], /ERR max number of clients reached\. Raise 'maxclients'/)
 })

@@ -4,7 +4,8 @@ import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { Members } from '../../../lib/brokers/redis/members.js'
 import { pulse, type Script } from '../../../lib/brokers/redis/scripts.js'
 import { startLink } from '../../redis-nodes.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 // That the dead are found, and who gets what they held, is in nodes.test.ts and scripts.test.ts.
 
@@ -12,7 +13,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   const keys = new Keys('t:')
   // Members of the test before leave what they held to others.
   t.beforeEach(async () => { await client.flushall() })
@@ -36,7 +37,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.teardown(() => mock.timers.reset())
     const made = make(t, id, canInherit)
     made.members.start()
-    await until(() => made.seen.beats === 1)
+    await eventually(() => made.seen.beats === 1)
     return made
   }
 
@@ -44,9 +45,9 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     const [a, b] = [make(t, 'a'), make(t, 'b')]
     t.strictSame(a.members.alive, ['a'])
     a.members.start()
-    await until(() => a.seen.beats === 1)
+    await eventually(() => a.seen.beats === 1)
     b.members.start()
-    await until(() => b.seen.beats === 1)
+    await eventually(() => b.seen.beats === 1)
     await a.members.beat()
     t.strictSame([...a.members.alive].sort(), ['a', 'b'])
     t.strictSame([a.seen.unknown, b.seen.unknown], [[false], [false]])
@@ -56,7 +57,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     const [a, b] = [make(t, 'p'), make(t, 'q')]
     a.members.start()
     b.members.start()
-    await until(() => a.seen.beats > 0 && b.seen.beats > 0)
+    await eventually(() => a.seen.beats > 0 && b.seen.beats > 0)
     t.equal(await a.members.isOneSilent(['q'], 1_600), false)
     t.equal(await a.members.isOneSilent(['p'], 1_600), false, 'this one is there')
     await client.zadd(keys.shared('alive'), Date.now(), 'killed')
@@ -127,7 +128,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     await die('dead', 'run:1')
     const { members, seen } = make(t, 'd')
     members.start()
-    await until(() => seen.beats === 1)
+    await eventually(() => seen.beats === 1)
     t.strictSame(seen.inherited, [['run:1', '{}']])
     t.equal(members.alive.includes('dead'), false)
   })
@@ -160,7 +161,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   t.test('after a stop there is no beat, and the others know', async t => {
     const { members, seen } = make(t, 'e')
     members.start()
-    await until(() => seen.beats === 1)
+    await eventually(() => seen.beats === 1)
     await members.stop()
     await members.beat()
     t.equal(seen.beats, 1)

@@ -3,7 +3,8 @@ import type { Lease } from '../../../lib/brokers/broker.js'
 import { ChannelLog } from '../../../lib/brokers/channel-log.js'
 import { redisBroker } from '../../../lib/brokers/redis.js'
 import { every } from '../../every.js'
-import { ChaosProxy, RedisServer, skipRedis, until } from '../../redis-server.js'
+import { ChaosProxy, RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
@@ -19,15 +20,15 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
 
   t.test('every other node is told, once and in order', async t => {
     const [a, b, c] = [await node(t), await node(t), await node(t)]
-    await until(async () => { await a.nodes.tell('{"n":0}'); return b.told.length > 0 && c.told.length > 0 })
+    await eventually(async () => { await a.nodes.tell('{"n":0}'); return b.told.length > 0 && c.told.length > 0 })
     await Promise.all([1, 2, 3].map(n => a.nodes.tell(`{"n":${n}}`)))
     for (const { told } of [b, c]) {
-      await until(() => told.includes('other {"n":3}'))
+      await eventually(() => told.includes('other {"n":3}'))
       t.strictSame(told.slice(-3), ['other {"n":1}', 'other {"n":2}', 'other {"n":3}'])
     }
     t.strictSame(a.told, [])
     const late = await node(t)
-    await until(async () => { await a.nodes.tell('{"late":1}'); return late.told.length > 0 })
+    await eventually(async () => { await a.nodes.tell('{"late":1}'); return late.told.length > 0 })
     t.ok(every(late.told, message => message === 'other {"late":1}'), 'what was told before is not for it')
   })
 
@@ -35,30 +36,30 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     const [a, b] = [await node(t), await node(t)]
     let count = 0
     const unbind = b.nodes.onTold(() => count++)
-    await until(async () => { await a.nodes.tell('{}'); return count > 0 })
+    await eventually(async () => { await a.nodes.tell('{}'); return count > 0 })
     unbind()
     const before = count
     const { length } = b.told
     await a.nodes.tell('{}')
-    await until(() => b.told.length > length)
+    await eventually(() => b.told.length > length)
     t.equal(count, before)
   })
 
   t.test('every node knows where a user is connected, up to the limit, until the connection or its node ends', async t => {
     const [a, b] = [await node(t), await node(t)]
-    await until(async () => (await a.nodes.present('u')).length === 0)
+    await eventually(async () => (await a.nodes.present('u')).length === 0)
     t.strictSame(await Promise.all([a.nodes.enter('ada', 'c1', 2), b.nodes.enter('ada', 'c2', 2)]), [true, true])
     t.equal(await a.nodes.enter('ada', 'c3', 2), false, 'one too many')
     t.equal(await a.nodes.enter('bob', 'c4', 2), true)
     // A node knows another with its next beat.
-    await until(async () => (await a.nodes.present('ada')).length === 2)
+    await eventually(async () => (await a.nodes.present('ada')).length === 2)
     const present = (await a.nodes.present('ada')).sort((a, b) => a.connectionId.localeCompare(b.connectionId))
     t.strictSame(present, [{ connectionId: 'c1', node: a.nodes.id }, { connectionId: 'c2', node: b.nodes.id }])
     b.nodes.leave('ada', 'c2')
-    await until(async () => (await a.nodes.present('ada')).length === 1)
+    await eventually(async () => (await a.nodes.present('ada')).length === 1)
     t.equal(await a.nodes.enter('ada', 'c5', 2), true)
     await a.broker.close()
-    await until(async () => (await b.nodes.present('ada')).length === 0)
+    await eventually(async () => (await b.nodes.present('ada')).length === 0)
   })
 
   t.test('one claim of a holder to a key is the first, until it expires', async t => {
@@ -66,7 +67,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     const claims = await Promise.all([a.nodes.claim('ada', 'k', 60_000), b.nodes.claim('ada', 'k', 60_000), a.nodes.claim('ada', 'k', 60_000)])
     t.equal(claims.filter(Boolean).length, 1)
     t.equal(await a.nodes.claim('ada', 'short', 1), true)
-    await until(() => b.nodes.claim('ada', 'short', 60_000))
+    await eventually(() => b.nodes.claim('ada', 'short', 60_000))
     t.equal(await a.nodes.claim('bob', 'k', 60_000), true, 'a claim is one of its holder')
   })
 
@@ -85,7 +86,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     t.equal(held.lost.aborted, false)
     const start = performance.now()
     await a.broker.close()
-    await until(() => inherited.length > 0)
+    await eventually(() => inherited.length > 0)
     t.ok(performance.now() - start < 15_000)
     const [[who, { key, data }]] = inherited
     t.strictSame([key, data], ['run:1', '{"chat":1}'])
@@ -102,16 +103,16 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     b.nodes.onInherited(lease => { if (lease.key === 'run:cut') inherited.push(lease) })
     await a.nodes.enter('eve', 'c1', 10)
     const lease = (await a.nodes.hold('run:cut', '{}'))!
-    await until(async () => (await b.nodes.present('eve')).length === 1)
+    await eventually(async () => (await b.nodes.present('eve')).length === 1)
     proxy.hold()
     const start = performance.now()
-    await until(() => inherited.length > 0)
+    await eventually(() => inherited.length > 0)
     t.ok(performance.now() - start < 15_000, `after ${Math.round(performance.now() - start)} ms`)
-    await until(async () => (await b.nodes.present('eve')).length === 0)
+    await eventually(async () => (await b.nodes.present('eve')).length === 0)
     t.equal(lease.lost.aborted, false)
     proxy.release()
-    await until(() => lease.lost.aborted)
-    await until(async () => (await b.nodes.present('eve')).length === 1, 20_000)
+    await eventually(() => lease.lost.aborted)
+    await eventually(async () => (await b.nodes.present('eve')).length === 1, 20_000)
     t.equal(inherited.length, 1)
   })
 
@@ -132,8 +133,8 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     nodes.leave('mia', 'c2')
     await lease.release()
     proxy.release()
-    await until(async () => (await nodes.present('mia').catch(() => [])).map(({ connectionId }) => connectionId).join() === 'c1', 20_000)
-    await until(async () => {
+    await eventually(async () => (await nodes.present('mia').catch(() => [])).map(({ connectionId }) => connectionId).join() === 'c1', 20_000)
+    await eventually(async () => {
       const held = await nodes.hold('run:away', '{}').catch(() => undefined)
       return held !== undefined
     })

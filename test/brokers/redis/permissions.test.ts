@@ -4,7 +4,8 @@ import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { RedisLink } from '../../../lib/brokers/redis/link.js'
 import { checkPermissions, commandsIn } from '../../../lib/brokers/redis/permissions.js'
 import { probe, scripts } from '../../../lib/brokers/redis/scripts.js'
-import { RedisServer, skipRedis, startCluster, until } from '../../redis-server.js'
+import { RedisServer, skipRedis, startCluster } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 const keys = new Keys('t:')
 
@@ -17,7 +18,7 @@ async function check (t: Scope, address: ConstructorParameters<typeof RedisLink>
   const link = new RedisLink(address, new Health('t:', { error: (_fields, message) => lines.push(message), info () {} }))
   t.teardown(() => link.end())
   link.start()
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   await checkPermissions(link, keys)
   return lines
 }
@@ -32,7 +33,7 @@ t.test('a user that may do everything is refused nothing, and nothing is left in
   const server = await RedisServer.start(t)
   const client = server.client(t)
   t.strictSame(await check(t, { url: server.url }), [])
-  await until(async () => await client.dbsize() === 0)
+  await eventually(async () => await client.dbsize() === 0)
 })
 
 t.test('so it is on a Cluster, whose masters are connected later than it is ready', { skip: skipRedis }, async t => {
@@ -57,7 +58,7 @@ t.test('keys that the probe may not delete expire', { skip: skipRedis }, async t
   const client = server.client(t)
   await client.call('ACL', 'SETUSER', 'keeper', 'on', '>x', '~*', '&*', '+@all', '-hdel', '-del', '-zrem', '-zremrangebyscore')
   t.match((await check(t, { url: server.url.replace('//', '//keeper:x@') })).join('\n'), /refuses DEL: /)
-  await until(async () => await client.dbsize() === 0)
+  await eventually(async () => await client.dbsize() === 0)
 })
 
 t.test('subscribers hear nothing of the probe that they would take for a publication', { skip: skipRedis }, async t => {

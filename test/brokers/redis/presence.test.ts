@@ -4,13 +4,14 @@ import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { tellAgainAfter } from '../../../lib/brokers/redis/members.js'
 import { PresenceOfUsers } from '../../../lib/brokers/redis/presence.js'
 import { startLink } from '../../redis-nodes.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 t.test('connections of a user are counted on all nodes', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   const keys = new Keys('t:')
   const silent: string[] = []
   /** Nodes that were asked after, and whether one of them falls silent then. */
@@ -38,7 +39,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     await b.renew()
     t.strictSame(await ids('ada'), ['1', '2', '3'], 'one that was refused is not entered with a renewal')
     a.leave('ada', '3')
-    await until(async () => (await ids('ada')).length === 2)
+    await eventually(async () => (await ids('ada')).length === 2)
     t.equal(await b.enter('ada', '4', 3), true)
   })
 
@@ -46,7 +47,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     const entering = a.enter('eve', 'e1', 3)
     a.leave('eve', 'e1')
     await entering
-    await until(async () => (await ids('eve')).length === 0)
+    await eventually(async () => (await ids('eve')).length === 0)
   })
 
   t.test('a connection that leaves while other nodes are waited for is not entered', async t => {
@@ -93,7 +94,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     connection.hdel = hdel
     t.strictSame(await ids('mia'), ['m1', 'm2'])
     await a.look(later())
-    await until(async () => (await ids('mia')).join() === 'm1')
+    await eventually(async () => (await ids('mia')).join() === 'm1')
     await client.flushall()
     await a.renew()
     t.strictSame(await ids('mia'), ['m1'])
@@ -105,7 +106,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     await a.look(later())
     await a.enter('kim', 'k2', 3)
     a.leave('kim', 'k1')
-    await until(async () => (await ids('kim')).join() === 'k2')
+    await eventually(async () => (await ids('kim')).join() === 'k2')
     await client.del(keys.presence('kim'))
     await client.hset(keys.presence('kim'), 'k1', `a ${Date.now()}`)
     await a.look()

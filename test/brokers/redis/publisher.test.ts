@@ -6,7 +6,7 @@ import { retentionOf } from '../../../lib/brokers/redis/retention.js'
 import { every } from '../../every.js'
 import { eventually } from '../../waiting.js'
 import { startLink } from '../../redis-nodes.js'
-import { ChaosProxy, RedisServer, skipRedis, startCluster, until } from '../../redis-server.js'
+import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../redis-server.js'
 
 const keys = new Keys('t:')
 
@@ -95,7 +95,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'what was never sent is certain')
     t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'what was sent is not')
     proxy.release()
-    await until(async () => (await client.ping()) === 'PONG')
+    await eventually(async () => (await client.ping()) === 'PONG')
     t.equal(await client.exists(keys.stream('away')), 0, 'and Redis refused it, for it came too late')
   })
 
@@ -178,7 +178,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     })
     await publisher.publish('prepared', '{}')
     connection.disconnect(true)
-    await until(() => count === 2 && link.isReady)
+    await eventually(() => count === 2 && link.isReady)
     let isStored = false
     const stored = publisher.publish('prepared', '{}').then(() => { isStored = true })
     await client.ping()
@@ -186,7 +186,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     prepared()
     await stored
     connection.disconnect(true)
-    await until(() => count === 3)
+    await eventually(() => count === 3)
     t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'they take too long')
   })
 

@@ -7,7 +7,8 @@ import { retentionOf } from '../../../lib/brokers/redis/retention.js'
 import { Store } from '../../../lib/brokers/redis/store.js'
 import { every } from '../../every.js'
 import { startLink } from '../../redis-nodes.js'
-import { RedisServer, skipRedis, until } from '../../redis-server.js'
+import { RedisServer, skipRedis } from '../../redis-server.js'
+import { eventually } from '../../waiting.js'
 
 t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
@@ -20,7 +21,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   const store = new Store(link, keys, retentionOf({ size: 10, ttl: 60_000 }), clock)
   t.teardown(() => publisher.close())
   await t.rejects(store.read('x'), { code: 'RT_ERR_BROKER' }, 'before the connection is ready')
-  await until(() => link.isReady)
+  await eventually(() => link.isReady)
   const stream = keys.stream('a')
 
   t.test('reads and tells heads, and learns the time', async t => {
@@ -45,7 +46,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   t.test('mended publications that may not be announced are stored, and the health has PUBLISH as failing', async t => {
     await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', '+@all', 'resetchannels')
     const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
-    await until(() => link.isReady)
+    await eventually(() => link.isReady)
     const mute = new Store(link, keys, retentionOf({ size: 10, ttl: 60_000 }), clock)
     const { head } = await mute.read('a') as Reading & { head: Head }
     t.equal(await mute.mend('a', head, [{ mark: 'm', body: '{}' }]), true)
