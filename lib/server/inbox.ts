@@ -187,8 +187,8 @@ export class Inbox {
     this.#current = undefined
     if (!this.isBusy) this.#owner.onIdle()
     if (this.#isStopped) return
-    if (this.#queue.length < this.#context.inboundLimits.queue) this.#flow.resume()
     this.#next()
+    if (this.#queue.length < this.#context.inboundLimits.queue) this.#flow.resume()
   }
 
   /** Runs the handler and answers. */

@@ -265,3 +265,22 @@ t.test('it is closed when nobody has used it for some time', async t => {
   chat.close()
   t.equal(closes(), 1)
 })
+
+t.test('a run that is replayed on a new connection goes on', async t => {
+  const { chat, server } = await connect(t)
+  const { chunks, ended } = read(chat.send(hello))
+  server.open()
+  server.answer('ack')
+  server.publish('run_started', { run_id: 'r', message_id: 'm' })
+  await server.lose()
+  server.open('e', { recovered: false })
+  await settle()
+  server.open('e', { replayed: 1 })
+  server.publish('run_started', { run_id: 'r', message_id: 'm' })
+  await settle()
+  server.publish('chat_delta', { run_id: 'r', message_id: 'a', at: 0, text: 'still here' })
+  server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'complete' })
+  await ended
+  t.equal(chunks.some(chunk => chunk.type === 'error'), false)
+  t.match(chunks.filter(chunk => chunk.type === 'text-delta'), [{ delta: 'still here' }])
+})

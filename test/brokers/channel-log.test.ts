@@ -505,3 +505,10 @@ t.test('whoever reads when it is hurried is never lost, unless something is shif
     if (reader.text !== checked.model.frames.join('')) throw new Error('not all of it, in order and once')
   }), { numRuns: 300 }))
 })
+
+t.test('readers of the plain and of the deflated form never get a run of the other', async t => {
+  const log = new ChannelLog('e', endless, (_position, body) => ({ length: body.length, plain: body, deflated: body.toUpperCase() }))
+  for (const body of ['a', 'b', 'c']) log.append(body, 0)
+  const text = (isDeflated: boolean) => log.read({ offset: 0, epoch: 'e', isDeflated, wake () {}, catchUp () {} }, 1_000)
+  t.strictSame([false, true, false].map(text), ['abc', 'ABC', 'abc'])
+})

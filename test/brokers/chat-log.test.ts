@@ -368,3 +368,12 @@ t.test('a log that is given what a body says has the same in it as one that pars
     t.strictSame(new Client(given, from).readAll().received, new Client(parsing, from).readAll().received)
   }), { numRuns: 200 })
 })
+
+t.test('a reader that has a part of a message that was evicted is lost, whatever else it has read', async t => {
+  const log = logOf([delta('m', 0, 'a'), bodyOf('status', {}), delta('m', 1, 'b'), bodyOf('status', {})])
+  const reader = new Client(log, 2)
+  t.equal(log.isLost(reader), false)
+  log.shift()
+  t.equal(log.evicted, 3)
+  t.equal(log.isLost(reader), true)
+})

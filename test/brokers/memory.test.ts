@@ -542,6 +542,16 @@ t.test('bytes', async t => {
     })
   }
 
+  t.test('a message that is larger than the share of its owner is kept until the next one', async t => {
+    const { broker } = clocked({ bytes: 10_000 })
+    broker.open(createLog, { ownerOf: () => 'ada' })
+    const log = await broker.subscribe('a')
+    const position = await broker.publish('a', 'x'.repeat(8_900))
+    t.strictSame([log.length, log.canRecover({ ...position, offset: 0 })], [1, true])
+    await broker.publish('a', 'x')
+    t.strictSame([log.length, log.canRecover({ ...position, offset: 0 })], [1, false])
+  })
+
   t.test('no owner keeps more than is still free, and whoever has nothing gets something', async () => {
     const step = fc.record({ owner: fc.nat(5), channel: fc.nat(2), size: fc.nat(900) })
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 100, maxLength: 300 }), async steps => {

@@ -274,3 +274,50 @@ t.test('a run that ends while it waits for its chat waits no longer, and leaves 
   t.not(await there.hold(`chat ${channel}`, ''), undefined)
   turns.close()
 })
+
+t.test('the next run of a chat begins as soon as that of another server has ended, without a wait', async t => {
+  const { timers, planned } = movedClock(t)
+  const nodes = new FakeCluster()
+  const context = new FakeContext()
+  const turnsOf = () => {
+    const cluster = new Cluster(nodes.join(), timers, context.log)
+    return new Turns({ timers, log: context.log, onOrphan: async () => {}, cluster })
+  }
+  const [here, there] = [turnsOf(), turnsOf()]
+  const enter = (turns: Turns) => {
+    const run = new LiveRun(context, { userId: 'u', handler: () => {} })
+    return turns.enter({ channel: 'chat:w/a/c/u', target, about: run.about }, run)
+  }
+  const first = enter(there)
+  await first.take()
+  const second = enter(here).take()
+  // Its clock never moves.
+  await eventually(() => planned.size === 1)
+  await first.end()
+  await second
+  t.equal(planned.size, 0)
+  here.close()
+  there.close()
+})
+
+t.test('the lease of a run whose server is gone is held until another one has stored its end', async t => {
+  const { timers } = movedClock(t)
+  const nodes = new FakeCluster()
+  const [gone, heir, third] = [nodes.join(), nodes.join(), nodes.join()]
+  const context = new FakeContext()
+  const [ending, stored] = [gate(), gate()]
+  const onOrphan = async () => {
+    ending.open()
+    await stored.opened
+  }
+  const turns = new Turns({ timers, log: context.log, onOrphan, cluster: new Cluster(heir, timers, context.log) })
+  const run = new LiveRun(context, { userId: 'u', handler: () => {} })
+  await gone.hold(`run ${run.id}`, JSON.stringify({ channel: 'chat:w/a/c/u', target, about: run.about }))
+  gone.die()
+  await ending.opened
+  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(await third.hold(`run ${run.id}`, ''), undefined)
+  stored.open()
+  await eventually(async () => await third.hold(`run ${run.id}`, '') !== undefined)
+  turns.close()
+})

@@ -85,6 +85,15 @@ t.test('tabs share one connection', async t => {
     t.strictSame([tabs[0].titles, late.titles, late.resumes], [['before', 'after'], ['after'], []])
   })
 
+  t.test('only the leader renews the credential of the shared connection', async t => {
+    const { tabs, url } = await open(t, 1, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 60_000 }) })
+    const late = openTab(t, url)
+    await late.client.connected()
+    const [leader, follower] = [tabs[0], late].map(({ client }) => client.ack!.expires_in_ms)
+    t.ok(leader! > 0)
+    t.equal(follower, undefined)
+  })
+
   t.test('when the leader is closed another tab takes over, and nothing is lost', async t => {
     const { app, opened, tabs, notify, heard } = await open(t, 3)
     for (let n = 0; n < 2; n++) {

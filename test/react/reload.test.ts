@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { Reloader } from '../../lib/react/reload.js'
 import { eventually, timersDue } from '../waiting.js'
@@ -84,3 +85,22 @@ t.test('once it has ended it loads nothing, whatever becomes of a load that is u
   await timersDue()
   t.equal(loads.length, 1)
 })
+
+for (const [what, act] of [['asked again', 'reload'], ['ended', 'end']] as const) {
+  t.test(`when it is ${what} while it waits for its next attempt, that attempt is not made`, async t => {
+    mock.timers.enable({ apis: ['setTimeout'] })
+    t.teardown(() => mock.timers.reset())
+    const { reloader, loads, turn } = controlled(() => 60_000)
+    reloader.reload()
+    await turn()
+    loads[0].fail()
+    await turn()
+    reloader[act]()
+    await turn()
+    const { length } = loads
+    mock.timers.tick(60_000)
+    await turn()
+    t.equal(loads.length, length)
+    reloader.end()
+  })
+}

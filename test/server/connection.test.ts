@@ -364,3 +364,36 @@ t.test('a client that connects while its user is held gets its connection_ack on
   await late.next('connection_ack')
   t.equal(held.isPaused, false)
 })
+
+t.test('what a connection has planned for its end is done when it ends, once', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  let ends = 0
+  serverSideOf(app).onEnd = () => { ends++ }
+  client.socket.close()
+  await eventually(() => app.ws.stats().connections === 0)
+  t.equal(ends, 1)
+})
+
+t.test('a client that was behind and has caught up is not taken for one that does not read', async t => {
+  const { app, port } = await start(t, { heartbeat: { interval: 100, timeout: 50 }, timeouts: { stall: 200 } })
+  const accepted = once(app.server, 'connection')
+  const client = await RawClient.open(t, port, path)
+  const [socket] = await accepted
+  await eventually(() => client.envelopes.length === 1)
+  let pings = 0
+  const { ping } = serverSideOf(app)
+  serverSideOf(app).ping = function () {
+    pings++
+    ping.call(this)
+    client.stream.write(rawFrame('', { opcode: 10 }))
+  }
+  client.stream.pause()
+  for (let n = 0; n < 15; n++) app.ws.sendToUser('u1', { type: 'large', data: 'x'.repeat(1_000_000) })
+  await eventually(() => socket.writableLength > 0)
+  client.stream.resume()
+  await eventually(() => client.envelopes.length === 16)
+  const before = pings
+  await eventually(() => pings >= before + 5)
+  t.strictSame([app.ws.stats().stalls, client.closeCode], [0, undefined])
+})

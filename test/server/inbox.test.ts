@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import type { Inbound, RealtimeConnection } from '../../lib/index.js'
+import type { Connection } from '../../lib/server/connection.js'
 import { as, authenticateByHeader, connect, start } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
 
@@ -64,6 +65,26 @@ t.test('messages are handled in order, one at a time; beyond the queue the socke
   for (let n = 0; n < count; n++) t.match(await client.next(), { type: 'ack', ref: n })
   t.strictSame(order, order.map((_, n) => n))
   t.equal(most, 1)
+})
+
+t.test('reading is paused with exactly limits.queue messages waiting, and goes on with one less', async t => {
+  const gates = [gate(), gate(), gate()]
+  let handled = 0
+  const { app, url } = await start(t, { limits: { queue: 2 }, onMessage: { work: () => gates[handled++].opened } })
+  const client = await connect(t, url + path)
+  const isPaused = () => (app.ws.connections('u1')[0] as Connection).isPaused
+  client.send({ type: 'work' })
+  await eventually(() => handled === 1)
+  client.send({ type: 'work' })
+  client.send({ type: 'ping' })
+  await client.next('pong')
+  t.equal(isPaused(), false, 'one is being handled, one waits')
+  client.send({ type: 'work' })
+  await eventually(isPaused)
+  gates[0].open()
+  await eventually(() => handled === 2)
+  t.equal(isPaused(), false, 'one is being handled, one waits')
+  for (const { open } of gates) open()
 })
 
 t.test('a handler that hangs ends its connection, and the heartbeat does not while it is paused', async t => {

@@ -7,7 +7,7 @@ import { Receiver, type ReceiverContext, type ReceiverOwner } from '../../lib/se
 import { Timers } from '../../lib/server/timers.js'
 import { movedClock } from '../clock.js'
 import { logSink } from '../log-sink.js'
-import { gate } from '../waiting.js'
+import { eventually, gate } from '../waiting.js'
 
 const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
 
@@ -62,6 +62,20 @@ t.test('the socket is not read while the inbox is full, and read again when it i
   handled.open()
   for (let n = 0; n < 5; n++) await turn()
   t.same([socket.isRead, receiver.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
+})
+
+t.test('reading stays paused until fewer than limits.queue messages wait, also when more had been read already', async t => {
+  const gates = Array.from({ length: 4 }, () => gate())
+  let handled = 0
+  const { connect } = setup(t, { work: { handle: () => gates[handled++].opened } })
+  const { socket, receiver } = connect()
+  for (let n = 0; n < 4; n++) receiver.receive(frame('work', n))
+  gates[0].open()
+  await eventually(() => handled === 2)
+  t.equal(socket.isRead, false, 'limits.queue messages wait')
+  gates[1].open()
+  await eventually(() => handled === 3)
+  t.equal(socket.isRead, true)
 })
 
 t.test('what was read before the user was held is handled afterwards, in order, and nothing is read meanwhile', async t => {

@@ -42,11 +42,3 @@ export function byChannel (publications: PendingPublication[]): Map<string, Pend
 export function isOver ({ publications }: Batch): boolean {
   return publications.every(({ isSettled }) => isSettled)
 }
-
-/** Once. */
-export function settle (publication: PendingPublication, outcome: Position | Error): void {
-  if (publication.isSettled) return
-  publication.isSettled = true
-  if (outcome instanceof Error) publication.reject(outcome)
-  else publication.resolve(outcome)
-}

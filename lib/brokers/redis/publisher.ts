@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { errors } from '../../errors.js'
 import type { Position } from '../../protocol/position.js'
-import { byChannel, isOver, settle, type Batch, type PendingPublication } from './batch.js'
+import { byChannel, isOver, type Batch, type PendingPublication } from './batch.js'
 import { RedisClock } from './clock.js'
 import { isReachable, serverOf, within } from './connection.js'
 import { newEpoch } from './epoch.js'
@@ -69,9 +69,9 @@ export class Publisher {
   readonly #mark = randomBytes(6).toString('base64url')
   #published = 0
   #waiting: PendingPublication[] = []
-  /** Of the publications that wait, are under way or in doubt. */
+  /** Bytes of the publications that are not settled. */
   #bytes = 0
-  /** How many they are. */
+  /** Number of publications that are not settled. */
   #count = 0
   #waitingBytes = 0
   readonly #underWay = new Set<Batch>()
@@ -255,8 +255,7 @@ export class Publisher {
     const sent = parts.map(part => this.#store(batch, part))
     await Promise.all(sent)
     this.#underWay.delete(batch)
-    if (isOver(batch)) this.#forget(batch)
-    else this.#inDoubt.add(batch)
+    if (!isOver(batch)) this.#inDoubt.add(batch)
     this.#flush()
     this.#rest()
   }
@@ -310,7 +309,7 @@ export class Publisher {
     if (head === -1) return this.#refused(publications, new Error(epoch))
     if (head === publications.length) this.quota?.onBegun(publications[0].channel)
     for (const [at, publication] of publications.entries()) {
-      settle(publication, { epoch, offset: head - publications.length + 1 + at })
+      this.#settle(publication, { epoch, offset: head - publications.length + 1 + at })
     }
   }
 
@@ -335,7 +334,7 @@ export class Publisher {
     for (const publication of publications) {
       if (publication.isSettled) continue
       if (!(error instanceof errors.UNCONFIRMED)) this.quota?.giveBack(publication.channel, publication.bytes - overhead)
-      settle(publication, error)
+      this.#settle(publication, error)
     }
   }
 
@@ -346,7 +345,6 @@ export class Publisher {
     const late = this.#waiting.findIndex(({ at }) => now - at < sentWithin)
     const given = this.#waiting.splice(0, late === -1 ? this.#waiting.length : late)
     for (const { bytes } of given) this.#waitingBytes -= bytes
-    this.#discount(given)
     if (given.length > 0) this.#giveUpWaiting(given)
     for (const batch of [...this.#underWay, ...this.#inDoubt]) this.#giveUp(batch, now)
     for (const batch of this.#inDoubt) this.#ask(batch, now)
@@ -373,7 +371,7 @@ export class Publisher {
   #giveUp (batch: Batch, now: number): void {
     const late = batch.publications.filter(({ at, isSettled }) => !isSettled && now - at >= settledWithin)
     if (late.length > 0) this.#giveUpSent(late)
-    if (this.#inDoubt.has(batch) && isOver(batch)) this.#forget(batch)
+    if (isOver(batch)) this.#inDoubt.delete(batch)
   }
 
   /** They were sent, and may be stored. */
@@ -391,8 +389,7 @@ export class Publisher {
     const asked = [...batch.channels].map(([channel, publications]) => this.#find(batch, channel, publications))
     Promise.all(asked).then(() => {
       this.#underWay.delete(batch)
-      if (isOver(batch)) this.#forget(batch)
-      else this.#inDoubt.add(batch)
+      if (!isOver(batch)) this.#inDoubt.add(batch)
     })
   }
 
@@ -405,7 +402,7 @@ export class Publisher {
       const [now, epoch, ...offsets] = found as [number, string, ...number[]]
       for (const [at, publication] of publications.entries()) {
         const offset = offsets[at]
-        if (offset > 0) settle(publication, { epoch, offset })
+        if (offset > 0) this.#settle(publication, { epoch, offset })
         else if (offset === 0 && now > batch.deadline) this.#fail([publication], new errors.BROKER('the connection to Redis was lost'))
       }
     } catch {
@@ -413,14 +410,14 @@ export class Publisher {
     }
   }
 
-  #forget (batch: Batch): void {
-    this.#inDoubt.delete(batch)
-    this.#discount(batch.publications)
-  }
-
-  #discount (publications: PendingPublication[]): void {
-    for (const { bytes } of publications) this.#bytes -= bytes
-    this.#count -= publications.length
+  /** Once: the first outcome counts. */
+  #settle (publication: PendingPublication, outcome: Position | Error): void {
+    if (publication.isSettled) return
+    publication.isSettled = true
+    this.#bytes -= publication.bytes
+    this.#count--
+    if (outcome instanceof Error) publication.reject(outcome)
+    else publication.resolve(outcome)
   }
 
   /** Refuses what is waiting, and resolves once what is under way is settled. */
@@ -428,7 +425,7 @@ export class Publisher {
     this.#isClosed = true
     this.#link.client.off('ready', this.#onReady)
     this.#onClock()
-    for (const publication of this.#waiting.splice(0)) settle(publication, new errors.CLOSING())
+    for (const publication of this.#waiting.splice(0)) this.#settle(publication, new errors.CLOSING())
     clearImmediate(this.#turn)
     clearTimeout(this.#gatherer)
     if (this.#looker !== undefined) await new Promise<void>(resolve => { this.#onIdle = resolve })

@@ -3,6 +3,7 @@ import t from 'tap'
 import { Feed, type Fed, type Head, type Reading } from '../../../lib/brokers/redis/feed.js'
 import { never } from '../../../lib/brokers/log.js'
 import { alwaysBorn, Unborn } from '../../../lib/brokers/redis/unborn.js'
+import { every } from '../../every.js'
 
 interface Publication { mark: string, body: string }
 
@@ -61,7 +62,7 @@ class TestLog implements Fed {
     this.epoch = epoch
   }
 
-  append (body: string): void {
+  append (body: string, _now?: number): void {
     this.head++
     this.bodies.push(body)
   }
@@ -431,4 +432,26 @@ t.test('a log from before the first publication has the stream, whatever is lost
     await feed.reach(head(), log.head)
     return log.resets === 0 && log.bodies.join() === numbers(1, stream.all.length).join() && feed.isUnborn === (stream.all.length === 0)
   }), { numRuns: 100 })
+})
+
+t.test('publications that are read from the stream are as old in the log as in Redis', async t => {
+  const times: number[] = []
+  class TimedLog extends TestLog {
+    override append (body: string, now: number): void {
+      super.append(body)
+      times.push(now)
+    }
+  }
+  const stream = new Stream()
+  stream.publish(2)
+  const read: typeof stream.read = async (...args) => {
+    const reading = await stream.read(...args)
+    return { ...reading, stored: reading.stored.map((one, at) => ({ ...one, age: 1_000 * (2 - at) })) }
+  }
+  const feed = new Feed<TimedLog>({ createLog: epoch => new TimedLog(epoch), unborn: alwaysBorn, read, mend: stream.mend })
+  const start = performance.now()
+  await feed.catchUp()
+  const end = performance.now()
+  const ages = [2_000, 1_000]
+  t.ok(times.length === 2 && every(times, (time, at) => time >= start - ages[at] && time <= end - ages[at]), `${times} from ${start} to ${end}`)
 })

@@ -108,6 +108,21 @@ t.test('a publisher stores in batches, and says what became of each publication'
     proxy.release()
   })
 
+  t.test('publications that are settled no longer count as waiting, whatever became of them', async t => {
+    const { publisher } = await make(t)
+    const large = `{"x":"${'x'.repeat(3 * 1024 * 1024)}"}`
+    for (let n = 0; n < 3; n++) await publisher.publish('settled', large)
+    await Promise.all(Array.from({ length: 3_000 }, () => publisher.publish('settled', '{}')))
+    proxy.hold()
+    const unanswered = t.rejects(publisher.publish('settled', large), { code: 'RT_ERR_UNCONFIRMED' })
+    // Redis counts as slow after 1 s without an answer at the latest.
+    await new Promise(resolve => setTimeout(resolve, 1_100))
+    const [{ message }] = await Promise.all([publisher.publish('settled', '{}').catch(error => error), unanswered])
+    t.notMatch(message, /too much/)
+    proxy.release()
+    await eventually(() => publisher.publish('settled', large).then(() => true, () => false))
+  })
+
   t.test('once Redis is slow, less may be under way', async t => {
     const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
     for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
