@@ -1,26 +1,31 @@
 import type { TSchema } from '@sinclair/typebox'
-import type { BrokerLog } from './brokers/broker.js'
-import type { RedisAddress } from './brokers/redis/connection.js'
-import { Health } from './brokers/redis/health.js'
+import type { BrokerLog, StoredRetention } from './brokers/broker.js'
+import type { RedisAddress } from './brokers/redis/link/connection.js'
+import { Health } from './brokers/redis/link/health.js'
 import { Keys } from './brokers/redis/keys.js'
-import { RedisLink } from './brokers/redis/link.js'
-import { checkRedisOptions } from './brokers/redis/options.js'
-import { Publisher as RedisPublisher } from './brokers/redis/publisher.js'
-import { defaultStored, Quota } from './brokers/redis/quota.js'
-import { retentionOf, type RetentionOptions } from './brokers/redis/retention.js'
+import { RedisLink } from './brokers/redis/link/link.js'
+import { checkRedisOptions } from './redis-options.js'
+import { BatchPublisher } from './brokers/redis/publishing/publisher.js'
+import { defaultStored, Quota } from './brokers/redis/publishing/quota.js'
+import { Retentions, type StreamLimits } from './brokers/redis/retention.js'
+import { chatChannel, type ChatAddress } from './chat/address.js'
+import type { Chat } from './chat/hooks.js'
+import { chatKind } from './chat/kind.js'
+import { chatRetention } from './chat/retention.js'
+import { broadcastChannel, broadcastKind, userChannel, userKind } from './notifications/channels.js'
 import type { Message } from './protocol/envelope.js'
 import { formatPosition } from './protocol/position.js'
-import { Catalogue } from './server/catalogue.js'
-import { broadcastChannel, chatChannel, labelOf, ownerOf, userChannel, type ChatAddress } from './server/channels.js'
-import type { Chat } from './server/chat-hooks.js'
-import type { Receipt } from './server/publisher.js'
-import { guarded, warnOf, type OnUnheard } from './server/watched.js'
+import { Catalogue } from './server/messages/catalogue.js'
+import { Kinds, type ChannelKind } from './server/kinds.js'
+import type { Receipt } from './server/messages/publisher.js'
+import { guarded, warnOf, type OnUnheard } from './server/messages/watched.js'
 
 export interface PublisherOptions extends RedisAddress {
-  /** As those of `redisBroker`: what they say must be the same everywhere. */
+  /** As that of `redisBroker`. */
   prefix?: string | undefined
-  history?: RetentionOptions | undefined
-  chat?: RetentionOptions | undefined
+  /** As those of `redisBroker`, for channels to which no server has published yet. */
+  history?: StoredRetention | undefined
+  chat?: StoredRetention | undefined
   /** As the options of the plugin. */
   messages?: Record<string, TSchema> | undefined
   strict?: boolean | undefined
@@ -47,12 +52,16 @@ const processWarnings: PublisherLog = {
   info () {}
 }
 
+const kinds = new Kinds([userKind, broadcastKind, chatKind])
+
 /** Sends from a process without Fastify, as `fastify.ws` does: the same checks, the same errors, the same logs. */
 export class Publisher {
   readonly #catalogue: Catalogue
   readonly #health: Health
   readonly #link: RedisLink
-  readonly #publisher: RedisPublisher
+  readonly #publisher: BatchPublisher
+  readonly #limits: StreamLimits
+  readonly #chatLimits: StreamLimits
   readonly #onUnheard: OnUnheard
 
   constructor (options: PublisherOptions) {
@@ -60,11 +69,13 @@ export class Publisher {
     const { prefix = 'realtime:', history, chat, messages = {}, strict = false, maxBytes = 1024 * 1024, stored = defaultStored, log = processWarnings, ...address } = options
     this.#catalogue = new Catalogue({ messages, strict, maxBytes })
     const keys = new Keys(prefix)
-    const kept = retentionOf(history, chat)
+    const limits = new Retentions(history)
     this.#health = new Health(prefix, log)
     this.#link = new RedisLink(address, this.#health)
-    this.#publisher = new RedisPublisher(this.#link, keys, kept)
-    this.#publisher.quota = new Quota({ limit: stored, ownerOf, retentionOf: kept, log })
+    this.#publisher = new BatchPublisher(this.#link, keys)
+    this.#publisher.quota = new Quota({ limit: stored, ownerOf: kinds.ownerOf, log })
+    this.#limits = limits.defaults.stream
+    this.#chatLimits = limits.of(chatRetention(history, chat)).stream
     this.#onUnheard = warnOf(log, 'A message was not sent')
     this.#link.start()
   }
@@ -75,26 +86,26 @@ export class Publisher {
    * may be. The cause, and the cure where one is known, is in the message, and what Redis said in `cause`.
    */
   sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
-    return this.#publish(() => userChannel(userId), message)
+    return this.#publish(userKind, () => userChannel(userId), message)
   }
 
   /** Publishes to all notification connections. Resolves and rejects like `sendToUser`. */
   broadcast<const T extends string> (message: Message<T>): Promise<Receipt> {
-    return this.#publish(() => broadcastChannel, message)
+    return this.#publish(broadcastKind, () => broadcastChannel, message)
   }
 
   /** A chat to publish to. Throws RT_ERR_INVALID_ID. */
   chat (address: ChatAddress): Pick<Chat, 'send'> {
     const channel = chatChannel(address)
-    return { send: message => this.#publish(() => channel, message) }
+    return { send: message => this.#publish(chatKind, () => channel, message, this.#chatLimits) }
   }
 
-  #publish (channelOf: () => string, message: Message): Promise<Receipt> {
+  #publish (kind: ChannelKind, channelOf: () => string, message: Message, limits = this.#limits): Promise<Receipt> {
     return guarded(async () => {
       const channel = channelOf()
       const { json, timestamp } = this.#catalogue.encode(message)
-      const position = await this.#publisher.publish(channel, json)
-      return { id: formatPosition(labelOf(channel), position), timestamp }
+      const position = await this.#publisher.publish(channel, json, limits, true)
+      return { id: formatPosition(kind.label, position), timestamp }
     }, this.#onUnheard)
   }
 

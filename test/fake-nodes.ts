@@ -1,5 +1,5 @@
 import type { Broker, CreateLog, Lease, Nodes, Presence } from '../lib/brokers/broker.js'
-import type { Log } from '../lib/brokers/log.js'
+import type { Log } from '../lib/logs/log.js'
 
 interface Held {
   data: string

@@ -31,12 +31,19 @@ const mayImport: Record<string, string[]> = {
   protocol: [],
   errors: ['protocol'],
   options: ['errors'],
-  brokers: ['protocol', 'errors', 'options'],
-  server: ['protocol', 'brokers', 'errors', 'options'],
-  chat: ['protocol', 'brokers', 'errors', 'server'],
-  index: ['protocol', 'brokers', 'errors', 'server', 'chat'],
-  publisher: ['protocol', 'brokers', 'errors', 'server'],
-  testing: ['protocol', 'brokers', 'client'],
+  logs: ['protocol'],
+  brokers: ['protocol', 'logs', 'errors'],
+  server: ['protocol', 'logs', 'brokers', 'errors', 'options'],
+  notifications: ['protocol', 'server'],
+  chat: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server'],
+  'plugin-options': ['brokers', 'errors', 'options', 'server', 'chat'],
+  realtime: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat'],
+  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat'],
+  index: ['protocol', 'logs', 'brokers', 'errors', 'server', 'notifications', 'chat', 'plugin-options', 'realtime', 'plugin'],
+  'redis-options': ['brokers', 'errors', 'options'],
+  redis: ['brokers', 'chat', 'redis-options'],
+  publisher: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'redis-options'],
+  testing: ['protocol', 'logs', 'brokers', 'client'],
   client: ['protocol'],
   react: ['client'],
   adapters: ['protocol', 'client']
@@ -131,6 +138,57 @@ function cycleIn (imports: Map<string, string[]>): string[] | undefined {
   return undefined
 }
 
+/** What the core must not know: the kinds of channels, by any of their names. */
+const kindNames = /chat|notification|broadcast|['"`]user:/i
+
+t.test('the server, the brokers and the logs name no kind of channel', async t => {
+  const core = lib.filter(file => ['server', 'brokers', 'logs'].includes(partOf(file)))
+  t.ok(core.length > 80, `${core.length} files`)
+  for (const file of core) {
+    const lines = textOf(file).split('\n')
+    t.strictSame(lines.filter(line => kindNames.test(line)), [], file)
+  }
+  t.ok(kindNames.test(textOf('lib/chat/address.ts')), 'one would be found')
+})
+
+/** How many files a folder has, how many imports lie between them, and how long the longest chain of these is. */
+function figuresOf (folder: string): { files: number, edges: number, chain: number } {
+  const files = lib.filter(file => dirname(file) === folder)
+  const imports = new Map(files.map(file => [file, [...new Set(importsOf(file))].filter(imported => files.includes(imported))]))
+  const chainFrom = (file: string): number => 1 + Math.max(0, ...imports.get(file)!.map(chainFrom))
+  return {
+    files: files.length,
+    edges: [...imports.values()].reduce((sum, { length }) => sum + length, 0),
+    chain: Math.max(...files.map(chainFrom))
+  }
+}
+
+t.test('no folder is larger than one can look at: its files, and the longest chain of imports between them', async t => {
+  const figures = [...new Set(lib.map(file => dirname(file)))].sort().map(folder => ({ folder, ...figuresOf(folder) }))
+  for (const { folder, files, edges, chain } of figures) {
+    t.comment(`${folder}: ${files} files, ${edges} imports between them, longest chain ${chain}`)
+    const [mostFiles, longest] = /^lib\/(client|react)/.test(folder) ? [20, 6] : [17, 5]
+    t.ok(files <= mostFiles && chain <= longest, folder)
+  }
+  t.comment(`all folders: ${figures.reduce((sum, { edges }) => sum + edges, 0)} imports within a folder`)
+})
+
+/** Classes of a file with more lines or fields than one can keep in mind. */
+function largeClassesOf (file: string): string[] {
+  const source = ts.createSourceFile(file, textOf(file), ts.ScriptTarget.ES2023, true)
+  const lineAt = (position: number) => source.getLineAndCharacterOfPosition(position).line
+  return source.statements.filter(ts.isClassDeclaration).flatMap(declaration => {
+    const lines = lineAt(declaration.end) - lineAt(declaration.getStart()) + 1
+    const isMethod = ({ initializer }: ts.PropertyDeclaration) => initializer !== undefined && ts.isArrowFunction(initializer)
+    const fields = declaration.members.filter(ts.isPropertyDeclaration).filter(property => !isMethod(property))
+    return lines > 250 || fields.length > 12 ? [`${declaration.name?.text}: ${lines} lines, ${fields.length} fields`] : []
+  })
+}
+
+t.test('no class of the server and the brokers has more than 250 lines or a dozen fields', async t => {
+  for (const file of lib.filter(file => ['server', 'brokers', 'logs'].includes(partOf(file)))) t.strictSame(largeClassesOf(file), [], file)
+})
+
 /** Whether anything is left of a file when its types are taken away. */
 function hasBehaviour (text: string): boolean {
   const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true }
@@ -157,6 +215,8 @@ t.test('what has behaviour is told from what is only types', async t => {
 const nameOf = (file: string) => file.replace(/^(lib|test)\//, '').replace(/(\.test)?\.tsx?$/, '')
 const withoutFile = (tests: string[], files: string[]) => tests.filter(test => !files.some(file => nameOf(file) === nameOf(test)))
 const withoutTest = (files: string[], tests: string[]) => files.filter(file => !tests.some(test => nameOf(file) === nameOf(test)))
+/** The scripts of Redis work on the same keys, and are tested together, by `commands/index.test.ts`. */
+const isCommand = (file: string) => file.startsWith('lib/brokers/redis/commands/')
 
 t.test('a file and its test are found by their name, with JSX in either or none', async t => {
   const files = ['lib/react/a.ts', 'lib/react/b.tsx', 'lib/react/c.tsx', 'lib/react/d/index.ts']
@@ -167,12 +227,12 @@ t.test('a file and its test are found by their name, with JSX in either or none'
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'options', 'brokers', 'server', 'chat', 'client', 'testing', 'adapters', 'react']
+  const folders = ['protocol', 'options', 'logs', 'brokers', 'server', 'notifications', 'chat', 'client', 'testing', 'adapters', 'react']
   for (const folder of folders) {
     const tests = [...filesIn(`test/${folder}`, '.test.ts'), ...filesIn(`test/${folder}`, '.test.tsx')]
     const files = lib.filter(file => partOf(file) === folder)
     t.ok(tests.length > 0 && files.length > 0, `${folder} has ${files.length} files and ${tests.length} tests`)
     t.strictSame(withoutFile(tests, files), [], 'each test is for a file')
-    t.strictSame(withoutTest(files.filter(file => hasBehaviour(textOf(file))), tests), [], 'each file that does something has a test')
+    t.strictSame(withoutTest(files.filter(file => hasBehaviour(textOf(file)) && !isCommand(file)), tests), [], 'each file that does something has a test')
   }
 })

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { inspect } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { redisBroker } from '../lib/brokers/redis.js'
+import { redisBroker } from '../lib/redis.js'
 import { createPublisher } from '../lib/publisher.js'
 import { connect, start } from './harness.js'
 import { RedisServer, skipRedis } from './redis-server.js'
@@ -30,6 +30,21 @@ t.test('a process without Fastify sends as an app does', { skip: skipRedis }, as
   t.throws(() => publisher.chat({ ...address, workflow: 'notifications' }), { code: 'RT_ERR_INVALID_ID' })
   await publisher.close()
   await t.rejects(publisher.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
+})
+
+t.test('what a server keeps of a channel is not trimmed by a process with other limits', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const { app, url: appUrl } = await start(t, { broker: redisBroker({ url, history: { size: 1_000 }, chat: { size: 2_000 } }) })
+  const publisher = createPublisher({ url, history: { size: 1 }, chat: { size: 1 } })
+  t.teardown(() => publisher.close())
+  const chat = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'ada' }
+  for (let n = 0; n < 300; n++) await Promise.all([app.ws.sendToUser('ada', { type: 'n' }), app.ws.chat(chat).send({ type: 'n' })])
+  await publisher.sendToUser('ada', { type: 'last' })
+  await publisher.chat(chat).send({ type: 'last' })
+  const client = await connect(t, `${appUrl}/ws/notifications/ada?since=0`)
+  t.match(client.ack.data, { recovered: true, replayed: 301 })
+  const late = await connect(t, `${appUrl}/ws/w/a/c/ada`)
+  t.match(late.ack.data, { replayed: 301 })
 })
 
 t.test('without Redis it says so', async t => {

@@ -12,8 +12,8 @@ import ts from 'typescript'
 import { WebSocket } from 'ws'
 import realtime, { closeCodes, errors, type RealtimeOptions } from '../lib/index.js'
 import { closeMeaning } from '../lib/protocol/close-codes.js'
-import { optionsSchema } from '../lib/server/options.js'
-import { refusalReasons } from '../lib/server/refusal-reasons.js'
+import { optionsSchema } from '../lib/plugin-options.js'
+import { refusalReasons } from '../lib/server/reports/refusal-reasons.js'
 import { spawnChild } from './children.js'
 import { every } from './every.js'
 import { Client, connect, refusedWith, start } from './harness.js'
@@ -56,7 +56,7 @@ const exported: Record<string, string> = {
   'fastify-realtime/react': 'react/index',
   'fastify-realtime/ai-sdk': 'adapters/ai-sdk',
   'fastify-realtime/ag-ui': 'adapters/ag-ui',
-  'fastify-realtime/redis': 'brokers/redis',
+  'fastify-realtime/redis': 'redis',
   'fastify-realtime/publisher': 'publisher',
   'fastify-realtime/testing': 'testing/index'
 }
@@ -156,7 +156,7 @@ t.test('snippets type-check, and the fault codes are those of the source', async
       `line ${source!.getLineAndCharacterOfPosition(start!).line + 1}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [], file.slice(root.length))
   }
 
-  const inbound = program.getSourceFile(join(root, 'lib/server/inbound.ts'))!
+  const inbound = program.getSourceFile(join(root, 'lib/server/inbound/fault.ts'))!
   const fault = inbound.statements.filter(ts.isInterfaceDeclaration).find(({ name }) => name.text === 'Fault')!
   const member = fault.members.find(({ name }) => name!.getText(inbound) === 'code')!
   const union = program.getTypeChecker().getTypeAtLocation(member) as ts.UnionType

@@ -1,8 +1,31 @@
 import type { Position } from '../protocol/position.js'
-import type { Log, LogLimits, Publication } from './log.js'
+import type { Log, LogLimits, Publication } from '../logs/log.js'
 
 /** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
 export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
+
+/** What is retained of a channel. What is missing is as the broker's own options say. */
+export interface Retention {
+  /** Maximum number of publications that can be recovered. */
+  readonly size?: number | undefined
+  /** Time for which a publication can be recovered, in ms. */
+  readonly ttl?: number | undefined
+  /**
+   * What a store that is shared by several nodes keeps of the channel, where that differs: a log that merges publications is made of
+   * many more than can be recovered from it.
+   */
+  readonly stored?: StoredRetention | undefined
+}
+
+/** What a shared store keeps of a channel. What is missing is as the broker's own options say. */
+export interface StoredRetention {
+  /** Maximum number of publications. */
+  readonly size?: number | undefined
+  /** Time for which they are kept, in ms. */
+  readonly ttl?: number | undefined
+  /** Maximum bytes. The newest publication stays, whatever its size. */
+  readonly bytes?: number | undefined
+}
 
 /** The part of a logger that a broker writes to. Those of Fastify and pino fit. */
 export interface BrokerLog {
@@ -51,15 +74,20 @@ export interface Broker {
   /**
    * Appends `body`, a JSON object as text, to the channel's log.
    * Calls for one channel are stored in the order in which they were made.
+   * `retention` is that of the channel; it must be the same for all publications of a channel.
    * `publication` is the object that `body` was made of. It must not change afterwards. A log in this process then does not parse `body`.
    */
-  publish (channel: string, body: string, publication?: Publication): Position | Promise<Position>
+  publish (channel: string, body: string, retention?: Retention, publication?: Publication): Position | Promise<Position>
 
   /**
    * The log of a channel, holding what is retained and receiving what is published from now on, for as long as it
    * has readers. Once it has had none for a second it may be let go of; whoever wants it then subscribes again.
+   * `retention` as for `publish`.
    */
-  subscribe (channel: string): Log | Promise<Log>
+  subscribe (channel: string, retention?: Retention): Log | Promise<Log>
+
+  /** Retention that the broker's options name for kinds of channels, by the names of the kinds: their publishers pass it with each call. */
+  readonly retentions?: Readonly<Record<string, Retention>>
 
   /** What spans the nodes of an app; absent where the logs end with the process, and there is but one node. */
   readonly nodes?: Nodes
@@ -101,14 +129,14 @@ export interface Nodes {
   onTold (listener: (message: string, from: string) => void): () => void
 
   /**
-   * Makes a connection of a user on this node known, unless `limit` others are, on all nodes. Whether it is known now. Connections of
+   * Makes a connection known under a key, unless `limit` others are, on all nodes. Whether it is known now. Connections of
    * a node that is silent do not count: before one is refused because of them, that node is given the time to show that it is there.
    */
-  enter (userId: string, connectionId: string, limit: number): Promise<boolean>
+  enter (key: string, connectionId: string, limit: number): Promise<boolean>
   /** It is gone, as soon as that can be told. Entering it again needs another id. */
-  leave (userId: string, connectionId: string): void
-  /** The connections of a user on all nodes; those of a dead node are not among them. */
-  present (userId: string): Promise<Presence[]>
+  leave (key: string, connectionId: string): void
+  /** The connections under a key on all nodes; those of a dead node are not among them. */
+  present (key: string): Promise<Presence[]>
 
   /**
    * Whether this is the first claim of a holder to `key`, on any node, within the milliseconds of the one before. Of a holder, a user

@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { Position } from '../protocol/position.js'
-import type { Broker, BrokerHost, BrokerStats, CreateLog, OwnerOf } from './broker.js'
+import type { Broker, BrokerHost, BrokerStats, CreateLog, OwnerOf, Retention } from './broker.js'
 import { Budget, type Share } from './budget.js'
-import { ChannelLog } from './channel-log.js'
-import type { Log, LogLimits, Publication } from './log.js'
+import { ChannelLog } from '../logs/channel-log.js'
+import type { Log, LogLimits, Publication } from '../logs/log.js'
 
 export interface MemoryBrokerOptions extends LogLimits {
   /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
@@ -79,10 +79,10 @@ export class MemoryBroker implements Broker {
     this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
   }
 
-  publish (channel: string, body: string, publication?: Publication): Position {
+  publish (channel: string, body: string, retention?: Retention, publication?: Publication): Position {
     if (this.#isClosed) throw new errors.CLOSING()
     const now = this.#now()
-    const used = this.#use(channel, now)
+    const used = this.#use(channel, now, retention)
     const { log } = used
     log.append(body, now, publication)
     const { position } = log
@@ -91,10 +91,10 @@ export class MemoryBroker implements Broker {
     return position
   }
 
-  subscribe (channel: string): Log {
+  subscribe (channel: string, retention?: Retention): Log {
     if (this.#isClosed) throw new errors.CLOSING()
     const now = this.#now()
-    const used = this.#use(channel, now)
+    const used = this.#use(channel, now, retention)
     const { log } = used
     log.expire(now)
     this.#count(used)
@@ -122,7 +122,7 @@ export class MemoryBroker implements Broker {
       channel.log.expire(now)
       channel.log.trim()
       this.#count(channel)
-      if (now - channel.usedAt <= this.#options.ttl) continue
+      if (now - channel.usedAt <= channel.log.limits.ttl) continue
       const isIdle = channel.log.readers.length === 0
       if (isIdle && channel.isIdle) this.#forget(channel)
       channel.usedAt = now
@@ -130,16 +130,16 @@ export class MemoryBroker implements Broker {
     }
   }
 
-  #use (name: string, now: number): Channel {
-    const channel = this.#channels.get(name) ?? this.#add(name, now)
+  #use (name: string, now: number, retention: Retention | undefined): Channel {
+    const channel = this.#channels.get(name) ?? this.#add(name, now, retention)
     channel.usedAt = now
     channel.isIdle = false
     return channel
   }
 
-  #add (name: string, now: number): Channel {
+  #add (name: string, now: number, retention: Retention | undefined): Channel {
     const epoch = this.#incarnation + (this.#created++).toString(36)
-    const log = this.#createLog(name, epoch, this.#options)
+    const log = this.#createLog(name, epoch, this.#limitsOf(retention))
     const owner = this.#budget.share(this.#ownerOf(name))
     const next = owner.newest
     const channel: Channel = { name, log, owner, previous: undefined, next, bytes: 0, publications: 0, usedAt: now, isIdle: false }
@@ -148,6 +148,12 @@ export class MemoryBroker implements Broker {
     this.#channels.set(name, channel)
     this.#budget.change(owner, overheadOf(channel))
     return channel
+  }
+
+  #limitsOf (retention: Retention | undefined): LogLimits {
+    if (retention?.size === undefined && retention?.ttl === undefined) return this.#options
+    const { size = this.#options.size, ttl = this.#options.ttl } = retention
+    return { size, ttl, lag: this.#options.lag }
   }
 
   /** Brings the sums up to date with a channel. */

@@ -1,29 +1,33 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Budget } from '../brokers/budget.js'
-import { ChatLog } from '../brokers/chat-log.js'
-import type { Log } from '../brokers/log.js'
+import { ChatLog } from './log/chat-log.js'
+import type { Broker, Retention } from '../brokers/broker.js'
+import type { Log } from '../logs/log.js'
 import { errors } from '../errors.js'
 import type { Inbound, Message } from '../protocol/envelope.js'
 import { isSentId } from '../protocol/message-id.js'
-import type { AwaitedByChats } from '../server/awaited.js'
-import { ignoreRejection } from '../server/caught.js'
-import { chatAddressOf, chatChannel, type ChatAddress } from '../server/channels.js'
-import type { Chat, ChatOptions, Run, SavedMessage } from '../server/chat-hooks.js'
-import type { Cluster, RunName } from '../server/cluster.js'
+import type { AwaitedWork } from '../server/reports/awaited.js'
+import { ignoreRejection } from '../server/reports/caught.js'
+import type { Chat, ChatOptions, Run, SavedMessage } from './hooks.js'
+import type { Flusher } from '../server/connection/flush.js'
+import { subject, type Cluster } from '../server/cluster.js'
 import type { Identity } from '../server/hooks.js'
-import { Refusal } from '../server/inbound.js'
-import { jsonForm } from '../server/json-form.js'
-import { keyOf } from '../server/key.js'
-import { refKey, type MessageRow, type Received, type Sender } from '../server/message-row.js'
-import type { Publisher, Receipt } from '../server/publisher.js'
-import { Remembered } from '../server/remembered.js'
-import type { Timers } from '../server/timers.js'
-import { guarded, warnOf, type OnUnheard } from '../server/watched.js'
+import { Refusal } from '../server/inbound/fault.js'
+import { jsonForm } from '../server/messages/json-form.js'
+import type { ChannelKind } from '../server/kinds.js'
+import { keyOf } from '../server/inbound/key.js'
+import { refKey, type MessageRow, type Received, type Sender } from '../server/inbound/message-row.js'
+import type { MessagePublisher, Receipt } from '../server/messages/publisher.js'
+import { Remembered } from '../server/inbound/remembered.js'
+import type { Timers } from '../server/time/timers.js'
+import { guarded, warnOf, type OnUnheard } from '../server/messages/watched.js'
+import { chatAddressOf, chatChannel, type ChatAddress } from './address.js'
+import { chatKind } from './kind.js'
 import { Conversation, type ConversationParts } from './conversation.js'
 import { receivedMessageId } from './message-id.js'
-import { weightOf, type RunStart } from './run.js'
-import { nameOf } from './run-name.js'
-import { Turns, type Orphan } from './turns.js'
+import { weightOf, type RunStart } from './runs/run.js'
+import { nameOf, type RunName } from './runs/run-name.js'
+import { Turns, type Orphan } from './runs/turns.js'
 import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
 export interface ChatsParts {
@@ -34,15 +38,16 @@ export interface ChatsParts {
     /** Bytes of a client's frame. */
     frame: number
   }
-  publisher: Publisher
+  publisher: MessagePublisher
   timers: Timers
   log: FastifyBaseLogger
-  /** Calls `action` when this turn of the event loop is over. */
-  soon: (action: () => void) => void
+  flusher: Pick<Flusher, 'before'>
   /** The other servers of the app, where there are any. */
-  cluster?: Cluster
-  /** The log of a channel, to end a run whose server is gone. */
-  logOf: (channel: string) => Log | Promise<Log>
+  cluster?: Cluster | undefined
+  /** What is retained of a chat. */
+  retention?: Retention | undefined
+  /** To read the log of a run whose server is gone. */
+  broker: Broker
 }
 
 /** A connection as the server has it. */
@@ -55,6 +60,12 @@ interface ChatConnection extends Sender {
   readonly logs: readonly Log[]
 }
 
+/** `early`: the key under which a cancel of this user is remembered whose message has not come yet. */
+const cancelSubject = subject<{ channel: string, userId: string, name?: RunName, early?: string }>('chat_cancel')
+
+/** An answer to a question of a run, which may be on any server. */
+const answerSubject = subject<{ channel: string, id: string, value: unknown, userId: string }, Answered>('input_response')
+
 /** A cancel that comes before its message is remembered for this time, in ms, and up to this number of cancels of all chats. */
 const early = { time: 60_000, size: 10_000 }
 
@@ -63,6 +74,8 @@ const serverFields = ['message_id', 'run_id', 'role', 'agent', 'status', 'user_i
 
 /** All chats of a server: what users say in them, and the runs that answer. */
 export class Chats {
+  /** What the table of kinds has of chats. */
+  readonly kind: ChannelKind
   readonly #parts: ChatsParts
   readonly #conversations = new Map<string, Conversation>()
   /** Cancels whose message has not come yet, by `earlyKey`. */
@@ -82,9 +95,17 @@ export class Chats {
     this.#parts = parts
     this.#runs = new Budget(limits.liveRuns)
     this.#onUnheard = warnOf(log, 'A message was not sent to a chat')
+    this.kind = {
+      ...chatKind,
+      retention: parts.retention,
+      isSeen: this.#isSeen(),
+      rows: this.#rows(),
+      // For what the app may handle itself.
+      fallbacks: new Map([['chat_message', { handle: inChats(without('chat.onMessage')) }]])
+    }
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
-    cluster?.on('chat_cancel', ({ channel, userId, name, early }) => this.#cancelHere(channel, userId, name, early))
-    cluster?.on('input_response', ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
+    cluster?.on(cancelSubject, ({ channel, userId, name, early }) => { this.#cancelHere(channel, userId, name, early) })
+    cluster?.on(answerSubject, ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
 
   /** Throws RT_ERR_INVALID_ID. */
@@ -102,11 +123,11 @@ export class Chats {
   #send (channel: string, message: Message): Receipt | Promise<Receipt> {
     const { options, publisher, log, limits } = this.#parts
     const sent = askedAbout(options, message, limits.message)
-    return isForUsers(options, sent, log) ? publisher.publish(channel, sent) : unpublished()
+    return isForUsers(options, sent, log) ? publisher.publish(this.kind, channel, sent) : unpublished()
   }
 
   /** For what clients send. */
-  rows (): Map<string, MessageRow> {
+  #rows (): Map<string, MessageRow> {
     const { onMessage, loadHistory } = this.#parts.options
     const rows = new Map<string, MessageRow>()
     const add = <T extends string>(type: T, handle: Handler<T>, row: Partial<MessageRow> = {}) => {
@@ -124,18 +145,13 @@ export class Chats {
     return rows
   }
 
-  /** For what clients send and the app does not handle either. */
-  fallbacks (): Map<string, MessageRow> {
-    return new Map([['chat_message', { handle: inChats(without('chat.onMessage')) }]])
-  }
-
   /** In so many chats something is going on. */
   get size (): number {
     return this.#conversations.size
   }
 
   /** Whether somebody may see a publication; `undefined` when that does not depend on who it is. */
-  get sees (): ((message: Message, identity: Identity) => boolean) | undefined {
+  #isSeen (): ((message: Message, identity: Identity) => boolean) | undefined {
     const { options: { visible }, log } = this.#parts
     return visible === undefined || !dependsOnWho(visible) ? undefined : (message, identity) => isSeen(visible, message, identity, log)
   }
@@ -150,14 +166,17 @@ export class Chats {
   }
 
   /** What `close` waits for. */
-  awaited (): AwaitedByChats {
+  awaited (): AwaitedWork[] {
     const all = [...this.#conversations.values()].map(({ awaited }) => awaited)
-    return { runs: all.flatMap(({ runs }) => runs), saves: all.flatMap(({ saves }) => saves) }
+    return [
+      { field: 'saves', items: all.flatMap(({ saves }) => saves), text: 'chat.save of message', isOfApp: true },
+      { field: 'runs', items: all.flatMap(({ runs }) => runs), text: 'the end of run', isOfApp: true }
+    ]
   }
 
   /** Tells users that a run is over whose server is gone. */
   async #finish ({ channel, target, about }: Orphan, lost: AbortSignal): Promise<void> {
-    const log = await this.#parts.logOf(channel)
+    const log = await this.#parts.broker.subscribe(channel, this.kind.retention)
     const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
     if (open === undefined || lost.aborted) return
     const conversation = this.#conversation(channel, target)
@@ -172,15 +191,15 @@ export class Chats {
   #conversation (channel: string, target: ChatAddress): Conversation {
     const known = this.#conversations.get(channel)
     if (known !== undefined) return known
-    const { options, limits, timers, log, soon, publisher } = this.#parts
+    const { options, limits, timers, log, flusher, publisher } = this.#parts
     const conversation: Conversation = new Conversation(target, {
       options,
       limits,
       timers,
       log,
-      soon,
+      soon: action => flusher.before(action),
       runs: this.#runs,
-      publish: message => publisher.publish(channel, message),
+      publish: message => publisher.publish(this.kind, channel, message),
       enter: this.#turns && (run => this.#turns!.enter({ channel, target, about: run.about }, run)),
       // There may be another by now.
       onIdle: () => { if (this.#conversations.get(channel) === conversation) this.#conversations.delete(channel) }
@@ -242,7 +261,7 @@ export class Chats {
     const mayCome = runId === undefined && typeof ref === 'string' && isSentId(ref)
     const early = mayCome ? earlyKey(channel, userId, ref) : undefined
     const isThere = this.#cancelHere(channel, userId, name, early)
-    this.#parts.cluster?.tell('chat_cancel', { channel, userId, name, early: isThere ? undefined : early })
+    this.#parts.cluster?.tell(cancelSubject, { channel, userId, name, early: isThere ? undefined : early })
   }
 
   /** Returns whether there was such a run. Where there was none, remembers `early`. */
@@ -255,7 +274,7 @@ export class Chats {
   async #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): Promise<void> {
     const channel = chatChannel(target)
     const answered = this.#answerHere(channel, id, value, userId) ??
-      await this.#parts.cluster?.ask('input_response', { channel, id, value, userId }) as Answered | undefined
+      await this.#parts.cluster?.ask(answerSubject, { channel, id, value, userId })
     if (answered === undefined) throw new Refusal('input_closed', 'this question is not open')
     if (answered.fault !== undefined) throw new Refusal('bad_value', answered.fault)
   }
@@ -291,12 +310,8 @@ interface Answered {
 type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress, received: Received) => unknown
 
 function inChats<T extends string> (handle: Handler<T>): MessageRow['handle'] {
-  return (message, connection, received) => {
-    const { target } = connection
-    if (target.kind !== 'chat') throw new Refusal('unknown_type', `'${message.type}' is for chats only. Connect to /:workflow/:app_id/:chat_id/:user_id`)
-    const { workflow, appId, chatId, userId } = target
-    return handle(message as Inbound<T>, connection as ChatConnection, { workflow, appId, chatId, userId }, received)
-  }
+  return (message, connection, received) =>
+    handle(message as Inbound<T>, connection as ChatConnection, chatAddressOf(connection.channel), received)
 }
 
 /** For a message that this server does not handle. */
@@ -323,11 +338,10 @@ const cancelRow: Partial<MessageRow> = {
  * A message with an id, or a string as `ref`, is one message however often it comes. Throws a Refusal when the id is not usable, and
  * RT_ERR_INVALID_ID when the user's is not.
  */
-function messageKey (message: Inbound, { target, userId, channel }: Sender): string | undefined {
-  if (target.kind !== 'chat') return undefined
+function messageKey (message: Inbound, { userId, channel }: Sender): string | undefined {
   const { ref, data } = message as Inbound<'chat_message'>
   if (data.message_id === undefined && typeof ref !== 'string') return undefined
-  return keyOf('message', channel, receivedMessageId(message as Inbound<'chat_message'>, userId, target))
+  return keyOf('message', channel, receivedMessageId(message as Inbound<'chat_message'>, userId, chatAddressOf(channel)))
 }
 
 /** A message that a user may still send, by its `ref` or by its id as it is sent. */

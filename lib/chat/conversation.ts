@@ -1,19 +1,18 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Budget } from '../brokers/budget.js'
 import type { Message, Messages } from '../protocol/envelope.js'
-import type { AwaitedByChats } from '../server/awaited.js'
-import { report } from '../server/caught.js'
-import type { ChatAddress } from '../server/channels.js'
-import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
-import type { RunName } from '../server/cluster.js'
-import type { Receipt } from '../server/publisher.js'
-import type { Timers } from '../server/timers.js'
-import type { RunContext } from './context.js'
-import { Delivery } from './delivery.js'
-import type { LiveQuestion } from './question.js'
-import { LiveRun, type RunStart } from './run.js'
+import { report } from '../server/reports/caught.js'
+import type { ChatAddress } from './address.js'
+import type { ChatOptions, SavedMessage } from './hooks.js'
+import type { Receipt } from '../server/messages/publisher.js'
+import type { Timers } from '../server/time/timers.js'
+import type { RunContext } from './runs/context.js'
+import { Delivery } from './runs/delivery.js'
+import type { LiveQuestion } from './runs/question.js'
+import { LiveRun, type RunStart } from './runs/run.js'
+import type { RunName } from './runs/run-name.js'
 import { Saving } from './saving.js'
-import type { Turn } from './turns.js'
+import type { Turn } from './runs/turns.js'
 import { isForUsers } from './visible.js'
 
 /** What all chats of a server share. */
@@ -51,6 +50,14 @@ type Stop = 'cancelled' | 'interrupted'
 
 /** Time that saving a message may take before its run is announced, in ms. */
 const announceAfterMs = 5
+
+/** What the close of a chat waits for. */
+export interface AwaitedByChat {
+  /** Runs whose end is being stored, by their ids. */
+  readonly runs: readonly string[]
+  /** Messages whose `chat.save` runs, or waits for the one before, by their ids. */
+  readonly saves: readonly string[]
+}
 
 /** A user's message that is being stored. */
 interface Coming {
@@ -211,7 +218,7 @@ export class Conversation implements RunContext {
   }
 
   /** What `settled` waits for: runs that are over, whose end is being stored, and messages that are being saved. */
-  get awaited (): AwaitedByChats {
+  get awaited (): AwaitedByChat {
     return { runs: [...this.#turns.keys()].map(({ id }) => id), saves: this.#saving.waiting }
   }
 

@@ -3,8 +3,8 @@ import { errors } from '../errors.js'
 import type { Inbound } from '../protocol/envelope.js'
 import { isId } from '../protocol/ids.js'
 import { isSentId, messageIdOf } from '../protocol/message-id.js'
-import type { ChatAddress } from '../server/channels.js'
-import { Refusal } from '../server/inbound.js'
+import type { ChatAddress } from './address.js'
+import { Refusal } from '../server/inbound/fault.js'
 
 /** UTF-16 that has no form in UTF-8: a database would store two such ids as the same one. */
 const loneSurrogate = /\p{Surrogate}/u

@@ -1,7 +1,7 @@
-import type { ChatAddress } from '../server/channels.js'
-import type { ChatOptions, SavedMessage } from '../server/chat-hooks.js'
-import type { Timers } from '../server/timers.js'
-import { timestamp } from '../server/timestamp.js'
+import type { ChatAddress } from './address.js'
+import type { ChatOptions, SavedMessage } from './hooks.js'
+import type { Timers } from '../server/time/timers.js'
+import { timestamp } from '../server/messages/timestamp.js'
 
 export interface SavingParts {
   /** The app's hook. */

@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Envelope, Message } from '../protocol/envelope.js'
-import { ignoreRejection, report } from '../server/caught.js'
-import type { ChatOptions } from '../server/chat-hooks.js'
+import { ignoreRejection, report } from '../server/reports/caught.js'
+import type { ChatOptions } from './hooks.js'
 import type { Identity } from '../server/hooks.js'
-import { outgoing } from '../server/outgoing.js'
-import type { Receipt } from '../server/publisher.js'
-import { timestamp } from '../server/timestamp.js'
+import { outgoing } from '../server/messages/outgoing.js'
+import type { Receipt } from '../server/messages/publisher.js'
+import { timestamp } from '../server/messages/timestamp.js'
 
 type Visible = NonNullable<ChatOptions['visible']>
 

@@ -1,5 +1,5 @@
-/** Which of a connection's channels a position is in: `u` user, `b` broadcast, `c` chat. */
-export type Label = 'u' | 'b' | 'c'
+/** The kind of channel that a position is in: `u` user, `b` broadcast, `c` chat, `k` a kind of the app's own. */
+export type Label = 'u' | 'b' | 'c' | 'k'
 
 /** A place in a channel's log: after the publication `offset` of the incarnation `epoch`. Offset 0 is before the first. */
 export interface Position {
@@ -10,7 +10,7 @@ export interface Position {
 /** What `since` asks for: all that is retained, or what came after a position per label. */
 export type Since = 'all' | ReadonlyMap<Label, Position>
 
-const pattern = /^([ubc])\.([a-z0-9]{1,32})\.(\d{1,15})$/
+const pattern = /^([ubck])\.([a-z0-9]{1,32})\.(\d{1,15})$/
 
 /** `<label>.<epoch>.<offset>`, the form of `id` and of each part of `since`. */
 export function formatPosition (label: Label, { epoch, offset }: Position): string {

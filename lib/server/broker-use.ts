@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { errors } from '../errors.js'
-import { report } from './caught.js'
+import { report } from './reports/caught.js'
 
 /** Brokers that a registration was given. Each serves one app, and is closed with it. */
 const used = new WeakSet<object>()

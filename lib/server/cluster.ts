@@ -1,62 +1,64 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Nodes } from '../brokers/broker.js'
 import { errors } from '../errors.js'
-import { report } from './caught.js'
-import type { Timers } from './timers.js'
+import { report } from './reports/caught.js'
+import type { Timers } from './time/timers.js'
 
-/** Milliseconds for another node to answer, or to say that it will. */
+/** Time for another node to answer, or to say that it will, in ms. */
 const answerTime = 1_500
 
-/** A node says so every so many milliseconds while the answer is being made. */
-const patienceEvery = 500
+/** How often a node says so while the answer is being made, in ms. */
+const pendingEvery = 500
 
-/** What could not be told is told again, after so many milliseconds and so often; later it would surprise. */
+/** What could not be told is told again, after this number of ms and this number of times; later it would surprise. */
 const retry = { after: 1_000, times: 10 }
 
-/** What one node tells the others. */
-interface Told {
-  about: string
-  data: unknown
-  /** Which question it is, where an answer is wanted. */
-  ask?: string
-  /** The question that it answers, and whose that is. */
-  answers?: string
-  to?: string
-  /** The answer is still being made. */
-  isPending?: boolean
+/** What servers tell or ask each other about one thing: what is said, and what is replied. */
+export interface Subject<Request, Reply = undefined> {
+  readonly name: string
+  /** Another one where requests or replies have another form. Servers of another version are not heard. */
+  readonly version: number
+  /** Only in types. */
+  readonly types?: (request: Request) => Reply
 }
 
+export function subject<Request, Reply = undefined> (name: string, version = 1): Subject<Request, Reply> {
+  return { name, version }
+}
+
+/** What a node stores for the others, as JSON. */
+type Note =
+  | { readonly kind: 'tell', readonly subject: string, readonly version: number, readonly request: unknown }
+  /** `id`: which of the sender's questions it is. */
+  | { readonly kind: 'ask', readonly subject: string, readonly version: number, readonly request: unknown, readonly id: string }
+  /** For the node `to`, to its question `id`. */
+  | { readonly kind: 'reply', readonly to: string, readonly id: string, readonly reply: unknown }
+  /** The reply is still being made. */
+  | { readonly kind: 'pending', readonly to: string, readonly id: string }
+
 /** A question that is not answered yet. */
-interface Asked {
-  resolve: (answer: unknown) => void
+interface Question {
+  resolve: (reply: unknown) => void
   /** Starts the clock, again if it has been. */
   wait: () => void
 }
 
-/** Which runs a `chat_cancel` ends: the one with this id, or those that a user names by what started them. */
-export type RunName = { runId: string } | { userId: string, ref: string, messageId: string }
+type Listen<Request, Reply> = (request: Request) => Reply | undefined | Promise<Reply | undefined>
 
-/** What servers have to say to each other, by subject. */
-export interface Subjects {
-  /** What became of a message with a `ref`? */
-  answer: { userId: string, key: string }
-  disconnect: { userId: string, code: number }
-  /** A chat may have become free. */
-  chat_free: { channel: string }
-  /** `early`: the key under which a cancel of this user is remembered whose message has not come yet. */
-  chat_cancel: { channel: string, userId: string, name?: RunName, early?: string }
-  input_response: { channel: string, id: string, value: unknown, userId: string }
+interface Listener {
+  readonly version: number
+  readonly listen: (request: never) => unknown
 }
 
 /** What the nodes of an app tell and ask each other. */
-export class Cluster<S extends object = Subjects> {
+export class Cluster {
   readonly nodes: Nodes
   readonly #timers: Timers
   readonly #log: FastifyBaseLogger
-  readonly #listeners = new Map<unknown, (data: never) => unknown>()
-  readonly #asked = new Map<string, Asked>()
+  readonly #listeners = new Map<string, Listener>()
+  readonly #questions = new Map<string, Question>()
   readonly #unbind: () => void
-  #count = 0
+  #asked = 0
 
   constructor (nodes: Nodes, timers: Timers, log: FastifyBaseLogger) {
     this.nodes = nodes
@@ -65,78 +67,90 @@ export class Cluster<S extends object = Subjects> {
     this.#unbind = nodes.onTold((message, from) => this.#hear(message, from))
   }
 
-  /** One listener for each subject; what it returns, if anything, is the answer. */
-  on<T extends keyof S & string> (about: T, listener: (data: S[T]) => unknown): void {
-    this.#listeners.set(about, listener)
+  /** One listener for each subject; what it returns, unless it is `undefined`, is the reply. */
+  on<Request, Reply> ({ name, version }: Subject<Request, Reply>, listen: Listen<Request, Reply>): void {
+    this.#listeners.set(name, { version, listen })
   }
 
   /** Tells all others, tried again for 10 s while the broker cannot store it. Failures are logged. */
-  async tell<T extends keyof S & string> (about: T, data: S[T]): Promise<void> {
-    await this.#tell({ about, data }, retry.times)
+  async tell<Request> ({ name, version }: Subject<Request, unknown>, request: Request): Promise<void> {
+    await this.#store({ kind: 'tell', subject: name, version, request }, name, retry.times)
   }
 
   /**
-   * The first answer that is not `undefined`, however long another node takes for it; `undefined` when nobody answers within
+   * The first reply that is not `undefined`, however long another node takes for it; `undefined` when nobody answers within
    * 1.5 s after the others were told. Rejects with RT_ERR_BROKER or RT_ERR_UNCONFIRMED when they could not be.
    */
-  async ask<T extends keyof S & string> (about: T, data: S[T]): Promise<unknown> {
-    const ask = String(++this.#count)
+  async ask<Request, Reply> ({ name, version }: Subject<Request, Reply>, request: Request): Promise<Reply | undefined> {
+    const id = String(++this.#asked)
     let stopClock = () => {}
-    const answer = new Promise(resolve => {
+    const answer = new Promise<Reply | undefined>(resolve => {
       const wait = () => {
         stopClock()
         stopClock = this.#timers.after(answerTime, () => resolve(undefined))
       }
-      this.#asked.set(ask, { resolve, wait })
+      this.#questions.set(id, { resolve: reply => resolve(reply as Reply), wait })
     })
     try {
-      await this.nodes.tell(JSON.stringify({ about, data, ask }))
-      this.#asked.get(ask)?.wait()
+      await this.nodes.tell(JSON.stringify({ kind: 'ask', subject: name, version, request, id } satisfies Note))
+      this.#questions.get(id)?.wait()
       return await answer
     } finally {
       stopClock()
-      this.#asked.delete(ask)
+      this.#questions.delete(id)
     }
   }
 
-  async #tell (told: Told, retries = 0): Promise<void> {
+  /** `about`: the subject, for the log. */
+  async #store (note: Note, about: string, retries = 0): Promise<void> {
     try {
-      await this.nodes.tell(JSON.stringify(told))
+      await this.nodes.tell(JSON.stringify(note))
     } catch (error) {
       // What may be stored is not told twice.
       if (retries === 0 || !(error instanceof errors.BROKER)) {
-        return report(this.#log, error, 'the other servers could not be told', { about: told.about })
+        return report(this.#log, error, 'the other servers could not be told', { about })
       }
       await new Promise<void>(resolve => { this.#timers.after(retry.after, resolve) })
-      await this.#tell(told, retries - 1)
+      await this.#store(note, about, retries - 1)
     }
   }
 
   async #hear (message: string, from: string): Promise<void> {
     try {
-      const { about, data, ask, answers, to, isPending } = JSON.parse(message) as Told
-      if (to !== undefined && to !== this.nodes.id) return
-      const asked = this.#asked.get(answers ?? '')
-      if (answers !== undefined) return isPending ? asked?.wait() : asked?.resolve(data)
-      const work = this.#listeners.get(about)?.(data as never)
-      if (ask !== undefined) await this.#answer({ about, data: undefined, answers: ask, to: from }, work)
-      else await work
+      await this.#take(JSON.parse(message) as Note, from)
     } catch (error) {
       report(this.#log, error, 'what another server asked for failed')
     }
   }
 
-  async #answer (told: Told, work: unknown): Promise<void> {
+  async #take (note: Note, from: string): Promise<void> {
+    if (note.kind === 'reply' || note.kind === 'pending') {
+      if (note.to !== this.nodes.id) return
+      const question = this.#questions.get(note.id)
+      return note.kind === 'reply' ? question?.resolve(note.reply) : question?.wait()
+    }
+    const { kind, subject, version, request } = note
+    const listener = this.#listeners.get(subject)
+    if (listener === undefined) return
+    if (listener.version !== version) {
+      throw new Error(`it speaks version ${version} of '${subject}', and this server ${listener.version}: run the same release on all servers`)
+    }
+    const work = listener.listen(request as never)
+    if (kind === 'tell') await work
+    else await this.#reply(subject, { to: from, id: note.id }, work)
+  }
+
+  async #reply (about: string, question: { to: string, id: string }, work: unknown): Promise<void> {
     let cancel = () => {}
-    const later = () => { cancel = this.#timers.after(patienceEvery, sayPending) }
+    const later = () => { cancel = this.#timers.after(pendingEvery, sayPending) }
     const sayPending = () => {
-      this.#tell({ ...told, isPending: true })
+      this.#store({ kind: 'pending', ...question }, about)
       later()
     }
     later()
     try {
-      const data = await work
-      if (data !== undefined) await this.#tell({ ...told, data })
+      const reply = await work
+      if (reply !== undefined) await this.#store({ kind: 'reply', ...question, reply }, about)
     } finally {
       cancel()
     }

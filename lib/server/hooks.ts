@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Inbound, Message, Messages } from '../protocol/envelope.js'
-import type { Target } from './channels.js'
+import type { Target } from './target.js'
 
 type Awaitable<T> = T | Promise<T>
 

@@ -1,20 +1,11 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
-import { MemoryBroker } from '../brokers/memory.js'
+import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox'
 import type { Broker } from '../brokers/broker.js'
-import { errors } from '../errors.js'
-import { checkOptions, checkSections, isPlain } from '../options/check.js'
-import type { ChatOptions } from './chat-hooks.js'
+import { count, hook, ms, section, type Contradiction } from '../options/define.js'
+import { isOrigin } from './access/origin.js'
 import type { Authenticate, Authorize, MessageHandlers, OnConnect, OnDisconnect, Renew } from './hooks.js'
-import { isOrigin } from './origin.js'
 
-const hook = <T>(description: string) => Type.Optional(Type.Unsafe<T>({ ...Type.Function([], Type.Unknown()), description }))
-const count = (value: number, description: string) => Type.Integer({ minimum: 1, default: value, description })
-const ms = (value: number, description: string) => Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, default: value, description })
-const section = <T extends Record<string, TSchema>>(properties: T) => Type.Object(properties, { additionalProperties: false, default: {} })
-
-/** Every option with its default. The README's table says the same; a test compares them. */
-export const optionsSchema = Type.Object({
+/** The server's options with their defaults. */
+export const serverProperties = {
   prefix: Type.String({
     pattern: '^(/[A-Za-z0-9_.~-]+)*$',
     default: '/ws',
@@ -42,13 +33,6 @@ export const optionsSchema = Type.Object({
     description: "handlers of clients' messages, by type",
     expected: 'a plain object with a function for each type, such as { mark_read (message, connection) {} }'
   })),
-  chat: section({
-    onMessage: hook<NonNullable<ChatOptions['onMessage']>>("called for each of a user's chat messages: the call is a run"),
-    concurrency: Type.Union([Type.Literal('queue'), Type.Literal('replace')], { default: 'queue', description: 'a run while another is going: waits for it, or replaces it' }),
-    visible: hook<NonNullable<ChatOptions['visible']>>('which publications of chats are for users; default: all'),
-    save: hook<NonNullable<ChatOptions['save']>>('called with each finished message of a chat'),
-    loadHistory: hook<NonNullable<ChatOptions['loadHistory']>>('brings messages that are older than the log')
-  }),
   broker: Type.Optional(Type.Unsafe<Broker>(Type.Any({ description: 'where the logs live; default: in memory' }))),
   compression: Type.Boolean({ default: false, description: 'permessage-deflate for messages over 1 KiB, compressed once for all connections' }),
   history: section({
@@ -59,98 +43,51 @@ export const optionsSchema = Type.Object({
   heartbeat: section({
     interval: ms(25_000, 'a ping to each connection this often, ms'),
     timeout: ms(10_000, 'nothing heard for so long after a ping: terminated, ms')
-  }),
-  limits: section({
-    frame: count(64 * 1024, 'bytes of a frame from a client; `too_big`, and 1009 beyond twice as many'),
-    fragments: count(1_024, 'fragments of a message from a client; 1008'),
-    chunks: count(4_096, 'pieces in which a frame from a client may arrive; 1008'),
-    message: count(1024 * 1024, 'bytes of a message to clients; RT_ERR_MESSAGE_TOO_LARGE'),
-    rate: count(20, 'messages per second from a connection; `error`, then 4429'),
-    burst: count(40, 'messages at once from a connection'),
-    userRate: count(100, 'messages per second from all connections of a user, one more for each 4 KiB; or `rate`, where that is more. Sockets are read later'),
-    userBurst: count(200, 'messages at once from all connections of a user; or `burst`, where that is more'),
-    nodes: count(1_000, 'values in a message from a client; `too_big`'),
-    waiting: count(64 * 1024 * 1024, 'bytes of messages from clients that are handled, or wait for it; no user has more than is still free. Sockets are read later'),
-    queue: count(16, 'messages of a connection that wait for their handler before its socket is paused'),
-    strikes: count(5, 'bad messages of a connection within a minute; 4400'),
-    run: count(4 * 1024 * 1024, 'bytes that a run of a chat publishes; RT_ERR_RUN_TOO_LONG'),
-    runs: count(16, 'runs of a chat that wait for their turn; `chat_busy`'),
-    liveRuns: count(4_096, 'runs of all chats that wait or go, one more for each 4 KiB of their messages; no user has more than are still free. `chat_busy`'),
-    stored: count(32 * 1024 * 1024, 'bytes of a user that a server stores in Redis within the time that they are kept; `over_quota`'),
-    lag: count(4 * 1024 * 1024, 'bytes a channel keeps beyond its history for connections that are behind; `resync`'),
-    pending: count(1_000, 'handshakes in progress; no address, or /64 of IPv6, has more than are still free. HTTP 503'),
-    connections: count(10_000, 'connections of this server; HTTP 503'),
-    connectionsPerUser: count(10, 'connections of a user; 4429')
-  }),
-  timeouts: section({
-    authenticate: ms(5_000, '`authenticate` and `authorize` together, ms; 4408'),
-    connect: ms(5_000, 'subscribing, and then `onConnect`, ms; 1011'),
-    handler: ms(60_000, 'an `onMessage` handler, ms; 1011'),
-    run: ms(600_000, 'a run of a chat, ms; `interrupted`'),
-    stall: ms(10_000, 'a connection that does not take what is written, ms; 4430'),
-    close: ms(5_000, "the client's answer to a Close, ms; terminated"),
-    drain: ms(10_000, "from `app.close()` until connections are terminated, ms; at most 500 less than Fastify's `pluginTimeout`"),
-    spread: ms(5_000, 'over which clients are told to come back after a restart, ms')
   })
-}, { additionalProperties: false })
-
-/** What `fastify.register(realtime, options)` takes. */
-export type RealtimeOptions = Given<Omit<ResolvedOptions, 'prefix' | 'broker' | 'chat' | 'history' | 'heartbeat' | 'limits' | 'timeouts'>> & {
-  /** Without `undefined`, as in Fastify's own type of a plugin's options. */
-  prefix?: string
-  broker?: Broker | undefined
-  chat?: ChatOptions | undefined
-  history?: Given<ResolvedOptions['history']> | undefined
-  heartbeat?: Given<ResolvedOptions['heartbeat']> | undefined
-  limits?: Given<ResolvedOptions['limits']> | undefined
-  timeouts?: Given<ResolvedOptions['timeouts']> | undefined
 }
 
-/** `undefined` stands for the default, also in an app that is compiled with `exactOptionalPropertyTypes`. */
-type Given<T> = { [K in keyof T]?: T[K] | undefined }
-
-/** The options with every default filled in. */
-export type ResolvedOptions = Omit<Static<typeof optionsSchema>, 'broker'> & { broker: Broker }
-
-/** Keys that Fastify itself reads from the options of any plugin. */
-const fastifyKeys = ['logLevel', 'logSerializers']
-
-/**
- * Fills in the defaults and checks everything once.
- * Throws RT_ERR_OPTIONS or RT_ERR_AUTHENTICATE_REQUIRED, with the cure in the message.
- */
-export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_ENV): ResolvedOptions {
-  checkSections(optionsSchema, given)
-  const options = withDefaults(given)
-  checkOptions(optionsSchema, options)
-  raiseForUser(options, given.limits)
-  for (const [isWrong, cure] of contradictions(options)) if (isWrong) throw new errors.OPTIONS(cure)
-  if (env === 'production' && options.authenticate === undefined && !options.insecure) {
-    throw new errors.AUTHENTICATE_REQUIRED()
-  }
-  const { history, limits } = options
-  return { ...options, broker: options.broker ?? new MemoryBroker({ ...history, lag: limits.lag }) }
+/** The server's part of `limits`. */
+export const serverLimits = {
+  frame: count(64 * 1024, 'bytes of a frame from a client; `too_big`, and 1009 beyond twice as many'),
+  fragments: count(1_024, 'fragments of a message from a client; 1008'),
+  chunks: count(4_096, 'pieces in which a frame from a client may arrive; 1008'),
+  message: count(1024 * 1024, 'bytes of a message to clients; RT_ERR_MESSAGE_TOO_LARGE'),
+  rate: count(20, 'messages per second from a connection; `error`, then 4429'),
+  burst: count(40, 'messages at once from a connection'),
+  userRate: count(100, 'messages per second from all connections of a user, one more for each 4 KiB; or `rate`, where that is more. Sockets are read later'),
+  userBurst: count(200, 'messages at once from all connections of a user; or `burst`, where that is more'),
+  nodes: count(1_000, 'values in a message from a client; `too_big`'),
+  waiting: count(64 * 1024 * 1024, 'bytes of messages from clients that are handled, or wait for it; no user has more than is still free. Sockets are read later'),
+  queue: count(16, 'messages of a connection that wait for their handler before its socket is paused'),
+  strikes: count(5, 'bad messages of a connection within a minute; 4400'),
+  stored: count(32 * 1024 * 1024, 'bytes of a user that a server stores in Redis within the time that they are kept; `over_quota`'),
+  lag: count(4 * 1024 * 1024, 'bytes a channel keeps beyond its history for connections that are behind; `resync`'),
+  pending: count(1_000, 'handshakes in progress; no address, or /64 of IPv6, has more than are still free. HTTP 503'),
+  connections: count(10_000, 'connections of this server; HTTP 503'),
+  connectionsPerUser: count(10, 'connections of a user; 4429')
 }
 
-/** Without touching what was given: hooks and brokers stay the objects they are. */
-function withDefaults (given: RealtimeOptions): Static<typeof optionsSchema> {
-  const options: Record<string, unknown> = { ...given }
-  if (Array.isArray(options.allowedOrigins)) options.allowedOrigins = [...options.allowedOrigins]
-  for (const key of fastifyKeys) delete options[key]
-  if (isPlain(options.onMessage)) {
-    options.onMessage = Object.fromEntries(Object.entries(options.onMessage).filter(([, handler]) => handler !== undefined))
-  }
-  return Value.Default(optionsSchema, options) as Static<typeof optionsSchema>
+/** The server's part of `timeouts`. */
+export const serverTimeouts = {
+  authenticate: ms(5_000, '`authenticate` and `authorize` together, ms; 4408'),
+  connect: ms(5_000, 'subscribing, and then `onConnect`, ms; 1011'),
+  handler: ms(60_000, 'an `onMessage` handler, ms; 1011'),
+  stall: ms(10_000, 'a connection that does not take what is written, ms; 4430'),
+  close: ms(5_000, "the client's answer to a Close, ms; terminated"),
+  drain: ms(10_000, "from `app.close()` until connections are terminated, ms; at most 500 less than Fastify's `pluginTimeout`"),
+  spread: ms(5_000, 'over which clients are told to come back after a restart, ms')
 }
 
-/** A user may send at least what one of their connections may, unless the app says something else. */
-function raiseForUser ({ limits }: Static<typeof optionsSchema>, given: RealtimeOptions['limits'] = {}): void {
-  if (given.userRate === undefined && limits.rate > limits.userRate) limits.userRate = limits.rate
-  if (given.userBurst === undefined && limits.burst > limits.userBurst) limits.userBurst = limits.burst
-}
+type Properties = typeof serverProperties & { limits: TObject<typeof serverLimits>, timeouts: TObject<typeof serverTimeouts> }
 
-function contradictions (options: Static<typeof optionsSchema>): Array<[boolean, string]> {
-  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, chat, broker } = options
+type Options = Static<TObject<Properties>>
+
+/** The server's options with every default filled in. */
+export type ServerOptions = Omit<Options, 'broker'> & { broker: Broker }
+
+/** What is wrong with options that are valid each. */
+export function serverContradictions (options: Options): Contradiction[] {
+  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, broker } = options
   const notAnOrigin = allowedOrigins.find(origin => !isOrigin(origin))
   return [
     [insecure && authenticate !== undefined, "'insecure' switches authentication off, and 'authenticate' is given. Remove one of them"],
@@ -165,7 +102,6 @@ function contradictions (options: Static<typeof optionsSchema>): Array<[boolean,
     ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
     [renew !== undefined && authenticate === undefined, "'renew' needs credentials. Pass 'authenticate' too"],
     ['renew' in onMessage, "'onMessage.renew': the plugin handles 'renew' itself, with the option 'renew'. Choose another type"],
-    [chat.onMessage !== undefined && 'chat_message' in onMessage, "'chat.onMessage' and 'onMessage.chat_message' are both for users' chat messages. Remove one of them"],
     [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, like the one of 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { Broker } from '../brokers/broker.js'
-import { ChannelLog } from '../brokers/channel-log.js'
-import type { Frame, Log, Reader } from '../brokers/log.js'
+import { ChannelLog } from '../logs/channel-log.js'
+import type { Frame, Log, Reader } from '../logs/log.js'
 import { formatPosition, parsePosition, type Position } from '../protocol/position.js'
 
 /**

@@ -3,12 +3,12 @@ import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
-import { ChannelLog } from '../../lib/brokers/channel-log.js'
-import type { Log, Reader } from '../../lib/brokers/log.js'
+import { ChannelLog } from '../../lib/logs/channel-log.js'
+import type { Log, Reader } from '../../lib/logs/log.js'
 import { MemoryBroker, type MemoryBrokerOptions } from '../../lib/brokers/memory.js'
 import { brokerContract } from '../../lib/testing/index.js'
 import type { Position } from '../../lib/protocol/position.js'
-import { ownerOf } from '../../lib/server/channels.js'
+import { kinds } from '../kinds.js'
 
 /** As the broker counts: `channel` beside the name of the channel. */
 const overhead = { channel: 700, entry: 128 }
@@ -578,7 +578,7 @@ t.test('bytes', async t => {
 
   t.test('a flood into the channels of one user leaves what 200 others have not read', async t => {
     const { clock, broker } = clocked({ bytes: 4 * 1024 * 1024, ttl: 300_000 })
-    broker.open(createLog, { ownerOf })
+    broker.open(createLog, { ownerOf: kinds.ownerOf })
     const others = Array.from({ length: 200 }, (_, n) => `user:u${n}`)
     const positions = await Promise.all(others.map(channel => broker.publish(channel, body)))
     for (let n = 0; n < 20_000; n++) {

@@ -1,12 +1,12 @@
 import t from 'tap'
-import { ChatLog } from '../../lib/brokers/chat-log.js'
+import { ChatLog } from '../../lib/chat/log/chat-log.js'
 import { Chats, type ChatsParts } from '../../lib/chat/chats.js'
 import type { ChatOptions, Inbound } from '../../lib/index.js'
-import { Answers, type Answer } from '../../lib/server/answers.js'
-import type { Refusal } from '../../lib/server/inbound.js'
-import type { Sender } from '../../lib/server/message-row.js'
+import { Answers, type Answer } from '../../lib/server/inbound/answers.js'
+import type { Refusal } from '../../lib/server/inbound/fault.js'
+import type { Sender } from '../../lib/server/inbound/message-row.js'
 import { gate } from '../waiting.js'
-import { down, FakeContext } from './context.js'
+import { down, FakeContext } from './runs/context.js'
 
 function setup (options: ChatOptions = {}, liveRuns = 100) {
   const context = new FakeContext()
@@ -16,16 +16,16 @@ function setup (options: ChatOptions = {}, liveRuns = 100) {
     options,
     limits: { ...context.limits, runs: 1, liveRuns, frame: 65_536, saveTime: 60_000 },
     publisher: {
-      publish: (channel: string, message: never) => {
+      publish: (_kind: object, channel: string, message: never) => {
         channels.push(channel)
         return context.publish(message)
       }
     },
     timers: context.timers,
     log: context.log,
-    soon: action => context.soon(action)
-  } as ChatsParts)
-  const rows = chats.rows()
+    flusher: { before: (action: () => void) => context.soon(action) }
+  } as unknown as ChatsParts)
+  const rows = chats.kind.rows!
   const answers = new Answers()
   const log = new ChatLog('e', { size: 10, ttl: 1_000, lag: 1_000 })
   const controls: unknown[] = []
@@ -156,9 +156,9 @@ t.test('a cancel that comes first is remembered for what has a name of its own',
 })
 
 t.test('what somebody sees depends on who it is only where visible takes an identity', async t => {
-  t.equal(setup().chats.sees, undefined)
-  t.equal(setup({ visible: () => false }).chats.sees, undefined)
-  const sees = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.sees!
+  t.equal(setup().chats.kind.isSeen, undefined)
+  t.equal(setup({ visible: () => false }).chats.kind.isSeen, undefined)
+  const sees = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.kind.isSeen!
   t.strictSame(['u', 'v'].map(userId => sees({ type: 'a' }, { userId })), [false, true])
 })
 

@@ -2,9 +2,9 @@ import t from 'tap'
 import { Budget } from '../../lib/brokers/budget.js'
 import { Conversation, type ConversationParts, type UserData } from '../../lib/chat/conversation.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
-import { nameOf } from '../../lib/chat/run-name.js'
+import { nameOf } from '../../lib/chat/runs/run-name.js'
 import { gate } from '../waiting.js'
-import { down, FakeContext } from './context.js'
+import { down, FakeContext } from './runs/context.js'
 
 function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['enter']) {
   const context = new FakeContext()

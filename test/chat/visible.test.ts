@@ -1,6 +1,6 @@
 import t from 'tap'
 import { dependsOnWho, isForUsers, isSeen, unpublished } from '../../lib/chat/visible.js'
-import { FakeContext } from './context.js'
+import { FakeContext } from './runs/context.js'
 
 const { log, logged } = new FakeContext()
 const message = { type: 'a' }

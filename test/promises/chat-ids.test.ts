@@ -1,5 +1,5 @@
 import t from 'tap'
-import { redisBroker } from '../../lib/brokers/redis.js'
+import { redisBroker } from '../../lib/redis.js'
 import type { ChatOptions, RealtimeOptions, SavedMessage } from '../../lib/index.js'
 import { all, ask, finished, startChat, type Data, type Started } from '../chat.js'
 import { brokersOfNodes } from '../fake-nodes.js'

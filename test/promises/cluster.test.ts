@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { redisBroker } from '../../lib/brokers/redis.js'
+import { redisBroker } from '../../lib/redis.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
 import { eventually } from '../waiting.js'

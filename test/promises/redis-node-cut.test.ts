@@ -1,5 +1,5 @@
 import t from 'tap'
-import { redisBroker } from '../../lib/brokers/redis.js'
+import { redisBroker } from '../../lib/redis.js'
 import { connect, start } from '../harness.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { ChannelLog } from '../../lib/brokers/channel-log.js'
-import { redisBroker } from '../../lib/brokers/redis.js'
+import { ChannelLog } from '../../lib/logs/channel-log.js'
+import { redisBroker } from '../../lib/redis.js'
 import { every } from '../every.js'
 import { connect, start, type Client } from '../harness.js'
 import { RedisServer, skipRedis } from '../redis-server.js'

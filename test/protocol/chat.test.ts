@@ -1,6 +1,6 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import t from 'tap'
-import '../../lib/server/catalogue.js'
+import '../../lib/server/messages/catalogue.js'
 import { chatMessages, Outcome } from '../../lib/protocol/chat.js'
 
 const fault = { code: 'c', message: 'm' }

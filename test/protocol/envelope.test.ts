@@ -1,7 +1,7 @@
 import { FormatRegistry, Type, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import t from 'tap'
-import '../../lib/server/catalogue.js'
+import '../../lib/server/messages/catalogue.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import {
   commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, messageSchema, Ref, Renewal, Renewed, Resync, Timestamp

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import t from 'tap'
-import '../../lib/server/catalogue.js'
+import '../../lib/server/messages/catalogue.js'
 import { Id, Name, Timestamp, open } from '../../lib/protocol/schemas.js'
 
 t.test('an open object has the fields that are named, and may have others', async t => {

@@ -1,9 +1,14 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { errors } from '../../lib/errors.js'
-import { Cluster } from '../../lib/server/cluster.js'
-import { Timers } from '../../lib/server/timers.js'
+import { Cluster, subject } from '../../lib/server/cluster.js'
+import { Timers } from '../../lib/server/time/timers.js'
 import { FakeCluster } from '../fake-nodes.js'
+
+const word = subject<unknown, undefined>('word')
+const sum = subject<{ x: number, y: number }, unknown>('sum')
+const nothing = subject<object, unknown>('nothing')
+const slow = subject<object, string>('slow')
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -15,7 +20,7 @@ function clusters (t: Scope, count: number) {
   t.teardown(() => timers.close())
   const logged: string[] = []
   const log = { error: (_fields: object, text: string) => logged.push(text) } as any
-  const all = Array.from({ length: count }, () => new Cluster<Record<string, any>>(bus.join(), timers, log))
+  const all = Array.from({ length: count }, () => new Cluster(bus.join(), timers, log))
   return { bus, logged, all }
 }
 
@@ -23,21 +28,21 @@ t.test('what is told reaches all others, in order', async t => {
   const { all: [a, b, c] } = clusters(t, 3)
   const heard: unknown[] = []
   const both = new Promise<void>(resolve => {
-    for (const [name, cluster] of Object.entries({ a, b, c })) cluster.on('word', data => { if (heard.push([name, data]) === 4) resolve() })
+    for (const [name, cluster] of Object.entries({ a, b, c })) cluster.on(word, data => { if (heard.push([name, data]) === 4) resolve() })
   })
-  a.tell('word', 1)
-  a.tell('word', { n: 2 })
+  a.tell(word, 1)
+  a.tell(word, { n: 2 })
   await both
   t.same(heard.toSorted(), [['b', 1], ['b', { n: 2 }], ['c', 1], ['c', { n: 2 }]])
 })
 
 t.test('the first answer counts, and only the one who asked hears it', async t => {
   const { all: [a, b, c] } = clusters(t, 3)
-  a.on('sum', () => 'never asked of oneself')
-  b.on('sum', ({ x, y }) => x + y)
-  c.on('sum', () => undefined)
-  const mine = a.ask('sum', { x: 1, y: 2 })
-  const other = c.ask('sum', { x: 3, y: 4 })
+  a.on(sum, () => 'never asked of oneself')
+  b.on(sum, ({ x, y }) => x + y)
+  c.on(sum, () => undefined)
+  const mine = a.ask(sum, { x: 1, y: 2 })
+  const other = c.ask(sum, { x: 3, y: 4 })
   t.equal(await mine, 3)
   t.match(await other, /7|never/)
 })
@@ -46,7 +51,7 @@ t.test('a question without an answer resolves with undefined 1.5 s after it was 
   const { all: [a], logged, bus } = clusters(t, 2)
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
-  const asked = a.ask('nothing', {})
+  const asked = a.ask(nothing, {})
   // The clock runs from when it was told.
   mock.timers.tick(1_500)
   await new Promise(resolve => setImmediate(resolve))
@@ -54,30 +59,30 @@ t.test('a question without an answer resolves with undefined 1.5 s after it was 
   t.equal(await asked, undefined)
 
   bus.nodes[0].fault = new Error('gone')
-  await a.tell('word', 1)
+  await a.tell(word, 1)
   t.strictSame(logged, ['realtime: the other servers could not be told'])
-  await t.rejects(a.ask('nothing', {}), { message: 'gone' })
+  await t.rejects(a.ask(nothing, {}), { message: 'gone' })
 })
 
 t.test('what a listener throws is logged, and rubbish too', async t => {
   const { all: [a, b], logged, bus } = clusters(t, 2)
-  const heard = new Promise(resolve => b.on('word', data => {
+  const heard = new Promise(resolve => b.on(word, data => {
     if (data === 'good') return resolve(data)
     throw new Error('no')
   }))
-  a.tell('word', 'bad')
+  a.tell(word, 'bad')
   bus.nodes[0].tell('{')
-  a.tell('word', 'good')
+  a.tell(word, 'good')
   await heard
   t.strictSame(logged, ['realtime: what another server asked for failed', 'realtime: what another server asked for failed'])
 })
 
 t.test('after close nothing is heard', async t => {
   const { all: [a, b, c] } = clusters(t, 3)
-  b.on('word', () => t.fail('it is closed'))
+  b.on(word, () => t.fail('it is closed'))
   b.close()
-  const heard = new Promise(resolve => c.on('word', resolve))
-  a.tell('word', 1)
+  const heard = new Promise(resolve => c.on(word, resolve))
+  a.tell(word, 1)
   await heard
 })
 
@@ -92,13 +97,13 @@ t.test('an answer that takes its time is waited for, as long as its server is th
     }
   }
   const answers: Array<(answer: string) => void> = []
-  b.on('slow', () => new Promise(resolve => answers.push(resolve)))
-  const first = a.ask('slow', {})
+  b.on(slow, () => new Promise(resolve => answers.push(resolve)))
+  const first = a.ask(slow, {})
   await pass(10_000)
   answers[0]('done')
   t.equal(await first, 'done')
 
-  const second = a.ask('slow', {})
+  const second = a.ask(slow, {})
   await pass(2_000)
   bus.nodes[1].fault = new Error('gone')
   await pass(2_000)
@@ -110,7 +115,7 @@ t.test('what cannot be told is told again for a while, and what may have been to
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const heard: unknown[] = []
-  b.on('word', data => heard.push(data))
+  b.on(word, data => heard.push(data))
   const pass = async (ms: number) => {
     for (let at = 0; at < ms; at += 1_000) {
       await new Promise(resolve => setImmediate(resolve))
@@ -119,17 +124,17 @@ t.test('what cannot be told is told again for a while, and what may have been to
     }
   }
   bus.nodes[0].fault = new errors.BROKER('away')
-  a.tell('word', 1)
+  a.tell(word, 1)
   await pass(3_000)
   bus.nodes[0].fault = undefined
   await pass(2_000)
   t.strictSame([heard, logged], [[1], []])
   bus.nodes[0].fault = new errors.UNCONFIRMED()
-  a.tell('word', 2)
+  a.tell(word, 2)
   await pass(1_000)
   t.equal(logged.length, 1)
   bus.nodes[0].fault = new errors.BROKER('away')
-  a.tell('word', 3)
+  a.tell(word, 3)
   await pass(12_000)
   t.equal(logged.length, 2)
   bus.nodes[0].fault = undefined

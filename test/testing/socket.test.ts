@@ -16,7 +16,7 @@ async function build (t: Scope, options: RealtimeOptions = {}) {
   return app
 }
 
-const brief = { userId: 'u1', timeout: 50 }
+const brief = { userId: 'u1', timeout: 400 }
 
 t.test('nothing is lost between the handshake and the first wait', async t => {
   const app = await build(t, { onConnect: connection => { for (let n = 0; n < 10; n++) connection.send({ type: 'early', data: n }) } })
@@ -53,10 +53,10 @@ t.test('what does not come is told with what did', async t => {
   const app = await build(t)
   const socket = await connect(app, brief)
   await app.ws.sendToUser('u1', { type: 'other' })
-  await t.rejects(socket.next('wanted'), { message: "no 'wanted' within 50 ms; unread: other" })
+  await t.rejects(socket.next('wanted'), { message: "no 'wanted' within 400 ms; unread: other" })
   t.equal((await socket.next()).type, 'other', 'and can still be read')
-  await t.rejects(socket.next(), { message: 'no message within 50 ms; unread: nothing' })
-  await t.rejects(socket.expectClose(), { message: 'no close within 50 ms; unread: nothing' })
+  await t.rejects(socket.next(), { message: 'no message within 400 ms; unread: nothing' })
+  await t.rejects(socket.expectClose(), { message: 'no close within 400 ms; unread: nothing' })
   const { stack } = await socket.next().catch(error => error)
   t.match(stack, /socket\.test/, 'the stack leads to the test')
 })
@@ -133,13 +133,13 @@ t.test('send resolves on ack and rejects on error, and its answers are not among
   await socket.send('double', 3)
   t.equal((await socket.next()).data, 6, 'answers before what was read do not shift it')
   await socket.expectNone()
-  await t.rejects(socket.send('hangs'), { message: "no answer to 'hangs' within 50 ms; unread: nothing" })
+  await t.rejects(socket.send('hangs'), { message: "no answer to 'hangs' within 400 ms; unread: nothing" })
 })
 
 t.test('an answer is for whoever asked, also when others wait for anything, and when it is late', async t => {
   let finish = () => {}
   const app = await build(t, { onMessage: { fast () {}, slow: () => new Promise<void>(resolve => { finish = resolve }) } })
-  const socket = await connect(app, { ...brief, timeout: 200 })
+  const socket = await connect(app, brief)
   const next = socket.next()
   await socket.send('fast')
   await socket.expectNone()
@@ -166,7 +166,7 @@ t.test('an error that belongs to no message is in what is told', async t => {
   const app = await build(t, { limits: { rate: 1, burst: 1 }, onMessage: { work () {} } })
   const socket = await connect(app, brief)
   await socket.send('work')
-  await t.rejects(socket.send('work'), { message: /^no answer to 'work' within 50 ms; unread: .*rate_limited/ })
+  await t.rejects(socket.send('work'), { message: /^no answer to 'work' within 400 ms; unread: .*rate_limited/ })
 })
 
 t.test('after close() the server has noticed, and another may connect', async t => {
@@ -248,7 +248,7 @@ t.test('connect rejects when the app has no plugin, fails to start, or does not 
   await t.rejects(connect(broken, { userId: 'u1' }), { message: 'of a plugin' })
 
   const app = await build(t, { authenticate: () => new Promise(() => {}), timeouts: { drain: 50 } })
-  await t.rejects(connect(app, brief), { message: /^no answer to the upgrade of \/ws\/notifications\/u1 within 50 ms/ })
+  await t.rejects(connect(app, brief), { message: /^no answer to the upgrade of \/ws\/notifications\/u1 within 400 ms/ })
 })
 
 t.test('a connection that is not acknowledged is not left open', async t => {
@@ -257,7 +257,7 @@ t.test('a connection that is not acknowledged is not left open', async t => {
   await app.register(websocket)
   const closes: number[] = []
   app.get('/ws/notifications/u1', { websocket: true }, socket => { socket.on('close', (code: number) => closes.push(code)) })
-  await t.rejects(connect(app, brief), { message: "no 'connection_ack' within 50 ms; unread: nothing" })
+  await t.rejects(connect(app, brief), { message: "no 'connection_ack' within 400 ms; unread: nothing" })
   await eventually(() => closes.length === 1)
 })
 
@@ -266,7 +266,7 @@ t.test('the waits go on when a test stops the clock', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const socket = await connect(app, brief)
-  await t.rejects(socket.next(), { message: /within 50 ms/ })
+  await t.rejects(socket.next(), { message: /within 400 ms/ })
 })
 
 t.test('nothing is left behind', async t => {

@@ -1,36 +1,54 @@
-export interface Retention {
-  /** How many publications of a channel can be recovered. */
-  size: number
-  /** For how long they can be, in milliseconds. */
-  ttl: number
-  /** Bytes of a channel that Redis keeps. The newest publications stay, whatever their size. */
-  bytes: number
+import type { LogLimits } from '../../logs/log.js'
+import type { Retention, StoredRetention } from '../broker.js'
+
+/** What Redis keeps of a channel in its stream. */
+export interface StreamLimits {
+  /** Maximum number of publications. */
+  readonly size: number
+  /** Time for which they are kept, in ms. */
+  readonly ttl: number
+  /** Maximum bytes. The newest publications stay, whatever their size. */
+  readonly bytes: number
 }
 
-/** A retention as an option: what is missing has a default. */
-export type RetentionOptions = { [K in keyof Retention]?: Retention[K] | undefined }
+/** The limits of a channel: of its log on this node, and of its stream. */
+export interface ChannelLimits {
+  readonly log: Pick<LogLimits, 'size' | 'ttl'>
+  readonly stream: StreamLimits
+}
 
-/** What Redis keeps of a channel, by its name. */
-export type RetentionOf = (channel: string) => Retention
+/** The limits of channels, by the retention that comes with each call. */
+export class Retentions {
+  /** Limits of channels without a retention of their own. */
+  readonly defaults: ChannelLimits
+  readonly #known = new WeakMap<Retention, ChannelLimits>()
 
-const mib = 1024 * 1024
+  /** Default: 100 publications, 300 s, 4 MiB. */
+  constructor ({ size = 100, ttl = 300_000, bytes = 4 * 1024 * 1024 }: StoredRetention = {}) {
+    this.defaults = { log: { size, ttl }, stream: { size, ttl, bytes } }
+  }
+
+  of (retention: Retention | undefined): ChannelLimits {
+    if (retention === undefined) return this.defaults
+    let limits = this.#known.get(retention)
+    if (limits === undefined) this.#known.set(retention, limits = this.#resolve(retention))
+    return limits
+  }
+
+  #resolve ({ size, ttl, stored = {} }: Retention): ChannelLimits {
+    const { log, stream } = this.defaults
+    const own = { size: size ?? log.size, ttl: ttl ?? log.ttl }
+    return {
+      log: own,
+      stream: { size: stored.size ?? own.size, ttl: stored.ttl ?? own.ttl, bytes: stored.bytes ?? stream.bytes }
+    }
+  }
+}
 
 /**
- * Of a chat Redis keeps the pieces in which it was written, of which its log makes messages: many more, longer, and by default
- * four times the bytes of `limits.run`. A run publishes its text twice, in pieces and as a whole, and is kept whole.
+ * The meta of a channel, its epoch and head, outlives its publications: no offset is given twice in one epoch. The script `append` has
+ * the same rule.
  */
-export function retentionOf (history: RetentionOptions = {}, chat: RetentionOptions = {}): RetentionOf {
-  const { size = 100, ttl = 300_000, bytes = 4 * mib } = history
-  const ofAll = { size, ttl, bytes }
-  const ofChats = {
-    size: chat.size ?? Math.max(10_000, size),
-    ttl: chat.ttl ?? Math.max(3_600_000, ttl),
-    bytes: chat.bytes ?? Math.max(16 * mib, bytes)
-  }
-  return channel => channel.startsWith('chat:') ? ofChats : ofAll
-}
-
-/** The meta of a channel, its epoch and head, outlives its publications: no offset is given twice in one epoch. */
-export function metaTtlOf ({ ttl }: Pick<Retention, 'ttl'>): number {
+export function metaTtlOf ({ ttl }: Pick<StreamLimits, 'ttl'>): number {
   return Math.max(24 * 60 * 60 * 1_000, 2 * ttl)
 }

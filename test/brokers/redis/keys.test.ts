@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { isId } from '../../../lib/protocol/ids.js'
-import { channelsOf, chatChannel, userChannel } from '../../../lib/server/channels.js'
+import { chatChannel } from '../../../lib/chat/address.js'
+import { notificationsPath, userChannel } from '../../../lib/notifications/channels.js'
 
 const keys = new Keys('realtime:')
 
@@ -41,7 +42,7 @@ t.test('ids that are the same text when they are joined have different keys', as
   ]
   t.equal(new Set(chats.map(chat => keys.stream(chatChannel(chat)))).size, 3)
   t.not(keys.stream('user:*'), keys.stream('user:a'))
-  t.equal(keys.stream(channelsOf({ kind: 'notifications', userId: 'a' })[1]), keys.stream('broadcast'))
+  t.equal(keys.stream(notificationsPath.channelsOf({ kind: 'notifications', userId: 'a' })[1]), keys.stream('broadcast'))
 })
 
 t.test('presence, claims and what nodes share are apart from the channels and each other', async () => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { metaTtlOf, retentionOf } from '../../../lib/brokers/redis/retention.js'
+import { metaTtlOf, Retentions } from '../../../lib/brokers/redis/retention.js'
 
 const mib = 1024 * 1024
 
@@ -8,13 +8,20 @@ t.test('a meta outlives its stream', async t => {
   t.equal(metaTtlOf({ ttl: 86_400_000 }), 172_800_000)
 })
 
-t.test('more is kept of a chat than of other channels, unless the options say otherwise', async t => {
-  t.strictSame(retentionOf()('user:a'), { size: 100, ttl: 300_000, bytes: 4 * mib })
-  t.strictSame(retentionOf()('chat:a/b/c/d'), { size: 10_000, ttl: 3_600_000, bytes: 16 * mib })
-  const of = retentionOf({ size: 20_000, ttl: 7_200_000, bytes: 64 * mib }, { ttl: 60_000 })
-  t.strictSame([of('broadcast'), of('chat:a/b/c/d')], [{ size: 20_000, ttl: 7_200_000, bytes: 64 * mib }, { size: 20_000, ttl: 60_000, bytes: 64 * mib }])
+t.test('a channel without a retention of its own has the limits of the options, and these have defaults', async t => {
+  t.strictSame(new Retentions().of(undefined), { log: { size: 100, ttl: 300_000 }, stream: { size: 100, ttl: 300_000, bytes: 4 * mib } })
+  t.strictSame(new Retentions({ size: 0, ttl: 0, bytes: 0 }).of(undefined).stream, { size: 0, ttl: 0, bytes: 0 })
 })
 
-t.test('a history may be of nothing at all', async t => {
-  t.strictSame(retentionOf({ size: 0, ttl: 0, bytes: 0 })('user:a'), { size: 0, ttl: 0, bytes: 0 })
+t.test('a retention decides on the log and the stream, and what it leaves open is as the options say', async t => {
+  const retentions = new Retentions({ size: 50, ttl: 1_000, bytes: mib })
+  t.strictSame(retentions.of({ size: 5 }), { log: { size: 5, ttl: 1_000 }, stream: { size: 5, ttl: 1_000, bytes: mib } })
+  const stored = { size: 500, bytes: 2 * mib }
+  t.strictSame(retentions.of({ ttl: 9, stored }), { log: { size: 50, ttl: 9 }, stream: { size: 500, ttl: 9, bytes: 2 * mib } })
+})
+
+t.test('the limits of a retention are worked out once', async t => {
+  const retentions = new Retentions()
+  const retention = { size: 5 }
+  t.equal(retentions.of(retention), retentions.of(retention))
 })

@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto'
+import type { Lease, Nodes, Presence } from '../../broker.js'
+import { never } from '../../../logs/log.js'
+import { Claims } from './claims.js'
+import { within } from '../link/connection.js'
+import type { Fed } from '../following/feed.js'
+import type { Keys } from '../keys.js'
+import { Leases } from './leases.js'
+import type { RedisLink } from '../link/link.js'
+import { Members } from './members.js'
+import { Presences } from './presence.js'
+
+/** Within so many milliseconds something is done, or fails. */
+const patience = 1_900
+
+/** Milliseconds in which the others can be told that this node ends; else they notice. */
+const farewell = 500
+
+export interface NodesParts {
+  link: RedisLink
+  keys: Keys
+  /** Stores a publication in the nodes' channel. */
+  publish: (body: string) => Promise<unknown>
+}
+
+/** A log that is listened to. */
+class Told implements Fed {
+  epoch: string
+  head = 0
+  precedes = never
+  /** When the last one was stored, on the monotonic clock. */
+  #last = -Infinity
+  /** What is appended may have been told before. */
+  #isAgain = false
+  readonly #onTold: (body: string) => void
+
+  constructor (epoch: string, onTold: (body: string) => void) {
+    this.epoch = epoch
+    this.#onTold = onTold
+  }
+
+  append (body: string, at: number): void {
+    this.head++
+    this.#isAgain &&= at <= this.#last
+    if (this.#isAgain) return
+    this.#last = at
+    this.#onTold(body)
+  }
+
+  begin (epoch: string): void {
+    this.epoch = epoch
+  }
+
+  /** Redis went back to what it had before: that is in the log from now on, and was told when it was new. */
+  reset (epoch: string, head = 0): void {
+    this.epoch = epoch
+    this.head = head
+    this.#isAgain = true
+  }
+}
+
+export class RedisNodes implements Nodes {
+  readonly id = randomBytes(9).toString('base64url')
+  readonly #parts: NodesParts
+  readonly #members: Members
+  readonly #presence: Presences
+  readonly #leases: Leases
+  readonly #claims: Claims
+  readonly #listeners = new Set<(message: string, from: string) => void>()
+  /** What was told before this node was there is not for it. */
+  #isListening = false
+
+  constructor (parts: NodesParts) {
+    const { link, keys } = parts
+    this.#parts = parts
+    this.#leases = new Leases(link, keys, this.id)
+    this.#claims = new Claims(link, keys)
+    this.#members = new Members(this.id, link, keys, {
+      onUnknown: wasDead => {
+        this.#presence.renew()
+        this.#leases.renew(wasDead)
+      },
+      canInherit: () => this.#leases.canInherit,
+      onInherited: leases => this.#leases.inherit(leases),
+      onBeat: () => {
+        this.#presence.look()
+        this.#leases.look()
+      }
+    })
+    this.#presence = new Presences(link, keys, this.#members)
+  }
+
+  /** Once what was told before has been read. */
+  start (): void {
+    this.#isListening = true
+    this.#members.start()
+  }
+
+  /** Redis is there again. */
+  beat (): void {
+    this.#members.beat()
+  }
+
+  createLog (epoch: string): Fed {
+    return new Told(epoch, body => this.#onTold(body))
+  }
+
+  #onTold (body: string): void {
+    const end = body.indexOf(' ')
+    const from = body.slice(0, end)
+    if (from === this.id || !this.#isListening) return
+    for (const listener of this.#listeners) listener(body.slice(end + 1), from)
+  }
+
+  async tell (message: string): Promise<void> {
+    await this.#parts.publish(`${this.id} ${message}`)
+  }
+
+  onTold (listener: (message: string, from: string) => void): () => void {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
+    return this.#do(() => this.#presence.enter(userId, connectionId, limit), isEntered => {
+      if (isEntered) this.leave(userId, connectionId)
+    })
+  }
+
+  leave (userId: string, connectionId: string): void {
+    this.#presence.leave(userId, connectionId)
+  }
+
+  present (userId: string): Promise<Presence[]> {
+    return this.#do(() => this.#presence.present(userId))
+  }
+
+  claim (holder: string, key: string, ms: number): Promise<boolean> {
+    return this.#do(() => this.#claims.claim(holder, key, ms))
+  }
+
+  hold (key: string, data: string): Promise<Lease | undefined> {
+    return this.#do(() => this.#leases.hold(key, data), lease => { lease?.release() })
+  }
+
+  onInherited (listener: (lease: Lease) => void): () => void {
+    return this.#leases.onInherited(listener)
+  }
+
+  /** `undo` is called with what comes too late. */
+  async #do<T> (work: () => Promise<T>, undo: (result: T) => void = () => {}): Promise<T> {
+    const { link: { isReady, health } } = this.#parts
+    if (!isReady) throw health.refusal()
+    const working = work()
+    try {
+      return await within(patience, working, () => health.silent())
+    } catch (error) {
+      working.then(undo, () => {})
+      throw health.refusal('', error)
+    }
+  }
+
+  async close (): Promise<void> {
+    this.#isListening = false
+    await within(farewell, Promise.all([this.#presence.close(), this.#members.stop()])).catch(() => {})
+  }
+}

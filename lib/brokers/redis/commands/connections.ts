@@ -1,0 +1,13 @@
+import type { Presence } from '../../broker.js'
+import { present } from './lua.js'
+import { script, type Runner } from './script.js'
+
+/** KEYS: presence. ARGV: the nodes that are alive. Returns the connections of a user, each with its node. */
+export const connectionsScript = script('connections', `${present}
+return present(redis.call('HGETALL', KEYS[1]), set(1, #ARGV), {})
+`)
+
+export async function connections (link: Runner, presence: string, alive: readonly string[]): Promise<Presence[]> {
+  const found = await link.run(connectionsScript, [presence], [...alive]) as string[]
+  return found.flatMap((connectionId, at) => at % 2 === 0 ? [{ connectionId, node: found[at + 1] }] : [])
+}

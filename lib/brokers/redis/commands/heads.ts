@@ -1,0 +1,28 @@
+import type { StreamHead } from './read.js'
+import { script, type Runner } from './script.js'
+
+/**
+ * Where channels are. KEYS: the meta of each. ARGV: their ttl, renewed where half of it is over.
+ * Returns epoch, head and mark of each; empty texts and 0 for one that is not there.
+ */
+export const headsScript = script('heads', `
+local ttl = tonumber(ARGV[1])
+local result = {}
+for _, meta in ipairs(KEYS) do
+  local known = redis.call('HMGET', meta, 'e', 'o', 'm')
+  if known[1] and redis.call('PTTL', meta) < ttl / 2 then redis.call('PEXPIRE', meta, ttl) end
+  result[#result + 1] = known[1] or ''
+  result[#result + 1] = tonumber(known[2] or 0)
+  result[#result + 1] = known[3] or ''
+end
+return result
+`)
+
+/** Where channels are, by their metas, whose ttl is in ms; `undefined` for one that Redis does not know. */
+export async function heads (link: Runner, metas: string[], metaTtl: number): Promise<Array<StreamHead | undefined>> {
+  const found = await link.run(headsScript, metas, [metaTtl]) as Array<string | number>
+  return metas.map((_meta, at) => {
+    const [epoch, offset, mark] = found.slice(at * 3, at * 3 + 3) as [string, number, string]
+    return epoch === '' ? undefined : { epoch, offset, mark }
+  })
+}

@@ -1,0 +1,31 @@
+import { time } from './lua.js'
+import { script, type Runner } from './script.js'
+
+/**
+ * KEYS: holders, data, nodes by when they were heard of. ARGV: node, lease, its data, 1 when it must be held already.
+ * Returns 1 when the node holds it now.
+ */
+export const holdScript = script('hold', `${time}
+local holder = redis.call('HGET', KEYS[1], ARGV[2])
+if holder and holder ~= ARGV[1] then return 0 end
+if not holder and ARGV[4] == '1' then return 0 end
+redis.call('ZADD', KEYS[3], 'NX', now, ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+return 1
+`)
+
+export interface HoldRequest {
+  /** Holders, data, nodes by when they were heard of. */
+  readonly keys: string[]
+  readonly node: string
+  readonly lease: string
+  readonly data: string
+  /** Only if it is held already. */
+  readonly isHeld: boolean
+}
+
+/** Whether the node holds the lease now. */
+export async function hold (link: Runner, { keys, node, lease, data, isHeld }: HoldRequest): Promise<boolean> {
+  return await link.run(holdScript, keys, [node, lease, data, Number(isHeld)]) === 1
+}

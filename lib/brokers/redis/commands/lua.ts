@@ -1,0 +1,81 @@
+/** Bytes that a stored publication counts beside its body: id, mark, time and sum, as Redis encodes them. */
+export const publicationOverhead = 64
+
+/** Between the publications of an announcement: no JSON text has it in it (RFC 8259 section 7). */
+export const separator = '\x1e'
+
+/** Redis's clock in milliseconds. */
+export const time = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`
+
+/** Out of memory, Redis refuses the first write of a script and lets the others pass: so that should not be a DEL for nothing. */
+export const clear = `
+local function clear(stream)
+  if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
+end
+`
+
+/** Whole numbers in texts, where Lua would write large ones with an exponent. As arguments of commands Redis writes them in full. */
+export const whole = `
+local function whole(number) return string.format('%.0f', number) end
+`
+
+/** Adds a publication to a stream: its mark, time and body, and the bytes of all publications up to and including this one. */
+export const add = `
+local function add(stream, trim, limit, offset, mark, body, sum)
+  redis.call('XADD', stream, trim, '~', limit, offset, 'm', mark, 't', now, 'b', body, 'c', sum)
+end
+local function sizeOf(body) return #body + ${publicationOverhead} end
+`
+
+/**
+ * The oldest publication of a stream that is within a number of bytes and a time, by bisection: both grow towards the newest.
+ * Entries of older versions have no sum, and are kept as far as bytes go.
+ */
+export const keep = `
+local function firstKept(stream, low, head, sum, total, room, ttl)
+  local high, before = head + 1, sum
+  while high - low > 1 do
+    local middle = math.floor((low + high) / 2)
+    local entry = redis.call('XREVRANGE', stream, middle, middle)[1]
+    local start = entry and entry[2][8] and tonumber(entry[2][8]) - sizeOf(entry[2][6])
+    if entry and now - tonumber(entry[2][4]) <= ttl and (not start or total - start <= room) then
+      high, before = middle, start
+    else
+      low = middle
+    end
+  end
+  return high, before
+end
+`
+
+/** When no node was heard of for a while it was Redis that was away, and all of them count as heard of now. */
+export const forgive = `
+local function forgive(nodes, dead)
+  local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
+  if not last[2] or now - tonumber(last[2]) <= dead / 2 then return end
+  for _, other in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do redis.call('ZADD', nodes, now, other) end
+end
+`
+
+/** Connections of a user that are not of a dead node; a node that has just come is not known to all others yet. */
+export const present = `${time}
+local function present(all, isAlive, isSilent)
+  local found = {}
+  for at = 1, #all, 2 do
+    local node, renewed = string.match(all[at + 1], '^(%S+) (%d+)$')
+    if not isSilent[node] and (isAlive[node] or now - tonumber(renewed) < 10000) then
+      found[#found + 1] = all[at]
+      found[#found + 1] = node
+    end
+  end
+  return found
+end
+local function set(first, last)
+  local names = {}
+  for at = first, last do names[ARGV[at]] = true end
+  return names
+end
+`

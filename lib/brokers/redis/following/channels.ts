@@ -1,0 +1,190 @@
+import { ChannelLog } from '../../../logs/channel-log.js'
+import type { Log } from '../../../logs/log.js'
+import type { BrokerStats, CreateLog } from '../../broker.js'
+import { nodesChannel, type Keys } from '../keys.js'
+import type { RedisLink } from '../link/link.js'
+import type { RedisClock } from '../publishing/clock.js'
+import type { ChannelLimits, StreamLimits } from '../retention.js'
+import { Checks } from './checks.js'
+import { Doorbell } from './doorbell.js'
+import { Feed, type Fed, type Head, type Reading } from './feed.js'
+import type { Store } from './store.js'
+import { alwaysBorn, Unborn } from './unborn.js'
+
+/** Bytes of bookkeeping per channel. */
+const channelOverhead = 1_024
+
+/** A channel that has had no readers for this time is let go of, in ms. */
+const grace = 5_000
+
+/** A channel without an announcement for this time is compared with Redis, in ms. */
+const checkEvery = 15_000
+
+/**
+ * After this time, in ms, a replica, or a disk, has what Redis has, if it is well. Until then nodes keep what was announced,
+ * and give it back should Redis lose it.
+ */
+const safeAfter = 3_000
+
+interface Followed {
+  readonly key: string
+  readonly feed: Feed
+}
+
+interface Channel extends Followed {
+  readonly feed: Feed<Log>
+  /** When it was last seen with readers, or handed out, on the monotonic clock. */
+  usedAt: number
+}
+
+export interface FollowedChannelsParts {
+  /** The connection on which publications are announced. */
+  subscriber: RedisLink
+  store: Store
+  keys: Keys
+  /** Redis's clock. */
+  clock: RedisClock
+  /** Bytes that a log keeps beyond its history for readers that are behind. */
+  lag: number
+  /** Limits of the nodes' own channel. */
+  nodesLimits: ChannelLimits
+  /** The log of that channel. */
+  createNodesLog: (epoch: string) => Fed
+}
+
+/** The channels that this node has logs of, and the nodes' own channel. */
+export class FollowedChannels {
+  /** Resolves once the nodes' channel has a log. */
+  readonly begun: Promise<void>
+  /** Resolves once this node hears what the others announce. */
+  readonly heard: Promise<void>
+  readonly #parts: FollowedChannelsParts
+  readonly #doorbell: Doorbell
+  readonly #checks: Checks
+  /** By their keys. */
+  readonly #channels = new Map<string, Channel>()
+  readonly #nodes: Followed
+  /** The nodes' channel is there as long as Redis has its data: its epoch names the era. */
+  readonly #unborn: Unborn
+  #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
+
+  constructor (parts: FollowedChannelsParts) {
+    const { subscriber, store, clock, nodesLimits, createNodesLog } = parts
+    this.#parts = parts
+    this.#unborn = new Unborn(() => this.#nodes.feed.log!.epoch, () => clock.at(performance.now()))
+    this.#doorbell = new Doorbell(subscriber)
+    this.#checks = new Checks(keys => store.heads(keys), store.checkSize)
+    let isHeard = () => {}
+    this.heard = new Promise(resolve => { isHeard = resolve })
+    this.#nodes = this.#follow(nodesChannel, nodesLimits, createNodesLog, () => isHeard())
+    this.begun = this.#nodes.feed.begun
+  }
+
+  /** How logs are made from now on. */
+  open (createLog: CreateLog): void {
+    this.#createLog = createLog
+  }
+
+  /** The log of a channel, up to what Redis has now. Rejects with what Redis says. */
+  async subscribe (channel: string, limits: ChannelLimits): Promise<Log> {
+    const key = this.#parts.keys.stream(channel)
+    const known = this.#channels.get(key) ?? this.#add(channel, key, limits)
+    known.usedAt = performance.now()
+    // Whoever resumes may have seen what this node has not heard yet.
+    await (known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed))
+    known.usedAt = performance.now()
+    known.feed.renew()
+    known.feed.log!.expire(known.usedAt)
+    return known.feed.log!
+  }
+
+  #add (channel: string, key: string, limits: ChannelLimits): Channel {
+    const logLimits = { ...limits.log, lag: this.#parts.lag }
+    const added = { ...this.#follow(channel, limits, epoch => this.#createLog(channel, epoch, logLimits)), usedAt: performance.now() }
+    this.#channels.set(key, added)
+    return added
+  }
+
+  #follow<L extends Fed> (
+    channel: string, { stream }: ChannelLimits, createLog: (epoch: string) => L, onListening = () => {}
+  ): { key: string, feed: Feed<L> } {
+    const key = this.#parts.keys.stream(channel)
+    const feed = new Feed({
+      createLog,
+      unborn: channel === nodesChannel ? alwaysBorn : this.#unborn,
+      read: (after, inAnotherEpoch) => this.#read(channel, stream, after, inAnotherEpoch),
+      mend: (head, publications) => this.#parts.store.mend(channel, stream, head, publications)
+    })
+    const followed = { key, feed }
+    this.#doorbell.listen(key, {
+      onListening: () => {
+        onListening()
+        this.#check(followed)
+      },
+      onAnnounced: announcements => feed.onAnnounced(announcements)
+    })
+    return followed
+  }
+
+  /** A channel that has no publication yet needs the era. The nodes' own channel is never without its epoch. */
+  async #read (channel: string, limits: StreamLimits, after: Head | undefined, inAnotherEpoch: boolean): Promise<Reading> {
+    const { store } = this.#parts
+    if (channel === nodesChannel) return store.read(channel, limits, after, inAnotherEpoch, true)
+    await this.begun
+    return store.read(channel, limits, after, inAnotherEpoch)
+  }
+
+  /** Never rejects: a failure goes to the health, and the channel is checked again later. */
+  async #check ({ key, feed }: Followed): Promise<void> {
+    await (feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)).catch(() => {})
+  }
+
+  /** Compares all channels with Redis. Never rejects. */
+  async checkAll (): Promise<void> {
+    await Promise.all([this.#nodes, ...this.#channels.values()].map(channel => this.#check(channel)))
+  }
+
+  /** Lets go of channels that are not used, and compares those without announcements. `answeredAt`: when Redis was there last. */
+  sweep (answeredAt: number, now = performance.now()): void {
+    this.#checkSilent(this.#nodes, now)
+    this.#nodes.feed.settle(answeredAt - safeAfter)
+    for (const channel of this.#channels.values()) {
+      const { log } = channel.feed
+      if (log !== undefined && log.readers.length > 0) channel.usedAt = now
+      log?.expire(now)
+      log?.trim()
+      channel.feed.settle(answeredAt - safeAfter)
+      if (now - answeredAt < safeAfter) channel.feed.renew()
+      // While Redis is away nobody else may know what was published last.
+      if (now - channel.usedAt > grace && now - answeredAt < safeAfter) this.#forget(channel)
+      else this.#checkSilent(channel, now)
+    }
+  }
+
+  #checkSilent (followed: Followed, now: number): void {
+    const { log, heardAt } = followed.feed
+    if (log === undefined || now - heardAt > checkEvery) this.#check(followed)
+  }
+
+  #forget ({ key, feed }: Channel): void {
+    feed.end()
+    feed.log?.release()
+    this.#channels.delete(key)
+    this.#doorbell.leave(key)
+  }
+
+  stats (): BrokerStats {
+    const stats = { channels: this.#channels.size, publications: 0, bytes: 0 }
+    for (const { feed: { log } } of this.#channels.values()) {
+      stats.publications += log?.length ?? 0
+      stats.bytes += (log?.bytes ?? 0) + channelOverhead
+    }
+    return stats
+  }
+
+  close (): void {
+    this.#nodes.feed.end()
+    for (const channel of this.#channels.values()) this.#forget(channel)
+    this.#doorbell.close()
+  }
+}

@@ -1,0 +1,85 @@
+import type { PendingPublication } from './batch.js'
+
+/** A batch is sent when it has this number of publications, or of bytes. */
+const full = { count: 256, bytes: 256 * 1024 }
+
+/** Publications that are not settled: those that wait, in order, and the sums of all. */
+export class PublishQueue {
+  #waiting: PendingPublication[] = []
+  #waitingBytes = 0
+  #bytes = 0
+  #count = 0
+
+  /** Bytes of all that are not settled. */
+  get bytes (): number {
+    return this.#bytes
+  }
+
+  /** Number of all that are not settled. */
+  get count (): number {
+    return this.#count
+  }
+
+  /** Number of those that wait. */
+  get waiting (): number {
+    return this.#waiting.length
+  }
+
+  /** What waits is enough for a batch. */
+  get isFull (): boolean {
+    return this.#waiting.length >= full.count || this.#waitingBytes >= full.bytes
+  }
+
+  add (publication: PendingPublication): void {
+    this.#waiting.push(publication)
+    this.#waitingBytes += publication.bytes
+    this.#bytes += publication.bytes
+    this.#count++
+  }
+
+  /** Number of those that wait for a server. */
+  countFor (server: string | undefined): number {
+    return this.#waiting.filter(waiting => waiting.server() === server).length
+  }
+
+  /** The servers for which something waits. */
+  get servers (): Set<string | undefined> {
+    return new Set(this.#waiting.map(publication => publication.server()))
+  }
+
+  /** Takes a batch for a server, those that wait longest. */
+  take (server: string | undefined): PendingPublication[] {
+    const taken: PendingPublication[] = []
+    const left: PendingPublication[] = []
+    let bytes = 0
+    for (const publication of this.#waiting) {
+      const isTaken = taken.length < full.count && bytes < full.bytes && publication.server() === server
+      if (isTaken) bytes += publication.bytes
+      if (isTaken) taken.push(publication)
+      else left.push(publication)
+    }
+    this.#waiting = left
+    this.#waitingBytes -= bytes
+    return taken
+  }
+
+  /** Takes those from before a time. */
+  takeBefore (time: number): PendingPublication[] {
+    const later = this.#waiting.findIndex(({ at }) => at > time)
+    const taken = this.#waiting.splice(0, later === -1 ? this.#waiting.length : later)
+    for (const { bytes } of taken) this.#waitingBytes -= bytes
+    return taken
+  }
+
+  /** They wait again, where they were among the others. */
+  takeBack (publications: PendingPublication[]): void {
+    for (const { bytes } of publications) this.#waitingBytes += bytes
+    this.#waiting = [...publications, ...this.#waiting].sort((a, b) => a.number - b.number)
+  }
+
+  /** A publication is settled. */
+  settled ({ bytes }: PendingPublication): void {
+    this.#bytes -= bytes
+    this.#count--
+  }
+}

@@ -1,0 +1,484 @@
+import type { Message } from '../../protocol/envelope.js'
+import { ByLast } from './by-last.js'
+import { formOf } from '../../logs/channel-log.js'
+import { Deque, emptyDeque } from '../../logs/deque.js'
+import { GrowingText } from './growing-text.js'
+import { entryOverhead, Log, type Deflatable, type Frame, type Publication, type Reader } from '../../logs/log.js'
+import { memoryOf } from '../../logs/size.js'
+import { isDelta, isSnapshot, restOf, type Delta, type Snapshot, type Streaming } from './streaming.js'
+import { unfinished } from './unfinished.js'
+
+/** A run is kept while the log has no more than so many times the bytes that it keeps for readers. */
+const maxHeld = 4
+
+/** A publication, or all those that are about one message or one tool's progress, merged. */
+interface Entry {
+  /** Offsets of the first and the newest publication in it. */
+  readonly first: number
+  last: number
+  /** When the newest was appended. */
+  time: number
+  bytes: number
+  /** What it is about. */
+  readonly id?: string
+  /** The newest publication, unless there is a `text`. */
+  body: string
+  text?: Streaming
+  /** Neighbours among the entries with several publications; see `ByLast`. */
+  previous?: Entry
+  next?: Entry
+}
+
+/** What a reader is to be sent next. */
+interface Due {
+  readonly entry: Entry
+  /** The first publication in it that the reader has not read. */
+  readonly at: number
+}
+
+/** Bytes of an entry that is found by an id, beside the characters of the id. */
+const idOverhead = 130
+
+/** Entries that are looked up at once for a reader that is behind. */
+const dueAtOnce = 64
+
+/** What the log looks at in a publication. */
+interface Telling {
+  type: string
+  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown, user_id?: unknown }
+  timestamp?: string
+}
+
+/** The types that are merged, or that say what must be kept; all others are only stored. */
+const tellingTypes = ['chat_delta', 'chat_message', 'run_queued', 'run_started', 'run_finished', 'tool_progress', 'tool_output']
+const telling = new RegExp(`^\\{"type":"(?:${tellingTypes.join('|')})"`)
+
+/** A publication that the log looks at. `parsed` is the same as `body`, where somebody has it. */
+function tellingOf (body: string, parsed: Publication | undefined): Telling | undefined {
+  if (!telling.test(body)) return undefined
+  return (parsed ?? JSON.parse(body)) as Telling
+}
+
+/**
+ * The log of a chat. It keeps what a chat *is*, not how it came about: a message is one entry, however many deltas it was
+ * written in, and who is behind gets what is missing of it as one delta, or the message as a whole. A message that is
+ * done is kept once, as its final form, and of a tool's progress only the latest. What belongs to a run that is not
+ * finished is not evicted by `size` and `ttl`, however long the run waits and takes.
+ *
+ * Entries are read in the order of their first publications. As one entry may hold publications that come after some of
+ * another, a reader can be `ahead`: then its frames carry the position from which on it would have to read again.
+ */
+export class ChatLog extends Log {
+  /** In the order of their first offsets. */
+  #entries: Deque<Entry> = emptyDeque
+  /** The entries of messages, and of tools' progress, by their ids. */
+  readonly #byId = new Map<string, Entry>()
+  /** Entries with more than one publication. */
+  readonly #merged = new ByLast<Entry>()
+  /** Runs that are not finished, in the order in which they became known: the first offset that each protects. */
+  #runs: Map<string, number> | undefined
+  /** Number of leading entries outside the history, kept for lagging readers. */
+  #expired = 0
+  /** Bytes of the expired entries. */
+  #lag = 0
+  #beginning = 0
+  #evicted = 0
+  /** The newest publication as it came: readers mostly want that alone. */
+  #newest = ''
+  #newestEntry: Entry | undefined
+  #newestFrame: Frame | Deflatable | undefined
+  /** The frame made last for a reader that was behind. */
+  #built: { entry: Entry, from: number, since: number, last: number, id: number, frame: Frame | Deflatable } | undefined
+
+  get length (): number {
+    return this.#entries.length
+  }
+
+  get evicted (): number {
+    return this.#evicted
+  }
+
+  get beginning (): number {
+    return this.#beginning
+  }
+
+  append (body: string, now: number, parsed?: Publication): void {
+    this.head++
+    this.#newest = body
+    this.#newestFrame = undefined
+    const publication = tellingOf(body, parsed)
+    if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
+    if (publication !== undefined) this.#mind(publication)
+    this.wakeAll()
+    if (this.#endHistory(this.limits.size, -Infinity)) this.#evict()
+  }
+
+  /** Who wrote a message that is retained; `undefined` when there is none with this id. Messages of the app have no user. */
+  authorOf (messageId: string): { userId?: unknown } | undefined {
+    const entry = this.#byId.get(messageKey(messageId))
+    if (entry === undefined) return undefined
+    const data = entry.text === undefined ? (JSON.parse(entry.body) as Telling).data : entry.text.head
+    return { userId: data?.user_id }
+  }
+
+  /** What is open in a run, as the messages that would close it; `undefined` when the run is over. */
+  unfinished (runId: string): Message[] | undefined {
+    return unfinished(this.#entries, runId)
+  }
+
+  /** Puts a publication into the entry that it is about, or makes one for it; `false` when it is about none. */
+  #merge ({ type, data = {}, timestamp = '' }: Telling, body: string, now: number): boolean {
+    const { message_id: messageId, call_id: callId } = data
+    if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
+    else if (type === 'chat_delta' && isDelta(data) && !this.#isFinal(data.message_id)) this.#extend(data, timestamp, body, now)
+    else if (type === 'chat_message' && data.status === 'streaming' && isSnapshot(data)) this.#snapshot(data, timestamp, body, now)
+    else if (type === 'chat_message' && typeof messageId === 'string') this.#finish(messageId, body, now)
+    else return false
+    return true
+  }
+
+  /** Protects a run from when it is queued or started until it is finished, and a tool's progress until there is an output. */
+  #mind ({ type, data = {} }: Telling): void {
+    const { run_id: runId, call_id: callId, message_id: messageId } = data
+    if (type === 'run_queued' || type === 'run_started') this.#protect(String(runId), String(messageId))
+    if (type === 'run_finished') this.#unprotect(String(runId))
+    if (type === 'tool_output') this.#empty(toolKey(String(callId)))
+  }
+
+  /** From the message on that started the run, or from its first publication. */
+  #protect (runId: string, messageId: string): void {
+    if (this.#runs?.has(runId)) return
+    this.#runs ??= new Map()
+    this.#runs.set(runId, this.#byId.get(messageKey(messageId))?.first ?? this.head)
+  }
+
+  #unprotect (runId: string): void {
+    this.#runs?.delete(runId)
+    // Frees the map: most chats have no active run.
+    if (this.#runs?.size === 0) this.#runs = undefined
+  }
+
+  #add (body: string, now: number, id?: string): Entry {
+    const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
+    if (this.#entries === emptyDeque) this.#entries = new Deque()
+    this.#entries.push(entry)
+    this.#newestEntry = entry
+    this.#resize(entry, memoryOf(body))
+    return entry
+  }
+
+  #entryOf (id: string, now: number): Entry {
+    const entry = this.#byId.get(id)
+    if (entry === undefined) {
+      const added = this.#add('', now, id)
+      this.#byId.set(id, added)
+      return added
+    }
+    this.#merged.moveToEnd(entry)
+    entry.last = this.head
+    entry.time = now
+    this.#newestEntry = entry
+    return entry
+  }
+
+  #replace (id: string, body: string, now: number): void {
+    const entry = this.#entryOf(id, now)
+    entry.text = undefined
+    entry.body = body
+    this.#resize(entry, memoryOf(body))
+  }
+
+  #finish (messageId: string, body: string, now: number): void {
+    this.#reopen(messageId)
+    this.#replace(messageKey(messageId), body, now)
+  }
+
+  /** What was finished and is published again is another entry: where it was it would end the history before all else. */
+  #reopen (messageId: string): void {
+    const id = messageKey(messageId)
+    if (this.#byId.get(id)?.text === undefined) this.#empty(id)
+  }
+
+  /** What comes after that is of a server that was taken for gone, and does not know it yet: clients leave it out. */
+  #isFinal (messageId: string): boolean {
+    const entry = this.#byId.get(messageKey(messageId))
+    return entry !== undefined && entry.text === undefined
+  }
+
+  #extend ({ at, text, ...head }: Delta, timestamp: string, body: string, now: number): void {
+    const entry = this.#entryOf(messageKey(head.message_id), now)
+    if (entry.text?.text.length === at) {
+      Object.assign(entry.text, { head, timestamp })
+      entry.text.text.append(this.head, text)
+    } else {
+      // It continues something else than what is here: readers get all of it.
+      const known = entry.text?.text
+      const before = known !== undefined && known.base <= at && at < known.length ? known.slice(0).slice(0, at - known.base) : ''
+      const growing = new GrowingText(this.head - 1, at - before.length)
+      growing.append(this.head, before + text)
+      entry.text = { text: growing, head, timestamp }
+      entry.body = ''
+    }
+    this.#resize(entry, entry.text.text.bytes + body.length - text.length)
+  }
+
+  #snapshot ({ content, status, ...head }: Snapshot, timestamp: string, body: string, now: number): void {
+    this.#reopen(head.message_id)
+    const entry = this.#entryOf(messageKey(head.message_id), now)
+    const text = new GrowingText(this.head - 1)
+    text.append(this.head, content)
+    entry.text = { text, head, timestamp }
+    entry.body = ''
+    this.#resize(entry, text.bytes + body.length - content.length)
+  }
+
+  /** Nobody is to read it any more; it goes with the others. */
+  #empty (id: string): void {
+    const entry = this.#byId.get(id)
+    if (entry === undefined) return
+    this.#forget(entry)
+    entry.last = 0
+    entry.body = ''
+    this.#resize(entry, 0)
+  }
+
+  #forget (entry: Entry): void {
+    if (entry.id !== undefined && this.#byId.get(entry.id) === entry) this.#byId.delete(entry.id)
+    this.#merged.delete(entry)
+  }
+
+  /** `content`: bytes that the entry takes beside what every entry does. */
+  #resize (entry: Entry, content: number): void {
+    const bytes = content + entryOverhead + (entry.id === undefined ? 0 : idOverhead + entry.id.length)
+    const more = bytes - entry.bytes
+    entry.bytes = bytes
+    this.bytes += more
+    if (this.#expired > 0 && entry.first < (this.#entries.at(this.#expired)?.first ?? Infinity)) this.#lag += more
+  }
+
+  expire (now: number): void {
+    if (this.#endHistory(Infinity, now - this.limits.ttl)) this.#evict()
+  }
+
+  trim (): void {
+    this.lookSoon()
+    if (this.#expired > 0) this.#evict()
+  }
+
+  shift (): number {
+    const entry = this.#entries.shift()
+    if (entry === undefined) return 0
+    if (this.#expired > 0) {
+      this.#expired--
+      this.#lag -= entry.bytes
+    }
+    this.#forget(entry)
+    this.bytes -= entry.bytes
+    this.#evicted = Math.max(this.#evicted, entry.last)
+    this.#begin(entry)
+    return entry.bytes
+  }
+
+  /**
+   * Moves the oldest entries out of the history, those beyond a number of entries and those from before a time, but not those of a
+   * run that has not ended. Returns `true` when any was moved.
+   */
+  #endHistory (size: number, since: number): boolean {
+    const before = this.#expired
+    let oldest = this.#overdue(size, since)
+    if (oldest === undefined) return false
+    if (this.bytes > this.limits.lag * maxHeld) this.#letGo()
+    let kept = Infinity
+    for (const first of this.#runs?.values() ?? []) kept = Math.min(kept, first)
+    while (oldest !== undefined && oldest.first < kept) {
+      this.#expired++
+      this.#lag += oldest.bytes
+      this.#begin(oldest)
+      oldest = this.#overdue(size, since)
+    }
+    return this.#expired > before
+  }
+
+  /** The oldest entry of the history, if its time is up. */
+  #overdue (size: number, since: number): Entry | undefined {
+    const oldest = this.#entries.at(this.#expired)
+    const isOver = this.#entries.length - this.#expired > size
+    return oldest !== undefined && (isOver || oldest.time < since) ? oldest : undefined
+  }
+
+  /** Stops protecting the oldest run: one this large must have lost its end. */
+  #letGo (): void {
+    const [runId] = this.#runs?.keys() ?? []
+    if (runId !== undefined) this.#unprotect(runId)
+  }
+
+  /** Begins the history after an entry. A message that continues later is sent as a whole to readers that begin there. */
+  #begin ({ last }: Entry): void {
+    this.#beginning = Math.max(this.#beginning, last)
+  }
+
+  /** Evicts what is no longer of the history, but for what readers still need. */
+  #evict (): void {
+    if (this.#expired === 0) return
+    if (!this.#isOldestRead()) this.look(this.#lag > this.limits.lag)
+    while (this.#expired > 0 && this.#isOldestRead()) this.shift()
+    if (this.#lag <= this.limits.lag) return
+    // Held for readers that do not read. Half of it goes, so that making room again is far off.
+    while (this.#lag * 2 > this.limits.lag) this.shift()
+  }
+
+  #isOldestRead (): boolean {
+    return this.readers.length === 0 || (this.#entries.at(0)?.last ?? Infinity) <= this.floor
+  }
+
+  protected clear (head: number): void {
+    this.#entries = emptyDeque
+    this.#byId.clear()
+    this.#merged.clear()
+    this.#runs = undefined
+    this.#expired = 0
+    this.#lag = 0
+    this.#beginning = head
+    this.#evicted = head
+    this.#newest = ''
+    this.#newestEntry = undefined
+  }
+
+  override release (): void {
+    this.#newestFrame = undefined
+    this.#built = undefined
+  }
+
+  override skipToHead (reader: Reader): void {
+    super.skipToHead(reader)
+    reader.ahead = undefined
+  }
+
+  behind (reader: Reader): number {
+    const { offset } = reader
+    let count = 0
+    const visit = (entry: Entry) => { if (entry.last > offset && isSeen(entry, reader)) count++ }
+    for (let at = this.#indexAfter(offset); at < this.#entries.length; at++) visit(this.#entries.at(at)!)
+    for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
+      if (entry.first <= offset) visit(entry)
+    }
+    return count
+  }
+
+  read (reader: Reader, room: number, textOnly = false): Frame {
+    if (reader.offset === this.head) return ''
+    const { isDeflated = false } = reader
+    if (reader.offset === this.head - 1 && reader.ahead === undefined && this.#newest !== '') {
+      this.#newestFrame ??= this.frameOf(this.position, this.#newest)
+      const frame = formOf(this.#newestFrame, isDeflated)
+      const isHidden = !mayRead(this.#newestEntry!, reader)
+      if (!isHidden && reader.withheld?.has(this.#newestEntry!)) return this.#catchUp(reader, isDeflated, room, textOnly)
+      if (textOnly && typeof frame !== 'string' && !isHidden) return ''
+      reader.offset = this.head
+      return isHidden ? '' : frame
+    }
+    const frames = this.#catchUp(reader, isDeflated, room, textOnly)
+    if (reader.ahead !== undefined) forgetReached(reader)
+    return frames
+  }
+
+  #catchUp (reader: Reader, isDeflated: boolean, room: number, textOnly: boolean): Frame {
+    let text = ''
+    for (;;) {
+      const due = this.#dueAfter(reader)
+      for (let index = 0; index < due.length && index < dueAtOnce; index++) {
+        const { entry } = due[index]
+        if (text !== '' && text.length + entry.bytes > room) return text
+        const upTo = (due[index + 1]?.at ?? this.head + 1) - 1
+        const frame = mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
+        const isText = typeof frame === 'string'
+        // A Buffer goes alone.
+        if (!isText && (textOnly || text !== '')) return text
+        if (frame !== '') reader.withheld?.delete(entry)
+        move(reader, entry, upTo)
+        if (!isText) return frame
+        text += frame
+      }
+      // The one beyond `dueAtOnce` only tells how far the one before it reaches.
+      if (due.length > dueAtOnce) continue
+      this.skipToHead(reader)
+      return text
+    }
+  }
+
+  /** What a reader is to be sent next, in order: `dueAtOnce` entries and one more, or all where there are fewer. */
+  #dueAfter ({ offset, ahead }: Reader): Due[] {
+    const due: Due[] = []
+    for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
+      const read = Math.max(offset, ahead?.get(entry) ?? 0)
+      if (entry.first <= offset && entry.last > read) due.push({ entry, at: entry.text?.text.nextAfter(read) ?? entry.last })
+    }
+    for (let at = this.#indexAfter(offset), found = 0; at < this.#entries.length && found <= dueAtOnce; at++) {
+      const entry = this.#entries.at(at)!
+      if (entry.last === 0) continue
+      due.push({ entry, at: entry.first })
+      found++
+    }
+    return due.length < 2 ? due : due.sort((a, b) => a.at - b.at).slice(0, dueAtOnce + 1)
+  }
+
+  /** Of the entries, the first whose publications all come after `offset`. */
+  #indexAfter (offset: number): number {
+    let low = 0
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#entries.at(middle)!.first <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** What is in an entry for a reader, as a frame after which it has read up to `id`. */
+  #build (entry: Entry, { offset, ahead, withheld }: Reader, id: number): Frame | Deflatable {
+    const { last } = entry
+    // Who was not to see the beginning has none of it.
+    const from = withheld?.has(entry) ? 0 : ahead?.get(entry) ?? offset
+    const since = this.#beginning
+    const built = this.#built
+    const isBuilt = built?.entry === entry && built.from === from && built.since === since && built.last === last && built.id === id
+    if (isBuilt) return built.frame
+    const body = entry.text === undefined ? entry.body : restOf(entry.text, from, since)
+    const frame = this.frameOf({ epoch: this.epoch, offset: id }, body)
+    this.#built = { entry, from, since, last, id, frame }
+    return frame
+  }
+}
+
+/** Marks an entry as read whole by a reader, and of the others what comes up to an offset. */
+function move (reader: Reader, entry: Entry, upTo: number): void {
+  reader.offset = upTo
+  if (entry.last <= upTo) return
+  reader.ahead ??= new Map()
+  reader.ahead.set(entry, entry.last)
+}
+
+/** Drops the entries that a reader is no longer ahead in. */
+function forgetReached (reader: Reader): void {
+  const { ahead, offset } = reader
+  for (const [entry, last] of ahead!) if (last <= offset) ahead!.delete(entry)
+  if (ahead!.size === 0) reader.ahead = undefined
+}
+
+/** Whether a reader may read what is in an entry. Of a message that still grows it is asked with an empty text. */
+function isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
+  if (sees === undefined) return true
+  if (text === undefined) return sees(JSON.parse(body) as Message)
+  const { head, timestamp } = text
+  return sees({ type: 'chat_message', data: { role: 'assistant', ...head, content: '' }, timestamp } as Message)
+}
+
+/** Like `isSeen`, for an entry that is read now: remembers that something of a message was withheld. */
+function mayRead (entry: Entry, reader: Reader): boolean {
+  const isVisible = isSeen(entry, reader)
+  if (!isVisible && entry.text !== undefined) reader.withheld = (reader.withheld ?? new WeakSet()).add(entry)
+  return isVisible
+}
+
+const messageKey = (id: string) => `message ${id}`
+const toolKey = (id: string) => `tool ${id}`

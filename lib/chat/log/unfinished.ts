@@ -1,0 +1,46 @@
+import type { Message } from '../../protocol/envelope.js'
+import type { Streaming } from './streaming.js'
+
+/** What a chat's log has of a publication: as it came, or, of a message that still grows, what there is of it. */
+interface Piece {
+  readonly body: string
+  readonly text?: Streaming
+}
+
+/**
+ * What is open in a run whose server is gone, as the messages that close it: replies that still grow, tools without an output,
+ * questions without an answer. `undefined` when the run is over.
+ */
+export function unfinished (pieces: Iterable<Piece>, runId: string): Message[] | undefined {
+  const open = new Map<unknown, Message>()
+  for (const { body, text } of pieces) {
+    const { type, data } = text === undefined ? mentioning(body, runId) : { type: 'chat_delta', data: text.head }
+    if (data?.run_id !== runId) continue
+    const about = { run_id: runId }
+    if (type === 'run_finished') return undefined
+    if (type === 'chat_delta' && text !== undefined) {
+      const content = text.text.slice(0)
+      open.set(text, { type: 'chat_message', data: { role: 'assistant', ...data, content, status: 'interrupted' } })
+    }
+    if (type === 'tool_call') {
+      const { call_id: id, name } = data as { call_id: string, name: string }
+      open.set(toolKey(id), { type: 'tool_output', data: { ...about, call_id: id, name, status: 'interrupted' } })
+    }
+    if (type === 'input_request') {
+      const { request_id: id } = data as { request_id: string }
+      open.set(questionKey(id), { type: 'input_closed', data: { ...about, request_id: id, reason: 'interrupted' } })
+    }
+    if (type === 'tool_output') open.delete(toolKey(data.call_id))
+    if (type === 'input_closed') open.delete(questionKey(data.request_id))
+  }
+  return [...open.values()]
+}
+
+// An agent's tool may have the same id as a question.
+const toolKey = (id: unknown) => `tool ${id}`
+const questionKey = (id: unknown) => `question ${id}`
+
+/** A publication, if it is about a run. */
+function mentioning (body: string, runId: string): Partial<{ type: string, data: Record<string, unknown> }> {
+  return body.includes(runId) ? JSON.parse(body) : {}
+}

@@ -1,0 +1,356 @@
+import { randomUUID } from 'node:crypto'
+import type { Static, TSchema } from '@sinclair/typebox'
+import { errors } from '../../errors.js'
+import type { Outcome } from '../../protocol/chat.js'
+import type { Message } from '../../protocol/envelope.js'
+import { caught, report } from '../../server/reports/caught.js'
+import type { ChatAddress } from '../address.js'
+import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../hooks.js'
+import { outgoing } from '../../server/messages/outgoing.js'
+import type { Receipt } from '../../server/messages/publisher.js'
+import { guarded, warnOf } from '../../server/messages/watched.js'
+import type { RunContext } from './context.js'
+import { newMessageId } from '../message-id.js'
+import { quiet, type Outlet, type Part } from './part.js'
+import { LiveQuestion } from './question.js'
+import { LiveReply } from './reply.js'
+import { isStartedBy, type RunOrigin, type RunName } from './run-name.js'
+import { textsOf } from './source.js'
+import { LiveTool } from './tool.js'
+import { unpublished } from '../visible.js'
+
+export interface RunStart extends RunOrigin {
+  /** What it counts as in `limits.liveRuns`. Default: 1. */
+  weight?: number
+  handler: (run: Run) => unknown
+}
+
+/** Bytes of a message for which its run counts as one. */
+const weightSize = 4 * 1024
+
+/** What a run counts as while it waits and goes: one for each 4 KiB, begun, of the message that it has. */
+export function weightOf (bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / weightSize))
+}
+
+/** Bytes that count for each publication beside what is in it. */
+const overhead = 128
+
+/** A source that never waits lets the event loop turn after so many characters; a part counts for some, be it empty. */
+const breath = 16 * 1024
+const partSize = 32
+
+/** What users see when a handler throws. */
+const failed = { code: 'handler_failed', message: 'the server could not finish this run' }
+
+/** One run, from when it waits for its turn until it is over. */
+export class LiveRun implements Run {
+  readonly id = randomUUID()
+  readonly userId: string
+  readonly finished: Promise<Outcome>
+  /** Those that can be answered, by their ids. */
+  readonly questions = new Map<string, LiveQuestion>()
+  state: 'waiting' | 'going' | 'over' = 'waiting'
+  /** Resolves once it is stored that it is over. */
+  told: void | Promise<void> = undefined
+  /** Another server has ended it: nothing of it is published any more. */
+  #isAbandoned = false
+  #isAnnounced = false
+  readonly #context: RunContext
+  readonly #start: RunStart
+  readonly #controller = new AbortController()
+  readonly #parts = new Set<Part>()
+  readonly #replies = new Set<LiveReply>()
+  /** Called when it is over, with why. */
+  readonly #onOver = new Set<(error: Error) => void>()
+  #outcome: Outcome = 'complete'
+  #bytes = 0
+  #finish!: (outcome: Outcome) => void
+  #stopClock = () => {}
+
+  constructor (context: RunContext, start: RunStart) {
+    this.#context = context
+    this.userId = start.userId
+    this.#start = start
+    this.finished = new Promise(resolve => { this.#finish = resolve })
+  }
+
+  get target (): ChatAddress {
+    return this.#context.target
+  }
+
+  /** What it counts as in `limits.liveRuns`. */
+  get weight (): number {
+    return this.#start.weight ?? 1
+  }
+
+  get signal (): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Whether a name is this run's id, or stands for what started it. */
+  goesBy (name: RunName): boolean {
+    return 'runId' in name ? name.runId === this.id : isStartedBy(this.#start, name)
+  }
+
+  /** Tells users, once, that it waits for its turn. */
+  announce (): void {
+    if (this.#isAnnounced || this.state !== 'waiting') return
+    this.#isAnnounced = true
+    this.#tell('run_queued')
+  }
+
+  #tell (type: 'run_queued' | 'run_started'): void | Promise<void> {
+    const about = { ...this.about, user_id: this.userId }
+    return this.#outlet({ type, data: about }).deliver(type, about)
+  }
+
+  /** It is its turn. Never rejects. */
+  async begin (): Promise<void> {
+    if (this.state !== 'waiting') return
+    this.state = 'going'
+    const { timers, limits, log } = this.#context
+    const late = { code: 'run_timeout', message: `not done within ${limits.runTime} ms` }
+    this.#stopClock = timers.after(limits.runTime, () => this.end('interrupted', late))
+    const started = this.#tell('run_started')
+    try {
+      if (started !== undefined) await started
+      if (this.#isOver()) return
+      await this.#start.handler(this)
+      this.end('complete')
+    } catch (error) {
+      if (this.#isOver()) return
+      report(log, error, 'a run failed', { runId: this.id })
+      this.end('error', failed)
+    }
+  }
+
+  cancel (): void {
+    this.end('cancelled')
+  }
+
+  /** The other servers took this one for gone, and have told users that it is interrupted. */
+  abandon (): void {
+    this.#isAbandoned = true
+    this.end('interrupted')
+  }
+
+  /** Its message was not stored. Users are told only where it was announced. */
+  refuse (): void {
+    if (this.#isAnnounced) this.end('error', failed)
+    else this.abandon()
+  }
+
+  /** Closes what is open, then tells users, then the handler. Once it is over nothing changes that. */
+  end (outcome: Outcome, error?: { code: string, message: string }): void {
+    if (this.#isOver()) return
+    this.state = 'over'
+    this.#outcome = outcome
+    this.#stopClock()
+    for (const part of [...this.#parts]) part.close(outcome)
+    const about = { ...this.about, status: outcome, error }
+    this.told = this.#outlet({ type: 'run_finished', data: about }).deliver('run_finished', about)
+    const ended = this.#ended()
+    for (const tell of this.#onOver) tell(ended)
+    if (outcome !== 'complete') this.#controller.abort(ended)
+    this.#finish(outcome)
+    this.#context.onOver(this)
+  }
+
+  /** A method, because a getter's answer would be taken to hold across an await. */
+  #isOver (): boolean {
+    return this.state === 'over'
+  }
+
+  #ended (): Error {
+    return new errors.RUN_ENDED(this.#outcome)
+  }
+
+  /** What clients are told of it. */
+  get about () {
+    const { ref, messageId } = this.#start
+    return { run_id: this.id, ref, message_id: messageId }
+  }
+
+  reply (options: ReplyOptions = {}): Reply {
+    return this.#reply(options)
+  }
+
+  #reply ({ agent, role = 'assistant' }: ReplyOptions = {}): LiveReply {
+    const id = newMessageId()
+    const data = { message_id: id, run_id: this.id, agent, role, content: '', status: 'streaming' as const }
+    const reply: LiveReply = new LiveReply({
+      context: this.#context,
+      outlet: this.#outlet({ type: 'chat_message', data }, true),
+      id,
+      runId: this.id,
+      agent,
+      role,
+      isOver: this.#isOver(),
+      charge: bytes => this.#charge(bytes),
+      fail: error => this.#exceed('reply_too_long', error),
+      onClosed: () => {
+        this.#parts.delete(reply)
+        this.#replies.delete(reply)
+      }
+    })
+    if (this.#isOver()) return reply
+    this.#parts.add(reply)
+    this.#replies.add(reply)
+    return reply
+  }
+
+  stream (source: TextSource, options?: ReplyOptions): Promise<string> {
+    return this.#unlessOver(() => this.#stream(source, options))
+  }
+
+  async #stream (source: TextSource, options?: ReplyOptions): Promise<string> {
+    const texts = textsOf(source)
+    const reply = this.#reply(options)
+    let interrupt = (_error: Error) => {}
+    const onOver = (error: Error) => interrupt(error)
+    const next = () => new Promise<IteratorResult<string>>((resolve, reject) => {
+      interrupt = reject
+      texts.next().then(resolve, reject)
+    })
+    this.#onOver.add(onOver)
+    try {
+      let taken = 0
+      for (let part = await next(); part.done !== true; part = await next()) {
+        if (!reply.write(part.value)) throw this.#ended()
+        taken += part.value.length + partSize
+        if (taken < breath) continue
+        taken = 0
+        await new Promise<void>(resolve => this.#context.soon(resolve))
+        if (reply.isFull) await reply.stored
+      }
+      await reply.end()
+      return reply.text
+    } catch (error) {
+      // It may never answer: nobody waits for that.
+      quiet(Promise.resolve(texts.return?.()))
+      reply.close('error')
+      throw error
+    } finally {
+      this.#onOver.delete(onOver)
+    }
+  }
+
+  tool<T> (name: string, args: unknown, work: (context: ToolContext) => T | PromiseLike<T>, { agent }: ToolOptions = {}): Promise<T> {
+    return this.#unlessOver(() => {
+      const callId = randomUUID()
+      const outlet = this.#outlet({ type: 'tool_call', data: { call_id: callId, run_id: this.id, name, args, agent } })
+      const tool = new LiveTool({
+        context: this.#context,
+        outlet,
+        callId,
+        runId: this.id,
+        signal: this.signal,
+        name,
+        args,
+        agent,
+        work,
+        onClosed: () => this.#parts.delete(tool)
+      })
+      this.#parts.add(tool)
+      tool.start()
+      return tool.done
+    })
+  }
+
+  ask<S extends TSchema> (question: Question<S>, { timeout = Infinity }: { timeout?: number } = {}): Promise<Static<S>> {
+    return this.#unlessOver(() => {
+      const requestId = randomUUID()
+      const { prompt, schema, component } = question
+      const outlet = this.#outlet({ type: 'input_request', data: { request_id: requestId, run_id: this.id, prompt, schema, component } })
+      const asked = new LiveQuestion({
+        context: this.#context,
+        outlet,
+        requestId,
+        runId: this.id,
+        question,
+        timeout,
+        onClosed: () => {
+          this.#parts.delete(asked)
+          this.questions.delete(requestId)
+        }
+      })
+      this.#parts.add(asked)
+      this.questions.set(requestId, asked)
+      asked.ask()
+      return asked.answered
+    })
+  }
+
+  send<const T extends string> (message: Message<T>): Promise<Receipt> {
+    return this.#unlessOver(() => {
+      const sent = outgoing(message, this.#context.limits.message)
+      if (!this.#context.isVisible(sent)) return unpublished()
+      this.#flush()
+      if (!this.#charge(sizeOf(sent))) throw this.#ended()
+      return this.#context.publish(sent)
+    })
+  }
+
+  #unlessOver<T> (action: () => T | Promise<T>): Promise<T> {
+    return guarded(() => {
+      if (this.#isOver()) throw this.#ended()
+      return action()
+    }, this.#onUnheard)
+  }
+
+  /** That the run is over is told by its end, and needs no handling. */
+  readonly #onUnheard = (error: unknown): void => {
+    if (!(caught(error) instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
+  }
+
+  #outlet (message: Message, isReply = false): Outlet {
+    const context = this.#context
+    if (!context.isVisible(message)) return nowhere
+    return {
+      publish: (type, data) => {
+        if (this.#isAbandoned) return undefined
+        if (isReply) return context.publish({ type, data } as Message)
+        this.#flush()
+        const stored = context.publish({ type, data } as Message)
+        this.#charge(sizeOf(data))
+        return stored
+      },
+      deliver: (type, data) => {
+        if (this.#isAbandoned) return undefined
+        if (!isReply) this.#flush()
+        return context.deliver({ type, data } as Message, () => !this.#isAbandoned)
+      }
+    }
+  }
+
+  /** What was written comes before what is published now. */
+  #flush (): void {
+    for (const reply of this.#replies) reply.flush()
+  }
+
+  #charge (bytes: number): boolean {
+    if (this.#isOver()) return false
+    this.#bytes += bytes
+    const { limits } = this.#context
+    if (this.#bytes <= limits.run) return true
+    this.#exceed('run_too_long', new errors.RUN_TOO_LONG(limits.run))
+    return false
+  }
+
+  #exceed (code: string, error: Error): void {
+    report(this.#context.log, error, 'a run was ended', { runId: this.id })
+    this.end('error', { code, message: error.message })
+  }
+}
+
+const nowhere: Outlet = { publish () {}, deliver () {} }
+
+/** Bytes, roughly; what is not JSON was refused before, or will be. */
+function sizeOf (data: unknown): number {
+  try {
+    return JSON.stringify(data).length + overhead
+  } catch {
+    return overhead
+  }
+}

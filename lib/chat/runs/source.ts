@@ -1,0 +1,55 @@
+import { ignoreRejection } from '../../server/reports/caught.js'
+import type { TextSource } from '../hooks.js'
+
+/** The texts of any source, with one way to stop it. Throws a TypeError when it is none. */
+export function textsOf (source: TextSource): AsyncIterator<string> {
+  const parts = iteratorOf(source)
+  return {
+    async next () {
+      const { done, value } = await parts.next()
+      return done === true ? { done, value: undefined } : { done: false, value: textOf(value) }
+    },
+    async return () {
+      await parts.return?.()
+      return { done: true, value: undefined }
+    }
+  }
+}
+
+type Part = string | { text: string }
+
+function iteratorOf (source: TextSource): AsyncIterator<Part> {
+  if (typeof source === 'object' && source !== null) {
+    // First, because a stream's own iterator only stops once it has the part that it waits for.
+    if ('getReader' in source) return readerOf(source as ReadableStream<Part>)
+    if (Symbol.asyncIterator in source) return checked(source[Symbol.asyncIterator]() as AsyncIterator<Part>)
+  }
+  if (ignoreRejection(source)) throw new TypeError("'stream' takes a source, and got a promise of one: await it")
+  throw new TypeError("'stream' takes an AsyncIterable or a ReadableStream of strings or of { text }")
+}
+
+/** An async function in the place of a generator returns a promise. */
+function checked (iterator: AsyncIterator<Part>): AsyncIterator<Part> {
+  if (ignoreRejection(iterator)) throw new TypeError('the iterator of the source is a promise: write async function * for a generator')
+  return iterator
+}
+
+function readerOf (stream: ReadableStream<Part>): AsyncIterator<Part> {
+  const reader = stream.getReader()
+  return {
+    next: async () => {
+      const { done, value } = await reader.read()
+      return done ? { done: true, value: undefined } : { done: false, value }
+    },
+    return: async () => {
+      await reader.cancel()
+      return { done: true, value: undefined }
+    }
+  }
+}
+
+function textOf (part: unknown): string {
+  const text = typeof part === 'object' && part !== null ? (part as { text?: unknown }).text : part
+  if (typeof text !== 'string') throw new TypeError('a part of the source is neither a string nor { text }')
+  return text
+}

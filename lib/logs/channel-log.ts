@@ -1,0 +1,157 @@
+import { Deque, emptyDeque } from './deque.js'
+import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './log.js'
+
+interface Entry {
+  readonly frame: Frame | Deflatable
+  /** When it was appended. */
+  readonly time: number
+}
+
+interface Run {
+  log: ChannelLog | undefined
+  isDeflated: boolean
+  after: number
+  upTo: number
+  room: number
+  isFull: boolean
+  text: string
+}
+
+/** The last run of strings put together: the many readers of a channel mostly want the same one. */
+const lastRun: Run = { log: undefined, isDeflated: false, after: 0, upTo: 0, room: 0, isFull: false, text: '' }
+
+/** The log of a channel whose publications are independent of each other: each is framed once, when it is appended. */
+export class ChannelLog extends Log {
+  #entries: Deque<Entry> = emptyDeque
+  /** What is before this offset cannot be recovered; it is retained only for readers that are behind. */
+  #historyStart = 1
+  /** Bytes before `#historyStart`. */
+  #lag = 0
+
+  get length (): number {
+    return this.#entries.length
+  }
+
+  /** Offset of the oldest publication retained; `head + 1` when there is none. */
+  get first (): number {
+    return this.head - this.length + 1
+  }
+
+  get evicted (): number {
+    return this.first - 1
+  }
+
+  get beginning (): number {
+    return this.#historyStart - 1
+  }
+
+  append (body: string, now: number): void {
+    const frame = this.frameOf({ epoch: this.epoch, offset: this.head + 1 }, body)
+    if (this.#entries === emptyDeque) this.#entries = new Deque()
+    this.#entries.push({ frame, time: now })
+    this.head++
+    this.bytes += frame.length + entryOverhead
+    this.wakeAll()
+    this.#startHistoryAt(this.head - this.limits.size + 1)
+  }
+
+  expire (now: number): void {
+    let start = Math.max(this.first, this.#historyStart)
+    while (start <= this.head && this.#entryAt(start).time < now - this.limits.ttl) start++
+    this.#startHistoryAt(start)
+  }
+
+  trim (): void {
+    this.lookSoon()
+    if (this.#lag > 0) this.#evict()
+  }
+
+  shift (): number {
+    const { first } = this
+    const entry = this.#entries.shift()
+    if (entry === undefined) return 0
+    const freed = entry.frame.length + entryOverhead
+    if (first < this.#historyStart) this.#lag -= freed
+    else this.#historyStart = first + 1
+    this.bytes -= freed
+    return freed
+  }
+
+  override release (): void {
+    if (lastRun.log === this) Object.assign(lastRun, { log: undefined, text: '' })
+  }
+
+  protected clear (head: number): void {
+    this.#entries = emptyDeque
+    this.#historyStart = head + 1
+    this.#lag = 0
+  }
+
+  behind (reader: Reader): number {
+    return this.head - reader.offset
+  }
+
+  read (reader: Reader, room: number, textOnly = false): Frame {
+    if (reader.offset === this.head) return ''
+    const { isDeflated = false } = reader
+    const frame = formOf(this.#entryAt(reader.offset + 1).frame, isDeflated)
+    if (typeof frame !== 'string') {
+      if (textOnly) return ''
+      reader.offset++
+      return frame
+    }
+    if (reader.offset + 1 === this.head) {
+      reader.offset++
+      return frame
+    }
+    this.#putTogether(reader.offset, room, isDeflated)
+    reader.offset = lastRun.upTo
+    return lastRun.text
+  }
+
+  /** Fills `lastRun` with the strings after `after`, unless that is what it holds. */
+  #putTogether (after: number, room: number, isDeflated: boolean): void {
+    const isSame = lastRun.log === this && lastRun.after === after && lastRun.room === room && lastRun.isDeflated === isDeflated
+    if (isSame && (lastRun.isFull || lastRun.upTo === this.head)) return
+    let text = ''
+    let upTo = after
+    let isFull = false
+    while (upTo < this.head && !isFull) {
+      const frame = formOf(this.#entryAt(upTo + 1).frame, isDeflated)
+      isFull = typeof frame !== 'string' || (text !== '' && text.length + frame.length > room)
+      if (isFull) break
+      text += frame as string
+      upTo++
+    }
+    Object.assign(lastRun, { log: this, isDeflated, after, upTo, room, isFull, text })
+  }
+
+  #entryAt (offset: number): Entry {
+    return this.#entries.at(offset - this.first)!
+  }
+
+  #startHistoryAt (offset: number): void {
+    if (offset <= this.#historyStart) return
+    for (; this.#historyStart < offset; this.#historyStart++) {
+      this.#lag += this.#entryAt(this.#historyStart).frame.length + entryOverhead
+    }
+    this.#evict()
+  }
+
+  /** Evicts what is before the history, but for what readers still need. */
+  #evict (): void {
+    const start = this.#historyStart
+    if (this.readers.length > 0 && this.floor < start - 1) this.look(this.#lag > this.limits.lag)
+    const keep = this.readers.length > 0 ? Math.min(start, this.floor + 1) : start
+    while (this.first < keep) this.shift()
+    if (this.#lag <= this.limits.lag) return
+    // Held for readers that do not read. Half of it goes, so that making room again is far off.
+    while (this.#lag * 2 > this.limits.lag) this.shift()
+  }
+}
+
+/** The form of a frame that a reader takes. */
+export function formOf (frame: Frame | Deflatable, isDeflated: boolean): Frame {
+  if (typeof frame === 'string' || !('deflated' in frame)) return frame
+  return isDeflated ? frame.deflated : frame.plain
+}

@@ -1,0 +1,41 @@
+import { isId } from '../protocol/ids.js'
+import { checkId } from '../server/ids.js'
+import type { ChannelKind, ChannelPath } from '../server/kinds.js'
+
+export interface NotificationsTarget {
+  readonly kind: 'notifications'
+  /** The user whose notifications these are. */
+  readonly userId: string
+}
+
+declare module '../server/target.js' {
+  interface Targets { notifications: NotificationsTarget }
+}
+
+/** A user's own channel, which only the server publishes to. */
+export const userKind: ChannelKind = {
+  name: 'user',
+  label: 'u',
+  start: 'now',
+  ownerOf: channel => channel.slice('user:'.length)
+}
+
+/** The one channel that everyone reads. */
+export const broadcastKind: ChannelKind = { name: 'broadcast', label: 'b', start: 'now' }
+
+export const broadcastChannel = 'broadcast'
+
+/** Throws RT_ERR_INVALID_ID when `userId` is not an id. */
+export function userChannel (userId: string): string {
+  return `user:${checkId(userId)}`
+}
+
+export const notificationsPath: ChannelPath<NotificationsTarget> = {
+  url: '/notifications/:user_id',
+  kinds: [userKind, broadcastKind],
+  parse ([name, userId, ...more]) {
+    if (name !== 'notifications' || userId === undefined || more.length > 0) return undefined
+    return isId(userId) ? { kind: 'notifications', userId } : 'invalid'
+  },
+  channelsOf: ({ userId }) => [userChannel(userId), broadcastChannel]
+}

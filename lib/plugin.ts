@@ -1,0 +1,109 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { Chats } from './chat/chats.js'
+import { chatPath } from './chat/kind.js'
+import { chatRetention } from './chat/retention.js'
+import { errors } from './errors.js'
+import { broadcastKind, notificationsPath, userKind } from './notifications/channels.js'
+import { resolveOptions, type RealtimeOptions, type ResolvedOptions } from './plugin-options.js'
+import { Realtime } from './realtime.js'
+import { discardBroker, takeBroker } from './server/broker-use.js'
+import { addRoutes, type LogOptions } from './server/handshake/routes.js'
+import { isChild, isLoaded } from './server/handshake/scope.js'
+import { Kinds, type ChannelKind, type ChannelPath } from './server/kinds.js'
+import { createParts, type ServerParts } from './server/parts.js'
+import { reportAfter, reportAwaited } from './server/reports/awaited.js'
+import { RealtimeServer } from './server/server.js'
+
+/** What the plugin takes, and what Fastify takes from it. */
+export type PluginOptions = RealtimeOptions & LogOptions
+
+/** Channels of one or more kinds beside those of the two routes. */
+export interface ChannelModule {
+  readonly kinds: readonly ChannelKind[]
+  readonly paths: readonly ChannelPath[]
+}
+
+/** Makes the kinds of a server. */
+export type CreateModule = (parts: ServerParts) => ChannelModule
+
+/** On an HTTP server, which two apps may share by their `serverFactory`: an upgrade reaches every plugin that listens there. */
+const registered = Symbol.for('fastify-realtime')
+
+/**
+ * Real-time, two-way communication with an app's users.
+ * Registers `/ws/notifications/:user_id` and `/ws/:workflow/:app_id/:chat_id/:user_id` and decorates `fastify.ws`.
+ * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED, RT_ERR_NOT_ON_ROOT,
+ * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. When it throws, the broker is closed, unless another
+ * app uses it. `modules`: further kinds of channels.
+ */
+export async function plugin (fastify: FastifyInstance, options: PluginOptions, modules: readonly CreateModule[] = []): Promise<void> {
+  takeBroker(options.broker)
+  try {
+    await register(fastify, options, modules)
+  } catch (error) {
+    await discardBroker(options.broker, fastify.log)
+    throw error
+  }
+}
+
+async function register (fastify: FastifyInstance, options: PluginOptions, modules: readonly CreateModule[]): Promise<void> {
+  const listener: object & { [registered]?: true } = fastify.server
+  if (fastify.hasDecorator('ws') || listener[registered] === true) throw new errors.ALREADY_REGISTERED()
+  if (isChild(fastify)) throw new errors.NOT_ON_ROOT(`${fastify.prefix}${options.prefix ?? '/ws'}`)
+  if (isLoaded(fastify, '@fastify/websocket')) throw new errors.WEBSOCKET_REGISTERED()
+
+  const resolved = resolveOptions(options)
+  listener[registered] = true
+  const log = options.logLevel === undefined ? fastify.log : fastify.log.child({}, { level: options.logLevel })
+  const { server, chats } = build(resolved, log, modules)
+  // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
+  fastify.addHook('preClose', () => drain(server, chats, drainTime(resolved.timeouts.drain, fastify.initialConfig.pluginTimeout)))
+  fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
+  fastify.addHook('onClose', () => server.close())
+  fastify.decorate('ws', new Realtime(server, chats))
+  await server.start()
+  await addRoutes(fastify, server, options)
+}
+
+interface Built {
+  server: RealtimeServer
+  chats: Chats
+}
+
+/** Builds the parts, then the kinds of channels, then the server. */
+function build (options: ResolvedOptions, log: FastifyBaseLogger, modules: readonly CreateModule[]): Built {
+  const { chat, limits, timeouts } = options
+  const parts = createParts(options, log)
+  const { broker } = options
+  const retention = broker.retentions?.chat ?? chatRetention()
+  const chatLimits = { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }
+  const chats = new Chats({ ...parts, options: chat, limits: chatLimits, broker, retention })
+  const more = modules.map(create => create(parts))
+  const kinds = new Kinds(
+    [userKind, broadcastKind, chats.kind, ...more.flatMap(({ kinds }) => kinds)],
+    [notificationsPath, chatPath(chats.kind), ...more.flatMap(({ paths }) => paths)]
+  )
+  return { server: new RealtimeServer(parts, kinds), chats }
+}
+
+/** Ends runs, while users can still be told, then connections. */
+async function drain (server: RealtimeServer, chats: Chats, ms: number): Promise<void> {
+  const { timers, log } = server.parts
+  const end = performance.now() + ms
+  const left = () => end - performance.now()
+  const cancel = timers.after(reportAfter, () => reportAwaited(log, [...server.awaited(), ...chats.awaited()], left()))
+  await timers.within(left() * chatsShare, chats.close()).catch(() => {})
+  await server.drain(left())
+  cancel()
+}
+
+/** For this share of the drain runs may tell that they are over; the rest is for connections to end in. */
+const chatsShare = 0.8
+
+/** Milliseconds of the time that Fastify gives a hook which are left to it: it would fail `app.close()`. */
+const margin = 500
+
+/** `pluginTimeout` is Fastify's, in milliseconds; 0 is none. */
+function drainTime (drain: number, pluginTimeout = 10_000): number {
+  return pluginTimeout === 0 ? drain : Math.min(drain, Math.max(0, pluginTimeout - margin))
+}

@@ -1,0 +1,101 @@
+import type { BrokerStats } from './brokers/broker.js'
+import type { ChatAddress } from './chat/address.js'
+import type { Chats } from './chat/chats.js'
+import type { Chat } from './chat/hooks.js'
+import { errors } from './errors.js'
+import { broadcastChannel, broadcastKind, userChannel, userKind } from './notifications/channels.js'
+import { closeCodes, isSendable } from './protocol/close-codes.js'
+import type { Message } from './protocol/envelope.js'
+import { presenceKey } from './server/connection/hub.js'
+import type { Counters } from './server/connection/outlet.js'
+import type { RealtimeConnection } from './server/hooks.js'
+import type { Receipt } from './server/messages/publisher.js'
+import { guarded, warnOf, type OnUnheard } from './server/messages/watched.js'
+import type { RealtimeServer } from './server/server.js'
+
+/** What this server has and has done, at the moment and since it started. */
+export interface Stats extends BrokerStats, Counters {
+  /** Connections, those that are still opening included. */
+  connections: number
+  /** Users with a connection. */
+  users: number
+}
+
+/** A connection on some server. */
+export type Present = Pick<RealtimeConnection, 'id' | 'userId'>
+
+/** `fastify.ws`. */
+export class Realtime {
+  readonly #server: RealtimeServer
+  readonly #chats: Chats
+  readonly #onUnheard: OnUnheard
+
+  constructor (server: RealtimeServer, chats: Chats) {
+    this.#server = server
+    this.#chats = chats
+    this.#onUnheard = warnOf(server.parts.log, 'A call of fastify.ws failed')
+  }
+
+  /**
+   * Publishes to all notification connections of a user, now or later while the history holds it.
+   * Resolves when the message is in the log. Rejects, with nothing sent, with RT_ERR_INVALID_ID,
+   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED, which only
+   * a broker beyond this process has, it may be sent.
+   */
+  sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
+    return guarded(() => this.#server.parts.publisher.publish(userKind, userChannel(userId), message), this.#onUnheard)
+  }
+
+  /** Publishes to all notification connections. Resolves and rejects like `sendToUser`. */
+  broadcast<const T extends string> (message: Message<T>): Promise<Receipt> {
+    return guarded(() => this.#server.parts.publisher.publish(broadcastKind, broadcastChannel, message), this.#onUnheard)
+  }
+
+  /** A chat: to publish to, and to answer in. Throws RT_ERR_INVALID_ID. */
+  chat (address: ChatAddress): Chat {
+    return this.#chats.open(address)
+  }
+
+  /** The connections of a user on this server, or all of them: those that can be written to from here. See `present`. */
+  connections (userId?: string): RealtimeConnection[] {
+    return this.#server.hub.connections(userId).filter(({ state }) => state === 'open')
+  }
+
+  /** The connections of a user on all servers. Rejects with RT_ERR_BROKER. */
+  present (userId: string): Promise<Present[]> {
+    return guarded(() => this.#present(userId), this.#onUnheard)
+  }
+
+  async #present (userId: string): Promise<Present[]> {
+    const { cluster } = this.#server.parts
+    const here = this.connections(userId).map(({ id }) => ({ id, userId }))
+    if (cluster === undefined) return here
+    const present = await cluster.nodes.present(presenceKey(userId))
+    const elsewhere = present.filter(({ node }) => node !== cluster.nodes.id)
+    return [...here, ...elsewhere.map(({ connectionId }) => ({ id: connectionId, userId }))]
+  }
+
+  /** Whether a user is connected: at once, or with a broker that spans servers a promise for all of them. Rejects with RT_ERR_BROKER. */
+  isOnline (userId: string): boolean | Promise<boolean> {
+    const isHere = this.connections(userId).length > 0
+    if (isHere || this.#server.parts.cluster === undefined) return isHere
+    return guarded(async () => (await this.#present(userId)).length > 0, this.#onUnheard)
+  }
+
+  /**
+   * Closes all connections of a user, on all servers, by default with 4403, after which clients do not come back. Returns
+   * how many there were on this one. Throws RT_ERR_UNKNOWN_CLOSE_CODE when the code is not in `closeCodes`.
+   */
+  disconnectUser (userId: string, code: number = closeCodes.FORBIDDEN.code): number {
+    if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
+    return this.#server.disconnectUser(userId, code)
+  }
+
+  /** Figures of this server, for a health page or metrics. */
+  stats (): Stats {
+    const { counters, hub, parts: { options: { broker } } } = this.#server
+    const connections = hub.connections().filter(({ isEnding }) => !isEnding)
+    const users = new Set(connections.map(({ userId }) => userId))
+    return { connections: connections.length, users: users.size, ...broker.stats(), ...counters }
+  }
+}

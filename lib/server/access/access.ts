@@ -1,0 +1,160 @@
+import type { AddressInfo } from 'node:net'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import warnings from 'process-warning'
+import { closeCode, type CloseCode } from '../../protocol/close-codes.js'
+import { caught, write } from '../reports/caught.js'
+import type { Target } from '../target.js'
+import type { Authenticate, Authorize, Identity } from '../hooks.js'
+import { expiry, identityOf, IdentityFault, nameOf } from './identity.js'
+import { isLocal, isLoopback, isLoopbackHost } from './local.js'
+import { hostOf, originFault } from './origin.js'
+import { quoted } from './quoted.js'
+import { redacted, secretsOf } from '../reports/redacted.js'
+import { refusalReasons, type RefusalReason } from '../reports/refusal-reasons.js'
+import type { Refusals } from '../reports/refusals.js'
+import { addressOf, clientOf } from '../handshake/refused-request.js'
+import { TimeoutError, type Timers } from '../time/timers.js'
+
+export interface AccessOptions {
+  authenticate?: Authenticate
+  authorize?: Authorize
+  insecure: boolean
+  allowedOrigins?: string[]
+  /** Milliseconds for `authenticate` and `authorize` together. */
+  timeout: number
+  timers: Timers
+  log: FastifyBaseLogger
+  refusals: Refusals
+}
+
+/** What came of a handshake: an identity, or the code to close with. */
+export type Verdict =
+  | { identity: Identity, refusal?: undefined }
+  | { identity?: undefined, refusal: CloseCode }
+
+/** Why `authenticate` or `authorize` did not admit a client. */
+interface Denial {
+  identity?: undefined
+  reason: RefusalReason
+  /** Who it is authenticated as. */
+  userId?: string
+  detail?: string
+  thrown?: Error
+}
+
+type Decision = { identity: Identity } | Denial
+
+const cure = "Pass 'authenticate' to fastify-realtime, or 'insecure: true' if something in front of this server decides who may connect"
+
+const inDevelopment = warnings.createWarning({
+  name: 'FastifyRealtimeWarning',
+  code: 'RT_WARN_DEVELOPMENT',
+  message: `development mode, everyone on this machine can connect as anyone. ${cure}`
+})
+
+/** Who may connect. */
+export class Access {
+  readonly #options: AccessOptions
+  /** Without `authenticate` and without `insecure`: for this machine alone. */
+  readonly #isDevelopment: boolean
+  /** Set once the server is found to listen where others can reach it. */
+  #exposedAt: string | undefined
+
+  constructor (options: AccessOptions) {
+    this.#options = options
+    this.#isDevelopment = options.authenticate === undefined && !options.insecure
+    if (this.#isDevelopment) inDevelopment()
+  }
+
+  /** Told where the server listens: in development mode it must be on loopback only. */
+  listening (addresses: Array<AddressInfo | string>): void {
+    if (!this.#isDevelopment) return
+    const exposed = addresses.find(address => typeof address === 'string' || !isLoopback(address.address))
+    if (exposed === undefined) return
+    this.#exposedAt = typeof exposed === 'string' ? exposed : exposed.address
+    write(this.#options.log, 'error', {}, `refusing every connection: ${this.#exposed()}`)
+  }
+
+  #exposed (): string {
+    return `without 'authenticate' this server must listen on localhost, and it listens on ${this.#exposedAt}. ${cure}`
+  }
+
+  /** Why the request is refused with HTTP 403, before anything is asked; `undefined` when it is not. */
+  forbids (request: FastifyRequest): string | undefined {
+    const fault = this.#originFault(request)
+    if (fault !== undefined) return this.#forbid('foreign_origin', request, fault)
+    if (!this.#isDevelopment) return undefined
+    if (this.#exposedAt !== undefined) return this.#forbid('development', request, this.#exposed())
+    if (!isLocal(request)) return this.#forbid('development', request, `without 'authenticate' only this machine may connect, and not through a proxy. ${cure}`)
+    return undefined
+  }
+
+  #forbid (reason: RefusalReason, request: FastifyRequest, why: string): string {
+    this.#options.refusals.add(reason, clientOf(request), why)
+    return why
+  }
+
+  #originFault ({ headers: { origin, host } }: FastifyRequest): string | undefined {
+    if (origin === undefined) return undefined
+    if (!this.#isDevelopment || isLoopbackHost(hostOf(origin))) return originFault(origin, host, this.#options.allowedOrigins)
+    return `without 'authenticate' only pages of this machine may connect, and this one comes from ${quoted(origin)}. ${cure}`
+  }
+
+  /** Asks `authenticate` and `authorize`. Never rejects. */
+  async admit (request: FastifyRequest, target: Target): Promise<Verdict> {
+    const decision = await this.#decide(request, target)
+    if (decision.identity !== undefined) return decision
+    const { reason, userId = target.userId, detail, thrown } = decision
+    const error = thrown && (() => redacted(thrown, secretsOf(request)))
+    this.#options.refusals.add(reason, { userId, remoteAddress: addressOf(request) }, detail, error)
+    return { refusal: closeCode(Number(refusalReasons[reason].code))! }
+  }
+
+  async #decide (request: FastifyRequest, target: Target): Promise<Decision> {
+    const { authenticate, timers, timeout } = this.#options
+    if (authenticate === undefined) return { identity: { userId: target.userId } }
+    try {
+      return await timers.within(timeout, this.#ask(authenticate, request, target))
+    } catch (thrown) {
+      return denialOf(caught(thrown))
+    }
+  }
+
+  async #ask (authenticate: Authenticate, request: FastifyRequest, target: Target): Promise<Decision> {
+    const identity = await identityOf('authenticate', authenticate(request))
+    if (identity === undefined) return { reason: 'unauthenticated' }
+    if (expiry(identity) <= Date.now()) return { reason: 'credential_expired', userId: identity.userId }
+    return await this.denial(identity, target) ?? { identity }
+  }
+
+  /** Why somebody may not be connected to a target; `undefined` when they may. Rejects with what `authorize` throws. */
+  async denial (identity: Identity, target: Target): Promise<Denial | undefined> {
+    const { userId } = identity
+    const verdict: unknown = await this.#options.authorize?.(identity, target) ?? undefined
+    if (verdict === true || (verdict === undefined && userId === target.userId)) return undefined
+    if (verdict === undefined) return { reason: 'other_user', userId, detail: `The user of the path is ${target.userId}` }
+    if (verdict === false) return { reason: 'not_authorized', userId }
+    return { reason: 'invalid_verdict', userId, detail: `It returned ${nameOf(verdict)}` }
+  }
+}
+
+/** What comes of an error of `authenticate` or `authorize`. */
+function denialOf (error: ReturnType<typeof caught>): Denial {
+  if (error instanceof TimeoutError) return { reason: 'authenticate_timeout' }
+  if (error instanceof IdentityFault) return { reason: 'invalid_identity', detail: error.message }
+  if (isClientError(error)) return { reason: 'credential_refused', detail: codesOf(error) }
+  return { reason: 'authenticate_failed', thrown: error }
+}
+
+/** The codes of an error; its message may contain what the client sent. */
+export function codesOf (thrown: unknown): string {
+  const { statusCode, code } = caught(thrown)
+  const isCode = typeof code === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(code)
+  return `The statusCode is ${statusCode}${isCode ? `, the code ${code}` : ''}`
+}
+
+/** The credential is at fault, not the app: what was thrown has a 4xx `statusCode`. */
+export function isClientError (thrown: unknown): boolean {
+  const { statusCode: status } = caught(thrown)
+  return typeof status === 'number' && status >= 400 && status < 500
+}

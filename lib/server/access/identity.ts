@@ -1,0 +1,95 @@
+import { types } from 'node:util'
+import { isId } from '../../protocol/ids.js'
+import { ignoreRejection } from '../reports/caught.js'
+import type { Identity } from '../hooks.js'
+
+/** What a hook returned cannot be an identity. The message says what came and what to write, and nothing that could be secret. */
+export class IdentityFault extends TypeError {}
+
+/** Times below this are seconds: as milliseconds they are before March 1973. */
+const earliest = 1e11
+
+/** What `authenticate` or `renew` returned or resolved with; `undefined` for nobody. Rejects with an IdentityFault, or as the hook does. */
+export async function identityOf (hook: 'authenticate' | 'renew', returned: unknown): Promise<Identity | undefined> {
+  const identity = isReadable(returned) ? await returned : returned
+  if (identity === null || identity === undefined) return undefined
+  const fault = faultOf(identity)
+  if (fault !== undefined) throw new IdentityFault(`'${hook}' returned ${fault}`)
+  return identity as Identity
+}
+
+/** `await` reads the `then` of an object, and a Proxy may throw there. */
+function isReadable (returned: unknown): boolean {
+  try {
+    Reflect.get(Object(returned), 'then')
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** When an identity expires, in milliseconds since 1970; `Infinity` when it does not. */
+export function expiry ({ expiresAt }: Identity): number {
+  return expiresAt === undefined ? Infinity : Number(expiresAt)
+}
+
+/** Milliseconds until an identity expires; `undefined` when it does not. */
+export function expiresIn (identity: Identity): number | undefined {
+  const at = expiry(identity)
+  return at === Infinity ? undefined : Math.max(0, Math.ceil(at - Date.now()))
+}
+
+/** Why a new identity cannot take the place of the one before; `undefined` when it can. */
+export function renewalFault (identity: Identity | undefined, userId: string): string | undefined {
+  if (identity === undefined) return 'It returned null or undefined'
+  if (identity.userId !== userId) return 'It returned another user'
+  return expiry(identity) <= Date.now() ? "The 'expiresAt' that it returned is over" : undefined
+}
+
+function faultOf (returned: unknown): string | undefined {
+  try {
+    // A promise whose `await` was forgotten, also in what the app adds to an identity, must not end the process.
+    for (const value of Object.values(Object(returned))) ignoreRejection(value)
+    if (typeof returned !== 'object' || Array.isArray(returned)) {
+      return `${nameOf(returned)}: return { userId } with the id of the user as a string, or null for nobody`
+    }
+    const { userId, expiresAt } = returned as Record<string, unknown>
+    return userFault(userId) ?? expiryFault(expiresAt)
+  } catch {
+    return 'an object that cannot be read: return a plain { userId }'
+  }
+}
+
+function userFault (userId: unknown): string | undefined {
+  if (isId(userId)) return undefined
+  if (userId === undefined) return 'an object without a userId: return { userId } with a string, or null when the credential names no user'
+  if (userId === '') return "{ userId: '' }: return null for nobody"
+  if (typeof userId === 'string') {
+    return 'a userId that is not an id. Ids are 1 to 128 characters, letters, digits and _ . @ : + ~ - |: encode it, here and in the path of the client'
+  }
+  if (ignoreRejection(userId)) return '{ userId: a promise }: await it'
+  const cure = userId === null || typeof userId === 'boolean' ? 'return { userId } with a string, or null for nobody' : 'an id is a string, write String(id)'
+  return `{ userId: ${nameOf(userId)} }: ${cure}`
+}
+
+function expiryFault (expiresAt: unknown): string | undefined {
+  if (expiresAt === undefined) return undefined
+  const rule = 'It is a Date or milliseconds since 1970; leave it out when the credential does not expire'
+  if (ignoreRejection(expiresAt)) return `{ expiresAt: a promise }: await it. ${rule}`
+  const isTime = ['number', 'bigint', 'object'].includes(typeof expiresAt) && expiresAt !== null
+  if (!isTime) return `{ expiresAt: ${nameOf(expiresAt)} }. ${rule}`
+  const time = Number(expiresAt)
+  if (Number.isNaN(time)) return `{ expiresAt: ${nameOf(expiresAt)} }, which is not a time. Does the credential have an 'exp'? ${rule}`
+  if (time <= 0 || time >= earliest) return undefined
+  const cure = types.isDate(expiresAt) ? 'write new Date(exp * 1000)' : 'write exp * 1000'
+  return `{ expiresAt: ${nameOf(expiresAt)} }, which is in seconds: ${cure}. ${rule}`
+}
+
+/** A value as a message may show it: the contents of numbers, times and constants, and only the kind of anything else. */
+export function nameOf (value: unknown): string {
+  if (value === null || typeof value === 'boolean' || typeof value === 'number') return String(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (types.isDate(value)) return Number.isNaN(Number(value)) ? 'an invalid Date' : `the Date ${value.toISOString()}`
+  if (typeof value === 'object') return Array.isArray(value) ? 'an array' : 'an object'
+  return `a ${typeof value}`
+}

@@ -1,0 +1,77 @@
+import { Value } from '@sinclair/typebox/value'
+import { closeCodes } from '../../protocol/close-codes.js'
+import { Renewal as RenewalData, type Inbound } from '../../protocol/envelope.js'
+import type { Connection } from '../connection/connection.js'
+import type { Identity, Renew } from '../hooks.js'
+import { Refusal } from '../inbound/fault.js'
+import { caught } from '../reports/caught.js'
+import { redacted } from '../reports/redacted.js'
+import type { Refusals } from '../reports/refusals.js'
+import type { Timers } from '../time/timers.js'
+import { codesOf, isClientError, type Access } from './access.js'
+import { expiresIn, identityOf, renewalFault } from './identity.js'
+
+export interface CredentialRenewalParts {
+  renew: Renew
+  /** Milliseconds for `renew` and `authorize` together. */
+  timeout: number
+  access: Access
+  refusals: Refusals
+  timers: Timers
+}
+
+/** A new credential that was accepted. */
+interface Renewed {
+  identity: Identity
+  /** Its identity may be connected to the target. */
+  isAllowed: boolean
+}
+
+/** New credentials of connected clients: the message `renew`. */
+export class CredentialRenewal {
+  readonly #parts: CredentialRenewalParts
+
+  constructor (parts: CredentialRenewalParts) {
+    this.#parts = parts
+  }
+
+  async handle ({ data }: Inbound, connection: Connection): Promise<void> {
+    if (!Value.Check(RenewalData, data)) throw new Refusal('bad_message', '/data must be { token }')
+    const renewed = await this.#renewed(data.token, connection)
+    if (renewed === undefined) throw new Refusal('renew_refused', 'this credential is not accepted')
+    // A timer would hold on to it until the credential expires.
+    if (connection.isEnding) return
+    const { identity, isAllowed } = renewed
+    if (!isAllowed) return connection.close(closeCodes.FORBIDDEN.code)
+    connection.renew(identity)
+    connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
+  }
+
+  /** Whom the new credential stands for, and whether they may stay; `undefined` when it is refused. Never rejects. */
+  async #renewed (token: string, connection: Connection): Promise<Renewed | undefined> {
+    const { timers, timeout, refusals } = this.#parts
+    connection.noteAddress()
+    try {
+      return await timers.within(timeout, this.#ask(token, connection))
+    } catch (thrown) {
+      const error = caught(thrown)
+      if (isClientError(error)) refusals.add('renew_refused', connection.client, codesOf(error))
+      else refusals.add('renew_failed', connection.client, undefined, () => redacted(error, [token]))
+      return undefined
+    }
+  }
+
+  /** Asks `renew`, then `authorize`. */
+  async #ask (token: string, connection: Connection): Promise<Renewed | undefined> {
+    const { renew, access, refusals } = this.#parts
+    const identity = await identityOf('renew', renew(token, connection))
+    const fault = renewalFault(identity, connection.userId)
+    if (fault !== undefined) {
+      refusals.add('renew_refused', connection.client, fault)
+      return undefined
+    }
+    const denial = await access.denial(identity!, connection.target)
+    if (denial !== undefined) refusals.add(denial.reason, connection.client, denial.detail)
+    return { identity: identity!, isAllowed: denial === undefined }
+  }
+}

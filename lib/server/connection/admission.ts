@@ -1,0 +1,150 @@
+import { randomInt } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import { Log } from '../../logs/log.js'
+import { closeCodes, formatDelay } from '../../protocol/close-codes.js'
+import type { Limits } from '../../protocol/envelope.js'
+import { expiresIn } from '../access/identity.js'
+import type { PeerStream } from '../handshake/pending.js'
+import type { RefusedSockets } from '../handshake/refused-sockets.js'
+import { addressOf, proxiedAddressOf } from '../handshake/refused-request.js'
+import type { Identity, OnConnect } from '../hooks.js'
+import type { ChannelPath } from '../kinds.js'
+import type { ServerParts } from '../parts.js'
+import { report } from '../reports/caught.js'
+import { redacted, secretsOf } from '../reports/redacted.js'
+import type { Target } from '../target.js'
+import { Connection, type ConnectionContext } from './connection.js'
+import type { Departures } from './departures.js'
+import { presenceKey, type Hub } from './hub.js'
+import { Recovery, sinceOf, type KindLog } from './recovery.js'
+
+/** A handshake that was completed. */
+export interface Arrival {
+  socket: WebSocket
+  /** What the WebSocket runs on. */
+  stream: PeerStream
+  request: FastifyRequest
+  identity: Identity
+  path: ChannelPath
+  target: Target
+}
+
+export interface AdmissionParts extends Omit<ServerParts, 'catalogue' | 'publisher' | 'flusher'> {
+  context: ConnectionContext
+  hub: Hub<Connection>
+  refused: RefusedSockets
+  departures: Departures
+  /** Called once for each connection, when it has ended. */
+  onClosed: (connection: Connection) => void
+}
+
+/** Makes connections of WebSockets, and opens them: counted, subscribed, greeted, acknowledged. */
+export class Admission {
+  readonly #parts: AdmissionParts
+  /** What `connection_ack` says of the limits. */
+  readonly #clientLimits: Limits
+  /** Tells the connections of this process from those of another. */
+  readonly #prefix = randomInt(36 ** 5).toString(36)
+  #accepted = 0
+  #isDraining = false
+
+  constructor (parts: AdmissionParts) {
+    const { frame, nodes, rate, burst } = parts.options.limits
+    this.#parts = parts
+    this.#clientLimits = { frame, nodes, rate, burst }
+  }
+
+  /** Sends away all that are there, and those that come from now on, each to come back after a delay of its own. */
+  drain (): void {
+    this.#isDraining = true
+    for (const connection of this.#parts.hub.connections()) this.#sendAway(connection)
+  }
+
+  #sendAway (connection: Connection): void {
+    connection.closeGently(closeCodes.RESTART, formatDelay(Math.random() * this.#parts.options.timeouts.spread))
+  }
+
+  /** Takes over a WebSocket. */
+  accept (arrival: Arrival): void {
+    const { hub, options: { limits }, refusals, refused, log, context, onClosed } = this.#parts
+    const { socket, stream, request, identity, path, target } = arrival
+    if (!hub.hasRoom(identity.userId, limits.connectionsPerUser)) {
+      refusals.add('user_connections', { userId: identity.userId, remoteAddress: addressOf(request) })
+      return refused.add(socket, closeCodes.TOO_MANY)
+    }
+    const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
+    const client = { proxiedAddress: proxiedAddressOf(request), isDeflated: takesDeflated(arrival) }
+    const connection = new Connection(socket, stream, context, { id, identity, path, target, ...client, onClosed })
+    hub.add(connection)
+    connection.charge(0)
+    if (this.#isDraining) {
+      refusals.add('closing', connection.client)
+      return this.#sendAway(connection)
+    }
+    this.#welcome(connection, arrival).catch(thrown => {
+      const error = () => redacted(thrown, secretsOf(request))
+      if (connection.isEnding) report(log, error(), 'onConnect failed, or the broker did, after the connection had ended', { connectionId: id })
+      else connection.turnAway('not_opened', error)
+    })
+  }
+
+  /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
+  async #welcome (connection: Connection, { request, path }: Arrival): Promise<void> {
+    const { options: { onConnect, timeouts }, cluster, timers, departures } = this.#parts
+    // What takes time can end with the client gone.
+    if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
+    if (cluster !== undefined && !await this.#enter(connection)) return connection.turnAway('user_connections')
+    // Whoever reconnects too often waits.
+    if (connection.isUserHeld) await connection.whenFree()
+    if (connection.state !== 'opening') return
+    const logs = await this.#subscribe(connection, path)
+    if (connection.state !== 'opening') return
+    const recovery = new Recovery(connection, logs, sinceOf(request.query, path.kinds[0]))
+    connection.subscribed(recovery.subscriptions)
+    if (onConnect === undefined) departures.greeted(connection)
+    else await timers.within(timeouts.connect, this.#greet(onConnect, connection, request))
+    if (connection.state === 'opening') this.#open(connection, recovery)
+  }
+
+  /** Whether the user may have one more, counting those on other servers. */
+  async #enter ({ userId, id }: Connection): Promise<boolean> {
+    const { cluster, options: { limits } } = this.#parts
+    return cluster!.nodes.enter(presenceKey(userId), id, limits.connectionsPerUser)
+  }
+
+  async #subscribe ({ target }: Connection, path: ChannelPath): Promise<KindLog[]> {
+    const { options: { broker, timeouts }, timers } = this.#parts
+    const found = path.channelsOf(target).map((channel, at) => broker.subscribe(channel, path.kinds[at].retention))
+    // Nothing to wait for with the memory broker.
+    const isThere = found.every(log => log instanceof Log)
+    const logs = isThere ? found : await timers.within(timeouts.connect, Promise.all(found))
+    return logs.map((log, at) => ({ kind: path.kinds[at], log }))
+  }
+
+  /** When onConnect succeeds, be it too late, the connection is owed an onDisconnect. */
+  async #greet (onConnect: OnConnect, connection: Connection, request: FastifyRequest): Promise<void> {
+    await onConnect(connection, request)
+    this.#parts.departures.greeted(connection)
+  }
+
+  #open (connection: Connection, recovery: Recovery): void {
+    const { position, recovered, replayed, bytes } = recovery.conclude()
+    if (bytes > 0) connection.charge(bytes)
+    connection.open({
+      user_id: connection.userId,
+      connection_id: connection.id,
+      position,
+      recovered,
+      replayed,
+      heartbeat_ms: this.#parts.options.heartbeat.interval,
+      expires_in_ms: expiresIn(connection.identity),
+      limits: this.#clientLimits
+    })
+  }
+}
+
+/** A client that asks for a smaller window than ours could not read what is shared; it gets plain frames. */
+function takesDeflated ({ socket, request }: Arrival): boolean {
+  return socket.extensions !== '' && request.headers['sec-websocket-extensions']?.includes('server_max_window_bits') === false
+}

@@ -1,0 +1,149 @@
+import { WebSocket } from 'ws'
+import { errors } from '../../errors.js'
+import { closeCodes, isSendable, type CloseCode } from '../../protocol/close-codes.js'
+import type { PeerStream } from '../handshake/pending.js'
+import type { Closed } from '../hooks.js'
+import type { RefusalReason } from '../reports/refusal-reasons.js'
+import type { Timers } from '../time/timers.js'
+import { dismiss } from './dismiss.js'
+import { Outlet, type OutletContext } from './outlet.js'
+
+export interface LifecycleContext extends OutletContext {
+  readonly timers: Timers
+}
+
+/** Maximum bytes of a reason in a Close frame (RFC 6455 section 5.5). */
+const maxReason = 123
+
+/** How a connection comes and goes: opening, open, closing, closed. */
+export abstract class Lifecycle extends Outlet {
+  protected readonly socket: WebSocket
+  readonly #timers: Timers
+  #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
+  #closed: Closed | undefined
+  /** How it is to be closed once everything due has been written. */
+  #pendingClose: Closed | undefined
+
+  constructor (socket: WebSocket, stream: PeerStream, context: LifecycleContext, isDeflated: boolean) {
+    super(stream, context, isDeflated)
+    this.socket = socket
+    this.#timers = context.timers
+  }
+
+  /** A message is being handled. */
+  protected abstract get isBusy (): boolean
+
+  /** Notes why it is closed, unless it is ending already. Returns the close code. */
+  protected abstract refuse (reason: RefusalReason, detail?: string, error?: () => Error): CloseCode
+
+  /** Nothing more that waits is handled. */
+  protected abstract stopHandling (): void
+
+  /** Gives back what it holds; called again it does nothing. */
+  protected abstract release (): void
+
+  /** Called once, when it is closed. */
+  protected abstract onClosed (): void
+
+  get state (): 'opening' | 'open' | 'closing' | 'closed' {
+    return this.#state
+  }
+
+  /** How it was closed; `undefined` until it is being closed. */
+  get closed (): Closed | undefined {
+    return this.#closed
+  }
+
+  /** No longer open, or never again. */
+  get isEnding (): boolean {
+    return this.#state === 'closing' || this.#state === 'closed'
+  }
+
+  /** It closes once everything due has been written. */
+  protected get isClosingGently (): boolean {
+    return this.#pendingClose !== undefined
+  }
+
+  protected override get isTaking (): boolean {
+    return this.#state === 'open' || this.#state === 'opening'
+  }
+
+  protected override get isWriting (): boolean {
+    return this.#state === 'open' && this.socket.readyState === WebSocket.OPEN
+  }
+
+  protected begin (): void {
+    this.#state = 'open'
+  }
+
+  protected override onFlushed (): void {
+    if (this.#pendingClose !== undefined && !this.isBlocked && !this.isBusy) this.closeNow()
+  }
+
+  close (code: number = closeCodes.FORBIDDEN.code, reason = ''): void {
+    if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)
+    const text = String(reason)
+    const fits = Buffer.byteLength(text) <= maxReason
+    const closed = { code, reason: fits ? text : text.slice(0, maxReason / 3) }
+    if (this.#end(closed)) this.socket.close(code, closed.reason)
+  }
+
+  /** Closes a connection that does not keep the rules, and reads no more from it. */
+  expel (reason: RefusalReason, detail?: string): void {
+    const code = this.refuse(reason, detail)
+    if (this.#end({ code: code.code, reason: '' })) dismiss(this.socket, code, this.#timers)
+  }
+
+  /** Closes the connection for a reason of the server's own. */
+  turnAway (reason: RefusalReason, error?: () => Error): void {
+    this.close(this.refuse(reason, undefined, error).code)
+  }
+
+  /** Closes once everything due has been written and the message being handled is answered. */
+  closeGently (code: CloseCode, reason: string): void {
+    if (this.#state !== 'open') return this.close(code.code, reason)
+    this.#pendingClose ??= { code: code.code, reason }
+    this.stopHandling()
+    this.wake(Infinity)
+  }
+
+  /** Closes as `closeGently` was to, without waiting any longer. */
+  closeNow (): void {
+    if (this.#pendingClose !== undefined) this.close(this.#pendingClose.code, this.#pendingClose.reason)
+  }
+
+  /** Ends the connection without a Close frame. */
+  terminate (): void {
+    this.socket.terminate()
+    this.onClose(closeCodes.ABNORMAL.code, '')
+  }
+
+  /** Writes what is due, as far as it can be written at once. `false` when the connection is ending already. */
+  #end (closed: Closed): boolean {
+    if (this.isEnding) return false
+    this.#pendingClose = undefined
+    this.flushAll()
+    // Writing can end the connection.
+    if (this.isEnding) return false
+    this.#closed = closed
+    this.#stop('closing')
+    // So that the client's Close can be read.
+    this.socket.resume()
+    return true
+  }
+
+  /** The socket is closed. */
+  onClose (code: number, reason: string): void {
+    if (this.#state === 'closed') return
+    // What this server said to the client counts, whether it was answered or not.
+    this.#closed ??= { code, reason }
+    this.#stop('closed')
+    this.onClosed()
+  }
+
+  #stop (state: 'closing' | 'closed'): void {
+    this.#state = state
+    this.release()
+    this.endSubscriptions()
+  }
+}

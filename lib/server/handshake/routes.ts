@@ -1,0 +1,167 @@
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import websocket from '@fastify/websocket'
+import type { FastifyInstance, FastifyReply, RegisterOptions } from 'fastify'
+import type { WebSocket } from 'ws'
+import { errors } from '../../errors.js'
+import { report } from '../reports/caught.js'
+import type { ChannelPath, Kinds } from '../kinds.js'
+import { chosenProtocol } from '../access/credential.js'
+import { handshakeFault } from './headers.js'
+import { Handshake, type Asked } from './handshake.js'
+import { forEachServer } from './http-servers.js'
+import { proxiedAddressOf } from './refused-request.js'
+import { cleanUrl, hidingQueries } from './request-log.js'
+import type { RealtimeServer } from '../server.js'
+import { Upgrades } from './upgrades.js'
+
+type Params = Record<string, string>
+
+interface Route {
+  readonly path: string
+  readonly segments: (params: Params) => string[]
+}
+
+/** The route of a path: its segments are those of its URL, with the parameters in their places. */
+function routeOf ({ url }: ChannelPath): Route {
+  const names = url.split('/').slice(1)
+  return { path: url, segments: params => names.map(name => name.startsWith(':') ? params[name.slice(1)] : name) }
+}
+
+/** For ids that are longer than Fastify's `maxParamLength`, by default 100, and for what is no channel. */
+const wildcard: Route = { path: '/*', segments: params => params['*'].split('/') }
+
+/** What Fastify reads from the options of any plugin, for the routes of this one. */
+export type LogOptions = Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
+
+/**
+ * Adds the channel routes and, under them, @fastify/websocket. What HTTP can say is said before the upgrade. Identity
+ * is decided before it and reported after it, because browsers do not show the status of a failed handshake.
+ */
+export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer, options: LogOptions): Promise<void> {
+  const { kinds, parts: { options: { prefix } } } = server
+  const upgrades = new Upgrades(fastify, server, prefix)
+  await addWebSocket(fastify, server, upgrades)
+  // Together with that of @fastify/websocket, whose preClose comes before.
+  fastify.addHook('preClose', async () => upgrades.close())
+  // Before the hooks of the app, which may take their time.
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const handshake = Handshake.of(request.raw)
+    if (handshake === undefined || handshake.comesFrom(proxiedAddressOf(request))) done()
+    else done(new errors.OVERLOADED())
+  })
+  await fastify.register(async scope => {
+    scope.setChildLoggerFactory(hidingQueries(() => fastify.childLoggerFactory))
+    scope.addHook('onError', async (request, _reply, error) => server.noteError(request, error))
+    // Without a prefix everything else is the app's.
+    if (prefix !== '') scope.setNotFoundHandler(async () => { throw new errors.NOT_A_CHANNEL() })
+    const routes = kinds.paths.map(routeOf)
+    for (const route of prefix === '' ? routes : [...routes, wildcard]) addRoute(scope, server, route)
+  }, { prefix, logLevel: options.logLevel, logSerializers: options.logSerializers })
+  if (prefix !== '') hideQueriesUnder(fastify, fastify.prefix + prefix)
+}
+
+/** For what the routes of this package do not see: URLs that the router refuses, and the app's own routes. */
+function hideQueriesUnder (fastify: FastifyInstance, prefix: string): void {
+  forEachServer(fastify, http => http.prependListener('request', raw => cleanUrl(raw, prefix)))
+  fastify.addHook('onRoute', function (route) {
+    if (!route.url.startsWith(`${prefix}/`)) return
+    const { childLoggerFactory } = route
+    route.childLoggerFactory = hidingQueries(() => childLoggerFactory ?? this.childLoggerFactory)
+  })
+}
+
+function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segments }: Route): void {
+  scope.route({
+    method: 'GET',
+    url: path,
+    exposeHeadRoute: false,
+    // From the OpenAPI document of @fastify/swagger: it has no word for WebSockets.
+    schema: { hide: true } as object,
+    onRequest: async (request, reply) => {
+      const asked = askedOf(request.url, segments(request.params as Params), server.kinds)
+      const handshake = Handshake.of(request.raw)
+      if (handshake === undefined) return
+      const fault = handshakeFault(request.headers)
+      if (fault !== undefined) throw new errors.HANDSHAKE(fault)
+      const reason = server.access.forbids(request)
+      if (reason !== undefined) throw new errors.FORBIDDEN(reason)
+      if (!handshake.hasRoom) throw new errors.OVERLOADED()
+      handshake.ask(asked, reply.raw)
+    },
+    preHandler: async request => {
+      const handshake = Handshake.of(request.raw)
+      if (handshake?.target !== undefined) handshake.decide(await server.access.admit(request, handshake.target))
+    },
+    handler: async (_request, reply) => {
+      askForUpgrade(reply)
+      throw new errors.UPGRADE_REQUIRED()
+    },
+    wsHandler: (socket, request) => {
+      const handshake = Handshake.of(request.raw)!
+      const { stream, path, target, verdict: { identity, refusal } } = handshake.take()
+      letGo(socket, stream)
+      if (identity === undefined) server.refused.add(socket, refusal)
+      else server.admission.accept({ socket, stream, request, identity, path, target })
+      handshake.end()
+    }
+  })
+}
+
+/** What a URL asks for. Throws RT_ERR_NOT_A_CHANNEL or RT_ERR_INVALID_ID. */
+function askedOf (url: string, segments: string[], kinds: Kinds): Asked {
+  if (hasEncodedSlash(url)) throw new errors.INVALID_ID('A part of this path')
+  const parsed = kinds.parse(segments)
+  if (parsed === undefined) throw new errors.NOT_A_CHANNEL()
+  const { path, target } = parsed
+  if (target === 'invalid') throw new errors.INVALID_ID('A part of this path')
+  return { path, target }
+}
+
+/** HTTP/2 has no upgrade, and a reply with such a header would be malformed (RFC 9113 section 8.2.2). */
+function askForUpgrade (reply: FastifyReply): void {
+  if (reply.request.raw.httpVersionMajor >= 2) return
+  reply.header('upgrade', 'websocket').header('connection', reply.raw.shouldKeepAlive ? 'upgrade' : 'upgrade, close')
+}
+
+/** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */
+function letGo (socket: WebSocket, stream: Duplex): void {
+  // What injectWS makes does not close by itself once both sides have said so.
+  if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
+  socket.removeAllListeners('error')
+}
+
+/** The router decodes what the wildcard matches: an encoded slash must not make two ids of one. */
+function hasEncodedSlash (url: string): boolean {
+  return url.includes('%') && /%2f/i.test(url.split('?', 1)[0])
+}
+
+async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, { router }: Upgrades): Promise<void> {
+  const { compression, limits, timeouts } = server.parts.options
+  const options = {
+    server: router,
+    // A compressed frame can be shared only among connections that start each message anew.
+    perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
+    handleProtocols: chosenProtocol,
+    // The frames of a burst do not share a turn of the event loop.
+    allowSynchronousEvents: false,
+    // A frame that is somewhat too big is read all the same: its `ref` says which message to answer with an error.
+    maxPayload: limits.frame * 2,
+    maxFragments: limits.fragments,
+    maxBufferedChunks: limits.chunks,
+    closeTimeout: timeouts.close
+  }
+  await fastify.register(websocket, {
+    options,
+    errorHandler (error, socket, request) {
+      // For the app's own websocket routes: what @fastify/websocket does by itself.
+      report(request.log, error, 'a websocket route of the app failed')
+      socket.terminate()
+    }
+  })
+  // The app's own. A channel's handshake is over when its connection is counted.
+  fastify.websocketServer.on('connection', (_socket, raw) => {
+    const handshake = Handshake.of(raw)
+    if (handshake?.stage === 'routed') handshake.end()
+  })
+}

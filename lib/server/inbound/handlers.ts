@@ -1,0 +1,31 @@
+import { errors } from '../../errors.js'
+import type { ChannelKind, Kinds } from '../kinds.js'
+import type { MessageRow } from './message-row.js'
+
+/** Who handles a client's message: the kind of the channel that it is for, or the app. */
+export class Handlers {
+  readonly #own: ReadonlyMap<string, MessageRow>
+  readonly #kinds: Kinds
+
+  /** `own`: for the messages of all kinds. Throws RT_ERR_OPTIONS when a kind handles a type, too. */
+  constructor (own: ReadonlyMap<string, MessageRow>, kinds: Kinds) {
+    for (const type of kinds.all.flatMap(({ rows }) => [...rows?.keys() ?? []])) {
+      if (own.has(type)) throw new errors.OPTIONS(`'onMessage.${type}': the plugin handles '${type}' itself. Choose another type`)
+    }
+    this.#own = own
+    this.#kinds = kinds
+  }
+
+  /** The handler for messages of a type on a channel of a kind; `undefined` where there is none. */
+  of (kind: ChannelKind, type: string): MessageRow | undefined {
+    return kind.rows?.get(type) ?? this.#own.get(type) ?? kind.fallbacks?.get(type)
+  }
+
+  /** Why a message has no handler, and what gives it one. */
+  missing (type: string): string {
+    const kind = this.#kinds.all.find(({ rows, fallbacks }) => rows?.has(type) === true || fallbacks?.has(type) === true)
+    if (kind !== undefined) return `'${type}' is for ${kind.name}s only. Connect to ${this.#kinds.pathTo(kind)?.url}`
+    if (type === 'renew') return "this server renews no credentials: it has no option 'renew'. Connect anew with the new one"
+    return `no handler for '${type}'. It needs one in the option 'onMessage' of the server`
+  }
+}

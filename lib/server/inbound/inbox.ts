@@ -1,0 +1,245 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { errors } from '../../errors.js'
+import type { Inbound } from '../../protocol/envelope.js'
+import type { Answer, Answers } from './answers.js'
+import type { Catalogue } from '../messages/catalogue.js'
+import { caught, report } from '../reports/caught.js'
+import type { ChannelKind } from '../kinds.js'
+import type { Handlers } from './handlers.js'
+import { Refusal, isOffence, type Fault } from './fault.js'
+import { Strikes, parseInbound, tooBig } from './inbound.js'
+import type { LoopClock } from '../time/loop-clock.js'
+import type { MessageRow, Sender } from './message-row.js'
+import type { RefusalReason } from '../reports/refusal-reasons.js'
+import { TimeoutError, type Timers } from '../time/timers.js'
+import { TokenBucket } from './token-bucket.js'
+
+/** What all connections of a server share. */
+export interface InboxContext {
+  readonly catalogue: Catalogue
+  readonly answers: Answers
+  readonly handlers: Handlers
+  readonly timers: Timers
+  readonly clock: LoopClock
+  readonly log: FastifyBaseLogger
+  readonly inboundLimits: {
+    /** Bytes of a frame. */
+    frame: number
+    /** Messages per second, and at once. */
+    rate: number
+    burst: number
+    /** Values in a message. */
+    nodes: number
+    /** Messages that may wait for their handler before the socket is paused. */
+    queue: number
+    /** Bad or excessive messages within a minute before the connection is closed. */
+    strikes: number
+    /** Milliseconds that a handler may take. */
+    handlerTimeout: number
+  }
+}
+
+/** The connection whose inbox it is. */
+export interface InboxOwner extends Sender {
+  /** Of the channel that its messages are for. */
+  readonly kind: ChannelKind
+  control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
+  /** Closes a connection that does not keep the rules, and reads no more from it. */
+  expel (reason: RefusalReason, detail?: string): void
+  /** Nothing is being handled at the moment. */
+  onIdle (): void
+}
+
+/** What an inbox reports to: it pauses reading, and counts the bytes of the messages that wait. */
+export interface Flow {
+  /** More messages wait than may; nothing more is read until `resume`. */
+  pause (): void
+  resume (): void
+  /** A message of this size waits for its handler, or is handled, until `finish`. */
+  begin (bytes: number): void
+  finish (bytes: number): void
+}
+
+/** A message that waits for its handler, or is handled. */
+interface Work {
+  readonly message: Inbound
+  readonly row: MessageRow
+  readonly bytes: number
+}
+
+/** What a client sends: checked, answered, and handed to the handler of its type; what is not urgent in order and one at a time. */
+export class Inbox {
+  readonly #owner: InboxOwner
+  readonly #flow: Flow
+  readonly #context: InboxContext
+  readonly #rate: TokenBucket
+  readonly #floods: Strikes
+  readonly #faults: Strikes
+  #queue: Work[] = []
+  /** The message whose handler runs; urgent ones run beside it. */
+  #current: Work | undefined
+  #urgent: Work[] = []
+  #isStopped = false
+
+  constructor (owner: InboxOwner, flow: Flow, context: InboxContext) {
+    const { inboundLimits, clock } = context
+    const { strikes } = inboundLimits
+    this.#owner = owner
+    this.#flow = flow
+    this.#context = context
+    this.#rate = new TokenBucket(inboundLimits, clock)
+    this.#floods = new Strikes(strikes)
+    this.#faults = new Strikes(strikes)
+  }
+
+  /** Whether a handler is running. */
+  get isBusy (): boolean {
+    return this.#current !== undefined || this.#urgent.length > 0
+  }
+
+  /** The types of the messages whose handlers run. */
+  get handling (): string[] {
+    return [...this.#current === undefined ? [] : [this.#current], ...this.#urgent].map(({ message }) => message.type)
+  }
+
+  /** A text frame: one message. */
+  receive (data: Buffer): void {
+    if (!this.#isWithinRate()) return
+    const { catalogue, inboundLimits, handlers } = this.#context
+    const { frame, nodes } = inboundLimits
+    if (data.length > frame) return this.#fault(tooBig(data, frame))
+    const { message, fault, thrown } = parseInbound(data.toString(), value => catalogue.inboundFault(value), nodes)
+    if (fault !== undefined) return thrown === undefined ? this.#fault(fault) : this.#uncheckable(fault, thrown)
+    const { type, ref } = message
+    if (type === 'ping') return this.#owner.control('pong', { ref })
+    const row = handlers.of(this.#owner.kind, type)
+    if (row === undefined) return this.#fault({ code: 'unknown_type', message: handlers.missing(type), ref })
+    this.#take({ message, row, bytes: data.length })
+  }
+
+  #take (work: Work): void {
+    this.#flow.begin(work.bytes)
+    if (work.row.isUrgent?.(work.message) === true) {
+      // It cannot reject.
+      this.#handleAtOnce(work)
+      return
+    }
+    this.#queue.push(work)
+    if (this.#queue.length >= this.#context.inboundLimits.queue) this.#flow.pause()
+    this.#next()
+  }
+
+  /** The socket was not read for a while, in milliseconds: what comes now was sent meanwhile. */
+  excuse (ms: number): void {
+    this.#rate.excuse(ms)
+  }
+
+  /** A WebSocket ping, which `ws` answers, or a pong that nobody asked for: they count like messages. */
+  receiveControl (): void {
+    this.#isWithinRate()
+  }
+
+  /** What waits is dropped; what is being handled still gets its answer, if the connection is still there. */
+  stop (): void {
+    this.#isStopped = true
+    for (const { bytes } of this.#queue) this.#flow.finish(bytes)
+    this.#queue = []
+  }
+
+  #isWithinRate (): boolean {
+    if (this.#rate.take()) return true
+    const { inboundLimits: { rate }, clock } = this.#context
+    this.#answer({ code: 'rate_limited', message: `more than ${rate} messages per second` })
+    if (this.#floods.add(clock.now())) this.#owner.expel('rate')
+    return false
+  }
+
+  #fault (fault: Fault): void {
+    this.#answer(fault)
+    if (isOffence(fault) && this.#faults.add(this.#context.clock.now())) this.#owner.expel('bad_messages', `The last one: ${fault.code}`)
+  }
+
+  /** A check of the app's own failed, which is not the client's fault. */
+  #uncheckable (fault: Fault, thrown: unknown): void {
+    report(this.#context.log, thrown, 'a message of a client could not be checked', { connectionId: this.#owner.id })
+    this.#answer(fault)
+  }
+
+  #answer ({ code, message, ref }: Fault): void {
+    this.#owner.control('error', { ref, data: { code, message } })
+  }
+
+  #next (): void {
+    if (this.#current !== undefined) return
+    const work = this.#queue.shift()
+    if (work === undefined) return
+    this.#current = work
+    // It cannot reject.
+    this.#handle(work)
+  }
+
+  async #handleAtOnce (work: Work): Promise<void> {
+    this.#urgent.push(work)
+    await this.#settle(work)
+    this.#urgent = this.#urgent.filter(urgent => urgent !== work)
+    if (!this.isBusy) this.#owner.onIdle()
+  }
+
+  async #handle (work: Work): Promise<void> {
+    await this.#settle(work)
+    this.#current = undefined
+    if (!this.isBusy) this.#owner.onIdle()
+    if (this.#isStopped) return
+    this.#next()
+    if (this.#queue.length < this.#context.inboundLimits.queue) this.#flow.resume()
+  }
+
+  /** Runs the handler and answers. */
+  async #settle (work: Work): Promise<void> {
+    const { ref } = work.message
+    const answer = await this.#answerOf(work)
+    this.#flow.finish(work.bytes)
+    if (answer !== undefined) this.#fault({ ...answer, ref })
+    else if (ref !== undefined) this.#owner.control('ack', { ref })
+    // It may still be running, and the next one must not run beside it.
+    if (answer?.code === 'handler_timeout') this.#owner.expel('handler_timeout')
+  }
+
+  /** What a message is answered with, at the latest when its handler takes too long. Never rejects. */
+  async #answerOf (work: Work): Promise<Answer> {
+    const { timers, inboundLimits } = this.#context
+    try {
+      return await timers.within(inboundLimits.handlerTimeout, this.#answerInTime(work))
+    } catch (thrown) {
+      return this.#faultOf(thrown, work.message)
+    }
+  }
+
+  /** A message that was sent again, because its answer did not arrive, gets that answer. */
+  async #answerInTime (work: Work): Promise<Answer> {
+    const { row, message } = work
+    const key = row.onceKey?.(message, this.#owner)
+    if (key === undefined) return this.#run(work, false)
+    return this.#context.answers.once(this.#owner.userId, key, isRetry => this.#run(work, isRetry), row.mayRetry)
+  }
+
+  /** Runs the handler, however long it takes. Never rejects. */
+  async #run ({ message, row, bytes }: Work, isRetry: boolean): Promise<Answer> {
+    try {
+      await row.handle(message, this.#owner, { isRetry, bytes })
+      return undefined
+    } catch (thrown) {
+      return this.#faultOf(thrown, message)
+    }
+  }
+
+  #faultOf (thrown: unknown, { type }: Inbound): Fault {
+    const error = caught(thrown)
+    if (error instanceof Refusal) return { code: error.code, message: error.message }
+    if (error instanceof errors.OVER_QUOTA) return { code: 'over_quota', message: 'too much is stored for this user: try again later' }
+    report(this.#context.log, error, 'a message of a client could not be handled', { connectionId: this.#owner.id, type })
+    return error instanceof TimeoutError
+      ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }
+      : { code: 'handler_failed', message: 'the server could not handle this message' }
+  }
+}

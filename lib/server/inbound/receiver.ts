@@ -1,0 +1,133 @@
+import { Deque } from '../../logs/deque.js'
+import { Inbox, type Flow, type InboxContext, type InboxOwner } from './inbox.js'
+import type { Intake, Intakes, Source } from './intake.js'
+
+export interface ReceiverContext extends InboxContext {
+  readonly intakes: Intakes
+}
+
+/** The connection that is read from. */
+export interface ReceiverOwner extends InboxOwner {
+  /** Has its socket read, or not read any further. Returns `false`, and does nothing, while it is not open, or not yet. */
+  setReading (isReading: boolean): boolean
+}
+
+/** What a connection receives: its socket is not read while its inbox is full, nor while its user has sent too much. */
+export class Receiver implements Source, Flow {
+  readonly #owner: ReceiverOwner
+  readonly #context: ReceiverContext
+  readonly #inbox: Inbox
+  /** The intake of the user, which all connections of the user share. */
+  readonly #intake: Intake
+  #isFull = false
+  #isHeld = false
+  /** Frames that had been read when their user was held. */
+  #frames: Deque<Buffer> | undefined
+  /** Called when the user is no longer held, or the connection has ended. */
+  #onFree: (() => void) | undefined
+  /** When reading was paused. */
+  #pausedAt = 0
+
+  constructor (owner: ReceiverOwner, context: ReceiverContext) {
+    this.#owner = owner
+    this.#context = context
+    this.#inbox = new Inbox(owner, this, context)
+    this.#intake = context.intakes.of(owner.userId)
+    this.#intake.join(this)
+  }
+
+  /** It does not read, because its user has sent too much. */
+  get isHeld (): boolean {
+    return this.#isHeld
+  }
+
+  /** A handler is running. */
+  get isBusy (): boolean {
+    return this.#inbox.isBusy
+  }
+
+  /** The types of the messages whose handlers run. */
+  get handling (): string[] {
+    return this.#inbox.handling
+  }
+
+  /** A text frame. */
+  receive (frame: Buffer): void {
+    if (!this.#isHeld) return this.#take(frame)
+    this.#frames ??= new Deque()
+    this.#frames.push(frame)
+  }
+
+  /** Counts a WebSocket ping, or a pong without a ping before it, like a message. */
+  receiveControl (): void {
+    this.#intake.receive(0)
+    this.#inbox.receiveControl()
+  }
+
+  /** Resolves once its user is not held, or the connection has ended. */
+  whenFree (): Promise<void> {
+    return this.#isHeld ? new Promise(resolve => { this.#onFree = resolve }) : Promise.resolve()
+  }
+
+  /** Nothing more is handled. */
+  stop (): void {
+    this.#frames = undefined
+    this.#inbox.stop()
+  }
+
+  /** The connection has ended. */
+  end (): void {
+    // First, for what the inbox gives back may release the user.
+    this.#intake.leave(this)
+    this.stop()
+    this.#onFree?.()
+  }
+
+  pause (): void {
+    this.#set(true, this.#isHeld)
+  }
+
+  resume (): void {
+    this.#set(false, this.#isHeld)
+  }
+
+  begin (bytes: number): void {
+    this.#intake.add(bytes)
+  }
+
+  finish (bytes: number): void {
+    this.#intake.release(bytes)
+  }
+
+  onHeld (): void {
+    this.#set(this.#isFull, true)
+  }
+
+  onReleased (): void {
+    this.#set(this.#isFull, false)
+    this.#onFree?.()
+    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) this.#take(frame)
+  }
+
+  /** The next frame that was read while its user was held; `undefined` while that is so. */
+  #next (): Buffer | undefined {
+    return this.#isHeld ? undefined : this.#frames?.shift()
+  }
+
+  #take (frame: Buffer): void {
+    this.#intake.receive(frame.length)
+    this.#inbox.receive(frame)
+  }
+
+  #set (isFull: boolean, isHeld: boolean): void {
+    const wasPaused = this.#isFull || this.#isHeld
+    this.#isFull = isFull
+    this.#isHeld = isHeld
+    const isPaused = isFull || isHeld
+    if (isPaused === wasPaused) return
+    const now = this.#context.clock.now()
+    if (isPaused) this.#pausedAt = now
+    const isOpen = this.#owner.setReading(!isPaused)
+    if (isOpen && !isPaused) this.#inbox.excuse(now - this.#pausedAt)
+  }
+}

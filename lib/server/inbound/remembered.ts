@@ -1,0 +1,123 @@
+import { Budget } from '../../brokers/budget.js'
+import { Deque } from '../../logs/deque.js'
+
+interface Entry<T> {
+  readonly holder: string
+  readonly key: string
+  readonly value: T
+  readonly at: number
+  isGone: boolean
+}
+
+export interface RememberedLimits {
+  /** Milliseconds that a value is remembered. */
+  time: number
+  /** Values of all holders. None holds more than is still free. */
+  size: number
+}
+
+/** Removed entries in the list of all of them before it is rewritten without these. */
+const maxGone = 1_000
+
+/**
+ * Values by holder and key, for some time. When there is no room for one more, the holder that has most gives up its oldest: whoever
+ * fills it takes nothing from those who have little.
+ */
+export class Remembered<T> {
+  readonly #time: number
+  readonly #budget: Budget
+  readonly #byHolder = new Map<string, Map<string, Entry<T>>>()
+  /** In the order in which they came; with entries that are gone. */
+  #all = new Deque<Entry<T>>()
+  readonly #mayGo: (value: T) => boolean
+
+  /** `mayGo` says whether a value may make room for another one. */
+  constructor ({ time, size }: RememberedLimits, mayGo: (value: T) => boolean = () => true) {
+    this.#time = time
+    this.#budget = new Budget(size)
+    this.#mayGo = mayGo
+  }
+
+  /** Number of values. */
+  get size (): number {
+    return this.#budget.used
+  }
+
+  /** The value of a key; `undefined` when it is not remembered. `now` on the monotonic clock, in ms. */
+  get (holder: string, key: string, now: number): T | undefined {
+    this.#expire(now)
+    return this.#byHolder.get(holder)?.get(key)?.value
+  }
+
+  /** Remembers a value, from now on, in the place of the one before. */
+  set (holder: string, key: string, value: T, now: number): void {
+    this.#expire(now)
+    this.delete(holder, key)
+    if (!this.#budget.allows(holder)) this.#makeRoom(holder)
+    const ofHolder = this.#byHolder.get(holder) ?? new Map<string, Entry<T>>()
+    const entry = { holder, key, value, at: now, isGone: false }
+    this.#byHolder.set(holder, ofHolder.set(key, entry))
+    this.#all.push(entry)
+    this.#budget.add(holder, 1)
+  }
+
+  /** Returns the value of a key and forgets it; `undefined` when it is not remembered. `now` as for `get`. */
+  take (holder: string, key: string, now: number): T | undefined {
+    this.#expire(now)
+    return this.delete(holder, key)
+  }
+
+  /** Forgets a value. Returns it, or `undefined` when there was none. */
+  delete (holder: string, key: string): T | undefined {
+    const entry = this.#byHolder.get(holder)?.get(key)
+    if (entry === undefined) return undefined
+    this.#drop(entry)
+    return entry.value
+  }
+
+  #expire (now: number): void {
+    for (let oldest = this.#all.at(0); oldest !== undefined && (oldest.isGone || now - oldest.at >= this.#time); oldest = this.#all.at(0)) {
+      this.#all.shift()
+      if (!oldest.isGone) this.#drop(oldest)
+    }
+  }
+
+  #makeRoom (holder: string): void {
+    while (!this.#budget.allows(holder)) {
+      const entry = this.#toGo(holder)
+      if (entry === undefined) return
+      this.#drop(entry)
+    }
+  }
+
+  /** What makes room for a holder: the oldest value of whoever has most. A holder with less than this one gives nothing. */
+  #toGo (holder: string): Entry<T> | undefined {
+    const own = this.#budget.heldBy(holder)
+    for (const share of this.#budget.heaviest()) {
+      if (share.held < own) break
+      const entry = this.#oldest(share.holder)
+      if (entry !== undefined) return entry
+    }
+    return this.#oldest(holder)
+  }
+
+  #oldest (holder: string): Entry<T> | undefined {
+    for (const entry of this.#byHolder.get(holder)?.values() ?? []) if (this.#mayGo(entry.value)) return entry
+    return undefined
+  }
+
+  #drop (entry: Entry<T>): void {
+    const ofHolder = this.#byHolder.get(entry.holder)!
+    ofHolder.delete(entry.key)
+    if (ofHolder.size === 0) this.#byHolder.delete(entry.holder)
+    entry.isGone = true
+    this.#budget.release(entry.holder)
+    if (this.#all.length > 2 * this.size + maxGone) this.#compact()
+  }
+
+  #compact (): void {
+    const all = new Deque<Entry<T>>()
+    for (const entry of this.#all) if (!entry.isGone) all.push(entry)
+    this.#all = all
+  }
+}

@@ -1,0 +1,137 @@
+import { FormatRegistry, Kind, Type, type TSchema } from '@sinclair/typebox'
+import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox/compiler'
+import { errors } from '../../errors.js'
+import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../../protocol/envelope.js'
+import { caught } from '../reports/caught.js'
+import { formatFault } from './formats.js'
+import { messageError, outgoing, type Outgoing } from './outgoing.js'
+import { timestamp } from './timestamp.js'
+
+const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
+if (!FormatRegistry.Has('date-time')) {
+  FormatRegistry.Set('date-time', value => utc.test(value) && !Number.isNaN(Date.parse(value)))
+}
+
+/** A message ready to be stored: JSON text with its timestamp in it, without the position that it will get. */
+export interface Encoded {
+  readonly json: string
+  readonly timestamp: string
+  /** What `json` says. Of the types in the catalogue it is a copy, which nobody changes; `undefined` for others. */
+  readonly publication: Outgoing | undefined
+}
+
+export interface CatalogueOptions {
+  /** The schema of `data` of each of the app's own types. */
+  messages: Record<string, TSchema>
+  /** Whether types outside the catalogue are refused. */
+  strict: boolean
+  /** Bytes that a message may have. */
+  maxBytes: number
+}
+
+/** The kinds of TypeBox that no JSON text matches. */
+const notJson = ['Date', 'Function', 'Constructor', 'Symbol', 'BigInt', 'Uint8Array', 'Promise', 'Iterator', 'AsyncIterator']
+
+/** Which messages there are and what is in them, checked on the way out and on the way in. */
+export class Catalogue {
+  readonly #messages = new Map<string, TypeCheck<TSchema>>()
+  readonly #data = new Map<string, TypeCheck<TSchema>>()
+  readonly #other = TypeCompiler.Compile(messageSchema(undefined, Type.Optional(Type.Unknown())))
+  readonly #inbound = TypeCompiler.Compile(InboundMessage)
+  readonly #strict: boolean
+  readonly #maxBytes: number
+
+  /** Throws RT_ERR_OPTIONS when a schema cannot be used. */
+  constructor ({ messages, strict, maxBytes }: CatalogueOptions) {
+    this.#strict = strict
+    this.#maxBytes = maxBytes
+    for (const [type, schema] of Object.entries<TSchema>(commonMessages)) this.#add(type, schema)
+    for (const [type, schema] of Object.entries(messages)) {
+      if (isReserved(type) || this.#messages.has(type)) {
+        throw new errors.OPTIONS(`messages: '${type}' is a type of fastify-realtime's own, choose another name`)
+      }
+      const fault = formatFault(schema)
+      if (fault !== undefined) throw new errors.OPTIONS(`messages: the schema of '${type}' ${fault}`)
+      this.#add(type, schema)
+    }
+  }
+
+  #add (type: string, data: TSchema): void {
+    try {
+      const check = TypeCompiler.Compile(data)
+      // What may be undefined is not in the message.
+      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, acceptsNothing(check) ? Type.Optional(data) : data)))
+      this.#data.set(type, check)
+    } catch (error) {
+      throw new errors.OPTIONS(`messages: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
+    }
+  }
+
+  /**
+   * Checks a message and turns it into text. What is checked is what JSON has of the message, and that is what is sent.
+   * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
+   */
+  encode (message: Outgoing): Encoded {
+    try {
+      return this.#encode(message)
+    } catch (error) {
+      throw messageError(error)
+    }
+  }
+
+  #encode (message: Outgoing): Encoded {
+    const envelope = outgoing(message, this.#maxBytes, this.#messages)
+    const { type } = envelope
+    const check = this.#messages.get(type) ?? this.#other
+    if (!check.Check(envelope)) throw new errors.INVALID_MESSAGE(reasonOf(check, envelope) + cureOf(check, envelope))
+    if (isReserved(type)) throw new errors.INVALID_MESSAGE(`the type '${type}' is for fastify-realtime alone`)
+    if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${type}' is in 'messages'`)
+    envelope.timestamp ??= timestamp()
+    const json = JSON.stringify(envelope)
+    // No character has more than three bytes in UTF-8, so most messages need not be counted.
+    if (json.length * 3 > this.#maxBytes && Buffer.byteLength(json) > this.#maxBytes) {
+      throw new errors.MESSAGE_TOO_LARGE(Buffer.byteLength(json), this.#maxBytes)
+    }
+    return { json, timestamp: envelope.timestamp, publication: check === this.#other ? undefined : envelope }
+  }
+
+  /** What is wrong with a client's message; `undefined` when nothing is. */
+  inboundFault (message: unknown): string | undefined {
+    if (!this.#inbound.Check(message)) return reasonOf(this.#inbound, message)
+    const data = this.#data.get(message.type)
+    if (data === undefined || data.Check(message.data)) return undefined
+    return reasonOf(data, message.data, '/data')
+  }
+}
+
+/** Whether a schema matches `undefined`. A check of the app's own may throw. */
+function acceptsNothing (check: TypeCheck<TSchema>): boolean {
+  try {
+    return check.Check(undefined)
+  } catch {
+    return false
+  }
+}
+
+function isReserved (type: string): boolean {
+  return (controlTypes as readonly string[]).includes(type)
+}
+
+function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {
+  const first = check.Errors(value).First()
+  if (first === undefined) return `${at} does not match its schema`.trim()
+  return `${at}${first.path} ${first.message}`.trim()
+}
+
+/** Where it is the schema, or the conversion to JSON, that has to be looked at. */
+function cureOf (check: TypeCheck<TSchema>, value: unknown): string {
+  const { schema, value: found }: Partial<ValueError> = check.Errors(value).First() ?? {}
+  if (schema === undefined) return ''
+  if (found === null && ['Number', 'Integer'].includes(schema[Kind])) return ', got null, which is what JSON has of NaN and Infinity'
+  if (!notJson.includes(schema[Kind])) return ''
+  return ". JSON does not have it: describe what is sent, like Type.String({ format: 'date-time' }) for a Date"
+}
+
+function textOf (error: unknown): string {
+  return caught(error).message.split('\n', 1)[0]
+}

@@ -1,0 +1,38 @@
+import { inspect } from 'node:util'
+import type { FastifyRequest } from 'fastify'
+import { caught } from './caught.js'
+import { tokenOf } from '../access/credential.js'
+
+const mask = '[credential]'
+
+/** Minimum characters of a secret: anything contains a shorter one by chance. */
+const minSecret = 4
+
+/**
+ * What a hook threw, for the log. Errors may repeat what the client sent: that of `new URL(token)` has it as its `input`. One that
+ * contains a secret is copied without it, and without its cause and its further properties.
+ */
+export function redacted (thrown: unknown, secrets: string[]): Error {
+  const error = caught(thrown)
+  try {
+    const text = inspect(error, { depth: 5, maxStringLength: Infinity, maxArrayLength: Infinity, breakLength: Infinity })
+    if (!secrets.some(secret => text.includes(secret))) return error
+    const clean = (part: string) => secrets.reduce((rest, secret) => rest.replaceAll(secret, mask), part)
+    return Object.assign(new Error(clean(error.message)), { stack: clean(String(error.stack)) })
+  } catch {
+    return new Error('what was thrown cannot be read')
+  }
+}
+
+/** What is secret in a request: its credential, decoded and as it came, and its cookies. The longest first: it may contain another. */
+export function secretsOf (request: FastifyRequest): string[] {
+  const { headers, url = '' } = request.raw
+  const query = /[?&]token=([^&]*)/.exec(url)?.[1]
+  const protocols = headers['sec-websocket-protocol']?.split(',').map(protocol => protocol.trim().replace(/^token\./, ''))
+  const cookies = headers.cookie?.split(';').map(cookie => cookie.slice(cookie.indexOf('=') + 1).trim())
+  const bearer = headers.authorization?.replace(/^\S+ +/, '')
+  return [tokenOf(request), query, bearer, ...protocols ?? [], ...cookies ?? []]
+    .filter(secret => secret !== undefined)
+    .filter(secret => secret.length >= minSecret)
+    .sort((a, b) => b.length - a.length)
+}

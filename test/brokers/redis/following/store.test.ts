@@ -1,0 +1,112 @@
+import t, { type Test } from 'tap'
+import { RedisClock } from '../../../../lib/brokers/redis/publishing/clock.js'
+import type { Head, Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import { Keys } from '../../../../lib/brokers/redis/keys.js'
+import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
+import { Store } from '../../../../lib/brokers/redis/following/store.js'
+import { every } from '../../../every.js'
+import { startLink } from '../../../redis-nodes.js'
+import { RedisServer, skipRedis } from '../../../redis-server.js'
+import { eventually } from '../../../waiting.js'
+
+const limits = { size: 10, ttl: 60_000, bytes: 4 * 1024 * 1024 }
+
+t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const { url } = server
+  const client = server.client(t)
+  const { link, connection } = startLink(t, { url })
+  const keys = new Keys('t:')
+  const clock = new RedisClock(false)
+  const publisher = new BatchPublisher(link, keys)
+  const store = new Store(link, keys, limits, clock)
+  t.teardown(() => publisher.close())
+  await t.rejects(store.read('x', limits), { code: 'RT_ERR_BROKER' }, 'before the connection is ready')
+  await eventually(() => link.isReady)
+  const stream = keys.stream('a')
+
+  t.test('reads and tells heads, and learns the time', async t => {
+    await Promise.all([1, 2, 3].map(n => publisher.publish('a', `{"n":${n}}`, limits)))
+    const { head, stored, isTailLost } = await store.read('a', limits) as Reading & { head: Head }
+    t.strictSame([head.offset, stored.map(({ body }) => body), isTailLost], [3, ['{"n":1}', '{"n":2}', '{"n":3}'], false])
+    t.ok(every(stored, ({ age }) => age >= 0 && age < 5_000))
+    t.ok(Math.abs(clock.at(performance.now())! - Date.now()) < 1_000)
+    t.strictSame(await store.heads([stream, keys.stream('nothing')]), [head, undefined])
+    t.strictSame((await store.read('a', limits, head)).stored, [])
+    t.strictSame((await store.read('a', limits, { ...head, offset: 4 })).isTailLost, true)
+    t.equal(store.checkSize, 200)
+  })
+
+  t.test('a stream without its tail is mended once', async t => {
+    const { head } = await store.read('a', limits) as Reading & { head: Head }
+    t.equal(await store.mend('a', limits, head, [{ mark: 'm', body: '{"n":4}' }]), true)
+    t.equal(await store.mend('a', limits, head, [{ mark: 'm', body: '{"n":4}' }]), false)
+    t.match(await publisher.publish('a', '{"n":5}', limits), { offset: 5, epoch: head.epoch })
+  })
+
+  t.test('mended publications that may not be announced are stored, and the health has PUBLISH as failing', async t => {
+    await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', '+@all', 'resetchannels')
+    const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
+    await eventually(() => link.isReady)
+    const mute = new Store(link, keys, limits, clock)
+    const { head } = await mute.read('a', limits) as Reading & { head: Head }
+    t.equal(await mute.mend('a', limits, head, [{ mark: 'm', body: '{}' }]), true)
+    t.equal(link.health.isFailing('PUBLISH'), true)
+  })
+
+  t.test('the age of a publication is the time since it was stored, on the clock of Redis', async t => {
+    const stream = keys.stream('old')
+    await client.hset(keys.meta(stream), 'e', 'e1', 'o', 1, 'm', 'm1')
+    await client.xadd(stream, '1-0', 'm', 'm1', 't', Date.now() - 60_000, 'b', '{}', 'c', 66)
+    const { stored: [{ age }] } = await store.read('old', limits)
+    t.ok(age >= 60_000 && age < 80_000, `${age} ms`)
+  })
+
+  t.test('reading a channel, or asking for its head, renews its meta for the lifetime of a meta', async t => {
+    const meta = keys.meta(stream)
+    const lasts = async (t: Test, what: string) => {
+      const left = await client.pttl(meta)
+      t.ok(left > 86_000_000 && left <= 86_400_000, `${what}: ${left} ms`)
+    }
+    await client.pexpire(meta, 3_600_000)
+    await store.heads([stream])
+    await lasts(t, 'heads')
+    await client.pexpire(meta, 3_600_000)
+    await store.read('a', limits)
+    await lasts(t, 'read')
+  })
+
+  t.test('at most 64 reads are sent at once, and the others as answers come', async t => {
+    const { evalsha } = connection
+    const sent = { now: 0, most: 0 }
+    connection.evalsha = (async (...args: Parameters<typeof evalsha>) => {
+      sent.most = Math.max(sent.most, ++sent.now)
+      try {
+        return await evalsha.apply(connection, args)
+      } finally {
+        sent.now--
+      }
+    }) as typeof evalsha
+    t.teardown(() => { connection.evalsha = evalsha })
+    const readings = await Promise.all(Array.from({ length: 300 }, (_, n) => store.read(`many:${n}`, limits)))
+    t.equal(sent.most, 64)
+    t.ok(every(readings, ({ head, stored }) => head === undefined && stored.length === 0))
+  })
+
+  t.test('reading writes nothing of a channel without a publication, unless it is to begin', async t => {
+    const before = await client.dbsize()
+    t.equal((await store.read('none', limits)).head, undefined)
+    t.equal(await client.dbsize(), before)
+    const { head, isForked } = await store.read('none', limits, undefined, false, true) as Reading & { head: Head }
+    t.strictSame([head.offset, isForked, await client.dbsize()], [0, true, before + 1])
+    t.match(await publisher.publish('none', '{}', limits), { epoch: head.epoch, offset: 1 })
+  })
+
+  t.test('a channel that is gone goes on under another epoch for whoever has its log', async t => {
+    const { head, isForked } = await store.read('gone', limits, { epoch: 'e1', offset: 7, mark: 'm' }) as Reading & { head: Head }
+    t.not(head.epoch, 'e1')
+    t.strictSame([head.offset, isForked], [0, true])
+    t.match(await publisher.publish('gone', '{}', limits), { epoch: head.epoch, offset: 1 })
+    t.equal((await store.read('gone', limits)).isForked, true)
+  })
+})

@@ -1,0 +1,59 @@
+import t from 'tap'
+import { newEpoch } from '../../../../lib/brokers/redis/epoch.js'
+import { isUnborn, Unborn } from '../../../../lib/brokers/redis/following/unborn.js'
+import { formatPosition, parsePosition } from '../../../../lib/protocol/position.js'
+
+const hour = 60 * 60 * 1_000
+const day = Date.UTC(2026, 10, 26)
+
+t.test('the epoch of a channel without a publication is fit for a position, and unlike that of any other', async t => {
+  const { epoch } = new Unborn(() => newEpoch(), () => day)
+  const position = { epoch, offset: 0 }
+  t.strictSame(parsePosition(formatPosition('u', position)), { label: 'u', position })
+  t.equal(isUnborn(epoch), true)
+  t.equal(Array.from({ length: 1_000 }, newEpoch).some(isUnborn), false)
+})
+
+t.test('it stays the same for an hour, until the clock is set back by an hour, or until Redis has lost its data', async t => {
+  let [era, now] = ['a', day]
+  const unborn = new Unborn(() => era, () => now)
+  const { epoch } = unborn
+  now += hour - 1
+  t.equal(unborn.epoch, epoch)
+  now += 1
+  const later = unborn.epoch
+  t.not(later, epoch)
+  now -= hour
+  const behind = unborn.epoch
+  t.not(behind, later)
+  era = 'b'
+  t.not(unborn.epoch, behind)
+})
+
+t.test('an epoch made before the clock is known is fit for a position, and precedes nothing once the clock is known', async t => {
+  const clock: { now?: number } = {}
+  const unborn = new Unborn(() => 'a', () => clock.now)
+  const { epoch } = unborn
+  t.strictSame(parsePosition(formatPosition('u', { epoch, offset: 0 })), { label: 'u', position: { epoch, offset: 0 } })
+  t.equal(unborn.precedes()(epoch), true)
+  clock.now = day
+  t.equal(unborn.precedes()(epoch), false)
+})
+
+t.test('epochs of the last 23 hours precede a channel that is read now, of one era only', async t => {
+  let [era, now]: [string, number | undefined] = ['a', day]
+  const unborn = new Unborn(() => era, () => now)
+  const { epoch } = unborn
+  const at = (hours: number) => {
+    now = day + hours * hour
+    return unborn.precedes()
+  }
+  t.strictSame([0, 23, 23.1].map(hours => at(hours)(epoch)), [true, true, false])
+  t.strictSame(['e1', '', 'unborn', `${epoch}0`].map(at(0)), [false, false, false, false])
+  t.equal(at(-1)(epoch), true, 'the clock of another Redis may be behind')
+  now = undefined
+  t.equal(unborn.precedes()(epoch), true, 'while the clock is not known that of before counts')
+  era = 'b'
+  now = day
+  t.equal(unborn.precedes()(epoch), false)
+})

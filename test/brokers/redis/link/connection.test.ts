@@ -1,0 +1,42 @@
+import { Cluster, Redis } from 'ioredis'
+import t from 'tap'
+import { createClient, isCluster, isReady, within } from '../../../../lib/brokers/redis/link/connection.js'
+
+t.test('a connection without an address, or with one that cannot be read, is refused', async t => {
+  t.throws(() => createClient({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
+  t.throws(() => createClient({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
+})
+
+t.test("the app's client is left as it is", async t => {
+  const client = new Redis(1, '127.0.0.1', { lazyConnect: true, keyPrefix: 'app:', db: 3, retryStrategy: null })
+  const before = JSON.stringify(client.options)
+  const connection = createClient({ client }) as Redis
+  t.teardown(() => connection.disconnect())
+  t.equal(JSON.stringify(client.options), before)
+  t.equal(client.status, 'wait')
+  t.match(connection.options, { db: 3, keyPrefix: '', enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
+  t.equal(isCluster(connection), false)
+  t.equal(isReady(connection), false)
+})
+
+t.test('attempts are spread', async t => {
+  const connection = createClient({ url: 'redis://127.0.0.1:1' }) as Redis
+  t.teardown(() => connection.disconnect())
+  const delays = Array.from({ length: 100 }, () => connection.options.retryStrategy!(20) as number)
+  t.ok(Math.max(...delays) <= 1_020 && Math.max(...delays) > 500)
+  t.ok(Math.min(...delays) >= 20 && Math.min(...delays) < 300)
+})
+
+t.test('a Cluster gets sharded pub/sub, and sends nothing twice', async t => {
+  const client = new Cluster([{ host: '127.0.0.1', port: 1 }], { lazyConnect: true, redisOptions: { password: 'x' } })
+  const connection = createClient({ client }) as Cluster
+  t.teardown(() => connection.disconnect())
+  t.match(connection.options, { shardedSubscribers: true, enableOfflineQueue: false, retryDelayOnFailover: 0, retryDelayOnClusterDown: 0 })
+  t.match(connection.options.redisOptions, { password: 'x', autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
+})
+
+t.test('a promise that takes longer than its time is given up', async t => {
+  t.equal(await within(1_000, Promise.resolve(1)), 1)
+  await t.rejects(within(1, new Promise(() => {})), { message: /does not answer/ })
+  await t.rejects(within(1_000, Promise.reject(new Error('why'))), { message: 'why' })
+})

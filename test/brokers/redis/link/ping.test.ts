@@ -1,0 +1,27 @@
+import t from 'tap'
+import { Ping } from '../../../../lib/brokers/redis/link/ping.js'
+import { startLink } from '../../../redis-nodes.js'
+import { ChaosProxy, RedisServer, skipRedis } from '../../../redis-server.js'
+import { eventually } from '../../../waiting.js'
+
+t.test('a ping notes when Redis was there, and one without an answer that it is silent', { skip: skipRedis }, async t => {
+  const { port } = await RedisServer.start(t)
+  const proxy = await ChaosProxy.start(t, port)
+  const { link } = startLink(t, { url: proxy.url })
+  const ping = new Ping(link)
+  await ping.send()
+  t.equal(ping.answeredAt, -Infinity, 'there is no connection yet')
+  await eventually(() => link.isReady)
+  const before = performance.now()
+  await ping.send()
+  t.ok(ping.answeredAt >= before && ping.answeredAt <= performance.now())
+  let silences = 0
+  link.health.silent = () => { silences++ }
+  const answered = ping.answeredAt
+  proxy.hold()
+  const late = ping.send()
+  await eventually(() => silences === 1)
+  t.equal(ping.answeredAt, answered)
+  proxy.release()
+  await late
+})

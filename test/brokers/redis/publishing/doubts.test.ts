@@ -1,0 +1,53 @@
+import t from 'tap'
+import { Keys } from '../../../../lib/brokers/redis/keys.js'
+import type { PendingPublication } from '../../../../lib/brokers/redis/publishing/batch.js'
+import { RedisClock } from '../../../../lib/brokers/redis/publishing/clock.js'
+import { Doubts } from '../../../../lib/brokers/redis/publishing/doubts.js'
+import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
+import { Traffic } from '../../../../lib/brokers/redis/publishing/traffic.js'
+import { startLink } from '../../../redis-nodes.js'
+import { RedisServer, skipRedis } from '../../../redis-server.js'
+import { eventually } from '../../../waiting.js'
+
+t.test('a batch in doubt is asked after once its deadline is over: what is stored is found, and what is not is missing', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const { link } = startLink(t, { url })
+  const keys = new Keys('t:')
+  const limits = { size: 10, ttl: 60_000, bytes: 1_000_000 }
+  const publisher = new BatchPublisher(link, keys)
+  t.teardown(() => publisher.close())
+  await publisher.ready(5_000)
+  const { epoch } = await publisher.publish('a', '{"n":1}', limits)
+  const client = link.client
+  const [[, fields]] = await client.xrevrange(keys.stream('a'), '+', '-', 'COUNT', 1)
+  const stored = fields[fields.indexOf('m') + 1]
+
+  const clock = new RedisClock(false)
+  const traffic = new Traffic()
+  const outcomes: unknown[] = []
+  const settle = (publication: PendingPublication, outcome: unknown) => {
+    publication.isSettled = true
+    outcomes.push([publication.mark, outcome])
+  }
+  const doubts = new Doubts({
+    link, keys, clock, traffic, storedWithin: 1_500, onFound: settle, onMissing: publication => settle(publication, 'missing')
+  })
+  const pending = [stored, 'other'].map((mark, number): PendingPublication => ({
+    channel: 'a', body: '{}', limits, isDefault: false, mark, number, server: () => undefined, bytes: 1, at: 0, resolve () {}, reject () {}, isSettled: false
+  }))
+  const now = performance.now()
+  clock.learn(Date.now(), now, now)
+  const batch = { server: undefined, publications: pending, channels: new Map([['a', pending]]), sentAt: 0, deadline: Date.now() + 200 }
+  doubts.add(batch)
+  doubts.ask(now)
+  t.strictSame([doubts.size, traffic.size], [1, 0], 'Redis may still store it')
+  await eventually(() => {
+    doubts.ask(performance.now())
+    return outcomes.length === 2
+  })
+  t.strictSame(outcomes, [[stored, { epoch, offset: 1 }], ['other', 'missing']])
+  await eventually(() => traffic.size === 0)
+  t.equal(doubts.size, 0)
+  doubts.add(batch)
+  t.equal(doubts.size, 0, 'all of it is settled')
+})

@@ -1,0 +1,223 @@
+import type { Cluster } from 'ioredis'
+import t from 'tap'
+import { Keys } from '../../../../lib/brokers/redis/keys.js'
+import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
+import type { Position } from '../../../../lib/protocol/position.js'
+import { every } from '../../../every.js'
+import { eventually } from '../../../waiting.js'
+import { startLink } from '../../../redis-nodes.js'
+import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
+
+const keys = new Keys('t:')
+const limits = { size: 5_000, ttl: 60_000, bytes: 4 * 1024 * 1024 }
+
+class Publisher extends BatchPublisher {
+  override publish (channel: string, body: string): Promise<Position> {
+    return super.publish(channel, body, limits)
+  }
+}
+
+t.test('a publication is stored in a Cluster whose clocks were set forward', { skip: skipRedis }, async t => {
+  const { link } = startLink<Cluster>(t, { client: (await startCluster(t)).client() })
+  const publisher = new Publisher(link, keys)
+  t.teardown(() => publisher.close())
+  await publisher.ready(5_000)
+  await publisher.publish('user:a', '{}')
+  // As it would be known from before that.
+  const now = performance.now()
+  publisher.clock.learn(Date.now() - 60_000, now, now)
+  const stored = await Promise.all(['a', 'b', 'c'].map(user => publisher.publish(`user:${user}`, '{}')))
+  t.strictSame(stored.map(({ offset }) => offset), [2, 1, 1])
+})
+
+t.test('a publisher stores in batches, and says what became of each publication', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t)
+  const client = server.client(t)
+  const proxy = await ChaosProxy.start(t, server.port)
+
+  async function make (t: { teardown (action: () => unknown): void }, prepare?: () => Promise<unknown>) {
+    const { link, connection } = startLink(t, { url: proxy.url })
+    const publisher = new Publisher(link, keys, prepare)
+    t.teardown(() => publisher.close())
+    await publisher.ready(5_000)
+    return { link, connection, publisher }
+  }
+
+  const calls = async () => {
+    const stats = await client.info('commandstats')
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0)
+  }
+
+  t.test('what is published in one turn is one round trip', async t => {
+    const { publisher } = await make(t)
+    await publisher.publish('warm', '{}')
+    const before = await calls()
+    await Promise.all(Array.from({ length: 200 }, (_, n) => publisher.publish(`user:${n}`, '{}')))
+    t.equal(await calls(), before + 1)
+  })
+
+  t.test('while one is under way the next one gathers', async t => {
+    const { publisher } = await make(t)
+    proxy.delay = 30
+    const before = await calls()
+    const all: Array<Promise<unknown>> = []
+    for (let n = 0; n < 20; n++) {
+      all.push(publisher.publish('user:a', '{}'))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    await Promise.all(all)
+    proxy.delay = 0
+    t.ok(await calls() - before <= 3, `${await calls() - before} round trips`)
+  })
+
+  t.test('10,000 in one turn are stored, in order', async t => {
+    const { publisher } = await make(t)
+    const positions = await Promise.all(Array.from({ length: 10_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
+    t.ok(every(positions, ({ offset }, n) => offset === n + 1))
+    const [[, fields]] = await client.xrevrange(keys.stream('burst'), '+', '-', 'COUNT', 1)
+    t.equal(fields[fields.indexOf('b') + 1], '{"n":9999}')
+  })
+
+  t.test('while Redis is away the queue is bounded, and each publication is refused within 2 s', async t => {
+    const { publisher } = await make(t)
+    // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
+    for (let n = 0; n < 20; n++) await publisher.publish('before', '{}')
+    proxy.hold()
+    const codes = new Map<string, number>()
+    let longest = 0
+    const sent = Array.from({ length: 3_000 }, async (_, n) => {
+      // The first 1,000 are sent. The others are queued, because Redis has not answered for 900 ms by then.
+      await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 900))
+      const start = performance.now()
+      await publisher.publish('away', '{}').catch(({ code, message }) => {
+        const key = message.includes('too much') ? 'too much' : code
+        codes.set(key, (codes.get(key) ?? 0) + 1)
+      })
+      longest = Math.max(longest, performance.now() - start)
+    })
+    await Promise.all(sent)
+    // 2 s are promised; a busy machine may be late to notice that they are over.
+    t.ok(longest < 3_000, `one took ${longest} ms`)
+    t.equal(codes.get('too much'), 1_000)
+    t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'what was never sent is certain')
+    t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'what was sent is not')
+    proxy.release()
+    await eventually(async () => (await client.ping()) === 'PONG')
+    t.equal(await client.exists(keys.stream('away')), 0, 'and Redis refused it, for it came too late')
+  })
+
+  t.test('publications of too many bytes at once are refused', async t => {
+    const { publisher } = await make(t)
+    proxy.hold()
+    const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
+    const outcomes = await Promise.allSettled(Array.from({ length: 9 }, () => publisher.publish('large', large)))
+    t.ok(outcomes.some(outcome => outcome.status === 'rejected' && outcome.reason.message.includes('too much')))
+    proxy.release()
+  })
+
+  t.test('publications that are settled no longer count as waiting, whatever became of them', async t => {
+    const { publisher } = await make(t)
+    const large = `{"x":"${'x'.repeat(3 * 1024 * 1024)}"}`
+    for (let n = 0; n < 3; n++) await publisher.publish('settled', large)
+    await Promise.all(Array.from({ length: 3_000 }, () => publisher.publish('settled', '{}')))
+    proxy.hold()
+    const unanswered = t.rejects(publisher.publish('settled', large), { code: 'RT_ERR_UNCONFIRMED' })
+    // Redis counts as slow after 1 s without an answer at the latest.
+    await new Promise(resolve => setTimeout(resolve, 1_100))
+    const [{ message }] = await Promise.all([publisher.publish('settled', '{}').catch(error => error), unanswered])
+    t.notMatch(message, /too much/)
+    proxy.release()
+    await eventually(() => publisher.publish('settled', large).then(() => true, () => false))
+  })
+
+  t.test('once Redis is slow, less may be under way', async t => {
+    const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
+    for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
+      const { publisher } = await make(t)
+      // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
+      for (let n = 0; n < 20; n++) await publisher.publish('slow', '{}')
+      proxy.hold()
+      const sent = Promise.allSettled(bodies.map(body => publisher.publish('slow', body)))
+      // Redis counts as slow after 50 ms or two round trips without an answer.
+      await new Promise(resolve => setTimeout(resolve, 600))
+      await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
+      proxy.release()
+      t.ok(every(await sent, ({ status }) => status === 'fulfilled'), 'in one turn it was not too much')
+      t.ok(await publisher.publish('slow', '{}'))
+    }
+  })
+
+  t.test('the answer is lost, the connection comes back: it is asked what became of it', async t => {
+    const { connection, publisher } = await make(t)
+    await publisher.publish('doubt', '{"n":1}')
+    // Redis gets it, and nobody hears of it.
+    const evalsha = connection.evalsha.bind(connection)
+    connection.evalsha = (async (...args: [string, number]) => {
+      connection.evalsha = evalsha
+      await evalsha(...args)
+      connection.disconnect(true)
+      throw new Error('Connection is closed.')
+    }) as unknown as typeof evalsha
+    const [stored] = await Promise.all([publisher.publish('doubt', '{"n":2}')])
+    t.equal(stored.offset, 2)
+    connection.evalsha = (async () => {
+      connection.evalsha = evalsha
+      await new Promise(resolve => setImmediate(resolve))
+      throw new Error('Connection is closed.')
+    }) as unknown as typeof evalsha
+    await t.rejects(publisher.publish('doubt', '{"n":3}'), { code: 'RT_ERR_BROKER', message: /connection to Redis was lost/ })
+    t.equal((await publisher.publish('doubt', '{"n":4}')).offset, 3)
+  })
+
+  t.test('what was not written waits again, in its place', async t => {
+    const { connection, publisher } = await make(t)
+    const evalsha = connection.evalsha.bind(connection)
+    let attempts = 0
+    connection.evalsha = (async () => {
+      attempts++
+      throw new Error("Stream isn't writeable and enableOfflineQueue options is false")
+    }) as unknown as typeof evalsha
+    const first = Array.from({ length: 300 }, () => publisher.publish('again', '{}'))
+    await eventually(() => attempts > 1)
+    connection.evalsha = evalsha
+    const positions = await Promise.all([...first, publisher.publish('again', '{}')])
+    t.ok(every(positions, ({ offset }, n) => offset === n + 1))
+  })
+
+  t.test('what Redis answers is the reason', async t => {
+    const { publisher } = await make(t)
+    await client.config('SET', 'maxmemory', '1')
+    await t.rejects(publisher.publish('full', '{}'), { code: 'RT_ERR_BROKER', message: /maxmemory/ })
+    await client.config('SET', 'maxmemory', '0')
+    t.equal((await publisher.publish('full', '{}')).offset, 1)
+  })
+
+  t.test('nothing is sent before preparations are done, or for half a second', async t => {
+    let prepared = () => {}
+    let count = 0
+    const { link, connection, publisher } = await make(t, async () => {
+      if (count++ > 0) await new Promise<void>(resolve => { prepared = resolve })
+    })
+    await publisher.publish('prepared', '{}')
+    connection.disconnect(true)
+    await eventually(() => count === 2 && link.isReady)
+    let isStored = false
+    const stored = publisher.publish('prepared', '{}').then(() => { isStored = true })
+    await client.ping()
+    t.equal(isStored, false)
+    prepared()
+    await stored
+    connection.disconnect(true)
+    await eventually(() => count === 3)
+    t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'they take too long')
+  })
+
+  t.test('after close a publication is refused, and one that is under way is given up', async t => {
+    const { publisher } = await make(t)
+    const underWay = publisher.publish('closed', '{}')
+    const waiting = publisher.close()
+    await t.rejects(underWay, { code: 'RT_ERR_CLOSING' })
+    await t.rejects(publisher.publish('closed', '{}'), { code: 'RT_ERR_CLOSING' })
+    await waiting
+  })
+})

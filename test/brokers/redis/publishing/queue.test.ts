@@ -1,0 +1,58 @@
+import t from 'tap'
+import type { PendingPublication } from '../../../../lib/brokers/redis/publishing/batch.js'
+import { PublishQueue } from '../../../../lib/brokers/redis/publishing/queue.js'
+
+let number = 0
+
+function pending (server: string | undefined, bytes = 10, at = 0): PendingPublication {
+  const limits = { size: 1, ttl: 1, bytes: 1 }
+  const given = { channel: 'a', body: '{}', limits, isDefault: false, mark: 'm', number: number++, server: () => server, bytes, at }
+  return { ...given, resolve () {}, reject () {}, isSettled: false }
+}
+
+function queueOf (publications: PendingPublication[]): PublishQueue {
+  const queue = new PublishQueue()
+  for (const publication of publications) queue.add(publication)
+  return queue
+}
+
+t.test('what waits is taken per server, in order, and counts until it is settled', async t => {
+  const [a, b, c] = [pending('x'), pending('y'), pending('x')]
+  const queue = queueOf([a, b, c])
+  t.strictSame([queue.waiting, queue.countFor('x'), [...queue.servers]], [3, 2, ['x', 'y']])
+  t.strictSame(queue.take('x'), [a, c])
+  t.strictSame([queue.waiting, queue.count, queue.bytes], [1, 3, 30])
+  queue.settled(a)
+  t.strictSame([queue.waiting, queue.count, queue.bytes], [1, 2, 20])
+  t.strictSame(queue.take('z'), [])
+})
+
+t.test('a batch is full with 256 publications, or with 256 KiB', async t => {
+  const many = Array.from({ length: 256 }, () => pending('x'))
+  t.equal(queueOf(many.slice(1)).isFull, false)
+  const queue = queueOf([...many, pending('x')])
+  t.equal(queue.isFull, true)
+  t.equal(queue.take('x').length, 256)
+  t.equal(queue.isFull, false)
+  const large = [pending('x', 256 * 1024), pending('x')]
+  t.equal(queueOf(large).isFull, true)
+  t.strictSame(queueOf(large).take('x'), [large[0]])
+})
+
+t.test('what is taken back waits where it was', async t => {
+  const all = Array.from({ length: 5 }, () => pending('x'))
+  const queue = queueOf(all.slice(0, 3))
+  const taken = queue.take('x')
+  for (const later of all.slice(3)) queue.add(later)
+  queue.takeBack(taken.slice(1))
+  t.strictSame(queue.take('x'), all.slice(1))
+})
+
+t.test('what waits since before a time is taken, and no more', async t => {
+  const all = [pending('x', 1, 1), pending('y', 1, 2), pending('x', 1, 3)]
+  const queue = queueOf(all)
+  t.strictSame(queue.takeBefore(0), [])
+  t.strictSame(queue.takeBefore(2), all.slice(0, 2))
+  t.strictSame(queue.takeBefore(Infinity), all.slice(2))
+  t.strictSame([queue.waiting, queue.isFull], [0, false])
+})

@@ -1,0 +1,14 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { slotOf } from '../../../../lib/brokers/redis/publishing/slot.js'
+import { RedisServer, freePort, skipRedis } from '../../../redis-server.js'
+
+t.test('the slot of a key is the one that Redis computes', { skip: skipRedis }, async t => {
+  const server = await RedisServer.start(t, ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())])
+  const client = server.client(t)
+  const key = fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.tuple(fc.string(), fc.string(), fc.string()).map(([a, b, c]) => `${a}{${b}}${c}`))
+  await fc.assert(fc.asyncProperty(key, async key => await client.cluster('KEYSLOT', key) === slotOf(key)), {
+    numRuns: 1_000,
+    examples: [['123456789'], ['{}x'], ['a{}{b}'], ['{{a}}'], ['}{a'], ['realtime:{YQ}:meta']]
+  })
+})

@@ -1,0 +1,55 @@
+import t from 'tap'
+import type { Batch } from '../../../../lib/brokers/redis/publishing/batch.js'
+import { Traffic } from '../../../../lib/brokers/redis/publishing/traffic.js'
+
+const batchOf = (server: string, sentAt: number): Batch => ({ server, sentAt, publications: [], channels: new Map(), deadline: 0 })
+const silence = { roundTrips: 4, least: 100, most: 1_000 }
+
+/** Answers up to a time have been read. */
+async function look (traffic: Traffic, now: number): Promise<void> {
+  traffic.look(now)
+  await new Promise(resolve => setImmediate(resolve))
+}
+
+t.test('a server is silent when what was sent to it first is unanswered for some round trips, within bounds', async t => {
+  const traffic = new Traffic()
+  traffic.learn(50)
+  traffic.sent(batchOf('x', 0))
+  traffic.sent(batchOf('x', 150))
+  await look(traffic, 200)
+  t.equal(traffic.isUnanswered('x', silence), false)
+  t.equal(traffic.isUnanswered('y', silence), false)
+  await look(traffic, 201)
+  t.equal(traffic.isUnanswered('x', silence), true)
+  t.equal(traffic.isUnanswered('x', { ...silence, least: 300 }), false)
+  t.equal(traffic.isUnanswered('x', { ...silence, roundTrips: 100, most: 200 }), true)
+  traffic.answered(traffic.oldest('x')!)
+  t.equal(traffic.isUnanswered('x', silence), false, 'the next one was sent later')
+})
+
+t.test('no server is silent before the answers of the time have been read', async t => {
+  const traffic = new Traffic()
+  traffic.sent(batchOf('x', 0))
+  traffic.look(10_000)
+  t.equal(traffic.isUnanswered('x', silence), false)
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(traffic.isUnanswered('x', silence), true)
+})
+
+t.test('a round trip that is shorter counts little by little', async t => {
+  const traffic = new Traffic()
+  traffic.learn(100)
+  traffic.learn(10)
+  traffic.sent(batchOf('x', 0))
+  await look(traffic, 321)
+  t.equal(traffic.isUnanswered('x', silence), true, 'four times 80 ms')
+  t.equal(traffic.isUnanswered('x', { ...silence, least: 321 }), false)
+})
+
+t.test('a server that is held up is tried again', async t => {
+  const traffic = new Traffic()
+  traffic.holdUp('x')
+  t.strictSame([traffic.isHeldUp('x'), traffic.isHeldUp('y')], [true, false])
+  traffic.retry()
+  t.equal(traffic.isHeldUp('x'), false)
+})

@@ -1,0 +1,29 @@
+import t from 'tap'
+import { ChatLog } from '../../../lib/chat/log/chat-log.js'
+
+t.test('what is open in a run is what began and has not ended', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
+  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
+  publish('run_started', {})
+  publish('chat_delta', { message_id: 'm', at: 0, text: 'ab' })
+  publish('tool_call', { call_id: 'c', name: 'n' })
+  publish('tool_output', { call_id: 'c', status: 'complete' })
+  publish('input_request', { request_id: 'q', prompt: '?' })
+  publish('input_closed', { request_id: 'q', reason: 'answered' })
+  publish('tool_call', { run_id: 'other', call_id: 'd', name: 'n' })
+  t.match(log.unfinished('r'), [{ type: 'chat_message', data: { message_id: 'm', content: 'ab', status: 'interrupted' } }])
+  publish('run_finished', { status: 'complete' })
+  t.equal(log.unfinished('r'), undefined)
+  t.strictSame(log.unfinished('never heard of'), [])
+})
+
+t.test('a tool and a question with the same id are both closed', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
+  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
+  publish('run_queued', {})
+  publish('tool_call', { call_id: 'x', name: 'n' })
+  publish('input_request', { request_id: 'x', prompt: '?' })
+  t.match(log.unfinished('r'), [{ type: 'tool_output' }, { type: 'input_closed' }])
+  publish('tool_output', { call_id: 'x', status: 'complete' })
+  t.match(log.unfinished('r'), [{ type: 'input_closed' }])
+})

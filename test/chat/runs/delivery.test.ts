@@ -1,0 +1,95 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { Delivery } from '../../../lib/chat/runs/delivery.js'
+import { errors } from '../../../lib/errors.js'
+import type { Message } from '../../../lib/index.js'
+import { Timers } from '../../../lib/server/time/timers.js'
+import { FakeContext } from './context.js'
+
+const message = (type: string) => ({ type })
+const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
+
+function setup (publish: (message: Message) => unknown) {
+  const { log, logged } = new FakeContext()
+  const state = { idle: 0 }
+  return { delivery: new Delivery({ publish, timers: new Timers(), log, onIdle: () => { state.idle++ } }), logged, state }
+}
+
+t.test('what is stored at once is not waited for', async t => {
+  const { delivery, state } = setup(() => ({}))
+  t.equal(delivery.push(message('a')), undefined)
+  t.strictSame([delivery.isIdle, state.idle], [true, 0])
+})
+
+t.test('messages are delivered one after the other, each when the one before is stored', async t => {
+  const stored: string[] = []
+  let going = 0
+  const { delivery, state } = setup(async ({ type }) => {
+    t.equal(++going, 1)
+    await settle()
+    going--
+    stored.push(type)
+  })
+  const all = ['a', 'b', 'c'].map(type => delivery.push(message(type)))
+  t.equal(delivery.isIdle, false)
+  await all[0]
+  t.strictSame(stored, ['a'])
+  await all[2]
+  t.strictSame(stored, ['a', 'b', 'c'])
+  await settle()
+  t.strictSame([delivery.isIdle, state.idle], [true, 1])
+})
+
+t.test('what the broker cannot store is tried again, for a minute, and holds up what comes after', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  for (const isLate of [false, true]) {
+    const tries: string[] = []
+    let isDown = true
+    const { delivery, logged } = setup(({ type }) => {
+      tries.push(type)
+      if (!isDown) return
+      const error = new errors.BROKER('down')
+      if (!isLate) throw error
+      return Promise.reject(error)
+    })
+    const [a, b] = [delivery.push(message('a')), delivery.push(message('b'))]
+    for (let n = 0; n < 10; n++) {
+      await settle()
+      mock.timers.tick(1_000)
+    }
+    await settle()
+    t.strictSame(tries, Array(11).fill('a'))
+    isDown = false
+    mock.timers.tick(1_000)
+    await Promise.all([a, b])
+    t.strictSame(tries.slice(11), ['a', 'b'])
+    t.strictSame(logged, [])
+
+    isDown = true
+    const given = delivery.push(message('c')) as Promise<void>
+    tries.length = 0
+    for (let n = 0; n < 60; n++) {
+      await settle()
+      mock.timers.tick(1_000)
+    }
+    await t.rejects(given, { code: 'RT_ERR_BROKER' })
+    t.equal(tries.length, 59)
+    t.equal(logged.length, 1)
+  }
+})
+
+t.test('what can never be stored is given up at once, and the next is stored', async t => {
+  const { delivery, logged } = setup(({ type }) => { if (type === 'bad') throw new errors.INVALID_MESSAGE('bad') })
+  const bad = delivery.push(message('bad')) as Promise<void>
+  const good = delivery.push(message('good'))
+  await t.rejects(bad, { code: 'RT_ERR_INVALID_MESSAGE' })
+  await good
+  t.equal(logged.length, 1)
+})
+
+t.test('no more than the limit wait', async t => {
+  const { delivery } = setup(() => new Promise(() => {}))
+  for (let n = 0; n < 1_000; n++) delivery.push(message('a'))
+  await t.rejects(delivery.push(message('a')) as Promise<void>, { code: 'RT_ERR_BROKER' })
+})

@@ -1,0 +1,15 @@
+import t from 'tap'
+import { quiet } from '../../../lib/chat/runs/part.js'
+
+t.test('who does not wait need not catch, and who does, gets the error', async t => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  const failed = Promise.reject(new Error('no'))
+  t.equal(quiet(failed), failed)
+  await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(unhandled, [])
+  await t.rejects(failed, { message: 'no' })
+  t.equal(await quiet(Promise.resolve(5)), 5)
+})

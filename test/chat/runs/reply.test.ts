@@ -1,0 +1,187 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { LiveReply, type ReplyParts } from '../../../lib/chat/runs/reply.js'
+import { errors } from '../../../lib/errors.js'
+import { gate } from '../../waiting.js'
+import { down, FakeContext } from './context.js'
+
+function setup (parts: Partial<ReplyParts> = {}) {
+  const context = new FakeContext()
+  const calls = { charged: 0, failed: [] as unknown[], closed: 0 }
+  const reply = new LiveReply({
+    context,
+    outlet: {
+      publish: (type, data) => context.publish({ type, data } as never),
+      deliver: (type, data) => context.deliver({ type, data } as never)
+    },
+    id: 'm',
+    runId: 'r',
+    agent: 'a',
+    role: 'assistant',
+    isOver: false,
+    charge: bytes => {
+      calls.charged += bytes
+      return true
+    },
+    fail: error => { calls.failed.push(error) },
+    onClosed: () => { calls.closed++ },
+    ...parts
+  })
+  return { context, reply, calls }
+}
+
+const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
+const head = { message_id: 'm', run_id: 'r', agent: 'a' }
+
+t.test('what is written in one turn leaves as one delta, and the whole at the end', async t => {
+  const { context, reply, calls } = setup()
+  t.strictSame([reply.write('Hel'), reply.write(''), reply.write('lo'), reply.text], [true, true, true, 'Hello'])
+  t.strictSame(context.published, [])
+  context.turn()
+  context.turn()
+  reply.write(' \ud83d')
+  context.turn()
+  reply.write('\ude00')
+  await reply.end()
+  context.turn()
+  t.strictSame(context.published.map(({ type, data }) => [type, data]), [
+    ['chat_delta', { ...head, at: 0, text: 'Hello' }],
+    ['chat_delta', { ...head, at: 5, text: ' \ud83d' }],
+    ['chat_message', { ...head, role: 'assistant', content: 'Hello \ud83d\ude00', status: 'complete' }]
+  ])
+  t.strictSame(context.saved, [context.published[2].data])
+  t.equal(calls.closed, 1)
+})
+
+t.test('it ends once', async t => {
+  const { context, reply, calls } = setup()
+  reply.write('a')
+  reply.close('cancelled')
+  await Promise.all([reply.end(), reply.fail(new Error('no')), reply.close('error')])
+  t.strictSame([reply.write('b'), reply.write('')], [false, false])
+  reply.flush()
+  context.turn()
+  t.strictSame(context.types, ['chat_message'])
+  t.match(context.published[0].data, { content: 'a', status: 'cancelled' })
+  t.strictSame([calls.closed, context.saved.length, context.logged.length], [1, 1, 0])
+})
+
+t.test('that it failed is logged, not told', async t => {
+  const { context, reply } = setup()
+  await reply.fail(new Error('secret'))
+  t.match(context.published, [{ data: { content: '', status: 'error' } }])
+  t.notMatch(JSON.stringify(context.published), 'secret')
+  t.equal(context.logged.length, 1)
+  const silent = setup()
+  await silent.reply.fail()
+  t.equal(silent.context.logged.length, 0)
+})
+
+t.test('nothing comes of a reply of a run that is over', async t => {
+  const { context, reply } = setup({ isOver: true })
+  t.equal(reply.write('a'), false)
+  await reply.end()
+  t.strictSame([context.published, context.saved], [[], []])
+})
+
+t.test('its bytes are counted as they are sent, its own and those of its run', async t => {
+  const { reply, calls } = setup()
+  reply.write('a"\n\u0000ü')
+  t.equal(calls.charged, 1 + 2 + 2 + 6 + 2)
+  t.equal(reply.write('x'.repeat(7_000)), true)
+  t.equal(reply.write('x'.repeat(2_000)), false)
+  t.match(calls.failed, [{ code: 'RT_ERR_REPLY_TOO_LONG' }])
+  t.equal(setup({ charge: () => false }).reply.write('a'), false)
+  t.equal(setup({ agent: 'x'.repeat(9_000) }).reply.write('a'), false, "its agent's name counts")
+  t.throws(() => reply.write(undefined as never), TypeError)
+})
+
+t.test('a role that is not the usual one is in each delta', async t => {
+  const { context, reply } = setup({ role: 'note' })
+  reply.write('a')
+  context.turn()
+  t.match(context.published, [{ type: 'chat_delta', data: { role: 'note' } }])
+})
+
+t.test('while the broker has not answered, what is written waits, and a source is told', async t => {
+  const { context, reply } = setup()
+  const { opened, open } = gate()
+  context.answer = () => opened
+  reply.write('a')
+  context.turn()
+  reply.write('b')
+  context.turn()
+  t.equal(context.published.length, 1)
+  t.equal(reply.isFull, false)
+  for (let n = 0; n < 10; n++) reply.write('x'.repeat(700))
+  t.equal(reply.isFull, false)
+  open()
+  await reply.stored
+  context.turn()
+  t.match(context.published[1], { data: { at: 1, text: `b${'x'.repeat(7_000)}` } })
+})
+
+t.test('64 K characters that wait are enough', async t => {
+  const { context, reply } = setup()
+  context.limits.message = 1_000_000
+  reply.write('x'.repeat(64 * 1024))
+  t.equal(reply.isFull, false)
+  reply.write('x')
+  t.equal(reply.isFull, true)
+  context.turn()
+  t.equal(reply.isFull, false)
+})
+
+t.test('what could not be stored is sent again, with what came meanwhile', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  for (const answer of [down, async () => down()]) {
+    const { context, reply } = setup()
+    reply.write('a')
+    context.turn()
+    context.answer = answer
+    reply.write('b')
+    context.turn()
+    await settle()
+    context.answer = () => ({})
+    reply.write('c')
+    mock.timers.tick(500)
+    context.turn()
+    t.match(context.published.at(-1), { data: { at: 1, text: 'bc' } })
+    t.strictSame(context.logged, [])
+
+    context.answer = answer
+    reply.write('d')
+    context.turn()
+    const ended = reply.end()
+    context.answer = () => ({})
+    await settle()
+    mock.timers.tick(500)
+    context.turn()
+    await ended
+    t.match(context.published.at(-1), { type: 'chat_message', data: { content: 'abcd' } }, 'nothing comes after the end')
+  }
+})
+
+t.test('what may be stored is sent again too, also when it is the last for a while', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { context, reply } = setup()
+  context.answer = async () => { throw new errors.UNCONFIRMED() }
+  reply.write('a')
+  context.turn()
+  await settle()
+  context.answer = () => ({})
+  mock.timers.tick(500)
+  context.turn()
+  t.match(context.published, Array(2).fill({ type: 'chat_delta', data: { at: 0, text: 'a' } }))
+  t.strictSame(context.logged, [])
+})
+
+t.test('what can never be stored is logged', async t => {
+  const { context, reply } = setup()
+  context.answer = () => { throw new Error('not JSON') }
+  reply.write('a')
+  context.turn()
+  t.equal(context.logged.length, 1)
+})

@@ -1,0 +1,34 @@
+import t from 'tap'
+import { isStartedBy, nameOf, type RunOrigin } from '../../../lib/chat/runs/run-name.js'
+
+const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'ada' }
+const isMeant = (ref: string | number, userId: string, origin: RunOrigin) => isStartedBy(origin, nameOf(ref, userId, target))
+
+t.test('a name without a slash is for the messages of the user who names it', async t => {
+  const owners = { userId: 'ada', ref: 'r', messageId: 'm' }
+  const guests = { userId: 'bob', ref: 'r', messageId: 'bob/m' }
+  for (const name of ['r', 'm']) {
+    t.strictSame(['ada', 'bob', 'eve'].map(user => isMeant(name, user, owners)), [true, false, false], name)
+    t.strictSame(['ada', 'bob', 'eve'].map(user => isMeant(name, user, guests)), [false, true, false], name)
+  }
+})
+
+t.test('a name with a slash is a message_id, for everybody', async t => {
+  const origin = { userId: 'bob', ref: 'r', messageId: 'bob/m' }
+  for (const user of ['ada', 'bob', 'eve']) t.equal(isMeant('bob/m', user, origin), true)
+  for (const name of ['ada/m', 'bob/r', 'bob/', '/m', 'eve/bob/m']) t.equal(isMeant(name, 'ada', origin), false, name)
+})
+
+t.test('a run that the app started goes by its ref, for everybody', async t => {
+  for (const user of ['ada', 'bob']) t.equal(isMeant('greeting', user, { userId: 'ada', ref: 'greeting' }), true)
+  t.equal(isMeant('undefined', 'ada', { userId: 'ada' }), false)
+})
+
+t.test('a number and its digits are the same name', async t => {
+  t.strictSame([isMeant(5, 'ada', { userId: 'ada', ref: 5 }), isMeant('5', 'ada', { userId: 'ada', ref: 5 }), isMeant(5, 'bob', { userId: 'ada', ref: 5, messageId: '/x' })],
+    [true, true, false])
+})
+
+t.test('an id of a run is no name of what started it', async t => {
+  t.equal(isStartedBy({ userId: 'ada', ref: 'r', messageId: 'r' }, { runId: 'r' }), false)
+})

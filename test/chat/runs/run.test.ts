@@ -1,0 +1,248 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { LiveRun } from '../../../lib/chat/runs/run.js'
+import { nameOf } from '../../../lib/chat/runs/run-name.js'
+import type { Run } from '../../../lib/index.js'
+import { movedClock } from '../../clock.js'
+import { gate } from '../../waiting.js'
+import { down, FakeContext } from './context.js'
+
+function setup (handler: (run: Run) => unknown = () => {}, context = new FakeContext()) {
+  const run = new LiveRun(context, { userId: 'u', ref: 7, messageId: 'm', handler })
+  return { context, run }
+}
+
+t.test('it starts, works and is over', async t => {
+  const { context, run } = setup(() => { t.equal(run.state, 'going') })
+  t.equal(run.state, 'waiting')
+  await run.begin()
+  await run.begin()
+  t.strictSame(context.published, [
+    { type: 'run_started', data: { run_id: run.id, ref: 7, message_id: 'm', user_id: 'u' } }, { type: 'run_finished', data: { run_id: run.id, ref: 7, message_id: 'm', status: 'complete' } }
+  ])
+  t.strictSame([run.state, await run.finished, run.signal.aborted], ['over', 'complete', false])
+  t.strictSame(context.over, [run])
+  t.equal(run.target, context.target)
+})
+
+t.test('a run goes by its id, and by what started it', async t => {
+  const { run } = setup()
+  t.strictSame([run.id, 'm', ''].map(runId => run.goesBy({ runId })), [true, false, false])
+  t.strictSame(['m', 7, '7', 'n', '', run.id].map(ref => run.goesBy(nameOf(ref, 'u', run.target))), [true, true, true, false, false, false])
+})
+
+t.test('a run that waits is announced once, and not after its turn has come', async t => {
+  const { context, run } = setup()
+  run.announce()
+  run.announce()
+  await run.begin()
+  const about = { run_id: run.id, ref: 7, message_id: 'm' }
+  t.strictSame(context.published.map(({ type, data }) => [type, data]), [
+    ['run_queued', { ...about, user_id: 'u' }], ['run_started', { ...about, user_id: 'u' }], ['run_finished', { ...about, status: 'complete' }]
+  ])
+  for (const act of [(late: LiveRun) => late.begin(), (late: LiveRun) => late.end('cancelled'), (late: LiveRun) => late.abandon()]) {
+    const { context, run } = setup()
+    await act(run)
+    run.announce()
+    t.equal(context.types.includes('run_queued'), false)
+  }
+})
+
+t.test('a run that is not for users is not announced either', async t => {
+  const { context, run } = setup()
+  context.isHidden = ({ type }) => type === 'run_queued'
+  run.announce()
+  await run.begin()
+  t.strictSame(context.types, ['run_started', 'run_finished'])
+})
+
+t.test('ended before it begins it never does', async t => {
+  const { context, run } = setup(() => t.fail('it began'))
+  run.end('cancelled')
+  await run.begin()
+  t.strictSame(context.types, ['run_finished'])
+  t.equal(run.signal.aborted, true)
+})
+
+t.test('ended while its beginning is stored it never works', async t => {
+  const { opened, open } = gate()
+  const context = new FakeContext()
+  const deliver = context.deliver.bind(context)
+  context.deliver = (message: Parameters<typeof deliver>[0]) => {
+    deliver(message)
+    return opened as never
+  }
+  const { run } = setup(() => t.fail('it began'), context)
+  const begun = run.begin()
+  run.cancel()
+  open()
+  await begun
+  t.strictSame(context.types, ['run_started', 'run_finished'])
+})
+
+t.test('a run that ends closes what is open, then itself, then lets its handler know, then the next one', async t => {
+  const order: string[] = []
+  const context = new FakeContext()
+  const deliver = context.deliver.bind(context)
+  context.deliver = message => {
+    order.push(message.type)
+    deliver(message)
+  }
+  context.onOver = () => { order.push('next') }
+  const { run } = setup(run => {
+    run.reply().write('a')
+    run.tool('t', {}, () => new Promise(() => {}))
+    run.ask({ prompt: 'p' })
+    run.signal.addEventListener('abort', () => order.push('abort'))
+    return new Promise(() => {})
+  }, context)
+  run.begin()
+  run.cancel()
+  run.end('error')
+  t.strictSame(order, ['run_started', 'chat_message', 'tool_output', 'input_closed', 'run_finished', 'abort', 'next'])
+  t.equal(run.questions.size, 0)
+})
+
+t.test('what was written comes before what is published now', async t => {
+  const { context, run } = setup(async run => {
+    const reply = run.reply()
+    reply.write('one')
+    await run.send({ type: 'app' })
+    reply.write('two')
+    await run.tool('t', {}, () => { reply.write('three') })
+    reply.write('four')
+    run.ask({ prompt: 'p' })
+  })
+  await run.begin()
+  t.strictSame(context.types, [
+    'run_started', 'chat_delta', 'app', 'chat_delta', 'tool_call', 'chat_delta', 'tool_output', 'chat_delta', 'input_request',
+    'chat_message', 'input_closed', 'run_finished'
+  ])
+})
+
+t.test('what is not visible goes nowhere, is saved, and its run is the same', async t => {
+  const context = new FakeContext()
+  context.isHidden = ({ type, data }) => type === 'run_started' || (data as { agent?: string })?.agent === 'inner'
+  const { run } = setup(async run => {
+    await run.reply({ agent: 'inner' }).end()
+    t.equal(await run.tool('t', {}, ({ progress }) => { progress(1); return 5 }, { agent: 'inner' }), 5)
+    t.equal((await run.send({ type: 'app', data: { agent: 'inner' } })).id, '')
+  }, context)
+  await run.begin()
+  context.turn()
+  t.strictSame(context.types, ['run_finished'])
+  t.equal(context.saved.length, 1)
+})
+
+t.test('a run that takes too long is interrupted with run_timeout', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { context, run } = setup(() => new Promise(() => {}))
+  run.begin()
+  mock.timers.tick(59_999)
+  t.equal(run.state, 'going')
+  mock.timers.tick(1)
+  t.equal(await run.finished, 'interrupted')
+  t.match(context.published.at(-1), { data: { status: 'interrupted', error: { code: 'run_timeout' } } })
+})
+
+t.test('a run that sends more than it may ends with run_too_long', async t => {
+  const { context, run } = setup(async run => {
+    for (let n = 0; n < 5; n++) await run.tool('t', 'x'.repeat(6_000), () => {})
+  })
+  await run.begin()
+  t.match(context.published.at(-1), { data: { status: 'error', error: { code: 'run_too_long', message: /'limits\.run'/ } } })
+  t.equal(context.types.filter(type => type === 'tool_call').length, context.types.filter(type => type === 'tool_output').length)
+  const sent = setup(async run => {
+    await run.send({ type: 'app', data: 1 })
+    await run.send({ type: 'app', data: 'x'.repeat(30_000) })
+  })
+  sent.context.publish = message => { sent.context.published.push(message as never); return { id: '', timestamp: '' } }
+  await sent.run.begin()
+  t.strictSame(sent.context.types, ['run_started', 'app', 'run_finished'], 'what exceeds it is not sent')
+})
+
+t.test('what visible is asked about is what is sent', async t => {
+  const context = new FakeContext()
+  const asked: unknown[] = []
+  context.isHidden = message => {
+    if (message.type === 'app') asked.push(message.data)
+    return false
+  }
+  let reads = 0
+  const { run } = setup(async run => {
+    await run.send({ type: 'app', data: { get agent () { return reads++ === 0 ? 'outer' : 'inner' } } })
+    await run.send({ type: 'app', data: { toJSON: () => ({ agent: 'outer' }) } })
+    for (const data of [{ on: () => {} }, 5n, { get agent () { throw new Error('of the app') } }]) await t.rejects(run.send({ type: 'app', data }), { code: 'RT_ERR_INVALID_MESSAGE' })
+  }, context)
+  await run.begin()
+  t.strictSame(asked, [{ agent: 'outer' }, { agent: 'outer' }])
+  t.strictSame(context.published.filter(({ type }) => type === 'app').map(({ data }) => data), asked)
+})
+
+t.test('a source lets the event loop turn, and waits for the broker', async t => {
+  const { opened, open } = gate()
+  let taken = 0
+  const context = new FakeContext()
+  context.limits.message = context.limits.run = 10_000_000
+  const { run } = setup(async run => {
+    await run.stream((async function * () { for (; taken < 300; taken++) yield 'x'.repeat(1_024) })())
+  }, context)
+  const begun = run.begin()
+  const turn = async () => {
+    await new Promise<void>(resolve => { setImmediate(resolve) })
+    context.turn()
+  }
+  await turn()
+  t.ok(taken <= 17, `${taken} parts in a turn`)
+  context.answer = () => opened
+  for (let n = 0; n < 20; n++) await turn()
+  t.ok(taken < 120, `${taken} parts while the broker does not answer`)
+  context.answer = () => ({})
+  open()
+  for (let n = 0; n < 60; n++) await turn()
+  await begun
+  t.equal(await run.finished, 'complete')
+  t.equal(context.published.at(-2)!.data.content.length, 300 * 1_024)
+})
+
+t.test('a source is told to stop when its run is over', async t => {
+  let told = 0
+  const source = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}), return: () => Promise.reject(new Error(`told ${++told}`)) }) }
+  const { run } = setup(run => run.stream(source))
+  const begun = run.begin()
+  await Promise.resolve()
+  run.cancel()
+  await begun
+  t.equal(told, 1)
+})
+
+t.test('a broker that is down when it starts ends it', async t => {
+  const context = new FakeContext()
+  const deliver = context.deliver.bind(context)
+  context.deliver = message => message.type === 'run_started' ? Promise.reject(new Error('down')) as never : deliver(message)
+  const { run } = setup(() => t.fail('it began'), context)
+  await run.begin()
+  t.equal(await run.finished, 'error')
+  const { run: other, context: itsContext } = setup(async run => { await t.rejects(run.send({ type: 'app' }), { code: 'RT_ERR_BROKER' }) })
+  itsContext.answer = down
+  await other.begin()
+  t.equal(await other.finished, 'complete')
+})
+
+t.test('a run that is over has no clock any more, however it ended', async t => {
+  const { timers, planned } = movedClock(t)
+  const ends: Array<(run: LiveRun, open: () => void) => void> = [(_run, open) => open(), run => run.cancel(), run => run.abandon(), run => run.end('error')]
+  for (const end of ends) {
+    const { opened, open } = gate()
+    const { run } = setup(() => opened, Object.assign(new FakeContext(), { timers }))
+    run.begin()
+    t.equal(planned.size, 1, 'that of the run')
+    run.ask({ prompt: '?' }, { timeout: 1_000 }).catch(() => {})
+    t.equal(planned.size, 2, 'and that of the question')
+    end(run, open)
+    await run.finished
+    t.equal(planned.size, 0)
+    t.equal(run.questions.size, 0)
+  }
+})

@@ -1,0 +1,65 @@
+import t from 'tap'
+import { textsOf } from '../../../lib/chat/runs/source.js'
+import type { TextSource } from '../../../lib/index.js'
+
+async function read (source: TextSource): Promise<string[]> {
+  const texts = textsOf(source)
+  const all: string[] = []
+  for (let next = await texts.next(); next.done !== true; next = await texts.next()) all.push(next.value)
+  return all
+}
+
+async function * parts () {
+  yield 'a'
+  yield { text: 'b' }
+  yield ''
+}
+
+/** A stream, and what it was told when it was to stop. */
+function stream (pull: (controller: ReadableStreamDefaultController<any>) => void) {
+  const told: unknown[] = []
+  return { told, source: new ReadableStream<string>({ pull, cancel () { told.push('cancel') } }) }
+}
+
+t.test('a source of texts is any async iterable of strings or of objects with a text', async t => {
+  t.strictSame(await read(parts()), ['a', 'b', ''])
+  const left: unknown[] = ['a', { text: 'b' }]
+  t.strictSame(await read(stream(controller => left.length > 0 ? controller.enqueue(left.shift()) : controller.close()).source), ['a', 'b'])
+  t.strictSame(await read({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) }), [])
+})
+
+t.test('what is no source, or gives no text, is refused with a TypeError', async t => {
+  for (const wrong of ['text', ['a'], null, undefined, 5, {}, () => {}]) t.throws(() => textsOf(wrong as never), TypeError)
+  for (const part of [5, null, undefined, {}, { text: 5 }, ['a']]) {
+    await t.rejects(read((async function * () { yield part })() as never), TypeError)
+  }
+})
+
+t.test('a promise of a source, and an async function in the place of a generator, are named', async t => {
+  const fails = async () => { throw new Error('of the model') }
+  t.throws(() => textsOf(fails() as never), { message: /a promise of one: await it/ })
+  t.throws(() => textsOf({ [Symbol.asyncIterator]: fails } as never), { message: /write async function \* for a generator/ })
+})
+
+t.test('it is told to stop, also while it waits', async t => {
+  const { told, source } = stream(() => new Promise(() => {}))
+  const texts = textsOf(source)
+  const next = texts.next()
+  await texts.return!()
+  t.strictSame(told, ['cancel'])
+  t.equal((await next).done, true)
+
+  let isStopped = false
+  const generator = textsOf((async function * () {
+    try {
+      yield 'a'
+      yield 'b'
+    } finally {
+      isStopped = true
+    }
+  })())
+  await generator.next()
+  await generator.return!()
+  t.equal(isStopped, true)
+  await t.resolves(textsOf({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) }).return!(), 'not all can be')
+})

@@ -1,0 +1,6 @@
+import { chatKind, chatPath } from '../lib/chat/kind.js'
+import { broadcastKind, notificationsPath, userKind } from '../lib/notifications/channels.js'
+import { Kinds } from '../lib/server/kinds.js'
+
+/** The kinds of the two routes, without what chats do. */
+export const kinds = new Kinds([userKind, broadcastKind, chatKind], [notificationsPath, chatPath(chatKind)])

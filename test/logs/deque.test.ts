@@ -1,0 +1,27 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Deque } from '../../lib/logs/deque.js'
+
+t.test('a deque behaves like an array, whatever is done to it', async () => {
+  const action = fc.oneof(
+    { weight: 6, arbitrary: fc.constant('push' as const) },
+    { weight: 5, arbitrary: fc.constant('shift' as const) },
+    { weight: 1, arbitrary: fc.constant('clear' as const) })
+  const actions = fc.array(fc.record({ action, times: fc.integer({ min: 1, max: 200 }) }), { maxLength: 40 })
+  fc.assert(fc.property(actions, fc.boolean(), (actions, keepsRoom) => {
+    const deque = new Deque<number>(keepsRoom)
+    let model: number[] = []
+    let next = 0
+    for (const { action, times } of actions) {
+      for (let time = 0; time < times; time++) {
+        if (action === 'push') model.push(deque.push(next) ?? next++)
+        if (action === 'shift' && deque.shift() !== model.shift()) throw new Error('another item was shifted')
+        if (action === 'clear') deque.clear()
+        if (action === 'clear') model = []
+      }
+      const edges = [-1, 0, model.length >> 1, model.length - 1, model.length]
+      if (deque.length !== model.length || edges.some(at => deque.at(at) !== model[at])) throw new Error('another item is in its place')
+      if ([...deque].join() !== model.join()) throw new Error('it is iterated in another order')
+    }
+  }), { numRuns: 200 })
+})

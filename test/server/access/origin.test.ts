@@ -1,0 +1,36 @@
+import t from 'tap'
+import { hostOf, isOrigin, originFault } from '../../../lib/server/access/origin.js'
+
+t.test('a page may connect to the server that it comes from, and with a list only from the origins in it', async t => {
+  t.equal(originFault('https://app.example', 'app.example', undefined), undefined)
+  t.equal(originFault('https://app.example', 'app.example:443', undefined), undefined)
+  t.equal(originFault('https://app.example', 'api.example', ['https://app.example']), undefined)
+  t.equal(hostOf('http://localhost:3000'), 'localhost:3000')
+  t.equal(hostOf('null'), undefined)
+  t.strictSame(['https://app.example', 'capacitor://localhost', 'null', 'https://app.example/'].map(isOrigin), [true, true, false, false])
+})
+
+const rows: Array<[name: string, origin: string, host: string | undefined, allowed: string[] | undefined, says: RegExp, not: RegExp]> = [
+  ['a proxy sends its own Host', 'https://app.example', '127.0.0.1:3000', undefined,
+    /comes from "https:\/\/app\.example", and the Host header is "127\.0\.0\.1:3000".*proxy_set_header Host \$http_host;/, /^Add/],
+  ['a proxy sends the Host without its port', 'http://app.example:8080', 'app.example', undefined, /the Host header is "app\.example".*\$http_host/, /^Add/],
+  ['there is no Host', 'https://app.example', undefined, undefined, /the request has no Host header.*\$http_host/, /undefined/],
+  ['the Host is empty', 'https://app.example', '', undefined, /the request has no Host header/, /""/],
+  ['a dev server', 'http://localhost:5173', 'localhost:3000', undefined, /add its origin to 'allowedOrigins'/, /not in 'allowedOrigins'/],
+  ['an origin that the list lacks', 'https://b.example', 'api.example', ['https://a.example'], /"https:\/\/b\.example" is not in 'allowedOrigins'\. Add it/, /Host|proxy/],
+  ["the server's own origin, which the list lacks", 'https://api.example', 'api.example', ['https://a.example'], /Add it.*this server's own/, /proxy/],
+  ['an empty list', 'https://b.example', 'b.example', [], /is not in 'allowedOrigins'/, /proxy/],
+  ['a file', 'null', 'app.example', undefined, /a file and a frame in a sandbox.*Serve the page over HTTP/, /allowedOrigins|proxy/],
+  ['a file, and a list', 'null', 'app.example', ['https://a.example'], /a file and a frame in a sandbox/, /allowedOrigins/],
+  ['what is not an origin', 'app.example', 'app.example', undefined, /"app\.example" is not that of a web page/, /allowedOrigins/],
+  ['control characters', 'https://a\u009b.example', 'b\u001b', undefined, /"https:\/\/a\\u009b\.example"/, /[^\x20-\x7e]/],
+  ['a long Host', 'https://a.example', 'h'.repeat(10_000), undefined, /the Host header is "h{100}\.\.\."/, /h{101}/]
+]
+
+for (const [name, origin, host, allowed, says, not] of rows) {
+  t.test(`${name}: the refusal names the cause and its cure, and no other`, async t => {
+    const fault = originFault(origin, host, allowed)
+    t.match(fault, says)
+    t.notMatch(fault, not)
+  })
+}

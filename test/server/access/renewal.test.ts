@@ -1,0 +1,125 @@
+import t from 'tap'
+import type { FastifyRequest } from 'fastify'
+import { tokenOf, type RealtimeOptions, type Renew } from '../../../lib/index.js'
+import { connect, start } from '../../harness.js'
+import { logSink } from '../../log-sink.js'
+import { wallClockTimers } from '../../timers.js'
+import { eventually, gate } from '../../waiting.js'
+
+const path = '/ws/notifications/u1'
+
+t.test('a renewal is answered, and never makes a connection worse', async t => {
+  /** A token is `<user> <milliseconds>`. */
+  const identityOf = (token: string) => {
+    const [userId, ms] = token.split(' ')
+    return { userId, expiresAt: Date.now() + Number(ms), token }
+  }
+  const authenticate = (request: FastifyRequest) => identityOf(tokenOf(request)!)
+  /** A server, and u1 connected to it for `ms` milliseconds. */
+  const startRenewing = async (scope: typeof t, renew: Renew | undefined, ms = 60_000, options: RealtimeOptions = {}, server = {}) => {
+    const started = await start(scope, { authenticate, renew, ...options }, server)
+    return { ...started, client: await connect(scope, `${started.url}${path}?token=u1+${ms}`) }
+  }
+
+  t.test('the connection stays, and ends with the new credential', async t => {
+    const seen: string[] = []
+    const { app, client } = await startRenewing(t, (token, connection) => {
+      seen.push(`${connection.userId} ${connection.id}`)
+      return identityOf(token)
+    }, 500)
+    const { connection_id: id, expires_in_ms: ms } = client.ack.data!
+    t.ok(ms! > 0 && ms! <= 500)
+    const began = performance.now()
+    client.send({ type: 'renew', ref: 'r', data: { token: 'u1 1500' } })
+    const renewed = await client.next('renewed')
+    t.ok(renewed.data!.expires_in_ms! > 500 && renewed.data!.expires_in_ms! <= 1_500)
+    t.match(await client.next(), { type: 'ack', ref: 'r' })
+    t.strictSame(seen, [`u1 ${id}`])
+    t.match(app.ws.connections('u1')[0].identity, { token: 'u1 1500' })
+    t.equal((await client.close()).code, 4401)
+    const lasted = performance.now() - began
+    t.ok(lasted > 1_000, `${lasted} ms`)
+  })
+
+  t.test('it may be sooner, or never', async t => {
+    const { app, client } = await startRenewing(t, token => token === 'never' ? { userId: 'u1' } : identityOf(token))
+    client.send({ type: 'renew', data: { token: 'never' } })
+    t.strictSame((await client.next('renewed')).data, {})
+    t.equal(app.ws.connections('u1')[0].identity.expiresAt, undefined)
+    client.send({ type: 'renew', data: { token: 'u1 50' } })
+    await client.next('renewed')
+    t.equal((await client.close()).code, 4401)
+  })
+
+  t.test('sent again on another connection it renews that one', async t => {
+    const renewals: string[] = []
+    const { url, client } = await startRenewing(t, (token, { id }) => { renewals.push(id); return identityOf(token) })
+    const other = await connect(t, `${url}${path}?token=u1+60000`)
+    for (const each of [client, other]) {
+      each.send({ type: 'renew', ref: 'same', data: { token: 'u1 90000' } })
+      t.match(await each.next(), { type: 'renewed' })
+      t.match(await each.next(), { type: 'ack', ref: 'same' })
+    }
+    t.strictSame(renewals, [client, other].map(({ ack }) => ack.data!.connection_id))
+  })
+
+  const unauthorized = Object.assign(new Error('expired'), { statusCode: 401 })
+  const bad: Record<string, Renew> = {
+    'nobody, null': () => null,
+    'nobody, undefined': async () => undefined,
+    'another user': () => ({ userId: 'u2' }),
+    'a credential that has expired': () => ({ userId: 'u1', expiresAt: Date.now() - 1 }),
+    'what throws': () => { throw new Error('secret') },
+    'what rejects': async () => { throw new Error('secret') },
+    'what rejects with a 401': async () => { throw unauthorized },
+    'an expiresAt that is no time': () => ({ userId: 'u1', expiresAt: 'tomorrow' as any }),
+    'what is not an identity': () => 'u1' as any,
+    'what hangs': () => new Promise(() => {})
+  }
+  const logged = ['what throws', 'what rejects', 'an expiresAt that is no time', 'what is not an identity', 'what hangs']
+  for (const [name, renew] of Object.entries(bad)) {
+    t.test(`a renewal with ${name} is refused, and what there was still holds`, async t => {
+      const { lines, options } = logSink()
+      const { app, client } = await startRenewing(t, renew, 60_000, { timeouts: { authenticate: 100 } }, { logger: options })
+      client.send({ type: 'renew', ref: 1, data: { token: 'x s3cr3t' } })
+      const answer = await client.next()
+      t.match(answer, { type: 'error', ref: 1, data: { code: 'renew_refused', message: 'this credential is not accepted' } })
+      t.match(app.ws.connections('u1')[0].identity, { token: 'u1 60000' })
+      client.send({ type: 'ping' })
+      t.match(await client.next(), { type: 'pong' })
+      t.equal(lines.some(line => line.includes('renew failed')), logged.includes(name))
+      t.notMatch(lines.join(''), /s3cr3t/)
+    })
+  }
+
+  t.test('data that is not { token } is a bad message, and the fifth is too much', async t => {
+    const { client } = await startRenewing(t, () => { throw new Error('is not asked') })
+    for (const data of [undefined, null, 'token', { token: '' }, { token: 5 }]) {
+      client.send({ type: 'renew', ref: 1, data })
+      t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'bad_message' } })
+    }
+    t.equal((await client.close()).code, 4400)
+  })
+
+  t.test('without the option there is no such type', async t => {
+    const { client } = await startRenewing(t, undefined)
+    client.send({ type: 'renew', ref: 1, data: { token: 'u1 90000' } })
+    t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'unknown_type' } })
+  })
+
+  t.test('a connection that has gone meanwhile leaves no timer', async t => {
+    const timers = wallClockTimers(t)
+    const { opened, open } = gate()
+    const { app, client } = await startRenewing(t, async token => { await opened; return identityOf(token) })
+    const [connection] = app.ws.connections('u1')
+    client.send({ type: 'renew', data: { token: 'u1 90000' } })
+    client.send({ type: 'ping' })
+    await client.next('pong')
+    client.socket.terminate()
+    await eventually(() => app.ws.stats().connections === 0)
+    open()
+    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+    t.match(connection.identity, { token: 'u1 60000' })
+    t.equal(timers.waiting, 0)
+  })
+})

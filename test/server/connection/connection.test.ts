@@ -1,0 +1,120 @@
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import type { Connection } from '../../../lib/server/connection/connection.js'
+import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
+import { logSink } from '../../log-sink.js'
+import { wallClockTimers } from '../../timers.js'
+import { eventually, gate } from '../../waiting.js'
+
+const path = '/ws/notifications/u1'
+
+/** The connection of a user as the server has it, with what an app does not see. */
+function serverSideOf (app: FastifyInstance, userId = 'u1'): Connection {
+  return app.ws.connections(userId)[0] as unknown as Connection
+}
+
+t.test('an identity that expires ends its connection', async t => {
+  const { url } = await start(t, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 100 }) })
+  const client = await connect(t, url + path)
+  t.equal((await client.close()).code, 4401)
+})
+
+t.test('a connection that has ended reads no log any more', async t => {
+  const { app, url } = await start(t)
+  for (const end of ['close', 'terminate'] as const) {
+    const client = await connect(t, url + path)
+    const connection = serverSideOf(app)
+    const { logs } = connection
+    t.strictSame(logs.map(({ readers }) => readers.length), [1, 1], 'that of the user, and the broadcast')
+    connection[end]()
+    await client.close()
+    await eventually(() => connection.state === 'closed')
+    t.strictSame(logs.map(({ readers }) => readers.length), [0, 0], end)
+    t.strictSame(connection.logs, [])
+  }
+})
+
+t.test('a pong that nobody asked for counts like a message, and any frame shows that the client is alive', async t => {
+  const { app, port } = await start(t, { heartbeat: { interval: 300, timeout: 200 }, limits: { rate: 100, burst: 100 } })
+  for (const [name, frame] of [['a message', rawFrame('{"type":"ping"}')], ['a ping', rawFrame('', { opcode: 9 })]] as const) {
+    const client = await RawClient.open(t, port, path)
+    const pings = () => client.frames.filter(({ opcode }) => opcode === 9).length
+    for (let answered = 0; answered < 4; answered++) {
+      await eventually(() => pings() > answered || client.isClosed)
+      client.stream.write(frame)
+    }
+    t.notOk(client.isClosed, name)
+    client.stream.destroy()
+  }
+  const flooding = await RawClient.open(t, port, '/ws/notifications/u2')
+  await eventually(() => app.ws.isOnline('u2') === true)
+  flooding.stream.write(Buffer.concat(Array.from({ length: 300 }, () => rawFrame('', { opcode: 10 }))))
+  await eventually(() => flooding.closeCode !== undefined || flooding.isClosed)
+  t.equal(flooding.closeCode, 4429)
+})
+
+t.test('why a connection is turned away is noted once, and not when it is ending already', async t => {
+  const { lines, options } = logSink()
+  const { app, url } = await start(t, {}, { logger: options })
+  const noted = () => lines.filter(line => line.includes('"reason"')).map(line => JSON.parse(line).reason)
+  const ending = await connect(t, url + path)
+  const connection = serverSideOf(app)
+  connection.close()
+  connection.turnAway('stalled')
+  connection.expel('binary')
+  t.equal((await ending.close()).code, 4403)
+  t.strictSame(noted(), [])
+  const stalled = await connect(t, url + path)
+  serverSideOf(app).turnAway('stalled')
+  t.equal((await stalled.close()).code, 4430)
+  t.strictSame(noted(), ['stalled'])
+})
+
+t.test('a connection that opens while its user is held is not read until the user is free', async t => {
+  const { opened, open } = gate()
+  const { app, url } = await start(t, {
+    limits: { rate: 2, burst: 2, userRate: 2, userBurst: 2, strikes: 100 },
+    onConnect: (_connection, { query }) => (query as { slow?: string }).slow === undefined ? undefined : opened
+  })
+  const first = await connect(t, url + path)
+  const slow = new Client(`${url}${path}?slow=1`)
+  t.teardown(() => slow.socket.terminate())
+  await eventually(() => app.ws.stats().connections === 2)
+  for (let n = 0; n < 4; n++) first.send({ type: 'ping' })
+  const [held] = app.ws.connections('u1') as unknown as Connection[]
+  await eventually(() => held.isPaused)
+  open()
+  await slow.next('connection_ack')
+  const late = (app.ws.connections('u1') as unknown as Connection[]).find(({ id }) => id !== held.id)!
+  t.equal(late.isPaused, true)
+  late.close()
+  let isOver = false
+  late.whenFree().then(() => { isOver = true })
+  await new Promise(resolve => setImmediate(resolve))
+  t.ok(isOver, 'nothing waits for a connection that has ended')
+  await eventually(() => !held.isPaused)
+})
+
+t.test('a client that connects while its user is held gets its connection_ack once the user is released', async t => {
+  const { app, url } = await start(t, { limits: { rate: 2, burst: 2, userRate: 2, userBurst: 2, strikes: 100 } })
+  const first = await connect(t, url + path)
+  for (let n = 0; n < 4; n++) first.send({ type: 'ping' })
+  const [held] = app.ws.connections('u1') as unknown as Connection[]
+  await eventually(() => held.isPaused)
+  const late = new Client(url + path)
+  t.teardown(() => late.socket.terminate())
+  await eventually(() => app.ws.stats().connections === 2)
+  t.strictSame([app.ws.connections('u1').length, held.isPaused], [1, true])
+  await late.next('connection_ack')
+  t.equal(held.isPaused, false)
+})
+
+t.test('the expiry of a credential is no longer waited for once its connection has ended', async t => {
+  const timers = wallClockTimers(t)
+  const { app, url } = await start(t, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 60_000 }) })
+  const client = await connect(t, url + path)
+  t.equal(timers.waiting, 1)
+  client.socket.close()
+  await eventually(() => app.ws.stats().connections === 0)
+  t.equal(timers.waiting, 0)
+})

@@ -1,0 +1,194 @@
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { Flusher, slice, type Lane, type Writer } from '../../../lib/server/connection/flush.js'
+
+/** Notes when it was flushed. */
+class Peer implements Writer {
+  lane: Lane = 'none'
+  readonly name: string
+  readonly #flushed: string[]
+  /** What it does when it is flushed; `true` when it has more to write. */
+  onFlush: () => boolean = () => false
+
+  constructor (name: string, flushed: string[]) {
+    this.name = name
+    this.#flushed = flushed
+  }
+
+  flush (): boolean {
+    this.#flushed.push(this.name)
+    return this.onFlush()
+  }
+}
+
+function setup (t: { teardown (action: () => void): void }) {
+  const flusher = new Flusher()
+  t.teardown(() => flusher.close())
+  const flushed: string[] = []
+  const peers = (name: string, count: number) => Array.from({ length: count }, (_, n) => new Peer(`${name}${n + 1}`, flushed))
+  const peer = (name: string) => new Peer(name, flushed)
+  /** What is flushed in the next turn of the event loop. */
+  const turn = async () => {
+    await setImmediate()
+    return flushed.splice(0)
+  }
+  return { flusher, flushed, peer, peers, turn }
+}
+
+const narrow = 1
+const wide = slice + 1
+
+t.test('each is flushed once after the turn it was marked in, however often', async t => {
+  const { flusher, flushed, peer, turn } = setup(t)
+  const [a, b] = [peer('a'), peer('b')]
+  flusher.mark(a, narrow)
+  flusher.mark(b, wide)
+  flusher.mark(a, narrow)
+  flusher.mark(b, wide)
+  t.strictSame([a.lane, b.lane], ['narrow', 'wide'])
+  t.strictSame(flushed, [], 'not in this turn')
+  t.strictSame(await turn(), ['a', 'b'])
+  t.strictSame([a.lane, b.lane], ['none', 'none'])
+  t.strictSame(await turn(), [])
+  flusher.mark(a, narrow)
+  t.strictSame(await turn(), ['a'], 'and again when it is marked again')
+})
+
+t.test('an audience of more than a slice is wide', async t => {
+  const { flusher, peer } = setup(t)
+  const [a, b] = [peer('a'), peer('b')]
+  flusher.mark(a, slice)
+  flusher.mark(b, slice + 1)
+  t.strictSame([a.lane, b.lane], ['narrow', 'wide'])
+})
+
+t.test('a slice per lane and turn, in the order of the marks', async t => {
+  const { flusher, peers, turn } = setup(t)
+  const few = peers('few', slice + 10)
+  const many = peers('many', slice * 2 + 10)
+  for (const peer of many) flusher.mark(peer, many.length)
+  for (const peer of few) flusher.mark(peer, narrow)
+  const names = (of: Peer[]) => of.map(({ name }) => name)
+  t.strictSame(await turn(), names([...few.slice(0, slice), ...many.slice(0, slice)]))
+  t.strictSame(await turn(), names([...few.slice(slice), ...many.slice(slice, slice * 2)]))
+  t.strictSame(await turn(), names(many.slice(slice * 2)))
+  t.strictSame(await turn(), [])
+})
+
+t.test('what concerns few does not wait behind what concerns many', async t => {
+  const { flusher, peer, peers, turn } = setup(t)
+  for (const peer of peers('many', slice * 5)) flusher.mark(peer, wide)
+  await turn()
+  flusher.mark(peer('token'), narrow)
+  t.equal((await turn())[0], 'token')
+})
+
+t.test('one that waits among many overtakes them when it is marked narrow, and is flushed once', async t => {
+  const { flusher, peers, turn } = setup(t)
+  const many = peers('many', slice * 2)
+  for (const peer of many) flusher.mark(peer, wide)
+  const last = many[many.length - 1]
+  flusher.mark(last, narrow)
+  flusher.mark(last, wide)
+  t.equal(last.lane, 'narrow', 'a wide mark does not put it back')
+  const first = await turn()
+  t.equal(first[0], last.name)
+  t.equal(first.length, 1 + slice)
+  t.strictSame(await turn(), many.slice(slice, -1).map(({ name }) => name), 'its old place is skipped')
+})
+
+t.test('its old place is as good as its new one when it is marked wide again', async t => {
+  const { flusher, peers, turn } = setup(t)
+  const [a, ...rest] = peers('many', slice * 2)
+  const many = [...rest, a]
+  for (const peer of many) flusher.mark(peer, wide)
+  flusher.mark(a, narrow)
+  await turn()
+  flusher.mark(a, wide)
+  t.equal((await turn()).filter(name => name === a.name).length, 1)
+  t.strictSame(await turn(), [])
+  t.equal(a.lane, 'none')
+})
+
+t.test('the places that are skipped do not count', async t => {
+  const { flusher, peers, turn } = setup(t)
+  const overtaking = peers('overtaking', slice)
+  const many = peers('many', slice)
+  for (const peer of [...overtaking, ...many]) flusher.mark(peer, wide)
+  for (const peer of overtaking) flusher.mark(peer, narrow)
+  t.equal((await turn()).length, 2 * slice)
+})
+
+t.test('many are not starved by few that never end', async t => {
+  const { flusher, peers, turn } = setup(t)
+  for (const peer of peers('busy', slice * 3)) {
+    peer.onFlush = () => true
+    flusher.mark(peer, narrow)
+  }
+  const many = peers('many', slice * 4)
+  for (const peer of many) flusher.mark(peer, wide)
+  const seen: string[] = []
+  for (let n = 0; n < 4; n++) seen.push(...await turn())
+  t.strictSame(seen.filter(name => name.startsWith('many')), many.map(({ name }) => name))
+})
+
+t.test('who has more to write comes again, in a later turn and after those that wait', async t => {
+  for (const audience of [narrow, wide]) {
+    const { flusher, peer, peers, turn } = setup(t)
+    const long = peer('long')
+    let left = 3
+    long.onFlush = () => --left > 0
+    flusher.mark(long, audience)
+    const others = peers('other', slice)
+    for (const other of others) flusher.mark(other, audience)
+    t.strictSame(await turn(), ['long', ...others.slice(0, -1).map(({ name }) => name)])
+    t.equal(long.lane, audience === narrow ? 'narrow' : 'wide')
+    t.strictSame(await turn(), [others[slice - 1].name, 'long'])
+    t.strictSame(await turn(), ['long'])
+    t.strictSame(await turn(), [])
+  }
+})
+
+t.test('what is marked while it is flushed is flushed in a later turn, in the order of the marks', async t => {
+  const { flusher, peer, turn } = setup(t)
+  const [a, b, c] = [peer('a'), peer('b'), peer('c')]
+  let left = 2
+  a.onFlush = () => {
+    flusher.mark(b, narrow)
+    flusher.mark(c, wide)
+    if (--left > 0) flusher.mark(a, narrow)
+    return false
+  }
+  flusher.mark(a, narrow)
+  t.strictSame(await turn(), ['a', 'c'], 'the wide lane comes after the narrow one')
+  t.strictSame(await turn(), ['b', 'a', 'c'], 'in the order of the marks')
+  t.strictSame(await turn(), ['b'])
+})
+
+t.test('what is to be done before comes before what it marks, once, and in order', async t => {
+  const { flusher, flushed, peer, turn } = setup(t)
+  const [a, b] = [peer('a'), peer('b')]
+  flusher.mark(a, narrow)
+  flusher.before(() => {
+    flushed.push('first')
+    flusher.mark(b, wide)
+    flusher.before(() => flushed.push('later'))
+  })
+  flusher.before(() => flushed.push('second'))
+  t.strictSame(flushed, [], 'not in this turn')
+  t.strictSame(await turn(), ['first', 'second', 'a', 'b'])
+  t.strictSame(await turn(), ['later'], 'what is added meanwhile has its own turn')
+  t.strictSame(await turn(), [])
+})
+
+t.test('after close nothing is flushed, and nothing is done before', async t => {
+  const { flusher, peers, turn } = setup(t)
+  for (const peer of peers('narrow', slice * 2)) flusher.mark(peer, narrow)
+  for (const peer of peers('wide', slice * 2)) flusher.mark(peer, wide)
+  t.equal((await turn()).length, 2 * slice)
+  flusher.before(() => t.fail('nothing is done any more'))
+  flusher.close()
+  flusher.before(() => t.fail('nor when it is asked for then'))
+  t.strictSame(await turn(), [])
+  t.doesNotThrow(() => flusher.close())
+})

@@ -1,0 +1,35 @@
+import t from 'tap'
+import type { Connection } from '../../../lib/server/connection/connection.js'
+import { Hub } from '../../../lib/server/connection/hub.js'
+
+const fake = (userId: string, isEnding = false) => ({ userId, isEnding }) as Connection
+
+t.test('connections are found by their user until they are removed', async t => {
+  const hub = new Hub()
+  const [a, b, c] = [fake('u1'), fake('u1'), fake('u2')]
+  for (const connection of [a, b, c]) hub.add(connection)
+  t.equal(hub.size, 3)
+  t.strictSame(hub.connections('u1'), [a, b])
+  t.strictSame(hub.connections('u3'), [])
+  hub.remove(a)
+  hub.remove(a)
+  t.strictSame(hub.connections(), [b, c])
+  t.strictSame(hub.connections('u1'), [b])
+  hub.remove(b)
+  t.equal(hub.size, 1)
+  t.strictSame(hub.connections('u1'), [])
+})
+
+t.test('who is ending makes room, until as many are ending as may connect', async t => {
+  const hub = new Hub()
+  t.equal(hub.hasRoom('u1', 1), true)
+  hub.add(fake('u1', true))
+  t.equal(hub.hasRoom('u1', 1), true)
+  hub.add(fake('u1', true))
+  t.equal(hub.hasRoom('u1', 1), false)
+  t.equal(hub.hasRoom('u1', 2), true)
+  hub.add(fake('u1'))
+  t.equal(hub.hasRoom('u1', 2), true)
+  t.equal(hub.hasRoom('u1', 1), false)
+  t.equal(hub.hasRoom('u2', 1), true)
+})

@@ -1,0 +1,168 @@
+import { once } from 'node:events'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import type { Connection } from '../../../lib/server/connection/connection.js'
+import { closeCodes } from '../../../lib/protocol/close-codes.js'
+import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
+import { eventually, gate } from '../../waiting.js'
+
+const path = '/ws/notifications/u1'
+
+/** The connection of a user as the server has it, with what an app does not see. */
+function serverSideOf (app: FastifyInstance, userId = 'u1'): Connection {
+  return app.ws.connections(userId)[0] as unknown as Connection
+}
+
+/** Resolves when the server has read all that a client has sent so far. */
+async function everythingRead ({ socket }: Client): Promise<void> {
+  socket.ping()
+  await once(socket, 'pong')
+}
+
+t.test('wrong messages and codes throw; a long reason is cut', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  const [connection] = app.ws.connections('u1')
+  t.throws(() => connection.send({ type: 'ack' }), { code: 'RT_ERR_INVALID_MESSAGE' })
+  t.throws(() => connection.close(1005), { code: 'RT_ERR_UNKNOWN_CLOSE_CODE' })
+  connection.send({ type: 'last' })
+  connection.close(4409, 'é'.repeat(100))
+  t.equal((await client.next()).type, 'last')
+  t.match(await client.close(), { code: 4409, reason: /^é{41}$/ })
+})
+
+t.test('close() of an app sends 4403, after which clients do not come back', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  app.ws.connections('u1')[0].close()
+  t.equal((await client.close()).code, 4403)
+})
+
+t.test('a client whose socket is not read is gone as soon as it has answered the Close', async t => {
+  const left = gate<number>()
+  const { app, url } = await start(t, {
+    limits: { queue: 1 },
+    timeouts: { close: 600_000 },
+    onMessage: { hang: () => new Promise(() => {}) },
+    onDisconnect: (_connection, { code }) => left.open(code)
+  })
+  const client = await connect(t, url + path)
+  for (let n = 0; n < 3; n++) client.send({ type: 'hang' })
+  const connection = serverSideOf(app)
+  await eventually(() => connection.isPaused)
+  connection.close()
+  t.equal((await client.close()).code, 4403)
+  t.equal(await left.opened, 4403)
+})
+
+t.test('a connection that is closed gently handles what it has begun, and nothing after it', async t => {
+  const { opened, open } = gate()
+  const handled: unknown[] = []
+  const { app, url } = await start(t, {
+    onMessage: {
+      async work ({ data }) {
+        handled.push(data)
+        await opened
+      }
+    }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'work', data: 'begun', ref: 1 })
+  client.send({ type: 'work', data: 'waiting', ref: 2 })
+  await everythingRead(client)
+  const connection = serverSideOf(app)
+  connection.closeGently(closeCodes.RESTART, '5')
+  connection.closeGently(closeCodes.HANDLER_FAILED, 'second')
+  client.send({ type: 'ping' })
+  await everythingRead(client)
+  t.equal(client.closed, undefined, 'its handler still runs')
+  open()
+  t.strictSame(await client.close(), { code: 1012, reason: '5' })
+  t.strictSame(client.received.map(({ type, ref }) => [type, ref]), [['connection_ack', undefined], ['ack', 1]])
+  t.strictSame(handled, ['begun'])
+})
+
+t.test('a connection that is closed gently closes once its handler is done, also without an answer, and at once without a handler', async t => {
+  const { opened, open } = gate()
+  const { app, url } = await start(t, { onMessage: { work: () => opened } })
+  const idle = await connect(t, `${url}/ws/notifications/idle`)
+  serverSideOf(app, 'idle').closeGently(closeCodes.RESTART, '')
+  t.equal((await idle.close()).code, 1012)
+  const busy = await connect(t, url + path)
+  busy.send({ type: 'work' })
+  await everythingRead(busy)
+  serverSideOf(app).closeGently(closeCodes.RESTART, '')
+  await everythingRead(busy)
+  open()
+  t.equal((await busy.close()).code, 1012)
+})
+
+t.test('a connection that is closed gently is written all that is due, also to a client that does not read yet', async t => {
+  const { app, port } = await start(t, { timeouts: { stall: 600_000 } })
+  const client = await RawClient.open(t, port, path)
+  await eventually(() => client.envelopes.length === 1)
+  client.stream.pause()
+  const connection = serverSideOf(app)
+  for (let n = 0; n < 15; n++) app.ws.sendToUser('u1', { type: 'large', data: 'x'.repeat(1_000_000) })
+  connection.closeGently(closeCodes.RESTART, '')
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(connection.state, 'open', 'it waits for the client')
+  client.stream.resume()
+  await eventually(() => client.closeCode !== undefined)
+  t.equal(client.closeCode, 1012)
+  t.equal(client.envelopes.filter(({ type }) => type === 'large').length, 15)
+})
+
+t.test('a message that comes after the server has sent its Close is not handled', async t => {
+  const handled: unknown[] = []
+  const { app, port } = await start(t, { onMessage: { work: ({ data }) => { handled.push(data) } } })
+  const client = await RawClient.open(t, port, path)
+  await eventually(() => client.envelopes.length === 1)
+  client.stream.write(rawFrame(JSON.stringify({ type: 'work', data: 'before' })))
+  await eventually(() => handled.length === 1)
+  serverSideOf(app).close()
+  const close = Buffer.alloc(2)
+  close.writeUInt16BE(4403)
+  client.stream.write(Buffer.concat([rawFrame(JSON.stringify({ type: 'work', data: 'after' })), rawFrame(close, { opcode: 8 })]))
+  await eventually(() => client.isClosed)
+  t.strictSame(handled, ['before'])
+})
+
+t.test('a hook of the app that closes the connection while it is being closed counts, once', async t => {
+  const ended: number[] = []
+  const { app, url } = await start(t, {
+    chat: {
+      visible ({ type }, _identity) {
+        if (type === 'leave') serverSideOf(app).close(4409)
+        return true
+      }
+    },
+    onDisconnect: (_connection, { code }) => { ended.push(code) }
+  })
+  const client = await connect(t, `${url}/ws/w/a/c/u1`)
+  await app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }).send({ type: 'leave' })
+  serverSideOf(app).close(4403)
+  t.equal((await client.close()).code, 4409)
+  await eventually(() => ended.length > 0)
+  t.strictSame(ended, [4409])
+})
+
+t.test('a connection that is terminated has one onDisconnect', async t => {
+  const ended: number[] = []
+  const { app, url } = await start(t, { onDisconnect: (_connection, { code }) => { ended.push(code) } })
+  const client = await connect(t, url + path)
+  serverSideOf(app).terminate()
+  await client.close()
+  await eventually(() => app.websocketServer.clients.size === 0)
+  t.strictSame(ended, [1006])
+})
+
+t.test('a reason of exactly 123 bytes is sent whole', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  serverSideOf(app).close(4403, 'x'.repeat(123))
+  t.equal((await client.close()).reason, 'x'.repeat(123))
+  const next = await connect(t, url + path)
+  serverSideOf(app).close(4403, 'x'.repeat(124))
+  t.equal((await next.close()).reason, 'x'.repeat(41))
+})

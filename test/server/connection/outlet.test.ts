@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import type { Connection } from '../../../lib/server/connection/connection.js'
+import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
+import { eventually } from '../../waiting.js'
+import { rawConnect } from '../../process.js'
+
+const path = '/ws/notifications/u1'
+
+/** The connection of a user as the server has it, with what an app does not see. */
+function serverSideOf (app: FastifyInstance, userId = 'u1'): Connection {
+  return app.ws.connections(userId)[0] as unknown as Connection
+}
+
+t.test('one write per connection and turn, whatever it reads from', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  const { writes } = app.ws.stats()
+  for (let n = 0; n < 5; n++) {
+    app.ws.sendToUser('u1', { type: 'user', data: n })
+    app.ws.broadcast({ type: 'broadcast', data: n })
+    app.ws.connections('u1')[0].send({ type: 'alone', data: n })
+  }
+  await client.until(() => client.received.length === 16)
+  t.equal(app.ws.stats().writes - writes, 1)
+  for (const type of ['user', 'broadcast', 'alone']) {
+    t.strictSame(client.received.filter(envelope => envelope.type === type).map(envelope => envelope.data), [0, 1, 2, 3, 4])
+  }
+})
+
+t.test('large and small frames keep their order', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  const [connection] = app.ws.connections('u1')
+  const sizes = [10, 100_000, 10, 10, 5_000, 900_000, 10]
+  for (const size of sizes) {
+    connection.send({ type: 'alone', data: 'é'.repeat(size / 2) })
+    app.ws.sendToUser('u1', { type: 'user', data: '😀'.repeat(size / 10) })
+  }
+  await client.until(() => client.received.length === 1 + 2 * sizes.length)
+  const dataOf = (type: string) => client.received.filter(envelope => envelope.type === type).map(({ data }) => data as string)
+  const lengths = (type: string) => dataOf(type).map(data => data.length)
+  t.strictSame(lengths('alone'), sizes.map(size => size / 2))
+  t.strictSame(lengths('user'), sizes.map(size => Math.floor(size / 10) * 2))
+})
+
+t.test('what waits for one connection alone is bounded', async t => {
+  const { app, port } = await start(t, { limits: { message: 10_000, lag: 20_000 } })
+  const socket = await rawConnect(t, port, path)
+  socket.pause()
+  await eventually(() => app.ws.isOnline('u1') === true)
+  const [connection] = app.ws.connections('u1')
+  for (let n = 0; n < 100_000 && app.ws.isOnline('u1'); n++) {
+    connection.send({ type: 'alone', data: 'x'.repeat(9_000) })
+    if (n % 2 === 0) await new Promise(resolve => setImmediate(resolve))
+  }
+  t.equal(app.ws.stats().stalls, 1)
+  connection.send({ type: 'too_late' })
+  connection.close()
+})
+
+t.test('more than may wait, sent in one turn to a client that reads, arrives', async t => {
+  const { app, url } = await start(t, { limits: { lag: 100_000, message: 50_000 } })
+  const client = await connect(t, `${url}/ws/notifications/u1`)
+  const [connection] = app.ws.connections('u1')
+  for (let n = 0; n < 60; n++) connection.send({ type: 'n', data: { n, text: 'x'.repeat(40_000) } })
+  connection.close(1000)
+  for (let n = 0; n < 60; n++) t.equal((await client.next('n') as { data: { n: number } }).data.n, n)
+  t.equal((await client.close()).code, 1000)
+  t.equal(app.ws.stats().stalls, 0)
+})
+
+t.test('more than may wait, sent by onConnect, closes with 1011', async t => {
+  const { url } = await start(t, {
+    limits: { lag: 100_000, message: 50_000 },
+    onConnect (connection) { for (let n = 0; n < 60; n++) connection.send({ type: 'n', data: 'x'.repeat(40_000) }) }
+  })
+  t.equal((await new Client(`${url}/ws/notifications/u1`).close()).code, 1011)
+})
+
+t.test('exactly as much as may wait, sent by onConnect, arrives', async t => {
+  const frameSize = 50_000
+  const beside = Buffer.byteLength(JSON.stringify({ type: 'n', data: '', timestamp: new Date().toISOString() })) + 4
+  const { url } = await start(t, {
+    limits: { lag: 2 * frameSize, message: frameSize },
+    onConnect (connection) { for (let n = 0; n < 2; n++) connection.send({ type: 'n', data: 'x'.repeat(frameSize - beside) }) }
+  })
+  const client = await connect(t, url + path)
+  for (let n = 0; n < 2; n++) t.equal((await client.next('n') as { data: string }).data.length, frameSize - beside)
+})
+
+t.test('what is sent to a connection that is ending goes nowhere, however much it is', async t => {
+  const { app, url } = await start(t, { limits: { lag: 100_000, message: 50_000 } })
+  const client = await connect(t, url + path)
+  const connection = serverSideOf(app)
+  connection.close()
+  for (let n = 0; n < 10; n++) connection.send({ type: 'n', data: 'x'.repeat(40_000) })
+  await client.close()
+  t.equal(app.ws.stats().stalls, 0)
+  t.strictSame(client.received.map(({ type }) => type), ['connection_ack'])
+})
+
+t.test('a connection that is far behind lets others have their turn, and gets everything', async t => {
+  const { app, url } = await start(t)
+  const chat = app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' })
+  for (let n = 0; n < 50; n++) await chat.send({ type: 'n', data: 'x'.repeat(20_000) })
+  const client = await connect(t, `${url}/ws/w/a/c/u1`)
+  await client.until(() => client.received.length === 51)
+  for (let n = 0; n < 50; n++) await chat.send({ type: 'n', data: 'x'.repeat(20_000) })
+  t.equal(serverSideOf(app).flush(), true, 'more is left that it would take')
+  await client.until(() => client.received.length === 101)
+  t.equal(serverSideOf(app).flush(), false)
+})
+
+t.test('a client that was behind and has caught up is not taken for one that does not read', async t => {
+  const { app, port } = await start(t, { heartbeat: { interval: 100, timeout: 50 }, timeouts: { stall: 200 } })
+  const accepted = once(app.server, 'connection')
+  const client = await RawClient.open(t, port, path)
+  const [socket] = await accepted
+  await eventually(() => client.envelopes.length === 1)
+  let pings = 0
+  const { ping } = serverSideOf(app)
+  serverSideOf(app).ping = function () {
+    pings++
+    ping.call(this)
+    client.stream.write(rawFrame('', { opcode: 10 }))
+  }
+  client.stream.pause()
+  for (let n = 0; n < 15; n++) app.ws.sendToUser('u1', { type: 'large', data: 'x'.repeat(1_000_000) })
+  await eventually(() => socket.writableLength > 0)
+  client.stream.resume()
+  await eventually(() => client.envelopes.length === 16)
+  const before = pings
+  await eventually(() => pings >= before + 5)
+  t.strictSame([app.ws.stats().stalls, client.closeCode], [0, undefined])
+})

@@ -1,0 +1,77 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { ChannelLog } from '../../../lib/logs/channel-log.js'
+import { parseSince } from '../../../lib/protocol/position.js'
+import { sinceOf, startOf } from '../../../lib/server/connection/recovery.js'
+import { chatKind } from '../../../lib/chat/kind.js'
+import { broadcastKind, userKind } from '../../../lib/notifications/channels.js'
+
+const kindOf = { u: userKind, b: broadcastKind, c: chatKind }
+
+/** A log whose last `size` of `head` publications can be recovered. */
+function logOf (label: keyof typeof kindOf, epoch: string, head: number, size: number) {
+  const log = new ChannelLog(epoch, { size, ttl: 1_000, lag: 1_000 })
+  for (let n = 1; n <= head; n++) log.append(`${n}`, 0)
+  return { kind: kindOf[label], log }
+}
+
+t.test('the query of a URL says where its client resumes: at a position, at all there is, or, where it makes no sense, nowhere', async t => {
+  t.equal(sinceOf({}, userKind), 'now')
+  t.equal(sinceOf({}, chatKind), 'beginning')
+  for (const kind of [userKind, chatKind]) {
+    t.equal(sinceOf({ since: '0' }, kind), 'all')
+    t.strictSame(sinceOf({ since: 'u.a.5', other: '1' }, kind), new Map([['u', { epoch: 'a', offset: 5 }]]))
+    for (const since of ['', 'x', 'u.a', ['0'], ['u.a.1', 'u.a.2'], null, 0, {}]) t.equal(sinceOf({ since }, kind), undefined, JSON.stringify(since))
+  }
+})
+
+t.test('a client resumes where it was in every log, or at the head of all of them with recovered: false', async t => {
+  // Of 10 the last 4 can be recovered: from 6 on. Of 3 all.
+  const logs = () => [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4)]
+  const start = (since: string) => startOf(logs(), parseSince(since))
+  const head = [10, 3]
+
+  t.strictSame(startOf(logs(), 'now'), { offsets: head })
+  t.strictSame(startOf(logs(), 'beginning'), { offsets: [6, 0] })
+  t.strictSame(startOf(logs(), 'all'), { offsets: [6, 0], recovered: false }, 'one log has lost its first publication')
+  t.strictSame(startOf([logOf('u', 'aa', 4, 4), logOf('b', 'bb', 0, 4)], 'all'), { offsets: [0, 0], recovered: true }, 'both logs are whole')
+  t.strictSame(startOf(logs(), undefined), { offsets: head, recovered: false }, 'a since that makes no sense')
+
+  t.strictSame(start('u.aa.6,b.bb.0'), { offsets: [6, 0], recovered: true }, 'all that there is')
+  t.strictSame(start('b.bb.2,u.aa.8'), { offsets: [8, 2], recovered: true }, 'in any order')
+  t.strictSame(start('u.aa.10,b.bb.3'), { offsets: head, recovered: true }, 'nothing was missed')
+  t.strictSame(start('u.aa.7'), { offsets: [7, 3], recovered: true }, 'the other one starts at its head')
+
+  const never = {
+    'one has been evicted': 'u.aa.5,b.bb.3',
+    'one is of another incarnation': 'u.aa.10,b.xx.3',
+    'one is from the future': 'u.aa.11,b.bb.3',
+    'one is of another channel': 'u.bb.3,b.aa.10',
+    'none is for these logs': 'c.aa.10'
+  }
+  for (const [why, since] of Object.entries(never)) t.strictSame(start(since), { offsets: head, recovered: false }, why)
+
+  const lagging = logOf('c', 'cc', 3, 4)
+  lagging.log.add({ offset: 0, epoch: 'cc', wake () {}, catchUp () {} })
+  for (let n = 4; n <= 10; n++) lagging.log.append(`${n}`, 0)
+  t.equal(lagging.log.first, 1)
+  t.strictSame(startOf([lagging], 'all'), { offsets: [6], recovered: false }, 'what is kept for one that is behind is not for others')
+
+  t.strictSame(startOf([], 'beginning'), { offsets: [] })
+  t.strictSame(startOf([logOf('c', 'cc', 0, 4)], parseSince('c.cc.0')), { offsets: [0], recovered: true }, 'from nothing')
+})
+
+t.test('recovery is never partial', async t => {
+  const position = fc.tuple(fc.constantFrom('u', 'b', 'c'), fc.constantFrom('aa', 'bb'), fc.nat(15)).map(parts => parts.join('.'))
+  const positions = fc.array(position, { minLength: 1, maxLength: 3 })
+  t.doesNotThrow(() => fc.assert(fc.property(positions, fc.nat(12), fc.nat(12), (parts, ofUser, ofAll) => {
+    const logs = [logOf('u', 'aa', ofUser, 5), logOf('b', 'bb', ofAll, 5)]
+    const since = parseSince(parts.join(','))
+    const { offsets, recovered } = startOf(logs, since)
+    return logs.every(({ kind, log }, at) => {
+      const asked = since instanceof Map ? since.get(kind.label) : undefined
+      if (!recovered || asked === undefined) return offsets[at] === log.head
+      return log.canRecover(asked) && offsets[at] === asked.offset
+    })
+  }), { numRuns: 300 }))
+})

@@ -1,0 +1,32 @@
+import t from 'tap'
+import { ChannelLog } from '../../../lib/logs/channel-log.js'
+import { userKind } from '../../../lib/notifications/channels.js'
+import { Subscription } from '../../../lib/server/connection/subscription.js'
+
+t.test('a subscription reads on from its cursor, and is flushed before it would miss something', async t => {
+  const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
+  const woken: number[] = []
+  let flushes = 0
+  const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake: (audience: number) => { woken.push(audience) }, flush: () => { flushes++; return false } }
+  log.append('a', 0)
+  const subscription = new Subscription(subscriber, userKind, log, 0)
+  const other = new Subscription(subscriber, userKind, log, log.head)
+  t.equal(subscription.position, 'u.e1.0')
+  t.equal(subscription.behind, 1)
+  log.append('b', 0)
+  t.strictSame(woken, [2, 2])
+  t.equal(subscription.read(100, false), 'ab')
+  t.equal(subscription.position, 'u.e1.2')
+
+  for (const text of ['c', 'd', 'e']) log.append(text, 0)
+  t.ok(flushes > 0, 'asked to read before it is evicted')
+  t.equal(subscription.isLost(), true)
+  subscription.skipToHead()
+  t.strictSame([subscription.isLost(), subscription.position, subscription.read(100, false)], [false, 'u.e1.5', ''])
+
+  subscription.end()
+  other.end()
+  woken.length = 0
+  log.append('f', 0)
+  t.strictSame(woken, [])
+})

@@ -1,0 +1,96 @@
+import { ServerResponse, type IncomingMessage } from 'node:http'
+import { PassThrough } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { notificationsPath as path, type NotificationsTarget } from '../../../lib/notifications/channels.js'
+import { Handshake, type UpgradedStream } from '../../../lib/server/handshake/handshake.js'
+import type { PendingHandshake } from '../../../lib/server/handshake/pending.js'
+
+const target: NotificationsTarget = { kind: 'notifications', userId: 'u1' }
+
+function begin (hasRoom = true) {
+  const raw = { method: 'GET', httpVersionMajor: 1, httpVersionMinor: 1 } as IncomingMessage
+  const stream: UpgradedStream = new PassThrough()
+  let releases = 0
+  const addresses: unknown[] = []
+  let notes = 0
+  const pending = {
+    noteAddress () { notes++ },
+    comesFrom (address?: string) { addresses.push(address); return address !== 'busy' },
+    end () { releases++ }
+  }
+  const handshake = new Handshake(raw, stream, hasRoom, pending as unknown as PendingHandshake)
+  return { raw, stream, handshake, releases: () => releases, addresses, notes: () => notes }
+}
+
+t.test('a handshake is found by its raw request, and a plain request has none', async t => {
+  const { raw, handshake } = begin()
+  t.equal(Handshake.of(raw), handshake)
+  t.equal(Handshake.of({}), undefined)
+})
+
+t.test('a handshake is counted for its address once that is known', async t => {
+  const { handshake, addresses } = begin()
+  t.same([handshake.comesFrom('free'), handshake.comesFrom('busy')], [true, false])
+  t.same(addresses, ['free', 'busy'])
+})
+
+t.test('a handshake for a channel goes through its stages in order', async t => {
+  const { raw, stream, handshake, releases } = begin()
+  t.equal(handshake.stage, 'waiting')
+  handshake.ask({ path, target }, new ServerResponse(raw))
+  t.equal(handshake.stage, 'waiting', 'nothing is asked about what the router has not got')
+  handshake.route()
+  t.equal(handshake.stage, 'routed')
+  t.equal(handshake.target, undefined)
+  t.throws(() => handshake.take(), /routed cannot be taken/)
+  const response = new ServerResponse(raw)
+  response.assignSocket(stream as never)
+  handshake.ask({ path, target }, response)
+  t.equal(handshake.target, target)
+  const verdict = { identity: { userId: 'u1' } }
+  handshake.decide(verdict)
+  t.same([handshake.stage, handshake.target], ['decided', undefined])
+  t.same(handshake.take(), { stream, path, target, verdict })
+  t.equal(stream._httpMessage, null, 'the stream is free for the WebSocket')
+  t.equal(releases(), 0)
+  handshake.end()
+  handshake.end()
+  t.same([handshake.stage, releases()], ['over', 1], 'its place is given back once')
+  handshake.decide(verdict)
+  handshake.route()
+  t.equal(handshake.stage, 'over')
+})
+
+t.test('what is written in the turn of the routing leaves in one write', async t => {
+  const { stream, handshake } = begin()
+  handshake.route()
+  t.equal(stream.writableCorked, 1)
+  await setImmediate()
+  t.equal(stream.writableCorked, 0)
+})
+
+t.test('a plain answer to an upgrade ends its socket, whether it is complete at once or later', async t => {
+  for (const turns of [0, 3]) {
+    const { raw, stream, handshake } = begin()
+    stream.resume()
+    const response = new ServerResponse(raw)
+    response.assignSocket(stream as never)
+    handshake.route()
+    for (let turn = 0; turn < turns; turn++) await setImmediate()
+    t.equal(stream.destroyed, false)
+    response.end('no')
+    await new Promise(resolve => stream.on('close', resolve))
+    t.equal(stream.destroyed, true)
+  }
+})
+
+t.test('a handshake that outlives its turn is asked where it comes from, and one that does not is not', async t => {
+  const slow = begin()
+  const quick = begin()
+  slow.handshake.route()
+  quick.handshake.route()
+  quick.handshake.end()
+  await setImmediate()
+  t.same([slow.notes(), quick.notes()], [1, 0])
+})

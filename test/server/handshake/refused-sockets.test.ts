@@ -1,0 +1,40 @@
+import t from 'tap'
+import { RawClient, as, authenticateByHeader, connect, refusedWith, start } from '../../harness.js'
+import { eventually } from '../../waiting.js'
+
+const path = '/ws/notifications/u1'
+
+t.test('refused clients that do not answer their Close keep nobody out, and do not outlive the drain', async t => {
+  const { app, url, port } = await start(t, {
+    authenticate: authenticateByHeader,
+    limits: { connections: 1, pending: 2 },
+    timeouts: { close: 600_000, drain: 100 }
+  })
+  const refused: RawClient[] = []
+  for (let n = 0; n < 3; n++) {
+    refused.push(await RawClient.open(t, port, path))
+    await eventually(() => refused[n].closeCode === 4401)
+  }
+  await eventually(() => refused[0].isClosed)
+  t.strictSame(refused.map(({ isClosed }) => isClosed), [true, false, false], 'the oldest makes room')
+  await connect(t, url + path, as('u1'))
+  t.equal(await refusedWith(url + path, as('u1')), 503)
+  await app.close()
+  await eventually(() => refused.every(({ isClosed }) => isClosed))
+})
+
+t.test('a refused client that has gone is not waited for', { timeout: 8_000 }, async t => {
+  const { app, port } = await start(t, { authenticate: () => null, timeouts: { close: 600_000, drain: 9_000 } })
+  const gone = await RawClient.open(t, port, path)
+  await eventually(() => gone.closeCode === 4401)
+  gone.stream.destroy()
+  const slow = await RawClient.open(t, port, path)
+  await eventually(() => slow.closeCode === 4401)
+  const closed = app.close()
+  let isClosed = false
+  closed.then(() => { isClosed = true })
+  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.notOk(isClosed, 'one that has not gone is')
+  slow.stream.destroy()
+  await closed
+})

@@ -1,0 +1,205 @@
+import t from 'tap'
+import { Answers, type Answer } from '../../../lib/server/inbound/answers.js'
+import { Cluster } from '../../../lib/server/cluster.js'
+import { Timers } from '../../../lib/server/time/timers.js'
+import { FakeCluster } from '../../fake-nodes.js'
+import { eventually, gate } from '../../waiting.js'
+
+const failed: Answer = { code: 'handler_failed', message: 'it failed' }
+
+/** A handler that notes each call, with whether it was a retry. */
+function counting (...results: Answer[]) {
+  const handler = {
+    runs: 0,
+    retries: [] as boolean[],
+    handle: async (isRetry: boolean) => {
+      handler.retries.push(isRetry)
+      return results[handler.runs++]
+    }
+  }
+  return handler
+}
+
+t.test('the same message is handled once, and gets the same answer', async t => {
+  const answers = new Answers()
+  const good = counting()
+  const bad = counting(failed)
+  for (let n = 0; n < 3; n++) {
+    t.equal(await answers.once('a', 'good', good.handle), undefined)
+    t.equal(await answers.once('a', 'bad', bad.handle), failed, 'a failure is not tried again')
+  }
+  t.strictSame([good.runs, bad.runs, answers.size], [1, 1, 2])
+})
+
+t.test('a message that may be tried again is handled until it succeeds', async t => {
+  const answers = new Answers()
+  const { retries, handle } = counting(failed, failed, undefined)
+  const got: Answer[] = []
+  for (let n = 0; n < 5; n++) got.push(await answers.once('a', 'r', handle, true))
+  t.strictSame(got, [failed, failed, undefined, undefined, undefined])
+  t.strictSame(retries, [false, true, true])
+})
+
+t.test('a message that is being handled waits for the one answer', async t => {
+  for (const mayRetry of [false, true]) {
+    const answers = new Answers()
+    const { opened, open } = gate<Answer>()
+    const first = answers.once('a', 'r', () => opened, mayRetry)
+    const again = counting()
+    const second = answers.once('a', 'r', again.handle, mayRetry)
+    open(failed)
+    t.strictSame(await Promise.all([first, second]), [failed, failed])
+    t.equal(again.runs, 0)
+  }
+})
+
+t.test("one user's are not another's", async t => {
+  const answers = new Answers()
+  const one = counting()
+  const messages = [['u1', 'user:u1 r'], ['u2', 'user:u2 r'], ['u1', 'chat:w/a/c/u1 r'], ['u1', 'user:u1 R']]
+  for (const [user, key] of messages) await answers.once(user, key, one.handle)
+  t.equal(one.runs, messages.length)
+})
+
+t.test('after five minutes it is a new one', async t => {
+  let now = 1_000
+  const answers = new Answers({ now: () => now })
+  const again = counting()
+  await answers.once('a', 'r', async () => undefined)
+  now = 300_999
+  await answers.once('a', 'r', again.handle)
+  t.equal(again.runs, 0, 'and coming again does not make it younger')
+  now = 301_000
+  await answers.once('a', 'r', again.handle)
+  t.equal(again.runs, 1)
+  t.equal(answers.size, 1)
+})
+
+t.test('what takes long is not forgotten while it runs', async t => {
+  let now = 0
+  const answers = new Answers({ handlerTime: 600_000, now: () => now })
+  const again = counting()
+  answers.once('a', 'r', () => new Promise(() => {}))
+  now = 899_999
+  answers.once('a', 'r', again.handle)
+  t.equal(again.runs, 0)
+  now = 900_000
+  answers.once('a', 'r', again.handle)
+  t.equal(again.runs, 1)
+})
+
+t.test('what is still being handled does not make room', async t => {
+  const answers = new Answers({ size: 5 })
+  const again = counting()
+  answers.once('a', 'running', () => new Promise(() => {}))
+  for (const user of ['a', 'b', 'c']) for (let n = 0; n < 10; n++) await answers.once(user, String(n), async () => undefined)
+  answers.once('a', 'running', again.handle)
+  t.equal(again.runs, 0)
+  t.ok(answers.size <= 5)
+})
+
+t.test('several servers answer as one', async t => {
+  const timers = new Timers()
+  // Its timers alone do not keep the process running.
+  const running = setInterval(() => {}, 1_000)
+  t.teardown(() => {
+    clearInterval(running)
+    timers.close()
+  })
+  const log = { error () {} } as never
+
+  /** Servers of one app, with what each has of answers. */
+  function servers (count: number) {
+    const shared = new FakeCluster()
+    return Array.from({ length: count }, () => {
+      const nodes = shared.join()
+      return { nodes, answers: new Answers({ cluster: new Cluster(nodes, timers, log) }) }
+    })
+  }
+
+  t.test('one of them handles a message, and the others get its answer', async t => {
+    for (const answer of [undefined, failed]) {
+      const [a, b, c] = servers(3)
+      const { opened, open } = gate<Answer>()
+      const first = a.answers.once('u', 'r', () => opened)
+      const other = counting()
+      const second = b.answers.once('u', 'r', other.handle)
+      open(answer)
+      t.strictSame(await Promise.all([first, second]), [answer, answer])
+      t.strictSame(await c.answers.once('u', 'r', other.handle), answer)
+      t.equal(other.runs, 0)
+    }
+  })
+
+  t.test('a message that failed on one of them, and may be tried again, is handled on the next, and on the first no more', async t => {
+    const [a, b] = servers(2)
+    const first = counting(failed, undefined)
+    const second = counting(undefined)
+    t.strictSame(await a.answers.once('u', 'r', first.handle, true), failed)
+    t.equal(await b.answers.once('u', 'r', second.handle, true), undefined)
+    t.strictSame(second.retries, [true])
+    t.equal(await a.answers.once('u', 'r', first.handle, true), undefined)
+    t.equal(first.runs, 1)
+  })
+
+  t.test('where the claim of a message was not confirmed, the same server may handle it, and another one may not', async t => {
+    const [a, b] = servers(2)
+    const { claim } = a.nodes
+    a.nodes.claim = async (...parameters) => {
+      await claim.apply(a.nodes, parameters)
+      throw new Error('cut off')
+    }
+    const first = counting(undefined)
+    t.match(await a.answers.once('u', 'r', first.handle, true), { code: 'handler_failed', message: /could not find out/ })
+    a.nodes.claim = claim
+    t.equal(await a.answers.once('u', 'r', first.handle, true), undefined)
+    t.strictSame(first.retries, [false], 'it was not handled before')
+    const other = counting(undefined)
+    t.equal(await b.answers.once('u', 'r', other.handle, true), undefined)
+    t.equal(other.runs, 0)
+  })
+
+  t.test('a server that is gone leaves a message that nobody handles again', async t => {
+    const [a, b] = servers(2)
+    await a.nodes.claim('u', '["answer","u","r"]')
+    const other = counting(undefined)
+    for (let n = 0; n < 2; n++) {
+      t.match(await b.answers.once('u', 'r', other.handle, true), { code: 'handler_failed', message: /no longer answers/ }, 'however often it comes')
+    }
+    t.equal(other.runs, 0)
+  })
+
+  t.test('servers that ask about the same message at the same time do not wait for each other', async t => {
+    const [a, b, c] = servers(3)
+    await a.nodes.claim('u', '["answer","u","r"]')
+    const other = counting()
+    const both = [b, c].map(({ answers }) => answers.once('u', 'r', other.handle, true))
+    t.match(await Promise.all(both), [{ code: 'handler_failed' }, { code: 'handler_failed' }])
+    t.equal(other.runs, 0)
+  })
+
+  t.test('a message that failed on one of them is given to one other', async t => {
+    const [a, b, c] = servers(3)
+    const { opened, open } = gate<Answer>()
+    const first = a.answers.once('u', 'r', () => opened, true)
+    const second = counting()
+    let asked = 0
+    a.nodes.onTold(() => asked++)
+    const others = [b, c].map(({ answers }) => answers.once('u', 'r', second.handle, true))
+    await eventually(() => asked === 2)
+    open(failed)
+    t.strictSame(await first, failed)
+    await Promise.all(others)
+    t.strictSame(second.retries, [true])
+  })
+
+  t.test('a claim that could not be stored is tried again, also where a failure would not be', async t => {
+    const [a] = servers(1)
+    a.nodes.fault = new Error('away')
+    const handler = counting(undefined)
+    t.match(await a.answers.once('u', 'r', handler.handle), { message: /could not find out/ })
+    a.nodes.fault = undefined
+    t.equal(await a.answers.once('u', 'r', handler.handle), undefined)
+    t.equal(handler.runs, 1)
+  })
+})

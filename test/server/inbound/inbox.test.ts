@@ -1,0 +1,223 @@
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import type { Inbound, RealtimeConnection } from '../../../lib/index.js'
+import type { Connection } from '../../../lib/server/connection/connection.js'
+import { as, authenticateByHeader, connect, start } from '../../harness.js'
+import { eventually, gate } from '../../waiting.js'
+
+const path = '/ws/support/app/chat/u1'
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.test('a handler gets the message and its connection; the client gets its answer', async t => {
+  const heard: Array<[Inbound, RealtimeConnection]> = []
+  const { url } = await start(t, {
+    messages: { vote: Type.Object({ choice: Type.Integer() }) },
+    onMessage: {
+      vote: (message, connection) => { heard.push([message, connection]) },
+      throws: () => { throw new Error('secret') },
+      rejects: async () => { throw new Error('secret') },
+      echoes: ({ data }, connection) => connection.send({ type: 'echo', data })
+    }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'vote', ref: 'r1', data: { choice: 1 } })
+  t.match(await client.next(), { type: 'ack', ref: 'r1' })
+  t.match(heard[0][0], { type: 'vote', data: { choice: 1 } })
+  t.match(heard[0][1], { userId: 'u1', target: { kind: 'chat', workflow: 'support', appId: 'app', chatId: 'chat' } })
+  t.equal(heard[0][1].id, client.ack.data!.connection_id)
+
+  client.send({ type: 'throws', ref: 2 })
+  t.match(await client.next(), { type: 'error', ref: 2, data: { code: 'handler_failed' } })
+  client.send({ type: 'rejects' })
+  const error = await client.next()
+  t.match(error, { type: 'error', data: { code: 'handler_failed' } })
+  t.notMatch(JSON.stringify(error), /secret/)
+  client.send({ type: 'echoes', ref: 3, data: [1] })
+  t.match(await client.next(), { type: 'echo', data: [1] })
+  t.match(await client.next(), { type: 'ack', ref: 3 })
+  client.send({ type: 'vote', ref: 4, data: { choice: 'a' } })
+  t.match(await client.next(), { type: 'error', ref: 4, data: { code: 'bad_message', message: /choice/ } })
+  client.send({ type: 'unheard', ref: 5 })
+  t.match(await client.next(), { type: 'error', ref: 5, data: { code: 'unknown_type' } })
+  client.send({ type: 'ping', ref: 6 })
+  t.match(await client.next(), { type: 'pong', ref: 6 })
+  t.equal(heard.length, 1)
+})
+
+t.test('messages are handled in order, one at a time; beyond the queue the socket is paused and nothing is lost', async t => {
+  const order: number[] = []
+  let running = 0
+  let most = 0
+  const { url } = await start(t, {
+    limits: { queue: 2, rate: 1_000, burst: 1_000 },
+    onMessage: {
+      async work ({ data }) {
+        most = Math.max(most, ++running)
+        for (let n = 0; n < 3; n++) await turn()
+        order.push(data as number)
+        running--
+      }
+    }
+  })
+  const client = await connect(t, url + path)
+  const count = 200
+  for (let n = 0; n < count; n++) client.send({ type: 'work', ref: n, data: n })
+  for (let n = 0; n < count; n++) t.match(await client.next(), { type: 'ack', ref: n })
+  t.strictSame(order, order.map((_, n) => n))
+  t.equal(most, 1)
+})
+
+t.test('reading is paused with exactly limits.queue messages waiting, and goes on with one less', async t => {
+  const gates = [gate(), gate(), gate()]
+  let handled = 0
+  const { app, url } = await start(t, { limits: { queue: 2 }, onMessage: { work: () => gates[handled++].opened } })
+  const client = await connect(t, url + path)
+  const isPaused = () => (app.ws.connections('u1')[0] as Connection).isPaused
+  client.send({ type: 'work' })
+  await eventually(() => handled === 1)
+  client.send({ type: 'work' })
+  client.send({ type: 'ping' })
+  await client.next('pong')
+  t.equal(isPaused(), false, 'one is being handled, one waits')
+  client.send({ type: 'work' })
+  await eventually(isPaused)
+  gates[0].open()
+  await eventually(() => handled === 2)
+  t.equal(isPaused(), false, 'one is being handled, one waits')
+  for (const { open } of gates) open()
+})
+
+t.test('a handler that hangs ends its connection, and the heartbeat does not while it is paused', async t => {
+  const { app, url } = await start(t, {
+    timeouts: { handler: 400 },
+    heartbeat: { interval: 100, timeout: 50 },
+    limits: { queue: 1 },
+    onMessage: { hang: () => new Promise(() => {}) }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'hang', ref: 1 })
+  t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'handler_timeout' } })
+  t.equal((await client.close()).code, 1011)
+  await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('a message that is being handled when the server closes is answered', async t => {
+  let finish = () => {}
+  const { app, url } = await start(t, { onMessage: { slow: () => new Promise<void>(resolve => { finish = resolve }) } })
+  const client = await connect(t, url + path)
+  client.send({ type: 'slow', ref: 1 })
+  client.send({ type: 'slow', ref: 2 })
+  client.send({ type: 'ping', ref: 3 })
+  await client.next('pong')
+  const closing = app.close()
+  await turn()
+  finish()
+  t.match(await client.next(), { type: 'ack', ref: 1 })
+  t.equal((await client.close()).code, 1012)
+  await closing
+})
+
+t.test('a logger that throws does not keep the client from its answers', async t => {
+  const throws = () => { throw new Error('of the app') }
+  const { app, url } = await start(t, { onMessage: { throws }, onDisconnect: throws }, {
+    logger: { level: 'error', stream: { write () {} }, serializers: { err () { throw new Error('of the serializer') } } }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'throws', ref: 1 })
+  t.match(await client.next(), { type: 'error', ref: 1 })
+  client.send({ type: 'ping', ref: 2 })
+  t.match(await client.next(), { type: 'pong', ref: 2 })
+  client.socket.close()
+  await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('cut between handler and ack, a message that is sent again with its ref is handled once', async t => {
+  const { opened, open } = gate()
+  const ran: string[] = []
+  const { app, url } = await start(t, {
+    authenticate: authenticateByHeader,
+    onMessage: {
+      async pay ({ ref }, { userId }) {
+        ran.push(`${userId} ${ref}`)
+        await opened
+      },
+      fail () {
+        ran.push('fail')
+        throw new Error('the first time')
+      }
+    }
+  })
+  const [path1, path2] = ['u1', 'u2'].map(user => `${url}/ws/notifications/${user}`)
+  const first = await connect(t, path1, as('u1'))
+  first.send({ type: 'pay', ref: 'r1' })
+  await eventually(() => ran.length === 1)
+  first.socket.terminate()
+  await eventually(() => !app.ws.isOnline('u1'))
+
+  const second = await connect(t, path1, as('u1'))
+  second.send({ type: 'pay', ref: 'r1' })
+  second.send({ type: 'ping' })
+  await second.next('pong')
+  open()
+  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'while it runs it waits for its end')
+  second.send({ type: 'pay', ref: 'r1' })
+  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'after that it is answered again')
+  t.strictSame(ran.splice(0), ['u1 r1'])
+
+  for (let n = 0; n < 2; n++) {
+    second.send({ type: 'fail', ref: 'r2' })
+    t.match(await second.next(), { type: 'error', ref: 'r2', data: { code: 'handler_failed' } })
+  }
+  t.strictSame(ran.splice(0), ['fail'], 'a failure is answered again, too')
+
+  for (let n = 0; n < 2; n++) {
+    second.send({ type: 'pay', ref: 7 })
+    t.match(await second.next(), { type: 'ack', ref: 7 })
+  }
+  t.strictSame(ran.splice(0), ['u1 7', 'u1 7'], 'a number only tells which answer belongs to which frame')
+
+  const other = await connect(t, path2, as('u2'))
+  other.send({ type: 'pay', ref: 'r1' })
+  t.match(await other.next(), { type: 'ack', ref: 'r1' })
+  const chat = await connect(t, `${url}/ws/w/a/c/u1`, as('u1'))
+  chat.send({ type: 'pay', ref: 'r1' })
+  t.match(await chat.next(), { type: 'ack', ref: 'r1' })
+  t.strictSame(ran, ['u2 r1', 'u1 r1'], 'those of another user, and of another channel, are others')
+})
+
+t.test('what waited behind the handler when the connection was cut runs when it is sent again', async t => {
+  const { opened, open } = gate()
+  const ran: unknown[] = []
+  const { app, url } = await start(t, { onMessage: { slow: ({ ref }) => { ran.push(ref); return opened } } })
+  const first = await connect(t, url + path)
+  for (const ref of ['r1', 'r2']) first.send({ type: 'slow', ref })
+  first.send({ type: 'ping' })
+  await first.next('pong')
+  first.socket.terminate()
+  await eventually(() => !app.ws.isOnline('u1'))
+  const second = await connect(t, url + path)
+  for (const ref of ['r1', 'r2']) second.send({ type: 'slow', ref })
+  open()
+  for (const ref of ['r1', 'r2']) t.match(await second.next(), { type: 'ack', ref })
+  t.strictSame(ran, ['r1', 'r2'])
+})
+
+t.test('a frame beyond the limit is answered with too_big and its ref, is no strike, and the connection holds', async t => {
+  const heard: unknown[] = []
+  const { url } = await start(t, { limits: { frame: 1_000, strikes: 2 }, onMessage: { n: ({ data }) => { heard.push(data) } } })
+  const client = await connect(t, url + path)
+  t.match(client.ack.data.limits, { frame: 1_000, rate: 20, burst: 40 })
+  for (const ref of ['a', 7, 'b']) {
+    client.send({ type: 'n', ref, data: 'x'.repeat(1_500) })
+    t.match(await client.next(), { type: 'error', ref, data: { code: 'too_big', message: /1000/ } })
+  }
+  client.send('x'.repeat(1_001))
+  const unread = await client.next('error')
+  t.strictSame([unread.ref, unread.data.code], [undefined, 'too_big'])
+  const text = 'x'.repeat(1_000 - JSON.stringify({ type: 'n', ref: 1, data: '' }).length)
+  client.send({ type: 'n', ref: 1, data: text })
+  t.match(await client.next(), { type: 'ack', ref: 1 })
+  t.strictSame(heard, [text])
+  client.send('x'.repeat(2_001))
+  t.equal((await client.close()).code, 1009)
+})

@@ -1,0 +1,137 @@
+import t, { type Test } from 'tap'
+import { Intakes, type IntakeLimits, type Source } from '../../../lib/server/inbound/intake.js'
+import { movedClock } from '../../clock.js'
+
+/** Users' intake on a clock that the test moves. */
+function setup (t: Test, limits: Partial<IntakeLimits> = {}) {
+  const { clock, timers, planned, pass } = movedClock(t)
+  const state = { holds: 0 }
+  const intakes = new Intakes({ rate: 100, burst: 200, bytes: 1_000_000, ...limits }, { clock, timers, onHold: () => { state.holds++ } })
+  return { intakes, planned, state, turn: pass }
+}
+
+function source (): Source & { isHeld: boolean, turns: number } {
+  return {
+    isHeld: false,
+    turns: 0,
+    onHeld () { this.isHeld = true; this.turns++ },
+    onReleased () { this.isHeld = false; this.turns++ }
+  }
+}
+
+t.test('a frame costs a token for each 4 KiB that it begins, and one at least', async t => {
+  for (const [bytes, frames] of [[0, 200], [1, 200], [4_096, 200], [4_097, 100], [65_536, 12]]) {
+    const { intakes } = setup(t)
+    const user = intakes.of('u')
+    for (let n = 0; n < frames; n++) user.receive(bytes)
+    t.equal(user.isHeld, false, `${frames} of ${bytes} bytes`)
+    user.receive(bytes)
+    t.equal(user.isHeld, true, 'and one more')
+  }
+})
+
+t.test('all connections of a user are held until what is too much has come back', async t => {
+  const { intakes, state, turn } = setup(t)
+  const user = intakes.of('u')
+  const [a, b] = [source(), source()]
+  user.join(a)
+  user.join(b)
+  const other = source()
+  intakes.of('v').join(other)
+  for (let n = 0; n < 250; n++) user.receive(1)
+  t.same([a.isHeld, b.isHeld, other.isHeld], [true, true, false])
+  turn(499)
+  t.same([a.isHeld, b.isHeld], [true, true])
+  turn(2)
+  t.same([a.isHeld, b.isHeld], [false, false])
+  t.same([a.turns, b.turns, state.holds], [2, 2, 1], 'once each way')
+})
+
+t.test('a source that sends too much again when it is released holds the others again', async t => {
+  const { intakes, planned, turn } = setup(t)
+  const user = intakes.of('u')
+  const [a, b] = [source(), source()]
+  a.onReleased = () => {
+    a.isHeld = false
+    user.receive(100 * 4_096)
+  }
+  user.join(a)
+  user.join(b)
+  user.receive(250 * 4_096)
+  turn(501)
+  t.same([a.isHeld, b.isHeld, user.isHeld], [true, true, true])
+  t.equal(planned.size, 1)
+  turn(999)
+  t.equal(user.isHeld, true)
+})
+
+t.test('whoever reconnects is still the same user', async t => {
+  const { intakes, turn } = setup(t)
+  const first = source()
+  const user = intakes.of('u')
+  user.join(first)
+  for (let n = 0; n < 300; n++) user.receive(1)
+  user.leave(first)
+  turn(500)
+  const again = source()
+  intakes.known('u')!.join(again)
+  t.equal(again.isHeld, true)
+  turn(501)
+  t.equal(again.isHeld, false)
+})
+
+t.test('a user who holds more than is still free is read later', async t => {
+  const { intakes, turn } = setup(t, { bytes: 100 })
+  const [a, b] = [source(), source()]
+  const heavy = intakes.of('heavy')
+  const light = intakes.of('light')
+  heavy.join(a)
+  light.join(b)
+  heavy.add(50)
+  t.equal(a.isHeld, false)
+  light.add(10)
+  heavy.add(1)
+  t.same([a.isHeld, b.isHeld], [true, false])
+  light.release(10)
+  turn(50)
+  t.same([a.isHeld, b.isHeld], [true, false], '51 of 100 are still too much')
+  heavy.release(1)
+  t.equal(a.isHeld, false)
+  heavy.add(1)
+  heavy.release(51)
+  t.equal(a.isHeld, false)
+  t.equal(intakes.held.used, 0)
+})
+
+t.test('room that others give back is noticed', async t => {
+  const { intakes, turn } = setup(t, { bytes: 100 })
+  const a = source()
+  const user = intakes.of('u')
+  user.join(a)
+  const other = intakes.of('other')
+  other.join(source())
+  other.add(40)
+  user.add(31)
+  t.equal(a.isHeld, true)
+  other.release(40)
+  turn(50)
+  t.equal(a.isHeld, false)
+})
+
+t.test('nothing is left of users who are gone, once their tokens are back and their messages are handled', async t => {
+  const { intakes, planned, turn } = setup(t)
+  for (let n = 0; n < 100; n++) {
+    const user = intakes.of(`u${n}`)
+    const connection = source()
+    user.join(connection)
+    for (let m = 0; m < 250; m++) user.receive(1)
+    user.add(10)
+    user.leave(connection)
+  }
+  t.equal(intakes.size, 100)
+  turn(3_000)
+  t.equal(intakes.size, 100, 'while something of them is handled')
+  for (let n = 0; n < 100; n++) intakes.of(`u${n}`).release(10)
+  turn(3_000)
+  t.same([intakes.size, planned.size, intakes.held.used], [0, 0, 0])
+})

@@ -1,0 +1,158 @@
+import t, { type Test } from 'tap'
+import { Answers } from '../../../lib/server/inbound/answers.js'
+import { Catalogue } from '../../../lib/server/messages/catalogue.js'
+import { userKind } from '../../../lib/notifications/channels.js'
+import { Handlers } from '../../../lib/server/inbound/handlers.js'
+import { Intakes, type IntakeLimits } from '../../../lib/server/inbound/intake.js'
+import type { MessageRow } from '../../../lib/server/inbound/message-row.js'
+import { Receiver, type ReceiverContext, type ReceiverOwner } from '../../../lib/server/inbound/receiver.js'
+import { Timers } from '../../../lib/server/time/timers.js'
+import { movedClock } from '../../clock.js'
+import { kinds } from '../../kinds.js'
+import { logSink } from '../../log-sink.js'
+import { eventually, gate } from '../../waiting.js'
+
+const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
+
+/** Connections of one user, whose user may have ten messages at once. */
+function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeLimits> = {}, own: Partial<typeof limits> = {}) {
+  const { clock, timers, pass } = movedClock(t)
+  const handlerTimers = new Timers()
+  t.teardown(() => handlerTimers.close())
+  const intakes = new Intakes({ rate: 1, burst: 10, bytes: 1_000_000, ...user }, { clock, timers, onHold: () => {} })
+  const context = {
+    catalogue: new Catalogue({ messages: {}, strict: false, maxBytes: 65_536 }),
+    answers: new Answers({ handlerTime: 60_000, cluster: undefined }),
+    handlers: new Handlers(new Map(Object.entries(rows)), kinds),
+    timers: handlerTimers,
+    clock,
+    log: logSink() as unknown as ReceiverContext['log'],
+    inboundLimits: { ...limits, ...own },
+    intakes
+  }
+  const connect = () => {
+    const sent: string[] = []
+    const socket = { isOpen: true, isRead: true }
+    const owner = {
+      id: 'c1',
+      userId: 'u1',
+      channel: 'user:u1',
+      kind: userKind,
+      control: (type: string) => { sent.push(type) },
+      expel: (reason: string) => { sent.push(reason) },
+      onIdle: () => {},
+      setReading (isReading: boolean) {
+        if (socket.isOpen) socket.isRead = isReading
+        return socket.isOpen
+      }
+    } as unknown as ReceiverOwner
+    return { sent, socket, receiver: new Receiver(owner, context) }
+  }
+  return { intakes, connect, pass }
+}
+
+const frame = (type: string, ref?: number) => Buffer.from(JSON.stringify({ type, ref }))
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.test('the socket is not read while the inbox is full, and read again when it is not', async t => {
+  const handled = gate()
+  const { connect } = setup(t, { wait: { handle: () => handled.opened } })
+  const { sent, socket, receiver } = connect()
+  receiver.receive(frame('wait', 1))
+  receiver.receive(frame('wait', 2))
+  t.same([socket.isRead, receiver.isBusy, receiver.handling], [true, true, ['wait']])
+  receiver.receive(frame('wait', 3))
+  t.equal(socket.isRead, false)
+  handled.open()
+  for (let n = 0; n < 5; n++) await turn()
+  t.same([socket.isRead, receiver.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
+})
+
+t.test('reading stays paused until fewer than limits.queue messages wait, also when more had been read already', async t => {
+  const gates = Array.from({ length: 4 }, () => gate())
+  let handled = 0
+  const { connect } = setup(t, { work: { handle: () => gates[handled++].opened } })
+  const { socket, receiver } = connect()
+  for (let n = 0; n < 4; n++) receiver.receive(frame('work', n))
+  gates[0].open()
+  await eventually(() => handled === 2)
+  t.equal(socket.isRead, false, 'limits.queue messages wait')
+  gates[1].open()
+  await eventually(() => handled === 3)
+  t.equal(socket.isRead, true)
+})
+
+t.test('what was read before the user was held is handled afterwards, in order, and nothing is read meanwhile', async t => {
+  const refs: unknown[] = []
+  const { connect, pass } = setup(t, { count: { handle: ({ ref }) => { refs.push(ref) } } })
+  const a = connect()
+  const b = connect()
+  for (let n = 0; n < 14; n++) a.receiver.receive(frame('count', n))
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'the ten that may come at once, and the one that is too many')
+  t.same([a.socket.isRead, b.socket.isRead, a.receiver.isHeld], [false, false, true])
+  const late = connect()
+  t.same([late.receiver.isHeld, late.socket.isRead], [true, false], 'one that joins later is held, too')
+  const free = late.receiver.whenFree()
+  pass(1_000)
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, Array.from({ length: 12 }, (_, n) => n), 'one more, after which the user is held again')
+  t.same([a.socket.isRead, b.socket.isRead], [false, false])
+  pass(20_000)
+  await free
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, Array.from({ length: 14 }, (_, n) => n))
+  t.same([a.socket.isRead, b.socket.isRead, late.socket.isRead], [true, true, true])
+})
+
+t.test('a connection that has ended handles nothing more, and holds nothing of its user', async t => {
+  const refs: unknown[] = []
+  const handled = gate()
+  const { intakes, connect } = setup(t, { wait: { handle: ({ ref }) => { refs.push(ref); return handled.opened } } })
+  const { sent, socket, receiver } = connect()
+  receiver.receive(frame('wait', 1))
+  receiver.receive(frame('wait', 2))
+  t.equal(intakes.held.used, 2 * frame('wait', 1).length)
+  socket.isOpen = false
+  receiver.end()
+  t.equal(intakes.held.used, frame('wait', 1).length, 'what waited has been dropped, and one is being handled')
+  handled.open()
+  for (let n = 0; n < 5; n++) await turn()
+  t.same([refs, sent, intakes.held.used], [[1], ['ack'], 0])
+  t.equal(intakes.known('u1')?.isIdle, true)
+})
+
+t.test('what a connection had read when it ended is not handled, though its end gives its user room', async t => {
+  const refs: unknown[] = []
+  const handle: MessageRow['handle'] = ({ ref }) => { refs.push(ref); return new Promise(() => {}) }
+  const { intakes, connect } = setup(t, { wait: { handle }, now: { handle, isUrgent: () => true } }, { burst: 100, bytes: 200 })
+  const { receiver } = connect()
+  for (let n = 0; n < 5; n++) receiver.receive(frame('wait', n))
+  receiver.receive(frame('now', 5))
+  t.same([receiver.isHeld, refs], [true, [0]])
+  receiver.end()
+  for (let n = 0; n < 5; n++) await turn()
+  t.same(refs, [0])
+  t.equal(intakes.held.used, frame('wait', 0).length)
+})
+
+t.test('who was held while the connection opened is excused for that time, and for no more', async t => {
+  const { connect, pass } = setup(t, { count: { handle: () => {} } }, { burst: 1, rate: 1 }, { rate: 10, burst: 10 })
+  pass(60_000)
+  const other = connect()
+  const { sent, socket, receiver } = connect()
+  socket.isOpen = false
+  other.receiver.receive(frame('count'))
+  other.receiver.receive(frame('count'))
+  t.equal(receiver.isHeld, true)
+  pass(1_000)
+  t.equal(receiver.isHeld, false)
+  other.receiver.receive(frame('count'))
+  t.equal(receiver.isHeld, true)
+  socket.isOpen = true
+  socket.isRead = false
+  pass(1_000)
+  t.same([receiver.isHeld, socket.isRead], [false, true])
+  for (let n = 0; n < 40; n++) receiver.receiveControl()
+  t.equal(sent.filter(type => type === 'error').length, 20, 'ten at once, and ten for the second in which nothing was read')
+})

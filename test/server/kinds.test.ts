@@ -1,0 +1,52 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { chatChannel, type ChatAddress } from '../../lib/chat/address.js'
+import { broadcastChannel, broadcastKind, userChannel, userKind } from '../../lib/notifications/channels.js'
+import { isId } from '../../lib/protocol/ids.js'
+import { Kinds } from '../../lib/server/kinds.js'
+import { kinds } from '../kinds.js'
+
+const id = fc.string({ unit: fc.constantFrom(...'aA0_.@:+~|-'), minLength: 1, maxLength: 6 }).filter(isId)
+const address: fc.Arbitrary<ChatAddress> = fc.record({ workflow: id, appId: id, chatId: id, userId: id }, { noNullPrototype: true })
+
+/** What the segments of a URL are for: the target, its channels and their labels. */
+function parsed (...segments: string[]) {
+  const { path, target } = kinds.parse(segments) ?? {}
+  if (path === undefined || target === undefined || target === 'invalid') return target
+  return { target, channels: path.channelsOf(target), labels: path.kinds.map(({ label }) => label).join('') }
+}
+
+t.test('each path has its target, with channels named after its ids and labels of their kinds', async t => {
+  t.strictSame(parsed('notifications', 'u'), { target: { kind: 'notifications', userId: 'u' }, channels: ['user:u', 'broadcast'], labels: 'ub' })
+  t.strictSame(parsed('w', 'a', 'c', 'u'), {
+    target: { kind: 'chat', workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }, channels: ['chat:w/a/c/u'], labels: 'c'
+  })
+})
+
+t.test('the segments of a path are a target, invalid where an id is, or nothing of ours', async t => {
+  t.equal(parsed('notifications', 'a b'), 'invalid')
+  for (const wrong of ['', '.', '..']) t.equal(parsed('notifications', wrong), 'invalid')
+  t.equal(parsed('notifications', 'a', 'c', 'u'), 'invalid', 'reserved')
+  for (const at of [0, 1, 2, 3]) {
+    for (const wrong of ['', '.', '..', 'a b', 'x'.repeat(129)]) t.equal(parsed(...['w', 'a', 'c', 'u'].with(at, wrong)), 'invalid')
+  }
+  for (const segments of [[], ['notifications'], ['w', 'u'], ['w', 'a', 'u'], ['w', 'a', 'c', 'u', 'x']]) t.equal(parsed(...segments), undefined, segments.join('/'))
+})
+
+t.test('the kind of a channel is found by the beginning of its name, and a channel of none is an error', async t => {
+  t.strictSame(['user:broadcast', 'broadcast', 'chat:user/a/c/u'].map(channel => kinds.of(channel).label), ['u', 'b', 'c'])
+  for (const channel of ['board:b1', 'nothing', 'users:u', 'broadcast2', '']) t.throws(() => kinds.of(channel), { message: new RegExp(`'${channel}'`) })
+})
+
+t.test('a channel is owned by its user, whatever the ids are, and by itself where it has none', async t => {
+  fc.assert(fc.property(address, address => {
+    const { userId } = address
+    return kinds.ownerOf(chatChannel(address)) === userId && kinds.ownerOf(userChannel(userId)) === userId
+  }))
+  for (const channel of [broadcastChannel, '~nodes', 'board:b1']) t.equal(kinds.ownerOf(channel), channel)
+})
+
+t.test('two kinds cannot have the same name, or the same label', async t => {
+  t.throws(() => new Kinds([userKind, { ...broadcastKind, name: 'user' }]), { message: /same name or label/ })
+  t.throws(() => new Kinds([userKind, { ...broadcastKind, label: 'u' }]), { message: /same name or label/ })
+})

@@ -1,0 +1,34 @@
+import t from 'tap'
+import { outgoing } from '../../../lib/server/messages/outgoing.js'
+
+const maxBytes = 1_000
+
+t.test('the fields of a message are in the order in which they are sent, without those that are undefined', async t => {
+  const timestamp = '2026-07-01T12:00:00.000Z'
+  const given = { timestamp, message: 'm', data: { at: new Date(0), of: undefined }, action: 'created', type: 'other' }
+  t.equal(JSON.stringify(outgoing(given, maxBytes)),
+    `{"type":"other","action":"created","data":{"at":"1970-01-01T00:00:00.000Z"},"message":"m","timestamp":"${timestamp}"}`)
+  t.strictSame(Object.keys(outgoing({ type: 'other', data: undefined, message: undefined }, maxBytes)), ['type'])
+  class Shipped {
+    get type () { return 'shipped' }
+    get data () { return { id: 5 } }
+  }
+  t.strictSame(outgoing(new Shipped(), maxBytes), { type: 'shipped', data: { id: 5 } }, 'of a class of the app too')
+})
+
+t.test('data is copied for some types only', async t => {
+  const data = { id: 5 }
+  t.equal(outgoing({ type: 'other', data }, maxBytes, new Map([['order', 1]])).data, data)
+  t.not(outgoing({ type: 'order', data }, maxBytes, new Map([['order', 1]])).data, data)
+  t.not(outgoing({ type: 'other', data }, maxBytes).data, data)
+})
+
+t.test('whatever goes wrong is an error of ours', async t => {
+  const wrong = [
+    5, null, undefined, 'text', () => {}, { type: 'a', to: 'b' }, { type: () => {} }, { type: 'a', data: 5n }, { get type () { throw new Error('of the app') } },
+    new Proxy({}, { ownKeys () { throw null } }) // eslint-disable-line no-throw-literal
+  ]
+  for (const message of wrong) t.throws(() => outgoing(message as object, maxBytes), { code: 'RT_ERR_INVALID_MESSAGE' })
+  t.throws(() => outgoing({ type: 'a', to: 'b' }, maxBytes), { message: /\/to is not a field of a message.*'data'/ })
+  t.throws(() => outgoing({ type: 'a', data: Array.from({ length: 501 }, () => 0) }, maxBytes), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
+})

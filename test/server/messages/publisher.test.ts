@@ -1,0 +1,72 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { errors } from '../../../lib/errors.js'
+import { chatKind } from '../../../lib/chat/kind.js'
+import { broadcastKind, userKind } from '../../../lib/notifications/channels.js'
+import { Catalogue } from '../../../lib/server/messages/catalogue.js'
+import { MessagePublisher, type MessagePublisherParts } from '../../../lib/server/messages/publisher.js'
+import { Timers } from '../../../lib/server/time/timers.js'
+
+type Publish = MessagePublisherParts['broker']['publish']
+
+function setup (t: { teardown (action: () => void): void }, publish: Publish) {
+  const timers = new Timers()
+  t.teardown(() => timers.close())
+  const stored: string[] = []
+  const broker = {
+    publish: (channel: string, body: string) => {
+      stored.push(`${channel} ${body}`)
+      return publish(channel, body)
+    }
+  } as MessagePublisherParts['broker']
+  const catalogue = new Catalogue({ messages: {}, strict: false, maxBytes: 1_000 })
+  return { publisher: new MessagePublisher({ broker, catalogue, timers, onUnheard: () => {} }), stored }
+}
+
+const message = { type: 'a', data: { n: 1 }, timestamp: '2026-01-01T00:00:00.000Z' }
+
+t.test('what a broker stores at once is answered at once', async t => {
+  const { publisher, stored } = setup(t, () => ({ epoch: 'e', offset: 7 }))
+  t.strictSame(publisher.publish(userKind, 'user:u', message), { id: 'u.e.7', timestamp: message.timestamp })
+  t.strictSame(stored, ['user:u {"type":"a","data":{"n":1},"timestamp":"2026-01-01T00:00:00.000Z"}'])
+  t.match(publisher.publish(chatKind, 'chat:w/a/c/u', { type: 'a' }), { id: 'c.e.7', timestamp: /^20.*Z$/ })
+})
+
+t.test('what it stores later is answered later', async t => {
+  const { publisher } = setup(t, async () => ({ epoch: 'e', offset: 8 }))
+  const receipt = publisher.publish(broadcastKind, 'broadcast', message)
+  t.type(receipt, Promise)
+  t.strictSame(await receipt, { id: 'b.e.8', timestamp: message.timestamp })
+})
+
+t.test('nothing wrong is stored, and nothing while closing', async t => {
+  const { publisher, stored } = setup(t, () => ({ epoch: 'e', offset: 1 }))
+  t.throws(() => publisher.publish(userKind, 'user:u', { type: '' }), { code: 'RT_ERR_INVALID_MESSAGE' })
+  t.throws(() => publisher.publish(userKind, 'user:u', { type: 'a', data: 'x'.repeat(1_000) }), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
+  publisher.close()
+  t.throws(() => publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_CLOSING' })
+  t.strictSame(stored, [])
+})
+
+t.test('what goes wrong is typed', async t => {
+  for (const thrown of [new Error('down'), 'down', undefined, { code: 'RT_ERR_NOT_AN_ERROR' }]) {
+    t.throws(() => setup(t, () => { throw thrown }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_BROKER' })
+    await t.rejects(async () => setup(t, async () => { throw thrown }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_BROKER' })
+  }
+  t.throws(() => setup(t, () => { throw new errors.CLOSING() }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_CLOSING' })
+  await t.rejects(async () => setup(t, async () => { throw new errors.CLOSING() }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_CLOSING' })
+})
+
+t.test('a broker that does not answer within two seconds has not stored it', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { publisher } = setup(t, () => new Promise(() => {}))
+  const receipt = publisher.publish(userKind, 'user:u', message) as Promise<unknown>
+  let isSettled = false
+  receipt.catch(() => { isSettled = true })
+  mock.timers.tick(1_999)
+  await Promise.resolve()
+  t.equal(isSettled, false)
+  mock.timers.tick(1)
+  await t.rejects(receipt, { code: 'RT_ERR_BROKER', message: /not done within 2000 ms/ })
+})

@@ -1,0 +1,48 @@
+import type { FastifyRequest } from 'fastify'
+import t from 'tap'
+import { redacted, secretsOf } from '../../../lib/server/reports/redacted.js'
+import { outcome, start } from '../../harness.js'
+import { logSink } from '../../log-sink.js'
+
+const secret = 'eyJhbGciOi.s3cr3t'
+
+t.test('an error that repeats a secret, wherever it is, is copied without it', async t => {
+  const errors = [
+    new Error(`bad token ${secret}`), Object.assign(new Error('x'), { input: secret }), new Error('x', { cause: new Error(secret) }),
+    new AggregateError([new Error(secret)], 'x'), Object.assign(new Error('x'), { config: { headers: { authorization: `Bearer ${secret}` } } }), secret
+  ]
+  for (const thrown of errors) {
+    const error = redacted(thrown, [secret])
+    t.type(error.message, 'string')
+    t.notMatch(JSON.stringify([error.message, error.stack, error.cause, { ...error }]), secret)
+  }
+  const innocent = Object.assign(new Error('x', { cause: new Error('y') }), { code: 'ECONNREFUSED' })
+  t.equal(redacted(innocent, [secret]), innocent, 'any other error stays what it is')
+  t.equal(redacted(innocent, []), innocent)
+})
+
+t.test('an error that cannot be read is none of the secrets', async t => {
+  const error = Object.assign(new Error('x'), { [Symbol.for('nodejs.util.inspect.custom')] () { throw new Error(secret) } })
+  t.notMatch(redacted(error, [secret]).stack, secret)
+})
+
+t.test('the secrets of a request are its credential, decoded and as it came, and its cookies', async t => {
+  const request = (headers: Record<string, string>, url = '/', query = {}) => ({ headers, query, raw: { headers, url } }) as unknown as FastifyRequest
+  t.strictSame(secretsOf(request({})), [])
+  t.strictSame(secretsOf(request({ authorization: 'Bearer abcdef' })), ['abcdef', 'abcdef'])
+  t.strictSame(secretsOf(request({ authorization: 'Basic abcdef' })), ['abcdef'])
+  t.strictSame(secretsOf(request({}, '/?since=0&token=ab%2Fcd', { token: 'ab/cd' })), ['ab%2Fcd', 'ab/cd'])
+  t.strictSame(secretsOf(request({ 'sec-websocket-protocol': 'fastify-realtime, token.ab%2Fcd' })), ['fastify-realtime', 'ab%2Fcd', 'ab/cd'])
+  t.strictSame(secretsOf(request({ cookie: 'sid=session; a=1' })), ['session'])
+})
+
+t.test('a hook that throws what it was given does not bring the credential into the log', async t => {
+  const { lines, options } = logSink()
+  const authenticate = (request: FastifyRequest) => {
+    throw Object.assign(new Error(request.url), { input: request.headers, cookie: request.headers.cookie })
+  }
+  const { url } = await start(t, { authenticate }, { logger: options })
+  t.equal(await outcome(`${url}/ws/notifications/u1?token=${secret}`, { headers: { cookie: `sid=${secret}` } }), 1011)
+  t.match(lines.join(''), /authenticate_failed/)
+  t.notMatch(lines.join(''), secret)
+})

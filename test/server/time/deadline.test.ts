@@ -1,0 +1,77 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { Deadline } from '../../../lib/server/time/deadline.js'
+import { Timers } from '../../../lib/server/time/timers.js'
+
+const { timers: clock } = mock
+
+/** A deadline of 100 ms; `now` is what the monotonic clock shows. */
+function setup (t: { teardown (action: () => void): void }) {
+  clock.enable({ apis: ['setTimeout'] })
+  let now = 0
+  const { now: original } = performance
+  performance.now = () => now
+  t.teardown(() => {
+    clock.reset()
+    performance.now = original
+  })
+  const deadline = new Deadline(new Timers(), 100)
+  const late: string[] = []
+  const at = (ms: number) => {
+    clock.tick(ms - now)
+    now = ms
+  }
+  return { deadline, at, late, add: (name: string) => deadline.add(() => late.push(name)) }
+}
+
+t.test('calls what is late, together with what began within 10 ms', async t => {
+  const { at, late, add } = setup(t)
+  add('a')
+  at(9)
+  add('b')
+  at(10)
+  add('c')
+  at(99)
+  t.strictSame(late, [])
+  at(100)
+  t.strictSame(late, ['a', 'b'])
+  at(109)
+  t.strictSame(late, ['a', 'b'])
+  at(110)
+  t.strictSame(late, ['a', 'b', 'c'])
+})
+
+t.test('does not call what is done', async t => {
+  const { at, late, add } = setup(t)
+  const done = add('a')
+  add('b')
+  done()
+  done()
+  at(100)
+  t.strictSame(late, ['b'])
+  done()
+  at(300)
+  t.strictSame(late, ['b'])
+})
+
+t.test('what begins after all others are done has all of the time', async t => {
+  const { at, late, add } = setup(t)
+  add('a')()
+  at(5)
+  add('b')
+  at(104)
+  t.strictSame(late, [])
+  at(105)
+  t.strictSame(late, ['b'])
+})
+
+t.test('what begins as others are late has its own time', async t => {
+  const { deadline, at, late, add } = setup(t)
+  deadline.add(() => add('b'))
+  at(100)
+  t.strictSame(late, [])
+  at(199)
+  t.strictSame(late, [])
+  at(200)
+  t.strictSame(late, ['b'])
+})

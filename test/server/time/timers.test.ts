@@ -1,0 +1,198 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { TimeoutError, Timers } from '../../../lib/server/time/timers.js'
+
+const { timers: clock } = mock
+const maxDelay = 2 ** 31 - 1
+
+/** Timers whose time is `clock`'s. */
+function setup (t: { teardown (action: () => void): void }): Timers {
+  clock.enable({ apis: ['setTimeout'] })
+  t.teardown(() => clock.reset())
+  return new Timers()
+}
+
+t.test('after', async t => {
+  t.test('calls once, when it is time', async t => {
+    const called: string[] = []
+    const timers = setup(t)
+    timers.after(20, () => called.push('b'))
+    timers.after(10, () => called.push('a'))
+    clock.tick(9)
+    t.strictSame(called, [])
+    clock.tick(1)
+    t.strictSame(called, ['a'])
+    clock.tick(100)
+    t.strictSame(called, ['a', 'b'])
+  })
+
+  t.test('does not call once it is cancelled', async t => {
+    const timers = setup(t)
+    const cancel = timers.after(10, () => t.fail('cancelled'))
+    cancel()
+    clock.tick(100)
+    t.doesNotThrow(cancel, 'twice is harmless')
+    const called: number[] = []
+    const tooLate = timers.after(10, () => called.push(1))
+    clock.tick(10)
+    tooLate()
+    t.strictSame(called, [1])
+  })
+
+  t.test('counts further than setTimeout can', async t => {
+    const timers = setup(t)
+    const called: string[] = []
+    const ms = 3 * maxDelay + 5
+    timers.after(ms, () => called.push('far'))
+    timers.after(maxDelay, () => called.push('near'))
+    for (let step = 0; step < 3; step++) clock.tick(maxDelay)
+    t.strictSame(called, ['near'])
+    clock.tick(4)
+    t.strictSame(called, ['near'])
+    clock.tick(1)
+    t.strictSame(called, ['near', 'far'])
+  })
+
+  t.test('can be cancelled in each step of that', async t => {
+    const timers = setup(t)
+    const called: string[] = []
+    for (const steps of [0, 1, 2, 3]) {
+      const cancel = timers.after(3 * maxDelay + 5, () => called.push('cancelled'))
+      timers.after(3 * maxDelay + 5, () => called.push('kept'))
+      for (let step = 0; step < steps; step++) clock.tick(maxDelay)
+      cancel()
+      for (let step = 0; step < 5; step++) clock.tick(maxDelay)
+    }
+    t.strictSame(called, ['kept', 'kept', 'kept', 'kept'])
+  })
+})
+
+t.test('at', async t => {
+  /** Timers, what they called, and the wall clock, which can be set. */
+  const withWallClock = (scope: typeof t) => {
+    const wall = { offset: 1_000_000, passed: 0 }
+    clock.enable({ apis: ['setTimeout'] })
+    scope.teardown(() => clock.reset())
+    const timers = new Timers(() => wall.offset + wall.passed)
+    const pass = (ms: number) => {
+      wall.passed += ms
+      clock.tick(ms)
+    }
+    return { wall, timers, pass, called: [] as string[] }
+  }
+
+  t.test('calls once when the wall clock shows the time', async t => {
+    const { timers, pass, called } = withWallClock(t)
+    timers.at(1_060_000, () => called.push('far'))
+    timers.at(999_999, () => called.push('past'))
+    t.strictSame(called, [], 'never at once')
+    pass(0)
+    t.strictSame(called, ['past'])
+    for (let second = 1; second < 60; second++) pass(1_000)
+    t.strictSame(called, ['past'])
+    pass(1_000)
+    t.strictSame(called, ['past', 'far'])
+    pass(120_000)
+    t.strictSame(called, ['past', 'far'])
+  })
+
+  t.test('a wall clock that is set forward is noticed within 10 s', async t => {
+    const { wall, timers, pass, called } = withWallClock(t)
+    timers.at(1_000_000 + 3_600_000, () => called.push('expired'))
+    pass(3_000)
+    wall.offset += 3_600_000
+    pass(6_999)
+    t.strictSame(called, [])
+    pass(1)
+    t.strictSame(called, ['expired'])
+  })
+
+  t.test('a wall clock that is set back defers the call', async t => {
+    const { wall, timers, pass, called } = withWallClock(t)
+    timers.at(1_005_000, () => called.push('expired'))
+    wall.offset -= 60_000
+    pass(5_000)
+    t.strictSame(called, [])
+    for (let second = 0; second < 59; second++) pass(1_000)
+    t.strictSame(called, [])
+    pass(1_000)
+    t.strictSame(called, ['expired'])
+  })
+
+  t.test('can be cancelled, also after the wall clock was looked at', async t => {
+    const { timers, pass, called } = withWallClock(t)
+    timers.at(1_000_000 + 3_600_000, () => called.push('kept'))
+    for (const seconds of [0, 5, 15, 25]) {
+      const cancel = timers.at(1_000_000 + 3_600_000, () => called.push('cancelled'))
+      for (let second = 0; second < seconds; second++) pass(1_000)
+      cancel()
+    }
+    pass(7_200_000)
+    t.strictSame(called, ['kept'])
+  })
+})
+
+t.test('timers do not keep the process', async t => {
+  const timers = new Timers()
+  const before = process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  timers.after(60_000, () => {})
+  t.equal(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length, before)
+  timers.close()
+})
+
+t.test('within', async t => {
+  t.test('gives the outcome, and its timer back', async t => {
+    const timers = setup(t)
+    const cleared = mock.method(globalThis, 'clearTimeout')
+    t.teardown(() => cleared.mock.restore())
+    t.equal(await timers.within(10, Promise.resolve('done')), 'done')
+    await t.rejects(timers.within(10, Promise.reject(new Error('failed'))), { message: 'failed' })
+    t.equal(cleared.mock.callCount(), 2)
+  })
+
+  t.test('rejects when it takes too long, whatever comes later', async t => {
+    const timers = setup(t)
+    for (const settle of ['resolve', 'reject'] as const) {
+      const { promise, ...work } = withResolvers<string>()
+      const outcome = timers.within(10, promise)
+      clock.tick(10)
+      await t.rejects(outcome, { message: 'not done within 10 ms' })
+      t.type(await outcome.catch((error: unknown) => error), TimeoutError)
+      work[settle]('late')
+    }
+    // A rejection that nobody hears of would end this process.
+    await new Promise(resolve => setImmediate(resolve))
+  })
+})
+
+t.test('once its timers are closed none of them calls, and those of another go on', async t => {
+  const [timers, other] = [setup(t), new Timers()]
+  const called: string[] = []
+  for (const ms of [10, 2 * maxDelay]) {
+    timers.after(ms, () => called.push('closed'))
+    other.after(ms, () => called.push('other'))
+  }
+  clock.tick(5)
+  timers.close()
+  for (let step = 0; step < 3; step++) clock.tick(maxDelay)
+  t.strictSame(called, ['other', 'other'])
+})
+
+t.test('close ends what is pending, and knows of nothing else', async t => {
+  const timers = setup(t)
+  timers.after(10, () => {})
+  timers.after(20, () => {})()
+  timers.after(30, () => {})
+  clock.tick(10)
+  const cleared = mock.method(globalThis, 'clearTimeout')
+  t.teardown(() => cleared.mock.restore())
+  timers.close()
+  t.equal(cleared.mock.callCount(), 1)
+})
+
+function withResolvers<T> () {
+  let resolve!: (value: T) => void
+  let reject!: (reason: unknown) => void
+  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
+  return { promise, resolve, reject }
+}
