@@ -1,3 +1,4 @@
+import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 
 /** How a run ended. */
@@ -121,12 +122,9 @@ export class Run {
 
   #delta ({ message_id: id, at, text, agent }: Data): void {
     const part = this.#texts.get(id)
-    const length = part?.text.length ?? 0
-    // One that lacks the beginning waits for the snapshot.
-    if (at > length) return
-    const whole = (part?.text.slice(0, at) ?? '') + text
-    // What was read before comes again, in whole or in part.
-    if (part?.text.startsWith(whole)) return
+    const whole = withDelta(part?.text ?? '', { at, text })
+    // One that lacks the beginning waits for the snapshot; and what was read before may come again, in whole or in part.
+    if (whole === undefined || part?.text.startsWith(whole)) return
     this.#become(part, id, agent, whole)
   }
 

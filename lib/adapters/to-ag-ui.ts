@@ -1,4 +1,5 @@
 import { EventType, type CustomEvent, type Event } from '@ag-ui/core'
+import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 
 /** A message as `run.send` and `chat.send` take it. Only a log gives ids. */
@@ -93,11 +94,9 @@ class ToAgUi {
   #delta (envelope: Envelope | ChatMessage, { message_id: messageId, text, ag_ui: native, ...rest }: Data): Event[] {
     const open = this.#open.get(messageId)
     const length = open?.text.length ?? 0
-    // It lacks the beginning: a snapshot follows.
-    if (rest.at > length) return []
-    const whole = (open?.text.slice(0, rest.at) ?? '') + text
-    // What was read before comes again, in whole or in part.
-    if (open?.text.startsWith(whole)) return []
+    const whole = withDelta(open?.text ?? '', { at: rest.at, text })
+    // Where it lacks the beginning a snapshot follows; and what was read before may come again, in whole or in part.
+    if (whole === undefined || open?.text.startsWith(whole)) return []
     if (open !== undefined && !whole.startsWith(open.text)) return this.#replace(envelope, messageId, whole, rest)
     const delta = whole.slice(length)
     const event = { type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta } as const

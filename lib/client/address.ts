@@ -1,4 +1,5 @@
 import { idPattern, isId } from '../protocol/ids.js'
+import { pathOf } from '../protocol/paths.js'
 
 /** Where to connect: a whole URL, or the parts of one. */
 export interface Address {
@@ -17,7 +18,7 @@ export interface Address {
  * that names what is wrong with the address or an id.
  */
 export function urlOf ({ url, baseUrl = '/ws', userId, chat }: Address): string {
-  const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? pathOf(userId, chat) : '$&')
+  const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? checkedPath(userId, chat) : '$&')
   const { location } = globalThis as { location?: { href: string } }
   const whole = location && text[0] === '/' ? new URL(location.href).origin + text : text
   // The constructor throws where the host or the port is wrong.
@@ -30,12 +31,11 @@ export function withQuery (url: string, name: string, value: string): string {
   return url + (/\?/.test(url) ? '&' : '?') + name + '=' + encodeURIComponent(value)
 }
 
-function pathOf (userId: Address['userId'], chat: Address['chat']): string {
+/** Throws a TypeError that names what is not an id. */
+function checkedPath (userId: Address['userId'], chat: Address['chat']): string {
   const ids = chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }
-  let path = chat ? '' : '/notifications'
   for (const [name, id] of Object.entries(ids)) {
-    if (!isId(id) || path + id === 'notifications') throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
-    path += '/' + encodeURIComponent(id)
+    if (!isId(id) || (name === 'workflow' && id === 'notifications')) throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
   }
-  return path
+  return pathOf({ userId: userId!, chat })
 }

@@ -1,5 +1,6 @@
 import { closeMeaning } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
+import { pathOf } from '../protocol/paths.js'
 
 // Those of a test that stops the clock would stop the waits here.
 const { setTimeout, clearTimeout } = globalThis
@@ -46,7 +47,7 @@ interface Socket {
  */
 export async function connect (app: TestedApp, options: ConnectOptions): Promise<TestSocket> {
   const { headers = {}, timeout = 2_000 } = options
-  const path = pathOf(options)
+  const path = urlOf(options)
   await app.ready()
   if (app.injectWS === undefined) throw new Error('this app has no WebSockets: register fastify-realtime')
   let ws: Socket | undefined
@@ -231,14 +232,13 @@ function isRateLimited ({ type, data }: Envelope): boolean {
 }
 
 /** Throws a TypeError when a part is missing: it would connect to the user 'undefined'. */
-function pathOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {
+function urlOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {
   const { workflow, appId, chatId } = chat ?? {}
   const parts = chat === undefined ? { userId } : { 'chat.workflow': workflow, 'chat.appId': appId, 'chat.chatId': chatId, userId }
   const missing = Object.entries(parts).find(([, part]) => part === undefined)
   if (missing !== undefined) throw new TypeError(`connect needs '${missing[0]}'`)
-  const path = [...chat === undefined ? ['notifications'] : [], ...Object.values(parts)].map(part => encodeURIComponent(part!)).join('/')
   const search = new URLSearchParams(query).toString()
-  return `${prefix}/${path}${search && `?${search}`}`
+  return `${prefix}${pathOf({ userId, chat })}${search && `?${search}`}`
 }
 
 /** As Node has the headers of a request. */

@@ -1,3 +1,4 @@
+import { withDelta } from '../../protocol/delta.js'
 import type { Message } from '../../protocol/envelope.js'
 import { ByLast } from './by-last.js'
 import { formOf } from '../../logs/channel-log.js'
@@ -5,7 +6,7 @@ import { Deque, emptyDeque } from '../../logs/deque.js'
 import { GrowingText } from './growing-text.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Publication, type Reader } from '../../logs/log.js'
 import { memoryOf } from '../../logs/size.js'
-import { isDelta, isSnapshot, restOf, type Delta, type Snapshot, type Streaming } from './streaming.js'
+import { isDelta, isSnapshot, restOf, type MessageDelta, type Snapshot, type Streaming } from './streaming.js'
 import { unfinished } from './unfinished.js'
 
 /** A run is kept while the log has no more than so many times the bytes that it keeps for readers. */
@@ -205,7 +206,7 @@ export class ChatLog extends Log {
     return entry !== undefined && entry.text === undefined
   }
 
-  #extend ({ at, text, ...head }: Delta, timestamp: string, body: string, now: number): void {
+  #extend ({ at, text, ...head }: MessageDelta, timestamp: string, body: string, now: number): void {
     const entry = this.#entryOf(messageKey(head.message_id), now)
     if (entry.text?.text.length === at) {
       Object.assign(entry.text, { head, timestamp })
@@ -213,9 +214,9 @@ export class ChatLog extends Log {
     } else {
       // It continues something else than what is here: readers get all of it.
       const known = entry.text?.text
-      const before = known !== undefined && known.base <= at && at < known.length ? known.slice(0).slice(0, at - known.base) : ''
-      const growing = new GrowingText(this.head - 1, at - before.length)
-      growing.append(this.head, before + text)
+      const whole = known && withDelta(known.slice(0), { at: at - known.base, text })
+      const growing = new GrowingText(this.head - 1, whole === undefined ? at : known!.base)
+      growing.append(this.head, whole ?? text)
       entry.text = { text: growing, head, timestamp }
       entry.body = ''
     }

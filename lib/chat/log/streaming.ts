@@ -1,3 +1,4 @@
+import type { Delta } from '../../protocol/delta.js'
 import type { GrowingText } from './growing-text.js'
 
 /** A message that still grows. */
@@ -9,10 +10,8 @@ export interface Streaming {
 }
 
 /** What a message goes on with. */
-export interface Delta {
+export interface MessageDelta extends Delta {
   message_id: string
-  at: number
-  text: string
 }
 
 /** All that there is of a message by now. */
@@ -22,8 +21,8 @@ export interface Snapshot {
   status: 'streaming'
 }
 
-export function isDelta (data: object): data is Delta {
-  const { message_id: id, at, text } = data as Partial<Delta>
+export function isDelta (data: object): data is MessageDelta {
+  const { message_id: id, at, text } = data as Partial<MessageDelta>
   return typeof id === 'string' && Number.isSafeInteger(at) && at! >= 0 && typeof text === 'string'
 }
 

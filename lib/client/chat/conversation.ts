@@ -1,4 +1,5 @@
 import type { Outcome } from '../../protocol/chat.js'
+import { withDelta } from '../../protocol/delta.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
 import type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
 
@@ -207,12 +208,10 @@ export class Conversation {
     this.#isAlive(runId)
     if (this.#isFinal(key)) return
     const known = this.#items.get(key) as ChatMessage | undefined
-    const before = known?.text ?? ''
-    // The beginning is not here: the whole message will come.
-    if (at > before.length) return
+    const whole = withDelta(known?.text ?? '', { at, text })
+    if (whole === undefined) return
     const message = known ?? { kind: 'message', id, role: 'assistant', agent, runId, createdAt }
-    // Engines append without copying what is there: a token costs its own length.
-    this.#put(key, { ...message, status: 'streaming', text: (at === before.length ? before : before.slice(0, at)) + text })
+    this.#put(key, { ...message, status: 'streaming', text: whole })
   }
 
   #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {

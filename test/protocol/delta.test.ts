@@ -1,0 +1,29 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { withDelta } from '../../lib/protocol/delta.js'
+
+t.test('a delta continues the text that is known, or takes the place of its end', async t => {
+  t.equal(withDelta('', { at: 0, text: 'a' }), 'a')
+  t.equal(withDelta('ab', { at: 2, text: 'c' }), 'abc')
+  t.equal(withDelta('abcd', { at: 2, text: 'x' }), 'abx')
+  t.equal(withDelta('ab', { at: 0, text: '' }), '')
+})
+
+t.test('a delta whose beginning is not known makes no text', async t => {
+  t.equal(withDelta('ab', { at: 3, text: 'c' }), undefined)
+  t.equal(withDelta('', { at: 1, text: 'c' }), undefined)
+  t.equal(withDelta('ab', { at: -1, text: 'c' }), undefined)
+})
+
+t.test('deltas that come again, from any of them on, make the same text', async () => {
+  fc.assert(fc.property(fc.array(fc.string(), { minLength: 1 }), fc.nat(), (texts, again) => {
+    let at = 0
+    const deltas = texts.map(text => {
+      const delta = { at, text }
+      at += text.length
+      return delta
+    })
+    const all = [...deltas, ...deltas.slice(again % deltas.length)]
+    return all.reduce((known, delta) => withDelta(known, delta)!, '') === texts.join('')
+  }))
+})
