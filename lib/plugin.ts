@@ -13,6 +13,7 @@ import { Kinds, type ChannelKind, type ChannelPath } from './server/kinds.js'
 import { createParts, type ServerParts } from './server/parts.js'
 import { reportAfter, reportAwaited } from './server/reports/awaited.js'
 import { RealtimeServer } from './server/server.js'
+import { within } from './time/within.js'
 
 /** What the plugin takes, and what Fastify takes from it. */
 export type PluginOptions = RealtimeOptions & LogOptions
@@ -92,7 +93,7 @@ async function drain (server: RealtimeServer, chats: Chats, ms: number): Promise
   const end = performance.now() + ms
   const left = () => end - performance.now()
   const cancel = timers.after(reportAfter, () => reportAwaited(log, [...server.awaited(), ...chats.awaited()], left()))
-  await timers.within(left() * chatsShare, chats.close()).catch(() => {})
+  await within(left() * chatsShare, chats.close(), timers).catch(() => {})
   await server.drain(left())
   cancel()
 }

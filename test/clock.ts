@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import { LoopClock } from '../lib/server/time/loop-clock.js'
-import type { Timers } from '../lib/server/time/timers.js'
+import { LoopClock } from '../lib/time/loop-clock.js'
+import type { Timers } from '../lib/time/timers.js'
 
 interface Planned {
   at: number

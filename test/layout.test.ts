@@ -31,19 +31,20 @@ const mayImport: Record<string, string[]> = {
   protocol: [],
   errors: ['protocol'],
   options: ['errors'],
+  time: [],
   logs: ['protocol'],
-  brokers: ['protocol', 'logs', 'errors'],
-  server: ['protocol', 'logs', 'brokers', 'errors', 'options'],
+  brokers: ['protocol', 'logs', 'errors', 'time'],
+  server: ['protocol', 'logs', 'brokers', 'errors', 'options', 'time'],
   notifications: ['protocol', 'server'],
-  chat: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server'],
+  chat: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time'],
   'plugin-options': ['brokers', 'errors', 'options', 'server', 'chat'],
   realtime: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat'],
-  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat'],
+  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat', 'time'],
   index: ['protocol', 'logs', 'brokers', 'errors', 'server', 'notifications', 'chat', 'plugin-options', 'realtime', 'plugin'],
   'redis-options': ['brokers', 'errors', 'options'],
   redis: ['brokers', 'chat', 'redis-options'],
   publisher: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'redis-options'],
-  testing: ['protocol', 'logs', 'brokers', 'client'],
+  testing: ['protocol', 'logs', 'brokers', 'client', 'time'],
   client: ['protocol'],
   react: ['client'],
   adapters: ['protocol', 'client']
@@ -227,7 +228,7 @@ t.test('a file and its test are found by their name, with JSX in either or none'
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'options', 'logs', 'brokers', 'server', 'notifications', 'chat', 'client', 'testing', 'adapters', 'react']
+  const folders = ['protocol', 'options', 'time', 'logs', 'brokers', 'server', 'notifications', 'chat', 'client', 'testing', 'adapters', 'react']
   for (const folder of folders) {
     const tests = [...filesIn(`test/${folder}`, '.test.ts'), ...filesIn(`test/${folder}`, '.test.tsx')]
     const files = lib.filter(file => partOf(file) === folder)

@@ -1,4 +1,4 @@
-import { Timers } from '../lib/server/time/timers.js'
+import { Timers } from '../lib/time/timers.js'
 
 /** Counts the actions that wait for the wall clock, such as the end of a credential. */
 export function wallClockTimers (t: { teardown (action: () => void): void }): { waiting: number } {

@@ -1,7 +1,8 @@
 import type { ChatAddress } from './address.js'
 import type { ChatOptions, SavedMessage } from './hooks.js'
-import type { Timers } from '../server/time/timers.js'
+import type { Timers } from '../time/timers.js'
 import { timestamp } from '../server/messages/timestamp.js'
+import { within } from '../time/within.js'
 
 export interface SavingParts {
   /** The app's hook. */
@@ -44,7 +45,7 @@ export class Saving {
     const complete = { ...message, timestamp: timestamp() } as SavedMessage
     this.#waiting.add(complete)
     const work = async () => { await save(complete, target) }
-    const saved = this.#last.then(() => timers.within(time, work()))
+    const saved = this.#last.then(() => within(time, work(), timers))
     this.#last = saved.catch(() => {}).then(() => {
       this.#waiting.delete(complete)
       if (this.isIdle) onIdle()

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Nodes } from '../brokers/broker.js'
 import { errors } from '../errors.js'
 import { report } from './reports/caught.js'
-import type { Timers } from './time/timers.js'
+import type { Timers } from '../time/timers.js'
 
 /** Time for another node to answer, or to say that it will, in ms. */
 const answerTime = 1_500

@@ -6,7 +6,7 @@ import { Catalogue } from './messages/catalogue.js'
 import { MessagePublisher } from './messages/publisher.js'
 import { warnOf } from './messages/watched.js'
 import { Refusals } from './reports/refusals.js'
-import { Timers } from './time/timers.js'
+import { Timers } from '../time/timers.js'
 
 /** What the server and the kinds of channels are built on. */
 export interface ServerParts {

@@ -20,7 +20,7 @@ import { rowOf, type MessageRow } from './inbound/message-row.js'
 import type { Kinds } from './kinds.js'
 import type { ServerParts } from './parts.js'
 import { counted, type AwaitedWork } from './reports/awaited.js'
-import { LoopClock } from './time/loop-clock.js'
+import { LoopClock } from '../time/loop-clock.js'
 
 /** Time for the app's hooks around `authenticate`, beside its timeout, in ms. */
 const handshakeGrace = 1_000

@@ -4,6 +4,7 @@ import type { Broker } from '../brokers/broker.js'
 import { ChannelLog } from '../logs/channel-log.js'
 import type { Frame, Log, Reader } from '../logs/log.js'
 import { formatPosition, parsePosition, type Position } from '../protocol/position.js'
+import { within } from '../time/within.js'
 
 /**
  * Makes a broker that was not opened yet. It may be called more than once in a run; brokers that share their storage
@@ -85,7 +86,7 @@ class Follower implements Reader {
       this.#onRead = () => { if (this.offset >= offset || this.#wasLost) resolve() }
       this.#onRead()
     })
-    await within(arrived, () => `publication ${offset} did not arrive, only those up to ${this.offset}`)
+    await within(patience, arrived, complaint(() => `publication ${offset} did not arrive, only those up to ${this.offset}`))
     assert.equal(this.#wasLost, false, 'a reader that reads all it can was not to lose anything')
     const offsets = this.received.map(publication => publication.offset)
     assert.deepEqual(offsets, range(this.start + 1, this.start + offsets.length), 'each offset follows the one before')
@@ -115,7 +116,7 @@ class Node {
   }
 
   async publish (channel: string, body: string): Promise<Position> {
-    return within(Promise.resolve(this.broker.publish(channel, body)), () => 'publish neither resolved nor rejected')
+    return within(patience, Promise.resolve(this.broker.publish(channel, body)), complaint(() => 'publish neither resolved nor rejected'))
   }
 
   /** In one turn of the event loop, without waiting in between. */
@@ -124,7 +125,7 @@ class Node {
   }
 
   async subscribe (channel: string): Promise<Log> {
-    return within(Promise.resolve(this.broker.subscribe(channel)), () => 'subscribe neither resolved nor rejected')
+    return within(patience, Promise.resolve(this.broker.subscribe(channel)), complaint(() => 'subscribe neither resolved nor rejected'))
   }
 
   async follow (channel: string, { isLazy = false } = {}): Promise<Follower> {
@@ -369,7 +370,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     await node.publish(channel, bodyOf(1))
     assert.deepEqual(bodiesIn(await follower.upTo(1)), [bodyOf(1)], 'the app that opened it first is not disturbed')
     await node.close()
-    await within(Promise.resolve(node.broker.close()), () => 'close neither resolved nor rejected when called again')
+    await within(patience, Promise.resolve(node.broker.close()), complaint(() => 'close neither resolved nor rejected when called again'))
     await assert.rejects(open(node), isFailure, 'opened after close')
     const unopened = await make()
     await unopened.close()
@@ -396,7 +397,7 @@ export const brokerContract: readonly BrokerObligation[] = [
 
 /** Resolves, or rejects, as `open` of the broker does. */
 async function open (node: Node): Promise<unknown> {
-  return within(node.open(), () => 'open neither resolved nor rejected')
+  return within(patience, node.open(), complaint(() => 'open neither resolved nor rejected'))
 }
 
 /** Refused, and not just never answered. */
@@ -427,14 +428,8 @@ function range (from: number, to: number): number[] {
 }
 
 /** The outcome of `work`, or an AssertionError when it takes too long. */
-async function within<T> (work: Promise<T>, complaint: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new assert.AssertionError({ message: `${complaint()} within ${patience} ms` })), patience)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
+
+/** For `within`. */
+function complaint (text: () => string): { late: () => Error } {
+  return { late: () => new assert.AssertionError({ message: `${text()} within ${patience} ms` }) }
 }

@@ -1,6 +1,7 @@
 import { closeMeaning } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 import { pathOf } from '../protocol/paths.js'
+import { within } from '../time/within.js'
 
 // Those of a test that stops the clock would stop the waits here.
 const { setTimeout, clearTimeout } = globalThis
@@ -60,7 +61,8 @@ export async function connect (app: TestedApp, options: ConnectOptions): Promise
     }
   })
   // A server that has closed never answers.
-  await within(timeout, opened, `no answer to the upgrade of ${path} within ${timeout} ms; is the app closed, or 'authenticate' slow?`).catch(error => {
+  const late = () => new Error(`no answer to the upgrade of ${path} within ${timeout} ms; is the app closed, or 'authenticate' slow?`)
+  await within(timeout, opened, { late }).catch(error => {
     throw refusalOf(error, path)
   })
   const { data } = await socket!.next('connection_ack').catch(error => {
@@ -262,10 +264,4 @@ function refusalOf (error: Error, path: string): Error {
   const statusCode = Number(/^Unexpected server response: (\d+)$/.exec(error.message)?.[1])
   if (Number.isNaN(statusCode)) return error
   return Object.assign(new Error(`the upgrade of ${path} was refused with HTTP ${statusCode}: ${cures[statusCode] ?? 'a hook of the app refused it'}`), { statusCode })
-}
-
-async function within<T> (ms: number, work: Promise<T>, message: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout>
-  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error(message)), ms) })
-  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

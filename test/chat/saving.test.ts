@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { Saving, type SavingParts } from '../../lib/chat/saving.js'
 import type { SavedMessage } from '../../lib/index.js'
-import { Timers } from '../../lib/server/time/timers.js'
+import { Timers } from '../../lib/time/timers.js'
 import { gate } from '../waiting.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }

@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { errors } from '../../lib/errors.js'
 import { Cluster, subject } from '../../lib/server/cluster.js'
-import { Timers } from '../../lib/server/time/timers.js'
+import { Timers } from '../../lib/time/timers.js'
 import { FakeCluster } from '../fake-nodes.js'
 
 const word = subject<unknown, undefined>('word')

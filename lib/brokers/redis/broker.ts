@@ -6,7 +6,7 @@ import { RedisNodes } from './cluster/nodes.js'
 import { FollowedChannels } from './following/channels.js'
 import { Store } from './following/store.js'
 import { Keys, nodesChannel } from './keys.js'
-import { within, type RedisAddress } from './link/connection.js'
+import { unanswered, type RedisAddress } from './link/connection.js'
 import { Health } from './link/health.js'
 import { RedisLink } from './link/link.js'
 import { checkPermissions } from './link/permissions.js'
@@ -15,6 +15,7 @@ import { BatchPublisher } from './publishing/publisher.js'
 import { Quota } from './publishing/quota.js'
 import { Retentions } from './retention.js'
 import { readScript } from './commands/read.js'
+import { within } from '../../time/within.js'
 
 export interface RedisBrokerParts extends RedisAddress {
   /** What the names in Redis begin with; default `realtime:`. */
@@ -105,7 +106,7 @@ export class RedisBroker implements Broker {
     })
     try {
       const onLate = () => { if (this.#ping.answeredAt === -Infinity) this.#health.silent(readScript.name) }
-      await within(openWithin, Promise.race([ready, faulty]), onLate)
+      await within(openWithin, Promise.race([ready, faulty]), unanswered(onLate))
       if (this.#health.setupFault !== undefined) await within(collectFaultsFor, ready)
     } catch {
       // It is late: the health knows why, and has logged it.
@@ -138,7 +139,7 @@ export class RedisBroker implements Broker {
     const subscribed = this.#channels.subscribe(channel, this.#limits.of(retention))
     let log: Log
     try {
-      log = await within(subscribeWithin, subscribed, () => this.#health.silent(readScript.name))
+      log = await within(subscribeWithin, subscribed, unanswered(() => this.#health.silent(readScript.name)))
     } catch (error) {
       throw this.#isClosed() ? new errors.CLOSING() : this.#health.refusal(readScript.name, error)
     }

@@ -3,7 +3,7 @@ import type { Message, Messages } from '../../protocol/envelope.js'
 import type { ChatAddress } from '../address.js'
 import type { Run } from '../hooks.js'
 import type { Receipt } from '../../server/messages/publisher.js'
-import type { Timers } from '../../server/time/timers.js'
+import type { Timers } from '../../time/timers.js'
 
 /** What a run needs of the chat that it is in. */
 export interface RunContext {

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { errors, isBrokersFailure } from '../../errors.js'
 import type { Message } from '../../protocol/envelope.js'
 import { report } from '../../server/reports/caught.js'
-import type { Timers } from '../../server/time/timers.js'
+import type { Timers } from '../../time/timers.js'
 import { quiet } from './part.js'
 
 export interface DeliveryParts {

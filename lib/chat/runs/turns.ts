@@ -3,7 +3,7 @@ import type { Lease } from '../../brokers/broker.js'
 import { report } from '../../server/reports/caught.js'
 import type { ChatAddress } from '../address.js'
 import { subject, type Cluster } from '../../server/cluster.js'
-import type { Timers } from '../../server/time/timers.js'
+import type { Timers } from '../../time/timers.js'
 import type { LiveRun } from './run.js'
 
 /** A run whose server is gone. */

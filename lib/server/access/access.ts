@@ -13,7 +13,8 @@ import { redacted, secretsOf } from '../reports/redacted.js'
 import { refusalReasons, type RefusalReason } from '../reports/refusal-reasons.js'
 import type { Refusals } from '../reports/refusals.js'
 import { addressOf, clientOf } from '../handshake/refused-request.js'
-import { TimeoutError, type Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
+import { TimeoutError, within } from '../../time/within.js'
 
 export interface AccessOptions {
   authenticate?: Authenticate
@@ -114,7 +115,7 @@ export class Access {
     const { authenticate, timers, timeout } = this.#options
     if (authenticate === undefined) return { identity: { userId: target.userId } }
     try {
-      return await timers.within(timeout, this.#ask(authenticate, request, target))
+      return await within(timeout, this.#ask(authenticate, request, target), timers)
     } catch (thrown) {
       return denialOf(caught(thrown))
     }

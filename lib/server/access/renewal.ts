@@ -7,9 +7,10 @@ import { Refusal } from '../inbound/fault.js'
 import { caught } from '../reports/caught.js'
 import { redacted } from '../reports/redacted.js'
 import type { Refusals } from '../reports/refusals.js'
-import type { Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 import { codesOf, isClientError, type Access } from './access.js'
 import { expiresIn, identityOf, renewalFault } from './identity.js'
+import { within } from '../../time/within.js'
 
 export interface CredentialRenewalParts {
   renew: Renew
@@ -52,7 +53,7 @@ export class CredentialRenewal {
     const { timers, timeout, refusals } = this.#parts
     connection.noteAddress()
     try {
-      return await timers.within(timeout, this.#ask(token, connection))
+      return await within(timeout, this.#ask(token, connection), timers)
     } catch (thrown) {
       const error = caught(thrown)
       if (isClientError(error)) refusals.add('renew_refused', connection.client, codesOf(error))

@@ -18,6 +18,7 @@ import { Connection, type ConnectionContext } from './connection.js'
 import type { Departures } from './departures.js'
 import { presenceKey, type Hub } from './hub.js'
 import { Recovery, sinceOf, type KindLog } from './recovery.js'
+import { within } from '../../time/within.js'
 
 /** A handshake that was completed. */
 export interface Arrival {
@@ -103,7 +104,7 @@ export class Admission {
     const recovery = new Recovery(connection, logs, sinceOf(request.query, path.kinds[0]))
     connection.subscribed(recovery.subscriptions)
     if (onConnect === undefined) departures.greeted(connection)
-    else await timers.within(timeouts.connect, this.#greet(onConnect, connection, request))
+    else await within(timeouts.connect, this.#greet(onConnect, connection, request), timers)
     if (connection.state === 'opening') this.#open(connection, recovery)
   }
 
@@ -118,7 +119,7 @@ export class Admission {
     const found = path.channelsOf(target).map((channel, at) => broker.subscribe(channel, path.kinds[at].retention))
     // Nothing to wait for with the memory broker.
     const isThere = found.every(log => log instanceof Log)
-    const logs = isThere ? found : await timers.within(timeouts.connect, Promise.all(found))
+    const logs = isThere ? found : await within(timeouts.connect, Promise.all(found), timers)
     return logs.map((log, at) => ({ kind: path.kinds[at], log }))
   }
 

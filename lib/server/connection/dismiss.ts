@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws'
 import type { CloseCode } from '../../protocol/close-codes.js'
-import type { Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 
 /** What a client may still have on its way when it is told to go. */
 const messagesOnTheWay = 64

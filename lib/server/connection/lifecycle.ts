@@ -4,7 +4,7 @@ import { closeCodes, isSendable, type CloseCode } from '../../protocol/close-cod
 import type { PeerStream } from '../handshake/pending.js'
 import type { Closed } from '../hooks.js'
 import type { RefusalReason } from '../reports/refusal-reasons.js'
-import type { Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 import { dismiss } from './dismiss.js'
 import { Outlet, type OutletContext } from './outlet.js'
 

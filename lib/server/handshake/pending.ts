@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import { Budget } from '../../brokers/budget.js'
-import { Deadline } from '../time/deadline.js'
+import { Deadline } from '../../time/deadline.js'
 import { networkOf } from './network.js'
-import type { Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 
 export interface PendingOptions {
   /** Handshakes in progress. */

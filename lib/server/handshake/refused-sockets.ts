@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws'
 import type { CloseCode } from '../../protocol/close-codes.js'
 import { dismiss } from '../connection/dismiss.js'
-import type { Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 
 export interface RefusedSocketsParts {
   /** Maximum number of sockets. */

@@ -8,11 +8,12 @@ import type { ChannelKind } from '../kinds.js'
 import type { Handlers } from './handlers.js'
 import { Refusal, isOffence, type Fault } from './fault.js'
 import { Strikes, parseInbound, tooBig } from './inbound.js'
-import type { LoopClock } from '../time/loop-clock.js'
+import type { LoopClock } from '../../time/loop-clock.js'
 import type { MessageRow, Sender } from './message-row.js'
 import type { RefusalReason } from '../reports/refusal-reasons.js'
-import { TimeoutError, type Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 import { TokenBucket } from './token-bucket.js'
+import { TimeoutError, within } from '../../time/within.js'
 
 /** What all connections of a server share. */
 export interface InboxContext {
@@ -209,7 +210,7 @@ export class Inbox {
   async #answerOf (work: Work): Promise<Answer> {
     const { timers, inboundLimits } = this.#context
     try {
-      return await timers.within(inboundLimits.handlerTimeout, this.#answerInTime(work))
+      return await within(inboundLimits.handlerTimeout, this.#answerInTime(work), timers)
     } catch (thrown) {
       return this.#faultOf(thrown, work.message)
     }

@@ -1,6 +1,6 @@
 import { Budget } from '../../brokers/budget.js'
-import type { LoopClock } from '../time/loop-clock.js'
-import type { Timers } from '../time/timers.js'
+import type { LoopClock } from '../../time/loop-clock.js'
+import type { Timers } from '../../time/timers.js'
 import { TokenBucket, type TokenRate } from './token-bucket.js'
 
 /** A token is taken for each of these bytes that begin: of what is received, and of what is sent because it was asked for. */

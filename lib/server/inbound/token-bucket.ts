@@ -1,4 +1,4 @@
-import type { LoopClock } from '../time/loop-clock.js'
+import type { LoopClock } from '../../time/loop-clock.js'
 
 export interface TokenRate {
   /** Tokens that come back per second. */

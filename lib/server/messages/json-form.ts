@@ -48,7 +48,7 @@ export function jsonForm (value: unknown, name: string, { isCopied, maxBytes }: 
   try {
     return formOf(value, name, 0, walk)
   } catch (error) {
-    throw error instanceof NotJson ? new errors.INVALID_MESSAGE(error.within(name).text) : error
+    throw error instanceof NotJson ? new errors.INVALID_MESSAGE(error.under(name).text) : error
   }
 }
 
@@ -78,7 +78,7 @@ class NotJson extends Error {
     this.#deepest = deepest
   }
 
-  within (key: Key, object?: object): this {
+  under (key: Key, object?: object): this {
     this.#keys.unshift(key)
     if (object !== undefined) this.#objects.unshift(object)
     return this
@@ -97,8 +97,8 @@ class NotJson extends Error {
   }
 }
 
-function within (error: unknown, key: Key, object: object): unknown {
-  return error instanceof NotJson ? error.within(key, object) : error
+function under (error: unknown, key: Key, object: object): unknown {
+  return error instanceof NotJson ? error.under(key, object) : error
 }
 
 function formOf (value: unknown, key: Key, depth: number, walk: Walk): unknown {
@@ -160,7 +160,7 @@ function formOfArray (value: unknown[], isCopied: boolean, depth: number, walk: 
       count(1, walk)
     }
   } catch (error) {
-    throw within(error, at, value)
+    throw under(error, at, value)
   }
   return copy ?? value
 }
@@ -182,7 +182,7 @@ function formOfProperties (value: object, isCopied: boolean, hasInherited: boole
       if (copy !== undefined) set(copy, key, form)
     }
   } catch (error) {
-    throw within(error, key, value)
+    throw under(error, key, value)
   }
   count(found, walk)
   return copy ?? value

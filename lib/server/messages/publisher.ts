@@ -5,8 +5,8 @@ import { formatPosition, type Label, type Position } from '../../protocol/positi
 import type { Catalogue, Encoded } from './catalogue.js'
 import { caught } from '../reports/caught.js'
 import type { ChannelKind } from '../kinds.js'
-import { Deadline } from '../time/deadline.js'
-import type { Timers } from '../time/timers.js'
+import { Deadline } from '../../time/deadline.js'
+import type { Timers } from '../../time/timers.js'
 import { watched, type OnUnheard } from './watched.js'
 
 /** What is known of a message once it is in its channel's log. */

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { write } from './caught.js'
 import { refusalReasons, type RefusalReason, type RefusalRow } from './refusal-reasons.js'
-import type { Timers } from '../time/timers.js'
+import type { Timers } from '../../time/timers.js'
 
 /** The client that is turned away, as far as it is known. */
 export interface RefusedClient {

@@ -1,7 +1,7 @@
 import type { RunContext } from '../../../lib/chat/runs/context.js'
 import { errors } from '../../../lib/errors.js'
 import type { Message } from '../../../lib/index.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 import type { Data } from '../../chat.js'
 
 /** A chat that only keeps what is published in it. */

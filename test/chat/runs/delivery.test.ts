@@ -3,7 +3,7 @@ import t from 'tap'
 import { Delivery } from '../../../lib/chat/runs/delivery.js'
 import { errors } from '../../../lib/errors.js'
 import type { Message } from '../../../lib/index.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 import { FakeContext } from './context.js'
 
 const message = (type: string) => ({ type })

@@ -4,7 +4,7 @@ import t from 'tap'
 import type { WebSocket } from 'ws'
 import { closeCodes } from '../../../lib/index.js'
 import { dismiss } from '../../../lib/server/connection/dismiss.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 
 class FakeSocket extends EventEmitter {
   calls: Array<string | number> = []

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { PendingHandshakes, type PeerStream } from '../../../lib/server/handshake/pending.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 import { every } from '../../every.js'
 
 function setup (t: Test, limit = 10, time = 60_000) {

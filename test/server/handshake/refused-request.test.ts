@@ -3,7 +3,7 @@ import t from 'tap'
 import { errors } from '../../../lib/errors.js'
 import { Refusals } from '../../../lib/server/reports/refusals.js'
 import { addressOf, clientOf, noteError, proxiedAddressOf } from '../../../lib/server/handshake/refused-request.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 import { outcome, start } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
 

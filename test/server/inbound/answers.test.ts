@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Answers, type Answer } from '../../../lib/server/inbound/answers.js'
 import { Cluster } from '../../../lib/server/cluster.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 import { FakeCluster } from '../../fake-nodes.js'
 import { eventually, gate } from '../../waiting.js'
 

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { LoopClock } from '../../../lib/server/time/loop-clock.js'
+import { LoopClock } from '../../../lib/time/loop-clock.js'
 import { TokenBucket, type TokenRate } from '../../../lib/server/inbound/token-bucket.js'
 
 function setup (t: Test, rate: TokenRate) {

@@ -5,7 +5,7 @@ import { chatKind } from '../../../lib/chat/kind.js'
 import { broadcastKind, userKind } from '../../../lib/notifications/channels.js'
 import { Catalogue } from '../../../lib/server/messages/catalogue.js'
 import { MessagePublisher, type MessagePublisherParts } from '../../../lib/server/messages/publisher.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../../lib/time/timers.js'
 
 type Publish = MessagePublisherParts['broker']['publish']
 

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import type { Lease, Nodes, Presence } from '../../broker.js'
 import { never } from '../../../logs/log.js'
 import { Claims } from './claims.js'
-import { within } from '../link/connection.js'
+import { unanswered } from '../link/connection.js'
 import type { Fed } from '../following/feed.js'
 import type { Keys } from '../keys.js'
 import { Leases } from './leases.js'
 import type { RedisLink } from '../link/link.js'
 import { Members } from './members.js'
 import { Presences } from './presence.js'
+import { within } from '../../../time/within.js'
 
 /** Within so many milliseconds something is done, or fails. */
 const patience = 1_900
@@ -153,7 +154,7 @@ export class RedisNodes implements Nodes {
     if (!isReady) throw health.refusal()
     const working = work()
     try {
-      return await within(patience, working, () => health.silent())
+      return await within(patience, working, unanswered(() => health.silent()))
     } catch (error) {
       working.then(undo, () => {})
       throw health.refusal('', error)

@@ -117,18 +117,12 @@ export function isReachable (connection: RedisClient, server: string | undefined
   return node?.status === 'ready'
 }
 
-/** The outcome of `work`, or a rejection when it takes longer, after a call of `onLate`. */
-export async function within<T> (ms: number, work: Promise<T>, onLate = () => {}): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
+/** For `within`: calls `onLate`, and rejects. */
+export function unanswered (onLate = () => {}): { late: () => Error } {
+  return {
+    late: () => {
       onLate()
-      reject(new Error('Redis does not answer'))
-    }, ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
+      return new Error('Redis does not answer')
+    }
   }
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
+import { within } from '../../../time/within.js'
 
 /** Where a client of ours tried to connect. */
 export interface Target {
@@ -86,16 +87,6 @@ async function read (socket: Socket, ms: number): Promise<string> {
     return String(chunk)
   } catch {
     return ''
-  }
-}
-
-async function within<T> (ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error('no answer')), ms) })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

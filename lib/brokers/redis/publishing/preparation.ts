@@ -1,6 +1,6 @@
-import { within } from '../link/connection.js'
 import type { RedisLink } from '../link/link.js'
 import { RedisClock } from './clock.js'
+import { within } from '../../../time/within.js'
 
 /** Maximum time for preparations, in ms: then they are not waited for any more. */
 const preparedWithin = 500

@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { TimeoutError, Timers } from '../../../lib/server/time/timers.js'
+import { Timers } from '../../lib/time/timers.js'
 
 const { timers: clock } = mock
 const maxDelay = 2 ** 31 - 1
@@ -140,31 +140,6 @@ t.test('timers do not keep the process', async t => {
   timers.close()
 })
 
-t.test('within', async t => {
-  t.test('gives the outcome, and its timer back', async t => {
-    const timers = setup(t)
-    const cleared = mock.method(globalThis, 'clearTimeout')
-    t.teardown(() => cleared.mock.restore())
-    t.equal(await timers.within(10, Promise.resolve('done')), 'done')
-    await t.rejects(timers.within(10, Promise.reject(new Error('failed'))), { message: 'failed' })
-    t.equal(cleared.mock.callCount(), 2)
-  })
-
-  t.test('rejects when it takes too long, whatever comes later', async t => {
-    const timers = setup(t)
-    for (const settle of ['resolve', 'reject'] as const) {
-      const { promise, ...work } = withResolvers<string>()
-      const outcome = timers.within(10, promise)
-      clock.tick(10)
-      await t.rejects(outcome, { message: 'not done within 10 ms' })
-      t.type(await outcome.catch((error: unknown) => error), TimeoutError)
-      work[settle]('late')
-    }
-    // A rejection that nobody hears of would end this process.
-    await new Promise(resolve => setImmediate(resolve))
-  })
-})
-
 t.test('once its timers are closed none of them calls, and those of another go on', async t => {
   const [timers, other] = [setup(t), new Timers()]
   const called: string[] = []
@@ -189,10 +164,3 @@ t.test('close ends what is pending, and knows of nothing else', async t => {
   timers.close()
   t.equal(cleared.mock.callCount(), 1)
 })
-
-function withResolvers<T> () {
-  let resolve!: (value: T) => void
-  let reject!: (reason: unknown) => void
-  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
-  return { promise, resolve, reject }
-}

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { LoopClock } from '../../../lib/server/time/loop-clock.js'
-import { eventually } from '../../waiting.js'
+import { LoopClock } from '../../lib/time/loop-clock.js'
+import { eventually } from '../waiting.js'
 
 function setup (t: Test) {
   let now = 1_000

@@ -13,7 +13,7 @@ export class Timers {
   }
 
   /** Calls `action` after `ms` milliseconds, unless the returned function is called before. */
-  after (ms: number, action: () => void): () => void {
+  readonly after = (ms: number, action: () => void): (() => void) => {
     if (this.#isClosed) return () => {}
     // What is longer than setTimeout can count (24.8 days) is taken in steps.
     const step = Math.min(ms, 2 ** 31 - 1)
@@ -44,19 +44,9 @@ export class Timers {
     return () => cancel()
   }
 
-  /** The promise's outcome, or a TimeoutError after `ms` milliseconds. */
-  within<T> (ms: number, work: PromiseLike<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.after(ms, () => reject(new TimeoutError(`not done within ${ms} ms`)))
-      work.then(value => { cancel(); resolve(value) }, error => { cancel(); reject(error) })
-    })
-  }
-
   close (): void {
     this.#isClosed = true
     for (const timer of this.#pending) clearTimeout(timer)
     this.#pending.clear()
   }
 }
-
-export class TimeoutError extends Error {}

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { Deadline } from '../../../lib/server/time/deadline.js'
-import { Timers } from '../../../lib/server/time/timers.js'
+import { Deadline } from '../../lib/time/deadline.js'
+import { Timers } from '../../lib/time/timers.js'
 
 const { timers: clock } = mock
 

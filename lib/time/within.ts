@@ -1,0 +1,25 @@
+export interface WithinOptions {
+  /** Calls an action after a number of ms, unless the returned function is called before. Default: a timer of its own. */
+  after?: (ms: number, action: () => void) => () => void
+  /** The error when it is late. Default: a TimeoutError. */
+  late?: () => Error
+}
+
+export class TimeoutError extends Error {}
+
+/** The outcome of `work`, or an error after `ms` milliseconds. What becomes of the work then is nobody's business. */
+export async function within<T> (ms: number, work: PromiseLike<T>, options: WithinOptions = {}): Promise<T> {
+  const { after = timeout, late = () => new TimeoutError(`not done within ${ms} ms`) } = options
+  let cancel = () => {}
+  const isLate = new Promise<never>((_resolve, reject) => { cancel = after(ms, () => reject(late())) })
+  try {
+    return await Promise.race([work, isLate])
+  } finally {
+    cancel()
+  }
+}
+
+function timeout (ms: number, action: () => void): () => void {
+  const timer = setTimeout(action, ms)
+  return () => clearTimeout(timer)
+}
