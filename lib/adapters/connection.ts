@@ -4,7 +4,7 @@ import { closedError, RealtimeError } from '../client/error.js'
 import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { sentIdOf } from '../protocol/message-id.js'
-import { Run } from './run.js'
+import { FollowedRun } from './run.js'
 import { listening } from './socket.js'
 import { textOf, UiStream } from './ui-stream.js'
 
@@ -41,7 +41,7 @@ export interface Sending {
 export class ChatConnection {
   readonly #options: ChatConnectionOptions
   readonly #WebSocket: WebSocketConstructor
-  readonly #runs = new Map<string, Run>()
+  readonly #runs = new Map<string, FollowedRun>()
   readonly #awaited = new Map<string, Awaited>()
   /** Runs that the server has not spoken of since it lost the thread. */
   readonly #doubtful = new Set<string>()
@@ -191,7 +191,7 @@ export class ChatConnection {
     this.#doubtful.delete(id)
     const isBoundary = boundaries.includes(envelope.type)
     // A run that was cancelled at once has an end only.
-    if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new Run(id, data.message_id))
+    if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new FollowedRun(id, data.message_id))
     const run = this.#runs.get(id)
     if (run === undefined) return
     run.apply(envelope)
@@ -200,7 +200,7 @@ export class ChatConnection {
   }
 
   /** Finds out whether a run is that of a message that was sent from here. */
-  #claim (run: Run, messageId: string): void {
+  #claim (run: FollowedRun, messageId: string): void {
     const userId = this.#client.ack?.user_id ?? ''
     const { userId: ownerId = userId } = this.#options.client
     const ref = sentIdOf(messageId, userId, ownerId)

@@ -2,7 +2,7 @@ import {
   EventType,
   type ContentPart, type Event, type Message as AgUiMessage, type TextMessageChunkEvent, type ToolCallChunkEvent, type ToolCallResultEvent
 } from '@ag-ui/core'
-import { agUiName, agUiType, type ChatMessage, type Data, type Kept } from './to-ag-ui.js'
+import { agUiName, agUiType, type UnsentMessage, type Data, type Kept } from './to-ag-ui.js'
 
 /**
  * Makes a function from AG-UI events, in order, to messages of a chat. It keeps the text of the messages and the arguments of the calls
@@ -10,7 +10,7 @@ import { agUiName, agUiType, type ChatMessage, type Data, type Kept } from './to
  *
  * Events that toAgUi has made of messages come out as those were, without their ids.
  */
-export function fromAgUi (): (event: Event) => ChatMessage[] {
+export function fromAgUi (): (event: Event) => UnsentMessage[] {
   const thread = new FromAgUi()
   return event => thread.take(event)
 }
@@ -24,7 +24,7 @@ class FromAgUi {
   /** The message, or the call, that a chunk without an id goes on with. */
   #chunked: { kind: 'text' | 'call', id: string } | undefined
 
-  take (event: Event): ChatMessage[] {
+  take (event: Event): UnsentMessage[] {
     const kept = event.metadata?.[agUiName] as Kept | undefined
     switch (event.type) {
       case EventType.TEXT_MESSAGE_CHUNK: return this.#textChunk(event)
@@ -36,7 +36,7 @@ class FromAgUi {
 
   // What toAgUi made.
 
-  #ours (event: Event, kept: Kept): ChatMessage[] {
+  #ours (event: Event, kept: Kept): UnsentMessage[] {
     const text = this.#textOf(event)
     const { data, part, isOutput, ...rest } = kept
     if (part) return []
@@ -84,7 +84,7 @@ class FromAgUi {
 
   // What others made.
 
-  #native (event: Event): ChatMessage[] {
+  #native (event: Event): UnsentMessage[] {
     switch (event.type) {
       case EventType.RUN_STARTED: {
         const { type: _, runId, ...native } = event
@@ -162,12 +162,12 @@ class FromAgUi {
     return { call_id: callId, ...this.#run(), name, ...args !== '' && { args: parsed(args) } }
   }
 
-  #carried (event: Event): ChatMessage {
+  #carried (event: Event): UnsentMessage {
     return message(event, agUiType, { ...this.#run(), event })
   }
 
   /** What a snapshot says, for clients that know nothing of it. */
-  #derived (of: AgUiMessage): ChatMessage[] {
+  #derived (of: AgUiMessage): UnsentMessage[] {
     const derived = { ...this.#run(), ag_ui: { isDerived: true } }
     if (of.role === 'activity' || of.role === 'reasoning') return []
     if (of.role === 'tool') {
@@ -211,7 +211,7 @@ class FromAgUi {
 
   // Chunks stand for a start, contents and an end.
 
-  #textChunk ({ type: _, messageId, role, name, delta = '', ...rest }: TextMessageChunkEvent): ChatMessage[] {
+  #textChunk ({ type: _, messageId, role, name, delta = '', ...rest }: TextMessageChunkEvent): UnsentMessage[] {
     const [id, isNew] = this.#continued('text', messageId)
     if (id === undefined) return []
     const who = { ...role !== undefined && { role }, ...name !== undefined && { name } }
@@ -220,7 +220,7 @@ class FromAgUi {
     return this.#chunk({ kind: 'text', id }, [...isNew ? [start] : [], ...delta === '' ? [] : [content]])
   }
 
-  #callChunk ({ type: _, toolCallId, toolCallName = '', parentMessageId, delta = '', ...rest }: ToolCallChunkEvent): ChatMessage[] {
+  #callChunk ({ type: _, toolCallId, toolCallName = '', parentMessageId, delta = '', ...rest }: ToolCallChunkEvent): UnsentMessage[] {
     const [id, isNew] = this.#continued('call', toolCallId)
     if (id === undefined) return []
     const parent = parentMessageId !== undefined && { parentMessageId }
@@ -235,13 +235,13 @@ class FromAgUi {
     return [given ?? last, given !== undefined && given !== last]
   }
 
-  #chunk (chunked: { kind: 'text' | 'call', id: string }, events: Event[]): ChatMessage[] {
+  #chunk (chunked: { kind: 'text' | 'call', id: string }, events: Event[]): UnsentMessage[] {
     const before = this.#chunked?.id === chunked.id && this.#chunked.kind === chunked.kind ? [] : this.#closeChunk()
     this.#chunked = chunked
     return [...before, ...events.flatMap(event => this.#native(event))]
   }
 
-  #closeChunk (): ChatMessage[] {
+  #closeChunk (): UnsentMessage[] {
     const chunked = this.#chunked
     this.#chunked = undefined
     if (chunked === undefined) return []
@@ -251,7 +251,7 @@ class FromAgUi {
   }
 }
 
-function message (event: Event, type: string, data: Data): ChatMessage {
+function message (event: Event, type: string, data: Data): UnsentMessage {
   return { type, ...stamped(event, data) }
 }
 

@@ -2,7 +2,7 @@ import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 
 /** How a run ended. */
-export interface Outcome {
+export interface RunEnd {
   readonly status: string
   readonly error?: { code?: string, message?: string }
 }
@@ -39,13 +39,13 @@ export interface DataPart {
   data: unknown
 }
 
-export type Part = TextPart | ToolPart | DataPart
+export type RunPart = TextPart | ToolPart | DataPart
 
 /** Who reads a run: told what has changed, and reads it from the part. */
 export interface RunReader {
   /** A run that was queued has started. */
   started (): void
-  changed (part: Part): void
+  changed (part: RunPart): void
   ended (): void
 }
 
@@ -58,12 +58,12 @@ type Data = Record<string, any>
  * One run of a chat as it stands, merged from its envelopes: what one who comes late needs, and no more. Pure. Applying the same
  * envelopes again changes nothing, so that a run can be replayed.
  */
-export class Run {
+export class FollowedRun {
   readonly id: string
   /** Of the message that started it. */
   readonly messageId: string | undefined
-  readonly parts: Part[] = []
-  outcome: Outcome | undefined
+  readonly parts: RunPart[] = []
+  outcome: RunEnd | undefined
   /** It waits for its turn. */
   isQueued = false
   readonly readers = new Set<RunReader>()
@@ -112,7 +112,7 @@ export class Run {
   }
 
   /** It is over, and nothing more is taken. */
-  end (outcome: Outcome): void {
+  end (outcome: RunEnd): void {
     if (this.outcome !== undefined) return
     this.#start()
     for (const part of this.#texts.values()) this.#done(part)
@@ -215,7 +215,7 @@ export class Run {
     return part
   }
 
-  #add (part: Part): boolean {
+  #add (part: RunPart): boolean {
     if (this.parts.length >= maxParts) {
       this.end({ status: 'error', error: { code: 'too_big', message: `a run of more than ${maxParts} parts` } })
       return false
@@ -225,7 +225,7 @@ export class Run {
     return true
   }
 
-  #changed (part: Part): void {
+  #changed (part: RunPart): void {
     for (const reader of this.readers) reader.changed(part)
   }
 }

@@ -3,7 +3,7 @@ import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 
 /** A message as `run.send` and `chat.send` take it. Only a log gives ids. */
-export interface ChatMessage {
+export interface UnsentMessage {
   type: string
   action?: string
   message?: string
@@ -20,7 +20,7 @@ export const agUiType = 'ag_ui'
 export type Data = Record<string, any>
 
 /** What was lost of a message on the way to an event: `data` without what the event says itself. */
-export interface Kept extends ChatMessage {
+export interface Kept extends UnsentMessage {
   /** It is one of several events that stand for a message, and not the one that says what it was. */
   part?: true
   /** The event's content is the output. */
@@ -34,7 +34,7 @@ const roles = new Set<unknown>(['developer', 'system', 'assistant', 'user'])
  *
  * Events that fromAgUi has turned into messages come out as they were.
  */
-export function toAgUi ({ threadId }: { threadId: string }): (envelope: Envelope | ChatMessage) => Event[] {
+export function toAgUi ({ threadId }: { threadId: string }): (envelope: Envelope | UnsentMessage) => Event[] {
   const thread = new ToAgUi(threadId)
   return envelope => thread.take(envelope)
 }
@@ -51,7 +51,7 @@ class ToAgUi {
     this.#threadId = threadId
   }
 
-  take (envelope: Envelope | ChatMessage): Event[] {
+  take (envelope: Envelope | UnsentMessage): Event[] {
     const data = (envelope.data ?? {}) as Data
     if (data.ag_ui?.isDerived) return []
     switch (envelope.type) {
@@ -66,13 +66,13 @@ class ToAgUi {
     }
   }
 
-  #started (envelope: Envelope | ChatMessage, { run_id: runId, ag_ui: native, ...rest }: Data): Event[] {
+  #started (envelope: Envelope | UnsentMessage, { run_id: runId, ag_ui: native, ...rest }: Data): Event[] {
     this.#runs.add(runId)
     const event = { type: EventType.RUN_STARTED, threadId: this.#threadId, runId } as const
     return [native === undefined ? { ...event, ...keeping(envelope, rest) } : { ...event, ...native }]
   }
 
-  #finished (envelope: Envelope | ChatMessage, data: Data): Event[] {
+  #finished (envelope: Envelope | UnsentMessage, data: Data): Event[] {
     const { run_id: runId, ag_ui: native, ...rest } = data
     for (const [id, open] of this.#open) if (open.runId === runId) this.#open.delete(id)
     const run = { threadId: this.#threadId, runId }
@@ -91,7 +91,7 @@ class ToAgUi {
     return [...before, { type: EventType.RUN_FINISHED, ...run, outcome, ...keeping(envelope, rest) }]
   }
 
-  #delta (envelope: Envelope | ChatMessage, { message_id: messageId, text, ag_ui: native, ...rest }: Data): Event[] {
+  #delta (envelope: Envelope | UnsentMessage, { message_id: messageId, text, ag_ui: native, ...rest }: Data): Event[] {
     const open = this.#open.get(messageId)
     const length = open?.text.length ?? 0
     const whole = withDelta(open?.text ?? '', { at: rest.at, text })
@@ -104,7 +104,7 @@ class ToAgUi {
     return [...this.#begin(messageId, rest, delta), { ...event, ...keeping(envelope, { ...rest, at: length }) }]
   }
 
-  #message (envelope: Envelope | ChatMessage, data: Data): Event[] {
+  #message (envelope: Envelope | UnsentMessage, data: Data): Event[] {
     const { message_id: given, content, ag_ui: native, ...rest } = data
     const messageId: string = given ?? (envelope as Envelope).id ?? `message-${++this.#nameless}`
     const before = this.#open.get(messageId)?.text
@@ -123,12 +123,12 @@ class ToAgUi {
   }
 
   /** AG-UI has no word for it: the message ends, and begins again. */
-  #replace (envelope: Envelope | ChatMessage, messageId: string, content: string, rest: Data): Event[] {
+  #replace (envelope: Envelope | UnsentMessage, messageId: string, content: string, rest: Data): Event[] {
     this.#open.delete(messageId)
     const { at: _, status = 'streaming', ...more } = rest
     return [
       { type: EventType.TEXT_MESSAGE_END, messageId, ...part },
-      ...this.#message({ ...envelope, type: 'chat_message' } as ChatMessage & { data: Data }, { message_id: messageId, content, status, ...more })
+      ...this.#message({ ...envelope, type: 'chat_message' } as UnsentMessage & { data: Data }, { message_id: messageId, content, status, ...more })
     ]
   }
 
@@ -143,7 +143,7 @@ class ToAgUi {
   }
 }
 
-function called (envelope: Envelope | ChatMessage, data: Data): Event[] {
+function called (envelope: Envelope | UnsentMessage, data: Data): Event[] {
   const { call_id: toolCallId, name: toolCallName, args, ag_ui: native, ...rest } = data
   const end = { type: EventType.TOOL_CALL_END, toolCallId } as const
   // Its beginning and its arguments came as they were.
@@ -152,7 +152,7 @@ function called (envelope: Envelope | ChatMessage, data: Data): Event[] {
   return [{ type: EventType.TOOL_CALL_START, toolCallId, toolCallName, ...part }, ...delta, { ...end, ...keeping(envelope, rest) }]
 }
 
-function returned (envelope: Envelope | ChatMessage, data: Data): Event {
+function returned (envelope: Envelope | UnsentMessage, data: Data): Event {
   const { call_id: toolCallId, output, ag_ui: native, ...rest } = data
   const event = { type: EventType.TOOL_CALL_RESULT, toolCallId, messageId: `${toolCallId}-result` } as const
   if (native !== undefined) return { ...event, content: output, ...native }
@@ -161,13 +161,13 @@ function returned (envelope: Envelope | ChatMessage, data: Data): Event {
   return { ...event, content: JSON.stringify(output), ...keeping(envelope, { ...rest, output }) }
 }
 
-function custom (envelope: Envelope | ChatMessage): CustomEvent {
+function custom (envelope: Envelope | UnsentMessage): CustomEvent {
   return { type: EventType.CUSTOM, name: `${agUiName}.${envelope.type}`, value: envelope.data ?? null, ...keeping(envelope) }
 }
 
 const part = { metadata: { [agUiName]: { part: true } } }
 
-function keeping ({ type, timestamp, action, message }: Envelope | ChatMessage, data?: Data, more?: Partial<Kept>) {
+function keeping ({ type, timestamp, action, message }: Envelope | UnsentMessage, data?: Data, more?: Partial<Kept>) {
   const time = timestamp === undefined ? NaN : Date.parse(timestamp)
   const isExact = !Number.isNaN(time) && new Date(time).toISOString() === timestamp
   const kept: Kept = {

@@ -1,5 +1,5 @@
 import type { UIMessageChunk } from 'ai'
-import type { DataPart, Part, Run, RunReader, TextPart, ToolPart } from './run.js'
+import type { DataPart, RunPart, FollowedRun, RunReader, TextPart, ToolPart } from './run.js'
 
 /** Under this name a part's `providerMetadata` says whose text it is, and whether it was replaced. */
 export const metadataName = 'fastify-realtime'
@@ -17,9 +17,9 @@ export class UiStream implements RunReader {
   readonly #messageId: string | undefined
   readonly #onEnd: Array<() => void> = []
   #controller!: ReadableStreamDefaultController<UIMessageChunk>
-  #run: Run | undefined
-  #cursors = new Map<Part, Cursor>()
-  #changed = new Set<Part>()
+  #run: FollowedRun | undefined
+  #cursors = new Map<RunPart, Cursor>()
+  #changed = new Set<RunPart>()
   #isFlushing = false
   #hasBegun = false
   #isEnded = false
@@ -43,7 +43,7 @@ export class UiStream implements RunReader {
   }
 
   /** Reads this run, from its beginning. While it waits for its turn there is nothing to read. */
-  read (run: Run): void {
+  read (run: FollowedRun): void {
     if (this.#isEnded || this.#run !== undefined) return
     for (const part of run.parts) this.#changed.add(part)
     this.#run = run
@@ -55,7 +55,7 @@ export class UiStream implements RunReader {
     this.#flush()
   }
 
-  changed (part: Part): void {
+  changed (part: RunPart): void {
     this.#changed.add(part)
     this.#flush()
   }
@@ -81,7 +81,7 @@ export class UiStream implements RunReader {
     this.#isFlushing = false
   }
 
-  #enqueueNews (run: Run): void {
+  #enqueueNews (run: FollowedRun): void {
     if (run.isQueued) return
     if (!this.#hasBegun) this.#controller.enqueue({ type: 'start', messageId: this.#messageId ?? run.id })
     this.#hasBegun = true
@@ -102,7 +102,7 @@ export class UiStream implements RunReader {
     return this.#controller.desiredSize! > 0
   }
 
-  #news (part: Part): UIMessageChunk[] {
+  #news (part: RunPart): UIMessageChunk[] {
     const cursor = this.#cursors.get(part) ?? { length: 0, isStarted: false, isEnded: false }
     this.#cursors.set(part, cursor)
     if (part.kind === 'text') return textNews(part, cursor)

@@ -23,7 +23,7 @@ import type { Timers } from '../time/timers.js'
 import { guarded, warnOf, type OnUnheard } from '../server/messages/watched.js'
 import { chatAddressOf, chatChannel, type ChatAddress } from './address.js'
 import { chatKind } from './kind.js'
-import { Conversation, type ConversationParts } from './conversation.js'
+import { ActiveChat, type ActiveChatParts } from './active-chat.js'
 import { receivedMessageId } from './message-id.js'
 import { weightOf, type RunStart } from './runs/run.js'
 import { nameOf, type RunName } from './runs/run-name.js'
@@ -32,7 +32,7 @@ import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from './vis
 
 export interface ChatsParts {
   options: ChatOptions
-  limits: ConversationParts['limits'] & {
+  limits: ActiveChatParts['limits'] & {
     /** Runs of all chats, going and waiting; see `RunStart.weight`. */
     liveRuns: number
     /** Bytes of a client's frame. */
@@ -77,7 +77,7 @@ export class Chats {
   /** What the table of kinds has of chats. */
   readonly kind: ChannelKind
   readonly #parts: ChatsParts
-  readonly #conversations = new Map<string, Conversation>()
+  readonly #active = new Map<string, ActiveChat>()
   /** Cancels whose message has not come yet, by `earlyKey`. */
   readonly #cancelled = new Remembered<true>(early)
   readonly #runs: Budget
@@ -147,7 +147,7 @@ export class Chats {
 
   /** In so many chats something is going on. */
   get size (): number {
-    return this.#conversations.size
+    return this.#active.size
   }
 
   /** Whether somebody may see a publication; `undefined` when that does not depend on who it is. */
@@ -159,15 +159,15 @@ export class Chats {
   /** Ends all runs, while users can still be told. Resolves when they have been, and what is to be saved is saved. */
   async close (): Promise<void> {
     this.#isClosing = true
-    const conversations = [...this.#conversations.values()]
-    for (const conversation of conversations) conversation.end()
-    await Promise.all(conversations.map(conversation => conversation.settled()))
+    const active = [...this.#active.values()]
+    for (const chat of active) chat.end()
+    await Promise.all(active.map(chat => chat.settled()))
     this.#turns?.close()
   }
 
   /** What `close` waits for. */
   awaited (): AwaitedWork[] {
-    const all = [...this.#conversations.values()].map(({ awaited }) => awaited)
+    const all = [...this.#active.values()].map(({ awaited }) => awaited)
     return [
       { field: 'saves', items: all.flatMap(({ saves }) => saves), text: 'chat.save of message', isOfApp: true },
       { field: 'runs', items: all.flatMap(({ runs }) => runs), text: 'the end of run', isOfApp: true }
@@ -179,20 +179,20 @@ export class Chats {
     const log = await this.#parts.broker.subscribe(channel, this.kind.retention)
     const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
     if (open === undefined || lost.aborted) return
-    const conversation = this.#conversation(channel, target)
+    const chat = this.#activeChat(channel, target)
     const finished: Message = { type: 'run_finished', data: { ...about, status: 'interrupted' } }
     for (const message of [...open, finished]) {
       const isWanted = () => !lost.aborted
-      await conversation.deliver(message, isWanted)
-      if (message.type === 'chat_message' && isWanted()) conversation.save(message.data as SavedMessage)
+      await chat.deliver(message, isWanted)
+      if (message.type === 'chat_message' && isWanted()) chat.save(message.data as SavedMessage)
     }
   }
 
-  #conversation (channel: string, target: ChatAddress): Conversation {
-    const known = this.#conversations.get(channel)
+  #activeChat (channel: string, target: ChatAddress): ActiveChat {
+    const known = this.#active.get(channel)
     if (known !== undefined) return known
     const { options, limits, timers, log, flusher, publisher } = this.#parts
-    const conversation: Conversation = new Conversation(target, {
+    const chat: ActiveChat = new ActiveChat(target, {
       options,
       limits,
       timers,
@@ -202,22 +202,22 @@ export class Chats {
       publish: message => publisher.publish(this.kind, channel, message),
       enter: this.#turns && (run => this.#turns!.enter({ channel, target, about: run.about }, run)),
       // There may be another by now.
-      onIdle: () => { if (this.#conversations.get(channel) === conversation) this.#conversations.delete(channel) }
+      onIdle: () => { if (this.#active.get(channel) === chat) this.#active.delete(channel) }
     })
-    this.#conversations.set(channel, conversation)
-    return conversation
+    this.#active.set(channel, chat)
+    return chat
   }
 
   /** Throws RT_ERR_CHAT_BUSY and RT_ERR_CLOSING. */
   #start (target: ChatAddress, start: RunStart): Run {
     if (this.#isClosing) throw new errors.CLOSING()
-    const conversation = this.#conversation(chatChannel(target), target)
-    const lack = conversation.lack(start)
+    const chat = this.#activeChat(chatChannel(target), target)
+    const lack = chat.lack(start)
     if (lack !== undefined) {
-      conversation.rest()
+      chat.rest()
       throw new errors.CHAT_BUSY(`${lack.reason}. ${lack.cure}`)
     }
-    return conversation.start(start)
+    return chat.start(start)
   }
 
   /** Saves and publishes a user's message, and starts its run. */
@@ -233,15 +233,15 @@ export class Chats {
     const { content } = data
     const handler = (run: Run) => onMessage!(run, { id, content, userId, data })
     const start = { userId, ref, messageId: id, weight: weightOf(bytes), handler }
-    const conversation = this.#conversation(channel, target)
-    const lack = conversation.lack(start)
+    const chat = this.#activeChat(channel, target)
+    const lack = chat.lack(start)
     if (lack !== undefined) {
-      conversation.rest()
+      chat.rest()
       throw new Refusal('chat_busy', lack.reason)
     }
     const isCancelled = this.#takeEarly(channel, userId, [data.message_id, ref])
     const published = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
-    await conversation.receive(published, start, isCancelled ? 'cancelled' : undefined)
+    await chat.receive(published, start, isCancelled ? 'cancelled' : undefined)
   }
 
   /** Whether a message was cancelled, by one of its names, before it came. It can come again. */
@@ -266,7 +266,7 @@ export class Chats {
 
   /** Returns whether there was such a run. Where there was none, remembers `early`. */
   #cancelHere (channel: string, userId: string, name: RunName | undefined, early: string | undefined): boolean {
-    const isThere = this.#conversations.get(channel)?.cancel(name) === true
+    const isThere = this.#active.get(channel)?.cancel(name) === true
     if (early !== undefined && !isThere) this.#cancelled.set(userId, early, true, performance.now())
     return isThere
   }
@@ -281,7 +281,7 @@ export class Chats {
 
   /** `undefined` when the question is not open on this server. */
   #answerHere (channel: string, id: string, value: unknown, userId: string): Answered | undefined {
-    const question = this.#conversations.get(channel)?.question(id)
+    const question = this.#active.get(channel)?.question(id)
     return question && { fault: question.answer(value, userId) }
   }
 

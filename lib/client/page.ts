@@ -1,10 +1,10 @@
-interface Target {
+interface PageTarget {
   addEventListener?: (event: string, action: (event: { type: string }) => void) => void
-  removeEventListener?: Target['addEventListener']
+  removeEventListener?: PageTarget['addEventListener']
 }
 
-interface Host extends Target {
-  document?: Target & { visibilityState?: string }
+interface Host extends PageTarget {
+  document?: PageTarget & { visibilityState?: string }
 }
 
 const host = globalThis as Host
@@ -23,7 +23,7 @@ export function watchPage (wake: () => void, sleep: () => void): () => void {
     if (/^(pagehide|freeze)$/.test(type)) sleep()
     else if (type !== 'visibilitychange' || !isHidden()) wake()
   }
-  const each = (method: keyof Target) => {
+  const each = (method: keyof PageTarget) => {
     for (const event of 'online pageshow pagehide resume freeze visibilitychange'.split(' ')) {
       host[method]?.(event, onEvent)
       host.document?.[method]?.(event, onEvent)

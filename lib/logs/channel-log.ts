@@ -7,7 +7,7 @@ interface Entry {
   readonly time: number
 }
 
-interface Run {
+interface JoinedFrames {
   log: ChannelLog | undefined
   isDeflated: boolean
   after: number
@@ -18,7 +18,7 @@ interface Run {
 }
 
 /** The last run of strings put together: the many readers of a channel mostly want the same one. */
-const lastRun: Run = { log: undefined, isDeflated: false, after: 0, upTo: 0, room: 0, isFull: false, text: '' }
+const lastJoined: JoinedFrames = { log: undefined, isDeflated: false, after: 0, upTo: 0, room: 0, isFull: false, text: '' }
 
 /** The log of a channel whose publications are independent of each other: each is framed once, when it is appended. */
 export class ChannelLog extends Log {
@@ -78,7 +78,7 @@ export class ChannelLog extends Log {
   }
 
   override release (): void {
-    if (lastRun.log === this) Object.assign(lastRun, { log: undefined, text: '' })
+    if (lastJoined.log === this) Object.assign(lastJoined, { log: undefined, text: '' })
   }
 
   protected clear (head: number): void {
@@ -105,14 +105,14 @@ export class ChannelLog extends Log {
       return frame
     }
     this.#putTogether(reader.offset, room, isDeflated)
-    reader.offset = lastRun.upTo
-    return lastRun.text
+    reader.offset = lastJoined.upTo
+    return lastJoined.text
   }
 
   /** Fills `lastRun` with the strings after `after`, unless that is what it holds. */
   #putTogether (after: number, room: number, isDeflated: boolean): void {
-    const isSame = lastRun.log === this && lastRun.after === after && lastRun.room === room && lastRun.isDeflated === isDeflated
-    if (isSame && (lastRun.isFull || lastRun.upTo === this.head)) return
+    const isSame = lastJoined.log === this && lastJoined.after === after && lastJoined.room === room && lastJoined.isDeflated === isDeflated
+    if (isSame && (lastJoined.isFull || lastJoined.upTo === this.head)) return
     let text = ''
     let upTo = after
     let isFull = false
@@ -123,7 +123,7 @@ export class ChannelLog extends Log {
       text += frame as string
       upTo++
     }
-    Object.assign(lastRun, { log: this, isDeflated, after, upTo, room, isFull, text })
+    Object.assign(lastJoined, { log: this, isDeflated, after, upTo, room, isFull, text })
   }
 
   #entryAt (offset: number): Entry {

@@ -1,13 +1,13 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { atFirst, type Chat, type ChatState, type ChatStatus } from '../client/chat/chat.js'
-import { Chats, type ChatTarget } from '../client/chat/chats.js'
+import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import { RealtimeError, type Status } from '../client/index.js'
 import { useLatest, useProvided } from './provider.js'
 import type { Store } from './store.js'
 import { Unanswered } from './unanswered.js'
 
 /** A chat; an id that is not known yet is `undefined`. */
-export type ChatProps = { [K in 'workflow' | 'appId' | 'chatId']: ChatTarget[K] | undefined } & Pick<ChatTarget, 'userId' | 'history'>
+export type ChatProps = { [K in 'workflow' | 'appId' | 'chatId']: ChatReference[K] | undefined } & Pick<ChatReference, 'userId' | 'history'>
 
 type Actions = Pick<Chat, 'send' | 'stop' | 'withdraw' | 'loadOlder'> & {
   /** Starts a chat again that was closed, and one that waits for its next attempt at once. */
@@ -21,7 +21,7 @@ export interface ShownChat extends Omit<ChatState, 'status' | 'connection'>, Act
 }
 
 /** Those of a provider: components that show the same chat have one connection. */
-const chatsOf = new WeakMap<Store, Chats>()
+const chatsOf = new WeakMap<Store, OpenChats>()
 
 const nothing = () => () => {}
 const first = () => atFirst
@@ -82,11 +82,11 @@ class Place {
   chat: Chat | undefined
   readonly #store: Store
   /** `undefined`: an id is not known yet. */
-  readonly #target: ChatTarget | undefined
+  readonly #target: ChatReference | undefined
   readonly #key: string
   readonly #unanswered = new Unanswered()
 
-  constructor (store: Store, target: ChatTarget | undefined) {
+  constructor (store: Store, target: ChatReference | undefined) {
     this.#store = store
     this.#target = target
     this.#key = JSON.stringify(target ?? '')
@@ -131,18 +131,18 @@ class Place {
 
 /** A client with chats: `fastify-realtime/chat` has one, and a fake client is one. */
 interface WithChats {
-  chat (target: ChatTarget): Chat
+  chat (target: ChatReference): Chat
 }
 
-function openChat (store: Store, target: ChatTarget, before: Chat | undefined): Chat {
+function openChat (store: Store, target: ChatReference, before: Chat | undefined): Chat {
   const { client } = store.options
   if (client === undefined) return chatsFor(store).open(target, before)
   if ('chat' in client) return (client as WithChats).chat(target)
   throw new TypeError("The client of this RealtimeProvider has no chats: make it with createClient of 'fastify-realtime/chat'")
 }
 
-function chatsFor (store: Store): Chats {
-  const chats = chatsOf.get(store) ?? new Chats(store.options)
+function chatsFor (store: Store): OpenChats {
+  const chats = chatsOf.get(store) ?? new OpenChats(store.options)
   chatsOf.set(store, chats)
   return chats
 }

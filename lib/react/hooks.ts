@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from 'react'
 import { fullJitter, type Envelope, type Messages, type RealtimeClient, type Resume } from '../client/index.js'
-import type { Notification, NotificationType, Stored } from './notifications.js'
+import type { Notification, NotificationType, StoredNotification } from './notifications.js'
 import { useLatest, useStore } from './provider.js'
 import { Reloader } from './reload.js'
 import type { Bookmark, Snapshot, Store } from './store.js'
@@ -83,7 +83,7 @@ export interface NotificationsOptions {
   /** What is shown. Default: `['notification']`. */
   types?: readonly NotificationType[] | undefined
   /** Brings those from before, as they were sent; called as by `useReload`. In one component of a provider only. */
-  load?: (() => Promise<readonly Stored[]>) | undefined
+  load?: (() => Promise<readonly StoredNotification[]>) | undefined
 }
 
 const onlyNotifications: readonly NotificationType[] = ['notification']

@@ -19,7 +19,7 @@ export interface Notification {
 }
 
 /** As it was received, or as an app has stored it. */
-export type Stored = Envelope & { isRead?: boolean }
+export type StoredNotification = Envelope & { isRead?: boolean }
 
 /** Newest first, at most so many. */
 const max = 100
@@ -48,10 +48,10 @@ export class Notifications {
   }
 
   /** Replaces the list. Where the app does not say it: what it loads at first is read, what is new in it later is not. */
-  async load (load: () => Promise<readonly Stored[]>): Promise<void> {
+  async load (load: () => Promise<readonly StoredNotification[]>): Promise<void> {
     const meanwhile = { arrived: [] as readonly Notification[] }
     this.#loads.add(meanwhile)
-    let stored: readonly Stored[]
+    let stored: readonly StoredNotification[]
     try {
       stored = await load()
     } finally {

@@ -1,5 +1,5 @@
 import type { Chat } from '../client/chat/chat.js'
-import { Chats, type ChatTarget } from '../client/chat/chats.js'
+import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
 import type { ClientOptions, Resume, RealtimeClient, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
@@ -29,7 +29,7 @@ export interface FakeControls {
   /** The connection came back, or fell behind. */
   resume (recovered: boolean): void
   /** The fake client under a chat: what arrives in the chat, and what was sent to it. */
-  connectionOf (chat: ChatTarget): ChatClient & FakeControls
+  connectionOf (chat: ChatReference): ChatClient & FakeControls
 }
 
 export interface FakeOptions {
@@ -55,7 +55,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   outage: Error | undefined
   readonly ack: NonNullable<RealtimeClient['ack']>
   readonly sent: Sent[] = []
-  readonly #chats: Chats
+  readonly #chats: OpenChats
   /** Those of the chats, by their addresses. */
   readonly #connections = new Map<string, FakeClient>()
   readonly #listeners = listeners(error => { throw error })
@@ -63,7 +63,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
-    this.#chats = new Chats({ userId }, options => this.#connect(options))
+    this.#chats = new OpenChats({ userId }, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
   }
 
@@ -104,11 +104,11 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   wake (): void {}
 
-  chat (target: ChatTarget): Chat {
+  chat (target: ChatReference): Chat {
     return this.#chats.open(target)
   }
 
-  connectionOf (chat: ChatTarget): ChatClient & FakeControls {
+  connectionOf (chat: ChatReference): ChatClient & FakeControls {
     const connection = this.#connections.get(this.#keyOf(chat))
     if (connection === undefined) throw new Error(`nothing has opened the chat '${chat.chatId}' of this client`)
     return connection as Public<ChatClient> & FakeControls as ChatClient & FakeControls
@@ -122,7 +122,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     return connection as Public<RealtimeClient> as RealtimeClient
   }
 
-  #keyOf ({ workflow, appId, chatId, userId = this.ack.user_id }: ChatTarget): string {
+  #keyOf ({ workflow, appId, chatId, userId = this.ack.user_id }: ChatReference): string {
     return JSON.stringify([workflow, appId, chatId, userId])
   }
 

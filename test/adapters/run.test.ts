@@ -1,10 +1,10 @@
 import t from 'tap'
-import { Run, type Part } from '../../lib/adapters/run.js'
+import { FollowedRun, type RunPart } from '../../lib/adapters/run.js'
 
 /** A run, and what its reader was told. */
 function runOf () {
-  const run = new Run('r', 'u')
-  const told: Part[] = []
+  const run = new FollowedRun('r', 'u')
+  const told: RunPart[] = []
   let ends = 0
   let starts = 0
   run.readers.add({ started: () => { starts++ }, changed: part => told.push(part), ended: () => { ends++ } })

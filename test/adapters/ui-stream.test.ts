@@ -1,10 +1,10 @@
 import type { UIMessageChunk } from 'ai'
 import t from 'tap'
-import { Run } from '../../lib/adapters/run.js'
+import { FollowedRun } from '../../lib/adapters/run.js'
 import { textOf, UiStream } from '../../lib/adapters/ui-stream.js'
 
 function streaming () {
-  const run = new Run('r')
+  const run = new FollowedRun('r')
   const apply = (type: string, data: object) => run.apply({ type, data: { run_id: 'r', ...data }, timestamp: '' } as never)
   return {
     run,
@@ -48,7 +48,7 @@ t.test('one that comes late gets what holds', async t => {
   apply('tool_output', { call_id: 't', name: 'x', status: 'complete', output: 2 })
   const ui = new UiStream('m')
   ui.read(run)
-  ui.read(new Run('another'))
+  ui.read(new FollowedRun('another'))
   apply('run_finished', { status: 'cancelled' })
   const chunks = await all(ui.stream)
   t.strictSame(types(chunks), ['start', 'text-start', 'text-delta', 'tool-input-available', 'tool-output-available', 'text-end', 'abort'])
@@ -85,7 +85,7 @@ t.test('it ends once', async t => {
     if (end === 'run') run.end({ status: 'interrupted' })
     ui.abort()
     ui.fail('late')
-    ui.read(new Run('late'))
+    ui.read(new FollowedRun('late'))
     t.equal(ui.isEnded, true)
     t.equal(ends, 1)
     t.equal(run.readers.size, 0)

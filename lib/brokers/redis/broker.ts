@@ -4,7 +4,7 @@ import type { Position } from '../../protocol/position.js'
 import type { Broker, BrokerHost, BrokerStats, CreateLog, Retention, StoredRetention } from '../broker.js'
 import { RedisNodes } from './cluster/nodes.js'
 import { FollowedChannels } from './following/channels.js'
-import { Store } from './following/store.js'
+import { StreamStore } from './following/store.js'
 import { Keys, nodesChannel } from './keys.js'
 import { unanswered, type RedisAddress } from './link/connection.js'
 import { Health } from './link/health.js'
@@ -73,7 +73,7 @@ export class RedisBroker implements Broker {
     this.nodes = new RedisNodes({ link: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
     this.#channels = new FollowedChannels({
       subscriber: this.#subscriber,
-      store: new Store(this.#commands, this.#keys, this.#limits.defaults.stream, clock),
+      store: new StreamStore(this.#commands, this.#keys, this.#limits.defaults.stream, clock),
       keys: this.#keys,
       clock,
       lag,

@@ -6,7 +6,7 @@ import { Deque, emptyDeque } from '../../logs/deque.js'
 import { GrowingText } from './growing-text.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Publication, type Reader } from '../../logs/log.js'
 import { memoryOf } from '../../logs/size.js'
-import { isDelta, isSnapshot, restOf, type MessageDelta, type Snapshot, type Streaming } from './streaming.js'
+import { isDelta, isMessageSnapshot, restOf, type MessageDelta, type MessageSnapshot, type Streaming } from './streaming.js'
 import { unfinished } from './unfinished.js'
 
 /** A run is kept while the log has no more than so many times the bytes that it keeps for readers. */
@@ -132,7 +132,7 @@ export class ChatLog extends Log {
     const { message_id: messageId, call_id: callId } = data
     if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
     else if (type === 'chat_delta' && isDelta(data) && !this.#isFinal(data.message_id)) this.#extend(data, timestamp, body, now)
-    else if (type === 'chat_message' && data.status === 'streaming' && isSnapshot(data)) this.#snapshot(data, timestamp, body, now)
+    else if (type === 'chat_message' && data.status === 'streaming' && isMessageSnapshot(data)) this.#snapshot(data, timestamp, body, now)
     else if (type === 'chat_message' && typeof messageId === 'string') this.#finish(messageId, body, now)
     else return false
     return true
@@ -223,7 +223,7 @@ export class ChatLog extends Log {
     this.#resize(entry, entry.text.text.bytes + body.length - text.length)
   }
 
-  #snapshot ({ content, status, ...head }: Snapshot, timestamp: string, body: string, now: number): void {
+  #snapshot ({ content, status, ...head }: MessageSnapshot, timestamp: string, body: string, now: number): void {
     this.#reopen(head.message_id)
     const entry = this.#entryOf(messageKey(head.message_id), now)
     const text = new GrowingText(this.head - 1)

@@ -15,7 +15,7 @@ export interface MessageDelta extends Delta {
 }
 
 /** All that there is of a message by now. */
-export interface Snapshot {
+export interface MessageSnapshot {
   message_id: string
   content: string
   status: 'streaming'
@@ -27,8 +27,8 @@ export function isDelta (data: object): data is MessageDelta {
 }
 
 /** Of a message whose status is `streaming`. */
-export function isSnapshot (data: object): data is Snapshot {
-  const { message_id: id, content } = data as Partial<Snapshot>
+export function isMessageSnapshot (data: object): data is MessageSnapshot {
+  const { message_id: id, content } = data as Partial<MessageSnapshot>
   return typeof id === 'string' && typeof content === 'string'
 }
 

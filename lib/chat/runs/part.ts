@@ -2,7 +2,7 @@ import type { Messages } from '../../protocol/envelope.js'
 import type { Outcome } from '../../protocol/chat.js'
 
 /** What is open in a run: a reply, a tool, a question. Whatever happens, it is closed, and once. */
-export interface Part {
+export interface OpenPart {
   close (outcome: Outcome): void
 }
 

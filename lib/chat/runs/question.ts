@@ -5,7 +5,7 @@ import type { Outcome } from '../../protocol/chat.js'
 import type { Question } from '../hooks.js'
 import { formatFault } from '../../server/messages/formats.js'
 import type { RunContext } from './context.js'
-import type { Outlet, Part } from './part.js'
+import type { Outlet, OpenPart } from './part.js'
 
 export interface QuestionParts {
   context: RunContext
@@ -19,7 +19,7 @@ export interface QuestionParts {
 }
 
 /** A question that is open, until the first answer that matches. */
-export class LiveQuestion implements Part {
+export class LiveQuestion implements OpenPart {
   readonly id: string
   readonly answered: Promise<unknown>
   readonly #parts: QuestionParts

@@ -4,7 +4,7 @@ import type { Outcome } from '../../protocol/chat.js'
 import { report } from '../../server/reports/caught.js'
 import type { Reply } from '../hooks.js'
 import type { RunContext } from './context.js'
-import { quiet, type Outlet, type Part } from './part.js'
+import { quiet, type Outlet, type OpenPart } from './part.js'
 
 /** Bytes of a message beside its text. */
 const frame = 2_048
@@ -32,7 +32,7 @@ export interface ReplyParts {
 }
 
 /** A message that is being written: deltas while it grows, and its final form. */
-export class LiveReply implements Reply, Part {
+export class LiveReply implements Reply, OpenPart {
   readonly id: string
   readonly #parts: ReplyParts
   readonly #text = new Text()

@@ -11,7 +11,7 @@ import type { Receipt } from '../../server/messages/publisher.js'
 import { guarded, warnOf } from '../../server/messages/watched.js'
 import type { RunContext } from './context.js'
 import { newMessageId } from '../message-id.js'
-import { quiet, type Outlet, type Part } from './part.js'
+import { quiet, type Outlet, type OpenPart } from './part.js'
 import { LiveQuestion } from './question.js'
 import { LiveReply } from './reply.js'
 import { isStartedBy, type RunOrigin, type RunName } from './run-name.js'
@@ -59,7 +59,7 @@ export class LiveRun implements Run {
   readonly #context: RunContext
   readonly #start: RunStart
   readonly #controller = new AbortController()
-  readonly #parts = new Set<Part>()
+  readonly #parts = new Set<OpenPart>()
   readonly #replies = new Set<LiveReply>()
   /** Called when it is over, with why. */
   readonly #onOver = new Set<(error: Error) => void>()

@@ -16,25 +16,25 @@ export function textsOf (source: TextSource): AsyncIterator<string> {
   }
 }
 
-type Part = string | { text: string }
+type TextPiece = string | { text: string }
 
-function iteratorOf (source: TextSource): AsyncIterator<Part> {
+function iteratorOf (source: TextSource): AsyncIterator<TextPiece> {
   if (typeof source === 'object' && source !== null) {
     // First, because a stream's own iterator only stops once it has the part that it waits for.
-    if ('getReader' in source) return readerOf(source as ReadableStream<Part>)
-    if (Symbol.asyncIterator in source) return checked(source[Symbol.asyncIterator]() as AsyncIterator<Part>)
+    if ('getReader' in source) return readerOf(source as ReadableStream<TextPiece>)
+    if (Symbol.asyncIterator in source) return checked(source[Symbol.asyncIterator]() as AsyncIterator<TextPiece>)
   }
   if (ignoreRejection(source)) throw new TypeError("'stream' takes a source, and got a promise of one: await it")
   throw new TypeError("'stream' takes an AsyncIterable or a ReadableStream of strings or of { text }")
 }
 
 /** An async function in the place of a generator returns a promise. */
-function checked (iterator: AsyncIterator<Part>): AsyncIterator<Part> {
+function checked (iterator: AsyncIterator<TextPiece>): AsyncIterator<TextPiece> {
   if (ignoreRejection(iterator)) throw new TypeError('the iterator of the source is a promise: write async function * for a generator')
   return iterator
 }
 
-function readerOf (stream: ReadableStream<Part>): AsyncIterator<Part> {
+function readerOf (stream: ReadableStream<TextPiece>): AsyncIterator<TextPiece> {
   const reader = stream.getReader()
   return {
     next: async () => {

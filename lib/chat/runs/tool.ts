@@ -4,7 +4,7 @@ import type { ToolContext } from '../hooks.js'
 import { report } from '../../server/reports/caught.js'
 import { jsonForm } from '../../server/messages/json-form.js'
 import type { RunContext } from './context.js'
-import type { Outlet, Part } from './part.js'
+import type { Outlet, OpenPart } from './part.js'
 
 export interface ToolParts<T> {
   context: RunContext
@@ -26,7 +26,7 @@ const overhead = 1_024
 const failed = { code: 'tool_failed', message: 'the tool failed' }
 
 /** A tool at work: `tool_call`, the latest progress, and one `tool_output`. */
-export class LiveTool<T> implements Part {
+export class LiveTool<T> implements OpenPart {
   /** As the work ends, or RT_ERR_RUN_ENDED when the run ends before. */
   readonly done: Promise<T>
   readonly #parts: ToolParts<T>

@@ -8,13 +8,13 @@ import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
 
 /** Which chat. */
-export interface ChatAddress {
+export interface ChatIds {
   workflow: string
   appId: string
   chatId: string
 }
 
-export interface ChatOptions extends ChatAddress, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
+export interface OpenChatOptions extends ChatIds, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
   userId: string
   /** Loads the newest messages of the server's `loadHistory` once connected, and after a loss. Default: false. */
   history?: boolean | undefined
@@ -76,7 +76,7 @@ export const atFirst: ChatState = {
 
 /** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
 export class Chat {
-  readonly #options: ChatOptions
+  readonly #options: OpenChatOptions
   readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
@@ -96,7 +96,7 @@ export class Chat {
   #shown = atFirst
 
   /** Connects at once. Throws a TypeError when there is no WebSocket. */
-  constructor (options: ChatOptions, connect: Connect = options => new RealtimeClient(options)) {
+  constructor (options: OpenChatOptions, connect: Connect = options => new RealtimeClient(options)) {
     this.#options = options
     this.#newClient = connect
     this.#conversation = new Conversation(this.#answer)

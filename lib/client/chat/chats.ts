@@ -1,14 +1,14 @@
 import type { ClientOptions } from '../client.js'
-import { Chat, type ChatAddress, type ChatOptions, type Connect } from './chat.js'
+import { Chat, type ChatIds, type OpenChatOptions, type Connect } from './chat.js'
 
 /** A chat of a client: what is not said is the client's. */
-export interface ChatTarget extends ChatAddress, Pick<ChatOptions, 'history'> {
+export interface ChatReference extends ChatIds, Pick<OpenChatOptions, 'history'> {
   /** Default: the client's own. */
   userId?: string | undefined
 }
 
 /** The chats that are open, each with one connection however often it is asked for. */
-export class Chats {
+export class OpenChats {
   readonly #options: ClientOptions
   readonly #chats = new Map<string, Chat>()
   readonly #connect: Connect | undefined
@@ -22,7 +22,7 @@ export class Chats {
    * Each call needs a `close` of the chat. Throws a TypeError when the address or the user is not known. `before`: the same
    * chat, closed perhaps, which goes on unless there is another one by now.
    */
-  open ({ userId = this.#options.userId, ...target }: ChatTarget, before?: Chat): Chat {
+  open ({ userId = this.#options.userId, ...target }: ChatReference, before?: Chat): Chat {
     if (this.#options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
     for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
     const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])

@@ -1,22 +1,22 @@
 import { RealtimeClient, type ClientOptions } from '../client.js'
 import type { Chat } from './chat.js'
-import { Chats, type ChatTarget } from './chats.js'
+import { OpenChats, type ChatReference } from './chats.js'
 
 /** A client that has chats beside its own connection. Each chat has a connection of its own. */
 export class ChatClient extends RealtimeClient {
-  readonly #chats: Chats
+  readonly #chats: OpenChats
 
   /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
   constructor (options: ClientOptions) {
     super(options)
-    this.#chats = new Chats(options)
+    this.#chats = new OpenChats(options)
   }
 
   /**
    * A chat, with the address and the credential of this client. The same chat is the same object: each call needs a
    * `close` of it. Throws a TypeError when the client was made with a `url` instead of `baseUrl` and `userId`.
    */
-  chat (target: ChatTarget): Chat {
+  chat (target: ChatReference): Chat {
     return this.#chats.open(target)
   }
 

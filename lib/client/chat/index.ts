@@ -1,5 +1,5 @@
 import type { ClientOptions } from '../client.js'
-import { Chat, type ChatOptions } from './chat.js'
+import { Chat, type OpenChatOptions } from './chat.js'
 import { ChatClient } from './client.js'
 
 /** As that of `fastify-realtime/client`, with chats. Throws a TypeError when there is no address or no WebSocket. */
@@ -8,7 +8,7 @@ export function createClient (options: ClientOptions): ChatClient {
 }
 
 /** Connects to one chat. Throws a TypeError when there is no address or no WebSocket. */
-export function createChat (options: ChatOptions): Chat {
+export function createChat (options: OpenChatOptions): Chat {
   return new Chat(options)
 }
 
@@ -20,7 +20,7 @@ export type { GetToken } from '../renewal.js'
 export type { TokenTransport } from '../token.js'
 export type { ConnectedOptions } from '../waiting.js'
 export type * from '../../protocol/envelope.js'
-export type { Chat, ChatAddress, ChatOptions, ChatState, ChatStatus, SendOptions } from './chat.js'
-export type { ChatTarget } from './chats.js'
+export type { Chat, ChatIds, OpenChatOptions, ChatState, ChatStatus, SendOptions } from './chat.js'
+export type { ChatReference } from './chats.js'
 export type { ChatClient } from './client.js'
 export type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'

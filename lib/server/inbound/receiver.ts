@@ -1,22 +1,22 @@
 import { Deque } from '../../logs/deque.js'
-import { Inbox, type Flow, type InboxContext, type InboxOwner } from './inbox.js'
+import { Dispatcher, type Flow, type DispatcherContext, type DispatcherOwner } from './dispatcher.js'
 import type { Intake, Intakes, Source } from './intake.js'
 
-export interface ReceiverContext extends InboxContext {
+export interface ReceiverContext extends DispatcherContext {
   readonly intakes: Intakes
 }
 
 /** The connection that is read from. */
-export interface ReceiverOwner extends InboxOwner {
+export interface ReceiverOwner extends DispatcherOwner {
   /** Has its socket read, or not read any further. Returns `false`, and does nothing, while it is not open, or not yet. */
   setReading (isReading: boolean): boolean
 }
 
-/** What a connection receives: its socket is not read while its inbox is full, nor while its user has sent too much. */
+/** What a connection receives: its socket is not read while too many of its messages wait, nor while its user has sent too much. */
 export class Receiver implements Source, Flow {
   readonly #owner: ReceiverOwner
   readonly #context: ReceiverContext
-  readonly #inbox: Inbox
+  readonly #dispatcher: Dispatcher
   /** The intake of the user, which all connections of the user share. */
   readonly #intake: Intake
   #isFull = false
@@ -31,7 +31,7 @@ export class Receiver implements Source, Flow {
   constructor (owner: ReceiverOwner, context: ReceiverContext) {
     this.#owner = owner
     this.#context = context
-    this.#inbox = new Inbox(owner, this, context)
+    this.#dispatcher = new Dispatcher(owner, this, context)
     this.#intake = context.intakes.of(owner.userId)
     this.#intake.join(this)
   }
@@ -43,12 +43,12 @@ export class Receiver implements Source, Flow {
 
   /** A handler is running. */
   get isBusy (): boolean {
-    return this.#inbox.isBusy
+    return this.#dispatcher.isBusy
   }
 
   /** The types of the messages whose handlers run. */
   get handling (): string[] {
-    return this.#inbox.handling
+    return this.#dispatcher.handling
   }
 
   /** A text frame. */
@@ -61,7 +61,7 @@ export class Receiver implements Source, Flow {
   /** Counts a WebSocket ping, or a pong without a ping before it, like a message. */
   receiveControl (): void {
     this.#intake.receive(0)
-    this.#inbox.receiveControl()
+    this.#dispatcher.receiveControl()
   }
 
   /** Resolves once its user is not held, or the connection has ended. */
@@ -72,12 +72,12 @@ export class Receiver implements Source, Flow {
   /** Nothing more is handled. */
   stop (): void {
     this.#frames = undefined
-    this.#inbox.stop()
+    this.#dispatcher.stop()
   }
 
   /** The connection has ended. */
   end (): void {
-    // First, for what the inbox gives back may release the user.
+    // First, for what the dispatcher gives back may release the user.
     this.#intake.leave(this)
     this.stop()
     this.#onFree?.()
@@ -116,7 +116,7 @@ export class Receiver implements Source, Flow {
 
   #take (frame: Buffer): void {
     this.#intake.receive(frame.length)
-    this.#inbox.receive(frame)
+    this.#dispatcher.receive(frame)
   }
 
   #set (isFull: boolean, isHeld: boolean): void {
@@ -128,6 +128,6 @@ export class Receiver implements Source, Flow {
     const now = this.#context.clock.now()
     if (isPaused) this.#pausedAt = now
     const isOpen = this.#owner.setReading(!isPaused)
-    if (isOpen && !isPaused) this.#inbox.excuse(now - this.#pausedAt)
+    if (isOpen && !isPaused) this.#dispatcher.excuse(now - this.#pausedAt)
   }
 }

@@ -1,13 +1,13 @@
 import t from 'tap'
 import { GrowingText } from '../../../lib/chat/log/growing-text.js'
-import { isDelta, isSnapshot, restOf } from '../../../lib/chat/log/streaming.js'
+import { isDelta, isMessageSnapshot, restOf } from '../../../lib/chat/log/streaming.js'
 
 t.test('a delta and a snapshot are told by their fields', async t => {
   const delta = { message_id: 'm', at: 0, text: '' }
   t.ok(isDelta(delta))
   for (const wrong of [{ at: -1 }, { at: 0.5 }, { at: '0' }, { text: 1 }, { message_id: 1 }]) t.notOk(isDelta({ ...delta, ...wrong }))
-  t.ok(isSnapshot({ message_id: 'm', content: '' }))
-  for (const wrong of [{ content: 1 }, { message_id: undefined }]) t.notOk(isSnapshot({ message_id: 'm', content: '', ...wrong }))
+  t.ok(isMessageSnapshot({ message_id: 'm', content: '' }))
+  for (const wrong of [{ content: 1 }, { message_id: undefined }]) t.notOk(isMessageSnapshot({ message_id: 'm', content: '', ...wrong }))
 })
 
 t.test('the rest of a message is a snapshot for who has nothing of it, and a delta for who has read it in part', async t => {

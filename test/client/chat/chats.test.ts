@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Chats } from '../../../lib/client/chat/chats.js'
+import { OpenChats } from '../../../lib/client/chat/chats.js'
 import { timersDue } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
@@ -9,7 +9,7 @@ const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 t.beforeEach(() => { FakeSocket.made = [] })
 
 t.test('the same chat is one connection, closed by the last who closes it', async t => {
-  const chats = new Chats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+  const chats = new OpenChats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   t.teardown(() => chats.close())
   const chat = chats.open(target)
   t.equal(chats.open({ ...target, userId: 'ada' }), chat)
@@ -26,7 +26,7 @@ t.test('the same chat is one connection, closed by the last who closes it', asyn
 })
 
 t.test('one who wants the history gets it', async t => {
-  const chats = new Chats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
+  const chats = new OpenChats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
   t.teardown(() => chats.close())
   chats.open(target)
   await settle()
@@ -48,7 +48,7 @@ t.test('one who wants the history gets it', async t => {
 t.test('options that come later are seen, and those of a chat are its own', async t => {
   const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, share: true } as const
   const late: { token?: string } = {}
-  const chats = new Chats(Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
+  const chats = new OpenChats(Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
   t.teardown(() => chats.close())
   const chat = chats.open(target)
   late.token = 'late'
@@ -63,6 +63,6 @@ t.test('options that come later are seen, and those of a chat are its own', asyn
 })
 
 t.test('it has to be known where and whose', async t => {
-  t.throws(() => new Chats({ url: 'ws://a.example/ws/notifications/ada', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /baseUrl/ })
-  t.throws(() => new Chats({ baseUrl: 'ws://a.example/ws', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /userId/ })
+  t.throws(() => new OpenChats({ url: 'ws://a.example/ws/notifications/ada', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /baseUrl/ })
+  t.throws(() => new OpenChats({ baseUrl: 'ws://a.example/ws', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /userId/ })
 })

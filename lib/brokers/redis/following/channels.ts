@@ -8,7 +8,7 @@ import type { ChannelLimits, StreamLimits } from '../retention.js'
 import { Checks } from './checks.js'
 import { Doorbell } from './doorbell.js'
 import { Feed, type Fed, type Head, type Reading } from './feed.js'
-import type { Store } from './store.js'
+import type { StreamStore } from './store.js'
 import { alwaysBorn, Unborn } from './unborn.js'
 
 /** Bytes of bookkeeping per channel. */
@@ -40,7 +40,7 @@ interface Channel extends Followed {
 export interface FollowedChannelsParts {
   /** The connection on which publications are announced. */
   subscriber: RedisLink
-  store: Store
+  store: StreamStore
   keys: Keys
   /** Redis's clock. */
   clock: RedisClock

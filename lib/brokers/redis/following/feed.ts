@@ -6,7 +6,7 @@ import { isUnborn, type Unborn } from './unborn.js'
 export type Fed = Pick<Log, 'epoch' | 'head' | 'append' | 'begin' | 'precedes' | 'reset'>
 
 /** A publication as it is stored. */
-export interface Stored {
+export interface StoredPublication {
   readonly mark: string
   readonly body: string
   /** When it was stored, in milliseconds before now. */
@@ -28,7 +28,7 @@ export interface Reading {
   readonly isTailLost: boolean
   /** The channel has another epoch now, and its earlier publications are unknown. */
   readonly isForked: boolean
-  readonly stored: Stored[]
+  readonly stored: StoredPublication[]
 }
 
 export interface FeedParts<L extends Fed> {
@@ -41,7 +41,7 @@ export interface FeedParts<L extends Fed> {
 }
 
 /** One of the last publications. */
-interface Recent {
+interface RecentPublication {
   readonly mark: string
   /** Until it is certain that Redis still has it. */
   body: string | undefined
@@ -73,7 +73,7 @@ export class Feed<L extends Fed = Fed> {
   readonly begun: Promise<void>
   #begin = () => {}
   /** The newest last. */
-  #recent: Recent[] = []
+  #recent: RecentPublication[] = []
   /** So many of the newest have a body, and those have so many characters. */
   #mendable = { count: 0, length: 0 }
   /** What was announced while the stream is read; `undefined` when it is not. */
@@ -187,7 +187,7 @@ export class Feed<L extends Fed = Fed> {
     this.#precede(unborn.precedes())
   }
 
-  #applyBorn ({ epoch, offset, mark: last }: Head, isForked: boolean, stored: Stored[]): void {
+  #applyBorn ({ epoch, offset, mark: last }: Head, isForked: boolean, stored: StoredPublication[]): void {
     const start = offset - stored.length
     const precedes = isForked ? never : this.#parts.unborn.precedes()
     const isNew = this.log === undefined

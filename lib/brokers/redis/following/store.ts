@@ -12,7 +12,7 @@ import { read } from '../commands/read.js'
 const maxReads = 64
 
 /** What is read of the channels in Redis. Rejects with what Redis or ioredis say. */
-export class Store {
+export class StreamStore {
   readonly #link: RedisLink
   readonly #keys: Keys
   readonly #defaults: StreamLimits

@@ -58,7 +58,7 @@ const oursInCluster: ClusterOptions = {
 }
 
 /** A client like the app's, with settings of our own, which does not connect yet. Throws RT_ERR_OPTIONS. */
-export function createClient ({ client, url }: RedisAddress): RedisClient {
+export function createConnection ({ client, url }: RedisAddress): RedisClient {
   const created = client === undefined ? open(url) : duplicate(client)
   if (!isCluster(created) && Number.isNaN(created.options.db)) {
     throw new errors.OPTIONS("the database of the Redis broker is not a number. Write it at the end of the 'url', like 'redis://localhost:6379/1'")

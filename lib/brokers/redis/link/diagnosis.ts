@@ -4,7 +4,7 @@ import tls from 'node:tls'
 import { within } from '../../../time/within.js'
 
 /** Where a client of ours tried to connect. */
-export interface Target {
+export interface ProbedServer {
   readonly host: string
   readonly port: number
   readonly isTls: boolean
@@ -23,7 +23,7 @@ const answerTime = 300
  * mode, maxclients) so early that its message is lost, and servers with and without TLS do not understand each other. Resolves
  * `undefined` when nothing is found. Never rejects. Sends a PING at most.
  */
-export async function diagnose (target: Target): Promise<Error | undefined> {
+export async function diagnose (target: ProbedServer): Promise<Error | undefined> {
   const socket = net.connect(target.port, target.host)
   socket.on('error', () => {})
   try {
@@ -47,7 +47,7 @@ async function findPlainServer (socket: Socket): Promise<Error | undefined> {
 }
 
 /** A server that asks for a certificate says so after the handshake (RFC 8446 section 4.4.2.4). What is sent to it hides that. */
-async function findAlert (target: Target): Promise<Error | undefined> {
+async function findAlert (target: ProbedServer): Promise<Error | undefined> {
   if (target.hasCertificate) return undefined
   const socket = secure(target)
   try {
@@ -62,13 +62,13 @@ async function findAlert (target: Target): Promise<Error | undefined> {
 }
 
 /** Whom the server belongs to does not matter: nothing is sent. */
-function secure ({ host, port }: Target): tls.TLSSocket {
+function secure ({ host, port }: ProbedServer): tls.TLSSocket {
   const socket = tls.connect({ host, port, rejectUnauthorized: false, ...(net.isIP(host) === 0 ? { servername: host } : {}) })
   socket.on('error', () => {})
   return socket
 }
 
-async function findTlsServer (target: Target): Promise<Error | undefined> {
+async function findTlsServer (target: ProbedServer): Promise<Error | undefined> {
   const socket = secure(target)
   try {
     await within(answerTime, once(socket, 'secureConnect'))

@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { causeOf, isCause } from './cause.js'
-import { createClient, end, isCluster, isReady, type RedisAddress, type RedisClient } from './connection.js'
-import { diagnose, type Target } from './diagnosis.js'
+import { createConnection, end, isCluster, isReady, type RedisAddress, type RedisClient } from './connection.js'
+import { diagnose, type ProbedServer } from './diagnosis.js'
 import { clusterNode, type Health, type Line } from './health.js'
 import { scripts } from '../commands/index.js'
 import type { Script } from '../commands/script.js'
@@ -40,7 +40,7 @@ export class RedisLink {
 
   /** Does not connect yet. Throws RT_ERR_OPTIONS. */
   constructor (address: RedisAddress, health: Health, line: Line = 'commands') {
-    this.client = createClient(address)
+    this.client = createConnection(address)
     this.health = health
     this.#line = line
     const { client } = this
@@ -164,7 +164,7 @@ export class RedisLink {
   }
 
   /** Reports what is found, or else `error`. */
-  async #diagnose (target: Target, error: unknown): Promise<void> {
+  async #diagnose (target: ProbedServer, error: unknown): Promise<void> {
     const now = performance.now()
     if (this.#isDiagnosing) return
     // What was found the last time is the reason still.
@@ -181,7 +181,7 @@ export class RedisLink {
   }
 
   /** Where the last attempt to connect went, as far as ioredis tells. */
-  get #target (): Target | undefined {
+  get #target (): ProbedServer | undefined {
     if (isCluster(this.client)) return targetOf(this.#failedNode, this.client.options.redisOptions?.tls)
     const { host, port, path, sentinels, tls } = this.client.options
     if (sentinels != null) return targetOf(this.#failedSentinel, this.client.options.sentinelTLS)
@@ -210,7 +210,7 @@ export class RedisLink {
 }
 
 /** `address` is `host:port`; the host of IPv6 has colons too. */
-function targetOf (address: string | undefined, tls: unknown): Target | undefined {
+function targetOf (address: string | undefined, tls: unknown): ProbedServer | undefined {
   const [, host, port] = /^(.+):(\d+)$/.exec(address ?? '') ?? []
   if (host === undefined) return undefined
   return { host, port: Number(port), isTls: tls !== undefined && tls !== null, hasCertificate: hasCertificate(tls) }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { FollowedChannels } from '../../../../lib/brokers/redis/following/channels.js'
-import { Store } from '../../../../lib/brokers/redis/following/store.js'
+import { StreamStore } from '../../../../lib/brokers/redis/following/store.js'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
 import { Retentions } from '../../../../lib/brokers/redis/retention.js'
@@ -15,7 +15,7 @@ t.test('a channel has one log on a node, with the limits that came first, until 
   const keys = new Keys('t:')
   const limits = new Retentions({ size: 3 })
   const publisher = new BatchPublisher(commands, keys)
-  const store = new Store(commands, keys, limits.defaults.stream, publisher.clock)
+  const store = new StreamStore(commands, keys, limits.defaults.stream, publisher.clock)
   const nodesLimits = limits.defaults
   const createNodesLog = (epoch: string) => new ChannelLog(epoch, { size: 1, ttl: 1, lag: 0 })
   const channels = new FollowedChannels({ subscriber, store, keys, clock: publisher.clock, lag: 7, nodesLimits, createNodesLog })

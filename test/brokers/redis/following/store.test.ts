@@ -3,7 +3,7 @@ import { RedisClock } from '../../../../lib/brokers/redis/publishing/clock.js'
 import type { Head, Reading } from '../../../../lib/brokers/redis/following/feed.js'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
-import { Store } from '../../../../lib/brokers/redis/following/store.js'
+import { StreamStore } from '../../../../lib/brokers/redis/following/store.js'
 import { every } from '../../../every.js'
 import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
@@ -19,7 +19,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   const keys = new Keys('t:')
   const clock = new RedisClock(false)
   const publisher = new BatchPublisher(link, keys)
-  const store = new Store(link, keys, limits, clock)
+  const store = new StreamStore(link, keys, limits, clock)
   t.teardown(() => publisher.close())
   await t.rejects(store.read('x', limits), { code: 'RT_ERR_BROKER' }, 'before the connection is ready')
   await eventually(() => link.isReady)
@@ -48,7 +48,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', '+@all', 'resetchannels')
     const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
     await eventually(() => link.isReady)
-    const mute = new Store(link, keys, limits, clock)
+    const mute = new StreamStore(link, keys, limits, clock)
     const { head } = await mute.read('a', limits) as Reading & { head: Head }
     t.equal(await mute.mend('a', limits, head, [{ mark: 'm', body: '{}' }]), true)
     t.equal(link.health.isFailing('PUBLISH'), true)

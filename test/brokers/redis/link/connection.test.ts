@@ -1,16 +1,16 @@
 import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
-import { createClient, isCluster, isReady, unanswered } from '../../../../lib/brokers/redis/link/connection.js'
+import { createConnection, isCluster, isReady, unanswered } from '../../../../lib/brokers/redis/link/connection.js'
 
 t.test('a connection without an address, or with one that cannot be read, is refused', async t => {
-  t.throws(() => createClient({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
-  t.throws(() => createClient({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
+  t.throws(() => createConnection({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
+  t.throws(() => createConnection({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
 })
 
 t.test("the app's client is left as it is", async t => {
   const client = new Redis(1, '127.0.0.1', { lazyConnect: true, keyPrefix: 'app:', db: 3, retryStrategy: null })
   const before = JSON.stringify(client.options)
-  const connection = createClient({ client }) as Redis
+  const connection = createConnection({ client }) as Redis
   t.teardown(() => connection.disconnect())
   t.equal(JSON.stringify(client.options), before)
   t.equal(client.status, 'wait')
@@ -20,7 +20,7 @@ t.test("the app's client is left as it is", async t => {
 })
 
 t.test('attempts are spread', async t => {
-  const connection = createClient({ url: 'redis://127.0.0.1:1' }) as Redis
+  const connection = createConnection({ url: 'redis://127.0.0.1:1' }) as Redis
   t.teardown(() => connection.disconnect())
   const delays = Array.from({ length: 100 }, () => connection.options.retryStrategy!(20) as number)
   t.ok(Math.max(...delays) <= 1_020 && Math.max(...delays) > 500)
@@ -29,7 +29,7 @@ t.test('attempts are spread', async t => {
 
 t.test('a Cluster gets sharded pub/sub, and sends nothing twice', async t => {
   const client = new Cluster([{ host: '127.0.0.1', port: 1 }], { lazyConnect: true, redisOptions: { password: 'x' } })
-  const connection = createClient({ client }) as Cluster
+  const connection = createConnection({ client }) as Cluster
   t.teardown(() => connection.disconnect())
   t.match(connection.options, { shardedSubscribers: true, enableOfflineQueue: false, retryDelayOnFailover: 0, retryDelayOnClusterDown: 0 })
   t.match(connection.options.redisOptions, { password: 'x', autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })

@@ -1,16 +1,16 @@
 import t from 'tap'
 import { Budget } from '../../lib/brokers/budget.js'
-import { Conversation, type ConversationParts, type UserData } from '../../lib/chat/conversation.js'
+import { ActiveChat, type ActiveChatParts, type UserData } from '../../lib/chat/active-chat.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
 import { nameOf } from '../../lib/chat/runs/run-name.js'
 import { gate } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
-function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['enter']) {
+function setup (options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['enter']) {
   const context = new FakeContext()
   const state = { idle: 0 }
   const budget = new Budget(10)
-  const conversation = new Conversation(context.target, {
+  const conversation = new ActiveChat(context.target, {
     options,
     limits: { ...context.limits, runs, saveTime: 60_000 },
     timers: context.timers,
@@ -20,7 +20,7 @@ function setup (options: ChatOptions = {}, runs = 2, enter?: ConversationParts['
     runs: budget,
     enter,
     onIdle: () => { state.idle++ }
-  } as ConversationParts)
+  } as ActiveChatParts)
   return { context, conversation, state, budget }
 }
 
@@ -134,7 +134,7 @@ t.test('a message is saved, published and answered, and is there while it is sto
 })
 
 t.test('a message whose run is ended while it is being saved is published, and its run is finished without having started', async t => {
-  const ends: Array<{ stop?: 'cancelled', end: (conversation: Conversation) => unknown, returned: unknown, status: string }> = [
+  const ends: Array<{ stop?: 'cancelled', end: (conversation: ActiveChat) => unknown, returned: unknown, status: string }> = [
     { end: conversation => conversation.cancel(nameOf('m', 'u', conversation.target)), returned: true, status: 'cancelled' },
     { end: conversation => conversation.cancel(), returned: true, status: 'cancelled' },
     { end: conversation => conversation.end(), returned: undefined, status: 'interrupted' },

@@ -16,7 +16,7 @@ import { TokenBucket } from './token-bucket.js'
 import { TimeoutError, within } from '../../time/within.js'
 
 /** What all connections of a server share. */
-export interface InboxContext {
+export interface DispatcherContext {
   readonly catalogue: Catalogue
   readonly answers: Answers
   readonly handlers: Handlers
@@ -40,8 +40,8 @@ export interface InboxContext {
   }
 }
 
-/** The connection whose inbox it is. */
-export interface InboxOwner extends Sender {
+/** The connection whose messages it handles. */
+export interface DispatcherOwner extends Sender {
   /** Of the channel that its messages are for. */
   readonly kind: ChannelKind
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
@@ -51,7 +51,7 @@ export interface InboxOwner extends Sender {
   onIdle (): void
 }
 
-/** What an inbox reports to: it pauses reading, and counts the bytes of the messages that wait. */
+/** What a dispatcher reports to: it pauses reading, and counts the bytes of the messages that wait. */
 export interface Flow {
   /** More messages wait than may; nothing more is read until `resume`. */
   pause (): void
@@ -69,10 +69,10 @@ interface Work {
 }
 
 /** What a client sends: checked, answered, and handed to the handler of its type; what is not urgent in order and one at a time. */
-export class Inbox {
-  readonly #owner: InboxOwner
+export class Dispatcher {
+  readonly #owner: DispatcherOwner
   readonly #flow: Flow
-  readonly #context: InboxContext
+  readonly #context: DispatcherContext
   readonly #rate: TokenBucket
   readonly #floods: Strikes
   readonly #faults: Strikes
@@ -82,7 +82,7 @@ export class Inbox {
   #urgent: Work[] = []
   #isStopped = false
 
-  constructor (owner: InboxOwner, flow: Flow, context: InboxContext) {
+  constructor (owner: DispatcherOwner, flow: Flow, context: DispatcherContext) {
     const { inboundLimits, clock } = context
     const { strikes } = inboundLimits
     this.#owner = owner

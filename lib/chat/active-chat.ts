@@ -16,7 +16,7 @@ import type { Turn } from './runs/turns.js'
 import { isForUsers } from './visible.js'
 
 /** What all chats of a server share. */
-export interface ConversationParts {
+export interface ActiveChatParts {
   options: ChatOptions
   limits: RunContext['limits'] & {
     /** Runs that may wait. */
@@ -67,13 +67,13 @@ interface Coming {
 }
 
 /** One chat while something is going on in it: runs, one at a time and in order. */
-export class Conversation implements RunContext {
+export class ActiveChat implements RunContext {
   readonly target: ChatAddress
   readonly timers: Timers
   readonly log: FastifyBaseLogger
-  readonly limits: ConversationParts['limits']
-  readonly soon: ConversationParts['soon']
-  readonly #parts: ConversationParts
+  readonly limits: ActiveChatParts['limits']
+  readonly soon: ActiveChatParts['soon']
+  readonly #parts: ActiveChatParts
   readonly #delivery: Delivery
   readonly #saving: Saving
   readonly #coming = new Set<Coming>()
@@ -82,7 +82,7 @@ export class Conversation implements RunContext {
   readonly #turns = new Map<LiveRun, Turn>()
   #onSettled = () => {}
 
-  constructor (target: ChatAddress, parts: ConversationParts) {
+  constructor (target: ChatAddress, parts: ActiveChatParts) {
     const { options: { save }, limits, timers, log, soon, publish } = parts
     const onIdle = () => this.rest()
     this.target = target
