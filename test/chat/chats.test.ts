@@ -67,12 +67,6 @@ t.test('what it handles depends on what it is given', async t => {
   t.strictSame(types({ onMessage: () => {}, loadHistory: () => [] }), ['chat_cancel', 'chat_history', 'chat_message', 'input_response'])
 })
 
-t.test('only chats have chats', async t => {
-  const { handle } = setup({ onMessage: () => {} })
-  const notifications = { userId: 'u', target: { kind: 'notifications', userId: 'u' } } as Sender
-  await t.rejects(handle('chat_message', { content: 'q' }, 'm', notifications), { code: 'unknown_type' })
-})
-
 t.test('fewer runs than the largest message counts as are refused at once', async t => {
   t.throws(() => setup({}, 15), { code: 'RT_ERR_OPTIONS', message: /'limits\.liveRuns' must be at least 16/ })
   t.doesNotThrow(() => setup({}, 16))

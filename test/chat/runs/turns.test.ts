@@ -3,7 +3,7 @@ import t from 'tap'
 import { LiveRun } from '../../../lib/chat/runs/run.js'
 import { Turns } from '../../../lib/chat/runs/turns.js'
 import { errors, type Run } from '../../../lib/index.js'
-import { Cluster } from '../../../lib/server/cluster.js'
+import { Cluster, subject } from '../../../lib/server/cluster.js'
 import { movedClock } from '../../clock.js'
 import { connect, start } from '../../harness.js'
 import { eventually, gate } from '../../waiting.js'
@@ -266,7 +266,7 @@ t.test('a run that ends while it waits for its chat waits no longer, and leaves 
   await taken[0]
   t.equal(planned.size, 1, 'the other one still waits')
   await held.release()
-  await there.tell(JSON.stringify({ about: 'chat_free', data: { channel } }))
+  await new Cluster(there, timers, context.log).tell(subject<{ channel: string }>('chat_free'), { channel })
   await taken[1]
   t.equal(planned.size, 0)
   t.equal(await there.hold(`chat ${channel}`, ''), undefined, 'the second one has it')
