@@ -1,5 +1,5 @@
 import { chatKind, chatPath } from '../lib/chat/kind.js'
-import { broadcastKind, notificationsPath, userKind } from '../lib/notifications/channels.js'
+import { broadcastKind, notificationsPath, userKind } from '../lib/notifications/kinds.js'
 import { Kinds } from '../lib/server/kinds.js'
 
 /** The kinds of the two routes, without what chats do. */

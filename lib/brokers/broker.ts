@@ -87,7 +87,7 @@ export interface Broker {
   subscribe (channel: string, retention?: Retention): Log | Promise<Log>
 
   /** Retention that the broker's options name for kinds of channels, by the names of the kinds: their publishers pass it with each call. */
-  readonly retentions?: Readonly<Record<string, Retention>>
+  readonly retentions?: Readonly<Record<string, Retention>> | undefined
 
   /** What spans the nodes of an app; absent where the logs end with the process, and there is but one node. */
   readonly nodes?: Nodes

@@ -15,7 +15,7 @@ import { RefusedSockets } from './handshake/refused-sockets.js'
 import { CredentialRenewal } from './access/renewal.js'
 import { Answers } from './inbound/answers.js'
 import { Handlers } from './inbound/handlers.js'
-import { Intakes } from './inbound/intake.js'
+import { UserRates } from './inbound/user-rate.js'
 import { rowOf, type MessageRow } from './inbound/message-row.js'
 import type { Kinds } from './kinds.js'
 import type { ServerParts } from './parts.js'
@@ -83,7 +83,7 @@ export class RealtimeServer {
       liveness: this.#liveness,
       handlers: new Handlers(this.#rows(), this.kinds),
       answers: new Answers({ handlerTime: timeouts.handler, cluster }),
-      intakes: new Intakes({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, { clock, timers, onHold }),
+      userRates: new UserRates({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, { clock, timers, onHold }),
       inboundLimits: { ...limits, handlerTimeout: timeouts.handler },
       maxOutbox: Math.max(limits.lag, limits.message * 2)
     }

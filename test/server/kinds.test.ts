@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { chatChannel, type ChatAddress } from '../../lib/chat/address.js'
-import { broadcastChannel, broadcastKind, userChannel, userKind } from '../../lib/notifications/channels.js'
+import { broadcastChannel, broadcastKind, userChannel, userKind } from '../../lib/notifications/kinds.js'
 import { isId } from '../../lib/protocol/ids.js'
 import { Kinds } from '../../lib/server/kinds.js'
 import { kinds } from '../kinds.js'

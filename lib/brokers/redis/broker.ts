@@ -23,7 +23,7 @@ export interface RedisBrokerParts extends RedisAddress {
   /** What is retained of a channel without a retention of its own; default 100 publications, 300 s, 4 MiB. */
   history?: StoredRetention | undefined
   /** Retention of kinds of channels, for whoever publishes to them. */
-  retentions?: Readonly<Record<string, Retention>>
+  retentions?: Readonly<Record<string, Retention>> | undefined
   /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
   lag?: number | undefined
 }

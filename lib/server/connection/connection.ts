@@ -169,12 +169,12 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
 
   /** Counts bytes that the user asked for. */
   charge (bytes: number): void {
-    this.#context.intakes.of(this.userId).request(bytes)
+    this.#context.userRates.of(this.userId).request(bytes)
   }
 
   /** Its user has sent too much: nothing is read from the user for a while. */
   get isUserHeld (): boolean {
-    return this.#context.intakes.known(this.userId)?.isHeld === true
+    return this.#context.userRates.known(this.userId)?.isHeld === true
   }
 
   /** Resolves once its user is not held, or the connection has ended. */

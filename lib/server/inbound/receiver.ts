@@ -1,9 +1,9 @@
 import { Deque } from '../../logs/deque.js'
 import { Dispatcher, type Flow, type DispatcherContext, type DispatcherOwner } from './dispatcher.js'
-import type { Intake, Intakes, Source } from './intake.js'
+import type { UserRate, UserRates, Source } from './user-rate.js'
 
 export interface ReceiverContext extends DispatcherContext {
-  readonly intakes: Intakes
+  readonly userRates: UserRates
 }
 
 /** The connection that is read from. */
@@ -17,8 +17,8 @@ export class Receiver implements Source, Flow {
   readonly #owner: ReceiverOwner
   readonly #context: ReceiverContext
   readonly #dispatcher: Dispatcher
-  /** The intake of the user, which all connections of the user share. */
-  readonly #intake: Intake
+  /** What the user may send, which all connections of the user share. */
+  readonly #userRate: UserRate
   #isFull = false
   #isHeld = false
   /** Frames that had been read when their user was held. */
@@ -32,8 +32,8 @@ export class Receiver implements Source, Flow {
     this.#owner = owner
     this.#context = context
     this.#dispatcher = new Dispatcher(owner, this, context)
-    this.#intake = context.intakes.of(owner.userId)
-    this.#intake.join(this)
+    this.#userRate = context.userRates.of(owner.userId)
+    this.#userRate.join(this)
   }
 
   /** It does not read, because its user has sent too much. */
@@ -60,7 +60,7 @@ export class Receiver implements Source, Flow {
 
   /** Counts a WebSocket ping, or a pong without a ping before it, like a message. */
   receiveControl (): void {
-    this.#intake.receive(0)
+    this.#userRate.receive(0)
     this.#dispatcher.receiveControl()
   }
 
@@ -78,7 +78,7 @@ export class Receiver implements Source, Flow {
   /** The connection has ended. */
   end (): void {
     // First, for what the dispatcher gives back may release the user.
-    this.#intake.leave(this)
+    this.#userRate.leave(this)
     this.stop()
     this.#onFree?.()
   }
@@ -92,11 +92,11 @@ export class Receiver implements Source, Flow {
   }
 
   begin (bytes: number): void {
-    this.#intake.add(bytes)
+    this.#userRate.add(bytes)
   }
 
   finish (bytes: number): void {
-    this.#intake.release(bytes)
+    this.#userRate.release(bytes)
   }
 
   onHeld (): void {
@@ -115,7 +115,7 @@ export class Receiver implements Source, Flow {
   }
 
   #take (frame: Buffer): void {
-    this.#intake.receive(frame.length)
+    this.#userRate.receive(frame.length)
     this.#dispatcher.receive(frame)
   }
 

@@ -24,10 +24,11 @@ const maxIds = 20
 export function reportAwaited (log: FastifyBaseLogger, awaited: readonly AwaitedWork[], ms: number): void {
   const present = awaited.filter(work => countOf(work) > 0)
   if (present.length === 0) return
+  const [ofApp, others] = [present.filter(({ isOfApp }) => isOfApp), present.filter(({ isOfApp }) => !isOfApp)]
   const fields = Object.fromEntries(awaited.map(({ field, items }) => [field, typeof items === 'number' ? items : items.slice(0, maxIds)]))
-  const what = present.map(describe).join('; ')
+  const what = [...ofApp, ...others].map(describe).join('; ')
   const text = `realtime: the app has been closing for ${reportAfter} ms. It waits, for ${Math.round(ms)} ms at most, for ${what}`
-  if (present.some(({ isOfApp }) => isOfApp)) log.warn(fields, `${text}. Code that awaits app.close() there waits for itself: call it without await`)
+  if (ofApp.length > 0) log.warn(fields, `${text}. Code that awaits app.close() there waits for itself: call it without await`)
   else log.info(fields, text)
 }
 

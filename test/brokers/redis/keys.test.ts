@@ -3,7 +3,7 @@ import t from 'tap'
 import { Keys } from '../../../lib/brokers/redis/keys.js'
 import { isId } from '../../../lib/protocol/ids.js'
 import { chatChannel } from '../../../lib/chat/address.js'
-import { notificationsPath, userChannel } from '../../../lib/notifications/channels.js'
+import { notificationsPath, userChannel } from '../../../lib/notifications/kinds.js'
 
 const keys = new Keys('realtime:')
 

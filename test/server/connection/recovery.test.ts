@@ -4,7 +4,7 @@ import { ChannelLog } from '../../../lib/logs/channel-log.js'
 import { parseSince } from '../../../lib/protocol/position.js'
 import { sinceOf, startOf } from '../../../lib/server/connection/recovery.js'
 import { chatKind } from '../../../lib/chat/kind.js'
-import { broadcastKind, userKind } from '../../../lib/notifications/channels.js'
+import { broadcastKind, userKind } from '../../../lib/notifications/kinds.js'
 
 const kindOf = { u: userKind, b: broadcastKind, c: chatKind }
 

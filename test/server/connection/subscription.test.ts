@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ChannelLog } from '../../../lib/logs/channel-log.js'
-import { userKind } from '../../../lib/notifications/channels.js'
+import { userKind } from '../../../lib/notifications/kinds.js'
 import { Subscription } from '../../../lib/server/connection/subscription.js'
 
 t.test('a subscription reads on from its cursor, and is flushed before it would miss something', async t => {

@@ -2,7 +2,7 @@ import { ServerResponse, type IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { notificationsPath as path, type NotificationsTarget } from '../../../lib/notifications/channels.js'
+import { notificationsPath as path, type NotificationsTarget } from '../../../lib/notifications/kinds.js'
 import { Handshake, type UpgradedStream } from '../../../lib/server/handshake/handshake.js'
 import type { PendingHandshake } from '../../../lib/server/handshake/pending.js'
 

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import { Answers } from '../../../lib/server/inbound/answers.js'
 import { Catalogue } from '../../../lib/server/messages/catalogue.js'
-import { userKind } from '../../../lib/notifications/channels.js'
+import { userKind } from '../../../lib/notifications/kinds.js'
 import { Handlers } from '../../../lib/server/inbound/handlers.js'
-import { Intakes, type IntakeLimits } from '../../../lib/server/inbound/intake.js'
+import { UserRates, type UserLimits } from '../../../lib/server/inbound/user-rate.js'
 import type { MessageRow } from '../../../lib/server/inbound/message-row.js'
 import { Receiver, type ReceiverContext, type ReceiverOwner } from '../../../lib/server/inbound/receiver.js'
 import { Timers } from '../../../lib/time/timers.js'
@@ -15,11 +15,11 @@ import { eventually, gate } from '../../waiting.js'
 const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
 
 /** Connections of one user, whose user may have ten messages at once. */
-function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeLimits> = {}, own: Partial<typeof limits> = {}) {
+function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<UserLimits> = {}, own: Partial<typeof limits> = {}) {
   const { clock, timers, pass } = movedClock(t)
   const handlerTimers = new Timers()
   t.teardown(() => handlerTimers.close())
-  const intakes = new Intakes({ rate: 1, burst: 10, bytes: 1_000_000, ...user }, { clock, timers, onHold: () => {} })
+  const userRates = new UserRates({ rate: 1, burst: 10, bytes: 1_000_000, ...user }, { clock, timers, onHold: () => {} })
   const context = {
     catalogue: new Catalogue({ messages: {}, strict: false, maxBytes: 65_536 }),
     answers: new Answers({ handlerTime: 60_000, cluster: undefined }),
@@ -28,7 +28,7 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeL
     clock,
     log: logSink() as unknown as ReceiverContext['log'],
     inboundLimits: { ...limits, ...own },
-    intakes
+    userRates
   }
   const connect = () => {
     const sent: string[] = []
@@ -48,7 +48,7 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<IntakeL
     } as unknown as ReceiverOwner
     return { sent, socket, receiver: new Receiver(owner, context) }
   }
-  return { intakes, connect, pass }
+  return { userRates, connect, pass }
 }
 
 const frame = (type: string, ref?: number) => Buffer.from(JSON.stringify({ type, ref }))
@@ -108,24 +108,24 @@ t.test('what was read before the user was held is handled afterwards, in order, 
 t.test('a connection that has ended handles nothing more, and holds nothing of its user', async t => {
   const refs: unknown[] = []
   const handled = gate()
-  const { intakes, connect } = setup(t, { wait: { handle: ({ ref }) => { refs.push(ref); return handled.opened } } })
+  const { userRates, connect } = setup(t, { wait: { handle: ({ ref }) => { refs.push(ref); return handled.opened } } })
   const { sent, socket, receiver } = connect()
   receiver.receive(frame('wait', 1))
   receiver.receive(frame('wait', 2))
-  t.equal(intakes.held.used, 2 * frame('wait', 1).length)
+  t.equal(userRates.held.used, 2 * frame('wait', 1).length)
   socket.isOpen = false
   receiver.end()
-  t.equal(intakes.held.used, frame('wait', 1).length, 'what waited has been dropped, and one is being handled')
+  t.equal(userRates.held.used, frame('wait', 1).length, 'what waited has been dropped, and one is being handled')
   handled.open()
   for (let n = 0; n < 5; n++) await turn()
-  t.same([refs, sent, intakes.held.used], [[1], ['ack'], 0])
-  t.equal(intakes.known('u1')?.isIdle, true)
+  t.same([refs, sent, userRates.held.used], [[1], ['ack'], 0])
+  t.equal(userRates.known('u1')?.isIdle, true)
 })
 
 t.test('what a connection had read when it ended is not handled, though its end gives its user room', async t => {
   const refs: unknown[] = []
   const handle: MessageRow['handle'] = ({ ref }) => { refs.push(ref); return new Promise(() => {}) }
-  const { intakes, connect } = setup(t, { wait: { handle }, now: { handle, isUrgent: () => true } }, { burst: 100, bytes: 200 })
+  const { userRates, connect } = setup(t, { wait: { handle }, now: { handle, isUrgent: () => true } }, { burst: 100, bytes: 200 })
   const { receiver } = connect()
   for (let n = 0; n < 5; n++) receiver.receive(frame('wait', n))
   receiver.receive(frame('now', 5))
@@ -133,7 +133,7 @@ t.test('what a connection had read when it ended is not handled, though its end 
   receiver.end()
   for (let n = 0; n < 5; n++) await turn()
   t.same(refs, [0])
-  t.equal(intakes.held.used, frame('wait', 0).length)
+  t.equal(userRates.held.used, frame('wait', 0).length)
 })
 
 t.test('who was held while the connection opened is excused for that time, and for no more', async t => {

@@ -19,13 +19,13 @@ const handlersOf = (ids: string[]): AwaitedWork => ({
 const runsOf = (items: string[]): AwaitedWork => ({ field: 'runs', items, text: 'the end of run', isOfApp: true })
 const connectionsOf = (items: number): AwaitedWork => ({ field: 'connections', items, text: `${items} connections to close`, isOfApp: false })
 
-t.test('the text names the first of each kind and counts the others, which are in the fields', async t => {
-  const [[level, fields, text], ...others] = logged([handlersOf(['x-1', 'x-2']), runsOf(['r1', 'r2', 'r3']), runsOf(['r4']), connectionsOf(4)])
+t.test('the text names the first of each kind, the code of the app before the rest, and counts the others, which are in the fields', async t => {
+  const [[level, fields, text], ...others] = logged([connectionsOf(4), handlersOf(['x-1', 'x-2']), runsOf(['r1', 'r2', 'r3'])])
   t.strictSame(others, [])
   t.equal(level, 'warn')
-  t.strictSame(fields, { handlers: [{ id: 'x-1' }, { id: 'x-2' }], runs: ['r4'], connections: 4 })
+  t.strictSame(fields, { connections: 4, handlers: [{ id: 'x-1' }, { id: 'x-2' }], runs: ['r1', 'r2', 'r3'] })
   t.equal(text, 'realtime: the app has been closing for 1000 ms. It waits, for 8500 ms at most, for ' +
-    'the handler of x-1 and 1 more; the end of run r1 and 2 more; the end of run r4; 4 connections to close. ' +
+    'the handler of x-1 and 1 more; the end of run r1 and 2 more; 4 connections to close. ' +
     'Code that awaits app.close() there waits for itself: call it without await')
 })
 

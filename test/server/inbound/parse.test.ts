@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Strikes, parseInbound } from '../../../lib/server/inbound/inbound.js'
+import { Strikes, parseInbound } from '../../../lib/server/inbound/parse.js'
 import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
 import fc from 'fast-check'
 import { Catalogue } from '../../../lib/server/messages/catalogue.js'

@@ -20,12 +20,12 @@ export interface Source {
   onReleased (): void
 }
 
-export interface IntakeLimits extends TokenRate {
+export interface UserLimits extends TokenRate {
   /** Bytes of the messages of all users that are being handled, or wait for it. */
   bytes: number
 }
 
-export interface IntakeParts {
+export interface UserRateParts {
   readonly clock: LoopClock
   readonly timers: Timers
   /** The sockets of a user are not read for a while. */
@@ -33,16 +33,16 @@ export interface IntakeParts {
 }
 
 /** What all users send. */
-export class Intakes {
-  readonly parts: IntakeParts
-  readonly limits: IntakeLimits
+export class UserRates {
+  readonly parts: UserRateParts
+  readonly limits: UserLimits
   /** Bytes that are being handled, or wait for it. */
   readonly held: Budget
-  readonly #byUser = new Map<string, Intake>()
+  readonly #byUser = new Map<string, UserRate>()
   /** Users of whom nothing may be left to know. */
-  readonly #leaving = new Set<Intake>()
+  readonly #leaving = new Set<UserRate>()
 
-  constructor (limits: IntakeLimits, parts: IntakeParts) {
+  constructor (limits: UserLimits, parts: UserRateParts) {
     this.limits = limits
     this.parts = parts
     this.held = new Budget(limits.bytes)
@@ -54,31 +54,31 @@ export class Intakes {
   }
 
   /** Known for as long as a user is connected, and until nothing is left of what they have used up. */
-  of (userId: string): Intake {
+  of (userId: string): UserRate {
     const known = this.#byUser.get(userId)
     if (known !== undefined) return known
-    const intake = new Intake(userId, this)
-    this.#byUser.set(userId, intake)
-    return intake
+    const rate = new UserRate(userId, this)
+    this.#byUser.set(userId, rate)
+    return rate
   }
 
   /** Forgets a user when the time comes, unless they are back by then. */
-  forgetLater (intake: Intake): void {
+  forgetLater (rate: UserRate): void {
     if (this.#leaving.size === 0) this.parts.timers.after(forgetEvery, () => this.#forget())
-    this.#leaving.add(intake)
+    this.#leaving.add(rate)
   }
 
   #forget (): void {
-    for (const intake of this.#leaving) {
-      if (intake.isIdle && !intake.isFull) continue
-      this.#leaving.delete(intake)
-      if (intake.isIdle) this.#byUser.delete(intake.userId)
+    for (const rate of this.#leaving) {
+      if (rate.isIdle && !rate.isFull) continue
+      this.#leaving.delete(rate)
+      if (rate.isIdle) this.#byUser.delete(rate.userId)
     }
     if (this.#leaving.size > 0) this.parts.timers.after(forgetEvery, () => this.#forget())
   }
 
   /** `undefined` for a user of whom nothing is known. */
-  known (userId: string): Intake | undefined {
+  known (userId: string): UserRate | undefined {
     return this.#byUser.get(userId)
   }
 }
@@ -87,15 +87,15 @@ export class Intakes {
  * What one user sends, by all connections together: how fast it is read, and how much of it is held at once. Beyond that the user's
  * sockets are read later. Who reconnects is still the same user.
  */
-export class Intake {
+export class UserRate {
   readonly userId: string
-  readonly #all: Intakes
+  readonly #all: UserRates
   readonly #bucket: TokenBucket
   readonly #sources = new Set<Source>()
   #isHeld = false
   #stopClock: (() => void) | undefined
 
-  constructor (userId: string, all: Intakes) {
+  constructor (userId: string, all: UserRates) {
     this.userId = userId
     this.#all = all
     this.#bucket = new TokenBucket(all.limits, all.parts.clock)

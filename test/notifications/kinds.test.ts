@@ -1,5 +1,5 @@
 import t from 'tap'
-import { broadcastKind, notificationsPath, userChannel, userKind } from '../../lib/notifications/channels.js'
+import { broadcastKind, notificationsPath, userChannel, userKind } from '../../lib/notifications/kinds.js'
 
 t.test("a connection to a user's notifications reads the user's channel, then that of everyone", async t => {
   t.strictSame(notificationsPath.channelsOf({ kind: 'notifications', userId: 'ada' }), ['user:ada', 'broadcast'])

@@ -1,13 +1,14 @@
 import t, { type Test } from 'tap'
-import { Intakes, type IntakeLimits, type Source } from '../../../lib/server/inbound/intake.js'
+import { UserRates, type UserLimits, type Source } from '../../../lib/server/inbound/user-rate.js'
 import { movedClock } from '../../clock.js'
 
-/** Users' intake on a clock that the test moves. */
-function setup (t: Test, limits: Partial<IntakeLimits> = {}) {
+/** Rates of users on a clock that the test moves. */
+function setup (t: Test, limits: Partial<UserLimits> = {}) {
   const { clock, timers, planned, pass } = movedClock(t)
   const state = { holds: 0 }
-  const intakes = new Intakes({ rate: 100, burst: 200, bytes: 1_000_000, ...limits }, { clock, timers, onHold: () => { state.holds++ } })
-  return { intakes, planned, state, turn: pass }
+  const onHold = () => { state.holds++ }
+  const userRates = new UserRates({ rate: 100, burst: 200, bytes: 1_000_000, ...limits }, { clock, timers, onHold })
+  return { userRates, planned, state, turn: pass }
 }
 
 function source (): Source & { isHeld: boolean, turns: number } {
@@ -21,8 +22,8 @@ function source (): Source & { isHeld: boolean, turns: number } {
 
 t.test('a frame costs a token for each 4 KiB that it begins, and one at least', async t => {
   for (const [bytes, frames] of [[0, 200], [1, 200], [4_096, 200], [4_097, 100], [65_536, 12]]) {
-    const { intakes } = setup(t)
-    const user = intakes.of('u')
+    const { userRates } = setup(t)
+    const user = userRates.of('u')
     for (let n = 0; n < frames; n++) user.receive(bytes)
     t.equal(user.isHeld, false, `${frames} of ${bytes} bytes`)
     user.receive(bytes)
@@ -31,13 +32,13 @@ t.test('a frame costs a token for each 4 KiB that it begins, and one at least', 
 })
 
 t.test('all connections of a user are held until what is too much has come back', async t => {
-  const { intakes, state, turn } = setup(t)
-  const user = intakes.of('u')
+  const { userRates, state, turn } = setup(t)
+  const user = userRates.of('u')
   const [a, b] = [source(), source()]
   user.join(a)
   user.join(b)
   const other = source()
-  intakes.of('v').join(other)
+  userRates.of('v').join(other)
   for (let n = 0; n < 250; n++) user.receive(1)
   t.same([a.isHeld, b.isHeld, other.isHeld], [true, true, false])
   turn(499)
@@ -48,8 +49,8 @@ t.test('all connections of a user are held until what is too much has come back'
 })
 
 t.test('a source that sends too much again when it is released holds the others again', async t => {
-  const { intakes, planned, turn } = setup(t)
-  const user = intakes.of('u')
+  const { userRates, planned, turn } = setup(t)
+  const user = userRates.of('u')
   const [a, b] = [source(), source()]
   a.onReleased = () => {
     a.isHeld = false
@@ -66,25 +67,25 @@ t.test('a source that sends too much again when it is released holds the others 
 })
 
 t.test('whoever reconnects is still the same user', async t => {
-  const { intakes, turn } = setup(t)
+  const { userRates, turn } = setup(t)
   const first = source()
-  const user = intakes.of('u')
+  const user = userRates.of('u')
   user.join(first)
   for (let n = 0; n < 300; n++) user.receive(1)
   user.leave(first)
   turn(500)
   const again = source()
-  intakes.known('u')!.join(again)
+  userRates.known('u')!.join(again)
   t.equal(again.isHeld, true)
   turn(501)
   t.equal(again.isHeld, false)
 })
 
 t.test('a user who holds more than is still free is read later', async t => {
-  const { intakes, turn } = setup(t, { bytes: 100 })
+  const { userRates, turn } = setup(t, { bytes: 100 })
   const [a, b] = [source(), source()]
-  const heavy = intakes.of('heavy')
-  const light = intakes.of('light')
+  const heavy = userRates.of('heavy')
+  const light = userRates.of('light')
   heavy.join(a)
   light.join(b)
   heavy.add(50)
@@ -100,15 +101,15 @@ t.test('a user who holds more than is still free is read later', async t => {
   heavy.add(1)
   heavy.release(51)
   t.equal(a.isHeld, false)
-  t.equal(intakes.held.used, 0)
+  t.equal(userRates.held.used, 0)
 })
 
 t.test('room that others give back is noticed', async t => {
-  const { intakes, turn } = setup(t, { bytes: 100 })
+  const { userRates, turn } = setup(t, { bytes: 100 })
   const a = source()
-  const user = intakes.of('u')
+  const user = userRates.of('u')
   user.join(a)
-  const other = intakes.of('other')
+  const other = userRates.of('other')
   other.join(source())
   other.add(40)
   user.add(31)
@@ -119,19 +120,19 @@ t.test('room that others give back is noticed', async t => {
 })
 
 t.test('nothing is left of users who are gone, once their tokens are back and their messages are handled', async t => {
-  const { intakes, planned, turn } = setup(t)
+  const { userRates, planned, turn } = setup(t)
   for (let n = 0; n < 100; n++) {
-    const user = intakes.of(`u${n}`)
+    const user = userRates.of(`u${n}`)
     const connection = source()
     user.join(connection)
     for (let m = 0; m < 250; m++) user.receive(1)
     user.add(10)
     user.leave(connection)
   }
-  t.equal(intakes.size, 100)
+  t.equal(userRates.size, 100)
   turn(3_000)
-  t.equal(intakes.size, 100, 'while something of them is handled')
-  for (let n = 0; n < 100; n++) intakes.of(`u${n}`).release(10)
+  t.equal(userRates.size, 100, 'while something of them is handled')
+  for (let n = 0; n < 100; n++) userRates.of(`u${n}`).release(10)
   turn(3_000)
-  t.same([intakes.size, planned.size, intakes.held.used], [0, 0, 0])
+  t.same([userRates.size, planned.size, userRates.held.used], [0, 0, 0])
 })
