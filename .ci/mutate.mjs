@@ -30,7 +30,7 @@ for (const name of names.filter(name => !guarded.includes(name))) console.log(`l
 async function mutantsOf (name) {
   const mutants = await new Stryker(optionsOf(name)).runMutationTest()
   for (const { status, location: { start }, mutatorName, replacement } of mutants.filter(isMissed)) {
-    console.log(`lib/${name}.ts:${start.line + 1}:${start.column + 1} ${status} ${mutatorName} ${replacement.split('\n', 1)[0]}`)
+    console.log(`lib/${name}.ts:${start.line}:${start.column} ${status} ${mutatorName} ${replacement.split('\n', 1)[0]}`)
   }
   return mutants
 }

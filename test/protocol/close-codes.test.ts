@@ -11,11 +11,14 @@ t.test('the table is the one that is promised', async t => {
   ])
 })
 
-t.test('each code has one row, with a meaning', async t => {
+t.test('each code has one row, with a meaning of three words or more', async t => {
   const rows = Object.values(closeCodes)
   t.equal(new Set(rows.map(({ code }) => code)).size, rows.length)
   t.equal(new Set(rows.map(({ code }) => closeMeaning(code))).size, rows.length)
-  for (const row of rows) t.equal(closeCode(row.code), row)
+  for (const row of rows) {
+    t.equal(closeCode(row.code), row)
+    t.match(closeMeaning(row.code), /\w+ \w+ \w+/, `${row.code}`)
+  }
   for (const code of [0, 999, 1004, 1010, 1015, 3000, 4000, 4404, 5000, NaN]) {
     t.equal(closeCode(code), undefined)
     t.equal(closeMeaning(code), undefined)

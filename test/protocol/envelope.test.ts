@@ -4,7 +4,8 @@ import t from 'tap'
 import '../../lib/server/messages/catalogue.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import {
-  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, messageSchema, Ref, Renewal, Renewed, Resync, Timestamp
+  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, Limits, messageSchema, Ref, Renewal, Renewed, Resync,
+  Timestamp
 } from '../../lib/protocol/envelope.js'
 
 /** A test per schema: what is right and what is wrong. */
@@ -26,7 +27,8 @@ checks('Id', Id,
   ['a', 'user_123', 'A.b@c:d+e~f|g-h', '0', '...', 'x'.repeat(128)],
   ['', '.', '..', 'x'.repeat(129), 'a/b', 'a b', 'a%20b', 'ü', 'a\n', 'a*', 'a{b}', 'a,b', 5, null])
 
-checks('Ref', Ref, ['a', 'x'.repeat(128), 0, -1, 7], ['', 'x'.repeat(129), 1.5, null, {}, true])
+checks('Ref', Ref, ['a', 'x'.repeat(128), 0, -1, 7, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER],
+  ['', 'x'.repeat(129), 1.5, null, {}, true, 2 ** 53, -(2 ** 53)])
 
 const common: Record<Exclude<keyof typeof commonMessages, keyof typeof chatMessages>, { right: unknown[], wrong: unknown[] }> = {
   notification: {
@@ -56,6 +58,10 @@ checks('ConnectionAck', ConnectionAck,
     {}, { ...ack, user_id: 'a b' }, { ...ack, position: 5 }, { ...ack, recovered: 'yes' }, { ...ack, replayed: -1 }, { ...ack, replayed: 0.5 },
     { ...ack, heartbeat_ms: 0 }, { ...ack, expires_in_ms: -1 }, { ...ack, expires_in_ms: 0.5 }, { ...ack, expires_in_ms: null }
   ])
+
+const limits = { frame: 1, rate: 1, burst: 1 }
+checks('Limits', Limits, [limits, { ...limits, nodes: 1, channels: 1 }],
+  [{}, ...['frame', 'rate', 'burst', 'nodes', 'channels'].flatMap(name => [0, 1.5, '1'].map(wrong => ({ ...limits, [name]: wrong })))])
 
 checks('Resync', Resync, [{ position: 'u.a.5' }], [{}, { position: 5 }])
 checks('Renewed', Renewed, [{}, { expires_in_ms: 0 }], [undefined, { expires_in_ms: -1 }, { expires_in_ms: '5' }])

@@ -27,3 +27,7 @@ t.test('a client may send 1 to 128 characters without a slash', async t => {
   for (const id of ['m', 'm1 ada', '%2F', '\\', '日本', 'x'.repeat(128)]) t.equal(isSentId(id), true, id)
   for (const id of ['', '/', 'a/b', '/a', 'a/', 'x'.repeat(129)]) t.equal(isSentId(id), false, id)
 })
+
+t.test('the longest id of a user and the longest id of a client make a message_id of the maximum length', async t => {
+  t.equal(messageIdOf('m'.repeat(128), 'u'.repeat(128), 'ada').length, maxMessageId)
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { closeCodes } from '../../lib/protocol/close-codes.js'
-import { ownCode, ownCodes } from '../../lib/protocol/own-codes.js'
+import { ownCode, ownCodes, parseDelay } from '../../lib/protocol/own-codes.js'
 
 t.test('a client does after each code what the whole table says', async t => {
   for (const { code, action } of Object.values(closeCodes)) t.equal(ownCode(code).action, action, `${code}`)
@@ -9,4 +9,11 @@ t.test('a client does after each code what the whole table says', async t => {
 
 t.test('a code that is not in the table is a lost connection', async t => {
   for (const code of [0, 999, 1004, 1010, 1014, 1015, 3000, 4000, 4404, 4999, NaN]) t.strictSame(ownCode(code), { name: 'LOST', action: 'backoff' })
+})
+
+t.test('the delay of a 1012 is a number of 1 to 10 digits after retry_ms=, and no other text is a delay', async t => {
+  t.strictSame(['retry_ms=0', 'retry_ms=1500', 'retry_ms=9999999999'].map(parseDelay), [0, 1_500, 9_999_999_999])
+  for (const reason of ['', 'retry_ms=', 'retry_ms=x', 'retry_ms=-1', ' retry_ms=1', 'retry_ms=1 ', 'retry_ms=12345678901']) {
+    t.equal(parseDelay(reason), undefined, JSON.stringify(reason))
+  }
 })
