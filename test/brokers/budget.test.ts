@@ -31,6 +31,18 @@ t.test('amounts that are given back leave nothing behind', async t => {
   t.strictSame([budget.used, budget.size, [...budget.heaviest()]], [0, 0, []])
 })
 
+t.test('amounts up to 16 come in their exact order, also after they have changed', async t => {
+  const budget = new Budget(1_000)
+  for (let amount = 1; amount <= 16; amount++) budget.add(`${amount}`, amount)
+  const order = () => [...budget.heaviest()].map(({ held }) => held)
+  const descending = Array.from({ length: 16 }, (_, at) => 16 - at)
+  t.strictSame(order(), descending)
+  for (let amount = 1; amount <= 16; amount++) budget.add(`${amount}`, 17 - 2 * amount)
+  t.strictSame(order(), descending)
+  for (let amount = 2; amount <= 16; amount += 2) budget.release(`${amount}`)
+  t.strictSame(order(), order().sort((a, b) => b - a))
+})
+
 t.test('the sums are exact, nobody is given more than is free, and the holders come in order to within a fifth', async () => {
   const step = fc.record({ holder: fc.nat(8), amount: fc.integer({ min: -500, max: 3_000 }), isAsked: fc.boolean() })
   fc.assert(fc.property(fc.array(step, { maxLength: 80 }), steps => {

@@ -41,6 +41,25 @@ t.test('owners that hold nothing any more are forgotten', async t => {
   t.ok(stored.size < 3_000, `${stored.size} owners`)
 })
 
+t.test('from 1,000 owners on, a new one ends the entries of those that hold nothing, and only those', async t => {
+  const stored = new StoredBytes(1_000)
+  for (let n = 0; n < 999; n++) stored.add(`empty ${n}`, 10, 10, 0)
+  stored.add('ada', 10, 100, 50)
+  t.equal(stored.size, 1_000)
+  stored.add('bob', 10, 100, 50)
+  t.equal(stored.size, 2)
+  t.strictSame(['ada', 'bob'].map(owner => stored.heldBy(owner, 50)), [10, 10])
+})
+
+t.test('owners are looked through again only when their number has doubled', async t => {
+  const stored = new StoredBytes(1_000)
+  for (let n = 0; n < 1_999; n++) stored.add(`user ${n}`, 1_000, 1_000, 0)
+  stored.add('ada', 10, 1_000, 2_000)
+  t.equal(stored.size, 2_000)
+  stored.add('bob', 10, 1_000, 2_000)
+  t.equal(stored.size, 2)
+})
+
 t.test('within any lifetime no owner stores more than twice the limit', async () => {
   const step = fc.record({ bytes: fc.integer({ min: 1, max: 400 }), after: fc.integer({ min: 0, max: 40 }) })
   fc.assert(fc.property(fc.array(step, { maxLength: 100 }), steps => {

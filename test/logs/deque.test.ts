@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
 import { Deque } from '../../lib/logs/deque.js'
@@ -24,4 +26,25 @@ t.test('a deque behaves like an array, whatever is done to it', async () => {
       if ([...deque].join() !== model.join()) throw new Error('it is iterated in another order')
     }
   }), { numRuns: 200 })
+})
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+/** Bytes that a deque holds after 262,144 items were pushed and all but one were shifted. */
+function bytesAfterItsPeak (deque: Deque<number>): number {
+  collect()
+  const { heapUsed: before } = process.memoryUsage()
+  for (let n = 0; n < 262_144; n++) deque.push(n)
+  while (deque.length > 1) deque.shift()
+  collect()
+  return process.memoryUsage().heapUsed - before
+}
+
+t.test('a deque gives back the memory of items that were shifted, unless it is created to keep its room', async t => {
+  const [shrinking, keeping] = [new Deque<number>(), new Deque<number>(true)]
+  const bytes = [bytesAfterItsPeak(shrinking), bytesAfterItsPeak(keeping)]
+  t.ok(bytes[0] < 200_000, `${bytes[0]} bytes`)
+  t.ok(bytes[1] > 1_500_000, `${bytes[1]} bytes`)
+  t.strictSame([shrinking.at(0), keeping.at(0)], [262_143, 262_143])
 })

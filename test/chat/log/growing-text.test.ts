@@ -2,6 +2,13 @@ import fc from 'fast-check'
 import t from 'tap'
 import { GrowingText } from '../../../lib/chat/log/growing-text.js'
 
+t.test('the bytes of a text are those of its characters, its pieces and its marks, and 300 of overhead', async t => {
+  const text = new GrowingText(0)
+  const bytes = [text.bytes]
+  for (let offset = 1; offset <= 5; offset++) bytes.push((text.append(offset, 'ab'), text.bytes))
+  t.strictSame(bytes, [0, 1, 2, 3, 4, 5].map(pieces => 300 + pieces * (2 + 56) + (pieces > 4 ? 64 : 32)))
+})
+
 t.test('whoever has read up to any publication gets the rest', async () => {
   const step = fc.record({ skip: fc.nat(3), text: fc.oneof(fc.string({ unit: 'binary' }), fc.constant('\ud83d'), fc.nat(9_000).map(n => 'x'.repeat(n))) })
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), fc.nat(5), fc.nat(3), (steps, zero, base) => {

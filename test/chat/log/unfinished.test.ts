@@ -27,3 +27,26 @@ t.test('a tool and a question with the same id are both closed', async t => {
   publish('tool_output', { call_id: 'x', status: 'complete' })
   t.match(log.unfinished('r'), [{ type: 'input_closed' }])
 })
+
+t.test('open items are closed as interrupted, each with its run and its own id', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
+  const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
+  for (const id of ['a', 'b']) {
+    publish('tool_call', { call_id: id, name: 'search' })
+    publish('input_request', { request_id: id, prompt: '?' })
+  }
+  publish('chat_delta', { message_id: 'm', agent: 'x', at: 0, text: 'ab' })
+  const tool = (id: string) => ({ type: 'tool_output', data: { run_id: 'r', call_id: id, name: 'search', status: 'interrupted' } })
+  const question = (id: string) => ({ type: 'input_closed', data: { run_id: 'r', request_id: id, reason: 'interrupted' } })
+  const message = { type: 'chat_message', data: { role: 'assistant', run_id: 'r', message_id: 'm', agent: 'x', content: 'ab', status: 'interrupted' } }
+  t.strictSame(log.unfinished('r'), [tool('a'), question('a'), tool('b'), question('b'), message])
+  publish('input_closed', { request_id: 'a', reason: 'answered' })
+  publish('tool_output', { call_id: 'b', status: 'complete' })
+  t.strictSame(log.unfinished('r'), [tool('a'), question('b'), message])
+})
+
+t.test('a delta without a message_id opens nothing', async t => {
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
+  log.append(JSON.stringify({ type: 'chat_delta', data: { run_id: 'r', at: 0, text: 'a' }, timestamp: '' }), 0)
+  t.strictSame(log.unfinished('r'), [])
+})
