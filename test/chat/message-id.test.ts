@@ -12,6 +12,11 @@ t.test('a message has the id that its sender gave it: the message_id before the 
   for (const userId of ['ada', 'bob']) for (const ref of [5, undefined]) t.match(received(undefined, ref, userId), /^\/[\da-f-]{36}$/)
 })
 
+t.test('the owner of a chat writes under any user id', async t => {
+  const id = receivedMessageId({ type: 'chat_message', ref: 'r', data: { content: 'q' } }, 'a b', { ...target, userId: 'a b' })
+  t.equal(id, 'r')
+})
+
 t.test('the ids that the server makes are no ids that a client may send, and no two are the same', async t => {
   const ids = Array.from({ length: 100 }, newMessageId)
   t.equal(new Set(ids).size, 100)
@@ -36,4 +41,6 @@ t.test('a participant whose user id is no id cannot write: it could begin like t
       t.throws(() => received(messageId, ref, userId), { code: 'RT_ERR_INVALID_ID' }, userId)
     }
   }
+  t.throws(() => received('m', 'r', 'bob/eve'), { message: /^The user id "bob\/eve" of who writes in a shared chat/ })
+  t.throws(() => received('m', 'r', 'y'.repeat(1_000)), { message: /^The user id "y{139} of who/ })
 })

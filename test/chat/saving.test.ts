@@ -25,10 +25,13 @@ t.test('messages are saved in order, one at a time, each with its time', async t
   const { saving, state } = setup((message, target) => gates[begun.push([message, target]) - 1].opened)
   const all = [saving.add(message('a')), saving.add(message('b'))]
   t.equal(saving.isIdle, false)
+  t.strictSame(saving.waiting, ['a', 'b'])
   await Promise.resolve()
   t.equal(begun.length, 1)
   gates[0].open()
   await all[0]
+  await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(saving.waiting, ['b'])
   gates[1].open()
   await all[1]
   t.match(begun, [[{ message_id: 'a', content: 'a', timestamp: /Z$/ }, target], [{ message_id: 'b' }, target]])

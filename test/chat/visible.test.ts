@@ -1,8 +1,8 @@
 import t from 'tap'
-import { dependsOnWho, isForUsers, isSeen, unpublished } from '../../lib/chat/visible.js'
-import { FakeContext } from './runs/context.js'
+import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from '../../lib/chat/visible.js'
+import { FakeContext } from './context.js'
 
-const { log, logged } = new FakeContext()
+const { log, logged, loggedFields } = new FakeContext()
 const message = { type: 'a' }
 
 t.test('with one parameter it is asked once, with two for each who looks', async t => {
@@ -31,6 +31,15 @@ t.test('an async visible shows nothing, is logged, and its rejection ends nothin
   const answers = [async () => true, async () => { throw new Error('secret') }, () => ({ then () { throw new Error('secret') } })]
   for (const visible of answers as unknown as Array<() => boolean>) t.equal(isSeen(visible, message, undefined, log), false)
   t.match(logged, [/visible/, /visible/, /visible/])
+  t.match(loggedFields.at(-1), { type: 'a', err: { message: /returned a promise/ } })
+})
+
+t.test('visible with one parameter is asked about the message that is sent, and otherwise the message stays as it is', async t => {
+  const message = { type: 'a', data: { at: new Date(0) } }
+  t.equal(askedAbout({}, message, 1_000), message)
+  t.equal(askedAbout({ visible: (_message, _identity) => true }, message, 1_000), message)
+  t.strictSame(askedAbout({ visible: _message => true }, message, 1_000), { type: 'a', data: { at: '1970-01-01T00:00:00.000Z' } })
+  t.throws(() => askedAbout({ visible: _message => true }, { type: 'a', to: 'u' } as never, 1_000), { code: 'RT_ERR_INVALID_MESSAGE' })
 })
 
 t.test('the receipt of a message that is not published has no id', async t => t.match(unpublished(), { id: '', timestamp: /Z$/ }))

@@ -12,8 +12,16 @@ export class FakeContext implements RunContext {
   readonly published: Array<{ type: string, data: Data }> = []
   readonly saved: Data[] = []
   readonly logged: string[] = []
+  /** What was logged beside the texts. */
+  readonly loggedFields: object[] = []
   readonly over: unknown[] = []
-  readonly log = { error: (_fields: object, text: string) => { this.logged.push(text) } } as unknown as RunContext['log']
+  readonly log = {
+    error: (fields: object, text: string) => {
+      this.logged.push(text)
+      this.loggedFields.push(fields)
+    }
+  } as unknown as RunContext['log']
+
   /** What it answers with; by default at once. */
   answer: () => unknown = () => ({ id: 'c.e.1', timestamp: '' })
   isHidden = (_message: Message) => false

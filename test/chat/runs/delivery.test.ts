@@ -10,9 +10,9 @@ const message = (type: string) => ({ type })
 const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 function setup (publish: (message: Message) => unknown) {
-  const { log, logged } = new FakeContext()
+  const { log, logged, loggedFields } = new FakeContext()
   const state = { idle: 0 }
-  return { delivery: new Delivery({ publish, timers: new Timers(), log, onIdle: () => { state.idle++ } }), logged, state }
+  return { delivery: new Delivery({ publish, timers: new Timers(), log, onIdle: () => { state.idle++ } }), logged, loggedFields, state }
 }
 
 t.test('what is stored at once is not waited for', async t => {
@@ -80,16 +80,57 @@ t.test('what the broker cannot store is tried again, for a minute, and holds up 
 })
 
 t.test('what can never be stored is given up at once, and the next is stored', async t => {
-  const { delivery, logged } = setup(({ type }) => { if (type === 'bad') throw new errors.INVALID_MESSAGE('bad') })
+  const { delivery, logged, loggedFields } = setup(({ type }) => { if (type === 'bad') throw new errors.INVALID_MESSAGE('bad') })
   const bad = delivery.push(message('bad')) as Promise<void>
   const good = delivery.push(message('good'))
   await t.rejects(bad, { code: 'RT_ERR_INVALID_MESSAGE' })
   await good
-  t.equal(logged.length, 1)
+  t.match(logged, [/could not be stored/])
+  t.match(loggedFields, [{ type: 'bad', err: { code: 'RT_ERR_INVALID_MESSAGE' } }])
 })
 
 t.test('no more than the limit wait', async t => {
   const { delivery } = setup(() => new Promise(() => {}))
   for (let n = 0; n < 1_000; n++) delivery.push(message('a'))
-  await t.rejects(delivery.push(message('a')) as Promise<void>, { code: 'RT_ERR_BROKER' })
+  await t.rejects(delivery.push(message('a')) as Promise<void>, { code: 'RT_ERR_BROKER', message: /too much waits/ })
+})
+
+t.test('messages that were delivered no longer count towards the limit', async t => {
+  const { delivery } = setup(async () => {})
+  for (let round = 0; round < 3; round++) {
+    const all = Array.from({ length: 600 }, () => delivery.push(message('a')))
+    await t.resolves(Promise.all(all))
+    await settle()
+  }
+})
+
+t.test('a message that is not wanted is neither stored nor tried again', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  let tries = 0
+  const { delivery, logged } = setup(() => {
+    tries++
+    throw new errors.BROKER('down')
+  })
+  t.equal(delivery.push(message('a'), () => false), undefined)
+  t.equal(tries, 0)
+  let isWanted = true
+  const pushed = delivery.push(message('a'), () => isWanted)
+  isWanted = false
+  mock.timers.tick(1_000)
+  await pushed
+  t.strictSame([tries, logged], [1, []])
+})
+
+t.test('a message that turns out to be unstorable while it is tried again is given up at once', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  let tries = 0
+  const { delivery, logged } = setup(() => {
+    throw tries++ === 0 ? new errors.BROKER('down') : new errors.INVALID_MESSAGE('bad')
+  })
+  const pushed = delivery.push(message('a')) as Promise<void>
+  mock.timers.tick(1_000)
+  await t.rejects(pushed, { code: 'RT_ERR_INVALID_MESSAGE' })
+  t.strictSame([tries, logged.length], [2, 1])
 })

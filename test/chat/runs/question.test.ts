@@ -90,6 +90,7 @@ t.test('a question that cannot be asked rejects and is not published', async t =
   for (const parts of [{ timeout: NaN }, { timeout: 1e300 }, { question: { prompt: 'p', schema: { type: 'string' } as never } }]) {
     const { context, question, closed } = ask(parts)
     await t.rejects(question.answered)
+    question.close('error')
     t.strictSame([context.published, closed()], [[], 1])
   }
   const context = new FakeContext()

@@ -21,7 +21,8 @@ t.test('a name with a slash is a message_id, for everybody', async t => {
 
 t.test('a run that the app started goes by its ref, for everybody', async t => {
   for (const user of ['ada', 'bob']) t.equal(isMeant('greeting', user, { userId: 'ada', ref: 'greeting' }), true)
-  t.equal(isMeant('undefined', 'ada', { userId: 'ada' }), false)
+  t.strictSame(['undefined', 'other'].map(name => isMeant(name, 'ada', { userId: 'ada' })), [false, false])
+  t.equal(isMeant('other', 'ada', { userId: 'ada', ref: 'greeting' }), false)
 })
 
 t.test('a number and its digits are the same name', async t => {
@@ -30,5 +31,5 @@ t.test('a number and its digits are the same name', async t => {
 })
 
 t.test('an id of a run is no name of what started it', async t => {
-  t.equal(isStartedBy({ userId: 'ada', ref: 'r', messageId: 'r' }, { runId: 'r' }), false)
+  for (const messageId of ['r', undefined]) t.equal(isStartedBy({ userId: 'ada', ref: 'r', messageId }, { runId: 'r' }), false)
 })
