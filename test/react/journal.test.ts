@@ -28,4 +28,5 @@ t.test('a reader that missed more than is kept gets the latest 1,000 messages or
   t.strictSame(journal.resumes(0), [{ recovered: false }])
   t.strictSame(numbers(journal, 9_990).length, 10)
   t.strictSame(journal.resumes(9_990), [])
+  t.strictSame(journal.resumes(10_000 - kept.length), [], 'from the oldest that is kept nothing is missed')
 })

@@ -21,6 +21,16 @@ t.test('it waits for all that was sent, be it refused', async t => {
   await unanswered.none()
 })
 
+t.test('with nothing unanswered, or nothing left, no timer is set', async t => {
+  const { mock: timer } = mock.method(globalThis, 'setTimeout')
+  t.teardown(() => timer.restore())
+  const unanswered = new Unanswered()
+  await unanswered.none()
+  await unanswered.add(Promise.resolve())
+  await unanswered.none()
+  t.equal(timer.callCount(), 0)
+})
+
 t.test('it waits for 5 s at most', async t => {
   const { timers } = mock
   timers.enable({ apis: ['setTimeout'] })

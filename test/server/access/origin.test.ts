@@ -7,7 +7,14 @@ t.test('a page may connect to the server that it comes from, and with a list onl
   t.equal(originFault('https://app.example', 'api.example', ['https://app.example']), undefined)
   t.equal(hostOf('http://localhost:3000'), 'localhost:3000')
   t.equal(hostOf('null'), undefined)
-  t.strictSame(['https://app.example', 'capacitor://localhost', 'null', 'https://app.example/'].map(isOrigin), [true, true, false, false])
+  for (const origin of ['https://app.example', 'http://[::1]:3000', 'capacitor://localhost']) t.equal(isOrigin(origin), true, origin)
+  const others = ['null', 'app.example', 'https://app.example/', 'https://app.example:443', 'file:///index.html', 'capacitor://localhost/index', ' capacitor://localhost']
+  for (const text of others) t.equal(isOrigin(text), false, text)
+})
+
+t.test('a page is of no server when the request names no host, or the page comes from none', async t => {
+  t.match(originFault('https://undefined', undefined, undefined), /no Host header/)
+  for (const host of ['', 'app.example']) t.match(originFault('file:///', host, undefined), /is not that of a web page/)
 })
 
 const rows: Array<[name: string, origin: string, host: string | undefined, allowed: string[] | undefined, says: RegExp, not: RegExp]> = [
@@ -17,7 +24,7 @@ const rows: Array<[name: string, origin: string, host: string | undefined, allow
   ['there is no Host', 'https://app.example', undefined, undefined, /the request has no Host header.*\$http_host/, /undefined/],
   ['the Host is empty', 'https://app.example', '', undefined, /the request has no Host header/, /""/],
   ['a dev server', 'http://localhost:5173', 'localhost:3000', undefined, /add its origin to 'allowedOrigins'/, /not in 'allowedOrigins'/],
-  ['an origin that the list lacks', 'https://b.example', 'api.example', ['https://a.example'], /"https:\/\/b\.example" is not in 'allowedOrigins'\. Add it/, /Host|proxy/],
+  ['an origin that the list lacks', 'https://b.example', 'api.example', ['https://a.example'], /"https:\/\/b\.example" is not in 'allowedOrigins'\. Add it.* if its pages may connect$/, /Host|proxy/],
   ["the server's own origin, which the list lacks", 'https://api.example', 'api.example', ['https://a.example'], /Add it.*this server's own/, /proxy/],
   ['an empty list', 'https://b.example', 'b.example', [], /is not in 'allowedOrigins'/, /proxy/],
   ['a file', 'null', 'app.example', undefined, /a file and a frame in a sandbox.*Serve the page over HTTP/, /allowedOrigins|proxy/],

@@ -54,6 +54,35 @@ t.test('each is flushed once after the turn it was marked in, however often', as
   t.strictSame(await turn(), ['a'], 'and again when it is marked again')
 })
 
+t.test('one that is marked twice and has more to write waits for the next turn', async t => {
+  for (const audience of [narrow, wide]) {
+    const { flusher, peer, turn } = setup(t)
+    const [a, b] = [peer('a'), peer('b')]
+    let left = 2
+    a.onFlush = () => --left > 0
+    for (const each of [a, a, b]) flusher.mark(each, audience)
+    t.strictSame(await turn(), ['a', 'b'])
+    t.strictSame(await turn(), ['a'])
+  }
+})
+
+t.test('a flusher with nothing to write has no turn of the event loop', async t => {
+  const { flusher, peer, turn } = setup(t)
+  flusher.mark(peer('a'), narrow)
+  await turn()
+  t.notOk(process.getActiveResourcesInfo().includes('Immediate'))
+})
+
+t.test('a flusher that is closed while it is idle takes nothing any more', async t => {
+  const { flusher, flushed, peer, turn } = setup(t)
+  flusher.close()
+  const late = peer('late')
+  flusher.mark(late, narrow)
+  flusher.before(() => flushed.push('before'))
+  t.equal(late.lane, 'none')
+  t.strictSame(await turn(), [])
+})
+
 t.test('an audience of more than a slice is wide', async t => {
   const { flusher, peer } = setup(t)
   const [a, b] = [peer('a'), peer('b')]

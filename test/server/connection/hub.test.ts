@@ -32,4 +32,6 @@ t.test('who is ending makes room, until as many are ending as may connect', asyn
   t.equal(hub.hasRoom('u1', 2), true)
   t.equal(hub.hasRoom('u1', 1), false)
   t.equal(hub.hasRoom('u2', 1), true)
+  hub.add(fake('u2'))
+  t.strictSame([hub.hasRoom('u2', 1), hub.hasRoom('u2', 2)], [false, true], 'none is ending')
 })

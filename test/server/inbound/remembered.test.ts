@@ -40,6 +40,56 @@ t.test('a value that may not go stays, whoever needs room', async t => {
   t.ok(remembered.size <= 5)
 })
 
+t.test('a value that is taken is returned once, within its time', async t => {
+  const remembered = new Remembered<number>({ time: 100, size: 10 })
+  remembered.set('ada', 'k', 1, 0)
+  t.strictSame([remembered.take('ada', 'k', 99), remembered.take('ada', 'k', 99), remembered.size], [1, undefined, 0])
+  remembered.set('ada', 'k', 1, 100)
+  t.equal(remembered.take('ada', 'k', 200), undefined)
+})
+
+/** Values that begin with 'stays' may not go. */
+function filled (values: Array<[holder: string, value: string]>, size = 4): Remembered<string> {
+  const remembered = new Remembered<string>({ time: 100, size }, value => !String(value).startsWith('stays'))
+  for (const [holder, value] of values) remembered.set(holder, value, value, 0)
+  return remembered
+}
+
+t.test('the holder that has most gives up its oldest value for one that has nothing', async t => {
+  const remembered = filled([['a', 'a1'], ['a', 'a2'], ['b', 'b1'], ['c', 'c1'], ['d', 'd1']])
+  t.strictSame(['a1', 'a2', 'b1', 'c1', 'd1'].map(key => remembered.get(key[0], key, 1)), [undefined, 'a2', 'b1', 'c1', 'd1'])
+  t.equal(remembered.size, 4)
+})
+
+t.test('where the values of the largest holder may not go, the next one gives up its own', async t => {
+  const remembered = filled([['a', 'stays 1'], ['a', 'stays 2'], ['b', 'b1'], ['c', 'c1'], ['d', 'd1']])
+  t.strictSame([remembered.get('b', 'b1', 1), remembered.get('c', 'c1', 1), remembered.get('d', 'd1', 1)], [undefined, 'c1', 'd1'])
+})
+
+t.test('a holder whose own values may not go takes room from one that has as much, and from none that has less', async t => {
+  const less = filled([['a', 'stays 1'], ['a', 'stays 2'], ['b', 'b1'], ['a', 'stays 3']])
+  t.strictSame([less.get('b', 'b1', 1), less.size], ['b1', 4])
+  const equal = filled([['a', 'stays 1'], ['a', 'stays 2'], ['b', 'b1'], ['b', 'b2'], ['a', 'stays 3']], 5)
+  t.strictSame([equal.get('b', 'b1', 1), equal.get('b', 'b2', 1), equal.get('a', 'stays 3', 1)], [undefined, 'b2', 'stays 3'])
+})
+
+t.test('where no value may go, one more is remembered all the same', async t => {
+  const remembered = filled([['a', 'stays 1'], ['b', 'stays 2'], ['c', 'stays 3']], 2)
+  t.equal(remembered.size, 3)
+  t.equal(remembered.get('c', 'stays 3', 1), 'stays 3')
+})
+
+t.test('values end in their time, however many were removed before them', async t => {
+  const remembered = new Remembered<number>({ time: 100, size: 10 })
+  remembered.set('ada', 'k', 1, 0)
+  for (let n = 0; n < 3_000; n++) {
+    remembered.set('bob', 'k', n, 50)
+    remembered.delete('bob', 'k')
+  }
+  t.equal(remembered.get('ada', 'k', 99), 1)
+  t.strictSame([remembered.get('ada', 'k', 100), remembered.size], [undefined, 0])
+})
+
 t.test('as long as there is room it answers like a list that is looked through', async () => {
   const step = fc.record({
     holder: fc.constantFrom('a', 'b', 'c'), key: fc.integer({ min: 0, max: 40 }), wait: fc.constantFrom(0, 0, 1, 30), action: fc.constantFrom('set', 'set', 'get', 'delete')

@@ -99,6 +99,29 @@ t.test('time that is excused is there beyond the burst for 10 s, and 10 s of it 
   t.equal(taken(), 40)
 })
 
+t.test('excused time brings no more than its own tokens, and nothing has to come back before they are used', async t => {
+  const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
+  turn(3_000)
+  bucket.excuse(1_000)
+  t.equal(taken(), 60)
+  turn(10_000)
+  bucket.excuse(5_000)
+  t.equal(bucket.wait, 0)
+  t.equal(taken(), 140)
+})
+
+t.test('excused time does not stay longer because the bucket is asked meanwhile', async t => {
+  const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
+  turn(5_000)
+  bucket.excuse(5_000)
+  t.equal(bucket.take(), true)
+  for (let second = 0; second < 10; second++) {
+    turn(1_000)
+    t.equal(bucket.wait, 0)
+  }
+  t.equal(taken(), 40)
+})
+
 t.test('excused time brings nothing twice: not what fits into the burst', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
   t.equal(taken(), 40)
