@@ -11,6 +11,7 @@ t.test('an address is made of its parts, or is taken whole', async t => {
     [{ baseUrl: 'http://a.example', userId: 'u' }, 'ws://a.example/notifications/u'],
     [{ baseUrl: 'wss://a.example/ws', userId: 'u', chat }, 'wss://a.example/ws/w/a/c/u'],
     [{ url: 'ws://a.example/ws/notifications/u1?x=1' }, 'ws://a.example/ws/notifications/u1?x=1'],
+    [{ url: 'ws://http.example/http' }, 'ws://http.example/http'],
     [{ url: 'ws://a.example/ws/notifications/u1/' }, 'ws://a.example/ws/notifications/u1/']
   ]
   for (const [address, url] of cases) t.equal(urlOf(address), url)
@@ -23,15 +24,17 @@ t.test('in a page the address is of its origin, in a worker made from a blob of 
     t.equal(urlOf({ userId: 'u1' }), 'wss://app.example/ws/notifications/u1')
     t.equal(urlOf({ userId: 'u1', baseUrl: '/live' }), 'wss://app.example/live/notifications/u1')
     t.equal(urlOf({ url: '/live/notifications/u1' }), 'wss://app.example/live/notifications/u1')
+    t.equal(urlOf({ baseUrl: 'https://api.example/ws', userId: 'u1' }), 'wss://api.example/ws/notifications/u1')
   }
 })
 
 t.test('an address without a scheme, a host or a valid port is a TypeError', async t => {
-  const wrong = ['localhost:3000/ws', 'a.example/ws', 'ftp://a.example/ws', 'http:/a.example', 'http://', 'http://a.example:99999/ws', 'http://a b/ws', 'http://a.example/ws#here', '/ws', './ws', 'null']
+  const wrong = ['localhost:3000/ws', 'a.example/ws', 'ftp://a.example/ws', 'ahttp://a.example/ws', 'http:/a.example', 'http://', 'http://a.example:99999/ws', 'http://a b/ws', 'http://a.example/ws#here', '/ws', './ws', 'null']
   for (const address of wrong) {
     t.throws(() => urlOf({ baseUrl: address, userId: 'u1' }), { name: 'TypeError' }, `baseUrl ${address}`)
     t.throws(() => urlOf({ url: address }), { name: 'TypeError' }, `url ${address}`)
   }
+  t.throws(() => urlOf({ url: '/ws' }), { message: "'/ws' is no address like https://app.example/ws" })
 })
 
 t.test('an id that the server would refuse is a TypeError that names it and the rule', async t => {

@@ -16,6 +16,6 @@ t.test('the error says where, and why as far as it is known, and has no query', 
   ]
   for (const [loss, isRefused, code, text] of cases) {
     const error = outageOf(url, loss, isRefused)
-    t.match({ code: error.code, message: error.message }, { code, message: `${text} at ws://a.example/ws/notifications/u1` })
+    t.strictSame({ code: error.code, message: error.message }, { code, message: `${text} at ws://a.example/ws/notifications/u1` })
   }
 })

@@ -27,10 +27,12 @@ t.test('a page wakes and sleeps with its events, until the watch ends', async t 
   t.equal(isHidden(), true)
   document.dispatchEvent(new Event('visibilitychange'))
   t.equal(seen.length, 6, 'a page that is hidden does not wake')
+  page.dispatchEvent(new Event('online'))
+  t.equal(seen.length, 7, 'but when the network is back')
   end()
   page.dispatchEvent(new Event('online'))
   document.dispatchEvent(new Event('freeze'))
-  t.equal(seen.length, 6)
+  t.equal(seen.length, 7)
 })
 
 t.test('a document without listeners and without a visibility is no page that is hidden', async t => {

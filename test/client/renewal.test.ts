@@ -49,4 +49,19 @@ t.test('a credential that arrives after the end is not sent, and a failure is re
   mock.timers.tick(800)
   await settle()
   t.strictSame(sent, [])
+  t.equal(reported.length, 1, 'without a getToken nothing fails')
+})
+
+t.test('a credential that expires at once is renewed at once, and one that never expires is not renewed', async t => {
+  const reasons: unknown[] = []
+  const { before, options, sent } = renewing(t)
+  options.getToken = async (reason?: unknown) => `token ${reasons.push(reason)}`
+  before()
+  mock.timers.tick(1_000_000)
+  await settle()
+  t.strictSame(reasons, [])
+  before(0)
+  mock.timers.tick(1)
+  await settle()
+  t.strictSame([reasons, sent], [[{ isRefused: false }], ['token 1']])
 })

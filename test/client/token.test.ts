@@ -14,7 +14,9 @@ t.test('what is sent is what the server reads', async t => {
     t.equal(protocols[0], 'fastify-realtime')
     for (const protocol of protocols) t.match(protocol, /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'a token of RFC 9110')
     t.equal(tokenOf({ headers: { 'sec-websocket-protocol': protocols.join(', ') }, query: {} }), token)
-    const asked = new URL(credentialed(url, token, 'query')[0])
+    const [address, none] = credentialed(url, token, 'query')
+    t.strictSame(none, [])
+    const asked = new URL(address)
     t.equal(asked.searchParams.get('since'), '0')
     t.equal(tokenOf({ headers: {}, query: Object.fromEntries(asked.searchParams) }), token)
   }

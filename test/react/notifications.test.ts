@@ -48,6 +48,12 @@ t.test('those without any id are there all the same, each under one of its own',
   t.strictSame(unread(notifications), [], 'and recognised when they are loaded again')
 })
 
+t.test('of what is loaded only notifications and announcements are listed, and an announcement without a message has an empty title', async t => {
+  const notifications = new Notifications()
+  await notifications.load(async () => [{ type: 'task_update', timestamp: at(2), data: { task_id: 1 } }, { ...announcement(1), message: undefined }])
+  t.strictSame(titles(notifications), [''])
+})
+
 t.test('there are at most 100', async t => {
   const notifications = new Notifications()
   for (let n = 1; n <= 250; n++) notifications.receive(notification(n))

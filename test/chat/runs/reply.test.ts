@@ -71,7 +71,8 @@ t.test('that it failed is logged, not told', async t => {
   await reply.fail(new Error('secret'))
   t.match(context.published, [{ data: { content: '', status: 'error' } }])
   t.notMatch(JSON.stringify(context.published), 'secret')
-  t.equal(context.logged.length, 1)
+  t.match(context.logged, [/reply failed/])
+  t.match(context.loggedFields, [{ messageId: 'm', err: { message: 'secret' } }])
   const silent = setup()
   await silent.reply.fail()
   t.equal(silent.context.logged.length, 0)
@@ -93,7 +94,8 @@ t.test('its bytes are counted as they are sent, its own and those of its run', a
   t.match(calls.failed, [{ code: 'RT_ERR_REPLY_TOO_LONG' }])
   t.equal(setup({ charge: () => false }).reply.write('a'), false)
   t.equal(setup({ agent: 'x'.repeat(9_000) }).reply.write('a'), false, "its agent's name counts")
-  t.throws(() => reply.write(undefined as never), TypeError)
+  t.throws(() => reply.write(undefined as never), { name: 'TypeError', message: "'write' takes a string, not undefined" })
+  t.equal(setup({ charge: () => false }).reply.write(''), true, 'no text costs nothing')
 })
 
 t.test('a role that is not the usual one is in each delta', async t => {
@@ -115,8 +117,10 @@ t.test('while the broker has not answered, what is written waits, and a source i
   t.equal(reply.isFull, false)
   for (let n = 0; n < 10; n++) reply.write('x'.repeat(700))
   t.equal(reply.isFull, false)
+  t.type(reply.stored, Promise)
   open()
   await reply.stored
+  t.equal(reply.stored, undefined)
   context.turn()
   t.match(context.published[1], { data: { at: 1, text: `b${'x'.repeat(7_000)}` } })
 })
@@ -183,5 +187,42 @@ t.test('what can never be stored is logged', async t => {
   context.answer = () => { throw new Error('not JSON') }
   reply.write('a')
   context.turn()
-  t.equal(context.logged.length, 1)
+  t.match(context.logged, [/part of a reply was not sent/])
+  t.match(context.loggedFields, [{ messageId: 'm', err: { message: 'not JSON' } }])
+})
+
+t.test('what fails after the end of a reply is neither logged nor sent again', async t => {
+  const { context, reply } = setup()
+  context.answer = async () => { throw new Error('not JSON') }
+  reply.write('a')
+  context.turn()
+  await reply.end()
+  await settle()
+  t.strictSame(context.types, ['chat_delta', 'chat_message'])
+  t.strictSame(context.logged, [])
+})
+
+t.test('all that is written in a turn is flushed once', async t => {
+  const { context, reply } = setup()
+  const actions: Array<() => void> = []
+  context.soon = action => { actions.push(action) }
+  for (const text of ['a', 'b', 'c']) reply.write(text)
+  t.equal(actions.length, 1)
+  actions[0]()
+  reply.write('d')
+  t.equal(actions.length, 2)
+})
+
+t.test('a reply without an agent says nothing of one', async t => {
+  const { context, reply } = setup({ agent: undefined })
+  await reply.end()
+  t.notOk('agent' in context.saved[0])
+})
+
+t.test('a reply is as long as a message may be, to the byte', async t => {
+  const { reply, calls } = setup({ agent: undefined })
+  const { length } = JSON.stringify({ message_id: 'm', run_id: 'r' })
+  t.equal(reply.write('x'.repeat(10_000 - 2_048 - length)), true)
+  t.equal(reply.write('x'), false)
+  t.match(calls.failed, [{ code: 'RT_ERR_REPLY_TOO_LONG' }])
 })

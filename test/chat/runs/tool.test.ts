@@ -49,6 +49,7 @@ t.test('the call of a tool, its latest progress in a turn, and its output are pu
   given!.progress(5)
   context.turn()
   t.equal(given!.signal, signal)
+  t.strictSame(context.logged, [])
   t.strictSame(context.published, [
     { type: 'tool_call', data: { ...about, name: 'search', args: { q: 1 } } },
     { type: 'tool_progress', data: { ...about, progress: 2 } },
@@ -61,7 +62,7 @@ t.test('the call of a tool, its latest progress in a turn, and its output are pu
 t.test('what it throws is for the handler', async t => {
   const { context, tool } = use(() => { throw new Error('secret') })
   await t.rejects(tool.done, { message: 'secret' })
-  t.match(context.published[1], { data: { status: 'error', error: { code: 'tool_failed' }, output: undefined } })
+  t.match(context.published[1], { data: { status: 'error', error: { code: 'tool_failed', message: 'the tool failed' }, output: undefined } })
   t.notMatch(JSON.stringify(context.published), 'secret')
 })
 
@@ -85,11 +86,27 @@ t.test('what cannot be shown of an output is not, and the handler has it', async
     const { context, tool } = use(() => output)
     t.equal(await tool.done, output)
     t.match(context.published[1], { data: { status: 'complete', output: undefined } })
-    t.equal(context.logged.length, 1)
+    t.match(context.logged, [/output of a tool is not shown/])
+    t.match(context.loggedFields, [{ callId: 'c' }])
   }
   const { context, tool } = use(() => {})
   t.equal(await tool.done, undefined)
   t.strictSame(context.logged, [])
+})
+
+t.test('an output is shown up to the bytes of a message, less 1,024 for what is around it', async t => {
+  for (const [length, isShown] of [[10_000 - 1_024 - 2, true], [10_000 - 1_024 - 1, false]] as const) {
+    const output = 'x'.repeat(length)
+    const { context, tool } = use(() => output)
+    await tool.done
+    t.equal(context.published[1].data.output, isShown ? output : undefined)
+  }
+})
+
+t.test('an output that is no JSON is named in the log', async t => {
+  const { context, tool } = use(() => ({ rows: [1n] }))
+  await tool.done
+  t.match(context.loggedFields, [{ err: { message: /output\/rows\/0/ } }])
 })
 
 t.test('the output is shown as it was when the tool was done', async t => {
@@ -101,6 +118,11 @@ t.test('the output is shown as it was when the tool was done', async t => {
   t.equal(await tool.done, result)
   Object.assign(result, { at: 5, more: 1 })
   t.strictSame((delivered[0].data as { output: unknown }).output, { at: '1970-01-01T00:00:00.000Z', list: [1] })
+
+  const plain = { list: [1] }
+  await use(() => plain, context).tool.done
+  plain.list.push(2)
+  t.strictSame((delivered[1].data as { output: unknown }).output, { list: [1] })
 })
 
 t.test('progress that cannot be shown is logged', async t => {
@@ -114,19 +136,24 @@ t.test('progress that cannot be shown is logged', async t => {
     context.turn()
     open()
     await tool.done
-    t.equal(context.logged.length, 1)
+    t.match(context.logged, [/progress was not shown/])
+    t.match(context.loggedFields, [{ callId: 'c' }])
   }
 })
 
 t.test('it does not work unless the call is stored', async t => {
   const notJson = () => { throw new Error('not JSON') }
-  for (const [answer, told] of [[down, 'tool_output'], [async () => down(), 'tool_output'], [notJson, undefined]] as const) {
+  const rows = [[down, 'tool_output', 'error'], [async () => down(), 'tool_output', 'error'], [notJson, undefined, undefined]] as const
+  for (const [answer, told, status] of rows) {
     const context = new FakeContext()
     context.answer = answer
     const { tool, closed } = use(() => t.fail('it worked'), context)
     await t.rejects(tool.done)
     t.equal(closed(), 1)
+    tool.close('error')
+    t.equal(closed(), 1)
     t.equal(context.types.at(-1), told, 'a broker that does not answer may have stored it')
+    t.equal(context.published.at(-1)?.data.status, status)
   }
   const context = new FakeContext()
   const { opened, open } = gate()
