@@ -44,18 +44,40 @@ t.test('a send rejects on an error, after its timeout, at a full queue and at a 
   mock.timers.tick(1_000)
   await t.rejects(late, { code: 'timeout', message: /'b'.*1000 ms/ })
   const waiting = [1, 2, 3].map(n => box.send('c', n, 1_000))
-  await t.rejects(box.send('c', 4, 1_000), { code: 'queue_full' })
+  await t.rejects(box.send('c', 4, 1_000), { code: 'queue_full', message: '3 messages wait' })
   box.stop(closed)
   for (const each of waiting) await t.rejects(each, { code: 'closed' })
 })
 
-t.test('what came too fast goes out again', async t => {
+t.test('what came too fast goes out again after 1 s', async t => {
+  let now = 0
+  mock.method(performance, 'now', () => now)
+  t.teardown(() => mock.restoreAll())
   const { box, written, write } = open()
   box.start(write)
   box.send('n', 1, 60_000).catch(() => {})
+  const pass = (ms: number) => {
+    now += ms
+    mock.timers.tick(ms)
+  }
   box.slowDown()
-  t.equal(written.length, 1, 'later')
+  pass(1_000)
+  t.equal(written.length, 1)
+  pass(100)
+  t.equal(written.length, 2)
   box.stop(closed)
+})
+
+t.test('a frame as large as the limit goes out, and one byte more is refused', async t => {
+  const { box, written, write } = open()
+  const sent = box.send('n', 1, 60_000)
+  box.start(write)
+  const bytes = bytesOf(JSON.stringify(written[0]))
+  box.start(write, { ...ample, frame: bytes })
+  t.equal(written.length, 2)
+  box.start(write, { ...ample, frame: bytes - 1 })
+  await t.rejects(sent, { code: 'too_big' })
+  t.equal(written.length, 2)
 })
 
 t.test('no more than 16 are with the server, and the next goes out when one is answered', async t => {

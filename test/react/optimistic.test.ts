@@ -41,6 +41,22 @@ t.test('it is confirmed once, whichever comes first', async t => {
   t.strictSame(shown(after([add, pushed(task('1', 'a')), answered(task('1', 'a'))])), ['a'], 'also by a push that does not say whose it is')
 })
 
+t.test('an answer to an attempt that is over changes nothing, also while another one waits', async t => {
+  const list = after([{ type: 'added', ref: 's', item: task('', 'b') }])
+  t.strictSame([isPending(list, 'r'), isPending(list, 's')], [false, true])
+  t.equal(after([answered(task('9', 'late'))], list), list)
+})
+
+t.test('an answer that is an item of the list ends the attempt, and leaves the item as it is', async t => {
+  const list = listOf(identity, [task('1', 'stored'), task('2', 'b')])
+  t.strictSame(shown(after([add, answered(task('1', 'older'))], list)), ['stored', 'b'])
+})
+
+t.test('a message that makes an attempt an item of the list puts it there once', async t => {
+  const list = listOf(identity, [task('1', 'stored'), task('2', 'b')])
+  t.strictSame(shown(after([add, pushed(task('1', 'new', 'r'))], list)), ['new', 'b'])
+})
+
 t.test('an answer does not undo what was pushed since', async t => {
   const created = pushed(task('1', 'a', 'r'))
   t.strictSame(shown(after([add, created, pushed(task('1', 'newer')), answered(task('1', 'a'))])), ['newer'])
