@@ -35,8 +35,8 @@ class Source {
   readonly listeners = new Set<(envelope: Envelope) => void>()
   readonly watchers = new Set<() => void>()
 
-  on (_type: '*', listener: (envelope: Envelope) => void) {
-    this.listeners.add(listener)
+  on (type: '*', listener: (envelope: Envelope) => void) {
+    if (type === '*') this.listeners.add(listener)
     return () => { this.listeners.delete(listener) }
   }
 

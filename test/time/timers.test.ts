@@ -164,3 +164,31 @@ t.test('close ends what is pending, and knows of nothing else', async t => {
   timers.close()
   t.equal(cleared.mock.callCount(), 1)
 })
+
+function withResolvers<T> () {
+  let resolve!: (value: T) => void
+  let reject!: (reason: unknown) => void
+  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
+  return { promise, resolve, reject }
+}
+
+t.test('timers that are closed take no action any more', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const timers = new Timers()
+  timers.close()
+  const cancel = timers.after(10, () => t.fail('it is called'))
+  mock.timers.tick(10)
+  cancel()
+})
+
+t.test('by default the wall clock is that of the process', async t => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000 })
+  t.teardown(() => mock.timers.reset())
+  let calls = 0
+  new Timers().at(1_500, () => { calls++ })
+  mock.timers.tick(499)
+  t.equal(calls, 0)
+  mock.timers.tick(1)
+  t.equal(calls, 1)
+})

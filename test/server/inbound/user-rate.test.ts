@@ -31,6 +31,17 @@ t.test('a frame costs a token for each 4 KiB that it begins, and one at least', 
   }
 })
 
+t.test('what a user asks for costs a token for each 64 KiB that it begins, and one at least', async t => {
+  for (const [bytes, times] of [[0, 200], [65_536, 200], [65_537, 100]]) {
+    const { intakes } = setup(t)
+    const user = intakes.of('u')
+    for (let n = 0; n < times; n++) user.request(bytes)
+    t.equal(user.isHeld, false, `${times} of ${bytes} bytes`)
+    user.request(bytes)
+    t.equal(user.isHeld, true, 'and one more')
+  }
+})
+
 t.test('all connections of a user are held until what is too much has come back', async t => {
   const { userRates, state, turn } = setup(t)
   const user = userRates.of('u')
@@ -117,6 +128,53 @@ t.test('room that others give back is noticed', async t => {
   other.release(40)
   turn(50)
   t.equal(a.isHeld, false)
+})
+
+t.test('a user who holds nothing is released in time, whatever others hold', async t => {
+  const { intakes, turn } = setup(t, { bytes: 100 })
+  intakes.of('heavy').add(150)
+  const a = source()
+  const user = intakes.of('u')
+  user.join(a)
+  user.receive(201 * 4_096)
+  t.equal(a.isHeld, true)
+  turn(11)
+  t.equal(a.isHeld, false)
+})
+
+t.test('a user who is gone is known until all tokens are back, and looked at once a second', async t => {
+  const { intakes, planned, turn } = setup(t)
+  const [user, connection] = [intakes.of('u'), source()]
+  t.equal(intakes.of('u'), user)
+  user.join(connection)
+  user.receive(150 * 4_096)
+  user.leave(connection)
+  intakes.of('v').request(0)
+  t.equal(planned.size, 1)
+  turn(1_000)
+  t.strictSame([intakes.known('u'), intakes.known('v'), planned.size], [user, undefined, 1])
+  turn(1_000)
+  t.strictSame([intakes.size, planned.size], [0, 0])
+})
+
+t.test('a user who is gone alone is forgotten too', async t => {
+  const { intakes, turn } = setup(t)
+  intakes.of('u').request(0)
+  turn(2_000)
+  t.equal(intakes.size, 0)
+})
+
+t.test('a user who is connected or has come back in time is known', async t => {
+  const { intakes, turn } = setup(t)
+  const [user, connection] = [intakes.of('u'), source()]
+  user.join(connection)
+  user.request(0)
+  turn(2_000)
+  t.equal(intakes.known('u'), user)
+  user.leave(connection)
+  user.join(connection)
+  turn(2_000)
+  t.equal(intakes.known('u'), user)
 })
 
 t.test('nothing is left of users who are gone, once their tokens are back and their messages are handled', async t => {
