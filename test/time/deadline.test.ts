@@ -41,6 +41,25 @@ t.test('calls what is late, together with what began within 10 ms', async t => {
   t.strictSame(late, ['a', 'b', 'c'])
 })
 
+t.test('what began within 10 ms ends together, whatever the clock shows', async t => {
+  const { at, late, add } = setup(t)
+  at(1_000)
+  add('a')
+  at(1_005)
+  add('b')
+  at(1_100)
+  t.strictSame(late, ['a', 'b'])
+})
+
+t.test('what is late is called when all that began after it is done', async t => {
+  const { at, late, add } = setup(t)
+  add('a')
+  at(10)
+  add('b')()
+  at(100)
+  t.strictSame(late, ['a'])
+})
+
 t.test('does not call what is done', async t => {
   const { at, late, add } = setup(t)
   const done = add('a')

@@ -1,4 +1,4 @@
-import Fastify from 'fastify'
+import Fastify, { type FastifyBaseLogger } from 'fastify'
 import t from 'tap'
 import { caught, ignoreRejection, report, write } from '../../../lib/server/reports/caught.js'
 import { connect, start } from '../../harness.js'
@@ -9,10 +9,24 @@ t.test('whatever was thrown becomes an error that can be logged', async t => {
   const known = Object.assign(new TypeError('known', { cause: 5 }), { statusCode: 401, code: 'ECONNREFUSED' })
   t.equal(caught(known), known, 'an error stays what it is')
   t.match(caught({ message: 'like one', statusCode: 401, stack: 5 }), { message: 'like one', statusCode: 401, stack: '5' })
+  t.equal(caught({ message: 'like one', stack: 'its own' }).stack, 'its own')
   for (const thrown of [null, undefined, 'text', 7, Symbol('s'), {}]) t.type(caught(thrown).message, 'string')
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   for (const thrown of [hostile, proxy]) t.equal(caught(thrown).message, 'what was thrown cannot be read')
+})
+
+t.test('an error whose message or stack is no text is copied with texts', async t => {
+  t.strictSame(caught(Object.assign(new Error('x'), { message: 5 })).message, '5')
+  t.type(caught(Object.assign(new Error('x'), { stack: undefined })).stack, 'string')
+})
+
+t.test('an error with a getter for its message, status or code is copied', async t => {
+  for (const name of ['message', 'statusCode', 'code']) {
+    const changing = Object.defineProperty(new Error('x'), name, { get: () => 'read' })
+    t.not(caught(changing), changing, name)
+    t.match(caught(changing), { [name]: 'read' })
+  }
 })
 
 t.test('an error whose properties run code is copied, so that it reads the same each time', async t => {
@@ -34,7 +48,8 @@ t.test('the rejection of a promise that is not awaited is ignored, however it re
   revoke()
   const promises = [Promise.reject(new Error('x')), Promise.reject(proxy), { then () { throw new Error('x') } }, { then: (_: unknown, reject: (reason: unknown) => void) => reject(null) }]
   for (const promise of promises) t.equal(ignoreRejection(promise), true)
-  for (const value of [undefined, null, 5, 'text', {}, [], () => {}, proxy, hostile]) t.equal(ignoreRejection(value), false)
+  const callable = Object.assign(() => {}, { then () {} })
+  for (const value of [undefined, null, 5, 'text', {}, [], () => {}, callable, proxy, hostile]) t.equal(ignoreRejection(value), false)
 })
 
 t.test('hooks that throw it do not end the process', async t => {
@@ -55,4 +70,25 @@ t.test('a logger that throws ends nothing', async t => {
   t.doesNotThrow(() => report(log, new Error('of the app'), 'onConnect failed'))
   const rejects = { info: async () => { throw new Error('of the logger') } }
   t.doesNotThrow(() => write(rejects as unknown as typeof log, 'info', {}, 'text'))
+})
+
+t.test('an error is logged at its level with the fields, and without the error where that cannot be logged', async t => {
+  const lines: Array<[fields: object, text: string]> = []
+  const log = { error: (fields: object, text: string) => { lines.push([fields, text]) } } as unknown as FastifyBaseLogger
+  const error = new Error('of the app')
+  report(log, error, 'a hook failed', { type: 'a' })
+  t.strictSame(lines.splice(0), [[{ type: 'a', err: error }, 'realtime: a hook failed']])
+
+  let tries = 0
+  const refuses = (fields: { err?: unknown }, text: string) => {
+    tries++
+    if (fields.err !== undefined) throw new Error('of the serializer')
+    lines.push([fields, text])
+  }
+  report({ error: refuses } as unknown as FastifyBaseLogger, error, 'a hook failed', { type: 'a' })
+  t.strictSame(lines.splice(0), [[{ type: 'a', err: undefined }, 'realtime: a hook failed (the error cannot be logged)']])
+  t.equal(tries, 2)
+  const throws = () => { throw new Error(`of the logger, ${tries++}`) }
+  write({ info: throws }, 'info', {}, 'text')
+  t.equal(tries, 3, 'a line without an error is tried once')
 })
