@@ -16,6 +16,10 @@ t.test('the fields of a message are in the order in which they are sent, without
   t.strictSame(outgoing(new Shipped(), maxBytes), { type: 'shipped', data: { id: 5 } }, 'of a class of the app too')
 })
 
+t.test('a message without a type is left to the schema', async t => {
+  t.strictSame(outgoing({}, maxBytes), { type: undefined })
+})
+
 t.test('data is copied for some types only', async t => {
   const data = { id: 5 }
   t.equal(outgoing({ type: 'other', data }, maxBytes, new Map([['order', 1]])).data, data)
@@ -29,6 +33,12 @@ t.test('whatever goes wrong is an error of ours', async t => {
     new Proxy({}, { ownKeys () { throw null } }) // eslint-disable-line no-throw-literal
   ]
   for (const message of wrong) t.throws(() => outgoing(message as object, maxBytes), { code: 'RT_ERR_INVALID_MESSAGE' })
+  for (const message of [5, null, 'text']) t.throws(() => outgoing(message as never, maxBytes), { message: /Expected an object, such as/ })
+  for (const field of ['type', 'action', 'data', 'message', 'timestamp']) {
+    t.throws(() => outgoing({ type: 'a', [field]: 5n }, maxBytes), { message: new RegExp(`/${field}`) }, field)
+  }
+  const unreadable = { get type () { throw new Error('of the app\nand more') } }
+  t.throws(() => outgoing(unreadable, maxBytes), { message: /it cannot be read \(of the app\)/ })
   t.throws(() => outgoing({ type: 'a', to: 'b' }, maxBytes), { message: /\/to is not a field of a message.*'data'/ })
   t.throws(() => outgoing({ type: 'a', data: Array.from({ length: 501 }, () => 0) }, maxBytes), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
 })

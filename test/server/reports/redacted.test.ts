@@ -21,9 +21,20 @@ t.test('an error that repeats a secret, wherever it is, is copied without it', a
   t.equal(redacted(innocent, []), innocent)
 })
 
+t.test('a secret is masked in the message and in the stack, each time, and found however deep it is', async t => {
+  const error = redacted(Object.assign(new Error(`${secret} is no token: ${secret}`), { stack: `at ${secret}` }), [secret])
+  t.strictSame([error.message, error.stack], ['[credential] is no token: [credential]', 'at [credential]'])
+  const hidden = [{ of: { the: { app: { token: secret } } } }, { list: [...Array(200).fill('x'), secret] }, { text: `${'x'.repeat(20_000)}${secret}` }]
+  for (const fields of hidden) {
+    const thrown = Object.assign(new Error('x'), fields)
+    t.not(redacted(thrown, [secret]), thrown)
+  }
+})
+
 t.test('an error that cannot be read is none of the secrets', async t => {
   const error = Object.assign(new Error('x'), { [Symbol.for('nodejs.util.inspect.custom')] () { throw new Error(secret) } })
   t.notMatch(redacted(error, [secret]).stack, secret)
+  t.equal(redacted(error, [secret]).message, 'what was thrown cannot be read')
 })
 
 t.test('the secrets of a request are its credential, decoded and as it came, and its cookies', async t => {
@@ -33,7 +44,10 @@ t.test('the secrets of a request are its credential, decoded and as it came, and
   t.strictSame(secretsOf(request({ authorization: 'Basic abcdef' })), ['abcdef'])
   t.strictSame(secretsOf(request({}, '/?since=0&token=ab%2Fcd', { token: 'ab/cd' })), ['ab%2Fcd', 'ab/cd'])
   t.strictSame(secretsOf(request({ 'sec-websocket-protocol': 'fastify-realtime, token.ab%2Fcd' })), ['fastify-realtime', 'ab%2Fcd', 'ab/cd'])
-  t.strictSame(secretsOf(request({ cookie: 'sid=session; a=1' })), ['session'])
+  t.strictSame(secretsOf(request({ authorization: 'Basic  abcdef' })), ['abcdef'])
+  t.strictSame(secretsOf(request({ 'sec-websocket-protocol': 'my-token.abcdef' })), ['my-token.abcdef'])
+  t.strictSame(secretsOf(request({ cookie: 'sid=session ; a=1' })), ['session'])
+  t.strictSame(secretsOf(request({ cookie: 'a=123; b=1234' })), ['1234'], 'of 4 characters or more')
 })
 
 t.test('a hook that throws what it was given does not bring the credential into the log', async t => {
