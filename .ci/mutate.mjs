@@ -21,9 +21,11 @@ if (path === '' || guarded.length === 0) {
 process.env.TAP_TIMEOUT ??= '120'
 
 const results = []
-for (const name of guarded) results.push({ name, ...count(await mutantsOf(name)) })
-
-for (const result of results) console.log(summary(result))
+for (const name of guarded) {
+  const result = { name, ...count(await mutantsOf(name)) }
+  results.push(result)
+  console.log(summary(result))
+}
 if (isFolder) console.log(summary({ name: `all of ${path}`, ...sum(results) }))
 for (const name of names.filter(name => !guarded.includes(name))) console.log(`lib/${name}.ts has no test of its own`)
 
