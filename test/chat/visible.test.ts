@@ -1,6 +1,6 @@
 import t from 'tap'
 import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from '../../lib/chat/visible.js'
-import { FakeContext } from './context.js'
+import { FakeContext } from './runs/context.js'
 
 const { log, logged, loggedFields } = new FakeContext()
 const message = { type: 'a' }

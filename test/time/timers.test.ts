@@ -165,13 +165,6 @@ t.test('close ends what is pending, and knows of nothing else', async t => {
   t.equal(cleared.mock.callCount(), 1)
 })
 
-function withResolvers<T> () {
-  let resolve!: (value: T) => void
-  let reject!: (reason: unknown) => void
-  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
-  return { promise, resolve, reject }
-}
-
 t.test('timers that are closed take no action any more', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())

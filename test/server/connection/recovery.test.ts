@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { ChannelLog } from '../../lib/brokers/channel-log.js'
-import { parseSince, type Label } from '../../lib/protocol/position.js'
-import { Recovery, sinceOf, startOf } from '../../lib/server/recovery.js'
-import type { Target } from '../../lib/server/channels.js'
+import { ChannelLog } from '../../../lib/logs/channel-log.js'
+import { parseSince } from '../../../lib/protocol/position.js'
+import { Recovery, sinceOf, startOf } from '../../../lib/server/connection/recovery.js'
+import { chatKind } from '../../../lib/chat/kind.js'
+import { broadcastKind, userKind } from '../../../lib/notifications/kinds.js'
 
 const kindOf = { u: userKind, b: broadcastKind, c: chatKind }
 
@@ -75,12 +76,12 @@ t.test('recovery is never partial', async t => {
   }), { numRuns: 300 }))
 })
 
-const subscriber = { isDeflated: false, wake () {}, flush: () => false }
+const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake () {}, flush: () => false }
 
 t.test('a connection is told where it starts, and the number and the bytes of what follows', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4), logOf('c', 'cc', 0, 4)]
   const recovery = new Recovery(subscriber, logs, parseSince('u.aa.8,b.bb.1,c.cc.0'))
-  t.strictSame(recovery.subscriptions.map(({ label, log, offset }) => [label, log, offset]), [['u', logs[0].log, 8], ['b', logs[1].log, 1], ['c', logs[2].log, 0]])
+  t.strictSame(recovery.subscriptions.map(({ kind, log, offset }) => [kind.label, log, offset]), [['u', logs[0].log, 8], ['b', logs[1].log, 1], ['c', logs[2].log, 0]])
   const bytes = logs[0].log.bytes * 2 / 4 + logs[1].log.bytes * 2 / 3
   t.strictSame(recovery.conclude(), { position: 'u.aa.8,b.bb.1,c.cc.0', recovered: true, replayed: 4, bytes })
 })

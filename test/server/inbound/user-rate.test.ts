@@ -33,8 +33,8 @@ t.test('a frame costs a token for each 4 KiB that it begins, and one at least', 
 
 t.test('what a user asks for costs a token for each 64 KiB that it begins, and one at least', async t => {
   for (const [bytes, times] of [[0, 200], [65_536, 200], [65_537, 100]]) {
-    const { intakes } = setup(t)
-    const user = intakes.of('u')
+    const { userRates } = setup(t)
+    const user = userRates.of('u')
     for (let n = 0; n < times; n++) user.request(bytes)
     t.equal(user.isHeld, false, `${times} of ${bytes} bytes`)
     user.request(bytes)
@@ -131,10 +131,10 @@ t.test('room that others give back is noticed', async t => {
 })
 
 t.test('a user who holds nothing is released in time, whatever others hold', async t => {
-  const { intakes, turn } = setup(t, { bytes: 100 })
-  intakes.of('heavy').add(150)
+  const { userRates, turn } = setup(t, { bytes: 100 })
+  userRates.of('heavy').add(150)
   const a = source()
-  const user = intakes.of('u')
+  const user = userRates.of('u')
   user.join(a)
   user.receive(201 * 4_096)
   t.equal(a.isHeld, true)
@@ -143,38 +143,38 @@ t.test('a user who holds nothing is released in time, whatever others hold', asy
 })
 
 t.test('a user who is gone is known until all tokens are back, and looked at once a second', async t => {
-  const { intakes, planned, turn } = setup(t)
-  const [user, connection] = [intakes.of('u'), source()]
-  t.equal(intakes.of('u'), user)
+  const { userRates, planned, turn } = setup(t)
+  const [user, connection] = [userRates.of('u'), source()]
+  t.equal(userRates.of('u'), user)
   user.join(connection)
   user.receive(150 * 4_096)
   user.leave(connection)
-  intakes.of('v').request(0)
+  userRates.of('v').request(0)
   t.equal(planned.size, 1)
   turn(1_000)
-  t.strictSame([intakes.known('u'), intakes.known('v'), planned.size], [user, undefined, 1])
+  t.strictSame([userRates.known('u'), userRates.known('v'), planned.size], [user, undefined, 1])
   turn(1_000)
-  t.strictSame([intakes.size, planned.size], [0, 0])
+  t.strictSame([userRates.size, planned.size], [0, 0])
 })
 
 t.test('a user who is gone alone is forgotten too', async t => {
-  const { intakes, turn } = setup(t)
-  intakes.of('u').request(0)
+  const { userRates, turn } = setup(t)
+  userRates.of('u').request(0)
   turn(2_000)
-  t.equal(intakes.size, 0)
+  t.equal(userRates.size, 0)
 })
 
 t.test('a user who is connected or has come back in time is known', async t => {
-  const { intakes, turn } = setup(t)
-  const [user, connection] = [intakes.of('u'), source()]
+  const { userRates, turn } = setup(t)
+  const [user, connection] = [userRates.of('u'), source()]
   user.join(connection)
   user.request(0)
   turn(2_000)
-  t.equal(intakes.known('u'), user)
+  t.equal(userRates.known('u'), user)
   user.leave(connection)
   user.join(connection)
   turn(2_000)
-  t.equal(intakes.known('u'), user)
+  t.equal(userRates.known('u'), user)
 })
 
 t.test('nothing is left of users who are gone, once their tokens are back and their messages are handled', async t => {
