@@ -24,7 +24,7 @@ export interface ChannelModule {
   readonly paths: readonly ChannelPath[]
 }
 
-/** Makes the kinds of a server. */
+/** Makes the kinds of a server. Internal: the app's own kinds will come this way. */
 export type CreateModule = (parts: ServerParts) => ChannelModule
 
 /** On an HTTP server, which two apps may share by their `serverFactory`: an upgrade reaches every plugin that listens there. */

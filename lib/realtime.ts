@@ -7,7 +7,7 @@ import { broadcastChannel, broadcastKind, userChannel, userKind } from './notifi
 import { closeCodes, isSendable } from './protocol/close-codes.js'
 import type { Message } from './protocol/envelope.js'
 import { presenceKey } from './server/connection/hub.js'
-import type { Counters } from './server/connection/outlet.js'
+import type { Counters } from './server/reports/counters.js'
 import type { RealtimeConnection } from './server/hooks.js'
 import type { Receipt } from './server/messages/publisher.js'
 import { guarded, warnOf, type OnUnheard } from './server/messages/watched.js'

@@ -1,4 +1,5 @@
 import Fastify from 'fastify'
+import { existsSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const workingTree = fileURLToPath(new URL('../../dist/lib', import.meta.url))
@@ -10,10 +11,12 @@ const workingTree = fileURLToPath(new URL('../../dist/lib', import.meta.url))
 export default async function ({ build = workingTree, redis, ...options } = {}) {
   const load = file => import(pathToFileURL(`${build}/${file}`).href)
   const { default: realtime } = await load('index.js')
+  // Older builds have it with the brokers.
+  const redisFile = existsSync(`${build}/redis.js`) ? 'redis.js' : 'brokers/redis.js'
   const app = Fastify()
   await app.register(realtime, {
     authenticate: request => ({ userId: request.params.user_id }),
-    ...redis && { broker: (await load('brokers/redis.js')).redisBroker({ url: redis }) },
+    ...redis && { broker: (await load(redisFile)).redisBroker({ url: redis }) },
     ...options,
     limits: { connectionsPerUser: 20_000, connections: 20_000, ...options.limits }
   })

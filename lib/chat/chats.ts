@@ -61,10 +61,10 @@ interface ChatConnection extends Sender {
 }
 
 /** `early`: the key under which a cancel of this user is remembered whose message has not come yet. */
-const cancelSubject = subject<{ channel: string, userId: string, name?: RunName, early?: string }>('chat_cancel')
+const chatCancelSubject = subject<{ channel: string, userId: string, name?: RunName, early?: string }>('chat_cancel')
 
 /** An answer to a question of a run, which may be on any server. */
-const answerSubject = subject<{ channel: string, id: string, value: unknown, userId: string }, Answered>('input_response')
+const inputResponseSubject = subject<{ channel: string, id: string, value: unknown, userId: string }, Answered>('input_response')
 
 /** A cancel that comes before its message is remembered for this time, in ms, and up to this number of cancels of all chats. */
 const early = { time: 60_000, size: 10_000 }
@@ -104,8 +104,8 @@ export class Chats {
       fallbacks: new Map([['chat_message', { handle: inChats(without('chat.onMessage')) }]])
     }
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
-    cluster?.on(cancelSubject, ({ channel, userId, name, early }) => { this.#cancelHere(channel, userId, name, early) })
-    cluster?.on(answerSubject, ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
+    cluster?.on(chatCancelSubject, ({ channel, userId, name, early }) => { this.#cancelHere(channel, userId, name, early) })
+    cluster?.on(inputResponseSubject, ({ channel, id, value, userId }) => this.#answerHere(channel, id, value, userId))
   }
 
   /** Throws RT_ERR_INVALID_ID. */
@@ -261,7 +261,7 @@ export class Chats {
     const mayCome = runId === undefined && typeof ref === 'string' && isSentId(ref)
     const early = mayCome ? earlyKey(channel, userId, ref) : undefined
     const isThere = this.#cancelHere(channel, userId, name, early)
-    this.#parts.cluster?.tell(cancelSubject, { channel, userId, name, early: isThere ? undefined : early })
+    this.#parts.cluster?.tell(chatCancelSubject, { channel, userId, name, early: isThere ? undefined : early })
   }
 
   /** Returns whether there was such a run. Where there was none, remembers `early`. */
@@ -274,7 +274,7 @@ export class Chats {
   async #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): Promise<void> {
     const channel = chatChannel(target)
     const answered = this.#answerHere(channel, id, value, userId) ??
-      await this.#parts.cluster?.ask(answerSubject, { channel, id, value, userId })
+      await this.#parts.cluster?.ask(inputResponseSubject, { channel, id, value, userId })
     if (answered === undefined) throw new Refusal('input_closed', 'this question is not open')
     if (answered.fault !== undefined) throw new Refusal('bad_value', answered.fault)
   }

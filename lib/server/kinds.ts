@@ -45,12 +45,14 @@ export class Kinds {
   readonly paths: readonly ChannelPath[]
   readonly #byName: ReadonlyMap<string, ChannelKind>
 
-  /** Throws an Error when two kinds have the same name or label. */
+  /** Throws an Error when two kinds have the same name, or two kinds of one path the same label: positions could not be told apart. */
   constructor (kinds: readonly ChannelKind[], paths: readonly ChannelPath[] = []) {
     this.#byName = new Map(kinds.map(kind => [kind.name, kind]))
     this.paths = paths
-    const labels = new Set(kinds.map(({ label }) => label))
-    if (this.#byName.size < kinds.length || labels.size < kinds.length) throw new Error('two kinds of channels have the same name or label')
+    if (this.#byName.size < kinds.length) throw new Error('two kinds of channels have the same name')
+    for (const { url, kinds } of paths) {
+      if (new Set(kinds.map(({ label }) => label)).size < kinds.length) throw new Error(`two kinds of channels of ${url} have the same label`)
+    }
   }
 
   get all (): ChannelKind[] {

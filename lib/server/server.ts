@@ -7,7 +7,7 @@ import { Departures } from './connection/departures.js'
 import { framesOf } from './connection/frame.js'
 import { Hub, presenceKey } from './connection/hub.js'
 import { Liveness } from './connection/liveness.js'
-import type { Counters } from './connection/outlet.js'
+import type { Counters } from './reports/counters.js'
 import { Access } from './access/access.js'
 import { PendingHandshakes } from './handshake/pending.js'
 import { noteError } from './handshake/refused-request.js'
@@ -89,7 +89,7 @@ export class RealtimeServer {
     }
   }
 
-  /** Those of the app's handlers, and the one for credentials. */
+  /** Rows for the app's handlers, and for the renewal of credentials. */
   #rows (): Map<string, MessageRow> {
     const { options: { onMessage, renew, timeouts }, refusals, timers } = this.parts
     const rows = new Map(Object.entries(onMessage).map(([type, handler]) => [type, rowOf(handler!)]))
@@ -150,7 +150,7 @@ export class RealtimeServer {
   /**
    * Refuses what is new, writes what is due, and asks every client to come back, each after a delay of its own. Those
    * that are busy are asked once their handler is done, or when time is nearly up. Resolves when all have gone and the
-   * hooks are done, or after so many milliseconds, when what is left is terminated.
+   * hooks are done, or after `ms` milliseconds, when what is left is terminated.
    */
   async drain (ms: number): Promise<void> {
     const { publisher, timers } = this.parts

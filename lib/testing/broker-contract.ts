@@ -188,6 +188,19 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.deepEqual(bodiesIn(await follower.upTo(50)), bodies)
   }),
 
+  obligation('of a channel with a retention of its own as much can be recovered as that says', async start => {
+    const node = await start()
+    const channel = unique('user:a')
+    const retention = { size: 3 }
+    const positions: Position[] = []
+    for (const n of range(1, 10)) {
+      const publication = { type: 'n', n }
+      positions.push(await node.broker.publish(channel, JSON.stringify(publication), retention, publication))
+    }
+    const log = await node.broker.subscribe(channel, retention)
+    assert.deepEqual(positions.map(position => log.canRecover(position)), range(1, 10).map(n => n >= 7))
+  }),
+
   obligation('a subscriber gets what is retained, then what is published', async start => {
     const node = await start()
     const channel = unique('chat:a/b/c/d')

@@ -7,7 +7,7 @@ export interface WithinOptions {
 
 export class TimeoutError extends Error {}
 
-/** The outcome of `work`, or an error after `ms` milliseconds. What becomes of the work then is nobody's business. */
+/** The outcome of `work`, or an error after `ms` milliseconds. The work itself goes on. */
 export async function within<T> (ms: number, work: PromiseLike<T>, options: WithinOptions = {}): Promise<T> {
   const { after = timeout, late = () => new TimeoutError(`not done within ${ms} ms`) } = options
   let cancel = () => {}

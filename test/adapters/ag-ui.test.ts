@@ -2,11 +2,11 @@ import { EventType, type Event } from '@ag-ui/core'
 import { EventSchemas } from '@ag-ui/core/schemas'
 import fc from 'fast-check'
 import t from 'tap'
-import { fromAgUi, toAgUi, type UnsentMessage } from '../../lib/adapters/ag-ui.js'
+import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import type { Envelope } from '../../lib/index.js'
 import { chunks, events, merged, published, recorded, unchunked } from './recorded.js'
 
-const eventsOf = (envelopes: Array<Envelope | UnsentMessage>) => envelopes.flatMap(toAgUi({ threadId: 'thread' }))
+const eventsOf = (envelopes: Array<Envelope | ChatMessage>) => envelopes.flatMap(toAgUi({ threadId: 'thread' }))
 const messagesOf = (events: Event[]) => events.flatMap(fromAgUi())
 /** As it travels. */
 const overTheWire = <T>(value: T): T => JSON.parse(JSON.stringify(value))
@@ -44,7 +44,7 @@ t.test('what a client shows of a chat is the same after AG-UI, also when it gets
   )
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), async steps => {
     const texts = new Map<string, string>()
-    const messages: UnsentMessage[] = []
+    const messages: ChatMessage[] = []
     for (const { kind, id, text, ...rest } of steps) {
       const before = texts.get(id) ?? ''
       const delta = (at: number, text: string) => messages.push({ type: 'chat_delta', data: { message_id: id, run_id: 'r', agent: id, at, text } })

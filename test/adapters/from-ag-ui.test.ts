@@ -1,11 +1,11 @@
 import { EventType, type Event } from '@ag-ui/core'
 import t from 'tap'
-import { fromAgUi, toAgUi, type UnsentMessage } from '../../lib/adapters/ag-ui.js'
+import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import { events, merged } from './recorded.js'
 
 const messagesOf = (events: Event[]) => events.flatMap(fromAgUi())
 /** Without what a chat has no place for. */
-const plain = (messages: UnsentMessage[]) => messages.map(({ type, data: { ag_ui: _, ...data } = {} }) => ({ type, data }))
+const plain = (messages: ChatMessage[]) => messages.map(({ type, data: { ag_ui: _, ...data } = {} }) => ({ type, data }))
 
 t.test('a run of AG-UI is what clients of a chat see', async t => {
   const messages = messagesOf([

@@ -1,11 +1,11 @@
 import { EventType, type Event } from '@ag-ui/core'
-import type { UnsentMessage } from '../../lib/adapters/ag-ui.js'
+import type { ChatMessage } from '../../lib/adapters/ag-ui.js'
 import type { Envelope } from '../../lib/index.js'
 
 type Data = Record<string, any>
 
 /** As a client has them: each with its place in the log. */
-export function published (messages: UnsentMessage[]): Envelope[] {
+export function published (messages: ChatMessage[]): Envelope[] {
   return messages.map((message, at) => ({ timestamp: new Date(1_700_000_000_000 + at).toISOString(), ...message, id: `c.e.${at + 1}` }) as Envelope)
 }
 
@@ -163,7 +163,7 @@ export const unchunked: Event[] = [
 ]
 
 /** What a client shows: the same conversation is the same of this. */
-export function merged (messages: Array<Envelope | UnsentMessage>) {
+export function merged (messages: Array<Envelope | ChatMessage>) {
   const texts = new Map<string, Data>()
   const tools = new Map<string, Data>()
   const questions = new Map<string, Data>()

@@ -1,8 +1,8 @@
 import { EventType, type Event } from '@ag-ui/core'
 import t from 'tap'
-import { toAgUi, type UnsentMessage } from '../../lib/adapters/ag-ui.js'
+import { toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 
-const eventsOf = (messages: UnsentMessage[]) => messages.flatMap(toAgUi({ threadId: 'thread' }))
+const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId: 'thread' }))
 /** Without what AG-UI has no place for. */
 const plain = (events: Event[]) => events.map(({ metadata, ...event }) => event)
 
@@ -58,7 +58,7 @@ t.test('a run ends as finished or as an error, with its outcome, also before it 
 t.test('a text that is replaced ends, and begins again', async t => {
   const message = (content: string) => ({ type: 'chat_message', data: { message_id: 'a', role: 'user', content, status: 'streaming' } })
   const delta = (at: number, text: string) => ({ type: 'chat_delta', data: { message_id: 'a', at, text } })
-  const types = (messages: UnsentMessage[]) => eventsOf(messages).map(event => 'delta' in event ? event.delta : event.type)
+  const types = (messages: ChatMessage[]) => eventsOf(messages).map(event => 'delta' in event ? event.delta : event.type)
   const [start, end] = [EventType.TEXT_MESSAGE_START, EventType.TEXT_MESSAGE_END]
   t.same(types([message('one'), message('two')]), [start, 'one', end, start, 'two'])
   t.same(types([message('one'), delta(1, 'xy')]), [start, 'one', end, start, 'oxy'])
@@ -67,7 +67,7 @@ t.test('a text that is replaced ends, and begins again', async t => {
 
 t.test('messages without an id are all new', async t => {
   const said = { type: 'chat_message', data: { content: 'x' } }
-  const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as UnsentMessage])
+  const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as ChatMessage])
   t.same(events.filter(({ type }) => type === EventType.TEXT_MESSAGE_START).map(event => (event as { messageId: string }).messageId),
     ['message-1', 'message-2', 'c.e.1'])
 })

@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
-import type { Broker, CreateLog } from '../../lib/brokers/broker.js'
+import type { Broker, CreateLog, Retention } from '../../lib/brokers/broker.js'
 import { ChannelLog } from '../../lib/logs/channel-log.js'
 import type { Log, Reader } from '../../lib/logs/log.js'
 import { MemoryBroker, type MemoryBrokerOptions } from '../../lib/brokers/memory.js'
@@ -83,10 +83,11 @@ class LateBroker implements Broker {
     return position
   }
 
-  async subscribe (channel: string): Promise<Log> {
+  async subscribe (channel: string, retention: Retention = {}): Promise<Log> {
     await setImmediate()
     this.#assertOpen()
-    const log = this.#logs.get(channel) ?? this.#createLog(channel, this.#stored(channel).epoch, roomy)
+    const { size = roomy.size, ttl = roomy.ttl } = retention
+    const log = this.#logs.get(channel) ?? this.#createLog(channel, this.#stored(channel).epoch, { ...roomy, size, ttl })
     this.#logs.set(channel, log)
     this.#append(channel)
     return log
@@ -169,6 +170,12 @@ const broken: Record<string, () => Broker> = {
     const subscribe = broker.subscribe.bind(broker)
     broker.publish = (channel, body) => publish(channel.replaceAll(/[:/]/g, '-'), body)
     broker.subscribe = channel => subscribe(channel.replaceAll(/[:/]/g, '-'))
+    return broker
+  },
+  'keeps as much of each channel' () {
+    const broker = make()
+    const publish = broker.publish.bind(broker)
+    broker.publish = (channel, body) => publish(channel, body)
     return broker
   },
   'gives a subscriber a log of its own' () {
@@ -302,6 +309,7 @@ const noticedBy: Record<string, string> = {
   'counts from 0': 'offsets 1, 2, 3',
   'has epochs unfit for a position': 'offsets 1, 2, 3',
   'mixes channels': 'do not mix',
+  'keeps as much of each channel': 'with a retention of its own',
   'gives a subscriber a log of its own': 'then what is published',
   'appends twice': 'gets each publication once',
   'changes what is published': 'any characters',

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { createChat, type Chat, type OpenChatOptions, type WebSocketConstructor } from '../../lib/client/chat/index.js'
+import { createChat, type Chat, type ChatOptions, type WebSocketConstructor } from '../../lib/client/chat/index.js'
 import { tokenOf, type RealtimeConnection, type RealtimeOptions, type SavedMessage } from '../../lib/index.js'
 import { start } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
@@ -23,7 +23,7 @@ async function serve (t: Scope, chat: RealtimeOptions['chat'], options: Realtime
   const { app, url } = await start(t, { chat, ...options })
   return {
     app,
-    device: (options: Partial<OpenChatOptions> = {}): Chat => {
+    device: (options: Partial<ChatOptions> = {}): Chat => {
       const chat = createChat({ ...address, baseUrl: `${url}/ws`, WebSocket: Socket as WebSocketConstructor, backoff: () => 0, ...options })
       t.teardown(() => chat.end())
       return chat
@@ -197,7 +197,7 @@ t.test('a chat that is opened the next day is complete', async t => {
 /** A chat of ada's to which everybody is admitted; a token is a user id. */
 async function serveShared (t: Scope, chat: RealtimeOptions['chat'] = { onMessage: () => {} }) {
   const { app, device } = await serve(t, chat, { authenticate: request => ({ userId: tokenOf(request)! }), authorize: () => true })
-  return { app, device: (user: string, options: Partial<OpenChatOptions> = {}) => device({ getToken: () => user, ...options }) }
+  return { app, device: (user: string, options: Partial<ChatOptions> = {}) => device({ getToken: () => user, ...options }) }
 }
 
 const ids = (chat: Chat) => chat.messages.map(({ id, userId, status }) => [id, userId, status])

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { chatChannel, type ChatAddress } from '../../lib/chat/address.js'
-import { broadcastChannel, broadcastKind, userChannel, userKind } from '../../lib/notifications/kinds.js'
+import { broadcastChannel, broadcastKind, notificationsPath, userChannel, userKind } from '../../lib/notifications/kinds.js'
 import { isId } from '../../lib/protocol/ids.js'
 import { Kinds } from '../../lib/server/kinds.js'
 import { kinds } from '../kinds.js'
@@ -46,7 +46,10 @@ t.test('a channel is owned by its user, whatever the ids are, and by itself wher
   for (const channel of [broadcastChannel, '~nodes', 'board:b1']) t.equal(kinds.ownerOf(channel), channel)
 })
 
-t.test('two kinds cannot have the same name, or the same label', async t => {
-  t.throws(() => new Kinds([userKind, { ...broadcastKind, name: 'user' }]), { message: /same name or label/ })
-  t.throws(() => new Kinds([userKind, { ...broadcastKind, label: 'u' }]), { message: /same name or label/ })
+t.test('two kinds cannot have the same name, nor two kinds of one path the same label', async t => {
+  t.throws(() => new Kinds([userKind, { ...broadcastKind, name: 'user' }]), { message: /same name/ })
+  const twin = { ...broadcastKind, label: 'u' as const }
+  const path = { ...notificationsPath, kinds: [userKind, twin] }
+  t.throws(() => new Kinds([userKind, twin], [path]), { message: /notifications.* same label/ })
+  t.doesNotThrow(() => new Kinds([userKind, twin]), 'those of the app have one in common')
 })

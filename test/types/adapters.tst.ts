@@ -2,7 +2,7 @@ import type { Event } from '@ag-ui/core'
 import type { useChat } from '@ai-sdk/react'
 import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
 import { describe, expect, test } from 'tstyche'
-import { fromAgUi, toAgUi, type UnsentMessage } from '../../lib/adapters/ag-ui.js'
+import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
 import type { Chat, Envelope } from '../../lib/index.js'
 
@@ -31,12 +31,12 @@ describe('RealtimeChatTransport', () => {
 
 describe('AG-UI', () => {
   test('to and from', () => {
-    expect(toAgUi({ threadId: 't' })).type.toBe<(envelope: Envelope | UnsentMessage) => Event[]>()
-    expect(fromAgUi()).type.toBe<(event: Event) => UnsentMessage[]>()
+    expect(toAgUi({ threadId: 't' })).type.toBe<(envelope: Envelope | ChatMessage) => Event[]>()
+    expect(fromAgUi()).type.toBe<(event: Event) => ChatMessage[]>()
     expect(toAgUi).type.not.toBeCallableWith({})
   })
 
   test('what comes from AG-UI can be sent', () => {
-    expect(chat.send).type.toBeCallableWith({} as UnsentMessage)
+    expect(chat.send).type.toBeCallableWith({} as ChatMessage)
   })
 })

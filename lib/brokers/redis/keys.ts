@@ -38,9 +38,9 @@ export class Keys {
     return `${this.#prefix}{~nodes}:${name}`
   }
 
-  /** The connections of a user. */
-  presence (userId: string): string {
-    return `${this.#prefix}{${encode(userId)}}:presence`
+  /** The connections under a key. */
+  presence (key: string): string {
+    return `${this.#prefix}{${encode(key)}}:presence`
   }
 
   /** The sorted set with the claims of a user. */

@@ -45,10 +45,10 @@ export class Retentions {
   }
 }
 
-/**
- * The meta of a channel, its epoch and head, outlives its publications: no offset is given twice in one epoch. The script `append` has
- * the same rule.
- */
+/** Minimum ttl of a meta, in ms. */
+export const leastMetaTtl = 24 * 60 * 60 * 1_000
+
+/** A meta, the epoch and head of a channel, outlives its publications: no offset is given twice in one epoch. `append` does the same. */
 export function metaTtlOf ({ ttl }: Pick<StreamLimits, 'ttl'>): number {
-  return Math.max(24 * 60 * 60 * 1_000, 2 * ttl)
+  return Math.max(leastMetaTtl, 2 * ttl)
 }

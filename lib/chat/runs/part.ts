@@ -7,7 +7,7 @@ export interface OpenPart {
 }
 
 /** Where a part of a run publishes; what is not for users goes nowhere. */
-export interface Outlet {
+export interface PartOutlet {
   /** After what the run has written so far. Throws or rejects when it cannot be stored. */
   publish<T extends keyof Messages> (type: T, data: Messages[T]): unknown
   /** Tried again until it is stored. Resolves, or returns at once, then. */

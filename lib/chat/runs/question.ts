@@ -5,11 +5,11 @@ import type { Outcome } from '../../protocol/chat.js'
 import type { Question } from '../hooks.js'
 import { formatFault } from '../../server/messages/formats.js'
 import type { RunContext } from './context.js'
-import type { Outlet, OpenPart } from './part.js'
+import type { PartOutlet, OpenPart } from './part.js'
 
 export interface QuestionParts {
   context: RunContext
-  outlet: Outlet
+  outlet: PartOutlet
   requestId: string
   runId: string
   question: Question

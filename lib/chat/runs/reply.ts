@@ -4,7 +4,7 @@ import type { Outcome } from '../../protocol/chat.js'
 import { report } from '../../server/reports/caught.js'
 import type { Reply } from '../hooks.js'
 import type { RunContext } from './context.js'
-import { quiet, type Outlet, type OpenPart } from './part.js'
+import { quiet, type PartOutlet, type OpenPart } from './part.js'
 
 /** Bytes of a message beside its text. */
 const frame = 2_048
@@ -17,7 +17,7 @@ const enough = 64 * 1024
 
 export interface ReplyParts {
   context: RunContext
-  outlet: Outlet
+  outlet: PartOutlet
   id: string
   runId: string
   agent: string | undefined

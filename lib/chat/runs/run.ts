@@ -11,7 +11,7 @@ import type { Receipt } from '../../server/messages/publisher.js'
 import { guarded, warnOf } from '../../server/messages/watched.js'
 import type { RunContext } from './context.js'
 import { newMessageId } from '../message-id.js'
-import { quiet, type Outlet, type OpenPart } from './part.js'
+import { quiet, type PartOutlet, type OpenPart } from './part.js'
 import { LiveQuestion } from './question.js'
 import { LiveReply } from './reply.js'
 import { isStartedBy, type RunOrigin, type RunName } from './run-name.js'
@@ -304,7 +304,7 @@ export class LiveRun implements Run {
     if (!(caught(error) instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
   }
 
-  #outlet (message: Message, isReply = false): Outlet {
+  #outlet (message: Message, isReply = false): PartOutlet {
     const context = this.#context
     if (!context.isVisible(message)) return nowhere
     return {
@@ -344,7 +344,7 @@ export class LiveRun implements Run {
   }
 }
 
-const nowhere: Outlet = { publish () {}, deliver () {} }
+const nowhere: PartOutlet = { publish () {}, deliver () {} }
 
 /** Bytes, roughly; what is not JSON was refused before, or will be. */
 function sizeOf (data: unknown): number {

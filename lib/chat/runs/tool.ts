@@ -4,11 +4,11 @@ import type { ToolContext } from '../hooks.js'
 import { report } from '../../server/reports/caught.js'
 import { jsonForm } from '../../server/messages/json-form.js'
 import type { RunContext } from './context.js'
-import type { Outlet, OpenPart } from './part.js'
+import type { PartOutlet, OpenPart } from './part.js'
 
 export interface ToolParts<T> {
   context: RunContext
-  outlet: Outlet
+  outlet: PartOutlet
   callId: string
   runId: string
   signal: AbortSignal

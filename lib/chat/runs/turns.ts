@@ -25,7 +25,7 @@ export interface TurnsParts {
 const retryAfter = 2_000
 
 /** A chat may have become free. */
-const freeSubject = subject<{ channel: string }>('chat_free')
+const chatFreeSubject = subject<{ channel: string }>('chat_free')
 
 /** The leases of runs, and of chats: one run at a time, whichever server it is on. */
 const prefixes = { run: 'run ', chat: 'chat ' }
@@ -45,7 +45,7 @@ export class Turns {
   constructor (parts: TurnsParts) {
     const { cluster } = parts
     this.#parts = parts
-    cluster.on(freeSubject, ({ channel }) => { this.#onFree(channel) })
+    cluster.on(chatFreeSubject, ({ channel }) => { this.#onFree(channel) })
     this.#unbind = cluster.nodes.onInherited(lease => this.#inherit(lease))
   }
 
@@ -94,7 +94,7 @@ export class Turns {
 
   #free (channel: string): void {
     this.#onFree(channel)
-    this.#parts.cluster.tell(freeSubject, { channel })
+    this.#parts.cluster.tell(chatFreeSubject, { channel })
   }
 
   async #inherit (lease: Lease): Promise<void> {

@@ -96,7 +96,7 @@ export class Admission {
     // What takes time can end with the client gone.
     if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
     if (cluster !== undefined && !await this.#enter(connection)) return connection.turnAway('user_connections')
-    // Whoever reconnects too often waits.
+    // A user who reconnects too often waits.
     if (connection.isUserHeld) await connection.whenFree()
     if (connection.state !== 'opening') return
     const logs = await this.#subscribe(connection, path)

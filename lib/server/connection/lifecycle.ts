@@ -17,7 +17,7 @@ const maxReason = 123
 
 /** How a connection comes and goes: opening, open, closing, closed. */
 export abstract class Lifecycle extends Outlet {
-  protected readonly socket: WebSocket
+  readonly #socket: WebSocket
   readonly #timers: Timers
   #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
   #closed: Closed | undefined
@@ -26,8 +26,12 @@ export abstract class Lifecycle extends Outlet {
 
   constructor (socket: WebSocket, stream: PeerStream, context: LifecycleContext, isDeflated: boolean) {
     super(stream, context, isDeflated)
-    this.socket = socket
+    this.#socket = socket
     this.#timers = context.timers
+  }
+
+  protected get socket (): WebSocket {
+    return this.#socket
   }
 
   /** A message is being handled. */
@@ -68,8 +72,12 @@ export abstract class Lifecycle extends Outlet {
     return this.#state === 'open' || this.#state === 'opening'
   }
 
+  protected override get isOpen (): boolean {
+    return this.#state === 'open'
+  }
+
   protected override get isWriting (): boolean {
-    return this.#state === 'open' && this.socket.readyState === WebSocket.OPEN
+    return this.#state === 'open' && this.#socket.readyState === WebSocket.OPEN
   }
 
   protected begin (): void {
@@ -85,13 +93,13 @@ export abstract class Lifecycle extends Outlet {
     const text = String(reason)
     const fits = Buffer.byteLength(text) <= maxReason
     const closed = { code, reason: fits ? text : text.slice(0, maxReason / 3) }
-    if (this.#end(closed)) this.socket.close(code, closed.reason)
+    if (this.#end(closed)) this.#socket.close(code, closed.reason)
   }
 
   /** Closes a connection that does not keep the rules, and reads no more from it. */
   expel (reason: RefusalReason, detail?: string): void {
     const code = this.refuse(reason, detail)
-    if (this.#end({ code: code.code, reason: '' })) dismiss(this.socket, code, this.#timers)
+    if (this.#end({ code: code.code, reason: '' })) dismiss(this.#socket, code, this.#timers)
   }
 
   /** Closes the connection for a reason of the server's own. */
@@ -114,7 +122,7 @@ export abstract class Lifecycle extends Outlet {
 
   /** Ends the connection without a Close frame. */
   terminate (): void {
-    this.socket.terminate()
+    this.#socket.terminate()
     this.onClose(closeCodes.ABNORMAL.code, '')
   }
 
@@ -128,7 +136,7 @@ export abstract class Lifecycle extends Outlet {
     this.#closed = closed
     this.#stop('closing')
     // So that the client's Close can be read.
-    this.socket.resume()
+    this.#socket.resume()
     return true
   }
 

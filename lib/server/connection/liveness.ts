@@ -11,11 +11,11 @@ export interface Peer {
 }
 
 export interface LivenessOptions {
-  /** Each peer is pinged this often, in milliseconds. */
+  /** Time between two pings of a peer, in ms. */
   interval: number
-  /** A peer that was not heard for so long after a ping is dead, in milliseconds. Shorter than `interval`. */
+  /** Time after a ping without anything received after which a peer is dead, in ms. Shorter than `interval`. */
   timeout: number
-  /** A peer that has not taken a write for so long is stalled, in milliseconds. */
+  /** Time for which a peer may leave a write untaken before it is stalled, in ms. */
   stall: number
 }
 

@@ -2,23 +2,10 @@ import type { Frame, Log } from '../../logs/log.js'
 import type { Identity } from '../hooks.js'
 import type { PeerStream } from '../handshake/pending.js'
 import { timestamp } from '../messages/timestamp.js'
+import type { Counters } from '../reports/counters.js'
 import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
 import type { Subscriber, Subscription } from './subscription.js'
-
-/** Counted since the server started. */
-export interface Counters {
-  /** Publications written to connections. */
-  deliveries: number
-  /** Writes to sockets; with bursts fewer than deliveries. */
-  writes: number
-  /** Times a connection had to be told that it missed publications. */
-  resyncs: number
-  /** Connections closed because they did not read. */
-  stalls: number
-  /** Times that the sockets of a user were not read for a while, because the user had sent too much. */
-  holds: number
-}
 
 /** What all outlets of a server share. */
 export interface OutletContext {
@@ -54,7 +41,7 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
 export abstract class Outlet implements Subscriber, Writer {
   readonly isDeflated: boolean
   lane: Lane = 'none'
-  protected readonly stream: PeerStream
+  readonly #stream: PeerStream
   readonly #context: OutletContext
   #subscriptions: Subscription[] = []
   #outbox: Frame[] = noFrames
@@ -63,12 +50,20 @@ export abstract class Outlet implements Subscriber, Writer {
 
   /** `isDeflated`: the client takes compressed frames. */
   constructor (stream: PeerStream, context: OutletContext, isDeflated: boolean) {
-    this.stream = stream
+    this.#stream = stream
     this.#context = context
     this.isDeflated = isDeflated
   }
 
   abstract get identity (): Identity
+
+  /** What the frames are written to. Not a field: a logger of the app would write the server that the stream leads to. */
+  protected get stream (): PeerStream {
+    return this.#stream
+  }
+
+  /** It is open: what its subscriptions have is written. */
+  protected abstract get isOpen (): boolean
 
   /** Frames may be written, or wait until they may. */
   protected abstract get isTaking (): boolean
@@ -107,7 +102,7 @@ export abstract class Outlet implements Subscriber, Writer {
   }
 
   wake (audience: number): void {
-    if (this.isWriting && !this.#isBlocked) this.#context.flusher.mark(this, audience)
+    if (this.isOpen && !this.#isBlocked) this.#context.flusher.mark(this, audience)
   }
 
   /** Sends a frame of this connection alone, before what its subscriptions have. */
@@ -136,7 +131,7 @@ export abstract class Outlet implements Subscriber, Writer {
   /** Writes what is due, as far as the socket takes it. `true` when more is left that it would take. */
   flush (): boolean {
     let room = turnSize
-    while (this.isWriting && !this.#isBlocked && this.stream.writable) {
+    while (this.isWriting && !this.#isBlocked && this.#stream.writable) {
       if (room <= 0) return true
       const chunk = this.#gather()
       if (chunk.length === 0) break
@@ -177,7 +172,7 @@ export abstract class Outlet implements Subscriber, Writer {
     return text
   }
 
-  /** The log no longer has what comes next: never a part of it, but word of it, and then what is new. */
+  /** The log no longer has what comes next: never a part of it: the client is told, and reads on with what is new. */
   #resync (subscription: Subscription): Frame {
     subscription.skipToHead()
     this.#context.counters.resyncs++
@@ -187,10 +182,10 @@ export abstract class Outlet implements Subscriber, Writer {
   #write (chunk: Frame): void {
     this.#context.counters.writes++
     // Without a callback, which would cost an object and a tick each time.
-    this.stream.write(chunk, 'latin1')
+    this.#stream.write(chunk, 'latin1')
     // The first one leaves in one write with the answer to the handshake.
-    if (this.stream.writableCorked > 0) this.stream.uncork()
-    if (this.stream.writableLength > 0) this.#block()
+    if (this.#stream.writableCorked > 0) this.#stream.uncork()
+    if (this.#stream.writableLength > 0) this.#block()
   }
 
   /** Nothing more is written until the kernel has taken what it did not take at once. */
@@ -198,7 +193,7 @@ export abstract class Outlet implements Subscriber, Writer {
     this.#isBlocked = true
     this.onBlocked()
     // An empty write is called back once all before it is done; 'drain' only comes when much was waiting.
-    this.stream.write('', () => {
+    this.#stream.write('', () => {
       this.#isBlocked = false
       this.onDrained()
       this.wake(1)

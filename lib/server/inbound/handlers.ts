@@ -24,7 +24,10 @@ export class Handlers {
   /** Why a message has no handler, and what gives it one. */
   missing (type: string): string {
     const kind = this.#kinds.all.find(({ rows, fallbacks }) => rows?.has(type) === true || fallbacks?.has(type) === true)
-    if (kind !== undefined) return `'${type}' is for ${kind.name}s only. Connect to ${this.#kinds.pathTo(kind)?.url}`
+    if (kind !== undefined) {
+      const path = this.#kinds.pathTo(kind)
+      return `'${type}' is for ${kind.name}s only.${path === undefined ? '' : ` Connect to ${path.url}`}`
+    }
     if (type === 'renew') return "this server renews no credentials: it has no option 'renew'. Connect anew with the new one"
     return `no handler for '${type}'. It needs one in the option 'onMessage' of the server`
   }

@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { createChat, RealtimeError, type Chat, type OpenChatOptions } from '../../../lib/client/chat/index.js'
+import { createChat, RealtimeError, type Chat, type ChatOptions } from '../../../lib/client/chat/index.js'
 import { timersDue } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
@@ -49,7 +49,7 @@ class Server {
   }
 }
 
-async function start (t: Scope, options: Partial<OpenChatOptions> = {}): Promise<{ chat: Chat, server: Server, errors: unknown[] }> {
+async function start (t: Scope, options: Partial<ChatOptions> = {}): Promise<{ chat: Chat, server: Server, errors: unknown[] }> {
   FakeSocket.made = []
   const errors: unknown[] = []
   const chat = createChat({
@@ -67,7 +67,7 @@ t.test('a chat connects to its address with the credential of its user, and clos
   const { server, chat } = await start(t, { getToken: () => 'secret' })
   t.equal(server.socket.url, 'ws://a.example/ws/support/shop/c1/ada')
   t.strictSame(server.socket.protocols, ['fastify-realtime', 'token.secret'])
-  t.throws(() => createChat({ workflow: 'w', appId: 'a', chatId: 'c', WebSocket: FakeSocket } as unknown as OpenChatOptions), TypeError)
+  t.throws(() => createChat({ workflow: 'w', appId: 'a', chatId: 'c', WebSocket: FakeSocket } as unknown as ChatOptions), TypeError)
   chat.close()
   t.match(chat.closed, { code: 1000 })
   t.equal(server.socket.isClosed, true)

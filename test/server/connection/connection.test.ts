@@ -118,3 +118,13 @@ t.test('the expiry of a credential is no longer waited for once its connection h
   await eventually(() => app.ws.stats().connections === 0)
   t.equal(timers.waiting, 0)
 })
+
+t.test('what a logger of the app writes of a connection has nothing of its socket in it', async t => {
+  let written = ''
+  const { url } = await start(t, { onMessage: { log: (_message, connection) => { written = JSON.stringify(connection) } } })
+  const client = await connect(t, url + path)
+  client.send({ type: 'log', ref: 1 })
+  t.match(await client.next(), { type: 'ack', ref: 1 })
+  t.match(JSON.parse(written), { userId: 'u1', target: { kind: 'notifications' } })
+  t.notMatch(written, /socket|stream/)
+})

@@ -122,18 +122,18 @@ export class RedisNodes implements Nodes {
     return () => { this.#listeners.delete(listener) }
   }
 
-  enter (userId: string, connectionId: string, limit: number): Promise<boolean> {
-    return this.#do(() => this.#presence.enter(userId, connectionId, limit), isEntered => {
-      if (isEntered) this.leave(userId, connectionId)
+  enter (key: string, connectionId: string, limit: number): Promise<boolean> {
+    return this.#do(() => this.#presence.enter(key, connectionId, limit), isEntered => {
+      if (isEntered) this.leave(key, connectionId)
     })
   }
 
-  leave (userId: string, connectionId: string): void {
-    this.#presence.leave(userId, connectionId)
+  leave (key: string, connectionId: string): void {
+    this.#presence.leave(key, connectionId)
   }
 
-  present (userId: string): Promise<Presence[]> {
-    return this.#do(() => this.#presence.present(userId))
+  present (key: string): Promise<Presence[]> {
+    return this.#do(() => this.#presence.present(key))
   }
 
   claim (holder: string, key: string, ms: number): Promise<boolean> {

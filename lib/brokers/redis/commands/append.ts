@@ -1,4 +1,4 @@
-import type { StreamLimits } from '../retention.js'
+import { leastMetaTtl, type StreamLimits } from '../retention.js'
 import { add, clear, keep, time, whole } from './lua.js'
 import { script, type Runner } from './script.js'
 
@@ -50,7 +50,7 @@ local function store(stream, meta, size, ttl, bytes, isDefault, first, last)
   redis.call('HSET', meta, 'e', epoch, 'o', head, 'm', ARGV[last - 1], 'c', sum)
   if due then redis.call('HSET', meta, 'd', due, 'w', math.floor(now + ttl / 2)) end
   if retention and retention ~= known[6] then redis.call('HSET', meta, 'r', retention) end
-  redis.call('PEXPIRE', meta, math.max(86400000, 2 * ttl))
+  redis.call('PEXPIRE', meta, math.max(${leastMetaTtl}, 2 * ttl))
   redis.call('PEXPIRE', stream, ttl)
   -- It is stored, whether or not it may be announced.
   local receivers = redis.pcall(ARGV[3], stream, table.concat(parts, '\\30'))

@@ -60,7 +60,7 @@ local function forgive(nodes, dead)
 end
 `
 
-/** Connections of a user that are not of a dead node; a node that has just come is not known to all others yet. */
+/** Connections under a key that are not of a dead node; a node that has just come is not known to all others yet. */
 export const present = `${time}
 local function present(all, isAlive, isSilent)
   local found = {}

@@ -1,3 +1,4 @@
+import type { StreamLimits } from '../retention.js'
 import { clear, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
@@ -9,13 +10,14 @@ import { script, type Runner } from './script.js'
  * publications are unknown.
  *
  * KEYS: stream and meta. ARGV: the epoch to give, how many publications, ttl of the meta; epoch, head and mark known; 1 for
- * another epoch where the tail was lost; 1 to give a channel without a publication its epoch.
+ * another epoch where the tail was lost; 1 to give a channel without a publication its epoch; the limits that are kept with a channel
+ * that has a publication, as `append` keeps them.
  * Returns the time, epoch ('' when there was no publication yet), head, its mark, 1 when its tail was lost and that is all, 1 when it
  * went on under another epoch; and the publications: mark, time and body of each, the last one being the head.
  */
 export const readScript = script('read', `${time}${clear}
 local stream, meta, size = KEYS[1], KEYS[2], tonumber(ARGV[2])
-local known = redis.call('HMGET', meta, 'e', 'o', 'm', 'f')
+local known = redis.call('HMGET', meta, 'e', 'o', 'm', 'f', 'r')
 local epoch, head, mark, isForked = known[1], tonumber(known[2] or 0), known[3] or '', known[4] and 1 or 0
 local entries
 if not epoch then
@@ -42,6 +44,7 @@ elseif epoch == ARGV[4] then
     redis.call('HSET', meta, 'e', epoch, 'f', 1)
   end
 end
+if known[1] and ARGV[9] and known[5] ~= ARGV[9] then redis.call('HSET', meta, 'r', ARGV[9]) end
 redis.call('PEXPIRE', meta, ARGV[3])
 if not entries then
   entries = {}
@@ -71,8 +74,8 @@ export interface ReadRequest {
   readonly meta: string
   /** The epoch to give. */
   readonly epoch: string
-  /** Maximum number of publications, where all that are retained are read. */
-  readonly size: number
+  /** Of the channel. Its size is the maximum number of publications, where all that are retained are read. */
+  readonly limits: StreamLimits
   /** Of the meta, in ms. */
   readonly metaTtl: number
   /** The position after which to read; default: all that is retained. */
@@ -99,8 +102,10 @@ export interface ReadReply {
 const nowhere: StreamHead = { epoch: '', offset: 0, mark: '' }
 
 export async function read (link: Runner, request: ReadRequest): Promise<ReadReply> {
-  const { stream, meta, epoch: newEpoch, size, metaTtl, after = nowhere, isForking, isBeginning } = request
-  const args = [newEpoch, size, metaTtl, after.epoch, after.offset, after.mark, Number(isForking), Number(isBeginning)]
+  const { stream, meta, epoch: newEpoch, limits, metaTtl, after = nowhere, isForking, isBeginning } = request
+  const { size, ttl, bytes } = limits
+  const known = [after.epoch, after.offset, after.mark]
+  const args = [newEpoch, size, metaTtl, ...known, Number(isForking), Number(isBeginning), `${size} ${ttl} ${bytes}`]
   const answer = await link.run(readScript, [stream, meta], args)
   const [now, epoch, offset, mark, isLost, isForked, ...rest] = answer as [number, string, number, string, number, number, ...string[]]
   const stored = []

@@ -3,11 +3,12 @@ import type { Log } from '../../../logs/log.js'
 import type { BrokerStats, CreateLog } from '../../broker.js'
 import { nodesChannel, type Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
-import type { RedisClock } from '../publishing/clock.js'
+import type { RedisClock } from '../clock.js'
 import type { ChannelLimits, StreamLimits } from '../retention.js'
 import { Checks } from './checks.js'
 import { Doorbell } from './doorbell.js'
-import { Feed, type Fed, type Head, type Reading } from './feed.js'
+import type { StreamHead } from '../commands/read.js'
+import { Feed, type Fed, type Reading } from './feed.js'
 import type { StreamStore } from './store.js'
 import { alwaysBorn, Unborn } from './unborn.js'
 
@@ -92,6 +93,8 @@ export class FollowedChannels {
     known.usedAt = performance.now()
     // Whoever resumes may have seen what this node has not heard yet.
     await (known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed))
+    // It was let go of meanwhile, or this node has ended.
+    if (this.#channels.get(key) !== known) return known.feed.log!
     known.usedAt = performance.now()
     known.feed.renew()
     known.feed.log!.expire(known.usedAt)
@@ -127,7 +130,7 @@ export class FollowedChannels {
   }
 
   /** A channel that has no publication yet needs the era. The nodes' own channel is never without its epoch. */
-  async #read (channel: string, limits: StreamLimits, after: Head | undefined, inAnotherEpoch: boolean): Promise<Reading> {
+  async #read (channel: string, limits: StreamLimits, after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<Reading> {
     const { store } = this.#parts
     if (channel === nodesChannel) return store.read(channel, limits, after, inAnotherEpoch, true)
     await this.begun

@@ -1,4 +1,5 @@
-import type { Feed, Head } from './feed.js'
+import type { StreamHead } from '../commands/read.js'
+import type { Feed } from './feed.js'
 
 /** So many channels are asked after at once, and so many times at a time. */
 const slice = 200
@@ -13,7 +14,7 @@ interface Check {
 
 /** Compares logs with Redis, many in one round trip. */
 export class Checks {
-  readonly #headsOf: (keys: string[]) => Promise<Array<Head | undefined>>
+  readonly #headsOf: (keys: string[]) => Promise<Array<StreamHead | undefined>>
   readonly #size: number
   /** By the key of the channel. */
   #waiting = new Map<string, Check>()
@@ -21,7 +22,7 @@ export class Checks {
   #running = 0
 
   /** `size` is how many channels may be asked after at once. */
-  constructor (headsOf: (keys: string[]) => Promise<Array<Head | undefined>>, size = slice) {
+  constructor (headsOf: (keys: string[]) => Promise<Array<StreamHead | undefined>>, size = slice) {
     this.#headsOf = headsOf
     this.#size = size
   }
@@ -61,7 +62,7 @@ export class Checks {
 }
 
 /** Never rejects: one that cannot be read is not the others' concern. */
-async function settle ({ feed, resolve, reject }: Check, head: Head | undefined, before: number): Promise<void> {
+async function settle ({ feed, resolve, reject }: Check, head: StreamHead | undefined, before: number): Promise<void> {
   try {
     await feed.reach(head, before)
     resolve()

@@ -1,4 +1,5 @@
 import { never, type Log } from '../../../logs/log.js'
+import type { StreamHead } from '../commands/read.js'
 import type { Announcement } from './doorbell.js'
 import { isUnborn, type Unborn } from './unborn.js'
 
@@ -13,17 +14,10 @@ export interface StoredPublication {
   readonly age: number
 }
 
-/** Where a channel is in Redis. */
-export interface Head {
-  readonly epoch: string
-  readonly offset: number
-  readonly mark: string
-}
-
 /** What follows a position; `stored` ends with the head, and is all that there is when it does not begin where it should. */
 export interface Reading {
   /** `undefined`: the channel has no publication yet. */
-  readonly head: Head | undefined
+  readonly head: StreamHead | undefined
   /** The channel is behind the position, or has another publication there. Nothing was read. */
   readonly isTailLost: boolean
   /** The channel has another epoch now, and its earlier publications are unknown. */
@@ -35,9 +29,9 @@ export interface FeedParts<L extends Fed> {
   createLog: (epoch: string) => L
   unborn: Pick<Unborn, 'epoch' | 'precedes'>
   /** What comes after a position; all that is retained when that is not known. */
-  read: (after: Head | undefined, inAnotherEpoch: boolean) => Promise<Reading>
+  read: (after: StreamHead | undefined, inAnotherEpoch: boolean) => Promise<Reading>
   /** Puts publications behind the head that Redis has. Whether they are there now. */
-  mend: (head: Head, publications: Array<{ mark: string, body: string }>) => Promise<boolean>
+  mend: (head: StreamHead, publications: Array<{ mark: string, body: string }>) => Promise<boolean>
 }
 
 /** One of the last publications. */
@@ -104,12 +98,12 @@ export class Feed<L extends Fed = Fed> {
   }
 
   /** Whether the log has what Redis has. */
-  has ({ epoch, offset, mark }: Head): boolean {
+  has ({ epoch, offset, mark }: StreamHead): boolean {
     return this.log?.epoch === epoch && this.log.head === offset && this.#lastMark === mark
   }
 
   /** More was announced since Redis was asked. */
-  #hasGoneOn ({ epoch, offset, mark }: Head, before: number): boolean {
+  #hasGoneOn ({ epoch, offset, mark }: StreamHead, before: number): boolean {
     return this.log?.epoch === epoch && offset >= before && offset < this.log.head && this.#markAt(offset) === mark
   }
 
@@ -117,7 +111,7 @@ export class Feed<L extends Fed = Fed> {
    * Resolves once the log has what was at `head`. `before` is the offset up to which it was when Redis was asked: Redis
    * should have that. `undefined`: Redis does not have the channel. Rejects when it cannot be read.
    */
-  async reach (head: Head | undefined, before: number): Promise<void> {
+  async reach (head: StreamHead | undefined, before: number): Promise<void> {
     this.heardAt = performance.now()
     if (head === undefined) return this.isUnborn ? undefined : this.catchUp()
     if (this.has(head)) return
@@ -166,7 +160,7 @@ export class Feed<L extends Fed = Fed> {
    * Redis failed over, or came back, without what it had stored last. What was lost, if all of it is here: then nobody has
    * missed anything once Redis has it again.
    */
-  #lostAfter (head: Head): Array<{ mark: string, body: string }> | undefined {
+  #lostAfter (head: StreamHead): Array<{ mark: string, body: string }> | undefined {
     const count = this.log!.head - head.offset
     const known = this.#markAt(head.offset)
     if (count < 1 || count > this.#mendable.count || (known !== undefined && known !== head.mark)) return undefined
@@ -187,7 +181,7 @@ export class Feed<L extends Fed = Fed> {
     this.#precede(unborn.precedes())
   }
 
-  #applyBorn ({ epoch, offset, mark: last }: Head, isForked: boolean, stored: StoredPublication[]): void {
+  #applyBorn ({ epoch, offset, mark: last }: StreamHead, isForked: boolean, stored: StoredPublication[]): void {
     const start = offset - stored.length
     const precedes = isForked ? never : this.#parts.unborn.precedes()
     const isNew = this.log === undefined

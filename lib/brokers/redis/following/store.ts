@@ -1,11 +1,12 @@
-import type { RedisClock } from '../publishing/clock.js'
+import type { RedisClock } from '../clock.js'
 import { newEpoch } from '../epoch.js'
-import type { Head, Reading } from './feed.js'
+import type { StreamHead } from '../commands/read.js'
+import type { Reading } from './feed.js'
 import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { metaTtlOf, type StreamLimits } from '../retention.js'
 import { heads } from '../commands/heads.js'
-import { mend } from '../commands/mend.js'
+import { mend, type MendRequest } from '../commands/mend.js'
 import { read } from '../commands/read.js'
 
 /** So many streams are read at a time; the others wait. */
@@ -36,7 +37,7 @@ export class StreamStore {
    * What comes after a position of a channel, or all that is retained. Where the channel has lost its tail nothing is read,
    * unless it is to go on under another epoch. Writes nothing of a channel that has no publication yet, unless that `isToBegin`.
    */
-  async read (channel: string, limits: StreamLimits, after?: Head, inAnotherEpoch = false, isToBegin = false): Promise<Reading> {
+  async read (channel: string, limits: StreamLimits, after?: StreamHead, inAnotherEpoch = false, isToBegin = false): Promise<Reading> {
     if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
     this.#reads++
     try {
@@ -47,10 +48,12 @@ export class StreamStore {
     }
   }
 
-  async #read (channel: string, limits: StreamLimits, after: Head | undefined, isForking: boolean, isBeginning: boolean): Promise<Reading> {
+  async #read (
+    channel: string, limits: StreamLimits, after: StreamHead | undefined, isForking: boolean, isBeginning: boolean
+  ): Promise<Reading> {
     this.#check()
     const sent = performance.now()
-    const given = { epoch: newEpoch(), size: limits.size, metaTtl: metaTtlOf(limits) }
+    const given = { epoch: newEpoch(), limits, metaTtl: metaTtlOf(limits) }
     const reply = await read(this.#link, { ...this.#keysOf(channel), ...given, after, isForking, isBeginning })
     const { now, head, isTailLost, isForked } = reply
     this.#clock.learn(now, sent, performance.now())
@@ -59,7 +62,7 @@ export class StreamStore {
   }
 
   /** Puts publications behind the head that a channel has. Whether they are there now. */
-  async mend (channel: string, limits: StreamLimits, head: Head, publications: Array<{ mark: string, body: string }>): Promise<boolean> {
+  async mend (channel: string, limits: StreamLimits, head: StreamHead, publications: MendRequest['publications']): Promise<boolean> {
     this.#check()
     const { publishCommand, health } = this.#link
     const { isMended, unannounced } = await mend(this.#link, { ...this.#keysOf(channel), head, limits, publishCommand, publications })
@@ -73,7 +76,7 @@ export class StreamStore {
   }
 
   /** Where channels are; `undefined` for one that Redis does not know. */
-  async heads (streams: string[]): Promise<Array<Head | undefined>> {
+  async heads (streams: string[]): Promise<Array<StreamHead | undefined>> {
     this.#check()
     return heads(this.#link, streams.map(stream => this.#keys.meta(stream)), metaTtlOf(this.#defaults))
   }

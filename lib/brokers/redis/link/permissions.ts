@@ -3,7 +3,7 @@ import type { Keys } from '../keys.js'
 import type { RedisLink } from './link.js'
 import { probe, probeScript } from '../commands/probe.js'
 import type { Script } from '../commands/script.js'
-import { slotOf } from '../publishing/slot.js'
+import { slotOf } from './slot.js'
 
 /** Time for the connections to the masters of a Cluster, in ms: it is ready before they are. */
 const mastersTime = 1_500

@@ -3,7 +3,7 @@ import { find } from '../commands/find.js'
 import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { isOver, type Batch, type PendingPublication } from './batch.js'
-import type { RedisClock } from './clock.js'
+import type { RedisClock } from '../clock.js'
 import type { Traffic } from './traffic.js'
 
 export interface DoubtsParts {

@@ -1,5 +1,5 @@
 import type { RedisLink } from '../link/link.js'
-import { RedisClock } from './clock.js'
+import { RedisClock } from '../clock.js'
 import { within } from '../../../time/within.js'
 
 /** Maximum time for preparations, in ms: then they are not waited for any more. */
@@ -55,7 +55,7 @@ export class Preparation {
     }
   }
 
-  /** Resolves once something can be sent, or after so many milliseconds. */
+  /** Resolves once something can be sent, or after `ms` milliseconds. */
   ready (ms: number): Promise<void> {
     if (this.isDone) return Promise.resolve()
     return new Promise(resolve => {

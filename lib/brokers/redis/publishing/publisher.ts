@@ -9,13 +9,13 @@ import type { Health } from '../link/health.js'
 import type { RedisLink } from '../link/link.js'
 import type { StreamLimits } from '../retention.js'
 import { byChannel, type Batch, type PendingPublication } from './batch.js'
-import type { RedisClock } from './clock.js'
+import type { RedisClock } from '../clock.js'
 import { Doubts } from './doubts.js'
 import { Preparation } from './preparation.js'
 import { PublishQueue } from './queue.js'
 import type { Quota } from './quota.js'
 import { Schedule } from './schedule.js'
-import { slotOf } from './slot.js'
+import { slotOf } from '../link/slot.js'
 import { Traffic } from './traffic.js'
 
 /** Maximum number of publications that wait for one server. */
@@ -85,7 +85,7 @@ export class BatchPublisher {
     return this.#preparation.clock
   }
 
-  /** Resolves once something can be sent, or after so many milliseconds. */
+  /** Resolves once something can be sent, or after `ms` milliseconds. */
   ready (ms: number): Promise<void> {
     return this.#preparation.ready(ms)
   }

@@ -63,7 +63,7 @@ export class PublishQueue {
     return taken
   }
 
-  /** Takes those from before a time. */
+  /** Takes the publications that wait since a time or longer. */
   takeBefore (time: number): PendingPublication[] {
     const later = this.#waiting.findIndex(({ at }) => at > time)
     const taken = this.#waiting.splice(0, later === -1 ? this.#waiting.length : later)

@@ -62,7 +62,7 @@ export class Traffic {
     return undefined
   }
 
-  /** Whether what was sent to a server first is not answered for so long. */
+  /** Whether the oldest batch of a server is unanswered for longer than the silence allows. */
   isUnanswered (server: string | undefined, { roundTrips, least, most }: Silence): boolean {
     const oldest = this.oldest(server)
     return oldest !== undefined && this.#readAt - oldest.sentAt > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Checks } from '../../../../lib/brokers/redis/following/checks.js'
-import { Feed, type Fed, type Head, type Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
+import { Feed, type Fed, type Reading } from '../../../../lib/brokers/redis/following/feed.js'
 import { never } from '../../../../lib/logs/log.js'
 import { alwaysBorn } from '../../../../lib/brokers/redis/following/unborn.js'
 
@@ -68,7 +69,7 @@ t.test('at most four checks run at once, of 10 channels each', async t => {
 })
 
 t.test('a failure is that of all that were asked after together; a channel that cannot be read is alone', async t => {
-  let heads: () => Promise<Array<Head | undefined>> = async () => { throw new Error('away') }
+  let heads: () => Promise<Array<StreamHead | undefined>> = async () => { throw new Error('away') }
   const checks = new Checks(() => heads())
   const good = await begun()
   let isBad = false

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Feed, type Fed, type Head, type Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
+import { Feed, type Fed, type Reading } from '../../../../lib/brokers/redis/following/feed.js'
 import { never } from '../../../../lib/logs/log.js'
 import { alwaysBorn, Unborn } from '../../../../lib/brokers/redis/following/unborn.js'
 import { every } from '../../../every.js'
@@ -23,11 +24,11 @@ class Stream {
     return this.all.slice(-count)
   }
 
-  get head (): Head {
+  get head (): StreamHead {
     return { epoch: this.epoch, offset: this.all.length, mark: this.all.at(-1)?.mark ?? '' }
   }
 
-  readonly read = async (after: Head | undefined, inAnotherEpoch: boolean): Promise<Reading> => {
+  readonly read = async (after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<Reading> => {
     this.reads++
     const isSame = after?.epoch === this.epoch
     const isOther = after !== undefined && after.offset > this.evicted && this.all[after.offset - 1]?.mark !== after.mark
@@ -38,7 +39,7 @@ class Stream {
     return { head: this.head, isTailLost: false, isForked: isTailLost, stored: this.all.slice(start).map(one => ({ ...one, age: 0 })) }
   }
 
-  readonly mend = async (head: Head, publications: Publication[]): Promise<boolean> => {
+  readonly mend = async (head: StreamHead, publications: Publication[]): Promise<boolean> => {
     this.mendings++
     if (head.epoch !== this.epoch || head.offset !== this.all.length || head.mark !== this.head.mark) return false
     this.all.push(...publications)

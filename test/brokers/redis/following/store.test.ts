@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
-import { RedisClock } from '../../../../lib/brokers/redis/publishing/clock.js'
-import type { Head, Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import { RedisClock } from '../../../../lib/brokers/redis/clock.js'
+import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
+import type { Reading } from '../../../../lib/brokers/redis/following/feed.js'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
 import { StreamStore } from '../../../../lib/brokers/redis/following/store.js'
@@ -27,7 +28,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
 
   t.test('reads and tells heads, and learns the time', async t => {
     await Promise.all([1, 2, 3].map(n => publisher.publish('a', `{"n":${n}}`, limits)))
-    const { head, stored, isTailLost } = await store.read('a', limits) as Reading & { head: Head }
+    const { head, stored, isTailLost } = await store.read('a', limits) as Reading & { head: StreamHead }
     t.strictSame([head.offset, stored.map(({ body }) => body), isTailLost], [3, ['{"n":1}', '{"n":2}', '{"n":3}'], false])
     t.ok(every(stored, ({ age }) => age >= 0 && age < 5_000))
     t.ok(Math.abs(clock.at(performance.now())! - Date.now()) < 1_000)
@@ -37,8 +38,18 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.equal(store.checkSize, 200)
   })
 
+  t.test('a node that reads a channel has its limits kept with it, where a process that does not know them published last', async t => {
+    const meta = keys.meta(keys.stream('kept'))
+    await publisher.publish('kept', '{}', { size: 1, ttl: 1_000, bytes: 1_000 }, true)
+    t.equal(await client.hget(meta, 'r'), null)
+    await store.read('kept', limits)
+    t.equal(await client.hget(meta, 'r'), `10 60000 ${4 * 1024 * 1024}`)
+    await store.read('never', limits)
+    t.equal(await client.exists(keys.meta(keys.stream('never'))), 0)
+  })
+
   t.test('a stream without its tail is mended once', async t => {
-    const { head } = await store.read('a', limits) as Reading & { head: Head }
+    const { head } = await store.read('a', limits) as Reading & { head: StreamHead }
     t.equal(await store.mend('a', limits, head, [{ mark: 'm', body: '{"n":4}' }]), true)
     t.equal(await store.mend('a', limits, head, [{ mark: 'm', body: '{"n":4}' }]), false)
     t.match(await publisher.publish('a', '{"n":5}', limits), { offset: 5, epoch: head.epoch })
@@ -49,7 +60,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
     await eventually(() => link.isReady)
     const mute = new StreamStore(link, keys, limits, clock)
-    const { head } = await mute.read('a', limits) as Reading & { head: Head }
+    const { head } = await mute.read('a', limits) as Reading & { head: StreamHead }
     t.equal(await mute.mend('a', limits, head, [{ mark: 'm', body: '{}' }]), true)
     t.equal(link.health.isFailing('PUBLISH'), true)
   })
@@ -97,13 +108,13 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     const before = await client.dbsize()
     t.equal((await store.read('none', limits)).head, undefined)
     t.equal(await client.dbsize(), before)
-    const { head, isForked } = await store.read('none', limits, undefined, false, true) as Reading & { head: Head }
+    const { head, isForked } = await store.read('none', limits, undefined, false, true) as Reading & { head: StreamHead }
     t.strictSame([head.offset, isForked, await client.dbsize()], [0, true, before + 1])
     t.match(await publisher.publish('none', '{}', limits), { epoch: head.epoch, offset: 1 })
   })
 
   t.test('a channel that is gone goes on under another epoch for whoever has its log', async t => {
-    const { head, isForked } = await store.read('gone', limits, { epoch: 'e1', offset: 7, mark: 'm' }) as Reading & { head: Head }
+    const { head, isForked } = await store.read('gone', limits, { epoch: 'e1', offset: 7, mark: 'm' }) as Reading & { head: StreamHead }
     t.not(head.epoch, 'e1')
     t.strictSame([head.offset, isForked], [0, true])
     t.match(await publisher.publish('gone', '{}', limits), { epoch: head.epoch, offset: 1 })

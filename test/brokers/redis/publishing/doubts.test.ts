@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import type { PendingPublication } from '../../../../lib/brokers/redis/publishing/batch.js'
-import { RedisClock } from '../../../../lib/brokers/redis/publishing/clock.js'
+import { RedisClock } from '../../../../lib/brokers/redis/clock.js'
 import { Doubts } from '../../../../lib/brokers/redis/publishing/doubts.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
 import { Traffic } from '../../../../lib/brokers/redis/publishing/traffic.js'

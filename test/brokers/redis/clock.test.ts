@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { RedisClock } from '../../../../lib/brokers/redis/publishing/clock.js'
+import { RedisClock } from '../../../lib/brokers/redis/clock.js'
 
 t.test('nothing is known before an answer', async t => {
   const clock = new RedisClock(false)

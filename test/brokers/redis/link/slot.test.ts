@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { slotOf } from '../../../../lib/brokers/redis/publishing/slot.js'
+import { slotOf } from '../../../../lib/brokers/redis/link/slot.js'
 import { RedisServer, freePort, skipRedis } from '../../../redis-server.js'
 
 t.test('the slot of a key is the one that Redis computes', { skip: skipRedis }, async t => {
