@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { Broker } from '../brokers/broker.js'
+import type { Broker, Retention } from '../brokers/broker.js'
 import { ChannelLog } from '../logs/channel-log.js'
 import type { Frame, Log, Reader } from '../logs/log.js'
 import { formatPosition, parsePosition, type Position } from '../protocol/position.js'
@@ -115,8 +115,9 @@ class Node {
     return this
   }
 
-  async publish (channel: string, body: string): Promise<Position> {
-    return within(patience, Promise.resolve(this.broker.publish(channel, body)), complaint(() => 'publish neither resolved nor rejected'))
+  async publish (channel: string, body: string, retention?: Retention, publication?: { type: string }): Promise<Position> {
+    const published = Promise.resolve(this.broker.publish(channel, body, retention, publication))
+    return within(patience, published, complaint(() => 'publish neither resolved nor rejected'))
   }
 
   /** In one turn of the event loop, without waiting in between. */
@@ -124,8 +125,9 @@ class Node {
     return Promise.all(bodies.map(body => this.publish(channel, body)))
   }
 
-  async subscribe (channel: string): Promise<Log> {
-    return within(patience, Promise.resolve(this.broker.subscribe(channel)), complaint(() => 'subscribe neither resolved nor rejected'))
+  async subscribe (channel: string, retention?: Retention): Promise<Log> {
+    const subscribed = Promise.resolve(this.broker.subscribe(channel, retention))
+    return within(patience, subscribed, complaint(() => 'subscribe neither resolved nor rejected'))
   }
 
   async follow (channel: string, { isLazy = false } = {}): Promise<Follower> {
@@ -195,9 +197,9 @@ export const brokerContract: readonly BrokerObligation[] = [
     const positions: Position[] = []
     for (const n of range(1, 10)) {
       const publication = { type: 'n', n }
-      positions.push(await node.broker.publish(channel, JSON.stringify(publication), retention, publication))
+      positions.push(await node.publish(channel, JSON.stringify(publication), retention, publication))
     }
-    const log = await node.broker.subscribe(channel, retention)
+    const log = await node.subscribe(channel, retention)
     assert.deepEqual(positions.map(position => log.canRecover(position)), range(1, 10).map(n => n >= 7))
   }),
 
