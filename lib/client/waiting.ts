@@ -31,21 +31,24 @@ export interface ConnectedOptions {
 export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions = {}): Promise<void> {
   let timer: Timer
   let unbind: () => void
+  let look: () => void
   return new Promise<void>((resolve, reject) => {
-    const look = () => {
+    look = () => {
       if (signal?.aborted) reject(signal.reason)
       else if (source.closed) reject(closedError(source.closed))
       else if (source.status === 'open') resolve()
     }
     unbind = source.onStatus(look)
-    signal?.addEventListener('abort', look, { once: true })
+    signal?.addEventListener('abort', look)
     if (timeout! >= 0) {
-      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms: ${source.outage?.message}`)))
+      const why = () => source.outage ? `: ${source.outage.message}` : ''
+      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms${why()}`)))
     }
     look()
   }).finally(() => {
     clearTimeout(timer)
     unbind()
+    signal?.removeEventListener('abort', look)
   })
 }
 
