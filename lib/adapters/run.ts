@@ -122,7 +122,7 @@ export class FollowedRun {
 
   #delta ({ message_id: id, at, text, agent }: Data): void {
     const part = this.#texts.get(id)
-    const whole = withDelta(part?.text ?? '', { at, text })
+    const whole = withDelta(part?.text ?? '', at, text)
     // One that lacks the beginning waits for the snapshot; and what was read before may come again, in whole or in part.
     if (whole === undefined || part?.text.startsWith(whole)) return
     this.#become(part, id, agent, whole)

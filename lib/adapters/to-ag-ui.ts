@@ -94,7 +94,7 @@ class ToAgUi {
   #delta (envelope: Envelope | UnsentMessage, { message_id: messageId, text, ag_ui: native, ...rest }: Data): Event[] {
     const open = this.#open.get(messageId)
     const length = open?.text.length ?? 0
-    const whole = withDelta(open?.text ?? '', { at: rest.at, text })
+    const whole = withDelta(open?.text ?? '', rest.at, text)
     // Where it lacks the beginning a snapshot follows; and what was read before may come again, in whole or in part.
     if (whole === undefined || open?.text.startsWith(whole)) return []
     if (open !== undefined && !whole.startsWith(open.text)) return this.#replace(envelope, messageId, whole, rest)

@@ -18,12 +18,12 @@ export interface Address {
  * that names what is wrong with the address or an id.
  */
 export function urlOf ({ url, baseUrl = '/ws', userId, chat }: Address): string {
-  const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? checkedPath(userId, chat) : '$&')
+  const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? pathOf(chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }, check) : '$&')
   const { location } = globalThis as { location?: { href: string } }
   const whole = location && text[0] === '/' ? new URL(location.href).origin + text : text
   // The constructor throws where the host or the port is wrong.
   if (/^(http|ws)s?:\/\/[^\s#]+$/i.test(whole) && new URL(whole)) return whole.replace(/^http/i, 'ws')
-  throw new TypeError(`'${text}' is no address like https://app.example/ws`)
+  throw new TypeError(`url '${text}' does not match https://app.example/ws`)
 }
 
 /** The URL with one more parameter in its query. */
@@ -31,11 +31,7 @@ export function withQuery (url: string, name: string, value: string): string {
   return url + (/\?/.test(url) ? '&' : '?') + name + '=' + encodeURIComponent(value)
 }
 
-/** Throws a TypeError that names what is not an id. */
-function checkedPath (userId: Address['userId'], chat: Address['chat']): string {
-  const ids = chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }
-  for (const [name, id] of Object.entries(ids)) {
-    if (!isId(id) || (name === 'workflow' && id === 'notifications')) throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
-  }
-  return pathOf({ userId: userId!, chat })
+/** Throws a TypeError that names what is not an id. No workflow has the name of the other route. */
+function check (name: string, id: unknown, path: string): void {
+  if (!isId(id) || path + id === 'notifications') throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
 }

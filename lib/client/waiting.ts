@@ -31,24 +31,21 @@ export interface ConnectedOptions {
 export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions = {}): Promise<void> {
   let timer: Timer
   let unbind: () => void
-  let look: () => void
   return new Promise<void>((resolve, reject) => {
-    look = () => {
+    const look = () => {
       if (signal?.aborted) reject(signal.reason)
       else if (source.closed) reject(closedError(source.closed))
       else if (source.status === 'open') resolve()
     }
     unbind = source.onStatus(look)
-    signal?.addEventListener('abort', look)
+    signal?.addEventListener('abort', look, { once: true })
     if (timeout! >= 0) {
-      const why = () => source.outage ? `: ${source.outage.message}` : ''
-      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms${why()}`)))
+      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms: ${source.outage?.message}`)))
     }
     look()
   }).finally(() => {
     clearTimeout(timer)
     unbind()
-    signal?.removeEventListener('abort', look)
   })
 }
 

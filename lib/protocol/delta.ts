@@ -8,8 +8,7 @@ export interface Delta {
  * The text of a message with a delta in it: what is known up to `at`, then `text`, so that a delta that comes again changes nothing.
  * `undefined` where what is before `at` is not known: the whole message will come.
  */
-export function withDelta (known: string, { at, text }: Delta): string | undefined {
-  if (at < 0 || at > known.length) return undefined
+export function withDelta (known: string, at: number, text: string): string | undefined {
   // Engines append without copying what is there: a token costs its own length.
-  return (at === known.length ? known : known.slice(0, at)) + text
+  if (at <= known.length) return (at < known.length ? known.slice(0, at) : known) + text
 }

@@ -1,11 +1,20 @@
-/** Whose notifications, or which chat of whom: the ids in a path. */
+/** The ids of a path, in their order: whose notifications these are, or which chat of whom. */
 export interface PathIds {
-  readonly userId: string
-  readonly chat?: { readonly workflow: string, readonly appId: string, readonly chatId: string } | undefined
+  readonly workflow?: string
+  readonly appId?: string
+  readonly chatId?: string
+  readonly userId?: string
 }
 
+/** Checks an id before it is written after `path`, and may throw. */
+type Check = (name: string, id: unknown, path: string) => void
+
 /** The path of a channel route, below the prefix. */
-export function pathOf ({ userId, chat }: PathIds): string {
-  const segments = chat === undefined ? ['notifications', userId] : [chat.workflow, chat.appId, chat.chatId, userId]
-  return segments.map(segment => `/${encodeURIComponent(segment)}`).join('')
+export function pathOf (ids: PathIds, check?: Check): string {
+  let path = ids.workflow ? '' : '/notifications'
+  for (const [name, id] of Object.entries(ids)) {
+    check?.(name, id, path)
+    path += '/' + encodeURIComponent(id)
+  }
+  return path
 }

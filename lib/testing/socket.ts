@@ -235,12 +235,11 @@ function isRateLimited ({ type, data }: Envelope): boolean {
 
 /** Throws a TypeError when a part is missing: it would connect to the user 'undefined'. */
 function urlOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {
-  const { workflow, appId, chatId } = chat ?? {}
-  const parts = chat === undefined ? { userId } : { 'chat.workflow': workflow, 'chat.appId': appId, 'chat.chatId': chatId, userId }
-  const missing = Object.entries(parts).find(([, part]) => part === undefined)
-  if (missing !== undefined) throw new TypeError(`connect needs '${missing[0]}'`)
+  const ids = chat === undefined ? { userId } : { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId }
+  const missing = Object.entries(ids).find(([, id]) => id === undefined)
+  if (missing !== undefined) throw new TypeError(`connect needs '${missing[0] === 'userId' ? '' : 'chat.'}${missing[0]}'`)
   const search = new URLSearchParams(query).toString()
-  return `${prefix}${pathOf({ userId, chat })}${search && `?${search}`}`
+  return `${prefix}${pathOf(ids)}${search && `?${search}`}`
 }
 
 /** As Node has the headers of a request. */

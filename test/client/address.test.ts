@@ -34,7 +34,7 @@ t.test('an address without a scheme, a host or a valid port is a TypeError', asy
     t.throws(() => urlOf({ baseUrl: address, userId: 'u1' }), { name: 'TypeError' }, `baseUrl ${address}`)
     t.throws(() => urlOf({ url: address }), { name: 'TypeError' }, `url ${address}`)
   }
-  t.throws(() => urlOf({ url: '/ws' }), { message: "'/ws' is no address like https://app.example/ws" })
+  t.throws(() => urlOf({ url: '/ws' }), { message: "url '/ws' does not match https://app.example/ws" })
 })
 
 t.test('an id that the server would refuse is a TypeError that names it and the rule', async t => {

@@ -1,4 +1,3 @@
-import { getEventListeners } from 'node:events'
 import { mock } from 'node:test'
 import t from 'tap'
 import { envelopesOf, whenOpen } from '../../lib/client/waiting.js'
@@ -20,17 +19,6 @@ t.test('connected() rejects with the reason of its signal, at once or later', as
   aborting.abort(new Error('enough'))
   await t.rejects(waiting, { message: 'enough' })
   await t.rejects(client.connected({ signal: aborting.signal }), { message: 'enough' })
-})
-
-t.test('a wait that is over leaves no listener on its signal, however often somebody waits', async t => {
-  const client = fakeClient('open')
-  const { signal } = new AbortController()
-  for (let n = 0; n < 3; n++) await client.connected({ signal })
-  t.equal(getEventListeners(signal, 'abort').length, 0)
-})
-
-t.test('a timeout without an outage says only how long it was', async t => {
-  await t.rejects(fakeClient('connecting').connected({ timeout: 1 }), { code: 'timeout', message: 'no connection in 1 ms' })
 })
 
 t.test('connected() rejects with how the client is closed', async t => {

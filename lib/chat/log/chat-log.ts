@@ -214,7 +214,7 @@ export class ChatLog extends Log {
     } else {
       // It continues something else than what is here: readers get all of it.
       const known = entry.text?.text
-      const whole = known && withDelta(known.slice(0), { at: at - known.base, text })
+      const whole = known !== undefined && known.base <= at ? withDelta(known.slice(0), at - known.base, text) : undefined
       const growing = new GrowingText(this.head - 1, whole === undefined ? at : known!.base)
       growing.append(this.head, whole ?? text)
       entry.text = { text: growing, head, timestamp }

@@ -220,7 +220,7 @@ export class Chat {
     // Not a copy: a `getToken` may come later.
     const client = this.#newClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
     this.#client = client
-    client.on('chat_history', data => { if (this.#loading !== undefined) this.#loading.page ??= data as unknown as Page })
+    client.on('chat_history', data => { if (this.#loading) this.#loading.page ??= data as unknown as Page })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
     client.onStatus(status => {
       if (client === this.#client) this.#onStatus(status)
@@ -250,7 +250,7 @@ export class Chat {
     for (const message of messages) {
       const id = this.#prefix + message.id
       this.#conversation.send({ ...message, id, userId })
-      if (message.error !== undefined) this.#conversation.refuse(id, message.error)
+      if (message.error) this.#conversation.refuse(id, message.error)
     }
   }
 
@@ -311,8 +311,8 @@ export class Chat {
         this.#conversation.isComplete = true
       }
       const page = this.#loading?.page
-      if (page !== undefined) this.#conversation.merge(page, before)
-      if (page !== undefined || this.#conversation.isComplete) break
+      if (page) this.#conversation.merge(page, before)
+      if (page || this.#conversation.isComplete) break
     }
     return this.#conversation.isComplete
   }
@@ -369,7 +369,7 @@ export class Chat {
     if (this.#client.status === 'closed') return 'closed'
     if (!this.#wasOpen) return 'connecting'
     const { question, isStreaming, runs, submitted } = this.#conversation
-    if (question !== undefined) return 'waiting'
+    if (question) return 'waiting'
     if (isStreaming) return 'streaming'
     return runs.length + submitted.length > 0 ? 'submitted' : 'ready'
   }

@@ -166,7 +166,7 @@ export class Conversation {
       if (message.status === 'streaming') this.#interrupt(key)
     }
     this.isComplete ||= isComplete
-    if (before !== undefined || !this.#hasHole) return
+    if (before || !this.#hasHole) return
     this.#hasHole = false
     if (!isNew || isComplete) return
     // What is before it is not known to be next to it, and can be loaded again.
@@ -208,10 +208,9 @@ export class Conversation {
     this.#isAlive(runId)
     if (this.#isFinal(key)) return
     const known = this.#items.get(key) as ChatMessage | undefined
-    const whole = withDelta(known?.text ?? '', { at, text })
+    const whole = withDelta(known?.text ?? '', at, text)
     if (whole === undefined) return
-    const message = known ?? { kind: 'message', id, role: 'assistant', agent, runId, createdAt }
-    this.#put(key, { ...message, status: 'streaming', text: whole })
+    this.#put(key, { kind: 'message', id, role: 'assistant', agent, runId, createdAt, ...known, status: 'streaming', text: whole })
   }
 
   #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
@@ -219,11 +218,11 @@ export class Conversation {
     const key = keyOf('message', id)
     const isOurs = this.#settle(key) || this.#accepted.delete(key)
     const known = this.#items.get(key) as ChatMessage | undefined
-    const next = messageOf(message, id, known === undefined || isOurs ? timestamp : known.createdAt)
+    const next = messageOf(message, id, !known || isOurs ? timestamp : known.createdAt)
     if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
     // Clients make up the ids of what they send: nobody replaces the words of another one.
-    if (!isOurs && next.userId !== undefined && this.#isFinal(key) && known!.userId !== next.userId) return
+    if (!isOurs && next.userId && this.#isFinal(key) && known!.userId !== next.userId) return
     if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
   }
 
@@ -259,13 +258,13 @@ export class Conversation {
 
   /** What comes of a run says that it is live, also when its start was missed. */
   #isAlive (runId: string | undefined): void {
-    if (runId !== undefined) this.#runs.set(runId, { ...this.#runs.get(runId), isStarted: true })
+    if (runId) this.#runs.set(runId, { ...this.#runs.get(runId), isStarted: true })
   }
 
   #change (kind: ChatItem['kind'], id: string, change: object): void {
     const key = keyOf(kind, id)
     const item = this.#items.get(key)
-    if (item !== undefined && !this.#isFinal(key)) this.#put(key, { ...item, ...change } as ChatItem)
+    if (item && !this.#isFinal(key)) this.#put(key, { ...item, ...change } as ChatItem)
   }
 
   #interrupt (key: string, status: Outcome = 'interrupted'): void {
@@ -313,7 +312,7 @@ function keyOf (kind: ChatItem['kind'], id: string): string {
 }
 
 function isOpen ({ status }: ChatItem): boolean {
-  return status === 'streaming' || status === 'running' || status === 'open'
+  return /^(streaming|running|open)$/.test(status)
 }
 
 /** Also `false` where one of them is no time. */
@@ -323,5 +322,5 @@ function isLater (a: string, b: string): boolean {
 
 function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
   const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
-  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length > 0 ? data : undefined }
+  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length ? data : undefined }
 }
