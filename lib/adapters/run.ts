@@ -123,7 +123,7 @@ export class FollowedRun {
   #delta ({ message_id: id, at, text, agent }: Data): void {
     const part = this.#texts.get(id)
     const whole = withDelta(part?.text ?? '', at, text)
-    // One that lacks the beginning waits for the snapshot; and what was read before may come again, in whole or in part.
+    // Without the beginning of the text, a snapshot follows. A replay can repeat deltas that were applied already.
     if (whole === undefined || part?.text.startsWith(whole)) return
     this.#become(part, id, agent, whole)
   }

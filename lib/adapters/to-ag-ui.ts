@@ -95,7 +95,7 @@ class ToAgUi {
     const open = this.#open.get(messageId)
     const length = open?.text.length ?? 0
     const whole = withDelta(open?.text ?? '', rest.at, text)
-    // Where it lacks the beginning a snapshot follows; and what was read before may come again, in whole or in part.
+    // Without the beginning of the text, a snapshot follows. A replay can repeat deltas that were applied already.
     if (whole === undefined || open?.text.startsWith(whole)) return []
     if (open !== undefined && !whole.startsWith(open.text)) return this.#replace(envelope, messageId, whole, rest)
     const delta = whole.slice(length)

@@ -4,20 +4,20 @@ import type { Log, LogLimits, Publication } from '../logs/log.js'
 /** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
 export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
 
-/** What is retained of a channel. What is missing is as the broker's own options say. */
+/** Retention of a channel. The broker's options supply missing fields. */
 export interface Retention {
   /** Maximum number of publications that can be recovered. */
   readonly size?: number | undefined
   /** Time for which a publication can be recovered, in ms. */
   readonly ttl?: number | undefined
   /**
-   * What a store that is shared by several nodes keeps of the channel, where that differs: a log that merges publications is made of
-   * many more than can be recovered from it.
+   * Retention in a store that several nodes share; default: the same. A log that merges publications is built from many more than
+   * can be recovered from it.
    */
   readonly stored?: StoredRetention | undefined
 }
 
-/** What a shared store keeps of a channel. What is missing is as the broker's own options say. */
+/** Retention of a channel in a shared store. The broker's options supply missing fields. */
 export interface StoredRetention {
   /** Maximum number of publications. */
   readonly size?: number | undefined
@@ -86,7 +86,7 @@ export interface Broker {
    */
   subscribe (channel: string, retention?: Retention): Log | Promise<Log>
 
-  /** Retention that the broker's options name for kinds of channels, by the names of the kinds: their publishers pass it with each call. */
+  /** Retention that the broker's options give for kinds of channels, by kind name. Publishers of these kinds pass it with each call. */
   readonly retentions?: Readonly<Record<string, Retention>> | undefined
 
   /** What spans the nodes of an app; absent where the logs end with the process, and there is but one node. */

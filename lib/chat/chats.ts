@@ -26,7 +26,7 @@ import { chatKind } from './kind.js'
 import { ActiveChat, type ActiveChatParts } from './active-chat.js'
 import { receivedMessageId } from './message-id.js'
 import { weightOf, type RunStart } from './runs/run.js'
-import { nameOf, type RunName } from './runs/run-name.js'
+import { runNameOf, type RunName } from './runs/run-name.js'
 import { Turns, type Orphan } from './runs/turns.js'
 import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from './visible.js'
 
@@ -256,7 +256,7 @@ export class Chats {
 
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: ChatConnection, target: ChatAddress): void {
     const channel = chatChannel(target)
-    const name = runId === undefined ? ref === undefined ? undefined : nameOf(ref, userId, target) : { runId }
+    const name = runId === undefined ? ref === undefined ? undefined : runNameOf(ref, userId, target) : { runId }
     // A run that has an id is there already, and so is another user's message. Numbers are used again.
     const mayCome = runId === undefined && typeof ref === 'string' && isSentId(ref)
     const early = mayCome ? earlyKey(channel, userId, ref) : undefined

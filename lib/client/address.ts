@@ -31,7 +31,7 @@ export function withQuery (url: string, name: string, value: string): string {
   return url + (/\?/.test(url) ? '&' : '?') + name + '=' + encodeURIComponent(value)
 }
 
-/** Throws a TypeError that names what is not an id. No workflow has the name of the other route. */
+/** Throws a TypeError for an invalid id. A workflow cannot have the name of the other route. */
 function check (name: string, id: unknown, path: string): void {
   if (!isId(id) || path + id === 'notifications') throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
 }

@@ -4,7 +4,7 @@ import { after, now, type Timer } from './clock.js'
 const enum Heartbeats { silent = 1.5, unanswered = 0.4 }
 
 /** Finds out that a connection is dead: nothing was received for one and a half heartbeats, nor after a ping. */
-export interface Liveness {
+export interface ServerLiveness {
   start (heartbeat: number): void
   stop (): void
   /** Something was received. */
@@ -13,7 +13,7 @@ export interface Liveness {
   probe (patience?: number): void
 }
 
-export function liveness (ping: () => void, onDead: () => void): Liveness {
+export function liveness (ping: () => void, onDead: () => void): ServerLiveness {
   let heartbeat = 0
   let heardAt = 0
   let timer: Timer

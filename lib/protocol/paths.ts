@@ -1,4 +1,4 @@
-/** The ids of a path, in their order: whose notifications these are, or which chat of whom. */
+/** Ids of a path, in the order of its segments. */
 export interface PathIds {
   readonly workflow?: string
   readonly appId?: string

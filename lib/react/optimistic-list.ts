@@ -1,6 +1,6 @@
 import { useCallback, useRef, useState } from 'react'
 import { useMessages, useReload } from './hooks.js'
-import { changed, isPending, listOf, type Change, type Identity, type OptimisticItem } from './optimistic.js'
+import { changed, isPending, listOf, type Change, type ItemIdentity, type OptimisticItem } from './optimistic.js'
 import { useLatest } from './provider.js'
 
 export interface OptimisticOptions<T> {
@@ -25,7 +25,7 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
   /** Replaces what is confirmed. What was loaded from the server goes through `load` instead: pushes may overtake it. */
   reset: (items: readonly T[]) => void
 } {
-  const identity = useLatest<Identity<T>>({ idOf, refOf })
+  const identity = useLatest<ItemIdentity<T>>({ idOf, refOf })
   const [shown, show] = useState(() => listOf({ idOf, refOf }, initial))
   // Ahead of what is shown: whether an attempt is confirmed has to be known before the next render.
   const list = useRef(shown)

@@ -38,7 +38,7 @@ export interface List<T> {
 }
 
 /** How an item is recognised. */
-export interface Identity<T> {
+export interface ItemIdentity<T> {
   idOf: (item: T) => string
   /** Of the `add` that the item came from, where it says so. */
   refOf: (item: T) => string | undefined
@@ -47,7 +47,7 @@ export interface Identity<T> {
 const nothing: ReadonlyMap<string, any> = new Map()
 const none: ReadonlySet<string> = new Set()
 
-export function listOf<T> ({ idOf }: Identity<T>, items: readonly T[]): List<T> {
+export function listOf<T> ({ idOf }: ItemIdentity<T>, items: readonly T[]): List<T> {
   const byId = new Map(items.map(item => [idOf(item), item]))
   return { items: [...byId].map(([id, item]) => confirmed(id, id, item)), isLoading: false, pushed: nothing, removed: none }
 }
@@ -56,7 +56,7 @@ export function listOf<T> ({ idOf }: Identity<T>, items: readonly T[]): List<T> 
  * The list after a change. An item is confirmed by the answer to a request and by a message, in any order, and by what is
  * loaded: it is there once, and never goes back to what an older answer says of it.
  */
-export function changed<T> (identity: Identity<T>, list: List<T>, change: Change<T>): List<T> {
+export function changed<T> (identity: ItemIdentity<T>, list: List<T>, change: Change<T>): List<T> {
   const next = apply(identity, list, change)
   if (next.items.some(({ isPending }) => isPending)) return next
   return { ...next, pushed: next.isLoading ? next.pushed : nothing, removed: none }
@@ -67,7 +67,7 @@ export function isPending<T> ({ items }: List<T>, ref: string): boolean {
   return items.some(each => each.isPending && each.key === ref)
 }
 
-function apply<T> (identity: Identity<T>, list: List<T>, change: Change<T>): List<T> {
+function apply<T> (identity: ItemIdentity<T>, list: List<T>, change: Change<T>): List<T> {
   const { items, pushed, removed } = list
   switch (change.type) {
     case 'added': return { ...list, items: [...items, { key: change.ref, id: undefined, item: change.item, isPending: true }] }
@@ -115,7 +115,7 @@ function put<T> (items: Items<T>, id: string, item: T, ref: string | undefined):
   })
 }
 
-function reloaded<T> ({ idOf, refOf }: Identity<T>, items: Items<T>, pushed: List<T>['pushed'], loaded: readonly T[]): Items<T> {
+function reloaded<T> ({ idOf, refOf }: ItemIdentity<T>, items: Items<T>, pushed: List<T>['pushed'], loaded: readonly T[]): Items<T> {
   const known = new Map(items.map(each => [each.id ?? each.key, each]))
   const byId = new Map(loaded.map(item => [idOf(item), item]))
   for (const [id, item] of pushed) {

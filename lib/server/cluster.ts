@@ -10,13 +10,13 @@ const answerTime = 1_500
 /** How often a node says so while the answer is being made, in ms. */
 const pendingEvery = 500
 
-/** What could not be told is told again, after this number of ms and this number of times; later it would surprise. */
+/** Delay in ms and maximum number of retries of a note that could not be stored. Later it would take effect unexpectedly. */
 const retry = { after: 1_000, times: 10 }
 
-/** What servers tell or ask each other about one thing: what is said, and what is replied. */
+/** Type of message between servers, with its request and its reply. */
 export interface Subject<Request, Reply = undefined> {
   readonly name: string
-  /** Another one where requests or replies have another form. Servers of another version are not heard. */
+  /** Changes with the form of the request or the reply. Notes of another version are not handled. */
   readonly version: number
   /** Only in types. */
   readonly types?: (request: Request) => Reply
@@ -26,7 +26,7 @@ export function subject<Request, Reply = undefined> (name: string, version = 1):
   return { name, version }
 }
 
-/** What a node stores for the others, as JSON. */
+/** Message between nodes, sent as JSON. */
 type Note =
   | { readonly kind: 'tell', readonly subject: string, readonly version: number, readonly request: unknown }
   /** `id`: which of the sender's questions it is. */

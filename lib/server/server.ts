@@ -39,7 +39,7 @@ export class RealtimeServer {
   readonly hub = new Hub<Connection>()
   /** Upgrade requests that are still to be answered. */
   readonly pending: PendingHandshakes
-  /** WebSockets that were told why they may not connect. */
+  /** WebSockets that are refused and not closed yet. */
   readonly refused: RefusedSockets
   readonly admission: Admission
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0, holds: 0 }
@@ -48,7 +48,7 @@ export class RealtimeServer {
   readonly #clock = new LoopClock()
   #onEmpty = () => {}
 
-  /** Throws RT_ERR_OPTIONS when the app has a handler for what is handled already. */
+  /** Throws RT_ERR_OPTIONS when the app handles a type that a kind handles. */
   constructor (parts: ServerParts, kinds: Kinds) {
     const { options, log, timers, refusals, cluster } = parts
     const { limits, heartbeat, timeouts, onDisconnect } = options

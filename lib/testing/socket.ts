@@ -27,7 +27,7 @@ export interface ConnectOptions {
 }
 
 /** A close, as the client saw it. */
-export interface Closed {
+export interface ReceivedClose {
   readonly code: number
   readonly reason: string
 }
@@ -80,7 +80,7 @@ export class TestSocket {
   /** Everything received, in order, but for the answers to `send`. */
   readonly received: Envelope[] = []
   /** How the connection was closed, once it is. */
-  closed: Closed | undefined
+  closed: ReceivedClose | undefined
   readonly #socket: Socket
   readonly #timeout: number
   /** Each looks whether what it waits for has come. The first that waits is the first that is served. */
@@ -121,7 +121,7 @@ export class TestSocket {
   }
 
   /** Waits for the connection to be closed, and throws when it is with another code. */
-  async expectClose (code?: number): Promise<Closed> {
+  async expectClose (code?: number): Promise<ReceivedClose> {
     const closed = await this.#wait(() => this.closed, 'close')
     if (code !== undefined && closed.code !== code) throw new Error(`expected close code ${code}, got ${described(closed)}`)
     return closed
@@ -247,7 +247,7 @@ function lowerCased (headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }
 
-function described ({ code, reason }: Closed): string {
+function described ({ code, reason }: ReceivedClose): string {
   return [code, reason, `(${closeMeaning(code) ?? 'not a code of fastify-realtime'})`].filter(part => part !== '').join(' ')
 }
 

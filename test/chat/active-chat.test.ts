@@ -2,7 +2,7 @@ import t from 'tap'
 import { Budget } from '../../lib/brokers/budget.js'
 import { ActiveChat, type ActiveChatParts, type UserData } from '../../lib/chat/active-chat.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
-import { nameOf } from '../../lib/chat/runs/run-name.js'
+import { runNameOf } from '../../lib/chat/runs/run-name.js'
 import { gate } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
@@ -109,7 +109,7 @@ t.test('none of those that wait begins when all are ended', async t => {
 t.test('a run is cancelled by its name or by its id', async t => {
   const { context, conversation } = setup()
   const [, second, third] = ['a', 'b', 'c'].map(name => conversation.start(hang(name)))
-  t.strictSame([conversation.cancel({ runId: 'x' }), conversation.cancel(nameOf('b', 'u', conversation.target)), conversation.cancel({ runId: third.id })], [false, true, true])
+  t.strictSame([conversation.cancel({ runId: 'x' }), conversation.cancel(runNameOf('b', 'u', conversation.target)), conversation.cancel({ runId: third.id })], [false, true, true])
   t.strictSame([second.state, third.state], ['over', 'over'])
   t.strictSame(context.types, ['run_started', 'run_queued', 'run_queued', 'run_finished', 'run_finished'])
 })
@@ -135,7 +135,7 @@ t.test('a message is saved, published and answered, and is there while it is sto
 
 t.test('a message whose run is ended while it is being saved is published, and its run is finished without having started', async t => {
   const ends: Array<{ stop?: 'cancelled', end: (conversation: ActiveChat) => unknown, returned: unknown, status: string }> = [
-    { end: conversation => conversation.cancel(nameOf('m', 'u', conversation.target)), returned: true, status: 'cancelled' },
+    { end: conversation => conversation.cancel(runNameOf('m', 'u', conversation.target)), returned: true, status: 'cancelled' },
     { end: conversation => conversation.cancel(), returned: true, status: 'cancelled' },
     { end: conversation => conversation.end(), returned: undefined, status: 'interrupted' },
     { stop: 'cancelled', end: () => undefined, returned: undefined, status: 'cancelled' }

@@ -20,9 +20,9 @@ import { within } from '../../time/within.js'
 export interface RedisBrokerParts extends RedisAddress {
   /** What the names in Redis begin with; default `realtime:`. */
   prefix?: string | undefined
-  /** What is retained of a channel without a retention of its own; default 100 publications, 300 s, 4 MiB. */
+  /** Default retention; default: 100 publications, 300 s, 4 MiB. */
   history?: StoredRetention | undefined
-  /** Retention of kinds of channels, for whoever publishes to them. */
+  /** Retention of kinds of channels, by kind name. */
   retentions?: Readonly<Record<string, Retention>> | undefined
   /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
   lag?: number | undefined
@@ -41,8 +41,8 @@ const collectFaultsFor = 100
 const subscribeWithin = 1_900
 
 /**
- * The logs live in Redis, each node has a copy of those it has readers for. Publishing, and hearing what is published,
- * go over connections of their own; the app's client is not touched.
+ * Stores the logs in Redis. Each node has a copy of the logs that it has readers for. Commands and announcements use
+ * connections of their own; the app's client is not touched.
  */
 export class RedisBroker implements Broker {
   readonly nodes: RedisNodes
@@ -133,7 +133,7 @@ export class RedisBroker implements Broker {
     return this.#publisher.publish(channel, body, this.#limits.of(retention).stream)
   }
 
-  /** Rejects with RT_ERR_BROKER when Redis does not answer within 2 s: what a client missed could not be told. */
+  /** Rejects with RT_ERR_BROKER when Redis does not answer within 2 s: missed publications are unknown then. */
   async subscribe (channel: string, retention?: Retention): Promise<Log> {
     if (this.#isClosed()) throw new errors.CLOSING()
     const subscribed = this.#channels.subscribe(channel, this.#limits.of(retention))
@@ -147,7 +147,7 @@ export class RedisBroker implements Broker {
     return log
   }
 
-  /** Lets go of what is not used, and compares with Redis what has been silent. */
+  /** Releases unused channels, and compares channels without announcements with Redis. */
   sweep (): void {
     this.#ping.send()
     this.#channels.sweep(this.#ping.answeredAt)

@@ -18,7 +18,7 @@ export interface RunOrigin {
  * What a user means by the `ref` of `chat_cancel`: a message that they sent themselves, by its `ref` or by its id as they sent
  * it; a run that the app started with this `ref`; or, with a slash in it, any user's message by its `message_id`.
  */
-export function nameOf (ref: string | number, userId: string, { userId: ownerId }: ChatAddress): RunName {
+export function runNameOf (ref: string | number, userId: string, { userId: ownerId }: ChatAddress): RunName {
   const text = String(ref)
   return { userId, ref: text, messageId: text.includes('/') ? text : messageIdOf(text, userId, ownerId) }
 }

@@ -5,7 +5,7 @@ import { closeCode, type CloseCode } from '../../protocol/close-codes.js'
 import { caught, write } from '../reports/caught.js'
 import type { Target } from '../target.js'
 import type { Authenticate, Authorize, Identity } from '../hooks.js'
-import { expiry, identityOf, IdentityFault, nameOf } from './identity.js'
+import { expiry, identityOf, IdentityFault, describeValue } from './identity.js'
 import { isLocal, isLoopback, isLoopbackHost } from './local.js'
 import { hostOf, originFault } from './origin.js'
 import { quoted } from './quoted.js'
@@ -135,7 +135,7 @@ export class Access {
     if (verdict === true || (verdict === undefined && userId === target.userId)) return undefined
     if (verdict === undefined) return { reason: 'other_user', userId, detail: `The user of the path is ${target.userId}` }
     if (verdict === false) return { reason: 'not_authorized', userId }
-    return { reason: 'invalid_verdict', userId, detail: `It returned ${nameOf(verdict)}` }
+    return { reason: 'invalid_verdict', userId, detail: `It returned ${describeValue(verdict)}` }
   }
 }
 

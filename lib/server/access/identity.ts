@@ -51,7 +51,7 @@ function faultOf (returned: unknown): string | undefined {
     // A promise whose `await` was forgotten, also in what the app adds to an identity, must not end the process.
     for (const value of Object.values(Object(returned))) ignoreRejection(value)
     if (typeof returned !== 'object' || Array.isArray(returned)) {
-      return `${nameOf(returned)}: return { userId } with the id of the user as a string, or null for nobody`
+      return `${describeValue(returned)}: return { userId } with the id of the user as a string, or null for nobody`
     }
     const { userId, expiresAt } = returned as Record<string, unknown>
     return userFault(userId) ?? expiryFault(expiresAt)
@@ -69,7 +69,7 @@ function userFault (userId: unknown): string | undefined {
   }
   if (ignoreRejection(userId)) return '{ userId: a promise }: await it'
   const cure = userId === null || typeof userId === 'boolean' ? 'return { userId } with a string, or null for nobody' : 'an id is a string, write String(id)'
-  return `{ userId: ${nameOf(userId)} }: ${cure}`
+  return `{ userId: ${describeValue(userId)} }: ${cure}`
 }
 
 function expiryFault (expiresAt: unknown): string | undefined {
@@ -77,16 +77,16 @@ function expiryFault (expiresAt: unknown): string | undefined {
   const rule = 'It is a Date or milliseconds since 1970; leave it out when the credential does not expire'
   if (ignoreRejection(expiresAt)) return `{ expiresAt: a promise }: await it. ${rule}`
   const isTime = ['number', 'bigint', 'object'].includes(typeof expiresAt) && expiresAt !== null
-  if (!isTime) return `{ expiresAt: ${nameOf(expiresAt)} }. ${rule}`
+  if (!isTime) return `{ expiresAt: ${describeValue(expiresAt)} }. ${rule}`
   const time = Number(expiresAt)
-  if (Number.isNaN(time)) return `{ expiresAt: ${nameOf(expiresAt)} }, which is not a time. Does the credential have an 'exp'? ${rule}`
+  if (Number.isNaN(time)) return `{ expiresAt: ${describeValue(expiresAt)} }, which is not a time. Does the credential have an 'exp'? ${rule}`
   if (time <= 0 || time >= earliest) return undefined
   const cure = types.isDate(expiresAt) ? 'write new Date(exp * 1000)' : 'write exp * 1000'
-  return `{ expiresAt: ${nameOf(expiresAt)} }, which is in seconds: ${cure}. ${rule}`
+  return `{ expiresAt: ${describeValue(expiresAt)} }, which is in seconds: ${cure}. ${rule}`
 }
 
 /** A value as a message may show it: the contents of numbers, times and constants, and only the kind of anything else. */
-export function nameOf (value: unknown): string {
+export function describeValue (value: unknown): string {
   if (value === null || typeof value === 'boolean' || typeof value === 'number') return String(value)
   if (typeof value === 'bigint') return `${value}n`
   if (types.isDate(value)) return Number.isNaN(Number(value)) ? 'an invalid Date' : `the Date ${value.toISOString()}`

@@ -56,7 +56,7 @@ export class Admission {
     this.#clientLimits = { frame, nodes, rate, burst }
   }
 
-  /** Sends away all that are there, and those that come from now on, each to come back after a delay of its own. */
+  /** Closes all connections, and every later one, with a delay for coming back that differs per client. */
   drain (): void {
     this.#isDraining = true
     for (const connection of this.#parts.hub.connections()) this.#sendAway(connection)
@@ -96,7 +96,7 @@ export class Admission {
     // What takes time can end with the client gone.
     if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
     if (cluster !== undefined && !await this.#enter(connection)) return connection.turnAway('user_connections')
-    // A user who reconnects too often waits.
+    // A user who reconnects too often is delayed.
     if (connection.isUserHeld) await connection.whenFree()
     if (connection.state !== 'opening') return
     const logs = await this.#subscribe(connection, path)
@@ -145,7 +145,7 @@ export class Admission {
   }
 }
 
-/** A client that asks for a smaller window than ours could not read what is shared; it gets plain frames. */
+/** A client that asks for a smaller window than ours cannot read shared compressed frames; it gets plain ones. */
 function takesDeflated ({ socket, request }: Arrival): boolean {
   return socket.extensions !== '' && request.headers['sec-websocket-extensions']?.includes('server_max_window_bits') === false
 }

@@ -24,7 +24,7 @@ export interface ConnectionContext extends ReceiverContext, LifecycleContext {
 
 export interface ConnectionOptions {
   readonly id: string
-  /** Of whoever connects; `renew` may replace it. */
+  /** At the start; `renew` can replace it. */
   readonly identity: Identity
   readonly path: ChannelPath
   readonly target: Target
@@ -36,7 +36,7 @@ export interface ConnectionOptions {
   readonly onClosed: (connection: Connection) => void
 }
 
-/** One socket of a user: what is received on it, and what it is for. */
+/** Connection of a user: identity, target, and received messages. */
 export class Connection extends Lifecycle implements ReceiverOwner, Peer {
   readonly id: string
   readonly userId: string

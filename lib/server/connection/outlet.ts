@@ -172,7 +172,7 @@ export abstract class Outlet implements Subscriber, Writer {
     return text
   }
 
-  /** The log no longer has what comes next: never a part of it: the client is told, and reads on with what is new. */
+  /** The log has lost the next publication: tells the client, and goes on at the head. Recovery is never partial. */
   #resync (subscription: Subscription): Frame {
     subscription.skipToHead()
     this.#context.counters.resyncs++

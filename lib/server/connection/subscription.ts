@@ -7,7 +7,7 @@ import type { ChannelKind } from '../kinds.js'
 export interface Subscriber {
   /** It takes compressed frames. */
   readonly isDeflated: boolean
-  /** Who reads, at the moment. */
+  /** Current identity of the connection. */
   readonly identity: Identity
   /** Something can be read; `audience` is how many were told so. */
   wake (audience: number): void

@@ -11,7 +11,7 @@ export interface RefusedSocketsParts {
   onGone: () => void
 }
 
-/** WebSockets that will not be connections: they are told why, and are kept until they are closed. */
+/** WebSockets that are refused: each gets a close code, and is kept until it is closed. */
 export class RefusedSockets {
   readonly #parts: RefusedSocketsParts
   /** The oldest first. */
@@ -25,7 +25,7 @@ export class RefusedSockets {
     return this.#sockets.size
   }
 
-  /** Closes a socket. Over the limit the oldest one is terminated: who may not connect must not keep those out who may. */
+  /** Closes a socket. Over the limit, terminates the oldest one: refused clients must not keep admitted ones out. */
   add (socket: WebSocket, code: CloseCode): void {
     const { limit, timers, onGone } = this.#parts
     if (this.#sockets.size >= limit) this.#oldest().terminate()

@@ -19,7 +19,7 @@ interface Request {
 }
 
 /** A URL up to its query, also where the separator is percent-encoded, or a semicolon (`useSemicolonDelimiter`). */
-export function pathOf (url: string): string {
+export function urlPathOf (url: string): string {
   const end = url.search(/[?;#]|%3[fb]|%23/i)
   return end === -1 ? url : url.slice(0, end)
 }
@@ -34,7 +34,7 @@ export function cleanUrl (raw: { url?: string }, prefix: string): void {
   let { url = '' } = raw
   if (url[0] !== '/') url = url.replace(origin, '')
   if (!url.startsWith(prefix)) return
-  raw.url = url.includes('%') && !isDecodable(pathOf(url)) ? pathOf(url) : url
+  raw.url = url.includes('%') && !isDecodable(urlPathOf(url)) ? urlPathOf(url) : url
 }
 
 function isDecodable (path: string): boolean {
@@ -62,7 +62,7 @@ function below (request: object): Request {
 }
 
 function urlOf (url: string | undefined): string | undefined {
-  return url === undefined ? undefined : pathOf(url)
+  return url === undefined ? undefined : urlPathOf(url)
 }
 
 /** The same request, as seen by serializers: without its query, and without a token in a subprotocol. */
@@ -71,14 +71,14 @@ export function withoutQuery<T extends object> (request: T): T {
 }
 
 function withoutQueries (params: object): object {
-  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, typeof value === 'string' ? pathOf(value) : value]))
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, typeof value === 'string' ? urlPathOf(value) : value]))
 }
 
 function withoutTokens (headers: NonNullable<Request['headers']>): Request['headers'] {
   const { ':path': path, 'sec-websocket-protocol': protocols } = headers
   const safe = { ...headers }
   // HTTP/2 has the URL among the headers.
-  if (typeof path === 'string') safe[':path'] = pathOf(path)
+  if (typeof path === 'string') safe[':path'] = urlPathOf(path)
   if (typeof protocols === 'string') safe['sec-websocket-protocol'] = protocols.replace(/\btoken\.[^,\s]+/g, 'token.…')
   return safe
 }

@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { Handshake, type UpgradedStream } from './handshake.js'
 import { forEachServer } from './http-servers.js'
-import { cleanUrl, pathOf } from './request-log.js'
+import { cleanUrl, urlPathOf } from './request-log.js'
 import type { PendingHandshakes } from './pending.js'
 import { filterUpgrades, isWebSocketUpgrade } from './upgrade-filter.js'
 
@@ -64,7 +64,7 @@ export class Upgrades {
     // The routes of this package answer with more.
     if (!hasRoom && !isOwn) return refuse(stream, 503)
     // No WebSocket route needs the query, and @fastify/websocket writes the URL of a plain route to the log.
-    if (isOwn && !this.#isRoute(request.url!)) request.url = pathOf(request.url!)
+    if (isOwn && !this.#isRoute(request.url!)) request.url = urlPathOf(request.url!)
     // What `ws` compares with.
     request.headers.upgrade = 'websocket'
     afterResponses(stream, () => {
@@ -77,7 +77,7 @@ export class Upgrades {
   }
 
   #isRoute (url: string): boolean {
-    const path = pathOf(url)
+    const path = urlPathOf(url)
     return this.#routes.some(pattern => pattern.test(path))
   }
 

@@ -2,7 +2,7 @@ import { errors } from '../../errors.js'
 import type { ChannelKind, Kinds } from '../kinds.js'
 import type { MessageRow } from './message-row.js'
 
-/** Who handles a client's message: the kind of the channel that it is for, or the app. */
+/** Finds the handler of a client's message: of the channel's kind, or of the app. */
 export class Handlers {
   readonly #own: ReadonlyMap<string, MessageRow>
   readonly #kinds: Kinds
@@ -21,7 +21,7 @@ export class Handlers {
     return kind.rows?.get(type) ?? this.#own.get(type) ?? kind.fallbacks?.get(type)
   }
 
-  /** Why a message has no handler, and what gives it one. */
+  /** Explains why a type has no handler, and names the cure. */
   missing (type: string): string {
     const kind = this.#kinds.all.find(({ rows, fallbacks }) => rows?.has(type) === true || fallbacks?.has(type) === true)
     if (kind !== undefined) {

@@ -86,14 +86,14 @@ class NotJson extends Error {
 
   get text (): string {
     const at = this.#deepest === undefined ? -1 : this.#objects.lastIndexOf(this.#deepest)
-    return at === -1 ? `${pathOf(this.#keys)} ${this.#reason}` : this.#cycle(this.#objects.length - at)
+    return at === -1 ? `${keyPath(this.#keys)} ${this.#reason}` : this.#cycle(this.#objects.length - at)
   }
 
   /** The path to where the object comes again, the first time. */
   #cycle (length: number): string {
     const objects = [...this.#objects, this.#deepest]
     const first = objects.findIndex((object, depth) => object === objects[depth + length])
-    return `${pathOf(this.#keys.slice(0, first + length + 1))} is an object that it is in itself, and JSON has no cycles. Send an id in its place`
+    return `${keyPath(this.#keys.slice(0, first + length + 1))} is an object that it is in itself, and JSON has no cycles. Send an id in its place`
   }
 }
 
@@ -215,7 +215,7 @@ function count (values: number, walk: Walk): void {
 }
 
 /** As TypeBox writes it: a JSON Pointer (RFC 6901). */
-function pathOf (keys: Key[]): string {
+function keyPath (keys: Key[]): string {
   const path = keys.map(key => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
   return path.length > maxPath ? `${path.slice(0, maxPath)}…` : path
 }

@@ -53,7 +53,7 @@ export class MessagePublisher {
     return 'then' in stored ? this.#inTime(stored, receipt) : receipt(stored)
   }
 
-  /** Refuses what is published from now on. */
+  /** Refuses all later publications. */
   close (): void {
     this.#isClosed = true
   }

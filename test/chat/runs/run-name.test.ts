@@ -1,8 +1,8 @@
 import t from 'tap'
-import { isStartedBy, nameOf, type RunOrigin } from '../../../lib/chat/runs/run-name.js'
+import { isStartedBy, runNameOf, type RunOrigin } from '../../../lib/chat/runs/run-name.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'ada' }
-const isMeant = (ref: string | number, userId: string, origin: RunOrigin) => isStartedBy(origin, nameOf(ref, userId, target))
+const isMeant = (ref: string | number, userId: string, origin: RunOrigin) => isStartedBy(origin, runNameOf(ref, userId, target))
 
 t.test('a name without a slash is for the messages of the user who names it', async t => {
   const owners = { userId: 'ada', ref: 'r', messageId: 'm' }

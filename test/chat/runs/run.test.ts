@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { LiveRun } from '../../../lib/chat/runs/run.js'
-import { nameOf } from '../../../lib/chat/runs/run-name.js'
+import { runNameOf } from '../../../lib/chat/runs/run-name.js'
 import type { Run } from '../../../lib/index.js'
 import { movedClock } from '../../clock.js'
 import { gate } from '../../waiting.js'
@@ -28,7 +28,7 @@ t.test('it starts, works and is over', async t => {
 t.test('a run goes by its id, and by what started it', async t => {
   const { run } = setup()
   t.strictSame([run.id, 'm', ''].map(runId => run.goesBy({ runId })), [true, false, false])
-  t.strictSame(['m', 7, '7', 'n', '', run.id].map(ref => run.goesBy(nameOf(ref, 'u', run.target))), [true, true, true, false, false, false])
+  t.strictSame(['m', 7, '7', 'n', '', run.id].map(ref => run.goesBy(runNameOf(ref, 'u', run.target))), [true, true, true, false, false, false])
 })
 
 t.test('a run that waits is announced once, and not after its turn has come', async t => {

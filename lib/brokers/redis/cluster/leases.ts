@@ -86,7 +86,7 @@ export class Leases {
   }
 
   #changed (key: string, at = performance.now()): void {
-    // So that they are told of again in the order in which they were taken.
+    // Keeps the changes in the order in which the leases were taken, for sending them again.
     this.#changes.delete(key)
     this.#changes.set(key, at)
   }

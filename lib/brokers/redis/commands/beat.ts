@@ -2,11 +2,11 @@ import { forgive, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * This node is alive. Gives it what dead nodes held, so many leases at most; a node is forgotten once it holds nothing.
+ * Records that this node is alive, and gives it leases of dead nodes, up to a maximum number. A dead node is removed once it holds none.
  *
- * KEYS: nodes by when they were heard of, holders of leases, data of leases, nodes by when they were taken for dead. ARGV: node,
- * ms until it is dead, leases, 1 to be told of all that it holds already.
- * Returns whether it was not known, when it was taken for dead, how many nodes there are, their ids, then key and data of each lease.
+ * KEYS: nodes by time of their last beat, holders of leases, data of leases, dead nodes by time of death. ARGV: node, ms without a
+ * beat until a node is dead, maximum number of leases, 1 to return the leases that the node holds already, too.
+ * Returns 1 for a new node, when it was last declared dead, number of nodes, their ids, then key and data of each lease.
  */
 export const beatScript = script('beat', `${time}${forgive}
 local nodes, holders, data, node, dead = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2])
@@ -50,21 +50,21 @@ return result
 `)
 
 export interface BeatRequest {
-  /** Nodes by when they were heard of, holders of leases, data of leases, nodes by when they were taken for dead. */
+  /** Nodes by time of their last beat, holders of leases, data of leases, dead nodes by time of death. */
   readonly keys: string[]
   readonly node: string
   /** Time without a beat after which a node is dead, in ms. */
   readonly deadAfter: number
   /** Maximum number of leases of dead nodes. */
   readonly leases: number
-  /** Tell all that the node holds already, too. */
+  /** Return the leases that the node holds already, too. */
   readonly isInDoubt: boolean
 }
 
 export interface BeatReply {
   /** Redis did not know the node. */
   readonly isNew: boolean
-  /** When the node was last taken for dead; '' when it was not. */
+  /** When the node was last declared dead; '' when it never was. */
   readonly died: string
   readonly alive: string[]
   readonly leases: Array<[key: string, data: string]>

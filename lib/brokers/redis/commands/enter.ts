@@ -2,7 +2,7 @@ import { present } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Enters a connection under a key unless there are too many, and forgets those that were not renewed.
+ * Adds a connection under a key unless there are too many, and removes entries that were not renewed.
  * KEYS: presence. ARGV: connection, node, limit, ttl, how many nodes are silent, these, and the nodes that are alive.
  * Returns the nodes of the connections that count when they are too many, and nothing when it is entered.
  */

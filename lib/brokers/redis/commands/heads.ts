@@ -2,8 +2,8 @@ import type { StreamHead } from './read.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Where channels are. KEYS: the meta of each. ARGV: their ttl, renewed where half of it is over.
- * Returns epoch, head and mark of each; empty texts and 0 for one that is not there.
+ * Reads the heads of channels. KEYS: the meta of each. ARGV: their ttl, renewed where half of it is over.
+ * Returns epoch, head and mark of each; empty texts and 0 for a channel that is not there.
  */
 export const headsScript = script('heads', `
 local ttl = tonumber(ARGV[1])
@@ -18,7 +18,7 @@ end
 return result
 `)
 
-/** Where channels are, by their metas, whose ttl is in ms; `undefined` for one that Redis does not know. */
+/** Heads of the channels with these metas; `undefined` for a channel that is not in Redis. `metaTtl` in ms. */
 export async function heads (link: Runner, metas: string[], metaTtl: number): Promise<Array<StreamHead | undefined>> {
   const found = await link.run(headsScript, metas, [metaTtl]) as Array<string | number>
   return metas.map((_meta, at) => {

@@ -2,7 +2,7 @@ import { time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * KEYS: holders, data, nodes by when they were heard of. ARGV: node, lease, its data, 1 when it must be held already.
+ * KEYS: holders, data, nodes by time of their last beat. ARGV: node, lease, its data, 1 when it must be held already.
  * Returns 1 when the node holds it now.
  */
 export const holdScript = script('hold', `${time}
@@ -16,7 +16,7 @@ return 1
 `)
 
 export interface HoldRequest {
-  /** Holders, data, nodes by when they were heard of. */
+  /** Holders, data, nodes by time of their last beat. */
   readonly keys: string[]
   readonly node: string
   readonly lease: string

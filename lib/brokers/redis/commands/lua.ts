@@ -51,7 +51,7 @@ local function firstKept(stream, low, head, sum, total, room, ttl)
 end
 `
 
-/** When no node was heard of for a while it was Redis that was away, and all of them count as heard of now. */
+/** When no node has sent a beat for a while, Redis was away: all nodes count as alive now. */
 export const forgive = `
 local function forgive(nodes, dead)
   local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
@@ -60,7 +60,7 @@ local function forgive(nodes, dead)
 end
 `
 
-/** Connections under a key that are not of a dead node; a node that has just come is not known to all others yet. */
+/** Connections under a key whose nodes are alive. A node that has just started is not known to all others yet. */
 export const present = `${time}
 local function present(all, isAlive, isSilent)
   local found = {}

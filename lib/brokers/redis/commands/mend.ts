@@ -4,7 +4,7 @@ import { add, time, whole } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Gives a channel that has lost its tail what a node still has of it, and announces that to those who have not.
+ * Restores the tail of a channel from the publications that a node still has, and announces them to the other nodes.
  *
  * KEYS: stream and meta. ARGV: epoch, head and its mark as Redis has them, size and ttl of the stream, PUBLISH or SPUBLISH;
  * then mark and body of each publication that follows. Returns 1, or 0 when that is no longer where the channel is; or an error

@@ -2,8 +2,8 @@ import { forgive, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * This node is still there: sent between its beats. KEYS: nodes. ARGV: node, ms until it is dead.
- * Returns the time, and of each node its id and when it was heard of.
+ * Records that this node is alive, between its beats. KEYS: nodes. ARGV: node, ms until it is dead.
+ * Returns the time, and the id and the time of the last beat or pulse of each node.
  */
 export const pulseScript = script('pulse', `${time}${forgive}
 local nodes = KEYS[1]
@@ -17,11 +17,11 @@ return result
 export interface PulseReply {
   /** Redis's clock. */
   readonly now: number
-  /** When each node was heard of. */
+  /** Time of each node's last beat or pulse. */
   readonly heardAt: Map<string, number>
 }
 
-/** `nodes`: the key of the nodes by when they were heard of; `deadAfter` in ms. */
+/** `nodes`: the key of the nodes by time of their last beat; `deadAfter` in ms. */
 export async function pulse (link: Runner, nodes: string, node: string, deadAfter: number): Promise<PulseReply> {
   const [now, ...heard] = await link.run(pulseScript, [nodes], [node, deadAfter]) as [number, ...string[]]
   const heardAt = new Map<string, number>()

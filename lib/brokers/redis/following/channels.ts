@@ -15,10 +15,10 @@ import { alwaysBorn, Unborn } from './unborn.js'
 /** Bytes of bookkeeping per channel. */
 const channelOverhead = 1_024
 
-/** A channel that has had no readers for this time is let go of, in ms. */
+/** Time without readers after which a channel is released, in ms. */
 const grace = 5_000
 
-/** A channel without an announcement for this time is compared with Redis, in ms. */
+/** Time without an announcement after which a channel is compared with Redis, in ms. */
 const checkEvery = 15_000
 
 /**
@@ -57,7 +57,7 @@ export interface FollowedChannelsParts {
 export class FollowedChannels {
   /** Resolves once the nodes' channel has a log. */
   readonly begun: Promise<void>
-  /** Resolves once this node hears what the others announce. */
+  /** Resolves once this node receives the announcements of the others. */
   readonly heard: Promise<void>
   readonly #parts: FollowedChannelsParts
   readonly #doorbell: Doorbell
@@ -91,9 +91,9 @@ export class FollowedChannels {
     const key = this.#parts.keys.stream(channel)
     const known = this.#channels.get(key) ?? this.#add(channel, key, limits)
     known.usedAt = performance.now()
-    // Whoever resumes may have seen what this node has not heard yet.
+    // A client that resumes may have read publications that this node has not got yet.
     await (known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed))
-    // It was let go of meanwhile, or this node has ended.
+    // The channel was released meanwhile, or the broker closed.
     if (this.#channels.get(key) !== known) return known.feed.log!
     known.usedAt = performance.now()
     known.feed.renew()
@@ -147,7 +147,7 @@ export class FollowedChannels {
     await Promise.all([this.#nodes, ...this.#channels.values()].map(channel => this.#check(channel)))
   }
 
-  /** Lets go of channels that are not used, and compares those without announcements. `answeredAt`: when Redis was there last. */
+  /** Releases unused channels, and compares channels without announcements with Redis. `answeredAt`: when Redis last answered. */
   sweep (answeredAt: number, now = performance.now()): void {
     this.#checkSilent(this.#nodes, now)
     this.#nodes.feed.settle(answeredAt - safeAfter)
@@ -158,7 +158,7 @@ export class FollowedChannels {
       log?.trim()
       channel.feed.settle(answeredAt - safeAfter)
       if (now - answeredAt < safeAfter) channel.feed.renew()
-      // While Redis is away nobody else may know what was published last.
+      // While Redis is away, this node may be the only one with the newest publications.
       if (now - channel.usedAt > grace && now - answeredAt < safeAfter) this.#forget(channel)
       else this.#checkSilent(channel, now)
     }

@@ -75,13 +75,13 @@ export class StreamStore {
     return { stream, meta: this.#keys.meta(stream) }
   }
 
-  /** Where channels are; `undefined` for one that Redis does not know. */
+  /** Heads of channels; `undefined` for a channel that is not in Redis. */
   async heads (streams: string[]): Promise<Array<StreamHead | undefined>> {
     this.#check()
     return heads(this.#link, streams.map(stream => this.#keys.meta(stream)), metaTtlOf(this.#defaults))
   }
 
-  /** Throws while the connection is not ready: Redis, or the connection, has told the health why. */
+  /** Throws while the connection is not ready. The health knows why. */
   #check (): void {
     if (!this.#link.isReady) throw this.#link.health.refusal()
   }

@@ -36,12 +36,12 @@ const storedWithin = 1_500
 /** and then its promise is settled, with the next look: in time also where the event loop is busy. */
 const settledWithin = 1_700
 
-/** A server that is silent for this long gets nothing more to do: what is not sent is known not to be stored. */
+/** A server that is silent for longer gets no more batches: a publication that was not sent is certainly not stored. */
 const stalledAfter = { roundTrips: 4, least: 400, most: 1_500 }
 /** A server that is silent for this long is slow. */
 const slowAfter = { roundTrips: 2, least: 50, most: 1_000 }
 
-/** How often what is waiting is looked at, in ms. */
+/** Time between two checks of waiting and sent publications, in ms. */
 const lookEvery = 50
 
 /**
@@ -98,7 +98,7 @@ export class BatchPublisher {
     return new Promise((resolve, reject) => {
       const bytes = Buffer.byteLength(body) + overhead
       const slot = this.#link.isCluster ? slotOf(this.#keys.stream(channel)) : 0
-      // In a Cluster servers come and go one by one: what is for one does not wait for another.
+      // In a Cluster servers fail one by one: publications for one do not wait for another.
       const server = () => serverOf(this.#link.client, slot)
       const at = performance.now()
       const publication = { channel, body, limits, isDefault, ...this.#ids.next(), server, bytes, at, resolve, reject, isSettled: false }
@@ -123,7 +123,7 @@ export class BatchPublisher {
     return isCrowded || isOver(maxBytes) || (isMuch && isSlow()) ? this.#link.health.crowded() : undefined
   }
 
-  /** Whether what is sent to a server now has a good chance. */
+  /** Whether a server can be sent a batch now. */
   #canSend (server: string | undefined): boolean {
     if (!this.#preparation.isDone || this.#traffic.isHeldUp(server) || !isReachable(this.#link.client, server)) return false
     return !this.#traffic.isUnanswered(server, stalledAfter)
@@ -223,7 +223,7 @@ export class BatchPublisher {
   #refused (publications: PendingPublication[], error: Error): void {
     const { health, isCluster } = this.#link
     health.failed(appendScript.name, error)
-    // A server that was demoted: whoever is asked for the master again knows another.
+    // The server was demoted: a new connection finds the master.
     if (error.message.includes('READONLY') && !isCluster) this.#link.reconnect()
     this.#fail(publications, health.refusal(appendScript.name, error))
   }
@@ -245,7 +245,7 @@ export class BatchPublisher {
     }
   }
 
-  /** Gives up what has been under way for too long, and asks after what is in doubt. */
+  /** Gives up publications that are late, and asks Redis about batches in doubt. */
   #look (): void {
     const now = performance.now()
     this.#traffic.look(now)
@@ -290,7 +290,7 @@ export class BatchPublisher {
     else publication.resolve(outcome)
   }
 
-  /** Refuses what is waiting, and resolves once what is under way is settled. */
+  /** Refuses waiting publications, and resolves once all others are settled. */
   async close (): Promise<void> {
     this.#isClosed = true
     this.#preparation.close()

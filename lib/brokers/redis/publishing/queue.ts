@@ -3,7 +3,7 @@ import type { PendingPublication } from './batch.js'
 /** A batch is sent when it has this number of publications, or of bytes. */
 const full = { count: 256, bytes: 256 * 1024 }
 
-/** Publications that are not settled: those that wait, in order, and the sums of all. */
+/** Waiting publications in order, and the number and bytes of all that are not settled. */
 export class PublishQueue {
   #waiting: PendingPublication[] = []
   #waitingBytes = 0
@@ -20,12 +20,12 @@ export class PublishQueue {
     return this.#count
   }
 
-  /** Number of those that wait. */
+  /** Number of waiting publications. */
   get waiting (): number {
     return this.#waiting.length
   }
 
-  /** What waits is enough for a batch. */
+  /** The waiting publications fill a batch. */
   get isFull (): boolean {
     return this.#waiting.length >= full.count || this.#waitingBytes >= full.bytes
   }
@@ -37,7 +37,7 @@ export class PublishQueue {
     this.#count++
   }
 
-  /** Number of those that wait for a server. */
+  /** Number of publications that wait for a server. */
   countFor (server: string | undefined): number {
     return this.#waiting.filter(waiting => waiting.server() === server).length
   }
@@ -47,7 +47,7 @@ export class PublishQueue {
     return new Set(this.#waiting.map(publication => publication.server()))
   }
 
-  /** Takes a batch for a server, those that wait longest. */
+  /** Takes a batch for a server, the oldest first. */
   take (server: string | undefined): PendingPublication[] {
     const taken: PendingPublication[] = []
     const left: PendingPublication[] = []
@@ -71,7 +71,7 @@ export class PublishQueue {
     return taken
   }
 
-  /** They wait again, where they were among the others. */
+  /** Puts publications back in their order. */
   takeBack (publications: PendingPublication[]): void {
     for (const { bytes } of publications) this.#waitingBytes += bytes
     this.#waiting = [...publications, ...this.#waiting].sort((a, b) => a.number - b.number)
