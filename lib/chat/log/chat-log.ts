@@ -87,6 +87,11 @@ export class ChatLog extends Log {
   /** The newest publication as it came: readers mostly want that alone. */
   #newest = ''
   #newestEntry: Entry | undefined
+  /**
+   * The message parsed last for a reader with a filter, shared by such readers. The object that was published is not kept for them:
+   * the app may change it after `append`.
+   */
+  #parsed: { body: string, message: Message } | undefined
   #newestFrame: Frame | Deflatable | undefined
   /** The frame made last for a reader that was behind. */
   #built: { entry: Entry, from: number, since: number, last: number, id: number, frame: Frame | Deflatable } | undefined
@@ -347,6 +352,7 @@ export class ChatLog extends Log {
 
   override release (): void {
     this.#newestFrame = undefined
+    this.#parsed = undefined
     this.#built = undefined
   }
 
@@ -358,7 +364,7 @@ export class ChatLog extends Log {
   behind (reader: Reader): number {
     const { offset } = reader
     let count = 0
-    const visit = (entry: Entry) => { if (entry.last > offset && isSeen(entry, reader)) count++ }
+    const visit = (entry: Entry) => { if (entry.last > offset && this.#isSeen(entry, reader)) count++ }
     for (let at = this.#indexAfter(offset); at < this.#entries.length; at++) visit(this.#entries.at(at)!)
     for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
       if (entry.first <= offset) visit(entry)
@@ -372,7 +378,7 @@ export class ChatLog extends Log {
     if (reader.offset === this.head - 1 && reader.ahead === undefined && this.#newest !== '') {
       this.#newestFrame ??= this.frameOf(this.position, this.#newest)
       const frame = formOf(this.#newestFrame, isDeflated)
-      const isHidden = !mayRead(this.#newestEntry!, reader)
+      const isHidden = !this.#mayRead(this.#newestEntry!, reader)
       if (!isHidden && reader.withheld?.has(this.#newestEntry!)) return this.#catchUp(reader, isDeflated, room, textOnly)
       if (textOnly && typeof frame !== 'string' && !isHidden) return ''
       reader.offset = this.head
@@ -391,7 +397,7 @@ export class ChatLog extends Log {
         const { entry } = due[index]
         if (text !== '' && text.length + entry.bytes > room) return text
         const upTo = (due[index + 1]?.at ?? this.head + 1) - 1
-        const frame = mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
+        const frame = this.#mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
         const isText = typeof frame === 'string'
         // A Buffer goes alone.
         if (!isText && (textOnly || text !== '')) return text
@@ -449,6 +455,26 @@ export class ChatLog extends Log {
     this.#built = { entry, from, since, last, id, frame }
     return frame
   }
+
+  /** Whether a reader may read an entry. A message that still grows is shown to the filter with an empty text. */
+  #isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
+    if (sees === undefined) return true
+    if (text === undefined) return sees(this.#parse(body))
+    const { head, timestamp } = text
+    return sees({ type: 'chat_message', data: { role: 'assistant', ...head, content: '' }, timestamp } as Message)
+  }
+
+  /** Like `#isSeen`, for an entry that is read now: remembers that a part of a message was withheld. */
+  #mayRead (entry: Entry, reader: Reader): boolean {
+    const isVisible = this.#isSeen(entry, reader)
+    if (!isVisible && entry.text !== undefined) reader.withheld = (reader.withheld ?? new WeakSet()).add(entry)
+    return isVisible
+  }
+
+  #parse (body: string): Message {
+    if (this.#parsed?.body !== body) this.#parsed = { body, message: JSON.parse(body) as Message }
+    return this.#parsed.message
+  }
 }
 
 /** Marks an entry as read whole by a reader, and of the others what comes up to an offset. */
@@ -464,21 +490,6 @@ function forgetReached (reader: Reader): void {
   const { ahead, offset } = reader
   for (const [entry, last] of ahead!) if (last <= offset) ahead!.delete(entry)
   if (ahead!.size === 0) reader.ahead = undefined
-}
-
-/** Whether a reader may read what is in an entry. Of a message that still grows it is asked with an empty text. */
-function isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
-  if (sees === undefined) return true
-  if (text === undefined) return sees(JSON.parse(body) as Message)
-  const { head, timestamp } = text
-  return sees({ type: 'chat_message', data: { role: 'assistant', ...head, content: '' }, timestamp } as Message)
-}
-
-/** Like `isSeen`, for an entry that is read now: remembers that something of a message was withheld. */
-function mayRead (entry: Entry, reader: Reader): boolean {
-  const isVisible = isSeen(entry, reader)
-  if (!isVisible && entry.text !== undefined) reader.withheld = (reader.withheld ?? new WeakSet()).add(entry)
-  return isVisible
 }
 
 const messageKey = (id: string) => `message ${id}`

@@ -377,3 +377,20 @@ t.test('a reader that has a part of a message that was evicted is lost, whatever
   t.equal(log.evicted, 3)
   t.equal(log.isLost(reader), true)
 })
+
+t.test('readers with a filter share one parsed message', async t => {
+  const log = logOf([message('m1', 'one')])
+  const shown: unknown[] = []
+  const readers = [1, 2].map(() => {
+    const client = new Client(log)
+    return Object.assign(client, { sees: (shownMessage: unknown) => { shown.push(shownMessage); return true } })
+  })
+  log.append(message('m2', 'two'), 0)
+  for (const reader of readers) {
+    reader.offset = 1
+    reader.readAll()
+  }
+  t.equal(shown.length, 2)
+  t.match(shown[0], { data: { message_id: 'm2' } })
+  t.equal(shown[0], shown[1], 'parsed once')
+})
