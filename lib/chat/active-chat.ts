@@ -15,58 +15,58 @@ import { Saving } from './saving.js'
 import type { Turn } from './runs/turns.js'
 import { isForUsers } from './visible.js'
 
-/** What all chats of a server share. */
+/** Parts that all chats of a server share. */
 export interface ActiveChatParts {
   options: ChatOptions
   limits: RunContext['limits'] & {
-    /** Runs that may wait. */
+    /** Maximum number of runs of one chat that wait. */
     runs: number
-    /** Milliseconds that saving a message may take. */
+    /** Maximum time of one call of `chat.save`, in ms. */
     saveTime: number
   }
   timers: Timers
   log: FastifyBaseLogger
   publish: (message: Message) => Receipt | Promise<Receipt>
   soon: (action: () => void) => void
-  /** The runs of all chats, by who started them. */
+  /** Active and waiting runs of all chats, shared among users. */
   runs: Budget
-  /** Where there are several servers. */
+  /** Announces a run to the other servers; absent when the app has one server. */
   enter?: (run: LiveRun) => Turn
-  /** Nothing is going on in it any more. */
+  /** Called when the chat is idle. */
   onIdle: () => void
 }
 
-/** A user's message, as it is saved and published. */
+/** Data of a user's message, as it is saved and published. */
 export type UserData = Messages['chat_message'] & { message_id: string }
 
-/** Why a run cannot be started, and what the app can do about it. */
+/** Reason why a run cannot start, and its cure. */
 interface Lack {
   reason: string
   cure: string
 }
 
-/** How a run is ended from outside. */
+/** Outcome of a run that is ended from outside. */
 type Stop = 'cancelled' | 'interrupted'
 
-/** Time that saving a message may take before its run is announced, in ms. */
+/** Time after which a run is announced while its message is still being saved, in ms. */
 const announceAfterMs = 5
 
-/** What the close of a chat waits for. */
+/** Unfinished work that the close of a chat waits for. */
 export interface AwaitedByChat {
-  /** Runs whose end is being stored, by their ids. */
+  /** Ids of runs whose end is not stored yet. */
   readonly runs: readonly string[]
-  /** Messages whose `chat.save` runs, or waits for the one before, by their ids. */
+  /** Ids of messages whose `chat.save` is running or queued. */
   readonly saves: readonly string[]
 }
 
-/** A user's message that is being stored. */
+/** A user's message that is being saved and stored. */
 interface Coming {
   readonly run: LiveRun
-  /** Its run was ended before it is there. */
+  /** Set when the run is ended before the message is stored. */
   stop: Stop | undefined
 }
 
-/** One chat while something is going on in it: runs, one at a time and in order. */
+/** An active chat: executes its runs one at a time, in order. */
 export class ActiveChat implements RunContext {
   readonly target: ChatAddress
   readonly timers: Timers
@@ -95,17 +95,17 @@ export class ActiveChat implements RunContext {
     this.#saving = new Saving({ save, target, timers, time: limits.saveTime, onIdle })
   }
 
-  /** What there is no room for; `undefined` when the run can be started. */
+  /** Returns why there is no room for a run; `undefined` when it can start. */
   lack ({ userId, weight = 1 }: RunStart): Lack | undefined {
     const { options, limits, runs } = this.#parts
     if (options.concurrency !== 'replace' && this.#runs().length + this.#coming.size > limits.runs) {
-      return { reason: `${limits.runs} runs of this chat wait already`, cure: "Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'" }
+      return { reason: `${limits.runs} runs of this chat are already waiting`, cure: "Wait for one to finish, raise 'limits.runs', or set 'chat.concurrency' to 'replace'" }
     }
     if (runs.allows(userId, weight)) return undefined
-    return { reason: 'the runs of this user take as much as is still free', cure: "Wait for one to finish, or raise 'limits.liveRuns'" }
+    return { reason: 'the server has no room for another run of this user', cure: "Wait for one to finish, or raise 'limits.liveRuns'" }
   }
 
-  /** There must be room. */
+  /** Starts a run. Requires that `lack` returned `undefined`. */
   start (start: RunStart): LiveRun {
     const run = this.#run(start)
     this.#enter(run)
@@ -113,7 +113,7 @@ export class ActiveChat implements RunContext {
     return run
   }
 
-  /** Should this server end, another tells users that the run did too. */
+  /** Registers a run with the other servers: if this server dies, another one publishes the end of the run. */
   #enter (run: LiveRun): void {
     const { enter } = this.#parts
     if (enter !== undefined && !this.#turns.has(run)) this.#turns.set(run, enter(run))
@@ -127,7 +127,7 @@ export class ActiveChat implements RunContext {
     if (this.#going !== run) run.announce()
   }
 
-  /** Saves and publishes a user's message, then starts its run, unless that is to `stop`. There must be room. */
+  /** Saves and publishes a user's message, then starts its run, or ends it with `stop`. Requires that `lack` returned `undefined`. */
   async receive (data: UserData, start: RunStart, stop?: Stop): Promise<void> {
     const run = this.#run(start)
     const coming: Coming = { run, stop }
@@ -147,14 +147,14 @@ export class ActiveChat implements RunContext {
     }
   }
 
-  /** It counts until it is over. */
+  /** Creates a run, which counts in the budget until it is over. */
   #run (start: RunStart): LiveRun {
     const run = new LiveRun(this, start)
     this.#parts.runs.add(run.userId, run.weight)
     return run
   }
 
-  /** Saves and publishes a user's message. Where that takes time, clients that connect meanwhile see that its run will come. */
+  /** Saves and publishes a user's message. While a slow save lasts, clients already see that its run is queued. */
   async #store (run: LiveRun, data: UserData): Promise<void> {
     const stopClock = this.#parts.timers.after(announceAfterMs, () => {
       this.#enter(run)
@@ -165,12 +165,12 @@ export class ActiveChat implements RunContext {
     } finally {
       stopClock()
     }
-    // Its lease is asked for before the message is stored, so that none is without a run when this server dies.
+    // The lease is requested before the message is stored: if this server dies in between, no stored message lacks the end of its run.
     this.#enter(run)
     if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
   }
 
-  /** Ends the runs that go by this name, or all of them. `false` when there were none. */
+  /** Cancels the runs with this name, or all runs. Returns `false` when there were none. */
   cancel (name?: RunName): boolean {
     const coming = [...this.#coming].filter(({ run }) => name === undefined || run.goesBy(name))
     const runs = this.#runs().filter(run => name === undefined || run.goesBy(name))
@@ -178,7 +178,7 @@ export class ActiveChat implements RunContext {
     return coming.length + runs.length > 0
   }
 
-  /** Ends all runs. */
+  /** Interrupts all runs. */
   end (): void {
     this.#stop(this.#coming, this.#runs(), 'interrupted')
   }
@@ -204,12 +204,12 @@ export class ActiveChat implements RunContext {
     return isForUsers(this.#parts.options, message, this.log)
   }
 
-  /** A reply that is done: the run does not wait for it, and a failure is logged. */
+  /** Saves a finished reply. The run does not wait for it, and a failure is logged. */
   save (message: Omit<SavedMessage, 'timestamp'>): void {
     this.#saving.add(message).catch(error => report(this.log, error, 'a message was not saved', { messageId: message.message_id }))
   }
 
-  /** Resolves when nothing is going on, and all is stored and saved. */
+  /** Resolves when the chat is idle: no run is active or waiting, and everything is stored and saved. */
   settled (): Promise<void> {
     return new Promise(resolve => {
       this.#onSettled = resolve
@@ -217,7 +217,7 @@ export class ActiveChat implements RunContext {
     })
   }
 
-  /** What `settled` waits for: runs that are over, whose end is being stored, and messages that are being saved. */
+  /** Work that `settled` waits for. */
   get awaited (): AwaitedByChat {
     return { runs: [...this.#turns.keys()].map(({ id }) => id), saves: this.#saving.waiting }
   }
@@ -250,14 +250,14 @@ export class ActiveChat implements RunContext {
   }
 
   async #leave (run: LiveRun): Promise<void> {
-    // Told or given up.
+    // Waits until the end of the run is stored or given up.
     await Promise.allSettled([run.told])
     await this.#turns.get(run)?.end()
     this.#turns.delete(run)
     this.rest()
   }
 
-  /** Is let go of, unless something is going on. */
+  /** Reports that the chat is idle, unless it has work. */
   rest (): void {
     const isIdle = this.#runs().length + this.#coming.size + this.#turns.size === 0 && this.#saving.isIdle && this.#delivery.isIdle
     if (!isIdle) return
@@ -266,7 +266,7 @@ export class ActiveChat implements RunContext {
   }
 }
 
-/** Those that wait first, so that none of them begins. */
+/** Ends the waiting runs before the active one, so that none of them begins. */
 function endAll (runs: LiveRun[], stop: Stop): void {
   for (const run of runs.reverse()) run.end(stop)
 }

@@ -18,12 +18,12 @@ declare module '../server/target.js' {
   interface Targets { chat: ChatTarget }
 }
 
-/** `/ws/notifications/…` is the other route, so no workflow can have this name. */
+/** Name that no workflow can have: `/ws/notifications/…` is the route for notifications. */
 export const reservedWorkflow = 'notifications'
 
 /**
- * The user id is part of it, so a guessed chat id opens the guesser's own empty log. No id has a slash in it.
- * Throws RT_ERR_INVALID_ID, which names the field.
+ * Returns the name of a chat's channel. It contains the user id, so that a guessed chat id only opens an empty chat of the user
+ * who guessed. Ids contain no slash, so the name can be parsed. Throws RT_ERR_INVALID_ID, which names the field.
  */
 export function chatChannel (address: ChatAddress): string {
   const { workflow, appId, chatId, userId } = Object(address) as ChatAddress
@@ -32,7 +32,7 @@ export function chatChannel (address: ChatAddress): string {
   throw new errors.INVALID_ID(wrongPartsOf(address))
 }
 
-/** The address that `chatChannel` made a channel of. */
+/** Parses a name that `chatChannel` returned. */
 export function chatAddressOf (channel: string): ChatAddress {
   const [workflow, appId, chatId, userId] = channel.slice(channel.indexOf(':') + 1).split('/')
   return { workflow, appId, chatId, userId }
@@ -40,7 +40,7 @@ export function chatAddressOf (channel: string): ChatAddress {
 
 const addressFields = ['workflow', 'appId', 'chatId', 'userId'] as const
 
-/** Names the fields of a chat's address that are no ids, and those that have the name of such a field in another case. */
+/** Describes the fields of a chat's address that are not ids, and how to spell fields such as `chat_id`. */
 function wrongPartsOf (address: unknown): string {
   if (typeof address !== 'object' || address === null) return `The address of a chat is { ${addressFields.join(', ')} }, and ${shown(address)}`
   const given = address as Record<string, unknown>
@@ -55,7 +55,7 @@ function wrongPartsOf (address: unknown): string {
   return `undefined as ${listed(missing)} of a chat${cure}`
 }
 
-/** Of `app_id`, `AppId` and `appId` the same. */
+/** Returns the same name for `app_id`, `AppId` and `appId`. */
 function plain (name: string): string {
   return name.replace(/[-_]/g, '').toLowerCase()
 }

@@ -33,59 +33,59 @@ import { askedAbout, dependsOnWho, isForUsers, isSeen, unpublished } from './vis
 export interface ChatsParts {
   options: ChatOptions
   limits: ActiveChatParts['limits'] & {
-    /** Runs of all chats, going and waiting; see `RunStart.weight`. */
+    /** Maximum weight of the active and waiting runs of all chats; see `RunStart.weight`. */
     liveRuns: number
-    /** Bytes of a client's frame. */
+    /** Maximum bytes of a client's frame. */
     frame: number
   }
   publisher: MessagePublisher
   timers: Timers
   log: FastifyBaseLogger
   flusher: Pick<Flusher, 'before'>
-  /** The other servers of the app, where there are any. */
+  /** Other servers of the app; absent when there are none. */
   cluster?: Cluster | undefined
-  /** What is retained of a chat. */
+  /** Retention of chats. */
   retention?: Retention | undefined
-  /** To read the log of a run whose server is gone. */
+  /** Broker with the log of a run whose server died. */
   broker: Broker
 }
 
-/** A connection as the server has it. */
+/** A connection, with methods and fields that only the server uses. */
 interface ChatConnection extends Sender {
   /** Sends a connection-level frame. */
   control (type: string, parts: { ref?: Inbound['ref'], data?: object }): void
-  /** Counts bytes that the user asked for. */
+  /** Counts bytes that the server sends because the user requested them. */
   charge (bytes: number): void
-  /** What it reads. */
+  /** Logs that the connection reads. */
   readonly logs: readonly Log[]
 }
 
-/** `early`: the key under which a cancel of this user is remembered whose message has not come yet. */
+/** Cancels runs on other servers. `early`: key under which the cancel is remembered when its message has not arrived yet. */
 const chatCancelSubject = subject<{ channel: string, userId: string, name?: RunName, early?: string }>('chat_cancel')
 
-/** An answer to a question of a run, which may be on any server. */
+/** Answers a question of a run, which may be on any server. */
 const inputResponseSubject = subject<{ channel: string, id: string, value: unknown, userId: string }, Answered>('input_response')
 
-/** A cancel that comes before its message is remembered for this time, in ms, and up to this number of cancels of all chats. */
+/** Cancels that arrive before their message: time in ms for which they are remembered, and maximum number in all chats. */
 const early = { time: 60_000, size: 10_000 }
 
 /** Fields of `chat_message` that only the server sets. */
 const serverFields = ['message_id', 'run_id', 'role', 'agent', 'status', 'user_id', 'content']
 
-/** All chats of a server: what users say in them, and the runs that answer. */
+/** All chats of a server: messages of users, and the runs that answer them. */
 export class Chats {
-  /** What the table of kinds has of chats. */
+  /** Channel kind of chats, with retention, visibility and message handlers. */
   readonly kind: ChannelKind
   readonly #parts: ChatsParts
   readonly #active = new Map<string, ActiveChat>()
-  /** Cancels whose message has not come yet, by `earlyKey`. */
+  /** Cancels whose message has not arrived yet, by `earlyKey`. */
   readonly #cancelled = new Remembered<true>(early)
   readonly #runs: Budget
   readonly #turns: Turns | undefined
   readonly #onUnheard: OnUnheard
   #isClosing = false
 
-  /** Throws RT_ERR_OPTIONS when a message of a client could never start a run. */
+  /** Throws RT_ERR_OPTIONS when the largest allowed message of a client could never start a run. */
   constructor (parts: ChatsParts) {
     const { cluster, timers, log, limits } = parts
     const heaviest = weightOf(limits.frame)
@@ -100,7 +100,7 @@ export class Chats {
       retention: parts.retention,
       isSeen: this.#isSeen(),
       rows: this.#rows(),
-      // For what the app may handle itself.
+      // Used unless the app handles the type with the option `onMessage`.
       fallbacks: new Map([['chat_message', { handle: inChats(without('chat.onMessage')) }]])
     }
     this.#turns = cluster && new Turns({ cluster, timers, log, onOrphan: (orphan, lost) => this.#finish(orphan, lost) })
@@ -126,7 +126,7 @@ export class Chats {
     return isForUsers(options, sent, log) ? publisher.publish(this.kind, channel, sent) : unpublished()
   }
 
-  /** For what clients send. */
+  /** Handlers for messages of clients, by type. */
   #rows (): Map<string, MessageRow> {
     const { onMessage, loadHistory } = this.#parts.options
     const rows = new Map<string, MessageRow>()
@@ -145,18 +145,18 @@ export class Chats {
     return rows
   }
 
-  /** In so many chats something is going on. */
+  /** Number of active chats. */
   get size (): number {
     return this.#active.size
   }
 
-  /** Whether somebody may see a publication; `undefined` when that does not depend on who it is. */
+  /** Returns the test whether a user may see a publication; `undefined` when all users see the same publications. */
   #isSeen (): ((message: Message, identity: Identity) => boolean) | undefined {
     const { options: { visible }, log } = this.#parts
     return visible === undefined || !dependsOnWho(visible) ? undefined : (message, identity) => isSeen(visible, message, identity, log)
   }
 
-  /** Ends all runs, while users can still be told. Resolves when they have been, and what is to be saved is saved. */
+  /** Interrupts all runs while their ends can still be published. Resolves once the ends are stored and all messages are saved. */
   async close (): Promise<void> {
     this.#isClosing = true
     const active = [...this.#active.values()]
@@ -165,7 +165,7 @@ export class Chats {
     this.#turns?.close()
   }
 
-  /** What `close` waits for. */
+  /** Unfinished work that `close` waits for. */
   awaited (): AwaitedWork[] {
     const all = [...this.#active.values()].map(({ awaited }) => awaited)
     return [
@@ -174,7 +174,7 @@ export class Chats {
     ]
   }
 
-  /** Tells users that a run is over whose server is gone. */
+  /** Publishes the end of a run whose server died. */
   async #finish ({ channel, target, about }: Orphan, lost: AbortSignal): Promise<void> {
     const log = await this.#parts.broker.subscribe(channel, this.kind.retention)
     const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
@@ -201,7 +201,7 @@ export class Chats {
       runs: this.#runs,
       publish: message => publisher.publish(this.kind, channel, message),
       enter: this.#turns && (run => this.#turns!.enter({ channel, target, about: run.about }, run)),
-      // There may be another by now.
+      // The channel may have another active chat by now.
       onIdle: () => { if (this.#active.get(channel) === chat) this.#active.delete(channel) }
     })
     this.#active.set(channel, chat)
@@ -225,7 +225,7 @@ export class Chats {
     const { userId } = connection
     const { ref, data } = message
     const id = receivedMessageId(message, userId, target)
-    // A broker that did not answer may have stored the message all the same, and nothing has come of it.
+    // On a retry, the log may have the message although its run never started: a broker that did not answer may have stored it.
     if (!isRetry && isLogged(id, connection)) return
     if (this.#isClosing) throw new errors.CLOSING()
     const { onMessage } = this.#parts.options
@@ -244,7 +244,7 @@ export class Chats {
     await chat.receive(published, start, isCancelled ? 'cancelled' : undefined)
   }
 
-  /** Whether a message was cancelled, by one of its names, before it came. It can come again. */
+  /** Whether a message was cancelled, by one of its names, before it arrived. Forgets the cancel: the message can be sent again. */
   #takeEarly (channel: string, userId: string, names: unknown[]): boolean {
     let isCancelled = false
     for (const name of names) {
@@ -257,14 +257,14 @@ export class Chats {
   #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: ChatConnection, target: ChatAddress): void {
     const channel = chatChannel(target)
     const name = runId === undefined ? ref === undefined ? undefined : runNameOf(ref, userId, target) : { runId }
-    // A run that has an id is there already, and so is another user's message. Numbers are used again.
+    // Only an own message, named by a string, may still arrive. A run id and another user's message exist already; numbers are reused.
     const mayCome = runId === undefined && typeof ref === 'string' && isSentId(ref)
     const early = mayCome ? earlyKey(channel, userId, ref) : undefined
     const isThere = this.#cancelHere(channel, userId, name, early)
     this.#parts.cluster?.tell(chatCancelSubject, { channel, userId, name, early: isThere ? undefined : early })
   }
 
-  /** Returns whether there was such a run. Where there was none, remembers `early`. */
+  /** Cancels runs on this server. Returns whether there were any. If not, remembers `early`. */
   #cancelHere (channel: string, userId: string, name: RunName | undefined, early: string | undefined): boolean {
     const isThere = this.#active.get(channel)?.cancel(name) === true
     if (early !== undefined && !isThere) this.#cancelled.set(userId, early, true, performance.now())
@@ -279,7 +279,7 @@ export class Chats {
     if (answered.fault !== undefined) throw new Refusal('bad_value', answered.fault)
   }
 
-  /** `undefined` when the question is not open on this server. */
+  /** Answers a question on this server. Returns `undefined` when it is not open here. */
   #answerHere (channel: string, id: string, value: unknown, userId: string): Answered | undefined {
     const question = this.#active.get(channel)?.question(id)
     return question && { fault: question.answer(value, userId) }
@@ -302,7 +302,7 @@ export class Chats {
   }
 }
 
-/** What came of an answer to a question: what is wrong with it, if anything is. */
+/** Result of an answer to a question. `fault`: why the answer was not accepted. */
 interface Answered {
   fault?: string
 }
@@ -314,29 +314,29 @@ function inChats<T extends string> (handle: Handler<T>): MessageRow['handle'] {
     handle(message as Inbound<T>, connection as ChatConnection, chatAddressOf(connection.channel), received)
 }
 
-/** For a message that this server does not handle. */
+/** Returns the handler of a message that needs a missing option. */
 function without (option: string): (message: Inbound) => never {
   return ({ type }) => { throw new Refusal('unknown_type', `no handler for '${type}'. The server needs the option '${option}'`) }
 }
 
-/** A cancel that says which run it is for, rather than being for the messages before it. */
+/** Whether a cancel names a run. Otherwise it is for all runs of the messages before it. */
 function isNamed ({ data }: Inbound): boolean {
   const { run_id: runId, ref } = (data ?? {}) as { run_id?: unknown, ref?: unknown }
   return runId !== undefined || typeof ref === 'string'
 }
 
-/** Whoever answers a question does not wait for what else the connection has asked for. */
+/** An answer does not wait for earlier messages of the connection. */
 const answerRow: Partial<MessageRow> = { isUrgent: () => true, onceKey: refKey }
 
-/** Ending a run twice does nothing more, and whoever ends it does not wait for what else the connection has asked for. */
+/** A cancel that names a run does not wait for earlier messages, and needs no key: cancelling a run twice has no effect. */
 const cancelRow: Partial<MessageRow> = {
   isUrgent: isNamed,
   onceKey: (message, sender) => isNamed(message) ? undefined : refKey(message, sender)
 }
 
 /**
- * A message with an id, or a string as `ref`, is one message however often it comes. Throws a Refusal when the id is not usable, and
- * RT_ERR_INVALID_ID when the user's is not.
+ * Key of a message with an id, or with a string as `ref`: sent again, it is still the same message. Throws a Refusal when the id is
+ * not usable, and RT_ERR_INVALID_ID when the user's id is not.
  */
 function messageKey (message: Inbound, { userId, channel }: Sender): string | undefined {
   const { ref, data } = message as Inbound<'chat_message'>
@@ -344,12 +344,12 @@ function messageKey (message: Inbound, { userId, channel }: Sender): string | un
   return keyOf('message', channel, receivedMessageId(message as Inbound<'chat_message'>, userId, chatAddressOf(channel)))
 }
 
-/** A message that a user may still send, by its `ref` or by its id as it is sent. */
+/** Key of a message that a user may still send. `name`: its `ref`, or its id as the client sends it. */
 function earlyKey (channel: string, userId: string, name: string): string {
   return keyOf(channel, userId, name)
 }
 
-/** Whether the log has this message of this user. Throws a Refusal when it has a message of somebody else under this id. */
+/** Whether the log has this message of this user. Throws a Refusal when another author's message has this id. */
 function isLogged (id: string, { logs, userId }: ChatConnection): boolean {
   const log = logs.find(log => log instanceof ChatLog)
   const author = log?.authorOf(id)

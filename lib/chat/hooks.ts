@@ -5,81 +5,84 @@ import type { ChatAddress } from './address.js'
 import type { Identity } from '../server/hooks.js'
 import type { Receipt } from '../server/messages/publisher.js'
 
-/** One chat of one user, as `fastify.ws.chat(address)` returns it. */
+/** One chat of one user. `fastify.ws.chat(address)` returns it. */
 export interface Chat {
   /**
-   * Publishes to everyone connected to the chat, now or later while the history holds it. Rejects like `sendToUser`.
-   * The `id` is empty where `chat.visible` says that it is not for users: then it is not published. Give a `chat_message` of your
-   * own a `message_id` with a slash in it: no client can send that one.
+   * Publishes a message to all connections of the chat, and to those that are opened while the history holds it. Rejects like
+   * `sendToUser`. When `chat.visible` hides the message, it is not published, and the receipt has an empty `id`.
+   * Give a `chat_message` of the app a `message_id` that contains a slash: no client can send such an id.
    */
   send<const T extends string> (message: Message<T>): Promise<Receipt>
   /**
-   * Starts a run, whether or not anybody is connected; when others are going, `chat.concurrency` says what happens.
-   * Throws RT_ERR_CHAT_BUSY when `limits.runs` wait already, or when the runs of the user take as much of `limits.liveRuns` as is
-   * still free; and RT_ERR_CLOSING.
+   * Starts a run, with or without connected clients. `chat.concurrency` decides what happens when another run is active.
+   * Throws RT_ERR_CHAT_BUSY when `limits.runs` runs of the chat already wait, or when the user would use more of `limits.liveRuns`
+   * than is free. Throws RT_ERR_CLOSING when the server is closing.
    */
   start (handler: (run: Run) => unknown, options?: StartOptions): Run
 }
 
 export interface StartOptions {
-  /** Is in `run_queued`, `run_started` and `run_finished`; `chat_cancel` may name it. */
+  /** Sent in `run_queued`, `run_started` and `run_finished`. A client can cancel the run with this `ref`. Default: none. */
   ref?: string | undefined
 }
 
-/** A user's message, as it was published. */
+/** A message of a user, as `chat.onMessage` gets it. */
 export interface UserMessage {
   /**
-   * The `message_id`, unique in the chat. Of the chat's owner it is as the client sent it: its `message_id`, or the `ref` of the
-   * frame. Of others it is `<user_id>/<id>`, and where a client sent none it begins with a slash.
+   * The `message_id`, unique in the chat. For the owner of the chat it is the id that the client sent: its `message_id`, or else the
+   * `ref` of the frame, if that is a string. For other users it is `<user_id>/<id>`. When the client sent no id, the server creates
+   * one, which begins with a slash.
    */
   readonly id: string
   readonly content: string
-  /** Who wrote it: in a shared chat not always the one whose chat it is. */
+  /** Id of the author. In a shared chat, the author is not always the owner of the chat. */
   readonly userId: string
-  /** All that the client sent as `data`. */
+  /** The `data` that the client sent, with all its fields. */
   readonly data: Readonly<Record<string, unknown>>
 }
 
 /**
- * The work on one answer. It ends once: when its handler returns (`complete`) or throws (`error`), when it is cancelled,
- * or when it takes longer than `timeouts.run` (`interrupted`). What is open then is closed with the same status, and what
- * the handler does afterwards has no effect. Promises of a run reject with RT_ERR_RUN_ENDED when it ends before
- * they are done; whoever does not await them need not catch that.
+ * The work on one answer. A run ends once: when its handler returns (`complete`), when the handler throws or the run exceeds a limit
+ * (`error`), when it is cancelled (`cancelled`), or when it takes longer than `timeouts.run` or the server closes (`interrupted`).
+ * Open replies, tools and questions are then closed, with the same status; a tool or question that is still open in a `complete` run
+ * is `interrupted`. Later calls of the handler have no effect. Promises of a run reject with RT_ERR_RUN_ENDED when the run ends
+ * before they settle. This rejection need not be handled when nothing awaits the promise.
  */
 export interface Run {
   readonly id: string
   readonly target: ChatAddress
-  /** Who started it, or whose chat it is. */
+  /** Id of the user whose message started the run; for a run of `start`, of the owner of the chat. */
   readonly userId: string
-  /** Aborts when the run is cancelled, interrupted, or exceeds a limit; never because a client disconnected. */
+  /** Aborts when the run ends with another outcome than `complete`. A client that disconnects does not abort it. */
   readonly signal: AbortSignal
-  /** How it ended. Never rejects. */
+  /** Resolves with the outcome when the run ends. Never rejects. */
   readonly finished: Promise<Outcome>
-  /** Begins a message of an agent. */
+  /** Begins a message of an agent, which the handler writes in pieces. */
   reply (options?: ReplyOptions): Reply
   /**
-   * Writes a whole source into a reply, no faster than it is stored, and resolves with the text. Rejects with what the
-   * source throws, after the reply has failed, and with RT_ERR_RUN_ENDED; the source is then told to stop.
+   * Writes all text of a source into a new reply, at most as fast as the broker stores it, and resolves with the text. When the source
+   * throws, the reply ends with the status `error`, and the promise rejects with the error of the source. Rejects with
+   * RT_ERR_RUN_ENDED when the run ends first. In both cases the source is stopped.
    */
   stream (source: TextSource, options?: ReplyOptions): Promise<string>
   /**
-   * Shows the user that a tool is at work: `tool_call`, its progress, and `tool_output`, also when `work` throws.
-   * Resolves and rejects as `work` does, or rejects with RT_ERR_RUN_ENDED.
+   * Executes a tool and publishes its `tool_call`, its progress, and its `tool_output`, also when `work` throws.
+   * Settles as `work` does, or rejects with RT_ERR_RUN_ENDED when the run ends first.
    */
   tool<T> (name: string, args: unknown, work: (context: ToolContext) => T | PromiseLike<T>, options?: ToolOptions): Promise<T>
   /**
-   * Asks the user, on all devices, and resolves with the first answer that matches the schema. Rejects with
-   * RT_ERR_NO_ANSWER after `timeout` milliseconds (default: never), and with RT_ERR_RUN_ENDED.
+   * Asks the user a question, on all devices, and resolves with the first answer that matches the schema. Rejects with
+   * RT_ERR_NO_ANSWER after `timeout` ms (default: no timeout), and with RT_ERR_RUN_ENDED when the run ends first.
    */
   ask<S extends TSchema> (question: Question<S>, options?: { timeout?: number | undefined }): Promise<Static<S>>
-  /** Publishes a message of the app's own, as `send` of the chat does. Rejects with RT_ERR_RUN_ENDED too. */
+  /** Publishes a message like `send` of the chat. Also rejects with RT_ERR_RUN_ENDED when the run has ended. */
   send<const T extends string> (message: Message<T>): Promise<Receipt>
   /** Ends the run as `cancelled`. */
   cancel (): void
 }
 
 export interface ReplyOptions {
-  /** Who is speaking. */
+  /** Name of the agent that writes. Default: none. */
   agent?: string | undefined
   /** Default: `assistant`. */
   role?: string | undefined
@@ -87,64 +90,69 @@ export interface ReplyOptions {
 
 /** A message that is being written. */
 export interface Reply {
-  /** The `message_id`. It begins with a slash, as no client's does. */
+  /** The `message_id`. It begins with a slash; ids that clients choose do not. */
   readonly id: string
   /**
-   * Adds text. What is written in one turn of the event loop leaves as one delta. Returns `false`, and does nothing, once
-   * the reply or its run has ended. A reply over `limits.message` or a run over `limits.run` ends the run with an `error`.
+   * Appends text. All text of one turn of the event loop is sent as one delta. Returns `false`, and writes nothing, once the reply or
+   * its run has ended. A reply over `limits.message` bytes or a run over `limits.run` bytes ends the run with the outcome `error`.
+   * Throws a TypeError when `text` is not a string.
    */
   write (text: string): boolean
-  /** Resolves once the message is stored in its final form; rejects with RT_ERR_BROKER. Ending twice is ending once. */
+  /**
+   * Ends the message. Resolves once its final form is stored. Rejects with the error of the broker, such as RT_ERR_BROKER, when all 60
+   * attempts to store it, 1 s apart, have failed. Further calls return the same promise.
+   */
   end (): Promise<void>
-  /** Ends the message with the status `error`. The error is logged; clients are told only that there was one. */
+  /** Ends the message with the status `error`. The server logs `error`; clients see only the status. Settles like `end`. */
   fail (error?: unknown): Promise<void>
 }
 
-/** Strings, or parts with a `text`. */
+/** Source of strings, or of objects with a `text`. */
 export type TextSource = AsyncIterable<string | { text: string }> | ReadableStream<string | { text: string }>
 
 export interface ToolContext {
-  /** Shows how far it is; of what is reported in one turn the latest counts. */
+  /** Publishes the progress of the tool: any JSON value. Only the latest value of one turn of the event loop is sent. */
   progress (value: unknown): void
-  /** The run's. */
+  /** The `signal` of the run. */
   readonly signal: AbortSignal
 }
 
 export interface ToolOptions {
-  /** Who uses it. */
+  /** Name of the agent that uses the tool. Default: none. */
   agent?: string | undefined
 }
 
 export interface Question<S extends TSchema = TSchema> {
   prompt: string
-  /** What an answer must match. Default: anything. */
+  /** TypeBox schema that an answer must match. Default: any value matches. */
   schema?: S | undefined
-  /** What the page should ask with, in the app's own words. */
+  /** Name of the component with which the page should ask. The app defines these names. Default: none. */
   component?: string | undefined
 }
 
-/** A message as it is saved and loaded: `data` of `chat_message`, and its time. */
+/** A message as it is saved and loaded: the `data` of its `chat_message`, and its timestamp. */
 export type SavedMessage = Envelope<'chat_message'>['data'] & { message_id: string, timestamp: string }
 
 type Awaitable<T> = T | Promise<T>
 
-/** What a chat does: the option `chat`. */
+/** Behaviour of chats: the option `chat`. */
 export interface ChatOptions {
-  /** Called for each message of a user; the call is a run. Without it clients' `chat_message` goes to the option `onMessage`. */
+  /** Handler of the run that each message of a user starts. Default: the option `onMessage` handles `chat_message`. */
   onMessage?: ((run: Run, message: UserMessage) => unknown) | undefined
-  /** What happens to a run while another one is going: it waits, or it replaces those before it. Default: `queue`. */
+  /** What a new run does while another one is active: it waits (`queue`), or it cancels the earlier runs (`replace`). Default: `queue`. */
   concurrency?: 'queue' | 'replace' | undefined
   /**
-   * Whether a publication is for users. With one parameter it is asked once per publication, and what is not visible is not
-   * published; with two it is asked for each connection, with the identity that it has at that moment. Of a message that is
-   * being written it gets `chat_message` with an empty `content`. When it throws, the publication is not shown.
+   * Returns whether users see a publication. A function with one parameter is called once per publication, and a hidden publication
+   * is not published. A function with two parameters is called for each connection, with its current identity. A message that is
+   * being written is passed as a `chat_message` with an empty `content`. A publication is hidden when the function throws or returns
+   * anything but `true`. Default: users see everything.
    */
   visible?: ((message: Envelope, identity: Identity) => boolean) | undefined
   /**
-   * Called with each message that is finished, also with those that are not visible; in order, one at a time per chat. A
-   * user's message is refused when it fails, and stored before it is shown; other failures are logged.
+   * Called with each finished message, hidden ones included, in order and one at a time per chat. A user's message is published after
+   * it is saved, and refused when saving fails. Failures to save other messages are logged.
    */
   save?: ((message: SavedMessage, target: ChatAddress) => Awaitable<unknown>) | undefined
-  /** Brings messages from before the message `before`, or the newest; oldest first. None: there are no more. */
+  /** Returns messages before the message with the id `before`, or else the newest; oldest first. An empty array: there are no more. */
   loadHistory?: ((target: ChatAddress, before: string | undefined) => Awaitable<readonly SavedMessage[]>) | undefined
 }

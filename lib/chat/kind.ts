@@ -3,7 +3,7 @@ import type { ChannelKind, ChannelPath } from '../server/kinds.js'
 import { chatChannel, reservedWorkflow, type ChatTarget } from './address.js'
 import { ChatLog } from './log/chat-log.js'
 
-/** A chat of one user; `Chats` adds what it does. */
+/** Channel kind of chats. `Chats` adds retention, visibility and message handlers. */
 export const chatKind = {
   name: 'chat',
   label: 'c',
@@ -12,7 +12,7 @@ export const chatKind = {
   createLog: (epoch, limits, frameOf) => new ChatLog(epoch, limits, frameOf)
 } satisfies ChannelKind
 
-/** `kind` is what the table of kinds has of chats. */
+/** Path of chats. `kind`: the complete kind, as in `Chats`. */
 export function chatPath (kind: ChannelKind): ChannelPath<ChatTarget> {
   return {
     url: '/:workflow/:app_id/:chat_id/:user_id',

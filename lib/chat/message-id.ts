@@ -6,10 +6,10 @@ import { isSentId, messageIdOf } from '../protocol/message-id.js'
 import type { ChatAddress } from './address.js'
 import { Refusal } from '../server/inbound/fault.js'
 
-/** UTF-16 that has no form in UTF-8: a database would store two such ids as the same one. */
+/** A lone surrogate has no UTF-8 form: a database would store two such ids as the same one. */
 const loneSurrogate = /\p{Surrogate}/u
 
-/** The id of a message that the server writes. No user id is empty, so no user's message has an id that begins with a slash. */
+/** Creates a message id that begins with a slash. An id that a client chose never does: it has no slash, or begins with a user id. */
 export function newMessageId (): string {
   return `/${randomUUID()}`
 }
@@ -19,8 +19,8 @@ export function newMessageId (): string {
  * and RT_ERR_INVALID_ID when the user's is not.
  */
 export function receivedMessageId ({ ref, data }: Inbound<'chat_message'>, userId: string, { userId: ownerId }: ChatAddress): string {
-  // Whom `authorize` admits may have any user id. One with a slash in it could begin like another user's.
-  if (userId !== ownerId && !isId(userId)) throw new errors.INVALID_ID(`The user id ${JSON.stringify(userId).slice(0, 140)} of who writes in a shared chat`)
+  // `authorize` may admit any user id. Message ids of a user id with a slash could begin like those of another user.
+  if (userId !== ownerId && !isId(userId)) throw new errors.INVALID_ID(`The user id ${JSON.stringify(userId).slice(0, 140)} of an author in a shared chat`)
   if (data.message_id === undefined && typeof ref !== 'string') return newMessageId()
   const sentId = data.message_id ?? String(ref)
   const fault = faultOf(sentId)
@@ -30,6 +30,6 @@ export function receivedMessageId ({ ref, data }: Inbound<'chat_message'>, userI
 
 function faultOf (sentId: string): string | undefined {
   if (!isSentId(sentId)) return 'must have 1 to 128 characters and no slash: use a UUID'
-  if (loneSurrogate.test(sentId)) return 'has half of a surrogate pair in it: use a UUID'
+  if (loneSurrogate.test(sentId)) return 'contains half of a surrogate pair: use a UUID'
   return undefined
 }

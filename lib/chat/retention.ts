@@ -3,9 +3,10 @@ import type { Retention, StoredRetention } from '../brokers/broker.js'
 const mib = 1024 * 1024
 
 /**
- * Of a chat a shared store keeps the pieces in which it was written, of which its log makes messages: many more, for longer, and by
- * default four times the bytes of `limits.run`. A run publishes its text twice, in pieces and as a whole, and is kept whole.
- * Default: 10,000 publications, 3,600 s, 16 MiB, or what `history` says where that is more.
+ * Retention of chats. A shared store keeps the deltas that the log of a chat merges into messages. It therefore keeps more
+ * publications than the log, for longer, and by default four times the bytes of `limits.run`: a run publishes its text twice, as
+ * deltas and as a whole, and must be kept whole.
+ * Default: 10,000 publications, 3,600 s, 16 MiB, or the values of `history` where they are larger.
  */
 export function chatRetention (history: StoredRetention = {}, chat: StoredRetention = {}): Retention {
   const most = (own: number | undefined, least: number, other: number | undefined) => own ?? Math.max(least, other ?? 0)

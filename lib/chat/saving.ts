@@ -9,16 +9,16 @@ export interface SavingParts {
   save: ChatOptions['save']
   target: ChatAddress
   timers: Timers
-  /** Milliseconds that saving a message may take. */
+  /** Maximum time of one call of `save`, in ms. */
   time: number
-  /** Nothing waits any more. */
+  /** Called when the queue is empty. */
   onIdle: () => void
 }
 
-/** Finished messages that may wait to be saved; one more is not saved. */
+/** Maximum number of messages that wait to be saved. Further messages are rejected. */
 const maxWaiting = 1_000
 
-/** Has the app store a chat's finished messages: in order, one at a time. */
+/** Passes a chat's finished messages to the app's `chat.save`, in order and one at a time. */
 export class Saving {
   readonly #parts: SavingParts
   #last = Promise.resolve()
@@ -32,16 +32,16 @@ export class Saving {
     return this.#waiting.size === 0
   }
 
-  /** The ids of the messages that are not saved yet. */
+  /** Ids of the messages that are not saved yet. */
   get waiting (): string[] {
     return [...this.#waiting].map(message => message.message_id)
   }
 
-  /** Rejects with what the app's hook throws, and when that takes too long. */
+  /** Rejects with the error of the app's hook, when the hook takes too long, and when the queue is full. */
   async add (message: Omit<SavedMessage, 'timestamp'>): Promise<void> {
     const { save, target, timers, time, onIdle } = this.#parts
     if (save === undefined) return
-    if (this.#waiting.size >= maxWaiting) throw new Error(`${maxWaiting} messages wait to be saved`)
+    if (this.#waiting.size >= maxWaiting) throw new Error(`${maxWaiting} messages of this chat are already waiting for chat.save`)
     const complete = { ...message, timestamp: timestamp() } as SavedMessage
     this.#waiting.add(complete)
     const work = async () => { await save(complete, target) }

@@ -9,27 +9,27 @@ import { timestamp } from '../server/messages/timestamp.js'
 
 type Visible = NonNullable<ChatOptions['visible']>
 
-/** Asked once per publication, where it does not matter who looks: whether it is published at all. */
+/** Whether a message is published at all. `false` only when a `visible` with one parameter hides it. */
 export function isForUsers ({ visible }: ChatOptions, message: Message, log: FastifyBaseLogger): boolean {
   return visible === undefined || dependsOnWho(visible) || isSeen(visible, message, undefined, log)
 }
 
-/** The message that `visible` is asked about, which then is the one that is sent. Throws RT_ERR_INVALID_MESSAGE. */
+/** The message to pass to `isForUsers`, and then to send: a copy that cannot change in between. Throws RT_ERR_INVALID_MESSAGE. */
 export function askedAbout<M extends Message> ({ visible }: ChatOptions, message: M, maxBytes: number): M {
   return visible === undefined || dependsOnWho(visible) ? message : outgoing(message, maxBytes)
 }
 
-/** The receipt of what is not for users. */
+/** Receipt of a message that is not published. */
 export function unpublished (): Receipt {
   return { id: '', timestamp: timestamp() }
 }
 
-/** Whether `visible` takes the identity of who looks. */
+/** Whether `visible` takes the identity of the reader. */
 export function dependsOnWho (visible: Visible): boolean {
   return visible.length > 1
 }
 
-/** Whether someone sees a publication. What throws is not shown. */
+/** Whether a reader sees a publication. `false` when `visible` throws, which is logged. */
 export function isSeen (visible: Visible, message: Message, identity: Identity | undefined, log: FastifyBaseLogger): boolean {
   try {
     const answer: unknown = visible(message as Envelope, identity!)

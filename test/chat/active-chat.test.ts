@@ -28,7 +28,7 @@ const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Pro
 const user = (id: string): UserData => ({ message_id: id, role: 'user', content: id, status: 'complete' })
 const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
-t.test('runs go one at a time, in order, and then the conversation is idle', async t => {
+t.test('a chat executes its runs one at a time, in order, and is then idle', async t => {
   const { context, conversation, state } = setup()
   const gates = [gate(), gate()]
   const runs = gates.map(({ opened }, n) => conversation.start({ userId: 'u', ref: n, handler: () => opened }))
@@ -43,7 +43,7 @@ t.test('runs go one at a time, in order, and then the conversation is idle', asy
   t.equal(state.idle, 1)
 })
 
-t.test('one run may go and a number of runs may wait, messages that are being stored included', async t => {
+t.test('a chat has room for one active run and limits.runs waiting ones, including runs whose message is being saved', async t => {
   const { opened, open } = gate()
   const { conversation } = setup({ save: () => opened })
   const rooms: boolean[] = []
@@ -56,27 +56,27 @@ t.test('one run may go and a number of runs may wait, messages that are being st
   const received = conversation.receive(user('c'), hang('c'))
   look()
   t.strictSame(rooms, [true, true, true, false])
-  t.match(conversation.lack(hang('d')), { reason: '2 runs of this chat wait already', cure: /'limits\.runs'/ })
+  t.match(conversation.lack(hang('d')), { reason: '2 runs of this chat are already waiting', cure: /'limits\.runs'/ })
   t.equal(setup({ concurrency: 'replace' }, 0).conversation.lack(hang('a')), undefined)
   open()
   await received
 })
 
-t.test('the runs of a user, by weight, are no more than what is still free of those of all chats', async t => {
+t.test('the runs of a user never weigh more than what is left of limits.liveRuns', async t => {
   const { conversation, budget } = setup({}, 100)
   const heavy = { ...hang('heavy'), weight: 4 }
   conversation.start(heavy)
   t.equal(conversation.lack(hang('b')), undefined)
-  t.match(conversation.lack(heavy), { reason: /still free/, cure: /'limits\.liveRuns'/ })
+  t.match(conversation.lack(heavy), { reason: /no room/, cure: /'limits\.liveRuns'/ })
   conversation.start(hang('b'))
-  t.ok(conversation.lack(hang('c')), 'half of it is theirs')
+  t.ok(conversation.lack(hang('c')), 'the user has half of it')
   t.equal(conversation.lack({ ...hang('c'), userId: 'v' }), undefined, 'another user has room')
   t.equal(budget.heldBy('u'), 5)
   conversation.end()
-  t.equal(budget.used, 0, 'what is over counts no more')
+  t.equal(budget.used, 0, 'a run that is over does not count')
 })
 
-t.test('a message counts from when it is being saved, and no more when that fails or its run is over', async t => {
+t.test('the run of a message counts from the start of the save until the save fails or the run is over', async t => {
   const { opened, open } = gate()
   const { conversation, budget } = setup({ save: () => opened.then(() => { throw new Error('down') }) }, 100)
   const received = conversation.receive(user('a'), { ...hang('a'), weight: 3 })
@@ -94,7 +94,7 @@ t.test('a message counts from when it is being saved, and no more when that fail
   t.equal(others.used, 0, 'nor when it was cancelled before')
 })
 
-t.test('none of those that wait begins when all are ended', async t => {
+t.test('no waiting run begins when all runs are ended', async t => {
   for (const end of ['cancel', 'end'] as const) {
     const { context, conversation } = setup()
     for (const name of ['a', 'b', 'c']) conversation.start(hang(name))
@@ -114,7 +114,7 @@ t.test('a run is cancelled by its name or by its id', async t => {
   t.strictSame(context.types, ['run_started', 'run_queued', 'run_queued', 'run_finished', 'run_finished'])
 })
 
-t.test('a message is saved, published and answered, and is there while it is stored', async t => {
+t.test('a message is saved, then published, then answered, and the chat is not idle meanwhile', async t => {
   const order: string[] = []
   const { opened, open } = gate()
   const { context, conversation, state } = setup({
@@ -133,7 +133,7 @@ t.test('a message is saved, published and answered, and is there while it is sto
   t.ok(state.idle > 0)
 })
 
-t.test('a message whose run is ended while it is being saved is published, and its run is finished without having started', async t => {
+t.test('a message whose run is ended during the save is published, and its run finishes without a start', async t => {
   const ends: Array<{ stop?: 'cancelled', end: (conversation: ActiveChat) => unknown, returned: unknown, status: string }> = [
     { end: conversation => conversation.cancel(runNameOf('m', 'u', conversation.target)), returned: true, status: 'cancelled' },
     { end: conversation => conversation.cancel(), returned: true, status: 'cancelled' },
@@ -152,7 +152,7 @@ t.test('a message whose run is ended while it is being saved is published, and i
   }
 })
 
-t.test('a message that cannot be saved, or published, is refused and leaves nothing', async t => {
+t.test('a message that cannot be saved or published is refused, and leaves the chat idle', async t => {
   const unsaved = setup({ save: () => { throw new Error('no') } })
   await t.rejects(unsaved.conversation.receive(user('m'), hang('m')), { message: 'no' })
   t.strictSame(unsaved.context.published, [])
@@ -164,21 +164,21 @@ t.test('a message that cannot be saved, or published, is refused and leaves noth
   t.equal(unpublished.state.idle, 1)
 })
 
-t.test('what is not visible is answered all the same', async t => {
+t.test('a message that is not visible is answered nevertheless', async t => {
   const { context, conversation } = setup({ visible: ({ type }) => type !== 'chat_message' })
   await conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => {} })
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
-t.test('a run that replaces has its chat to itself', async t => {
+t.test('with concurrency replace, a new run cancels the active one and starts', async t => {
   const { context, conversation, state } = setup({ concurrency: 'replace' })
   const runs = ['a', 'b'].map(name => conversation.start(hang(name)))
-  t.equal(state.idle, 0, 'the chat is not let go of between the two')
+  t.equal(state.idle, 0, 'the chat is not idle between the two')
   t.strictSame(runs.map(({ state }) => state), ['over', 'going'])
   t.strictSame(context.types, ['run_started', 'run_finished', 'run_started'])
 })
 
-t.test('it is settled when all is over, stored and saved', async t => {
+t.test('settled resolves when every run is over and every message is saved', async t => {
   const { opened, open } = gate()
   const saved: string[] = []
   const { conversation } = setup({
@@ -205,7 +205,7 @@ t.test('it is settled when all is over, stored and saved', async t => {
   await conversation.settled()
 })
 
-t.test('questions are those of the run that is going', async t => {
+t.test('the questions of a chat are those of its active run', async t => {
   const { conversation } = setup()
   t.equal(conversation.question('q'), undefined)
   const run = conversation.start({ ...hang('a'), handler: (run: Run) => run.ask({ prompt: 'p' }) })
@@ -221,7 +221,7 @@ t.test('a reply that cannot be saved is logged', async t => {
   t.strictSame(context.logged, ['realtime: a message was not saved'])
 })
 
-t.test('with several servers a run waits for its turn, and leaves it once users were told, or that is given up', async t => {
+t.test('with several servers a run waits for its turn, and releases it once its end is stored or given up', async t => {
   const { opened, open } = gate()
   const order: string[] = []
   const turn = (run: { told: unknown }) => ({

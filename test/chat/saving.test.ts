@@ -13,13 +13,13 @@ function setup (save: SavingParts['save'], time = 60_000) {
   return { state, saving: new Saving({ save, target, timers: new Timers(), time, onIdle: () => { state.idle++ } }) }
 }
 
-t.test('without a hook there is nothing to do', async t => {
+t.test('without chat.save, add resolves at once', async t => {
   const { saving, state } = setup(undefined)
   await saving.add(message('a'))
   t.strictSame([saving.isIdle, state.idle], [true, 0])
 })
 
-t.test('messages are saved in order, one at a time, each with its time', async t => {
+t.test('messages are saved in order, one at a time, each with a timestamp', async t => {
   const gates = [gate(), gate()]
   const begun: Array<[SavedMessage, unknown]> = []
   const { saving, state } = setup((message, target) => gates[begun.push([message, target]) - 1].opened)
@@ -39,13 +39,13 @@ t.test('messages are saved in order, one at a time, each with its time', async t
   t.strictSame([saving.isIdle, state.idle], [true, 1])
 })
 
-t.test('what fails fails alone', async t => {
+t.test('a save that fails does not affect the other messages', async t => {
   const { saving } = setup(({ content }) => { if (content !== 'good') throw new Error(content) })
   const all = ['bad', 'good', 'worse'].map(id => saving.add(message(id)))
   t.match(await Promise.allSettled(all), [{ reason: { message: 'bad' } }, { status: 'fulfilled' }, { reason: { message: 'worse' } }])
 })
 
-t.test('what takes too long is given up, and more than 1,000 do not wait', async t => {
+t.test('a save that takes too long is given up, and at most 1,000 messages wait', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { saving } = setup(() => new Promise(() => {}), 10)
@@ -55,5 +55,5 @@ t.test('what takes too long is given up, and more than 1,000 do not wait', async
   await t.rejects(late, { message: /10 ms/ })
   const { saving: full } = setup(() => new Promise(() => {}))
   for (let n = 0; n < 1_000; n++) full.add(message('a'))
-  await t.rejects(full.add(message('a')), { message: /1000 messages wait/ })
+  await t.rejects(full.add(message('a')), { message: /1000 messages of this chat are already waiting for chat\.save/ })
 })

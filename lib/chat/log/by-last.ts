@@ -1,4 +1,4 @@
-/** An item of the list: when it last changed, and its neighbours, which only the list touches. */
+/** Item of the list: its latest change, and its neighbours, which only the list modifies. */
 interface Linked<T> {
   readonly last: number
   previous?: T
@@ -6,13 +6,13 @@ interface Linked<T> {
 }
 
 /**
- * Items in the order of their latest change, as a doubly linked list: moving an item takes constant time, and whoever looks for
- * what changed lately begins at `newest` and follows `previous`.
+ * Items in the order of their latest change, as a doubly linked list. Moving an item takes constant time. To visit the items from
+ * the latest change backwards, begin at `newest` and follow `previous`.
  */
 export class ByLast<T extends Linked<T>> {
   newest: T | undefined
 
-  /** Puts an item last, whether or not it is in the list. */
+  /** Makes an item the newest one; adds it if it is not in the list. */
   moveToEnd (item: T): void {
     if (this.newest === item) return
     this.delete(item)

@@ -9,20 +9,21 @@ import { memoryOf } from '../../logs/size.js'
 import { isDelta, isMessageSnapshot, restOf, type MessageDelta, type MessageSnapshot, type Streaming } from './streaming.js'
 import { unfinished } from './unfinished.js'
 
-/** A run is kept while the log has no more than so many times the bytes that it keeps for readers. */
+/** Multiple of `limits.lag` up to which a log may grow to protect unfinished runs. */
 const maxHeld = 4
 
-/** A publication, or all those that are about one message or one tool's progress, merged. */
+/** One publication, or the merged publications of one message or of one tool's progress. */
 interface Entry {
-  /** Offsets of the first and the newest publication in it. */
+  /** Offset of the first publication in the entry. */
   readonly first: number
+  /** Offset of the newest publication in the entry; 0 when the entry was emptied. */
   last: number
-  /** When the newest was appended. */
+  /** Time at which the newest publication was appended, in ms. */
   time: number
   bytes: number
-  /** What it is about. */
+  /** Key of the message or tool that its publications belong to. */
   readonly id?: string
-  /** The newest publication, unless there is a `text`. */
+  /** The newest publication; empty while there is a `text`. */
   body: string
   text?: Streaming
   /** Neighbours among the entries with several publications; see `ByLast`. */
@@ -30,53 +31,53 @@ interface Entry {
   next?: Entry
 }
 
-/** What a reader is to be sent next. */
+/** Entry that a reader must be sent. */
 interface Due {
   readonly entry: Entry
   /** The first publication in it that the reader has not read. */
   readonly at: number
 }
 
-/** Bytes of an entry that is found by an id, beside the characters of the id. */
+/** Bytes of bookkeeping for the id of an entry, beside the characters of the id. */
 const idOverhead = 130
 
-/** Entries that are looked up at once for a reader that is behind. */
+/** Maximum number of entries that one lookup finds for a reader that is behind. */
 const dueAtOnce = 64
 
-/** What the log looks at in a publication. */
+/** Fields of a publication that the log examines. */
 interface Telling {
   type: string
   data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown, user_id?: unknown }
   timestamp?: string
 }
 
-/** The types that are merged, or that say what must be kept; all others are only stored. */
+/** Types that are merged, or that decide what is kept. All other types are only stored. */
 const tellingTypes = ['chat_delta', 'chat_message', 'run_queued', 'run_started', 'run_finished', 'tool_progress', 'tool_output']
 const telling = new RegExp(`^\\{"type":"(?:${tellingTypes.join('|')})"`)
 
-/** A publication that the log looks at. `parsed` is the same as `body`, where somebody has it. */
+/** Parses a publication of one of `tellingTypes`; `undefined` for other types. `parsed`: the same as `body`, if the caller has it. */
 function tellingOf (body: string, parsed: Publication | undefined): Telling | undefined {
   if (!telling.test(body)) return undefined
   return (parsed ?? JSON.parse(body)) as Telling
 }
 
 /**
- * The log of a chat. It keeps what a chat *is*, not how it came about: a message is one entry, however many deltas it was
- * written in, and who is behind gets what is missing of it as one delta, or the message as a whole. A message that is
- * done is kept once, as its final form, and of a tool's progress only the latest. What belongs to a run that is not
- * finished is not evicted by `size` and `ttl`, however long the run waits and takes.
+ * Log of a chat. It keeps the current content of the chat, not each change: a message is one entry, however many deltas it was
+ * written in. A reader that is behind gets the missing part of a message as one delta, or the whole message. A finished message is
+ * kept once, in its final form, and only the latest progress of a tool is kept. `size` and `ttl` do not evict the publications of
+ * an unfinished run, however long it waits and takes, unless the log exceeds `maxHeld`.
  *
- * Entries are read in the order of their first publications. As one entry may hold publications that come after some of
- * another, a reader can be `ahead`: then its frames carry the position from which on it would have to read again.
+ * Entries are read in the order of their first publications. An entry may hold publications that are newer than some of the next
+ * entry, so a reader can be `ahead` in it. Its frames then carry the position from which it would have to read again.
  */
 export class ChatLog extends Log {
-  /** In the order of their first offsets. */
+  /** Entries in the order of their first offsets. */
   #entries: Deque<Entry> = emptyDeque
-  /** The entries of messages, and of tools' progress, by their ids. */
+  /** Entries of messages and of tools' progress, by their ids. */
   readonly #byId = new Map<string, Entry>()
   /** Entries with more than one publication. */
   readonly #merged = new ByLast<Entry>()
-  /** Runs that are not finished, in the order in which they became known: the first offset that each protects. */
+  /** First offset that each unfinished run protects, by run id, in the order in which the runs became known. */
   #runs: Map<string, number> | undefined
   /** Number of leading entries outside the history, kept for lagging readers. */
   #expired = 0
@@ -84,7 +85,7 @@ export class ChatLog extends Log {
   #lag = 0
   #beginning = 0
   #evicted = 0
-  /** The newest publication as it came: readers mostly want that alone. */
+  /** The newest publication as it was appended: most reads need only this one. */
   #newest = ''
   #newestEntry: Entry | undefined
   /**
@@ -93,7 +94,7 @@ export class ChatLog extends Log {
    */
   #parsed: { body: string, message: Message } | undefined
   #newestFrame: Frame | Deflatable | undefined
-  /** The frame made last for a reader that was behind. */
+  /** The latest frame that was built for a reader that was behind. */
   #built: { entry: Entry, from: number, since: number, last: number, id: number, frame: Frame | Deflatable } | undefined
 
   get length (): number {
@@ -119,7 +120,7 @@ export class ChatLog extends Log {
     if (this.#endHistory(this.limits.size, -Infinity)) this.#evict()
   }
 
-  /** Who wrote a message that is retained; `undefined` when there is none with this id. Messages of the app have no user. */
+  /** Returns the author of a retained message; `undefined` when the log has none with this id. Messages of the app have no `userId`. */
   authorOf (messageId: string): { userId?: unknown } | undefined {
     const entry = this.#byId.get(messageKey(messageId))
     if (entry === undefined) return undefined
@@ -127,12 +128,12 @@ export class ChatLog extends Log {
     return { userId: data?.user_id }
   }
 
-  /** What is open in a run, as the messages that would close it; `undefined` when the run is over. */
+  /** Returns the messages that close the open parts of a run; `undefined` when the run is over. */
   unfinished (runId: string): Message[] | undefined {
     return unfinished(this.#entries, runId)
   }
 
-  /** Puts a publication into the entry that it is about, or makes one for it; `false` when it is about none. */
+  /** Merges a publication into the entry of its message or tool, or creates that entry. Returns `false` for other publications. */
   #merge ({ type, data = {}, timestamp = '' }: Telling, body: string, now: number): boolean {
     const { message_id: messageId, call_id: callId } = data
     if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
@@ -143,7 +144,7 @@ export class ChatLog extends Log {
     return true
   }
 
-  /** Protects a run from when it is queued or started until it is finished, and a tool's progress until there is an output. */
+  /** Protects a run from `run_queued` or `run_started` until `run_finished`, and drops a tool's progress at its `tool_output`. */
   #mind ({ type, data = {} }: Telling): void {
     const { run_id: runId, call_id: callId, message_id: messageId } = data
     if (type === 'run_queued' || type === 'run_started') this.#protect(String(runId), String(messageId))
@@ -151,7 +152,7 @@ export class ChatLog extends Log {
     if (type === 'tool_output') this.#empty(toolKey(String(callId)))
   }
 
-  /** From the message on that started the run, or from its first publication. */
+  /** Protects a run from the message that started it, or else from its first publication. */
   #protect (runId: string, messageId: string): void {
     if (this.#runs?.has(runId)) return
     this.#runs ??= new Map()
@@ -199,13 +200,13 @@ export class ChatLog extends Log {
     this.#replace(messageKey(messageId), body, now)
   }
 
-  /** What was finished and is published again is another entry: where it was it would end the history before all else. */
+  /** Starts a new entry for a finished message that is published again. Evicting its old entry would end the history at its new offset. */
   #reopen (messageId: string): void {
     const id = messageKey(messageId)
     if (this.#byId.get(id)?.text === undefined) this.#empty(id)
   }
 
-  /** What comes after that is of a server that was taken for gone, and does not know it yet: clients leave it out. */
+  /** Whether a message has its final form. Later deltas are from a server that was taken for dead and continues: clients ignore them. */
   #isFinal (messageId: string): boolean {
     const entry = this.#byId.get(messageKey(messageId))
     return entry !== undefined && entry.text === undefined
@@ -217,7 +218,7 @@ export class ChatLog extends Log {
       Object.assign(entry.text, { head, timestamp })
       entry.text.text.append(this.head, text)
     } else {
-      // It continues something else than what is here: readers get all of it.
+      // The delta does not continue the known text, so readers get the whole text.
       const known = entry.text?.text
       const whole = known !== undefined && known.base <= at ? withDelta(known.slice(0), at - known.base, text) : undefined
       const growing = new GrowingText(this.head - 1, whole === undefined ? at : known!.base)
@@ -238,7 +239,7 @@ export class ChatLog extends Log {
     this.#resize(entry, text.bytes + body.length - content.length)
   }
 
-  /** Nobody is to read it any more; it goes with the others. */
+  /** Empties an entry: it is no longer read, and is evicted with the entries around it. */
   #empty (id: string): void {
     const entry = this.#byId.get(id)
     if (entry === undefined) return
@@ -253,7 +254,7 @@ export class ChatLog extends Log {
     this.#merged.delete(entry)
   }
 
-  /** `content`: bytes that the entry takes beside what every entry does. */
+  /** Sets the size of an entry. `content`: its bytes without the overhead that every entry has. */
   #resize (entry: Entry, content: number): void {
     const bytes = content + entryOverhead + (entry.id === undefined ? 0 : idOverhead + entry.id.length)
     const more = bytes - entry.bytes
@@ -286,8 +287,8 @@ export class ChatLog extends Log {
   }
 
   /**
-   * Moves the oldest entries out of the history, those beyond a number of entries and those from before a time, but not those of a
-   * run that has not ended. Returns `true` when any was moved.
+   * Moves the oldest entries out of the history: those beyond `size` entries and those from before `since`. Stops at the entries of an
+   * unfinished run. Returns `true` when any entry was moved.
    */
   #endHistory (size: number, since: number): boolean {
     const before = this.#expired
@@ -305,7 +306,7 @@ export class ChatLog extends Log {
     return this.#expired > before
   }
 
-  /** The oldest entry of the history, if its time is up. */
+  /** The oldest entry of the history, if it is beyond `size` or from before `since`. */
   #overdue (size: number, since: number): Entry | undefined {
     const oldest = this.#entries.at(this.#expired)
     const isOver = this.#entries.length - this.#expired > size
@@ -323,13 +324,13 @@ export class ChatLog extends Log {
     this.#beginning = Math.max(this.#beginning, last)
   }
 
-  /** Evicts what is no longer of the history, but for what readers still need. */
+  /** Evicts entries outside the history. Keeps those that a reader has not read, up to `limits.lag` bytes. */
   #evict (): void {
     if (this.#expired === 0) return
     if (!this.#isOldestRead()) this.look(this.#lag > this.limits.lag)
     while (this.#expired > 0 && this.#isOldestRead()) this.shift()
     if (this.#lag <= this.limits.lag) return
-    // Held for readers that do not read. Half of it goes, so that making room again is far off.
+    // The readers are too slow. Evicts down to half of the limit, so that this is seldom necessary.
     while (this.#lag * 2 > this.limits.lag) this.shift()
   }
 
@@ -399,21 +400,21 @@ export class ChatLog extends Log {
         const upTo = (due[index + 1]?.at ?? this.head + 1) - 1
         const frame = this.#mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
         const isText = typeof frame === 'string'
-        // A Buffer goes alone.
+        // A Buffer is returned alone.
         if (!isText && (textOnly || text !== '')) return text
         if (frame !== '') reader.withheld?.delete(entry)
         move(reader, entry, upTo)
         if (!isText) return frame
         text += frame
       }
-      // The one beyond `dueAtOnce` only tells how far the one before it reaches.
+      // The entry beyond `dueAtOnce` only limits how far the one before it is read.
       if (due.length > dueAtOnce) continue
       this.skipToHead(reader)
       return text
     }
   }
 
-  /** What a reader is to be sent next, in order: `dueAtOnce` entries and one more, or all where there are fewer. */
+  /** Returns the next entries that a reader must be sent, in order: at most `dueAtOnce` and one more. */
   #dueAfter ({ offset, ahead }: Reader): Due[] {
     const due: Due[] = []
     for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
@@ -429,7 +430,7 @@ export class ChatLog extends Log {
     return due.length < 2 ? due : due.sort((a, b) => a.at - b.at).slice(0, dueAtOnce + 1)
   }
 
-  /** Of the entries, the first whose publications all come after `offset`. */
+  /** Index of the first entry whose publications all come after `offset`. */
   #indexAfter (offset: number): number {
     let low = 0
     let high = this.#entries.length
@@ -441,10 +442,10 @@ export class ChatLog extends Log {
     return low
   }
 
-  /** What is in an entry for a reader, as a frame after which it has read up to `id`. */
+  /** Builds the frame with the part of an entry that a reader lacks. `id`: offset up to which the reader has read after this frame. */
   #build (entry: Entry, { offset, ahead, withheld }: Reader, id: number): Frame | Deflatable {
     const { last } = entry
-    // Who was not to see the beginning has none of it.
+    // A reader from which a part was withheld gets the whole message.
     const from = withheld?.has(entry) ? 0 : ahead?.get(entry) ?? offset
     const since = this.#beginning
     const built = this.#built
@@ -456,7 +457,7 @@ export class ChatLog extends Log {
     return frame
   }
 
-  /** Whether a reader may read an entry. A message that still grows is shown to the filter with an empty text. */
+  /** Whether a reader may read an entry. The filter gets an unfinished message with an empty `content`. */
   #isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
     if (sees === undefined) return true
     if (text === undefined) return sees(this.#parse(body))
@@ -477,7 +478,7 @@ export class ChatLog extends Log {
   }
 }
 
-/** Marks an entry as read whole by a reader, and of the others what comes up to an offset. */
+/** Marks everything up to an offset as read, and one entry as read completely. */
 function move (reader: Reader, entry: Entry, upTo: number): void {
   reader.offset = upTo
   if (entry.last <= upTo) return
@@ -485,7 +486,7 @@ function move (reader: Reader, entry: Entry, upTo: number): void {
   reader.ahead.set(entry, entry.last)
 }
 
-/** Drops the entries that a reader is no longer ahead in. */
+/** Removes the entries in which a reader is no longer ahead. */
 function forgetReached (reader: Reader): void {
   const { ahead, offset } = reader
   for (const [entry, last] of ahead!) if (last <= offset) ahead!.delete(entry)

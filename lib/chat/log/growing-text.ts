@@ -4,19 +4,19 @@ import { Text } from './text.js'
 const overhead = 300
 
 /**
- * A text to which publications add, and how long it was after each of them: so that whoever has read up to any of them
- * gets the rest. Costs its text, and eight bytes per publication.
+ * Text that publications extend, with its length after each publication: a reader that has read up to any of them can get the rest.
+ * Takes the memory of the text, and eight bytes per publication.
  */
 export class GrowingText {
-  /** The length before the first publication known of: what is before that is not here. */
+  /** Length of the text before the first known publication. This part of the text is unknown. */
   readonly base: number
   readonly #text = new Text()
-  /** Offsets, counted from `#zero`, each with the length of the text after it. */
+  /** Pairs of an offset, relative to `#zero`, and the length of the text after it. */
   #marks = new Uint32Array(8)
   readonly #zero: number
   #markCount = 0
 
-  /** `zero` is an offset that all publications come after. */
+  /** `zero`: an offset before all publications. */
   constructor (zero: number, base = 0) {
     this.#zero = zero
     this.base = base
@@ -31,7 +31,7 @@ export class GrowingText {
     return this.#text.bytes + this.#marks.byteLength + overhead
   }
 
-  /** The publication at `offset` adds `text`. */
+  /** Appends the text of the publication at `offset`. */
   append (offset: number, text: string): void {
     this.#text.append(text)
     if (this.#markCount * 2 === this.#marks.length) this.#makeRoom()
@@ -40,14 +40,14 @@ export class GrowingText {
     this.#markCount++
   }
 
-  /** From the character `from` on, counted from the beginning of the whole text. */
+  /** Returns the text after the first `from` characters of the whole text. Characters before `base` are missing. */
   slice (from: number): string {
     return this.#text.slice(Math.max(0, from - this.base))
   }
 
   /**
-   * The length of the text for a reader that has read up to `offset`. A reader may have begun after `since`, so publications
-   * up to there count as not read.
+   * Length of the text that a reader has, when it has read up to `offset`. A reader may have begun after `since`, so publications up
+   * to that offset count as not read.
    */
   lengthAt (offset: number, since: number): number {
     const mark = this.#markAfter(offset) - 1
@@ -55,7 +55,7 @@ export class GrowingText {
     return isRead ? this.#marks[mark * 2 + 1] : this.base
   }
 
-  /** The first publication after `offset`; `undefined` when there is none. */
+  /** Offset of the first publication after `offset`; `undefined` when there is none. */
   nextAfter (offset: number): number | undefined {
     const mark = this.#markAfter(offset)
     return mark === this.#markCount ? undefined : this.#marks[mark * 2] + this.#zero

@@ -1,20 +1,20 @@
 import type { Delta } from '../../protocol/delta.js'
 import type { GrowingText } from './growing-text.js'
 
-/** A message that still grows. */
+/** An unfinished message. */
 export interface Streaming {
   readonly text: GrowingText
-  /** What its deltas have beside `at` and `text`. */
+  /** Fields of its deltas other than `at` and `text`. */
   head: Record<string, unknown>
   timestamp: string
 }
 
-/** What a message goes on with. */
+/** Data of a `chat_delta`: the continuation of a message. */
 export interface MessageDelta extends Delta {
   message_id: string
 }
 
-/** All that there is of a message by now. */
+/** Data of a `chat_message` with the status `streaming`: an unfinished message so far. */
 export interface MessageSnapshot {
   message_id: string
   content: string
@@ -26,15 +26,15 @@ export function isDelta (data: object): data is MessageDelta {
   return typeof id === 'string' && Number.isSafeInteger(at) && at! >= 0 && typeof text === 'string'
 }
 
-/** Of a message whose status is `streaming`. */
+/** `data`: that of a message with the status `streaming`. */
 export function isMessageSnapshot (data: object): data is MessageSnapshot {
   const { message_id: id, content } = data as Partial<MessageSnapshot>
   return typeof id === 'string' && typeof content === 'string'
 }
 
 /**
- * What a reader lacks of a message that grows, as the JSON text of a publication: the whole message where it has read nothing of
- * it, otherwise one delta. The reader has read up to `from`, and may have begun after `since`.
+ * Returns the part of an unfinished message that a reader lacks, as the JSON text of a publication: the whole message when the reader
+ * has nothing of it, otherwise one delta. The reader has read up to `from`, and may have begun after `since`.
  */
 export function restOf ({ text, head, timestamp }: Streaming, from: number, since: number): string {
   const at = text.lengthAt(from, since)

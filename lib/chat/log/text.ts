@@ -1,19 +1,19 @@
 import { isWide } from '../../logs/size.js'
 
-/** Characters from which on what was written becomes a block. Reading the newest block copies it, so it is small. */
+/** Minimum number of characters of a block. A read that begins inside a block copies it, so blocks are small. */
 const blockSize = 4_096
 
-/** Pieces of the tail after which it is made one string, so that a piece of a few characters does not keep its headers. */
+/** Number of pieces after which the tail is made one string, which frees the headers of the pieces. */
 const maxPieces = 8
 
-/** Bytes of a piece beside its characters: its header, and that of the concatenation. */
+/** Bytes of overhead of a piece: its header, and that of the concatenation. */
 const pieceOverhead = 56
 
 /** A text that is written in many small pieces and costs little more than its characters. */
 export class Text {
   length = 0
   readonly #blocks: string[] = []
-  /** Where each block begins. */
+  /** Index of the first character of each block. */
   readonly #starts: number[] = []
   #blockBytes = 0
   #tail = ''
@@ -37,7 +37,7 @@ export class Text {
     return this.#isTailWide ? this.#tail.length * 2 : this.#tail.length
   }
 
-  /** V8 keeps what was concatenated as a tree of pieces until a character of it is read. */
+  /** Makes the tail one string: V8 keeps a concatenation as a tree of pieces until one of its characters is read. */
   #flatten (): void {
     this.#tail.charCodeAt(0)
     this.#pieces = 0

@@ -1,14 +1,14 @@
 import type { Message } from '../../protocol/envelope.js'
 import type { Streaming } from './streaming.js'
 
-/** What a chat's log has of a publication: as it came, or, of a message that still grows, what there is of it. */
+/** Entry of a chat's log: a publication, or the `text` of an unfinished message. */
 interface Piece {
   readonly body: string
   readonly text?: Streaming
 }
 
 /**
- * What is open in a run whose server is gone, as the messages that close it: replies that still grow, tools without an output,
+ * Returns the messages that close the open parts of a run whose server died: unfinished replies, tools without an output, and
  * questions without an answer. `undefined` when the run is over.
  */
 export function unfinished (pieces: Iterable<Piece>, runId: string): Message[] | undefined {
@@ -40,7 +40,7 @@ export function unfinished (pieces: Iterable<Piece>, runId: string): Message[] |
 const toolKey = (id: unknown) => `tool ${id}`
 const questionKey = (id: unknown) => `question ${id}`
 
-/** A publication, if it is about a run. */
+/** Parses a publication if it mentions a run; otherwise returns an empty object. */
 function mentioning (body: string, runId: string): Partial<{ type: string, data: Record<string, unknown> }> {
   return body.includes(runId) ? JSON.parse(body) : {}
 }

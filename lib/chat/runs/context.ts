@@ -5,27 +5,27 @@ import type { Run } from '../hooks.js'
 import type { Receipt } from '../../server/messages/publisher.js'
 import type { Timers } from '../../time/timers.js'
 
-/** What a run needs of the chat that it is in. */
+/** Interface of a chat to its runs. */
 export interface RunContext {
   readonly target: ChatAddress
   readonly timers: Timers
   readonly log: FastifyBaseLogger
   readonly limits: {
-    /** Bytes of a message. */
+    /** Maximum bytes of a message. */
     message: number
-    /** Bytes of all that a run publishes. */
+    /** Maximum bytes that a run publishes. */
     run: number
-    /** Milliseconds that a run may take. */
+    /** Maximum duration of a run, in ms. */
     runTime: number
   }
   publish (message: Message): Receipt | Promise<Receipt>
-  /** Tried again until it is stored, in order, for as long as it is wanted. Resolves, or returns at once, then. */
+  /** Stores messages in order and retries failures, while `isWanted` returns `true`. Resolves, or returns at once, when that is done. */
   deliver (message: Message, isWanted?: () => boolean): void | Promise<void>
-  /** Whether users see it at all. */
+  /** Whether a message is published at all. */
   isVisible (message: Message): boolean
-  /** Has a finished message stored by the app. */
+  /** Passes a finished message to the app's `chat.save`. */
   save (message: Messages['chat_message'] & { message_id: string }): void
-  /** Calls `action` when this turn of the event loop is over. */
+  /** Calls `action` after this turn of the event loop. */
   soon (action: () => void): void
   onOver (run: Run): void
 }

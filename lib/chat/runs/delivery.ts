@@ -9,23 +9,23 @@ export interface DeliveryParts {
   publish: (message: Message) => unknown
   timers: Timers
   log: FastifyBaseLogger
-  /** Nothing waits any more. */
+  /** Called when the queue is empty. */
   onIdle: () => void
 }
 
-/** While the broker cannot store it, a message is tried again after so many milliseconds, and so often. */
+/** Delay in ms between attempts to store a message, and maximum number of attempts. */
 const retry = { after: 1_000, times: 60 }
 
-/** Messages that may wait for a broker; one more is given up. */
+/** Maximum number of messages that wait for the broker. Further messages are given up. */
 const maxWaiting = 1_000
 
 /**
- * What must not be missing in a chat, such as that a run is over: stored in order, one after the other, and tried again
- * for a minute while the broker cannot. What is given up is logged.
+ * Stores the messages that a chat must not lack, such as the end of a run: in order, one after the other, and with retries for at least
+ * a minute while the broker fails. A message that is given up is logged.
  */
 export class Delivery {
   readonly #parts: DeliveryParts
-  /** Settled when all that was pushed is stored or given up; never rejects. */
+  /** Resolves when every message so far is stored or given up. Never rejects. */
   #last: Promise<void> | undefined
   #waiting = 0
 
@@ -38,8 +38,8 @@ export class Delivery {
   }
 
   /**
-   * Resolves, or returns at once, when it is stored, after all before it, or when it turns out not to be wanted any more.
-   * Rejects when it is given up.
+   * Stores a message after all earlier ones. Resolves, or returns at once, when it is stored or no longer wanted. Rejects when it is
+   * given up.
    */
   push (message: Message, isWanted = () => true): void | Promise<void> {
     const stored = this.#inTurn(message, isWanted)
@@ -57,7 +57,7 @@ export class Delivery {
 
   #inTurn (message: Message, isWanted: () => boolean): Promise<void> | undefined {
     if (this.#last === undefined) return this.#store(message, isWanted)
-    if (this.#waiting >= maxWaiting) return this.#giveUp(message, new errors.BROKER('too much waits for it'))
+    if (this.#waiting >= maxWaiting) return this.#giveUp(message, new errors.BROKER(`${maxWaiting} messages of this chat already wait`))
     return this.#last.then(() => this.#store(message, isWanted))
   }
 

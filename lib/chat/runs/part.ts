@@ -1,20 +1,20 @@
 import type { Messages } from '../../protocol/envelope.js'
 import type { Outcome } from '../../protocol/chat.js'
 
-/** What is open in a run: a reply, a tool, a question. Whatever happens, it is closed, and once. */
+/** Open part of a run: a reply, a tool or a question. Every part is closed exactly once. */
 export interface OpenPart {
   close (outcome: Outcome): void
 }
 
-/** Where a part of a run publishes; what is not for users goes nowhere. */
+/** Publishes the messages of a part of a run. Drops them when the part is not visible to users. */
 export interface PartOutlet {
-  /** After what the run has written so far. Throws or rejects when it cannot be stored. */
+  /** Publishes a message after everything that the run has written so far. Throws or rejects when the broker does not store it. */
   publish<T extends keyof Messages> (type: T, data: Messages[T]): unknown
-  /** Tried again until it is stored. Resolves, or returns at once, then. */
+  /** Publishes a message with retries. Resolves, or returns at once, when it is stored. */
   deliver<T extends keyof Messages> (type: T, data: Messages[T]): void | Promise<void>
 }
 
-/** Whoever does not wait for it need not catch it. */
+/** Keeps a rejection that nobody handles from ending the process. */
 export function quiet<T> (promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise

@@ -13,12 +13,12 @@ export interface QuestionParts {
   requestId: string
   runId: string
   question: Question
-  /** Milliseconds; `Infinity`: as long as the run. */
+  /** Time for an answer, in ms. `Infinity`: until the run ends. */
   timeout: number
   onClosed: (question: LiveQuestion) => void
 }
 
-/** A question that is open, until the first answer that matches. */
+/** A question to the user, open until the first answer that matches its schema. */
 export class LiveQuestion implements OpenPart {
   readonly id: string
   readonly answered: Promise<unknown>
@@ -34,7 +34,7 @@ export class LiveQuestion implements OpenPart {
     this.answered = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
   }
 
-  /** Rejects nothing: what goes wrong, `answered` rejects with. */
+  /** Publishes the question. Never rejects: `answered` rejects with the error. */
   async ask (): Promise<void> {
     const { context: { timers }, runId, question: { prompt, schema, component }, timeout, outlet } = this.#parts
     try {
@@ -44,7 +44,7 @@ export class LiveQuestion implements OpenPart {
       if (timeout !== Infinity) this.#stopClock = timers.after(timeout, () => this.#end('timeout', new errors.NO_ANSWER(timeout)))
       if (stored instanceof Promise) await stored
     } catch (error) {
-      // A broker that did not answer may have stored it after all.
+      // A broker that did not answer may have stored the question, so it is closed like an open one.
       if (isBrokersFailure(error)) return this.#end('error', error)
       this.#isClosed = true
       this.#parts.onClosed(this)
@@ -52,7 +52,7 @@ export class LiveQuestion implements OpenPart {
     }
   }
 
-  /** What is wrong with the value, and then the question stays open; `undefined` when nothing is. */
+  /** Accepts an answer and returns `undefined`. Returns a fault, and stays open, when the value does not match the schema. */
   answer (value: unknown, userId: string): string | undefined {
     const fault = this.#check?.Errors(value).First()
     if (fault !== undefined) return `/value${fault.path} ${fault.message}`
@@ -62,7 +62,7 @@ export class LiveQuestion implements OpenPart {
   }
 
   close (outcome: Outcome): void {
-    // The handler is done without its answer.
+    // In a complete run, the handler returned without waiting for the answer.
     this.#end(outcome === 'complete' ? 'interrupted' : outcome, new errors.RUN_ENDED(outcome))
   }
 
@@ -77,9 +77,9 @@ export class LiveQuestion implements OpenPart {
   }
 }
 
-/** Throws a TypeError when no answer would match. */
+/** Compiles a schema. Throws a TypeError when it is not one of TypeBox, or has an unknown format. */
 function checkOf (schema: TSchema): TypeCheck<TSchema> {
-  if (!TypeGuard.IsSchema(schema)) throw new TypeError("the schema of 'ask' is none of TypeBox: make it with Type.Object({ … })")
+  if (!TypeGuard.IsSchema(schema)) throw new TypeError("the schema of 'ask' is not a TypeBox schema: create it with Type.Object({ … })")
   const fault = formatFault(schema)
   if (fault !== undefined) throw new TypeError(`the schema of 'ask' ${fault}`)
   return TypeCompiler.Compile(schema)

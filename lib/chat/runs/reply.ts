@@ -6,13 +6,13 @@ import type { Reply } from '../hooks.js'
 import type { RunContext } from './context.js'
 import { quiet, type PartOutlet, type OpenPart } from './part.js'
 
-/** Bytes of a message beside its text. */
+/** Bytes that count for a message beside its text. */
 const frame = 2_048
 
-/** Milliseconds until text that could not be stored is tried again. */
+/** Delay until text that the broker did not store is published again, in ms. */
 const retryAfter = 500
 
-/** A source that has so many characters waiting for the broker waits too. */
+/** Maximum characters that wait for the broker before the source of the reply must pause. */
 const enough = 64 * 1024
 
 export interface ReplyParts {
@@ -22,23 +22,23 @@ export interface ReplyParts {
   runId: string
   agent: string | undefined
   role: string
-  /** The run was over before: nothing comes of it. */
+  /** Whether the run is over: then nothing is published. */
   isOver: boolean
-  /** Takes bytes from what the run may have; `false` when there are not so many left, and the run is over. */
+  /** Counts bytes of the run. Returns `false` when the run is over, also because these bytes exceed its limit. */
   charge: (bytes: number) => boolean
-  /** Ends the run. */
+  /** Ends the run, because the reply is too long. */
   fail: (error: Error) => void
   onClosed: (reply: LiveReply) => void
 }
 
-/** A message that is being written: deltas while it grows, and its final form. */
+/** A message that is being written: publishes deltas, and then its final form. */
 export class LiveReply implements Reply, OpenPart {
   readonly id: string
   readonly #parts: ReplyParts
   readonly #text = new Text()
-  /** What every publication about it has. */
+  /** Fields of every publication of this reply. */
   readonly #head: { message_id: string, run_id: string, agent?: string, role?: string }
-  /** Characters that were handed to the broker. */
+  /** Number of characters that were passed to the broker. */
   #sent = 0
   #bytes: number
   #isDue = false
@@ -49,7 +49,7 @@ export class LiveReply implements Reply, OpenPart {
     const { id, runId, agent, role } = parts
     this.id = id
     this.#parts = parts
-    // Of a delta everybody takes it to be the assistant's.
+    // The default role of a delta is `assistant`.
     this.#head = { message_id: id, run_id: runId, ...(agent !== undefined && { agent }), ...(role !== 'assistant' && { role }) }
     this.#bytes = frame + JSON.stringify(this.#head).length
     if (parts.isOver) this.#closed = Promise.resolve()
@@ -59,12 +59,12 @@ export class LiveReply implements Reply, OpenPart {
     return this.#text.slice()
   }
 
-  /** It waits for the broker to take more. */
+  /** Whether the source must pause until the broker has stored more. */
   get isFull (): boolean {
     return this.#text.length - this.#sent > enough
   }
 
-  /** When the broker has answered. */
+  /** Resolves when the broker has answered; `undefined` when no delta is being stored. */
   get stored (): Promise<unknown> | undefined {
     return this.#storing
   }
@@ -103,7 +103,7 @@ export class LiveReply implements Reply, OpenPart {
     if (this.#closed !== undefined) return this.#closed
     const { context, outlet, role, onClosed } = this.#parts
     const message = { ...this.#head, role, content: this.text, status }
-    // Nothing of it may come after its final form.
+    // No delta may follow the final form.
     this.#sent = this.#text.length
     this.#closed = quiet(Promise.resolve(outlet.deliver('chat_message', message)))
     context.save(message)
@@ -111,7 +111,7 @@ export class LiveReply implements Reply, OpenPart {
     return this.#closed
   }
 
-  /** Publishes what was written, before anything else of the run is published. */
+  /** Publishes the text that was written since the last delta. Called before anything else of the run is published. */
   flush (): void {
     this.#isDue = false
     const at = this.#sent
@@ -128,7 +128,7 @@ export class LiveReply implements Reply, OpenPart {
   #await (stored: Promise<unknown>, at: number): void {
     this.#storing = stored.then(() => {
       this.#storing = undefined
-      // What was written meanwhile.
+      // Publishes the text that was written meanwhile.
       this.#soon()
     }, error => {
       this.#storing = undefined
@@ -136,7 +136,7 @@ export class LiveReply implements Reply, OpenPart {
     })
   }
 
-  /** Whether it was stored or not: a delta that begins where one before it began replaces that. */
+  /** Publishes the text from `at` again. This is safe if it was stored: a delta with the same `at` replaces the earlier one. */
   #again (at: number, error: unknown): void {
     if (this.#closed !== undefined) return
     this.#sent = at

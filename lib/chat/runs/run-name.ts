@@ -1,29 +1,29 @@
 import { messageIdOf } from '../../protocol/message-id.js'
 import type { ChatAddress } from '../address.js'
 
-/** Which runs a `chat_cancel` ends: the one with this id, or those that a user names by what started them. */
+/** Runs that a `chat_cancel` names: by the id of the run, or by the message or `ref` that started it. */
 export type RunName = { runId: string } | { userId: string, ref: string, messageId: string }
 
 /** What started a run. */
 export interface RunOrigin {
-  /** Who started it, or whose chat it is. */
+  /** User whose message started the run, or else the owner of the chat. */
   userId: string
-  /** Of the client's frame, or chosen by the app. */
+  /** The `ref` of the client's frame, or of the app. */
   ref?: string | number
-  /** Of the user's message; absent when the app started the run. */
+  /** Id of the user's message; absent when the app started the run. */
   messageId?: string
 }
 
 /**
- * What a user means by the `ref` of `chat_cancel`: a message that they sent themselves, by its `ref` or by its id as they sent
- * it; a run that the app started with this `ref`; or, with a slash in it, any user's message by its `message_id`.
+ * Returns the runs that a user names with the `ref` of `chat_cancel`. It stands for a message of this user, by the `ref` or the id that
+ * the client sent; for a run that the app started with this `ref`; or, if it contains a slash, for any user's message by its `message_id`.
  */
 export function runNameOf (ref: string | number, userId: string, { userId: ownerId }: ChatAddress): RunName {
   const text = String(ref)
   return { userId, ref: text, messageId: text.includes('/') ? text : messageIdOf(text, userId, ownerId) }
 }
 
-/** Whether a run was started by what the name stands for. Two users' refs may be the same. */
+/** Whether a name stands for the origin of a run. Different users may use the same `ref`. */
 export function isStartedBy (origin: RunOrigin, name: RunName): boolean {
   if ('runId' in name) return false
   const { userId, ref, messageId } = name

@@ -20,40 +20,40 @@ import { LiveTool } from './tool.js'
 import { unpublished } from '../visible.js'
 
 export interface RunStart extends RunOrigin {
-  /** What it counts as in `limits.liveRuns`. Default: 1. */
+  /** Share of `limits.liveRuns` that the run uses. Default: 1. */
   weight?: number
   handler: (run: Run) => unknown
 }
 
-/** Bytes of a message for which its run counts as one. */
+/** Bytes of a message per unit of weight. */
 const weightSize = 4 * 1024
 
-/** What a run counts as while it waits and goes: one for each 4 KiB, begun, of the message that it has. */
+/** Weight of a run while it is active or waiting: one for each started 4 KiB of its message. */
 export function weightOf (bytes: number): number {
   return Math.max(1, Math.ceil(bytes / weightSize))
 }
 
-/** Bytes that count for each publication beside what is in it. */
+/** Bytes that count for each publication beside its data. */
 const overhead = 128
 
-/** A source that never waits lets the event loop turn after so many characters; a part counts for some, be it empty. */
+/** Characters that a source may write before it yields to the event loop, and characters that count for each part, even an empty one. */
 const breath = 16 * 1024
 const partSize = 32
 
-/** What users see when a handler throws. */
+/** Error that users see when a handler throws. */
 const failed = { code: 'handler_failed', message: 'the server could not finish this run' }
 
-/** One run, from when it waits for its turn until it is over. */
+/** One run, from the time that it is queued until it is over. */
 export class LiveRun implements Run {
   readonly id = randomUUID()
   readonly userId: string
   readonly finished: Promise<Outcome>
-  /** Those that can be answered, by their ids. */
+  /** Open questions, by id. */
   readonly questions = new Map<string, LiveQuestion>()
   state: 'waiting' | 'going' | 'over' = 'waiting'
-  /** Resolves once it is stored that it is over. */
+  /** Resolves once the end of the run is stored. */
   told: void | Promise<void> = undefined
-  /** Another server has ended it: nothing of it is published any more. */
+  /** Set when another server has ended the run, or its message was not stored: nothing more is published. */
   #isAbandoned = false
   #isAnnounced = false
   readonly #context: RunContext
@@ -61,7 +61,7 @@ export class LiveRun implements Run {
   readonly #controller = new AbortController()
   readonly #parts = new Set<OpenPart>()
   readonly #replies = new Set<LiveReply>()
-  /** Called when it is over, with why. */
+  /** Called with RT_ERR_RUN_ENDED when the run is over. */
   readonly #onOver = new Set<(error: Error) => void>()
   #outcome: Outcome = 'complete'
   #bytes = 0
@@ -79,7 +79,7 @@ export class LiveRun implements Run {
     return this.#context.target
   }
 
-  /** What it counts as in `limits.liveRuns`. */
+  /** Share of `limits.liveRuns` that the run uses. */
   get weight (): number {
     return this.#start.weight ?? 1
   }
@@ -88,12 +88,12 @@ export class LiveRun implements Run {
     return this.#controller.signal
   }
 
-  /** Whether a name is this run's id, or stands for what started it. */
+  /** Whether a name is the id of this run, or stands for its origin. */
   goesBy (name: RunName): boolean {
     return 'runId' in name ? name.runId === this.id : isStartedBy(this.#start, name)
   }
 
-  /** Tells users, once, that it waits for its turn. */
+  /** Publishes, once, that the run is queued. */
   announce (): void {
     if (this.#isAnnounced || this.state !== 'waiting') return
     this.#isAnnounced = true
@@ -105,7 +105,7 @@ export class LiveRun implements Run {
     return this.#outlet({ type, data: about }).deliver(type, about)
   }
 
-  /** It is its turn. Never rejects. */
+  /** Starts the handler. Does nothing when the run is over. Never rejects. */
   async begin (): Promise<void> {
     if (this.state !== 'waiting') return
     this.state = 'going'
@@ -129,19 +129,19 @@ export class LiveRun implements Run {
     this.end('cancelled')
   }
 
-  /** The other servers took this one for gone, and have told users that it is interrupted. */
+  /** Ends the run silently: the other servers took this one for dead and have published that the run is interrupted. */
   abandon (): void {
     this.#isAbandoned = true
     this.end('interrupted')
   }
 
-  /** Its message was not stored. Users are told only where it was announced. */
+  /** Ends the run because its message was not stored. The end is published only if the run was announced. */
   refuse (): void {
     if (this.#isAnnounced) this.end('error', failed)
     else this.abandon()
   }
 
-  /** Closes what is open, then tells users, then the handler. Once it is over nothing changes that. */
+  /** Closes the open parts, publishes the end, and informs the handler. Does nothing when the run is over. */
   end (outcome: Outcome, error?: { code: string, message: string }): void {
     if (this.#isOver()) return
     this.state = 'over'
@@ -157,7 +157,7 @@ export class LiveRun implements Run {
     this.#context.onOver(this)
   }
 
-  /** A method, because a getter's answer would be taken to hold across an await. */
+  /** A method, because TypeScript assumes that the value of a getter stays the same across an `await`. */
   #isOver (): boolean {
     return this.state === 'over'
   }
@@ -166,7 +166,7 @@ export class LiveRun implements Run {
     return new errors.RUN_ENDED(this.#outcome)
   }
 
-  /** What clients are told of it. */
+  /** Fields that identify the run to clients. */
   get about () {
     const { ref, messageId } = this.#start
     return { run_id: this.id, ref, message_id: messageId }
@@ -227,7 +227,7 @@ export class LiveRun implements Run {
       await reply.end()
       return reply.text
     } catch (error) {
-      // It may never answer: nobody waits for that.
+      // The source may never stop, so the run does not wait for it.
       quiet(Promise.resolve(texts.return?.()))
       reply.close('error')
       throw error
@@ -299,7 +299,7 @@ export class LiveRun implements Run {
     }, this.#onUnheard)
   }
 
-  /** That the run is over is told by its end, and needs no handling. */
+  /** Logs a rejection that nobody handles, except RT_ERR_RUN_ENDED: the end of the run is already published. */
   readonly #onUnheard = (error: unknown): void => {
     if (!(caught(error) instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
   }
@@ -324,7 +324,7 @@ export class LiveRun implements Run {
     }
   }
 
-  /** What was written comes before what is published now. */
+  /** Publishes text that was written, so that it comes before the next publication. */
   #flush (): void {
     for (const reply of this.#replies) reply.flush()
   }
@@ -339,14 +339,14 @@ export class LiveRun implements Run {
   }
 
   #exceed (code: string, error: Error): void {
-    report(this.#context.log, error, 'a run was ended', { runId: this.id })
+    report(this.#context.log, error, 'a run exceeded a limit and was ended', { runId: this.id })
     this.end('error', { code, message: error.message })
   }
 }
 
 const nowhere: PartOutlet = { publish () {}, deliver () {} }
 
-/** Bytes, roughly; what is not JSON was refused before, or will be. */
+/** Approximate size in bytes. Data that is not JSON is rejected elsewhere. */
 function sizeOf (data: unknown): number {
   try {
     return JSON.stringify(data).length + overhead

@@ -1,7 +1,7 @@
 import { ignoreRejection } from '../../server/reports/caught.js'
 import type { TextSource } from '../hooks.js'
 
-/** The texts of any source, with one way to stop it. Throws a TypeError when it is none. */
+/** Iterates the texts of a source; `return` stops the source. Throws a TypeError when it is not a source. */
 export function textsOf (source: TextSource): AsyncIterator<string> {
   const parts = iteratorOf(source)
   return {
@@ -20,17 +20,17 @@ type TextPiece = string | { text: string }
 
 function iteratorOf (source: TextSource): AsyncIterator<TextPiece> {
   if (typeof source === 'object' && source !== null) {
-    // First, because a stream's own iterator only stops once it has the part that it waits for.
+    // Checked first, because the iterator of a stream only stops once the part that it waits for has arrived.
     if ('getReader' in source) return readerOf(source as ReadableStream<TextPiece>)
     if (Symbol.asyncIterator in source) return checked(source[Symbol.asyncIterator]() as AsyncIterator<TextPiece>)
   }
-  if (ignoreRejection(source)) throw new TypeError("'stream' takes a source, and got a promise of one: await it")
+  if (ignoreRejection(source)) throw new TypeError("'stream' takes a source, not a promise of one: await it")
   throw new TypeError("'stream' takes an AsyncIterable or a ReadableStream of strings or of { text }")
 }
 
-/** An async function in the place of a generator returns a promise. */
+/** Throws a TypeError when the iterator is a promise: the source is an async function instead of an async generator. */
 function checked (iterator: AsyncIterator<TextPiece>): AsyncIterator<TextPiece> {
-  if (ignoreRejection(iterator)) throw new TypeError('the iterator of the source is a promise: write async function * for a generator')
+  if (ignoreRejection(iterator)) throw new TypeError('the iterator of the source is a promise: use a generator, async function *')
   return iterator
 }
 

@@ -19,15 +19,15 @@ export interface ToolParts<T> {
   onClosed: (tool: LiveTool<T>) => void
 }
 
-/** Bytes of a `tool_output` beside the output. */
+/** Bytes that count for a `tool_output` beside the output. */
 const overhead = 1_024
 
-/** What users see when a tool throws. */
+/** Error that users see when a tool throws. */
 const failed = { code: 'tool_failed', message: 'the tool failed' }
 
-/** A tool at work: `tool_call`, the latest progress, and one `tool_output`. */
+/** A tool that is executed: publishes `tool_call`, the latest progress, and one `tool_output`. */
 export class LiveTool<T> implements OpenPart {
-  /** As the work ends, or RT_ERR_RUN_ENDED when the run ends before. */
+  /** Settles like `work`, or rejects with RT_ERR_RUN_ENDED when the run ends first. */
   readonly done: Promise<T>
   readonly #parts: ToolParts<T>
   #progress: { value: unknown } | undefined
@@ -39,7 +39,7 @@ export class LiveTool<T> implements OpenPart {
     this.done = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
   }
 
-  /** Rejects, with the work not begun, when the call cannot be published. */
+  /** Publishes the call, then executes the tool. When publishing fails, `done` rejects and the tool is not executed. Never rejects. */
   async start (): Promise<void> {
     const { callId, runId, name, args, agent, outlet, work, signal } = this.#parts
     try {
@@ -47,7 +47,7 @@ export class LiveTool<T> implements OpenPart {
       if (stored instanceof Promise) await stored
       if (this.#isClosed) return
     } catch (error) {
-      // A broker that did not answer may have stored it after all.
+      // A broker that did not answer may have stored the call, so it gets an output.
       if (isBrokersFailure(error)) return this.#end('error', error)
       this.#isClosed = true
       this.#parts.onClosed(this)
@@ -62,7 +62,7 @@ export class LiveTool<T> implements OpenPart {
   }
 
   close (outcome: Outcome): void {
-    // The handler is done without its tool.
+    // In a complete run, the handler returned without waiting for the tool.
     this.#end(outcome === 'complete' ? 'interrupted' : outcome, new errors.RUN_ENDED(outcome))
   }
 
@@ -85,7 +85,7 @@ export class LiveTool<T> implements OpenPart {
     else this.#settle.reject(result)
   }
 
-  /** The output as users are shown it, whatever the handler does with the result; nothing when it is not JSON, or too large. */
+  /** Returns the output that users see: a copy, which the handler cannot change. `undefined` when it is not JSON or too large. */
   #sendable (result: unknown): unknown {
     const { context: { log, limits }, callId } = this.#parts
     if (result === undefined) return undefined

@@ -6,7 +6,7 @@ import { subject, type Cluster } from '../../server/cluster.js'
 import type { Timers } from '../../time/timers.js'
 import type { LiveRun } from './run.js'
 
-/** A run whose server is gone. */
+/** A run whose server died. */
 export interface Orphan {
   channel: string
   target: ChatAddress
@@ -17,29 +17,29 @@ export interface TurnsParts {
   cluster: Cluster
   timers: Timers
   log: FastifyBaseLogger
-  /** Tells users that it is over, unless another server is to. */
+  /** Publishes the end of the run, unless `lost` aborts: then another server does. */
   onOrphan: (orphan: Orphan, lost: AbortSignal) => Promise<void>
 }
 
-/** Milliseconds after which a lease is asked for again, where no word came that it is free. */
+/** Delay until a lease is requested again when no server announced that it is free, in ms. */
 const retryAfter = 2_000
 
-/** A chat may have become free. */
+/** Announces that a chat may be free for the next run. */
 const chatFreeSubject = subject<{ channel: string }>('chat_free')
 
-/** The leases of runs, and of chats: one run at a time, whichever server it is on. */
+/** Prefixes of the keys of leases: each run has one, and its chat has one, so that it has one active run on all servers. */
 const prefixes = { run: 'run ', chat: 'chat ' }
 
 /**
- * Runs of one chat on several servers: each has a lease of its own, so that another server ends it should this one die, and
- * the one whose turn it is has the chat's.
+ * Turns of the runs of a chat on several servers. Each run holds a lease, so that another server ends it if its server dies. The active
+ * run also holds the lease of the chat.
  */
 export class Turns {
   readonly #parts: TurnsParts
   readonly #unbind: () => void
   /** Called when a chat may have become free, by channel. */
   readonly #waiting = new Map<string, Set<() => void>>()
-  /** Runs of servers that are gone, while they are ended, by their ids. */
+  /** Runs of dead servers that are being ended, by id. */
   readonly #finishing = new Map<string, Promise<void>>()
 
   constructor (parts: TurnsParts) {
@@ -49,14 +49,14 @@ export class Turns {
     this.#unbind = cluster.nodes.onInherited(lease => this.#inherit(lease))
   }
 
-  /** A run's place among those of its chat. */
+  /** Queues a run behind the other runs of its chat, on all servers. */
   enter (orphan: Orphan, run: LiveRun): Turn {
     const { channel } = orphan
     const hold = (key: string, onHeld?: () => void) => this.#hold(key, JSON.stringify(orphan), channel, run, onHeld)
     return new Turn(run, hold(prefixes.run + run.id), () => hold(prefixes.chat + channel, () => run.announce()), () => this.#free(channel))
   }
 
-  /** Waits until the lease is free; `undefined` when the run is over before. `onHeld` is called whenever somebody else holds it. */
+  /** Waits for a lease; `undefined` when the run is over first. Calls `onHeld` each time that another node holds the lease. */
   async #hold (key: string, data: string, channel: string, run: LiveRun, onHeld = () => {}): Promise<Lease | undefined> {
     while (run.state !== 'over') {
       try {
@@ -64,14 +64,14 @@ export class Turns {
         if (lease !== undefined) return lease
         onHeld()
       } catch (error) {
-        report(this.#parts.log, error, 'a run waits for the broker', { runId: run.id })
+        report(this.#parts.log, error, 'a run is waiting for the broker', { runId: run.id })
       }
       await this.#change(channel, run)
     }
     return undefined
   }
 
-  /** Until the chat may be free, the run is over, or it is time to look. */
+  /** Resolves when the chat may be free, when the run is over, and after `retryAfter`. */
   #change (channel: string, run: LiveRun): Promise<void> {
     return new Promise(resolve => {
       const ofChannel = this.#waiting.get(channel) ?? new Set()
@@ -106,8 +106,8 @@ export class Turns {
       await lease.release()
       if (lease.key.startsWith(prefixes.chat)) this.#free(orphan.channel)
     } catch (error) {
-      // Nothing of it is lost: the lease is held, and goes to the next server should this one end.
-      report(log, error, 'a run of a server that is gone could not be ended', { key: lease.key })
+      // The run is not lost: this server holds its lease, and another server inherits it if this one dies.
+      report(log, error, 'a run of a dead server could not be ended', { key: lease.key })
       timers.after(retryAfter, () => { if (!lease.lost.aborted) this.#inherit(lease) })
     }
   }
@@ -123,9 +123,9 @@ export class Turns {
     }
   }
 
-  /** No run begins in the middle of what is told of the one before. */
+  /** Waits until the end of a run is published, so that the next run does not begin before. */
   async #finished ({ about }: Orphan): Promise<void> {
-    // The run's lease may come right after its chat's.
+    // The lease of the run may be inherited right after that of its chat.
     await new Promise(resolve => setImmediate(resolve))
     await this.#finishing.get(about.run_id)
   }
@@ -135,9 +135,9 @@ export class Turns {
   }
 }
 
-/** One run's place. */
+/** Place of one run in the queue of its chat. */
 export class Turn {
-  /** Whatever happens to this server, users will be told how the run ended. */
+  /** Resolves when the run has its lease: from then on its end is published even if this server dies. `undefined`: the run is over. */
   readonly registered: Promise<Lease | undefined>
   readonly #run: LiveRun
   readonly #holdChat: () => Promise<Lease | undefined>
@@ -152,18 +152,18 @@ export class Turn {
     this.#free = free
   }
 
-  /** Resolves when it is the run's turn, or the run is over. */
+  /** Waits for the run's turn. Resolves too when the run is over. */
   async take (): Promise<void> {
     await this.registered
     this.#chat = this.#holdChat()
-    // Another server has begun a run of this chat, and knows nothing of this one.
+    // Without the lease of the chat, another server may have begun a run, unaware of this one.
     onLost(await this.#chat, () => this.#run.end('interrupted'))
   }
 
-  /** Once the run is over and users have been told. Never rejects. */
+  /** Releases the leases, once the end of the run is stored. Never rejects. */
   async end (): Promise<void> {
     const leases = await Promise.all([this.registered, this.#chat])
-    // What cannot be released now is released later.
+    // A lease whose release fails is released later.
     await Promise.allSettled(leases.map(lease => lease?.release()))
     this.#free()
   }

@@ -15,13 +15,13 @@ function setup (publish: (message: Message) => unknown) {
   return { delivery: new Delivery({ publish, timers: new Timers(), log, onIdle: () => { state.idle++ } }), logged, loggedFields, state }
 }
 
-t.test('what is stored at once is not waited for', async t => {
+t.test('push returns at once when the broker stores the message at once', async t => {
   const { delivery, state } = setup(() => ({}))
   t.equal(delivery.push(message('a')), undefined)
   t.strictSame([delivery.isIdle, state.idle], [true, 0])
 })
 
-t.test('messages are delivered one after the other, each when the one before is stored', async t => {
+t.test('each message is published when the one before it is stored', async t => {
   const stored: string[] = []
   let going = 0
   const { delivery, state } = setup(async ({ type }) => {
@@ -40,7 +40,7 @@ t.test('messages are delivered one after the other, each when the one before is 
   t.strictSame([delivery.isIdle, state.idle], [true, 1])
 })
 
-t.test('what the broker cannot store is tried again, for a minute, and holds up what comes after', async t => {
+t.test('a message that the broker cannot store is retried for a minute, and delays the messages after it', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   for (const isLate of [false, true]) {
@@ -79,7 +79,7 @@ t.test('what the broker cannot store is tried again, for a minute, and holds up 
   }
 })
 
-t.test('what can never be stored is given up at once, and the next is stored', async t => {
+t.test('a message that can never be stored is given up at once, and the next one is stored', async t => {
   const { delivery, logged, loggedFields } = setup(({ type }) => { if (type === 'bad') throw new errors.INVALID_MESSAGE('bad') })
   const bad = delivery.push(message('bad')) as Promise<void>
   const good = delivery.push(message('good'))
@@ -89,10 +89,10 @@ t.test('what can never be stored is given up at once, and the next is stored', a
   t.match(loggedFields, [{ type: 'bad', err: { code: 'RT_ERR_INVALID_MESSAGE' } }])
 })
 
-t.test('no more than the limit wait', async t => {
+t.test('at most 1,000 messages wait, and a further one rejects with RT_ERR_BROKER', async t => {
   const { delivery } = setup(() => new Promise(() => {}))
   for (let n = 0; n < 1_000; n++) delivery.push(message('a'))
-  await t.rejects(delivery.push(message('a')) as Promise<void>, { code: 'RT_ERR_BROKER', message: /too much waits/ })
+  await t.rejects(delivery.push(message('a')) as Promise<void>, { code: 'RT_ERR_BROKER', message: /already wait/ })
 })
 
 t.test('messages that were delivered no longer count towards the limit', async t => {
@@ -104,7 +104,7 @@ t.test('messages that were delivered no longer count towards the limit', async t
   }
 })
 
-t.test('a message that is not wanted is neither stored nor tried again', async t => {
+t.test('a message that is not wanted is neither stored nor retried', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   let tries = 0
@@ -122,7 +122,7 @@ t.test('a message that is not wanted is neither stored nor tried again', async t
   t.strictSame([tries, logged], [1, []])
 })
 
-t.test('a message that turns out to be unstorable while it is tried again is given up at once', async t => {
+t.test('a message whose retry fails for another reason than the broker is given up at once', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   let tries = 0

@@ -43,10 +43,10 @@ t.test('a question takes the first answer that matches its schema, and no other'
   t.equal(closed(), 1)
 })
 
-t.test('a schema that no answer would match is refused before it is asked', async t => {
+t.test('a question with an invalid schema rejects with a TypeError and is not published', async t => {
   for (const [schema, message] of [
     [Type.Object({ mail: Type.String({ format: 'no-such-format' }) }), /'no-such-format'.*FormatRegistry\.Set/],
-    [{ type: 'string' } as never, /none of TypeBox/]
+    [{ type: 'string' } as never, /not a TypeBox schema/]
   ] as const) {
     const { context, question, closed } = ask({ question: { prompt: 'p', schema } })
     await t.rejects(question.answered, { name: 'TypeError', message })
@@ -55,13 +55,13 @@ t.test('a schema that no answer would match is refused before it is asked', asyn
   }
 })
 
-t.test('without a schema any answer does', async t => {
+t.test('a question without a schema accepts any answer', async t => {
   const { question } = ask()
   question.answer(undefined, 'u')
   t.equal(await question.answered, undefined)
 })
 
-t.test('a question that is not answered in its time is closed and rejects with RT_ERR_NO_ANSWER', async t => {
+t.test('a question that is not answered in time is closed and rejects with RT_ERR_NO_ANSWER', async t => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
   t.teardown(() => mock.timers.reset())
   const { context, question } = ask({ timeout: 1_000 })
@@ -86,7 +86,7 @@ t.test('a question is closed with its run and rejects with RT_ERR_RUN_ENDED', as
   }
 })
 
-t.test('a question that cannot be asked rejects and is not published', async t => {
+t.test('a question with an invalid timeout or schema rejects and is not published', async t => {
   for (const parts of [{ timeout: NaN }, { timeout: 1e300 }, { question: { prompt: 'p', schema: { type: 'string' } as never } }]) {
     const { context, question, closed } = ask(parts)
     await t.rejects(question.answered)
@@ -98,7 +98,7 @@ t.test('a question that cannot be asked rejects and is not published', async t =
   await t.rejects(ask({}, context).question.answered, { message: 'not JSON' })
 })
 
-t.test('what the broker did not store, or did not say so, is closed', async t => {
+t.test('a question that the broker did not store, or did not confirm, is closed with an error', async t => {
   for (const answer of [down, async () => down()]) {
     const context = new FakeContext()
     context.answer = answer
@@ -109,7 +109,7 @@ t.test('what the broker did not store, or did not say so, is closed', async t =>
   }
 })
 
-t.test('a question that is closed has no clock any more, and one without a time has none at all', async t => {
+t.test('a closed question has no timer, and a question without a timeout never has one', async t => {
   const { timers, planned, pass } = movedClock(t)
   const context = () => Object.assign(new FakeContext(), { timers })
   ask({}, context())

@@ -15,33 +15,33 @@ async function * parts () {
   yield ''
 }
 
-/** A stream, and what it was told when it was to stop. */
+/** Returns a stream, and a record of its cancellation. */
 function stream (pull: (controller: ReadableStreamDefaultController<any>) => void) {
   const told: unknown[] = []
   return { told, source: new ReadableStream<string>({ pull, cancel () { told.push('cancel') } }) }
 }
 
-t.test('a source of texts is any async iterable of strings or of objects with a text', async t => {
+t.test('a source is any async iterable of strings or of objects with a text', async t => {
   t.strictSame(await read(parts()), ['a', 'b', ''])
   const left: unknown[] = ['a', { text: 'b' }]
   t.strictSame(await read(stream(controller => left.length > 0 ? controller.enqueue(left.shift()) : controller.close()).source), ['a', 'b'])
   t.strictSame(await read({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) }), [])
 })
 
-t.test('what is no source, or gives no text, is refused with a TypeError', async t => {
+t.test('a value that is not a source, or a part that is not a text, is refused with a TypeError', async t => {
   for (const wrong of ['text', ['a'], null, undefined, 5, {}, () => {}]) t.throws(() => textsOf(wrong as never), { name: 'TypeError', message: /^'stream' takes an AsyncIterable/ })
   for (const part of [5, null, undefined, {}, { text: 5 }, ['a']]) {
     await t.rejects(read((async function * () { yield part })() as never), { name: 'TypeError', message: /neither a string nor/ })
   }
 })
 
-t.test('a promise of a source, and an async function in the place of a generator, are named', async t => {
+t.test('the error names a promise of a source, and an async function in place of a generator', async t => {
   const fails = async () => { throw new Error('of the model') }
   t.throws(() => textsOf(fails() as never), { message: /a promise of one: await it/ })
-  t.throws(() => textsOf({ [Symbol.asyncIterator]: fails } as never), { message: /write async function \* for a generator/ })
+  t.throws(() => textsOf({ [Symbol.asyncIterator]: fails } as never), { message: /use a generator, async function \*/ })
 })
 
-t.test('it is told to stop, also while it waits', async t => {
+t.test('return stops a source, even while it waits for a part', async t => {
   const { told, source } = stream(() => new Promise(() => {}))
   const texts = textsOf(source)
   const next = texts.next()
@@ -61,5 +61,5 @@ t.test('it is told to stop, also while it waits', async t => {
   await generator.next()
   await generator.return!()
   t.equal(isStopped, true)
-  await t.resolves(textsOf({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) }).return!(), 'not all can be')
+  await t.resolves(textsOf({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) }).return!(), 'a source without return')
 })
