@@ -1,37 +1,37 @@
 import { idPattern, isId } from '../protocol/ids.js'
 import { pathOf } from '../protocol/paths.js'
 
-/** Where to connect: a whole URL, or the parts of one. */
+/** Address of a channel: a complete URL, or its parts. */
 export interface Address {
-  /** The whole URL of a channel route. Instead of the others. */
+  /** Complete URL of a channel route. Replaces the other fields. */
   url?: string | URL | undefined
-  /** Where the routes are, prefix included: `https://app.example/ws`. Default: `/ws` of the page's origin. */
+  /** URL of the routes, with their prefix: `https://app.example/ws`. Default: `/ws` on the origin of the page. */
   baseUrl?: string | URL | undefined
-  /** Whose notifications; with `chat`, whose chat. */
+  /** User whose notifications the client reads; with `chat`, the owner of the chat. */
   userId?: string | undefined
-  /** The chat, where it is one. */
+  /** Ids of the chat. Default: the client reads notifications. */
   chat?: { workflow: string, appId: string, chatId: string } | undefined
 }
 
 /**
- * The URL of the channel, as text: in some hosts a URL cannot be changed, or gets a slash at its end. Throws a TypeError
- * that names what is wrong with the address or an id.
+ * Returns the URL of the channel, as text: some hosts cannot modify a URL object, or append a slash to it. Throws a TypeError that
+ * names the invalid address or id.
  */
 export function urlOf ({ url, baseUrl = '/ws', userId, chat }: Address): string {
   const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? pathOf(chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }, check) : '$&')
   const { location } = globalThis as { location?: { href: string } }
   const whole = location && text[0] === '/' ? new URL(location.href).origin + text : text
-  // The constructor throws where the host or the port is wrong.
+  // The constructor throws when the host or the port is invalid.
   if (/^(http|ws)s?:\/\/[^\s#]+$/i.test(whole) && new URL(whole)) return whole.replace(/^http/i, 'ws')
   throw new TypeError(`url '${text}' does not match https://app.example/ws`)
 }
 
-/** The URL with one more parameter in its query. */
+/** Adds a parameter to the query of a URL. */
 export function withQuery (url: string, name: string, value: string): string {
   return url + (/\?/.test(url) ? '&' : '?') + name + '=' + encodeURIComponent(value)
 }
 
-/** Throws a TypeError for an invalid id. A workflow cannot have the name of the other route. */
+/** Throws a TypeError for an invalid id. A workflow cannot be named `notifications`, like the other route. */
 function check (name: string, id: unknown, path: string): void {
   if (!isId(id) || path + id === 'notifications') throw new TypeError(`${name} '${id}' does not match ${idPattern}`)
 }

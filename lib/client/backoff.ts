@@ -1,11 +1,11 @@
-/** Milliseconds to wait before an attempt to connect; `attempt` counts from 0 since the last connection that held. */
+/** Returns the delay before a reconnect, in ms. `attempt` counts from 0 since the last connection that lasted 5 s. */
 export type Backoff = (attempt: number) => number
 
-/** The unit, in ms. */
+/** Unit of the delays, in ms. */
 const half = 500
 
 /**
- * Full jitter: anywhere between nothing and a bound that doubles from 0.5 s to 8 s, then between 4.5 and 9 s. So clients which lost their
- * server together do not come back together, and once it is there again each has asked for it within 9 s.
+ * Full jitter: a random delay from 0 to a bound that doubles from 0.5 s to 8 s, then a random delay from 4.5 to 9 s. Clients that lost
+ * their server together reconnect at different times, and each of them within 9 s after the server is back.
  */
 export const fullJitter: Backoff = attempt => half * (attempt < 5 ? Math.random() * 2 ** attempt : 9 + Math.random() * 9)

@@ -17,69 +17,75 @@ import { canShare, joinTabs, type Tabs } from './tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
 
-/** `connecting`: for the first time or again; `open`; `waiting` for the next attempt; `closed` until `reopen`. */
+/** `connecting`: an attempt is in progress; `open`; `waiting` for the next attempt; `closed` until `reopen`. */
 export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
 
-/** What came of a reconnect, or of falling behind. When not all was `recovered`, load your state again. */
+/** Result of a reconnect or a resync. `recovered: false`: publications were missed, so load your state again. */
 export interface Resume {
   readonly recovered: boolean
 }
 
 export interface ClientOptions extends Address {
-  /** A credential, fetched before each attempt and when the present one is about to expire. */
+  /** Returns a credential. Called before each attempt to connect, and when the current credential is about to expire. Default: none. */
   getToken?: GetToken | undefined
-  /** How the credential travels. Default: as a subprotocol. */
+  /** How the handshake carries the credential. Default: `protocol`, as a subprotocol. */
   tokenIn?: TokenTransport | undefined
-  /** Default: the global one. Node 20 has none: pass that of `ws`. */
+  /** WebSocket constructor. Default: the global one. Node 20 has none: pass that of `ws`. */
   WebSocket?: WebSocketConstructor | undefined
-  /** Default: full jitter from 0.5 to 8 s, then 4.5 to 9 s. */
+  /** Returns the delay before a reconnect, in ms. Default: `fullJitter`, up to 0.5 s at first and 9 s at last. */
   backoff?: Backoff | undefined
   /**
-   * One socket for all tabs of this browser that connect to the same address, which must then stand for one user. Not for
-   * chats, where each tab is to get the whole history. Where the browser has no Web Locks or no BroadcastChannel, as where
-   * the page is not served over https, each tab has its own. Default: false.
+   * Shares one WebSocket among all tabs of this browser with the same address. These tabs must belong to the same user. Ignored for
+   * chats, and for a URL with `since`, where each tab reads the history. Without Web Locks or BroadcastChannel, for example on a page
+   * without https, each tab has its own WebSocket. Default: false.
    */
   share?: boolean | undefined
-  /** How many messages may wait for their answer, at most 500; one more is refused with `queue_full`. Default: 100. */
+  /** Maximum number of unanswered messages, at most 500. Further messages reject with `queue_full`. Default: 100. */
   queue?: number | undefined
   /**
-   * Receives a RealtimeError for each outage, and another one when its reason changes; and what a listener or an option
-   * threw or rejected with. Default: `console.error`.
+   * Called with a RealtimeError for each outage, and with another one when its reason changes. Also called with the errors of listeners
+   * and options, such as `getToken`. Default: `console.error`.
    */
   onError?: ((error: unknown) => void) | undefined
 }
 
 type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown
+/** @inline */
 type Listener<T extends string> = (data: Envelope<T>['data'], envelope: Envelope<T>) => unknown
+/** @inline */
 type AnyListener = (envelope: Envelope) => unknown
+/** @inline */
 type StatusListener = (status: Status, closed: Closed | undefined) => unknown
 
-/** In milliseconds; an enum costs a page nothing. */
+/** Times in ms. A const enum adds nothing to the bundle of a page. */
 const enum Ms {
-  /** Time for the server's `connection_ack`, and up to `handshakeSpread` more, so that clients which wait in vain spread. */
+  /** Time for the `connection_ack`, plus a random part of `handshakeSpread`: clients that time out together retry at different times. */
   handshake = 7_500,
   handshakeSpread = 5_000,
-  /** For the answer to a `send`. */
+  /** Time for the answer to a `send`. */
   answer = 30_000,
-  /** A connection that held for so long counts as a success. */
+  /** Minimum duration of a connection that resets the count of attempts. */
   settled = 5_000,
-  /** After 4429, beside the backoff. */
+  /** Delay after 4429, in addition to the backoff. */
   tooMany = 5_000,
-  /** Between the attempts of a page that is hidden, at least; the first one comes as anywhere. */
+  /** Minimum delay between the attempts of a hidden page, except before the first. */
   hidden = 20_000,
-  /** For the answer to the ping of a page that wakes. */
+  /** Time for the answer to the ping of a page that wakes up. */
   waking = 500
 }
 
 const sinceParameter = /([?&])since=[^&]*/
 
-/** A connection to one channel route that comes back by itself, for ever, and from its first ack on loses and repeats nothing. */
+/**
+ * Connection to one channel route. Reconnects by itself, without a limit, and resumes after the last publication: none is repeated, and
+ * `onResume` reports when some were missed.
+ */
 export class RealtimeClient {
-  /** How it was closed, while it is. */
+  /** How the client was closed; `undefined` unless it is closed. */
   closed: Closed | undefined
-  /** Why it is not connected, as `onError` got it; `undefined` while it is. */
+  /** Reason why the client is not connected, as `onError` got it; `undefined` while it is connected. */
   outage: Error | undefined
-  /** The server's answer to the latest handshake: `user_id` is the user of this connection. */
+  /** Data of the latest `connection_ack`; `user_id` is the user of this connection. `undefined` before the first one. */
   declare ack: Ack | undefined
   #status: Status = 'waiting'
   readonly #options: ClientOptions
@@ -93,30 +99,30 @@ export class RealtimeClient {
   })
 
   readonly #renewBefore: (expiresIn?: number) => void
-  /** By message type, and beside these `' status'` and `' resume'`. */
+  /** Listeners by message type, and those of the events `' status'` and `' resume'`. */
   readonly #listeners = listeners(error => this.#report(error))
   #tabs: Tabs | undefined
   #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
-  /** Failed attempts since a connection held. */
+  /** Number of attempts since a connection lasted `Ms.settled`. */
   #attempt = 0
-  /** It came back because of 4401, and has not been accepted yet. */
+  /** Set while it reconnects after 4401, until the server accepts the new credential. */
   #isRenewed = false
-  /** When the ack came. */
+  /** Time of the ack; `Infinity` before it. */
   #openedAt = Infinity
-  /** The server said when to come back: nothing else may hurry it before. */
+  /** Time before which the server has forbidden a reconnect; 0 for none. */
   #notBefore = 0
-  /** Of the attempt that is under way, or until the next one. */
+  /** Limits the attempt that is in progress, or ends the wait for the next one. */
   #timer: Timer
 
-  /** Connects at once. Throws a TypeError when the address or an id is wrong, or there is no WebSocket. */
+  /** Connects at once. Throws a TypeError when the address or an id is invalid, or there is no WebSocket. */
   constructor (options: ClientOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
     if (!WebSocket) throw new TypeError('No WebSocket here: pass { WebSocket }')
     this.#WebSocket = WebSocket
     this.#options = options
     this.#url = urlOf(options)
-    // The server keeps the answers to somewhat more than 500.
+    // The server remembers its answers to slightly more than 500 messages.
     this.#outbox = outbox(Math.min(options.queue ?? 100, 500))
     this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
     this.#start()
@@ -127,8 +133,8 @@ export class RealtimeClient {
   }
 
   /**
-   * Calls `listener` with each message of a type, or with `'*'` with each envelope, those of the connection itself
-   * (`connection_ack`, `ack`, …) included. Returns what ends that.
+   * Calls `listener` with each message of a type, or for `'*'` with each envelope, including connection-level frames
+   * (`connection_ack`, `ack`, …). Returns a function that removes the listener.
    */
   on (type: '*', listener: AnyListener): () => void
   on<T extends (keyof Messages & string) | (string & {})> (type: T, listener: Listener<T>): () => void
@@ -136,20 +142,20 @@ export class RealtimeClient {
     return this.#listeners.add(type, listener)
   }
 
-  /** Calls `listener` with each change of the status; with `closed` it is told how. Returns what ends that. */
+  /** Calls `listener` with each new status, and for `closed` with the close. Returns a function that removes the listener. */
   onStatus (listener: StatusListener): () => void {
     return this.#listeners.add(' status', listener)
   }
 
-  /** Calls `listener` after each reconnect, and when messages were missed. Returns what ends that. */
+  /** Calls `listener` after each reconnect, and when publications were missed. Returns a function that removes the listener. */
   onResume (listener: (resume: Resume) => unknown): () => void {
     return this.#listeners.add(' resume', listener)
   }
 
   /**
-   * Sends a message to the server's handler of its type. Resolves when it has been handled, also after reconnects, and
-   * once, as long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` milliseconds
-   * (default: 30 s), when it is too big, when too many wait, or with how the client was closed.
+   * Sends a message to the server's handler of its type. Resolves when it was handled, also after reconnects; it is handled once as
+   * long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` ms (default: 30,000), when it is
+   * too big, when too many messages wait, and when the client is closed.
    */
   async send<T extends string> (type: T, data?: DataOf<T>, { timeout = Ms.answer as number } = {}): Promise<void> {
     if (this.closed) throw closedError(this.closed)
@@ -157,20 +163,20 @@ export class RealtimeClient {
   }
 
   /**
-   * Resolves once connected. Rejects with a RealtimeError when the client is closed before, or not connected within
-   * `timeout` milliseconds (default: no limit), and with the reason of `signal`. Add listeners before: what is replayed
-   * comes together with the connection.
+   * Resolves once connected. Rejects with a RealtimeError when the client is closed first or not connected within `timeout` ms (default:
+   * no limit), and with the reason of `signal` when that aborts. Add listeners before: replayed publications arrive together with the
+   * connection.
    */
   connected (options?: ConnectedOptions): Promise<void> {
     return whenOpen(this, options)
   }
 
-  /** Closes, until `reopen`. What was not answered is rejected. */
+  /** Closes the client until `reopen`. Unanswered messages reject. */
   close (): void {
     if (!this.closed) this.#end(closedError({ code: ownCodes.NORMAL.code, reason: '' }))
   }
 
-  /** Starts again when it is closed, and resumes where it was. Otherwise the same as `wake`. */
+  /** Opens a closed client again and resumes. Otherwise the same as `wake`. */
   reopen (): void {
     if (!this.closed) return this.wake()
     this.closed = this.outage = undefined
@@ -181,8 +187,8 @@ export class RealtimeClient {
   }
 
   /**
-   * The app, or the device, is awake again: makes sure that the connection is alive, or connects at once, unless the server
-   * said when to come back. A page does this by itself.
+   * Checks that the connection is alive, or reconnects at once, unless the server has set a delay. Call it when the app or the device
+   * wakes up. A page does this by itself.
    */
   wake (): void {
     this.#attempt = 0
@@ -190,7 +196,7 @@ export class RealtimeClient {
     else this.#comeBack()
   }
 
-  /** Each envelope from now on, until the client is closed. Throws a RealtimeError when 10,000 wait for the loop. */
+  /** Iterates over the envelopes from now on, until the client is closed. Throws a RealtimeError when over 10,000 wait for the loop. */
   [Symbol.asyncIterator] (): AsyncGenerator<Envelope, void, undefined> {
     return envelopesOf(this)
   }
@@ -205,7 +211,7 @@ export class RealtimeClient {
 
   async #connect (): Promise<void> {
     clearTimeout(this.#timer)
-    // Stands for the socket until there is one.
+    // Placeholder until there is a socket.
     const pending = this.#socket = { close () {} } as WebSocketLike
     this.#openedAt = Infinity
     this.#timer = after(Ms.handshake + Math.random() * Ms.handshakeSpread, () => {
@@ -214,10 +220,10 @@ export class RealtimeClient {
     })
     this.#setStatus('connecting')
     try {
-      // A listener may have closed it.
+      // A listener may have closed the client.
       if (this.#socket !== pending) return
       const token = await this.#options.getToken?.({ isRefused: this.#isRenewed })
-      // It may have taken too long, or the client was closed meanwhile.
+      // `getToken` may have taken too long, or the client was closed meanwhile.
       if (this.#socket === pending) this.#open(token)
     } catch (error) {
       if (this.#socket === pending) this.#lost({ code: Lost.abnormal, reason: '', error })
@@ -225,12 +231,12 @@ export class RealtimeClient {
     }
   }
 
-  /** Throws what the WebSocket's constructor throws. */
+  /** Opens a socket. Throws what the constructor of the WebSocket throws. */
   #open (token: string | undefined): void {
     const { since } = this.#cursors
     const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
     const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
-    // Who asks for what was before gets that from the server only.
+    // Only the server has the history that `since` in the URL requests.
     if (this.#options.share && !this.#options.chat && !sinceParameter.test(this.#url) && canShare()) {
       this.#tabs ??= joinTabs({ name: `fastify-realtime ${this.#url}`, WebSocket: this.#WebSocket, onAwaited: () => this.#comeBack() })
     }
@@ -250,7 +256,7 @@ export class RealtimeClient {
     this.#listeners.tell('*', envelope)
   }
 
-  /** What is about the connection itself. */
+  /** Handles connection-level frames. */
   #control (envelope: Envelope): void {
     switch (envelope.type) {
       case 'connection_ack': return this.#opened(envelope.data as Ack)
@@ -275,7 +281,7 @@ export class RealtimeClient {
     this.#renewBefore(expiresIn)
     this.#setStatus('open')
     if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
-    // A listener may have closed it.
+    // A listener may have closed the client.
     if (this.#socket) this.#outbox.start(frame => this.#send(frame), limits)
   }
 
@@ -287,12 +293,12 @@ export class RealtimeClient {
     else if (code === 'rate_limited') this.#outbox.slowDown()
   }
 
-  /** A socket that is closing may throw; its close follows. */
+  /** Writes a frame. A socket that is closing may throw; its close event follows. */
   #send (frame: string): void {
     attempt(() => this.#socket?.send(frame), this.#report)
   }
 
-  /** The connection, or the attempt at one, is over. */
+  /** Handles the end of a connection or of an attempt to connect. */
   #lost (loss: Loss): void {
     const { code, size, error = outageOf(this.#url, loss, this.#openedAt === Infinity) } = loss
     if (now() - this.#openedAt >= Ms.settled) this.#attempt = 0
@@ -316,7 +322,7 @@ export class RealtimeClient {
     const told = action === 'delay' ? parseDelay(reason) : undefined
     if (told !== undefined) return told
     const attempts = this.#attempt++
-    // One that is sent away again at once waits like any other.
+    // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
     if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === Lost.handover)) return 0
     const delay = (this.#options.backoff ?? fullJitter)(attempts) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
     return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
@@ -328,7 +334,7 @@ export class RealtimeClient {
     this.#setStatus('waiting')
   }
 
-  /** Waits no longer, unless it was told to. */
+  /** Ends the wait for the next attempt, unless the server has set a delay. */
   #comeBack (): void {
     if (this.#status !== 'waiting') return
     const left = this.#notBefore - now()
@@ -336,7 +342,7 @@ export class RealtimeClient {
     else this.#connect()
   }
 
-  /** Nothing runs any more: on a page that sleeps it would only fail, and a browser keeps no page that has a connection. */
+  /** Releases the connection: it would fail on a sleeping page, and a browser does not cache a page that has one. */
   #rest (): void {
     this.#hangUp()
     this.#tabs?.leave()
@@ -358,7 +364,7 @@ export class RealtimeClient {
     this.#outbox.stop()
     if (!socket) return
     socket.onmessage = socket.onclose = null
-    // One that is closed before it is open has an error.
+    // A socket that is closed before it is open emits an error.
     socket.onerror = () => {}
   }
 
@@ -376,7 +382,7 @@ export class RealtimeClient {
     this.#listeners.tell(' status', status, this.closed)
   }
 
-  /** Reports why there is no connection, unless that was the reason already. */
+  /** Reports an outage, unless its reason is the same as before. */
   #failed (outage: unknown): void {
     const isKnown = String(this.outage) === String(outage)
     this.outage = outage as Error
@@ -387,7 +393,7 @@ export class RealtimeClient {
     try {
       (this.#options.onError ?? console.error)(error)
     } catch {
-      // Nobody is left to tell.
+      // An error of `onError` itself cannot be reported.
     }
   }
 }

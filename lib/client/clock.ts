@@ -1,5 +1,5 @@
 const enum Ms {
-  /** The longest delay of `setTimeout`, 24.8 days. A longer one fires at once. */
+  /** Maximum delay of `setTimeout`: 24.8 days. A longer delay fires at once. */
   max = 2 ** 31 - 1
 }
 
@@ -10,7 +10,7 @@ export function after (ms: number, action: () => void): Timer {
   return setTimeout(action, Math.min(ms, Ms.max))
 }
 
-/** Milliseconds that only grow, where the host can count them. */
+/** Monotonic time in ms; the time of day in hosts without `performance`. */
 export function now (): number {
   return globalThis.performance?.now?.() ?? Date.now()
 }

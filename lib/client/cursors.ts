@@ -1,10 +1,10 @@
-/** How far this client has read, per label: what it resumes with, and what it would otherwise show twice. */
+/** Position that a client has read up to, per label. The client resumes from it, and skips publications that it has read. */
 export interface Cursors {
-  /** What to resume with; empty before the first ack. */
+  /** Positions to resume from, joined by commas; empty before the first ack. */
   readonly since: string
-  /** Starts anew at the positions of an ack or a resync, joined by commas. */
+  /** Restarts at the positions of an ack or a resync, joined by commas. */
   start (positions: string): void
-  /** Moves on to a publication. `false` when it was read before. */
+  /** Moves to the position of a publication. Returns `false` when it was read before. */
   advance (id: string): boolean
 }
 

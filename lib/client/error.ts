@@ -1,18 +1,18 @@
 import { ownCode } from '../protocol/own-codes.js'
 
-/** How a connection was closed: the code, the reason that came with it, and a name for the code. */
+/** Close of a connection: its code, its reason, and the name of the code. */
 export interface Closed {
   readonly code: number
   readonly reason: string
-  /** That of `closeCodes`; `LOST` for a code that is no more than a lost connection. */
+  /** Name in `closeCodes`; `LOST` for a code that only means a lost connection. */
   readonly name: string
 }
 
 /**
- * Why a message was not acknowledged, or why there is no connection. `code` is one of:
- * - that of the server's `error` frame: `unknown_type`, `bad_message`, `handler_failed` …
- * - of this client: `timeout`, `queue_full`, `too_big`, `too_slow`, `closed`, `unreachable`.
- * - the name of a close code in lower case: `forbidden`, `unauthenticated`, `restart` … `closed` has all of it.
+ * Reason why a message was not acknowledged, or why there is no connection. `code` is one of:
+ * - the code of an `error` frame of the server: `unknown_type`, `bad_message`, `handler_failed` …
+ * - a code of this client: `timeout`, `queue_full`, `too_big`, `too_slow`, `closed`, `unreachable`.
+ * - the name of a close code in lower case: `forbidden`, `unauthenticated`, `restart` … The field `closed` has the close.
  */
 export class RealtimeError extends Error {
   readonly code: string
@@ -26,7 +26,7 @@ export class RealtimeError extends Error {
   }
 }
 
-/** Says how a connection was closed; 1000, which a client closes with itself, is `closed`. */
+/** Creates the error for a close. The `code` of the error is `closed` for 1000, with which a client closes. */
 export function closedError ({ code, reason }: Pick<Closed, 'code' | 'reason'>): RealtimeError {
   const { name } = ownCode(code)
   return new RealtimeError(code === 1000 ? 'closed' : name.toLowerCase(), `closed with ${code} ${reason || name}`, { code, reason, name })

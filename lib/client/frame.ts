@@ -1,6 +1,6 @@
 import type { Envelope } from '../protocol/envelope.js'
 
-/** What a frame says; `undefined` when it is none of this protocol. */
+/** Parses a frame; `undefined` when it is not a frame of this protocol. */
 export function parse (data: unknown): Envelope | undefined {
   try {
     const envelope = JSON.parse(String(data))
@@ -12,7 +12,7 @@ export function parse (data: unknown): Envelope | undefined {
 
 const ofConnection = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed']
 
-/** Whether it is a message, and not a frame of the connection itself. */
+/** Whether a frame is a message, not a connection-level frame. */
 export function isMessage ({ type }: Envelope): boolean {
   return !ofConnection.includes(type)
 }

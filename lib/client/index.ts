@@ -1,6 +1,6 @@
 import { RealtimeClient, type ClientOptions } from './client.js'
 
-/** Connects to a channel route of fastify-realtime. Throws a TypeError when there is no address or no WebSocket. */
+/** Connects to a channel route of fastify-realtime. Throws a TypeError when the address is invalid, or there is no WebSocket. */
 export function createClient (options: ClientOptions): RealtimeClient {
   return new RealtimeClient(options)
 }

@@ -1,11 +1,11 @@
 type Report = (error: unknown) => void
 type Listener = (...args: any[]) => unknown
 
-/** Listeners by event, in the order in which they were added. The same function added twice is two listeners. */
+/** Listeners by event, called in the order in which they were added. A function that is added twice is called twice. */
 export interface Listeners {
-  /** Returns what removes it. */
+  /** Adds a listener. Returns a function that removes it. */
   add (event: string, listener: Listener): () => void
-  /** Calls those of an event. What one throws, or rejects with, is reported, and the others are called all the same. */
+  /** Calls the listeners of an event. An error or rejection of one is reported and does not affect the others. */
   tell (event: string, ...args: unknown[]): void
 }
 
@@ -22,7 +22,7 @@ export function listeners (report: Report): Listeners {
   }
 }
 
-/** Calls `action`. What it throws, or rejects with, goes to `report`. */
+/** Calls `action`. Passes its error or rejection to `report`. */
 export function attempt (action: () => unknown, report: Report): void {
   try {
     const result = action() as { then?: (done: undefined, failed: Report) => unknown } | null | undefined

@@ -1,15 +1,15 @@
 import { after, now, type Timer } from './clock.js'
 
-/** In heartbeats: silence after which the server is pinged, and the wait for its answer. */
+/** Silence after which the client pings, and time for the answer, as multiples of the heartbeat interval. */
 const enum Heartbeats { silent = 1.5, unanswered = 0.4 }
 
-/** Finds out that a connection is dead: nothing was received for one and a half heartbeats, nor after a ping. */
+/** Detects a dead connection: nothing arrived for 1.5 heartbeats, nor within 0.4 heartbeats after a ping. */
 export interface ServerLiveness {
   start (heartbeat: number): void
   stop (): void
-  /** Something was received. */
+  /** Call this for each frame that arrives. */
   heard (): void
-  /** Pings now. `patience`: for the answer, in ms, where somebody waits for it. */
+  /** Pings now. `patience`: maximum time for the answer, in ms. Default: 0.4 heartbeats, which is also the upper limit. */
   probe (patience?: number): void
 }
 
@@ -17,7 +17,7 @@ export function liveness (ping: () => void, onDead: () => void): ServerLiveness 
   let heartbeat = 0
   let heardAt = 0
   let timer: Timer
-  /** When the answer to a ping is due; 0 when none is awaited. */
+  /** Time at which the answer to a ping is due, in ms; 0 without an unanswered ping. */
   let due = 0
 
   const watch = (): void => {

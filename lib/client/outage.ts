@@ -1,30 +1,30 @@
 import { closedError, RealtimeError } from './error.js'
 
-/** Codes that no Close frame has. */
+/** Codes that never appear in a Close frame. */
 export const enum Lost {
-  /** Among tabs: come back at once, another tab leads. */
+  /** The shared connection of the tabs changes its leader: reconnect at once. */
   handover = 0,
-  /** Lost without a Close (RFC 6455 section 7.4.1). */
+  /** Lost without a Close frame (RFC 6455 section 7.4.1). */
   abnormal = 1006
 }
 
-/** How a connection, or an attempt at one, ended. */
+/** End of a connection, or of an attempt to connect. */
 export interface Loss {
   code: number
   reason: string
-  /** What the platform says. */
+  /** Error message of the platform. */
   fault?: string
-  /** What was thrown. */
+  /** Error that was thrown. */
   error?: unknown
-  /** Bytes of the largest frame that was sent, where the connection is shared. */
+  /** Bytes of the largest frame that was sent, on a connection that tabs share. */
   size?: number
 }
 
-/** Why there is no connection, for `onError`. `isRefused`: there was none before. */
+/** Creates the error for `onError` from the end of a connection. `isRefused`: the attempt to connect failed. */
 export function outageOf (url: string, { code, reason, fault = reason }: Loss, isRefused: boolean): RealtimeError {
   const isUnreachable = isRefused && code === Lost.abnormal
   const error = isUnreachable ? new RealtimeError('unreachable', fault || 'no connection') : closedError({ code, reason })
-  // Without the query, which may have a credential in it.
+  // Omits the query, which may contain a credential.
   error.message += ` at ${url.replace(/\?.*/, '')}`
   return error
 }

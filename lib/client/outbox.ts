@@ -3,54 +3,54 @@ import { after } from './clock.js'
 import { RealtimeError } from './error.js'
 import { paced } from './pace.js'
 
-/** A message that the server has not answered. */
+/** Message that the server has not answered. */
 interface Unanswered {
   readonly frame: string
-  /** Its size. */
+  /** Bytes of the frame. */
   readonly bytes: number
-  /** It was written to the present connection. */
+  /** Whether it was written to the current connection. */
   isSent: boolean
   settle: (error?: RealtimeError) => void
 }
 
 const enum Most {
-  /** Messages that are with the server and unanswered: one that is slow gets them all at once. */
+  /** Maximum number of messages that were sent and are unanswered. */
   flying = 16
 }
 
 /**
- * What the app sends, until it is answered. Each message has a `ref` of its own, so that the server recognises one that
- * is sent again after a reconnect and answers it without running its handler twice.
+ * Messages of the app that are not answered yet. Each message has its own `ref`. When a message is sent again after a reconnect, the
+ * server recognises the `ref` and answers without calling the handler again.
  */
 export interface Outbox {
-  /** Resolves with the server's `ack`, rejects with its `error`; both may come after any number of reconnects. */
+  /** Sends a message. Resolves with the `ack` and rejects with the `error` of the server, also after reconnects. `timeout` in ms. */
   send (type: string, data: unknown, timeout: number): Promise<void>
-  /** A connection is there: what is unanswered goes out, in order, as the server's limits allow. */
+  /** A connection is open: sends the unanswered messages, in order and within the limits of the server. */
   start (write: (frame: string) => void, limits?: Partial<Limits>): void
-  /** The connection is gone. What is unanswered waits for the next one, or with an error is given up. */
+  /** The connection is lost: unanswered messages wait for the next one, or reject with `error`. */
   stop (error?: RealtimeError): void
-  /** The server has answered. */
+  /** The server answered a message: resolves it, or rejects it with `error`. */
   settle (ref: unknown, error?: RealtimeError): void
-  /** The server dropped some because they came too fast; it does not say which. They go out again, later. */
+  /** The server dropped messages because they came too fast, without naming them: sends all unanswered ones again, later. */
   slowDown (): void
   /**
-   * A frame was too big for whoever closed the connection: the largest. `bytes`: its size, where the connection is shared
-   * and it may be another one's.
+   * The connection was closed because a frame was too big: rejects the largest message that was sent. `bytes`: size of the frame on a
+   * connection that tabs share, where another tab may have sent it.
    */
   refuseLargest (bytes?: number): void
 }
 
-/** `size`: unanswered messages at most; one more is refused with `queue_full`. */
+/** `size`: maximum number of unanswered messages. Further messages reject with `queue_full`. */
 export function outbox (size: number): Outbox {
   const unanswered = new Map<unknown, Unanswered>()
-  /** No two clients have the same. */
+  /** Unique for each client. */
   const session = random() + random()
   let count = 0
-  /** Bytes of a frame that the server takes. */
+  /** Maximum bytes of a frame that the server accepts. */
   let limit: number | undefined
   let write: ((frame: string) => void) | undefined
 
-  /** Sends one message, unless enough are with the server. Returns `false` when there is none to send. */
+  /** Sends one message. Returns `false` when none may be sent. */
   const pace = paced(() => {
     const next = [...unanswered.values()].slice(0, Most.flying).find(({ isSent }) => !isSent)
     if (!write || !next) return false
@@ -62,7 +62,7 @@ export function outbox (size: number): Outbox {
     for (const message of unanswered.values()) message.isSent = false
     pace.run()
   }
-  /** Refuses the messages that have more than `limit` bytes. */
+  /** Rejects the messages of more than `limit` bytes. */
   const refuse = (limit = Infinity): void => {
     for (const { bytes, settle } of unanswered.values()) {
       if (bytes > limit) settle(new RealtimeError('too_big', `${bytes} bytes, at most ${limit}`))
@@ -117,12 +117,12 @@ export function outbox (size: number): Outbox {
   }
 }
 
-/** The size of a frame. In some hosts there is no TextEncoder; each byte beyond ASCII is escaped here. */
+/** Bytes of a frame in UTF-8. `encodeURI` writes each byte outside ASCII as one escape; some hosts have no TextEncoder. */
 export function bytesOf (frame: string): number {
   return encodeURI(frame).replace(/%../g, '.').length
 }
 
-/** Where a page is not served over https there is no `crypto.randomUUID`. */
+/** Random text. Pages without https have no `crypto.randomUUID`. */
 export function random (): string {
   return Math.random().toString(36).slice(2)
 }

@@ -2,16 +2,16 @@ import type { Limits } from '../protocol/envelope.js'
 import { after, now, type Timer } from './clock.js'
 
 export interface Pace {
-  /** Takes as many steps as are due, and the others in time. */
+  /** Takes the steps that are due, and schedules the others. */
   run (): void
   stop (): void
-  /** Of another connection: below the server's limits, also when what was written over some time arrives at once. */
+  /** Begins a connection, at a pace below the limits of the server: frames that were written one by one may arrive together. */
   start (limits: Partial<Limits> | undefined): void
-  /** The server says that it was too fast: the next step is seconds away. */
+  /** The server reported that messages came too fast: delays the next step by about 1 s. */
   slowDown (): void
 }
 
-/** Calls `step` no faster than the server takes messages, until it returns `false`: there is nothing to do. */
+/** Calls `step` no faster than the server accepts messages, until it returns `false` because nothing is left to do. */
 export function paced (step: () => boolean): Pace {
   let rate = 0
   let burst = 0

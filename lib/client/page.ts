@@ -9,14 +9,14 @@ interface Host extends PageTarget {
 
 const host = globalThis as Host
 
-/** Whether this is a page that is not looked at. */
+/** Whether this is a hidden page. */
 export function isHidden (): boolean {
   return host.document?.visibilityState === 'hidden'
 }
 
 /**
- * Calls `wake` when the network is back, or the page is looked at or runs again, and `sleep` before it is frozen or kept in
- * the back/forward cache. Returns what ends that. Does nothing where there is no page.
+ * Calls `wake` when the network is back, when the page becomes visible, and when it runs again. Calls `sleep` before the page is frozen
+ * or enters the back/forward cache. Returns a function that removes the listeners. Has no effect outside a page.
  */
 export function watchPage (wake: () => void, sleep: () => void): () => void {
   const onEvent = ({ type }: { type: string }) => {

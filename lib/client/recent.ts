@@ -2,23 +2,23 @@ import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 import { cursors } from './cursors.js'
 
 const enum Most {
-  /** Publications kept. */
+  /** Maximum number of publications that are kept. */
   kept = 200
 }
 
-/** The latest that was heard on a connection: from it another reader can go on where it was. */
+/** Latest publications of a connection. Another reader can resume from them. */
 export interface Recent {
-  /** How far was heard. */
+  /** Positions of the latest publications. */
   readonly position: string
-  /** Takes each frame of a connection, and of the next one. */
+  /** Takes each frame of the connection and of those that follow it. */
   hear (envelope: Envelope, frame: string): void
-  /** What came after the positions of a reader; `undefined` when that is not all known. */
+  /** Returns the frames after the positions of a reader; `undefined` when some of them are not kept. */
   after (since: string): string[] | undefined
 }
 
 export function recent (): Recent {
   const heard = cursors()
-  /** All that came after it is kept. */
+  /** Positions after which every publication is kept. */
   let from = cursors()
   let kept: Array<{ id: string, frame: string }> = []
 
@@ -40,7 +40,7 @@ export function recent (): Recent {
     after (since) {
       const reader = cursors()
       reader.start(since)
-      // What it would still have to read of what is no longer kept.
+      // The reader lacks publications that are no longer kept.
       if (from.since.split(',').some(reader.advance)) return undefined
       return kept.filter(({ id }) => reader.advance(id)).map(({ frame }) => frame)
     }

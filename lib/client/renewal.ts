@@ -1,24 +1,25 @@
 import { after, type Timer } from './clock.js'
 
-/** A credential, for an attempt to connect or to go on with a connection. `isRefused`: the last one was. */
+/** Returns the credential for an attempt to connect, or for an open connection. `isRefused`: the server refused the previous one. */
 export type GetToken = (reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>
 
 const enum Part {
-  /** Of a credential's time: then a new one is fetched. */
+  /** Fraction of a credential's lifetime after which a new one is fetched. */
   renewAt = 0.8
 }
 
 interface RenewalOptions {
-  /** Read each time: it may come and go. */
+  /** Read each time, because `getToken` may be set and removed later. */
   options: { readonly getToken?: GetToken | undefined }
-  /** Sends the new credential. A server that cannot renew answers `unknown_type`, and closes with 4401 in time. */
+  /** Sends the new credential. A server that cannot renew answers `unknown_type`, and closes with 4401 when the old one expires. */
   send: (token: string) => void
   report: (error: unknown) => void
 }
 
 /**
- * Renews the credential of an open connection in time. Where that fails the server closes with 4401, and a reconnect brings
- * a new one. Call it with the milliseconds until the credential expires; without a number it never does.
+ * Renews the credential of an open connection before it expires. When that fails, the server closes with 4401, and the client
+ * reconnects with a new credential. Call the returned function with the time until the credential expires, in ms; without it, nothing
+ * is renewed.
  */
 export function renewal ({ options, send, report }: RenewalOptions): (expiresIn?: number) => void {
   let timer: Timer

@@ -1,4 +1,4 @@
-/** What a client needs of a WebSocket: the browser's has it, and that of `ws`. */
+/** Part of a WebSocket that the client uses. The WebSockets of browsers and of `ws` have it. */
 export interface WebSocketLike {
   onmessage: ((event: any) => void) | null
   onclose: ((event: any) => void) | null

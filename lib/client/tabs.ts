@@ -8,46 +8,46 @@ import { recent } from './recent.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
 
 const enum Ms {
-  /** For a leader to say that it is there: one that does not was suspended by the browser. */
+  /** Time for a leader to answer. A leader that does not was suspended by the browser. */
   patience = 5_000,
-  /** For the words of a leader that ended to arrive. */
+  /** Time for the last messages of a former leader to arrive. */
   lastWords = 50
 }
 
 const reconnect: Loss = { code: Lost.handover, reason: '' }
 
 export interface TabsOptions {
-  /** What the tabs have in common. */
+  /** Name that the tabs have in common. */
   name: string
   WebSocket: WebSocketConstructor
-  /** Another tab waits for this one to connect. */
+  /** Called when another tab waits for this tab to connect. */
   onAwaited: () => void
 }
 
 export interface Tabs {
-  /** As `new WebSocket` does; `since` is what it resumes with. The one that was opened before must be closed. */
+  /** Opens a socket, like `new WebSocket`. `since`: positions to resume from. The previous socket must be closed. */
   open (url: string, protocols: string[], since: string): WebSocketLike
-  /** Makes room for another leader, and is deaf from now on. */
+  /** Resigns leadership and stops listening. */
   leave (): void
 }
 
-/** The socket that a client believes to have. */
+/** Socket of this tab's client. The leader connects it to the server. */
 interface SharedSocket extends Partial<WebSocketLike> {
   readonly id: string
-  /** Throws what the WebSocket's constructor throws. */
+  /** Opens the real WebSocket. Throws what its constructor throws. */
   readonly connect: () => WebSocketLike
   readonly since: string
-  /** It got its ack from the leader. */
+  /** Whether it has an ack from the leader. */
   isJoined?: boolean
-  /** Whom it listens to; not known until there is word of one. */
+  /** Tab that it listens to; `undefined` until a leader has sent a message. */
   leader?: string
 }
 
-/** What tabs tell each other; `from` is a tab, `id` a socket that is to join. */
+/** Message between tabs. `from`: the sending tab; `id`: the socket that joins. */
 type Word = { from: string } & (
   | { is: 'leading' }
   | { is: 'joining', id: string, since: string }
-  /** The ack, and what was missed; nothing yet while the leader is not connected. */
+  /** The ack, and the frames that the socket missed; empty while the leader is not connected. */
   | { is: 'answer', id: string, frames: string[] }
   | { is: 'heard', frame: string }
   | { is: 'lost', how: Loss }
@@ -56,15 +56,15 @@ type Word = { from: string } & (
 
 type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : never
 
-/** Whether tabs can share here: a page not served over https has no locks. */
+/** Whether tabs can share a connection here. Pages without https have no locks. */
 export function canShare (): boolean {
   return !!locksOf()?.request && typeof BroadcastChannel === 'function'
 }
 
 /**
- * One WebSocket for all tabs of the same name. The tab that holds a lock leads: it has the real socket, and passes on
- * what is heard and said. Each tab's client believes that it has a socket of its own: it resumes with its own positions,
- * and sends again what was not answered. So a leader may vanish at any time.
+ * Shares one WebSocket among all tabs with the same name. The tab that holds a lock leads: it has the real WebSocket, and forwards
+ * frames in both directions. The client of each tab has a socket of its own, resumes from its own positions, and sends unanswered
+ * messages again. The leader can therefore vanish at any time.
  */
 export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   const self = random()
@@ -73,17 +73,17 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   let socket: SharedSocket | undefined
   let impatience: Timer
   let isLeading = false
-  /** For the lock: gives it up, or the wait for it. */
+  /** Releases the lock, or ends the wait for it. */
   let request: AbortController | undefined
 
-  // What only the leader has.
+  // State of the leader.
   let real: WebSocketLike | undefined
   let ack: Envelope | undefined
   let toSay: string[] = []
-  /** Bytes of the largest frame that was said on this connection. */
+  /** Bytes of the largest frame that was sent on this connection. */
   let largest = 0
 
-  /** The clients keep the pace each for itself, but are one connection to the server. */
+  /** Each client keeps its own pace, but for the server they are one connection. */
   const pace = paced(() => {
     const frame = toSay.shift()
     if (frame === undefined) return false
@@ -94,7 +94,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
 
   const tell = (said: Said): void => channel.postMessage({ ...said, from: self })
 
-  /** Stands for leader: at its turn, or at once in place of one that does not answer. */
+  /** Requests leadership: in turn, or with `steal` at once, in place of a leader that does not answer. */
   const stand = (steal = false): void => {
     request?.abort()
     const { signal } = request = new AbortController()
@@ -102,13 +102,13 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     const hold = () => new Promise<void>(resolve => {
       isHeld = true
       signal.onabort = () => resolve()
-      // What the last leader said of its end may still be on its way.
+      // The last messages of the former leader may still be on their way.
       after(socket?.isJoined ? Ms.lastWords : 0, () => lead(signal))
     })
     locksOf()!.request(name, steal ? { steal } : { signal }, hold).catch(() => {
-      // There are pages which may not have locks.
+      // Some pages are not allowed to use locks.
       if (!isHeld) return lead(signal)
-      // Another one took it, while this tab was suspended.
+      // Another tab took the lock while this one was suspended.
       hangUp()
       isLeading = false
       stand()
@@ -124,7 +124,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     try {
       if (socket) connect(socket)
     } catch {
-      // Thrown again, and to its client, when that tries again.
+      // The client gets the error when it tries again.
       close(reconnect)
     }
   }
@@ -149,7 +149,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     pace.stop()
   }
 
-  /** This tab's client has done with its socket, or has to do without. */
+  /** Closes the socket of this tab's client and, in the leader, the real WebSocket. */
   const hangUp = (code?: number): void => {
     clearTimeout(impatience)
     if (real) {
@@ -171,14 +171,14 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   const hear = (frame: string): void => {
     const envelope = parse(frame)
     const isAck = envelope?.type === 'connection_ack'
-    // The leader's credential is its own business.
+    // Only the leader renews its credential.
     if (!isAck && envelope?.type !== 'renewed') tell({ is: 'heard', frame })
     if (isAck) {
       ack = envelope
       pace.start((ack.data as Ack).limits)
     }
     receive(frame)
-    // Who waits for it joins now.
+    // Makes the waiting tabs join.
     if (isAck) tell({ is: 'leading' })
   }
 
@@ -199,10 +199,10 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     const missed = since ? latest.after(since) : []
     const data = {
       ...ack.data as Ack,
-      // Where it starts: what was missed comes after.
+      // Position before the missed frames, which follow.
       position: (missed && since) || latest.position,
       recovered: since ? missed !== undefined : undefined,
-      // So that it does not renew what is not its own.
+      // Only the leader renews its credential.
       expires_in_ms: undefined
     }
     tell({ is: 'answer', id, frames: [JSON.stringify({ ...ack, data }), ...missed ?? []] })
@@ -227,7 +227,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
       shared.leader = word.from
       return join(shared)
     }
-    // A last word of one that leads no more.
+    // Ignores the last messages of a former leader.
     if ((shared.leader ?? word.from) !== word.from) return
     if (word.is === 'lost') close(word.how)
     else if (word.is === 'heard' && shared.isJoined) receive(word.frame)

@@ -1,17 +1,17 @@
 import { withQuery } from './address.js'
 
-/** How a credential travels with the handshake: browsers cannot set headers. A cookie travels by itself. */
+/** How the handshake carries a credential: browsers cannot set headers. A cookie needs neither way. */
 export type TokenTransport = 'protocol' | 'query'
 
-/** What the WebSocket is opened with: its URL and protocols. */
+/** Returns the URL and the subprotocols to open the WebSocket with. */
 export function credentialed (url: string, token: string | undefined, transport: TokenTransport = 'protocol'): [string, string[]] {
   if (!token) return [url, []]
   if (transport === 'query') return [withQuery(url, 'token', token), []]
-  // The credential travels as another subprotocol beside the one that is offered; the server does not choose it.
+  // The credential is a second subprotocol, which the server does not select.
   return [url, ['fastify-realtime', 'token.' + escape(token)]]
 }
 
-/** A subprotocol is a token of RFC 9110 section 5.6.2. */
+/** Escapes a credential for a subprotocol, which must be a token (RFC 9110 section 5.6.2). */
 function escape (token: string): string {
   return encodeURIComponent(token).replace(/[()]/g, character => character === '(' ? '%28' : '%29')
 }

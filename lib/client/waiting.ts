@@ -3,30 +3,30 @@ import { after, type Timer } from './clock.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 
 const enum Most {
-  /** Envelopes that may wait for a `for await`. */
+  /** Maximum number of envelopes that wait for a `for await` loop. */
   waiting = 10_000
 }
 
-/** What can be waited for: a client. */
+/** Client to wait for. */
 interface Source {
   readonly status: string
   readonly closed: Closed | undefined
-  /** Why it is not connected. */
+  /** Reason why it is not connected. */
   readonly outage?: Error | undefined
   on (type: '*', listener: (envelope: Envelope) => void): () => void
   onStatus (listener: () => void): () => void
 }
 
 export interface ConnectedOptions {
-  /** In milliseconds. Default: no limit. */
+  /** Maximum time to wait, in ms. Default: no limit. */
   timeout?: number | undefined
-  /** Ends the wait. */
+  /** Ends the wait when it aborts. Default: none. */
   signal?: AbortSignal | undefined
 }
 
 /**
- * Resolves once `source` is open. Rejects with a RealtimeError when it is closed before, or not open within `timeout`, and
- * with the signal's reason.
+ * Resolves once `source` is open. Rejects with a RealtimeError when it is closed first or not open within `timeout` ms, and with the
+ * reason of `signal` when that aborts.
  */
 export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions = {}): Promise<void> {
   let timer: Timer
@@ -49,7 +49,7 @@ export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions 
   })
 }
 
-/** Each envelope from now on, until `source` is closed. Throws a RealtimeError when 10,000 wait for the loop. */
+/** Iterates over the envelopes from now on, until `source` is closed. Throws a RealtimeError when over 10,000 wait for the loop. */
 export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, undefined> {
   let waiting: Envelope[] = []
   let wake = () => {}

@@ -7,7 +7,7 @@ import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
 
-/** Which chat. */
+/** Ids of a chat. */
 export interface ChatIds {
   workflow: string
   appId: string
@@ -16,65 +16,65 @@ export interface ChatIds {
 
 export interface OpenChatOptions extends ChatIds, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
   userId: string
-  /** Loads the newest messages of the server's `loadHistory` once connected, and after a loss. Default: false. */
+  /** Loads the newest messages from the server's `loadHistory` once connected, and after a loss. Default: false. */
   history?: boolean | undefined
 }
 
 /**
- * What the chat is doing. The first of these that holds:
- * - `closed`, by the app or by the server: `closed` says how. `reopen` starts it again.
- * - `connecting`: it has not been connected yet. What comes after that is in `connection`: the status of a chat stays.
+ * Status of a chat, the first of these that applies:
+ * - `closed`: by the app or by the server; the field `closed` has the close. `reopen` opens the chat again.
+ * - `connecting`: not connected yet. Later interruptions change only `connection`, not this status.
  * - `waiting`: a question is open.
- * - `streaming`: a run has started and not finished.
- * - `submitted`: a message was sent whose run has not started, or a run of anybody waits for its turn.
+ * - `streaming`: a run is active.
+ * - `submitted`: a message was sent whose run has not started, or a run of any user waits for its turn.
  * - `ready`: none of these.
  */
 export type ChatStatus = 'closed' | 'connecting' | 'waiting' | 'streaming' | 'submitted' | 'ready'
 
-/** What is shown of a chat. It never changes: after a change there is another one, in which what has not changed is the same. */
+/** State of a chat. Immutable: a change creates another object, with the same objects for unchanged parts. */
 export interface ChatState {
-  /** All there is to show, in order. */
+  /** Messages, tool calls and questions, in order. */
   readonly items: readonly ChatItem[]
-  /** Of these, the messages. */
+  /** The items that are messages. */
   readonly messages: readonly ChatMessage[]
   /** The oldest open question. */
   readonly question: Question | undefined
   readonly status: ChatStatus
   readonly connection: Status
-  /** How it was closed, while it is. */
+  /** How the chat was closed; `undefined` unless it is closed. */
   readonly closed: Closed | undefined
-  /** Why the latest run failed, until the next one starts. */
+  /** Error of the latest run, until the next one starts. */
   readonly error: ChatError | undefined
-  /** There is nothing older to load. */
+  /** Whether there are no older messages to load. */
   readonly isComplete: boolean
 }
 
 export interface SendOptions {
-  /** More to send along, beside `content`. */
+  /** Fields to send in addition to `content`. Default: none. */
   data?: Record<string, unknown> | undefined
-  /** Of the message, at most 128 characters and without a slash. The id of a message that failed tries it again. Default: a new one. */
+  /** Id of the message: at most 128 characters, no slash. The id of a failed message sends it again. Default: a new id. */
   id?: string | undefined
-  /** For the server's answer, in milliseconds. Default: 30 s. */
+  /** Maximum time for the server's answer, in ms. Default: 30,000. */
   timeout?: number | undefined
 }
 
-/** Makes the client of a chat: a fake one in a test. */
+/** Creates the client of a chat; tests pass a fake one. */
 export type Connect = (options: ClientOptions) => RealtimeClient
 
-/** Between connections that start anew, at least, in milliseconds: one that reads too slowly would otherwise never end to. */
+/** Minimum time between two fresh connections, in ms. A client that reads too slowly would otherwise start over forever. */
 const renewal = 30_000
 
-/** Connections that may be lost between an answer to `chat_history` and its ack. */
+/** Maximum number of requests for a page of the history. A page is lost when the connection is lost before its ack. */
 const attempts = 5
 
 const none: readonly never[] = []
 
-/** Before a chat is connected, and on a server. */
+/** State before a chat is connected, and when React renders on a server. */
 export const atFirst: ChatState = {
   items: none, messages: none, question: undefined, status: 'connecting', connection: 'connecting', closed: undefined, error: undefined, isComplete: false
 }
 
-/** One chat of one user: the conversation so far, as it grows. It comes back by itself like a client. */
+/** One chat of one user, with its conversation so far. Reconnects by itself, like a client. */
 export class Chat {
   readonly #options: OpenChatOptions
   readonly #newClient: Connect
@@ -84,18 +84,18 @@ export class Chat {
   #holders = 1
   #renewedAt = -Infinity
   #wasOpen = false
-  /** A connection that knows nothing of the one before takes over with its first ack. */
+  /** Set while a fresh connection is opened, which does not resume. It takes over with its first ack. */
   #isAnew = false
   #wantsHistory: boolean
   #loading: { page?: Page, readonly done: Promise<boolean> } | undefined
-  /** Ids of this client's messages begin so: its user id and a slash, unless it is the chat's owner. */
+  /** Prefix of the ids of this client's messages: its user id and a slash; empty for the owner of the chat. */
   #prefix = ''
   #state = atFirst
   #isStale = true
   #isTelling = false
   #shown = atFirst
 
-  /** Connects at once. Throws a TypeError when there is no WebSocket. */
+  /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
   constructor (options: OpenChatOptions, connect: Connect = options => new RealtimeClient(options)) {
     this.#options = options
     this.#newClient = connect
@@ -104,36 +104,36 @@ export class Chat {
     this.#connect()
   }
 
-  /** All there is to show, in order: messages, tool calls and questions. */
+  /** Messages, tool calls and questions, in order. */
   get items (): ChatState['items'] { return this.#now().items }
   get messages (): ChatState['messages'] { return this.#now().messages }
-  /** The oldest open question. It goes away when it is answered, on whatever device. */
+  /** The oldest open question. It closes when it is answered on any device. */
   get question (): ChatState['question'] { return this.#now().question }
   get status (): ChatStatus { return this.#now().status }
   get connection (): Status { return this.#client.status }
-  /** Why the latest run failed, until the next one starts. */
+  /** Error of the latest run, until the next one starts. */
   get error (): ChatState['error'] { return this.#now().error }
-  /** There is nothing older to load. */
+  /** Whether there are no older messages to load. */
   get isComplete (): boolean { return this.#now().isComplete }
-  /** How it was closed, while it is. */
+  /** How the chat was closed; `undefined` unless it is closed. */
   get closed (): ChatState['closed'] { return this.#client.closed }
 
   /**
-   * Calls `listener` when something has changed, at most once per frame of the screen, and where there is no screen once
-   * per turn of the event loop. Returns what ends that.
+   * Calls `listener` after changes, at most once per frame of the screen, or without a screen once per turn of the event loop. Returns a
+   * function that removes the listener.
    */
   readonly subscribe = (listener: () => unknown): (() => void) => this.#listeners.add('change', listener)
 
-  /** What the listeners were told of last; with `subscribe` it is for React's `useSyncExternalStore`. */
+  /** State at the latest call of the listeners. For React's `useSyncExternalStore`, together with `subscribe`. */
   readonly snapshot = (): ChatState => {
     if (!this.#isTelling) this.#shown = this.#now()
     return this.#shown
   }
 
   /**
-   * Sends a message. It is in `items` at once, as `pending`, then `complete`; the run that it starts is the server's
-   * business. Resolves when the server has taken it, also after reconnects, and once. Rejects with a RealtimeError when it
-   * did not: of `chat_busy`, as of a client's `send`. Then the message is there with the status `error`.
+   * Sends a message. It is in `items` at once, with the status `pending`. Resolves when the server has accepted it, also after
+   * reconnects, and does not wait for its run. Rejects with a RealtimeError otherwise: `chat_busy`, or as a client's `send`. The message
+   * then has the status `error`.
    */
   readonly send = async (content: string, { data, id = random() + random(), timeout }: SendOptions = {}): Promise<void> => {
     const sentId = this.#sentIdOf(id)
@@ -152,19 +152,19 @@ export class Chat {
   }
 
   /**
-   * Ends the run that goes and those that wait, whoever sent their messages. Resolves when the server knows; messages that
-   * were streaming or queued are `cancelled` then or shortly after. Rejects like `send`.
+   * Cancels the active run and the waiting runs, whoever started them. Resolves when the server has received this. Streaming and queued
+   * messages are `cancelled` then or shortly after. Rejects like `send`.
    */
   readonly stop = async (): Promise<void> => {
     const { runs, submitted } = this.#conversation
     const all = [...runs.map(id => ({ run_id: id })), ...submitted.map(id => ({ ref: this.#sentIdOf(id) }))]
-    // From the last on: otherwise the next one starts when the one before it ends.
+    // The last run first: otherwise the next run would start when the one before it ends.
     await Promise.all(all.reverse().map(data => this.#say('chat_cancel', data)))
   }
 
   /**
-   * Withdraws a message that waits for its turn, by its id: its run does not start. Resolves when the server knows. A run that
-   * has started meanwhile ends; one that is over is left as it is. Rejects like `send`.
+   * Withdraws a message whose run waits for its turn, by the id of the message. Resolves when the server has received this. A run that
+   * has started meanwhile is cancelled; a run that is over stays as it is. Rejects like `send`.
    */
   readonly withdraw = async (id: string): Promise<void> => {
     const runId = this.#conversation.runOf(id)
@@ -172,16 +172,16 @@ export class Chat {
   }
 
   /**
-   * Loads older messages, and at first the newest; once at a time. Resolves with whether that was all, at once where the
-   * server has no history. Rejects like `send`.
+   * Loads older messages, or the newest ones when there are none yet. Calls during a load join it. Resolves with `true` when there are no
+   * older ones, also on a server without `chat.loadHistory`. Rejects like `send`.
    */
   readonly loadOlder = (): Promise<boolean> => {
     if (this.#conversation.isComplete) return Promise.resolve(true)
-    // A message without an id has its position instead, which no app has stored.
+    // A message without an id has its position as its id, which the app has not saved.
     return this.#load(this.messages.find(({ id, status }) => status !== 'pending' && !/^c\.\w+\.\d+$/.test(id))?.id)
   }
 
-  /** For one more who uses it, and will close it. */
+  /** Adds a holder, which must call `close`. */
   hold ({ history = false }: { history?: boolean } = {}): this {
     this.#holders++
     if (!history || this.#wantsHistory) return this
@@ -190,34 +190,34 @@ export class Chat {
     return this
   }
 
-  /** Closes it, once all who use it have. What was not answered is rejected. */
+  /** Releases the chat, and closes it when no holder is left. Unanswered messages then reject. */
   close (): void {
     if (--this.#holders === 0) this.end()
   }
 
-  /** Closes it, whoever uses it. */
+  /** Closes the chat, even if it has holders. */
   end (): void {
     this.#client.close()
   }
 
-  /** Starts it again when it is closed, and goes on with what is shown. */
+  /** Opens a closed chat again and resumes. The items stay. */
   reopen (): void {
     this.#holders ||= 1
     this.#client.reopen()
   }
 
-  /** As that of a client. */
+  /** Like `wake` of a client. */
   wake (): void {
     this.#client.wake()
   }
 
-  /** Nobody uses it. */
+  /** Whether the chat has no holder. */
   get isFree (): boolean {
     return this.#holders === 0
   }
 
   #connect (): void {
-    // Not a copy: a `getToken` may come later.
+    // Inherits the options instead of copying them: `getToken` may be set later.
     const client = this.#newClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
     this.#client = client
     client.on('chat_history', data => { if (this.#loading) this.#loading.page ??= data as unknown as Page })
@@ -240,7 +240,7 @@ export class Chat {
     if (isFirst) this.#catchUp()
   }
 
-  /** The server has said who this client is. What was sent before has other ids where it is not the chat's owner. */
+  /** Applies the user id from the ack. Unless this is the owner of the chat, messages that were sent before get other ids. */
   #identify (): void {
     const { user_id: userId } = this.#client.ack!
     if (userId === this.#options.userId) return
@@ -254,14 +254,14 @@ export class Chat {
     }
   }
 
-  /** Of a message of this client, the id as it is sent. */
+  /** Returns the id of this client's message, as it is sent. */
   #sentIdOf (id: string): string {
     return id.startsWith(this.#prefix) ? id.slice(this.#prefix.length) : id
   }
 
   /**
-   * After a loss it reads all that is retained once more, on another connection: what was streaming is repeated from its
-   * beginning there, and a question that is open asked again.
+   * After a loss, reads the whole history again on a fresh connection. This repeats unfinished messages from their beginning, and open
+   * questions.
    */
   #resumed ({ recovered }: Resume): void {
     if (recovered) return
@@ -283,7 +283,7 @@ export class Chat {
   async #catchUp (): Promise<void> {
     if (!this.#wantsHistory) return
     try {
-      // What is on its way may be older than the loss.
+      // A page that is already on its way may be older than the loss.
       await this.#loading?.done.catch(() => {})
       await this.#load(undefined)
     } catch (error) {
@@ -302,7 +302,7 @@ export class Chat {
   }
 
   async #history (before: string | undefined): Promise<boolean> {
-    // The ack is repeated when its connection is lost, the page before it is not.
+    // After a lost connection the server repeats the ack, but not the page before it.
     for (let attempt = 0; attempt < attempts; attempt++) {
       try {
         await this.#say('chat_history', { before })
@@ -317,7 +317,7 @@ export class Chat {
     return this.#conversation.isComplete
   }
 
-  /** Like a client's `send`, and on the next connection when this one is replaced. */
+  /** Like `send` of a client. Sends again when the connection is replaced by a fresh one. */
   async #say (type: string, data: unknown, timeout?: number): Promise<void> {
     for (;;) {
       const client = this.#client

@@ -1,13 +1,13 @@
 import type { ClientOptions } from '../client.js'
 import { Chat, type ChatIds, type OpenChatOptions, type Connect } from './chat.js'
 
-/** A chat of a client: what is not said is the client's. */
+/** Ids of a chat of a client. All other options are those of the client. */
 export interface ChatReference extends ChatIds, Pick<OpenChatOptions, 'history'> {
-  /** Default: the client's own. */
+  /** Owner of the chat. Default: the user id of the client. */
   userId?: string | undefined
 }
 
-/** The chats that are open, each with one connection however often it is asked for. */
+/** Open chats. Each has one connection, however often it is opened. */
 export class OpenChats {
   readonly #options: ClientOptions
   readonly #chats = new Map<string, Chat>()
@@ -19,8 +19,8 @@ export class OpenChats {
   }
 
   /**
-   * Each call needs a `close` of the chat. Throws a TypeError when the address or the user is not known. `before`: the same
-   * chat, closed perhaps, which goes on unless there is another one by now.
+   * Opens a chat, or returns the one that is open. Each call needs a `close` of the chat. Throws a TypeError when the address or the user
+   * is unknown. `before`: an earlier object of the same chat, which is used again, and reopened, unless there is another one by now.
    */
   open ({ userId = this.#options.userId, ...target }: ChatReference, before?: Chat): Chat {
     if (this.#options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
@@ -37,7 +37,7 @@ export class OpenChats {
     for (const chat of this.#chats.values()) chat.end()
   }
 
-  /** Those that somebody uses. */
+  /** Reopens the chats that are in use. */
   reopen (): void {
     for (const chat of this.#chats.values()) if (!chat.isFree) chat.reopen()
   }

@@ -3,54 +3,54 @@ import { withDelta } from '../../protocol/delta.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
 import type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
 
-/** Items kept. The oldest go first; they can be loaded again. */
+/** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
 
 /** The answer to `chat_history`: messages, oldest first. */
 export interface Page {
   messages: ReadonlyArray<Messages['chat_message'] & { timestamp?: string }>
-  /** There are none before these. */
+  /** Whether there are no older messages. */
   is_complete: boolean
 }
 
-/** What is known of a chat: pure, without a socket and a clock. Applying the same publications again changes nothing. */
+/** Known content of a chat. Uses no socket and no clock. Applying the same publications again has no effect. */
 export class Conversation {
-  /** Why the latest run failed, until the next one starts. */
+  /** Error of the latest run, until the next one starts. */
   error: ChatError | undefined
-  /** Nothing is older than the first item. */
+  /** Whether nothing is older than the first item. */
   isComplete = false
   readonly #items = new Map<string, ChatItem>()
-  /** Those of the log, in its order. */
+  /** Keys of the items in the log, in its order. */
   readonly #order: string[] = []
-  /** Those that this client has sent and that are not in the log yet: they come after all others. */
+  /** Keys of messages that this client has sent and that are not in the log yet. They come after all others. */
   readonly #unsettled = new Set<string>()
-  /** Those that the server has taken: who wrote them, and when, the log will say. */
+  /** Keys of messages that the server has accepted. Their author and time come with the log. */
   readonly #accepted = new Set<string>()
-  /** Those that something is still to come of. */
+  /** Keys of open items: they may still change. */
   readonly #open = new Set<string>()
-  /** Those whose end was not heard: what comes of them is believed again. */
+  /** Keys of items that were closed without their last publication: later publications still apply. */
   readonly #doubted = new Set<string>()
-  /** The runs that have not finished, whether they have started, and the messages that they answer. */
+  /** Unfinished runs, by id: whether they have started, and the messages that they answer. */
   readonly #runs = new Map<string, { isStarted: boolean, messageId?: string | undefined }>()
-  /** The messages sent from here whose run is not known yet. */
+  /** Ids of messages of this client whose run is unknown yet. */
   readonly #submitted = new Set<string>()
-  /** Something may be missing between what was known before and what came since. */
+  /** Whether items may be missing between those that were known before a loss and newer ones. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
-  /** `answer` is what the questions are answered with. */
+  /** `answer` sends the answer to a question. */
   constructor (answer: (questionId: string, value: unknown) => Promise<void>) {
     this.#answer = answer
   }
 
-  /** In the order of the log, then those that are pending. The same array as long as nothing changes. */
+  /** Items in the order of the log, then the pending ones. The same array as long as nothing changes. */
   get items (): readonly ChatItem[] {
     this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
     return this.#list
   }
 
-  /** The oldest that is open. */
+  /** The oldest open question. */
   get question (): Question | undefined {
     for (const key of this.#open) {
       const item = this.#items.get(key)!
@@ -59,7 +59,7 @@ export class Conversation {
     return undefined
   }
 
-  /** The ids of the runs that go or wait for their turn, whoever started them. */
+  /** Ids of the active and waiting runs, whoever started them. */
   get runs (): readonly string[] {
     return [...this.#runs.keys()]
   }
@@ -68,17 +68,17 @@ export class Conversation {
     return [...this.#runs.values()].some(({ isStarted }) => isStarted)
   }
 
-  /** The id of the run of a user's message, until it is over. */
+  /** Returns the id of the run of a user's message, until the run is over. */
   runOf (id: string): string | undefined {
     return [...this.#runs].find(([, { messageId }]) => messageId === id)?.[0]
   }
 
-  /** The ids of the messages sent from here whose run is not known yet. */
+  /** Ids of messages of this client whose run is unknown yet. */
   get submitted (): readonly string[] {
     return [...this.#submitted]
   }
 
-  /** Takes one publication. Returns whether it is one of a chat. */
+  /** Applies a publication. Returns `false` when it is not one of a chat. */
   apply ({ type, data, id, timestamp }: Envelope): boolean {
     const of = data as never
     switch (type as keyof Messages) {
@@ -97,7 +97,7 @@ export class Conversation {
     return true
   }
 
-  /** A message is on its way to the server. One of the same id that failed is tried again. */
+  /** Adds a message that is being sent. Replaces a failed message with the same id. */
   send (message: Pick<ChatMessage, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
     const key = keyOf('message', message.id)
     if (this.#items.has(key)) {
@@ -110,29 +110,29 @@ export class Conversation {
     this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
   }
 
-  /** The server has taken it. */
+  /** The server has accepted a message. */
   accept (id: string): void {
     const key = keyOf('message', id)
     if (this.#settle(key, { status: this.#statusOf(id) })) this.#accepted.add(key)
   }
 
-  /** The server has not taken it. Returns `false` when it is in the log all the same. */
+  /** Sending a message has failed. Returns `false` when it is in the log nevertheless. */
   refuse (id: string, error: ChatError): boolean {
     const key = keyOf('message', id)
     this.#submitted.delete(id)
     if (!this.#settle(key, { status: 'error', error })) return false
-    // It may have been only the answer that was lost.
+    // Only the answer may have been lost.
     this.#doubted.add(key)
     return true
   }
 
-  /** The server says that a question is no longer open. */
+  /** The server has reported that a question is no longer open. */
   expire (id: string): void {
     const key = keyOf('question', id)
     if (this.#open.has(key)) this.#interrupt(key)
   }
 
-  /** Publications were missed: whether what is open is still so will only be known when more of it comes. */
+  /** Publications were missed: interrupts the open items. Later publications open them again. */
   doubt (): void {
     for (const key of [...this.#open]) this.#interrupt(key)
     const runs = [...this.#runs.values()]
@@ -142,7 +142,7 @@ export class Conversation {
     this.#hasHole = this.#order.length > 0
   }
 
-  /** Takes older messages: what came before the message `before`, or without it the newest there are. */
+  /** Inserts a page of older messages: those before the message `before`, or else the newest. */
   merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
     const anchor = this.#order.indexOf(before! && keyOf('message', before))
     let at = anchor === -1 ? this.#order.length : anchor
@@ -162,14 +162,14 @@ export class Conversation {
       }
       if (isFinal || (message.status === 'streaming' && !isNew)) continue
       this.#set(key, messageOf(message, id, isNew ? timestamp : this.#items.get(key)!.createdAt))
-      // Whether it is live the log says, not the history.
+      // Only the log knows whether the message is still being written.
       if (message.status === 'streaming') this.#interrupt(key)
     }
     this.isComplete ||= isComplete
     if (before || !this.#hasHole) return
     this.#hasHole = false
     if (!isNew || isComplete) return
-    // What is before it is not known to be next to it, and can be loaded again.
+    // Items before the page may not be adjacent to it. They can be loaded again.
     for (const key of this.#order.splice(0, at)) this.#forget(key)
     this.isComplete = false
   }
@@ -187,16 +187,16 @@ export class Conversation {
     this.#submitted.delete(messageId!)
     this.#mark(messageId, hasStarted ? 'complete' : status, error)
     if (status === 'error') this.error = error
-    // Closed already, unless that was missed.
+    // The parts of a run are closed before it, unless these publications were missed.
     for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
   }
 
-  /** The status of a user's message that is in the log, while nothing is known of how its run ended. */
+  /** Status of a user's message in the log, as long as the end of its run is unknown. */
   #statusOf (id: string): 'queued' | 'complete' {
     return this.#runs.get(this.runOf(id)!)?.isStarted === false ? 'queued' : 'complete'
   }
 
-  /** Shows of a user's message whether its run waits, or how that ended before it started. */
+  /** Updates a user's message: its run waits, has started, or ended before it started. */
   #mark (id = '', status: ChatMessage['status'] = this.#statusOf(id), error?: ChatError): void {
     const key = keyOf('message', id)
     const item = this.#items.get(key)
@@ -221,7 +221,7 @@ export class Conversation {
     const next = messageOf(message, id, !known || isOurs ? timestamp : known.createdAt)
     if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
-    // Clients make up the ids of what they send: nobody replaces the words of another one.
+    // Clients choose the ids of their messages: a message must not replace one of another user.
     if (!isOurs && next.userId && this.#isFinal(key) && known!.userId !== next.userId) return
     if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
   }
@@ -256,7 +256,7 @@ export class Conversation {
     this.#change('question', id, { status: reason, value, userId })
   }
 
-  /** What comes of a run says that it is live, also when its start was missed. */
+  /** Marks the run of a publication as active, even if its start was missed. */
   #isAlive (runId: string | undefined): void {
     if (runId) this.#runs.set(runId, { ...this.#runs.get(runId), isStarted: true })
   }
@@ -272,12 +272,12 @@ export class Conversation {
     this.#doubted.add(key)
   }
 
-  /** Nothing more is to come of it. */
+  /** Whether an item cannot change any more. */
   #isFinal (key: string): boolean {
     return this.#items.has(key) && !this.#open.has(key) && !this.#unsettled.has(key) && !this.#doubted.has(key)
   }
 
-  /** What was pending has its place in the log. Returns `false` when it was not pending. */
+  /** Gives a pending message its place in the log. Returns `false` when it was not pending. */
   #settle (key: string, change: Partial<ChatMessage> = {}): boolean {
     if (!this.#unsettled.delete(key)) return false
     this.#order.push(key)
@@ -315,7 +315,7 @@ function isOpen ({ status }: ChatItem): boolean {
   return /^(streaming|running|open)$/.test(status)
 }
 
-/** Also `false` where one of them is no time. */
+/** Whether the time `a` is after `b`; `false` when one of them is not a time. */
 function isLater (a: string, b: string): boolean {
   return Date.parse(a) > Date.parse(b)
 }

@@ -2,12 +2,12 @@ import type { ClientOptions } from '../client.js'
 import { Chat, type OpenChatOptions } from './chat.js'
 import { ChatClient } from './client.js'
 
-/** As that of `fastify-realtime/client`, with chats. Throws a TypeError when there is no address or no WebSocket. */
+/** Creates a client with chats. Throws a TypeError when the address is invalid, or there is no WebSocket. */
 export function createClient (options: ClientOptions): ChatClient {
   return new ChatClient(options)
 }
 
-/** Connects to one chat. Throws a TypeError when there is no address or no WebSocket. */
+/** Connects to one chat. Throws a TypeError when the address is invalid, or there is no WebSocket. */
 export function createChat (options: OpenChatOptions): Chat {
   return new Chat(options)
 }

@@ -1,34 +1,34 @@
 import type { Outcome } from '../../protocol/chat.js'
 
-/** What went wrong, as the server, or this client, says it. */
+/** Error that the server or this client reports. */
 export interface ChatError {
   readonly code: string
   readonly message: string
 }
 
-/** What somebody said. */
+/** Message of a user or an agent. */
 export interface ChatMessage {
   readonly kind: 'message'
-  /** The same on all devices, and from the attempt to send it on. */
+  /** Id of the message: the same on all devices, and from the attempt to send it onwards. */
   readonly id: string
-  /** Who speaks: `user`, `assistant`, or what the server says. */
+  /** Role of the author: `user`, `assistant`, or a role that the server sets. */
   readonly role: string
   readonly agent?: string
-  /** All that is known of it so far. */
+  /** Text so far. */
   readonly text: string
   /**
-   * `pending`: sent by this client, and not in the chat yet; `queued`: in the chat, and its run waits for its turn;
-   * `streaming`: more is coming. All others are final; one that was cut off has the text so far. Of a user's message,
-   * `cancelled` was withdrawn before its run started, and `error` was not taken by the server.
+   * `pending`: sent by this client, not in the chat yet. `queued`: in the chat, and its run waits for its turn. `streaming`: not
+   * finished. All other statuses are final; a message that was interrupted keeps its text so far. For a user's message, `cancelled`
+   * means that it was withdrawn before its run started, and `error` that the server did not accept it.
    */
   readonly status: 'pending' | 'queued' | 'streaming' | Outcome
-  /** Who wrote it, of a user's message. */
+  /** Id of the author of a user's message. */
   readonly userId?: string
   readonly runId?: string
-  /** ISO 8601 UTC: by the server's clock, of a pending message by this client's. */
+  /** ISO 8601 UTC, by the clock of the server; for a pending message by the clock of this client. */
   readonly createdAt: string
   readonly error?: ChatError
-  /** What else the message carries. */
+  /** Further fields of the message; absent when it has none. */
   readonly data?: Readonly<Record<string, unknown>>
 }
 
@@ -40,7 +40,7 @@ export interface ToolCall {
   readonly name: string
   readonly agent?: string
   readonly args?: unknown
-  /** The latest that it has told, while it runs. */
+  /** Latest progress that the tool has reported. */
   readonly progress?: unknown
   readonly status: 'running' | Outcome
   readonly output?: unknown
@@ -49,7 +49,7 @@ export interface ToolCall {
   readonly createdAt: string
 }
 
-/** What a run asks its user. */
+/** Question of a run to its user. */
 export interface Question {
   readonly kind: 'question'
   readonly id: string
@@ -57,23 +57,24 @@ export interface Question {
   readonly prompt: string
   /** The JSON schema of the answer. */
   readonly schema?: unknown
-  /** What to ask it with, as the server proposes. */
+  /** Name of the component to ask with, as the server proposes. */
   readonly component?: string
-  /** ISO 8601 UTC. */
+  /** Time at which the question closes, ISO 8601 UTC; absent when it has no timeout. */
   readonly expiresAt?: string
-  /** What is not `open` is over: `answered`, `timeout`, or how its run ended before it was answered. */
+  /** `open`, `answered`, `timeout`, or the outcome of a run that ended before the answer. */
   readonly status: 'open' | 'answered' | 'timeout' | Outcome
-  /** The answer, and who gave it. */
+  /** The answer. */
   readonly value?: unknown
+  /** Id of the user who answered. */
   readonly userId?: string
   /** ISO 8601 UTC. */
   readonly createdAt: string
   /**
-   * Resolves when the answer was taken. Rejects with a RealtimeError: `bad_value` when it does not match the schema, and
-   * the question stays open; `input_closed` when it comes too late.
+   * Answers the question. Resolves when the server has accepted the answer. Rejects with a RealtimeError: `bad_value` when the answer
+   * does not match the schema, and the question stays open; `input_closed` when the question is closed; others as a client's `send`.
    */
   readonly answer: (value: unknown) => Promise<void>
 }
 
-/** One thing in a conversation. It never changes: what does is another object. */
+/** Item of a conversation. Immutable: a change creates another object. */
 export type ChatItem = ChatMessage | ToolCall | Question

@@ -1,4 +1,4 @@
-/** Where frames of the screen do not come, in milliseconds: a hidden page has none. */
+/** Maximum time to wait for a frame of the screen, in ms: a hidden page has none. */
 const patience = 100
 
 interface Screen {
@@ -7,8 +7,8 @@ interface Screen {
 }
 
 /**
- * Calls `action` once, before the next frame of the screen; of a page that is hidden in a timer, and where there is no
- * screen with the next turn of the event loop.
+ * Calls `action` once before the next frame of the screen: on a hidden page in a timer, and without a screen in the next turn of the
+ * event loop.
  */
 export function beforePaint (action: () => void): void {
   const screen = globalThis as Screen
