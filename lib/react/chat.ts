@@ -6,27 +6,27 @@ import { useLatest, useProvided } from './provider.js'
 import type { Store } from './store.js'
 import { Unanswered } from './unanswered.js'
 
-/** A chat; an id that is not known yet is `undefined`. */
+/** Ids of a chat. An id that is unknown yet is `undefined`. */
 export type ChatProps = { [K in 'workflow' | 'appId' | 'chatId']: ChatReference[K] | undefined } & Pick<ChatReference, 'userId' | 'history'>
 
 type Actions = Pick<Chat, 'send' | 'stop' | 'withdraw' | 'loadOlder'> & {
-  /** Starts a chat again that was closed, and one that waits for its next attempt at once. */
+  /** Opens a closed chat again. Ends the wait for the next attempt to connect. */
   retry: () => void
 }
 
-/** What is shown of a chat, which is `idle` while an id of it is not known. */
+/** State of a chat, and its functions. The status is `idle` while an id of the chat is unknown. */
 export interface ShownChat extends Omit<ChatState, 'status' | 'connection'>, Actions {
   readonly status: ChatStatus | 'idle'
   readonly connection: Status | 'idle'
 }
 
-/** Those of a provider: components that show the same chat have one connection. */
+/** Chats by the store of their provider: components that show the same chat share one connection. */
 const chatsOf = new WeakMap<Store, OpenChats>()
 
 const nothing = () => () => {}
 const first = () => atFirst
 
-/** The chat that a component holds, or has held until it was hidden. */
+/** Chat that a component holds, or held until it was hidden. */
 interface Held {
   readonly place: Place
   readonly chat: Chat
@@ -34,11 +34,11 @@ interface Held {
 }
 
 /**
- * A chat, with the address and the credential of the provider. It renders once per frame of the screen while an answer
- * arrives; what has not changed is the same object, for `memo`. A component that is hidden, as by `<Activity>`, is disconnected,
- * and goes on where it was when it is shown again. Another chat is another connection. `send`, `stop`, `withdraw` and
- * `loadOlder` are those of `Chat`, and the same functions as long as it is the same chat; once it is not, they reject
- * with a RealtimeError of the code `closed`.
+ * Opens a chat with the address and the credential of the provider, and returns its state. Renders once per frame of the screen while
+ * an answer arrives. Unchanged parts are the same objects, for `memo`. A component that is hidden, for example by `<Activity>`, is
+ * disconnected; it resumes when it is shown again. Each chat has its own connection. `send`, `stop`, `withdraw` and `loadOlder` are
+ * those of `Chat`. They stay the same functions while the chat is the same, and afterwards reject with a RealtimeError of the code
+ * `closed`. `history` is `false` by default.
  */
 export function useChat ({ workflow, appId, chatId, userId, history = false }: ChatProps): ShownChat {
   const { store, userId: ownUserId, isAddressed } = useProvided()
@@ -60,13 +60,13 @@ export function useChat ({ workflow, appId, chatId, userId, history = false }: C
   useEffect(() => {
     if (history) place.chat?.hold({ history }).close()
   }, [place, history])
-  // Until the next render it is the chat of before.
+  // Until the effect has run, `shown` is the previous chat.
   const current = shown?.place.is(place) ? shown : undefined
   const state = useSyncExternalStore(current?.chat.subscribe ?? nothing, current?.snapshot ?? first, first)
   return { ...state, ...!isKnown && idle, ...place.actions }
 }
 
-/** What is shown of a chat. While no component shows it, it is closed: that is nothing to be shown. */
+/** Returns a function for the state of a chat. A chat that no component shows is closed, but that state is never shown. */
 function snapshotOf (chat: Chat): () => ChatState {
   let latest = chat.snapshot()
   return () => {
@@ -77,11 +77,11 @@ function snapshotOf (chat: Chat): () => ChatState {
 
 const idle = { status: 'idle', connection: 'idle' } as const
 
-/** Where a component has its chat while it is mounted. What it was given to send with never sends to another chat. */
+/** Holds the chat of a mounted component. Its functions never act on another chat. */
 class Place {
   chat: Chat | undefined
   readonly #store: Store
-  /** `undefined`: an id is not known yet. */
+  /** `undefined` while an id is unknown. */
   readonly #target: ChatReference | undefined
   readonly #key: string
   readonly #unanswered = new Unanswered()
@@ -100,12 +100,12 @@ class Place {
     retry: () => { this.chat?.reopen() }
   }
 
-  /** Whether it is that of the same chat: React may forget what it has memoized. */
+  /** Whether both are for the same chat: React may discard memoized values. */
   is (place: Place): boolean {
     return place.#store === this.#store && place.#key === this.#key
   }
 
-  /** `before`: the chat that the component has shown here. */
+  /** Opens the chat. `before`: the chat that the component showed here before. */
   open (history: boolean, before: Chat | undefined): Chat {
     this.chat = openChat(this.#store, { ...this.#target!, history }, before)
     return this.chat
@@ -114,7 +114,7 @@ class Place {
   leave (): void {
     const chat = this.chat!
     this.chat = undefined
-    // StrictMode, and another component, may open it again at once; and what was sent is answered first.
+    // StrictMode or another component may open the chat again at once. Unanswered messages are awaited first.
     setTimeout(async () => {
       await this.#unanswered.none()
       chat.close()
@@ -122,14 +122,14 @@ class Place {
   }
 
   async #ask<T> (action: (chat: Chat) => Promise<T>): Promise<T> {
-    // The effects of children run before the one that connects: a moment later it has.
+    // The effects of children run before the effect that opens the chat, which runs in the same task.
     if (this.chat === undefined) await Promise.resolve()
     if (this.chat !== undefined) return this.#unanswered.add(action(this.chat))
     throw new RealtimeError('closed', this.#target ? 'the component of this chat is not mounted' : 'an id of this chat is not known yet')
   }
 }
 
-/** A client with chats: `fastify-realtime/chat` has one, and a fake client is one. */
+/** Client with chats, as `fastify-realtime/chat` and `fakeClient` create it. */
 interface WithChats {
   chat (target: ChatReference): Chat
 }

@@ -8,8 +8,8 @@ import type { Bookmark, Snapshot, Store } from './store.js'
 export type Send = RealtimeClient['send']
 
 /**
- * The state of the connection, `send`, and `retry`, which starts a closed connection again and one that waits at once. Renders
- * with each message: use `useStatus` where only the state is shown.
+ * Returns the state of the connection, `send`, and `retry`, which opens a closed connection again or ends the wait for the next
+ * attempt. Renders with each message: use `useStatus` to show only the status.
  */
 export function useRealtime (): Snapshot & { send: Send, retry: () => void } {
   const store = useStore()
@@ -17,24 +17,24 @@ export function useRealtime (): Snapshot & { send: Send, retry: () => void } {
   return { ...snapshot, send: useSend(), retry: store.retry }
 }
 
-/** The state of the connection alone. */
+/** Returns the status of the connection. Renders only when it changes. */
 export function useStatus (): Snapshot['status'] {
   const store = useStore()
   return useSyncExternalStore(store.subscribe, () => store.snapshot().status, () => store.first.status)
 }
 
-/** Sends a message to the server's handler; see the client's `send`. */
+/** Returns `send` of the client: sends a message to the server's handler of its type. */
 export function useSend (): Send {
   const store = useStore()
   return useCallback<Send>((type, data, options) => store.send(type, data, options), [store])
 }
 
-/** Those of the catalogue, and any other. */
+/** Message types of the catalogue, and all others. @inline */
 type Type = (keyof Messages & string) | (string & {})
 
 /**
- * Calls `handler` with every message of a type, or with `'*'` with every envelope, also those that arrive together. A component
- * that was hidden, as by `<Activity>`, gets the latest messages that it missed when it is shown again, up to 1,000.
+ * Calls `handler` with every message of a type, or for `'*'` with every envelope, even when several arrive at once. A component that
+ * was hidden, for example by `<Activity>`, gets the messages that it missed when it is shown again: at least the latest 1,000.
  */
 export function useMessages (type: '*', handler: (envelope: Envelope) => unknown): void
 export function useMessages<T extends Type> (type: T, handler: (data: Envelope<T>['data'], envelope: Envelope<T>) => unknown): void
@@ -43,13 +43,13 @@ export function useMessages (type: string, handler: (...args: any[]) => unknown)
   useBound(useStore(), type, (store, from) => store.on(type, (...args) => latest.current(...args), from))
 }
 
-/** Calls `handler` after each reconnect, and when messages were missed. To load your state then: `useReload`. */
+/** Calls `handler` after each reconnect, and when messages were missed. Use `useReload` to load your state then. */
 export function useResume (handler: (resume: Resume) => unknown): void {
   const latest = useLatest(handler)
   useBound(useStore(), 'resume', (store, from) => store.onResume(resume => latest.current(resume), from))
 }
 
-/** Binds while the component is shown. One that is hidden and shown again goes on where it was. */
+/** Binds a listener while the component is shown. A component that is hidden and shown again continues where it stopped. */
 function useBound (store: Store, what: string, bind: (store: Store, from: Bookmark | undefined) => () => void): void {
   const stopped = useRef<{ store: Store, what: string, at: Bookmark }>(undefined)
   useEffect(() => {
@@ -63,8 +63,8 @@ function useBound (store: Store, what: string, bind: (store: Store, from: Bookma
 }
 
 /**
- * Calls `load` when it is not enough to listen: once connected, and when messages were missed that the server no longer
- * has. When it fails that is reported to `onError`, and it is called again: within 0.5 to 9 s, or with the next loss.
+ * Calls `load` once connected, and when messages were missed that the server no longer has. When `load` fails, the error goes to
+ * `onError`, and `load` is called again after a delay of up to 0.5 s at first and 9 s at last, or with the next loss.
  */
 export function useReload (load: () => Promise<unknown>): void {
   const store = useStore()
@@ -80,16 +80,16 @@ export function useReload (load: () => Promise<unknown>): void {
 }
 
 export interface NotificationsOptions {
-  /** What is shown. Default: `['notification']`. */
+  /** Types of messages to show. Default: `['notification']`. */
   types?: readonly NotificationType[] | undefined
-  /** Brings those from before, as they were sent; called as by `useReload`. In one component of a provider only. */
+  /** Returns earlier notifications, as they were sent. Called like `load` of `useReload`. For one component per provider. Default: none. */
   load?: (() => Promise<readonly StoredNotification[]>) | undefined
 }
 
 const onlyNotifications: readonly NotificationType[] = ['notification']
 const none: readonly Notification[] = []
 
-/** The latest 100 notifications, newest first; `markRead()` without an id marks all of them. */
+/** Returns the latest 100 notifications, newest first. `markRead()` without an id marks all of them. */
 export function useNotifications ({ types = onlyNotifications, load }: NotificationsOptions = {}): {
   notifications: readonly Notification[]
   unread: number

@@ -4,11 +4,11 @@ export { useChat, type ChatProps, type ShownChat } from './chat.js'
 export {
   useMessages, useNotifications, useRealtime, useReload, useResume, useSend, useStatus, type NotificationsOptions, type Send
 } from './hooks.js'
-export type { Notification, NotificationType } from './notifications.js'
+export type { Notification, NotificationType, StoredNotification } from './notifications.js'
 export type { OptimisticItem } from './optimistic.js'
 export { useOptimisticList, type OptimisticOptions } from './optimistic-list.js'
 export { RealtimeProvider, type ProviderProps } from './provider.js'
-export type { Snapshot } from './store.js'
+export type { Snapshot, StoreOptions } from './store.js'
 export { RealtimeError, type Closed } from '../client/index.js'
 export type { ChatState, ChatStatus, SendOptions } from '../client/chat/chat.js'
 export type { ChatItem, ChatMessage, Question, ToolCall } from '../client/chat/items.js'

@@ -1,15 +1,15 @@
 import type { Envelope, Resume } from '../client/index.js'
 
-/** Entries kept. */
+/** Minimum number of entries that are kept; the maximum is twice as many. */
 const max = 1_000
 
-/** The latest messages and resumes of a connection, in order: from it a component that was hidden catches up. Pure. */
+/** Latest messages and resumes of a connection, in order. A component that was hidden catches up from it. */
 export class Journal {
   #entries: Array<Envelope | Resume> = []
-  /** Entries that are no longer kept. */
+  /** Number of entries that are no longer kept. */
   #dropped = 0
 
-  /** How many entries there have been. */
+  /** Number of entries so far, including those that are no longer kept. */
   get end (): number {
     return this.#dropped + this.#entries.length
   }
@@ -22,12 +22,12 @@ export class Journal {
     this.#push(resume)
   }
 
-  /** The messages after the first `from` entries, as far as they are kept. */
+  /** Returns the messages after the first `from` entries, as far as they are kept. */
   messages (from = this.end): Envelope[] {
     return this.#after(from).filter(isEnvelope)
   }
 
-  /** The resumes after the first `from` entries. Where not all of these are kept, the first one says that messages were missed. */
+  /** Returns the resumes after the first `from` entries. If some entries are not kept, the first resume reports missed messages. */
   resumes (from = this.end): Resume[] {
     const kept = this.#after(from).filter(entry => !isEnvelope(entry)) as Resume[]
     return from < this.#dropped ? [{ recovered: false }, ...kept] : kept
@@ -39,7 +39,7 @@ export class Journal {
 
   #push (entry: Envelope | Resume): void {
     this.#entries.push(entry)
-    // Half of them at once: an entry costs the same however many there are.
+    // Removes half of the entries at once, so that the average cost of an entry is constant.
     if (this.#entries.length >= 2 * max) this.#dropped += this.#entries.splice(0, max).length
   }
 }

@@ -1,35 +1,35 @@
 import type { Envelope } from '../client/index.js'
 
-/** What a bell can show. */
+/** Message types that are notifications. */
 export type NotificationType = 'notification' | 'system_announcement'
 
-/** A notification as a list shows it. */
+/** Notification in a list. */
 export interface Notification {
   readonly type: NotificationType
-  /** The one that its sender gave it, or else its position; without either one of this list's own, which no server knows. */
+  /** Id from its sender, or else its position, or else an id that only this list knows. */
   readonly id: string
-  /** Of an announcement: its message. */
+  /** Title; for a `system_announcement`, its message. */
   readonly title: string
   readonly message?: string
   /** ISO 8601 UTC. */
   readonly timestamp: string
   readonly isRead: boolean
-  /** All that was sent. */
+  /** The `data` of the message, with all its fields. */
   readonly data: unknown
 }
 
-/** As it was received, or as an app has stored it. */
+/** Notification as it was received, or as the app has stored it. Default of `isRead`: see `Notifications.load`. */
 export type StoredNotification = Envelope & { isRead?: boolean }
 
-/** Newest first, at most so many. */
+/** Maximum number of notifications in a list. */
 const max = 100
 
-/** What came for the bell. A new list with each change, the same one without. */
+/** Notifications, newest first. Each change creates another list. */
 export class Notifications {
   list: readonly Notification[] = []
   #hasLoaded = false
   #locals = 0
-  /** For each load that is under way those that came meanwhile: these may be newer. */
+  /** Loads in progress, each with the notifications that have arrived since it began: these may be newer. */
   readonly #loads = new Set<{ arrived: readonly Notification[] }>()
 
   receive (envelope: Envelope): void {
@@ -39,7 +39,7 @@ export class Notifications {
     for (const load of this.#loads) load.arrived = withFirst(load.arrived, one)
   }
 
-  /** Marks one as read, or all. */
+  /** Marks the notification with this id, or all of these types, as read. */
   markRead (types: readonly NotificationType[], id?: string): void {
     const isMeant = (each: Notification) => types.includes(each.type) && (id === undefined || each.id === id)
     const mark = (each: Notification) => isMeant(each) && !each.isRead ? { ...each, isRead: true } : each
@@ -47,7 +47,7 @@ export class Notifications {
     for (const load of this.#loads) load.arrived = load.arrived.map(mark)
   }
 
-  /** Replaces the list. Where the app does not say it: what it loads at first is read, what is new in it later is not. */
+  /** Replaces the list. Without `isRead`, notifications of the first load are read, and new ones of later loads are unread. */
   async load (load: () => Promise<readonly StoredNotification[]>): Promise<void> {
     const meanwhile = { arrived: [] as readonly Notification[] }
     this.#loads.add(meanwhile)
@@ -60,7 +60,7 @@ export class Notifications {
     const known = new Map(this.list.map(each => [each.id, each.isRead]))
     const loaded = stored.filter(isNotification).map((each, index) => {
       const one = notificationOf(each, !this.#hasLoaded, `${each.timestamp}-${index}`)
-      // What is marked here may not have reached the app when it looked.
+      // A mark that was set here may not have reached the app before it loaded.
       return { ...one, isRead: known.get(one.id) === true || (each.isRead ?? known.get(one.id) ?? one.isRead) }
     })
     loaded.sort((a, b) => a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : 0)

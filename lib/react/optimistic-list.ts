@@ -4,30 +4,30 @@ import { changed, isPending, listOf, type Change, type ItemIdentity, type Optimi
 import { useLatest } from './provider.js'
 
 export interface OptimisticOptions<T> {
-  /** The type of the messages that confirm and change items. With the action `deleted` they remove. */
+  /** Type of the messages that confirm and change items. Messages with the action `deleted` remove items. */
   type: string
   idOf: (item: T) => string
-  /** The `ref` of the `add` that an item came from, where it says so. Without it one may be there twice until the answer. */
+  /** Returns the `ref` of the `add` that an item came from, if it has one. Without it, an item may be shown twice until the answer. */
   refOf: (item: T) => string | undefined
-  /** What is there already. Default: nothing. */
+  /** Items to begin with. Default: none. */
   initial?: readonly T[] | undefined
-  /** Brings what is there; called as by `useReload`. What is pushed meanwhile is not lost to it. */
+  /** Returns all items. Called like `load` of `useReload`. Messages that arrive meanwhile are applied to the result. Default: none. */
   load?: (() => Promise<readonly T[]>) | undefined
 }
 
 /**
- * A list whose new items are shown at once, confirmed by the answer of `commit` or by a message, whichever comes first,
- * and taken back when `commit` fails. `commit` is given a `ref` to send along. `add` rejects when the item was taken back.
+ * A list that shows new items at once. The answer of `commit` or a message, whichever comes first, confirms an item. An item is removed
+ * when `commit` fails. `commit` gets a `ref` to send with the request. `add` rejects with the error of `commit` when the item was removed.
  */
 export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }: OptimisticOptions<T>): {
   items: ReadonlyArray<OptimisticItem<T>>
   add: (item: T, commit: (ref: string) => Promise<T | void>) => Promise<void>
-  /** Replaces what is confirmed. What was loaded from the server goes through `load` instead: pushes may overtake it. */
+  /** Replaces the confirmed items. Use `load` for items from the server, because messages may overtake their response. */
   reset: (items: readonly T[]) => void
 } {
   const identity = useLatest<ItemIdentity<T>>({ idOf, refOf })
   const [shown, show] = useState(() => listOf({ idOf, refOf }, initial))
-  // Ahead of what is shown: whether an attempt is confirmed has to be known before the next render.
+  // Newer than `shown`: whether an attempt is confirmed must be known before the next render.
   const list = useRef(shown)
   const loads = useRef(0)
   const change = useCallback((change: Change<T>) => {
@@ -44,7 +44,7 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
     const number = ++loads.current
     change({ type: 'loading' })
     const items = await load()
-    // A component that was hidden meanwhile loads anew: what is pushed is kept for that load, not for this one.
+    // A component that was hidden meanwhile loads again, and `pushed` belongs to that load.
     if (number === loads.current) change({ type: 'loaded', items })
   })
   const add = useCallback(async (item: T, commit: (ref: string) => Promise<T | void>) => {
@@ -54,7 +54,7 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
       const answer = await commit(ref)
       if (answer !== undefined) change({ type: 'answered', ref, item: answer as T })
     } catch (error) {
-      // Confirmed by a message: then it was only the answer that got lost.
+      // A message has confirmed the item, so only the answer was lost.
       if (!isPending(list.current, ref)) return
       change({ type: 'failed', ref })
       throw error
@@ -66,7 +66,7 @@ export function useOptimisticList<T> ({ type, idOf, refOf, initial = [], load }:
   return { items: shown.items, add, reset }
 }
 
-/** Where a page is not served over https there is no `crypto.randomUUID`. */
+/** Random text. Pages without https have no `crypto.randomUUID`. */
 function randomRef (): string {
   return Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2)
 }

@@ -1,17 +1,17 @@
 /** An item of an optimistic list. */
 export interface OptimisticItem<T> {
-  /** The same from the attempt to add it on: React's `key`. */
+  /** React's `key`: stays the same when the item is confirmed. */
   readonly key: string
-  /** Of the item; not known until it is confirmed. */
+  /** Id of the item; `undefined` until it is confirmed. */
   readonly id: string | undefined
   readonly item: T
-  /** It is shown, and not confirmed yet. */
+  /** Whether the item is not confirmed yet. */
   readonly isPending: boolean
 }
 
 /**
- * What happens to a list. `pushed` and `removed` are messages; `answered` and `failed` end a request, `loaded` a load;
- * `reset` is neither.
+ * Change of a list. `pushed` and `removed` come from messages, `added`, `answered` and `failed` from requests, `loading` and `loaded`
+ * from loads, and `reset` from the app.
  */
 export type Change<T> =
   | { type: 'added', ref: string, item: T }
@@ -29,18 +29,18 @@ export interface List<T> {
   readonly items: Items<T>
   readonly isLoading: boolean
   /**
-   * What messages said, by id, while an answer was on its way, `undefined` for a removal: they are newer than the answer.
-   * Empty when nothing is asked for.
+   * Items of the messages that arrived during a request or a load, by id; `undefined` for a removal. They are newer than the answer.
+   * Empty without a request or a load.
    */
   readonly pushed: ReadonlyMap<string, T | undefined>
-  /** The ids of what was removed while something is pending: its answer may still say that one is there, after any load. */
+  /** Ids of items that were removed while others are pending: an answer may still contain a removed item, even after a load. */
   readonly removed: ReadonlySet<string>
 }
 
 /** How an item is recognised. */
 export interface ItemIdentity<T> {
   idOf: (item: T) => string
-  /** Of the `add` that the item came from, where it says so. */
+  /** Returns the `ref` of the `add` that an item came from, if it has one. */
   refOf: (item: T) => string | undefined
 }
 
@@ -53,8 +53,8 @@ export function listOf<T> ({ idOf }: ItemIdentity<T>, items: readonly T[]): List
 }
 
 /**
- * The list after a change. An item is confirmed by the answer to a request and by a message, in any order, and by what is
- * loaded: it is there once, and never goes back to what an older answer says of it.
+ * Returns the list after a change. Answers, messages and loads confirm an item, in any order. The item is in the list once, and an older
+ * answer never replaces newer content.
  */
 export function changed<T> (identity: ItemIdentity<T>, list: List<T>, change: Change<T>): List<T> {
   const next = apply(identity, list, change)
@@ -62,7 +62,7 @@ export function changed<T> (identity: ItemIdentity<T>, list: List<T>, change: Ch
   return { ...next, pushed: next.isLoading ? next.pushed : nothing, removed: none }
 }
 
-/** Whether the attempt to add an item is neither confirmed nor taken back. */
+/** Whether an added item is neither confirmed nor removed. */
 export function isPending<T> ({ items }: List<T>, ref: string): boolean {
   return items.some(each => each.isPending && each.key === ref)
 }
@@ -88,10 +88,10 @@ function apply<T> (identity: ItemIdentity<T>, list: List<T>, change: Change<T>):
       const isKnown = pushed.has(id) || removed.has(id) || items.some(each => each.id === id)
       return { ...list, items: isKnown ? withoutPending(items, change.ref) : put(items, id, change.item, change.ref) }
     }
-    // What came before a gap may be older than what is loaded after it.
+    // Messages from before the load may be older than its result.
     case 'loading': return { ...list, isLoading: true, pushed: nothing }
     case 'loaded': return { ...list, items: reloaded(identity, items, pushed, change.items), isLoading: false }
-    // A load that is under way still has to be corrected by what was pushed since it began.
+    // A load in progress still needs the messages that have arrived since it began.
     case 'reset': return { ...list, items: reloaded(identity, items, nothing, change.items), pushed: list.isLoading ? pushed : nothing }
   }
 }
@@ -104,7 +104,7 @@ function withoutPending<T> (items: Items<T>, ref: string | undefined): Items<T> 
   return items.filter(each => !each.isPending || each.key !== ref)
 }
 
-/** In its own place, else in that of the attempt to add it, else at the end. */
+/** Puts an item in its place, or else in the place of its pending item, or else at the end. */
 function put<T> (items: Items<T>, id: string, item: T, ref: string | undefined): Items<T> {
   const attempt = items.find(each => each.isPending && each.key === ref)
   const place = items.find(each => each.id === id) ?? attempt

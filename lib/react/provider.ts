@@ -1,11 +1,11 @@
 import { createContext, createElement, useContext, useEffect, useInsertionEffect, useMemo, useRef, useState, type ReactElement, type ReactNode } from 'react'
 import { isAddressed, Store, type StoreOptions } from './store.js'
 
-/** What a provider gives to the hooks below it: its store, and the part of its latest options that a chat's address is made of. */
+/** Context of a provider: its store, and those of its latest options that form the address of a chat. */
 export interface Provided {
   readonly store: Store
   readonly userId: string | undefined
-  /** Whether it is known where to connect, and as whom. */
+  /** Whether the options name a user, a URL or a client. */
   readonly isAddressed: boolean
 }
 
@@ -14,17 +14,17 @@ const Context = createContext<Provided | undefined>(undefined)
 export type ProviderProps = StoreOptions & { children?: ReactNode }
 
 /**
- * The connection that the hooks use. It is made when this is mounted, closed when it is unmounted, and resumed when it is shown
- * again. Without a `userId`, `url` or `client` it is not connected, and connects once there is one. Another address is another
- * connection and mounts the children anew: nothing of one user is left for the next. Of the other options those of the latest
- * render hold, from the next attempt to connect on; `WebSocket` and `queue` are those of the first one.
+ * Provides the connection that the hooks use. It connects when it is mounted, disconnects when it is unmounted, and resumes when it is
+ * shown again. Without a `userId`, `url` or `client` it waits until there is one. Another address means another connection and mounts
+ * the children again, so that nothing of one user is left for the next. Other options apply from the next attempt to connect onwards;
+ * `WebSocket` and `queue` are those of the first render.
  */
 export function RealtimeProvider ({ children, ...options }: ProviderProps): ReactElement {
   const { client, url, baseUrl, userId, chat } = options
   const address = isAddressed(options) ? JSON.stringify([url, baseUrl, userId, chat]) : undefined
   const [place, move] = useState({ address, client, key: 0 })
   if (place.address !== address || place.client !== client) {
-    // What was shown before there was an address is of this user too.
+    // State from before there was an address belongs to this user too.
     move({ address, client, key: place.address === undefined ? place.key : place.key + 1 })
   }
   return createElement(Connected, { key: place.key, options, address, children })
@@ -48,7 +48,7 @@ function Connected ({ options, address, children }: ConnectedProps): ReactElemen
   return createElement(Context.Provider, { value }, children)
 }
 
-/** The options as they are whenever one is read. */
+/** Returns an object that reads each option from the latest render. */
 function liveOf (latest: { readonly current: StoreOptions }): StoreOptions {
   return new Proxy({}, { get: (_, name) => latest.current[name as keyof StoreOptions] })
 }
@@ -63,7 +63,7 @@ export function useStore (): Store {
   return useProvided().store
 }
 
-/** What was rendered last, for what is called later. It is there before any effect or event of that render. */
+/** Returns a ref to the value of the latest render, which is set before any effect or event of that render. */
 export function useLatest<T> (value: T): { readonly current: T } {
   const ref = useRef(value)
   useInsertionEffect(() => { ref.current = value })

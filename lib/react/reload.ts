@@ -1,8 +1,8 @@
 import type { Backoff } from '../client/index.js'
 
 /**
- * Loads what messages only bring up to date: at once when it is asked to, never twice at a time, and again until it
- * succeeds. Asked once more while it loads it starts anew afterwards, because what is on its way may be too old.
+ * Loads state that messages keep up to date: at once on `reload`, one load at a time, and with retries until it succeeds. A `reload`
+ * during a load starts another load after it, because the first result may be too old.
  */
 export class Reloader {
   readonly #load: () => Promise<unknown>
@@ -21,11 +21,11 @@ export class Reloader {
     this.#onError = onError
   }
 
-  /** Messages were missed. */
+  /** Starts a load, because messages were missed. */
   reload (): void {
     clearTimeout(this.#timer)
     this.#isStale = true
-    // A moment later: what StrictMode mounts and unmounts at once loads nothing.
+    // In a microtask, so that a component that StrictMode mounts and unmounts at once loads nothing.
     queueMicrotask(() => { if (this.#isStale && !this.#isLoading && !this.#isEnded) this.#start() })
   }
 

@@ -5,50 +5,50 @@ import { Journal } from './journal.js'
 import { Notifications } from './notifications.js'
 import { Unanswered } from './unanswered.js'
 
-/** What React shows of a connection. A new object with each change, the same one without. */
+/** State of a connection for React. Each change creates another object. */
 export interface Snapshot {
-  /** That of the client; `idle` while the provider knows no user, nor another address. */
+  /** Status of the client; `idle` while the provider has no address. */
   readonly status: Status | 'idle'
   readonly isConnected: boolean
-  /** How it was closed, while it is. `retry` starts it again. */
+  /** How the connection was closed; `undefined` unless it is closed. `retry` opens it again. */
   readonly closed: Closed | undefined
-  /** The latest message of any type. Of several that arrive together only the last is ever seen here: see `useMessages`. */
+  /** The latest message of any type. Of several that arrive together it is only the last one; `useMessages` gets all. */
   readonly lastMessage: Envelope | undefined
 }
 
 /** The options of a client, or a client. */
 export interface StoreOptions extends ClientOptions {
   /**
-   * A client that the app has made, a fake one in a test. The provider neither opens nor closes it, and takes no other option.
-   * For `useChat` it must be one of `fastify-realtime/chat`.
+   * Client of the app, or in tests a fake client. The provider neither opens nor closes it, and ignores the options of its own
+   * connection. `useChat` needs a client of `fastify-realtime/chat`. Default: the provider creates a client.
    */
   client?: RealtimeClient | undefined
 }
 
 type Listener = (...args: any[]) => void
 
-/** Where a listener stopped. */
+/** Place where a listener stopped: a number of entries in the journal. */
 export type Bookmark = number
 
 const unknown = { status: 'idle', isConnected: false, closed: undefined, lastMessage: undefined } as const satisfies Snapshot
 const atFirst = { ...unknown, status: 'connecting' } as const satisfies Snapshot
 
-/** One provider's connection, and what its hooks share of it. It exists before the connection does, and on a server. */
+/** Connection of one provider, and the state that its hooks share. It exists before the connection does, and during server rendering. */
 export class Store {
   readonly notifications = new Notifications()
-  /** Read whenever they are needed: each may change, come and go. */
+  /** Read each time, because every option may change. */
   readonly options: StoreOptions
-  /** On a server, and before anything has come. */
+  /** State at first, and during server rendering. */
   readonly first: Snapshot
   readonly #listeners = listeners(error => this.report(error))
   readonly #journal = new Journal()
   readonly #unanswered = new Unanswered()
   readonly #onChange = new Set<() => void>()
   readonly #onGap = new Set<() => void>()
-  /** Of these, those that came while there was no connection: they have known nothing, whatever is recovered. */
+  /** Listeners of `#onGap` that were added while there was no connection: they must load, even if the connection recovers. */
   readonly #owed = new Set<() => void>()
   #client: RealtimeClient | undefined
-  /** Ends what is bound to the client. */
+  /** Removes the listeners of the client. */
   #unbind: (() => void) | undefined
   #snapshot: Snapshot
   #isStarted = false
@@ -62,8 +62,8 @@ export class Store {
   }
 
   /**
-   * Connects, unless it is connected; one that was ended resumes where it was. StrictMode starts, ends and starts again at
-   * once: that is one connection. Without an address it does nothing.
+   * Connects, or resumes after `end`. Does nothing when it is started or has no address. StrictMode starts, ends and starts it again at
+   * once, which results in one connection.
    */
   start (): void {
     clearTimeout(this.#ending)
@@ -74,12 +74,12 @@ export class Store {
     this.#isStarted = true
     this.#unbind ??= this.#bind(client)
     if (known) client.reopen()
-    // What the app's client heard while nothing was bound to it is not known here.
+    // The app's client may have received messages while no listener was bound.
     if (given && this.#hasOpened) this.#resumed({ recovered: false })
     this.#showStatus(client.status)
   }
 
-  /** Closes, unless it is started again in this turn. What was sent before is answered first. */
+  /** Closes the connection, unless it is started again in this turn of the event loop. Waits for unanswered messages, at most 5 s. */
   end (): void {
     this.#ending = setTimeout(async () => {
       if (!this.#isStarted) return
@@ -92,13 +92,13 @@ export class Store {
     }, 0)
   }
 
-  /** Connects again when it is closed, at once when it waits. */
+  /** Opens a closed connection again. Ends the wait for the next attempt to connect. */
   readonly retry = (): void => {
     if (this.#isStarted) this.#client!.reopen()
   }
 
   async send (...args: Parameters<RealtimeClient['send']>): Promise<void> {
-    // The effects of children run before the provider's, which connects: a moment later it has.
+    // The effects of children run before the effect of the provider, which connects in the same task.
     if (!this.#isStarted) await Promise.resolve()
     if (this.#isStarted) return this.#unanswered.add(this.#client!.send(...args))
     throw new RealtimeError('closed', isAddressed(this.options)
@@ -106,14 +106,14 @@ export class Store {
       : 'RealtimeProvider has no userId yet')
   }
 
-  /** Where a listener is that has heard everything so far. */
+  /** Place of a listener that has received everything so far. */
   get bookmark (): Bookmark {
     return this.#journal.end
   }
 
   /**
-   * Calls `listener` with each message of a type, with `'*'` with each envelope. One that was bound before, and stopped at
-   * `from`, gets first what came since.
+   * Calls `listener` with each message of a type, or for `'*'` with each envelope. A listener that was removed at `from` first gets the
+   * messages since then. Returns a function that removes the listener.
    */
   on (type: string, listener: Listener, from?: Bookmark): () => void {
     for (const envelope of this.#journal.messages(from)) {
@@ -123,13 +123,13 @@ export class Store {
     return this.#listeners.add(type, listener)
   }
 
-  /** Calls `listener` after each reconnect, and when messages were missed; first with what came since `from`. */
+  /** Calls `listener` after each reconnect and when messages were missed, and first with the resumes since `from`. */
   onResume (listener: (resume: Resume) => void, from?: Bookmark): () => void {
     for (const resume of this.#journal.resumes(from)) this.#call(() => listener(resume))
     return this.#listeners.add(' resume', listener)
   }
 
-  /** Calls `listener` when it is not enough to listen: once connected, also when that is so already, and after a loss. */
+  /** Calls `listener` when state must be loaded: once connected, at once if that is the case already, and after a loss. */
   onGap (listener: () => void): () => void {
     this.#onGap.add(listener)
     if (this.#snapshot.isConnected) listener()
@@ -147,14 +147,14 @@ export class Store {
 
   readonly snapshot = (): Snapshot => this.#snapshot
 
-  /** Something that React shows has changed. */
+  /** Informs React of a change. */
   readonly tell = (): void => {
     clearTimeout(this.#telling)
     this.#telling = undefined
     for (const listener of [...this.#onChange]) listener()
   }
 
-  /** Never throws: whoever reports goes on afterwards. */
+  /** Passes an error to `onError`. Never throws. */
   readonly report = (error: unknown): void => {
     try {
       (this.options.onError ?? console.error)(error)
@@ -172,7 +172,7 @@ export class Store {
     return () => { for (const end of ends) end() }
   }
 
-  /** The app's client goes on without it. */
+  /** Removes the listeners of the app's client, which stays open. */
   #letGo (): void {
     this.#unbind!()
     this.#client = this.#unbind = undefined
@@ -189,12 +189,12 @@ export class Store {
     this.#journal.add(lastMessage)
     this.notifications.receive(lastMessage)
     this.#snapshot = { ...this.#snapshot, lastMessage }
-    // Each message is a task of its own in a browser: a render for each would make a burst slow.
+    // In a browser each message is a task of its own, and one render per message would make a burst slow.
     this.#telling ??= setTimeout(this.tell, 0)
   }
 
   #showStatus (actual: Status): void {
-    // One that is closed because nothing shows it connects as soon as something does.
+    // A connection that was closed because no component shows it connects again with the next component.
     const status = this.#isStarted ? actual : 'connecting'
     const isConnected = status === 'open'
     this.#snapshot = { ...this.#snapshot, status, isConnected, closed: this.#isStarted ? this.#client!.closed : undefined }
@@ -216,7 +216,7 @@ export class Store {
     for (const listener of told) listener()
   }
 
-  /** One that throws does not keep the others from being told. */
+  /** Calls a listener. Its error does not affect other listeners. */
   #call (action: () => void): void {
     try {
       action()
@@ -226,7 +226,7 @@ export class Store {
   }
 }
 
-/** Whether it is known where to connect, and as whom. */
+/** Whether the options name a user, a URL or a client. */
 export function isAddressed ({ client, url, userId }: StoreOptions): boolean {
   return (client ?? url ?? userId) != null
 }

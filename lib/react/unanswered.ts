@@ -1,11 +1,11 @@
-/** Maximum time that a connection without a component is kept for answers, in ms. */
+/** Maximum time that a connection without a component stays open for answers, in ms. */
 const patience = 5_000
 
-/** What was sent and is not answered. A connection that no component shows any more is closed after that. */
+/** Unanswered messages. A connection that no component shows any more is closed when there are none left. */
 export class Unanswered {
   readonly #all = new Set<Promise<unknown>>()
 
-  /** Returns `sent`. */
+  /** Adds the promise of a message, and returns it. */
   add<T> (sent: Promise<T>): Promise<T> {
     this.#all.add(sent)
     const remove = () => { this.#all.delete(sent) }
@@ -13,7 +13,7 @@ export class Unanswered {
     return sent
   }
 
-  /** Resolves when all that was added is answered, after 5 s at most. */
+  /** Resolves when every message is answered, at the latest after 5 s. */
   async none (): Promise<void> {
     if (this.#all.size === 0) return
     let timer: ReturnType<typeof setTimeout> | undefined
