@@ -3,24 +3,25 @@ import type { ClientOptions } from '../client/client.js'
 import { random } from '../client/outbox.js'
 import { ChatConnection } from './connection.js'
 
-/** Where the chats are, and the client's options. */
+/** Ids of the chats, and options of the client. */
 export interface RealtimeChatTransportOptions extends Omit<ClientOptions, 'url' | 'chat' | 'share'> {
   workflow: string
   appId: string
   userId: string
-  /** A chat that nobody reads is disconnected after so many milliseconds. Default: 10,000. */
+  /** Time after which an unused chat is disconnected, in ms. Default: 10,000. */
   idle?: number | undefined
 }
 
 type SendOptions<UI_MESSAGE extends UIMessage> = Parameters<ChatTransport<UI_MESSAGE>['sendMessages']>[0]
+/** @inline */
 type ReconnectOptions = { chatId: string, abortSignal?: AbortSignal } & ChatRequestOptions
 
 /**
- * The chats of a user over WebSockets, for the AI SDK's `useChat`. An answer is one run. It outlives the connection and the page,
- * and `stop` ends it on the server.
+ * Transports the chats of a user over WebSockets, for `useChat` of the AI SDK. Each answer is one run. It continues when the connection
+ * or the page is closed, and `stop` cancels it on the server.
  */
 export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> implements ChatTransport<UI_MESSAGE> {
-  /** What is resumed comes from its beginning. */
+  /** A resumed stream begins at the beginning of its run. */
   readonly resumeStreamIsReplay = true
   readonly #options: RealtimeChatTransportOptions
   readonly #chats = new Map<string, ChatConnection>()
@@ -30,38 +31,39 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   }
 
   /**
-   * Sends the last message of the user, and streams its run. `data` has its `message_id`, its text as `content`, the `trigger`,
-   * what was given as `body` and `metadata`, and where there is more to the last message than that text, all of it as `ui_message`.
-   * What comes again, as `regenerate` does, has a new `message_id`, and `target_id` is the message that it is about.
+   * Sends the last message of the user, and streams its run. `data` has its `message_id`, its text as `content`, the `trigger`, the
+   * given `body` and `metadata`, and, if the last message is more than that text, the whole of it as `ui_message`. A repeated message,
+   * for example of `regenerate`, gets a new `message_id`, and `target_id` is the id of the message that it replaces. The last chunk of
+   * the stream reports a failure.
    */
   async sendMessages (options: SendOptions<UI_MESSAGE>): Promise<ReadableStream<UIMessageChunk>> {
     const { chatId, messages, abortSignal: signal } = options
     const last = messages.at(-1)
     return this.#chat(chatId).send({
       data: dataOf(options),
-      // The page has this message, and adds to it what comes.
+      // The page has this message, and appends the chunks to it.
       messageId: last?.role === 'assistant' ? last.id : undefined,
       signal
     })
   }
 
   /**
-   * Streams the newest run, from its beginning to its end, also when it still waits for its turn; `null` when there is none. Rejects
-   * when the connection is refused.
+   * Streams the newest run that is active or waits for its turn, from its beginning to its end; `null` when there is none. Rejects with a
+   * RealtimeError when the connection is closed.
    */
   async reconnectToStream ({ chatId, abortSignal }: ReconnectOptions): Promise<ReadableStream<UIMessageChunk> | null> {
     return await this.#chat(chatId).resume(abortSignal) ?? null
   }
 
   /**
-   * Answers a question, a part of type `data-input_request`. Rejects with a RealtimeError: `bad_value` when the answer is not what
-   * was asked for, `input_closed` when the question is closed.
+   * Answers a question, a part of type `data-input_request`. Rejects with a RealtimeError: `bad_value` when the answer does not match
+   * its schema, `input_closed` when the question is closed.
    */
   respond (chatId: string, requestId: string, value: unknown): Promise<void> {
     return this.#chat(chatId).respond(requestId, value)
   }
 
-  /** Disconnects. Open streams end with an error; runs go on. */
+  /** Disconnects all chats. Open streams end with an error; runs continue. */
   close (): void {
     for (const chat of [...this.#chats.values()]) chat.close()
   }
@@ -80,7 +82,7 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   }
 }
 
-/** Maximum length of a page's id to which something is added: the server takes 128 characters. */
+/** Maximum characters of a page's id that gets a suffix. The server accepts ids of 128 characters. */
 const maxBaseId = 100
 
 function dataOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, body, metadata }: SendOptions<UI_MESSAGE>) {
@@ -88,9 +90,9 @@ function dataOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, b
   const ofUser = messages.findLast(({ role }) => role === 'user')
   const content = ofUser?.parts.map(part => part.type === 'text' ? part.text : '').join('') ?? ''
   const isOnlyText = last === ofUser && last?.metadata === undefined && (last?.parts.every(({ type }) => type === 'text') ?? true)
-  // A message that was loaded may have an id of the server's, with a slash in it.
+  // A loaded message may have an id of the server, with a slash.
   const id = (ofUser?.id ?? random()).replaceAll('/', '~')
-  // The server starts no second run for an id that it knows.
+  // The server does not start a second run for a known id.
   const isAgain = trigger !== 'submit-message' || messageId !== undefined || last !== ofUser
   return {
     ...body,

@@ -10,16 +10,16 @@ import { textOf, UiStream } from './ui-stream.js'
 
 export interface ChatConnectionOptions {
   client: ClientOptions
-  /** Nobody has used it for so long: it is closed, in milliseconds. */
+  /** Time after which an unused connection is closed, in ms. */
   idle: number
-  /** It is closed, and of no more use. */
+  /** Called when the connection is closed, which is final. */
   onClose: () => void
 }
 
-/** What says that there is a run. */
+/** Message types that announce a run. */
 const boundaries = ['run_queued', 'run_started', 'run_finished']
 
-/** A message that was sent, and whose run is not known yet. */
+/** Sent message whose run is unknown yet. */
 interface Awaited {
   readonly data: Record<string, unknown>
   readonly stream: UiStream
@@ -27,37 +27,37 @@ interface Awaited {
 }
 
 export interface Sending {
-  /** What is sent; its `message_id` is what its run is known by. */
+  /** Data of the message. Its `message_id` identifies its run. */
   data: Record<string, unknown> & { message_id: string }
-  /** The message of the page that the answer goes on with; default: a new one. */
+  /** Id of the page's message that the answer continues. Default: a new message. */
   messageId?: string
   signal?: AbortSignal
 }
 
 /**
- * The connection to one chat, for as long as somebody reads it. It follows all live runs from their beginnings, so that one that
- * comes later can be read from there too.
+ * Connection to one chat, as long as it is used. Follows all live runs from their beginnings, so that a stream that is opened later
+ * begins there too.
  */
 export class ChatConnection {
   readonly #options: ChatConnectionOptions
   readonly #WebSocket: WebSocketConstructor
   readonly #runs = new Map<string, FollowedRun>()
   readonly #awaited = new Map<string, Awaited>()
-  /** Runs that the server has not spoken of since it lost the thread. */
+  /** Ids of runs without an envelope since publications were missed. */
   readonly #doubtful = new Set<string>()
   #client: RealtimeClient
   #isReplayed = false
   #onReplayed = new Set<() => void>()
   #epoch: string | undefined
-  /** The server has begun its log anew: what it had acknowledged is gone. */
+  /** Set when the log of the chat was lost: messages that were acknowledged are gone. */
   #isNewEpoch = false
-  /** Why it is closed. */
+  /** Reason why the connection is closed. */
   #closed: RealtimeError | undefined
   #uses = 0
   #resumes = 0
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  /** Connects at once. Throws a TypeError when there is no address or no WebSocket. */
+  /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
   constructor (options: ChatConnectionOptions) {
     const WebSocket = options.client.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
     if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket }')
@@ -66,7 +66,7 @@ export class ChatConnection {
     this.#client = this.#connect()
   }
 
-  /** Sends a message, and streams its run. What goes wrong is the last chunk. */
+  /** Sends a message, and streams its run. The last chunk reports a failure. */
   send ({ data, messageId, signal }: Sending): ReadableStream<UIMessageChunk> {
     const ref = data.message_id
     const stream = this.#stream(messageId)
@@ -84,8 +84,8 @@ export class ChatConnection {
   }
 
   /**
-   * Streams the newest run from its beginning, be it that it still waits for its turn; `undefined` when there is none. Rejects with
-   * a RealtimeError when the connection is closed.
+   * Streams the newest run that is active or waits for its turn, from its beginning; `undefined` when there is none. Rejects with a
+   * RealtimeError when the connection is closed.
    */
   async resume (signal?: AbortSignal): Promise<ReadableStream<UIMessageChunk> | undefined> {
     const count = ++this.#resumes
@@ -97,7 +97,7 @@ export class ChatConnection {
       const stream = this.#stream()
       stream.read(run)
       this.#onAbort(stream, signal, () => {
-        // One that is aborted for the next one to take its place is not stopped.
+        // A stream that is aborted because the next one replaces it does not cancel its run.
         queueMicrotask(() => { if (count === this.#resumes) this.#cancel({ run_id: run.id }) })
       })
       return stream.stream
@@ -106,7 +106,7 @@ export class ChatConnection {
     }
   }
 
-  /** Answers a question of a run. Rejects with a RealtimeError. */
+  /** Answers a question of a run. Rejects with a RealtimeError, like `send` of a client. */
   async respond (requestId: string, value: unknown): Promise<void> {
     this.#use()
     try {
@@ -137,18 +137,18 @@ export class ChatConnection {
     return client
   }
 
-  /** What was missed can only be had with all else that is retained; what is not in that is over. */
+  /** After missed publications, reads the whole history again on another connection. Runs that are not in it are over. */
   #startOver (): void {
     const old = this.#client
     this.#isReplayed = false
     for (const id of this.#runs.keys()) this.#doubtful.add(id)
     this.#client = this.#connect()
     old.close()
-    // The server knows a message that it has had by its id.
+    // The server recognises a message that it already has by its id.
     for (const [ref, awaited] of this.#awaited) if (!awaited.isAcked) this.#deliver(ref, awaited)
   }
 
-  /** A chat gets its epoch with its first publication, so a new epoch alone does not mean that something was missed. */
+  /** A chat gets its epoch with its first publication, so another epoch alone does not mean that publications were missed. */
   #connected (epoch: string | undefined, recovered: boolean): void {
     if (this.#epoch !== undefined && this.#epoch !== epoch && !recovered) this.#isNewEpoch = true
     this.#epoch = epoch
@@ -190,7 +190,7 @@ export class ChatConnection {
     const id = data.run_id
     this.#doubtful.delete(id)
     const isBoundary = boundaries.includes(envelope.type)
-    // A run that was cancelled at once has an end only.
+    // A run that was cancelled at once has only a `run_finished`.
     if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new FollowedRun(id, data.message_id))
     const run = this.#runs.get(id)
     if (run === undefined) return
@@ -199,7 +199,7 @@ export class ChatConnection {
     if (run.outcome !== undefined) this.#runs.delete(id)
   }
 
-  /** Finds out whether a run is that of a message that was sent from here. */
+  /** Connects a run to the stream of its message, if the message was sent from here. */
   #claim (run: FollowedRun, messageId: string): void {
     const userId = this.#client.ack?.user_id ?? ''
     const { userId: ownerId = userId } = this.#options.client
@@ -216,7 +216,7 @@ export class ChatConnection {
       await client.send('chat_message', awaited.data as { content: string })
       awaited.isAcked = true
     } catch (error) {
-      // Where the server lost the thread it was sent again.
+      // Another connection has sent the message again.
       if (client === this.#client && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(error as RealtimeError))
     }
   }

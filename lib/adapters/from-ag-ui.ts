@@ -5,10 +5,10 @@ import {
 import { agUiName, agUiType, type UnsentMessage, type Data, type Kept } from './to-ag-ui.js'
 
 /**
- * Makes a function from AG-UI events, in order, to messages of a chat. It keeps the text of the messages and the arguments of the calls
- * that are being written.
+ * Returns a function that converts AG-UI events, in order, to messages of a chat. It keeps the text of unfinished messages and the
+ * arguments of unfinished calls.
  *
- * Events that toAgUi has made of messages come out as those were, without their ids.
+ * Events that `toAgUi` created become the original messages, without their ids.
  */
 export function fromAgUi (): (event: Event) => UnsentMessage[] {
   const thread = new FromAgUi()
@@ -19,9 +19,9 @@ class FromAgUi {
   #runId: string | undefined
   readonly #texts = new Map<string, { text: string, start: Data, role?: string, name?: string }>()
   readonly #calls = new Map<string, { name: string, args: string }>()
-  /** The names of calls that have no result yet. */
+  /** Names of the calls without a result, by id. */
   readonly #names = new Map<string, string>()
-  /** The message, or the call, that a chunk without an id goes on with. */
+  /** Message or call that a chunk without an id continues. */
   #chunked: { kind: 'text' | 'call', id: string } | undefined
 
   take (event: Event): UnsentMessage[] {
@@ -34,7 +34,7 @@ class FromAgUi {
     return [...closed, ...kept === undefined ? this.#native(event) : this.#ours(event, kept)]
   }
 
-  // What toAgUi made.
+  // Events that `toAgUi` created.
 
   #ours (event: Event, kept: Kept): UnsentMessage[] {
     const text = this.#textOf(event)
@@ -44,7 +44,7 @@ class FromAgUi {
     return [{ ...stamped(event, whole), ...rest }]
   }
 
-  /** Keeps what the parts of a message, or of a call, say, and returns the text that it has now. */
+  /** Applies an event to its unfinished message or call. Returns the text of the message so far. */
   #textOf (event: Event): string | undefined {
     switch (event.type) {
       case EventType.TEXT_MESSAGE_START:
@@ -82,7 +82,7 @@ class FromAgUi {
     }
   }
 
-  // What others made.
+  // Events from other sources.
 
   #native (event: Event): UnsentMessage[] {
     switch (event.type) {
@@ -166,7 +166,7 @@ class FromAgUi {
     return message(event, agUiType, { ...this.#run(), event })
   }
 
-  /** What a snapshot says, for clients that know nothing of it. */
+  /** Converts a message of a snapshot, for clients that do not know snapshots. */
   #derived (of: AgUiMessage): UnsentMessage[] {
     const derived = { ...this.#run(), ag_ui: { isDerived: true } }
     if (of.role === 'activity' || of.role === 'reasoning') return []
@@ -201,7 +201,7 @@ class FromAgUi {
     if (call !== undefined) call.args += delta
   }
 
-  /** A run leaves nothing open. */
+  /** Forgets all unfinished messages and calls, because their run is over. */
   #forget (): void {
     this.#runId = undefined
     this.#texts.clear()
@@ -209,7 +209,7 @@ class FromAgUi {
     this.#names.clear()
   }
 
-  // Chunks stand for a start, contents and an end.
+  // A sequence of chunks stands for a start, contents and an end.
 
   #textChunk ({ type: _, messageId, role, name, delta = '', ...rest }: TextMessageChunkEvent): UnsentMessage[] {
     const [id, isNew] = this.#continued('text', messageId)
@@ -229,7 +229,7 @@ class FromAgUi {
     return this.#chunk({ kind: 'call', id }, [...isNew ? [start] : [], ...delta === '' ? [] : [args]])
   }
 
-  /** What a chunk is about, and whether it is the first. */
+  /** Returns the id of the message or call of a chunk, and whether the chunk is its first. */
   #continued (kind: 'text' | 'call', given: string | undefined): [string | undefined, boolean] {
     const last = this.#chunked?.kind === kind ? this.#chunked.id : undefined
     return [given ?? last, given !== undefined && given !== last]
@@ -260,7 +260,7 @@ function stamped ({ timestamp }: Event, data: Data | undefined) {
   return { ...data !== undefined && { data }, ...isTime && { timestamp: new Date(timestamp).toISOString() } }
 }
 
-/** Arguments are JSON, as a rule. */
+/** Parses arguments, which should be JSON. Returns other text unchanged. */
 function parsed (text: string): unknown {
   try {
     return JSON.parse(text)

@@ -1,22 +1,22 @@
 import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 
-/** How a run ended. */
+/** Outcome of a run. */
 export interface RunEnd {
   readonly status: string
   readonly error?: { code?: string, message?: string }
 }
 
-/** A stretch of text: that of one message. When a message is replaced by another text, its old text is one and its new text another. */
+/** Text of a message. When another text replaces it, the old and the new text are two parts. */
 export interface TextPart {
   readonly kind: 'text'
-  /** Of no other part. */
+  /** Unique among the text parts of the run. */
   readonly id: string
   readonly messageId: string
   readonly agent?: string
   text: string
   isDone: boolean
-  /** It does not hold any more: the message has another text now, which follows. */
+  /** Whether a later part replaces this text. */
   isReplaced: boolean
 }
 
@@ -26,12 +26,12 @@ export interface ToolPart {
   readonly name: string
   readonly args: unknown
   readonly agent?: string
-  /** The latest. */
+  /** Latest progress. */
   progress?: unknown
   outcome?: { status: string, output?: unknown, error?: { code?: string, message?: string } }
 }
 
-/** A question to the user, or a message of the app's own. */
+/** Question to the user, or a message of the app. */
 export interface DataPart {
   readonly kind: 'data'
   readonly type: string
@@ -41,7 +41,7 @@ export interface DataPart {
 
 export type RunPart = TextPart | ToolPart | DataPart
 
-/** Who reads a run: told what has changed, and reads it from the part. */
+/** Reader of a run. It is informed of changes, and reads them from the parts. */
 export interface RunReader {
   /** A run that was queued has started. */
   started (): void
@@ -49,29 +49,29 @@ export interface RunReader {
   ended (): void
 }
 
-/** Over this the run's stream fails: the server's own limits are far below. */
+/** Maximum number of parts of a run. Beyond it the stream of the run fails; the server's own limits are far lower. */
 const maxParts = 10_000
 
 type Data = Record<string, any>
 
 /**
- * One run of a chat as it stands, merged from its envelopes: what one who comes late needs, and no more. Pure. Applying the same
- * envelopes again changes nothing, so that a run can be replayed.
+ * Current content of one run of a chat, merged from its envelopes. Applying the same envelopes again has no effect, so a run can be
+ * replayed.
  */
 export class FollowedRun {
   readonly id: string
-  /** Of the message that started it. */
+  /** Id of the message that started the run. */
   readonly messageId: string | undefined
   readonly parts: RunPart[] = []
   outcome: RunEnd | undefined
-  /** It waits for its turn. */
+  /** Whether the run waits for its turn. */
   isQueued = false
   readonly readers = new Set<RunReader>()
   #isStarted = false
   readonly #texts = new Map<string, TextPart>()
-  /** Ids of the text parts. */
+  /** Ids of all text parts. */
   readonly #textIds = new Set<string>()
-  /** By kind and id: agents make up ids of tools, which may be those of questions. */
+  /** Other parts, by kind and id: agents choose the ids of tool calls, which may equal those of questions. */
   readonly #others = new Map<string, ToolPart | DataPart>()
 
   constructor (id: string, messageId?: string) {
@@ -79,7 +79,7 @@ export class FollowedRun {
     this.messageId = messageId
   }
 
-  /** Takes an envelope that belongs to this run. */
+  /** Applies an envelope of this run. */
   apply ({ type, data: given, id }: Envelope): void {
     if (this.outcome !== undefined) return
     const data = given as Data
@@ -103,7 +103,7 @@ export class FollowedRun {
     if (!this.#isStarted) this.isQueued = true
   }
 
-  /** Whatever else comes of a run says that its turn has come. */
+  /** Marks the run as started. Every envelope except `run_queued` implies that. */
   #start (): void {
     this.#isStarted = true
     if (!this.isQueued) return
@@ -111,7 +111,7 @@ export class FollowedRun {
     for (const reader of this.readers) reader.started()
   }
 
-  /** It is over, and nothing more is taken. */
+  /** Ends the run. Later envelopes are ignored. */
   end (outcome: RunEnd): void {
     if (this.outcome !== undefined) return
     this.#start()
@@ -137,7 +137,7 @@ export class FollowedRun {
     if (isFinal && now !== undefined) this.#done(now)
   }
 
-  /** The text of a message is now this one. */
+  /** Sets the text of a message. */
   #become (part: TextPart | undefined, messageId: string, agent: string | undefined, text: string): TextPart | undefined {
     if (part?.text === text) return part
     if (part !== undefined && !part.isDone && text.startsWith(part.text)) {
@@ -156,7 +156,7 @@ export class FollowedRun {
     return next
   }
 
-  /** Of no other part: a message may be called as another one's part is. */
+  /** Makes the id of a text part unique: the id of a message may equal that of another message's part. */
   #partId (wanted: string): string {
     let id = wanted
     while (this.#textIds.has(id)) id += '~'
@@ -199,13 +199,13 @@ export class FollowedRun {
     this.#changed(part)
   }
 
-  /** A message of the app's own: as often as it comes, once. */
+  /** Adds a message of the app, once for each id. */
   #own (type: string, data: Data, id = `${this.parts.length}`): void {
     const { run_id: _, ...rest } = data
     this.#addOther(ownKey(id), () => ({ kind: 'data', type, id, data: rest }))
   }
 
-  /** The part of this key, and if there is none a new one. */
+  /** Returns the part with this key, or else a new one. `undefined` when the run has too many parts. */
   #addOther (key: string, make: () => ToolPart | DataPart): ToolPart | DataPart | undefined {
     const present = this.#others.get(key)
     if (present !== undefined) return present

@@ -3,18 +3,18 @@ import type { WebSocketConstructor, WebSocketLike } from '../client/socket.js'
 import type { ControlMessages } from '../protocol/envelope.js'
 import { parsePosition } from '../protocol/position.js'
 
-/** Told what a client of a chat does not tell. */
+/** Events of a connection that a client does not report. */
 export interface Overheard {
-  /** The connection is acknowledged, and its replay follows. `epoch`: of the chat's log. `recovered`: no publication was missed. */
+  /** The ack arrived, and the replay follows. `epoch`: the epoch of the chat's log. `recovered`: no publication was missed. */
   onConnected (epoch: string | undefined, recovered: boolean): void
-  /** All that the server retained when it was connected to has come. */
+  /** Everything that the server retained when the connection was opened has arrived. */
   onReplayed (): void
 }
 
 /**
- * The WebSocket constructor, with somebody listening, above all for the end of the replay: what is live, and what is over,
- * is not known before. The server says how many frames are replayed. Where they have become fewer meanwhile, the end is a ping that
- * is answered without anything in between.
+ * Returns a WebSocket constructor that also reports the end of the replay. Only then is it known which runs are live and which are over.
+ * The ack has the number of replayed frames. If the server has evicted some of them meanwhile, the replay ends with a ping that is
+ * answered without a frame in between.
  */
 export function listening (WebSocket: WebSocketConstructor, { onConnected, onReplayed }: Overheard): WebSocketConstructor {
   return class implements WebSocketLike {
@@ -57,9 +57,9 @@ export function listening (WebSocket: WebSocketConstructor, { onConnected, onRep
   }
 }
 
-/** How far a replay has come. */
+/** Progress of a replay. */
 class Replay {
-  /** It is over, and that was told. */
+  /** Whether the replay is over and this was reported. */
   isDone = false
   #frames: number | undefined
   #isOver = false
@@ -83,7 +83,7 @@ class Replay {
     if (this.#heard === this.#heardWhenAsked) this.#isOver = true
   }
 
-  /** `true` once. */
+  /** Whether the end of the replay must be reported now. Returns `true` once. */
   isToldOver (): boolean {
     if (!this.#isOver || this.isDone) return false
     this.isDone = true

@@ -2,7 +2,7 @@ import { EventType, type CustomEvent, type Event } from '@ag-ui/core'
 import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 
-/** A message as `run.send` and `chat.send` take it. Only a log gives ids. */
+/** Message for `run.send` and `chat.send`. It has no id, which only a log assigns. */
 export interface UnsentMessage {
   type: string
   action?: string
@@ -11,28 +11,28 @@ export interface UnsentMessage {
   timestamp?: string
 }
 
-/** Under this name an event's `metadata` keeps what AG-UI has no place for; `CUSTOM` events are called `fastify-realtime.<type>`. */
+/** Key of an event's `metadata` with the fields that AG-UI does not have. `CUSTOM` events are named `fastify-realtime.<type>`. */
 export const agUiName = 'fastify-realtime'
 
-/** The type of the messages that carry, as `event`, an event of AG-UI for which a chat has no message. */
+/** Type of messages that carry an AG-UI event in `data.event`, for events without an equivalent message. */
 export const agUiType = 'ag_ui'
 
 export type Data = Record<string, any>
 
-/** What was lost of a message on the way to an event: `data` without what the event says itself. */
+/** Fields of a message that its event does not have. `data` omits those that the event has. */
 export interface Kept extends UnsentMessage {
-  /** It is one of several events that stand for a message, and not the one that says what it was. */
+  /** Set on all events of a message except the one with the message's fields. */
   part?: true
-  /** The event's content is the output. */
+  /** Set when the `content` of the event is the output itself. */
   isOutput?: true
 }
 
 const roles = new Set<unknown>(['developer', 'system', 'assistant', 'user'])
 
 /**
- * Makes a function from a chat's envelopes, in order, to AG-UI events. It keeps the text of the messages that are being written.
+ * Returns a function that converts the envelopes of a chat, in order, to AG-UI events. It keeps the text of unfinished messages.
  *
- * Events that fromAgUi has turned into messages come out as they were.
+ * Messages that `fromAgUi` created become the original events.
  */
 export function toAgUi ({ threadId }: { threadId: string }): (envelope: Envelope | UnsentMessage) => Event[] {
   const thread = new ToAgUi(threadId)
@@ -41,9 +41,9 @@ export function toAgUi ({ threadId }: { threadId: string }): (envelope: Envelope
 
 class ToAgUi {
   readonly #threadId: string
-  /** Messages that have begun and not ended: their text so far, and their run. */
+  /** Unfinished messages, by id: their text so far, and their run. */
   readonly #open = new Map<string, { text: string, runId: unknown }>()
-  /** Runs that have begun and not ended. */
+  /** Ids of active runs. */
   readonly #runs = new Set<unknown>()
   #nameless = 0
 
@@ -76,7 +76,7 @@ class ToAgUi {
     const { run_id: runId, ag_ui: native, ...rest } = data
     for (const [id, open] of this.#open) if (open.runId === runId) this.#open.delete(id)
     const run = { threadId: this.#threadId, runId }
-    // One that was cancelled before it started.
+    // A run that was cancelled before it started gets a start, which AG-UI requires.
     const before: Event[] = this.#runs.delete(runId) ? [] : [{ type: EventType.RUN_STARTED, ...run, ...part }]
     const { status, error } = rest
     if (native !== undefined) {
@@ -122,7 +122,7 @@ class ToAgUi {
     return begin.map(event => ({ ...event, ...kept }))
   }
 
-  /** AG-UI has no word for it: the message ends, and begins again. */
+  /** Replaces the text of a message. AG-UI has no event for this, so the message ends and begins again. */
   #replace (envelope: Envelope | UnsentMessage, messageId: string, content: string, rest: Data): Event[] {
     this.#open.delete(messageId)
     const { at: _, status = 'streaming', ...more } = rest
@@ -132,7 +132,7 @@ class ToAgUi {
     ]
   }
 
-  /** The start of a message that has not begun, and its text with `delta` to it. */
+  /** Appends `delta` to the text of a message. Returns its start, if the message has not begun. */
   #begin (messageId: string, { role = 'assistant', agent, run_id: runId }: Data, delta: string, native?: Data): Event[] {
     const open = this.#open.get(messageId)
     this.#open.set(messageId, { text: (open?.text ?? '') + delta, runId })
@@ -146,7 +146,7 @@ class ToAgUi {
 function called (envelope: Envelope | UnsentMessage, data: Data): Event[] {
   const { call_id: toolCallId, name: toolCallName, args, ag_ui: native, ...rest } = data
   const end = { type: EventType.TOOL_CALL_END, toolCallId } as const
-  // Its beginning and its arguments came as they were.
+  // The start and the arguments of the call were carried as events.
   if (native !== undefined) return [{ ...end, ...native }]
   const delta = args === undefined ? [] : [{ type: EventType.TOOL_CALL_ARGS as const, toolCallId, delta: JSON.stringify(args), ...part }]
   return [{ type: EventType.TOOL_CALL_START, toolCallId, toolCallName, ...part }, ...delta, { ...end, ...keeping(envelope, rest) }]

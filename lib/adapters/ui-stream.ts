@@ -1,19 +1,19 @@
 import type { UIMessageChunk } from 'ai'
 import type { DataPart, RunPart, FollowedRun, RunReader, TextPart, ToolPart } from './run.js'
 
-/** Under this name a part's `providerMetadata` says whose text it is, and whether it was replaced. */
+/** Key of a part's `providerMetadata` with the message and the agent of the text, and whether the text was replaced. */
 export const metadataName = 'fastify-realtime'
 
-/** Chunks that may wait in a stream; what comes meanwhile waits in the run, merged. */
+/** Maximum number of chunks that wait in a stream. Further changes wait in the run, merged. */
 const highWaterMark = 8
 
 /**
- * A run as a stream of the AI SDK's chunks. It is a cursor: it reads what is new in the run's parts when it is asked to,
- * so that a reader that is slow, or comes late, gets long pieces of text instead of many short ones.
+ * Streams a run as chunks of the AI SDK. It reads the changed parts of the run when its reader demands chunks, so a reader that is slow
+ * or comes late gets few long pieces of text instead of many short ones.
  */
 export class UiStream implements RunReader {
   readonly stream: ReadableStream<UIMessageChunk>
-  /** Of the message that is streamed; default: the run's id. */
+  /** Id of the streamed message. Default: the id of the run. */
   readonly #messageId: string | undefined
   readonly #onEnd: Array<() => void> = []
   #controller!: ReadableStreamDefaultController<UIMessageChunk>
@@ -37,12 +37,12 @@ export class UiStream implements RunReader {
     return this.#isEnded
   }
 
-  /** `action` is called once: when all was read, when it failed, or when nobody reads any more. */
+  /** Calls `action` once: when the stream has ended or failed, or when its reader cancels it. */
   onEnd (action: () => void): void {
     this.#onEnd.push(action)
   }
 
-  /** Reads this run, from its beginning. While it waits for its turn there is nothing to read. */
+  /** Streams a run from its beginning. The first chunk comes when its turn has come. */
   read (run: FollowedRun): void {
     if (this.#isEnded || this.#run !== undefined) return
     for (const part of run.parts) this.#changed.add(part)
@@ -64,7 +64,7 @@ export class UiStream implements RunReader {
     this.#flush()
   }
 
-  /** The page does not want it any more. */
+  /** Ends the stream because the page has aborted it. */
   abort (): void {
     this.#close({ type: 'abort' })
   }
@@ -74,7 +74,7 @@ export class UiStream implements RunReader {
   }
 
   #flush (): void {
-    // To enqueue a chunk may be to be asked for the next.
+    // `enqueue` may call `pull`, which calls this method.
     if (this.#isEnded || this.#isFlushing || this.#run === undefined) return
     this.#isFlushing = true
     this.#enqueueNews(this.#run)
@@ -127,18 +127,18 @@ export class UiStream implements RunReader {
   }
 }
 
-/** What of a part was streamed. */
+/** Streamed portion of a part. */
 interface Cursor {
   isStarted: boolean
   isEnded: boolean
-  /** Of its text. */
+  /** Number of streamed characters of its text. */
   length: number
 }
 
 function textNews (part: TextPart, cursor: Cursor): UIMessageChunk[] {
   const { id } = part
   const chunks: UIMessageChunk[] = []
-  // Nobody has to see what was replaced before it was shown.
+  // A text that was replaced before it was streamed is omitted.
   if (cursor.isEnded || (part.isReplaced && !cursor.isStarted)) return chunks
   if (!cursor.isStarted) chunks.push({ type: 'text-start', id, providerMetadata: metadataOf(part) })
   cursor.isStarted = true
@@ -154,7 +154,7 @@ function metadataOf ({ messageId, agent, isReplaced }: TextPart) {
   return { [metadataName]: { message_id: messageId, ...agent !== undefined && { agent }, ...isReplaced && { replaced: true } } }
 }
 
-/** The page is not asked to run it: it runs where the answer comes from. */
+/** Chunks of a tool, marked as `providerExecuted`: the tool runs on the server, not in the page. */
 function toolNews (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
   const { callId: toolCallId, name: toolName, args: input, outcome } = part
   const chunks: UIMessageChunk[] = []
@@ -174,7 +174,7 @@ function dataNews ({ type, id, data }: DataPart): UIMessageChunk[] {
   return [{ type: `data-${type}`, id, data }]
 }
 
-/** For the page's `error`: the code first, so that it can be told by it. */
+/** Text of the page's `error`. It begins with the code, by which the page can recognise the error. */
 export function textOf ({ code, message }: { code?: string, message?: string }): string {
   return [code, message].filter(Boolean).join(': ')
 }
