@@ -7,15 +7,15 @@ import { formatPosition, parsePosition, type Position } from '../protocol/positi
 import { within } from '../time/within.js'
 
 /**
- * Makes a broker that was not opened yet. It may be called more than once in a run; brokers that share their storage
- * are then several nodes. Give it a history of 10 to 1,000 publications, a minute or more, and 16 MiB or more.
+ * Creates a broker that is not opened yet. One run may call it several times; brokers that share their storage are then several nodes.
+ * The history must hold 10 to 1,000 publications, for at least 60 s, in at least 16 MiB.
  */
 export type MakeBroker = () => Broker | Promise<Broker>
 
-/** One thing that every broker owes its callers. */
+/** An obligation of every broker. */
 export interface BrokerObligation {
   readonly name: string
-  /** Rejects, with an AssertionError where it can, when the broker does not keep it. Closes what it made. */
+  /** Rejects when the broker does not meet the obligation, if possible with an AssertionError. Closes the brokers that it created. */
   run (makeBroker: MakeBroker): Promise<void>
 }
 
@@ -24,20 +24,20 @@ interface Publication extends Position {
   body: string
 }
 
-/** `publish` settles within 2 s, and so does everything else here. */
+/** Maximum time until `publish`, and every other call here, settles, in ms. */
 const patience = 2_000
 
-/** What a connection reads at once. */
+/** Maximum bytes of one read. */
 const room = 16 * 1024
 
 /** Frames above this many bytes are Buffers, as the server makes them. */
 const maxString = 4096
 
-/** A reader that keeps all it reads: at once when it is woken, or, when it is lazy, in a later turn of the event loop. */
+/** A reader that keeps everything it reads. It reads at once when it is woken, or if it is lazy in a later turn of the event loop. */
 class Follower implements Reader {
   readonly log: Log
   readonly received: Publication[] = []
-  /** Where it began. */
+  /** Offset at which it began. */
   readonly start: number
   offset: number
   epoch: string
@@ -71,7 +71,7 @@ class Follower implements Reader {
   }
 
   #read (): void {
-    // Nothing may be thrown into the broker that is appending.
+    // Must not throw: the broker calls this while it appends.
     this.#wasLost ||= this.log.isLost(this)
     if (this.#wasLost) return this.#onRead()
     for (let frame = this.log.read(this, room); frame.length > 0; frame = this.log.read(this, room)) {
@@ -80,22 +80,22 @@ class Follower implements Reader {
     this.#onRead()
   }
 
-  /** All it has received once it has read up to `offset`, checked: each of one epoch, one after the other. */
+  /** Resolves with all publications once they reach `offset`. Checks that they have one epoch and consecutive offsets. */
   async upTo (offset: number): Promise<Publication[]> {
     const arrived = new Promise<void>(resolve => {
       this.#onRead = () => { if (this.offset >= offset || this.#wasLost) resolve() }
       this.#onRead()
     })
-    await within(patience, arrived, complaint(() => `publication ${offset} did not arrive, only those up to ${this.offset}`))
-    assert.equal(this.#wasLost, false, 'a reader that reads all it can was not to lose anything')
+    await within(patience, arrived, complaint(() => `publication ${offset} did not arrive; the last one is ${this.offset}`))
+    assert.equal(this.#wasLost, false, 'a reader that keeps up must not lose publications')
     const offsets = this.received.map(publication => publication.offset)
     assert.deepEqual(offsets, range(this.start + 1, this.start + offsets.length), 'each offset follows the one before')
-    assert.ok(this.received.every(({ epoch }) => epoch === this.epoch), 'all are of one epoch')
+    assert.ok(this.received.every(({ epoch }) => epoch === this.epoch), 'all publications have the same epoch')
     return this.received
   }
 }
 
-/** An opened broker, and what it had framed. */
+/** A broker, and the publications that its logs have framed. */
 class Node {
   readonly broker: Broker
   readonly framed: Publication[] = []
@@ -120,7 +120,7 @@ class Node {
     return within(patience, published, complaint(() => 'publish neither resolved nor rejected'))
   }
 
-  /** In one turn of the event loop, without waiting in between. */
+  /** Publishes in one turn of the event loop, without waiting in between. */
   publishAll (channel: string, bodies: string[]): Promise<Position[]> {
     return Promise.all(bodies.map(body => this.publish(channel, body)))
   }
@@ -162,7 +162,7 @@ function obligation (name: string, check: (start: () => Promise<Node>, make: () 
 }
 
 /**
- * Every obligation of `Broker`, for any test runner:
+ * Obligations of every `Broker`, for any test runner:
  *
  *     for (const { name, run } of brokerContract) test(name, () => run(() => new MyBroker()))
  */
@@ -177,10 +177,10 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.deepEqual([second.epoch, third.epoch], [first.epoch, first.epoch])
     const { epoch, offset } = third
     const parsed = parsePosition(formatPosition('u', third))
-    assert.deepEqual(parsed, { label: 'u', position: { epoch, offset } }, 'clients send the epoch back: it must be fit for a position')
+    assert.deepEqual(parsed, { label: 'u', position: { epoch, offset } }, 'clients send the epoch back, so it must be valid in a position')
   }),
 
-  obligation('what is published in one turn is stored in the order of the calls', async start => {
+  obligation('publications of one turn are stored in the order of the calls', async start => {
     const node = await start()
     const channel = unique('user:a')
     const follower = await node.follow(channel)
@@ -190,7 +190,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.deepEqual(bodiesIn(await follower.upTo(50)), bodies)
   }),
 
-  obligation('of a channel with a retention of its own as much can be recovered as that says', async start => {
+  obligation('a channel with a retention of its own recovers as many publications as that allows', async start => {
     const node = await start()
     const channel = unique('user:a')
     const retention = { size: 3 }
@@ -203,7 +203,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.deepEqual(positions.map(position => log.canRecover(position)), range(1, 10).map(n => n >= 7))
   }),
 
-  obligation('a subscriber gets what is retained, then what is published', async start => {
+  obligation('a subscriber gets the retained publications, then the new ones', async start => {
     const node = await start()
     const channel = unique('chat:a/b/c/d')
     await node.publishAll(channel, ['{"n":1}', '{"n":2}'])
@@ -213,7 +213,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.deepEqual(bodiesIn(await follower.upTo(3)), ['{"n":1}', '{"n":2}', '{"n":3}'])
   }),
 
-  obligation('who subscribes in the middle of a burst misses nothing', async start => {
+  obligation('a subscriber that comes in the middle of a burst misses nothing', async start => {
     const node = await start()
     const channel = unique('user:a')
     const [, follower] = await Promise.all([
@@ -223,10 +223,10 @@ export const brokerContract: readonly BrokerObligation[] = [
     ])
     const received = bodiesIn(await follower.upTo(80))
     assert.deepEqual(received, range(follower.start + 1, 80).map(bodyOf))
-    assert.ok(received.length >= Math.min(80, follower.log.limits.size), `${received.length} of 80 were still there`)
+    assert.ok(received.length >= Math.min(80, follower.log.limits.size), `${received.length} of 80 publications were retained`)
   }),
 
-  obligation('all subscribers of a channel see the same order, the order of the positions', async start => {
+  obligation('all subscribers of a channel get the publications in the order of their positions', async start => {
     const node = await start()
     const channel = unique('broadcast')
     const followers = [await node.follow(channel), await node.follow(channel, { isLazy: true })]
@@ -256,14 +256,14 @@ export const brokerContract: readonly BrokerObligation[] = [
       assert.equal(positions[at].offset, 1, channel)
       await followers[at].upTo(1)
     }
-    // Whatever had gone astray would be there by now.
+    // A publication in the wrong channel would have arrived by now.
     await Promise.all(names.map(name => node.publish(name, JSON.stringify({ name, again: true }))))
     for (const [at, name] of names.entries()) {
       assert.deepEqual(bodiesIn(await followers[at].upTo(2)), [JSON.stringify({ name }), JSON.stringify({ name, again: true })])
     }
   }),
 
-  obligation('many channels at once', async start => {
+  obligation('500 channels at once get all their publications', async start => {
     const node = await start()
     const channels = range(1, 500).map(n => unique(`user:${n}`))
     const followers = await Promise.all(channels.map(channel => node.follow(channel, { isLazy: true })))
@@ -272,7 +272,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     for (const follower of followers) assert.deepEqual(bodiesIn(await follower.upTo(4)), bodies)
   }),
 
-  obligation('a log of the kind asked for gets each publication once, as it was', async start => {
+  obligation('the log of a channel gets each publication once, unchanged', async start => {
     const node = await start()
     const channels = [unique('user:a'), unique('chat:a/b/c/d')]
     const followers = await Promise.all(channels.map(channel => node.follow(channel)))
@@ -287,7 +287,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.equal(node.framed.length, 4)
   }),
 
-  obligation('large bodies and bodies of any characters arrive as they were', async start => {
+  obligation('large bodies, and bodies with any characters, arrive unchanged', async start => {
     const node = await start()
     const channel = unique('user:a')
     const follower = await node.follow(channel, { isLazy: true })
@@ -295,11 +295,11 @@ export const brokerContract: readonly BrokerObligation[] = [
     const bodies = texts.map(text => JSON.stringify({ type: 't', data: { text } }))
     await node.publishAll(channel, bodies)
     const received = bodiesIn(await follower.upTo(bodies.length))
-    // Not deepEqual: nobody wants to read the difference of two megabytes.
+    // Not deepEqual, which would print the difference of two megabytes.
     for (const [at, body] of bodies.entries()) assert.ok(received[at] === body, `the body with ${texts[at].slice(0, 10)}`)
   }),
 
-  obligation('as many publications as the history has can be recovered, and no more', async start => {
+  obligation('as many publications as the history holds can be recovered, and no more', async start => {
     const node = await start()
     const channel = unique('user:a')
     const { size } = (await node.subscribe(channel)).limits
@@ -309,14 +309,14 @@ export const brokerContract: readonly BrokerObligation[] = [
     await follower.upTo(head)
     const { epoch } = positions[0]
     assert.equal(follower.received.length, size)
-    assert.equal(follower.log.canRecover({ epoch, offset: head - size }), true, 'the oldest that can be')
-    assert.equal(follower.log.canRecover({ epoch, offset: head - size - 1 }), false, 'the one before it')
+    assert.equal(follower.log.canRecover({ epoch, offset: head - size }), true, 'the oldest position of the history')
+    assert.equal(follower.log.canRecover({ epoch, offset: head - size - 1 }), false, 'the position before it')
     assert.equal(follower.log.canRecover({ epoch, offset: head }), true, 'nothing was missed')
     assert.equal(follower.log.canRecover({ epoch, offset: head + 1 }), false, 'not published yet')
     assert.equal(follower.log.canRecover({ epoch: `${epoch}0`, offset: head }), false, 'another epoch')
   }),
 
-  obligation('a log serves its readers for as long as it has some', async start => {
+  obligation('a log serves its remaining readers when one of them is removed', async start => {
     const node = await start()
     const channel = unique('user:a')
     const left = await node.follow(channel)
@@ -327,13 +327,13 @@ export const brokerContract: readonly BrokerObligation[] = [
     const { wakes } = left
     assert.deepEqual(await node.publish(channel, bodyOf(2)).then(({ epoch, offset }) => ({ epoch, offset })), { epoch, offset: 2 })
     assert.deepEqual(bodiesIn(await stays.upTo(2)), [bodyOf(1), bodyOf(2)])
-    assert.equal(left.wakes, wakes, 'who left is not woken')
+    assert.equal(left.wakes, wakes, 'a removed reader is not woken')
     const back = await node.follow(channel)
     assert.equal(back.log.epoch, epoch)
     assert.deepEqual(bodiesIn(await back.upTo(2)), [bodyOf(1), bodyOf(2)])
   }),
 
-  obligation('the next broker goes on where a channel was, or under another epoch', async start => {
+  obligation('the next broker continues a channel, or starts it under another epoch', async start => {
     const channel = unique('user:a')
     const first = await start()
     const [before] = (await first.publishAll(channel, [bodyOf(1), bodyOf(2)])).slice(-1)
@@ -347,7 +347,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     assert.equal(follower.log.canRecover(before), after.epoch === before.epoch)
   }),
 
-  obligation('no position is given to two publications, by several brokers at once either', async start => {
+  obligation('no two publications get the same position, even from several brokers at once', async start => {
     const channel = unique('broadcast')
     const nodes = [await start(), await start()]
     const followers = [await nodes[0].follow(channel), await nodes[1].follow(channel)]
@@ -363,7 +363,7 @@ export const brokerContract: readonly BrokerObligation[] = [
     }
   }),
 
-  obligation('stats tell what is held', async start => {
+  obligation('stats count the channels, publications and bytes that a broker holds', async start => {
     const node = await start()
     const channel = unique('user:a')
     const before = node.broker.stats()
@@ -392,17 +392,17 @@ export const brokerContract: readonly BrokerObligation[] = [
     await assert.rejects(open(unopened), isFailure, 'opened after it was closed unopened')
   }),
 
-  obligation('after close nothing is held, and publish and subscribe fail', async start => {
+  obligation('after close a broker holds nothing, and publish and subscribe fail', async start => {
     const node = await start()
     const channel = unique('user:a')
     const follower = await node.follow(channel)
     await node.publish(channel, bodyOf(1))
     await follower.upTo(1)
-    // Stored or not: what is under way is told which.
+    // It may be stored or not, but it must settle.
     const underWay = Promise.allSettled([node.publish(channel, bodyOf(2))])
     await node.close()
     const [outcome] = await underWay
-    assert.ok(outcome.status === 'fulfilled' || isFailure(outcome.reason), 'a publish under way is not left hanging')
+    assert.ok(outcome.status === 'fulfilled' || isFailure(outcome.reason), 'a publish in progress settles')
     await assert.rejects(node.publish(channel, bodyOf(3)), isFailure)
     await assert.rejects(node.subscribe(channel), isFailure)
     await assert.rejects(node.subscribe(unique('user:b')), isFailure)
@@ -410,17 +410,17 @@ export const brokerContract: readonly BrokerObligation[] = [
   })
 ]
 
-/** Resolves, or rejects, as `open` of the broker does. */
+/** Settles as `open` of the broker does. */
 async function open (node: Node): Promise<unknown> {
   return within(patience, node.open(), complaint(() => 'open neither resolved nor rejected'))
 }
 
-/** Refused, and not just never answered. */
+/** Whether a call was rejected by the broker, rather than by a timeout here. */
 function isFailure (error: unknown): boolean {
   return error instanceof Error && !(error instanceof assert.AssertionError)
 }
 
-/** A name that no other run uses: brokers may keep what earlier ones were given. */
+/** Returns a name that no other run uses, because brokers may keep the channels of earlier runs. */
 function unique (name: string): string {
   return `${name}~${randomUUID()}`
 }
@@ -442,9 +442,7 @@ function range (from: number, to: number): number[] {
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at)
 }
 
-/** The outcome of `work`, or an AssertionError when it takes too long. */
-
-/** For `within`. */
+/** Options of `within`: a timeout is an AssertionError. */
 function complaint (text: () => string): { late: () => Error } {
   return { late: () => new assert.AssertionError({ message: `${text()} within ${patience} ms` }) }
 }

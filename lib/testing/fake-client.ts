@@ -7,42 +7,42 @@ import { listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
 import type { Envelope, Messages } from '../protocol/envelope.js'
 
-/** A message that the code under test sent, which waits for the test to answer it. */
+/** Message that the code under test has sent, for the test to answer. */
 export interface FakeSent {
   readonly type: string
   readonly data: unknown
   readonly isAnswered: boolean
-  /** The server's handler is done: the promise of `send` resolves. */
+  /** Answers like a server whose handler is done: the promise of `send` resolves. Throws when the message was already answered. */
   ack (): void
-  /** The server refuses it: the promise of `send` rejects with a RealtimeError of this code. */
+  /** Refuses the message: the promise of `send` rejects with a RealtimeError of this code. Throws when it was already answered. */
   fail (code: string, message?: string): void
 }
 
-/** What a test does to a fake client. */
+/** Controls of a fake client, for the test. */
 export interface FakeControls {
-  /** What was sent, in order. */
+  /** Sent messages, in order. */
   readonly sent: readonly FakeSent[]
-  /** A message arrives. The listeners have heard it when this returns. */
+  /** Delivers a message. All listeners were called when this returns. */
   emit<T extends (keyof Messages & string) | (string & {})> (type: T, data?: Envelope<T>['data'], parts?: Partial<Omit<Envelope, 'type' | 'data'>>): void
-  /** The connection changes. `closed` has the code 1000 or this one, and lasts until `reopen`. */
+  /** Sets the status of the connection. `code`: close code for `closed`, which lasts until `reopen`. Default: 1000. */
   setStatus (status: Status, code?: number): void
-  /** The connection came back, or fell behind. */
+  /** Reports a reconnect or a resync. `recovered: false`: publications were missed. */
   resume (recovered: boolean): void
-  /** The fake client under a chat: what arrives in the chat, and what was sent to it. */
+  /** Returns the fake client under a chat, to deliver messages and to read sent ones. Throws an Error when the chat was not opened. */
   connectionOf (chat: ChatReference): ChatClient & FakeControls
 }
 
 export interface FakeOptions {
-  /** The user that it stands for. Default: `user`. */
+  /** User id of the client. Default: `user`. */
   userId?: string | undefined
 }
 
-/** What there is of a client to its users: the class has private parts, so that nothing else is of its type. */
+/** Public part of a class. A class with private parts is a type that no other object has. */
 type Public<T> = Pick<T, keyof T>
 
 /**
- * A client of `fastify-realtime/chat` without a server, for unit tests and for `RealtimeProvider`: the test decides what arrives,
- * what is answered, and whether it is connected. It is `open` at first, and everything happens at once.
+ * Creates a client of `fastify-realtime/chat` without a server, for unit tests and for `RealtimeProvider`. The test delivers messages,
+ * answers those that were sent, and sets the status, which is `open` by default. Everything happens synchronously.
  */
 export function fakeClient (status: Status = 'open', { userId = 'user' }: FakeOptions = {}): ChatClient & FakeControls {
   const client: Public<ChatClient> & FakeControls = new FakeClient(status, userId)
@@ -56,7 +56,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly ack: NonNullable<RealtimeClient['ack']>
   readonly sent: Sent[] = []
   readonly #chats: OpenChats
-  /** Those of the chats, by their addresses. */
+  /** Connections of the chats, by address. */
   readonly #connections = new Map<string, FakeClient>()
   readonly #listeners = listeners(error => { throw error })
 
@@ -110,11 +110,11 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   connectionOf (chat: ChatReference): ChatClient & FakeControls {
     const connection = this.#connections.get(this.#keyOf(chat))
-    if (connection === undefined) throw new Error(`nothing has opened the chat '${chat.chatId}' of this client`)
+    if (connection === undefined) throw new Error(`the chat '${chat.chatId}' of this client was not opened`)
     return connection as Public<ChatClient> & FakeControls as ChatClient & FakeControls
   }
 
-  /** The connection of a chat, which is what this one is as soon as the chat listens to it. */
+  /** Creates the connection of a chat. It gets the status of this client once the chat listens to it. */
   #connect ({ chat, userId }: ClientOptions): RealtimeClient {
     const connection = new FakeClient('connecting', this.ack.user_id)
     this.#connections.set(this.#keyOf({ ...chat!, userId }), connection)
@@ -183,7 +183,7 @@ class Sent implements FakeSent {
   }
 
   #answer (error?: RealtimeError): void {
-    if (this.isAnswered) throw new Error(`'${this.type}' has been answered`)
+    if (this.isAnswered) throw new Error(`'${this.type}' was already answered`)
     this.isAnswered = true
     this.#settle(error)
   }

@@ -3,36 +3,37 @@ import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 import { pathOf } from '../protocol/paths.js'
 import { within } from '../time/within.js'
 
-// Those of a test that stops the clock would stop the waits here.
+// Kept, because a test may replace the global ones with fake timers.
 const { setTimeout, clearTimeout } = globalThis
 
-/** A Fastify app, whatever its server and its type provider. */
+/** A Fastify app with any server and type provider. */
 export interface TestedApp {
   ready (): PromiseLike<unknown>
   injectWS (path: string, request: { headers: Record<string, string> }, options: { onInit (socket: Socket): void }): Promise<unknown>
 }
 
-/** Whom to connect, and how. */
+/** User and channel of a connection. */
 export interface ConnectOptions {
   userId: string
   /** The chat to connect to. Default: the user's notifications. */
   chat?: { workflow: string, appId: string, chatId: string } | undefined
-  /** Where the routes are. Default: `/ws`. */
+  /** Prefix of the routes. Default: `/ws`. */
   prefix?: string | undefined
-  /** For what `authenticate` looks at. */
+  /** Headers of the upgrade, for example a credential. Default: none. */
   headers?: Record<string, string> | undefined
+  /** Query of the URL. Default: none. */
   query?: Record<string, string> | undefined
-  /** How long each wait may take, in milliseconds. Default: 2,000. */
+  /** Maximum time of each wait, in ms. Default: 2,000. */
   timeout?: number | undefined
 }
 
-/** A close, as the client saw it. */
+/** Close that the client received. */
 export interface ReceivedClose {
   readonly code: number
   readonly reason: string
 }
 
-/** What is needed of a WebSocket of `ws`. */
+/** Used part of a WebSocket of `ws`. @inline */
 interface Socket {
   on (event: 'message', listener: (data: { toString (): string }) => void): unknown
   on (event: 'close', listener: (code: number, reason: { toString (): string }) => void): unknown
@@ -42,9 +43,9 @@ interface Socket {
 }
 
 /**
- * Connects a user to an app in this process, without a port, and waits for the ack. Works with any test runner: what
- * goes wrong is an Error. It has the `statusCode` of an upgrade that was refused, and `closed` when the connection was
- * closed before its ack.
+ * Connects a user to an app in this process, without a port, and waits for the ack. Works with any test runner. Rejects with an Error:
+ * it has the `statusCode` of a refused upgrade, and `closed` when the connection was closed before its ack. Rejects with a TypeError
+ * when an id is missing.
  */
 export async function connect (app: TestedApp, options: ConnectOptions): Promise<TestSocket> {
   const { headers = {}, timeout = 2_000 } = options
@@ -54,7 +55,7 @@ export async function connect (app: TestedApp, options: ConnectOptions): Promise
   let ws: Socket | undefined
   let socket: TestSocket | undefined
   const opened = app.injectWS(path, { headers: lowerCased(headers) }, {
-    // What arrives together with the handshake is lost to whoever listens only after it.
+    // Frames may arrive together with the handshake, so the socket listens before it is done.
     onInit: made => {
       ws = made
       socket = new TestSocket(made, timeout)
@@ -66,26 +67,26 @@ export async function connect (app: TestedApp, options: ConnectOptions): Promise
     throw refusalOf(error, path)
   })
   const { data } = await socket!.next('connection_ack').catch(error => {
-    // Nobody else could: the caller gets no socket.
+    // The caller gets no socket, so only this can end the connection.
     ws!.terminate()
     throw error
   })
   return Object.assign(socket!, { ack: data })
 }
 
-/** A connected user, from the client's side. What arrives is kept until `next` asks for it. */
+/** Client side of a connection. Keeps messages until `next` returns them. */
 export class TestSocket {
   /** The data of `connection_ack`. */
   readonly ack!: ControlMessages['connection_ack']
-  /** Everything received, in order, but for the answers to `send`. */
+  /** All received envelopes in order, without the answers to `send`. */
   readonly received: Envelope[] = []
-  /** How the connection was closed, once it is. */
+  /** How the connection was closed; `undefined` while it is open. */
   closed: ReceivedClose | undefined
   readonly #socket: Socket
   readonly #timeout: number
-  /** Each looks whether what it waits for has come. The first that waits is the first that is served. */
+  /** Checks of the waits in progress, called after each change. The first wait is served first. */
   readonly #waiting = new Set<() => void>()
-  /** To this socket's own frames, by ref. They are no messages: also one that comes too late is not for `next`. */
+  /** Answers to the socket's own frames, by ref. `next` never returns them, even when they arrive late. */
   readonly #answers = new Map<Envelope['ref'], Envelope>()
   #read = 0
   #refs = 0
@@ -103,31 +104,31 @@ export class TestSocket {
       this.closed = { code, reason: reason.toString() }
       this.#wake()
     })
-    // It ends in 'close'.
+    // A 'close' follows.
     socket.on('error', () => {})
   }
 
-  /** The next envelope that was not read yet, or the next of a type; those before it are skipped. */
+  /** Resolves with the next unread envelope, or with the next one of a type, and skips those before it. Rejects after `timeout` ms. */
   next<T extends string> (type?: T): Promise<Envelope<T>> {
     return this.#wait(() => this.#take(type) as Envelope<T> | undefined, type === undefined ? 'message' : `'${type}'`)
   }
 
-  /** Throws when an envelope, or one of a type, has come that was not read, or comes of what was published until now. */
+  /** Rejects when there is an unread envelope, or one of a type. Waits for everything that was published before the call. */
   async expectNone (type?: string): Promise<void> {
-    // Messages are written at the end of a turn: the answer to the second ping comes after what the first found due.
+    // Messages are written at the end of a turn: the second ping is answered after the messages that were due at the first.
     for (let round = 0; round < 2 && this.closed === undefined; round++) await this.#ping()
     const at = this.#find(type)
     if (at !== undefined) throw new Error(`expected no ${type ?? 'message'}, got ${JSON.stringify(this.received[at])}`)
   }
 
-  /** Waits for the connection to be closed, and throws when it is with another code. */
+  /** Waits until the connection is closed. Rejects when its code is another one, and after `timeout` ms. */
   async expectClose (code?: number): Promise<ReceivedClose> {
     const closed = await this.#wait(() => this.closed, 'close')
     if (code !== undefined && closed.code !== code) throw new Error(`expected close code ${code}, got ${described(closed)}`)
     return closed
   }
 
-  /** Sends a message to its handler. Resolves with the server's `ack`; rejects with its `error`, and the `code` of that. */
+  /** Sends a message to its handler. Resolves with the `ack` of the server. Rejects with its `error`, as an Error with the same `code`. */
   async send (type: string, data?: unknown): Promise<void> {
     const answered = this.#ask(type, data)
     const { type: answer, data: fault } = await this.#wait(answered, `answer to '${type}'`)
@@ -136,12 +137,12 @@ export class TestSocket {
     throw Object.assign(new Error(`${code}: ${message}`), { code })
   }
 
-  /** Sends a frame as it is, valid or not. What answers it is for `next`. */
+  /** Sends a text frame, valid or not. `next` returns its answer. */
   sendRaw (text: string): void {
     this.#socket.send(text)
   }
 
-  /** Ends the connection without a Close, as when the network is cut. */
+  /** Ends the connection without a Close frame, like a network failure. */
   async close (): Promise<void> {
     this.#socket.terminate()
     await this.#wait(() => this.closed, 'end of the connection')
@@ -153,15 +154,15 @@ export class TestSocket {
     const refusal = () => this.received.findLast((each, at) => at >= since && isRateLimited(each))
     const found = await this.#wait(() => answered() ?? refusal() ?? this.closed, "answer to 'ping'")
     if (found !== refusal()) return
-    // Pings count against the server's rate limit, which always allows one a second. It does not say what it refused: the
-    // ping, unless that is answered after all.
+    // Pings count against the server's rate limit, which allows at least one per second. The server does not name the refused frame:
+    // it is the ping, unless that is still answered.
     await this.#watch(answered, 1_000)
     if (answered() !== undefined || this.closed !== undefined) return
     this.#forget(refusal())
     await this.#ping()
   }
 
-  /** What `next` is not to find. */
+  /** Removes an envelope, so that `next` does not return it. */
   #forget (envelope: Envelope | undefined): void {
     const at = this.received.findIndex(each => each === envelope)
     if (at === -1) return
@@ -169,9 +170,9 @@ export class TestSocket {
     if (at < this.#read) this.#read--
   }
 
-  /** Sends a message. Returns what looks for the frame that answers it; `next` does not find that one. */
+  /** Sends a message. Returns a function that finds its answer, which `next` does not return. */
   #ask (type: string, data?: unknown): () => Envelope | undefined {
-    // A number, so that the server takes no message for another that was sent again; one that no `sendRaw` will have.
+    // A number, so that the server does not take a message for a repeated one; a low one, which no `sendRaw` uses.
     const ref = Number.MIN_SAFE_INTEGER + this.#refs++
     this.#socket.send(JSON.stringify({ type, ref, data }))
     return () => this.#answers.get(ref)
@@ -193,7 +194,7 @@ export class TestSocket {
     return at === -1 ? undefined : at
   }
 
-  /** What `look` finds, now or when something comes. Throws when nothing more comes, or not in time. */
+  /** Resolves with the result of `look`, now or after a change. Rejects when the connection is closed first, and on a timeout. */
   async #wait<T> (look: () => T | undefined, what: string): Promise<T> {
     const found = await this.#watch(look)
     // Thrown here, not where the socket was read, so that the stack leads to the test.
@@ -233,7 +234,7 @@ function isRateLimited ({ type, data }: Envelope): boolean {
   return type === 'error' && (data as ControlMessages['error']).code === 'rate_limited'
 }
 
-/** Throws a TypeError when a part is missing: it would connect to the user 'undefined'. */
+/** Throws a TypeError when an id is missing: the URL would have the id 'undefined'. */
 function urlOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): string {
   const ids = chat === undefined ? { userId } : { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId }
   const missing = Object.entries(ids).find(([, id]) => id === undefined)
@@ -242,7 +243,7 @@ function urlOf ({ userId, chat, prefix = '/ws', query = {} }: ConnectOptions): s
   return `${prefix}${pathOf(ids)}${search && `?${search}`}`
 }
 
-/** As Node has the headers of a request. */
+/** Lower-cases the names of headers, as Node does in a request. */
 function lowerCased (headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }
@@ -251,12 +252,12 @@ function described ({ code, reason }: ReceivedClose): string {
   return [code, reason, `(${closeMeaning(code) ?? 'not a code of fastify-realtime'})`].filter(part => part !== '').join(' ')
 }
 
-/** What the status says is the cure. `injectWS` tells nothing but the status. */
+/** Cause, and cure if there is one, by HTTP status. `injectWS` reports only the status. */
 const cures: Record<number, string> = {
   400: 'an id is not valid',
   403: "the origin is not allowed, or the app is in development mode and the headers are not those of this machine; pass 'authenticate' to it",
   404: "there is no such route; register fastify-realtime, or pass its 'prefix'",
-  503: 'the app is closing, or has as many connections as it may have'
+  503: 'the app is closing, or has reached its limit of connections'
 }
 
 function refusalOf (error: Error, path: string): Error {

@@ -310,7 +310,7 @@ const noticedBy: Record<string, string> = {
   'has epochs unfit for a position': 'offsets 1, 2, 3',
   'mixes channels': 'do not mix',
   'keeps as much of each channel': 'with a retention of its own',
-  'gives a subscriber a log of its own': 'then what is published',
+  'gives a subscriber a log of its own': 'then the new ones',
   'appends twice': 'gets each publication once',
   'changes what is published': 'any characters',
   'loses one now and then': 'middle of a burst',
