@@ -2,14 +2,14 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { maxMessageId } from './message-id.js'
 import { Name, Timestamp, open } from './schemas.js'
 
-/** How a run, a reply, a tool or a question ended. */
+/** Outcomes of a run, a reply, a tool or a question. */
 const outcomes = [Type.Literal('complete'), Type.Literal('cancelled'), Type.Literal('interrupted'), Type.Literal('error')]
 
-/** `interrupted`: it took too long, or its server went away. */
+/** `interrupted`: it took too long, or its server closed or died. */
 export const Outcome = Type.Union(outcomes)
 export type Outcome = Static<typeof Outcome>
 
-/** A stable code and a text for developers, never an exception's message. */
+/** A stable code and a text for developers, never the message of an exception. */
 const Fault = Type.Object({ code: Type.String(), message: Type.String() })
 
 const optional = Type.Optional
@@ -17,15 +17,15 @@ const id = Name
 const messageId = Type.String({ minLength: 1, maxLength: maxMessageId })
 const Ref = Type.Union([Type.String(), Type.Integer()])
 
-/** `data` may be missing: `Optional` alone only says so of a property. */
+/** Schema of a `data` that may be missing: `Optional` alone only applies to properties. */
 const orNothing = <T extends TSchema>(schema: T) => optional(Type.Union([schema, Type.Undefined()]))
 
-/** Which run, and what started it. */
+/** Id of a run, and its origin. */
 const Origin = Type.Object({ run_id: id, ref: optional(Ref), message_id: optional(messageId), user_id: optional(Type.String()) })
 
-/** What is published in a chat: `data` by the type of message. */
+/** Schemas of the `data` of a chat's messages, by type. */
 export const chatMessages = {
-  /** A message as a whole: it replaces what a client has of the same `message_id`. `streaming`: there is more to come. */
+  /** A whole message. It replaces the known message with the same `message_id`. `streaming`: deltas follow. */
   chat_message: open(Type.Object({
     content: Type.String(),
     /** Unique in the chat. */
@@ -34,10 +34,10 @@ export const chatMessages = {
     role: optional(Name),
     agent: optional(Type.String()),
     status: optional(Type.Union([...outcomes, Type.Literal('streaming')])),
-    /** Who wrote it, where it was a user. */
+    /** Id of the author of a user's message. */
     user_id: optional(Type.String())
   })),
-  /** Text to add to a message: its text is what it was up to `at`, in UTF-16 code units, and then `text`. */
+  /** Continues a message: its text is now the known text up to `at`, in UTF-16 code units, and then `text`. */
   chat_delta: open(Type.Object({
     message_id: messageId,
     run_id: optional(id),
@@ -45,22 +45,22 @@ export const chatMessages = {
     at: Type.Integer({ minimum: 0 }),
     text: Type.String()
   })),
-  /** The run has to wait for its turn. The fields are those of `run_started`. */
+  /** The run waits for its turn. Has the fields of `run_started`. */
   run_queued: open(Origin),
-  /** `ref` and `message_id`: of the client's message that started it. */
+  /** `ref` and `message_id`: those of the client's message that started the run. A `ref` may also be chosen by the app. */
   run_started: open(Origin),
-  /** Exactly one for each run. A run that was ended before its turn has no `run_started`. */
+  /** Published exactly once for each run. A run that was ended before its turn has no `run_started`. */
   run_finished: open(Type.Object({
     run_id: id, ref: optional(Ref), message_id: optional(messageId), status: Outcome, error: optional(Fault)
   })),
   tool_call: open(Type.Object({
     call_id: id, run_id: optional(id), name: Type.String(), args: optional(Type.Unknown()), agent: optional(Type.String())
   })),
-  /** The latest counts; who comes late does not get those before. */
+  /** Progress of a tool. Clients that connect later get only the latest one. */
   tool_progress: open(Type.Object({
     call_id: id, run_id: optional(id), progress: optional(Type.Unknown()), agent: optional(Type.String())
   })),
-  /** Exactly one for each `tool_call`. */
+  /** Published exactly once for each `tool_call`. */
   tool_output: open(Type.Object({
     call_id: id,
     run_id: optional(id),
@@ -79,24 +79,24 @@ export const chatMessages = {
     component: optional(Type.String()),
     expires_at: optional(Timestamp)
   })),
-  /** Exactly one for each `input_request`. */
+  /** Published exactly once for each `input_request`. */
   input_closed: open(Type.Object({
     request_id: id,
     run_id: optional(id),
     reason: Type.Union([Type.Literal('answered'), Type.Literal('timeout'), ...outcomes]),
     value: optional(Type.Unknown()),
-    /** Who answered. */
+    /** Id of the user who answered. */
     user_id: optional(Type.String())
   })),
 
-  // From clients.
+  // Sent by clients.
   /**
-   * Ends a run, by its id. `ref` stands for the `ref` or the `message_id` of a message that the same user sent, as it was sent; with a
-   * slash in it for the `message_id` of any message. Without either, ends all runs of the chat.
+   * Cancels a run by its id, or by a `ref`: the `ref` or the `message_id` of a message that the same user sent, as it was sent; the `ref`
+   * of a run of the app; or, if it contains a slash, the `message_id` of any message. Without both, cancels all runs of the chat.
    */
   chat_cancel: orNothing(open(Type.Object({ run_id: optional(id), ref: optional(Ref) }))),
   /** Answers an `input_request`. */
   input_response: open(Type.Object({ request_id: id, value: optional(Type.Unknown()) })),
-  /** Asks for messages from before the message `before`, or for the newest. */
+  /** Requests the messages before the message `before`, or else the newest. */
   chat_history: orNothing(open(Type.Object({ before: optional(messageId) })))
 }

@@ -4,7 +4,7 @@ import { Id, Name, Timestamp, open } from './schemas.js'
 
 export { Id, Timestamp } from './schemas.js'
 
-/** The `data` of the common message types. `system_announcement` speaks through `message`, its `data` is the app's. */
+/** Schemas of the `data` of the common message types. A `system_announcement` has its text in `message`, and `data` of the app. */
 export const commonMessages = {
   notification: open(Type.Object({
     title: Type.String(),
@@ -16,19 +16,19 @@ export const commonMessages = {
   ...chatMessages
 }
 
-/** The connection-level types: only the plugin sends them, and they have no `id`. */
+/** Types of connection-level frames: only the plugin sends them, and they have no `id`. */
 export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'] as const
 
-/** What the server takes from a connection. What an older server does not name is missing. */
+/** Limits of the server for a connection. Older servers omit some of them. */
 export const Limits = Type.Object({
-  /** Bytes of a frame. */
+  /** Maximum bytes of a frame. */
   frame: Type.Integer({ minimum: 1 }),
-  /** Frames per second, and at once. */
+  /** Maximum frames per second, and in one burst. */
   rate: Type.Integer({ minimum: 1 }),
   burst: Type.Integer({ minimum: 1 }),
-  /** Values in the JSON of a frame. */
+  /** Maximum number of values in the JSON of a frame. */
   nodes: Type.Optional(Type.Integer({ minimum: 1 })),
-  /** Channels that a connection may be subscribed to. */
+  /** Maximum number of channels that a connection may subscribe to. */
   channels: Type.Optional(Type.Integer({ minimum: 1 }))
 })
 export type Limits = Static<typeof Limits>
@@ -37,21 +37,21 @@ export type Limits = Static<typeof Limits>
 export const ConnectionAck = Type.Object({
   user_id: Id,
   connection_id: Type.String(),
-  /** Where this connection starts, in the form that `since` takes. */
+  /** Positions at which this connection starts, in the form of `since`. */
   position: Type.String(),
   /**
-   * Whether all that came after the positions in `since` follows now; if `false`, reload. After `since=0`: whether the log
-   * still has its first publication. Without a `since` it is there only when what was to follow has left the history
-   * meanwhile, and `false`.
+   * Whether all publications after the positions in `since` follow now; if `false`, load the state again. For `since=0`: whether the log
+   * still has its first publication. Without `since`: absent, or `false` when publications that were to follow have left the history
+   * meanwhile.
    */
   recovered: Type.Optional(Type.Boolean()),
-  /** How many publications are replayed right after this frame. */
+  /** Number of publications that are replayed right after this frame. */
   replayed: Type.Integer({ minimum: 0 }),
-  /** The server pings this often, in milliseconds. */
+  /** Interval of the server's pings, in ms. */
   heartbeat_ms: Type.Integer({ minimum: 1 }),
-  /** Until the credential expires, in milliseconds; absent when it does not. */
+  /** Time until the credential expires, in ms; absent when it does not expire. */
   expires_in_ms: Type.Optional(Type.Integer({ minimum: 0 })),
-  /** Absent from a server of an older version. */
+  /** Absent from older servers. */
   limits: Type.Optional(Limits)
 })
 
@@ -61,13 +61,13 @@ export const Renewed = Type.Object({ expires_in_ms: Type.Optional(Type.Integer({
 /** `data` of a client's `renew`. */
 export const Renewal = Type.Object({ token: Type.String({ minLength: 1 }) })
 
-/** `data` of `resync`: publications were missed on this channel; reload, then go on from `position`. */
+/** `data` of `resync`: publications of this channel were missed. Load the state again, then continue from `position`. */
 export const Resync = Type.Object({ position: Type.String() })
 
-/** `data` of `error`: a stable code and a text for developers, never an exception's message. */
+/** `data` of `error`: a stable code and a text for developers, never the message of an exception. */
 export const ErrorData = Type.Object({ code: Type.String(), message: Type.String() })
 
-/** A message as a sender gives it; `data` is the schema of its type. */
+/** Schema of a message as a sender passes it. `data`: the schema for its type. */
 export function messageSchema<T extends TSchema> (type: string | undefined, data: T) {
   return Type.Object({
     type: type === undefined ? Name : Type.Literal(type),
@@ -78,7 +78,7 @@ export function messageSchema<T extends TSchema> (type: string | undefined, data
   }, { additionalProperties: false })
 }
 
-/** Echoed in the answer to a frame, so that the client knows which one it answers. */
+/** Echoed in the answer to a frame, so that the client can match the two. */
 export const Ref = Type.Union([
   Type.String({ minLength: 1, maxLength: 128 }),
   Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER })
@@ -118,11 +118,11 @@ export interface ControlMessages {
 
 type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
 
-/** `data` of a type: there where its schema requires it, and unknown for a type that is not in the catalogue. */
+/** `data` of a message type: required if its schema requires it, `unknown` for a type that is not in the catalogue. */
 type DataOf<T extends string> =
   T extends keyof Messages ? Data<Messages[T]> : T extends keyof ControlMessages ? Data<ControlMessages[T]> : { data?: unknown }
 
-/** One frame as a client receives it. */
+/** A frame as a client receives it. */
 export type Envelope<T extends string = string> = {
   type: T
   action?: string
@@ -131,11 +131,11 @@ export type Envelope<T extends string = string> = {
   timestamp: string
   /** The position of the publication; absent on connection-level frames. */
   id?: string
-  /** Of the client's frame that this one answers. */
+  /** The `ref` of the client's frame that this frame answers. */
   ref?: string | number
 } & DataOf<T>
 
-/** What `sendToUser`, `broadcast` and `send` take: typed by the catalogue where it knows the type, open elsewhere. */
+/** Message for `sendToUser`, `broadcast` and `send`. Its `data` is typed for a type of the catalogue, and `unknown` for others. */
 export type Message<T extends string = string> =
   { type: T, action?: string | undefined, timestamp?: string | undefined } &
   (T extends 'system_announcement' ? { message: string } : { message?: string | undefined }) &

@@ -1,6 +1,6 @@
 /**
- * User, workflow, app and chat ids, as a pattern of JSON Schema: 1 to 128 characters that need no escaping in a path, a log
- * line or a Redis key. `.` and `..` are no ids: URL parsers remove such segments, percent-encoded too, and the path is another one.
+ * Pattern of user, workflow, app and chat ids for JSON Schema: 1 to 128 characters that need no escaping in a path, a log line or a
+ * Redis key. `.` and `..` are not ids: URL parsers remove such segments from a path, even when they are percent-encoded.
  */
 export const idPattern = '^(?!\\.{1,2}$)[A-Za-z0-9_.@:+~|-]{1,128}$'
 

@@ -1,7 +1,6 @@
 /**
- * What a client does after a close: `stop` for good; `reconnect` at once and resume; reconnect after a `backoff`, or after
- * the `delay` in the reason; `renew`: come back once, with a new credential where there is one, and `stop` when that is
- * refused too.
+ * Action of a client after a close: `stop`; `reconnect` at once; reconnect after a `backoff`, or after the `delay` in the reason;
+ * `renew`: reconnect once, with a new credential if there is one, and `stop` when that is refused too.
  */
 export type CloseAction = 'stop' | 'reconnect' | 'backoff' | 'renew' | 'delay'
 
@@ -11,8 +10,8 @@ export interface CloseCode {
 }
 
 /**
- * The close codes that a client knows by name: all that mean something else than a lost connection. They are a file of their
- * own because a page loads them; the whole table is `closeCodes`.
+ * Close codes that a client knows by name: those that mean more than a lost connection. They have a file of their own because pages load
+ * them. `closeCodes` is the whole table.
  */
 export const ownCodes = {
   NORMAL: { code: 1000, action: 'backoff' },
@@ -26,13 +25,13 @@ export const ownCodes = {
   TOO_SLOW: { code: 4430, action: 'reconnect' }
 } as const satisfies Record<string, CloseCode>
 
-/** The name of a code and what a client does after it. A code without a row here is a lost connection. */
+/** Returns the name of a code and the action after it. A code without a row here means a lost connection. */
 export function ownCode (code: number): { name: string, action: CloseAction } {
   for (const [name, row] of Object.entries(ownCodes)) if (row.code === code) return { name, action: row.action }
   return { name: 'LOST', action: 'backoff' }
 }
 
-/** The delay in milliseconds in the reason of a 1012, or `undefined` when there is none. */
+/** Parses the delay in the reason of a 1012, in ms; `undefined` when there is none. */
 export function parseDelay (reason: string): number | undefined {
   const match = /^retry_ms=(\d{1,10})$/.exec(reason)
   return match ? +match[1] : undefined

@@ -6,10 +6,10 @@ export interface PathIds {
   readonly userId?: string
 }
 
-/** Checks an id before it is written after `path`, and may throw. */
+/** Checks an id before it is appended to `path`. May throw. */
 type Check = (name: string, id: unknown, path: string) => void
 
-/** The path of a channel route, below the prefix. */
+/** Returns the path of a channel route, below the prefix. */
 export function pathOf (ids: PathIds, check?: Check): string {
   let path = ids.workflow ? '' : '/notifications'
   for (const [name, id] of Object.entries(ids)) {

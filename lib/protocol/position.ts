@@ -1,18 +1,18 @@
-/** The kind of channel that a position is in: `u` user, `b` broadcast, `c` chat, `k` a kind of the app's own. */
+/** Stands for a kind of channel in a position: `u` user, `b` broadcast, `c` chat, `k` a kind of the app. */
 export type Label = 'u' | 'b' | 'c' | 'k'
 
-/** A place in a channel's log: after the publication `offset` of the incarnation `epoch`. Offset 0 is before the first. */
+/** Position in the log of a channel: after the publication `offset` of an epoch. Offset 0 is before the first one. */
 export interface Position {
   readonly epoch: string
   readonly offset: number
 }
 
-/** What `since` asks for: all that is retained, or what came after a position per label. */
+/** Value of `since`: `all` for everything that is retained, or one position for each label. */
 export type Since = 'all' | ReadonlyMap<Label, Position>
 
 const pattern = /^([ubck])\.([a-z0-9]{1,32})\.(\d{1,15})$/
 
-/** `<label>.<epoch>.<offset>`, the form of `id` and of each part of `since`. */
+/** Formats a position as `<label>.<epoch>.<offset>`, the form of `id` and of each part of `since`. */
 export function formatPosition (label: Label, { epoch, offset }: Position): string {
   return `${label}.${epoch}.${offset}`
 }

@@ -7,10 +7,10 @@ export const Timestamp = Type.String({ format: 'date-time' })
 /** User, workflow, app and chat ids. */
 export const Id = Type.String({ minLength: 1, maxLength: 128, pattern: idPattern })
 
-/** The name of a message type, and of an action. */
+/** Name of a message type or of an action. */
 export const Name = Type.String({ minLength: 1, maxLength: 128 })
 
-/** Keeps the object open: apps put more into `data` than the common fields. */
+/** Allows further fields: apps add their own to the common fields of `data`. */
 export function open<T extends TSchema> (schema: T) {
   return Type.Intersect([schema, Type.Record(Type.String(), Type.Unknown())])
 }
