@@ -1,10 +1,10 @@
 import type { ChatAddress, SavedMessage } from 'fastify-realtime'
 import { Recent } from './recent.js'
 
-/** What a page of history has at most: so many messages, and so many characters, unless one alone has more. It leaves as one frame. */
+/** Maximum number of messages and of characters in a page of history, which is sent as one frame. One message may be longer. */
 const page = { size: 20, length: 256 * 1024 }
 
-/** Stands for your database: the newest finished messages of each chat, in memory. */
+/** Takes the place of your database: keeps the newest 200 finished messages of each chat in memory. */
 export class ChatHistory {
   readonly #chats = new Recent<SavedMessage>(200)
 
@@ -13,17 +13,17 @@ export class ChatHistory {
     return this.#chats.of(keyOf(target))
   }
 
-  /** The option `chat.save`. One that comes again is there once. */
+  /** The option `chat.save`. A message that is saved again replaces the earlier one. */
   readonly save = (message: SavedMessage, target: ChatAddress): void => {
     const known = this.of(target).find(({ message_id: id }) => id === message.message_id)
     if (known !== undefined) this.#chats.remove(keyOf(target), known)
     this.#chats.add(keyOf(target), message)
   }
 
-  /** The option `chat.loadHistory`: what is older than the message `before`, or the newest. */
+  /** The option `chat.loadHistory`: returns messages before the message `before`, or else the newest. */
   readonly load = (target: ChatAddress, before?: string): readonly SavedMessage[] => {
     const messages = this.of(target)
-    // One that is not there, or not any more, has nothing before it.
+    // An unknown or forgotten message has no messages before it.
     const end = before === undefined ? messages.length : Math.max(0, messages.findIndex(({ message_id: id }) => id === before))
     let start = end
     let length = 0

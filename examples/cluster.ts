@@ -1,7 +1,7 @@
 /**
- * The demo on two nodes: `npm run demo:cluster`, then http://localhost:8000 (PORT changes it). It starts a redis-server of
- * its own unless there is a REDIS_URL, two nodes, and a proxy that hands connections to them in turn. Kill a node with the
- * command that it prints: the page goes on at the other one. A node that is gone is started again after five seconds.
+ * The demo on two nodes: `npm run demo:cluster`, then http://localhost:8000 (PORT changes it). It starts a redis-server, unless there
+ * is a REDIS_URL, two nodes, and a proxy that passes connections to them in turn. Kill a node with the command that it prints: the
+ * page reconnects to the other one. A node that has ended is started again after 5 s.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,6 +9,7 @@ import net, { type AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
+/** Delay before a node is started again, in ms. */
 const restartAfter = 5_000
 
 const children = new Set<ChildProcess>()
@@ -29,7 +30,7 @@ async function freePort (): Promise<number> {
   return port
 }
 
-/** Whether anything accepts connections there. */
+/** Whether a process accepts connections on the port. */
 async function answers (port: number): Promise<boolean> {
   const socket = net.connect(port, '127.0.0.1')
   const isThere = await once(socket, 'connect').then(() => true, () => false)
@@ -45,7 +46,7 @@ async function untilItAnswers (port: number, what: string): Promise<void> {
   throw new Error(`${what} does not answer on port ${port}`)
 }
 
-/** The address of a Redis: the one that is given, or one of its own, which keeps nothing. */
+/** Returns the URL of Redis: REDIS_URL, or a redis-server that is started here and stores nothing. */
 async function redisUrl (): Promise<string> {
   if (process.env.REDIS_URL) return process.env.REDIS_URL
   const port = await freePort()
@@ -58,7 +59,7 @@ async function redisUrl (): Promise<string> {
   return `redis://127.0.0.1:${port}`
 }
 
-/** Keeps a node running, for as long as this process does. */
+/** Keeps a node running as long as this process runs. */
 async function keep (name: string, port: number, url: string): Promise<void> {
   while (!closing.signal.aborted) {
     const node = start(process.execPath, [fileURLToPath(new URL('server.js', import.meta.url))], {
@@ -72,7 +73,7 @@ async function keep (name: string, port: number, url: string): Promise<void> {
   }
 }
 
-/** Hands each connection to the next node; to the one after that where it is not there. */
+/** Passes each connection to the next node that accepts it. */
 function proxy (ports: number[]): net.Server {
   let turn = 0
   return net.createServer({ allowHalfOpen: true }, client => {

@@ -1,4 +1,4 @@
-/** Who may connect: a JSON Web Token, in the Authorization header or, from browsers, which cannot set one, in `?token=`. */
+/** Authenticates with a JSON Web Token in the Authorization header, or in `?token=` for browsers, which cannot set that header. */
 import { randomBytes } from 'node:crypto'
 import jwt from '@fastify/jwt'
 import { Type, type Static } from '@sinclair/typebox'
@@ -13,10 +13,10 @@ interface Claims {
 }
 
 export interface JwtOptions {
-  /** The app's own check. */
+  /** Checks the password of a user. */
   isPassword: (userId: string, password: string) => Promise<boolean>
   secret?: string
-  /** How long a token is good for. */
+  /** Lifetime of a token: seconds, or a text such as `1h`. Default: one hour. */
   expiresIn?: string | number
 }
 
@@ -26,8 +26,8 @@ export async function build ({ isPassword, secret = randomBytes(32).toString('he
   await app.register(jwt, { secret, sign: { expiresIn }, verify: { extractToken } })
 
   await app.register(realtime, {
-    // A rejection with a 4xx status closes the connection with 4401, and so does `expiresAt` when its time has come.
-    // The user id must then be the one of the path, or the connection is closed with 4403.
+    // A rejection with a 4xx status closes the connection with 4401, and so does the end of the token's lifetime, `expiresAt`.
+    // The user id must be the one of the path. Otherwise the connection is closed with 4403.
     authenticate: async request => {
       const { sub, exp } = await request.jwtVerify<Claims>()
       return { userId: sub, expiresAt: exp * 1000 }
@@ -42,7 +42,7 @@ export async function build ({ isPassword, secret = randomBytes(32).toString('he
   return app
 }
 
-/** A query ends up in the logs of proxies, so its tokens should be short-lived. The plugin itself does not log it. */
+/** Proxies log the query of a URL, so tokens in it should be short-lived. The plugin itself does not log it. */
 function extractToken ({ headers, query }: FastifyRequest): string | undefined {
   const bearer = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')
   if (bearer !== null) return bearer[1]

@@ -2,18 +2,18 @@ import type { Agent } from './agent.js'
 import { eventData } from './sse.js'
 
 export interface ModelOptions {
-  /** Of a server that speaks OpenAI's chat completions, such as `https://api.openai.com/v1` or `http://localhost:11434/v1`. */
+  /** URL of an API of OpenAI's chat completions, such as `https://api.openai.com/v1` or `http://localhost:11434/v1`. */
   baseUrl: string
   apiKey?: string
   model: string
 }
 
-/** What the model is told of the chat, at most: the newest messages. */
+/** Maximum number of earlier messages that the model gets. */
 const memory = 20
 
 const instructions = 'You are a helpful assistant in the demo of a chat. Answer in plain text, without Markdown.'
 
-/** A model behind HTTP. When a run is stopped, so is its request. */
+/** Creates an agent with a model behind HTTP. The end of a run aborts its request. */
 export function modelAgent ({ baseUrl, apiKey, model }: ModelOptions): Agent {
   const url = new URL('chat/completions', baseUrl.replace(/\/*$/, '/'))
   const headers: Record<string, string> = { 'content-type': 'application/json' }
@@ -38,14 +38,14 @@ interface Chunk {
   error?: { message?: string }
 }
 
-/** The text of a stream of chat completions. Throws when it breaks off: half an answer is not shown as a whole one. */
+/** Yields the text of a stream of chat completions. Throws when the stream ends early, so that half an answer does not look complete. */
 async function * tokens (body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   let isWhole = false
   for await (const data of eventData(body)) {
     if (data === '[DONE]') return
     const { choices = [], error }: Chunk = JSON.parse(data)
     if (error !== undefined) throw new Error(`the model failed: ${error.message}`)
-    // Where usage is told there is an event without a choice.
+    // An event with the usage has no choice.
     const [choice] = choices
     if (choice?.delta?.content) yield choice.delta.content
     if (choice?.finish_reason) isWhole = true
@@ -53,7 +53,7 @@ async function * tokens (body: ReadableStream<Uint8Array>): AsyncGenerator<strin
   if (!isWhole) throw new Error("the model's answer broke off")
 }
 
-/** For the log, where the key has no place. */
+/** Returns the reason of a failure for the log, without the key. */
 async function reasonOf (response: Response, apiKey: string | undefined): Promise<string> {
   const text = await response.text()
   return (apiKey === undefined ? text : text.replaceAll(apiKey, '…')).slice(0, 500)

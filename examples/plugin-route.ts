@@ -1,16 +1,16 @@
-/** Pushing from a plugin: registered below the root instance, it has `ws` like every other plugin. */
+/** Pushes from a plugin. It is registered below the root instance and has `ws`, like every other plugin. */
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import realtime, { Id } from 'fastify-realtime'
 
-/** A message type of the app's own: checked when it is sent … */
+/** Schema of a message type of the app. Messages are checked when they are sent. */
 const OrderShipped = Type.Object({
   order_id: Type.String(),
   carrier: Type.String(),
   tracking_url: Type.Optional(Type.String())
 })
 
-/** … and known to the compiler: `data: { orderId: 1 }` would not compile. */
+/** Declares the type to the compiler: `data: { orderId: 1 }` does not compile. */
 declare module 'fastify-realtime' {
   interface Messages {
     order_shipped: Static<typeof OrderShipped>
@@ -23,7 +23,7 @@ const Shipment = Type.Object({
   tracking_url: Type.Optional(Type.String())
 })
 
-/** The shop's orders: an ordinary Fastify plugin. */
+/** Orders of the shop, as an ordinary Fastify plugin. */
 export async function orders (app: FastifyInstance): Promise<void> {
   app.post<{ Params: { order_id: string }, Body: Static<typeof Shipment> }>('/:order_id/ship', { schema: { body: Shipment } },
     async ({ params, body }, reply) => {

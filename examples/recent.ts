@@ -1,4 +1,4 @@
-/** The newest items per key. Bounded: the key used least recently goes first. */
+/** Newest items of each key. Keeps 100 keys, and drops the one whose latest item is the oldest. */
 export class Recent<T> {
   readonly #size: number
   readonly #items = new Map<string, T[]>()

@@ -4,14 +4,14 @@ import type { Run } from 'fastify-realtime'
 import type { Agent } from './agent.js'
 
 export interface Script {
-  /** Waits so many milliseconds; rejects when the signal aborts. */
+  /** Waits for `ms` milliseconds. Rejects when the signal aborts. */
   pause?: (ms: number, signal: AbortSignal) => Promise<unknown>
 }
 
-/** Between two tokens: about 30 a second. */
+/** Delay between two tokens, in ms: about 30 tokens per second. */
 const pace = 33
 
-/** How long the user may think, in milliseconds. */
+/** Time for the user's answer, in ms. */
 const patience = 120_000
 
 const Shipping = Type.Union([
@@ -26,7 +26,7 @@ const plans = {
   pickup: 'it waits for you at the counter 🏬 from ten in the morning on'
 }
 
-/** No model: always the same tool, the same question and the same answer, a token at a time. */
+/** Creates an agent without a model. It uses the same tool, asks the same question and gives the same answer each time, token by token. */
 export function scriptedAgent ({ pause = (ms, signal) => setTimeout(ms, undefined, { signal }) }: Script = {}): Agent {
   return {
     name: 'a script, not a model',
@@ -53,7 +53,7 @@ export function scriptedAgent ({ pause = (ms, signal) => setTimeout(ms, undefine
   }
 }
 
-/** Whoever does not answer gets the usual. */
+/** Asks how to ship an order. The default, without an answer, is `standard`. */
 async function ask (run: Run, number: string): Promise<keyof typeof plans> {
   try {
     return await run.ask({ prompt: `Order ${number} is packed. How shall it come to you?`, schema: Shipping, component: 'buttons' }, { timeout: patience })
@@ -80,14 +80,14 @@ To talk to a model instead, start the demo with OPENAI_BASE_URL and OPENAI_API_K
 that speaks OpenAI's chat completions, and nothing else changes, neither on this page nor in the plugin. That is all that I can say 👩‍👩‍👧‍👦🎉.`
 }
 
-/** At most so many characters, and no half ones. */
+/** Shortens a text to `max` characters, without splitting one. */
 function shortened (text: string, max = 300): string {
   let count = 0
   for (const { index } of new Intl.Segmenter().segment(text)) if (count++ === max) return `${text.slice(0, index)}…`
   return text
 }
 
-/** Words, each with the space behind it. */
+/** Splits a text into words, each with the space after it. */
 function tokensOf (text: string): string[] {
   return text.match(/\S+\s*|\s+/g) ?? []
 }

@@ -1,6 +1,6 @@
 /**
- * The demo: `npm start`, then http://localhost:8000 (PORT and HOST change it). No services, everything is in memory; for
- * several servers with a REDIS_URL see cluster.ts.
+ * The demo: `npm start`, then http://localhost:8000 (PORT and HOST change it). It needs no services and keeps everything in memory. For
+ * several servers with a REDIS_URL, see cluster.ts.
  *
  *     curl -H 'content-type: application/json' localhost:8000/api/users/user_123/messages \
  *       -d '{ "type": "notification", "data": { "title": "Hello" } }'
@@ -24,10 +24,10 @@ import { SharedRecent } from './shared-recent.js'
 
 const count = Type.Integer({ minimum: 0 })
 
-/** What the dashboard shows. */
+/** Figures of the dashboard. */
 const StatsUpdate = Type.Object({ connections: count, users: count, publications: count, deliveries: count, writes: count, resyncs: count })
 
-/** Where there are several servers: which one it is. */
+/** Name of the server, when there are several. */
 const ServedBy = Type.Object({ node: Type.String() })
 
 declare module 'fastify-realtime' {
@@ -40,9 +40,9 @@ declare module 'fastify-realtime' {
 const NewTask = Type.Object({
   title: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' }),
   user_id: Type.Unsafe<string>({ ...Id, default: 'user_123' }),
-  /** Whatever the page calls the task until it knows its id; the confirmation says it again. */
+  /** Name that the page gives the task until it knows its id. The confirmation contains it. */
   client_ref: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
-  /** Lets one see what a page does then. */
+  /** Makes the request fail, to show what the page does. */
   fail: Type.Optional(Type.Boolean())
 })
 
@@ -65,32 +65,33 @@ interface ChatParams extends UserParams {
 export interface DemoOptions {
   server?: FastifyServerOptions
   realtime?: RealtimeOptions
-  /** How often the dashboard is refreshed, in milliseconds. */
+  /** Interval at which the dashboard is refreshed, in ms. Default: 1,000. */
   refresh?: number
-  /** Who answers in chats. Default: a script. */
+  /** Agent that answers in chats. Default: a script. */
   agent?: Agent
-  /** The name of this server, where there are several, and where they keep what they show: all in the same place. */
+  /** Name of this server, when there are several. */
   node?: string
+  /** Redis in which all servers keep their state. Default: this server keeps it in memory. */
   redis?: Redis
 }
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/
 
-/** The demo's app, not listening yet. */
+/** Returns the app of the demo, which does not listen yet. */
 export async function build (demo: DemoOptions = {}) {
   const { server = {}, realtime: options = {}, refresh = 1000, agent = scriptedAgent(), node, redis } = demo
   const app = Fastify({
     ...server,
     bodyLimit: 64 * 1024,
-    // An id has up to 128 characters, and each may come as %XX.
+    // An id has up to 128 characters, and each may be written as %XX.
     routerOptions: { maxParamLength: 3 * 128 },
-    // A message is sent as it was written, or refused.
+    // A message is sent unchanged, or refused.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } }
   })
-  // Like the plugin without `authenticate`: not for a page that calls this machine by another name (DNS rebinding).
+  // Like the plugin without `authenticate`: refuses pages that use another name for this machine (DNS rebinding).
   if (options.insecure !== true) app.addHook('onRequest', refuseOtherHosts)
-  // A page of another site may post text or a form here without asking, and JSON only after a preflight, which nobody
-  // answers. So JSON is all that is read, and anything else is a 415: there is no CSRF. Fastify itself reads text too.
+  // A page of another site may post text or a form here without a preflight. JSON needs a preflight, which this server does not answer.
+  // Accepting only JSON therefore prevents CSRF; other types get a 415. By default Fastify accepts text too.
   app.removeContentTypeParser('text/plain')
 
   const history = new ChatHistory()
@@ -101,7 +102,7 @@ export async function build (demo: DemoOptions = {}) {
     onConnect: welcome,
     chat: {
       async onMessage (run, message) {
-        // What the run before this one said, until it was stopped, is saved then.
+        // The text of a run that was stopped is saved by the next turn.
         await setImmediate()
         await agent.answer(run, message, historyBefore(message, history.of(run.target)))
       },
@@ -118,7 +119,7 @@ export async function build (demo: DemoOptions = {}) {
     sendStats(connection)
   }
 
-  // What is worthless a second later is sent beside the logs: in them it would push out what clients want to recover.
+  // Figures are worthless after a second. They bypass the logs, in which they would replace publications that clients can recover.
   function sendStats (connection: RealtimeConnection): void {
     if (connection.target.kind !== 'notifications') return
     const { connections, users, publications, deliveries, writes, resyncs } = app.ws.stats()
@@ -129,7 +130,7 @@ export async function build (demo: DemoOptions = {}) {
   return app
 }
 
-/** Pushing is one line in a route handler; what `fastify.ws` rejects with has the status and the reason for the answer. */
+/** Pushes with one line in a route handler. Rejections of `fastify.ws` have the HTTP status and the reason for the response. */
 function addApi (app: FastifyInstance, redis?: Redis): void {
   const recent = <T>(name: string, size: number) => redis === undefined ? new Recent<T>(size) : new SharedRecent<T>(redis, name, size)
   const tasks = recent<Task>('tasks', 100)
@@ -158,7 +159,7 @@ function addApi (app: FastifyInstance, redis?: Redis): void {
     const { user_id: userId, title, client_ref: ref, fail } = body
     if (fail === true) return failSlowly()
     const task = { task_id: randomUUID().slice(0, 8), title, client_ref: ref }
-    // In this order, so that whoever loads the state when the push has passed finds the task in it.
+    // In this order, so that a page that loads its state after the push finds the task in it.
     await tasks.add(userId, task)
     try {
       await app.ws.sendToUser(userId, { type: 'task_update', action: 'created', data: task })
@@ -169,7 +170,7 @@ function addApi (app: FastifyInstance, redis?: Redis): void {
     return reply.code(201).send(task)
   })
 
-  // What a page loads at first, and again when it was told that it missed something.
+  // State that a page loads at first, and again when messages were missed.
   app.get<{ Params: UserParams }>('/api/users/:user_id/state', async ({ params }) => ({
     tasks: await tasks.of(params.user_id),
     messages: [...await notifications.of(params.user_id), ...await announcements.of('all')]
@@ -178,13 +179,13 @@ function addApi (app: FastifyInstance, redis?: Redis): void {
   app.get('/api/stats', async () => app.ws.stats())
 }
 
-/** Not at once, so that one can watch. */
+/** Fails after a delay, so that the page can be watched meanwhile. */
 async function failSlowly (): Promise<never> {
   await setTimeout(700)
   throw Object.assign(new Error('The server was asked to fail'), { statusCode: 503 })
 }
 
-/** What `npm run build` has made of examples/page, and nothing from elsewhere. */
+/** Serves the page that `npm run build` made of examples/page. It loads nothing from other servers. */
 function addPage (app: FastifyInstance): void {
   const files = [
     ['/', 'index.html', 'text/html; charset=utf-8'],
@@ -205,7 +206,7 @@ function addPage (app: FastifyInstance): void {
   }
 }
 
-/** This file is in examples/ or, compiled, in dist/examples/. */
+/** Returns the folder of the package. This file is in examples/, or compiled in dist/examples/. */
 function packageRoot (): string {
   let folder = import.meta.dirname
   while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
@@ -220,7 +221,7 @@ async function refuseOtherHosts ({ hostname }: { hostname: string }): Promise<vo
 async function main (): Promise<void> {
   const host = process.env.HOST || 'localhost'
   const port = Number(process.env.PORT || 8000)
-  // Nobody is asked who they are here, so the plugin accepts this machine only. Another HOST asks for more, knowingly.
+  // The demo does not authenticate, so the plugin accepts only this machine. Another HOST allows more, deliberately.
   const insecure = !loopback.test(host)
   const agent = agentFrom(process.env)
   const { REDIS_URL: url, NODE_NAME: node } = process.env

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 
-/** As `Recent`, for several servers: in Redis, for an hour. */
+/** Like `Recent`, for several servers: keeps the items in Redis for one hour. */
 export class SharedRecent<T> {
   readonly #redis: Redis
   readonly #name: string

@@ -1,4 +1,4 @@
-/** The data of each event of a stream of server-sent events, whatever its chunks are. */
+/** Yields the data of each event of a stream of server-sent events, regardless of its chunks. */
 export async function * eventData (body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   let data: string[] = []
   for await (const line of lines(body)) {
@@ -7,7 +7,7 @@ export async function * eventData (body: ReadableStream<Uint8Array>): AsyncGener
     yield data.join('\n')
     data = []
   }
-  // Not all end their last event with an empty line.
+  // Some servers do not end their last event with an empty line.
   if (data.length > 0) yield data.join('\n')
 }
 

@@ -1,4 +1,4 @@
-/** Testing an app that pushes, without a port: `node --test dist/examples/testing.js`. */
+/** Tests an app that pushes, without a port: `node --test dist/examples/testing.js`. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Fastify from 'fastify'
@@ -29,7 +29,7 @@ function build () {
 const ada = { userId: 'ada', headers: { authorization: 'Bearer token-of-ada' } }
 const bob = { userId: 'bob', headers: { authorization: 'Bearer token-of-bob' } }
 
-test('a push reaches its user and nobody else', async t => {
+test('a push reaches its user and no other user', async t => {
   const app = build()
   t.after(() => app.close())
   const [hers, his] = await Promise.all([connect(app, ada), connect(app, bob)])
@@ -40,7 +40,7 @@ test('a push reaches its user and nobody else', async t => {
   await his.expectNone()
 })
 
-test('what one tab has read is read in the other', async t => {
+test('a notification that is marked as read in one tab is read in the other', async t => {
   const app = build()
   t.after(() => app.close())
   const [phone, laptop] = await Promise.all([connect(app, ada), connect(app, ada)])
@@ -49,14 +49,14 @@ test('what one tab has read is read in the other', async t => {
   await assert.rejects(phone.send('mark_read', 'n1'), { code: 'handler_failed' })
 })
 
-test('a stranger is turned away, and so is who asks for the notifications of another', async t => {
+test('a connection without a token is refused, and so is one for the notifications of another user', async t => {
   const app = build()
   t.after(() => app.close())
   await assert.rejects(connect(app, { userId: 'ada' }), /4401/)
   await assert.rejects(connect(app, { ...bob, userId: 'ada' }), /4403/)
 })
 
-test('who is banned is closed with 4403', async t => {
+test('a user who is disconnected gets the close code 4403', async t => {
   const app = build()
   t.after(() => app.close())
   const socket = await connect(app, ada)

@@ -1,7 +1,7 @@
-/** How long an answer may take, in milliseconds. */
+/** Maximum time for an answer, in ms. */
 const patience = 10_000
 
-/** Asks the demo's server. Throws an Error with the reason that it gives. */
+/** Sends a request to the server of the demo. Throws an Error with the reason from its answer. */
 export async function call<T> (path: string, body?: object): Promise<T> {
   const init = body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
   const response = await fetch(path, { signal: AbortSignal.timeout(patience), ...init })

@@ -8,10 +8,10 @@ import { Header } from './header.jsx'
 import { Toasts, useToasts } from './toasts.jsx'
 import { User } from './user.jsx'
 
-/** The demo's two users; anybody else writes to the first. */
+/** Returns the user to write to: the other of the two users of the demo, or the first for any other user. */
 const otherThan = (user: string) => user === 'user_123' ? 'user_456' : 'user_123'
 
-/** The whole page: its users side by side, and what is everybody's below. */
+/** The page: its users side by side, and below them the parts for all users. */
 export function App ({ users }: { users: readonly string[] }) {
   const [cables] = useState(() => new Map(users.map(user => [user, new Cable()])))
   const [figures, setFigures] = useState<{ data: Figures, at: string }>()

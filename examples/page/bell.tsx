@@ -5,7 +5,7 @@ import type { Toast } from './toasts.jsx'
 
 const types = ['notification', 'system_announcement'] as const
 
-/** What is new, and the list of it. Looking at the list is reading it, from when it is closed again on. */
+/** Number of unread notifications, and their list. Closing the list marks them as read. */
 export function Bell ({ user, toast }: { user: string, toast: (toast: Toast) => void }) {
   const { notifications, unread, markRead } = useNotifications({ types, load: async () => (await loadState(user)).messages })
   useMessages('notification', data => toast({ from: user, text: data!.title }))

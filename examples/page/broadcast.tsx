@@ -1,7 +1,7 @@
 import { call } from './api.js'
 import { Sending } from './form.jsx'
 
-/** An announcement to everyone. */
+/** Form that sends an announcement to all users. */
 export function Broadcast () {
   const send = (fields: FormData) => call<{ id: string }>('/api/broadcast', { type: 'system_announcement', message: fields.get('text') })
   return (

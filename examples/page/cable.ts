@@ -1,4 +1,4 @@
-/** A cable that can be pulled: its WebSocket is the browser's, until then. */
+/** Connection that can be cut. Its WebSocket works like that of the browser until then. */
 export class Cable {
   readonly WebSocket: new (url: string, protocols?: string[]) => WebSocket
   readonly #sockets = new Set<WebSocket>()
@@ -21,7 +21,7 @@ export class Cable {
 
   mend (): void {
     this.#isCut = false
-    // As a browser says it. The client does not wait any longer then.
+    // The event of a browser whose network is back: the client reconnects at once.
     window.dispatchEvent(new Event('online'))
   }
 
@@ -31,7 +31,7 @@ export class Cable {
     if (this.#isCut) setTimeout(() => this.#lose(socket))
   }
 
-  /** As when the network is gone: the page hears nothing any more, and that it is over. */
+  /** Ends a socket like a network failure: no more messages, and a close with 1006. */
   #lose (socket: WebSocket): void {
     this.#sockets.delete(socket)
     const { onclose } = socket

@@ -2,7 +2,7 @@ import { useState } from 'react'
 import type { Cable } from './cable.js'
 import { Switch } from './switch.jsx'
 
-/** Pulls the cable, and plugs it in again. */
+/** Button that cuts the connection and mends it again. */
 export function Connection ({ cable, hint }: { cable: Cable, hint: string }) {
   const [isPlugged, setPlugged] = useState(true)
   const onChange = (isOn: boolean) => {

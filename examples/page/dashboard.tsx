@@ -5,7 +5,7 @@ const names: Array<[keyof Figures, string]> = [
   ['deliveries', 'Deliveries'], ['writes', 'Writes'], ['resyncs', 'Resyncs']
 ]
 
-/** The server's figures, as they are pushed each second. */
+/** Figures of the server, which it pushes each second. */
 export function Dashboard ({ figures, at }: { figures?: Figures, at?: string }) {
   return (
     <section className='card' aria-label='Dashboard'>

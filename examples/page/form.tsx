@@ -4,12 +4,12 @@ import { messageOf } from './api.js'
 interface SendingProps {
   label: string
   children: ReactNode
-  /** Its answer has the id of what was sent. */
+  /** Sends the form. The answer has the id of the message. */
   send: (fields: FormData) => Promise<{ id: string }>
   button: ReactNode
 }
 
-/** A form that says what came of it. */
+/** Form that shows its result. */
 export function Sending ({ label, children, send, button }: SendingProps) {
   const [outcome, setOutcome] = useState<{ text: string, isError?: boolean }>()
   const submit = async (event: FormEvent<HTMLFormElement>) => {

@@ -6,7 +6,7 @@ export interface Link {
 
 const pages = [['/', 'Notifications'], ['/chat', 'AI chat']]
 
-/** The pages of the demo, and the `views` of the one that is shown. */
+/** Links to the pages of the demo, and to the `views` of the current page. */
 export function Header ({ label, views }: { label: string, views: Link[] }) {
   return (
     <header>

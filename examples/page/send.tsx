@@ -1,7 +1,7 @@
 import { call } from './api.js'
 import { Sending } from './form.jsx'
 
-/** A notification from one user to another, or to oneself. */
+/** Form that sends a notification from one user to another, or to the same user. */
 export function Send ({ from, to }: { from: string, to: string }) {
   const send = (fields: FormData) => call<{ id: string }>(`/api/users/${encodeURIComponent(String(fields.get('user')))}/messages`, {
     type: 'notification',

@@ -4,7 +4,7 @@ import { call, loadState, messageOf, type Task } from './api.js'
 import { Switch } from './switch.jsx'
 import type { Toast } from './toasts.jsx'
 
-/** A list that shows a new task before the server knows of it, and takes it back when the server fails. */
+/** List that shows a new task before the server has it, and removes the task when the server fails. */
 export function Tasks ({ user, toast }: { user: string, toast: (toast: Toast) => void }) {
   const id = useId()
   const [title, setTitle] = useState('')

@@ -1,7 +1,7 @@
 import { useCallback, useState } from 'react'
 
 export interface Toast {
-  /** The user that it is shown to. */
+  /** User to whom the toast is shown. */
   from: string
   text: string
   isError?: boolean
@@ -11,10 +11,10 @@ interface Shown extends Toast {
   key: number
 }
 
-/** How long one is shown, in milliseconds; an error stays, it is nowhere else. */
+/** Time for which a toast is shown, in ms. An error stays, because it is shown nowhere else. */
 const showFor = 6_000
 
-/** So many at a time, the newest. */
+/** Maximum number of toasts at a time. */
 const max = 3
 
 export function useToasts () {

@@ -10,14 +10,14 @@ import type { Toast } from './toasts.jsx'
 
 interface UserProps {
   name: string
-  /** Whom this one writes to, unless another is named. */
+  /** Default recipient of this user's notifications. */
   other: string
   cable: Cable
   toast: (toast: Toast) => void
   onFigures: (figures: Figures, at: string) => void
 }
 
-/** What one user sees. */
+/** View of one user. */
 export function User ({ name, other, cable, toast, onFigures }: UserProps) {
   const title = useId()
   useMessages('stats_update', (data, { timestamp }) => onFigures(data as Figures, timestamp))

@@ -5,10 +5,10 @@ import { Cable } from '../cable.js'
 import { Header } from '../header.jsx'
 import { Device } from './device.jsx'
 
-/** Whose chat it is: on all devices the same user. */
+/** Owner of the chat: the same user on all devices. */
 const user = 'user_123'
 
-/** The page of a chat: two devices of one user side by side, or one alone. */
+/** Page of a chat: two devices of one user side by side, or one device. */
 export function ChatApp ({ chatId, device }: { chatId: string, device?: string }) {
   const [devices] = useState(() => (device === undefined ? ['1', '2'] : [device]).map(name => ({ name, cable: new Cable() })))
   const here = `/chat?chat=${encodeURIComponent(chatId)}`
@@ -45,7 +45,7 @@ function Intro ({ chatId, isAlone }: { chatId: string, isAlone: boolean }) {
   )
 }
 
-/** Who answers: nobody shall take a script for a model. */
+/** Name of the agent, so that a script is not mistaken for a model. */
 function AgentLine () {
   const [agent, setAgent] = useState<AgentInfo>()
   const [reason, setReason] = useState('')

@@ -14,7 +14,7 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
   const [fault, setFault] = useState('')
   const { send, stop, withdraw, loadOlder, retry, ...chat } = useChat({ workflow: 'support', appId: 'shop', chatId, history: true })
 
-  /** Says why, where something goes wrong. A message that was not sent says it itself. */
+  /** Shows the reason of a failure. A message that was not sent shows its own. */
   const attempt = async (work: () => Promise<unknown>) => {
     setFault('')
     try {
@@ -23,10 +23,10 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
       setFault(messageOf(error))
     }
   }
-  // The same functions each time: a message that has not changed is not rendered again.
+  // The same functions in each render, so that unchanged messages are not rendered again.
   const sendAgain = useCallback(({ id, text, data }: ChatMessage) => { send(text, { id, data }).catch(() => {}) }, [send])
   const takeBack = useCallback(({ id }: ChatMessage) => { withdraw(id).catch(error => setFault(messageOf(error))) }, [withdraw])
-  /** The button that was pressed goes away. */
+  /** Moves the focus, because the button that was pressed disappears. */
   const focusInput = () => input.current?.focus()
 
   return (

@@ -8,7 +8,7 @@ interface ItemProps<T> {
   withdraw: (message: ChatMessage) => void
 }
 
-/** One thing in the chat. While an answer grows the others are not rendered again: they are the same objects. */
+/** Item of the chat. While an answer is written the other items are the same objects, and are not rendered again. */
 export const Item = memo(function Item ({ item, retry, withdraw }: ItemProps<ChatItem>) {
   if (item.kind === 'tool') return <Tool {...item} />
   if (item.kind === 'question') return item.status === 'open' ? null : <Asked {...item} />
@@ -55,7 +55,7 @@ function Tool ({ name, agent, args, progress, status, output, error }: ToolCall)
   )
 }
 
-/** A question that is over: one that is open has a place of its own. */
+/** Closed question. An open question is shown elsewhere. */
 function Asked (question: Question) {
   const { prompt, status, value } = question
   return (

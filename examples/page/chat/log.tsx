@@ -10,7 +10,7 @@ interface LogProps {
   withdraw: (message: ChatMessage) => void
 }
 
-/** The conversation. A screen reader is told of an answer when it is done, not with each token. */
+/** The conversation. A screen reader announces an answer when it is finished, not with each token. */
 export function Log ({ label, chat: { items, isComplete, status }, loadOlder, retry, withdraw }: LogProps) {
   const { list, onScroll } = useScroll(items[0]?.id)
   return (
@@ -22,7 +22,7 @@ export function Log ({ label, chat: { items, isComplete, status }, loadOlder, re
   )
 }
 
-/** Loads older messages when one gets there, or when it is pressed. */
+/** Button that loads older messages when it is scrolled into view or pressed. */
 function Older ({ before, load }: { before: string, load: () => Promise<void> }) {
   const button = useRef<HTMLButtonElement>(null)
   const latest = useRef(load)
@@ -35,7 +35,7 @@ function Older ({ before, load }: { before: string, load: () => Promise<void> })
   return <button ref={button} type='button' className='link older' onClick={() => load()}>Older messages</button>
 }
 
-/** Stays at the end while more comes, unless one has scrolled away from it, and where one is when older messages come. */
+/** Keeps the end in view while messages arrive, unless the user has scrolled away, and keeps the place when older messages are loaded. */
 function useScroll (first: string | undefined) {
   const list = useRef<HTMLDivElement>(null)
   const isAtEnd = useRef(true)

@@ -7,7 +7,7 @@ interface Choice {
   title?: string
 }
 
-/** What can be chosen: the literals of the answer's schema. */
+/** Returns the choices: the literals in the schema of the answer. */
 export function choicesOf ({ schema }: Question): Choice[] {
   const { anyOf = [schema] } = (schema ?? {}) as { anyOf?: unknown[] }
   return anyOf.filter((each): each is Choice => typeof each === 'object' && each !== null && 'const' in each)
@@ -17,7 +17,7 @@ export function titleOf (question: Question, value: unknown): string {
   return choicesOf(question).find(choice => choice.const === value)?.title ?? String(value)
 }
 
-/** An open question, with a button for each answer. It goes away on all devices when one of them has answered. */
+/** Open question, with a button for each answer. It disappears on all devices when one of them has answered. */
 export function Choices ({ question, onDone }: { question: Question, onDone: () => void }) {
   const [isSending, setSending] = useState(false)
   const [fault, setFault] = useState('')

@@ -2,13 +2,13 @@ import type { FormEvent, RefObject } from 'react'
 
 interface WritingProps {
   input: RefObject<HTMLInputElement | null>
-  /** There is something to stop. */
+  /** Whether there is a run to stop. */
   isGoing: boolean
   send: (text: string) => void
   stop: () => void
 }
 
-/** Where one writes: Enter sends. What is sent during an answer waits for its turn. */
+/** Input for messages: Enter sends. A message that is sent during an answer waits for its turn. */
 export function Writing ({ input, isGoing, send, stop }: WritingProps) {
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
