@@ -4,7 +4,7 @@ import { figureOf } from './figures.mjs'
 import { measure } from './measure.mjs'
 import { table } from './table.mjs'
 
-/** Thrown when one build cannot run a workload; the cause is that of the run. */
+/** Thrown when one build cannot run a workload. `cause` is the error of the run. */
 class RunError extends Error {
   constructor (which, cause) {
     super(cause.message, { cause })
@@ -18,7 +18,7 @@ async function runsOf (workload, builds, rounds) {
     for (const which of orderOf(round)) {
       const measured = measure('ours', workload, which === 'new' ? builds.new : builds.old)
       const run = await measured.catch(error => { throw new RunError(which, error) })
-      // A figure without a row is an error now, not after all rounds.
+      // Throws now for a figure without a row, not after all rounds.
       for (const name of Object.keys(run)) figureOf(name)
       runs[which].push(run)
     }
@@ -28,7 +28,7 @@ async function runsOf (workload, builds, rounds) {
 
 const fixed = value => value === undefined ? '' : value.toFixed(2)
 
-/** As `control/old`: the median, and between which ratios two measurements of the old build lie. */
+/** Formats `control/old`: the median, and the range of ratios of two measurements of the old build. */
 const control = ({ controlToOld, spread }) => spread === undefined ? '' : `${fixed(controlToOld)} (${fixed(1 / spread)}–${fixed(spread)})`
 
 const rowsOf = figures => [
@@ -63,8 +63,8 @@ async function compareWorkload (workload, builds, rounds) {
 }
 
 /**
- * Compares `builds.new` with `builds.old`. `isAsked` says whether a workload was named on the command line: one that takes minutes is
- * otherwise run once and not judged.
+ * Compares `builds.new` with `builds.old`. `isAsked`: whether workloads were named on the command line. Otherwise a workload that takes
+ * minutes is run once and not judged.
  */
 export async function against (workloads, builds, rounds, isAsked) {
   const results = []

@@ -3,10 +3,10 @@ import { measure } from './measure.mjs'
 import { median } from './compare.mjs'
 import { table } from './table.mjs'
 
-/** The median, and the least and the most where they differ. */
+/** Formats the median, and the minimum and maximum if they differ. */
 const cell = ({ median: mid, min, max }) => min === max ? mid.toFixed(2) : `${mid.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`
 
-/** Each figure of one server over all rounds. */
+/** Summarizes each figure of one server over all rounds. */
 function summarize (kind, runs) {
   const of = name => {
     const values = runs.map(run => run[name]).filter(value => value !== undefined)

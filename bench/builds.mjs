@@ -1,4 +1,4 @@
-// The two builds that are compared: that of the working tree, and that of a commit, made in a temporary folder.
+// The two builds that are compared: that of the working tree, and that of a commit, which is built in a temporary folder.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -10,10 +10,10 @@ import { UsageError } from './usage-error.mjs'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 64 * 1024 * 1024 }).trim()
 
-/** Removed whenever this process ends: at its end, by an error or by a signal. */
+/** Creates a folder that is removed when this process ends, also by an error or a signal. */
 function temporaryFolder () {
   const folder = mkdtempSync(join(os.tmpdir(), 'fastify-realtime-bench-'))
-  // What a killed npm still writes can be in the way of the first attempt.
+  // A killed npm may still write files, so that the first attempt fails.
   process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }))
   return folder
 }
@@ -39,13 +39,13 @@ function hashOf (commit) {
   }
 }
 
-/** Whether the commit was made with the packages that are installed here. */
+/** Whether the commit has the same package-lock.json as the working tree. */
 function hasSamePackages (folder) {
   const lockOf = from => existsSync(join(from, 'package-lock.json')) && readFileSync(join(from, 'package-lock.json'), 'utf8')
   return lockOf(folder) === lockOf(root)
 }
 
-/** The build of a commit, with the programs of that commit. */
+/** Builds a commit with its own scripts. */
 async function buildCommit (hash, name, folder) {
   mkdirSync(folder)
   await run(root, 'git', 'archive', '--format=tar', `--output=${folder}.tar`, hash)
@@ -61,7 +61,7 @@ async function buildCommit (hash, name, folder) {
   await run(folder, 'npm', 'run', 'build')
 }
 
-/** A copy, so that a build of the working tree during the comparison changes nothing. */
+/** Copies the build of the working tree, so that a new build during the comparison does not affect it. */
 function copyWorkingTree (folder) {
   if (!existsSync(join(root, 'dist/lib/index.js'))) throw new UsageError("The working tree is not built: run 'npm run build' first")
   mkdirSync(folder)

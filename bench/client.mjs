@@ -1,11 +1,11 @@
-// Many cheap clients in one process: raw sockets, the handshake by hand, frames counted but not decoded.
+// Many cheap clients in one process: raw sockets with a handshake of their own, which count frames but do not decode them.
 import './report-failure.mjs'
 import net from 'node:net'
 
 const key = 'dGhlIHNhbXBsZSBub25jZQ=='
-/** A masked text frame with a mask of zeros, for the few words that Socket.IO wants to hear. */
+/** Returns a text frame with a mask of zeros, for the few messages that Socket.IO expects from clients. */
 const say = text => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)])
-/** An empty masked pong: servers take any as a sign of life. */
+/** Empty masked pong. Servers accept any pong as a sign of life. */
 const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
 
 let received = 0
@@ -14,10 +14,10 @@ let recovered = 0
 let expected = Infinity
 let clients = []
 let latencies = []
-/** The number of latencies that a caller waits for, and what tells it. */
+/** Number of latencies that a caller waits for, and the function that informs it. */
 let awaitedTokens = Infinity
 let onTokens = () => {}
-/** Tells how much was received whenever it is so much more. */
+/** Number of received frames after which the client reports them. */
 let tellEvery = Infinity
 let told = 0
 
@@ -29,7 +29,7 @@ class Client {
   #isTimed
   #onReady
   #isUpgraded = false
-  /** Bytes of the present frame that are still to come. */
+  /** Bytes of the current frame that have not arrived yet. */
   #left = 0
   #rest = undefined
   #frames = 0
@@ -86,14 +86,14 @@ class Client {
         return
       }
       const length = short === 126 ? chunk.readUInt16BE(at + 2) : short === 127 ? Number(chunk.readBigUInt64BE(at + 2)) : short
-      // Control frames are no messages. A ping of the protocol is answered: a server ends connections that do not.
+      // Control frames do not count. Pings are answered, because a server ends connections that do not answer.
       if (chunk[at] & 0x08) {
         if ((chunk[at] & 0x0f) === 0x09) this.#socket.write(pong)
         at += header
         this.#left = length
         continue
       }
-      // The first frames are read, and on a timed client all of them; they are small, so they come whole.
+      // Reads the first two frames, and on a timed client all frames. They are small, so it waits for the whole frame.
       if (this.#frames < 2 || this.#isTimed) {
         if (chunk.length - at < header + length) {
           this.#rest = chunk.subarray(at)
@@ -121,13 +121,13 @@ class Client {
     received++
     if (!this.#isTimed) return
     const now = Number(process.hrtime.bigint()) / 1e6
-    // One frame can hold several tokens.
+    // One frame may contain several tokens.
     for (const [, field, mark] of text.matchAll(/"sentAt":([\d.]+)|@([\d.]+)@/g)) latencies.push(now - Number(field ?? mark))
     if (latencies.length >= awaitedTokens) onTokens()
   }
 }
 
-/** Resolves when `count` tokens have come since the last 'forget', or 60 s later with fewer. */
+/** Resolves when `count` tokens have arrived since the last 'forget', or after 60 s with fewer. */
 async function tokens (count) {
   if (latencies.length >= count) return
   let timer

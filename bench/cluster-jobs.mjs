@@ -1,24 +1,24 @@
-// What a node of a cluster publishes: to random users, each of whom has a connection on every node.
+// Jobs of a node in a cluster: publish to random users, each of whom has a connection on every node.
 const users = 50
 const random = () => `u${Math.floor(Math.random() * users)}`
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-/** `clock` is in milliseconds, and the same for all processes. */
+/** `clock` returns milliseconds, and is the same for all processes. */
 export function clusterJobs (server, envelope, clock) {
-  /** What the clients have of this node, as far as they have told. */
+  /** Number of frames that the clients have reported. */
   let received = 0
   let onReceived = () => {}
 
   return {
-    /** How much all clients have in all; the nodes publish alike, so each has its share. */
+    /** Takes the number of frames that all clients have received from all nodes. */
     told (total) {
       received = total
       onReceived()
     },
 
     /**
-     * As much as is taken with at most `window` under way: until `sendToUser` resolves; where nothing is to be waited for,
-     * until the clients have it.
+     * Publishes as fast as possible with at most `window` messages in progress: until `sendToUser` resolves, or, when it returns no
+     * promise, until the clients have received them. `told`: messages of this node per received frame.
      */
     async flood ({ seconds, window, told }) {
       const end = clock() + seconds * 1_000
@@ -45,7 +45,7 @@ export function clusterJobs (server, envelope, clock) {
           isAwaited = result instanceof Promise
           if (isAwaited) result.then(onStored, onFailed)
         }
-        // A system that never answers is not waited for forever.
+        // Does not wait forever for a system that never answers.
         const late = setTimeout(() => wake(), 1_000)
         await new Promise(resolve => { wake = resolve })
         clearTimeout(late)
@@ -54,7 +54,7 @@ export function clusterJobs (server, envelope, clock) {
       return sent
     },
 
-    /** At a pace, each with its time: that of the schedule if it comes late. */
+    /** Publishes at a pace. Each message contains its time: the scheduled time, if it is late. */
     async paced ({ seconds, perSecond }) {
       const start = clock()
       const every = 1_000 / perSecond

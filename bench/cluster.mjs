@@ -1,15 +1,15 @@
-// Two nodes and a Redis: what a message costs on all three, from its publication on either node to a connection on each.
+// Two nodes and a Redis: the cost of a message on all three, from its publication on one node to a connection on each node.
 import os from 'node:os'
 import { noRedis, RedisServer } from './redis.mjs'
 import { profile, whileRunning, Worker } from './worker.mjs'
 
-/** With four cores each process has its own. With two each node has one, and Redis and the clients take what is left of both. */
+/** With four cores each process has its own. With two, each node has one, and Redis and the clients share both. */
 const cores = os.cpus().length >= 4 ? { nodes: ['0', '1'], redis: '2', clients: '3' } : { nodes: ['0', '1'], redis: '0,1', clients: '0,1' }
 
 const users = 50
-/** How many messages a node may have under way: half of what ours lets wait. */
+/** Maximum number of messages in progress per node: half of the queue of our server. */
 const window = 500
-/** The clients say what they have whenever it is so much more. */
+/** Number of received frames after which the clients report them. */
 const tellEvery = 100
 
 class Cluster {
@@ -24,7 +24,7 @@ class Cluster {
     this.#kind = kind
   }
 
-  /** Starts Redis, then nodes and clients; `build` is that which `ours` loads. */
+  /** Starts Redis, then nodes and clients. `build`: folder of the build that `ours` loads. */
   async start (build) {
     this.#redis = await RedisServer.start(cores.redis)
     const options = JSON.stringify({ redis: this.#redis.url, ...build && { build } })
@@ -37,7 +37,7 @@ class Cluster {
 
   get workers () { return [...this.#nodes, this.#client] }
 
-  /** Each user has a connection on each node. */
+  /** Connects each user to each node. */
   async connect (isTimed) {
     this.#ports = await Promise.all(this.#nodes.map(node => node.first('port')))
     const kind = this.#kind
@@ -54,7 +54,7 @@ class Cluster {
     return { nodes: nodes.map(micros), redis: this.#redis.cpu(), client: micros(client.cpu) }
   }
 
-  /** Both nodes publish, until the clients have all of it. */
+  /** Makes both nodes publish, and waits until the clients have all messages. */
   async run (job, args) {
     await this.#client.call({ call: 'forget' })
     const before = await this.#cpu()
@@ -91,7 +91,7 @@ class Cluster {
     clearTimeout(timer)
   }
 
-  /** Each message has come once on each node, or nothing that was measured counts. */
+  /** Throws unless each message has arrived exactly once on each node: the measurement would be invalid. */
   async #checked () {
     await new Promise(resolve => setTimeout(resolve, 200))
     const state = await this.#client.call({ call: 'state' })
@@ -107,7 +107,7 @@ class Cluster {
   }
 }
 
-/** A run in a cluster of its own, after a warm-up. */
+/** Runs a workload in a cluster of its own. */
 const inCluster = (isTimed, measure) => async (kind, build) => {
   const cluster = new Cluster(kind)
   try {
@@ -121,7 +121,7 @@ const inCluster = (isTimed, measure) => async (kind, build) => {
   }
 }
 
-// Each message comes to a connection on each node, and half of them are of each.
+// Each message arrives on two nodes, and each node publishes half of the messages.
 const flooding = { window, told: 1 / 4 }
 
 const flood = async cluster => {

@@ -1,16 +1,16 @@
-// Decides whether a new build differs from an old one, measured beside it in rounds. The old build is measured twice per round: as
-// `old` and as `control`. What these two series differ by is noise, because both are the same build.
+// Decides whether a new build differs from an old one. Both are measured in rounds, the old build twice per round: as `old` and as
+// `control`. The difference between these two series is noise, because both are the same build.
 import { figureOf } from './figures.mjs'
 
-/** Fewer rounds are not judged: with three, one figure in twenty would differ by chance; with five it is one in a hundred. */
+/** Minimum number of rounds for a verdict. With three, one figure in twenty would differ by chance; with five, one in a hundred. */
 export const leastRounds = 5
 
-/** Smaller differences never count, however quiet the machine is. */
+/** Minimum relative difference that counts, even on a quiet machine. */
 export const leastDifference = 0.02
 
 export const series = ['old', 'new', 'control']
 
-/** The order within a round: each series comes first, second and last in turn, so that a drift of the machine favours none. */
+/** Order within a round. Each series is first, second and last in turn, so that a drift of the machine favours none. */
 export const orderOf = round => series.map((_, n) => series[(round + n) % series.length])
 
 export function median (values) {
@@ -19,19 +19,19 @@ export function median (values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-/** Round by round, because neighbours in time share the state of the machine. */
+/** Ratios round by round, because measurements of one round share the state of the machine. */
 const ratios = (above, below) => above.map((value, round) => value / below[round])
 
 /**
- * The largest ratio of two measurements of the same build, in either direction. Of ten rounds the widest is left out, of fifteen
- * the two widest and so on: otherwise one disturbed round would hide more, the longer the comparison runs.
+ * Largest ratio of two measurements of the same build, in either direction. From ten rounds on the widest is left out, from fifteen on
+ * the two widest, and so on. Otherwise a longer comparison would have a wider spread, because more rounds are disturbed.
  */
 function spreadOf (controlToOld) {
   const widths = controlToOld.map(ratio => Math.max(ratio, 1 / ratio)).toSorted((a, b) => b - a)
   return widths[Math.max(0, Math.floor(widths.length / 5) - 1)]
 }
 
-/** Both medians lie above the limit, both below its inverse, or the difference does not count. */
+/** `higher` if both medians are above the limit, `lower` if both are below its inverse; otherwise the difference does not count. */
 function sideOf (newToOld, newToControl, limit) {
   if (Math.min(newToOld, newToControl) > limit) return 'higher'
   if (Math.max(newToOld, newToControl) < 1 / limit) return 'lower'
@@ -45,11 +45,11 @@ function verdictOf (rounds, side, better) {
 }
 
 /**
- * Compares one figure of the three series, one value per round each.
+ * Compares one figure of the three series, which have one value per round.
  *
- * `better` and `worse` mean: the new build differs from both series of the old build, to the same side, by more than these two
- * differ from each other in a round, and by more than `leastDifference`. `inside` means that the difference is not told from
- * noise. `undefined` for a figure that is not compared.
+ * `better` and `worse` mean that the new build differs from both series of the old build in the same direction, by more than these two
+ * differ from each other in a round, and by more than `leastDifference`. `inside` means that the difference may be noise. Returns
+ * `undefined` for a figure that is not compared.
  */
 export function compareFigure (name, values) {
   const figure = figureOf(name)
@@ -66,7 +66,7 @@ export function compareFigure (name, values) {
   return { name, ...medians, newToOld, newToControl, controlToOld: median(controlToOld), spread, verdict }
 }
 
-/** Compares all figures of a workload. `runs` has for each series one object of figures per round. */
+/** Compares all figures of a workload. `runs` has one object of figures per round for each series. */
 export function compareRuns (runs) {
   return Object.keys(runs.new[0])
     .map(name => compareFigure(name, Object.fromEntries(series.map(which => [which, runs[which].map(run => run[name] ?? NaN)]))))
@@ -75,7 +75,7 @@ export function compareRuns (runs) {
 
 const listed = figures => figures.map(({ workload, name, newToOld }) => `${workload} ${name} ${newToOld.toFixed(2)}`).join(', ')
 
-/** What was judged, in words; nothing where no figure was. */
+/** Describes the verdicts in words; empty when no figure was judged. */
 function judgedParts (figures) {
   const of = verdict => figures.filter(figure => figure.verdict === verdict)
   const [worse, better, inside] = [of('worse'), of('better'), of('inside')]
@@ -94,7 +94,7 @@ function judgedParts (figures) {
 
 const named = (results, what) => results.length === 0 ? [] : [`${what}: ${results.map(({ workload }) => workload).join(', ')}`]
 
-/** One line for all workloads, and the exit code: 1 where a figure is worse, a workload failed, or nothing was compared. */
+/** Returns one line for all workloads, and the exit code: 1 if a figure is worse, a workload failed, or nothing was compared. */
 export function summaryOf (results) {
   const figures = results.flatMap(({ workload, figures = [] }) => figures.map(figure => ({ workload, ...figure })))
   const failed = results.filter(({ failure }) => failure !== undefined)

@@ -1,9 +1,9 @@
-// Every figure that a workload reports, and which side is the better one.
+// Every figure that a workload reports, and whether lower or higher is better.
 
-/** Values below `from` count as `from`: a process that shrinks by 1 MiB is no better than one that grows by 2 MiB. */
+/** Values below `from` count as `from`: with 8, a process that shrinks by 1 MiB is no better than one that grows by 2 MiB. */
 const lower = (from = 0) => ({ better: 'lower', from })
 const higher = () => ({ better: 'higher', from: 0 })
-/** Says how much was measured, or by whom; no build is better for it. */
+/** Figure about the measurement itself, which makes no build better. */
 const bookkeeping = undefined
 
 const figures = {
@@ -38,7 +38,7 @@ const figures = {
   'HTTP answers': bookkeeping
 }
 
-/** The side and the threshold of a figure; `undefined` for bookkeeping. Throws for a name that is not in the table. */
+/** Returns the better side and the threshold of a figure; `undefined` for bookkeeping. Throws for a name that is not in the table. */
 export function figureOf (name) {
   if (!Object.hasOwn(figures, name)) throw new Error(`The figure '${name}' has no row in bench/figures.mjs: add one that says whether lower or higher is better`)
   return figures[name]

@@ -1,7 +1,7 @@
 // One run of one workload, with a server and its clients in processes of their own.
 import { profile, whileRunning, Worker } from './worker.mjs'
 
-/** The figures of a run. `build` is the folder of the build that `ours` loads; without it, that of the working tree. */
+/** Returns the figures of a run. `build`: folder of the build that `ours` loads. Default: that of the working tree. */
 export function measure (kind, workload, build) {
   return workload.run === undefined ? onOneServer(kind, workload, build) : workload.run(kind, build)
 }

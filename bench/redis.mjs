@@ -1,11 +1,11 @@
-// A redis-server of the benchmark's own on a free loopback port, which keeps nothing.
+// Starts a redis-server for the benchmark on a free loopback port. It stores nothing on disk.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import { hasTaskset } from './worker.mjs'
 
-/** Why there can be none; `undefined` when it is there. */
+/** Reason why there is no redis-server; `undefined` when there is one. */
 export const noRedis = spawnSync('redis-server', ['--version']).error && 'redis-server is not installed (apt-get install redis-server)'
 
 const ticksPerSecond = Number(spawnSync('getconf', ['CLK_TCK']).stdout ?? 100)
@@ -19,7 +19,7 @@ async function freePort () {
   return port
 }
 
-/** Whether somebody listens there. */
+/** Whether a process listens on the port. */
 async function isOpen (port) {
   const socket = net.connect(port, '127.0.0.1')
   try {
@@ -53,10 +53,10 @@ export class RedisServer {
 
   #kill = () => this.#process.kill('SIGKILL')
 
-  /** CPU time that it has used, in µs; where there is no /proc, not a number. */
+  /** CPU time that the server has used, in µs; NaN on a system without /proc. */
   cpu () {
     try {
-      // After the name, which may have anything in it, utime and stime are the 12th and the 13th.
+      // utime and stime are the 12th and the 13th field after the name, which may contain spaces.
       const fields = readFileSync(`/proc/${this.#process.pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
       return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond * 1e6
     } catch {

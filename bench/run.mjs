@@ -12,7 +12,7 @@ import { UsageError } from './usage-error.mjs'
 import { hasTaskset } from './worker.mjs'
 import { workloads } from './workloads.mjs'
 
-// Without a listener a signal ends the process without its 'exit' event, which ends a redis-server and removes temporary folders.
+// Without a listener, a signal ends the process without its 'exit' event, which ends redis-server and removes temporary folders.
 for (const [signal, code] of [['SIGHUP', 129], ['SIGINT', 130], ['SIGTERM', 143]]) process.on(signal, () => process.exit(code))
 
 const all = [...workloads, ...clusterWorkloads]

@@ -1,4 +1,4 @@
-// One server in a process of its own: does the jobs of workloads.mjs and measures itself meanwhile.
+// One server in a process of its own. Executes the jobs of workloads.mjs and measures itself meanwhile.
 import './report-failure.mjs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { clusterJobs } from './cluster-jobs.mjs'
@@ -7,17 +7,17 @@ const [name, options] = process.argv.slice(2)
 const { default: start } = await import(`./servers/${name}.mjs`)
 const server = await start(JSON.parse(options ?? '{}'))
 
-/** An envelope of about 200 bytes as JSON. */
+/** Message whose envelope has about 200 bytes as JSON. */
 const envelope = { type: 'notification', data: { title: 'Order shipped', message: 'x'.repeat(86), id: 123456 } }
 const large = { type: 'notification', data: { title: 'Report', rows: Array.from({ length: 24 }, (_, n) => ({ id: n, name: `row number ${n}`, state: n % 3 ? 'open' : 'done', amount: n * 17.25 })) } }
 const token = n => ({ type: 'token', data: { text: `token ${n} `.padEnd(40, '.') } })
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
-/** Milliseconds by the clock that all processes of this machine share. */
+/** Time in ms, on a clock that all processes of this machine share. */
 const clock = () => Number(process.hrtime.bigint()) / 1e6
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-/** Waits until the clients have `frames` in all. */
+/** Waits until the clients have received `frames` more frames. */
 let expected = 0
 let onDelivered = () => {}
 const delivered = frames => new Promise(resolve => {
@@ -25,7 +25,7 @@ const delivered = frames => new Promise(resolve => {
   process.send({ expect: expected += frames })
 })
 
-/** A function per chat that sends a text there, through `sender` or `answer` of the server; made once, as an app does. */
+/** Functions that send a text to a chat, one per chat, through `sender` or `answer` of the server. Created once, like in an app. */
 const writers = new Map()
 function writersOf (through, chats) {
   if (!writers.has(through)) writers.set(through, Array.from({ length: chats }, (_, n) => server[through](`c${n}`)))
@@ -33,7 +33,7 @@ function writersOf (through, chats) {
 }
 
 const jobs = {
-  /** `rounds` times `perTurn` broadcasts in one turn to `clients`. */
+  /** Publishes `perTurn` broadcasts in one turn to `clients`, `rounds` times. */
   async broadcast ({ rounds, perTurn, clients, isLarge = false }) {
     for (let round = 0; round < rounds; round++) {
       for (let n = 0; n < perTurn; n++) server.broadcast(isLarge ? large : envelope)
@@ -41,7 +41,7 @@ const jobs = {
     }
     return rounds * perTurn * clients
   },
-  /** Messages to random users, one a turn, each with `devices` connections. */
+  /** Sends messages to random users with `devices` connections each, one message per turn. */
   async unicast ({ rounds, perRound, users, devices }) {
     let seed = 1
     for (let round = 0; round < rounds; round++) {
@@ -54,7 +54,7 @@ const jobs = {
     }
     return rounds * perRound * devices
   },
-  /** Tokens to every chat, `burst` at a time. */
+  /** Sends tokens to every chat, `burst` at a time. */
   async tokens ({ chats, tokens, burst }) {
     for (let n = 0; n < tokens; n += burst) {
       for (let chat = 0; chat < chats; chat++) for (let k = 0; k < burst; k++) server.sendToChat(`c${chat}`, token(n + k))
@@ -62,14 +62,14 @@ const jobs = {
     }
     return chats * tokens
   },
-  /** Tokens with their time in them, beside broadcasts to many. */
+  /** Sends tokens that contain their time, while broadcasts go to many clients. */
   async mixed ({ chats, everyMs, broadcastEveryMs, seconds }) {
     const end = clock() + seconds * 1000
     let n = 0
     let at = 0
     const broadcasting = setInterval(() => server.broadcast(envelope), broadcastEveryMs)
     const streams = Array.from({ length: chats }, async () => {
-      // Each token has its time by the schedule, so that a late timer counts as latency too.
+      // Each token contains its scheduled time, so that a late timer counts as latency.
       let due = clock() + Math.random() * everyMs
       const chat = `c${at++}`
       for (; due < end; due += everyMs) {
@@ -83,8 +83,8 @@ const jobs = {
     return n
   },
   /**
-   * Tokens to all chats at a steady pace, each with the time at which it was due. The chats take turns, evenly spread over time, and one
-   * timer serves them all. `through` is a method of the server.
+   * Sends tokens to all chats at a steady pace. Each contains its scheduled time. The chats take turns, evenly spread over time, and share
+   * one timer. `through`: a method of the server.
    */
   async stream ({ through, chats, perSecond, burst, seconds }) {
     const write = writersOf(through, chats)
@@ -93,7 +93,7 @@ const jobs = {
     const total = Math.round(seconds * 1000 / every)
     for (let next = 0; next < total;) {
       await sleep(1)
-      // At most one burst per chat and turn, so that a server that is late still gets to write.
+      // At most one burst per chat and turn, so that a late server can still write.
       for (let turns = 0; turns < chats && next < total; turns++, next++) {
         const due = start + next * every
         if (due > clock()) break
@@ -102,7 +102,7 @@ const jobs = {
     }
     return total * burst
   },
-  /** Bursts of broadcasts at a pace, whoever reads them. */
+  /** Publishes bursts of broadcasts at a pace, without waiting for their delivery. */
   async flood ({ seconds, perSecond, burst }) {
     const end = performance.now() + seconds * 1000
     let n = 0
@@ -112,7 +112,7 @@ const jobs = {
     }
     return n
   },
-  /** Messages to users who are not connected, `each` to each. */
+  /** Sends `each` messages to each of the users, who are not connected. */
   async unheard ({ users, each }) {
     for (let n = 0; n < each; n++) {
       for (let user = 0; user < users; user++) {
@@ -122,7 +122,7 @@ const jobs = {
     }
     return users * each
   },
-  /** Nothing but what is asked of it from outside. */
+  /** Waits until the clients have received all frames. */
   async idle () {
     await new Promise(resolve => { onDelivered = resolve })
     return 1

@@ -8,18 +8,18 @@ export const hasTaskset = os.cpus().length > 1 && spawnSync('taskset', ['--versi
 /** Writes CPU profiles of the servers to the folder that BENCH_PROF names. */
 export const profile = process.env.BENCH_PROF ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_PROF] : []
 
-/** Maximum time of one run of a workload, in ms. The longest takes about 70 s. */
+/** Maximum time of one run of a workload, in ms. The longest run takes about 70 s. */
 const runTimeout = 300_000
-/** Time a process has to end by itself, in ms. A CPU profile of a minute takes a few seconds to write. */
+/** Maximum time for a process to end by itself, in ms. A CPU profile of one minute takes a few seconds to write. */
 const endTimeout = 20_000
 
-/** A process of its own, on a core of its own where there is one. */
+/** Process of a benchmark, on a core of its own if there are enough. */
 export class Worker {
   /** Rejects when the process reports an error, or ends before `end` was called. */
   failed
   #child
 
-  /** `core` is one, or several as taskset lists them. */
+  /** `core`: one core, or several as taskset lists them. */
   constructor (file, args, core, nodeArgs = []) {
     const [command, ...first] = hasTaskset ? ['taskset', '-c', String(core), process.execPath] : [process.execPath]
     this.#child = fork(new URL(file, import.meta.url).pathname, args, {
@@ -31,16 +31,16 @@ export class Worker {
       this.on(({ failure }) => { if (failure !== undefined) reject(Object.assign(new Error(failure.message), failure)) })
       this.#child.on('exit', (code, signal) => reject(new Error(`${file} ended with ${signal ?? code}`)))
     })
-    // A failure after `end` concerns no run.
+    // A failure after `end` does not affect a run.
     this.failed.catch(() => {})
   }
 
   on (listener) { this.#child.on('message', listener) }
 
-  /** Does nothing when the process has ended; `failed` says so. */
+  /** Sends a message. Does nothing when the process has ended, which rejects `failed`. */
   send (message) { if (this.#child.connected) this.#child.send(message, () => {}) }
 
-  /** What comes under a name; two messages may come in one turn. */
+  /** Resolves with the field `name` of the first message that has it. Two messages may arrive in one turn. */
   first (name) {
     return new Promise(resolve => {
       const listener = message => {
@@ -68,7 +68,7 @@ export class Worker {
   }
 }
 
-/** The result of `work`. Rejects as soon as one of the processes fails, or after five minutes, because `work` may then wait for ever. */
+/** Resolves with the result of `work`. Rejects when a process fails, and after `runTimeout`, because `work` may then wait forever. */
 export async function whileRunning (workers, work) {
   let timer
   const late = new Promise((_resolve, reject) => {

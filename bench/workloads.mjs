@@ -8,10 +8,10 @@ const chat = (kind, port, id, extra = {}) => ({
 })
 const times = (count, make) => Array.from({ length: count }, (_, n) => make(n))
 
-/** Share of a core that the clients used during a run, in percent: at 100 it is they that are measured. */
+/** Share of a core that the clients used during a run, in percent. At 100 the clients limit the measurement. */
 const clientCpu = (before, after, { wall }) => (after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system) / wall / 10
 
-/** Runs a job against connected clients, after a warm-up; `figures` are made of the run, and of the clients' state before and after it. */
+/** Runs a job against connected clients, after a warm-up. `figures` takes the run, and the clients' state before and after it. */
 const job = (name, connections, args, warmUp, figures) => async ({ kind, port, server, client }) => {
   await client.call({ call: 'connect', list: connections(kind, port) })
   await server.call({ call: 'run', job: name, args: warmUp })
@@ -32,14 +32,14 @@ const costs = (run, before, after) => ({
   'client cpu %': clientCpu(before, after, run)
 })
 
-/** Exact where no garbage is collected during the run. */
+/** Exact if no garbage is collected during the run. */
 const heapBytes = run => ({ 'heap bytes': run.heap / run.deliveries, ...writesOf(run) })
 
 const broadcast = (clients, perTurn, rounds, figures = costs) => job(
   'broadcast', (kind, port) => times(clients, n => notifications(kind, port, `u${n}`)),
   { rounds, perTurn, clients }, { rounds: 10, perTurn, clients }, figures)
 
-/** Lets code and pools come to what they are after a while, which is not a cost of each connection. */
+/** Warms up code and pools, whose growth is not a cost of each connection. */
 const warmUp = async ({ kind, port, server, client }) => {
   for (let round = 0; round < 5; round++) {
     await client.call({ call: 'connect', list: times(1_000, n => notifications(kind, port, `w${n}`)) })
@@ -74,7 +74,7 @@ const handshakes = async ({ kind, port, server, client }) => {
   return { 'cpu µs': (after.user + after.system - before.user - before.system) / connections }
 }
 
-/** The clients' state when every token of a run has come. Unless all come the run does not count: the slowest would be missing. */
+/** Returns the clients' state when every token of a run has arrived. Throws if some are missing: they would be the slowest. */
 const allTokens = async (kind, client, { deliveries, counters }) => {
   const state = await client.call({ call: 'tokens', count: deliveries })
   if (state.samples !== deliveries) throw new Error(`${kind}: ${state.samples} of ${deliveries} tokens came. ${JSON.stringify(counters)}`)
@@ -95,7 +95,7 @@ const mixed = async ({ kind, port, server, client }) => {
   }
 }
 
-/** 500 chats that get 50 tokens a second each; `sender` is `chat.send`, `answer` is `run.reply`. */
+/** Sends 50 tokens per second to each of 500 chats. `through`: `sender` for `chat.send`, or `answer` for `run.reply`. */
 const stream = (through, burst) => async ({ kind, port, server, client }) => {
   const args = { through, chats: 500, perSecond: 50, burst }
   await client.call({ call: 'connect', list: times(args.chats, n => chat(kind, port, `c${n}`, { isTimed: true })) })
@@ -155,10 +155,10 @@ const storm = async ({ kind, port, server, client }) => {
   return { recovered, received, 'loop delay p99 ms': delayP99, 'loop delay max ms': delayMax, 'slowest HTTP ms': slowest, 'HTTP answers': asked.answers, 'took ms': wall }
 }
 
-/** So that nothing is evicted while it is counted. */
+/** Options with which no publication is evicted while it is counted. */
 const roomy = { ours: { history: { bytes: 1024 * 1024 * 1024, size: 1_000 } } }
 
-/** What users cost who are not there: one publication to each, then as many more to the first thousand. */
+/** Measures the cost of users who are not connected: one publication to each, then as many more to the first thousand. */
 const offline = channels => async ({ server }) => {
   const start = await server.call({ call: 'memory' })
   const first = await server.call({ call: 'run', job: 'unheard', args: { users: channels, each: 1 } })
