@@ -8,7 +8,7 @@ const alphabet = [...'aA0_.@:+~|-']
 const id = fc.string({ unit: fc.constantFrom(...alphabet), minLength: 1, maxLength: 6 }).filter(isId)
 const address: fc.Arbitrary<ChatAddress> = fc.record({ workflow: id, appId: id, chatId: id, userId: id }, { noNullPrototype: true })
 
-t.test('an id that is not valid is refused with what it is', async t => {
+t.test('an invalid id is refused with an error that shows the id', async t => {
   const wrong: Array<[id: unknown, message: RegExp]> = [
     ['', /^"" is not a valid id/], ['a/b', /^"a\/b"/], [undefined, /^undefined/], [null, /^null/], ['.', /^"\." is not a valid id.*neither '\.' nor '\.\.'/], ['..', /^"\.\."/], [5, /^5/], [Symbol('s'), /^Symbol\(s\)/],
     ['x'.repeat(1_000), /^"x{139} is not/], [{ toString: () => 'a' }, /^An object/]
@@ -23,7 +23,7 @@ t.test('an id that is not valid is refused with what it is', async t => {
   t.throws(() => chatChannel({ workflow: 'notifications', appId: 'a', chatId: 'c', userId: 'u' }), { code: 'RT_ERR_INVALID_ID', message: /'notifications'/ })
 })
 
-t.test("the error of a chat's address names its fields", async t => {
+t.test('the error of an invalid chat address names its fields, and how to spell them', async t => {
   const right = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
   const cases: Array<[address: unknown, message: RegExp]> = [
     [{ workflow: 'w', app_id: 'a', chat_id: 'c', user_id: 'u' },
@@ -45,14 +45,14 @@ t.test("the error of a chat's address names its fields", async t => {
 
 t.test('no two addresses have the same channel', async t => {
   const key = (address: ChatAddress) => JSON.stringify([address.workflow, address.appId, address.chatId, address.userId])
-  t.test('of chats', async t => {
+  t.test('two different chat addresses have different channels', async t => {
     t.doesNotThrow(() => fc.assert(fc.property(address, address, (a, b) => {
       return (key(a) === key(b)) === (chatChannel(a) === chatChannel(b))
     }), { numRuns: 2_000 }))
   })
 
-  t.test('with the same characters in other places', async t => {
-    // All the ways to cut one text into four ids.
+  t.test('addresses with the same characters, divided differently, have different channels', async t => {
+    // All ways to divide one text into four ids.
     t.doesNotThrow(() => fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...alphabet), minLength: 4, maxLength: 10 }), text => {
       const channels: string[] = []
       for (let a = 1; a < text.length; a++) {
@@ -67,7 +67,7 @@ t.test('no two addresses have the same channel', async t => {
     }), { numRuns: 200 }))
   })
 
-  t.test('of chats, users and everybody', async t => {
+  t.test('a chat, a user and the broadcast have different channels', async t => {
     t.doesNotThrow(() => fc.assert(fc.property(address, id, id, (address, one, other) => {
       const channels = [chatChannel(address), userChannel(one), broadcastChannel]
       return new Set(channels).size === 3 && (one === other) === (userChannel(one) === userChannel(other))

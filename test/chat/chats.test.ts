@@ -61,18 +61,18 @@ function setup (options: ChatOptions = {}, liveRuns = 100) {
 const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 const hang = () => new Promise(() => {})
 
-t.test('what it handles depends on what it is given', async t => {
+t.test('chat_message is only handled when the option chat.onMessage is set', async t => {
   const types = (options: ChatOptions) => [...setup(options).rows.keys()].sort()
   t.strictSame(types({}), ['chat_cancel', 'chat_history', 'input_response'])
   t.strictSame(types({ onMessage: () => {}, loadHistory: () => [] }), ['chat_cancel', 'chat_history', 'chat_message', 'input_response'])
 })
 
-t.test('fewer runs than the largest message counts as are refused at once', async t => {
+t.test('limits.liveRuns below the weight of the largest message throws RT_ERR_OPTIONS', async t => {
   t.throws(() => setup({}, 15), { code: 'RT_ERR_OPTIONS', message: /'limits\.liveRuns' must be at least 16/ })
   t.doesNotThrow(() => setup({}, 16))
 })
 
-t.test('a run that is refused leaves no chat behind', async t => {
+t.test('a run that is refused leaves no active chat', async t => {
   const { chats, handle, connection } = setup({ onMessage: hang }, 16)
   for (let n = 0; n < 8; n++) chats.open({ ...address, chatId: `full${n}` }).start(hang)
   t.equal(chats.size, 8)
@@ -81,13 +81,13 @@ t.test('a run that is refused leaves no chat behind', async t => {
   t.equal(chats.size, 8)
 })
 
-t.test('a run weighs what its message has, also beside its content', async t => {
+t.test('the weight of a run counts all fields of its message, not only content', async t => {
   const { handle, connection } = setup({ onMessage: hang }, 16)
   await handle('chat_message', { content: 'q', blob: 'x'.repeat(20_000) }, 'm', connection('a'))
   await t.rejects(handle('chat_message', { content: 'q', blob: 'x'.repeat(28_000) }, 'm', connection('b')), { code: 'chat_busy' })
 })
 
-t.test('10,000 chats leave nothing behind', async t => {
+t.test('10,000 chats leave no active chat once their runs are over', async t => {
   const { chats, handle, connection, context } = setup({ onMessage: run => run.reply().end(), save: () => {} })
   for (let n = 0; n < 10_000; n++) {
     chats.open({ ...address, chatId: `s${n}` }).start(() => {})
@@ -98,7 +98,7 @@ t.test('10,000 chats leave nothing behind', async t => {
   t.equal(context.types.filter(type => type === 'run_finished').length, 11_000)
 })
 
-t.test('a chat whose run failed, was refused, replaced or cancelled leaves nothing behind either', async t => {
+t.test('a chat whose runs failed, were refused, replaced or cancelled is not active any more', async t => {
   for (const concurrency of ['queue', 'replace'] as const) {
     const { chats, handle, context } = setup({ onMessage: hang, concurrency })
     context.answer = down
@@ -111,21 +111,21 @@ t.test('a chat whose run failed, was refused, replaced or cancelled leaves nothi
   }
 })
 
-t.test('a message is known by its id, wherever it came from', async t => {
+t.test('a message with a known id is handled once in its chat, even if another server handled it', async t => {
   const { handle, context, log, connection } = setup({ onMessage: () => {} })
   const count = () => context.types.filter(type => type === 'chat_message').length
   for (const [data, ref] of [[{ message_id: 'a' }, 'r'], [{ message_id: 'a' }, 's'], [{}, 'a']] as const) await handle('chat_message', { content: 'q', ...data }, ref)
   t.equal(count(), 1)
   await handle('chat_message', { content: 'q' }, 'a', connection('other'))
-  t.equal(count(), 2, 'in another chat it is another')
+  t.equal(count(), 2, 'the id is new in another chat')
   log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'b', content: 'q', user_id: 'u' } }), 0)
   await handle('chat_message', { content: 'q' }, 'b')
-  t.equal(count(), 2, 'one that another server took')
+  t.equal(count(), 2, 'another server has handled it')
   for (const ref of [5, 5, undefined]) await handle('chat_message', { content: 'q' }, ref)
-  t.equal(count(), 5, 'a number is no id')
+  t.equal(count(), 5, 'a number is not an id')
 })
 
-t.test('one that is refused may come again, two at once are one', async t => {
+t.test('a message that was refused can be sent again, and two copies at once are handled once', async t => {
   const { handle, context } = setup({ onMessage: () => {} })
   context.answer = down
   const both = [handle('chat_message', { content: 'q' }, 'a'), handle('chat_message', { content: 'q' }, 'a')]
@@ -135,7 +135,7 @@ t.test('one that is refused may come again, two at once are one', async t => {
   t.equal(context.types.filter(type => type === 'run_started').length, 1)
 })
 
-t.test('a cancel that comes first is remembered for what has a name of its own', async t => {
+t.test('a cancel that arrives before its message is remembered if it names the message by a string', async t => {
   const { handle, context } = setup({ onMessage: hang })
   await handle('chat_cancel', { ref: 'a' })
   await handle('chat_cancel', { ref: 5 })
@@ -149,23 +149,23 @@ t.test('a cancel that comes first is remembered for what has a name of its own',
   t.equal(context.types.at(-1), 'run_started')
 })
 
-t.test('what somebody sees depends on who it is only where visible takes an identity', async t => {
+t.test('the kind has a filter by identity only when chat.visible takes an identity', async t => {
   t.equal(setup().chats.kind.isSeen, undefined)
   t.equal(setup({ visible: () => false }).chats.kind.isSeen, undefined)
   const sees = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.kind.isSeen!
   t.strictSame(['u', 'v'].map(userId => sees({ type: 'a' }, { userId })), [false, true])
 })
 
-t.test('the message ids of participants begin with their user ids, those of the owner are as sent', async t => {
+t.test('the message ids of participants begin with their user ids, and those of the owner are as sent', async t => {
   const { handle, context, connection } = setup({ onMessage: () => {} })
   const ids = () => context.published.filter(({ type }) => type === 'chat_message').map(({ data }) => data.message_id)
   for (const userId of ['u', 'v', 'w']) await handle('chat_message', { content: 'q', message_id: 'm' }, 'r', connection('c', userId))
   t.strictSame(ids(), ['m', 'v/m', 'w/m'])
   for (const ref of [1, undefined]) await handle('chat_message', { content: 'q' }, ref)
-  t.strictSame(ids().slice(3).map(id => id.indexOf('/')), [0, 0], 'an id that the server makes begins with a slash')
+  t.strictSame(ids().slice(3).map(id => id.indexOf('/')), [0, 0], 'an id of the server begins with a slash')
 })
 
-t.test('a cancel by name is for what the same user sent, be it early or not', async t => {
+t.test('a cancel by ref applies to messages of the same user, whether it arrives before or after them', async t => {
   const { handle, context, connection } = setup({ onMessage: hang })
   const [owner, guest] = [connection(), connection('c', 'v')]
   const ends = () => context.published.filter(({ type }) => type === 'run_finished').map(({ data }) => data.message_id)
@@ -175,22 +175,22 @@ t.test('a cancel by name is for what the same user sent, be it early or not', as
   for (const ref of ['m', 'r', 'u/m', '/m']) await handle('chat_cancel', { ref }, 2, guest)
   t.strictSame(ends(), [], 'none of these is a message of the guest')
   await handle('chat_message', { content: 'q', message_id: 'm' }, 'r', guest)
-  t.strictSame(ends(), ['v/m'], 'the cancel that came first')
+  t.strictSame(ends(), ['v/m'], 'the cancel arrived before the message')
   await handle('chat_message', { content: 'q', message_id: 'n' }, 'r', guest)
   await handle('chat_cancel', { ref: 'v/n' }, 3, owner)
-  t.strictSame(ends(), ['v/m', 'v/n'], "another user's message goes by its message_id")
+  t.strictSame(ends(), ['v/m', 'v/n'], "another user's message is named by its message_id")
   await handle('chat_cancel', { ref: 'r' }, 4, owner)
   t.strictSame(ends(), ['v/m', 'v/n', 'm'])
 })
 
-t.test('anybody in the chat may cancel what the app started, by the ref that the app gave it', async t => {
+t.test('any participant of a chat can cancel a run of the app by its ref', async t => {
   const { chats, handle, connection } = setup()
   const run = chats.open(address).start(hang, { ref: 'greeting' })
   await handle('chat_cancel', { ref: 'greeting' }, 1, connection('c', 'v'))
   t.equal(await run.finished, 'cancelled')
 })
 
-t.test('an id that the app gave to a message of its own is not for users as long as the log has it', async t => {
+t.test('a user cannot send the id of a message of the app while the log has that message', async t => {
   const { handle, context, log, connection } = setup({ onMessage: () => {} })
   log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'welcome', role: 'assistant', content: 'hi' } }), 0)
   log.append(JSON.stringify({ type: 'chat_delta', data: { message_id: 'growing', at: 0, text: 'hi' } }), 0)
@@ -200,7 +200,7 @@ t.test('an id that the app gave to a message of its own is not for users as long
   t.match(context.published[0], { data: { message_id: 'v/welcome' } })
 })
 
-t.test('what is sent to a chat is published in its channel if it is visible, and an address that is none is refused', async t => {
+t.test('send publishes a visible message in the channel of the chat, and open refuses an invalid address', async t => {
   const { chats, channels, context } = setup({ visible: ({ type }) => type !== 'hidden' })
   await chats.open(address).send({ type: 'shown' })
   t.equal((await chats.open(address).send({ type: 'hidden' })).id, '')
@@ -208,7 +208,7 @@ t.test('what is sent to a chat is published in its channel if it is visible, and
   t.throws(() => chats.open({ ...address, chatId: 'a/b' }), { code: 'RT_ERR_INVALID_ID' })
 })
 
-t.test('what visible is asked about is what is sent', async t => {
+t.test('the message that visible gets is the one that is sent', async t => {
   const asked: unknown[] = []
   const visible: ChatOptions['visible'] = ({ data }) => {
     asked.push((data as { agent: string }).agent)
@@ -224,7 +224,7 @@ t.test('what visible is asked about is what is sent', async t => {
   await t.rejects(chat.send({ type: 'app', data: () => {} }), { code: 'RT_ERR_INVALID_MESSAGE' })
 })
 
-t.test('closing ends what is going and what is coming, and takes nothing more', async t => {
+t.test('close interrupts active runs and runs whose message is being saved, and later runs are refused', async t => {
   const { opened, open } = gate()
   const { chats, handle, context } = setup({ onMessage: hang, save: () => opened })
   const coming = handle('chat_message', { content: 'q' }, 'm')
@@ -241,7 +241,7 @@ t.test('closing ends what is going and what is coming, and takes nothing more', 
   await setup().chats.close()
 })
 
-t.test('a page of the history is sent to who asked, complete when it is empty', async t => {
+t.test('a page of the history goes to the connection that requested it, and is complete when it is empty', async t => {
   const message = { message_id: 'a', content: 'c', timestamp: '' }
   const { handle, controls } = setup({ loadHistory: (_target, before) => before === undefined ? [message] : [] })
   await handle('chat_history', undefined, 'r')
@@ -252,7 +252,7 @@ t.test('a page of the history is sent to who asked, complete when it is empty', 
   ])
 })
 
-t.test('history is sent as JSON has it, and visible is asked about that', async t => {
+t.test('history is converted to JSON before visible gets it and before it is sent', async t => {
   const rows = () => [
     { message_id: 'a', content: 'one', timestamp: new Date(0), agent: { toJSON: () => 'outer' } },
     { message_id: 'b', content: 'two', timestamp: new Date(0), agent: Object('inner') }

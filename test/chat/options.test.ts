@@ -1,7 +1,7 @@
 import t from 'tap'
 import { chatContradictions } from '../../lib/chat/options.js'
 
-t.test("users' chat messages go to one hook: a second one for them is a contradiction, and its cure is named", async t => {
+t.test('two hooks for the chat messages of users are a contradiction, whose text names the cure', async t => {
   const wrongOf = (chat: object, onMessage: object) => chatContradictions({ chat: { concurrency: 'queue', ...chat }, onMessage: onMessage as never })
     .filter(([isWrong]) => isWrong).map(([, cure]) => cure)
   const handler = () => {}

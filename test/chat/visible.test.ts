@@ -5,7 +5,7 @@ import { FakeContext } from './runs/context.js'
 const { log, logged, loggedFields } = new FakeContext()
 const message = { type: 'a' }
 
-t.test('with one parameter it is asked once, with two for each who looks', async t => {
+t.test('visible with one parameter is called once per message, and with two parameters once per reader', async t => {
   const asked: unknown[][] = []
   const one = (message: object) => asked.push([message]) < 0
   const two = (message: object, identity: object) => asked.push([message, identity]) < 0
@@ -18,7 +18,7 @@ t.test('with one parameter it is asked once, with two for each who looks', async
   t.strictSame(asked[1], [message, { userId: 'u' }])
 })
 
-t.test('only true is yes', async t => {
+t.test('a message is visible only when visible returns true', async t => {
   t.equal(isSeen(() => true, message, undefined, log), true)
   for (const answer of [false, undefined, 1, 'yes', {}]) t.equal(isSeen(() => answer as boolean, message, undefined, log), false)
   t.strictSame(logged, [])
@@ -26,7 +26,7 @@ t.test('only true is yes', async t => {
   t.match(logged, [/visible/])
 })
 
-t.test('an async visible shows nothing, is logged, and its rejection ends nothing', async t => {
+t.test('an async visible hides the message and is logged, and its rejection is handled', async t => {
   logged.length = 0
   const answers = [async () => true, async () => { throw new Error('secret') }, () => ({ then () { throw new Error('secret') } })]
   for (const visible of answers as unknown as Array<() => boolean>) t.equal(isSeen(visible, message, undefined, log), false)
@@ -34,7 +34,7 @@ t.test('an async visible shows nothing, is logged, and its rejection ends nothin
   t.match(loggedFields.at(-1), { type: 'a', err: { message: /returned a promise/ } })
 })
 
-t.test('visible with one parameter is asked about the message that is sent, and otherwise the message stays as it is', async t => {
+t.test('a message is converted to JSON for a visible with one parameter, and otherwise stays the same', async t => {
   const message = { type: 'a', data: { at: new Date(0) } }
   t.equal(askedAbout({}, message, 1_000), message)
   t.equal(askedAbout({ visible: (_message, _identity) => true }, message, 1_000), message)

@@ -14,7 +14,7 @@ function itemsOf ({ newest }: ByLast<Item>): Item[] {
   return items
 }
 
-t.test('the items are in the order in which they were moved to the end, without those that were deleted', async () => {
+t.test('the items are in the order in which they were moved to the end, without deleted ones', async () => {
   const steps = fc.array(fc.record({ item: fc.nat(6), isDeleted: fc.boolean() }), { maxLength: 60 })
   fc.assert(fc.property(steps, steps => {
     const list = new ByLast<Item>()

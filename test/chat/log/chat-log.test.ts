@@ -13,7 +13,7 @@ interface Received {
   id: string
 }
 
-/** A line of JSON each; long ones as Buffers, as the server makes them. */
+/** Frames are lines of JSON. Long ones are Buffers, as in the server. */
 const frameOf: FrameOf = ({ epoch, offset }, body) => {
   const text = `${body.slice(0, -1)},"id":"${epoch}.${offset}"}\n`
   const bytes = Buffer.from(text)
@@ -30,7 +30,7 @@ function logOf (bodies: string[] = [], limits: Partial<LogLimits> = {}): ChatLog
   return log
 }
 
-/** A client: applies what it gets as the protocol says. */
+/** A client that applies its messages as the protocol requires. */
 class Client implements Reader {
   offset: number
   epoch: string
@@ -53,7 +53,7 @@ class Client implements Reader {
     if (this.isReading) this.readAll()
   }
 
-  /** One chunk; `false` when there was none. */
+  /** Reads one chunk; `false` when there was none. */
   read (room = 1_000): boolean {
     const chunk = this.log.read(this, room)
     if (chunk.length === 0) return false
@@ -89,7 +89,7 @@ class Client implements Reader {
   }
 }
 
-t.test('who reads along gets what is published', async t => {
+t.test('a reader that keeps up gets each publication unchanged', async t => {
   const log = logOf()
   const client = new Client(log)
   const bodies = [delta('m', 0, 'Hel'), delta('m', 3, 'lo'), bodyOf('tool_call', { call_id: 'c' }), message('m', 'Hello')]
@@ -100,7 +100,7 @@ t.test('who reads along gets what is published', async t => {
   t.strictSame(client.received, bodies.map((body, at) => ({ ...JSON.parse(body), id: `e.${at + 1}` })))
 })
 
-t.test('who is behind gets one delta, who has nothing gets the message', async t => {
+t.test('a reader that is behind gets one delta, and a reader that has nothing gets the whole message', async t => {
   const log = logOf([delta('m', 0, 'a'), delta('m', 1, 'b'), delta('m', 2, 'c')])
   t.match(new Client(log, 1).readAll().received, [{ type: 'chat_delta', data: { message_id: 'm', agent: 'a', at: 1, text: 'bc' }, id: 'e.3' }])
   t.strictSame(new Client(log, 0).readAll().received,
@@ -108,7 +108,7 @@ t.test('who is behind gets one delta, who has nothing gets the message', async t
   t.equal(log.behind(new Client(log, 0)), 1)
 })
 
-t.test('a message that is finished is kept once', async t => {
+t.test('a finished message is kept once', async t => {
   const log = logOf([delta('m', 0, 'a'), delta('m', 1, 'b'), message('m', 'ab')])
   t.equal(log.length, 1)
   for (const offset of [0, 1, 2]) {
@@ -116,7 +116,7 @@ t.test('a message that is finished is kept once', async t => {
   }
 })
 
-t.test('messages that grow together are each sent once, and the positions are safe to resume from', async t => {
+t.test('messages that are written at the same time are each sent once, with positions that are safe to resume from', async t => {
   const bodies: string[] = []
   for (let n = 0; n < 50; n++) bodies.push(delta('x', n, String(n % 10)), delta('y', n, 'y'), bodyOf('other', { n }))
   const log = logOf(bodies)
@@ -128,7 +128,7 @@ t.test('messages that grow together are each sent once, and the positions are sa
   t.equal(client.ahead, undefined)
 })
 
-t.test('the latest progress of a tool, and none once there is an output', async t => {
+t.test('the log keeps the latest progress of a tool, and drops it once there is an output', async t => {
   const progress = (n: number) => bodyOf('tool_progress', { call_id: 'c', progress: n })
   const log = logOf([bodyOf('tool_call', { call_id: 'c' }), progress(1), progress(2)])
   t.strictSame(new Client(log).readAll().received.map(({ data }) => data.progress), [undefined, 2])
@@ -137,7 +137,7 @@ t.test('the latest progress of a tool, and none once there is an output', async 
   t.strictSame(new Client(log, 3).readAll().types, ['tool_output'])
 })
 
-t.test('a run that is going is kept, from the message that started it', async t => {
+t.test('an active run is kept, from the message that started it onwards', async t => {
   const user = bodyOf('chat_message', { message_id: 'u1', role: 'user', content: 'hi' })
   const log = logOf([user, bodyOf('run_started', { run_id: 'r', message_id: 'u1' }), bodyOf('input_request', {})], { size: 3, ttl: 1_000 })
   for (let n = 0; n < 20; n++) log.append(bodyOf('app', { n }), 0)
@@ -150,7 +150,7 @@ t.test('a run that is going is kept, from the message that started it', async t 
   t.equal(log.length, 0)
 })
 
-t.test('a run with 28,000 replies that grow side by side is read from its middle and leaves nothing but the history', async t => {
+t.test('a run with 28,000 replies at the same time can be read from its middle, and leaves only the history', async t => {
   const count = 28_000
   const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 100, lag: 100_000_000 })
   for (let at = 0; at < count; at++) log.append(delta(`m${at}`, 0, 'begun, '), 0)
@@ -165,7 +165,7 @@ t.test('a run with 28,000 replies that grow side by side is read from its middle
   t.equal(log.length, 100)
 })
 
-t.test('a run that waits for its turn is kept too, from its message on, until it is finished', async t => {
+t.test('a waiting run is kept from its message onwards until it is finished', async t => {
   const user = bodyOf('chat_message', { message_id: 'u1', role: 'user', content: 'hi' })
   const log = logOf([
     user, bodyOf('run_started', { run_id: 'going' }), bodyOf('run_queued', { run_id: 'waiting', message_id: 'u1' }), bodyOf('run_queued', { run_id: 'later' })
@@ -183,7 +183,7 @@ t.test('a run that waits for its turn is kept too, from its message on, until it
   t.strictSame(kept(), ['chat_message', 'run_started', 'run_queued', 'run_queued', 'run_finished'])
   log.append(bodyOf('run_started', { run_id: 'waiting', message_id: 'u1' }), 0)
   fill()
-  t.strictSame(kept(), ['chat_message', 'run_started', 'run_queued', 'run_queued', 'run_finished', 'run_started'], 'as long as it is going')
+  t.strictSame(kept(), ['chat_message', 'run_started', 'run_queued', 'run_queued', 'run_finished', 'run_started'], 'while it is active')
   log.append(bodyOf('run_finished', { run_id: 'waiting' }), 0)
   fill()
   t.strictSame(kept(), ['run_queued', 'run_finished', 'run_started', 'run_finished'], 'the last one still waits')
@@ -192,7 +192,7 @@ t.test('a run that waits for its turn is kept too, from its message on, until it
   t.equal(log.length, 3)
 })
 
-t.test('it knows who wrote a message, while it grows and when it is done', async t => {
+t.test('authorOf returns the author of a finished or unfinished message, and undefined for an unknown id', async t => {
   const log = logOf([
     bodyOf('chat_message', { message_id: 'a', role: 'user', user_id: 'ada', content: 'hi' }),
     bodyOf('chat_message', { message_id: 'b', user_id: 'bot', content: '', status: 'streaming' }),
@@ -201,24 +201,24 @@ t.test('it knows who wrote a message, while it grows and when it is done', async
   t.strictSame(['a', 'b', 'c', 'd'].map(id => log.authorOf(id)), [{ userId: 'ada' }, { userId: 'bot' }, { userId: undefined }, undefined])
 })
 
-t.test('a run whose end never comes does not keep everything', async t => {
+t.test('a run without an end is only protected up to a limit', async t => {
   const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 10, lag: 10_000 })
   for (let n = 0; n < 1_000; n++) log.append(bodyOf('app', { n, pad: 'x'.repeat(100) }), 0)
   t.equal(log.length, 10)
 })
 
-t.test('what was finished and is published again comes last', async t => {
+t.test('a finished message that is published again moves to the end', async t => {
   const log = logOf([message('a', '1'), message('b', '1'), message('a', '2')])
   t.strictSame(new Client(log).readAll().received.map(({ data }) => data.content), ['1', '2'])
   t.strictSame([log.authorOf('a'), log.authorOf('c')], [{ userId: undefined }, undefined])
 })
 
-t.test('the ids of messages and tools are not mixed up', async t => {
+t.test('a message and a tool with similar ids are separate entries', async t => {
   const log = logOf([message('tool c', '1'), bodyOf('tool_progress', { call_id: 'c', progress: 1 }), bodyOf('tool_output', { call_id: 'c' })])
   t.strictSame(new Client(log).readAll().types, ['chat_message', 'tool_output'])
 })
 
-t.test('a delta that does not continue what is here', async t => {
+t.test('a delta that does not continue the known text replaces it from there, or is stored alone', async t => {
   const log = logOf([delta('m', 0, 'abc')])
   log.append(delta('m', 1, 'X'), 0)
   const behind = new Client(log, 0).readAll()
@@ -226,11 +226,11 @@ t.test('a delta that does not continue what is here', async t => {
   const gap = logOf([delta('m', 5, 'later')])
   t.match(new Client(gap, 0).readAll().received, [{ type: 'chat_delta', data: { at: 5, text: 'later' } }])
   for (const data of [{}, { message_id: 1, at: 0, text: '' }, { message_id: 'm', at: -1, text: '' }, { message_id: 'm', at: 0 }]) {
-    t.equal(logOf([bodyOf('chat_delta', data)]).length, 1, 'kept as it is')
+    t.equal(logOf([bodyOf('chat_delta', data)]).length, 1, 'stored unchanged')
   }
 })
 
-t.test('10,000 publications of one turn all arrive', async t => {
+t.test('all of 10,000 publications of one turn arrive', async t => {
   const log = logOf([], { size: 100 })
   const client = new Client(log)
   for (let n = 0; n < 10_000; n++) log.append(bodyOf('other', { n }), 0)
@@ -240,7 +240,7 @@ t.test('10,000 publications of one turn all arrive', async t => {
   t.equal(log.length, 100)
 })
 
-t.test('a reader that does not read costs so much and no more, and is lost', async t => {
+t.test('a reader that does not read makes the log keep at most limits.lag bytes, and is then lost', async t => {
   const log = logOf([], { size: 2, lag: 10_000 })
   const blocked = new Client(log)
   blocked.isReading = false
@@ -249,7 +249,7 @@ t.test('a reader that does not read costs so much and no more, and is lost', asy
   t.ok(log.bytes < 12_000, `${log.bytes}`)
 })
 
-t.test('shift gives up even what a run needs, and a message that goes on is read from where it is', async t => {
+t.test('shift evicts even the publications of an unfinished run, and a message that continues is read from there', async t => {
   const log = logOf([bodyOf('run_started', { run_id: 'r' }), delta('m', 0, 'a'.repeat(100))])
   const { bytes } = log
   t.equal(log.shift() + log.shift(), bytes)
@@ -258,7 +258,7 @@ t.test('shift gives up even what a run needs, and a message that goes on is read
   t.match(new Client(log).readAll().received, [{ data: { at: 100, text: 'b' } }])
 })
 
-t.test('a reset log has nothing of before, and its readers are lost', async t => {
+t.test('a reset log has no earlier publications, and its readers are lost', async t => {
   const log = logOf([delta('m', 0, 'a')])
   const client = new Client(log)
   log.reset('f', 9)
@@ -268,7 +268,7 @@ t.test('a reset log has nothing of before, and its readers are lost', async t =>
   t.match(new Client(log).readAll().received, [{ data: { at: 0, text: 'z' }, id: 'f.10' }])
 })
 
-// Whatever is written, and however it is read, cut off and read on: what is shown is what was written.
+// Random writes, reads, disconnects and resumes: each client must show the text that was written.
 type Step =
   | { do: 'write', client: number, text: string }
   | { do: 'finish', client: number }
@@ -286,7 +286,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('cut' as const), client: index, keep: fc.nat(3) }) }
 ), { maxLength: 120 })
 
-t.test('what a client shows is what was written, however it reads, is cut off and resumes', async () => {
+t.test('a client shows the written text, however it reads, disconnects and resumes', async () => {
   fc.assert(fc.property(steps, steps => {
     const log = logOf()
     const texts = new Map<string, string>()
@@ -308,7 +308,7 @@ t.test('what a client shows is what was written, however it reads, is cut off an
       }
       if (step.do === 'read') clients[step.client % clients.length].read(step.room)
       if (step.do === 'cut') {
-        // What was under way is lost; the client goes on from the last frame that it got.
+        // The frames in transit are lost. The client resumes after the last frame that it received.
         const at = step.client % clients.length
         const cut = clients[at]
         const kept = cut.received.slice(0, Math.max(0, cut.received.length - step.keep))
@@ -328,7 +328,7 @@ t.test('what a client shows is what was written, however it reads, is cut off an
   }), { numRuns: 500 })
 })
 
-t.test('a delta that comes after the final form does not undo it', async t => {
+t.test('a delta after the final form of a message does not change it', async t => {
   const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 }, (_position, body) => `${body}\n`)
   const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { message_id: 'm', ...data }, timestamp: '' }), 0)
   publish('chat_delta', { at: 0, text: 'one ' })
@@ -342,7 +342,7 @@ t.test('a delta that comes after the final form does not undo it', async t => {
   t.ok(log.authorOf('m'))
 })
 
-t.test('a log that is given what a body says has the same in it as one that parses the body', async t => {
+t.test('a log that gets the publication as an object has the same content as one that parses the body', async t => {
   const catalogue = new Catalogue({ messages: {}, strict: false, maxBytes: 1_000_000 })
   const id = fc.constantFrom('m1', 'm2', 'run', '/3')
   const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constant('\ud800'), fc.constant('ж'.repeat(20)))
@@ -369,7 +369,7 @@ t.test('a log that is given what a body says has the same in it as one that pars
   }), { numRuns: 200 })
 })
 
-t.test('a reader that has a part of a message that was evicted is lost, whatever else it has read', async t => {
+t.test('a reader with part of an evicted message is lost, even if it has read later publications', async t => {
   const log = logOf([delta('m', 0, 'a'), bodyOf('status', {}), delta('m', 1, 'b'), bodyOf('status', {})])
   const reader = new Client(log, 2)
   t.equal(log.isLost(reader), false)

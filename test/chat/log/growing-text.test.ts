@@ -2,14 +2,14 @@ import fc from 'fast-check'
 import t from 'tap'
 import { GrowingText } from '../../../lib/chat/log/growing-text.js'
 
-t.test('the bytes of a text are those of its characters, its pieces and its marks, and 300 of overhead', async t => {
+t.test('the bytes of a text are those of its characters, pieces and marks, and an overhead of 300', async t => {
   const text = new GrowingText(0)
   const bytes = [text.bytes]
   for (let offset = 1; offset <= 5; offset++) bytes.push((text.append(offset, 'ab'), text.bytes))
   t.strictSame(bytes, [0, 1, 2, 3, 4, 5].map(pieces => 300 + pieces * (2 + 56) + (pieces > 4 ? 64 : 32)))
 })
 
-t.test('whoever has read up to any publication gets the rest', async () => {
+t.test('a reader that has read up to any publication gets the rest of the text', async () => {
   const step = fc.record({ skip: fc.nat(3), text: fc.oneof(fc.string({ unit: 'binary' }), fc.constant('\ud83d'), fc.nat(9_000).map(n => 'x'.repeat(n))) })
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), fc.nat(5), fc.nat(3), (steps, zero, base) => {
     const text = new GrowingText(zero, base)
@@ -38,7 +38,7 @@ t.test('a reader that may have begun after a publication gets the text from the 
   t.strictSame([1, 3, 4, 5].map(offset => text.lengthAt(offset, 3)), [0, 0, 0, 4])
 })
 
-t.test('a text costs its characters, and eight bytes a publication with room to grow', async t => {
+t.test('a text takes its characters, and at most 16 bytes per publication', async t => {
   const text = new GrowingText(0)
   for (let offset = 1; offset <= 100_000; offset++) text.append(offset, 'token ')
   t.ok(text.bytes <= 600_000 * 1.05 + 2 * 8 * 100_000)

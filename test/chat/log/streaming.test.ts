@@ -2,7 +2,7 @@ import t from 'tap'
 import { GrowingText } from '../../../lib/chat/log/growing-text.js'
 import { isDelta, isMessageSnapshot, restOf } from '../../../lib/chat/log/streaming.js'
 
-t.test('a delta and a snapshot are told by their fields', async t => {
+t.test('a delta and a snapshot are recognised by their fields', async t => {
   const delta = { message_id: 'm', at: 0, text: '' }
   t.ok(isDelta(delta))
   for (const wrong of [{ at: -1 }, { at: 0.5 }, { at: '0' }, { text: 1 }, { message_id: 1 }]) t.notOk(isDelta({ ...delta, ...wrong }))
@@ -10,7 +10,7 @@ t.test('a delta and a snapshot are told by their fields', async t => {
   for (const wrong of [{ content: 1 }, { message_id: undefined }]) t.notOk(isMessageSnapshot({ message_id: 'm', content: '', ...wrong }))
 })
 
-t.test('the rest of a message is a snapshot for who has nothing of it, and a delta for who has read it in part', async t => {
+t.test('the rest of a message is a snapshot for a reader that has none of it, and a delta for one that has a part', async t => {
   const text = new GrowingText(0)
   text.append(1, 'one ')
   text.append(2, 'two')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ChatLog } from '../../../lib/chat/log/chat-log.js'
 
-t.test('what is open in a run is what began and has not ended', async t => {
+t.test('the open parts of a run are those that began and have not ended', async t => {
   const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 })
   const publish = (type: string, data: object) => log.append(JSON.stringify({ type, data: { run_id: 'r', ...data }, timestamp: '' }), 0)
   publish('run_started', {})

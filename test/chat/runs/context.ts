@@ -4,7 +4,7 @@ import type { Message } from '../../../lib/index.js'
 import { Timers } from '../../../lib/time/timers.js'
 import type { Data } from '../../chat.js'
 
-/** A chat that only keeps what is published in it. */
+/** A chat that only records its publications. */
 export class FakeContext implements RunContext {
   readonly target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
   readonly timers = new Timers()
@@ -12,7 +12,7 @@ export class FakeContext implements RunContext {
   readonly published: Array<{ type: string, data: Data }> = []
   readonly saved: Data[] = []
   readonly logged: string[] = []
-  /** What was logged beside the texts. */
+  /** Fields of the log lines. */
   readonly loggedFields: object[] = []
   readonly over: unknown[] = []
   readonly log = {
@@ -22,7 +22,7 @@ export class FakeContext implements RunContext {
     }
   } as unknown as RunContext['log']
 
-  /** What it answers with; by default at once. */
+  /** Returns the result of `publish`. By default this is a receipt, at once. */
   answer: () => unknown = () => ({ id: 'c.e.1', timestamp: '' })
   isHidden = (_message: Message) => false
   #soon: Array<() => void> = []
@@ -53,7 +53,7 @@ export class FakeContext implements RunContext {
     this.over.push(run)
   }
 
-  /** The turn of the event loop is over. */
+  /** Ends the turn of the event loop. */
   turn () {
     for (const action of this.#soon.splice(0)) action()
   }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { quiet } from '../../../lib/chat/runs/part.js'
 
-t.test('who does not wait need not catch, and who does, gets the error', async t => {
+t.test('a rejection of a quiet promise needs no handler, and an await still throws it', async t => {
   const unhandled: unknown[] = []
   const note = (error: unknown) => unhandled.push(error)
   process.on('unhandledRejection', note)

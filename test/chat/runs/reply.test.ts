@@ -33,7 +33,7 @@ function setup (parts: Partial<ReplyParts> = {}) {
 const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 const head = { message_id: 'm', run_id: 'r', agent: 'a' }
 
-t.test('what is written in one turn leaves as one delta, and the whole at the end', async t => {
+t.test('all text of one turn is published as one delta, and the whole message at the end', async t => {
   const { context, reply, calls } = setup()
   t.strictSame([reply.write('Hel'), reply.write(''), reply.write('lo'), reply.text], [true, true, true, 'Hello'])
   t.strictSame(context.published, [])
@@ -53,7 +53,7 @@ t.test('what is written in one turn leaves as one delta, and the whole at the en
   t.equal(calls.closed, 1)
 })
 
-t.test('it ends once', async t => {
+t.test('a reply ends once, with the first status', async t => {
   const { context, reply, calls } = setup()
   reply.write('a')
   reply.close('cancelled')
@@ -66,7 +66,7 @@ t.test('it ends once', async t => {
   t.strictSame([calls.closed, context.saved.length, context.logged.length], [1, 1, 0])
 })
 
-t.test('that it failed is logged, not told', async t => {
+t.test('the error of a failed reply is logged and not sent to clients', async t => {
   const { context, reply } = setup()
   await reply.fail(new Error('secret'))
   t.match(context.published, [{ data: { content: '', status: 'error' } }])
@@ -78,14 +78,14 @@ t.test('that it failed is logged, not told', async t => {
   t.equal(silent.context.logged.length, 0)
 })
 
-t.test('nothing comes of a reply of a run that is over', async t => {
+t.test('a reply of a run that is over publishes nothing', async t => {
   const { context, reply } = setup({ isOver: true })
   t.equal(reply.write('a'), false)
   await reply.end()
   t.strictSame([context.published, context.saved], [[], []])
 })
 
-t.test('its bytes are counted as they are sent, its own and those of its run', async t => {
+t.test('a reply counts the bytes of its text as JSON, for its own limit and for that of its run', async t => {
   const { reply, calls } = setup()
   reply.write('a"\n\u0000ü')
   t.equal(calls.charged, 1 + 2 + 2 + 6 + 2)
@@ -98,14 +98,14 @@ t.test('its bytes are counted as they are sent, its own and those of its run', a
   t.equal(setup({ charge: () => false }).reply.write(''), true, 'no text costs nothing')
 })
 
-t.test('a role that is not the usual one is in each delta', async t => {
+t.test('a role other than assistant is in each delta', async t => {
   const { context, reply } = setup({ role: 'note' })
   reply.write('a')
   context.turn()
   t.match(context.published, [{ type: 'chat_delta', data: { role: 'note' } }])
 })
 
-t.test('while the broker has not answered, what is written waits, and a source is told', async t => {
+t.test('text waits until the broker has answered, and is then published as one delta', async t => {
   const { context, reply } = setup()
   const { opened, open } = gate()
   context.answer = () => opened
@@ -125,7 +125,7 @@ t.test('while the broker has not answered, what is written waits, and a source i
   t.match(context.published[1], { data: { at: 1, text: `b${'x'.repeat(7_000)}` } })
 })
 
-t.test('64 K characters that wait are enough', async t => {
+t.test('a reply is full when more than 65,536 characters wait', async t => {
   const { context, reply } = setup()
   context.limits.message = 1_000_000
   reply.write('x'.repeat(64 * 1024))
@@ -136,7 +136,7 @@ t.test('64 K characters that wait are enough', async t => {
   t.equal(reply.isFull, false)
 })
 
-t.test('what could not be stored is sent again, with what came meanwhile', async t => {
+t.test('text that the broker did not store is published again, together with later text', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   for (const answer of [down, async () => down()]) {
@@ -163,11 +163,11 @@ t.test('what could not be stored is sent again, with what came meanwhile', async
     mock.timers.tick(500)
     context.turn()
     await ended
-    t.match(context.published.at(-1), { type: 'chat_message', data: { content: 'abcd' } }, 'nothing comes after the end')
+    t.match(context.published.at(-1), { type: 'chat_message', data: { content: 'abcd' } }, 'the final form is the last publication')
   }
 })
 
-t.test('what may be stored is sent again too, also when it is the last for a while', async t => {
+t.test('text that the broker did not confirm is published again, even without later text', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { context, reply } = setup()
@@ -182,7 +182,7 @@ t.test('what may be stored is sent again too, also when it is the last for a whi
   t.strictSame(context.logged, [])
 })
 
-t.test('what can never be stored is logged', async t => {
+t.test('text that can never be stored is logged', async t => {
   const { context, reply } = setup()
   context.answer = () => { throw new Error('not JSON') }
   reply.write('a')
@@ -191,7 +191,7 @@ t.test('what can never be stored is logged', async t => {
   t.match(context.loggedFields, [{ messageId: 'm', err: { message: 'not JSON' } }])
 })
 
-t.test('what fails after the end of a reply is neither logged nor sent again', async t => {
+t.test('a delta that fails after the end of its reply is neither logged nor published again', async t => {
   const { context, reply } = setup()
   context.answer = async () => { throw new Error('not JSON') }
   reply.write('a')
@@ -202,7 +202,7 @@ t.test('what fails after the end of a reply is neither logged nor sent again', a
   t.strictSame(context.logged, [])
 })
 
-t.test('all that is written in a turn is flushed once', async t => {
+t.test('all text of one turn is flushed once', async t => {
   const { context, reply } = setup()
   const actions: Array<() => void> = []
   context.soon = action => { actions.push(action) }
@@ -213,13 +213,13 @@ t.test('all that is written in a turn is flushed once', async t => {
   t.equal(actions.length, 2)
 })
 
-t.test('a reply without an agent says nothing of one', async t => {
+t.test('a reply without an agent has no field agent', async t => {
   const { context, reply } = setup({ agent: undefined })
   await reply.end()
   t.notOk('agent' in context.saved[0])
 })
 
-t.test('a reply is as long as a message may be, to the byte', async t => {
+t.test('the limit of a reply is exact to the byte', async t => {
   const { reply, calls } = setup({ agent: undefined })
   const { length } = JSON.stringify({ message_id: 'm', run_id: 'r' })
   t.equal(reply.write('x'.repeat(10_000 - 2_048 - length)), true)

@@ -12,7 +12,7 @@ function setup (handler: (run: Run) => unknown = () => {}, context = new FakeCon
   return { context, run }
 }
 
-t.test('it starts, works and is over', async t => {
+t.test('a run publishes its start, calls its handler and publishes its end, once', async t => {
   const { context, run } = setup(() => { t.equal(run.state, 'going') })
   t.equal(run.state, 'waiting')
   await run.begin()
@@ -25,13 +25,13 @@ t.test('it starts, works and is over', async t => {
   t.equal(run.target, context.target)
 })
 
-t.test('a run goes by its id, and by what started it', async t => {
+t.test('a run is named by its id, by its message and by its ref', async t => {
   const { run } = setup()
   t.strictSame([run.id, 'm', ''].map(runId => run.goesBy({ runId })), [true, false, false])
   t.strictSame(['m', 7, '7', 'n', '', run.id].map(ref => run.goesBy(runNameOf(ref, 'u', run.target))), [true, true, true, false, false, false])
 })
 
-t.test('a run that waits is announced once, and not after its turn has come', async t => {
+t.test('a waiting run is announced once, and never after it has started or ended', async t => {
   const { context, run } = setup()
   run.announce()
   run.announce()
@@ -48,7 +48,7 @@ t.test('a run that waits is announced once, and not after its turn has come', as
   }
 })
 
-t.test('a run that is not for users is not announced either', async t => {
+t.test('run_queued is not published when it is not visible', async t => {
   const { context, run } = setup()
   context.isHidden = ({ type }) => type === 'run_queued'
   run.announce()
@@ -56,7 +56,7 @@ t.test('a run that is not for users is not announced either', async t => {
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
-t.test('ended before it begins it never does', async t => {
+t.test('a run that is ended before it begins never begins', async t => {
   const { context, run } = setup(() => t.fail('it began'))
   run.end('cancelled')
   await run.begin()
@@ -64,7 +64,7 @@ t.test('ended before it begins it never does', async t => {
   t.equal(run.signal.aborted, true)
 })
 
-t.test('ended while its beginning is stored it never works', async t => {
+t.test('a run that is ended while its start is being stored never calls its handler', async t => {
   const { opened, open } = gate()
   const context = new FakeContext()
   const deliver = context.deliver.bind(context)
@@ -80,7 +80,7 @@ t.test('ended while its beginning is stored it never works', async t => {
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
-t.test('a run that ends closes what is open, then itself, then lets its handler know, then the next one', async t => {
+t.test('a run that ends closes its open parts, publishes its end, aborts its signal, and then lets the next run begin', async t => {
   const order: string[] = []
   const context = new FakeContext()
   const deliver = context.deliver.bind(context)
@@ -103,7 +103,7 @@ t.test('a run that ends closes what is open, then itself, then lets its handler 
   t.equal(run.questions.size, 0)
 })
 
-t.test('what was written comes before what is published now', async t => {
+t.test('written text is published before the next publication of the run', async t => {
   const { context, run } = setup(async run => {
     const reply = run.reply()
     reply.write('one')
@@ -120,7 +120,7 @@ t.test('what was written comes before what is published now', async t => {
   ])
 })
 
-t.test('what is not visible goes nowhere, is saved, and its run is the same', async t => {
+t.test('parts of a run that are not visible are not published, but saved, and work the same', async t => {
   const context = new FakeContext()
   context.isHidden = ({ type, data }) => type === 'run_started' || (data as { agent?: string })?.agent === 'inner'
   const { run } = setup(async run => {
@@ -146,7 +146,7 @@ t.test('a run that takes too long is interrupted with run_timeout', async t => {
   t.match(context.published.at(-1), { data: { status: 'interrupted', error: { code: 'run_timeout' } } })
 })
 
-t.test('a run that sends more than it may ends with run_too_long', async t => {
+t.test('a run that publishes more than limits.run ends with run_too_long', async t => {
   const { context, run } = setup(async run => {
     for (let n = 0; n < 5; n++) await run.tool('t', 'x'.repeat(6_000), () => {})
   })
@@ -159,10 +159,10 @@ t.test('a run that sends more than it may ends with run_too_long', async t => {
   })
   sent.context.publish = message => { sent.context.published.push(message as never); return { id: '', timestamp: '' } }
   await sent.run.begin()
-  t.strictSame(sent.context.types, ['run_started', 'app', 'run_finished'], 'what exceeds it is not sent')
+  t.strictSame(sent.context.types, ['run_started', 'app', 'run_finished'], 'the message that exceeds the limit is not sent')
 })
 
-t.test('what visible is asked about is what is sent', async t => {
+t.test('the message that visible gets is the one that is sent', async t => {
   const context = new FakeContext()
   const asked: unknown[] = []
   context.isHidden = message => {
@@ -180,7 +180,7 @@ t.test('what visible is asked about is what is sent', async t => {
   t.strictSame(context.published.filter(({ type }) => type === 'app').map(({ data }) => data), asked)
 })
 
-t.test('a source lets the event loop turn, and waits for the broker', async t => {
+t.test('a source yields to the event loop, and pauses while the broker does not answer', async t => {
   const { opened, open } = gate()
   let taken = 0
   const context = new FakeContext()
@@ -206,7 +206,7 @@ t.test('a source lets the event loop turn, and waits for the broker', async t =>
   t.equal(context.published.at(-2)!.data.content.length, 300 * 1_024)
 })
 
-t.test('a source is told to stop when its run is over', async t => {
+t.test('a source is stopped when its run is over', async t => {
   let told = 0
   const source = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}), return: () => Promise.reject(new Error(`told ${++told}`)) }) }
   const { run } = setup(run => run.stream(source))
@@ -217,7 +217,7 @@ t.test('a source is told to stop when its run is over', async t => {
   t.equal(told, 1)
 })
 
-t.test('a broker that is down when it starts ends it', async t => {
+t.test('a run whose start cannot be stored ends with an error', async t => {
   const context = new FakeContext()
   const deliver = context.deliver.bind(context)
   context.deliver = message => message.type === 'run_started' ? Promise.reject(new Error('down')) as never : deliver(message)
@@ -230,16 +230,16 @@ t.test('a broker that is down when it starts ends it', async t => {
   t.equal(await other.finished, 'complete')
 })
 
-t.test('a run that is over has no clock any more, however it ended', async t => {
+t.test('a run that is over has no timers, however it ended', async t => {
   const { timers, planned } = movedClock(t)
   const ends: Array<(run: LiveRun, open: () => void) => void> = [(_run, open) => open(), run => run.cancel(), run => run.abandon(), run => run.end('error')]
   for (const end of ends) {
     const { opened, open } = gate()
     const { run } = setup(() => opened, Object.assign(new FakeContext(), { timers }))
     run.begin()
-    t.equal(planned.size, 1, 'that of the run')
+    t.equal(planned.size, 1, 'the timer of the run')
     run.ask({ prompt: '?' }, { timeout: 1_000 }).catch(() => {})
-    t.equal(planned.size, 2, 'and that of the question')
+    t.equal(planned.size, 2, 'and the timer of the question')
     end(run, open)
     await run.finished
     t.equal(planned.size, 0)

@@ -59,14 +59,14 @@ t.test('the call of a tool, its latest progress in a turn, and its output are pu
   t.equal(closed(), 1)
 })
 
-t.test('what it throws is for the handler', async t => {
+t.test('the error of a tool reaches the handler and not the users', async t => {
   const { context, tool } = use(() => { throw new Error('secret') })
   await t.rejects(tool.done, { message: 'secret' })
   t.match(context.published[1], { data: { status: 'error', error: { code: 'tool_failed', message: 'the tool failed' }, output: undefined } })
   t.notMatch(JSON.stringify(context.published), 'secret')
 })
 
-t.test('a tool whose run ends before it ends with the run', async t => {
+t.test('a tool that is still at work when its run ends is closed, and rejects with RT_ERR_RUN_ENDED', async t => {
   for (const [outcome, status] of [['complete', 'interrupted'], ['cancelled', 'cancelled'], ['error', 'error']] as const) {
     const { opened, open } = gate<number>()
     const { context, tool, closed } = use(() => opened)
@@ -81,7 +81,7 @@ t.test('a tool whose run ends before it ends with the run', async t => {
   }
 })
 
-t.test('what cannot be shown of an output is not, and the handler has it', async t => {
+t.test('an output that cannot be sent is logged and omitted, and the handler gets it', async t => {
   for (const output of [1n, 'x'.repeat(10_000), { toJSON () { throw new Error('no') } }, () => {}, { rows: [Symbol('s')] }, new Map([[1, 2]])]) {
     const { context, tool } = use(() => output)
     t.equal(await tool.done, output)
@@ -94,7 +94,7 @@ t.test('what cannot be shown of an output is not, and the handler has it', async
   t.strictSame(context.logged, [])
 })
 
-t.test('an output is shown up to the bytes of a message, less 1,024 for what is around it', async t => {
+t.test('an output is sent up to limits.message minus 1,024 bytes', async t => {
   for (const [length, isShown] of [[10_000 - 1_024 - 2, true], [10_000 - 1_024 - 1, false]] as const) {
     const output = 'x'.repeat(length)
     const { context, tool } = use(() => output)
@@ -103,13 +103,13 @@ t.test('an output is shown up to the bytes of a message, less 1,024 for what is 
   }
 })
 
-t.test('an output that is no JSON is named in the log', async t => {
+t.test('the log names the field of an output that is not JSON', async t => {
   const { context, tool } = use(() => ({ rows: [1n] }))
   await tool.done
   t.match(context.loggedFields, [{ err: { message: /output\/rows\/0/ } }])
 })
 
-t.test('the output is shown as it was when the tool was done', async t => {
+t.test('an output is sent as it was when the tool ended, even if the handler changes it later', async t => {
   const result: Record<string, unknown> = { at: new Date(0), list: [1], of: undefined }
   const context = new FakeContext()
   const delivered: Array<{ type: string, data?: unknown }> = []
@@ -125,7 +125,7 @@ t.test('the output is shown as it was when the tool was done', async t => {
   t.strictSame((delivered[1].data as { output: unknown }).output, { list: [1] })
 })
 
-t.test('progress that cannot be shown is logged', async t => {
+t.test('progress that the broker does not store is logged', async t => {
   for (const answer of [down, async () => down()]) {
     const { opened, open } = gate()
     const { context, tool } = use(async ({ progress }) => {
@@ -141,7 +141,7 @@ t.test('progress that cannot be shown is logged', async t => {
   }
 })
 
-t.test('it does not work unless the call is stored', async t => {
+t.test('a tool is not executed unless its call is stored', async t => {
   const notJson = () => { throw new Error('not JSON') }
   const rows = [[down, 'tool_output', 'error'], [async () => down(), 'tool_output', 'error'], [notJson, undefined, undefined]] as const
   for (const [answer, told, status] of rows) {

@@ -12,7 +12,7 @@ import { FakeContext } from './context.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 
-t.test('one run goes at a time, whichever server it is on', async t => {
+t.test('a chat has one active run at a time on all servers', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const order: string[] = []
@@ -26,7 +26,7 @@ t.test('one run goes at a time, whichever server it is on', async t => {
   for (let n = 0; n < order.length; n += 2) t.equal(order[n].replace('starts', 'ends'), order[n + 1], `${order}`)
 })
 
-t.test('a run that is over before its turn leaves nothing', async t => {
+t.test('a run that is cancelled before its turn leaves no lease', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
@@ -41,7 +41,7 @@ t.test('a run that is over before its turn leaves nothing', async t => {
   t.equal(await b.app.ws.chat(target).start(() => {}).finished, 'complete', 'the chat is free')
 })
 
-t.test('the run of a server that is gone is ended by another, with what was open in it', async t => {
+t.test('another server ends the run of a dead server, and closes its open parts', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
@@ -53,7 +53,7 @@ t.test('the run of a server that is gone is ended by another, with what was open
   }, { ref: 'r1' })
   await client.next('input_request')
   one.nodes.die()
-  t.equal(await run.finished, 'interrupted', 'the one that came back has nothing more to say')
+  t.equal(await run.finished, 'interrupted', 'the server that was taken for dead ends it silently')
   t.match(await client.next(), { type: 'chat_message', data: { agent: 'x', content: 'so far', status: 'interrupted' } })
   t.match(await client.next(), { type: 'tool_output', data: { name: 'search', status: 'interrupted' } })
   t.match(await client.next(), { type: 'input_closed', data: { reason: 'interrupted' } })
@@ -63,7 +63,7 @@ t.test('the run of a server that is gone is ended by another, with what was open
   t.equal(client.received.filter(({ type }) => type === 'run_finished').length, 2)
 })
 
-t.test('a run that was over is not ended again, and one that had not begun is', async t => {
+t.test('another server ends both the active and the waiting run of a dead server, each once', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
@@ -77,7 +77,7 @@ t.test('a run that was over is not ended again, and one that had not begun is', 
   t.strictSame(ended.map(({ data }) => data!.run_id).toSorted(), [first.id, waiting.id].toSorted())
 })
 
-t.test('a run waits for a broker that is away for a while', async t => {
+t.test('a run waits for a broker that fails for a while', async t => {
   const [one] = brokersOfNodes(1)
   const { app } = await start(t, { broker: one })
   one.nodes.fault = new Error('away')
@@ -87,7 +87,7 @@ t.test('a run waits for a broker that is away for a while', async t => {
   t.equal(await run.finished, 'complete')
 })
 
-t.test("a user's message has a run, whatever becomes of the server that took it", async t => {
+t.test('a stored message of a user gets the end of its run, even if the server that handles it dies', async t => {
   const [one, two] = brokersOfNodes(2)
   const { publish } = one
   const onMessage = () => t.fail('it is gone')
@@ -107,7 +107,7 @@ t.test("a user's message has a run, whatever becomes of the server that took it"
   t.match(await other.next('run_finished'), { data: { message_id: 'm1', status: 'interrupted' } })
 })
 
-t.test("a user's message that could not be stored leaves no run", async t => {
+t.test('a message of a user that could not be stored leaves no run', async t => {
   const [one, two] = brokersOfNodes(2)
   const { publish } = one
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker, chat: { onMessage () {} } })))
@@ -122,7 +122,7 @@ t.test("a user's message that could not be stored leaves no run", async t => {
   t.match(await client.next(), { type: 'run_finished', data: { run_id: run.id } })
 })
 
-t.test('a chat that another server has by now: its run here is over, and says so', async t => {
+t.test('a run whose server loses the lease of its chat is interrupted, and its end is published', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const client = await connect(t, `${b.url}/ws/w/a/c/u`)
@@ -133,7 +133,7 @@ t.test('a chat that another server has by now: its run here is over, and says so
   t.match(await client.next(), { type: 'run_finished', data: { run_id: run.id, status: 'interrupted' } })
 })
 
-t.test('a server that is taken for dead while it ends the runs of another leaves them to a third', async t => {
+t.test('a third server ends the runs of a dead server when the second one dies too', async t => {
   const [one, two, three] = brokersOfNodes(3)
   const [a, , c] = await Promise.all([one, two, three].map(broker => start(t, { broker })))
   const client = await connect(t, `${c.url}/ws/w/a/c/u`)
@@ -154,12 +154,12 @@ t.test('a server that is taken for dead while it ends the runs of another leaves
   two.nodes.die(three.nodes)
   t.match(await client.next('run_finished'), { data: { run_id: run.id, status: 'interrupted' } })
   goOn()
-  t.match(await client.next('chat_message'), { data: { content: 'so far' } }, 'what was on its way already')
+  t.match(await client.next('chat_message'), { data: { content: 'so far' } }, 'a publication that was already in transit')
   t.equal(await c.app.ws.chat(target).start(() => {}).finished, 'complete')
   t.match(await client.next('run_finished'), { data: { status: 'complete' } }, 'once')
 })
 
-t.test('a run that was cancelled on one server before its message came to another never begins', async t => {
+t.test('a run that was cancelled on one server before its message arrived on another never begins', async t => {
   const [a, b] = await Promise.all(brokersOfNodes(2).map(broker => start(t, { broker, chat: { onMessage () { t.fail('it was cancelled') } } })))
   const [one, two] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
   one.send({ type: 'chat_cancel', ref: 'stop', data: { ref: 'm1' } })
@@ -169,7 +169,7 @@ t.test('a run that was cancelled on one server before its message came to anothe
   t.match(await two.next('run_finished'), { data: { message_id: 'm1', status: 'cancelled' } })
 })
 
-t.test('messages are answered in their order, also when a lease is late', async t => {
+t.test('messages are answered in order, even when a lease is late', async t => {
   const [one] = brokersOfNodes(1)
   const { app, url } = await start(t, { broker: one, chat: { onMessage () {} } })
   t.ok(app.ws)
@@ -185,13 +185,13 @@ t.test('messages are answered in their order, also when a lease is late', async 
   t.strictSame(ends.map(({ data }) => data!.message_id), ['m1', 'm2'])
 })
 
-t.test('the next run begins when all is told of the one before, and the app saves what there was of it', async t => {
+t.test('the next run begins after the end of the one before is published, and its unfinished reply is saved', async t => {
   const all = brokersOfNodes(2)
   const [one, two] = all
   for (const broker of all) {
     const { publish } = broker
     broker.publish = async (...args) => {
-      // A broker that takes its time.
+      // A slow broker.
       await new Promise(resolve => setTimeout(resolve, 10))
       return publish(...args)
     }
@@ -217,7 +217,7 @@ t.test('the next run begins when all is told of the one before, and the app save
   t.strictSame(saved, [['so far', 'interrupted']])
 })
 
-t.test('the leases of a run are held until it is stored that the run is over', async t => {
+t.test('a server holds the leases of a run until the end of the run is stored', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a] = await Promise.all([one, two].map(broker => start(t, { broker })))
   const { publish } = one
@@ -244,7 +244,7 @@ t.test('the leases of a run are held until it is stored that the run is over', a
   t.strictSame([...free], keys)
 })
 
-t.test('a run that ends while it waits for its chat waits no longer, and leaves no clock', async t => {
+t.test('a run that ends while it waits for its chat stops waiting, and leaves no timer', async t => {
   const { timers, planned } = movedClock(t)
   const nodes = new FakeCluster()
   const [here, there] = [nodes.join(), nodes.join()]
@@ -269,13 +269,13 @@ t.test('a run that ends while it waits for its chat waits no longer, and leaves 
   await new Cluster(there, timers, context.log).tell(subject<{ channel: string }>('chat_free'), { channel })
   await taken[1]
   t.equal(planned.size, 0)
-  t.equal(await there.hold(`chat ${channel}`, ''), undefined, 'the second one has it')
+  t.equal(await there.hold(`chat ${channel}`, ''), undefined, 'the second run holds the lease')
   await second.turn.end()
   t.not(await there.hold(`chat ${channel}`, ''), undefined)
   turns.close()
 })
 
-t.test('the next run of a chat begins as soon as that of another server has ended, without a wait', async t => {
+t.test('the next run of a chat begins at once when the run of another server has ended', async t => {
   const { timers, planned } = movedClock(t)
   const nodes = new FakeCluster()
   const context = new FakeContext()
@@ -291,7 +291,7 @@ t.test('the next run of a chat begins as soon as that of another server has ende
   const first = enter(there)
   await first.take()
   const second = enter(here).take()
-  // Its clock never moves.
+  // The clock does not move, so no timer fires.
   await eventually(() => planned.size === 1)
   await first.end()
   await second
@@ -300,7 +300,7 @@ t.test('the next run of a chat begins as soon as that of another server has ende
   there.close()
 })
 
-t.test('the lease of a run whose server is gone is held until another one has stored its end', async t => {
+t.test('a server that inherits the lease of a run holds it until the end of the run is stored', async t => {
   const { timers } = movedClock(t)
   const nodes = new FakeCluster()
   const [gone, heir, third] = [nodes.join(), nodes.join(), nodes.join()]
