@@ -3,7 +3,7 @@ import { urlOf, withQuery, type Address } from '../../lib/client/address.js'
 
 const chat = { workflow: 'w', appId: 'a', chatId: 'c' }
 
-t.test('an address is made of its parts, or is taken whole', async t => {
+t.test('the URL of an address is made of its parts, or is the complete one', async t => {
   const cases: Array<[Address, string]> = [
     [{ baseUrl: 'http://a.example/ws', userId: 'u1' }, 'ws://a.example/ws/notifications/u1'],
     [{ baseUrl: 'HTTPS://a.example/ws/', userId: 'u1' }, 'wsS://a.example/ws/notifications/u1'],
@@ -17,7 +17,7 @@ t.test('an address is made of its parts, or is taken whole', async t => {
   for (const [address, url] of cases) t.equal(urlOf(address), url)
 })
 
-t.test('in a page the address is of its origin, in a worker made from a blob of the page that made it', async t => {
+t.test('a page connects to its own origin, and a worker from a blob to that of the page that created it', async t => {
   t.teardown(() => { delete (globalThis as { location?: object }).location })
   for (const href of ['https://app.example/some/page?x#y', 'blob:https://app.example/0d5b-41']) {
     Object.assign(globalThis, { location: { href } })
@@ -28,7 +28,7 @@ t.test('in a page the address is of its origin, in a worker made from a blob of 
   }
 })
 
-t.test('an address without a scheme, a host or a valid port is a TypeError', async t => {
+t.test('an address without a scheme, a host or a valid port throws a TypeError', async t => {
   const wrong = ['localhost:3000/ws', 'a.example/ws', 'ftp://a.example/ws', 'ahttp://a.example/ws', 'http:/a.example', 'http://', 'http://a.example:99999/ws', 'http://a b/ws', 'http://a.example/ws#here', '/ws', './ws', 'null']
   for (const address of wrong) {
     t.throws(() => urlOf({ baseUrl: address, userId: 'u1' }), { name: 'TypeError' }, `baseUrl ${address}`)
@@ -37,7 +37,7 @@ t.test('an address without a scheme, a host or a valid port is a TypeError', asy
   t.throws(() => urlOf({ url: '/ws' }), { message: "url '/ws' does not match https://app.example/ws" })
 })
 
-t.test('an id that the server would refuse is a TypeError that names it and the rule', async t => {
+t.test('an id that the server would refuse throws a TypeError that names the id and its pattern', async t => {
   const baseUrl = 'http://a.example/ws'
   for (const id of ['', 'a b', 'a/b', '.', '..', 'ü', 'x'.repeat(129), undefined as unknown as string, 5 as unknown as string]) {
     t.throws(() => urlOf({ baseUrl, userId: id }), { name: 'TypeError', message: /^userId '.*' does not match \^/ })
@@ -48,7 +48,7 @@ t.test('an id that the server would refuse is a TypeError that names it and the 
   t.throws(() => urlOf({ baseUrl, userId: 'u', chat: { ...chat, workflow: 'notifications' } }), { name: 'TypeError', message: /workflow/ })
 })
 
-t.test('a parameter is added to a query, or begins one', async t => {
+t.test('withQuery adds a parameter to a query, or begins a query', async t => {
   t.equal(withQuery('ws://a/ws', 'since', 'u.a.1,b.b.2'), 'ws://a/ws?since=u.a.1%2Cb.b.2')
   t.equal(withQuery('ws://a/ws?x=1', 'token', 'a&b'), 'ws://a/ws?x=1&token=a%26b')
 })

@@ -16,28 +16,28 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** Of `ws`, which would wait 30 s for the answer to a Close. */
+/** WebSocket of `ws`, which would otherwise wait 30 s for the answer to a Close. */
 class Socket extends WebSocket {
   constructor (url: string, protocols?: string[]) {
     super(url, protocols, { closeTimeout: 100 } as object)
   }
 }
 
-/** A client of a real server, closed with the test. */
+/** Connects a client to a real server, and closes it with the test. */
 function connectTo (t: Scope, url: string, options: ClientOptions = {}): RealtimeClient {
   const client = createClient({ baseUrl: `${url}/ws`, userId: 'u1', WebSocket: Socket as WebSocketConstructor, onError: () => {}, ...options })
   t.teardown(() => client.close())
   return client
 }
 
-/** A client of a fake server, on a clock of the test's own. */
+/** Creates a client with fake sockets and a clock that the test moves. */
 function simulate (t: Scope, options: ClientOptions = {}): { client: RealtimeClient, statuses: Status[], resumes: Resume[] } {
   FakeSocket.made = []
   let now = 0
   mock.timers.enable({ apis: ['setTimeout'] })
   mock.method(performance, 'now', () => now)
   const tick = mock.timers.tick.bind(mock.timers)
-  // In steps, so that each timer finds the clock where it should be.
+  // In steps, so that the clock is right for each timer.
   mock.timers.tick = (ms = 1) => {
     for (let left = ms; left >= 0; left -= 500) {
       const step = Math.min(left, 500)
@@ -63,7 +63,7 @@ function simulate (t: Scope, options: ClientOptions = {}): { client: RealtimeCli
 /** Lets promises settle. */
 const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
-t.test('a client connects, hears and says', async t => {
+t.test('a client connects, receives messages, sends messages and closes', async t => {
   const heard: unknown[] = []
   const { app, url } = await start(t, { onMessage: { vote: ({ data }) => { heard.push(data) }, fails () { throw new Error('secret') } } })
   const client = connectTo(t, url)
@@ -96,7 +96,7 @@ t.test('a client connects, hears and says', async t => {
   await eventually(() => app.ws.stats().connections === 0)
 })
 
-t.test('for await gives each message, and ends with the client', async t => {
+t.test('for await yields each message, and ends when the client is closed', async t => {
   const { app, url } = await start(t)
   const client = connectTo(t, url)
   await client.connected()
@@ -107,7 +107,7 @@ t.test('for await gives each message, and ends with the client', async t => {
   t.strictSame(got, [0, 1, 2])
 })
 
-t.test('a listener that throws is reported, and the others go on', async t => {
+t.test('an error of a listener is reported, and the others are called', async t => {
   const { app, url } = await start(t)
   const errors: unknown[] = []
   const client = connectTo(t, url, { onError: error => errors.push(error) })
@@ -120,7 +120,7 @@ t.test('a listener that throws is reported, and the others go on', async t => {
   t.match(errors, [{ message: 'of the app' }])
 })
 
-t.test('100 cuts under a steady stream: nothing is lost, repeated or out of order', async t => {
+t.test('a client whose connection is cut 100 times gets every message once and in order', async t => {
   const { app, url } = await start(t, { history: { size: 10_000 } })
   const client = connectTo(t, url, { backoff: () => 1 })
   const got: number[] = []
@@ -141,7 +141,7 @@ t.test('100 cuts under a steady stream: nothing is lost, repeated or out of orde
   t.ok(every(resumes, ({ recovered }) => recovered))
 })
 
-t.test('a server that was killed and is back has another history: the app is told', async t => {
+t.test('a client that reconnects to a server that was killed gets recovered: false', async t => {
   const first = await AppProcess.start(t)
   const client = connectTo(t, first.url, { backoff: () => 20 })
   const resumes: Resume[] = []
@@ -154,7 +154,7 @@ t.test('a server that was killed and is back has another history: the app is tol
   t.strictSame(resumes, [{ recovered: false }])
 })
 
-t.test('a send whose connection is cut between handler and ack runs its handler once, and resolves', async t => {
+t.test('a send whose connection is cut before the ack calls the handler once, and resolves', async t => {
   let runs = 0
   const running = gate()
   const finish = gate()
@@ -170,7 +170,7 @@ t.test('a send whose connection is cut between handler and ack runs its handler 
   t.equal(runs, 1)
 })
 
-t.test('more than the server allows at once is sent at its pace', async t => {
+t.test('messages beyond the burst of the server are sent at its rate', async t => {
   let runs = 0
   const { url } = await start(t, { onMessage: { n: () => { runs++ } } })
   const client = connectTo(t, url)
@@ -178,11 +178,11 @@ t.test('more than the server allows at once is sent at its pace', async t => {
   t.equal(runs, 50)
 })
 
-t.test('after the codes that say stop it never comes back', async t => {
+t.test('a client never reconnects after a close code with the action stop', async t => {
   const stops = Object.values(closeCodes).filter(({ action }) => action === 'stop')
   t.ok(every([4400, 4403, 4409], code => stops.some(stop => stop.code === code)))
   for (const { code } of stops) {
-    await t.test(`after ${code} it never comes back`, async t => {
+    await t.test(`a client never reconnects after ${code}`, async t => {
       const { client, statuses } = simulate(t)
       await settle()
       FakeSocket.last.ack()
@@ -196,14 +196,14 @@ t.test('after the codes that say stop it never comes back', async t => {
   }
 })
 
-t.test('an unknown code is like a lost connection', async t => {
+t.test('a client reconnects after an unknown close code', async t => {
   const { client } = simulate(t)
   await settle()
   FakeSocket.last.lose(4999)
   t.equal(client.status, 'waiting')
 })
 
-t.test('after 4401 it asks for one new credential, then it stops', async t => {
+t.test('after 4401 a client reconnects once with a new credential, and stops when that is refused', async t => {
   let asked = 0
   const { client } = simulate(t, { getToken: async () => `token${++asked}` })
   await settle()
@@ -217,7 +217,7 @@ t.test('after 4401 it asks for one new credential, then it stops', async t => {
   FakeSocket.last.lose(4401)
   mock.timers.tick(1_000)
   await settle()
-  t.equal(asked, 3, 'the second one was accepted, so there may be a third')
+  t.equal(asked, 3, 'the second credential was accepted, so a third is fetched')
   FakeSocket.last.lose(4401)
   mock.timers.tick(3_600_000)
   await settle()
@@ -225,7 +225,7 @@ t.test('after 4401 it asks for one new credential, then it stops', async t => {
   t.match(client.closed, { code: 4401 })
 })
 
-t.test('4401 without getToken: it comes back once, because a cookie may be new, and then stops', async t => {
+t.test('after 4401 a client without getToken reconnects once, because it may have a new cookie, and then stops', async t => {
   const errors: unknown[] = []
   const { client } = simulate(t, { onError: error => errors.push(error) })
   await settle()
@@ -243,7 +243,7 @@ t.test('4401 without getToken: it comes back once, because a cookie may be new, 
   await t.rejects(client.send('n'), { code: 'unauthenticated' })
 })
 
-t.test('disconnectUser with 4401 brings back who has a valid cookie, and ends who has none', async t => {
+t.test('after disconnectUser with 4401 a client with a valid cookie reconnects, and one without stops', async t => {
   let cookie = 'session=1'
   class WithCookie extends WebSocket {
     constructor (url: string, protocols?: string[]) {
@@ -266,7 +266,7 @@ t.test('disconnectUser with 4401 brings back who has a valid cookie, and ends wh
   t.match(client.closed, { code: 4401 })
 })
 
-t.test('one report per outage, and another one when the reason changes', async t => {
+t.test('an outage is reported once, and again when its reason changes', async t => {
   const errors: string[] = []
   const { client } = simulate(t, { onError: error => errors.push(`${(error as { code: string }).code}: ${(error as Error).message}`) })
   const fail = async (fault?: string, code?: number, reason?: string) => {
@@ -295,7 +295,7 @@ t.test('one report per outage, and another one when the reason changes', async t
   ])
 })
 
-t.test('a handshake without an answer is reported too', async t => {
+t.test('a handshake without an answer is reported', async t => {
   const errors: unknown[] = []
   simulate(t, { onError: error => errors.push(error) })
   await settle()
@@ -303,7 +303,7 @@ t.test('a handshake without an answer is reported too', async t => {
   t.match(errors, [{ code: 'unreachable', message: /^no connection_ack at / }])
 })
 
-t.test('in Node the error of the socket is told: refused, and the HTTP status', async t => {
+t.test('in Node the error of an outage has the error of the socket or the HTTP status', async t => {
   const errors: Error[] = []
   const onError = (error: unknown) => { errors.push(error as Error) }
   const { url } = await start(t)
@@ -315,7 +315,7 @@ t.test('in Node the error of the socket is told: refused, and the HTTP status', 
   t.match(errors[1], { code: 'unreachable', message: /response: 404 at / })
 })
 
-t.test('a closed client starts again with reopen(), and resumes where it was', async t => {
+t.test('reopen() connects a closed client again, and it resumes', async t => {
   const { app, url } = await start(t)
   const client = connectTo(t, url)
   const got: unknown[] = []
@@ -345,7 +345,7 @@ t.test('a closed client starts again with reopen(), and resumes where it was', a
   await client.connected()
 })
 
-t.test('a frame that an older server does not read ends the connection: the client comes back, and refuses that frame alone', async t => {
+t.test('after a frame that is too big for an older server, the client reconnects and refuses only that frame', async t => {
   const heard: unknown[] = []
   const first = gate()
   const { url } = await start(t, {
@@ -362,7 +362,7 @@ t.test('a frame that an older server does not read ends the connection: the clie
   t.strictSame(heard, [10, 200])
 })
 
-t.test('listeners that reject are reported, also of the status and of resumes', async t => {
+t.test('rejections of listeners of messages, the status and resumes are reported', async t => {
   const errors: string[] = []
   const { client } = simulate(t, { onError: error => errors.push((error as Error).message) })
   client.on('n', async () => { throw new Error('message') })
@@ -375,7 +375,7 @@ t.test('listeners that reject are reported, also of the status and of resumes', 
   t.strictSame(errors, ['status', 'resume', 'message'])
 })
 
-t.test('a frame beyond the limit that the server named is refused here, and the connection holds', async t => {
+t.test('the client refuses a frame beyond the limit of the server, and the connection stays open', async t => {
   const { url } = await start(t, { onMessage: { n () {} }, limits: { frame: 10_000 } })
   const client = connectTo(t, url)
   const statuses: Status[] = []
@@ -387,7 +387,7 @@ t.test('a frame beyond the limit that the server named is refused here, and the 
   t.strictSame(statuses, ['open'])
 })
 
-t.test('after 1012 it waits as told, whatever the network says', async t => {
+t.test('after 1012 a client waits for exactly the delay in the reason', async t => {
   const { client } = simulate(t)
   await settle()
   FakeSocket.last.ack()
@@ -398,7 +398,7 @@ t.test('after 1012 it waits as told, whatever the network says', async t => {
   t.equal(client.status, 'connecting')
 })
 
-t.test('after 4429 it waits for 5 s or more', async t => {
+t.test('after 4429 a client waits for 5 s in addition to the backoff', async t => {
   simulate(t)
   await settle()
   FakeSocket.last.lose(4429)
@@ -410,7 +410,7 @@ t.test('after 4429 it waits for 5 s or more', async t => {
   t.equal(FakeSocket.made.length, 2)
 })
 
-t.test('after 4430 it is back at once, but not again and again', async t => {
+t.test('after 4430 a client reconnects at once, and after a second 4430 with a backoff', async t => {
   simulate(t)
   await settle()
   FakeSocket.last.ack()
@@ -428,7 +428,7 @@ t.test('after 4430 it is back at once, but not again and again', async t => {
   t.equal(FakeSocket.made.length, 3)
 })
 
-t.test('after an hour of outage it is back by itself, and resumes where it was', async t => {
+t.test('after an outage of an hour a client reconnects by itself, and resumes', async t => {
   const { client, resumes, statuses } = simulate(t, { backoff: attempt => Math.min(20_000, 500 * 2 ** attempt) })
   await settle()
   FakeSocket.last.ack({ position: 'u.e.5,b.f.0' })
@@ -449,7 +449,7 @@ t.test('after an hour of outage it is back by itself, and resumes where it was',
   t.strictSame(statuses.slice(0, 4), ['open', 'waiting', 'connecting', 'waiting'])
 })
 
-t.test('nothing is shown twice, and a resync is told', async t => {
+t.test('repeated publications are skipped, and a resync is reported as recovered: false', async t => {
   const { client, resumes } = simulate(t)
   const got: unknown[] = []
   client.on('n', data => got.push(data))
@@ -465,14 +465,14 @@ t.test('nothing is shown twice, and a resync is told', async t => {
   t.strictSame(got, [1, 2, 3, 10, 'alone'])
 })
 
-t.test('a dead connection is found and replaced', async t => {
+t.test('a dead connection is detected and replaced', async t => {
   const { client } = simulate(t)
   await settle()
   FakeSocket.last.ack()
   mock.timers.tick(30_000)
   FakeSocket.last.receive({ type: 'n' })
   mock.timers.tick(37_000)
-  t.strictSame(FakeSocket.last.sent, [], 'something was heard')
+  t.strictSame(FakeSocket.last.sent, [], 'a message arrived')
   mock.timers.tick(500)
   t.match(FakeSocket.last.sent, [{ type: 'ping' }])
   FakeSocket.last.receive({ type: 'pong' })
@@ -489,7 +489,7 @@ t.test('a dead connection is found and replaced', async t => {
   t.equal(dead.isClosed, true)
 })
 
-t.test('a handshake, and a credential, that never come are given up', async t => {
+t.test('an attempt whose credential never arrives is given up', async t => {
   let asked = 0
   const { client } = simulate(t, { getToken: () => { asked++; return new Promise(() => {}) } })
   mock.timers.tick(7_400)
@@ -499,7 +499,7 @@ t.test('a handshake, and a credential, that never come are given up', async t =>
   t.equal(FakeSocket.made.length, 0)
 })
 
-t.test('a credential that comes after the client was closed opens nothing', async t => {
+t.test('a credential that arrives after the client was closed opens no socket', async t => {
   const token = gate<string>()
   const { client } = simulate(t, { getToken: () => token.opened })
   client.close()
@@ -508,7 +508,7 @@ t.test('a credential that comes after the client was closed opens nothing', asyn
   t.equal(FakeSocket.made.length, 0)
 })
 
-t.test('what getToken and the WebSocket throw is reported, and tried again', async t => {
+t.test('errors of getToken and of the WebSocket constructor are reported, and the client tries again', async t => {
   const errors: unknown[] = []
   class Throws extends FakeSocket {
     constructor (url: string) {
@@ -531,7 +531,7 @@ t.test('what getToken and the WebSocket throw is reported, and tried again', asy
   t.equal(client.status, 'waiting')
 })
 
-/** A page of the test's own. */
+/** Gives this process the globals of a page. */
 function pageOf (t: Scope) {
   const page = new EventTarget()
   const document = Object.assign(new EventTarget(), { visibilityState: 'visible' })
@@ -549,7 +549,7 @@ function pageOf (t: Scope) {
 }
 
 for (const [asleep, awake, of] of [['freeze', 'resume', 'document'], ['pagehide', 'pageshow', 'page']] as const) {
-  t.test(`a page that sleeps (${asleep}) has no connection and makes no attempt, and is back as soon as it wakes (${awake})`, async t => {
+  t.test(`a page that sleeps (${asleep}) has no connection and makes no attempt, and reconnects when it wakes (${awake})`, async t => {
     const host = pageOf(t)
     const errors: unknown[] = []
     const { client, resumes } = simulate(t, { onError: error => errors.push(error) })
@@ -572,14 +572,14 @@ for (const [asleep, awake, of] of [['freeze', 'resume', 'document'], ['pagehide'
     }
     FakeSocket.last.ack({ recovered: true })
     t.strictSame(resumes.at(-1), { recovered: true })
-    t.equal(errors.length, 1, 'the restart of the server alone')
+    t.equal(errors.length, 1, 'only the restart of the server')
     client.close()
     host[of].dispatchEvent(new Event(awake))
     t.equal(client.status, 'closed')
   })
 }
 
-t.test('a page that wakes does not hurry when the server said when to come back', async t => {
+t.test('a page that wakes waits for the delay that the server demanded', async t => {
   const { document } = pageOf(t)
   const { client } = simulate(t)
   await settle()
@@ -595,7 +595,7 @@ t.test('a page that wakes does not hurry when the server said when to come back'
   t.equal(client.status, 'connecting')
 })
 
-t.test('a hidden page comes back once as any other, then tries every 20 s at most, and at once when it is seen', async t => {
+t.test('a hidden page reconnects at once, then at most every 20 s, and at once when it becomes visible', async t => {
   const { hide } = pageOf(t)
   const { client } = simulate(t, { backoff: () => 0 })
   await settle()
@@ -614,7 +614,7 @@ t.test('a hidden page comes back once as any other, then tries every 20 s at mos
   t.equal(FakeSocket.made.length, length + 1)
 })
 
-t.test('online, and a page that is looked at again, hurry', async t => {
+t.test('a page that is online again reconnects at once, and one that becomes visible checks its connection', async t => {
   const { page, document } = pageOf(t)
   const { client } = simulate(t, { backoff: () => 20_000 })
   await settle()
@@ -631,7 +631,7 @@ t.test('online, and a page that is looked at again, hurry', async t => {
   document.dispatchEvent(new Event('visibilitychange'))
   t.match(FakeSocket.last.sent, [{ type: 'ping' }])
   mock.timers.tick(500)
-  t.equal(client.status, 'connecting', 'it was dead')
+  t.equal(client.status, 'connecting', 'the connection was dead')
   FakeSocket.made = []
   client.close()
   page.dispatchEvent(new Event('online'))
@@ -639,7 +639,7 @@ t.test('online, and a page that is looked at again, hurry', async t => {
   t.equal(FakeSocket.made.length, 0)
 })
 
-t.test('a credential is renewed in place, by its user alone; one that is not ends with 4401', async t => {
+t.test('a credential of the same user renews the connection, and one of another user does not', async t => {
   const tokens: string[] = []
   let next = 0
   const { app, url } = await start(t, {
@@ -659,7 +659,7 @@ t.test('a credential is renewed in place, by its user alone; one that is not end
   stranger.onStatus(status => statuses.push(status))
   await stranger.connected()
   await eventually(() => statuses.includes('waiting') || statuses.includes('closed'))
-  t.ok(asked >= 2, 'it tried')
+  t.ok(asked >= 2, 'the client tried')
 })
 
 t.test('a credential in the query or the subprotocol is read, and not logged', async t => {
@@ -672,13 +672,13 @@ t.test('a credential in the query or the subprotocol is read, and not logged', a
   t.notOk(sink.lines.some(line => /se(\(|%28)cr/.test(line)))
 })
 
-t.test('without an address or a WebSocket it says so', async t => {
+t.test('a client without an address or a WebSocket throws a TypeError', async t => {
   t.throws(() => createClient({ url: 'ws://a.example' }), { name: 'TypeError', message: /WebSocket/ })
   t.throws(() => createClient({ WebSocket: FakeSocket }), { name: 'TypeError', message: /userId/ })
 })
 
 for (const at of ['waiting', 'connecting', 'open', 'resume'] as const) {
-  t.test(`closed by a listener that hears '${at}', it stays closed`, async t => {
+  t.test(`a client that a listener closes at '${at}' stays closed`, async t => {
     let asked = 0
     const { client, statuses } = simulate(t, { getToken: () => { asked++; return 'token' } })
     if (at === 'resume') client.onResume(() => client.close())
@@ -698,9 +698,9 @@ for (const at of ['waiting', 'connecting', 'open', 'resume'] as const) {
   })
 }
 
-t.test('a handler that is slow is not flooded: nothing is refused, and the connection holds', async t => {
+t.test('100 messages to a slow handler are all handled, and the connection stays open', async t => {
   let runs = 0
-  // The time that the handler takes.
+  // Duration of the handler.
   const slow = () => new Promise(resolve => setTimeout(resolve, 30))
   const { url } = await start(t, { onMessage: { async n () { runs++; await slow() } } })
   const client = connectTo(t, url)
@@ -711,7 +711,7 @@ t.test('a handler that is slow is not flooded: nothing is refused, and the conne
   t.strictSame(statuses, ['open'])
 })
 
-t.test('positions in the URL are where it starts, for every label', async t => {
+t.test('a client starts at the positions in its URL, for every label', async t => {
   simulate(t, { url: 'ws://a.example/ws/notifications/u1?since=u.e.5,b.f.3' })
   await settle()
   FakeSocket.last.ack({ position: 'u.e.5,b.f.3', recovered: true })
@@ -722,7 +722,7 @@ t.test('positions in the URL are where it starts, for every label', async t => {
   t.equal(new URL(FakeSocket.last.url).searchParams.get('since'), 'u.e.6,b.f.3')
 })
 
-t.test('for await begins with the call, and a loop that is too slow ends', async t => {
+t.test('for await yields the messages since the call, and throws too_slow for a loop that is too slow', async t => {
   const { client } = simulate(t)
   await settle()
   FakeSocket.last.ack()
@@ -733,14 +733,14 @@ t.test('for await begins with the call, and a loop that is too slow ends', async
   await t.rejects(iterator.next(), { code: 'too_slow' })
 })
 
-t.test('what cannot be sent rejects, and what onError throws is nobody\'s problem', async t => {
+t.test('a send of data that is not JSON rejects, and an error of onError has no effect', async t => {
   const { client } = simulate(t, { onError () { throw new Error('of onError') }, getToken () { throw new Error('of getToken') } })
   await t.rejects(client.send('n', 1n))
   await settle()
   t.equal(client.status, 'waiting')
 })
 
-t.test('a probe that is under way is not put off', async t => {
+t.test('a probe in progress is not postponed by further ones', async t => {
   const document = Object.assign(new EventTarget(), { visibilityState: 'visible' })
   Object.assign(globalThis, { document })
   t.teardown(() => { delete (globalThis as { document?: unknown }).document })

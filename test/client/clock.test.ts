@@ -15,7 +15,7 @@ t.test('a delay beyond 2^31 ms does not fire at once', async t => {
   t.equal(fired, 1)
 })
 
-t.test('time is told without performance too', async t => {
+t.test('now returns the time of day in hosts without performance', async t => {
   const real = Object.getOwnPropertyDescriptor(globalThis, 'performance')!
   t.teardown(() => { Object.defineProperty(globalThis, 'performance', real) })
   for (const value of [undefined, {}]) {

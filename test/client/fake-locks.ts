@@ -7,13 +7,13 @@ interface Held {
   reject (error: Error): void
 }
 
-/** `navigator.locks`, as far as the client needs it: exclusive locks, first come first served. */
+/** The part of `navigator.locks` that the client uses: exclusive locks, first come, first served. */
 export class FakeLocks {
   isRefusing = false
   readonly #held = new Map<string, Held>()
   readonly #waiting = new Map<string, Array<() => void>>()
 
-  /** Locks held, and requests that wait. */
+  /** Number of held locks and waiting requests. */
   get size (): number {
     return this.#held.size + [...this.#waiting.values()].flat().length
   }
@@ -37,7 +37,7 @@ export class FakeLocks {
     })
   }
 
-  /** As if somebody took all that are held, and gave them to the next. */
+  /** Takes all held locks from their holders, and gives them to the next requests. */
   steal (): void {
     for (const name of [...this.#held.keys()]) {
       this.#take(name)

@@ -1,6 +1,6 @@
 import type { WebSocketLike } from '../../lib/client/index.js'
 
-/** A WebSocket that does what the test says, for tests that need a clock of their own. */
+/** A WebSocket that the test controls, for tests with a clock of their own. */
 export class FakeSocket implements WebSocketLike {
   static made: FakeSocket[] = []
   readonly url: string
@@ -33,7 +33,7 @@ export class FakeSocket implements WebSocketLike {
     this.onmessage?.({ data: JSON.stringify(frame) })
   }
 
-  /** By default of the user whose path it is. */
+  /** Receives an ack. The default user is the one of the path. */
   ack (data: object = {}): void {
     const userId = new URL(this.url).pathname.split('/').at(-1)
     this.receive({ type: 'connection_ack', data: { user_id: userId, connection_id: 'c', position: 'u.e.0,b.f.0', replayed: 0, heartbeat_ms: 25_000, ...data } })

@@ -19,7 +19,7 @@ for (const [entry, limit] of [['client', 5.5], ['client/chat', 9]] as const) {
   })
 }
 
-t.test('its types compile in a project for browsers, without those of Node, and know the messages that the app declared', async t => {
+t.test('the types of the client compile in a project for browsers without those of Node, and know the messages of the app', async t => {
   const file = `${root}test/client/page.ts`
   const text = (title: string) => `
     import { createClient, RealtimeError, type Envelope } from '../../dist/lib/client/index.js'
@@ -51,7 +51,7 @@ t.test('its types compile in a project for browsers, without those of Node, and 
       name === file ? ts.createSourceFile(name, source, target) : getSourceFile(name, target, ...rest)
     const program = ts.createProgram([file], options, host)
     const loaded = program.getSourceFiles().map(({ fileName }) => fileName)
-    t.notOk(loaded.some(name => name.includes('@types/node')), 'nothing of Node is loaded')
+    t.notOk(loaded.some(name => name.includes('@types/node')), 'no types of Node are loaded')
     return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '))
   }
   t.strictSame(faultsOf(text('title')), [])

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { listeners } from '../../lib/client/listeners.js'
 
-t.test('one function added twice is two listeners, each with an end of its own', async t => {
+t.test('a function that is added twice is called twice, and each of the two can be removed', async t => {
   const heard: unknown[] = []
   const all = listeners(error => { throw error })
   const listener = (value: unknown) => heard.push(value)
@@ -16,7 +16,7 @@ t.test('one function added twice is two listeners, each with an end of its own',
   t.equal(heard.length, 3)
 })
 
-t.test('what a listener throws or rejects with is reported, and the others are called', async t => {
+t.test('an error or rejection of a listener is reported, and the others are called', async t => {
   const reported: unknown[] = []
   const heard: unknown[] = []
   const all = listeners(error => reported.push((error as Error).message))
@@ -28,7 +28,7 @@ t.test('what a listener throws or rejects with is reported, and the others are c
   t.strictSame([heard, reported], [[1], ['thrown', 'rejected']])
 })
 
-t.test('a listener that removes another does so from the next time on', async t => {
+t.test('a listener that is removed during a call is still called once', async t => {
   const heard: string[] = []
   const all = listeners(error => { throw error })
   all.add('a', () => { heard.push('first'); end() })

@@ -23,7 +23,7 @@ function watching (t: { teardown (action: () => void): void }) {
   return { live, seen, pass }
 }
 
-t.test('after one and a half heartbeats of silence it pings, and without an answer the connection is dead', async t => {
+t.test('after 1.5 heartbeats of silence a ping is sent, and without an answer the connection is dead', async t => {
   const { live, seen, pass } = watching(t)
   pass(10_000)
   live.heard()
@@ -39,7 +39,7 @@ t.test('after one and a half heartbeats of silence it pings, and without an answ
   t.strictSame(seen, ['ping', 'ping', 'dead'])
 })
 
-t.test('a hasty probe shortens one that is under way, and is not put off by another', async t => {
+t.test('a probe with less patience shortens the one in progress, and another one does not prolong it', async t => {
   const { live, seen, pass } = watching(t)
   pass(15_000)
   t.strictSame(seen, ['ping'])
@@ -50,7 +50,7 @@ t.test('a hasty probe shortens one that is under way, and is not put off by anot
   t.strictSame(seen, ['ping', 'dead'])
 })
 
-t.test('once it is stopped nothing more comes', async t => {
+t.test('after stop no ping is sent and no death is reported', async t => {
   const { live, seen, pass } = watching(t)
   live.probe(500)
   live.stop()

@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws'
 import type { WebSocketLike } from '../../lib/client/index.js'
 
-/** A WebSocket to a server of an older version, as far as the client can tell: `connection_ack` does not name the limits. */
+/** A WebSocket that looks like one to an older server: it removes the limits from `connection_ack`. */
 export class OlderSocket implements WebSocketLike {
   onmessage: WebSocketLike['onmessage'] = null
   onclose: WebSocketLike['onclose'] = null

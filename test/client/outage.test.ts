@@ -3,7 +3,7 @@ import { outageOf } from '../../lib/client/outage.js'
 
 const url = 'ws://a.example/ws/notifications/u1?token=secret'
 
-t.test('the error says where, and why as far as it is known, and has no query', async t => {
+t.test('the error of an outage names the address without its query, and the reason if it is known', async t => {
   const cases: Array<[Parameters<typeof outageOf>[1], boolean, string, string]> = [
     [{ code: 1006, reason: '', fault: 'connect ECONNREFUSED 127.0.0.1:1' }, true, 'unreachable', 'connect ECONNREFUSED 127.0.0.1:1'],
     [{ code: 1006, reason: '', fault: 'Unexpected server response: 404' }, true, 'unreachable', 'Unexpected server response: 404'],

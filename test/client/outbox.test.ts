@@ -17,7 +17,7 @@ const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
 t.afterEach(() => mock.timers.reset())
 
-t.test('what is sent waits for a connection, and is sent again on the next one until it is answered', async t => {
+t.test('a message waits for a connection, and is sent again on each new one until it is answered', async t => {
   const { box, written, write } = open()
   const first = box.send('a', 1, 1_000)
   box.start(write)
@@ -34,7 +34,7 @@ t.test('what is sent waits for a connection, and is sent again on the next one u
   t.equal(written.length, 2)
 })
 
-t.test('a send rejects on an error, after its timeout, at a full queue and at a close', async t => {
+t.test('send rejects with an error of the server, after its timeout, when the queue is full and when the client is closed', async t => {
   const { box, written, write } = open(3)
   box.start(write, ample)
   const refused = box.send('a', 1, 1_000)
@@ -49,7 +49,7 @@ t.test('a send rejects on an error, after its timeout, at a full queue and at a 
   for (const each of waiting) await t.rejects(each, { code: 'closed' })
 })
 
-t.test('what came too fast goes out again after 1 s', async t => {
+t.test('messages that came too fast are sent again after 1 s', async t => {
   let now = 0
   mock.method(performance, 'now', () => now)
   t.teardown(() => mock.restoreAll())
@@ -68,7 +68,7 @@ t.test('what came too fast goes out again after 1 s', async t => {
   box.stop(closed)
 })
 
-t.test('a frame as large as the limit goes out, and one byte more is refused', async t => {
+t.test('a frame of exactly the limit is sent, and one with one more byte is refused', async t => {
   const { box, written, write } = open()
   const sent = box.send('n', 1, 60_000)
   box.start(write)
@@ -80,7 +80,7 @@ t.test('a frame as large as the limit goes out, and one byte more is refused', a
   t.equal(written.length, 2)
 })
 
-t.test('no more than 16 are with the server, and the next goes out when one is answered', async t => {
+t.test('at most 16 messages are unanswered at the server, and the next one is sent when one is answered', async t => {
   const { box, written, write } = open()
   box.start(write, ample)
   for (let n = 0; n < 20; n++) box.send('n', n, 60_000).catch(() => {})
@@ -89,11 +89,11 @@ t.test('no more than 16 are with the server, and the next goes out when one is a
   t.strictSame(written.map(({ data }) => data), Array.from({ length: 17 }, (_, n) => n))
   box.stop()
   box.start(write, ample)
-  t.strictSame(written.slice(17).map(({ data }) => data), Array.from({ length: 16 }, (_, n) => n + 1), 'again, in order')
+  t.strictSame(written.slice(17).map(({ data }) => data), Array.from({ length: 16 }, (_, n) => n + 1), 'sent again, in order')
   box.stop(closed)
 })
 
-t.test('a timeout longer than timers can count does not fire at once', async t => {
+t.test('a timeout longer than the maximum delay of timers does not fire at once', async t => {
   const { box } = open()
   for (const timeout of [Infinity, 2 ** 31, 2 ** 40]) {
     let isLate = false
@@ -105,13 +105,13 @@ t.test('a timeout longer than timers can count does not fire at once', async t =
   box.stop(closed)
 })
 
-t.test('the size of a frame is that of its UTF-8', async t => {
+t.test('bytesOf returns the size of a frame in UTF-8', async t => {
   for (const text of ['', 'plain "quoted" %41', 'é', '漢字', '👋🏽', `a${'ü'.repeat(1_000)}`]) {
     t.equal(bytesOf(text), Buffer.byteLength(text), text.slice(0, 20))
   }
 })
 
-t.test('one frame that is too big is refused with the limit, when it is sent or when the limit is known, and the others go out', async t => {
+t.test('a frame that is too big is refused when it is sent or when the limit becomes known, and the others are sent', async t => {
   const { box, written, write } = open()
   const early = box.send('n', 'ü'.repeat(600), 60_000)
   const small = box.send('n', 'ü'.repeat(100), 60_000)
@@ -123,7 +123,7 @@ t.test('one frame that is too big is refused with the limit, when it is sent or 
   await small
 })
 
-t.test('after a close with 1009 the largest that was sent is refused, those that are larger still too, and no other', async t => {
+t.test('after a close with 1009 the largest sent message and all larger ones are refused, and no others', async t => {
   const { box, written, write } = open()
   const outcomes: string[] = []
   box.start(write, ample)
@@ -138,7 +138,7 @@ t.test('after a close with 1009 the largest that was sent is refused, those that
   box.stop(closed)
 })
 
-t.test('where the largest frame of a shared connection was of another tab, none is refused here', async t => {
+t.test('after a close with 1009 of a shared connection, a smaller message than the largest frame is not refused', async t => {
   const { box, write } = open()
   let isRefused = false
   box.start(write, ample)
@@ -151,7 +151,7 @@ t.test('where the largest frame of a shared connection was of another tab, none 
   t.equal(isRefused, true)
 })
 
-t.test('a close with 1009 when nothing was sent refuses nothing', async t => {
+t.test('a close with 1009 when nothing was sent refuses no message', async t => {
   const { box, written, write } = open()
   const sent = box.send('n', 1, 60_000)
   box.refuseLargest()

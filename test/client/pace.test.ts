@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { paced } from '../../lib/client/pace.js'
 
-/** A clock of the test: timers and `performance.now` go together. */
+/** A clock that the test moves: timers and `performance.now` have the same time. */
 function clock (t: { teardown (action: () => void): void }) {
   let now = 0
   mock.timers.enable({ apis: ['setTimeout'] })
@@ -19,7 +19,7 @@ function clock (t: { teardown (action: () => void): void }) {
   }
 }
 
-t.test('half of the burst at once, then three quarters of the rate', async t => {
+t.test('half of the burst is taken at once, and then three quarters of the rate', async t => {
   const pass = clock(t)
   let steps = 0
   const pace = paced(() => { steps++; return steps < 100 })
@@ -34,7 +34,7 @@ t.test('half of the burst at once, then three quarters of the rate', async t => 
   t.ok(steps <= 36)
 })
 
-t.test('after slowDown the next step is more than a second away', async t => {
+t.test('slowDown delays the next step by more than 1 s', async t => {
   const pass = clock(t)
   let steps = 0
   const pace = paced(() => { steps++; return false })
@@ -47,7 +47,7 @@ t.test('after slowDown the next step is more than a second away', async t => {
   t.equal(steps, 1)
 })
 
-t.test('a limit of one message at once still lets one through', async t => {
+t.test('with a burst of one, one step is taken at once', async t => {
   const pass = clock(t)
   let steps = 0
   const pace = paced(() => ++steps < 2)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { isHidden, watchPage } from '../../lib/client/page.js'
 
-/** Gives this process parts of a page. */
+/** Gives this process the globals of a page. */
 function pageOf (t: { teardown (action: () => void): void }, document: object) {
   const page = new EventTarget()
   const parts = { document, addEventListener: page.addEventListener.bind(page), removeEventListener: page.removeEventListener.bind(page) }
@@ -10,12 +10,12 @@ function pageOf (t: { teardown (action: () => void): void }, document: object) {
   return page
 }
 
-t.test('where there is no page nothing is watched', async t => {
+t.test('outside a page, watchPage has no effect', async t => {
   t.equal(isHidden(), false)
   watchPage(() => t.fail(), () => t.fail())()
 })
 
-t.test('a page wakes and sleeps with its events, until the watch ends', async t => {
+t.test('the events of a page call wake and sleep, until the watch ends', async t => {
   const document = Object.assign(new EventTarget(), { visibilityState: 'visible' })
   const page = pageOf(t, document)
   const seen: string[] = []
@@ -26,16 +26,16 @@ t.test('a page wakes and sleeps with its events, until the watch ends', async t 
   document.visibilityState = 'hidden'
   t.equal(isHidden(), true)
   document.dispatchEvent(new Event('visibilitychange'))
-  t.equal(seen.length, 6, 'a page that is hidden does not wake')
+  t.equal(seen.length, 6, 'a hidden page does not wake')
   page.dispatchEvent(new Event('online'))
-  t.equal(seen.length, 7, 'but when the network is back')
+  t.equal(seen.length, 7, 'it wakes when the network is back')
   end()
   page.dispatchEvent(new Event('online'))
   document.dispatchEvent(new Event('freeze'))
   t.equal(seen.length, 7)
 })
 
-t.test('a document without listeners and without a visibility is no page that is hidden', async t => {
+t.test('a document without listeners and without a visibility does not count as hidden', async t => {
   const page = pageOf(t, {})
   let wakes = 0
   const end = watchPage(() => wakes++, () => {})

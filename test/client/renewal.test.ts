@@ -13,7 +13,7 @@ function renewing (t: { teardown (action: () => void): void }, getToken?: () => 
   return { options, sent, reported, before: renewal({ options, send: token => sent.push(token), report: error => reported.push(error) }) }
 }
 
-t.test('a new credential is sent at 80 % of the time of the present one', async t => {
+t.test('a new credential is sent after 80 % of the lifetime of the current one', async t => {
   const { before, sent } = renewing(t, async () => 'next')
   before(1_000)
   mock.timers.tick(799)

@@ -14,7 +14,7 @@ import { OlderSocket } from './older-socket.js'
 
 const count = (n: number) => Array.from({ length: n }, (_, at) => `${at}`)
 
-/** A tab: its client, and what it heard. */
+/** A tab: its client, and the messages and resumes that it received. */
 interface Tab {
   client: RealtimeClient
   titles: string[]
@@ -50,7 +50,7 @@ t.test('tabs share one connection', async t => {
     }
   }
 
-  t.test('one socket, and each tab hears each message once and in order', async t => {
+  t.test('three tabs have one socket, and each tab gets each message once and in order', async t => {
     const { app, opened, tabs, notify, heard } = await open(t, 3)
     await notify(...count(300))
     await heard(300)
@@ -60,20 +60,20 @@ t.test('tabs share one connection', async t => {
     await eventually(() => app.ws.stats().connections === 0 && locks.size === 0)
   })
 
-  t.test('what each says is handled once, and answered to the one that said it', async t => {
+  t.test('a message of a tab is handled once, and that tab gets the answer', async t => {
     const said: unknown[] = []
     const { tabs, opened } = await open(t, 2, { onMessage: { vote: ({ data }) => { said.push(data) }, fails () { throw new Error('secret') } } })
     await Promise.all(tabs.map(({ client }, at) => client.send('vote', at)))
     t.strictSame(said.sort(), [0, 1])
     for (const { client } of tabs) await t.rejects(client.send('fails'), { code: 'handler_failed' })
-    // More at once than a connection may.
+    // More messages than the burst of a connection.
     await Promise.all(tabs.flatMap(({ client }, at) => count(30).map(n => client.send('vote', `${at}.${n}`))))
     t.equal(new Set(said).size, 62)
     t.equal(said.length, 62)
     t.equal(opened.length, 1)
   })
 
-  t.test('one that joins later starts there', async t => {
+  t.test('a tab that joins later gets only later messages', async t => {
     const { url, tabs, notify, heard } = await open(t, 1)
     await notify('before')
     await heard(1)
@@ -94,7 +94,7 @@ t.test('tabs share one connection', async t => {
     t.equal(follower, undefined)
   })
 
-  t.test('when the leader is closed another tab takes over, and nothing is lost', async t => {
+  t.test('when the leader is closed another tab leads, and no message is lost', async t => {
     const { app, opened, tabs, notify, heard } = await open(t, 3)
     for (let n = 0; n < 2; n++) {
       await notify(`${n}.0`, `${n}.1`)
@@ -110,7 +110,7 @@ t.test('tabs share one connection', async t => {
     await eventually(() => app.ws.stats().connections === 0)
   })
 
-  t.test('a connection that is lost comes back for all', async t => {
+  t.test('all tabs reconnect after a lost connection, and no message is lost', async t => {
     const { app, opened, tabs, notify, heard } = await open(t, 3)
     for (let n = 0; n < 5; n++) {
       await notify(`${n}.0`)
@@ -126,7 +126,7 @@ t.test('tabs share one connection', async t => {
     t.equal(opened.length, 6)
   })
 
-  t.test('one that comes back after the others hears what it missed', async t => {
+  t.test('a tab that reconnects after the others gets the messages that it missed', async t => {
     const { app, url, opened, notify } = await open(t, 1, {}, { backoff: () => 1 })
     const late = openTab(t, url, { backoff: () => 300 })
     await late.client.connected()
@@ -141,7 +141,7 @@ t.test('tabs share one connection', async t => {
     t.equal(opened.length, 2)
   })
 
-  t.test('a code that says stop stops all', async t => {
+  t.test('a close code with the action stop closes all tabs', async t => {
     const { app, opened, tabs } = await open(t, 2)
     app.ws.connections('u1')[0].close(4403, 'no')
     await eventually(() => tabs.every(({ client }) => client.status === 'closed') && locks.size === 0)
@@ -149,7 +149,7 @@ t.test('tabs share one connection', async t => {
     t.equal(opened.length, 1)
   })
 
-  t.test('a leader that is suspended is replaced, and follows when it is back', async t => {
+  t.test('a suspended leader is replaced, and follows the new leader when it runs again', async t => {
     const { app, tabs, notify, heard } = await open(t, 2)
     locks.steal()
     await notify('a')
@@ -160,7 +160,7 @@ t.test('tabs share one connection', async t => {
     for (const { titles } of tabs) t.strictSame(titles, ['a', 'b'])
   })
 
-  t.test('one that does not answer is replaced', async t => {
+  t.test('a leader that does not answer is replaced', async t => {
     const { app, url } = await start(t)
     const suspended = locks.request(`fastify-realtime ${url}/ws/notifications/u1`, {}, () => new Promise(() => {}))
     const replaced = t.rejects(suspended, { message: 'AbortError' })
@@ -170,7 +170,7 @@ t.test('tabs share one connection', async t => {
     await replaced
   })
 
-  t.test('a leader that waits for its next attempt does not let another wait', async t => {
+  t.test('a leader that waits for its next attempt connects at once when another tab joins', async t => {
     const { app, url, tabs } = await open(t, 1, {}, { backoff: () => 60_000 })
     app.ws.connections('u1')[0].close(1013)
     await eventually(() => tabs[0].client.status === 'waiting')
@@ -179,7 +179,7 @@ t.test('tabs share one connection', async t => {
     t.equal(app.ws.connections('u1').length, 1)
   })
 
-  t.test('what the WebSocket throws is reported once, and tried again', async t => {
+  t.test('an error of the WebSocket constructor is reported once, and the tab tries again', async t => {
     const reported: unknown[] = []
     let made = 0
     const { client } = openTab(t, 'ws://a.example', {
@@ -191,7 +191,7 @@ t.test('tabs share one connection', async t => {
     t.equal(reported.length, 1)
   })
 
-  t.test('where locks are refused each has its own', async t => {
+  t.test('a tab that may not use locks has its own connection', async t => {
     locks.isRefusing = true
     t.teardown(() => { locks.isRefusing = false })
     const { opened, notify, heard } = await open(t, 1)
@@ -200,7 +200,7 @@ t.test('tabs share one connection', async t => {
     t.equal(opened.length, 1)
   })
 
-  t.test('one frame that is too big is refused on the tab that sent it, and all tabs come back', async t => {
+  t.test('a frame that is too big is refused on the tab that sent it, and all tabs reconnect', async t => {
     const heard: unknown[] = []
     const go = gate()
     const { tabs } = await open(t, 3, {
@@ -216,13 +216,13 @@ t.test('tabs share one connection', async t => {
     await Promise.all(tabs.map(({ client }) => client.connected()))
   })
 
-  t.test('a frame beyond the limit that the server named is refused on any tab, and the connection holds', async t => {
+  t.test('every tab refuses a frame beyond the limit of the server, and the connection stays open', async t => {
     const { tabs, opened } = await open(t, 2, { limits: { frame: 10_000 } })
     for (const { client } of tabs) await t.rejects(client.send('n', 'x'.repeat(10_000)), { code: 'too_big' })
     t.equal(opened.length, 1)
   })
 
-  t.test('chats, and tabs that ask for what was before, have connections of their own', async t => {
+  t.test('a tab with since in its URL has a connection of its own', async t => {
     const { opened, url } = await open(t, 1)
     const other = openTab(t, url, { url: `${url}/ws/notifications/u1?since=0` })
     await other.client.connected()
@@ -230,7 +230,7 @@ t.test('tabs share one connection', async t => {
   })
 })
 
-t.test('where there are no locks, each has a socket of its own', async t => {
+t.test('without locks each client has a socket of its own', async t => {
   Object.defineProperty(globalThis, 'navigator', { configurable: true, value: {} })
   t.teardown(() => { Reflect.deleteProperty(globalThis, 'navigator') })
   const { app, url } = await start(t)
@@ -293,7 +293,7 @@ t.test('pages in a browser share one connection', { skip: skipBrowser }, async t
   const seen = (page: Page) => page.evaluate<Seen>('seen')
   const heard = (page: Page, n: number) => page.waitForFunction(`seen.titles.length >= ${n}`)
 
-  t.test('three pages that open together: one connection, and each hears each message once and in order', async t => {
+  t.test('three pages that open together have one connection, and each gets each message once and in order', async t => {
     const { app, opened, pages, notify } = await open(t, 3)
     t.equal(app.ws.connections('u1').length, 1)
     t.equal(opened.length, 1)
@@ -307,7 +307,7 @@ t.test('pages in a browser share one connection', { skip: skipBrowser }, async t
     t.match(await pages[0].evaluate('navigator.locks.query()'), { held: { length: 0 }, pending: { length: 0 } })
   })
 
-  t.test('each page says something, handled once', async t => {
+  t.test('a message of each page is handled once', async t => {
     const said: unknown[] = []
     const { pages, app } = await open(t, 3, { onMessage: { vote: ({ data }) => { said.push(data) } } })
     await Promise.all(pages.map((page, at) => page.evaluate(`client.send('vote', ${at})`)))
@@ -315,7 +315,7 @@ t.test('pages in a browser share one connection', { skip: skipBrowser }, async t
     t.equal(app.ws.connections('u1').length, 1)
   })
 
-  t.test('a page that joins late gets what comes after', async t => {
+  t.test('a page that joins later gets only later messages', async t => {
     const { pages, openPage, notify } = await open(t, 1)
     await notify('before')
     await heard(pages[0], 1)
@@ -325,17 +325,17 @@ t.test('pages in a browser share one connection', { skip: skipBrowser }, async t
     t.strictSame(await seen(late), { titles: ['after'], resumes: [] })
   })
 
-  t.test('leaders are closed under a steady stream: the others lose and repeat nothing', async t => {
+  t.test('when leaders are closed during a stream of messages, the other pages lose and repeat none', async t => {
     const handled: unknown[] = []
     const { app, pages, opened, openPage, notify } = await open(t, 1, { onMessage: { vote: ({ data }) => { handled.push(data) } } })
-    // One after the other, so that they lead in this order.
+    // Opened one after the other, so that they lead in this order.
     for (let n = 1; n < 4; n++) pages.push(await openPage())
     const sent: string[] = []
     const done = new AbortController()
     const stream = (async () => {
       while (!done.signal.aborted) {
         await notify(`${sent.push(`${sent.length}`) - 1}`)
-        // The pace of the stream.
+        // Delay between messages.
         await new Promise(resolve => setTimeout(resolve, 2))
       }
     })()
@@ -359,7 +359,7 @@ t.test('pages in a browser share one connection', { skip: skipBrowser }, async t
     t.equal(app.ws.connections('u1').length, 1)
   })
 
-  t.test('the connection is cut: all come back, with nothing lost', async t => {
+  t.test('all pages reconnect when the connection is cut, and no message is lost', async t => {
     const { app, pages, dropAll, notify, opened } = await open(t, 3)
     for (let n = 0; n < 5; n++) {
       await notify(`${n}.0`)

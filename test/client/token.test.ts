@@ -4,11 +4,11 @@ import { tokenOf } from '../../lib/index.js'
 
 const url = 'ws://a.example/ws/notifications/u1?since=0'
 
-t.test('without a credential nothing is added', async t => {
+t.test('without a credential the URL stays the same and there are no subprotocols', async t => {
   t.strictSame(credentialed(url, undefined), [url, []])
 })
 
-t.test('what is sent is what the server reads', async t => {
+t.test('the server reads the credential that the client sends, with any characters', async t => {
   for (const token of ['abc', 'a.b-c_d', 'with (parentheses), spaces; and "quotes"', 'ü漢👋', '%41', "!*'~"]) {
     const [, protocols] = credentialed(url, token)
     t.equal(protocols[0], 'fastify-realtime')

@@ -4,7 +4,7 @@ import { envelopesOf, whenOpen } from '../../lib/client/waiting.js'
 import type { Envelope } from '../../lib/client/index.js'
 import { fakeClient } from '../../lib/testing/index.js'
 
-t.test('connected() rejects after its timeout, with the outage', async t => {
+t.test('connected() rejects after its timeout, and names the outage', async t => {
   const client = fakeClient('waiting')
   client.outage = new Error('the server is down')
   await t.rejects(client.connected({ timeout: 5 }), { code: 'timeout', message: /5 ms.*the server is down/ })
@@ -21,14 +21,14 @@ t.test('connected() rejects with the reason of its signal, at once or later', as
   await t.rejects(client.connected({ signal: aborting.signal }), { message: 'enough' })
 })
 
-t.test('connected() rejects with how the client is closed', async t => {
+t.test('connected() rejects with the close of the client', async t => {
   const client = fakeClient('connecting')
   const waiting = client.connected()
   client.setStatus('closed', 4403)
   await t.rejects(waiting, { code: 'forbidden', closed: { code: 4403, reason: '', name: 'FORBIDDEN' } })
 })
 
-/** A client as far as it is waited for, with its listeners. */
+/** The part of a client that can be waited for, with its listeners. */
 class Source {
   status = 'connecting'
   closed: { code: number, reason: string, name: string } | undefined
@@ -76,11 +76,11 @@ t.test('without a timeout a wait lasts until the connection is open, and leaves 
   t.equal(source.listening, 0)
 })
 
-t.test('a timeout of 0 rejects a wait for a connection that is not open yet, be there an outage or not', async t => {
+t.test('a timeout of 0 rejects a wait for a connection that is not open, with or without an outage', async t => {
   await t.rejects(whenOpen(new Source(), { timeout: 0 }), { code: 'timeout' })
 })
 
-t.test('a wait that is over has no timer any more', async t => {
+t.test('a wait that is over has no timer', async t => {
   const { mock: cleared } = mock.method(globalThis, 'clearTimeout')
   t.teardown(() => cleared.restore())
   const source = new Source()
@@ -89,7 +89,7 @@ t.test('a wait that is over has no timer any more', async t => {
   t.ok(cleared.calls.some(({ arguments: [timer] }) => timer !== undefined))
 })
 
-t.test('a loop gets each envelope from its beginning on, in order and once, until the client is closed', async t => {
+t.test('a loop gets each envelope since the call, in order and once, until the client is closed', async t => {
   const source = new Source()
   source.push(0)
   const envelopes = envelopesOf(source)
@@ -112,7 +112,7 @@ t.test('a loop gets each envelope from its beginning on, in order and once, unti
   t.equal(source.listening, 0)
 })
 
-t.test('a loop that waits ends when the client is closed, and one that is left has no listener', async t => {
+t.test('a waiting loop ends when the client is closed, and a loop that is left has no listener', async t => {
   const source = new Source()
   const waiting = envelopesOf(source).next()
   await settle()
@@ -126,7 +126,7 @@ t.test('a loop that waits ends when the client is closed, and one that is left h
   t.equal(left.listening, 0)
 })
 
-t.test('a loop for which 10,000 envelopes wait goes on, and one more is a RealtimeError with code too_slow', async t => {
+t.test('a loop continues when 10,000 envelopes wait, and one more throws a RealtimeError with the code too_slow', async t => {
   const numbers = Array.from({ length: 10_000 }, (_, n) => n)
   const source = new Source()
   const envelopes = envelopesOf(source)

@@ -11,7 +11,7 @@ interface Scope {
 /** Lets promises and immediates settle. */
 const settle = async () => { for (let n = 0; n < 3; n++) await new Promise<void>(resolve => setImmediate(resolve)) }
 
-/** A server that says what the test says, and keeps count of what it has said. */
+/** A server that the test controls. It counts its publications. */
 class Server {
   #offset = 0
 
@@ -27,7 +27,7 @@ class Server {
     this.socket.receive({ type, data, timestamp: new Date(1_800_000_000_000 + this.#offset).toISOString(), id: `c.e.${++this.#offset}` })
   }
 
-  /** The last frame of a type. */
+  /** Returns the last frame of a type. */
   sent (type: string): { type: string, ref: string, data: any } {
     const frame = this.socket.sent.findLast(frame => frame.type === type)
     if (frame === undefined) throw new Error(`no '${type}' in ${JSON.stringify(this.socket.sent)}`)
@@ -63,7 +63,7 @@ async function start (t: Scope, options: Partial<ChatOptions> = {}): Promise<{ c
 const stored = (id: string) => ({ message_id: id, role: 'user', content: id, status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' })
 const texts = (chat: Chat) => chat.messages.map(({ text, status }) => `${text}: ${status}`)
 
-t.test('a chat connects to its address with the credential of its user, and closes', async t => {
+t.test('a chat connects to its address with the credential of its user, and close closes it', async t => {
   const { server, chat } = await start(t, { getToken: () => 'secret' })
   t.equal(server.socket.url, 'ws://a.example/ws/support/shop/c1/ada')
   t.strictSame(server.socket.protocols, ['fastify-realtime', 'token.secret'])
@@ -73,7 +73,7 @@ t.test('a chat connects to its address with the credential of its user, and clos
   t.equal(server.socket.isClosed, true)
 })
 
-t.test('the status follows the message that was sent, its run, its question and the connection', async t => {
+t.test('the status of a chat follows the sent message, its run, its question and the close', async t => {
   const { chat, server } = await start(t)
   t.equal(chat.status, 'connecting')
   server.open()
@@ -82,7 +82,7 @@ t.test('the status follows the message that was sent, its run, its question and 
   t.equal(chat.status, 'submitted')
   server.answer('chat_message')
   await sent
-  t.equal(chat.status, 'submitted', 'its run is not known yet')
+  t.equal(chat.status, 'submitted', 'its run is unknown yet')
   server.publish('run_queued', { run_id: 'r', message_id: 'm1', user_id: 'ada' })
   t.equal(chat.status, 'submitted', 'its run is queued')
   server.publish('run_queued', { run_id: 'other', message_id: 'bob/m1', user_id: 'bob' })
@@ -94,7 +94,7 @@ t.test('the status follows the message that was sent, its run, its question and 
   t.equal(chat.status, 'streaming')
   server.socket.lose()
   t.equal(chat.connection, 'waiting')
-  t.equal(chat.status, 'streaming', 'whether it is connected is another matter')
+  t.equal(chat.status, 'streaming', 'a lost connection does not change the status')
   await timersDue()
   await settle()
   server.open({ recovered: true })
@@ -111,7 +111,7 @@ t.test('the status follows the message that was sent, its run, its question and 
   t.strictSame([chat.closed, chat.snapshot().closed], [closed, closed])
 })
 
-t.test('a closed chat starts again with reopen(), and goes on with what it shows', async t => {
+t.test('reopen() connects a closed chat again, and its items stay', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('chat_message', { content: 'a', message_id: 'm1', role: 'user', status: 'complete' })
@@ -129,7 +129,7 @@ t.test('a closed chat starts again with reopen(), and goes on with what it shows
   t.equal(chat.status, 'ready')
 })
 
-t.test('what a subscriber throws is reported, and the others are told', async t => {
+t.test('an error of a subscriber is reported, and the others are called', async t => {
   const { chat, server, errors } = await start(t)
   chat.subscribe(() => { throw new Error('of the app') })
   const told = new Promise<void>(resolve => chat.subscribe(resolve))
@@ -138,7 +138,7 @@ t.test('what a subscriber throws is reported, and the others are told', async t 
   t.match(errors[0], { message: 'of the app' })
 })
 
-t.test('a message that is sent is shown at once, sent again after a loss, and can be sent again when it was refused', async t => {
+t.test('a sent message is shown at once, is sent again after a lost connection, and can be sent again after a refusal', async t => {
   const { chat, server } = await start(t)
   const first = chat.send('Hi', { data: { files: ['a'] } })
   t.match(chat.messages, [{ text: 'Hi', role: 'user', status: 'pending', userId: 'ada', data: { files: ['a'] } }])
@@ -150,7 +150,7 @@ t.test('a message that is sent is shown at once, sent again after a loss, and ca
   await timersDue()
   await settle()
   server.open({ recovered: true })
-  t.match(server.sent('chat_message'), { ref, data }, 'the same once more')
+  t.match(server.sent('chat_message'), { ref, data }, 'the same message again')
   server.publish('chat_message', { message_id: data.message_id, role: 'user', content: 'Hi', user_id: 'ada' })
   server.answer('chat_message')
   await first
@@ -169,7 +169,7 @@ t.test('a message that is sent is shown at once, sent again after a loss, and ca
   t.strictSame(texts(chat), ['Hi: complete', 'Again: complete'])
 })
 
-t.test('a message whose answer is lost has been sent when the log has it', async t => {
+t.test('a send whose answer is lost resolves when the log has the message', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { chat, server } = await start(t)
@@ -186,10 +186,10 @@ t.test('a message whose answer is lost has been sent when the log has it', async
   const failed = chat.send('3', { id: 'm3' })
   server.publish('chat_message', { message_id: 'm3', role: 'user', content: '3' })
   server.refuse('chat_message', 'handler_failed')
-  await t.rejects(failed, { code: 'handler_failed' }, 'what the server says of it counts')
+  await t.rejects(failed, { code: 'handler_failed' }, 'an error of the server counts')
 })
 
-t.test('stop cancels what runs, and what was sent and has not started', async t => {
+t.test('stop cancels the active run, and sent messages whose run has not started', async t => {
   const { chat, server } = await start(t)
   server.open()
   await chat.stop()
@@ -203,7 +203,7 @@ t.test('stop cancels what runs, and what was sent and has not started', async t 
   await stopped
 })
 
-t.test('stop cancels a run that waits by its id, whoever sent its message, from the last on', async t => {
+t.test('stop cancels waiting runs by their ids, whoever sent their messages, the last one first', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('run_started', { run_id: 'r1' })
@@ -216,7 +216,7 @@ t.test('stop cancels a run that waits by its id, whoever sent its message, from 
   t.strictSame(cancels.map(({ data }) => data), [{ ref: 'm2' }, { run_id: 'r3' }, { run_id: 'r2' }, { run_id: 'r1' }])
 })
 
-t.test('withdraw cancels a message that waits by the id of its run, and one whose run is not known by its own', async t => {
+t.test('withdraw cancels a queued message by the id of its run, or by its own id when its run is unknown', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('run_started', { run_id: 'r1', message_id: 'm0' })
@@ -235,7 +235,7 @@ t.test('withdraw cancels a message that waits by the id of its run, and one whos
   t.strictSame(server.sent('chat_cancel').data, { ref: 'm2' })
 })
 
-t.test('stop of a participant names a message as it was sent', async t => {
+t.test('stop of a participant names its message by the id that it sent', async t => {
   const { chat, server } = await start(t)
   server.open({ user_id: 'bob' })
   chat.send('x', { id: 'm1' }).catch(() => {})
@@ -255,7 +255,7 @@ t.test('a question is open until it is answered, here or on another device', asy
   const question = chat.question!
   t.match(question, { id: 'q1', prompt: 'q1' })
   server.publish('chat_delta', { message_id: 'a', at: 0, text: 'x' })
-  t.equal(chat.question, question, 'the same as long as it has not changed')
+  t.equal(chat.question, question, 'an unchanged question is the same object')
 
   const wrong = question.answer(5)
   t.strictSame(server.sent('input_response').data, { request_id: 'q1', value: 5 })
@@ -278,13 +278,13 @@ t.test('a question is open until it is answered, here or on another device', asy
   t.equal(chat.question, undefined, 'answered on another device')
 })
 
-t.test('older messages are loaded page by page, once at a time, until there are none', async t => {
+t.test('loadOlder loads older messages page by page, one page at a time, until there are none', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('chat_message', { content: 'of the app' })
   server.publish('chat_message', { message_id: 'c', role: 'user', content: 'c' })
   const first = chat.loadOlder()
-  t.equal(chat.loadOlder(), first, 'once at a time')
+  t.equal(chat.loadOlder(), first, 'one load at a time')
   t.strictSame(server.sent('chat_history').data, { before: 'c' })
   server.page([stored('a'), stored('b'), stored('c')], false)
   t.equal(await first, false)
@@ -296,10 +296,10 @@ t.test('older messages are loaded page by page, once at a time, until there are 
   t.equal(chat.isComplete, true)
   const { length } = server.socket.sent
   t.equal(await chat.loadOlder(), true)
-  t.equal(server.socket.sent.length, length, 'there is nothing to ask for')
+  t.equal(server.socket.sent.length, length, 'no request is sent')
 })
 
-t.test('a page that is lost with its connection is asked for again', async t => {
+t.test('a page that is lost with its connection is requested again', async t => {
   const { chat, server } = await start(t)
   server.open()
   const load = chat.loadOlder()
@@ -310,7 +310,7 @@ t.test('a page that is lost with its connection is asked for again', async t => 
   t.strictSame(texts(chat), ['a: complete'])
 })
 
-t.test('a server that never gives a page is not asked for ever', async t => {
+t.test('a page that never arrives is requested at most five times', async t => {
   const { chat, server } = await start(t)
   server.open()
   const load = chat.loadOlder()
@@ -323,8 +323,8 @@ t.test('a server that never gives a page is not asked for ever', async t => {
   t.equal(server.socket.sent.length, 5)
 })
 
-t.test('with history: true the newest messages are loaded without being asked for', async t => {
-  t.test('the newest are loaded once connected', async t => {
+t.test('with history: true a chat loads the newest messages by itself', async t => {
+  t.test('the newest messages are loaded once connected', async t => {
     const { chat, server } = await start(t, { history: true })
     server.open()
     await settle()
@@ -336,7 +336,7 @@ t.test('with history: true the newest messages are loaded without being asked fo
     t.equal(chat.isComplete, true)
   })
 
-  t.test('where there is no history nothing is reported, and what else fails is', async t => {
+  t.test('a server without history is not reported, and other failures are', async t => {
     const { chat, server, errors } = await start(t, { history: true })
     server.open()
     await settle()
@@ -356,7 +356,7 @@ t.test('with history: true the newest messages are loaded without being asked fo
     await t.rejects(load, { code: 'handler_failed' })
   })
 
-  t.test('what is under way when it is closed is nobody\'s fault', async t => {
+  t.test('a load that fails because the chat is closed is not reported', async t => {
     const { chat, server, errors } = await start(t, { history: true })
     server.open()
     await settle()
@@ -365,7 +365,7 @@ t.test('with history: true the newest messages are loaded without being asked fo
     t.strictSame(errors, [])
   })
 
-  t.test('after a loss the newest are loaded anew, when what is on its way is there', async t => {
+  t.test('after a loss the newest messages are loaded again, once the page in transit has arrived', async t => {
     const { chat, server } = await start(t, { history: true })
     server.open()
     await settle()
@@ -373,7 +373,7 @@ t.test('with history: true the newest messages are loaded without being asked fo
     await settle()
     chat.loadOlder()
     t.strictSame(server.sent('chat_history').data, { before: 'b' })
-    // Twice at once: the second time it stays on the connection that it has.
+    // Two losses in a row: after the second one the chat keeps its connection.
     server.socket.receive({ type: 'resync', data: { position: 'c.e.9' } })
     await settle()
     server.open()
@@ -389,7 +389,7 @@ t.test('with history: true the newest messages are loaded without being asked fo
   })
 })
 
-t.test('after a loss it reads what is retained once more, and sends what was not answered again', async t => {
+t.test('after a loss a chat reads the whole history again, and sends unanswered messages again', async t => {
   const { chat, server } = await start(t, { history: true })
   server.open()
   await settle()
@@ -408,7 +408,7 @@ t.test('after a loss it reads what is retained once more, and sends what was not
   await settle()
   t.equal(FakeSocket.made.length, 3)
   t.notMatch(server.socket.url, /since/)
-  t.strictSame(texts(chat), ['abc: streaming', 'x: streaming', 'Hi: pending'], 'what is shown stays until there is more')
+  t.strictSame(texts(chat), ['abc: streaming', 'x: streaming', 'Hi: pending'], 'the items stay until the new connection is open')
   t.equal(FakeSocket.made[1].isClosed, true)
 
   server.open()
@@ -424,11 +424,11 @@ t.test('after a loss it reads what is retained once more, and sends what was not
   t.strictSame(texts(chat), ['abcdef: streaming', 'xyz: complete', 'Hi: complete'])
 
   server.socket.receive({ type: 'resync', data: { position: 'c.e.99' } })
-  t.equal(FakeSocket.made.length, 3, 'not again so soon')
+  t.equal(FakeSocket.made.length, 3, 'no fresh connection so soon')
   t.strictSame(texts(chat), ['abcdef: interrupted', 'xyz: complete', 'Hi: complete'])
 })
 
-t.test('changes are told once per turn of the event loop', async t => {
+t.test('subscribers are called once per turn of the event loop', async t => {
   const { chat, server } = await start(t)
   await settle()
   let told = 0
@@ -437,8 +437,8 @@ t.test('changes are told once per turn of the event loop', async t => {
   const before = chat.snapshot()
   for (let n = 0; n < 100; n++) server.publish('chat_delta', { message_id: 'a', at: n, text: 'x' })
   t.equal(told, 0)
-  t.equal(chat.messages[0].text.length, 100, 'who asks gets what is')
-  t.equal(chat.snapshot(), before, 'React gets what it was told of')
+  t.equal(chat.messages[0].text.length, 100, 'a getter returns the current state')
+  t.equal(chat.snapshot(), before, 'snapshot returns the state of the latest call of subscribers')
   await timersDue()
   t.equal(told, 1)
   t.equal(chat.snapshot().messages[0].text.length, 100)
@@ -449,7 +449,7 @@ t.test('changes are told once per turn of the event loop', async t => {
   t.equal(told, 1)
 })
 
-t.test('types of the app change nothing', async t => {
+t.test('messages of types of the app do not change a chat', async t => {
   const { chat, server } = await start(t)
   server.open()
   const { items } = chat

@@ -8,7 +8,7 @@ const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.beforeEach(() => { FakeSocket.made = [] })
 
-t.test('the same chat is one connection, closed by the last who closes it', async t => {
+t.test('a chat that is opened twice has one connection, which the last close closes', async t => {
   const chats = new OpenChats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   t.teardown(() => chats.close())
   const chat = chats.open(target)
@@ -22,10 +22,10 @@ t.test('the same chat is one connection, closed by the last who closes it', asyn
   chat.close()
   t.equal(chat.status, 'closed')
   t.equal(FakeSocket.made[0].isClosed, true)
-  t.not(chats.open(target), chat, 'and another time another one')
+  t.not(chats.open(target), chat, 'a later open creates another chat')
 })
 
-t.test('one who wants the history gets it', async t => {
+t.test('a chat that is opened again with history loads the history once', async t => {
   const chats = new OpenChats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
   t.teardown(() => chats.close())
   chats.open(target)
@@ -45,7 +45,7 @@ t.test('one who wants the history gets it', async t => {
   t.equal(FakeSocket.last.sent.length, 1, 'once')
 })
 
-t.test('options that come later are seen, and those of a chat are its own', async t => {
+t.test('a chat uses options that are set after it was opened, and has its own address', async t => {
   const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, share: true } as const
   const late: { token?: string } = {}
   const chats = new OpenChats(Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
@@ -62,7 +62,7 @@ t.test('options that come later are seen, and those of a chat are its own', asyn
   t.not(chat.status, 'closed')
 })
 
-t.test('it has to be known where and whose', async t => {
+t.test('opening a chat without a baseUrl or a userId throws a TypeError', async t => {
   t.throws(() => new OpenChats({ url: 'ws://a.example/ws/notifications/ada', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /baseUrl/ })
   t.throws(() => new OpenChats({ baseUrl: 'ws://a.example/ws', WebSocket: FakeSocket }).open(target), { name: 'TypeError', message: /userId/ })
 })

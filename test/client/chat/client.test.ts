@@ -3,7 +3,7 @@ import { ChatClient } from '../../../lib/client/chat/client.js'
 import { RealtimeClient } from '../../../lib/client/client.js'
 import { FakeSocket } from '../fake-socket.js'
 
-t.test('a client with chats gives the same chat for the same address, and its chats end with it', async t => {
+t.test('a client returns the same chat for the same address, and closes its chats when it is closed', async t => {
   FakeSocket.made = []
   const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   t.ok(client instanceof RealtimeClient)

@@ -22,7 +22,7 @@ const ids = (of: Conversation) => of.items.map(({ id }) => id)
 const pending = (id: string, text = id) => ({ id, text, userId: 'ada', createdAt: at(0) })
 const delta = (id: string, at: number, text: string): [string, object] => ['chat_delta', { message_id: id, run_id: 'r', agent: 'a', at, text }]
 
-t.test('what is said, called and asked in a run is shown in order', async t => {
+t.test('the messages, tool calls and questions of a run are items in order', async t => {
   const chat = conversation(
     ['chat_message', { message_id: 'm1', role: 'user', content: 'Hi', user_id: 'ada', status: 'complete' }, 1],
     ['run_started', { run_id: 'r', message_id: 'm1', user_id: 'ada' }, 2],
@@ -49,31 +49,31 @@ t.test('what is said, called and asked in a run is shown in order', async t => {
     { id: 't1', status: 'complete', output: [1], args: { q: 'x' } },
     { id: 'q1', status: 'answered', value: 'b', userId: 'ada' }
   ])
-  t.equal(chat.items[0], user, 'what has not changed is the same object')
+  t.equal(chat.items[0], user, 'an unchanged item is the same object')
   t.equal(chat.items, chat.items)
   t.strictSame(chat.runs, [])
   t.equal(chat.apply(publication('of_the_app', {})), false)
 })
 
-t.test('a delta is applied where the text has no gap, and not after the end', async t => {
-  t.strictSame(texts(conversation(delta('a', 3, 'later'))), [], 'without its beginning there is nothing to show')
+t.test('a delta is applied if it leaves no gap in the text, and not after the end of its message', async t => {
+  t.strictSame(texts(conversation(delta('a', 3, 'later'))), [], 'the beginning is missing')
   t.strictSame(texts(conversation(delta('a', 0, 'abcdef'), delta('a', 2, 'XY'))), ['abXY: streaming'])
-  t.strictSame(texts(conversation(delta('a', 0, 'ab'), delta('a', 3, 'd'))), ['ab: streaming'], 'what has a gap before it waits for the whole')
+  t.strictSame(texts(conversation(delta('a', 0, 'ab'), delta('a', 3, 'd'))), ['ab: streaming'], 'a delta after a gap is ignored')
   const done = conversation(delta('a', 0, 'ab'), ['chat_message', { message_id: 'a', content: 'abc', status: 'cancelled' }], delta('a', 0, 'x'))
-  t.strictSame(texts(done), ['abc: cancelled'], 'nothing comes after the end')
+  t.strictSame(texts(done), ['abc: cancelled'], 'a delta after the end is ignored')
   const snapshot = conversation(['chat_message', { message_id: 'a', run_id: 'r', content: 'abc', status: 'streaming' }])
   t.strictSame(snapshot.runs, ['r'])
   snapshot.apply(publication(...delta('a', 3, 'd')))
   t.strictSame(texts(snapshot), ['abcd: streaming'])
 })
 
-t.test('messages that have no id are new each time; other fields are kept', async t => {
+t.test('messages without an id are separate items, and their other fields are kept', async t => {
   const chat = conversation(['chat_message', { content: 'x', agent: 'a' }], ['chat_message', { content: 'x', files: [1] }])
   t.match(messages(chat), [{ text: 'x', role: 'assistant', agent: 'a', status: 'complete' }, { text: 'x', data: { files: [1] } }])
   t.equal(new Set(ids(chat)).size, 2)
 })
 
-t.test('a message that is sent is there once: pending after all others, then where the log has it', async t => {
+t.test('a sent message is one item: pending after all others, then at its place in the log', async t => {
   const chat = conversation(['run_started', { run_id: 'r0' }])
   chat.error = { code: 'x', message: '' }
   chat.send(pending('m1', 'Hi'))
@@ -91,14 +91,14 @@ t.test('a message that is sent is there once: pending after all others, then whe
   chat.apply(publication('run_started', { run_id: 'r1', message_id: 'm1' }))
   t.strictSame(chat.submitted, [])
   chat.send(pending('m1', 'Hi'))
-  t.strictSame(chat.submitted, [], 'it has been sent')
+  t.strictSame(chat.submitted, [], 'it was already sent')
   chat.send(pending('m2'))
   chat.accept('m2')
   chat.apply(publication('run_finished', { run_id: 'r2', message_id: 'm2', status: 'cancelled' }))
   t.strictSame(chat.submitted, [], 'a run that was cancelled before it started')
 })
 
-t.test('a run that waits is queued, until it starts or ends; applying it again changes nothing', async t => {
+t.test('a waiting run is queued until it starts or ends, and repeated publications have no effect', async t => {
   const chat = new Conversation(async () => {})
   const state = () => [chat.submitted, chat.runs, chat.isStreaming]
   chat.send(pending('m1'))
@@ -118,16 +118,16 @@ t.test('a run that waits is queued, until it starts or ends; applying it again c
   chat.apply(publication('run_finished', { run_id: 'r1', status: 'complete' }))
   t.strictSame(state(), [[], ['r2'], false])
   chat.apply(publication('chat_delta', { message_id: 'a', run_id: 'r2', at: 0, text: 'x' }))
-  t.strictSame(state(), [[], ['r2'], true], 'what comes of a run says that it goes')
+  t.strictSame(state(), [[], ['r2'], true], 'a publication of a run marks it as active')
   chat.apply(publication('run_queued', { run_id: 'r3' }))
   chat.apply(publication('run_finished', { run_id: 'r3', status: 'cancelled' }))
   t.strictSame(chat.runs, ['r2'])
   chat.apply(publication('run_queued', { run_id: 'r4' }))
   chat.doubt()
-  t.strictSame(state(), [[], [], false], 'after a loss it is not known')
+  t.strictSame(state(), [[], [], false], 'after a loss the runs are unknown')
 })
 
-t.test("a user's message is queued while its run waits, and shows how that ended before it started; again and again", async t => {
+t.test('the message of a user is queued while its run waits, and has the outcome of a run that ended before its start', async t => {
   const chat = new Conversation(async () => {})
   const m1 = () => chat.apply(publication('chat_message', { message_id: 'm1', role: 'user', content: 'm1', user_id: 'bob' }))
   const statuses = () => messages(chat).map(({ id, status }) => `${id} ${status}`)
@@ -138,7 +138,7 @@ t.test("a user's message is queued while its run waits, and shows how that ended
     const { items } = chat
     m1()
     chat.apply(publication('run_queued', { run_id: 'r1', message_id: 'm1' }))
-    t.equal(chat.items, items, 'applying it again changes nothing')
+    t.equal(chat.items, items, 'repeated publications have no effect')
     t.equal(chat.runOf('m1'), 'r1')
     chat.apply(publication('run_finished', { run_id: 'r1', message_id: 'm1', status: 'cancelled' }))
     t.strictSame(statuses(), ['m1 cancelled'])
@@ -148,7 +148,7 @@ t.test("a user's message is queued while its run waits, and shows how that ended
   chat.apply(publication('run_queued', { run_id: 'r2', message_id: 'm1' }))
   chat.apply(publication('run_started', { run_id: 'r2', message_id: 'm1' }))
   chat.apply(publication('run_queued', { run_id: 'r2', message_id: 'm1' }))
-  t.strictSame(statuses(), ['m1 complete'], 'a run that has started waits no more')
+  t.strictSame(statuses(), ['m1 complete'], 'its run has started')
   chat.apply(publication('run_finished', { run_id: 'r2', message_id: 'm1', status: 'cancelled' }))
   t.strictSame(statuses(), ['m1 complete'], 'the message was answered')
   chat.apply(publication('run_queued', { run_id: 'r3', message_id: 'm2' }))
@@ -162,14 +162,14 @@ t.test("a user's message is queued while its run waits, and shows how that ended
   chat.send(pending('m3'))
   chat.accept('m3')
   chat.apply(publication('run_finished', { run_id: 'r5', message_id: 'm3', status: 'cancelled' }))
-  t.strictSame(statuses()[2], 'm3 cancelled', 'one that was never announced has not started')
+  t.strictSame(statuses()[2], 'm3 cancelled', 'a run that was never announced has not started')
   chat.apply(publication('chat_message', { message_id: 'm4', role: 'user', content: 'm4' }))
   chat.apply(publication('run_queued', { run_id: 'r6', message_id: 'm4' }))
   chat.doubt()
-  t.strictSame(statuses()[3], 'm4 complete', 'after a loss it is not known')
+  t.strictSame(statuses()[3], 'm4 complete', 'after a loss its run is unknown')
 })
 
-t.test('a message that is refused says so, keeps its place, and can be tried again', async t => {
+t.test('a refused message has the status error, keeps its place, and can be sent again', async t => {
   const chat = new Conversation(async () => {})
   chat.send(pending('m1'))
   t.equal(chat.refuse('m1', { code: 'chat_busy', message: 'later' }), true)
@@ -185,7 +185,7 @@ t.test('a message that is refused says so, keeps its place, and can be tried aga
   t.equal(chat.refuse('m1', { code: 'timeout', message: '' }), false)
 })
 
-t.test('the question is the oldest one that is open', async t => {
+t.test('question returns the oldest open question', async t => {
   const chat = conversation(['input_request', { request_id: 'q1', run_id: 'r', prompt: '1' }], ['input_request', { request_id: 'q2', run_id: 'r', prompt: '2' }])
   t.equal(chat.question?.id, 'q1')
   chat.expire('q1')
@@ -194,7 +194,7 @@ t.test('the question is the oldest one that is open', async t => {
   t.match(chat.items[0], { status: 'timeout' })
 })
 
-t.test('a run that ends takes with it what was not closed, and says why it failed', async t => {
+t.test('the end of a run closes its open items, and sets the error if it failed', async t => {
   const chat = conversation(delta('a', 0, 'x'), ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }], ['tool_call', { call_id: 'u', run_id: 'other', name: 'n' }],
     ['input_request', { request_id: 'q', run_id: 'r', prompt: '?' }],
     ['run_finished', { run_id: 'r', status: 'error', error: { code: 'E', message: 'why' } }])
@@ -205,7 +205,7 @@ t.test('a run that ends takes with it what was not closed, and says why it faile
   t.match(conversation(delta('a', 0, 'x'), ['run_finished', { run_id: 'r', status: 'complete' }]).items, [{ status: 'interrupted' }])
 })
 
-t.test('after a loss what is open is in doubt, until more of it comes', async t => {
+t.test('after a loss the open items are interrupted, until further publications of them arrive', async t => {
   const chat = conversation(['run_started', { run_id: 'r' }], delta('a', 0, 'abc'), delta('b', 0, 'x'), ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }],
     ['input_request', { request_id: 'q', run_id: 'r', prompt: '?' }])
   chat.send(pending('m1'))
@@ -228,10 +228,10 @@ t.test('after a loss what is open is in doubt, until more of it comes', async t 
 
 const stored = (id: string, second: number, more: object = {}) => ({ message_id: id, role: 'user', content: id, status: 'complete' as const, timestamp: at(second), ...more })
 
-t.test('a page of the history is merged with what is there', async t => {
+t.test('merge inserts a page of the history into the items', async t => {
   const live = () => conversation(['chat_message', { message_id: 'c', content: 'c' }, 30], ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }, 31], ['chat_message', { message_id: 'd', content: 'd' }, 32])
 
-  t.test('comes before what is there, without what is there', async t => {
+  t.test('a page comes before the known items, without those that are known', async t => {
     const chat = live()
     const before = chat.items[0]
     chat.merge({ messages: [stored('a', 10), stored('b', 20), stored('c', 29)], is_complete: false })
@@ -243,13 +243,13 @@ t.test('a page of the history is merged with what is there', async t => {
     t.equal(chat.isComplete, true)
   })
 
-  t.test('goes by time where it has nothing in common with what is there', async t => {
+  t.test('a page without a known message is sorted in by time', async t => {
     const chat = live()
     chat.merge({ messages: [stored('a', 10), stored('b', 31)], is_complete: true })
     t.strictSame(ids(chat), ['a', 'c', 't', 'b', 'd'])
   })
 
-  t.test('has what was refused: only the answer was lost', async t => {
+  t.test('a refused message that is in the page is complete, because only its answer was lost', async t => {
     const chat = live()
     chat.send(pending('m'))
     chat.refuse('m', { code: 'timeout', message: '' })
@@ -257,7 +257,7 @@ t.test('a page of the history is merged with what is there', async t => {
     t.match(chat.items.at(-1), { id: 'm', status: 'complete', error: undefined })
   })
 
-  t.test('whatever its times say', async t => {
+  t.test('a page before a known message is inserted there, whatever its timestamps are', async t => {
     for (const timestamp of [undefined, 'nonsense', at(99)]) {
       const chat = live()
       chat.merge({ messages: [stored('a', 0, { timestamp }), stored('b', 0, { timestamp })], is_complete: true }, 'c')
@@ -265,7 +265,7 @@ t.test('a page of the history is merged with what is there', async t => {
     }
   })
 
-  t.test('completes what was cut off, but not what is live', async t => {
+  t.test('a page completes interrupted messages, but not those that are being written', async t => {
     const chat = conversation(delta('a', 0, 'abc'), delta('b', 0, 'xyz'))
     chat.doubt()
     chat.apply(publication(...delta('b', 3, '!')))
@@ -274,7 +274,7 @@ t.test('a page of the history is merged with what is there', async t => {
     t.strictSame(chat.runs, ['r'])
   })
 
-  t.test('has what is pending: only the answer was lost', async t => {
+  t.test('a pending message that is in the page is complete, because only its answer was lost', async t => {
     const chat = live()
     chat.send(pending('m'))
     chat.merge({ messages: [stored('d', 32), stored('m', 33)], is_complete: true })
@@ -282,7 +282,7 @@ t.test('a page of the history is merged with what is there', async t => {
     t.equal(chat.items.length, 4)
   })
 
-  t.test('after a loss: what may not be next to it is let go', async t => {
+  t.test('after a loss, a page without a link to the older items drops them', async t => {
     const chat = live()
     chat.isComplete = true
     chat.doubt()
@@ -292,7 +292,7 @@ t.test('a page of the history is merged with what is there', async t => {
     t.equal(chat.isComplete, false)
   })
 
-  t.test('after a loss: what is next to it stays', async t => {
+  t.test('after a loss, a page with a link to the older items, or a complete one, keeps them', async t => {
     for (const [messages, isComplete] of [[[stored('d', 32), stored('y', 80)], false], [[stored('x', 70), stored('y', 80)], true]] as const) {
       const chat = live()
       chat.doubt()
@@ -303,7 +303,7 @@ t.test('a page of the history is merged with what is there', async t => {
   })
 })
 
-t.test('it is bounded', async t => {
+t.test('a conversation keeps at most 10,000 items', async t => {
   const chat = new Conversation(async () => {})
   chat.isComplete = true
   for (let n = 0; n < 10_010; n++) chat.apply(publication('chat_message', { message_id: `${n}`, content: 'x' }))
@@ -312,10 +312,10 @@ t.test('it is bounded', async t => {
   t.equal(chat.isComplete, false)
 })
 
-/** Any UTF-16, cut anywhere: halves of surrogate pairs too. */
+/** Any UTF-16, divided anywhere, even between the halves of a surrogate pair. */
 const tokens = fc.array(fc.string({ unit: fc.constantFrom('a', '\ud83d', '\ude00', '😀', 'é', '\u0000') }), { minLength: 1, maxLength: 30 })
 
-t.test('whatever is merged, repeated and interleaved, the text shown is the text written', async t => {
+t.test('the text of an item is the written text, however its deltas are merged, repeated and interleaved', async t => {
   const plan = fc.record({
     writers: fc.array(tokens, { minLength: 1, maxLength: 4 }),
     order: fc.infiniteStream(fc.nat()),
@@ -324,7 +324,7 @@ t.test('whatever is merged, repeated and interleaved, the text shown is the text
     ends: fc.boolean()
   })
   t.doesNotThrow(() => fc.assert(fc.property(plan, ({ writers, order, merges, replays, ends }) => {
-    // The log: each writer's deltas in order, of any turn.
+    // The log: the deltas of each writer in order, interleaved.
     const log: Envelope[] = []
     const rest = writers.map((tokens, n) => ({ id: `m${n}`, tokens: [...tokens], at: 0 }))
     for (let live = rest; live.length > 0; live = live.filter(({ tokens }) => tokens.length > 0)) {
@@ -337,7 +337,7 @@ t.test('whatever is merged, repeated and interleaved, the text shown is the text
     if (ends) writers.forEach((tokens, n) => log.push(publication('chat_message', { message_id: `m${n}`, run_id: 'r', content: tokens.join(''), status: 'complete' })))
     const chat = new Conversation(async () => {})
     const read = (from: number, to = log.length) => { for (const each of log.slice(from, to)) chat.apply(JSON.parse(JSON.stringify(each))) }
-    // Read up to somewhere, then again from somewhere before that.
+    // Reads up to a random position, then again from an earlier one.
     let head = 0
     for (const [to, back] of replays) {
       const end = head + to % (log.length - head + 1)
@@ -350,7 +350,7 @@ t.test('whatever is merged, repeated and interleaved, the text shown is the text
   }), { numRuns: 2_000 }))
 })
 
-t.test('a token costs its own length, not that of the message', async t => {
+t.test('the cost of a token is its own length, not that of the message', async t => {
   const chat = new Conversation(async () => {})
   const text = 'token '
   const write = (from: number, count: number) => {
@@ -366,7 +366,7 @@ t.test('a token costs its own length, not that of the message', async t => {
   t.ok(late < early * 10 + 20, `${early} ms, then ${late} ms`)
 })
 
-t.test('who wrote a message is who the log says, also when its ack came first, and stays so', t => {
+t.test('the author of a message is the one in the log, even when its ack comes first, and cannot be forged', t => {
   const chat = conversation()
   const said = { message_id: 'm1', role: 'user', content: 'Hi', status: 'complete' }
   chat.send(pending('m1', 'Hi'))

@@ -15,14 +15,14 @@ async function bundle (contents: string) {
   return { size: gzipSync(outputFiles[0].contents, { level: 9 }).length, inputs: Object.keys(Object.values(metafile.outputs)[0].inputs).filter(name => name !== '<stdin>') }
 }
 
-t.test('the bundle has at most 9 KiB, and nothing in it but the client and the chat', async t => {
+t.test('the bundle of fastify-realtime/chat has at most 9 KiB, and only files of the client and the protocol', async t => {
   const { size, inputs } = await bundle("export * from './client/chat/index.ts'")
   t.ok(size <= 9 * 1024, `${size} bytes with gzip`)
   t.ok(inputs.some(input => input.endsWith('client/chat/conversation.ts')))
   t.ok(every(inputs, input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
 })
 
-t.test('who has no chat does not pay for it', async t => {
+t.test('bundles without chats do not contain the code of chats', async t => {
   for (const contents of ["export * from './client/index.ts'", "export { RealtimeProvider, useRealtime, useNotifications, useOptimisticList } from './react/index.ts'"]) {
     const { inputs } = await bundle(contents)
     t.ok(inputs.length > 5)
@@ -31,7 +31,7 @@ t.test('who has no chat does not pay for it', async t => {
   t.ok((await bundle("export { useChat } from './react/index.ts'")).inputs.some(input => input.includes('chat')))
 })
 
-t.test('createClient makes a client that has chats', async t => {
+t.test('createClient creates a client with chats', async t => {
   const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   t.teardown(() => client.close())
   t.ok(client instanceof ChatClient)

@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { beforePaint } from '../../../lib/client/chat/paint.js'
 
-/** A page whose frames and timers are the test's. */
+/** A page whose frames and timers the test controls. */
 function page (t: { teardown (action: () => void): void }, hasScreen = true) {
   mock.timers.enable({ apis: ['setTimeout'] })
   const frames = new Map<number, () => void>()
@@ -22,7 +22,7 @@ function page (t: { teardown (action: () => void): void }, hasScreen = true) {
   return { frames, calls: () => calls }
 }
 
-t.test('the action is called with the next frame, and by no timer after it', async t => {
+t.test('the action is called with the next frame, and not by a timer after it', async t => {
   const { frames, calls } = page(t)
   t.equal(calls(), 0)
   frames.get(1)!()
@@ -31,7 +31,7 @@ t.test('the action is called with the next frame, and by no timer after it', asy
   t.equal(calls(), 1)
 })
 
-t.test('on a hidden page, which has no frames, the action is called by a timer, and with no frame after it', async t => {
+t.test('on a hidden page the action is called by a timer, and not with a frame after it', async t => {
   const { frames, calls } = page(t)
   mock.timers.tick(99)
   t.equal(calls(), 0)
@@ -40,7 +40,7 @@ t.test('on a hidden page, which has no frames, the action is called by a timer, 
   t.equal(frames.size, 0)
 })
 
-t.test('without a screen the action is called with the next turn', async t => {
+t.test('without a screen the action is called in the next turn of the event loop', async t => {
   const { calls } = page(t, false)
   t.equal(calls(), 0)
   mock.timers.tick(0)
