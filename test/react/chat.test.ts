@@ -14,7 +14,7 @@ type Chat = ReturnType<typeof useChat>
 
 const address = { workflow: 'support', appId: 'shop', userId: 'ada' }
 
-/** An app, and what mounts a component under a provider that is connected to it. */
+/** Starts an app, and returns functions that mount a component under a provider that is connected to it. */
 async function connected (t: Test, options: RealtimeOptions = {}) {
   const { app, url } = await start(t, options)
   const { WebSocket, made } = countingSockets()
@@ -24,14 +24,14 @@ async function connected (t: Test, options: RealtimeOptions = {}) {
   return {
     app,
     provided,
-    /** How many connections to a chat were ever made. */
+    /** Number of connections to chats that were ever opened. */
     opened: () => made.filter(path => path.startsWith('/ws/support/')).length,
     chats: () => app.ws.connections('ada').filter(({ target }) => target.kind === 'chat').map(({ target }) => (target as { chatId: string }).chatId),
     say: (chatId: string, type: string, data: object) => app.ws.chat({ ...address, chatId }).send({ type, data })
   }
 }
 
-t.test('under StrictMode, and in two components, a chat is one connection, which is closed with the last', async t => {
+t.test('two components under StrictMode share one connection to a chat, which is closed with the last one', async t => {
   const { app, provided, chats, say, opened } = await connected(t)
   const seen: Chat[] = []
   const use = () => { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })) }
@@ -51,7 +51,7 @@ t.test('under StrictMode, and in two components, a chat is one connection, which
   t.equal(opened(), 1)
 })
 
-t.test('another chat is another connection, with nothing of the one before', async t => {
+t.test('a component that changes its chat gets another connection, and no items of the chat before', async t => {
   const { provided, chats, say } = await connected(t)
   await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
   await say('c2', 'chat_message', { message_id: 'm2', content: 'two' })
@@ -71,11 +71,11 @@ t.test('another chat is another connection, with nothing of the one before', asy
   render(createElement(RealtimeProvider, props, createElement(Probe)))
   await eventually(() => seen.at(-1)?.[1][0] === 'two')
   await eventually(() => chats().join() === 'c2')
-  t.ok(every(seen, ([chatId, texts]) => texts.length === 0 || texts[0] === (chatId === 'c1' ? 'one' : 'two')), 'no chat shows what is of another')
-  await t.rejects(sends.get('c1')!('late'), { code: 'closed' }, 'what was meant for one chat never gets into another')
+  t.ok(every(seen, ([chatId, texts]) => texts.length === 0 || texts[0] === (chatId === 'c1' ? 'one' : 'two')), 'no chat shows items of another')
+  await t.rejects(sends.get('c1')!('late'), { code: 'closed' }, 'send of one chat never sends to another')
 })
 
-t.test('what is sent is shown at once, also from the first effect', async t => {
+t.test('a message that is sent in the first effect is shown at once, and handled once', async t => {
   const handled: string[] = []
   const { app, provided } = await connected(t, {
     chat: {
@@ -100,13 +100,13 @@ t.test('what is sent is shown at once, also from the first effect', async t => {
   await stop()
   await eventually(() => seen.at(-1)!.status === 'ready')
   await t.resolveMatch(loadOlder(), true)
-  t.strictSame(handled, ['m1'], 'once, though StrictMode sends it twice')
+  t.strictSame(handled, ['m1'], 'once, although StrictMode sends it twice')
   unmount()
   await eventually(() => app.ws.stats().connections === 0)
   await t.rejects(send('x'), { name: 'RealtimeError', code: 'closed' })
 })
 
-t.test('on a server it renders and does not connect', async t => {
+t.test('useChat renders on a server without a connection', async t => {
   function Probe () {
     const { status, messages } = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })
     return createElement('p', null, `${status} ${messages.length}`)
@@ -114,7 +114,7 @@ t.test('on a server it renders and does not connect', async t => {
   t.equal(renderToString(createElement(RealtimeProvider, { userId: 'ada' }, createElement(Probe))), '<p>connecting 0</p>')
 })
 
-t.test('an id that is not known yet means idle, without a connection; once it is known the chat is there', async t => {
+t.test('a chat with an unknown id is idle without a connection, and connects once the id is known', async t => {
   const { app, provided, chats, say, opened } = await connected(t)
   await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
   const seen: Chat[] = []
@@ -146,7 +146,7 @@ t.test('an id that is not known yet means idle, without a connection; once it is
   await eventually(() => seen.at(-1)!.status === 'idle' && chats().length === 0)
 })
 
-t.test('signing in keeps what the components below hold', async t => {
+t.test('a provider that gets its userId keeps the state of its children, and one that loses it does not', async t => {
   const { provided } = await connected(t)
   const { props } = provided() as ReactElement<object>
   let mounts = 0
@@ -162,12 +162,12 @@ t.test('signing in keeps what the components below hold', async t => {
   render(createElement(RealtimeProvider, props, createElement(Probe)))
   await eventually(() => seen.at(-1)!.status === 'ready')
   t.equal(mounts, before)
-  // Signing out does not.
+  // Signing out mounts the children again.
   render(createElement(RealtimeProvider, { ...props, userId: undefined }, createElement(Probe)))
   await eventually(() => seen.at(-1)!.status === 'idle' && mounts > before)
 })
 
-t.test('hidden and shown again it goes on with what it showed, on another connection', async t => {
+t.test('a component that is hidden and shown again keeps its items, and resumes on another connection', async t => {
   const { app, provided, chats, say } = await connected(t, { history: { size: 10 } })
   const seen: Chat[] = []
   const { props } = provided() as ReactElement<object>
@@ -190,7 +190,7 @@ t.test('hidden and shown again it goes on with what it showed, on another connec
   await seen.at(-1)!.loadOlder()
 })
 
-t.test('what was sent right before it is hidden arrives', async t => {
+t.test('a message that is sent right before its component is hidden arrives', async t => {
   const handled: string[] = []
   const { opened, open } = gate()
   const { provided, chats } = await connected(t, {
@@ -209,13 +209,13 @@ t.test('what was sent right before it is hidden arrives', async t => {
   render(element('hidden'))
   await committed()
   await timersDue()
-  t.strictSame([chats(), handled], [['c1'], []], 'it is connected until the message is answered')
+  t.strictSame([chats(), handled], [['c1'], []], 'the connection is open until the message is answered')
   open()
   await sent
   await eventually(() => chats().length === 0 && handled.length === 1)
 })
 
-t.test('a change of the history option keeps the chat, and loads it once', async t => {
+t.test('a change of the option history keeps the chat, and loads the history once', async t => {
   let loads = 0
   const { provided, opened } = await connected(t, {
     chat: { onMessage () {}, loadHistory () { loads++; return [{ message_id: 'm0', role: 'user', content: 'old', status: 'complete', timestamp: '2026-01-01T00:00:00.000Z' }] } }
@@ -237,7 +237,7 @@ t.test('a change of the history option keeps the chat, and loads it once', async
   t.strictSame([loads, opened()], [1, 1])
 })
 
-t.test('a chat that was closed says how, and retry starts it again', async t => {
+t.test('a closed chat has the close in closed, and retry opens it again', async t => {
   let isAllowed = true
   const { app, provided } = await connected(t, { authorize: (_identity, target) => target.kind === 'chat' ? isAllowed : undefined, authenticate: () => ({ userId: 'ada' }) })
   let seen: Chat | undefined
@@ -252,7 +252,7 @@ t.test('a chat that was closed says how, and retry starts it again', async t => 
   await eventually(() => seen!.status === 'ready' && seen!.closed === undefined)
 })
 
-t.test('with a fake client a component test says what happens in a chat', async t => {
+t.test('a fake client lets a component test control a chat', async t => {
   const client = fakeClient()
   let seen: Chat | undefined
   mount(t, createElement(RealtimeProvider, { client }, createElement(function Probe () {

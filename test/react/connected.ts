@@ -10,7 +10,7 @@ import { mount } from './render.js'
 
 type WebSocketOption = NonNullable<ClientOptions['WebSocket']>
 
-/** A WebSocket constructor, and the paths of what it has made: a connection that is not wanted shows here before a server sees it. */
+/** Returns a WebSocket constructor, and the paths of its sockets. They include sockets that the server has not seen yet. */
 export function countingSockets (): { WebSocket: WebSocketConstructor, made: string[] } {
   const made: string[] = []
   class Socket extends WebSocket {
@@ -22,7 +22,7 @@ export function countingSockets (): { WebSocket: WebSocketConstructor, made: str
   return { WebSocket: Socket as unknown as WebSocketOption, made }
 }
 
-/** An app, and what mounts a component under a provider that is connected to it as user_123. */
+/** Starts an app, and returns functions that mount a component under a provider that is connected to it as user_123. */
 export async function connected (t: Test, options: RealtimeOptions = {}) {
   const { app, url, port } = await start(t, options)
   const { WebSocket, made } = countingSockets()

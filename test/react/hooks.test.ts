@@ -5,7 +5,7 @@ import { eventually, timersDue } from '../waiting.js'
 import { connected } from './connected.js'
 import { mount } from './render.js'
 
-t.test('what the hooks share is the connection of their provider', async t => {
+t.test('useRealtime returns the status and the latest message of the connection of the provider', async t => {
   const { app, mounted, notify } = await connected(t)
   let seen: ReturnType<typeof useRealtime> | undefined
   mounted(() => { seen = useRealtime() })
@@ -20,7 +20,7 @@ t.test('what the hooks share is the connection of their provider', async t => {
   t.equal(seen!.isConnected, false)
 })
 
-t.test('useMessages sees 1,000 messages of one turn, in order, with the handler of the latest render', async t => {
+t.test('useMessages gets 1,000 messages of one turn in order, with the handler of the latest render', async t => {
   const { mounted, notify, online } = await connected(t)
   const titles: unknown[] = []
   let ofAny = 0
@@ -39,7 +39,7 @@ t.test('useMessages sees 1,000 messages of one turn, in order, with the handler 
   t.ok(renders < 500, `${renders} renders`)
 })
 
-t.test('useSend reaches the handler, also from the first effect, and says so when there is no provider any more', async t => {
+t.test('send of useSend works from the first effect on, and rejects after the provider is unmounted', async t => {
   const received: unknown[] = []
   const { app, mounted, online } = await connected(t, { onMessage: { hello: ({ data }) => { received.push(data) } } })
   let send: ReturnType<typeof useSend> | undefined
@@ -51,7 +51,7 @@ t.test('useSend reaches the handler, also from the first effect, and says so whe
   })
   await online()
   await eventually(() => results.length === 2)
-  t.strictSame(results, ['sent', 'sent'], 'twice, as StrictMode has it')
+  t.strictSame(results, ['sent', 'sent'], 'twice, because of StrictMode')
   await send!('hello', 'second')
   t.strictSame(received, ['first', 'first', 'second'])
   await t.rejects(send!('unknown'), { name: 'RealtimeError', code: 'unknown_type' })
@@ -60,7 +60,7 @@ t.test('useSend reaches the handler, also from the first effect, and says so whe
   await t.rejects(send!('hello'), { name: 'RealtimeError', code: 'closed', message: /not mounted/ })
 })
 
-t.test('useNotifications lists, counts and marks', async t => {
+t.test('useNotifications lists notifications, counts the unread ones and marks them as read', async t => {
   const { app, mounted, notify, online } = await connected(t)
   let bell: ReturnType<typeof useNotifications> | undefined
   let everything: ReturnType<typeof useNotifications> | undefined
@@ -82,7 +82,7 @@ t.test('useNotifications lists, counts and marks', async t => {
   t.equal(everything!.unread, 1)
 })
 
-t.test('what cannot be recovered is loaded: once connected, and again after a loss', async t => {
+t.test('useReload and useNotifications load once connected, and again after a loss', async t => {
   const { app, mounted, notify } = await connected(t, { history: { size: 1 } })
   const resumes: unknown[] = []
   let loads = 0
@@ -103,7 +103,7 @@ t.test('what cannot be recovered is loaded: once connected, and again after a lo
   await eventually(() => bell?.notifications.some(({ title }) => title === 'stored') === true)
 })
 
-t.test('what is mounted later loads too, once', async t => {
+t.test('a component that is mounted later loads once', async t => {
   const { provided, online } = await connected(t)
   let loads = 0
   function Late () {

@@ -3,7 +3,7 @@ import { renderToString } from 'react-dom/server'
 import t from 'tap'
 import { RealtimeProvider, useMessages, useNotifications, useOptimisticList, useRealtime, useResume, useStatus } from '../../lib/react/index.js'
 
-t.test('everything renders on a server, without a WebSocket', async t => {
+t.test('all hooks render on a server without a WebSocket', async t => {
   function Everything () {
     const { status, isConnected, lastMessage } = useRealtime()
     const { unread } = useNotifications({ load: async () => { throw new Error('not on a server') } })

@@ -9,7 +9,7 @@ const titles = ({ list }: Notifications) => list.map(({ title }) => title)
 const unread = ({ list }: Notifications) => list.filter(({ isRead }) => !isRead).map(({ title }) => title)
 const all = ['notification', 'system_announcement'] as const
 
-t.test('notifications and announcements are listed, newest first, and nothing else', async t => {
+t.test('only notifications and announcements are listed, newest first', async t => {
   const notifications = new Notifications()
   notifications.receive(notification(1, { title: 'Hi', message: 'you', more: 7 }))
   notifications.receive({ type: 'task_update', timestamp: at(2), data: { task_id: 1 } })
@@ -20,7 +20,7 @@ t.test('notifications and announcements are listed, newest first, and nothing el
   ])
 })
 
-t.test('one that its sender sends again under its own id is there once, as the newest', async t => {
+t.test('a notification that is sent again with its own id is listed once, as the newest', async t => {
   const notifications = new Notifications()
   notifications.receive(notification(1, { title: 'one', id: 5 }))
   notifications.markRead(all)
@@ -30,7 +30,7 @@ t.test('one that its sender sends again under its own id is there once, as the n
   t.strictSame(unread(notifications), ['again', 'n2'])
 })
 
-t.test('those without any id are there all the same, each under one of its own', async t => {
+t.test('notifications without an id are listed, each with an id of the list', async t => {
   const notifications = new Notifications()
   const without = (envelope: Envelope): Envelope => ({ ...envelope, id: undefined })
   for (const one of [notification(1), notification(2), announcement(3), announcement(4)]) notifications.receive(without(one))
@@ -45,23 +45,23 @@ t.test('those without any id are there all the same, each under one of its own',
   t.strictSame(titles(notifications), ['n5', 'a3', 'n2', 'n1'])
   await notifications.load(async () => stored)
   t.strictSame(titles(notifications), ['a3', 'n2', 'n1'])
-  t.strictSame(unread(notifications), [], 'and recognised when they are loaded again')
+  t.strictSame(unread(notifications), [], 'they are recognised when they are loaded again')
 })
 
-t.test('of what is loaded only notifications and announcements are listed, and an announcement without a message has an empty title', async t => {
+t.test('load ignores messages of other types, and an announcement without a message has an empty title', async t => {
   const notifications = new Notifications()
   await notifications.load(async () => [{ type: 'task_update', timestamp: at(2), data: { task_id: 1 } }, { ...announcement(1), message: undefined }])
   t.strictSame(titles(notifications), [''])
 })
 
-t.test('there are at most 100', async t => {
+t.test('a list has at most 100 notifications', async t => {
   const notifications = new Notifications()
   for (let n = 1; n <= 250; n++) notifications.receive(notification(n))
   t.equal(notifications.list.length, 100)
   t.equal(titles(notifications)[0], 'n250')
 })
 
-t.test('one or all of some types are marked as read', async t => {
+t.test('markRead marks one notification, or all of the given types', async t => {
   const notifications = new Notifications()
   for (const one of [notification(1), notification(2), announcement(3)]) notifications.receive(one)
   const untouched = notifications.list[0]
@@ -74,7 +74,7 @@ t.test('one or all of some types are marked as read', async t => {
   t.strictSame(unread(notifications), [])
 })
 
-t.test('what is loaded replaces the list; at first it is read, later what is new in it is not', async t => {
+t.test('load replaces the list: the first load is read, and new notifications of later loads are unread', async t => {
   const notifications = new Notifications()
   await notifications.load(async () => [announcement(2), notification(1)])
   t.strictSame(titles(notifications), ['a2', 'n1'])
@@ -85,7 +85,7 @@ t.test('what is loaded replaces the list; at first it is read, later what is new
   t.strictSame(unread(notifications), ['n4', 'n3'])
 })
 
-t.test('what comes while others are loaded is not lost to them, nor there twice', async t => {
+t.test('notifications that arrive during a load are listed once', async t => {
   const notifications = new Notifications()
   await notifications.load(async () => {
     notifications.receive(notification(2))
@@ -97,7 +97,7 @@ t.test('what comes while others are loaded is not lost to them, nor there twice'
   t.strictSame(unread(notifications), ['n3'])
 })
 
-t.test('what is marked while others are loaded stays read', async t => {
+t.test('notifications that are marked during a load stay read', async t => {
   const notifications = new Notifications()
   const stored = [1, 2].map(n => ({ ...notification(n), isRead: false }))
   await notifications.load(async () => stored)
@@ -109,7 +109,7 @@ t.test('what is marked while others are loaded stays read', async t => {
   t.strictSame(unread(notifications), ['n2'])
 })
 
-t.test('loads do not disturb each other', async t => {
+t.test('two loads at the same time lose no notifications', async t => {
   const notifications = new Notifications()
   let end = () => {}
   const slow = notifications.load(() => new Promise(resolve => { end = () => resolve([notification(1)]) }))
@@ -120,7 +120,7 @@ t.test('loads do not disturb each other', async t => {
   t.strictSame(titles(notifications), ['n2', 'n1'])
 })
 
-t.test('a load that fails leaves the list as it is', async t => {
+t.test('a load that fails does not change the list', async t => {
   const notifications = new Notifications()
   notifications.receive(notification(1))
   await t.rejects(notifications.load(async () => { throw new Error('no') }), /no/)

@@ -3,7 +3,7 @@ import { useOptimisticList } from '../../lib/react/index.js'
 import { eventually } from '../waiting.js'
 import { connected } from './connected.js'
 
-t.test('useOptimisticList: an item is there at once, confirmed by answer or push, taken back on failure', async t => {
+t.test('useOptimisticList shows an item at once, confirms it by an answer or a message, and removes it after a failure', async t => {
   interface Task { task_id: string, title: string, client_ref?: string }
   const { app, mounted, online } = await connected(t)
   const push = (data: Task, action = 'created') => app.ws.sendToUser('user_123', { type: 'task_update', action, data: { ...data } })
@@ -38,7 +38,7 @@ t.test('useOptimisticList: an item is there at once, confirmed by answer or push
     await eventually(() => shown() === 'one,two,four')
     throw new Error('the answer was lost')
   })
-  t.equal(shown(), 'one,two,four', 'and nothing is said of an answer that was not needed')
+  t.equal(shown(), 'one,two,four', 'a lost answer is not an error when a message has confirmed the item')
 
   await push({ task_id: '2', title: 'two' }, 'deleted')
   await eventually(() => shown() === 'one,four')

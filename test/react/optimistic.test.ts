@@ -18,12 +18,12 @@ const add: Change<Task> = { type: 'added', ref: 'r', item: task('', 'a') }
 const pushed = (item: Task): Change<Task> => ({ type: 'pushed', ref: item.ref, item })
 const answered = (item: Task): Change<Task> => ({ type: 'answered', ref: 'r', item })
 
-t.test('it begins with what is there, each item once', async t => {
+t.test('a list begins with its initial items, each once', async t => {
   const list = listOf(identity, [task('1'), task('2'), task('1', 'newer')])
   t.strictSame(list.items.map(({ key, id, item, isPending }) => [key, id, item.title, isPending]), [['1', '1', 'newer', false], ['2', '2', '2', false]])
 })
 
-t.test('an attempt is there at once, and confirmed in its place and under its key', async t => {
+t.test('an added item is shown at once, and keeps its place and key when it is confirmed', async t => {
   const list = after([add, pushed(task('2', 'b'))])
   t.strictSame(shown(list), ['a?', 'b'])
   t.ok(isPending(list, 'r'))
@@ -35,57 +35,57 @@ t.test('an attempt is there at once, and confirmed in its place and under its ke
   }
 })
 
-t.test('it is confirmed once, whichever comes first', async t => {
+t.test('an item is in the list once, whether its answer or its message comes first', async t => {
   t.strictSame(shown(after([add, pushed(task('1', 'a', 'r')), answered(task('1', 'a'))])), ['a'])
   t.strictSame(shown(after([add, answered(task('1', 'a')), pushed(task('1', 'a', 'r'))])), ['a'])
-  t.strictSame(shown(after([add, pushed(task('1', 'a')), answered(task('1', 'a'))])), ['a'], 'also by a push that does not say whose it is')
+  t.strictSame(shown(after([add, pushed(task('1', 'a')), answered(task('1', 'a'))])), ['a'], 'even when the message has no ref')
 })
 
-t.test('an answer to an attempt that is over changes nothing, also while another one waits', async t => {
+t.test('an answer to an item that is not pending has no effect, even while another item is pending', async t => {
   const list = after([{ type: 'added', ref: 's', item: task('', 'b') }])
   t.strictSame([isPending(list, 'r'), isPending(list, 's')], [false, true])
   t.equal(after([answered(task('9', 'late'))], list), list)
 })
 
-t.test('an answer that is an item of the list ends the attempt, and leaves the item as it is', async t => {
+t.test('an answer with an item of the list removes the pending item, and does not change the known one', async t => {
   const list = listOf(identity, [task('1', 'stored'), task('2', 'b')])
   t.strictSame(shown(after([add, answered(task('1', 'older'))], list)), ['stored', 'b'])
 })
 
-t.test('a message that makes an attempt an item of the list puts it there once', async t => {
+t.test('a message that confirms a pending item as a known item leaves one of them', async t => {
   const list = listOf(identity, [task('1', 'stored'), task('2', 'b')])
   t.strictSame(shown(after([add, pushed(task('1', 'new', 'r'))], list)), ['new', 'b'])
 })
 
-t.test('an answer does not undo what was pushed since', async t => {
+t.test('an answer does not undo newer messages', async t => {
   const created = pushed(task('1', 'a', 'r'))
   t.strictSame(shown(after([add, created, pushed(task('1', 'newer')), answered(task('1', 'a'))])), ['newer'])
   t.strictSame(shown(after([add, created, { type: 'removed', id: '1' }, answered(task('1', 'a'))])), [])
-  t.strictSame(shown(after([add, pushed(task('1', 'a')), { type: 'removed', id: '1' }, answered(task('1', 'a'))])), [], 'whoever it was')
+  t.strictSame(shown(after([add, pushed(task('1', 'a')), { type: 'removed', id: '1' }, answered(task('1', 'a'))])), [], 'even without a ref')
 })
 
-t.test('a failure takes back what is not confirmed', async t => {
+t.test('a failure removes an item that is not confirmed', async t => {
   const failed: Change<Task> = { type: 'failed', ref: 'r' }
   t.strictSame(shown(after([add, failed])), [])
   t.strictSame(shown(after([add, pushed(task('1', 'a', 'r')), failed])), ['a'])
-  t.strictSame(shown(after([add, failed, pushed(task('1', 'a', 'r'))])), ['a'], 'it had been done all the same')
+  t.strictSame(shown(after([add, failed, pushed(task('1', 'a', 'r'))])), ['a'], 'the server has the item nevertheless')
 })
 
-t.test('what is loaded replaces what is confirmed, and not what is newer', async t => {
+t.test('a load replaces confirmed items, but not those of newer messages', async t => {
   const loading: Change<Task> = { type: 'loading' }
   const loaded = (...items: Task[]): Change<Task> => ({ type: 'loaded', items })
   t.strictSame(shown(after([pushed(task('1')), loading, loaded(task('2'))])), ['2'])
   t.strictSame(shown(after([loading, pushed(task('1')), loaded(task('2'))])), ['2', '1'])
   t.strictSame(shown(after([loading, pushed(task('1', 'newer')), loaded(task('1', 'older'))])), ['newer'])
   t.strictSame(shown(after([loading, { type: 'removed', id: '1' }, loaded(task('1'))])), [])
-  t.strictSame(shown(after([add, loading, loaded(task('1'))])), ['1', 'a?'], 'an attempt goes on')
+  t.strictSame(shown(after([add, loading, loaded(task('1'))])), ['1', 'a?'], 'a pending item stays')
   const confirming = after([add, loading, loaded(task('1', 'a', 'r'))])
-  t.strictSame(shown(confirming), ['a'], 'or is confirmed')
+  t.strictSame(shown(confirming), ['a'], 'the load confirms it')
   t.equal(confirming.items[0].key, 'r')
   t.strictSame(shown(after([answered(task('1', 'a'))], confirming)), ['a'])
 })
 
-t.test('nothing is kept about messages when no answer is on its way', async t => {
+t.test('messages are only remembered while an answer is pending', async t => {
   const list = after([pushed(task('1')), { type: 'removed', id: '2' }])
   t.equal(list.pushed.size, 0)
   const waiting = after([add, pushed(task('3'))], list)
@@ -93,7 +93,7 @@ t.test('nothing is kept about messages when no answer is on its way', async t =>
   t.equal(after([{ type: 'failed', ref: 'r' }], waiting).pushed.size, 0)
 })
 
-t.test('a reset replaces what is confirmed, and a load under way keeps what is pushed', async t => {
+t.test('a reset replaces confirmed items, and a load in progress still applies newer messages', async t => {
   const reset = (...items: Task[]): Change<Task> => ({ type: 'reset', items })
   t.strictSame(shown(after([pushed(task('1')), add, reset(task('2'))])), ['2', 'a?'])
   const loading = after([{ type: 'loading' }, pushed(task('1')), reset(), pushed(task('2'))])
@@ -101,24 +101,24 @@ t.test('a reset replaces what is confirmed, and a load under way keeps what is p
   t.strictSame(shown(after([{ type: 'loaded', items: [task('0')] }], loading)), ['0', '1', '2'])
 })
 
-t.test('what was removed stays so when its own answer comes only after a load', async t => {
+t.test('a removed item stays removed when its answer comes after a load', async t => {
   const removed: Change<Task> = { type: 'removed', id: '1' }
   const reload: Array<Change<Task>> = [{ type: 'loading' }, { type: 'loaded', items: [] }]
   const list = after([add, pushed(task('1', 'a')), removed, ...reload, answered(task('1', 'a'))])
   t.strictSame(shown(list), [])
   t.equal(list.removed.size, 0)
   t.strictSame(shown(after([add, removed, { type: 'loading' }, { type: 'loaded', items: [task('1')] }])), ['1', 'a?'],
-    'a load knows better what is there again')
+    'a load can contain the item again')
 })
 
-/** A server and what is on its way from it, in the orders that HTTP and a log allow. */
+/** A server, and its messages and answers in transit, in the orders that HTTP and a log allow. */
 class World {
   list = listOf<Task>(identity, [])
   readonly server = new Map<string, Task>()
   #count = 0
-  /** In order; until a gap. */
+  /** Messages in transit, in order. A gap loses them. */
   pushes: Array<Change<Task>> = []
-  /** In any order. */
+  /** Answers in transit, which arrive in any order. */
   answers: Array<{ ref: string, change: Change<Task> }> = []
   snapshot: readonly Task[] | undefined
 
@@ -126,7 +126,7 @@ class World {
     this.list = changed(identity, this.list, change)
   }
 
-  /** `answer`: it comes, is lost although the server did it, or says that the server did not. */
+  /** Adds an item. `answer`: arrives, is lost although the server has the item, or refuses the item. */
   add (answer: 'ok' | 'lost' | 'refused'): void {
     const ref = `ref${++this.#count}`
     const item = { id: `id${this.#count}`, title: 'new', ref }
@@ -164,8 +164,8 @@ class World {
   }
 
   /**
-   * Pushes are lost; the app is told, and asks. When the removal of an item is lost before the answer that made it has
-   * come, nothing tells that answer from a newer one: it is kept rather than lost. So here it comes before.
+   * Loses the messages in transit, and starts a load. When the removal of an item is lost before the answer that created it arrives,
+   * that answer looks like a newer one, and the item is kept. So such an answer arrives first here.
    */
   lose (): void {
     const isRemoved = ({ change }: { change: Change<Task> }) => change.type === 'answered' && !this.server.has(change.item.id)
@@ -199,7 +199,7 @@ const step = fc.oneof(
   fc.constant((world: World) => world.load())
 )
 
-t.test('in any order: never twice, never lost, and in the end what the server has', async () => {
+t.test('in any order of messages and answers, no item is lost or shown twice, and at the end the list equals the server', async () => {
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), steps => {
     const world = new World()
     for (const next of steps) {
@@ -208,7 +208,7 @@ t.test('in any order: never twice, never lost, and in the end what the server ha
       if (new Set(refs).size !== refs.length) throw new Error(`twice: ${refs}`)
       const keys = world.list.items.map(({ key }) => key)
       if (new Set(keys).size !== keys.length) throw new Error(`keys: ${keys}`)
-      // Until its answer is there, what was added is shown, unless a message has removed it.
+      // An added item is shown until its answer arrives, unless a message has removed it.
       for (const { ref } of world.answers) {
         const isGone = world.server.size === 0 || ![...world.server.values()].some(item => item.ref === ref)
         if (!refs.includes(ref) && !isGone) throw new Error(`lost: ${ref}`)

@@ -8,7 +8,7 @@ import { eventually, timersDue } from '../waiting.js'
 import { connected } from './connected.js'
 import { mount } from './render.js'
 
-t.test('under StrictMode there is one connection, which is closed on unmount, with all that listened', async t => {
+t.test('a provider under StrictMode opens one connection, and an unmount closes it and removes all listeners', async t => {
   let listening: string[] = []
   const page = {
     addEventListener (event: string) { listening.push(event) },
@@ -30,7 +30,7 @@ t.test('under StrictMode there is one connection, which is closed on unmount, wi
   t.strictSame(listening, [])
 })
 
-t.test('another address is another connection, and other state', async t => {
+t.test('a provider with another address opens another connection, with empty state', async t => {
   const { app, provided, online, notify } = await connected(t)
   let bell: ReturnType<typeof useNotifications> | undefined
   const use = () => { bell = useNotifications() }
@@ -43,7 +43,7 @@ t.test('another address is another connection, and other state', async t => {
   t.strictSame(bell!.notifications, [])
 })
 
-t.test('getToken and onError are those of the latest render', async t => {
+t.test('a provider uses getToken and onError of the latest render', async t => {
   const { app, provided, online, notify } = await connected(t)
   const asked: string[] = []
   const told: string[] = []
@@ -66,7 +66,7 @@ t.test('getToken and onError are those of the latest render', async t => {
   t.match(told, [/^second: closed with 4430/, 'second: of a handler'])
 })
 
-t.test('a getToken may come later, and go', async t => {
+t.test('getToken can be set and removed by later renders', async t => {
   let opened = 0
   const { app, provided, online } = await connected(t, { onConnect () { opened++ } })
   let asked = 0
@@ -85,10 +85,10 @@ t.test('a getToken may come later, and go', async t => {
   await committed()
   app.ws.disconnectUser('user_123', 4401)
   await eventually(() => opened === 3)
-  t.equal(asked, 1, 'it came back with what a cookie may say by now')
+  t.equal(asked, 1, 'it reconnected without a token, because a cookie may be new')
 })
 
-t.test('any option may change: nothing is connected anew, and the next attempt has the new ones', async t => {
+t.test('changed options do not reconnect, and apply to the next attempt', async t => {
   const queries: unknown[] = []
   const { app, provided, online, notify, made } = await connected(t, {
     authenticate (request) {
@@ -124,7 +124,7 @@ t.test('any option may change: nothing is connected anew, and the next attempt h
   t.strictSame([titles, made.length, waits], [['meanwhile'], 2, [0]])
 })
 
-t.test('without a userId nothing is connected, and nothing is thrown', async t => {
+t.test('a provider without a userId is idle, and connects once it has one', async t => {
   const { provided, online, made } = await connected(t)
   let seen: ReturnType<typeof useRealtime> | undefined
   const use = () => {
@@ -144,7 +144,7 @@ t.test('without a userId nothing is connected, and nothing is thrown', async t =
   await eventually(() => seen!.isConnected)
 })
 
-t.test('a fake client stands for the connection in a component test', async t => {
+t.test('a fake client takes the place of the connection in a component test', async t => {
   const client = fakeClient('connecting')
   let seen: ReturnType<typeof useRealtime> | undefined
   let bell: ReturnType<typeof useNotifications> | undefined
@@ -169,10 +169,10 @@ t.test('a fake client stands for the connection in a component test', async t =>
   unmount()
   await timersDue()
   await t.rejects(seen!.send('vote', 2), { code: 'closed', message: /not mounted/ })
-  t.equal(client.status, 'open', 'it is the app that closes it')
+  t.equal(client.status, 'open', 'only the app closes its client')
 })
 
-t.test('what is missing is said: a provider, a WebSocket', async t => {
+t.test('a missing provider and a missing WebSocket throw errors that name them', async t => {
   function Alone () {
     useStatus()
     return null
@@ -190,7 +190,7 @@ t.test('what is missing is said: a provider, a WebSocket', async t => {
   const { error } = console
   t.teardown(() => Object.assign(globalThis, { WebSocket }) && Object.assign(console, { error }))
   Object.assign(globalThis, { WebSocket: undefined })
-  // React says it once more.
+  // React logs the error too.
   console.error = () => {}
   mount(t, createElement(Boundary, null, createElement(RealtimeProvider, { baseUrl: 'http://localhost/ws', userId: 'user_123' })))
   await eventually(() => caught.length > 0)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Reloader } from '../../lib/react/reload.js'
 import { eventually, timersDue } from '../waiting.js'
 
-/** Each load waits to be ended by the test. */
+/** Returns a reloader whose loads the test ends. */
 function controlled (backoff: (attempt: number) => number) {
   const loads: Array<{ end: () => void, fail: () => void }> = []
   const errors: unknown[] = []
@@ -13,7 +13,7 @@ function controlled (backoff: (attempt: number) => number) {
   return { reloader, loads, errors, turn }
 }
 
-t.test('it loads once at a time, and anew when it was asked to meanwhile', async t => {
+t.test('one load runs at a time, and a reload during it starts another one after it', async t => {
   const { reloader, loads, turn } = controlled(() => 0)
   reloader.reload()
   reloader.reload()
@@ -29,7 +29,7 @@ t.test('it loads once at a time, and anew when it was asked to meanwhile', async
   t.equal(loads.length, 2)
 })
 
-t.test('a failure is repeated, later each time', async t => {
+t.test('a failed load is reported and retried, with the backoff', async t => {
   const attempts: number[] = []
   const { reloader, loads, errors, turn } = controlled(attempt => {
     attempts.push(attempt)
@@ -44,16 +44,16 @@ t.test('a failure is repeated, later each time', async t => {
   loads[3].end()
   await turn()
   t.strictSame(attempts, [0, 1, 2])
-  t.match(errors, [{ message: 'no' }, { message: 'no' }, { message: 'no' }], 'and reported')
+  t.match(errors, [{ message: 'no' }, { message: 'no' }, { message: 'no' }], 'the failures are reported')
   reloader.reload()
   await turn()
   loads[4].fail()
   await eventually(() => loads.length === 6)
-  t.strictSame(attempts, [0, 1, 2, 0], 'a success starts the count anew')
+  t.strictSame(attempts, [0, 1, 2, 0], 'a success resets the count')
   reloader.end()
 })
 
-t.test('it does not wait any longer when it is asked again', async t => {
+t.test('a reload ends the wait for the next attempt', async t => {
   const { reloader, loads, turn } = controlled(() => 60_000)
   reloader.reload()
   await turn()
@@ -65,7 +65,7 @@ t.test('it does not wait any longer when it is asked again', async t => {
   reloader.end()
 })
 
-t.test('one that ends at once has not begun', async t => {
+t.test('a reloader that ends in the same turn loads nothing', async t => {
   const { reloader, loads, turn } = controlled(() => 0)
   reloader.reload()
   reloader.end()
@@ -73,7 +73,7 @@ t.test('one that ends at once has not begun', async t => {
   t.equal(loads.length, 0)
 })
 
-t.test('once it has ended it loads nothing, whatever becomes of a load that is under way', async t => {
+t.test('a reloader that has ended loads nothing, even when its load in progress fails', async t => {
   const { reloader, loads, turn } = controlled(() => 0)
   reloader.reload()
   await turn()
@@ -86,8 +86,8 @@ t.test('once it has ended it loads nothing, whatever becomes of a load that is u
   t.equal(loads.length, 1)
 })
 
-for (const [what, act] of [['asked again', 'reload'], ['ended', 'end']] as const) {
-  t.test(`when it is ${what} while it waits for its next attempt, that attempt is not made`, async t => {
+for (const act of ['reload', 'end'] as const) {
+  t.test(`${act}() during the wait for the next attempt cancels that attempt`, async t => {
     mock.timers.enable({ apis: ['setTimeout'] })
     t.teardown(() => mock.timers.reset())
     const { reloader, loads, turn } = controlled(() => 60_000)

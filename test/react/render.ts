@@ -2,16 +2,16 @@ import { createElement, StrictMode, useEffect, type ReactElement, type ReactNode
 import { createRoot } from 'react-dom/client'
 import { eventually, patience } from '../waiting.js'
 
-/** As much of a document as React needs for components that render nothing. */
+/** The part of a document that React needs for components that render nothing. */
 const document = { nodeType: 9, addEventListener () {}, activeElement: null as unknown }
 Object.assign(document, { documentElement: document, body: document, defaultView: globalThis, ownerDocument: document })
 Object.assign(globalThis, { window: globalThis, HTMLIFrameElement: class {} })
 
 export interface Rendered {
   render (element: ReactElement): void
-  /** Resolves when what was rendered last is committed, and its effects have run. */
+  /** Resolves when the latest render is committed, and its effects have run. */
   committed (): Promise<void>
-  /** With the ends of all effects. */
+  /** Unmounts the components, and runs the cleanups of all effects. */
   unmount (): void
 }
 
@@ -27,12 +27,12 @@ function Root ({ number, onEffect, children }: RootProps): ReactNode {
   return children
 }
 
-/** Throws outside of React: an error that no boundary catches fails the test. */
+/** Throws outside React, so that an error without a boundary fails the test. */
 function onUncaughtError (error: unknown): void {
   queueMicrotask(() => { throw error })
 }
 
-/** Mounts components that render nothing under StrictMode, with their effects, as in a browser. */
+/** Mounts components that render nothing under StrictMode, with their effects, like in a browser. */
 export function mount (t: { teardown (action: () => void): void }, element: ReactElement): Rendered {
   const container = { nodeType: 1, nodeName: 'DIV', tagName: 'DIV', ownerDocument: document, addEventListener () {}, textContent: '' }
   const root = createRoot(container as unknown as Parameters<typeof createRoot>[0], { onUncaughtError })

@@ -5,7 +5,7 @@ import { Store, type StoreOptions } from '../../lib/react/store.js'
 import { fakeClient } from '../../lib/testing/index.js'
 import { eventually, timersDue } from '../waiting.js'
 
-/** The server's end of a client's WebSockets. */
+/** A WebSocket whose server is the test. */
 class FakeSocket implements WebSocketLike {
   static all: FakeSocket[] = []
   onmessage: WebSocketLike['onmessage'] = null
@@ -52,7 +52,7 @@ function storeOf (t: Test, onError?: (error: unknown) => void) {
   return { store, socket }
 }
 
-t.test('it does nothing until it is started', async t => {
+t.test('a store does not connect until it is started', async t => {
   const { store } = storeOf(t)
   t.strictSame(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined, lastMessage: undefined })
   t.equal(store.snapshot(), store.snapshot())
@@ -61,7 +61,7 @@ t.test('it does nothing until it is started', async t => {
   store.end()
 })
 
-t.test('started, ended and started at once it has one client; ended it has none', async t => {
+t.test('a store that is started, ended and started at once opens one connection, and end closes it', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   store.end()
@@ -75,7 +75,7 @@ t.test('started, ended and started at once it has one client; ended it has none'
   t.ok(only.isClosed)
 })
 
-t.test('those who listened before it was started hear as much as others, until they unbind', async t => {
+t.test('listeners from before the start get the same messages as others, until they are removed', async t => {
   const { store, socket } = storeOf(t)
   const heard: string[] = []
   const unbind = store.on('notification', ({ title }) => { heard.push(`early ${title}`) })
@@ -89,7 +89,7 @@ t.test('those who listened before it was started hear as much as others, until t
   t.strictSame(heard.sort(), ['early n1', 'late n1', 'late n2'])
 })
 
-t.test('a status is told at once, messages once for all that arrive together', async t => {
+t.test('subscribers are called at once for a status, and once for all messages of a turn', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   const server = await socket()
@@ -110,7 +110,7 @@ t.test('a status is told at once, messages once for all that arrive together', a
   t.equal(told, 2)
 })
 
-t.test('a gap is what is not known: before the first connection, and what was not recovered', async t => {
+t.test('onGap calls its listener once connected, and after each loss that is not recovered', async t => {
   const { store, socket } = storeOf(t)
   let gaps = 0
   const resumes: boolean[] = []
@@ -123,7 +123,7 @@ t.test('a gap is what is not known: before the first connection, and what was no
   t.equal(gaps, 1)
   let late = 0
   store.onGap(() => { late++ })()
-  t.equal(late, 1, 'one who comes later has known nothing either')
+  t.equal(late, 1, 'a later listener is called too')
 
   first.onclose?.({ code: 4430, reason: '' })
   const second = await socket(1)
@@ -140,7 +140,7 @@ t.test('a gap is what is not known: before the first connection, and what was no
   t.strictSame(resumes, [true, false, false])
 })
 
-t.test('one who comes during an outage has a gap, even when the others have none', async t => {
+t.test('a listener that is added during an outage has a gap, even when the connection recovers', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   const first = await socket()
@@ -161,7 +161,7 @@ t.test('one who comes during an outage has a gap, even when the others have none
   t.equal(gaps, 1, 'once')
 })
 
-t.test('one that is hidden for a while resumes where it was, on the same client', async t => {
+t.test('a store that is ended and started again resumes with the same client', async t => {
   const { store, socket } = storeOf(t)
   const resumes: boolean[] = []
   let gaps = 0
@@ -173,7 +173,7 @@ t.test('one that is hidden for a while resumes where it was, on the same client'
   first.notify(3)
   store.end()
   await timersDue()
-  t.match(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined }, 'which is nothing that went wrong')
+  t.match(store.snapshot(), { status: 'connecting', isConnected: false, closed: undefined }, 'this is not shown as a failure')
   t.equal(first.isClosed, true)
   store.start()
   const second = await socket(1)
@@ -184,7 +184,7 @@ t.test('one that is hidden for a while resumes where it was, on the same client'
   t.equal(store.notifications.list.length, 1)
 })
 
-t.test('what was sent before it was hidden is answered before it is closed', async t => {
+t.test('a store that ends waits for the answers to sent messages before it closes', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   const server = await socket()
@@ -200,7 +200,7 @@ t.test('what was sent before it was hidden is answered before it is closed', asy
   t.equal(server.isClosed, true)
 })
 
-t.test('one that is shown again while it waits for an answer stays connected', async t => {
+t.test('a store that is started again while it waits for an answer stays connected', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   const server = await socket()
@@ -216,7 +216,7 @@ t.test('one that is shown again while it waits for an answer stays connected', a
   t.equal(store.snapshot().status, 'open')
 })
 
-t.test('a listener that was bound before goes on where it stopped', async t => {
+t.test('a listener that is added with a bookmark gets the messages and resumes since then', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   const server = await socket()
@@ -240,7 +240,7 @@ t.test('a listener that was bound before goes on where it stopped', async t => {
   t.strictSame(resumes, [true])
 })
 
-t.test('a snapshot says how it was closed, and no longer when it is started again', async t => {
+t.test('a snapshot has the close of a closed connection, until retry opens it again', async t => {
   const { store, socket } = storeOf(t, () => {})
   store.retry()
   store.start()
@@ -254,7 +254,7 @@ t.test('a snapshot says how it was closed, and no longer when it is started agai
   t.match(store.snapshot(), { status: 'open', closed: undefined })
 })
 
-t.test('without an address it is idle, until there is one', async t => {
+t.test('a store without an address is idle until it has one', async t => {
   FakeSocket.all = []
   const options: StoreOptions = { WebSocket: FakeSocket, backoff: () => 0 }
   const store = new Store(options)
@@ -274,7 +274,7 @@ t.test('without an address it is idle, until there is one', async t => {
   t.equal(store.snapshot().status, 'open')
 })
 
-t.test('a client of the app is neither opened nor closed, and what it heard meanwhile is a gap', async t => {
+t.test('a client of the app is neither opened nor closed, and its messages between end and start are a gap', async t => {
   const client = fakeClient()
   const store = new Store({ client })
   const resumes: boolean[] = []
@@ -295,7 +295,7 @@ t.test('a client of the app is neither opened nor closed, and what it heard mean
   t.strictSame(store.notifications.list.map(({ title }) => title), ['two', 'one'])
 })
 
-t.test('one who throws is reported and keeps nothing from the others', async t => {
+t.test('an error of a listener is reported, and the others are called', async t => {
   const errors: unknown[] = []
   const { store, socket } = storeOf(t, error => { errors.push(error) })
   let heard = 0
@@ -310,7 +310,7 @@ t.test('one who throws is reported and keeps nothing from the others', async t =
   t.match(errors, [{ message: 'mine' }])
 })
 
-t.test('an onError that throws stops neither what is told to others nor the next attempt to load', async t => {
+t.test('an onError that throws affects neither the other listeners nor the next attempt to load', async t => {
   const { error } = console
   t.teardown(() => Object.assign(console, { error }))
   const logged: unknown[] = []
@@ -332,7 +332,7 @@ t.test('an onError that throws stops neither what is told to others nor the next
   t.match(logged, [{ message: 'of onError' }, { message: 'of onError' }])
 })
 
-t.test('nothing is told after its end', async t => {
+t.test('a store does not call subscribers after its end', async t => {
   const { store, socket } = storeOf(t)
   store.start()
   const server = await socket()

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Unanswered } from '../../lib/react/unanswered.js'
 import { gate } from '../waiting.js'
 
-t.test('it waits for all that was sent, be it refused', async t => {
+t.test('none resolves when all messages are answered or refused', async t => {
   const unanswered = new Unanswered()
   await unanswered.none()
   const [first, second] = [gate(), gate()]
@@ -31,7 +31,7 @@ t.test('with nothing unanswered, or nothing left, no timer is set', async t => {
   t.equal(timer.callCount(), 0)
 })
 
-t.test('it waits for 5 s at most', async t => {
+t.test('none resolves after 5 s at the latest', async t => {
   const { timers } = mock
   timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => timers.reset())
