@@ -8,30 +8,30 @@ import { chunks, events, merged, published, recorded, unchunked } from './record
 
 const eventsOf = (envelopes: Array<Envelope | ChatMessage>) => envelopes.flatMap(toAgUi({ threadId: 'thread' }))
 const messagesOf = (events: Event[]) => events.flatMap(fromAgUi())
-/** As it travels. */
+/** Converts a value to JSON and back. */
 const overTheWire = <T>(value: T): T => JSON.parse(JSON.stringify(value))
 const withoutIds = (envelopes: Envelope[]) => envelopes.map(({ id, ...message }) => message)
 
-t.test('a recorded chat is the same after AG-UI, envelope by envelope', async t => {
+t.test('a recorded chat that is converted to AG-UI and back has the same envelopes', async t => {
   const made = eventsOf(recorded)
   for (const event of made) t.strictSame(EventSchemas.parse(event), event, `${event.type} is valid`)
   t.same(messagesOf(overTheWire(made)), withoutIds(recorded))
   t.same(merged(messagesOf(made)), merged(recorded))
 })
 
-t.test('runs of AG-UI with every kind of event are the same after a chat, event by event', async t => {
+t.test('runs of AG-UI with every kind of event that are converted to a chat and back have the same events', async t => {
   const kinds = new Set([...events, ...chunks].map(({ type }) => type))
   t.strictSame(Object.values(EventType).filter(type => !kinds.has(type)), [], 'every kind')
   for (const event of events) t.strictSame(EventSchemas.parse(event), event, `${event.type} is valid`)
   t.same(eventsOf(published(overTheWire(messagesOf(events)))), events)
 })
 
-t.test('chunks come back as what they stand for', async t => {
+t.test('chunks are converted back to the starts, contents and ends that they stand for', async t => {
   for (const event of chunks) EventSchemas.parse(event)
   t.same(eventsOf(published(messagesOf(chunks))), unchunked)
 })
 
-t.test('what a client shows of a chat is the same after AG-UI, also when it gets parts again, snapshots and other texts', async t => {
+t.test('a client shows the same chat after AG-UI, even with repeated deltas, snapshots and replaced texts', async t => {
   const id = fc.constantFrom('a', 'b')
   const text = fc.string({ unit: 'grapheme', maxLength: 6 })
   const step = fc.oneof(

@@ -6,7 +6,7 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** An app with a chat that answers, what it was asked, and a way to cut all its connections. */
+/** Starts an app whose chats have a handler. Returns their messages and runs, and a function that cuts all connections. */
 export async function startAgent (t: Scope, onMessage: (run: Run, message: UserMessage) => unknown, options: RealtimeOptions = {}) {
   const messages: UserMessage[] = []
   const runs: Run[] = []

@@ -13,7 +13,7 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** Of `ws`, which would wait 30 s for the answer to a Close. */
+/** WebSocket of `ws`, which would otherwise wait 30 s for the answer to a Close. */
 class Socket extends WebSocket {
   constructor (url: string, protocols?: string[]) {
     super(url, protocols, { closeTimeout: 100 } as object)
@@ -34,14 +34,14 @@ const sending = (text: string, more: object = {}) => ({
   trigger: 'submit-message' as const, chatId: 'c1', messageId: undefined, messages: [userMessage(text)], abortSignal: undefined, ...more
 })
 
-/** All chunks, once the stream has ended. */
+/** Resolves with all chunks once the stream has ended. */
 async function all (stream: ReadableStream<UIMessageChunk>): Promise<UIMessageChunk[]> {
   const chunks: UIMessageChunk[] = []
   for await (const chunk of stream as unknown as AsyncIterable<UIMessageChunk>) chunks.push(chunk)
   return chunks
 }
 
-/** Keeps what comes. */
+/** Collects the chunks of a stream. */
 function collect (stream: ReadableStream<UIMessageChunk>): { chunks: UIMessageChunk[], ended: Promise<void>, text (): string } {
   const chunks: UIMessageChunk[] = []
   const ended = (async () => { for await (const chunk of stream as unknown as AsyncIterable<UIMessageChunk>) chunks.push(chunk) })()
@@ -50,7 +50,7 @@ function collect (stream: ReadableStream<UIMessageChunk>): { chunks: UIMessageCh
 
 const textOf = (chunks: UIMessageChunk[]) => chunks.map(chunk => chunk.type === 'text-delta' ? chunk.delta : '').join('')
 
-/** The message that the AI SDK makes of it. */
+/** Returns the message that the AI SDK makes of the chunks. */
 async function messageOf (chunks: UIMessageChunk[]): Promise<UIMessage> {
   const stream = new ReadableStream<UIMessageChunk>({
     start (controller) {
@@ -63,7 +63,7 @@ async function messageOf (chunks: UIMessageChunk[]): Promise<UIMessage> {
   return last!
 }
 
-t.test('a message is sent, and its run is a stream', async t => {
+t.test('sendMessages sends a message and streams its run', async t => {
   const { url, messages, app } = await startAgent(t, async (run, { content }) => {
     const reply = run.reply({ agent: 'echo' })
     for (const word of ['You ', 'said ', content, ' 👋🏽']) reply.write(word)
@@ -78,11 +78,11 @@ t.test('a message is sent, and its run is a stream', async t => {
   t.equal(role, 'assistant')
   t.strictSame(chunks[0], { type: 'start', messageId: id })
   t.match(parts, [{ type: 'text', text: 'You said hello 👋🏽', state: 'done', providerMetadata: { 'fastify-realtime': { agent: 'echo' } } }])
-  t.equal(app.ws.stats().connections, 1, 'the connection is kept for the next one')
+  t.equal(app.ws.stats().connections, 1, 'the connection stays open for the next message')
   t.equal(textOf(await all(await transport.sendMessages(sending('again')))), 'You said again 👋🏽')
   t.equal(app.ws.stats().connections, 1)
 })
-t.test('tools, questions, the app\'s own messages and several replies of one run are parts of one message', async t => {
+t.test('tools, questions, messages of the app and several replies of one run are parts of one message', async t => {
   const shown = gate()
   const { url } = await startAgent(t, async run => {
     const [one, two] = [run.reply({ agent: 'one' }), run.reply({ agent: 'two' })]
@@ -124,7 +124,7 @@ t.test('tools, questions, the app\'s own messages and several replies of one run
   t.equal(parts.length, 6)
 })
 
-t.test('no text is lost or comes twice when the connection is cut in the middle, again and again', async t => {
+t.test('no text is lost or repeated when the connection is cut several times during an answer', async t => {
   const words = Array.from({ length: 40 }, (_, n) => `${n} 🧵 `)
   const steps = words.map(() => gate())
   const { url, cut, app } = await startAgent(t, async run => {
@@ -155,8 +155,8 @@ t.test('a resumed stream begins with the text that was written before', async t 
     reply.write('after')
   })
   const first = transportTo(t, url)
-  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null, 'there is nothing yet')
-  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null, 'nor on the same connection')
+  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null, 'there is no run yet')
+  t.equal(await first.reconnectToStream({ chatId: 'c1' }), null, 'also on the open connection')
   const sent = collect(await first.sendMessages(sending('go')))
   await eventually(() => sent.text() === 'before ')
 
@@ -172,14 +172,14 @@ t.test('a resumed stream begins with the text that was written before', async t 
     t.same(chunks[0], sent.chunks[0], 'it is the same message')
     t.strictSame(chunks.at(-1), { type: 'finish', finishReason: 'stop' })
   }
-  t.equal(await second.reconnectToStream({ chatId: 'c1' }), null, 'it is over')
-  t.equal(await transportTo(t, url).reconnectToStream({ chatId: 'c1' }), null, 'for others too, though it is in the log')
+  t.equal(await second.reconnectToStream({ chatId: 'c1' }), null, 'the run is over')
+  t.equal(await transportTo(t, url).reconnectToStream({ chatId: 'c1' }), null, 'also for a new connection, although the run is in the log')
   first.close()
   second.close()
   await eventually(() => app.ws.stats().connections === 1)
 })
 
-t.test('a page that is loaded while its message waits for its turn resumes that', async t => {
+t.test('a page that is loaded while a message waits for its turn resumes the stream of that message', async t => {
   const go = gate()
   const { url, app } = await startAgent(t, async (run, { content }) => {
     await go.opened
@@ -199,7 +199,7 @@ t.test('a page that is loaded while its message waits for its turn resumes that'
   }
 })
 
-t.test('in a shared chat everybody reads the answer to their own message, also where the ids are the same', async t => {
+t.test('in a shared chat each user reads the answer to their own message, even when the ids are the same', async t => {
   const { url, messages } = await startAgent(t, (run, { userId }) => { run.reply().write(`Hello ${userId}`) }, {
     authenticate: request => ({ userId: tokenOf(request)! }), authorize: () => true
   })
@@ -208,7 +208,7 @@ t.test('in a shared chat everybody reads the answer to their own message, also w
   t.strictSame((await Promise.all(streams.map(all))).map(textOf), ['Hello ada', 'Hello bob'])
   t.strictSame(messages.map(({ id }) => id).sort(), ['bob/m-hi', 'm-hi'])
 
-  // As a page has it that was loaded from what `save` stored.
+  // The messages of a page that was loaded from the database.
   const loaded = { trigger: 'regenerate-message', messageId: 'a1', messages: [userMessage('hi', 'bob/m-hi')] }
   t.equal(textOf(await all(await transports[1].sendMessages(sending('', loaded)))), 'Hello bob')
   t.equal(textOf(await all(await transports[1].sendMessages(sending('', { ...loaded, messages: [userMessage('hi', 'x'.repeat(257))] })))), 'Hello bob')
@@ -233,7 +233,7 @@ t.test('stopping a stream stops its own run and no other', async t => {
     t.equal(await runs.at(-1)!.finished, 'cancelled')
   })
 
-  t.test('stopping ends a run that was resumed too, but not when the next resume takes its place', async t => {
+  t.test('stopping a resumed stream ends its run, unless the next resume has replaced the stream', async t => {
     const stops = [new AbortController(), new AbortController()]
     const sent = collect(await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm2')] })))
     await eventually(() => sent.text() === 'text')
@@ -242,7 +242,7 @@ t.test('stopping a stream stops its own run and no other', async t => {
     const second = await transport.reconnectToStream({ chatId: 'c1', abortSignal: stops[1].signal })
     await first.ended
     t.equal(first.chunks.at(-1)!.type, 'abort')
-    // What was sent before was heard.
+    // Waits until the server has handled the earlier messages.
     await t.rejects(transport.respond('c1', 'unknown', 1), { code: 'input_closed' })
     t.equal(runs.at(-1)!.signal.aborted, false)
     const { chunks, ended } = collect(second!)
@@ -252,7 +252,7 @@ t.test('stopping a stream stops its own run and no other', async t => {
     await eventually(() => runs.at(-1)!.signal.aborted)
   })
 
-  t.test('stopping before anything was sent sends nothing', async t => {
+  t.test('a stream that is stopped before it sends its message sends nothing', async t => {
     const { length } = runs
     t.strictSame(await all(await transport.sendMessages(sending('never', { abortSignal: AbortSignal.abort() }))), [{ type: 'abort' }])
     t.equal(await transport.reconnectToStream({ chatId: 'c1', abortSignal: AbortSignal.abort() }), null)
@@ -260,7 +260,7 @@ t.test('stopping a stream stops its own run and no other', async t => {
     t.equal(runs.length, length + 1)
   })
 
-  t.test('a reader that goes away stops nothing', async t => {
+  t.test('a reader that cancels its stream does not stop the run', async t => {
     const stream = await transport.sendMessages(sending('wait', { messages: [userMessage('wait', 'm3')] }))
     const reader = stream.getReader()
     await reader.read()
@@ -270,7 +270,7 @@ t.test('stopping a stream stops its own run and no other', async t => {
     t.equal(runs.at(-1)!.signal.aborted, false)
     runs.at(-1)!.cancel()
     await resumed.ended
-    t.strictSame(resumed.chunks.at(-1), { type: 'abort', reason: 'cancelled' }, 'nor is it the only one that may')
+    t.strictSame(resumed.chunks.at(-1), { type: 'abort', reason: 'cancelled' }, 'the app can cancel the run too')
   })
 
   t.test('stopping ends a run that waits for its turn', async t => {
@@ -281,7 +281,7 @@ t.test('stopping a stream stops its own run and no other', async t => {
     const waiting = collect(await transport.sendMessages(sending('next', { abortSignal: stop.signal })))
     stop.abort()
     await waiting.ended
-    // What was sent before was heard.
+    // Waits until the server has handled the earlier messages.
     await t.rejects(transport.respond('c1', 'unknown', 1), { code: 'input_closed' })
     t.strictSame(waiting.chunks, [{ type: 'abort' }])
     t.equal(runs[length - 1].signal.aborted, false)
@@ -292,14 +292,14 @@ t.test('stopping a stream stops its own run and no other', async t => {
   })
 })
 
-t.test('regenerating sends the message before, and what goes on with a message of the page has its id', async t => {
+t.test('regenerate sends the last message again, and the continuation of a message of the page has its id', async t => {
   const { url, messages } = await startAgent(t, async run => { run.reply().write('answer') })
   const transport = transportTo(t, url)
   const conversation = [userMessage('hi')]
   await all(await transport.sendMessages(sending('hi')))
   for (let times = 0; times < 2; times++) {
     const chunks = await all(await transport.sendMessages(sending('', { trigger: 'regenerate-message', messageId: 'a1', messages: conversation })))
-    t.equal(textOf(chunks), 'answer', 'the server takes it for a message of its own')
+    t.equal(textOf(chunks), 'answer', 'the server handles it as a new message')
   }
   t.match(messages.slice(1), Array.from({ length: 2 }, () => ({ content: 'hi', data: { trigger: 'regenerate-message', target_id: 'a1', ui_message: undefined } })))
   t.equal(new Set(messages.map(({ id }) => id)).size, 3)
@@ -314,7 +314,7 @@ t.test('regenerating sends the message before, and what goes on with a message o
   t.match(messages.at(-1), { id: 'f', content: 'see', data: { ui_message: { parts: [file] } } })
 })
 
-t.test('what goes wrong is the last chunk', async t => {
+t.test('the last chunk of a stream reports its failure', async t => {
   t.test('a run that fails ends its stream with its error', async t => {
     const { url } = await startAgent(t, async run => {
       run.reply().write('so far')
@@ -335,7 +335,7 @@ t.test('what goes wrong is the last chunk', async t => {
     t.match(chunks, [{ type: 'error', errorText: /^chat_busy: / }])
     go.open()
     await Promise.all([going.ended, waiting.ended])
-    t.equal((await all(await transport.sendMessages(sending('next')))).at(-1)!.type, 'finish', 'the connection is as good as before')
+    t.equal((await all(await transport.sendMessages(sending('next')))).at(-1)!.type, 'finish', 'the connection still works')
   })
 
   t.test('a connection that is refused ends its stream, and the next may be accepted', async t => {
@@ -363,7 +363,7 @@ t.test('what goes wrong is the last chunk', async t => {
     await eventually(() => app.ws.stats().connections === 0)
   })
 
-  t.test('without a WebSocket sending rejects with a TypeError that names the option', async t => {
+  t.test('sendMessages without a WebSocket rejects with a TypeError that names the option', async t => {
     const native = Object.getOwnPropertyDescriptor(globalThis, 'WebSocket')
     Reflect.deleteProperty(globalThis, 'WebSocket')
     t.teardown(() => { if (native !== undefined) Object.defineProperty(globalThis, 'WebSocket', native) })
@@ -371,13 +371,13 @@ t.test('what goes wrong is the last chunk', async t => {
     await t.rejects(transport.sendMessages(sending('go')), new TypeError('No WebSocket here: pass { WebSocket }'))
   })
 
-  t.test('an id that no chat can have rejects with a TypeError', async t => {
+  t.test('sendMessages with an invalid chat id rejects with a TypeError', async t => {
     const { url } = await start(t)
     await t.rejects(transportTo(t, url).sendMessages(sending('go', { chatId: 'a b' })), TypeError)
   })
 })
 
-t.test('a server that closes while it answers ends the stream as interrupted', async t => {
+t.test('a server that closes during an answer ends the stream as interrupted', async t => {
   const { url, app } = await startAgent(t, run => {
     run.reply().write('so far')
     return new Promise<void>(() => {})
@@ -389,7 +389,7 @@ t.test('a server that closes while it answers ends the stream as interrupted', a
   t.strictSame(chunks.at(-1), { type: 'error', errorText: 'interrupted' })
 })
 
-t.test('a connection that nobody uses is closed, and one that is used is not', async t => {
+t.test('an unused connection is closed, and one that is used is not', async t => {
   const go = gate()
   const { url, app } = await startAgent(t, async run => {
     run.reply().write('text')
@@ -406,5 +406,5 @@ t.test('a connection that nobody uses is closed, and one that is used is not', a
   go.open()
   await ended
   await eventually(() => app.ws.stats().connections === 0)
-  t.equal(await transport.reconnectToStream({ chatId: 'c1' }), null, 'and opened again when it is needed')
+  t.equal(await transport.reconnectToStream({ chatId: 'c1' }), null, 'a connection is opened again when it is needed')
 })

@@ -12,7 +12,7 @@ interface Scope {
 /** Lets promises settle. */
 const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
-/** A connection to a fake server, on a clock of the test's own. */
+/** Connects to a fake server, with a clock that the test moves. */
 async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: number, client?: ClientOptions } = {}) {
   FakeSocket.made = []
   mock.timers.enable({ apis: ['setTimeout'] })
@@ -34,7 +34,7 @@ async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: numbe
     publish: (type: string, data: object, epoch = 'e') => FakeSocket.last.receive({ type, data, timestamp: '', id: `c.${epoch}.${++offset}` }),
     answer: (type: 'ack' | 'error', data?: object) => FakeSocket.last.receive({ type, ref: FakeSocket.last.sent.at(-1)!.ref, data }),
     sent: () => FakeSocket.last.sent.map(({ type, data }) => ({ type, data })),
-    /** The socket is lost, and the next is there. */
+    /** Loses the socket, and waits for the next one. */
     async lose () {
       const { length } = FakeSocket.made
       FakeSocket.last.lose()
@@ -55,7 +55,7 @@ function read (stream: ReadableStream<UIMessageChunk>) {
 
 const hello = { data: { message_id: 'm', content: 'hello' } }
 
-t.test('a message that the server had acknowledged and has forgotten ends its stream with an error', async t => {
+t.test('the stream of an acknowledged message that the server has lost ends with an error', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -71,7 +71,7 @@ t.test('a message that the server had acknowledged and has forgotten ends its st
   t.strictSame(server.sent(), [])
 })
 
-t.test('one that has not acknowledged it gets it again', async t => {
+t.test('a message that was not acknowledged is sent again', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -89,7 +89,7 @@ t.test('one that has not acknowledged it gets it again', async t => {
   t.match(chunks, [{ type: 'start' }, { type: 'finish' }])
 })
 
-t.test('a message that waits for its run waits on, when the server remembers', async t => {
+t.test('a message that waits for its run keeps waiting when the log of the chat was not lost', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -102,10 +102,10 @@ t.test('a message that waits for its run waits on, when the server remembers', a
   t.strictSame(server.sent(), [])
   server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'cancelled' })
   await ended
-  t.match(chunks, [{ type: 'start', messageId: 'r' }, { type: 'abort' }], 'also when it was cancelled before it started')
+  t.match(chunks, [{ type: 'start', messageId: 'r' }, { type: 'abort' }], 'a run that was cancelled before it started')
 })
 
-t.test('a run that starts before its message is acknowledged is read, and a refusal that comes too late changes nothing', async t => {
+t.test('a run that starts before the ack of its message is streamed, and a late refusal has no effect', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -117,7 +117,7 @@ t.test('a run that starts before its message is acknowledged is read, and a refu
   t.equal(chunks.at(-1)!.type, 'finish')
 })
 
-t.test('what is of no run, or of one that it does not know, is left out', async t => {
+t.test('messages without a run, or of an unknown run, are omitted', async t => {
   const { chat, server } = await connect(t)
   server.open('e', { replayed: 1 })
   const resumed = chat.resume()
@@ -148,14 +148,14 @@ t.test('resume waits for the end of the replay', async t => {
   t.strictSame(chunks, [{ type: 'start', messageId: 'r2' }])
 })
 
-t.test('a run that is queued is known, and streams when its turn has come', async t => {
+t.test('the stream of a queued run begins when its turn has come', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
   server.answer('ack')
   server.publish('run_queued', { run_id: 'r', message_id: 'm' })
   await settle()
-  t.strictSame(chunks, [], 'the page is not told yet that an answer begins')
+  t.strictSame(chunks, [], 'the stream has not begun')
   server.publish('run_started', { run_id: 'r', message_id: 'm' })
   await settle()
   t.strictSame(chunks, [{ type: 'start', messageId: 'r' }])
@@ -164,7 +164,7 @@ t.test('a run that is queued is known, and streams when its turn has come', asyn
   t.match(chunks.at(-1), { type: 'finish' })
 })
 
-t.test('resume reads the newest run, which answers the last message, also when it waits for its turn', async t => {
+t.test('resume streams the newest run, even when it waits for its turn', async t => {
   const { chat, server } = await connect(t)
   server.open()
   FakeSocket.last.receive({ type: 'pong' })
@@ -176,7 +176,7 @@ t.test('resume reads the newest run, which answers the last message, also when i
   t.strictSame(resumed.chunks, [])
   server.publish('run_finished', { run_id: 'q2', status: 'cancelled' })
   await resumed.ended
-  t.match(resumed.chunks, [{ type: 'start', messageId: 'q2' }, { type: 'abort' }], 'it was ended while it waited')
+  t.match(resumed.chunks, [{ type: 'start', messageId: 'q2' }, { type: 'abort' }], 'the run was cancelled while it waited')
   const next = read((await chat.resume())!)
   server.publish('run_started', { run_id: 'q1' })
   server.publish('run_finished', { run_id: 'q1', status: 'complete' })
@@ -185,7 +185,7 @@ t.test('resume reads the newest run, which answers the last message, also when i
   t.equal(await chat.resume(), undefined)
 })
 
-t.test('a queued run of which a new connection knows nothing is over', async t => {
+t.test('a queued run that a fresh connection does not replay is over', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()
@@ -200,7 +200,7 @@ t.test('a queued run of which a new connection knows nothing is over', async t =
   t.match(chunks, [{ type: 'start' }, { type: 'error', errorText: 'interrupted' }])
 })
 
-t.test('a participant reads the run of their own message, not that of the owner with the same id', async t => {
+t.test('a participant streams the run of their own message, not that of the owner with the same id', async t => {
   const { chat, server } = await connect(t, { client: { url: undefined, baseUrl: 'ws://a.example/ws', userId: 'ada', chat: { workflow: 'w', appId: 'a', chatId: 'c' } } })
   const { chunks, ended } = read(chat.send(hello))
   server.open('e', { user_id: 'bob' })
@@ -213,7 +213,7 @@ t.test('a participant reads the run of their own message, not that of the owner 
   t.match(chunks, [{ type: 'start', messageId: 'r3' }, { type: 'finish' }])
 })
 
-t.test('resume gives nothing when it is aborted, and rejects when the connection is refused', async t => {
+t.test('resume resolves with undefined when it is aborted, and rejects when the connection is refused', async t => {
   const { chat } = await connect(t)
   const stop = new AbortController()
   const aborted = chat.resume(stop.signal)
@@ -225,7 +225,7 @@ t.test('resume gives nothing when it is aborted, and rejects when the connection
   await t.rejects(chat.resume(), { code: 'forbidden' })
 })
 
-t.test('a stop that fails is told', async t => {
+t.test('a cancel that fails is reported to onError', async t => {
   const { chat, server, errors } = await connect(t)
   const stop = new AbortController()
   const { chunks, ended } = read(chat.send({ ...hello, signal: stop.signal }))
@@ -240,7 +240,7 @@ t.test('a stop that fails is told', async t => {
   stop.abort()
 })
 
-t.test('it is closed when nobody has used it for some time', async t => {
+t.test('a connection is closed when it was not used for the idle time', async t => {
   const { chat, server, closes } = await connect(t, { idle: 1_000 })
   server.open()
   const { chunks } = read(chat.send(hello))
@@ -266,7 +266,7 @@ t.test('it is closed when nobody has used it for some time', async t => {
   t.equal(closes(), 1)
 })
 
-t.test('a run that is replayed on a new connection goes on', async t => {
+t.test('a run that is replayed on a fresh connection continues its stream', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))
   server.open()

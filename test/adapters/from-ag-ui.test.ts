@@ -4,10 +4,10 @@ import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import { events, merged } from './recorded.js'
 
 const messagesOf = (events: Event[]) => events.flatMap(fromAgUi())
-/** Without what a chat has no place for. */
+/** Removes the fields that only AG-UI has. */
 const plain = (messages: ChatMessage[]) => messages.map(({ type, data: { ag_ui: _, ...data } = {} }) => ({ type, data }))
 
-t.test('a run of AG-UI is what clients of a chat see', async t => {
+t.test('a run of AG-UI becomes the messages of a run in a chat', async t => {
   const messages = messagesOf([
     { type: EventType.RUN_STARTED, threadId: 't', runId: 'r', timestamp: 0 },
     { type: EventType.TEXT_MESSAGE_START, messageId: 'a', name: 'planner' },
@@ -35,7 +35,7 @@ t.test('a run of AG-UI is what clients of a chat see', async t => {
   ])
 })
 
-t.test('the messages and tools in a snapshot are there', async t => {
+t.test('a snapshot of AG-UI becomes its messages and tools', async t => {
   const { texts, tools } = merged(messagesOf([events.find(({ type }) => type === EventType.MESSAGES_SNAPSHOT)!]))
   t.match(texts, [['u1', { role: 'user', content: 'Hi' }], ['a1', { agent: 'planner', content: 'Let me see' }], ['s1', { role: 'system' }]])
   t.match(tools, [
@@ -45,14 +45,14 @@ t.test('the messages and tools in a snapshot are there', async t => {
   ])
 })
 
-t.test('one that comes in the middle of a run does not fail', async t => {
+t.test('an event in the middle of a run is converted without its earlier events', async t => {
   for (const event of events) t.ok(messagesOf([event]).length > 0)
   const ours = events.flatMap(fromAgUi()).concat({ type: 'tool_call', data: { call_id: 't', name: 'x', args: 1 } }).flatMap(toAgUi({ threadId: 't' }))
   t.ok(ours.length > 0)
   for (const event of ours) t.doesNotThrow(() => messagesOf([event]), event.type)
 })
 
-t.test('an event of a later version is carried as it is', async t => {
+t.test('an event of a later version is carried unchanged', async t => {
   const event = { type: 'NOT_YET', anything: 1 } as unknown as Event
   const messages = messagesOf([event])
   t.same(messages, [{ type: 'ag_ui', data: { event } }])

@@ -4,14 +4,14 @@ import type { Envelope } from '../../lib/index.js'
 
 type Data = Record<string, any>
 
-/** As a client has them: each with its place in the log. */
+/** Returns messages as a client receives them: each with its position in the log. */
 export function published (messages: ChatMessage[]): Envelope[] {
   return messages.map((message, at) => ({ timestamp: new Date(1_700_000_000_000 + at).toISOString(), ...message, id: `c.e.${at + 1}` }) as Envelope)
 }
 
 const error = { code: 'run_failed', message: 'No.' }
 
-/** Chats with every kind of envelope, in the form in which the server first writes it down. */
+/** Chats with every kind of envelope, as the server publishes them. */
 export const recorded: Envelope[] = published([
   { type: 'chat_message', data: { message_id: 'u1', role: 'user', content: 'Hi 👋🏽', status: 'complete', user_id: 'ada', locale: 'de' } },
   { type: 'run_queued', data: { run_id: 'r1', message_id: 'u1', user_id: 'ada' } },
@@ -53,14 +53,14 @@ export const recorded: Envelope[] = published([
   { type: 'run_started', data: { run_id: 'r5' } },
   { type: 'chat_message', data: { message_id: 'a5', run_id: 'r5', role: 'assistant', content: 'And', status: 'interrupted' } },
   { type: 'run_finished', data: { run_id: 'r5', status: 'interrupted' } },
-  // Its time is that of the event.
+  // Has the time of its event.
   { type: 'ag_ui', data: { event: { type: EventType.STEP_STARTED, stepName: 'one', timestamp: 0 } }, timestamp: new Date(0).toISOString() }
 ])
 
 const more = { timestamp: 1_700_000_000_001, rawEvent: { x: [1] }, metadata: { m: null } }
 const ofSubagent = { ...more, subagentRunId: 's1' }
 
-/** Runs with every kind of event; the chunks apart. */
+/** Runs with every kind of event except chunks. */
 export const events: Event[] = [
   {
     type: EventType.RUN_STARTED,
@@ -145,7 +145,7 @@ export const chunks: Event[] = [
   { type: EventType.TOOL_CALL_CHUNK, delta: 'of no call' }
 ]
 
-/** What those stand for. */
+/** The events that `chunks` stand for. */
 export const unchunked: Event[] = [
   { type: EventType.TEXT_MESSAGE_START, messageId: 'a1', role: 'assistant', name: 'planner', timestamp: 1 },
   { type: EventType.TEXT_MESSAGE_CONTENT, messageId: 'a1', delta: 'Let ', timestamp: 1 },
@@ -162,7 +162,7 @@ export const unchunked: Event[] = [
   { type: EventType.STEP_FINISHED, stepName: 'one' }
 ]
 
-/** What a client shows: the same conversation is the same of this. */
+/** Merges messages into the content that a client shows. */
 export function merged (messages: Array<Envelope | ChatMessage>) {
   const texts = new Map<string, Data>()
   const tools = new Map<string, Data>()

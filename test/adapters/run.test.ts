@@ -1,7 +1,7 @@
 import t from 'tap'
 import { FollowedRun, type RunPart } from '../../lib/adapters/run.js'
 
-/** A run, and what its reader was told. */
+/** Returns a run, and a record of the calls to its reader. */
 function runOf () {
   const run = new FollowedRun('r', 'u')
   const told: RunPart[] = []
@@ -15,7 +15,7 @@ function runOf () {
   return { run, told, starts: () => starts, ends: () => ends, apply, delta, message, texts }
 }
 
-t.test('a run that is queued has not started, whatever else comes says that it has', async t => {
+t.test('a queued run has not started until another envelope than run_queued arrives', async t => {
   for (const [type, data] of Object.entries({ run_started: {}, run_finished: { status: 'cancelled' }, chat_delta: { message_id: 'a', at: 0, text: 'x' } })) {
     const { run, apply, starts } = runOf()
     apply('run_queued', {})
@@ -27,7 +27,7 @@ t.test('a run that is queued has not started, whatever else comes says that it h
   }
 })
 
-t.test('ids that agents make up for messages, tools and their own messages are not mixed up', async t => {
+t.test('messages, tools, questions and messages of the app with equal ids are separate parts', async t => {
   const { run, apply } = runOf()
   const message = (id: string, content: string) => apply('chat_message', { message_id: id, content, status: 'complete' })
   message('a', 'one')
@@ -45,7 +45,7 @@ t.test('ids that agents make up for messages, tools and their own messages are n
   t.equal(new Set(run.parts.slice(0, 3).map(part => (part as { id: string }).id)).size, 3)
 })
 
-t.test('deltas in order, again or too early, and snapshots, give the text once', async t => {
+t.test('deltas in order, repeated or too early, and snapshots, result in the text once', async t => {
   const { run, told, delta, message, texts } = runOf()
   delta(0, 'one ')
   delta(4, 'two ')
@@ -55,7 +55,7 @@ t.test('deltas in order, again or too early, and snapshots, give the text once',
   delta(2, '')
   delta(90, 'no')
   message('one', 'streaming')
-  t.equal(told.length, changes, 'what changes nothing is not told')
+  t.equal(told.length, changes, 'an envelope without a change is not reported')
   delta(4, 'two three ')
   message('one two three four', 'streaming')
   delta(18, '.')
@@ -68,7 +68,7 @@ t.test('deltas in order, again or too early, and snapshots, give the text once',
   t.equal(told.length, all)
 })
 
-t.test('another text is another part', async t => {
+t.test('a text that replaces another one is another part', async t => {
   const { run, message, delta, texts } = runOf()
   message('one', 'streaming')
   message('two', 'streaming')
@@ -81,7 +81,7 @@ t.test('another text is another part', async t => {
   t.equal(new Set(run.parts.map(part => (part as { id: string }).id)).size, 4)
 })
 
-t.test('messages of users are left out, and those without an id are there each', async t => {
+t.test('messages of users are omitted, and messages without an id are separate parts', async t => {
   const { run, apply, texts } = runOf()
   apply('chat_message', { message_id: 'u', role: 'user', content: 'hi' }, 'c.e.1')
   apply('chat_message', { content: 'one' }, 'c.e.2')
@@ -90,7 +90,7 @@ t.test('messages of users are left out, and those without an id are there each',
   t.match(run.parts, [{ id: 'c.e.2', isDone: true }, { id: 'c.e.3', isDone: true }])
 })
 
-t.test('tools, questions and messages of the app are there once', async t => {
+t.test('tools, questions and messages of the app that are replayed are parts once', async t => {
   const { run, told, apply } = runOf()
   for (let times = 0; times < 2; times++) {
     apply('tool_call', { call_id: 't', name: 'x', args: 1 })
@@ -112,7 +112,7 @@ t.test('tools, questions and messages of the app are there once', async t => {
   t.equal(told.length, 3 + 2 + 2 + 1)
 })
 
-t.test('a run ends once, and nothing comes after that', async t => {
+t.test('a run ends once, and later envelopes are ignored', async t => {
   const { run, ends, apply, delta, texts } = runOf()
   apply('run_started', {})
   delta(0, 'text')
@@ -125,7 +125,7 @@ t.test('a run ends once, and nothing comes after that', async t => {
   t.equal(ends(), 1)
 })
 
-t.test('a run of too many parts ends', async t => {
+t.test('a run of more than 10,000 parts ends with too_big', async t => {
   const { run, ends, apply } = runOf()
   for (let n = 0; n < 11_000; n++) {
     apply('mine', {}, `c.e.${n}`)

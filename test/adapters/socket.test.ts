@@ -15,7 +15,7 @@ function listen () {
   return { socket, events, ack, receive: (frame: object) => FakeSocket.last.receive(frame), sent: () => FakeSocket.last.sent.length }
 }
 
-t.test('it is a WebSocket like the other', async t => {
+t.test('a listening WebSocket forwards all calls and events', async t => {
   const { socket, events, receive } = listen()
   t.match(FakeSocket.last, { url: 'ws://a.example/', protocols: ['p'] })
   const closes: unknown[] = []
@@ -35,14 +35,14 @@ t.test('it is a WebSocket like the other', async t => {
   FakeSocket.last.onmessage!({ data: 'no JSON' })
 })
 
-t.test('where nothing is replayed the end of the replay comes with the ack', async t => {
+t.test('without replayed frames the replay ends with the ack', async t => {
   const { events, ack, sent } = listen()
   ack('c.e.7', 0)
   t.strictSame(events, ['connection_ack', 'connected e', 'replayed'])
   t.equal(sent(), 0)
 })
 
-t.test('the end is the last of the frames that the server speaks of', async t => {
+t.test('the replay ends with the last of the frames that the ack announced', async t => {
   const { events, ack, receive } = listen()
   ack('c.e.7', 2)
   receive({ type: 'one', id: 'c.e.8' })
@@ -52,7 +52,7 @@ t.test('the end is the last of the frames that the server speaks of', async t =>
   t.strictSame(events, ['connection_ack', 'connected e', 'one', 'error', 'merged', 'replayed', 'live'])
 })
 
-t.test('the end of the replay may be a ping that is answered without anything in between', async t => {
+t.test('the replay ends when a ping is answered without a frame in between', async t => {
   const { events, ack, receive, sent } = listen()
   ack('c.e.7', 3)
   t.equal(sent(), 1)

@@ -3,10 +3,10 @@ import t from 'tap'
 import { toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 
 const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId: 'thread' }))
-/** Without what AG-UI has no place for. */
+/** Removes the fields that only a chat has. */
 const plain = (events: Event[]) => events.map(({ metadata, ...event }) => event)
 
-t.test('a run of a chat is what clients of AG-UI see', async t => {
+t.test('a run of a chat becomes the events of a run in AG-UI', async t => {
   const events = eventsOf([
     { type: 'run_queued', data: { run_id: 'r', ref: 'u' } },
     { type: 'run_started', data: { run_id: 'r', ref: 'u' }, timestamp: '2026-01-01T00:00:00.000Z' },
@@ -42,7 +42,7 @@ t.test('a run of a chat is what clients of AG-UI see', async t => {
   ])
 })
 
-t.test('a run ends as finished or as an error, with its outcome, also before it started', async t => {
+t.test('the end of a run becomes RUN_FINISHED or RUN_ERROR with its outcome, even if the run never started', async t => {
   const ends = (status: string, error?: object) => plain(eventsOf([
     { type: 'run_started', data: { run_id: 'r' } },
     { type: 'run_finished', data: { run_id: 'r', status, error } }
@@ -55,7 +55,7 @@ t.test('a run ends as finished or as an error, with its outcome, also before it 
     [{ type: 'RUN_STARTED', ...run }, { type: 'RUN_FINISHED', ...run, outcome: { type: 'cancelled' } }], 'before it started')
 })
 
-t.test('a text that is replaced ends, and begins again', async t => {
+t.test('a message whose text is replaced ends and begins again', async t => {
   const message = (content: string) => ({ type: 'chat_message', data: { message_id: 'a', role: 'user', content, status: 'streaming' } })
   const delta = (at: number, text: string) => ({ type: 'chat_delta', data: { message_id: 'a', at, text } })
   const types = (messages: ChatMessage[]) => eventsOf(messages).map(event => 'delta' in event ? event.delta : event.type)
@@ -65,7 +65,7 @@ t.test('a text that is replaced ends, and begins again', async t => {
   t.same(types([message('one'), delta(0, 'one'), delta(0, 'one two')]), [start, 'one', ' two'])
 })
 
-t.test('messages without an id are all new', async t => {
+t.test('messages without an id become separate messages', async t => {
   const said = { type: 'chat_message', data: { content: 'x' } }
   const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as ChatMessage])
   t.same(events.filter(({ type }) => type === EventType.TEXT_MESSAGE_START).map(event => (event as { messageId: string }).messageId),

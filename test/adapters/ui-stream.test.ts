@@ -22,7 +22,7 @@ async function all (stream: ReadableStream<UIMessageChunk>): Promise<UIMessageCh
 
 const types = (chunks: UIMessageChunk[]) => chunks.map(({ type }) => type)
 
-t.test('one that is not read holds a few chunks, and gets the rest in one piece', async t => {
+t.test('a stream that is not read holds few chunks, and gets the rest of the text in one chunk', async t => {
   const { run, delta, message } = streaming()
   const ui = new UiStream()
   ui.read(run)
@@ -39,7 +39,7 @@ t.test('one that is not read holds a few chunks, and gets the rest in one piece'
   t.equal(chunks.at(-1)!.type, 'finish')
 })
 
-t.test('one that comes late gets what holds', async t => {
+t.test('a stream that begins late gets only the current content of the run', async t => {
   const { run, message, apply } = streaming()
   message('one')
   message('two', 'streaming')
@@ -56,7 +56,7 @@ t.test('one that comes late gets what holds', async t => {
   t.equal(run.readers.size, 0)
 })
 
-t.test('what was shown and is replaced says so', async t => {
+t.test('a text that was streamed and is replaced ends with replaced: true', async t => {
   const { run, message } = streaming()
   const ui = new UiStream()
   ui.read(run)
@@ -72,7 +72,7 @@ t.test('what was shown and is replaced says so', async t => {
   ])
 })
 
-t.test('it ends once', async t => {
+t.test('a stream ends once', async t => {
   for (const end of ['abort', 'fail', 'run', 'cancel']) {
     const { run } = streaming()
     const ui = new UiStream()
