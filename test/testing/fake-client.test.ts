@@ -3,14 +3,14 @@ import { createClient } from '../../lib/client/chat/index.js'
 import { RealtimeError, type Envelope, type RealtimeClient } from '../../lib/client/index.js'
 import { fakeClient } from '../../lib/testing/index.js'
 
-/** Code that someone may want to test. */
+/** Example of code under test. */
 function bell (client: RealtimeClient) {
   const titles: string[] = []
   client.on('notification', data => { titles.push(data!.title) })
   return { titles, markRead: async () => { await client.send('mark_read', { count: titles.length }) } }
 }
 
-t.test('it stands where a client is asked for', async t => {
+t.test('a fake client can be passed in place of a client', async t => {
   const client = fakeClient()
   const { titles, markRead } = bell(client)
   client.emit('notification', { title: 'Hello' })
@@ -22,7 +22,7 @@ t.test('it stands where a client is asked for', async t => {
   t.equal(client.sent[0].isAnswered, true)
 })
 
-t.test('a fake client has everything that a client has', async t => {
+t.test('a fake client has all members of a client', async t => {
   class Silent {
     onmessage = null
     onclose = null
@@ -39,7 +39,7 @@ t.test('a fake client has everything that a client has', async t => {
   real.close()
 })
 
-t.test('listeners hear what is emitted until they end', async t => {
+t.test('listeners get emitted messages until they are removed', async t => {
   const client = fakeClient()
   const heard: unknown[] = []
   const ends = [
@@ -54,14 +54,14 @@ t.test('listeners hear what is emitted until they end', async t => {
   t.equal(heard.length, 3)
 })
 
-t.test('a send rejects as the test says, and a second answer throws', async t => {
+t.test('send rejects with the error of the test, and a second answer throws', async t => {
   const client = fakeClient()
   const first = client.send('a')
   client.sent[0].fail('handler_failed', 'no')
   const error = await first.catch(error => error)
   t.type(error, RealtimeError)
   t.match(error, { code: 'handler_failed', message: 'no' })
-  t.throws(() => client.sent[0].ack(), { message: "'a' has been answered" })
+  t.throws(() => client.sent[0].ack(), { message: "'a' was already answered" })
 
   const second = client.send('b')
   client.close()
@@ -70,7 +70,7 @@ t.test('a send rejects as the test says, and a second answer throws', async t =>
   t.equal(client.sent.length, 2)
 })
 
-t.test('the status is what the test sets, and those who wait for it are told', async t => {
+t.test('setStatus sets the status, calls the listeners and settles connected()', async t => {
   const client = fakeClient('connecting')
   const seen: string[] = []
   const end = client.onStatus(status => { seen.push(status) })
@@ -97,7 +97,7 @@ t.test('the status is what the test sets, and those who wait for it are told', a
   t.equal(client.status, 'open')
 })
 
-t.test('listeners hear what came of a reconnect until they end', async t => {
+t.test('listeners get resumes until they are removed', async t => {
   const client = fakeClient()
   const seen: boolean[] = []
   const end = client.onResume(({ recovered }) => { seen.push(recovered) })
@@ -108,7 +108,7 @@ t.test('listeners hear what came of a reconnect until they end', async t => {
   t.strictSame(seen, [true, false])
 })
 
-t.test('for await gives what is emitted, and ends with the client', async t => {
+t.test('for await yields emitted messages, and ends when the client is closed', async t => {
   const client = fakeClient()
   const types: string[] = []
   const loop = (async () => {
@@ -123,10 +123,10 @@ t.test('for await gives what is emitted, and ends with the client', async t => {
   t.strictSame(types, ['a', 'b', 'c'])
 })
 
-t.test('its chats are real ones, on fake connections', async t => {
+t.test('the chats of a fake client are real chats with fake connections', async t => {
   const client = fakeClient('open', { userId: 'ada' })
   const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
-  t.throws(() => client.connectionOf(target), { message: /nothing has opened the chat 'c1'/ })
+  t.throws(() => client.connectionOf(target), { message: /the chat 'c1' of this client was not opened/ })
   const chat = client.chat(target)
   t.equal(client.chat(target), chat)
   t.equal(chat.status, 'connecting')
@@ -144,7 +144,7 @@ t.test('its chats are real ones, on fake connections', async t => {
   t.match(chat.messages[1], { id: 'm1', userId: 'ada', status: 'complete' })
   server.resume(false)
   await Promise.resolve()
-  t.not(client.connectionOf(target), server, 'after a loss it reads all on another connection')
+  t.not(client.connectionOf(target), server, 'after a loss the chat has a fresh connection')
   t.equal(chat.connection, 'open')
   client.close()
   t.equal(chat.status, 'closed')

@@ -18,7 +18,7 @@ async function build (t: Scope, options: RealtimeOptions = {}) {
 
 const brief = { userId: 'u1', timeout: 400 }
 
-t.test('nothing is lost between the handshake and the first wait', async t => {
+t.test('no message is lost between the handshake and the first wait', async t => {
   const app = await build(t, { onConnect: connection => { for (let n = 0; n < 10; n++) connection.send({ type: 'early', data: n }) } })
   const socket = await connect(app, { userId: 'u1' })
   t.match(socket.ack, { user_id: 'u1', connection_id: /./, replayed: 0 })
@@ -28,7 +28,7 @@ t.test('nothing is lost between the handshake and the first wait', async t => {
   t.strictSame(socket.received.map(({ type }) => type), ['connection_ack', ...Array(10).fill('early'), 'late'])
 })
 
-t.test("a user, or a part of a chat's address, that is missing is named", async t => {
+t.test('connect without a userId or an id of the chat rejects with a TypeError that names it', async t => {
   const app = await build(t)
   const chat = { workflow: 'w', appId: 'a', chatId: 'c' }
   const cases: Array<[options: object, missing: string]> = [
@@ -40,7 +40,7 @@ t.test("a user, or a part of a chat's address, that is missing is named", async 
   }
 })
 
-t.test('next waits, skips what is before a type, and two waits get one message each', async t => {
+t.test('next waits for a message of its type and skips those before it, and two waits get one message each', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   const both = Promise.all([socket.next('b'), socket.next('b')])
@@ -49,19 +49,19 @@ t.test('next waits, skips what is before a type, and two waits get one message e
   t.equal((await socket.next()).data, 5)
 })
 
-t.test('what does not come is told with what did', async t => {
+t.test('the error of a wait names what is missing and the unread messages', async t => {
   const app = await build(t)
   const socket = await connect(app, brief)
   await app.ws.sendToUser('u1', { type: 'other' })
   await t.rejects(socket.next('wanted'), { message: "no 'wanted' within 400 ms; unread: other" })
-  t.equal((await socket.next()).type, 'other', 'and can still be read')
+  t.equal((await socket.next()).type, 'other', 'the message can still be read')
   await t.rejects(socket.next(), { message: 'no message within 400 ms; unread: nothing' })
   await t.rejects(socket.expectClose(), { message: 'no close within 400 ms; unread: nothing' })
   const { stack } = await socket.next().catch(error => error)
   t.match(stack, /socket\.test/, 'the stack leads to the test')
 })
 
-t.test('expectNone rejects while a message that has come is unread, also after the close', async t => {
+t.test('expectNone rejects while there is an unread message, even after the close', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   await socket.expectNone()
@@ -79,14 +79,14 @@ t.test('expectNone rejects while a message that has come is unread, also after t
   await socket.expectNone()
 })
 
-t.test('expectNone keeps within the rate limit of the server', async t => {
+t.test('expectNone stays within the rate limit of the server', async t => {
   const app = await build(t)
   const socket = await connect(app, brief)
   for (let n = 0; n < 25; n++) await socket.expectNone()
   t.strictSame(socket.received.map(({ type }) => type), ['connection_ack'])
 })
 
-t.test('expectNone does not hide that the test itself went beyond the rate limit', async t => {
+t.test('expectNone does not hide a rate_limited error that the test itself caused', async t => {
   const app = await build(t, { limits: { rate: 2, burst: 2 } })
   const socket = await connect(app, brief)
   for (let n = 0; n < 3; n++) socket.sendRaw('{"type":"ping"}')
@@ -101,7 +101,7 @@ t.test('expectNone resolves while the connection is being closed', async t => {
   await socket.expectClose(4430)
 })
 
-t.test('expectClose resolves with the code, and rejects with that of another', async t => {
+t.test('expectClose resolves with the close, and rejects when its code is another one', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   const closed = socket.expectClose()
@@ -131,12 +131,12 @@ t.test('send resolves on ack and rejects on error, and its answers are not among
   await t.rejects(socket.send('fails'), { code: 'handler_failed', message: 'handler_failed: the server could not handle this message' })
   await t.rejects(socket.send('unheard'), { code: 'unknown_type' })
   await socket.send('double', 3)
-  t.equal((await socket.next()).data, 6, 'answers before what was read do not shift it')
+  t.equal((await socket.next()).data, 6, 'answers do not count as read messages')
   await socket.expectNone()
   await t.rejects(socket.send('hangs'), { message: "no answer to 'hangs' within 400 ms; unread: nothing" })
 })
 
-t.test('an answer is for whoever asked, also when others wait for anything, and when it is late', async t => {
+t.test('next never returns the answer to a send, even when the answer is late', async t => {
   let finish = () => {}
   const app = await build(t, { onMessage: { fast () {}, slow: () => new Promise<void>(resolve => { finish = resolve }) } })
   const socket = await connect(app, brief)
@@ -152,7 +152,7 @@ t.test('an answer is for whoever asked, also when others wait for anything, and 
   t.strictSame(socket.received.map(({ type }) => type), ['connection_ack', 'message'])
 })
 
-t.test('sendRaw sends what it is given, and its answer is a message', async t => {
+t.test('sendRaw sends a frame unchanged, and next returns its answer', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   socket.sendRaw('no JSON')
@@ -162,14 +162,14 @@ t.test('sendRaw sends what it is given, and its answer is a message', async t =>
   t.match(await socket.next('pong'), { ref: 1 })
 })
 
-t.test('an error that belongs to no message is in what is told', async t => {
+t.test('the error of a wait shows an error frame without a ref', async t => {
   const app = await build(t, { limits: { rate: 1, burst: 1 }, onMessage: { work () {} } })
   const socket = await connect(app, brief)
   await socket.send('work')
   await t.rejects(socket.send('work'), { message: /^no answer to 'work' within 400 ms; unread: .*rate_limited/ })
 })
 
-t.test('after close() the server has noticed, and another may connect', async t => {
+t.test('after close() the server releases the connection, and another one can be opened', async t => {
   const app = await build(t, { limits: { connectionsPerUser: 1 } })
   for (let n = 0; n < 3; n++) {
     const socket = await connect(app, { userId: 'u1' })
@@ -181,12 +181,12 @@ t.test('after close() the server has noticed, and another may connect', async t 
   }
 })
 
-t.test('the app can be closed with sockets open, and they are told', async t => {
+t.test('an app with open sockets closes at once, and the sockets are closed with 1012', async t => {
   const app = await build(t)
   const sockets = await Promise.all(['u1', 'u2'].map(userId => connect(app, { userId })))
   const began = performance.now()
   await app.close()
-  t.ok(performance.now() - began < 2_000, 'without waiting for them')
+  t.ok(performance.now() - began < 2_000, 'the app does not wait for the sockets')
   for (const socket of sockets) t.match(await socket.expectClose(1012), { reason: /^retry_ms=/ })
 })
 
@@ -199,7 +199,7 @@ t.test('two users, and two tabs of one, are connected at once', async t => {
   await Promise.all([ada, bob, tab].map(socket => socket.next('all')))
 })
 
-t.test('a chat, a prefix, a query, and headers in any case reach the app', async t => {
+t.test('the chat, the prefix, the query and the headers of connect reach the app', async t => {
   const seen: unknown[] = []
   const app = await build(t, {
     prefix: '/live/v1',
@@ -222,7 +222,7 @@ t.test('connect rejects with the close code when it is refused after the upgrade
   await t.rejects(connect(app, { userId: 'u1', headers: { 'x-user': 'u2' } }), { message: /4403/, closed: { code: 4403 } })
 })
 
-t.test('connect rejects with the HTTP status, and what may be wrong, when the upgrade is refused', async t => {
+t.test('connect rejects with the HTTP status and a possible cause when the upgrade is refused', async t => {
   const app = await build(t, { limits: { connections: 1 } })
   const evil = { userId: 'u1', headers: { origin: 'https://evil.example' } }
   await t.rejects(connect(app, evil), {
@@ -235,7 +235,7 @@ t.test('connect rejects with the HTTP status, and what may be wrong, when the up
   await t.rejects(connect(app, { userId: 'u2' }), { message: /HTTP 503/, statusCode: 503 })
 })
 
-t.test('a status of the app itself is said to be one of its hooks', async t => {
+t.test('connect names a hook of the app as the cause of any other status', async t => {
   const app = await build(t)
   app.addHook('onRequest', async (_request, reply) => reply.code(418).send())
   await t.rejects(connect(app, { userId: 'u1' }), { statusCode: 418, message: /HTTP 418: a hook of the app refused it/ })
@@ -251,7 +251,7 @@ t.test('connect rejects when the app has no plugin, fails to start, or does not 
   await t.rejects(connect(app, brief), { message: /^no answer to the upgrade of \/ws\/notifications\/u1 within 400 ms/ })
 })
 
-t.test('a connection that is not acknowledged is not left open', async t => {
+t.test('a connection without an ack is closed', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(websocket)
@@ -261,7 +261,7 @@ t.test('a connection that is not acknowledged is not left open', async t => {
   await eventually(() => closes.length === 1)
 })
 
-t.test('the waits go on when a test stops the clock', async t => {
+t.test('waits end in a test with fake timers', async t => {
   const app = await build(t)
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
@@ -269,7 +269,7 @@ t.test('the waits go on when a test stops the clock', async t => {
   await t.rejects(socket.next(), { message: /within 400 ms/ })
 })
 
-t.test('nothing is left behind', async t => {
+t.test('a closed socket settles all waits, and leaves no timer', async t => {
   const app = await build(t)
   const socket = await connect(app, { userId: 'u1' })
   const waits = Promise.allSettled([socket.next('never'), socket.expectNone('x'), socket.send('ping')])
