@@ -8,7 +8,7 @@ const long = 'x'.repeat(129)
 const longest = `${'u'.repeat(128)}/${'m'.repeat(128)}`
 const tooLong = `${longest}x`
 
-/** What is right and what is wrong as the `data` of each type. */
+/** Valid and invalid `data` of each type. */
 const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unknown[] }> = {
   chat_message: {
     right: [
@@ -74,14 +74,14 @@ const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unk
 }
 
 for (const type of Object.keys(examples) as Array<keyof typeof examples>) {
-  t.test(type, async t => {
+  t.test(`the schema of ${type} accepts valid data and rejects other data`, async t => {
     const check = TypeCompiler.Compile(chatMessages[type])
     for (const value of examples[type].right) t.equal(check.Check(value), true, `right: ${JSON.stringify(value)?.slice(0, 80)}`)
     for (const value of examples[type].wrong) t.equal(check.Check(value), false, `wrong: ${JSON.stringify(value)?.slice(0, 80)}`)
   })
 }
 
-t.test('something ends as complete, cancelled, interrupted or error', async t => {
+t.test('an outcome is complete, cancelled, interrupted or error', async t => {
   const check = TypeCompiler.Compile(Outcome)
   for (const right of ['complete', 'cancelled', 'interrupted', 'error']) t.equal(check.Check(right), true, right)
   for (const wrong of ['streaming', 'answered', '', undefined]) t.equal(check.Check(wrong), false, String(wrong))

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { closeCode, closeCodes, closeMeaning, formatDelay, isSendable, parseDelay } from '../../lib/protocol/close-codes.js'
 
-t.test('the table is the one that is promised', async t => {
+t.test('the table of close codes has the promised codes and actions', async t => {
   const actions = Object.values(closeCodes).map(({ code, action }) => [code, action])
   t.strictSame(actions, [
     [1000, 'backoff'], [1001, 'backoff'], [1002, 'backoff'], [1003, 'backoff'], [1005, 'backoff'], [1006, 'backoff'], [1007, 'backoff'],
@@ -25,13 +25,13 @@ t.test('each code has one row, with a meaning of three words or more', async t =
   }
 })
 
-t.test('a server may send every code of the table but 1005 and 1006, and no other', async t => {
+t.test('a server may send every code of the table except 1005 and 1006, and no other', async t => {
   const notSendable = Object.values(closeCodes).map(({ code }) => code).filter(code => !isSendable(code))
   t.strictSame(notSendable, [1005, 1006])
   for (const code of [999, 1004, 1010, 1014, 1015, 3000, 4999, NaN]) t.equal(isSendable(code), false)
 })
 
-t.test('a delay in a reason is read as it was written, and no other text as one', async t => {
+t.test('parseDelay parses the delay of formatDelay, and no other text', async t => {
   t.equal(formatDelay(1234), 'retry_ms=1234')
   for (const ms of [0, 1, 4_999, 86_400_000, 999_999_999]) t.equal(parseDelay(formatDelay(ms)), ms)
   t.equal(parseDelay(formatDelay(1.6)), 2)

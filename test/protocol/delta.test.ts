@@ -2,19 +2,19 @@ import fc from 'fast-check'
 import t from 'tap'
 import { withDelta } from '../../lib/protocol/delta.js'
 
-t.test('a delta continues the text that is known, or takes the place of its end', async t => {
+t.test('a delta continues the known text, or replaces its end', async t => {
   t.equal(withDelta('', 0, 'a'), 'a')
   t.equal(withDelta('ab', 2, 'c'), 'abc')
   t.equal(withDelta('abcd', 2, 'x'), 'abx')
   t.equal(withDelta('ab', 0, ''), '')
 })
 
-t.test('a delta whose beginning is not known makes no text', async t => {
+t.test('a delta after an unknown part of the text returns undefined', async t => {
   t.equal(withDelta('ab', 3, 'c'), undefined)
   t.equal(withDelta('', 1, 'c'), undefined)
 })
 
-t.test('deltas that come again, from any of them on, make the same text', async () => {
+t.test('deltas that are repeated from any of them onwards result in the same text', async () => {
   fc.assert(fc.property(fc.array(fc.string(), { minLength: 1 }), fc.nat(), (texts, again) => {
     let at = 0
     const deltas = texts.map(text => {

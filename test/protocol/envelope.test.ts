@@ -8,9 +8,9 @@ import {
   Timestamp
 } from '../../lib/protocol/envelope.js'
 
-/** A test per schema: what is right and what is wrong. */
+/** Defines a test for a schema, with valid and invalid values. */
 function checks (name: string, schema: TSchema, right: unknown[], wrong: unknown[]): void {
-  t.test(name, async t => {
+  t.test(`the schema of ${name} accepts valid values and rejects others`, async t => {
     const check = TypeCompiler.Compile(schema)
     for (const value of right) t.equal(check.Check(value), true, `right: ${JSON.stringify(value)?.slice(0, 80)}`)
     for (const value of wrong) t.equal(check.Check(value), false, `wrong: ${JSON.stringify(value)?.slice(0, 80)}`)
@@ -45,10 +45,10 @@ for (const type of Object.keys(common) as Array<keyof typeof common>) {
   checks(type, commonMessages[type], common[type].right, common[type].wrong)
 }
 
-t.test('the connection-level types are not among the common ones', async t => {
+t.test('the common messages contain those of chats, and no connection-level types', async t => {
   t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'])
   for (const type of controlTypes) t.notOk(Object.hasOwn(commonMessages, type))
-  t.match(commonMessages, chatMessages, 'those of chats are')
+  t.match(commonMessages, chatMessages, 'the messages of chats')
 })
 
 const ack = { user_id: 'u', connection_id: 'c', position: 'u.a.0,b.a.0', replayed: 0, heartbeat_ms: 25_000 }

@@ -10,27 +10,27 @@ const wrong = [
   'a*', 'a?', '[a]', '{a}', 'a,b', 'a;b', '#', '&', '=', '"', "'", undefined, null, 5, {}, ['a'], ['..'], Object('a')
 ]
 
-t.test('an id has 1 to 128 of the allowed characters and is neither . nor ..', async t => {
+t.test('an id has 1 to 128 allowed characters, and is neither . nor ..', async t => {
   for (const id of right) t.equal(isId(id), true, id)
   for (const id of wrong) t.equal(isId(id), false, JSON.stringify(id))
 })
 
-t.test('the schema of ids and the function are one rule', async t => {
+t.test('the schema of ids and isId accept the same values', async t => {
   const schema = TypeCompiler.Compile(Id)
   t.equal(Id.pattern, idPattern)
   for (const id of [...right, ...wrong]) t.equal(schema.Check(id), isId(id), JSON.stringify(id))
   fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...'a.%2eE/|~+:'), maxLength: 6 }), text => schema.Check(text) === isId(text)), { numRuns: 5_000 })
 })
 
-t.test('a URL parser leaves an id in the path as it is', async t => {
+t.test('a URL parser does not change an id in a path', async t => {
   const id = fc.string({ unit: fc.constantFrom(...'aA0_.@:+~|-'), minLength: 1, maxLength: 6 }).filter(isId)
   fc.assert(fc.property(id, id, (one, other) => {
     const { pathname } = new URL(`http://host/ws/${encodeURIComponent(one)}/${other}/end`)
     return decodeURIComponent(pathname) === `/ws/${one}/${other}/end`
   }), { numRuns: 5_000 })
-  t.equal(new URL('http://host/ws/a/b/%2e%2e/.%2e/%2e/end').pathname, '/ws/end', 'the segments that are refused would be removed')
+  t.equal(new URL('http://host/ws/a/b/%2e%2e/.%2e/%2e/end').pathname, '/ws/end', 'a URL parser removes the refused segments')
 })
 
-t.test('the rule in words names what it refuses', async t => {
+t.test('idRule names the characters and the segments of the rule', async t => {
   for (const part of ['128', '_ . @ : + ~ - |', "'.'", "'..'"]) t.match(idRule, part)
 })

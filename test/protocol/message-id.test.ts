@@ -14,7 +14,7 @@ t.test('two users never send the same message_id, nor one of the server', async 
   t.equal(messageIdOf('m', 'bob', 'ada'), 'bob/m')
 })
 
-t.test('the id that a user sent comes back, and only to that user', async t => {
+t.test('sentIdOf returns the id that a user sent, and only to that user', async t => {
   fc.assert(fc.property(userId, userId, userId, sentId, (owner, a, b, id) => {
     const messageId = messageIdOf(id, a, owner)
     return sentIdOf(messageId, a, owner) === id && (a === b || sentIdOf(messageId, b, owner) === undefined)
@@ -28,6 +28,6 @@ t.test('a client may send 1 to 128 characters without a slash', async t => {
   for (const id of ['', '/', 'a/b', '/a', 'a/', 'x'.repeat(129)]) t.equal(isSentId(id), false, id)
 })
 
-t.test('the longest id of a user and the longest id of a client make a message_id of the maximum length', async t => {
+t.test('the longest user id and the longest id of a client form a message_id of the maximum length', async t => {
   t.equal(messageIdOf('m'.repeat(128), 'u'.repeat(128), 'ada').length, maxMessageId)
 })

@@ -2,12 +2,12 @@ import t from 'tap'
 import { closeCodes } from '../../lib/protocol/close-codes.js'
 import { ownCode, ownCodes, parseDelay } from '../../lib/protocol/own-codes.js'
 
-t.test('a client does after each code what the whole table says', async t => {
+t.test('the action of each code is that of the whole table', async t => {
   for (const { code, action } of Object.values(closeCodes)) t.equal(ownCode(code).action, action, `${code}`)
   for (const [name, row] of Object.entries(ownCodes)) t.equal(closeCodes[name as keyof typeof ownCodes], row)
 })
 
-t.test('a code that is not in the table is a lost connection', async t => {
+t.test('a code that is not in the table means a lost connection', async t => {
   for (const code of [0, 999, 1004, 1010, 1014, 1015, 3000, 4000, 4404, 4999, NaN]) t.strictSame(ownCode(code), { name: 'LOST', action: 'backoff' })
 })
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import '../../lib/server/messages/catalogue.js'
 import { Id, Name, Timestamp, open } from '../../lib/protocol/schemas.js'
 
-t.test('an open object has the fields that are named, and may have others', async t => {
+t.test('an open object must have the named fields, and may have others', async t => {
   const check = TypeCompiler.Compile(open(Type.Object({ id: Type.String(), note: Type.Optional(Type.String()) })))
   for (const right of [{ id: 'a' }, { id: 'a', note: 'n' }, { id: 'a', more: { deep: [1] } }]) t.equal(check.Check(right), true)
   for (const wrong of [{}, { id: 1 }, { id: 'a', note: 1 }, null, 'a', [], undefined]) t.equal(check.Check(wrong), false)
