@@ -7,7 +7,7 @@ import realtime, { type Run, type UserMessage } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually, gate } from '../waiting.js'
 
-/** What a page of an app may look like. */
+/** Example of a page of an app. */
 const script = `
   import { createElement as h, StrictMode, useState } from 'react'
   import { createRoot } from 'react-dom/client'
@@ -89,7 +89,7 @@ t.test("the AI SDK's useChat shows chats in a browser", { skip: skipBrowser }, a
   }
   const answers = (page: Page) => page.locator('.assistant p').allTextContents()
 
-  t.test('what is sent, streamed, called and asked is shown in one message', async t => {
+  t.test('the replies, tools and questions of a run are shown in one message', async t => {
     const steps = [gate(), gate()]
     const { page, app } = await open(t, async (run, { content }) => {
       const reply = run.reply({ agent: 'planner' })
@@ -137,7 +137,7 @@ t.test("the AI SDK's useChat shows chats in a browser", { skip: skipBrowser }, a
     t.strictSame(await answers(page), ['one two'])
   })
 
-  t.test('an answer goes on after a reload in the middle of it', async t => {
+  t.test('an answer continues after the page is reloaded', async t => {
     const steps = [gate(), gate(), gate()]
     const { page, visit, runs, messages } = await open(t, async (run, { content }) => {
       if (content === 'wait') return await new Promise(() => {})
@@ -180,11 +180,11 @@ t.test("the AI SDK's useChat shows chats in a browser", { skip: skipBrowser }, a
     await page.reload()
     await is(page, 'submitted')
     await page.getByRole('button', { name: 'Stop' }).click()
-    t.equal(await runs[1].finished, 'cancelled', 'what was resumed can be stopped')
+    t.equal(await runs[1].finished, 'cancelled', 'a resumed run can be stopped')
     await is(page, 'ready')
   })
 
-  t.test('the connection is cut: nothing is lost or comes twice', async t => {
+  t.test('no text is lost or repeated when the connection is cut', async t => {
     const words = Array.from({ length: 12 }, (_, n) => `${n}🧵`)
     const steps = words.map(() => gate())
     const { page, cut } = await open(t, async run => {

@@ -4,7 +4,7 @@ import realtime from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually } from '../waiting.js'
 
-/** A page of a chat, as an app would write it; `seen` counts renders and frames of the screen. */
+/** Example of a page with a chat. `seen` counts renders and frames of the screen. */
 const script = `
   import { createElement, memo } from 'react'
   import { createRoot } from 'react-dom/client'
@@ -58,7 +58,7 @@ t.test('2,000 tokens in a second render once per frame of the screen', { skip: s
 
   let text = ''
   const start = performance.now()
-  // Each in a turn of its own, two a millisecond: the next one is due with the clock, however late the turn is.
+  // Two tokens per millisecond, each in its own turn. A late turn does not change the schedule.
   for (let n = 0; n < 2_000; n++) {
     const token = `token ${n} 😀 `
     await chat.send({ type: 'chat_delta', data: { message_id: 'answer', at: text.length, text: token } })
@@ -74,7 +74,7 @@ t.test('2,000 tokens in a second render once per frame of the screen', { skip: s
   t.comment(`${renders} renders in ${frames} frames and ${Math.round(took)} ms`)
   t.ok(renders <= frames + 1, `${renders} renders in ${frames} frames`)
   t.ok(renders <= 70 * took / 1_000, `${renders} renders in ${took} ms`)
-  t.ok(renders > 1, 'it is shown while it grows')
+  t.ok(renders > 1, 'the answer is shown while it is written')
   t.ok(after.items.answer <= renders)
-  for (let n = 0; n < 20; n++) t.equal(after.items[`old${n}`], before.items[`old${n}`], 'what has not changed is not rendered')
+  for (let n = 0; n < 20; n++) t.equal(after.items[`old${n}`], before.items[`old${n}`], 'an unchanged item is not rendered')
 })

@@ -7,13 +7,13 @@ import { bundle, launch, skipBrowser } from '../chromium.js'
 import { connect } from '../harness.js'
 import { eventually } from '../waiting.js'
 
-/** The versions of React that the hooks are tested with, and what the names of its packages stand for. */
+/** Versions of React that the hooks are tested with, each with aliases for the names of its packages. */
 const versions: Record<string, Record<string, string>> = {
   'React 19': {},
   'React 18': { react: 'react-18', 'react-dom': 'react-dom-18' }
 }
 
-/** A page whose components are hidden and shown again, edited under fast refresh, or mounted anew, in the way that its hash says. */
+/** A page whose components are hidden and shown again, edited under fast refresh, or mounted again; its hash says which. */
 const script = `
   import { refresh } from '../fixtures/refresh.ts'
   import * as React from 'react'
@@ -25,7 +25,7 @@ const script = `
   const Activity = React['Activity']
   const seen = { resumes: [], most: 0, titles: [] }
 
-  // How many sockets to one address are open at once.
+  // Counts the sockets to one address that are open at once.
   const sockets = []
   const Native = WebSocket
   window.WebSocket = class extends Native {
@@ -82,7 +82,7 @@ const script = `
   }
 
   createRoot(document.getElementById('app')).render(h(StrictMode, null, h(App)))
-  // The page is left for a random time between two changes.
+  // Waits for a random time between two changes.
   const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
   window.toggle = async (times, ms) => {
     for (let n = 0; n < times; n++) {
@@ -129,7 +129,7 @@ for (const [version, alias] of Object.entries(versions)) {
 
     const textOf = (tab: Page, id: string) => tab.evaluate<string | null>(`document.getElementById('${id}')?.textContent`)
 
-    /** Hides and shows in the middle of an answer. Then what is shown is what was written. */
+    /** Hides and shows components during an answer. Checks that the page shows the written text. */
     async function run (t: Test, way: string, times: number) {
       const { app, tab, written, end } = await open(t, way)
       const client = await connect(t, `${app.listeningOrigin.replace('http', 'ws')}/ws/support/shop/c1/ada`)
@@ -148,18 +148,18 @@ for (const [version, alias] of Object.entries(versions)) {
     const times = process.env.FULL === '1' ? 100 : 30
     const activity = version === 'React 19' ? ['activity-inside', 'activity-around'] : []
     for (const way of [...activity, 'suspense', 'edit']) {
-      t.test(`${way}, ${times} times in the middle of an answer: nothing is lost or shown twice, on one connection`, async t => {
+      t.test(`${way}, ${times} times during an answer, loses and repeats no text and uses one connection`, async t => {
         const { tab, written } = await run(t, way, times)
         await tab.waitForFunction(`document.getElementById('ticks').textContent.split(',').length >= ${written.ticks.length}`)
         t.equal(await textOf(tab, 'ticks'), written.ticks.join())
         const { resumes, most, titles } = await tab.evaluate<Seen>('seen')
         t.equal(most, 1)
-        t.equal(resumes.includes(false), false, 'nothing had to be loaded')
+        t.equal(resumes.includes(false), false, 'every resume recovered')
         t.equal(new Set(titles).size, titles.length)
       })
     }
 
-    t.test(`mounted anew ${times} times in the middle of an answer: the text is that which was written, on one connection`, async t => {
+    t.test(`components that are mounted again ${times} times during an answer show the written text, on one connection`, async t => {
       const { tab } = await run(t, 'remount', times)
       t.equal((await tab.evaluate<Seen>('seen')).most, 1)
     })

@@ -6,7 +6,7 @@ import realtime, { type RealtimeOptions } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually } from '../waiting.js'
 
-/** What a component of an app may look like; `seen` is what the tests ask for. */
+/** Example of a component of an app. `seen` records what the tests check. */
 const script = `
   import { createElement, StrictMode } from 'react'
   import { createRoot } from 'react-dom/client'
@@ -47,7 +47,7 @@ interface Seen {
   sockets: number
 }
 
-t.test('the hooks keep what they promise in a browser', { skip: skipBrowser }, async t => {
+t.test('the hooks work in a browser', { skip: skipBrowser }, async t => {
   const code = await bundle(script)
   const browser = await launch(t)
 
@@ -87,17 +87,17 @@ t.test('the hooks keep what they promise in a browser', { skip: skipBrowser }, a
 
   const isConnected = (page: Page) => page.locator('#status', { hasText: /^connected$/ }).waitFor()
 
-  t.test('under StrictMode there is one connection, which is closed on unmount', async t => {
+  t.test('a provider under StrictMode opens one connection, and an unmount closes it', async t => {
     const { app, page, opened, seen } = await open(t)
     t.equal(app.ws.stats().connections, 1)
     t.equal(opened(), 1)
     await page.evaluate('unmount()')
     await eventually(() => app.ws.stats().connections === 0)
     await page.evaluate("window.dispatchEvent(new Event('online')), fetch(location.href).then(response => response.text())")
-    t.equal((await seen()).sockets, 1, 'and nobody comes back')
+    t.equal((await seen()).sockets, 1, 'no socket is opened again')
   })
 
-  t.test('1,000 messages of one turn are all seen by useMessages, and counted', async t => {
+  t.test('useMessages gets all of 1,000 messages of one turn, and useNotifications counts the latest 100', async t => {
     const { page, notify, seen } = await open(t)
     const titles = Array.from({ length: 1000 }, (_, n) => `${n}`)
     const { renders } = await seen()
@@ -109,12 +109,12 @@ t.test('the hooks keep what they promise in a browser', { skip: skipBrowser }, a
     t.ok(after.renders - renders < 500, `${after.renders - renders} renders`)
     t.equal(await page.locator('li').count(), 100, 'the list is bounded')
     const asLast = titles.filter(title => after.last.includes(title)).length
-    t.ok(asLast > 0 && asLast < titles.length, `lastMessage is not for that: it was ${asLast} of them`)
+    t.ok(asLast > 0 && asLast < titles.length, `lastMessage was only ${asLast} of them`)
     await page.getByRole('button').click()
     await page.getByRole('button', { name: '0 unread' }).waitFor()
   })
 
-  t.test('cut while messages flow: a handler is called once for each, in order', async t => {
+  t.test('a handler is called once for each message, in order, when the connection is cut 20 times', async t => {
     const { page, dropAll, notify, seen, app, opened } = await open(t)
     const sent: string[] = []
     const send = async (n: number) => {
