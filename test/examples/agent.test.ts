@@ -17,11 +17,11 @@ interface Request {
   authorization?: string
   body: { model: string, stream: boolean, messages: Array<{ role: string, content: string }> }
   response: ServerResponse
-  /** Its client has gone away. */
+  /** Whether its client has disconnected. */
   isGone: boolean
 }
 
-/** A server that speaks, or does not speak, as a model's does. */
+/** Starts a server in place of that of a model. `answer` may break the protocol. */
 async function modelServer (t: Test, answer: (request: Request) => unknown) {
   const requests: Request[] = []
   const server = createServer(async (incoming: IncomingMessage, response) => {
@@ -40,7 +40,7 @@ async function modelServer (t: Test, answer: (request: Request) => unknown) {
   return { requests, baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` }
 }
 
-/** The demo with an agent, a client in a chat, and what is logged. */
+/** Starts the demo with an agent and a client in a chat, and collects its log. */
 async function chat (t: Test, agent: Agent) {
   let log = ''
   const app = await build({ agent, server: { logger: { level: 'error', stream: { write: (line: string) => { log += line } } } } })
@@ -65,7 +65,7 @@ const event = (content: string) => `data: ${JSON.stringify({ choices: [{ delta: 
 const last = `data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: 'stop' }] })}\n\n`
 const begin = ({ response }: Request) => response.writeHead(200, { 'content-type': 'text/event-stream' })
 
-t.test('the environment says who answers', async t => {
+t.test('agentFrom returns a model or a script, depending on the environment', async t => {
   t.match(agentFrom({}), { isScripted: true, name: /script/ })
   t.match(agentFrom({ OPENAI_BASE_URL: '', OPENAI_API_KEY: '', OPENAI_MODEL: 'x' }), { isScripted: true })
   t.match(agentFrom({ OPENAI_API_KEY: key }), { isScripted: false, name: 'gpt-4o-mini' })
@@ -73,7 +73,7 @@ t.test('the environment says who answers', async t => {
   t.throws(() => agentFrom({ OPENAI_BASE_URL: 'no address' }), { name: 'TypeError', message: /OPENAI_BASE_URL/ })
 })
 
-t.test('a model is asked with the conversation, and streams its answer in whatever chunks', async t => {
+t.test('a model gets the conversation, and its answer is streamed, whatever its chunks are', async t => {
   const said = 'Grüße 👩‍👩‍👧‍👦 und €, “so”\nzwei'
   const { baseUrl, requests } = await modelServer(t, async request => {
     begin(request)
@@ -109,7 +109,7 @@ t.test('a model is asked with the conversation, and streams its answer in whatev
   ])
 })
 
-t.test('a server that wants no key gets none', async t => {
+t.test('without OPENAI_API_KEY no key is sent', async t => {
   const { baseUrl, requests } = await modelServer(t, request => begin(request).end(`${event('Hi')}${last}`))
   const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
   one.send('Hallo')
@@ -119,7 +119,7 @@ t.test('a server that wants no key gets none', async t => {
 })
 
 for (const status of [401, 500]) {
-  t.test(`a model that answers ${status} fails the run; the log says why, without the key`, async t => {
+  t.test(`a model that answers ${status} fails the run, and the log has the reason without the key`, async t => {
     const { baseUrl } = await modelServer(t, ({ response, authorization }) => response.writeHead(status).end(`{"error":"no: ${authorization}"}`))
     const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: key }))
     one.send('Hallo')
@@ -135,11 +135,11 @@ for (const status of [401, 500]) {
 const breaks: Array<[string, (request: Request) => unknown, RegExp]> = [
   ['ends early', request => begin(request).end(event('Half an ans')), /broke off/],
   ['is cut off', request => begin(request).write(event('Half an ans'), () => setImmediate(() => request.response.destroy())), /terminated/],
-  ['says so', request => begin(request).end(`${event('Half an ans')}data: {"error":{"message":"overloaded"}}\n\n`), /the model failed: overloaded/],
+  ['reports an error', request => begin(request).end(`${event('Half an ans')}data: {"error":{"message":"overloaded"}}\n\n`), /the model failed: overloaded/],
   ['is not JSON', request => begin(request).end(`${event('Half an ans')}data: {"choi\n\n`), /JSON/]
 ]
 for (const [how, answer, reason] of breaks) {
-  t.test(`half an answer is not a whole one: it ${how}`, async t => {
+  t.test(`a run fails when the answer of the model ${how}`, async t => {
     const { baseUrl } = await modelServer(t, answer)
     const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
     one.send('Hallo')
@@ -150,7 +150,7 @@ for (const [how, answer, reason] of breaks) {
   })
 }
 
-t.test('stop ends the request, before and during the answer; the next message tells of what was said', async t => {
+t.test('a cancel aborts the request before and during the answer, and the next request contains the text so far', async t => {
   const { baseUrl, requests } = await modelServer(t, request => {
     if (requests.length === 1) return
     if (requests.length === 2) begin(request).write(event('So far'))
@@ -165,7 +165,7 @@ t.test('stop ends the request, before and during the answer; the next message te
 
   one.send('second')
   await one.client.next('chat_delta')
-  // They wait behind the one that is stopped: the first of them starts at once then.
+  // Both wait behind the run that is cancelled. The first of them then starts at once.
   for (const text of ['third', 'fourth']) {
     one.send(text)
     await eventually(() => one.of('chat_message').some(({ content }) => content === text))
@@ -177,14 +177,14 @@ t.test('stop ends the request, before and during the answer; the next message te
   t.match(answers(one), [{ content: 'So far', status: 'cancelled' }, { content: 'Yes', status: 'complete' }, { content: 'Yes' }])
   const told = (n: number) => requests[n].body.messages.slice(1).map(({ content }) => content)
   t.strictSame(told(1), ['first', 'second'])
-  t.strictSame(told(2), ['first', 'second', 'So far', 'third'], 'and not what waits behind it')
-  t.strictSame(told(3), ['first', 'second', 'third', 'So far', 'Yes', 'fourth'], 'as it was saved')
-  t.equal(one.log(), '', 'that is no failure')
+  t.strictSame(told(2), ['first', 'second', 'So far', 'third'], 'without the message that waits behind it')
+  t.strictSame(told(3), ['first', 'second', 'third', 'So far', 'Yes', 'fourth'], 'in the order in which they were saved')
+  t.equal(one.log(), '', 'a cancel is not a failure')
 })
 
 const atOnce = scriptedAgent({ pause: async (_ms, signal) => signal.throwIfAborted() })
 
-t.test('the script looks up the order, asks, quotes, and says what it is', async t => {
+t.test('the script looks up the order, asks a question, quotes the message and says that it is a script', async t => {
   const one = await chat(t, atOnce)
   t.match((await one.app.inject('/api/agent')).json(), { name: /script/, is_scripted: true })
   one.send('Where is Z-987? 👩‍👩‍👧‍👦')
@@ -205,7 +205,7 @@ t.test('the script looks up the order, asks, quotes, and says what it is', async
   t.notMatch(content, /[*_#`]{2}|^[-#>]/m)
 })
 
-t.test('a long message is quoted in part, and no character in half', async t => {
+t.test('the script quotes the first 300 characters of a long message, and splits none', async t => {
   const one = await chat(t, atOnce)
   for (const unit of ['x', '👍', '👩‍👩‍👧‍👦']) {
     one.send(unit.repeat(1_000))
@@ -217,7 +217,7 @@ t.test('a long message is quoted in part, and no character in half', async t => 
   }
 })
 
-t.test('who does not answer gets the usual; when the run is over there is no answer', async t => {
+t.test('the script uses standard shipping without an answer, and fails when the run is over', async t => {
   const { signal } = new AbortController()
   const answer = async (code: string) => {
     let text = ''

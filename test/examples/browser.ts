@@ -5,7 +5,7 @@ export const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-q
   '--disable-component-update', '--disable-sync']
 export const phone = { width: 390, height: 844 }
 
-/** Where each of the page's WebSockets connects, and what it receives. */
+/** Records the URL of each WebSocket of the page, and the frames that it receives. */
 export function watch (page: Page) {
   const connections: Array<{ path: string, since: string | null, received: Envelope[] }> = []
   page.on('websocket', socket => {
@@ -17,13 +17,13 @@ export function watch (page: Page) {
   return connections
 }
 
-/** The controls without a name. */
+/** Returns the controls without a name. */
 export function unnamed (page: Page): Promise<string[]> {
   return page.evaluate(`[...document.querySelectorAll('input, button, a, progress')].filter(control =>
     !(control.ariaLabel || control.labels?.[0]?.textContent || control.textContent).trim()).map(({ outerHTML }) => outerHTML)`)
 }
 
-/** The hosts that something was loaded from, beside the page's own. */
+/** Returns the hosts of loaded resources, except the page's own. */
 export function otherHosts (page: Page): Promise<string[]> {
   return page.evaluate("performance.getEntriesByType('resource').map(({ name }) => new URL(name).host).filter(host => host !== location.host)")
 }

@@ -9,7 +9,7 @@ import { eventually } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
 import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 
-/** An agent that says, and does, as much as it is allowed to. */
+/** Returns an agent that makes as many steps as the test allows. */
 function held () {
   let allowed = 0
   let wake = () => {}
@@ -26,7 +26,7 @@ function held () {
   }
   return {
     agent: scriptedAgent({ pause }),
-    /** So many steps of its tool, or tokens. */
+    /** Allows a number of steps of its tool or of tokens. */
     allow (steps: number): void {
       allowed += steps
       wake()
@@ -34,7 +34,7 @@ function held () {
   }
 }
 
-/** Of the browser's Element. */
+/** Part of an Element of the browser. */
 interface Scroller {
   scrollHeight: number
   scrollTop: number
@@ -42,7 +42,7 @@ interface Scroller {
   scrollTo (x: number, y: number): void
 }
 
-/** The steps of its tool. */
+/** Number of steps of the agent's tool. */
 const steps = 3
 const wide = { width: 1280, height: 900 }
 
@@ -81,7 +81,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     const { port } = app.server.address() as AddressInfo
     return {
       url: `http://127.0.0.1:${port}`,
-      /** What the log of a chat holds, as somebody gets it who comes now. */
+      /** Returns the messages of a chat's log, as a new client gets them. */
       log: async (chatId = 'demo') => {
         const { received, socket } = await connect(t, `ws://127.0.0.1:${port}/ws/support/shop/${chatId}/user_123?since=0`)
         await eventually(() => received.some(({ type }) => type === 'connection_ack'))
@@ -111,14 +111,14 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     return { ...server, ...await visit(t, server.url, how) }
   }
 
-  /** Up to the answer, of which nothing is said yet. */
+  /** Sends a message and answers the question. No token of the answer is allowed yet. */
   async function ask (device: Locator, { allow }: ReturnType<typeof held>, text = 'Where is B-2077?'): Promise<void> {
     await say(device, text)
     allow(steps)
     await choose(device, 'I pick it up')
   }
 
-  t.test('send, tool, question, answer: both devices show the same, also when one is cut in the middle', async t => {
+  t.test('both devices show the same message, tool, question and answer, even when one is cut during the answer', async t => {
     const script = held()
     const { one, two, page, connections, log } = await open(t, { agent: script.agent })
     await page.getByText('A script answers here, not a model.').waitFor()
@@ -162,11 +162,11 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     t.equal(await textOf(two), before, 'the cable is cut')
     await cable(two).click()
     await hasTokens(two, 50)
-    // Those before it were made without a cable.
+    // Earlier attempts were made while the cable was cut.
     const { received } = chatsOfTwo().at(-1)!
     t.match(received[0], { type: 'connection_ack', data: { recovered: true } })
     const missed = received.filter(({ type }) => type === 'chat_delta').map(({ data }) => data as { at: number, text: string })
-    t.strictSame(missed, [{ ...missed[0], at: before!.length, text: (await textOf(one))!.slice(before!.length) }], 'what it lacked, at once and no more')
+    t.strictSame(missed, [{ ...missed[0], at: before!.length, text: (await textOf(one))!.slice(before!.length) }], 'one delta with the missed text')
 
     script.allow(15)
     await hasTokens(two, 65)
@@ -188,7 +188,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     }
   })
 
-  t.test('stop ends the answer on both devices, with what was said so far', async t => {
+  t.test('stop ends the answer on both devices, with the text so far', async t => {
     const script = held()
     const { one, two, log } = await open(t, { agent: script.agent })
     await ask(one, script)
@@ -214,7 +214,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     }
   })
 
-  t.test('a page that is reloaded in the middle of an answer goes on with it', async t => {
+  t.test('a page that is reloaded during an answer continues it', async t => {
     const script = held()
     const { one, page, log } = await open(t, { agent: script.agent }, { path: '/chat?device=1' })
     t.equal(await page.locator('.device').count(), 1)
@@ -227,13 +227,13 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     t.equal(await textOf(one), before)
     t.equal(await statusOf(one), 'streaming')
     await stop(one).waitFor()
-    t.equal(await one.locator('.tool, .asked, .message').count(), 4, 'all that was before it is there, once')
+    t.equal(await one.locator('.tool, .asked, .message').count(), 4, 'each earlier item is shown once')
     script.allow(Infinity)
     await one.locator('.message.theirs[data-status=complete]').waitFor()
     t.match(await log(), [{ role: 'user' }, { status: 'complete', content: await textOf(one) }])
   })
 
-  t.test('what is sent without a connection is shown as that, and sent once when it is back', async t => {
+  t.test('a message without a connection is shown as pending, and sent once after the reconnect', async t => {
     const script = held()
     const { one, two, log } = await open(t, { agent: script.agent })
     await cable(one).click()
@@ -247,7 +247,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     t.match(await log(), { length: 1, 0: { content: 'Hello?' } })
   })
 
-  t.test('a message that is not taken says why, and can be tried again', async t => {
+  t.test('a refused message shows the reason, and can be sent again', async t => {
     const script = held()
     const { one, two } = await open(t, { agent: script.agent, realtime: { limits: { runs: 1 } } })
     for (const text of ['first', 'second']) {
@@ -256,7 +256,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     }
     await say(one, 'third')
     const refused = one.locator('.message.own[data-status=error]', { hasText: 'third' })
-    await refused.getByText(/Not sent: 1 runs of this chat wait already/).waitFor()
+    await refused.getByText(/Not sent: 1 runs of this chat are already waiting/).waitFor()
     t.equal(await two.locator('.message', { hasText: 'third' }).count(), 0)
     await stop(one).click()
     await one.getByText('Live', { exact: true }).waitFor()
@@ -265,7 +265,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     t.equal(await one.locator('.message', { hasText: 'third' }).count(), 1)
   })
 
-  t.test('an agent that fails is told of, on the page without the reason', async t => {
+  t.test('the page shows that the agent failed, without the reason', async t => {
     const agent: Agent = {
       name: 'tiny',
       isScripted: false,
@@ -282,10 +282,10 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
       await device.locator('.message.theirs[data-status=error]', { hasText: 'Half an' }).getByText('Failed').waitFor()
     }
     t.notMatch(await page.content(), 'secret')
-    t.equal(await page.locator('img').count(), 0, 'what is said is text')
+    t.equal(await page.locator('img').count(), 0, 'a message is shown as text')
   })
 
-  t.test('older messages are loaded where one scrolls to, in order, until there are none', async t => {
+  t.test('scrolling to the top loads older messages in order, until there are none', async t => {
     const agent: Agent = { name: 'echo', isScripted: false, answer: (run, { content }) => run.stream(new Blob([`Re: ${content}`]).stream().pipeThrough(new TextDecoderStream())) }
     const { url } = await serve(t, { agent, realtime: { history: { size: 4 } } })
     const client = await connect(t, `${url.replace('http', 'ws')}/ws/support/shop/old/user_123`)
@@ -302,12 +302,12 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await older.waitFor()
     t.strictSame(await shown(), said.slice(-20))
     const distance = () => log.evaluate((log: Scroller) => log.scrollHeight - log.scrollTop - log.clientHeight)
-    t.ok(await distance() < 2, 'it is at the end')
+    t.ok(await distance() < 2, 'the end is in view')
     await log.evaluate((log: Scroller) => log.scrollTo(0, 0))
     await until(async () => (await shown()).length === 40, '40 messages')
     t.strictSame(await shown(), said.slice(-40))
-    t.ok(await log.evaluate((log: Scroller) => log.scrollTop > 100), 'and what was at the top still is')
-    // A click of Playwright's would scroll there first, which loads them too.
+    t.ok(await log.evaluate((log: Scroller) => log.scrollTop > 100), 'the view stays at the same message')
+    // A click by Playwright would first scroll to the button, which loads older messages too.
     await older.dispatchEvent('click')
     await until(async () => (await shown()).length === 50, '50 messages')
     await log.evaluate((log: Scroller) => log.scrollTo(0, 0))
@@ -331,7 +331,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await page.getByRole('region', { name: 'user_456', exact: true }).waitFor()
   })
 
-  t.test('every control has a name, nothing is wider than a phone, and all of it works with the keyboard', async t => {
+  t.test('every control has a name and works with the keyboard, and the page is no wider than a phone', async t => {
     const script = held()
     const { page, one } = await open(t, { agent: script.agent }, { viewport: phone, colorScheme: 'dark' })
     await say(one, 'y'.repeat(300))
@@ -346,7 +346,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await one.locator('.asked').waitFor()
     script.allow(40)
     await hasTokens(one, 40)
-    t.equal(await one.getByRole('log').getAttribute('aria-busy'), 'true', 'nobody is read each token')
+    t.equal(await one.getByRole('log').getAttribute('aria-busy'), 'true', 'a screen reader does not read each token')
     t.equal(await page.evaluate('document.documentElement.scrollWidth'), phone.width)
     t.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(15, 18, 22)')
     await stop(one).focus()
@@ -354,6 +354,6 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await one.locator('.message.theirs[data-status=cancelled]').waitFor()
     t.equal(await one.getByRole('log').getAttribute('aria-busy'), 'false')
     await input(one).and(page.locator(':focus')).waitFor()
-    t.strictSame(await otherHosts(page), [], 'nothing is loaded from elsewhere')
+    t.strictSame(await otherHosts(page), [], 'no resource of another host is loaded')
   })
 })

@@ -9,7 +9,7 @@ import { args, watch } from './browser.js'
 
 const program = new URL('../../dist/examples/cluster.js', import.meta.url).pathname
 
-/** The demo on two nodes, ended with the test. */
+/** Starts the demo on two nodes, and ends it with the test. */
 async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
   const port = await freePort()
   const child = spawnChild(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] }, 'TERM')
@@ -34,7 +34,7 @@ async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
   return { child, url: await within(listening, 'the demo to listen'), pids, back, lines }
 }
 
-t.test('a page that is cut from one node goes on at the other', { skip: skipBrowser || skipRedis }, async t => {
+t.test('a page whose node is killed reconnects to the other node, and gets every message once', { skip: skipBrowser || skipRedis }, async t => {
   const { url, pids, back, lines } = await run(t)
   const browser = await launch(t, { args })
   const page = await browser.newPage()
@@ -47,7 +47,7 @@ t.test('a page that is cut from one node goes on at the other', { skip: skipBrow
   const post = (title: string) => fetch(`${url}/api/users/user_123/messages`, {
     method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ type: 'notification', data: { title } })
   })
-  // Twice, so that each node has sent one.
+  // Two messages, so that each node has published one.
   for (const title of ['one', 'two']) t.equal((await post(title)).status, 202)
   process.kill(pids.get(first!)!, 'SIGKILL')
   t.equal((await post('meanwhile')).status, 202)
@@ -57,20 +57,20 @@ t.test('a page that is cut from one node goes on at the other', { skip: skipBrow
   await page.locator('.inbox li').nth(2).waitFor()
   t.strictSame((await page.locator('.inbox li b').allTextContents()).toSorted(), ['meanwhile', 'one', 'two'])
   const sent = connections.flatMap(({ received }) => received.filter(({ type }) => type === 'notification'))
-  t.strictSame(sent.map(({ data }: any) => data.title), ['one', 'two', 'meanwhile'], 'each was sent once, in order')
+  t.strictSame(sent.map(({ data }: any) => data.title), ['one', 'two', 'meanwhile'], 'the page received each once, in order')
 
   await page.reload()
   await page.getByText(/Live on node/).waitFor()
-  while (back.length === 0) await within(once(lines, 'line'), 'the node that is gone to be started again')
-  t.strictSame(back, [first], 'the node that is gone is started again')
+  while (back.length === 0) await within(once(lines, 'line'), 'the killed node to be started again')
+  t.strictSame(back, [first], 'the killed node is started again')
 })
 
-t.test('the demo uses a Redis of your own, ends with its nodes, and fails without any Redis', { skip: skipRedis }, async t => {
+t.test('the demo uses REDIS_URL, ends its nodes when it ends, and fails without Redis', { skip: skipRedis }, async t => {
   const { url: REDIS_URL } = await RedisServer.start(t)
   const { child, pids } = await run(t, { REDIS_URL })
   t.equal(pids.size, 2)
   child.kill('SIGINT')
   t.strictSame(await once(child, 'exit'), [0, null])
-  for (const pid of pids.values()) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' }, 'its nodes are gone')
+  for (const pid of pids.values()) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' }, 'its nodes have ended')
   await t.rejects(run(t, { PATH: '/nowhere' }), /ended with 1/)
 })

@@ -27,7 +27,7 @@ async function listening (t: Test, options?: DemoOptions) {
   return { ...started, url: `ws://127.0.0.1:${(started.app.server.address() as AddressInfo).port}/ws` }
 }
 
-t.test('messages to a user, to all and into a chat are answered with 202, id and timestamp', async t => {
+t.test('messages to a user, to all users and to a chat are answered with 202, an id and a timestamp', async t => {
   const { post } = await demo(t)
   const cases = [
     ['/api/users/user_123/messages', notification, 'u'],
@@ -84,7 +84,7 @@ t.test('a message that is too large is answered with 413', async t => {
   t.equal((await post('/api/broadcast', large(70_000))).statusCode, 413)
 })
 
-t.test('what a page of another site can post without a preflight is a 415', async t => {
+t.test('a request that a page of another site can send without a preflight gets 415', async t => {
   const { app, post, get } = await demo(t)
   for (const url of ['/api/users/user_123/messages', '/api/broadcast', '/api/tasks', '/api/chats/a/b/c/d/messages']) {
     for (const type of ['text/plain', 'text/plain;charset=UTF-8', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
@@ -96,22 +96,22 @@ t.test('what a page of another site can post without a preflight is a 415', asyn
   t.match(await get('/api/stats'), { publications: 0 })
 })
 
-t.test('only this machine may ask, and by its own name', async t => {
+t.test('only requests with a loopback host are accepted, unless the demo is insecure', async t => {
   const { app } = await demo(t)
   const status = async (host: string) => (await app.inject({ url: '/api/stats', headers: { host } })).statusCode
   for (const host of ['localhost:8000', 'localhost', '127.0.0.1:8000', '[::1]:8000']) t.equal(await status(host), 200, host)
   for (const host of ['rebound.example:8000', 'localhost.example', '127.0.0.1.example']) t.equal(await status(host), 403, host)
   const { app: open } = await demo(t, { realtime: { insecure: true } })
-  t.equal((await open.inject({ url: '/api/stats', headers: { host: 'demo.example' } })).statusCode, 200, 'unless it is opened knowingly')
+  t.equal((await open.inject({ url: '/api/stats', headers: { host: 'demo.example' } })).statusCode, 200, 'an insecure demo accepts any host')
 })
 
-t.test('a task is created and in the state; one that cannot be pushed is not', async t => {
+t.test('a new task is in the state of its user, and a task that cannot be pushed is not', async t => {
   const { post, get } = await demo(t)
   const response = await post('/api/tasks', { title: 'Write', client_ref: 'r1' })
   t.equal(response.statusCode, 201)
   t.match(response.json(), { task_id: /^.{8}$/, title: 'Write', client_ref: 'r1' })
   t.strictSame((await get('/api/users/user_123/state')).tasks, [response.json()])
-  t.strictSame((await get('/api/users/user_456/state')).tasks, [], "not in another user's")
+  t.strictSame((await get('/api/users/user_456/state')).tasks, [], 'the state of another user')
 
   const broker: Broker = new MemoryBroker({ size: 1, ttl: 1000, lag: 1000, bytes: 1000 })
   broker.publish = async () => { throw new errors.BROKER('gone') }
@@ -122,7 +122,7 @@ t.test('a task is created and in the state; one that cannot be pushed is not', a
   t.strictSame((await broken.get('/api/users/user_123/state')).tasks, [])
 })
 
-t.test('a task that is asked to fail does, and is not made', async t => {
+t.test('a task with fail: true gets 503, and is not created', async t => {
   const { app, post, get } = await demo(t)
   const response = await post('/api/tasks', { title: 'Write', fail: true })
   t.equal(response.statusCode, 503)
@@ -131,7 +131,7 @@ t.test('a task that is asked to fail does, and is not made', async t => {
   t.equal(app.ws.stats().publications, 0)
 })
 
-t.test('the state has what the bell shows, and is bounded', async t => {
+t.test('the state has the notifications and announcements of a user, and is bounded', async t => {
   const { post, get } = await demo(t)
   const { id } = (await post('/api/users/user_123/messages', notification)).json()
   await post('/api/users/user_123/messages', { type: 'order_shipped' })
@@ -145,15 +145,15 @@ t.test('the state has what the bell shows, and is bounded', async t => {
   t.equal(tasks.length, 100)
   t.equal(tasks.at(-1).title, '119')
   for (let n = 0; n < 100; n++) await post('/api/tasks', { title: 'x', user_id: `u${n}` })
-  t.strictSame((await get('/api/users/user_123/state')).tasks, [], 'the user not heard of for longest gives way')
+  t.strictSame((await get('/api/users/user_123/state')).tasks, [], 'the state of the least recent user is dropped')
 })
 
-t.test('stats are those of the plugin', async t => {
+t.test('/api/stats returns the stats of the plugin', async t => {
   const { app, get } = await demo(t)
   t.strictSame(await get('/api/stats'), app.ws.stats())
 })
 
-t.test('the page comes with a policy that lets nothing else run', async t => {
+t.test('the content security policy of the page allows only its own files', async t => {
   const { app } = await demo(t)
   const page = await app.inject('/')
   t.match(page.headers, { 'content-type': /^text\/html/, 'x-content-type-options': 'nosniff' })
@@ -166,7 +166,7 @@ t.test('the page comes with a policy that lets nothing else run', async t => {
   }
 })
 
-t.test('a bare WebSocket that only parses JSON and looks at the type gets everything', async t => {
+t.test('a plain WebSocket that only parses JSON and checks the type gets every message', async t => {
   const { post, url } = await listening(t)
   const seen = { acks: 0, notifications: [] as unknown[], tasks: [] as unknown[], announcements: [] as unknown[] }
   const socket = new WebSocket(`${url}/notifications/user_123`)
@@ -189,7 +189,7 @@ t.test('a bare WebSocket that only parses JSON and looks at the type gets everyt
   t.strictSame(seen, { acks: 1, notifications: [{ title: 'Hi' }], tasks: [task], announcements: ['Soon'] })
 })
 
-t.test('a chat gets its messages, and no figures', async t => {
+t.test('a connection to a chat gets its messages, and no figures', async t => {
   const { post, url } = await listening(t, { refresh: 1 })
   const other = await connect(t, `${url}/notifications/user_123`)
   const client = await connect(t, `${url}/support/app_1/chat_1/user_123`)
@@ -200,19 +200,19 @@ t.test('a chat gets its messages, and no figures', async t => {
   t.match(await client.next(), { type: 'chat_message', data: { content: 'Hello' } })
 })
 
-t.test('figures come at once and go on coming, beside the logs', async t => {
+t.test('figures are sent at once and then repeatedly, without using the logs', async t => {
   const { app, url } = await listening(t, { refresh: 1 })
   const client = await connect(t, `${url}/notifications/user_123`)
   const first = await client.next()
   t.match(first, { type: 'stats_update', data: { connections: 1, users: 1, deliveries: 0 } })
-  t.notOk('id' in first, 'nothing to resume from')
+  t.notOk('id' in first, 'figures have no position')
   await app.ws.sendToUser('user_123', { type: 'notification', data: { title: 'x' } })
   await client.next('notification')
   t.match(await client.next('stats_update'), { data: { deliveries: 1, publications: 1 } })
-  t.equal(app.ws.stats().publications, 1, 'they are in no history')
+  t.equal(app.ws.stats().publications, 1, 'figures are not in the history')
 })
 
-/** The demo as a process of its own. */
+/** Starts the demo as a separate process. */
 async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
   const child = spawnChild(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
@@ -231,7 +231,7 @@ async function run (t: Test, env: NodeJS.ProcessEnv = {}) {
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${signal} closes gracefully`, async t => {
+  t.test(`${signal} closes the demo gracefully`, async t => {
     const { child, exited, url } = await run(t)
     const client = await connect(t, url)
     child.kill(signal)
@@ -240,7 +240,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-t.test('a second signal does not wait for a client that does not answer', async t => {
+t.test('a second signal ends the demo without waiting for a client that does not answer', async t => {
   const { child, exited, url } = await run(t)
   const deaf = await connect(t, url)
   const witness = await connect(t, url)
@@ -252,7 +252,7 @@ t.test('a second signal does not wait for a client that does not answer', async 
   t.strictSame(await exited, [1, null])
 })
 
-t.test('another HOST opens the demo to others, and says so', async t => {
+t.test('another HOST opens the demo to other machines, and logs a warning', async t => {
   const { log, url } = await run(t, { HOST: '0.0.0.0' })
   t.match(log, 'Everyone who can reach 0.0.0.0 can connect as anyone')
   const client = new Client(url)

@@ -17,11 +17,11 @@ async function refusal (t: Test, url: string, headers: Record<string, string> = 
   const client = new Client(url, { headers })
   t.teardown(() => client.socket.terminate())
   const { code } = await client.close()
-  t.strictSame(client.received, [], 'nothing was sent before')
+  t.strictSame(client.received, [], 'no message was sent before')
   return code
 }
 
-t.test('a token opens the own channel, in the header or in the query', async t => {
+t.test('a token in the header or in the query opens the channel of its user', async t => {
   const { url, login } = await start(t)
   const { token } = (await login('user_123')).json()
   const inHeader = await connect(t, `${url}/user_123`, { headers: { authorization: `Bearer ${token}` } })
@@ -30,13 +30,13 @@ t.test('a token opens the own channel, in the header or in the query', async t =
   t.equal(inQuery.ack.data!.user_id, 'user_123')
 })
 
-t.test('a wrong password gives no token, a bad body is a 400', async t => {
+t.test('a wrong password gets no token, and an invalid body gets 400', async t => {
   const { app, login } = await start(t)
   t.equal((await login('user_123', 'guessed')).statusCode, 401)
   t.equal((await app.inject({ method: 'POST', url: '/login', payload: { user_id: 'a b', password: 'x' } })).statusCode, 400)
 })
 
-t.test('no token, a bad one and a foreign one are refused with 4401', async t => {
+t.test('a missing, an invalid and a foreign token are refused with 4401', async t => {
   const { url } = await start(t)
   const other = await start(t)
   const { token: foreign } = (await other.login('user_123')).json()
@@ -53,10 +53,10 @@ t.test("another user's channel is refused with 4403", async t => {
   t.equal(await refusal(t, `${url}/user_456?token=${token}`), 4403)
 })
 
-t.test('the connection ends with its token', async t => {
+t.test('a connection is closed when its token expires', async t => {
   const { url, login } = await start(t, { expiresIn: '2s' }) // In whole seconds: between one and two of them are left.
   const { token } = (await login('user_123')).json()
   const client = await connect(t, `${url}/user_123?token=${token}`)
   t.equal((await client.close()).code, 4401)
-  t.equal(await refusal(t, `${url}/user_123?token=${token}`), 4401, 'and cannot come back with it')
+  t.equal(await refusal(t, `${url}/user_123?token=${token}`), 4401, 'the expired token is refused')
 })

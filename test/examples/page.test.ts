@@ -30,14 +30,14 @@ async function serve (t: Test, { port = 0, ...options }: DemoOptions & { port?: 
     app,
     listen: () => app.listen({ host: '127.0.0.1', port }),
     port: () => (app.server.address() as AddressInfo).port,
-    /** As when the network is gone: no Close, no goodbye. */
+    /** Ends all sockets without a Close frame, like a network failure. */
     dropAll: () => { for (const socket of sockets) socket.destroy() },
     notify: (title: string) => app.inject({ method: 'POST', url: '/api/users/user_123/messages', payload: { type: 'notification', data: { title } } }),
     post: (url: string, payload: object) => app.inject({ method: 'POST', url, payload })
   }
 }
 
-/** The demo as a process of its own, which can be killed. */
+/** Starts the demo as a separate process, which can be killed. */
 async function run (t: Test, port = 0): Promise<{ child: ChildProcess, port: number }> {
   const child = spawnChild(process.execPath, [program], { env: { PATH: process.env.PATH, PORT: String(port) }, stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
@@ -59,7 +59,7 @@ async function postTo (port: number, path: string, body: object): Promise<void> 
 }
 
 const isLive = (page: Page) => page.locator('.status[data-state=open]').waitFor()
-/** As a browser says when the network is back: the client does not wait any longer. */
+/** Sends the event of a browser whose network is back: the client reconnects at once. */
 const hurry = (page: Page) => page.evaluate("window.dispatchEvent(new Event('online'))")
 const count = async (page: Page, selector: string, n: number) => {
   const end = performance.now() + 20_000
@@ -73,11 +73,11 @@ const add = async (page: Page, title: string) => {
   await page.getByLabel('New task').fill(title)
   await page.getByLabel('New task').press('Enter')
 }
-/** A later request of the page has been answered, and what came of that is on the screen. */
+/** Resolves when a new request of the page is answered and its result is on the screen. */
 const turn = (page: Page) =>
   page.evaluate('fetch(location.href).then(response => response.text()).then(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))')
 
-t.test('the page shows what its user is sent', { skip: skipBrowser }, async t => {
+t.test('the page shows the messages of its user', { skip: skipBrowser }, async t => {
   const browser: Browser = await launch(t, { args })
 
   interface Visit extends BrowserContextOptions {
@@ -104,7 +104,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     return { ...server, ...await visit(t, `http://127.0.0.1:${server.port()}`, how) }
   }
 
-  t.test('two users side by side send to each other, and to everyone', async t => {
+  t.test('two users side by side send messages to each other and to all users', async t => {
     const { page, app } = await open(t, {}, { path: '/', viewport: { width: 1200, height: 900 } })
     const user = (name: string) => page.getByRole('region', { name, exact: true })
     const [one, two] = [user('user_123'), user('user_456')]
@@ -131,7 +131,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     await page.getByRole('region', { name: 'Device 2' }).waitFor()
   })
 
-  t.test('notifications and announcements arrive in the bell, as text', async t => {
+  t.test('notifications and announcements are shown in the bell, as text', async t => {
     const { page, notify, post } = await open(t)
     const html = '<img src=x onerror="document.body.remove()">'
     await notify(html)
@@ -150,13 +150,13 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.equal(await page.locator('img').count(), 0)
   })
 
-  t.test('a task is there at once, and takes its id from the confirmation', async t => {
+  t.test('a new task is shown at once, and gets its id from the confirmation', async t => {
     const { page, app } = await open(t)
     const requests: Route[] = []
     await page.route('**/api/tasks', route => { requests.push(route) })
     await add(page, 'Write')
     await page.locator(pending, { hasText: 'Write' }).waitFor()
-    t.equal(app.ws.stats().publications, 0, 'before the server knows')
+    t.equal(app.ws.stats().publications, 0, 'the server does not have the task yet')
     await eventually(() => requests.length === 1)
     await requests[0].continue()
     await page.locator(confirmed, { hasText: 'Write' }).waitFor()
@@ -164,12 +164,12 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.strictSame(await texts(page, `${tasks} code`), [task.task_id])
   })
 
-  t.test('a task that the server refuses is taken back, with the reason', async t => {
+  t.test('a task that the server refuses is removed, and the reason is shown', async t => {
     const { page } = await open(t)
     const isRolledBack = async (title: string, reason: string | RegExp) => {
       await page.getByRole('alert').getByText(reason).waitFor()
       t.equal(await page.locator(tasks).count(), 0)
-      t.equal(await page.getByLabel('New task').inputValue(), title, 'and can be tried again')
+      t.equal(await page.getByLabel('New task').inputValue(), title, 'the task can be sent again')
     }
     await page.getByRole('switch', { name: 'Let the server fail' }).click()
     await add(page, 'Refused')
@@ -180,7 +180,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     await isRolledBack('Unreachable', /“Unreachable” was not added/)
   })
 
-  t.test('the push may come before the answer: one task, whatever the answer is', async t => {
+  t.test('a task whose message comes before its answer is shown once, whatever the answer is', async t => {
     const { page } = await open(t)
     const held: Array<() => Promise<void>> = []
     await page.route('**/api/tasks', async route => {
@@ -199,10 +199,10 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
       t.equal(await page.locator(tasks).count(), n + 1)
       t.equal(await page.locator(pending).count(), 0)
     }
-    t.strictSame(await texts(page, '[role=alert] p'), [], 'nothing is said of an answer that was not needed')
+    t.strictSame(await texts(page, '[role=alert] p'), [], 'a lost answer to a confirmed task is not an error')
   })
 
-  t.test('the answer may come before the push: one task', async t => {
+  t.test('a task whose answer comes before its message is shown once', async t => {
     const { page, app } = await open(t, {}, {
       prepare: page => page.routeWebSocket(/\/ws\//, socket => {
         const late: Array<string | Buffer> = []
@@ -221,7 +221,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.equal(await page.locator(tasks).count(), 1)
   })
 
-  t.test('tasks from elsewhere appear, change and go', async t => {
+  t.test('tasks that other pages add, change or delete are updated', async t => {
     const { page, app, post } = await open(t)
     const update = (action: string, data: { task_id: string, title?: string }) => app.ws.sendToUser('user_123', { type: 'task_update', action, data })
     await post('/api/tasks', { title: 'From another tab', user_id: 'user_123' })
@@ -234,7 +234,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     await count(page, tasks, 1)
   })
 
-  t.test('the figures are refreshed live', async t => {
+  t.test('the figures of the server are refreshed live', async t => {
     const { page, port, notify } = await open(t, { refresh: 20 })
     const figure = (name: string, value: number) =>
       page.locator(`[data-stat=${name}]`, { hasText: new RegExp(`^${value}$`) }).waitFor()
@@ -249,7 +249,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     await figure('connections', 1)
   })
 
-  t.test('a cut cable is told, and mended it catches up', async t => {
+  t.test('the page shows that its connection is cut, and catches up when it is mended', async t => {
     const { page, app, notify, connections } = await open(t)
     const cable = page.getByRole('switch', { name: 'Connected to the network' })
     await notify('before')
@@ -267,7 +267,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.match(connections.at(-1)!.received[0], { type: 'connection_ack', data: { recovered: true, replayed: 1 } })
   })
 
-  t.test('cut 100 times at random while notifications flow: each is shown once, in order', async t => {
+  t.test('each notification is shown once, in order, when the connection is cut 100 times at random', async t => {
     const { page, dropAll, notify, post, connections } = await open(t, { realtime: { history: { size: 1000 } } })
     const sent: string[] = []
     const send = async () => {
@@ -277,7 +277,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     let announced = 0
     for (let cut = 0; cut < 100; cut++) {
       const before = connections.length
-      // The bell has the newest 100: no more than that in all.
+      // The bell shows the newest 100, so no more are sent in total.
       if (sent.length < 80) await send()
       // The connection is cut at another moment each time.
       if (Math.random() < 0.5) await new Promise(resolve => setTimeout(resolve, Math.random() * 20))
@@ -301,7 +301,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.ok(connections.length > 100)
   })
 
-  t.test('a server killed and restarted: the page is told, loads the state, and goes on', async t => {
+  t.test('a page whose server is killed and restarted loads its state again, and continues', async t => {
     const first = await run(t)
     const { page, connections } = await visit(t, `http://localhost:${first.port}`)
     const notify = (title: string) => postTo(first.port, '/api/users/user_123/messages', { type: 'notification', data: { title } })
@@ -332,7 +332,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.strictSame(await titles(page), ['live again', 'before the page is back'])
   })
 
-  t.test('a server that says goodbye is found again without help', async t => {
+  t.test('a page reconnects by itself to a server that was closed and started again', async t => {
     const first = await open(t)
     const { page } = first
     const port = first.port()
@@ -346,7 +346,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.equal(await page.locator(tasks).count(), 1)
   })
 
-  t.test('a hidden tab that was frozen shows all that came meanwhile, once', async t => {
+  t.test('a tab that was frozen shows each message of that time once', async t => {
     const { page, notify } = await open(t, { realtime: { heartbeat: { interval: 300, timeout: 200 } } })
     const devtools = await page.context().newCDPSession(page)
     await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
@@ -354,7 +354,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     for (let n = 0; n < 40; n++) {
       sent.unshift(`n${n}`)
       await notify(`n${n}`)
-      // So that they come over several heartbeats.
+      // Spreads the messages over several heartbeats.
       await new Promise(resolve => setTimeout(resolve, 50))
     }
     await devtools.send('Page.setWebLifecycleState', { state: 'active' })
@@ -362,7 +362,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.strictSame(await titles(page), sent)
   })
 
-  t.test('a gap is filled although the state cannot be loaded at first', async t => {
+  t.test('a gap is filled even when the first attempts to load the state fail', async t => {
     let failures = 0
     let served = 0
     const server = await serve(t)
@@ -376,7 +376,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
           socket.connectToServer().onMessage(message => {
             const { type, data, id } = JSON.parse(String(message))
             if (type === 'connection_ack') position = data.position
-            // Lost on the way, as when the log has no longer what comes next.
+            // Loses the message, like a server that has evicted it.
             if (type === 'notification' && data.title === 'lost') {
               socket.send(JSON.stringify({ type: 'resync', data: { position: id ?? position }, timestamp: new Date().toISOString() }))
               return
@@ -400,7 +400,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.ok(served > 0)
   })
 
-  t.test('what is pushed while the state is on its way is not lost to it', async t => {
+  t.test('messages that arrive while the state is loaded are not lost', async t => {
     const states: Route[] = []
     const { page, notify, post } = await open(t, {}, { prepare: page => page.route('**/state', route => { states.push(route) }) })
     await eventually(() => states.length === 2)
@@ -419,7 +419,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.strictSame(await titles(page), ['newer'])
   })
 
-  t.test('a page that is told to stop does not come back', async t => {
+  t.test('a page that is closed with 4403 does not reconnect', async t => {
     const { page, app, connections } = await open(t)
     app.ws.disconnectUser('user_123')
     await page.locator('.status[data-state=closed]').waitFor()
@@ -428,7 +428,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     t.equal(connections.length, 1)
   })
 
-  t.test('every control has a name, and nothing is wider than a phone', async t => {
+  t.test('every control has a name, and the page is no wider than a phone', async t => {
     const { page, notify } = await open(t, {}, { path: '/', colorScheme: 'dark' })
     await notify('x'.repeat(200))
     await count(page, items, 1)
@@ -438,7 +438,7 @@ t.test('the page shows what its user is sent', { skip: skipBrowser }, async t =>
     await count(page, confirmed, 1)
     t.strictSame(await unnamed(page), [])
     t.equal(await page.evaluate('document.documentElement.scrollWidth'), phone.width)
-    t.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(15, 18, 22)', 'and it is dark where that is wanted')
-    t.strictSame(await otherHosts(page), [], 'nothing is loaded from elsewhere')
+    t.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(15, 18, 22)', 'the dark color scheme')
+    t.strictSame(await otherHosts(page), [], 'no resource of another host is loaded')
   })
 })

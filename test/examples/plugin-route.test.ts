@@ -3,7 +3,7 @@ import t from 'tap'
 import { build } from '../../examples/plugin-route.js'
 import { connect } from '../harness.js'
 
-t.test('shipping an order is pushed to its user', async t => {
+t.test('the route that ships an order pushes a message to its user', async t => {
   const app = await build()
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -18,7 +18,7 @@ t.test('shipping an order is pushed to its user', async t => {
   t.equal((await ship({ user_id: 'a b', carrier: 'Post' })).statusCode, 400)
 })
 
-t.test('its messages are checked against its schema', async t => {
+t.test('messages of the app are checked against their schema', async t => {
   const app = await build()
   t.teardown(() => app.close())
   const wrong = { type: 'order_shipped', data: { orderId: 1 } } as const

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { eventData } from '../../examples/sse.js'
 
-/** A body in chunks of these sizes, over and over. */
+/** Returns a body in chunks of these sizes, in turn. */
 function body (text: string, sizes: readonly number[]): ReadableStream<Uint8Array> {
   const bytes = Buffer.from(text)
   let at = 0
@@ -23,7 +23,7 @@ async function read (text: string, sizes: readonly number[] = [1000]): Promise<s
   return events
 }
 
-t.test('whatever the chunks and the line ends are, each event has its data', async t => {
+t.test('eventData yields the data of each event, whatever the chunks and the line ends are', async t => {
   const line = fc.string({ unit: 'grapheme' }).filter(text => !/[\r\n]/.test(text))
   const event = fc.array(line, { minLength: 1, maxLength: 3 })
   const sizes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 5 })
@@ -33,7 +33,7 @@ t.test('whatever the chunks and the line ends are, each event has its data', asy
   }))
 })
 
-t.test('comments and other fields are no data, lines of data are joined, and an end without an empty line counts', async t => {
+t.test('eventData ignores comments and other fields, joins lines of data, and needs no empty line at the end', async t => {
   t.strictSame(await read(': hello\n\nevent: x\nid: 1\ndata: a\ndata:b\n\n\n\ndata:  c'), ['a\nb', ' c'])
   t.strictSame(await read(''), [])
 })

@@ -5,8 +5,8 @@ import { spawnChild } from '../children.js'
 
 const example = new URL('../../dist/examples/testing.js', import.meta.url).pathname
 
-t.test('the example passes under node:test', async t => {
-  // Without what tap hands to its children: the example runs on plain Node.
+t.test('the tests of the example pass under node:test', async t => {
+  // Without the environment of tap: the example runs on plain Node.
   const child = spawnChild(process.execPath, ['--test', '--test-reporter=tap', example], { env: { PATH: process.env.PATH } }, 'TERM')
   const exited = once(child, 'exit')
   const output = await text(child.stdout!)
