@@ -9,7 +9,7 @@ import { checkOptions, checkSections, isPlain } from './options/check.js'
 import { section, type Given } from './options/define.js'
 import { serverContradictions, serverLimits, serverProperties, serverTimeouts } from './server/options.js'
 
-/** Every option with its default. The README's table says the same; a test compares them. */
+/** Every option with its default. The tables of docs/reference.md have the same; a test compares them. */
 export const optionsSchema = Type.Object({
   ...serverProperties,
   chat: chatSection,

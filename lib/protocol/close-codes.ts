@@ -32,27 +32,27 @@ export const closeCodes = {
   TOO_SLOW: ownCodes.TOO_SLOW
 } as const satisfies Record<string, CloseCode>
 
-/** What each code means. Not in the table: a client acts on that, and needs no prose in its bundle. */
+/** The meaning of each code. Not in the table: clients act on the table, and need no prose in their bundle. */
 export const closeMeanings: Readonly<Record<keyof typeof closeCodes, string>> = {
-  NORMAL: 'closed normally, by a proxy, a platform or the app',
-  GOING_AWAY: 'a proxy or the server goes away',
-  PROTOCOL_ERROR: 'the frames were not valid WebSocket frames',
-  BINARY: 'binary frames are not accepted, send JSON text',
+  NORMAL: 'closed normally by a proxy, a platform or the app',
+  GOING_AWAY: 'a proxy or the server shuts down',
+  PROTOCOL_ERROR: 'a frame was not a valid WebSocket frame',
+  BINARY: 'binary frames are not accepted; send JSON as text',
   NO_CODE: 'closed without a code',
   ABNORMAL: 'the connection was lost',
   INVALID_TEXT: 'a text frame was not UTF-8',
   TOO_FRAGMENTED: 'too many fragments, or a policy of a proxy or platform',
   TOO_BIG: 'the frame was too big',
   HANDLER_FAILED: 'a handler or hook of the server failed',
-  RESTART: 'the server restarts, come back after the delay in the reason',
+  RESTART: 'the server restarts; reconnect after the delay in the reason',
   OVERLOADED: 'the server is overloaded',
-  BAD_MESSAGES: 'too many bad messages',
+  BAD_MESSAGES: 'too many invalid messages',
   UNAUTHENTICATED: 'not authenticated, or the credential expired',
-  FORBIDDEN: 'authenticated, but not allowed here',
+  FORBIDDEN: 'authenticated, but not allowed to connect',
   AUTHENTICATION_TIMEOUT: 'authentication took too long',
   REPLACED: 'replaced by a newer connection',
-  TOO_MANY: 'too many messages or connections, wait 5 s or more',
-  TOO_SLOW: 'reading too slowly, come back and resume'
+  TOO_MANY: 'too many messages or connections; wait at least 5 s',
+  TOO_SLOW: 'the client reads too slowly; reconnect and resume'
 }
 
 /** The table's row for a close code, or `undefined` when it has none. */

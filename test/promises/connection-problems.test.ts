@@ -17,13 +17,13 @@ interface Problem {
 }
 
 const problems: Problem[] = [
-  { title: 'the server is down', options: () => ({ baseUrl: 'ws://127.0.0.1:1/ws', userId: 'ada' }), cure: 'start it, or correct the host and port in `baseUrl`' },
-  { title: 'wrong path', options: url => ({ baseUrl: `${url}/live`, userId: 'ada' }), cure: '`baseUrl` ends with the option `prefix` of the server, by default `/ws`' },
-  { title: 'wrong token', options: url => ({ baseUrl: `${url}/ws`, userId: 'ada', token: 'wrong' }), cure: 'see what `authenticate` does with the token that `getToken` returns' },
-  { title: "another user's channel", options: url => ({ baseUrl: `${url}/ws`, userId: 'bob', token: 'of-ada' }), cure: 'pass the `userId` that `authenticate` returns, or admit others with `authorize`' },
-  { title: 'an id that is none', options: url => ({ baseUrl: `${url}/ws`, userId: 'a b' }), cure: 'use an id that matches' },
-  { title: 'an address without a scheme', options: () => ({ baseUrl: 'localhost:3000/ws', userId: 'ada' }), cure: 'begin it with `https://`, or on a page with `/`' },
-  { title: 'too many connections', options: url => ({ baseUrl: `${url}/ws`, userId: 'eve', token: 'of-eve' }), cure: 'close some, or raise `limits.connectionsPerUser`; it comes back by itself' }
+  { title: 'the server is down', options: () => ({ baseUrl: 'ws://127.0.0.1:1/ws', userId: 'ada' }), cure: 'start the server, or correct the host and port in `baseUrl`' },
+  { title: 'the path is wrong', options: url => ({ baseUrl: `${url}/live`, userId: 'ada' }), cure: 'end `baseUrl` with the option `prefix` of the server, which is `/ws` by default' },
+  { title: 'the token is wrong', options: url => ({ baseUrl: `${url}/ws`, userId: 'ada', token: 'wrong' }), cure: 'check what `authenticate` does with the token that `getToken` returns' },
+  { title: "the path is another user's", options: url => ({ baseUrl: `${url}/ws`, userId: 'bob', token: 'of-ada' }), cure: 'pass the `userId` that `authenticate` returns, or return `true` from `authorize`' },
+  { title: 'an id is not valid', options: url => ({ baseUrl: `${url}/ws`, userId: 'a b' }), cure: 'use an id that matches the pattern' },
+  { title: 'the address has no scheme', options: () => ({ baseUrl: 'localhost:3000/ws', userId: 'ada' }), cure: 'begin the address with `https://`, or on a page with `/`' },
+  { title: 'the user has too many connections', options: url => ({ baseUrl: `${url}/ws`, userId: 'eve', token: 'of-eve' }), cure: 'close some connections, or raise `limits.connectionsPerUser`; the client retries by itself' }
 ]
 
 /** Ports differ from run to run. */
@@ -33,19 +33,43 @@ const cell = ({ error, status, closed }: Seen) =>
   status === 'none' ? `throws \`${written(error)}\`` : `\`${written(error)}\`; ${closed === '' ? status : `closed: ${closed}`}`
 
 const hooksCell = ({ status, closed }: Seen) =>
-  status === 'none' ? 'an error boundary gets the TypeError' : `\`status\` ${status}${closed === '' ? '' : `; \`closed\` ${closed}`}`
+  status === 'none' ? 'an error boundary catches the TypeError' : `\`status\` ${status}${closed === '' ? '' : `; \`closed\` ${closed}`}`
 
 function pageOf (rows: string[][]): string {
   return `# Connection problems
 
-What a client tells within five seconds when it cannot connect: the first error that \`onError\` gets (by default \`console.error\`),
-as \`code: message\`, and its \`status\`. With \`closed\` it does not come back by itself; \`client.closed\` and the error's \`closed\` have the
-code and its name, and so have \`closed\` of \`useRealtime\` and \`useChat\`. A browser does not show why a handshake failed, so there \`unreachable\` may be anything before the upgrade.
-\`await client.connected({ timeout: 5_000 })\` rejects with the same. \`client.reopen()\`, or \`retry()\` of the hooks, tries again.
+This page shows the error that a client reports when it cannot connect, and how to fix its cause.
+It is for developers who use the [client](client.md) or the hooks for [React](react.md).
 
-This table is written by [a test](../test/promises/connection-problems.test.ts): \`UPDATE_DOCS=1 npx tap --disable-coverage test/promises/connection-problems.test.ts\`.
+\`\`\`sh
+npm install fastify-realtime
+\`\`\`
 
-| Problem | In Node, with \`ws\` | In a browser | \`useRealtime()\`, with the same \`onError\` | What to do |
+## Read the error
+
+The client reports each problem within five seconds. \`onError\` gets the error. By default it is \`console.error\`.
+The table shows \`code: message\` of the error, and then the status of the client.
+
+- \`waiting\`: the client tries again by itself.
+- \`closed\`: the client does not try again. \`client.closed\` has the close code and its name, and so has \`closed\` of the error. The hooks
+  \`useRealtime\` and \`useChat\` return it as \`closed\`. To try again, call \`client.reopen()\`, or \`retry()\` of these hooks.
+- \`throws\`: the call throws the error, and there is no client.
+
+\`await client.connected({ timeout: 5_000 })\` rejects as well. With a closed client its error has the same code. With a waiting client
+its error has the code \`timeout\`, and the message contains the one of the table.
+
+A browser does not show why a handshake failed. There the code \`unreachable\` stands for each failure before the upgrade.
+The log of the server has the reason: see [Reference](reference.md#troubleshooting).
+
+## Problems
+
+[A test](../test/promises/connection-problems.test.ts) writes this page:
+
+\`\`\`sh
+UPDATE_DOCS=1 npx tap --disable-coverage test/promises/connection-problems.test.ts
+\`\`\`
+
+| Problem | In Node.js, with \`ws\` | In a browser | \`useRealtime()\`, with the same \`onError\` | What to do |
 |---|---|---|---|---|
 ${rows.map(row => `| ${row.join(' | ')} |`).join('\n')}
 `

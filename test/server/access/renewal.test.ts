@@ -87,7 +87,7 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
       t.match(app.ws.connections('u1')[0].identity, { token: 'u1 60000' })
       client.send({ type: 'ping' })
       t.match(await client.next(), { type: 'pong' })
-      t.equal(lines.some(line => line.includes('renew failed')), logged.includes(name))
+      t.equal(lines.some(line => line.includes('the renewal failed')), logged.includes(name))
       t.notMatch(lines.join(''), /s3cr3t/)
     })
   }
