@@ -3,7 +3,7 @@ import { entryOverhead, Log, type Deflatable, type Frame, type Reader } from './
 
 interface Entry {
   readonly frame: Frame | Deflatable
-  /** When it was appended. */
+  /** When it was appended, in ms of the caller's clock. */
   readonly time: number
 }
 
@@ -17,22 +17,22 @@ interface JoinedFrames {
   text: string
 }
 
-/** The last run of strings put together: the many readers of a channel mostly want the same one. */
+/** Last sequence of joined strings, cached because most of the many readers of a channel want the same one. */
 const lastJoined: JoinedFrames = { log: undefined, isDeflated: false, after: 0, upTo: 0, room: 0, isFull: false, text: '' }
 
-/** The log of a channel whose publications are independent of each other: each is framed once, when it is appended. */
+/** Log of a channel whose publications are independent of each other. Each is framed once, when it is appended. */
 export class ChannelLog extends Log {
   #entries: Deque<Entry> = emptyDeque
-  /** What is before this offset cannot be recovered; it is retained only for readers that are behind. */
+  /** Offset at which the history starts. Earlier publications cannot be recovered, and are kept only for readers that are behind. */
   #historyStart = 1
-  /** Bytes before `#historyStart`. */
+  /** Bytes of publications before `#historyStart`. */
   #lag = 0
 
   get length (): number {
     return this.#entries.length
   }
 
-  /** Offset of the oldest publication retained; `head + 1` when there is none. */
+  /** Offset of the oldest retained publication; `head + 1` if there is none. */
   get first (): number {
     return this.head - this.length + 1
   }
@@ -109,7 +109,7 @@ export class ChannelLog extends Log {
     return lastJoined.text
   }
 
-  /** Fills `lastRun` with the strings after `after`, unless that is what it holds. */
+  /** Fills `lastJoined` with the strings after `after`, unless it contains them already. */
   #putTogether (after: number, room: number, isDeflated: boolean): void {
     const isSame = lastJoined.log === this && lastJoined.after === after && lastJoined.room === room && lastJoined.isDeflated === isDeflated
     if (isSame && (lastJoined.isFull || lastJoined.upTo === this.head)) return
@@ -138,19 +138,19 @@ export class ChannelLog extends Log {
     this.#evict()
   }
 
-  /** Evicts what is before the history, but for what readers still need. */
+  /** Evicts publications before the history, except those that readers still need. */
   #evict (): void {
     const start = this.#historyStart
     if (this.readers.length > 0 && this.floor < start - 1) this.look(this.#lag > this.limits.lag)
     const keep = this.readers.length > 0 ? Math.min(start, this.floor + 1) : start
     while (this.first < keep) this.shift()
     if (this.#lag <= this.limits.lag) return
-    // Held for readers that do not read. Half of it goes, so that making room again is far off.
+    // Kept for readers that do not read. Evicts down to half of the limit, so that it is not exceeded again soon.
     while (this.#lag * 2 > this.limits.lag) this.shift()
   }
 }
 
-/** The form of a frame that a reader takes. */
+/** Form of a frame that a reader takes. */
 export function formOf (frame: Frame | Deflatable, isDeflated: boolean): Frame {
   if (typeof frame === 'string' || !('deflated' in frame)) return frame
   return isDeflated ? frame.deflated : frame.plain

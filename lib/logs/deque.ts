@@ -2,8 +2,8 @@
 const leastSlots = 1
 
 /**
- * A first-in, first-out list with access by index, a ring of a power of two of slots: every operation takes constant time,
- * amortized. It must not change while it is iterated.
+ * A first-in, first-out list with access by index: a ring buffer whose number of slots is a power of two. Every operation takes constant
+ * amortized time. The list must not change during an iteration.
  */
 export class Deque<T> {
   #slots: Array<T | undefined> = []
@@ -11,7 +11,7 @@ export class Deque<T> {
   #length = 0
   readonly #keepsRoom: boolean
 
-  /** `keepsRoom`: it does not give back the room that it once needed, for it will need it again at once. */
+  /** `keepsRoom`: keeps its memory when it shrinks, because it will need it again soon. */
   constructor (keepsRoom = false) {
     this.#keepsRoom = keepsRoom
   }
@@ -20,7 +20,7 @@ export class Deque<T> {
     return this.#length
   }
 
-  /** The item at `index`, counted from the oldest; `undefined` outside of the list. */
+  /** Item at `index`, counted from the oldest; `undefined` outside of the list. */
   at (index: number): T | undefined {
     return index < 0 || index >= this.#length ? undefined : this.#slots[(this.#start + index) & (this.#slots.length - 1)]
   }
@@ -30,7 +30,7 @@ export class Deque<T> {
     this.#slots[(this.#start + this.#length++) & (this.#slots.length - 1)] = item
   }
 
-  /** Removes the oldest item and returns it; `undefined` when the list is empty. */
+  /** Removes and returns the oldest item; `undefined` if the list is empty. */
   shift (): T | undefined {
     if (this.#length === 0) return undefined
     const item = this.#slots[this.#start]
@@ -60,5 +60,5 @@ export class Deque<T> {
   }
 }
 
-/** Stands in for a list without items, to save memory. Must not be added to. */
+/** Shared empty list, to save memory. Nothing may be added to it. */
 export const emptyDeque = new Deque<never>()

@@ -2,90 +2,89 @@ import type { Message } from '../protocol/envelope.js'
 import type { Position } from '../protocol/position.js'
 
 /**
- * What is written to a socket for one publication: a string with one character per byte (latin1), which concatenates
- * cheaply, or for a large publication a Buffer, which all connections share without copying.
+ * Data that is written to a socket for one publication: a string with one character per byte (latin1), which concatenates cheaply, or, for
+ * a large publication, a Buffer that all connections share without copying.
  */
 export type Frame = string | Buffer
 
-/** A frame that can also be written compressed: `deflated` is made when it is first asked for, and shared from then on. */
+/** A frame with a compressed form: `deflated` is created on first use, and shared from then on. */
 export interface Deflatable {
-  /** Bytes of both forms, at most. */
+  /** Maximum bytes of both forms together. */
   readonly length: number
   readonly plain: Frame
   readonly deflated: Frame
 }
 
-/** A published message as an object, before it is turned into JSON. */
+/** A published message as an object, before it is encoded as JSON. */
 export interface Publication {
   readonly type: string
 }
 
-/** Turns a publication, a JSON object as text, into what the connections of its channel are sent. */
+/** Encodes a publication, a JSON object as text, into the frame for the connections of its channel. */
 export type FrameOf = (position: Position, body: string) => Frame | Deflatable
 
-/** A cursor: it has read everything up to `offset` of the log it was added to. */
+/** A cursor in a log. It has read everything up to `offset`. */
 export interface Reader {
   offset: number
   /** The epoch that `offset` belongs to. */
   epoch: string
-  /** Its place among the log's readers; only the log touches it. */
+  /** Its index among the log's readers. Only the log changes it. */
   seat?: number
-  /** Entries that it has read beyond its `offset`, each with the offset up to where; only the log touches it. */
+  /** Entries that it has read beyond its `offset`, each with the offset that it has read up to. Only the log changes it. */
   ahead?: Map<object, number> | undefined
-  /** Messages that still grow and of which it did not read something, because it might not; only the log touches it. */
+  /** Growing messages of which it has not read a part, because `sees` did not allow it. Only the log changes it. */
   withheld?: WeakSet<object> | undefined
-  /** It reads the compressed form of what has one; default `false`. */
+  /** Whether it reads the compressed form of frames that have one. Default: `false`. */
   readonly isDeflated?: boolean
-  /** Whether it may read a publication, where a log can tell; default: all. */
+  /** Whether it may read a publication, for logs that support this. Default: it may read all. */
   readonly sees?: ((message: Message) => boolean) | undefined
-  /** There is something to read. */
+  /** Called when there is something to read. */
   wake (): void
-  /** The log is about to evict what this reader has not read. It may read now; what it leaves is lost to it. */
+  /** Called when the log is about to evict publications that this reader has not read. It can read now; the rest is lost. */
   catchUp (): void
 }
 
 export interface LogLimits {
-  /** How many publications can be recovered. */
+  /** Maximum number of publications that can be recovered. */
   size: number
-  /** For how long a publication can be recovered, in milliseconds. */
+  /** Time during which a publication can be recovered, in ms. */
   ttl: number
-  /** How many bytes are kept beyond that for readers that are behind. */
+  /** Maximum bytes kept beyond the history for readers that are behind. */
   lag: number
 }
 
-/** Bytes of bookkeeping per retained publication beside its frame: entry, slot and string headers. */
+/** Bytes of bookkeeping per retained publication, in addition to its frame: entry, slot and string headers. */
 export const entryOverhead = 128
 
-/** Tells whether an epoch stands for a channel before its first publication. */
+/** Whether an epoch denotes a channel before its first publication. */
 export type Precedes = (epoch: string) => boolean
 
 export const never: Precedes = () => false
 
-/** Shared by all logs without readers, to save memory; never modified. */
+/** Shared by all logs without readers, to save memory. Never modified. */
 const noReaders: never[] = []
 
-/** The readers of a channel with slow or many readers are looked at this often, in publications, not at each. */
+/** Number of publications between two checks of the readers' positions, if a channel has slow or many readers. */
 const lookEvery = 32
 
 /**
- * A channel's bounded log, and its readers. Pure: it knows no socket, no clock and no timer; time comes with the calls,
- * in the milliseconds of whatever clock the caller uses.
+ * The bounded log of a channel, and its readers. Pure: it knows no socket, no clock and no timer. Times are parameters, in ms of any clock.
  *
- * A publication stays while it can be recovered (`size`, `ttl`), and beyond that while a reader has not read it, within
- * `lag` bytes. When those are exceeded, readers that are behind are asked to read before anything is evicted.
+ * A publication is retained while it can be recovered (`size`, `ttl`), and beyond that while a reader has not read it, up to `lag` bytes.
+ * When these are exceeded, readers that are behind may read before anything is evicted.
  */
 export abstract class Log {
   readonly limits: LogLimits
   #readers: Reader[] = noReaders
   epoch: string
-  /** Offset of the newest publication; 0 when there has been none. */
+  /** Offset of the newest publication; 0 if there was none. */
   head = 0
-  /** Bytes retained, bookkeeping included. */
+  /** Retained bytes, including bookkeeping. */
   bytes = 0
-  /** Set by a broker whose channels get their epoch with their first publication. */
+  /** Set by brokers whose channels get their epoch with their first publication. */
   precedes: Precedes = never
   protected readonly frameOf: FrameOf
-  /** Every reader has read up to here: a lower bound, brought up to date only when it matters. */
+  /** Lower bound of the offsets of all readers. Updated only when it matters. */
   protected floor = 0
   #nextLook = 0
 
@@ -95,42 +94,42 @@ export abstract class Log {
     this.frameOf = frameOf
   }
 
-  /** In no order. */
+  /** Readers, in no order. */
   get readers (): readonly Reader[] {
     return this.#readers
   }
 
-  /** How many entries are retained. */
+  /** Number of retained entries. */
   abstract get length (): number
-  /** What is up to this offset is no longer retained. */
+  /** Offset up to which publications are no longer retained. */
   abstract get evicted (): number
-  /** What is after this offset can be recovered. */
+  /** Offset after which publications can be recovered. */
   abstract get beginning (): number
 
   /**
-   * Appends a publication at the next offset, wakes the readers and evicts what need not be kept. `publication` is the object that `body`
-   * was made of, if the caller has it. It must not change afterwards.
+   * Appends a publication at the next offset, wakes the readers, and evicts entries that need not be kept. `publication` is the object from
+   * which `body` was made, if the caller has it. It must not change afterwards.
    */
   abstract append (body: string, now: number, publication?: Publication): void
-  /** Ends the history before what was appended in the last `ttl` milliseconds. */
+  /** Removes publications that are older than `ttl` from the history. */
   abstract expire (now: number): void
-  /** Evicts what was kept for readers that have read it by now; otherwise that happens with later publications. */
+  /** Evicts entries that were kept for readers and have been read by now. Otherwise later publications evict them. */
   abstract trim (): void
-  /** Evicts the oldest entry, whoever needs it. Returns the bytes that this freed; 0 when the log is empty. */
+  /** Evicts the oldest entry, even if a reader needs it. Returns the freed bytes; 0 if the log is empty. */
   abstract shift (): number
-  /** How many frames a reader is behind. */
+  /** Number of frames that a reader is behind. */
   abstract behind (reader: Reader): number
 
   /**
-   * Reads on from where the reader is, which must not be lost, and moves it: a Buffer alone, or as many strings as fit
-   * into `room` bytes, at least one. Empty when there is nothing, or when `textOnly` and a Buffer is next.
+   * Reads the next frames for a reader, which must not be lost, and advances it: one Buffer, or as many strings as fit into `room` bytes,
+   * at least one. Empty if there is nothing to read, or if `textOnly` is set and a Buffer is next.
    */
   abstract read (reader: Reader, room: number, textOnly?: boolean): Frame
 
-  /** Forgets all entries; the next offset is `head + 1`. */
+  /** Removes all entries. The next offset is `head + 1`. */
   protected abstract clear (head: number): void
 
-  /** Holds on to nothing outside of the log itself, so that it can be collected once it is no longer used. */
+  /** Releases references from outside of the log, so that an unused log can be collected. */
   release (): void {}
 
   get position (): Position {
@@ -143,15 +142,15 @@ export abstract class Log {
     return isKnown && offset <= this.head && offset >= this.beginning
   }
 
-  /** Goes on under another epoch. Readers have missed nothing, because there was no publication yet. */
+  /** Continues under another epoch. Readers have missed nothing, because there was no publication yet. */
   begin (epoch: string): void {
     for (const reader of this.#readers) if (reader.epoch === this.epoch) reader.epoch = epoch
     this.epoch = epoch
   }
 
   /**
-   * Starts another incarnation, and every reader finds itself lost. The offsets begin again, or after `head`, where what
-   * was published until then is not known here.
+   * Starts another incarnation, in which every reader is lost. Offsets start again, or after `head` if earlier publications are unknown
+   * here.
    */
   reset (epoch: string, head = 0): void {
     this.clear(head)
@@ -164,19 +163,19 @@ export abstract class Log {
     this.wakeAll()
   }
 
-  /** Asks every reader that is behind to read now. */
+  /** Makes every reader that is behind read now. */
   hurry (): void {
-    // Backwards, because a reader that catches up may turn out to have ended, and its seat goes to the last one.
+    // Backwards, because a reader that catches up may end, and the last reader takes its seat.
     for (let seat = this.#readers.length - 1; seat >= 0; seat--) {
       const reader = this.#readers[seat]
       if (reader !== undefined && reader.offset < this.head) reader.catchUp()
     }
   }
 
-  /** Adds a reader that has read everything up to its `offset` of its `epoch`. */
+  /** Adds a reader that has read everything up to its `offset` in its `epoch`. */
   add (reader: Reader): void {
     reader.seat = this.#readers.length
-    // Most channels have one reader, and an array that grows takes room for seventeen.
+    // Most channels have one reader, and an array that grows allocates room for 17.
     if (this.#readers.length === 0) this.#readers = [reader]
     else this.#readers.push(reader)
     this.floor = Math.min(this.floor, reader.offset)
@@ -192,12 +191,12 @@ export abstract class Log {
     last.seat = seat
   }
 
-  /** Whether what comes next for this reader has been evicted, or is of another incarnation. */
+  /** Whether the next publication for a reader has been evicted, or belongs to another incarnation. */
   isLost (reader: Reader): boolean {
     return reader.epoch !== this.epoch || reader.offset < this.evicted
   }
 
-  /** Puts a reader at the head: it has nothing to read. */
+  /** Moves a reader to the head, where it has nothing to read. */
   skipToHead (reader: Reader): void {
     reader.epoch = this.epoch
     reader.offset = this.head
@@ -207,7 +206,7 @@ export abstract class Log {
     for (const reader of this.#readers) reader.wake()
   }
 
-  /** Brings the floor up to date; O(readers), so not at each publication, unless more is kept for readers than may be. */
+  /** Updates the floor. Takes O(readers), so it is skipped for most publications, unless more is kept for readers than allowed. */
   protected look (isOver: boolean): void {
     if (!isOver && this.head < this.#nextLook) return
     this.#nextLook = this.head + lookEvery
@@ -218,7 +217,7 @@ export abstract class Log {
     }
   }
 
-  /** The next look is not put off. */
+  /** Makes the next `look` update the floor. */
   protected lookSoon (): void {
     this.#nextLook = 0
   }

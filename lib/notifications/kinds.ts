@@ -4,7 +4,7 @@ import type { ChannelKind, ChannelPath } from '../server/kinds.js'
 
 export interface NotificationsTarget {
   readonly kind: 'notifications'
-  /** The user whose notifications these are. */
+  /** User who receives the notifications. */
   readonly userId: string
 }
 
@@ -12,7 +12,7 @@ declare module '../server/target.js' {
   interface Targets { notifications: NotificationsTarget }
 }
 
-/** A user's own channel, which only the server publishes to. */
+/** Kind of a user's own channel, to which only the server publishes. */
 export const userKind: ChannelKind = {
   name: 'user',
   label: 'u',
@@ -20,12 +20,12 @@ export const userKind: ChannelKind = {
   ownerOf: channel => channel.slice('user:'.length)
 }
 
-/** The one channel that everyone reads. */
+/** Kind of the channel that all notification connections read. */
 export const broadcastKind: ChannelKind = { name: 'broadcast', label: 'b', start: 'now' }
 
 export const broadcastChannel = 'broadcast'
 
-/** Throws RT_ERR_INVALID_ID when `userId` is not an id. */
+/** Throws RT_ERR_INVALID_ID if `userId` is not an id. */
 export function userChannel (userId: string): string {
   return `user:${checkId(userId)}`
 }

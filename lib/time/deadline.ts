@@ -1,6 +1,6 @@
 import type { Timers } from './timers.js'
 
-/** What begins within so many milliseconds ends together. */
+/** Time, in ms, within which added actions share one timer. */
 const apart = 10
 
 interface Group {
@@ -9,7 +9,7 @@ interface Group {
   readonly cancel: () => void
 }
 
-/** The same time for each of many things, without a timer of its own for each. */
+/** The same timeout for many actions, without a timer for each. */
 export class Deadline {
   readonly #timers: Timers
   readonly #ms: number
@@ -20,7 +20,7 @@ export class Deadline {
     this.#ms = ms
   }
 
-  /** Calls `onLate` after the time, or 10 ms earlier at most, unless the returned function is called before. */
+  /** Calls `onLate` after the timeout, or up to 10 ms earlier, unless the returned function is called before. */
   add (onLate: () => void): () => void {
     const group = this.#group()
     group.waiting.add(onLate)

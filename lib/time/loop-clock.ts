@@ -1,26 +1,26 @@
-/** Milliseconds between two looks at the clock. */
+/** Interval between two checks of the clock, in ms. */
 const lookEvery = 100
 
-/** A look that comes later than this is late, in milliseconds. */
+/** Delay of a check, in ms, above which the event loop counts as late. */
 const tolerance = 10
 
-/** Milliseconds for which a delay is known. */
+/** Time a delay is remembered, in ms. */
 const memory = 10_000
 
 interface Delay {
-  /** When it ended. */
+  /** When it ended, on the clock. */
   readonly at: number
   readonly ms: number
 }
 
-/** The monotonic clock, and what the event loop was late by: what arrives meanwhile is read afterwards, all at once. */
+/** Monotonic clock that measures delays of the event loop: frames that arrive during a delay are read afterwards, all at once. */
 export class LoopClock {
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
   #delays: Delay[] = []
   #lookedAt: number
 
-  /** `now`: milliseconds on a monotonic clock. */
+  /** `now`: monotonic clock, in ms. */
   constructor (now = () => performance.now()) {
     this.#now = now
     this.#lookedAt = now()
@@ -31,7 +31,7 @@ export class LoopClock {
     return this.#now()
   }
 
-  /** Milliseconds since a time, at most 10 s ago, in which the event loop was late. */
+  /** Time in ms, of the time since `time` and at most of the last 10 s, during which the event loop was late. */
   lateSince (time: number): number {
     const now = this.#now()
     let late = Math.min(this.#lateAt(now), now - time)
@@ -39,7 +39,7 @@ export class LoopClock {
     return Math.min(late, memory)
   }
 
-  /** Notes whether the event loop is late now. Called by the clock's own timer. */
+  /** Records whether the event loop is late now. Called by the clock's own timer. */
   look (): void {
     const now = this.#now()
     const ms = this.#lateAt(now)

@@ -1,13 +1,13 @@
-/** Maximum delay of an action that waits for the wall clock, after that clock was set forward, in milliseconds. */
+/** Interval between checks of the wall clock, in ms: the maximum delay of an action after that clock was set forward. */
 const wallClockEvery = 10_000
 
-/** The timers of one plugin instance, so that none outlives it. */
+/** Timers of one plugin instance. None outlives it. */
 export class Timers {
   readonly #pending = new Set<NodeJS.Timeout>()
   readonly #wallClock: () => number
   #isClosed = false
 
-  /** `wallClock`: milliseconds since 1970. */
+  /** `wallClock`: time in ms since 1970. */
   constructor (wallClock = () => Date.now()) {
     this.#wallClock = wallClock
   }
@@ -15,7 +15,7 @@ export class Timers {
   /** Calls `action` after `ms` milliseconds, unless the returned function is called before. */
   readonly after = (ms: number, action: () => void): (() => void) => {
     if (this.#isClosed) return () => {}
-    // What is longer than setTimeout can count (24.8 days) is taken in steps.
+    // Times beyond the maximum of setTimeout (24.8 days) are split into steps.
     const step = Math.min(ms, 2 ** 31 - 1)
     let cancel = () => {
       clearTimeout(timer)
@@ -31,8 +31,8 @@ export class Timers {
   }
 
   /**
-   * Calls `action` once the wall clock shows `time`, unless the returned function is called before. A timer alone would not
-   * do: it does not notice that the clock is set, or that the machine sleeps.
+   * Calls `action` when the wall clock reaches `time`, in ms since 1970, unless the returned function is called before. A single timer does
+   * not suffice: it does not notice that the clock is set, or that the machine sleeps.
    */
   at (time: number, action: () => void): () => void {
     const wait = () => this.after(Math.max(0, Math.min(time - this.#wallClock(), wallClockEvery)), check)

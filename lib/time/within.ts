@@ -1,13 +1,13 @@
 export interface WithinOptions {
   /** Calls an action after a number of ms, unless the returned function is called before. Default: a timer of its own. */
   after?: (ms: number, action: () => void) => () => void
-  /** The error when it is late. Default: a TimeoutError. */
+  /** Creates the error of a timeout. Default: a TimeoutError. */
   late?: () => Error
 }
 
 export class TimeoutError extends Error {}
 
-/** The outcome of `work`, or an error after `ms` milliseconds. The work itself goes on. */
+/** Settles like `work`, or rejects after `ms` milliseconds. The work itself continues. */
 export async function within<T> (ms: number, work: PromiseLike<T>, options: WithinOptions = {}): Promise<T> {
   const { after = timeout, late = () => new TimeoutError(`not done within ${ms} ms`) } = options
   let cancel = () => {}
