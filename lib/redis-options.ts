@@ -3,7 +3,7 @@ import { errors } from './errors.js'
 import { checkOptions } from './options/check.js'
 import type { RedisAddress } from './brokers/redis/link/connection.js'
 
-/** Redis counts further; beyond it Lua loses whole numbers. */
+/** A whole number that Lua handles exactly; Redis supports larger ones. */
 const count = Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 48 - 1 }))
 
 const retention = Type.Optional(Type.Object({ size: count, ttl: count, bytes: count }, {
@@ -11,17 +11,17 @@ const retention = Type.Optional(Type.Object({ size: count, ttl: count, bytes: co
   expected: 'a plain object, such as { size: 100, ttl: 300000, bytes: 4194304 }'
 }))
 
-/** What the broker and the publisher both take. */
+/** Options of both the broker and the publisher. */
 const shared = {
   client: Type.Optional(Type.Any()),
   url: Type.Optional(Type.String({
     pattern: '^rediss?://',
     isSecret: true,
-    expected: "an address of a Redis, such as 'redis://localhost:6379'"
+    expected: "the URL of a Redis server, such as 'redis://localhost:6379'"
   })),
   prefix: Type.Optional(Type.String({
     pattern: '^[^{}]*$',
-    expected: "a text, such as 'my-app:', without braces: they decide on the slot in a Cluster"
+    expected: "a text without braces, such as 'my-app:'. Braces would select the slot in a Cluster"
   })),
   history: retention,
   chat: retention
@@ -45,7 +45,7 @@ const schemas = {
   }, { additionalProperties: false, examples })
 } satisfies Record<string, TObject>
 
-/** Throws RT_ERR_OPTIONS when an option is unknown or wrong, or it is not known which Redis is meant. */
+/** Throws RT_ERR_OPTIONS if an option is unknown or wrong, or if not exactly one of `client` and `url` is given. */
 export function checkRedisOptions (owner: keyof typeof schemas, given: RedisAddress): void {
   checkOptions(schemas[owner], given, owner)
   const { client, url } = given
@@ -58,7 +58,7 @@ export function checkRedisOptions (owner: keyof typeof schemas, given: RedisAddr
   }
 }
 
-/** Of whatever copy of ioredis; those of other packages have no such status. */
+/** Whether a value is a client of any copy of ioredis. Clients of other packages have no such status. */
 function isClient (client: unknown): boolean {
   const { duplicate, status, options } = Object(client)
   return typeof duplicate === 'function' && typeof status === 'string' && typeof options === 'object'

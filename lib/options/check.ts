@@ -5,12 +5,12 @@ import { errors } from '../errors.js'
 import { exampleOf, expectationOf, type Expected } from './expectation.js'
 import { nearNames } from './near-names.js'
 
-/** Characters of a string that an error shows of a wrong value. */
+/** Maximum characters of a wrong string value in an error. */
 const shownLength = 80
 
 /**
- * Throws RT_ERR_OPTIONS when an option is unknown, or has a value that it cannot have. The error names what was given and what must be.
- * `owner` is whose options they are, such as `redisBroker`; without it they are those of the plugin.
+ * Throws RT_ERR_OPTIONS if an option is unknown or has a wrong value. The error names the given value and the expected one. `owner` names
+ * the function that takes the options, such as `redisBroker`; without it, they are those of the plugin.
  */
 export function checkOptions (schema: TObject, given: unknown, owner?: string): void {
   const of = owner === undefined ? '' : ` of ${owner}`
@@ -23,8 +23,8 @@ export function checkOptions (schema: TObject, given: unknown, owner?: string): 
 }
 
 /**
- * Throws RT_ERR_OPTIONS when a section is not a plain object. Where defaults are filled in it is for before that: to TypeBox any object,
- * like an array or a Map, is one, and it fills them in.
+ * Throws RT_ERR_OPTIONS if a section is not a plain object. Call it before defaults are filled in: TypeBox accepts any object there, such
+ * as an array or a Map, and adds the defaults.
  */
 export function checkSections (schema: TObject, given: object, owner?: string): void {
   const values: Record<string, unknown> = { ...given }
@@ -35,7 +35,7 @@ export function checkSections (schema: TObject, given: object, owner?: string): 
   }
 }
 
-/** As a literal or `import * as` makes it. */
+/** Whether a value is an object as a literal or `import * as` creates it. */
 export function isPlain (value: unknown): value is object {
   if (!isObject(value)) return false
   const prototype = Object.getPrototypeOf(value)
@@ -50,7 +50,7 @@ function isUnknown ({ type }: ValueError): boolean {
   return type === ValueErrorType.ObjectAdditionalProperties
 }
 
-/** `/limits/rate` is `limits.rate`. */
+/** Name of an option from its path: `/limits/rate` is `limits.rate`. */
 function nameOf (path: string): string {
   return path.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~')
 }
@@ -69,7 +69,7 @@ function unknown (name: string, schema: TObject, of: string): string {
 function cureOf (name: string, schema: TObject): string {
   const names = namesOf(schema)
   const section = name.slice(0, Math.max(0, name.lastIndexOf('.')))
-  // A key with a dot in it.
+  // The key contains a dot.
   if (names.includes(name)) return `Write it in a section: { ${section}: { ${name.slice(section.length + 1)}: … } }`
   const near = nearNames(name, names)
   if (near.length > 0) return `Did you mean ${near.map(quoted).join(' or ')}?`
@@ -77,7 +77,7 @@ function cureOf (name: string, schema: TObject): string {
   return beside.length > 0 ? `In '${section}' there are ${listed(beside)}` : `The options are ${listed(Object.keys(schema.properties))}`
 }
 
-/** All options of a schema, sections and what is in them. */
+/** Names of all options of a schema: the sections and their contents. */
 function namesOf (schema: TObject, section = ''): string[] {
   return Object.entries<TSchema>(schema.properties).flatMap(([key, part]) => {
     const name = section + key

@@ -1,11 +1,11 @@
 import { inspect } from 'node:util'
 import type { TSchema } from '@sinclair/typebox'
 
-/** What the schema of an option may say beside what JSON Schema has. */
+/** Additional keywords in the schema of an option. */
 export interface Expected {
-  /** What a value must be, best with an example: the end of a sentence that begins with "It must be". */
+  /** Description of valid values, best with an example: completes a sentence that begins with "It must be". */
   expected?: string
-  /** The value may have a password in it: no error shows it. */
+  /** Whether the value may contain a password: no error then shows it. */
   isSecret?: boolean
 }
 
@@ -19,7 +19,7 @@ const expectations: Record<string, string | ((schema: TSchema) => string)> = {
   Function: 'a function'
 }
 
-/** What a value of an option must be, in words. */
+/** Describes the valid values of an option. */
 export function expectationOf (schema: TSchema & Expected): string {
   if (schema.expected !== undefined) return schema.expected
   if (schema.anyOf !== undefined) return schema.anyOf.map((choice: TSchema) => inspect(choice.const)).join(' or ')
@@ -27,7 +27,7 @@ export function expectationOf (schema: TSchema & Expected): string {
   return typeof expectation === 'string' ? expectation : expectation(schema)
 }
 
-/** Options as an app may write them: the example of the schema, or the first option that has a default. */
+/** Example of valid options: that of the schema, or the first option with a default. */
 export function exampleOf ({ examples, properties = {} }: TSchema): string {
   if (examples !== undefined) return inspect(examples[0])
   const [first] = Object.entries<TSchema>(properties).filter(([, part]) => part.default !== undefined && part.properties === undefined)

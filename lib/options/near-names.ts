@@ -1,27 +1,27 @@
-/** Where an option is: the section, empty at the top, and its name there. */
+/** Place of an option: its section, empty at the top level, and its name there. */
 interface Place {
   readonly section: string
   readonly name: string
 }
 
-/** A name that holds the one that was written, such as `allowedOrigins` for `origins`, counts as this many wrong letters. */
+/** Distance, in letters, of a name that contains the written one, such as `allowedOrigins` for `origins`. */
 const partOfName = 3
 
-/** A part of a name that is shorter than this stands for too many names. */
+/** Minimum length of a part of a name. Shorter ones match too many names. */
 const minPart = 4
 
-/** Right names in the wrong section, as wrong letters. */
+/** Distance, in letters, of the right name in the wrong section. */
 const elsewhere = { same: 0.5, plural: 0.75 }
 
-/** Options that are nearly as near as the nearest one are named, too. */
+/** Maximum additional distance, in letters, of options that are suggested beside the nearest one. */
 const tie = 0.5
 
-/** At most so many names are suggested. */
+/** Maximum number of suggested names. */
 const maxNames = 2
 
 /**
- * The options that may be meant by a name that there is not, the nearest first. Options are written with their section, like `limits.rate`.
- * One of the same section may be misspelt, written in another case, or abbreviated; one of another section is meant by its own name.
+ * Options that an unknown name may mean, the nearest first. Options are written with their section, like `limits.rate`. A name in the same
+ * section may be misspelt, written in another case, or abbreviated; a name in another section must be equal, or its plural.
  */
 export function nearNames (written: string, options: readonly string[]): string[] {
   const place = placeOf(written)
@@ -37,12 +37,12 @@ function placeOf (option: string): Place {
   return { section: option.slice(0, Math.max(0, at)), name: plain(option.slice(at + 1)) }
 }
 
-/** Without what tells `onMessage`, `on_message` and `onmessage` apart. */
+/** Removes differences in spelling: `onMessage`, `on_message` and `onmessage` become equal. */
 function plain (name: string): string {
   return name.replace(/[-_\s]/g, '').toLowerCase()
 }
 
-/** How many letters are wrong; `Infinity` when it is another name. */
+/** Number of wrong letters; `Infinity` for another name. */
 function distanceTo (written: Place, option: Place): number {
   if (written.section !== option.section) return distanceElsewhere(written.name, option.name)
   const distance = editDistance(written.name, option.name)
@@ -55,7 +55,7 @@ function distanceElsewhere (written: string, name: string): number {
   return `${written}s` === name || written === `${name}s` ? elsewhere.plural : Infinity
 }
 
-/** How many letters have to be put in, left out, replaced, or exchanged with the next one, to make one word of another. */
+/** Number of letters to insert, remove, replace, or swap with the next one, to turn one word into another. */
 export function editDistance (from: string, to: string): number {
   const rows = [Array.from({ length: to.length + 1 }, (_, at) => at)]
   for (let i = 1; i <= from.length; i++) {
