@@ -1,18 +1,18 @@
 import type { Position } from '../protocol/position.js'
 import type { Log, LogLimits, Publication } from '../logs/log.js'
 
-/** Makes an empty log for a channel; what it holds of publications, and how, is the log's business. */
+/** Creates an empty log for a channel. The log decides how it keeps publications. */
 export type CreateLog = (channel: string, epoch: string, limits: LogLimits) => Log
 
 /** Retention of a channel. The broker's options supply missing fields. */
 export interface Retention {
   /** Maximum number of publications that can be recovered. */
   readonly size?: number | undefined
-  /** Time for which a publication can be recovered, in ms. */
+  /** Time during which a publication can be recovered, in ms. */
   readonly ttl?: number | undefined
   /**
-   * Retention in a store that several nodes share; default: the same. A log that merges publications is built from many more than
-   * can be recovered from it.
+   * Retention in a store that several nodes share. Default: the same. A log that merges publications is built from many more than can be
+   * recovered from it.
    */
   readonly stored?: StoredRetention | undefined
 }
@@ -21,83 +21,81 @@ export interface Retention {
 export interface StoredRetention {
   /** Maximum number of publications. */
   readonly size?: number | undefined
-  /** Time for which they are kept, in ms. */
+  /** Time during which they are kept, in ms. */
   readonly ttl?: number | undefined
   /** Maximum bytes. The newest publication stays, whatever its size. */
   readonly bytes?: number | undefined
 }
 
-/** The part of a logger that a broker writes to. Those of Fastify and pino fit. */
+/** Methods of a logger that a broker uses. Those of Fastify and pino fit. */
 export interface BrokerLog {
   error (fields: object, message: string): void
   info (fields: object, message: string): void
 }
 
-/** Whoever a channel's memory is counted for: a user, or the channel itself. */
+/** Returns the owner for which a channel's memory is counted: a user, or the channel itself. */
 export type OwnerOf = (channel: string) => string
 
-/** What a broker is given of the app that it serves. */
+/** What an app passes to its broker. */
 export interface BrokerHost {
-  /** Where outages and their ends go, with their causes. Default: nowhere. */
+  /** Logger for outages and their ends, with their causes. Default: nothing is logged. */
   log?: BrokerLog | undefined
-  /** Default: each channel stands for itself. */
+  /** Owner of a channel. Default: each channel is its own owner. */
   ownerOf?: OwnerOf | undefined
   /**
-   * Bytes of a user that this node may store within the time that they are kept, where the store is shared with other nodes. `publish`
-   * rejects with RT_ERR_OVER_QUOTA beyond that. Default: no limit.
+   * Maximum bytes of a user that this node stores within the time that they are kept, if the store is shared with other nodes. Beyond
+   * that, `publish` rejects with RT_ERR_OVER_QUOTA. Default: no limit.
    */
   stored?: number | undefined
 }
 
 /**
- * Where the channels' logs live. A broker owes its callers:
+ * Stores the logs of the channels. A broker guarantees:
  *
- * - **Order.** Publications of a channel have the offsets 1, 2, 3 … of one epoch, and every log of that
- *   channel, on every node, has them in that order and without a hole.
- * - **Atomicity.** Storing a publication, giving it its offset and announcing it to every subscribed node
- *   are one step: no log shows an offset that another log gives to another publication.
- * - **Truth.** Within 2 s `publish` resolves once the publication is stored, rejects with RT_ERR_BROKER when it is not, and with
- *   RT_ERR_UNCONFIRMED when that is not known.
- * - **Loss is visible.** A broker that has lost or restarted a channel continues it under another epoch.
+ * - **Order.** Publications of a channel have the offsets 1, 2, 3 … of one epoch. Every log of that channel, on every node, has them in
+ *   that order and without gaps.
+ * - **Atomicity.** Storing a publication, assigning its offset and announcing it to every subscribed node are one step: no log shows an
+ *   offset that another log assigns to another publication.
+ * - **Truth.** Within 2 s, `publish` resolves if the publication is stored, rejects with RT_ERR_BROKER if it is not stored, and rejects
+ *   with RT_ERR_UNCONFIRMED if that is not known.
+ * - **Visible loss.** A broker that has lost or restarted a channel continues it under another epoch.
  *
- * The broker is the only way to a subscriber: what is published on this node comes back through its log too.
+ * Publications reach subscribers only through the broker: one that is published on this node also arrives through its log.
  */
 export interface Broker {
   /**
-   * Called once, before anything else: a broker serves one app. Throws or rejects when it was opened before or is closed, with
-   * RT_ERR_BROKER_USED, and when its configuration is wrong in a way that waiting does not cure. A store that is away is no
-   * reason to fail: the first failure of each outage goes to the host's `log` with its cause, and so does the end of the outage. Until
-   * it is opened a broker holds nothing that keeps the process running.
+   * Called once, before anything else: a broker serves one app. Throws or rejects with RT_ERR_BROKER_USED if it is closed or was opened
+   * before, and with another error if its configuration has a fault that waiting does not cure. An unreachable store is not an error: the
+   * broker logs the first failure of each outage, with its cause, and the end of the outage to the host's `log`. Before `open`, a broker
+   * holds nothing that keeps the process running.
    */
   open (createLog: CreateLog, host?: BrokerHost): void | Promise<void>
 
   /**
    * Appends `body`, a JSON object as text, to the channel's log.
-   * Calls for one channel are stored in the order in which they were made.
-   * `retention` is that of the channel; it must be the same for all publications of a channel.
-   * `publication` is the object that `body` was made of. It must not change afterwards. A log in this process then does not parse `body`.
+   * Calls for one channel are stored in the order in which they are made.
+   * `retention` is that of the channel, and must be the same for all its publications.
+   * `publication` is the object from which `body` was made, and must not change afterwards. Logs in this process use it instead of parsing.
    */
   publish (channel: string, body: string, retention?: Retention, publication?: Publication): Position | Promise<Position>
 
   /**
-   * The log of a channel, holding what is retained and receiving what is published from now on, for as long as it
-   * has readers. Once it has had none for a second it may be let go of; whoever wants it then subscribes again.
-   * `retention` as for `publish`.
+   * Returns the log of a channel. It contains the retained publications, and receives later ones while it has readers. A log without
+   * readers for a second may be released: subscribe again before the next use. `retention` as for `publish`.
    */
   subscribe (channel: string, retention?: Retention): Log | Promise<Log>
 
-  /** Retention that the broker's options give for kinds of channels, by kind name. Publishers of these kinds pass it with each call. */
+  /** Retention of channel kinds according to the broker's options, by kind name. Callers pass it to `publish` and `subscribe`. */
   readonly retentions?: Readonly<Record<string, Retention>> | undefined
 
-  /** What spans the nodes of an app; absent where the logs end with the process, and there is but one node. */
+  /** Coordination between the nodes of an app; absent if the logs end with the process, so that there is only one node. */
   readonly nodes?: Nodes
 
-  /** What it holds at the moment, for `fastify.ws.stats()`. */
+  /** Current contents, for `fastify.ws.stats()`. */
   stats (): BrokerStats
 
   /**
-   * Frees everything, also of a broker that was never opened. Called again it does nothing. Afterwards everything else rejects or
-   * throws.
+   * Releases everything, even if the broker was never opened. Further calls have no effect. All other methods then reject or throw.
    */
   close (): void | Promise<void>
 }
@@ -112,58 +110,58 @@ export interface BrokerStats {
 }
 
 /**
- * What the nodes of an app know of each other. A node that ends, or that has not been heard of for 15 s, is dead to the
- * others. Everything here that returns a promise rejects within 2 s, with RT_ERR_BROKER when it could not be done, or with
- * RT_ERR_UNCONFIRMED when that is not known.
+ * Coordination between the nodes of an app. Other nodes regard a node as dead when it ends, or when they have received nothing from it for
+ * 15 s. Every promise here settles within 2 s. It rejects with RT_ERR_BROKER if the operation failed, and with RT_ERR_UNCONFIRMED if
+ * that is not known.
  */
 export interface Nodes {
-  /** This node's, unlike any other's, and another one after each start. */
+  /** Id of this node. Unique, and different after each start. */
   readonly id: string
 
   /**
-   * Gives a message, JSON as text, to every other node, once and in the order in which they were stored. Who is cut off for
-   * longer than the history of a channel reaches misses it. Resolves once it is stored.
+   * Sends a message, JSON as text, to every other node, once and in the order in which messages were stored. A node that is disconnected
+   * for longer than the history of a channel covers misses it. Resolves when it is stored.
    */
   tell (message: string): Promise<void>
-  /** Returns what unbinds the listener. */
+  /** Adds a listener for messages of other nodes. Returns a function that removes it. */
   onTold (listener: (message: string, from: string) => void): () => void
 
   /**
-   * Makes a connection known under a key, unless `limit` others are, on all nodes. Whether it is known now. Connections of
-   * a node that is silent do not count: before one is refused because of them, that node is given the time to show that it is there.
+   * Registers a connection under a key, unless `limit` others are registered, on all nodes. Resolves with whether it is registered.
+   * Connections of a silent node do not count: before a connection is refused because of them, that node gets time to respond.
    */
   enter (key: string, connectionId: string, limit: number): Promise<boolean>
-  /** It is gone, as soon as that can be told. Entering it again needs another id. */
+  /** Removes a connection, as soon as the store can be reached. Entering it again requires another id. */
   leave (key: string, connectionId: string): void
-  /** The connections under a key on all nodes; those of a dead node are not among them. */
+  /** Connections under a key on all nodes, except those of dead nodes. */
   present (key: string): Promise<Presence[]>
 
   /**
-   * Whether this is the first claim of a holder to `key`, on any node, within the milliseconds of the one before. Of a holder, a user
-   * id, at least the 1,000 newest claims are remembered.
+   * Resolves with whether this is the first claim of a holder to `key`, on any node, within the `ms` of the previous claim. `holder` is a
+   * user id; at least its 1,000 newest claims are remembered.
    */
   claim (holder: string, key: string, ms: number): Promise<boolean>
 
-  /** Holds `key` in the name of this node until it is released. Resolves `undefined` when somebody holds it. */
+  /** Holds `key` for this node until it is released. Resolves with `undefined` if `key` is held already. */
   hold (key: string, data: string): Promise<Lease | undefined>
   /**
-   * When the holder of a lease is dead, exactly one of the others is given it, within 15 s, and holds it from then on, until
-   * it releases it: should that one end before, it goes to the next. Returns what unbinds the listener.
+   * Calls `listener` with the leases that this node inherits. When the holder of a lease is dead, exactly one other node inherits it,
+   * within 15 s, and holds it until it releases it or dies as well. Returns a function that removes the listener.
    */
   onInherited (listener: (lease: Lease) => void): () => void
 }
 
 export interface Presence {
   readonly connectionId: string
-  /** The node that it is on. */
+  /** Id of its node. */
   readonly node: string
 }
 
 export interface Lease {
   readonly key: string
-  /** As it was given to `hold`. */
+  /** Data that was passed to `hold`. */
   readonly data: string
-  /** Aborted when the others took this node for dead and it came back: another one has the lease, or had it. */
+  /** Aborted if this node was regarded as dead and has returned: another node has the lease, or had it. */
   readonly lost: AbortSignal
   release (): Promise<void>
 }

@@ -7,53 +7,53 @@ import { ChannelLog } from '../logs/channel-log.js'
 import type { Log, LogLimits, Publication } from '../logs/log.js'
 
 export interface MemoryBrokerOptions extends LogLimits {
-  /** Bytes for all channels together. No owner of channels keeps more than is still free; the owner that has most gives way first. */
+  /** Maximum bytes of all channels together. No owner keeps more than is still free; the owner with the most is evicted first. */
   bytes: number
-  /** Milliseconds since any fixed point, never set back or forward; default `performance.now`, without the fraction. */
+  /** Monotonic clock, in ms. Default: `performance.now`, without the fraction. */
   now?: (() => number) | undefined
 }
 
 /** Bytes of bookkeeping per channel beside its name. */
 const channelOverhead = 700
 
-/** How often expired publications and unused channels are dropped, in ms. */
+/** Interval at which expired publications and unused channels are dropped, in ms. */
 const sweepEvery = 10_000
 
-/** A log that was just handed out gets its first reader within this time, in ms. */
+/** Time in which a log that was just returned gets its first reader, in ms. */
 const settleTime = 2_000
 
-/** Share of its bytes that an owner keeps when it has to give way, so that this is not needed again at once. */
+/** Fraction of its bytes that an owner keeps in an eviction, so that the next one is not due at once. */
 const roomyShare = 0.9
 
 interface Channel {
   readonly name: string
   readonly log: Log
   readonly owner: Owner
-  /** The channels before and after it among those of its owner. */
+  /** Neighbours in the list of its owner's channels. */
   previous: Channel | undefined
   next: Channel | undefined
-  /** What the sums of all channels have of this one. */
+  /** Bytes, bookkeeping included, and publications of this channel that are part of the sums of all channels. */
   bytes: number
   publications: number
   usedAt: number
-  /** Set when it was found without readers; found so again, it is dropped. */
+  /** Set when a sweep found it without readers. The next such sweep drops it. */
   isIdle: boolean
 }
 
-/** Whoever the bytes of some channels are counted for. */
+/** Owner for which the bytes of its channels are counted. */
 interface Owner extends Share {
   /** Head of the list of its channels. Most owners have one channel, for which an array would be larger. */
   newest: Channel | undefined
 }
 
-/** The embedded default: the logs live in this process, and end with it. */
+/** The default broker: the logs live in this process, and end with it. */
 export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions
   readonly #now: () => number
   readonly #channels = new Map<string, Channel>()
   /** Bytes by owner. */
   readonly #budget: Budget<Owner>
-  /** Makes the epochs of two processes, and of two incarnations of a channel, different. */
+  /** Makes epochs of different processes, and of two incarnations of a channel, differ. */
   readonly #incarnation = randomInt(36 ** 6).toString(36).padStart(6, '0')
   #created = 0
   #publications = 0
@@ -113,8 +113,8 @@ export class MemoryBroker implements Broker {
   }
 
   /**
-   * Drops what is older than `ttl` or was kept for readers that have read it by now, and channels that have not been used for as
-   * long and are found without a reader twice: a client that was connected until now can resume in an empty one.
+   * Drops publications that are older than `ttl`, or were kept for readers that have read them by now. Drops channels that have no reader
+   * in two checks at least `ttl` apart, and were not used meanwhile: a client that was connected until now can resume in an empty one.
    */
   sweep (): void {
     const now = this.#now()
@@ -146,7 +146,6 @@ export class MemoryBroker implements Broker {
     if (next !== undefined) next.previous = channel
     owner.newest = channel
     this.#channels.set(name, channel)
-    this.#budget.change(owner, overheadOf(channel))
     return channel
   }
 
@@ -156,45 +155,46 @@ export class MemoryBroker implements Broker {
     return { size, ttl, lag: this.#options.lag }
   }
 
-  /** Brings the sums up to date with a channel. */
+  /** Updates the sums with the size of a channel. */
   #count (channel: Channel): void {
-    const { bytes, length } = channel.log
+    const { length } = channel.log
+    const bytes = channel.log.bytes + channelOverhead + channel.name.length
     if (bytes !== channel.bytes) this.#budget.change(channel.owner, bytes - channel.bytes)
     this.#publications += length - channel.publications
     channel.bytes = bytes
     channel.publications = length
   }
 
-  /** Whether an owner has more than is still free. */
+  /** Whether an owner holds more than is still free. */
   #isOver ({ held }: Owner): boolean {
     const { used, total } = this.#budget
     return used * 2 > total && used + held > total
   }
 
-  /** Has the owners that hold most give way until the one of a channel may keep what it has. */
+  /** Evicts publications of the largest owners until the owner of a channel may keep what it holds. */
   #makeRoom (inUse: Channel, now: number): void {
     for (const owner of this.#budget.heaviest()) {
       this.#relieve(owner, inUse, now)
       if (!this.#isOver(inUse.owner)) return
-      // Whoever holds less than this owner keeps it, unless all is used.
+      // Smaller owners keep their bytes, unless the total is exceeded.
       if (owner === inUse.owner && this.#budget.used <= this.#budget.total) return
     }
   }
 
   /**
-   * Has an owner give up part of what it holds, the oldest publications of its largest channels, and of equally large ones those
-   * used longest ago. The newest publication of the channel in use stays, whatever its size: it was only just stored.
+   * Evicts a part of an owner's publications: the oldest of its largest channels, and of equally large ones those of the least recently
+   * used. The newest publication of the channel in use stays, whatever its size, because it was just stored.
    */
   #relieve (owner: Owner, inUse: Channel, now: number): void {
     const channels = channelsOf(owner)
     const enough = owner.held * roomyShare
-    const level = waterLevel(channels.map(sizeOf), enough)
-    const large = channels.filter(channel => sizeOf(channel) > level).sort((a, b) => a.usedAt - b.usedAt)
+    const level = waterLevel(channels.map(({ bytes }) => bytes), enough)
+    const large = channels.filter(channel => channel.bytes > level).sort((a, b) => a.usedAt - b.usedAt)
     for (const channel of large) {
       const { log } = channel
       const keep = channel === inUse ? 1 : 0
       log.hurry()
-      while (sizeOf(channel) > level && log.length > keep && owner.held > enough) {
+      while (channel.bytes > level && log.length > keep && owner.held > enough) {
         log.shift()
         this.#count(channel)
       }
@@ -206,7 +206,7 @@ export class MemoryBroker implements Broker {
 
   #forget (channel: Channel): void {
     const { name, log, owner, previous, next } = channel
-    this.#budget.change(owner, -sizeOf(channel))
+    this.#budget.change(owner, -channel.bytes)
     this.#publications -= channel.publications
     this.#channels.delete(name)
     if (previous === undefined) owner.newest = next
@@ -216,22 +216,14 @@ export class MemoryBroker implements Broker {
   }
 }
 
-/** Its channels, the oldest first. */
+/** Channels of an owner, the oldest first. */
 function channelsOf (owner: Owner): Channel[] {
   const channels: Channel[] = []
   for (let channel = owner.newest; channel !== undefined; channel = channel.next) channels.push(channel)
   return channels.reverse()
 }
 
-function overheadOf ({ name }: Channel): number {
-  return channelOverhead + name.length
-}
-
-function sizeOf (channel: Channel): number {
-  return channel.bytes + overheadOf(channel)
-}
-
-/** The size to which the largest have to shrink so that all together are no more than `total`. */
+/** Size to which the largest must shrink so that the sum is at most `total`. */
 function waterLevel (sizes: number[], total: number): number {
   let low = 0
   let high = total

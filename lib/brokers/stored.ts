@@ -4,15 +4,15 @@ interface Level {
   at: number
 }
 
-/** Owners are looked through for some that hold nothing whenever their number has doubled, and not below this number. */
+/** Minimum number of owners at which empty ones are removed. Later, they are removed each time the number has doubled. */
 const leastLook = 1_000
 
 /**
- * What owners have stored, as leaky buckets: bytes leak evenly over the time for which they are kept, at the rate at which a full
- * bucket is empty after that time. Pure: `now` comes with the calls, in ms of any clock.
+ * Stored bytes by owner, as leaky buckets: bytes leak evenly over their lifetime, at the rate that empties a full bucket in that time.
+ * Pure: `now` is a parameter, in ms of any clock.
  */
 export class StoredBytes {
-  /** Bytes that an owner may have. */
+  /** Maximum bytes of an owner. */
   readonly limit: number
   /** By owner, then by lifetime. */
   readonly #owners = new Map<string, Map<number, Level>>()
@@ -22,7 +22,7 @@ export class StoredBytes {
     this.limit = limit
   }
 
-  /** Number of owners that may hold something. */
+  /** Number of owners that may have stored bytes. */
   get size (): number {
     return this.#owners.size
   }
@@ -33,14 +33,14 @@ export class StoredBytes {
     return sum
   }
 
-  /** Adds bytes that are kept for `lifetime` ms, if the owner may have them. Returns `false` when it may not. */
+  /** Adds bytes with a lifetime in ms, if the owner may have them. Returns `false` if it may not. */
   take (owner: string, bytes: number, lifetime: number, now: number): boolean {
     if (this.heldBy(owner, now) + bytes > this.limit) return false
     this.add(owner, bytes, lifetime, now)
     return true
   }
 
-  /** Adds bytes without asking: they are stored already, or, with a negative number, are not stored after all. */
+  /** Adds bytes unconditionally: they are stored already, or, if negative, are not stored after all. */
   add (owner: string, bytes: number, lifetime: number, now: number): void {
     if (lifetime <= 0) return
     const levels = this.#owners.get(owner) ?? this.#begin(owner, now)
