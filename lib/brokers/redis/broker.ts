@@ -18,31 +18,31 @@ import { readScript } from './commands/read.js'
 import { within } from '../../time/within.js'
 
 export interface RedisBrokerParts extends RedisAddress {
-  /** What the names in Redis begin with; default `realtime:`. */
+  /** Prefix of the names in Redis; default `realtime:`. */
   prefix?: string | undefined
   /** Default retention; default: 100 publications, 300 s, 4 MiB. */
   history?: StoredRetention | undefined
   /** Retention of kinds of channels, by kind name. */
   retentions?: Readonly<Record<string, Retention>> | undefined
-  /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
+  /** Maximum bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
   lag?: number | undefined
 }
 
-/** How often this node looks after its channels, in ms. */
+/** Interval at which channels are released or compared with Redis, in ms. */
 const sweepEvery = 1_000
 
-/** Maximum time a start waits for Redis, in ms. */
+/** Maximum time that a start waits for Redis, in ms. */
 const openWithin = 2_000
 
-/** After the first fault of the configuration the others are waited for, so that one message names them all, in ms. */
+/** Time after the first fault of the configuration during which others are collected, so that one message names all, in ms. */
 const collectFaultsFor = 100
 
-/** Maximum time until there is a log, or none, in ms. */
+/** Maximum time of a subscription, in ms. */
 const subscribeWithin = 1_900
 
 /**
- * Stores the logs in Redis. Each node has a copy of the logs that it has readers for. Commands and announcements use
- * connections of their own; the app's client is not touched.
+ * Stores the logs in Redis. Each node has copies of the logs for which it has readers. Commands and announcements use separate connections
+ * of the broker: the app's client carries no traffic.
  */
 export class RedisBroker implements Broker {
   readonly nodes: RedisNodes
@@ -67,7 +67,7 @@ export class RedisBroker implements Broker {
     this.#subscriber = new RedisLink(address, this.#health, 'subscriber')
     this.#ping = new Ping(this.#commands)
     this.#commands.client.on('ready', () => this.nodes.beat())
-    // What Redis lost when it failed over has to be back before something else takes its place.
+    // Publications that Redis lost in a failover are restored before new ones take their offsets.
     this.#publisher = new BatchPublisher(this.#commands, this.#keys, () => this.#channels.checkAll())
     const { clock } = this.#publisher
     this.nodes = new RedisNodes({ link: this.#commands, keys: this.#keys, publish: body => this.publish(nodesChannel, body) })
@@ -88,8 +88,8 @@ export class RedisBroker implements Broker {
   }
 
   /**
-   * Connects. Rejects with RT_ERR_BROKER_REFUSED when Redis, or TLS, says that the configuration is wrong. Waits for a Redis that
-   * is away for 2 s at most, and resolves: an app can start without it.
+   * Connects. Rejects with RT_ERR_BROKER_REFUSED if Redis or TLS reports a wrong configuration. Waits at most 2 s for an unreachable Redis,
+   * and then resolves: an app can start without it.
    */
   async open (createLog: CreateLog, { log, ownerOf, stored }: BrokerHost = {}): Promise<void> {
     if (this.#state !== 'new') throw new errors.BROKER_USED()
@@ -109,7 +109,7 @@ export class RedisBroker implements Broker {
       await within(openWithin, Promise.race([ready, faulty]), unanswered(onLate))
       if (this.#health.setupFault !== undefined) await within(collectFaultsFor, ready)
     } catch {
-      // It is late: the health knows why, and has logged it.
+      // The time is over. The health knows why, and has logged it.
     }
     unbind()
     const { setupFault } = this.#health
@@ -118,7 +118,7 @@ export class RedisBroker implements Broker {
     throw setupFault
   }
 
-  /** Resolves once publications can be stored, this node hears of those of others, and its permissions are known. */
+  /** Resolves when publications can be stored, announcements of other nodes arrive, and the permissions are known. */
   async #connect (): Promise<void> {
     const permissions = new Promise<void>(resolve => {
       this.#commands.client.on('ready', () => checkPermissions(this.#commands, this.#keys).then(resolve))
@@ -133,7 +133,7 @@ export class RedisBroker implements Broker {
     return this.#publisher.publish(channel, body, this.#limits.of(retention).stream)
   }
 
-  /** Rejects with RT_ERR_BROKER when Redis does not answer within 2 s: missed publications are unknown then. */
+  /** Rejects with RT_ERR_BROKER if Redis does not answer within 2 s: missed publications are then unknown. */
   async subscribe (channel: string, retention?: Retention): Promise<Log> {
     if (this.#isClosed()) throw new errors.CLOSING()
     const subscribed = this.#channels.subscribe(channel, this.#limits.of(retention))

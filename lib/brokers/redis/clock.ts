@@ -1,30 +1,30 @@
-/** What Redis's clock shows, as far as its answers tell. The clocks of this machine and of Redis need not agree. */
+/** Estimates Redis's clock from its answers. The clocks of this machine and of Redis may differ. */
 export class RedisClock {
   readonly #isCluster: boolean
-  /** Redis's clock is ahead of ours by at least so much, in milliseconds. */
+  /** Minimum time by which Redis's clock is ahead of the local one, in ms. */
   #ahead: number | undefined
 
-  /** The nodes of a Cluster have a clock each: then the one furthest behind counts. */
+  /** `isCluster`: each node of a Cluster has its own clock, and the one furthest behind counts. */
   constructor (isCluster: boolean) {
     this.#isCluster = isCluster
   }
 
-  /** Redis's clock showed `shown` at some time between `sent` and `received` on ours. */
+  /** Redis's clock showed `shown` at some time between `sent` and `received` on the local clock. All in ms. */
   learn (shown: number, sent: number, received: number): void {
     const least = shown - received
     const most = shown - sent
     const isContradicted = this.#ahead !== undefined && most < this.#ahead
-    // The answer that was fastest tells most; a clock that was set back, or another server's, contradicts it.
+    // The fastest answer is the most accurate. A clock that was set back, or that of another server, contradicts it.
     const isBetter = this.#ahead === undefined || isContradicted || (!this.#isCluster && least > this.#ahead)
     if (isBetter) this.#ahead = least
   }
 
-  /** Another server may answer from now on. */
+  /** Call when another server may answer from now on. */
   forget (): void {
     this.#ahead = undefined
   }
 
-  /** What Redis's clock shows, at the earliest, when ours shows `local`; `undefined` when it has not been heard yet. */
+  /** Earliest time on Redis's clock at the local time `local`, in ms; `undefined` before the first answer. */
   at (local: number): number | undefined {
     return this.#ahead === undefined ? undefined : Math.floor(local + this.#ahead)
   }

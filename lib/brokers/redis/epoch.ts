@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 
-/** Not one that any channel had before, and fit for a position. */
+/** Random epoch, different from those of all channels, and valid in a position. */
 export function newEpoch (): string {
-  // Node draws these many at a time.
+  // Node generates these integers in batches.
   return randomInt(2 ** 48 - 1).toString(36)
 }

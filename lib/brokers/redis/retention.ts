@@ -1,29 +1,29 @@
 import type { LogLimits } from '../../logs/log.js'
 import type { Retention, StoredRetention } from '../broker.js'
 
-/** What Redis keeps of a channel in its stream. */
+/** Limits of a channel's stream in Redis. */
 export interface StreamLimits {
   /** Maximum number of publications. */
   readonly size: number
-  /** Time for which they are kept, in ms. */
+  /** Time during which they are kept, in ms. */
   readonly ttl: number
   /** Maximum bytes. The newest publications stay, whatever their size. */
   readonly bytes: number
 }
 
-/** The limits of a channel: of its log on this node, and of its stream. */
+/** Limits of a channel: of its log on this node, and of its stream. */
 export interface ChannelLimits {
   readonly log: Pick<LogLimits, 'size' | 'ttl'>
   readonly stream: StreamLimits
 }
 
-/** The limits of channels, by the retention that comes with each call. */
+/** Limits of channels, by the retention that callers pass. */
 export class Retentions {
   /** Limits of channels without a retention of their own. */
   readonly defaults: ChannelLimits
   readonly #known = new WeakMap<Retention, ChannelLimits>()
 
-  /** Default: 100 publications, 300 s, 4 MiB. */
+  /** Defaults: 100 publications, 300 s, 4 MiB. */
   constructor ({ size = 100, ttl = 300_000, bytes = 4 * 1024 * 1024 }: StoredRetention = {}) {
     this.defaults = { log: { size, ttl }, stream: { size, ttl, bytes } }
   }
@@ -48,7 +48,7 @@ export class Retentions {
 /** Minimum ttl of a meta, in ms. */
 export const leastMetaTtl = 24 * 60 * 60 * 1_000
 
-/** A meta, the epoch and head of a channel, outlives its publications: no offset is given twice in one epoch. `append` does the same. */
+/** TTL of a meta (epoch and head), in ms. It outlives the publications: no offset occurs twice in an epoch. `append` does the same. */
 export function metaTtlOf ({ ttl }: Pick<StreamLimits, 'ttl'>): number {
   return Math.max(leastMetaTtl, 2 * ttl)
 }

@@ -3,10 +3,10 @@ import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { claim } from '../commands/claim.js'
 
-/** Claims kept of one holder: whoever makes more within their time loses the oldest. */
+/** Maximum number of claims of a holder. A holder that makes more within their lifetime loses the oldest. */
 export const maxClaims = 1_000
 
-/** Bytes of a digest. Two of the claims of a holder are taken for one with a probability of 1 in 2 ** 109. */
+/** Bytes of a digest. Two claims of a holder collide with a probability of 1 in 2 ** 109. */
 const digestBytes = 16
 
 /** Claims of messages, in one sorted set per user. */

@@ -8,9 +8,9 @@ import { release } from '../commands/release.js'
 class HeldLease implements Lease {
   readonly key: string
   readonly data: string
-  /** It came from a dead node while this one was asking for it. */
+  /** Whether this node inherited it from a dead one while it requested it. */
   isInherited = false
-  /** The others took this node for dead: if nobody holds it, somebody has had it. */
+  /** The other nodes regarded this node as dead: if nobody holds the lease, another node may have had it meanwhile. */
   mayBeOver = false
   readonly #controller = new AbortController()
   readonly #release: (lease: HeldLease) => Promise<void>
@@ -34,13 +34,13 @@ class HeldLease implements Lease {
   }
 }
 
-/** The leases that this node holds. */
+/** Leases that this node holds. */
 export class Leases {
   readonly #link: RedisLink
   readonly #keys: string[]
   readonly #node: string
   readonly #held = new Map<string, HeldLease>()
-  /** When those came that were held or released lately, by key, on the monotonic clock: Redis is told of them again. */
+  /** Times of recent holds and releases, by key, on the monotonic clock, in ms. Each is sent to Redis again. */
   readonly #changes = new Map<string, number>()
   readonly #listeners = new Set<(lease: Lease) => void>()
 
@@ -58,7 +58,7 @@ export class Leases {
     try {
       if (await this.#hold(lease) || lease.isInherited) return lease
     } catch (error) {
-      // It may be held for all we know.
+      // It may be held all the same.
       this.#release(lease)
       throw error
     }
@@ -71,7 +71,7 @@ export class Leases {
     return hold(this.#link, { keys: this.#keys, node: this.#node, lease: key, data, isHeld: mayBeOver })
   }
 
-  /** Never rejects: a failure goes to the health, and the release is sent again with the next beat. */
+  /** Releases a lease. Never rejects: a failure goes to the health, and the release is sent again with the next beat. */
   readonly #release = async (lease: HeldLease): Promise<void> => {
     const { key } = lease
     if (this.#held.get(key) !== lease) return
@@ -112,13 +112,13 @@ export class Leases {
     }
   }
 
-  /** Called every few seconds while Redis answers; `now` on the monotonic clock, in milliseconds. */
+  /** Called every few seconds while Redis answers. `now`: monotonic clock, in ms. */
   async look (now = performance.now()): Promise<void> {
     const due = [...this.#changes].filter(([, at]) => now - at >= tellAgainAfter)
     await Promise.all(due.map(([key, at]) => this.#tell(key, at)))
   }
 
-  /** Redis did not know this node: the others may have taken over what it held. */
+  /** Call when Redis did not know this node: other nodes may have inherited its leases. */
   renew (wasDead = false): Promise<void> {
     for (const [key, lease] of this.#held) {
       if (wasDead) lease.mayBeOver = true
@@ -127,7 +127,7 @@ export class Leases {
     return this.look()
   }
 
-  /** Sends how it is by now. Never rejects: a failure goes to the health, and it is sent again with the next beat. */
+  /** Sends the current state of a lease. Never rejects: a failure goes to the health, and it is sent again with the next beat. */
   async #tell (key: string, at: number): Promise<void> {
     const lease = this.#held.get(key)
     try {

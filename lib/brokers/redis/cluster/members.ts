@@ -4,44 +4,44 @@ import { beat, type BeatReply } from '../commands/beat.js'
 import { end } from '../commands/end.js'
 import { pulse, type PulseReply } from '../commands/pulse.js'
 
-/** How often a node says that it is alive, in milliseconds. */
+/** Interval between the beats of a node, which show that it is alive, in ms. */
 const beatEvery = 3_000
 
-/** A node that has not been heard of for so long is dead, in milliseconds. */
+/** Time without a beat or pulse after which a node is dead, in ms. */
 const deadAfter = 9_000
 
-/** How often a node shows between its beats that it is there, in ms. */
+/** Interval between the pulses of a node, which it sends between its beats, in ms. */
 const pulseEvery = 400
 
-/** A node without a pulse for this time, in ms, is silent: its connections no longer count against a limit. */
+/** Time without a pulse after which a node is silent, in ms: its connections no longer count against a limit. */
 const silentAfter = 1_200
 
-/** What Redis was told it is told again after so many milliseconds: should it fail over meanwhile, it may have forgotten. */
+/** Time, in ms, after which a change is sent to Redis again, because a failover may have lost it. */
 export const tellAgainAfter = 4_000
 
-/** A node is given so many leases of dead ones with one beat. */
+/** Maximum number of leases of dead nodes that a node inherits with one beat. */
 const inheritedAtOnce = 20
 
 export interface MemberEvents {
-  /** Redis does not know this node, or may not have known it: it is new, was taken for dead, or Redis has lost what it had. */
+  /** Redis did not know this node, or may not have: the node is new or was regarded as dead, or Redis has lost its data. */
   onUnknown (wasDead: boolean): void
-  /** Leases of dead nodes, this node's from now on. */
+  /** Leases of dead nodes, which this node holds from now on. */
   onInherited (leases: Array<[key: string, data: string]>): void
-  /** Whether somebody takes what is inherited. */
+  /** Whether there is a listener for inherited leases. */
   canInherit (): boolean
-  /** After each beat that Redis answered. */
+  /** Called after each answered beat. */
   onBeat (): void
 }
 
-/** Somebody waits until nodes have shown that they are there. */
+/** A caller that waits until nodes have shown that they are alive. */
 interface Question {
   readonly nodes: readonly string[]
-  /** When it was asked, or shortly after, on Redis' clock. */
+  /** When it was asked, or shortly after, on Redis's clock, in ms. */
   since: number | undefined
   readonly answer: (isSilent: boolean) => void
 }
 
-/** Which nodes there are. */
+/** The nodes of the app, and which of them are alive. */
 export class Members {
   readonly id: string
   readonly #link: RedisLink
@@ -49,15 +49,15 @@ export class Members {
   readonly #events: MemberEvents
   #alive: string[]
   #silent: string[] = []
-  /** Of beats and pulses; none before the start and after the stop. */
+  /** Timers of beats and pulses; none before the start and after the stop. */
   #timers: NodeJS.Timeout[] = []
   readonly #questions = new Set<Question>()
-  /** What Redis was asked for and has not answered yet. */
+  /** Commands without an answer. */
   readonly #underWay = new Set<'beat' | 'pulse'>()
-  /** A beat was not answered: this node may hold what it does not know of. */
+  /** Whether the last beat was not answered: this node may hold leases that it does not know. */
   #isInDoubt = false
   #answeredAt = -Infinity
-  /** When it was last taken for dead, as Redis says. */
+  /** When this node was last declared dead, as reported by Redis. */
   #died = ''
 
   constructor (id: string, link: RedisLink, keys: Keys, events: MemberEvents) {
@@ -79,17 +79,17 @@ export class Members {
     return this.#timers.length > 0
   }
 
-  /** The nodes that are alive, this one included. */
+  /** Nodes that are alive, including this one. */
   get alive (): readonly string[] {
     return this.#alive
   }
 
-  /** Nodes that were not heard of for a few beats. They may come back. */
+  /** Nodes without a recent pulse. They may return. */
   get silent (): readonly string[] {
     return this.#silent
   }
 
-  /** Resolves `true` as soon as one of the nodes is silent, `false` once all others have been heard of since, or after `ms`. */
+  /** Resolves with `true` when one of the nodes is silent, and with `false` when all others have shown a pulse since, or after `ms`. */
   isOneSilent (nodes: readonly string[], ms: number): Promise<boolean> {
     const others = [...new Set(nodes)].filter(node => node !== this.id)
     if (others.length === 0 || !this.#isStarted) return Promise.resolve(false)
@@ -108,7 +108,7 @@ export class Members {
     })
   }
 
-  /** Shows that this node is there, and sees which others are. Never rejects. */
+  /** Sends a pulse of this node, and receives those of the others. Never rejects. */
   async pulse (): Promise<void> {
     if (this.#underWay.has('pulse') || !this.#link.isReady || !this.#isStarted) return
     this.#underWay.add('pulse')
@@ -139,7 +139,7 @@ export class Members {
       this.#isInDoubt = false
       if (this.#isStarted) this.#onAnswer(reply)
     } catch {
-      // The health knows of the failure. The next beat tells as well, also of what this one inherited.
+      // The health knows of the failure. The next beat also returns leases that this one may have inherited.
       this.#isInDoubt = true
     } finally {
       this.#underWay.delete('beat')
@@ -148,7 +148,7 @@ export class Members {
 
   #onAnswer ({ isNew, died, alive, leases }: BeatReply): void {
     this.#alive = alive
-    // What was sent before a cut may arrive after it, and hide that this node was forgotten meanwhile.
+    // A beat that was sent before an interruption may arrive after it, and hide that this node was forgotten meanwhile.
     const wasSilent = performance.now() - this.#answeredAt > deadAfter / 2
     this.#answeredAt = performance.now()
     const wasDead = died !== '' && died !== this.#died
@@ -158,13 +158,13 @@ export class Members {
     this.#events.onBeat()
   }
 
-  /** The others are told at once. Never rejects. */
+  /** Stops, and declares this node dead, so that the others notice at once. Never rejects. */
   async stop (): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers = []
     for (const { answer } of this.#questions) answer(false)
     if (!this.#link.isReady) return
-    // The others notice it within 15 s when this fails.
+    // If this fails, the others notice within 15 s.
     await end(this.#link, this.#keys[0], this.id).catch(() => {})
   }
 }

@@ -11,10 +11,10 @@ import { Members } from './members.js'
 import { Presences } from './presence.js'
 import { within } from '../../../time/within.js'
 
-/** Within so many milliseconds something is done, or fails. */
+/** Time after which an operation fails, in ms. */
 const patience = 1_900
 
-/** Milliseconds in which the others can be told that this node ends; else they notice. */
+/** Maximum time for telling the other nodes that this one ends, in ms. Otherwise they notice later. */
 const farewell = 500
 
 export interface NodesParts {
@@ -24,14 +24,14 @@ export interface NodesParts {
   publish: (body: string) => Promise<unknown>
 }
 
-/** A log that is listened to. */
+/** Log of the nodes' channel: passes each message to a listener. */
 class Told implements Fed {
   epoch: string
   head = 0
   precedes = never
-  /** When the last one was stored, on the monotonic clock. */
+  /** When the newest message was stored, on the monotonic clock, in ms. */
   #last = -Infinity
-  /** What is appended may have been told before. */
+  /** Whether appended messages may have been delivered before. */
   #isAgain = false
   readonly #onTold: (body: string) => void
 
@@ -52,7 +52,7 @@ class Told implements Fed {
     this.epoch = epoch
   }
 
-  /** Redis went back to what it had before: that is in the log from now on, and was told when it was new. */
+  /** Redis went back to an earlier state. Its messages are appended again, and were delivered when they were new. */
   reset (epoch: string, head = 0): void {
     this.epoch = epoch
     this.head = head
@@ -68,7 +68,7 @@ export class RedisNodes implements Nodes {
   readonly #leases: Leases
   readonly #claims: Claims
   readonly #listeners = new Set<(message: string, from: string) => void>()
-  /** What was told before this node was there is not for it. */
+  /** Whether messages are delivered. Those from before this node's start are not for it. */
   #isListening = false
 
   constructor (parts: NodesParts) {
@@ -91,13 +91,13 @@ export class RedisNodes implements Nodes {
     this.#presence = new Presences(link, keys, this.#members)
   }
 
-  /** Once what was told before has been read. */
+  /** Call when earlier messages have been read. */
   start (): void {
     this.#isListening = true
     this.#members.start()
   }
 
-  /** Redis is there again. */
+  /** Call when Redis is connected again. */
   beat (): void {
     this.#members.beat()
   }
@@ -148,7 +148,7 @@ export class RedisNodes implements Nodes {
     return this.#leases.onInherited(listener)
   }
 
-  /** `undo` is called with what comes too late. */
+  /** Runs `work` with a timeout. `undo` is called with a result that comes too late. */
   async #do<T> (work: () => Promise<T>, undo: (result: T) => void = () => {}): Promise<T> {
     const { link: { isReady, health } } = this.#parts
     if (!isReady) throw health.refusal()

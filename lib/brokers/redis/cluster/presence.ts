@@ -5,41 +5,41 @@ import { tellAgainAfter, type Members } from './members.js'
 import { connections } from '../commands/connections.js'
 import { enter } from '../commands/enter.js'
 
-/** What is not renewed for so long is gone, in milliseconds: it is of a node that ended, or its end could not be told. */
+/** Time after which an entry expires unless it is renewed, in ms: its node has ended, or its removal failed. */
 const ttl = 600_000
 
-/** How often this node renews what it entered, in milliseconds. */
+/** Interval at which this node renews its entries, in ms. */
 const renewEvery = 200_000
 
-/** So many connections are told of at a time. */
+/** Maximum number of connections whose state is sent at once. */
 const slice = 100
 
-/** So many are told of again; of others a renewal tells, or they expire. */
+/** Maximum number of changes that are sent again. Others are corrected by a renewal, or expire. */
 const maxChanges = 20_000
 
-/** Time for nodes to show that they are there before a connection is refused because of theirs, in ms. */
+/** Time for nodes to show a pulse before a connection is refused because of theirs, in ms. */
 const provenWithin = 1_600
 
 interface Change {
   readonly connectionId: string
   readonly key: string
-  /** On the monotonic clock. */
+  /** On the monotonic clock, in ms. */
   readonly at: number
 }
 
-/** Where the connections under each key are. */
+/** Connections under each key, with their nodes. */
 export class Presences {
   readonly #link: RedisLink
   readonly #keys: Keys
   readonly #members: Pick<Members, 'id' | 'alive' | 'silent' | 'isOneSilent'>
-  /** This node's connections: their keys, by their ids. */
+  /** Keys of this node's connections, by connection id. */
   readonly #entered = new Map<string, string>()
-  /** Those that came or went lately, by their ids, the oldest first. */
+  /** Recent entries and removals, by connection id, the oldest first. */
   readonly #changes = new Map<string, Change>()
   #renewedAt = performance.now()
   #isLooking = false
 
-  /** Counts the connections of nodes in `members` that are alive. At a limit, connections of silent nodes are left out. */
+  /** Counts the connections of live `members`. For a limit, those of silent nodes do not count. */
   constructor (link: RedisLink, keys: Keys, members: Pick<Members, 'id' | 'alive' | 'silent' | 'isOneSilent'>) {
     this.#link = link
     this.#keys = keys
@@ -51,18 +51,18 @@ export class Presences {
     try {
       const isEntered = await this.#enterIfDue(key, connectionId, limit)
       if (!isEntered) this.#entered.delete(connectionId)
-      // It left meanwhile, and the entry came after that.
+      // It left meanwhile, before its entry.
       else if (!this.#entered.has(connectionId)) this.leave(key, connectionId)
       else this.#changed(key, connectionId)
       return isEntered
     } catch (error) {
-      // It may be entered for all we know.
+      // It may be entered all the same.
       this.leave(key, connectionId)
       throw error
     }
   }
 
-  /** A node that was killed a moment ago is not silent yet: nodes whose connections are in the way have to show that they are there. */
+  /** Before connections count against the limit, their nodes must show a pulse: a node that was just killed is not silent yet. */
   async #enterIfDue (key: string, connectionId: string, limit: number): Promise<boolean> {
     const end = performance.now() + provenWithin
     for (;;) {
@@ -72,7 +72,7 @@ export class Presences {
     }
   }
 
-  /** The nodes of the connections that are too many; none when it is entered. */
+  /** Enters a connection. Returns the nodes of the connections that exceed the limit; none if it is entered. */
   async #enter (key: string, connectionId: string, limit: number): Promise<string[]> {
     const { id, alive, silent } = this.#members
     return enter(this.#link, { presence: this.#keys.presence(key), connectionId, node: id, limit, ttl, silent, alive })
@@ -99,7 +99,7 @@ export class Presences {
     return connections(this.#link, this.#keys.presence(key), this.#members.alive)
   }
 
-  /** Called every few seconds while Redis answers; `now` on the monotonic clock, in milliseconds. */
+  /** Called every few seconds while Redis answers. `now`: monotonic clock, in ms. */
   async look (now = performance.now()): Promise<void> {
     if (this.#isLooking) return
     this.#isLooking = true
@@ -108,14 +108,14 @@ export class Presences {
     if (now - this.#renewedAt > renewEvery) await this.renew()
   }
 
-  /** Redis may have lost what it had. What cannot be told now is told with one of the next looks. */
+  /** Sends all entries again, because Redis may have lost them. After a failure, one of the next looks tries again. */
   async renew (): Promise<void> {
     this.#renewedAt = performance.now()
     const all = [...this.#entered].map(([connectionId, key]) => ({ connectionId, key, at: this.#renewedAt }))
     if (!await this.#tellAll(all)) this.#renewedAt = -Infinity
   }
 
-  /** Tells how it is by now, of a few at a time, until one of them fails. Whether none did. */
+  /** Sends the current state of connections, a few at a time, until one fails. Returns whether all succeeded. */
   async #tellAll (changes: Change[]): Promise<boolean> {
     for (let at = 0; at < changes.length; at += slice) {
       const told = await Promise.allSettled(changes.slice(at, at + slice).map(change => this.#tell(change)))
@@ -129,12 +129,12 @@ export class Presences {
     const isHere = this.#entered.has(connectionId)
     if (isHere) await this.#enter(key, connectionId, Number.MAX_SAFE_INTEGER)
     else await this.#remove(key, connectionId)
-    // It may have left while it was entered.
+    // It may have left while it was being entered.
     if (isHere !== this.#entered.has(connectionId)) return this.leave(key, connectionId)
     if (this.#changes.get(connectionId) === change) this.#changes.delete(connectionId)
   }
 
-  /** Tells the end of all that are left, as far as that can be done at once. Never rejects. */
+  /** Removes all entries of this node, as far as possible at once. Never rejects. */
   async close (): Promise<void> {
     const entered = [...this.#entered].map(([connectionId, key]) => ({ connectionId, key }))
     const left = [...entered, ...this.#changes.values()]

@@ -3,14 +3,14 @@ import { add, clear, keep, time, whole } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Stores publications and announces them, each channel in one step. A stream is trimmed by its size with each call. When its bytes
- * exceed their limit, and every half ttl, it is trimmed by bytes and age too: to 7/8 of the bytes, so that this is seldom due.
+ * Stores publications and announces them, in one step per channel. Each call trims a stream by its number of publications. When its bytes
+ * exceed their limit, and every half ttl, it is also trimmed by bytes and age: to 7/8 of the bytes, so that this is seldom needed.
  *
- * KEYS: stream and meta of each channel. ARGV: the deadline on Redis's clock, the epoch of channels that are new, PUBLISH or
- * SPUBLISH; then for each channel size, ttl and bytes of its stream, 1 when these are only for a channel whose meta has none, how
- * many, and of each its mark and body.
- * Returns the time, and for each channel its epoch and head, or an error text and -1; and one error text more when something
- * was stored that may not be announced. After the deadline only the time.
+ * KEYS: stream and meta of each channel. ARGV: deadline on Redis's clock, epoch of new channels, PUBLISH or SPUBLISH; then for each channel
+ * size, ttl and bytes of its stream, 1 if these apply only to a channel whose meta has none, number of publications, and mark and body of
+ * each. Times in ms.
+ * Returns the time; epoch and head of each channel, or an error text and -1; and another error text if stored publications could not be
+ * announced. Returns only the time after the deadline.
  */
 export const appendScript = script('append', `${time}${clear}${whole}${add}${keep}
 local result = {now}
@@ -75,27 +75,27 @@ return result
 `)
 
 export interface AppendRequest {
-  /** On Redis's clock. */
+  /** On Redis's clock, in ms. */
   readonly deadline: number
-  /** Epoch of channels that are new. */
+  /** Epoch of new channels. */
   readonly epoch: string
   readonly publishCommand: 'PUBLISH' | 'SPUBLISH'
   readonly channels: ReadonlyArray<{
     readonly stream: string
     readonly meta: string
     readonly limits: StreamLimits
-    /** The limits are only for a channel whose meta has none. */
+    /** Whether the limits apply only to a channel whose meta has none. */
     readonly isDefault: boolean
     readonly publications: ReadonlyArray<{ readonly mark: string, readonly body: string }>
   }>
 }
 
 export interface AppendReply {
-  /** Redis's clock. */
+  /** Redis's clock, in ms. */
   readonly now: number
-  /** Of each channel its epoch and head, or why it could not be stored; `undefined` after the deadline. */
+  /** Epoch and head of each channel, or why it could not be stored; `undefined` after the deadline. */
   readonly results: ReadonlyArray<{ readonly epoch: string, readonly head: number } | { readonly error: string }> | undefined
-  /** Why something was stored that may not be announced. */
+  /** Why stored publications could not be announced. */
   readonly unannounced: string | undefined
 }
 

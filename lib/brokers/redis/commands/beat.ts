@@ -2,20 +2,20 @@ import { forgive, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Records that this node is alive, and gives it leases of dead nodes, up to a maximum number. A dead node is removed once it holds none.
+ * Records that this node is alive, and gives it leases of dead nodes, up to a maximum number. A dead node without leases is removed.
  *
- * KEYS: nodes by time of their last beat, holders of leases, data of leases, dead nodes by time of death. ARGV: node, ms without a
- * beat until a node is dead, maximum number of leases, 1 to return the leases that the node holds already, too.
+ * KEYS: nodes by time of their last beat, holders of leases, data of leases, dead nodes by time of death. ARGV: node, ms without a beat
+ * until a node is dead, maximum number of leases, 1 to return also leases that the node holds already.
  * Returns 1 for a new node, when it was last declared dead, number of nodes, their ids, then key and data of each lease.
  */
 export const beatScript = script('beat', `${time}${forgive}
 local nodes, holders, data, node, dead = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2])
 forgive(nodes, dead)
--- The clock of a Redis that was promoted may be behind: then nobody would die until it has caught up.
+-- The clock of a Redis that was promoted may be behind: no node would be declared dead until it has caught up.
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do redis.call('ZADD', nodes, now, other) end
 local isNew = redis.call('ZADD', nodes, now, node)
 local died = redis.call('ZSCORE', KEYS[4], node) or ''
--- Whoever holds something and is not among the nodes died before its first beat.
+-- A holder of a lease that is not among the nodes died before its first beat.
 for _, holder in ipairs(redis.call('HVALS', holders)) do redis.call('ZADD', nodes, 'NX', 0, holder) end
 local isDead, isLeft, inherited = {}, {}, {}
 local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
@@ -57,14 +57,14 @@ export interface BeatRequest {
   readonly deadAfter: number
   /** Maximum number of leases of dead nodes. */
   readonly leases: number
-  /** Return the leases that the node holds already, too. */
+  /** Return also leases that the node holds already. */
   readonly isInDoubt: boolean
 }
 
 export interface BeatReply {
-  /** Redis did not know the node. */
+  /** Whether Redis did not know the node. */
   readonly isNew: boolean
-  /** When the node was last declared dead; '' when it never was. */
+  /** When the node was last declared dead, or '' if it never was. */
   readonly died: string
   readonly alive: string[]
   readonly leases: Array<[key: string, data: string]>

@@ -2,8 +2,8 @@ import { time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Claims something for a holder unless it is claimed already. Of a holder only claims that last are kept, and the newest of these.
- * KEYS: claims of the holder, by their ends. ARGV: the claim, ms that it lasts, how many are kept. Returns 1 when it is the first.
+ * Claims something for a holder, unless it is claimed already. Keeps only unexpired claims of the holder, and of these the newest.
+ * KEYS: claims of the holder, by time of expiry. ARGV: the claim, its lifetime in ms, maximum number of claims. Returns 1 for a first one.
  */
 export const claimScript = script('claim', `${time}
 local claims, ms = KEYS[1], tonumber(ARGV[2])
@@ -20,11 +20,11 @@ export interface ClaimRequest {
   readonly claims: string
   readonly claim: string
   readonly ms: number
-  /** Number of claims kept of a holder. */
+  /** Maximum number of claims of a holder. */
   readonly kept: number
 }
 
-/** Whether it is the first claim. */
+/** Resolves with whether it is the first claim. */
 export async function claim (link: Runner, { claims, claim, ms, kept }: ClaimRequest): Promise<boolean> {
   return await link.run(claimScript, [claims], [claim, ms, kept]) === 1
 }

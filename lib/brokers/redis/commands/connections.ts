@@ -2,7 +2,7 @@ import type { Presence } from '../../broker.js'
 import { present } from './lua.js'
 import { script, type Runner } from './script.js'
 
-/** KEYS: presence. ARGV: the nodes that are alive. Returns the connections under the key, each with its node. */
+/** KEYS: presence. ARGV: the live nodes. Returns the connections under the key, each with its node. */
 export const connectionsScript = script('connections', `${present}
 return present(redis.call('HGETALL', KEYS[1]), set(1, #ARGV), {})
 `)

@@ -1,6 +1,6 @@
 import { script, type Runner } from './script.js'
 
-/** Declares this node dead: the other nodes take its leases with their next beats. KEYS: nodes. ARGV: node. */
+/** Declares this node dead: other nodes inherit its leases with their next beats. KEYS: nodes. ARGV: node. */
 export const endScript = script('end', `
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
 return 1

@@ -2,9 +2,9 @@ import { present } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Adds a connection under a key unless there are too many, and removes entries that were not renewed.
- * KEYS: presence. ARGV: connection, node, limit, ttl, how many nodes are silent, these, and the nodes that are alive.
- * Returns the nodes of the connections that count when they are too many, and nothing when it is entered.
+ * Adds a connection under a key, unless there are too many, and removes entries that were not renewed.
+ * KEYS: presence. ARGV: connection, node, limit, ttl in ms, number of silent nodes, the silent nodes, the live nodes.
+ * Returns the nodes of the counted connections if they reach the limit, and nothing if the connection is entered.
  */
 export const enterScript = script('enter', `${present}
 local presence, connection, ttl, silent = KEYS[1], ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -30,13 +30,13 @@ export interface EnterRequest {
   readonly node: string
   /** Maximum number of other connections. */
   readonly limit: number
-  /** Of an entry that is not renewed, in ms. */
+  /** Lifetime of an entry without a renewal, in ms. */
   readonly ttl: number
   readonly silent: readonly string[]
   readonly alive: readonly string[]
 }
 
-/** The nodes of the connections that are too many; none when it is entered. */
+/** Enters a connection. Resolves with the nodes of the counted connections if they reach the limit; none if it is entered. */
 export async function enter (link: Runner, { presence, connectionId, node, limit, ttl, silent, alive }: EnterRequest): Promise<string[]> {
   return await link.run(enterScript, [presence], [connectionId, node, limit, ttl, silent.length, ...silent, ...alive]) as string[]
 }

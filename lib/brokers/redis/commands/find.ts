@@ -2,8 +2,8 @@ import { time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Which publications were stored. KEYS: stream and meta. ARGV: since when, on Redis's clock; their marks.
- * Returns the time, the epoch, and for each its offset, 0, or -1 where the stream does not reach back so far any more.
+ * Finds stored publications by their marks. KEYS: stream and meta. ARGV: earliest time on Redis's clock, in ms; the marks.
+ * Returns the time, the epoch, and for each mark its offset, 0, or -1 if the stream no longer reaches back to the earliest time.
  */
 export const findScript = script('find', `${time}
 local result = {now, redis.call('HGET', KEYS[2], 'e') or ''}
@@ -20,16 +20,16 @@ return result
 export interface FindRequest {
   readonly stream: string
   readonly meta: string
-  /** The publications were sent after this time, on Redis's clock. */
+  /** The publications were sent after this time on Redis's clock, in ms. */
   readonly since: number
   readonly marks: readonly string[]
 }
 
 export interface FindReply {
-  /** Redis's clock. */
+  /** Redis's clock, in ms. */
   readonly now: number
   readonly epoch: string
-  /** Of each publication its offset; 0: it is not stored; -1: the stream does not reach back so far any more. */
+  /** Offset of each publication; 0: it is not stored; -1: the stream no longer reaches back that far. */
   readonly offsets: readonly number[]
 }
 

@@ -2,8 +2,8 @@ import type { StreamHead } from './read.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Reads the heads of channels. KEYS: the meta of each. ARGV: their ttl, renewed where half of it is over.
- * Returns epoch, head and mark of each; empty texts and 0 for a channel that is not there.
+ * Reads the heads of channels. KEYS: the meta of each. ARGV: their ttl in ms, which is renewed when half of it is over.
+ * Returns epoch, head and mark of each; empty texts and 0 for an unknown channel.
  */
 export const headsScript = script('heads', `
 local ttl = tonumber(ARGV[1])
@@ -18,7 +18,7 @@ end
 return result
 `)
 
-/** Heads of the channels with these metas; `undefined` for a channel that is not in Redis. `metaTtl` in ms. */
+/** Heads of the channels with these metas; `undefined` for a channel that Redis does not have. `metaTtl` in ms. */
 export async function heads (link: Runner, metas: string[], metaTtl: number): Promise<Array<StreamHead | undefined>> {
   const found = await link.run(headsScript, metas, [metaTtl]) as Array<string | number>
   return metas.map((_meta, at) => {

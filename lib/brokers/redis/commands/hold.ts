@@ -2,8 +2,8 @@ import { time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * KEYS: holders, data, nodes by time of their last beat. ARGV: node, lease, its data, 1 when it must be held already.
- * Returns 1 when the node holds it now.
+ * Holds a lease. KEYS: holders, data, nodes by time of their last beat. ARGV: node, lease, its data, 1 if it must be held already.
+ * Returns 1 if the node holds it now.
  */
 export const holdScript = script('hold', `${time}
 local holder = redis.call('HGET', KEYS[1], ARGV[2])
@@ -21,11 +21,11 @@ export interface HoldRequest {
   readonly node: string
   readonly lease: string
   readonly data: string
-  /** Only if it is held already. */
+  /** Hold it only if the node holds it already. */
   readonly isHeld: boolean
 }
 
-/** Whether the node holds the lease now. */
+/** Resolves with whether the node holds the lease now. */
 export async function hold (link: Runner, { keys, node, lease, data, isHeld }: HoldRequest): Promise<boolean> {
   return await link.run(holdScript, keys, [node, lease, data, Number(isHeld)]) === 1
 }

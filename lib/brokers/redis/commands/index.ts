@@ -13,7 +13,6 @@ import { pulseScript } from './pulse.js'
 import { readScript } from './read.js'
 import { releaseScript } from './release.js'
 
-/** All scripts. */
 export const scripts = [
   appendScript,
   readScript,

@@ -1,28 +1,28 @@
-/** Bytes that a stored publication counts beside its body: id, mark, time and sum, as Redis encodes them. */
+/** Bytes that a stored publication counts in addition to its body: id, mark, time and sum, as Redis encodes them. */
 export const publicationOverhead = 64
 
-/** Between the publications of an announcement: no JSON text has it in it (RFC 8259 section 7). */
+/** Separates the publications of an announcement: no JSON text contains it (RFC 8259 section 7). */
 export const separator = '\x1e'
 
-/** Redis's clock in milliseconds. */
+/** Redis's clock, in ms. */
 export const time = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `
 
-/** Out of memory, Redis refuses the first write of a script and lets the others pass: so that should not be a DEL for nothing. */
+/** Deletes a stream, if it exists. Redis without memory refuses only the first write of a script: a useless DEL would let others pass. */
 export const clear = `
 local function clear(stream)
   if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
 end
 `
 
-/** Whole numbers in texts, where Lua would write large ones with an exponent. As arguments of commands Redis writes them in full. */
+/** Formats whole numbers. Lua writes large ones with an exponent in texts; as arguments of commands, Redis writes them in full. */
 export const whole = `
 local function whole(number) return string.format('%.0f', number) end
 `
 
-/** Adds a publication to a stream: its mark, time and body, and the bytes of all publications up to and including this one. */
+/** Adds a publication to a stream: its mark, time and body, and the sum of bytes of all publications up to this one. */
 export const add = `
 local function add(stream, trim, limit, offset, mark, body, sum)
   redis.call('XADD', stream, trim, '~', limit, offset, 'm', mark, 't', now, 'b', body, 'c', sum)
@@ -31,8 +31,8 @@ local function sizeOf(body) return #body + ${publicationOverhead} end
 `
 
 /**
- * The oldest publication of a stream that is within a number of bytes and a time, by bisection: both grow towards the newest.
- * Entries of older versions have no sum, and are kept as far as bytes go.
+ * Finds the oldest publication of a stream that is within limits of bytes and age, by bisection: both sums grow towards the newest.
+ * Entries of older versions have no sum, and count as within the bytes.
  */
 export const keep = `
 local function firstKept(stream, low, head, sum, total, room, ttl)
@@ -51,7 +51,7 @@ local function firstKept(stream, low, head, sum, total, room, ttl)
 end
 `
 
-/** When no node has sent a beat for a while, Redis was away: all nodes count as alive now. */
+/** Marks all nodes as alive if none has sent a beat for a while: Redis was unreachable then. */
 export const forgive = `
 local function forgive(nodes, dead)
   local last = redis.call('ZRANGE', nodes, -1, -1, 'WITHSCORES')
@@ -60,7 +60,7 @@ local function forgive(nodes, dead)
 end
 `
 
-/** Connections under a key whose nodes are alive. A node that has just started is not known to all others yet. */
+/** Connections under a key whose nodes are alive. A node that has just started may be unknown to others yet. */
 export const present = `${time}
 local function present(all, isAlive, isSilent)
   local found = {}

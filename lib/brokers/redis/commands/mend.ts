@@ -6,9 +6,9 @@ import { script, type Runner } from './script.js'
 /**
  * Restores the tail of a channel from the publications that a node still has, and announces them to the other nodes.
  *
- * KEYS: stream and meta. ARGV: epoch, head and its mark as Redis has them, size and ttl of the stream, PUBLISH or SPUBLISH;
- * then mark and body of each publication that follows. Returns 1, or 0 when that is no longer where the channel is; or an error
- * text when it is stored and may not be announced.
+ * KEYS: stream and meta. ARGV: epoch, head and its mark as Redis has them, size and ttl of the stream, PUBLISH or SPUBLISH; then mark and
+ * body of each publication that follows. Returns 1; 0 if the channel has another head by now; or an error text if the publications are
+ * stored and could not be announced.
  */
 export const mendScript = script('mend', `${time}${whole}${add}
 local stream, meta, head = KEYS[1], KEYS[2], tonumber(ARGV[2])
@@ -31,7 +31,7 @@ return type(receivers) == 'table' and receivers.err or 1
 export interface MendRequest {
   readonly stream: string
   readonly meta: string
-  /** As Redis has it. */
+  /** Head that Redis has. */
   readonly head: StreamHead
   readonly limits: Pick<StreamLimits, 'size' | 'ttl'>
   readonly publishCommand: 'PUBLISH' | 'SPUBLISH'
@@ -39,9 +39,9 @@ export interface MendRequest {
 }
 
 export interface MendReply {
-  /** `false`: that is no longer where the channel is. */
+  /** `false`: the channel has another head by now. */
   readonly isMended: boolean
-  /** Why something was stored that may not be announced. */
+  /** Why stored publications could not be announced. */
   readonly unannounced?: string
 }
 

@@ -1,10 +1,10 @@
 import { script, type Runner } from './script.js'
 
 /**
- * Tries each command that the other scripts call, and leaves nothing behind.
+ * Runs each command that the other scripts call, and leaves nothing behind.
  *
  * KEYS: the channel of an announcement; a hash, a stream and a sorted set, which do not exist. ARGV: PUBLISH or SPUBLISH.
- * Returns the name and the error text of each command that is refused.
+ * Returns the name and the error text of each refused command.
  */
 export const probeScript = script('probe', `
 local channel, hash, stream, set = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -43,7 +43,7 @@ try(ARGV[1], channel, '')
 return refused
 `)
 
-/** The commands that are refused, each with its error text. `keys`: a channel, a hash, a stream and a sorted set. */
+/** Refused commands, each with its error text. `keys`: a channel, a hash, a stream and a sorted set. */
 export async function probe (link: Runner, keys: string[], publishCommand: 'PUBLISH' | 'SPUBLISH'): Promise<Array<[command: string, error: string]>> {
   const answer = await link.run(probeScript, keys, [publishCommand]) as string[]
   return answer.flatMap((command, at) => at % 2 === 0 ? [[command, answer[at + 1]] as [string, string]] : [])

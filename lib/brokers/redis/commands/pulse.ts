@@ -2,8 +2,8 @@ import { forgive, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Records that this node is alive, between its beats. KEYS: nodes. ARGV: node, ms until it is dead.
- * Returns the time, and the id and the time of the last beat or pulse of each node.
+ * Records that this node is alive, between its beats. KEYS: nodes. ARGV: node, ms without a beat until a node is dead.
+ * Returns the time, then id and time of the last beat or pulse of each node.
  */
 export const pulseScript = script('pulse', `${time}${forgive}
 local nodes = KEYS[1]
@@ -15,13 +15,13 @@ return result
 `)
 
 export interface PulseReply {
-  /** Redis's clock. */
+  /** Redis's clock, in ms. */
   readonly now: number
-  /** Time of each node's last beat or pulse. */
+  /** Time of the last beat or pulse of each node, on Redis's clock, in ms. */
   readonly heardAt: Map<string, number>
 }
 
-/** `nodes`: the key of the nodes by time of their last beat; `deadAfter` in ms. */
+/** `nodes`: key of the nodes by time of their last beat. `deadAfter` in ms. */
 export async function pulse (link: Runner, nodes: string, node: string, deadAfter: number): Promise<PulseReply> {
   const [now, ...heard] = await link.run(pulseScript, [nodes], [node, deadAfter]) as [number, ...string[]]
   const heardAt = new Map<string, number>()

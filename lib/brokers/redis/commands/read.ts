@@ -3,17 +3,16 @@ import { clear, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Reads the publications after a position, or all that are retained if the position is unknown or no longer there. Nothing is
- * written for a channel without a publication. A channel whose head is before the position, or that has another publication at
- * the position, has lost its tail. The script reports this, or, if the caller asks for it, continues the channel under another
- * epoch; a channel that is gone is continued under another epoch too. The field 'f' of its meta then says that earlier
- * publications are unknown.
+ * Reads the publications after a position, or all that are retained if the position is unknown or no longer there. Writes nothing for a
+ * channel without a publication. A channel whose head is before the position, or that has another publication at the position, has lost its
+ * tail. The script reports this, or, on request, continues the channel under another epoch. A channel that no longer exists is continued
+ * under another epoch too. The field 'f' of its meta then means that earlier publications are unknown.
  *
- * KEYS: stream and meta. ARGV: the epoch to give, how many publications, ttl of the meta; epoch, head and mark known; 1 for
- * another epoch where the tail was lost; 1 to give a channel without a publication its epoch; the limits that are kept with a channel
- * that has a publication, as `append` keeps them.
- * Returns the time, epoch ('' when there was no publication yet), head, its mark, 1 when its tail was lost and that is all, 1 when it
- * went on under another epoch; and the publications: mark, time and body of each, the last one being the head.
+ * KEYS: stream and meta. ARGV: epoch to assign, maximum number of publications, ttl of the meta in ms; epoch, head and mark of the
+ * position; 1 to continue under another epoch if the tail was lost; 1 to assign an epoch to a channel without a publication; limits to
+ * store in the meta of a channel with a publication, in the format of `append`.
+ * Returns the time, epoch ('' if there was no publication yet), head, its mark, 1 if the tail was lost and nothing was read, 1 if the
+ * channel was continued under another epoch; then mark, time and body of each publication, the last one being the head.
  */
 export const readScript = script('read', `${time}${clear}
 local stream, meta, size = KEYS[1], KEYS[2], tonumber(ARGV[2])
@@ -62,7 +61,7 @@ end
 return result
 `)
 
-/** Where a channel is. */
+/** Head of a channel: epoch, offset and mark of its newest publication. */
 export interface StreamHead {
   readonly epoch: string
   readonly offset: number
@@ -72,37 +71,37 @@ export interface StreamHead {
 export interface ReadRequest {
   readonly stream: string
   readonly meta: string
-  /** The epoch to give. */
+  /** Epoch to assign. */
   readonly epoch: string
-  /** Of the channel. Its size is the maximum number of publications, where all that are retained are read. */
+  /** Limits of the channel. The size is the maximum number of publications if all that are retained are read. */
   readonly limits: StreamLimits
-  /** Of the meta, in ms. */
+  /** TTL of the meta, in ms. */
   readonly metaTtl: number
-  /** The position after which to read; default: all that is retained. */
+  /** Position after which to read; default: read all that is retained. */
   readonly after?: StreamHead
-  /** Continue under another epoch where the tail was lost. */
+  /** Continue under another epoch if the tail was lost. */
   readonly isForking: boolean
-  /** Give a channel without a publication its epoch. */
+  /** Assign an epoch to a channel without a publication. */
   readonly isBeginning: boolean
 }
 
 export interface ReadReply {
-  /** Redis's clock. */
+  /** Redis's clock, in ms. */
   readonly now: number
   /** `undefined`: there was no publication yet. */
   readonly head: StreamHead | undefined
-  /** The tail was lost, and nothing was read. */
+  /** Whether the tail was lost, and nothing was read. */
   readonly isTailLost: boolean
-  /** It went on under another epoch. */
+  /** Whether it was continued under another epoch. */
   readonly isForked: boolean
-  /** `at`: when each was stored, on Redis's clock. */
+  /** `at`: when each was stored, on Redis's clock, in ms. */
   readonly stored: ReadonlyArray<{ readonly mark: string, readonly at: number, readonly body: string }>
 }
 
-const nowhere: StreamHead = { epoch: '', offset: 0, mark: '' }
+const originHead: StreamHead = { epoch: '', offset: 0, mark: '' }
 
 export async function read (link: Runner, request: ReadRequest): Promise<ReadReply> {
-  const { stream, meta, epoch: newEpoch, limits, metaTtl, after = nowhere, isForking, isBeginning } = request
+  const { stream, meta, epoch: newEpoch, limits, metaTtl, after = originHead, isForking, isBeginning } = request
   const { size, ttl, bytes } = limits
   const known = [after.epoch, after.offset, after.mark]
   const args = [newEpoch, size, metaTtl, ...known, Number(isForking), Number(isBeginning), `${size} ${ttl} ${bytes}`]

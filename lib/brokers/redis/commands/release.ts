@@ -1,6 +1,6 @@
 import { script, type Runner } from './script.js'
 
-/** KEYS: holders, data. ARGV: node, lease. */
+/** Releases a lease of a node. KEYS: holders, data. ARGV: node, lease. */
 export const releaseScript = script('release', `
 if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[2])

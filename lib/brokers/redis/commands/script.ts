@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 
 /** A Lua script, run by its digest. */
 export interface Script {
-  /** As it is called in the log. */
+  /** Name in the log. */
   readonly name: string
   readonly text: string
   readonly sha: string
 }
 
-/** Runs scripts: a `RedisLink`. Rejects with what Redis or ioredis say. */
+/** Runs scripts: a `RedisLink`. Rejects with the errors of Redis and ioredis. */
 export interface Runner {
   run (script: Script, keys: string[], args: Array<string | number>): Promise<unknown>
 }

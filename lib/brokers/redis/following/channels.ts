@@ -22,8 +22,8 @@ const grace = 5_000
 const checkEvery = 15_000
 
 /**
- * After this time, in ms, a replica, or a disk, has what Redis has, if it is well. Until then nodes keep what was announced,
- * and give it back should Redis lose it.
+ * Time, in ms, after which a healthy replica or disk has a publication that Redis stored. Until then, nodes keep announced publications,
+ * and restore them if Redis loses them.
  */
 const safeAfter = 3_000
 
@@ -34,38 +34,38 @@ interface Followed {
 
 interface Channel extends Followed {
   readonly feed: Feed<Log>
-  /** When it was last seen with readers, or handed out, on the monotonic clock. */
+  /** When it last had readers, or was returned to a caller, on the monotonic clock, in ms. */
   usedAt: number
 }
 
 export interface FollowedChannelsParts {
-  /** The connection on which publications are announced. */
+  /** Connection on which publications are announced. */
   subscriber: RedisLink
   store: StreamStore
   keys: Keys
   /** Redis's clock. */
   clock: RedisClock
-  /** Bytes that a log keeps beyond its history for readers that are behind. */
+  /** Maximum bytes that a log keeps beyond its history for readers that are behind. */
   lag: number
   /** Limits of the nodes' own channel. */
   nodesLimits: ChannelLimits
-  /** The log of that channel. */
+  /** Creates the log of that channel. */
   createNodesLog: (epoch: string) => Fed
 }
 
-/** The channels that this node has logs of, and the nodes' own channel. */
+/** The channels that have a log on this node, and the nodes' own channel. */
 export class FollowedChannels {
-  /** Resolves once the nodes' channel has a log. */
+  /** Resolves when the nodes' channel has a log. */
   readonly begun: Promise<void>
-  /** Resolves once this node receives the announcements of the others. */
+  /** Resolves when this node receives the announcements of the others. */
   readonly heard: Promise<void>
   readonly #parts: FollowedChannelsParts
   readonly #doorbell: Doorbell
   readonly #checks: Checks
-  /** By their keys. */
+  /** By key. */
   readonly #channels = new Map<string, Channel>()
   readonly #nodes: Followed
-  /** The nodes' channel is there as long as Redis has its data: its epoch names the era. */
+  /** The nodes' channel exists as long as Redis has its data: its epoch identifies the era. */
   readonly #unborn: Unborn
   #createLog: CreateLog = (_channel, epoch, limits) => new ChannelLog(epoch, limits)
 
@@ -81,19 +81,19 @@ export class FollowedChannels {
     this.begun = this.#nodes.feed.begun
   }
 
-  /** How logs are made from now on. */
+  /** Sets how logs are created from now on. */
   open (createLog: CreateLog): void {
     this.#createLog = createLog
   }
 
-  /** The log of a channel, up to what Redis has now. Rejects with what Redis says. */
+  /** Returns the log of a channel, with everything that Redis has at the moment. Rejects with the error of Redis. */
   async subscribe (channel: string, limits: ChannelLimits): Promise<Log> {
     const key = this.#parts.keys.stream(channel)
     const known = this.#channels.get(key) ?? this.#add(channel, key, limits)
     known.usedAt = performance.now()
-    // A client that resumes may have read publications that this node has not got yet.
+    // A client that resumes may have read publications that this node does not have yet.
     await (known.feed.log === undefined ? known.feed.begun : this.#checks.confirm(key, known.feed))
-    // The channel was released meanwhile, or the broker closed.
+    // The channel was released, or the broker closed, meanwhile.
     if (this.#channels.get(key) !== known) return known.feed.log!
     known.usedAt = performance.now()
     known.feed.renew()
@@ -129,7 +129,7 @@ export class FollowedChannels {
     return followed
   }
 
-  /** A channel that has no publication yet needs the era. The nodes' own channel is never without its epoch. */
+  /** Reads a channel. One without a publication needs the era; the nodes' own channel always has its epoch. */
   async #read (channel: string, limits: StreamLimits, after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<Reading> {
     const { store } = this.#parts
     if (channel === nodesChannel) return store.read(channel, limits, after, inAnotherEpoch, true)
@@ -137,7 +137,7 @@ export class FollowedChannels {
     return store.read(channel, limits, after, inAnotherEpoch)
   }
 
-  /** Never rejects: a failure goes to the health, and the channel is checked again later. */
+  /** Compares a channel with Redis. Never rejects: a failure goes to the health, and the channel is checked again later. */
   async #check ({ key, feed }: Followed): Promise<void> {
     await (feed.log === undefined ? feed.catchUp() : this.#checks.confirm(key, feed)).catch(() => {})
   }
@@ -147,7 +147,7 @@ export class FollowedChannels {
     await Promise.all([this.#nodes, ...this.#channels.values()].map(channel => this.#check(channel)))
   }
 
-  /** Releases unused channels, and compares channels without announcements with Redis. `answeredAt`: when Redis last answered. */
+  /** Releases unused channels, and compares silent channels with Redis. `answeredAt`: when Redis last answered, on the monotonic clock. */
   sweep (answeredAt: number, now = performance.now()): void {
     this.#checkSilent(this.#nodes, now)
     this.#nodes.feed.settle(answeredAt - safeAfter)

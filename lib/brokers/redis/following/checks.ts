@@ -1,7 +1,7 @@
 import type { StreamHead } from '../commands/read.js'
 import type { Feed } from './feed.js'
 
-/** So many channels are asked after at once, and so many times at a time. */
+/** Maximum number of channels per request, and of concurrent requests. */
 const slice = 200
 const lanes = 4
 
@@ -21,13 +21,13 @@ export class Checks {
   #turn: NodeJS.Immediate | undefined
   #running = 0
 
-  /** `size` is how many channels may be asked after at once. */
+  /** `size`: maximum number of channels per request. */
   constructor (headsOf: (keys: string[]) => Promise<Array<StreamHead | undefined>>, size = slice) {
     this.#headsOf = headsOf
     this.#size = size
   }
 
-  /** Resolves once the log has all that was in Redis when this was called. Rejects when Redis does not answer. */
+  /** Resolves when the log has everything that was in Redis at the time of the call. Rejects if Redis does not answer. */
   confirm (key: string, feed: Feed): Promise<void> {
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined) return waiting.done
@@ -61,7 +61,7 @@ export class Checks {
   }
 }
 
-/** Never rejects: one that cannot be read is not the others' concern. */
+/** Never rejects: a channel that cannot be read does not affect the others. */
 async function settle ({ feed, resolve, reject }: Check, head: StreamHead | undefined, before: number): Promise<void> {
   try {
     await feed.reach(head, before)

@@ -3,7 +3,7 @@ import { isCluster } from '../link/connection.js'
 import type { RedisLink } from '../link/link.js'
 import { separator } from '../commands/lua.js'
 
-/** One publication as it is announced. */
+/** An announced publication. */
 export interface Announcement {
   readonly epoch: string
   readonly offset: number
@@ -11,27 +11,27 @@ export interface Announcement {
   readonly body: string
 }
 
-/** Who hears the announcements of one channel. */
+/** Listener for the announcements of one channel. */
 export interface Listener {
-  /** May have missed announcements: they begin, or were interrupted. */
+  /** Called when announcements begin or resume: some may have been missed. */
   onListening (): void
   onAnnounced (announcements: Announcement[]): void
 }
 
-/** How many channels are subscribed to in one command. */
+/** Maximum number of channels per SUBSCRIBE command. */
 const slice = 500
 
-/** Subscriptions that did not come about are tried again this often, and the connection is tried, in milliseconds. */
+/** Interval at which failed subscriptions are retried, and the connection is checked, in ms. */
 const lookEvery = 1_500
 
-/** In a Cluster, subscriptions come back some time after it is said that they do, in milliseconds at most. */
+/** Maximum time, in ms, between the event 'subscribersReady' of a Cluster and its working subscriptions. */
 const settling = 1_000
 
-/** Redis pub/sub: it tells that something was published, and what; the stream is what can be relied on. */
+/** Announcements over Redis pub/sub, with the publications themselves. They may get lost: the stream is authoritative. */
 export class Doorbell {
   readonly #link: RedisLink
   readonly #listeners = new Map<string, Listener>()
-  /** Not subscribed to at the moment, or not for certain. */
+  /** Channels without a confirmed subscription. */
   readonly #silent = new Set<string>()
   #turn: NodeJS.Immediate | undefined
   readonly #looker: NodeJS.Timeout
@@ -46,12 +46,12 @@ export class Doorbell {
     this.#looker = setInterval(() => this.#look(), lookEvery).unref()
   }
 
-  /** Channels that are listened to. */
+  /** Number of channels with a listener. */
   get size (): number {
     return this.#listeners.size
   }
 
-  /** `onListening` is called once announcements come in. */
+  /** Subscribes to a channel. Calls `onListening` when announcements arrive. */
   listen (channel: string, listener: Listener): void {
     this.#listeners.set(channel, listener)
     this.#silent.add(channel)
@@ -64,7 +64,7 @@ export class Doorbell {
     if (!this.#link.isReady) return
     const { client } = this.#link
     const left: Promise<unknown> = isCluster(client) ? this.#link.ask('SUNSUBSCRIBE', client.sunsubscribe(channel)) : this.#link.ask('UNSUBSCRIBE', client.unsubscribe(channel))
-    // The health knows. What is announced without a listener is ignored.
+    // The health knows. Announcements without a listener are ignored.
     left.catch(() => {})
   }
 
@@ -107,22 +107,21 @@ export class Doorbell {
   }
 
   #confirm (command: string, channels: string[], subscribed: Promise<unknown>): void {
-    // Who came after this was sent waits for a command of its own.
+    // A listener that was added after the command was sent waits for its own command.
     const listeners = channels.map(channel => this.#listeners.get(channel))
     subscribed.then(() => {
       for (const [at, channel] of channels.entries()) {
         if (this.#listeners.get(channel) === listeners[at] && this.#silent.delete(channel)) listeners[at]?.onListening()
       }
-      // One channel may be permitted and another one not.
+      // Redis may permit one channel and refuse another.
       if (this.#silent.size === 0) this.#link.health.well(command)
     }, error => this.#link.health.failed(command, error))
   }
 
-  /** A connection over which nothing comes any more ends with a ping that is not answered. */
+  /** Sends a ping, and retries subscriptions. A dead connection ends when its ping is not answered. */
   #look (): void {
     if (!this.#link.isReady) return
     const { client } = this.#link
-    // One that is not answered ends the connection.
     if (!isCluster(client)) this.#link.ask('PING of the subscriber', client.ping()).catch(() => {})
     if (this.#silent.size > 0) this.#subscribe()
   }

@@ -3,24 +3,24 @@ import type { StreamHead } from '../commands/read.js'
 import type { Announcement } from './doorbell.js'
 import { isUnborn, type Unborn } from './unborn.js'
 
-/** What a log needs to be fed. */
+/** Part of a log that a feed uses. */
 export type Fed = Pick<Log, 'epoch' | 'head' | 'append' | 'begin' | 'precedes' | 'reset'>
 
-/** A publication as it is stored. */
+/** A publication in Redis. */
 export interface StoredPublication {
   readonly mark: string
   readonly body: string
-  /** When it was stored, in milliseconds before now. */
+  /** Time since it was stored, in ms. */
   readonly age: number
 }
 
-/** What follows a position; `stored` ends with the head, and is all that there is when it does not begin where it should. */
+/** Publications after a position. `stored` ends with the head; if its beginning is missing, it has all that is retained. */
 export interface Reading {
   /** `undefined`: the channel has no publication yet. */
   readonly head: StreamHead | undefined
-  /** The channel is behind the position, or has another publication there. Nothing was read. */
+  /** The head is before the position, or another publication is there. Nothing was read. */
   readonly isTailLost: boolean
-  /** The channel has another epoch now, and its earlier publications are unknown. */
+  /** The channel has another epoch now, and earlier publications are unknown. */
   readonly isForked: boolean
   readonly stored: StoredPublication[]
 }
@@ -28,56 +28,56 @@ export interface Reading {
 export interface FeedParts<L extends Fed> {
   createLog: (epoch: string) => L
   unborn: Pick<Unborn, 'epoch' | 'precedes'>
-  /** What comes after a position; all that is retained when that is not known. */
+  /** Reads the publications after a position; all that are retained if it is unknown. */
   read: (after: StreamHead | undefined, inAnotherEpoch: boolean) => Promise<Reading>
-  /** Puts publications behind the head that Redis has. Whether they are there now. */
+  /** Stores publications after the head that Redis has. Resolves with whether they are there now. */
   mend: (head: StreamHead, publications: Array<{ mark: string, body: string }>) => Promise<boolean>
 }
 
 /** One of the last publications. */
 interface RecentPublication {
   readonly mark: string
-  /** Until it is certain that Redis still has it. */
+  /** Kept until Redis is unlikely to lose it. */
   body: string | undefined
   readonly at: number
 }
 
-/** So many announcements are kept while the stream is read; what is beyond is read from the stream again. */
+/** Maximum number of announcements that are kept while the stream is read. Later ones are read from the stream. */
 const maxKept = 256
 
-/** So many publications are remembered, so that another one with the offset of one of them is noticed, */
+/** Minimum number of publications whose marks are remembered, to detect another one with the same offset. */
 const maxRecent = 16
-/** and so many, and so many characters, of those that Redis may have lost. */
+/** Maximum number and characters of publications whose bodies are kept, in case Redis loses them. */
 const maxMendable = { count: 256, length: 1024 * 1024 }
 
-/** Nodes that mend a channel at once get in each other's way so many times at most. */
+/** Maximum attempts to mend a channel: nodes that mend it at the same time interfere. */
 const maxMendings = 3
 
-/** Announcements that are under way get so many milliseconds before the stream is read instead. */
+/** Time that announcements on their way get before the stream is read instead, in ms. */
 const patience = 50
 
 /**
- * Keeps a channel's log on this node up to the stream in Redis: each publication once, in order and without a hole.
- * Where the stream no longer reaches back to where the log is, or turns out to be another one, the log starts again.
+ * Keeps a channel's log on this node up to date with the stream in Redis: each publication once, in order and without gaps. If the stream
+ * no longer reaches back to the head of the log, or is another one, the log starts again.
  */
 export class Feed<L extends Fed = Fed> {
   readonly #parts: FeedParts<L>
   log: L | undefined
-  /** Resolves once there is a log. */
+  /** Resolves when there is a log. */
   readonly begun: Promise<void>
   #begin = () => {}
   /** The newest last. */
   #recent: RecentPublication[] = []
-  /** So many of the newest have a body, and those have so many characters. */
+  /** Number of the newest publications that have a body, and their characters. */
   #mendable = { count: 0, length: 0 }
-  /** What was announced while the stream is read; `undefined` when it is not. */
+  /** Announcements during a read; `undefined` while nothing is read. */
   #kept: Announcement[] | undefined
   #reading: Promise<void> | undefined
-  /** The epoch of channels without a publication when the log was last compared with it. */
+  /** Epoch of channels without a publication at the last comparison with the log. */
   #unbornEpoch = ''
-  /** Something was missed meanwhile: what is being read is not enough. */
+  /** Whether announcements were dropped, or another read was requested, during the read: it is then repeated. */
   #isBehind = false
-  /** When something was last heard of the channel, on the monotonic clock. */
+  /** When the channel was last announced or compared, on the monotonic clock, in ms. */
   heardAt = performance.now()
   #isEnded = false
 
@@ -92,24 +92,24 @@ export class Feed<L extends Fed = Fed> {
     for (const announcement of announcements) this.#take(announcement)
   }
 
-  /** The log has no publication yet, and no epoch of its own. */
+  /** Whether the log has no publication yet, and no epoch of its own. */
   get isUnborn (): boolean {
     return this.log !== undefined && isUnborn(this.log.epoch)
   }
 
-  /** Whether the log has what Redis has. */
+  /** Whether the log ends exactly at a head in Redis. */
   has ({ epoch, offset, mark }: StreamHead): boolean {
     return this.log?.epoch === epoch && this.log.head === offset && this.#lastMark === mark
   }
 
-  /** More was announced since Redis was asked. */
+  /** Whether the log is ahead of a head, because more was announced since Redis was asked. */
   #hasGoneOn ({ epoch, offset, mark }: StreamHead, before: number): boolean {
     return this.log?.epoch === epoch && offset >= before && offset < this.log.head && this.#markAt(offset) === mark
   }
 
   /**
-   * Resolves once the log has what was at `head`. `before` is the offset up to which it was when Redis was asked: Redis
-   * should have that. `undefined`: Redis does not have the channel. Rejects when it cannot be read.
+   * Resolves when the log has everything up to `head`. `before`: head of the log when Redis was asked, which Redis should have. `head` is
+   * `undefined` if Redis does not have the channel. Rejects if the stream cannot be read.
    */
   async reach (head: StreamHead | undefined, before: number): Promise<void> {
     this.heardAt = performance.now()
@@ -120,7 +120,7 @@ export class Feed<L extends Fed = Fed> {
     if (!this.has(head) && !this.#hasGoneOn(head, before)) await this.catchUp()
   }
 
-  /** Reads what the log has not from the stream. Rejects when that fails, and then the log is as it was. */
+  /** Reads from the stream what the log lacks. Rejects if that fails, and the log is unchanged then. */
   catchUp (): Promise<void> {
     if (this.#reading !== undefined) {
       this.#isBehind = true
@@ -146,7 +146,7 @@ export class Feed<L extends Fed = Fed> {
         const head = reading.head!
         const lost = this.#lostAfter(head)
         if (lost === undefined) break
-        // Another node may be faster, and have more or less of it.
+        // Another node may be faster, and may have more or fewer of the publications.
         await this.#parts.mend(head, lost)
         reading = await this.#parts.read(after, false)
       }
@@ -157,8 +157,8 @@ export class Feed<L extends Fed = Fed> {
   }
 
   /**
-   * Redis failed over, or came back, without what it had stored last. What was lost, if all of it is here: then nobody has
-   * missed anything once Redis has it again.
+   * The publications that Redis lost in a failover or restart, if all of them are here. Nobody has missed any of them once Redis has them
+   * again.
    */
   #lostAfter (head: StreamHead): Array<{ mark: string, body: string }> | undefined {
     const count = this.log!.head - head.offset
@@ -173,7 +173,7 @@ export class Feed<L extends Fed = Fed> {
     this.#begin()
   }
 
-  /** Nothing was published yet. A log that has been there before, and had nothing, keeps its readers where they are. */
+  /** Applies a reading without a publication. An existing log without publications keeps its readers' positions. */
   #applyUnborn (): void {
     const { unborn } = this.#parts
     if (this.log !== undefined) return this.renew()
@@ -189,14 +189,14 @@ export class Feed<L extends Fed = Fed> {
     const { log } = this
     if (this.isUnborn && start === 0 && precedes(log.epoch)) log.begin(epoch)
     const follows = log.epoch === epoch && log.head === start
-    // A log that was just made has no reader yet, which would find itself lost.
+    // A new log has no reader yet that would be lost.
     const now = performance.now()
     if (!follows) {
       log.reset(epoch, start)
       this.#recent = stored.length === 0 ? [{ mark: last, body: undefined, at: now }] : []
       this.#mendable = { count: 0, length: 0 }
     }
-    // One that goes on has been followed since it was read, and knows more than can be read now.
+    // A log that continues has been followed since it was read, and knows more than this reading.
     if (isNew || !follows) this.#precede(precedes)
     for (const { mark, body, age } of stored) this.#append(mark, body, now - age)
   }
@@ -207,8 +207,8 @@ export class Feed<L extends Fed = Fed> {
   }
 
   /**
-   * Called every second or so while Redis answers. A log without a publication follows the epoch of such channels, so that positions
-   * in it are not old. When Redis has lost its data its readers find themselves lost, and older positions do not count any more.
+   * Called about every second while Redis answers. A log without a publication adopts the current epoch of such channels, so that positions
+   * in it stay valid. If Redis has lost its data, its readers are lost, and older positions are invalid.
    */
   renew (): void {
     const { log } = this
@@ -233,7 +233,7 @@ export class Feed<L extends Fed = Fed> {
     if (log.epoch === epoch && log.head + 1 === offset) return this.#append(mark, body, performance.now())
     const known = this.#markAt(offset)
     const isRepeated = log.epoch === epoch && offset <= log.head && (known === undefined || known === mark)
-    // Who waits for the log learns of a failure too; else it is tried again with the next check.
+    // A caller that waits for the log gets the error too. Otherwise the next check tries again.
     if (!isRepeated) this.catchUp().catch(() => {})
   }
 
@@ -242,12 +242,12 @@ export class Feed<L extends Fed = Fed> {
     this.#mendable.count++
     this.#mendable.length += body.length
     while (this.#mendable.count > maxMendable.count || this.#mendable.length > maxMendable.length) this.#dropBody()
-    // Not with each, because it moves all that are left.
+    // Not for each publication, because it moves all entries.
     if (this.#recent.length >= 2 * maxMendable.count) this.#trim()
     this.log!.append(body, at)
   }
 
-  /** The oldest one: it cannot be mended any more. */
+  /** Drops the oldest body: that publication cannot be mended any more. */
   #dropBody (): void {
     const oldest = this.#recent[this.#recent.length - this.#mendable.count--]
     this.#mendable.length -= oldest.body!.length
@@ -266,7 +266,7 @@ export class Feed<L extends Fed = Fed> {
     return this.#recent[this.#recent.length - 1 - (this.log!.head - offset)]?.mark
   }
 
-  /** What was published before this time will not be lost by Redis any more, as far as one can tell. */
+  /** Drops bodies of publications before a time: Redis is unlikely to lose them. */
   settle (before: number): void {
     const settled = this.#recent.findLastIndex(({ at }) => at < before) + 1
     while (this.#recent.length - this.#mendable.count < settled) this.#dropBody()

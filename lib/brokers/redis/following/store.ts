@@ -9,10 +9,10 @@ import { heads } from '../commands/heads.js'
 import { mend, type MendRequest } from '../commands/mend.js'
 import { read } from '../commands/read.js'
 
-/** So many streams are read at a time; the others wait. */
+/** Maximum number of concurrent reads of streams. Others wait. */
 const maxReads = 64
 
-/** What is read of the channels in Redis. Rejects with what Redis or ioredis say. */
+/** Reads channels from Redis. Rejects with the errors of Redis and ioredis. */
 export class StreamStore {
   readonly #link: RedisLink
   readonly #keys: Keys
@@ -28,14 +28,14 @@ export class StreamStore {
     this.#clock = clock
   }
 
-  /** How many channels may be asked after at once: in a Cluster they are in different slots. */
+  /** Maximum number of channels per request for heads. In a Cluster they are in different slots. */
   get checkSize (): number {
     return this.#link.isCluster ? 1 : 200
   }
 
   /**
-   * What comes after a position of a channel, or all that is retained. Where the channel has lost its tail nothing is read,
-   * unless it is to go on under another epoch. Writes nothing of a channel that has no publication yet, unless that `isToBegin`.
+   * Reads the publications after a position of a channel, or all that are retained. If the channel has lost its tail, nothing is read,
+   * unless `inAnotherEpoch` continues it under another epoch. Writes nothing for a channel without a publication, unless `isToBegin`.
    */
   async read (channel: string, limits: StreamLimits, after?: StreamHead, inAnotherEpoch = false, isToBegin = false): Promise<Reading> {
     if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
@@ -61,7 +61,7 @@ export class StreamStore {
     return { head, isTailLost, isForked, stored }
   }
 
-  /** Puts publications behind the head that a channel has. Whether they are there now. */
+  /** Stores publications after the head that a channel has. Resolves with whether they are there now. */
   async mend (channel: string, limits: StreamLimits, head: StreamHead, publications: MendRequest['publications']): Promise<boolean> {
     this.#check()
     const { publishCommand, health } = this.#link
@@ -75,7 +75,7 @@ export class StreamStore {
     return { stream, meta: this.#keys.meta(stream) }
   }
 
-  /** Heads of channels; `undefined` for a channel that is not in Redis. */
+  /** Heads of channels; `undefined` for a channel that Redis does not have. */
   async heads (streams: string[]): Promise<Array<StreamHead | undefined>> {
     this.#check()
     return heads(this.#link, streams.map(stream => this.#keys.meta(stream)), metaTtlOf(this.#defaults))

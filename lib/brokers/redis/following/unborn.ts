@@ -1,9 +1,9 @@
 import { never, type Precedes } from '../../../logs/log.js'
 
-/** Time for which a position in a channel without a publication is good, in ms. A channel that had one has its meta for longer. */
+/** Time during which a position in a channel without a publication is valid, in ms. A channel with one has its meta for longer. */
 const trustedFor = 23 * 60 * 60 * 1_000
 
-/** Time for which such positions stay the same, in ms. */
+/** Time during which such positions stay the same, in ms. */
 const renewedEvery = 60 * 60 * 1_000
 
 const pattern = /^unborn([0-9a-z]{9})([0-9a-z]+)$/
@@ -17,27 +17,27 @@ export function isUnborn (epoch: string): boolean {
 export const alwaysBorn = { epoch: '', precedes: () => never }
 
 /**
- * Epochs of channels that have no publication yet. Nothing is stored for such a channel: it gets its own epoch with its first
- * publication. Until then its epoch says when there was none, on Redis' clock, and in which era.
+ * Epochs of channels that have no publication yet. Redis stores nothing for such a channel: it gets its own epoch with its first
+ * publication. Until then, its epoch contains the time on Redis's clock at which it had none, and the era.
  *
- * From such a position everything can be recovered that a channel has had since, if none of it has left the history: unless the channel
- * could have been there and expired meanwhile, or Redis has lost its data, which begins another era.
+ * Everything that a channel published since can be recovered from such a position, if none of it has left the history. Exceptions: the
+ * channel may have existed and expired meanwhile, or Redis has lost its data, which begins another era.
  */
 export class Unborn {
   readonly #era: () => string
   readonly #now: () => number | undefined
-  /** Redis' clock when the epoch was made. */
+  /** Time of the current epoch on Redis's clock, in ms. */
   #time = -Infinity
   #madeIn = ''
   #epoch = ''
 
-  /** `era` names this incarnation of the data in Redis. `now` is Redis' clock, in ms; `undefined` while that is not known. */
+  /** `era`: identifies this incarnation of the data in Redis. `now`: Redis's clock, in ms; `undefined` while it is not known. */
   constructor (era: () => string, now: () => number | undefined) {
     this.#era = era
     this.#now = now
   }
 
-  /** The epoch of every channel that has no publication at the moment. */
+  /** Epoch of every channel that has no publication at the moment. */
   get epoch (): string {
     const era = this.#era()
     const now = this.#now() ?? this.#time
@@ -48,7 +48,7 @@ export class Unborn {
     return this.#epoch
   }
 
-  /** The epochs that stand for a channel which is read now. */
+  /** Matches the epochs that denote a channel that is read now, before its first publication. */
   precedes (): Precedes {
     const { epoch } = this
     const [, , era] = pattern.exec(epoch)!

@@ -1,17 +1,17 @@
-/** Why something that involves Redis failed. */
+/** Cause of a failure that involves Redis. */
 export interface Cause {
-  /** Stable name of the kind of failure: two causes with the same code are the same. */
+  /** Stable name of the kind of failure: two causes with the same code are equal. */
   readonly code: string
-  /** What Redis, the network or TLS said. Without passwords and payloads. */
+  /** Error text of Redis, the network or TLS, without passwords and payloads. */
   readonly message: string
   readonly cure: string | undefined
-  /** Both. */
+  /** Message and cure. */
   readonly text: string
-  /** Waiting does not cure it: an option, or the configuration of Redis, has to change. */
+  /** Whether an option or the configuration of Redis has to change: waiting is no cure. */
   readonly isSetup: boolean
-  /** The connection ended without a reason. A reason that is known already says more. */
+  /** Whether the connection ended without a reason. A known reason is then more useful. */
   readonly isVague: boolean
-  /** A copy of the error without what may hold a password or a payload. */
+  /** Copy of the error without data that may contain a password or a payload. */
   readonly error: Error
 }
 
@@ -24,10 +24,20 @@ interface Row {
   readonly isSetup?: true
 }
 
-/** The first row that matches counts. */
+/** The first matching row counts. */
 const rows: Row[] = [
-  { code: 'WRONGPASS', matches: /WRONGPASS|invalid (username|password)/, cure: "Correct the user name and the password of the Redis broker's 'url' or 'client'", isSetup: true },
-  { code: 'NOAUTH', matches: /NOAUTH|Authentication required/, cure: "Redis asks for a password: write it into the Redis broker's 'url' or 'client'", isSetup: true },
+  {
+    code: 'WRONGPASS',
+    matches: /WRONGPASS|invalid (username|password)/,
+    cure: "Correct the user name and the password of the Redis broker's 'url' or 'client'",
+    isSetup: true
+  },
+  {
+    code: 'NOAUTH',
+    matches: /NOAUTH|Authentication required/,
+    cure: "Redis asks for a password: write it into the Redis broker's 'url' or 'client'",
+    isSetup: true
+  },
   {
     code: 'NOPERM_CHANNEL',
     matches: /NOPERM.*channel|can't (publish to|access) (the|at least one of the) channel/,
@@ -46,8 +56,18 @@ const rows: Row[] = [
     cure: 'Give the Redis user the command: ACL SETUSER <user> +<command>. docs/redis-failures.md lists all that are needed',
     isSetup: true
   },
-  { code: 'UNKNOWN_COMMAND', matches: /unknown (redis )?(sub)?command/i, cure: 'Use Redis 7 or later, and rename no command', isSetup: true },
-  { code: 'DATABASE', matches: /DB index is out of range|SELECT is not allowed/, cure: "Correct the number of the database in the 'url' or 'client'", isSetup: true },
+  {
+    code: 'UNKNOWN_COMMAND',
+    matches: /unknown (redis )?(sub)?command/i,
+    cure: 'Use Redis 7 or later, and rename no command',
+    isSetup: true
+  },
+  {
+    code: 'DATABASE',
+    matches: /DB index is out of range|SELECT is not allowed/,
+    cure: "Correct the number of the database in the 'url' or 'client'",
+    isSetup: true
+  },
   {
     code: 'DENIED',
     matches: /DENIED|protected mode/,
@@ -55,8 +75,18 @@ const rows: Row[] = [
     isSetup: true
   },
   { code: 'MAXCLIENTS', matches: /max number of clients/, cure: "Raise 'maxclients' of Redis, or end connections that are not needed" },
-  { code: 'TLS_EXPECTED', matches: /TLS_EXPECTED|Unknown RESP type 21 /, cure: "This port speaks TLS: write 'rediss://' in the 'url', or pass 'tls' to the client", isSetup: true },
-  { code: 'TLS_UNEXPECTED', matches: /TLS_UNEXPECTED|wrong version number/i, cure: "This port does not speak TLS: write 'redis://' in the 'url', or use the TLS port of Redis", isSetup: true },
+  {
+    code: 'TLS_EXPECTED',
+    matches: /TLS_EXPECTED|Unknown RESP type 21 /,
+    cure: "This port speaks TLS: write 'rediss://' in the 'url', or pass 'tls' to the client",
+    isSetup: true
+  },
+  {
+    code: 'TLS_UNEXPECTED',
+    matches: /TLS_UNEXPECTED|wrong version number/i,
+    cure: "This port does not speak TLS: write 'redis://' in the 'url', or use the TLS port of Redis",
+    isSetup: true
+  },
   {
     code: 'CLIENT_CERTIFICATE',
     matches: /alert (certificate required|bad certificate|unknown ca|handshake failure)|CERTIFICATE_REQUIRED/i,
@@ -69,48 +99,79 @@ const rows: Row[] = [
     cure: "The certificate of Redis is not trusted: correct it, or pass its authority as 'tls.ca' to an ioredis client",
     isSetup: true
   },
-  { code: 'TLS', matches: /ERR_SSL|EPROTO|ERR_TLS|ERR_OSSL/, cure: "Compare the TLS settings of the 'client' with those of Redis", isSetup: true },
-  { code: 'NOT_REDIS', matches: /Unknown RESP type|Protocol error/, cure: 'What listens at this address is not Redis: correct the address' },
-  { code: 'NO_MASTER', matches: /invalid reply: null|No such master/, cure: "The Sentinel knows no master of this name: correct 'name' of the client, or wait until one is elected" },
+  {
+    code: 'TLS',
+    matches: /ERR_SSL|EPROTO|ERR_TLS|ERR_OSSL/,
+    cure: "Compare the TLS settings of the 'client' with those of Redis",
+    isSetup: true
+  },
+  { code: 'NOT_REDIS', matches: /Unknown RESP type|Protocol error/, cure: 'The server at this address is not Redis: correct the address' },
+  {
+    code: 'NO_MASTER',
+    matches: /invalid reply: null|No such master/,
+    cure: "The Sentinel knows no master of this name: correct 'name' of the client, or wait until one is elected"
+  },
   { code: 'ECONNREFUSED', matches: /ECONNREFUSED/, cure: 'Nothing listens there: start Redis, or correct its address' },
-  { code: 'ENOTFOUND', matches: /ENOTFOUND|EAI_AGAIN/, cure: 'The name does not resolve: correct it, or look at DNS' },
-  { code: 'UNREACHABLE', matches: /ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENETDOWN/, cure: 'Nothing answers at this address: correct it, or look at the network and its firewalls' },
+  { code: 'ENOTFOUND', matches: /ENOTFOUND|EAI_AGAIN/, cure: 'The name does not resolve: correct it, or check DNS' },
+  {
+    code: 'UNREACHABLE',
+    matches: /ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENETDOWN/,
+    cure: 'Nothing answers at this address: correct it, or check the network and its firewalls'
+  },
   { code: 'SOCKET_FILE', matches: /ENOENT|EACCES/, cure: "Correct the 'path' of the client, or the permissions of that file" },
   { code: 'SENTINEL', matches: /sentinel/i, cure: "Start a Sentinel, or correct 'sentinels' of the client" },
   { code: 'READONLY', matches: /READONLY/, cure: 'This is a replica: connect to the master, or wait until one is promoted' },
-  { code: 'MISCONF', matches: /MISCONF/, cure: 'Redis cannot write to its disk: look at its log' },
+  { code: 'MISCONF', matches: /MISCONF/, cure: 'Redis cannot write to its disk: check its log' },
   { code: 'OOM', matches: /\bOOM\b/, cure: "Raise 'maxmemory' of Redis, or store less there" },
-  { code: 'LOADING', matches: /LOADING/, cure: 'Redis reads its data: wait' },
+  { code: 'LOADING', matches: /LOADING/, cure: 'Redis is loading its data: wait' },
   { code: 'MASTERDOWN', matches: /MASTERDOWN|NOMASTERLINK/, cure: 'This is a replica without a master: connect to the master' },
-  { code: 'CLUSTERDOWN', matches: /CLUSTERDOWN|Cluster is down|slots cache|startup nodes|node of the Cluster|Cluster redirections/, cure: "Look at 'CLUSTER INFO' of its nodes" },
-  { code: 'NOT_CLUSTER', matches: /cluster support disabled/, cure: 'This Redis is no Cluster: pass a client made with new Redis(…)', isSetup: true },
-  { code: 'CLUSTER', matches: /^ (MOVED|CROSSSLOT)/, cure: 'This Redis is a Cluster: pass a client made with new Cluster(…)', isSetup: true },
+  {
+    code: 'CLUSTERDOWN',
+    matches: /CLUSTERDOWN|Cluster is down|slots cache|startup nodes|node of the Cluster|Cluster redirections/,
+    cure: "Check 'CLUSTER INFO' of its nodes"
+  },
+  {
+    code: 'NOT_CLUSTER',
+    matches: /cluster support disabled/,
+    cure: 'This Redis is no Cluster: pass a client made with new Redis(…)',
+    isSetup: true
+  },
+  {
+    code: 'CLUSTER',
+    matches: /^ (MOVED|CROSSSLOT)/,
+    cure: 'This Redis is a Cluster: pass a client made with new Cluster(…)',
+    isSetup: true
+  },
   { code: 'NOREPLICAS', matches: /NOREPLICAS/, cure: "Redis has too few replicas for 'min-replicas-to-write'" },
   { code: 'BUSY', matches: /\bBUSY\b/, cure: 'A script of another app blocks Redis: SCRIPT KILL ends it' },
   { code: 'WRONGTYPE', matches: /WRONGTYPE/, cure: "Another app uses the same keys: give each app a 'prefix' of its own" },
-  { code: 'NO_ANSWER', matches: /does not answer/, cure: 'It hangs, is overloaded, still reads its data, or the network drops what is sent' }
+  {
+    code: 'NO_ANSWER',
+    matches: /does not answer/,
+    cure: 'It hangs, is overloaded, is still loading its data, or the network drops packets'
+  }
 ]
 
-/** Errors with which ioredis says that there is no connection. The connection itself says why. */
+/** Errors of ioredis that only report a missing connection. The connection itself reports why. */
 const noConnection = new RegExp(`^(${[
   'Connection is (closed|discarded|aborted)', "Stream isn't writeable", 'Command aborted', "Cluster is(n't| ended)", 'Reached the max retries',
   'No sharded subscriber', 'Redis is already'
 ].join('|')})`)
 
-/** An end of a connection that says nothing about its reason. */
+/** Errors of a connection that ended without a reason. */
 const vague = /ECONNRESET|EPIPE|closed the connection|disconnected before secure TLS/
 
 const vagueCure = 'A restart, a firewall, a full output buffer or CLIENT KILL can be the reason'
 
-/** What remains of an error's own properties. */
+/** Properties of an error that are kept. */
 const harmless = ['code', 'errno', 'syscall', 'address', 'port', 'hostname'] as const
 
-/** Whether an error is news: `false` when it only says that a connection is missing. */
+/** Whether an error names a cause: `false` if it only reports a missing connection. */
 export function isCause (error: unknown): boolean {
   return !noConnection.test(messageOf(error))
 }
 
-/** Names a failure and its cure. */
+/** Cause of an error, with its cure. */
 export function causeOf (thrown: unknown, prefix = 'realtime:'): Cause {
   const error = cleaned(thrown)
   const { code = '' } = error as { code?: string }
@@ -131,14 +192,14 @@ export function causeOf (thrown: unknown, prefix = 'realtime:'): Cause {
   }
 }
 
-/** An unknown failure is told from others by its message, in which numbers may differ each time. */
+/** Code of an unknown failure: its message, with digits replaced because they may differ each time. */
 function nameOf ({ message }: Error): string {
   return message.slice(0, 80).replace(/\d+/g, '#')
 }
 
 /**
- * Where a name has several addresses Node collects an error of each, under an empty message. OpenSSL writes the place in its
- * source around its reason.
+ * Message of an error. If a name has several addresses, Node collects one error per address under an empty message. OpenSSL surrounds its
+ * reason with the place in its source.
  */
 function messageOf (thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
@@ -147,9 +208,9 @@ function messageOf (thrown: unknown): string {
   return String(code).startsWith('ERR_SSL_') && typeof reason === 'string' ? reason : message
 }
 
-/** What of a message differs from run to run, helps nobody, or may hold a secret. */
+/** Parts of messages that differ between runs, do not help, or may contain a secret. */
 const noise: Array<[RegExp, string]> = [
-  // Redis repeats the arguments of a command that it does not know.
+  // Redis repeats the arguments of an unknown command.
   [/,? with args beginning with:.*$/s, ''],
   [/ script: [0-9a-f]{40}.*$/s, ''],
   [/, otherwise the HELLO AUTH .*$/s, ''],
@@ -158,7 +219,7 @@ const noise: Array<[RegExp, string]> = [
   [/[\s.:]+$/, '']
 ]
 
-/** Without the command and its arguments, which ioredis puts on its errors: a password or a payload can be among them. */
+/** Copy of an error without the command and its arguments, which ioredis adds: they can contain a password or a payload. */
 function cleaned (thrown: unknown): Error {
   const message = noise.reduce((text, [pattern, rest]) => text.replace(pattern, rest), messageOf(thrown))
   const copy = new Error(message)

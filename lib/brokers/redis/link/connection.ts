@@ -1,34 +1,34 @@
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
 import { errors } from '../../../errors.js'
 
-/** The app's own client: single, Sentinel or Cluster. */
+/** Client of the app: single server, Sentinel or Cluster. */
 export type RedisClient = Redis | Cluster
 
 export interface RedisAddress {
-  /** The app's own ioredis client. It is only asked for its settings: all traffic goes over connections of our own. */
+  /** Client of the app, from ioredis. Only its settings are used: all traffic goes over separate connections. */
   client?: RedisClient | undefined
-  /** Instead of a client: `redis://…` or `rediss://…`. */
+  /** URL instead of a client: `redis://…` or `rediss://…`. */
   url?: string | undefined
 }
 
-/** Milliseconds in which an answer, if only to a ping, shows that a connection is alive. */
+/** Time without any answer, even to a ping, after which a connection is dead, in ms. */
 const silence = 4_000
 
-/** Milliseconds until the next attempt: jittered, so that the nodes of an app do not all come back at once. */
+/** Delay until the next attempt, in ms. Jittered, so that the nodes of an app do not all reconnect at once. */
 function backoff (attempt: number): number {
   return 20 + Math.random() * Math.min(1_000, 50 * 2 ** Math.min(attempt, 10))
 }
 
-/** What is sent is settled by whoever sent it: ioredis neither keeps it until Redis is back nor sends it again. */
+/** Senders settle their commands themselves: ioredis neither queues commands until Redis is back nor sends them again. */
 const ours: RedisOptions = {
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   autoResubscribe: false,
-  // What was sent when a connection ends is rejected then, and not when it is back.
+  // Commands that were sent when a connection ends are rejected then, not when it is back.
   maxRetriesPerRequest: 0,
   enableAutoPipelining: false,
   lazyConnect: true,
-  // Less than a start waits, and enough for one SYN that is lost (RFC 6298: sent again after 1 s).
+  // Less than a start waits, and enough for one lost SYN (RFC 6298: sent again after 1 s).
   connectTimeout: 1_500,
   socketTimeout: silence,
   keyPrefix: '',
@@ -40,7 +40,7 @@ const ours: RedisOptions = {
 
 const oursAlone: RedisOptions = { ...ours, retryStrategy: backoff, sentinelRetryStrategy: backoff }
 
-/** In a Cluster the parts of ioredis that look after its nodes keep their own ways of coming back. */
+/** In a Cluster, the parts of ioredis that manage its nodes keep their own reconnect settings. */
 const oursOfNode: RedisOptions = { ...ours, enableOfflineQueue: undefined, lazyConnect: undefined, autoResubscribe: undefined }
 
 const oursInCluster: ClusterOptions = {
@@ -51,13 +51,13 @@ const oursInCluster: ClusterOptions = {
   shardedSubscribers: true,
   scaleReads: 'master',
   slotsRefreshInterval: 2_000,
-  // A publication that was sent and not answered may be stored: sending it again could store it twice.
+  // A publication that was sent and not answered may be stored. Sending it again could store it twice.
   retryDelayOnFailover: 0,
   retryDelayOnClusterDown: 0,
   clusterRetryStrategy: backoff
 }
 
-/** A client like the app's, with settings of our own, which does not connect yet. Throws RT_ERR_OPTIONS. */
+/** Creates a client like the app's, with our own settings. It does not connect yet. Throws RT_ERR_OPTIONS. */
 export function createConnection ({ client, url }: RedisAddress): RedisClient {
   const created = client === undefined ? open(url) : duplicate(client)
   if (!isCluster(created) && Number.isNaN(created.options.db)) {
@@ -73,7 +73,7 @@ function open (url: string | undefined): Redis {
   try {
     return new Redis(url, oursAlone)
   } catch {
-    // The error has the whole URL in it, and that the password.
+    // The error contains the whole URL, with the password.
     throw new errors.OPTIONS("the 'url' of the Redis broker cannot be read. Write it like 'redis://user:password@localhost:6379/0', with encodeURIComponent for user and password")
   }
 }
@@ -84,10 +84,10 @@ function duplicate (client: RedisClient): RedisClient {
   return client.duplicate([], { ...oursInCluster, redisOptions: { ...redisOptions, ...oursOfNode } as ClusterOptions['redisOptions'] })
 }
 
-/** Ends a connection for good. */
+/** Closes a connection permanently. */
 export function end (connection: RedisClient): void {
   if (isCluster(connection)) {
-    // What ioredis is asking the Cluster when it ends goes on: it connects to its nodes again, and asks for ever.
+    // Requests of ioredis that are in progress would continue, connect to the nodes again and never stop.
     connection.options.clusterRetryStrategy = null
     Object.assign(connection, { refreshSlotsCache: () => {} })
     const endAgain = () => { setImmediate(() => connection.disconnect()) }
@@ -100,24 +100,24 @@ export function isCluster (client: RedisClient | undefined): client is Cluster {
   return client?.isCluster === true
 }
 
-/** Whether what is sent now goes out at once. */
+/** Whether commands are sent at once. */
 export function isReady (connection: RedisClient): boolean {
   return connection.status === 'ready'
 }
 
-/** Of the servers of a Cluster the one that has a slot; `undefined` of a single one, and while that is not known. */
+/** Server of a Cluster that has a slot; `undefined` for a single server, and while it is not known. */
 export function serverOf (connection: RedisClient, slot: number): string | undefined {
   return isCluster(connection) ? connection.slots[slot]?.[0] : undefined
 }
 
-/** Whether what is sent to a server now goes out at once. */
+/** Whether commands to a server are sent at once. */
 export function isReachable (connection: RedisClient, server: string | undefined): boolean {
   if (!isCluster(connection) || !isReady(connection)) return isReady(connection)
   const node = connection.nodes('master').find(({ options: { host, port } }) => `${host}:${port}` === server)
   return node?.status === 'ready'
 }
 
-/** For `within`: calls `onLate`, and rejects. */
+/** Options for `within`: a timeout calls `onLate`, and rejects. */
 export function unanswered (onLate = () => {}): { late: () => Error } {
   return {
     late: () => {

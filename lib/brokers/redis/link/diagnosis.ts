@@ -3,25 +3,25 @@ import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
 import { within } from '../../../time/within.js'
 
-/** Where a client of ours tried to connect. */
+/** Server to which a client tried to connect. */
 export interface ProbedServer {
   readonly host: string
   readonly port: number
   readonly isTls: boolean
-  /** The client has a certificate of its own. */
+  /** Whether the client has a certificate. */
   readonly hasCertificate: boolean
 }
 
-/** Time for a server to say something of its own accord, in ms. */
+/** Time for a server to send something of its own accord, in ms. */
 const greetingTime = 100
 
 /** Time for a server to answer, in ms. */
 const answerTime = 300
 
 /**
- * Connects once more, to find out why a connection ended without a reason: Redis closes those that it refuses (protected
- * mode, maxclients) so early that its message is lost, and servers with and without TLS do not understand each other. Resolves
- * `undefined` when nothing is found. Never rejects. Sends a PING at most.
+ * Connects once more to find out why a connection ended without a reason. Redis closes refused connections (protected mode, maxclients) so
+ * early that its message is lost, and peers with and without TLS do not understand each other. Sends a PING at most. Resolves with
+ * `undefined` if nothing is found. Never rejects.
  */
 export async function diagnose (target: ProbedServer): Promise<Error | undefined> {
   const socket = net.connect(target.port, target.host)
@@ -32,7 +32,7 @@ export async function diagnose (target: ProbedServer): Promise<Error | undefined
     if (greeting.startsWith('-')) return new Error(firstSentence(greeting))
     return target.isTls ? await findPlainServer(socket) ?? await findAlert(target) : await findTlsServer(target)
   } catch (error) {
-    // Without a connection the error says why.
+    // If there is no connection, the error contains the reason.
     return (error as { syscall?: string }).syscall === 'connect' ? error as Error : undefined
   } finally {
     socket.destroy()
@@ -46,12 +46,12 @@ async function findPlainServer (socket: Socket): Promise<Error | undefined> {
   return Object.assign(new Error('Redis answers without TLS'), { code: 'TLS_UNEXPECTED' })
 }
 
-/** A server that asks for a certificate says so after the handshake (RFC 8446 section 4.4.2.4). What is sent to it hides that. */
+/** Error of a server that requires a certificate. It arrives after the handshake (RFC 8446 section 4.4.2.4), if nothing is sent. */
 async function findAlert (target: ProbedServer): Promise<Error | undefined> {
   if (target.hasCertificate) return undefined
   const socket = secure(target)
   try {
-    // The event 'close' of a socket without an error: `once` rejects with the error otherwise.
+    // 'close' means that there was no error: `once` rejects with an error.
     await within(answerTime, once(socket, 'close'))
     return undefined
   } catch (error) {
@@ -61,7 +61,7 @@ async function findAlert (target: ProbedServer): Promise<Error | undefined> {
   }
 }
 
-/** Whom the server belongs to does not matter: nothing is sent. */
+/** Connects with TLS. The identity of the server does not matter, because nothing is sent. */
 function secure ({ host, port }: ProbedServer): tls.TLSSocket {
   const socket = tls.connect({ host, port, rejectUnauthorized: false, ...(net.isIP(host) === 0 ? { servername: host } : {}) })
   socket.on('error', () => {})
@@ -80,7 +80,7 @@ async function findTlsServer (target: ProbedServer): Promise<Error | undefined> 
   }
 }
 
-/** What comes first within the time; an empty text when nothing does. */
+/** First data within `ms` milliseconds; an empty text if there is none. */
 async function read (socket: Socket, ms: number): Promise<string> {
   try {
     const [chunk] = await within(ms, once(socket, 'data'))
@@ -90,7 +90,7 @@ async function read (socket: Socket, ms: number): Promise<string> {
   }
 }
 
-/** Redis explains at length; the first sentence names the reason. */
+/** First sentence of an error of Redis, which names the reason. */
 function firstSentence (line: string): string {
   return line.slice(1).split(/\. |\r?\n/, 1)[0]
 }

@@ -3,23 +3,23 @@ import type { BrokerLog } from '../../broker.js'
 import { causeOf, isCause, type Cause } from './cause.js'
 import { Outage } from './outage.js'
 
-/** A command that failed, and was not sent again for this time, in ms, no longer counts as failing. */
+/** Time, in ms, after which a failed command that was not sent again no longer counts as failing. */
 const forgottenAfter = 30_000
 
-/** The connections. Each says itself when it is well again. */
+/** Connections. Each reports itself when it works again. */
 export type Line = 'commands' | 'subscriber'
 
 const lines: ReadonlySet<string> = new Set<Line>(['commands', 'subscriber'])
 
-/** The part that fails when Redis is silent. */
+/** Part that fails when Redis does not answer. */
 const answers = 'answers'
 
-/** The part that fails when a Cluster goes on without one of its nodes. */
+/** Part that fails when a Cluster continues without one of its nodes. */
 export const clusterNode = 'a node of the Cluster'
 
 const late = 'Publications are stored, and reach clients up to 15 s late'
 
-/** Parts that have outages of their own, and what these mean for the app. */
+/** Parts with separate outages, and the consequences for the app. */
 const consequences: Record<string, string> = {
   PUBLISH: late,
   SPUBLISH: late,
@@ -30,15 +30,15 @@ const consequences: Record<string, string> = {
 
 interface Failure {
   readonly cause: Cause
-  /** What Redis refuses: failures with the same name and code are one line of the log. */
+  /** Name of the refused operation: failures with the same name and code share a log line. */
   readonly name: string
-  /** Parts that fail for one reason have one outage. */
+  /** Name of the outage. Parts that fail for one reason share an outage. */
   readonly outage: string
-  /** When it was last seen, on the monotonic clock. */
+  /** When it last occurred, on the monotonic clock, in ms. */
   at: number
 }
 
-/** What works of Redis and what does not, by part: a connection, or a command. Logs the causes and the end of each outage. */
+/** State of Redis by part: a connection, or a command. Logs each cause, and the end of each outage. */
 export class Health {
   log: BrokerLog | undefined
   readonly #prefix: string
@@ -48,14 +48,14 @@ export class Health {
   readonly #listeners = new Set<() => void>()
   #isClosed = false
 
-  /** `now` is the monotonic clock, in ms. */
+  /** `now`: monotonic clock, in ms. */
   constructor (prefix: string, log?: BrokerLog, now: () => number = () => performance.now()) {
     this.#prefix = prefix
     this.log = log
     this.#now = now
   }
 
-  /** Why commands cannot be sent, or are not answered; `undefined` when they can be. */
+  /** Cause for which commands cannot be sent or are not answered; `undefined` if there is none. */
   get cause (): Cause | undefined {
     return (this.#failing.get('commands') ?? this.#failing.get(answers))?.cause
   }
@@ -64,9 +64,9 @@ export class Health {
     return this.#failing.has(part)
   }
 
-  /** RT_ERR_BROKER_REFUSED with all failures that waiting does not cure; `undefined` when there are none. */
+  /** RT_ERR_BROKER_REFUSED with all faults that waiting does not cure; `undefined` if there are none. */
   get setupFault (): Error | undefined {
-    // Of a Cluster other nodes may be well.
+    // Other nodes of a Cluster may work.
     const faults = [...this.#failing].filter(([part, { cause }]) => cause.isSetup && part !== clusterNode)
     if (faults.length === 0) return undefined
     const sentences = new Map(faults.map(([, { cause, name }]) => [`${name} ${cause.code}`, `${subjectOf(name)}: ${cause.message}`]))
@@ -74,13 +74,13 @@ export class Health {
     return new errors.BROKER_REFUSED([...[...sentences.values()].sort(), ...[...cures].sort()].join('. '), { cause: faults[0][1].cause.error })
   }
 
-  /** Calls `listener` after each failure that is new. Returns what unbinds it. */
+  /** Calls `listener` after each new failure. Returns a function that removes it. */
   onFailed (listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => { this.#listeners.delete(listener) }
   }
 
-  /** A part failed, `at` on the monotonic clock. Errors that only say that there is no connection are ignored. */
+  /** Records a failure of a part. `at`: monotonic clock, in ms. Ignores errors that only report a missing connection. */
   failed (part: string, error: unknown, at = this.#now()): void {
     if (this.#isClosed || !isCause(error)) return
     const outage = outageOf(part)
@@ -96,12 +96,12 @@ export class Health {
     for (const listener of this.#listeners) listener()
   }
 
-  /** A part was not done in time. Unless a cause is known already Redis did not answer. */
+  /** Records that a part took too long. If no cause is known, Redis did not answer. */
   silent (part = ''): void {
     if (this.cause === undefined && !this.#failing.has(part)) this.failed(answers, new Error('Redis does not answer'))
   }
 
-  /** A part works. What other commands failed with for the same reason is over too. */
+  /** Records that a part works. Failures of other commands for the same reason end too. */
   well (part: string): void {
     if (this.#failing.size === 0) return
     const now = this.#now()
@@ -116,7 +116,7 @@ export class Health {
     }
   }
 
-  /** RT_ERR_BROKER with the cause: what a part failed with, or else what is known of the connection and of the part. */
+  /** RT_ERR_BROKER with its cause: `error`, or else the known failure of the connection or of the part. */
   refusal (part = '', error?: unknown): Error {
     if (error instanceof errors.BROKER) return error
     const said = error !== undefined && isCause(error) ? causeOf(error, this.#prefix) : undefined
@@ -126,26 +126,26 @@ export class Health {
     return cause === undefined ? new errors.BROKER('Redis does not answer') : new errors.BROKER(cause.text, { cause: cause.error })
   }
 
-  /** RT_ERR_BROKER for what may not wait for Redis as well, with the cause of the wait if one is known. */
+  /** RT_ERR_BROKER for publications beyond the limit of waiting ones, with the cause of the wait, if it is known. */
   crowded (): Error {
     const { cause } = this
     const reason = 'too much is waiting for Redis already'
     return cause === undefined ? new errors.BROKER(reason) : new errors.BROKER(`${reason}: ${cause.text}`, { cause: cause.error })
   }
 
-  /** RT_ERR_UNCONFIRMED with the cause, if one is known. */
+  /** RT_ERR_UNCONFIRMED with the cause, if it is known. */
   doubt (): Error {
     const { cause } = this
     return cause === undefined ? new errors.UNCONFIRMED() : new errors.UNCONFIRMED({ cause: cause.error })
   }
 
-  /** From now on failures are the app's own doing, and are not logged. */
+  /** Ignores failures from now on: they are caused by the app's close. */
   close (): void {
     this.#isClosed = true
     this.#failing.clear()
   }
 
-  /** A connection that ends without a reason ends for the one that is known of this outage. */
+  /** Replaces the cause of a connection that ended without a reason by the known cause of the outage, if any. */
   #explained (cause: Cause, outage: string): Cause {
     if (!cause.isVague) return cause
     for (const other of this.#failing.values()) if (other.outage === outage && !other.cause.isVague) return other.cause
@@ -172,12 +172,12 @@ export class Health {
     this.#write('error', { part, cause: code, err: error }, `${subjectOf(name)}: ${sentences}`)
   }
 
-  /** Never throws: a logger's serializers are the app's code. */
+  /** Writes a log line. Never throws: the serializers of a logger are code of the app. */
   #write (level: keyof BrokerLog, fields: object, message: string): void {
     try {
       this.log?.[level](fields, `realtime: ${message}`)
     } catch {
-      // There is no other place to write to.
+      // There is nowhere else to report it.
     }
   }
 }
@@ -189,7 +189,7 @@ function outageOf (part: string): string {
   return part in consequences ? part : 'storing'
 }
 
-/** One command can be permitted and another one not. Other causes are the same for all commands, and for both connections. */
+/** Name for the log. Redis may permit one command and refuse another. Other causes are equal for all commands and connections. */
 function nameOf (part: string, { code, message }: Cause): string {
   if (outageOf(part) === connection) return connection
   if (part in consequences) return part

@@ -6,36 +6,36 @@ import { clusterNode, type Health, type Line } from './health.js'
 import { scripts } from '../commands/index.js'
 import type { Script } from '../commands/script.js'
 
-/** Between two diagnoses of the same connection, in ms. */
+/** Minimum time between two diagnoses of a connection, in ms. */
 const diagnoseEvery = 5_000
 
-/** Time between the end of a connection and the look for its reason, in ms. */
+/** Time between the end of a connection and its diagnosis, in ms. */
 const settleTime = 50
 
-/** A TLS handshake that takes longer than this is looked into, in ms: the server may wait for something else than TLS. */
+/** Duration of a TLS handshake after which it is diagnosed, in ms: the server may not speak TLS. */
 const handshakeTime = 500
 
-/** Messages of ioredis that leave out why a Sentinel or a node of a Cluster could not be reached. */
+/** Messages of ioredis without the reason why a Sentinel or a node of a Cluster could not be reached. */
 const hidden = /Connection is closed|startup nodes/
 
-/** A connection to Redis of our own. What fails on it, and what works, goes to the health. */
+/** A connection to Redis. Reports to the health what fails and what works. */
 export class RedisLink {
   readonly client: RedisClient
   readonly health: Health
   readonly #line: Line
-  /** Something was reported since the last attempt to connect began. */
+  /** Whether a failure was reported since the last attempt to connect began. */
   #hasFailed = false
-  /** The server works on another database than it was asked to. */
+  /** Whether the server uses another database than requested. */
   #isElsewhere = false
-  /** The connection is being replaced on purpose. */
+  /** Whether the connection is being replaced on purpose. */
   #isReconnecting = false
   #isEnded = false
   #isDiagnosing = false
   #diagnosedAt = -Infinity
   #handshake: NodeJS.Timeout | undefined
-  /** What the last Sentinel said; the summary of ioredis leaves that out. */
+  /** Error of the last Sentinel, which the summary of ioredis leaves out. */
   #sentinelError: Error | undefined
-  /** The node of a Cluster that failed last, `host:port`. */
+  /** Node of a Cluster that failed last, as `host:port`. */
   #failedNode: string | undefined
 
   /** Does not connect yet. Throws RT_ERR_OPTIONS. */
@@ -60,9 +60,9 @@ export class RedisLink {
     cluster.on('+node', () => this.#connectMasters(cluster))
   }
 
-  /** Comes back by itself from now on, until `end`. */
+  /** Connects, and reconnects by itself until `end`. */
   start (): void {
-    // Failures come as events too, but for the names of a Cluster's nodes.
+    // Failures are also emitted as events, except unresolvable names of a Cluster's nodes.
     this.client.connect().catch(error => { if (isCluster(this.client)) this.#failed(error) })
   }
 
@@ -74,12 +74,12 @@ export class RedisLink {
     return isCluster(this.client)
   }
 
-  /** Sharded pub/sub in a Cluster: an announcement then reaches one node of it, not all. */
+  /** Command for announcements. Sharded pub/sub in a Cluster: an announcement then reaches one of its nodes instead of all. */
   get publishCommand (): 'PUBLISH' | 'SPUBLISH' {
     return this.isCluster ? 'SPUBLISH' : 'PUBLISH'
   }
 
-  /** Runs a script. Rejects with what Redis or ioredis say. */
+  /** Runs a script. Rejects with the errors of Redis and ioredis. */
   async run (script: Script, keys: string[], args: Array<string | number>): Promise<unknown> {
     try {
       const answer = await this.client.evalsha(script.sha, keys.length, ...keys, ...args)
@@ -92,7 +92,7 @@ export class RedisLink {
     }
   }
 
-  /** The outcome of a command that was sent. */
+  /** Outcome of a sent command. Reports it to the health. */
   async ask<T> (name: string, command: Promise<T>): Promise<T> {
     try {
       const answer = await command
@@ -104,7 +104,7 @@ export class RedisLink {
     }
   }
 
-  /** Connects anew, because the server is not the right one any more. */
+  /** Reconnects, because the server is no longer the right one. */
   reconnect (): void {
     this.#isReconnecting = true
     this.client.disconnect(true)
@@ -137,7 +137,7 @@ export class RedisLink {
     const isSummary = this.#sentinelError !== undefined && error.message.startsWith('All sentinels')
     this.#failed(isSummary ? this.#sentinelError : error)
     if (error.command?.name !== 'select') return
-    // ioredis goes on, with database 0.
+    // ioredis would continue with database 0.
     this.#isElsewhere = true
     this.client.disconnect(true)
   }
@@ -156,21 +156,21 @@ export class RedisLink {
     if (this.#isEnded) return
     this.#hasFailed = true
     const { code, isVague, message } = causeOf(error)
-    // Of Sentinels and of the nodes of a Cluster ioredis hides the reason.
+    // ioredis hides the reason for Sentinels and nodes of a Cluster.
     const isHidden = isVague || !isCause(error) || hidden.test(message)
     const target = this.#target
     if (target !== undefined && (isHidden || (target.isTls && code === 'UNREACHABLE'))) this.#diagnose(target, error)
     else this.health.failed(this.#line, error)
   }
 
-  /** Reports what is found, or else `error`. */
+  /** Diagnoses a failure. Reports the result, or else `error`. */
   async #diagnose (target: ProbedServer, error: unknown): Promise<void> {
     const now = performance.now()
     if (this.#isDiagnosing) return
-    // What was found the last time is the reason still.
+    // The last result is still the reason.
     if (now - this.#diagnosedAt < diagnoseEvery && this.health.isFailing(this.#line)) return
     this.#isDiagnosing = true
-    // A server that ends closes its connections a little before its port.
+    // A server that stops closes its connections shortly before its port.
     await new Promise(resolve => { setTimeout(resolve, settleTime).unref() })
     const found = await diagnose(target)
     this.#isDiagnosing = false
@@ -180,7 +180,7 @@ export class RedisLink {
     if (this.isReady) this.health.well(this.#line)
   }
 
-  /** Where the last attempt to connect went, as far as ioredis tells. */
+  /** Server of the last attempt to connect, if ioredis reports it. */
   get #target (): ProbedServer | undefined {
     if (isCluster(this.client)) return targetOf(this.#failedNode, this.client.options.redisOptions?.tls)
     const { host, port, path, sentinels, tls } = this.client.options
@@ -192,24 +192,24 @@ export class RedisLink {
     return /sentinel (\S+:\d+) because/.exec(this.#sentinelError?.message ?? '')?.[1]
   }
 
-  /** ioredis would connect to a master with its first command, and refuse those that come until it is there. */
+  /** Connects to all masters. ioredis would connect with the first command, and reject commands until it is connected. */
   #connectMasters (cluster: Cluster): void {
     if (!isReady(cluster)) return
     for (const node of cluster.nodes('master')) {
-      // A failure comes as a 'node error' too.
+      // A failure is also emitted as 'node error'.
       if (node.status === 'wait') node.connect().then(() => this.#teach(node), () => {})
       else if (node.status === 'ready') this.#teach(node)
     }
   }
 
-  /** So that no script has to be sent with a call: sent after it was asked for in vain, it would come after later calls. */
+  /** Loads all scripts. A script that is sent only after a NOSCRIPT would run after later calls. */
   async #teach (connection: Redis): Promise<void> {
     if (this.#line !== 'commands') return
     await Promise.allSettled(scripts.map(({ text }) => this.ask('SCRIPT LOAD', connection.script('LOAD', text) as Promise<unknown>)))
   }
 }
 
-/** `address` is `host:port`; the host of IPv6 has colons too. */
+/** `address`: `host:port`; an IPv6 host contains colons too. */
 function targetOf (address: string | undefined, tls: unknown): ProbedServer | undefined {
   const [, host, port] = /^(.+):(\d+)$/.exec(address ?? '') ?? []
   if (host === undefined) return undefined

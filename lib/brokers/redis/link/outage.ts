@@ -1,15 +1,15 @@
-/** An outage that begins this soon after the end of the one before continues it, in ms. */
+/** Maximum time, in ms, after the end of an outage in which another one continues it. */
 const continuedWithin = 1_000
 
-/** Within one outage a cause that comes back is news again after this time, in ms. */
+/** Time, in ms, after which a repeated cause of an outage is reported again. */
 const newsAgainAfter = 60_000
 
-/** Decides what of an outage is worth a log line: each cause once, and the end. Times are on the monotonic clock, in ms. */
+/** Decides which events of an outage are logged: each cause once, and the end. Times are on the monotonic clock, in ms. */
 export class Outage {
   isOngoing = false
   #since = 0
   #endedAt = -Infinity
-  /** When each cause was reported. */
+  /** Time of the report of each cause. */
   readonly #reported = new Map<string, number>()
   #hasReported = false
 
@@ -21,7 +21,7 @@ export class Outage {
     if (at - this.#endedAt > continuedWithin) this.#reported.clear()
   }
 
-  /** Whether a cause is to be reported now. It then counts as reported. */
+  /** Whether to report a cause now. If so, it counts as reported. */
   isNews (code: string, at: number): boolean {
     if (at - (this.#reported.get(code) ?? -Infinity) < newsAgainAfter) return false
     this.#reported.set(code, at)
@@ -29,7 +29,7 @@ export class Outage {
     return true
   }
 
-  /** Returns how long it lasted, in ms; `undefined` when none of its causes was reported, or when there is no outage. */
+  /** Ends the outage. Returns its duration in ms; `undefined` if no cause was reported, or if there is no outage. */
   end (at: number): number | undefined {
     if (!this.isOngoing) return undefined
     this.isOngoing = false

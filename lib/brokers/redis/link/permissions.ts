@@ -5,18 +5,18 @@ import { probe, probeScript } from '../commands/probe.js'
 import type { Script } from '../commands/script.js'
 import { slotOf } from './slot.js'
 
-/** Time for the connections to the masters of a Cluster, in ms: it is ready before they are. */
+/** Maximum time to wait for connections to the masters of a Cluster, in ms: the Cluster is ready before they are. */
 const mastersTime = 1_500
 const lookEvery = 10
 
-/** Names of the commands that a script calls on keys and channels, as its text has them. */
+/** Names of the commands that a script calls on keys and channels, from its text. */
 export function commandsIn ({ text }: Script): string[] {
   return [...new Set([...text.matchAll(/(?:call|pcall|try)\('([A-Z]+)'/g)].map(([, name]) => name))]
 }
 
 /**
- * Sends each command that a node needs, and each that its scripts call, for keys and a channel with the prefix: what its user
- * may not do is seen at once, and not with the first message. Failures go to the health of the link. Never rejects.
+ * Runs each command that a node needs, including those of the scripts, on keys and a channel with the prefix. Missing permissions of the
+ * Redis user are thus known at once, and not with the first message. Reports failures to the health of the link. Never rejects.
  */
 export async function checkPermissions (link: RedisLink, keys: Keys): Promise<void> {
   await untilReachable(link, keys.nodes)

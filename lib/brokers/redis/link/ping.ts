@@ -1,9 +1,9 @@
 import type { RedisLink } from './link.js'
 
-/** A ping that is not answered within this time shows that Redis does not answer, in ms. */
+/** Time without an answer to a ping after which Redis counts as silent, in ms. */
 const pingTime = 2_000
 
-/** Finds out whether Redis answers. */
+/** Checks whether Redis answers. */
 export class Ping {
   readonly #link: RedisLink
   #answeredAt = -Infinity
@@ -12,12 +12,12 @@ export class Ping {
     this.#link = link
   }
 
-  /** When Redis was last asked something that it answered, on the monotonic clock. */
+  /** When the last answered ping was sent, on the monotonic clock, in ms. */
   get answeredAt (): number {
     return this.#answeredAt
   }
 
-  /** Asks. Never rejects: what goes wrong is known to the health. */
+  /** Sends a ping. Never rejects: failures go to the health. */
   async send (): Promise<void> {
     if (!this.#link.isReady) return
     const asked = performance.now()

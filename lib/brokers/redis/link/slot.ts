@@ -1,10 +1,7 @@
-/** How many slots a Cluster has. */
+/** Number of slots of a Cluster. */
 const slots = 16_384
 
-/**
- * The slot of a key in a Cluster: CRC16 (XMODEM) of its hash tag, if it has one (Redis Cluster specification, "Key distribution
- * model").
- */
+/** Slot of a key in a Cluster: CRC16 (XMODEM) of its hash tag, if it has one (Redis Cluster specification, "Key distribution model"). */
 export function slotOf (key: string): number {
   let crc = 0
   for (const byte of Buffer.from(tagOf(key))) {
@@ -14,7 +11,7 @@ export function slotOf (key: string): number {
   return crc % slots
 }
 
-/** What is between the first braces, unless that is nothing. */
+/** Text between the first braces, unless it is empty; otherwise the whole key. */
 function tagOf (key: string): string {
   const start = key.indexOf('{') + 1
   const end = key.indexOf('}', start)

@@ -1,17 +1,17 @@
 import type { Position } from '../../../protocol/position.js'
 import type { StreamLimits } from '../retention.js'
 
-/** One that waits for Redis, or is under way. */
+/** A publication that waits for Redis, or was sent and is not settled. */
 export interface PendingPublication {
   readonly channel: string
   readonly body: string
   readonly limits: StreamLimits
-  /** Redis may know other limits of the channel, which count then. */
+  /** Whether other limits that Redis has for the channel take precedence. */
   readonly isDefault: boolean
-  /** Unlike that of any other publication. */
+  /** Unique id of the publication. */
   readonly mark: string
   readonly number: number
-  /** The server of its channel at the moment, in a Cluster. */
+  /** Current server of its channel, in a Cluster. */
   readonly server: () => string | undefined
   readonly bytes: number
   /** When `publish` was called, on the monotonic clock. */
@@ -23,12 +23,12 @@ export interface PendingPublication {
 
 /** Publications sent together, by their channel. */
 export interface Batch {
-  /** To which they were sent, in a Cluster. */
+  /** Server to which they were sent, in a Cluster. */
   readonly server: string | undefined
   publications: PendingPublication[]
   readonly channels: Map<string, PendingPublication[]>
   readonly sentAt: number
-  /** On Redis's clock: it stores none of them afterwards. */
+  /** On Redis's clock, in ms. Redis stores none of them afterwards. */
   readonly deadline: number
 }
 
@@ -42,7 +42,7 @@ export function byChannel (publications: PendingPublication[]): Map<string, Pend
   return channels
 }
 
-/** Whether all of it is settled. */
+/** Whether all publications of a batch are settled. */
 export function isOver ({ publications }: Batch): boolean {
   return publications.every(({ isSettled }) => isSettled)
 }

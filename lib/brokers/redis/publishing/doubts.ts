@@ -11,13 +11,13 @@ export interface DoubtsParts {
   keys: Keys
   clock: RedisClock
   traffic: Traffic
-  /** How long before its deadline a batch can have been sent, in ms. */
+  /** Maximum time between the sending of a batch and its deadline, in ms. */
   storedWithin: number
   onFound: (publication: PendingPublication, position: Position) => void
   onMissing: (publication: PendingPublication) => void
 }
 
-/** Batches whose connection was lost: Redis is asked whether they were stored. */
+/** Batches whose connection was lost. Asks Redis whether they were stored. */
 export class Doubts {
   readonly #parts: DoubtsParts
   readonly #batches = new Set<Batch>()
@@ -34,17 +34,17 @@ export class Doubts {
     return [...this.#batches]
   }
 
-  /** Adds a batch, unless all of it is settled. */
+  /** Adds a batch, unless it is completely settled. */
   add (batch: Batch): void {
     if (!isOver(batch)) this.#batches.add(batch)
   }
 
-  /** Drops a batch of which all is settled. */
+  /** Drops a batch that is completely settled. */
   drop (batch: Batch): void {
     if (isOver(batch)) this.#batches.delete(batch)
   }
 
-  /** Asks after all batches whose deadline is over: Redis can tell for good what it has of them. */
+  /** Asks Redis about all batches whose deadline has passed: only then is its answer final. `now`: monotonic clock, in ms. */
   ask (now: number): void {
     for (const batch of this.#batches) this.#ask(batch, now)
   }
@@ -75,7 +75,7 @@ export class Doubts {
         else if (offset === 0 && now > batch.deadline) onMissing(publication)
       }
     } catch {
-      // The health knows. Asked again with the next look, until it is too late.
+      // The health knows. Redis is asked again later, until it is too late.
     }
   }
 }

@@ -2,18 +2,18 @@ import type { RedisLink } from '../link/link.js'
 import { RedisClock } from '../clock.js'
 import { within } from '../../../time/within.js'
 
-/** Maximum time for preparations, in ms: then they are not waited for any more. */
+/** Maximum time that publications wait for preparations, in ms. */
 const preparedWithin = 500
 
-/** How often Redis is asked for the time while a start waits for it, in ms. */
+/** Interval at which Redis is asked for the time while a start waits for it, in ms. */
 const askEvery = 50
 
-/** What is needed before anything can be sent: Redis's clock, and what `prepare` does whenever Redis is there again. */
+/** Preparations before anything is sent: Redis's clock, and what `prepare` does each time Redis is connected. */
 export class Preparation {
   readonly clock: RedisClock
   readonly #link: RedisLink
   readonly #prepare: () => Promise<unknown>
-  /** Called when something can be sent. */
+  /** Called when publications can be sent. */
   readonly #onPrepared: () => void
   #preparing: Promise<unknown> | undefined
   #onClock = () => {}
@@ -42,7 +42,7 @@ export class Preparation {
     return this.#preparing === undefined && this.#link.isReady && this.clock.at(0) !== undefined
   }
 
-  /** Without it there is no deadline, and nothing is sent. What waits asks again when there is no answer. */
+  /** Learns Redis's clock: without it there is no deadline, and nothing is sent. Without an answer, callers ask again. */
   async askTime (): Promise<void> {
     const sent = performance.now()
     try {
@@ -55,7 +55,7 @@ export class Preparation {
     }
   }
 
-  /** Resolves once something can be sent, or after `ms` milliseconds. */
+  /** Resolves when publications can be sent, or after `ms` milliseconds. */
   ready (ms: number): Promise<void> {
     if (this.isDone) return Promise.resolve()
     return new Promise(resolve => {

@@ -20,37 +20,37 @@ import { Traffic } from './traffic.js'
 
 /** Maximum number of publications that wait for one server. */
 const maxWaiting = 1_000
-/** Maximum bytes that wait or are under way; a publication counts with what Redis is sent beside its body. */
+/** Maximum bytes that wait or are under way. A publication counts with `overhead`, the bytes sent beside its body. */
 const maxBytes = 8 * 1024 * 1024
 const overhead = 200
 /**
- * Maximum number and bytes that wait and are under way while Redis is slow or away: with its promises a publication takes some 3 KB of
- * memory, and up to three times its bytes. Until then, more may come in one turn.
+ * Maximum number and bytes of publications that wait or are under way while Redis is slow or unreachable: with its promises, a publication
+ * takes about 3 KB of memory, and up to three times its bytes. While Redis answers fast, more may come in one turn.
  */
 const maxWhileSlow = { count: 3_000, bytes: 4 * 1024 * 1024 }
 
-/** From its `publish` on, in ms: a publication is sent until here, */
+/** Maximum time from `publish` until a publication is sent, in ms. */
 const sentWithin = 1_100
-/** Redis stores it until here, */
+/** Maximum time from `publish` until Redis stores a publication, in ms. */
 const storedWithin = 1_500
-/** and then its promise is settled, with the next look: in time also where the event loop is busy. */
+/** Time from `publish` after which the next check settles the promise, in ms: within 2 s even if the event loop is busy. */
 const settledWithin = 1_700
 
-/** A server that is silent for longer gets no more batches: a publication that was not sent is certainly not stored. */
+/** Silence, in round trips and within bounds in ms, after which a server gets no more batches: unsent publications are not stored. */
 const stalledAfter = { roundTrips: 4, least: 400, most: 1_500 }
-/** A server that is silent for this long is slow. */
+/** Silence, in round trips and within bounds in ms, after which a server is slow. */
 const slowAfter = { roundTrips: 2, least: 50, most: 1_000 }
 
-/** Time between two checks of waiting and sent publications, in ms. */
+/** Interval between checks of waiting and sent publications, in ms. */
 const lookEvery = 50
 
 /**
- * Publishes in batches and settles each publication with the truth: stored; not stored (RT_ERR_BROKER), which Redis itself
- * guarantees by refusing what comes after the deadline; or, when the connection was lost at the wrong moment and is not
- * back in time to ask, not known (RT_ERR_UNCONFIRMED).
+ * Publishes in batches, and settles each publication with its true outcome: stored; not stored (RT_ERR_BROKER), which Redis guarantees by
+ * refusing publications after their deadline; or unknown (RT_ERR_UNCONFIRMED), if the connection was lost at the wrong moment and Redis
+ * could not be asked in time.
  */
 export class BatchPublisher {
-  /** What a user may have stored; `undefined`: no limit. */
+  /** Quota of stored bytes per user; `undefined`: no limit. */
   quota: Quota | undefined
   readonly #link: RedisLink
   readonly #keys: Keys
@@ -64,7 +64,7 @@ export class BatchPublisher {
   #isClosed = false
   #onIdle = () => {}
 
-  /** `prepare` is called when Redis is there again, and nothing is sent until it is done. */
+  /** `prepare` is called each time Redis is connected, and nothing is sent until it has finished. */
   constructor (link: RedisLink, keys: Keys, prepare: () => Promise<unknown> = async () => {}) {
     this.#link = link
     this.#keys = keys
@@ -85,20 +85,20 @@ export class BatchPublisher {
     return this.#preparation.clock
   }
 
-  /** Resolves once something can be sent, or after `ms` milliseconds. */
+  /** Resolves when publications can be sent, or after `ms` milliseconds. */
   ready (ms: number): Promise<void> {
     return this.#preparation.ready(ms)
   }
 
   /**
-   * Stores a publication. `isDefault`: `limits` are only for a channel of which Redis does not know those of its kind. Rejects with
-   * RT_ERR_CLOSING, RT_ERR_OVER_QUOTA, RT_ERR_BROKER or RT_ERR_UNCONFIRMED, within 2 s.
+   * Stores a publication. `isDefault`: limits that Redis already has for the channel take precedence over `limits`. Rejects within 2 s with
+   * RT_ERR_CLOSING, RT_ERR_OVER_QUOTA, RT_ERR_BROKER or RT_ERR_UNCONFIRMED.
    */
   publish (channel: string, body: string, limits: StreamLimits, isDefault = false): Promise<Position> {
     return new Promise((resolve, reject) => {
       const bytes = Buffer.byteLength(body) + overhead
       const slot = this.#link.isCluster ? slotOf(this.#keys.stream(channel)) : 0
-      // In a Cluster servers fail one by one: publications for one do not wait for another.
+      // In a Cluster, servers fail separately: publications for one server do not wait for another.
       const server = () => serverOf(this.#link.client, slot)
       const at = performance.now()
       const publication = { channel, body, limits, isDefault, ...this.#ids.next(), server, bytes, at, resolve, reject, isSettled: false }
@@ -123,7 +123,7 @@ export class BatchPublisher {
     return isCrowded || isOver(maxBytes) || (isMuch && isSlow()) ? this.#link.health.crowded() : undefined
   }
 
-  /** Whether a server can be sent a batch now. */
+  /** Whether a batch can be sent to a server now. */
   #canSend (server: string | undefined): boolean {
     if (!this.#preparation.isDone || this.#traffic.isHeldUp(server) || !isReachable(this.#link.client, server)) return false
     return !this.#traffic.isUnanswered(server, stalledAfter)
@@ -154,7 +154,7 @@ export class BatchPublisher {
     }
     this.#traffic.sent(batch)
     const channels = [...batch.channels]
-    // All keys of a script have to be in one slot of a Cluster.
+    // In a Cluster, all keys of a script must be in one slot.
     const parts = this.#link.isCluster ? channels.map(channel => [channel]) : [channels]
     await Promise.all(parts.map(part => this.#store(batch, part)))
     this.#traffic.answered(batch)
@@ -163,7 +163,7 @@ export class BatchPublisher {
     this.#rest()
   }
 
-  /** Settles what Redis answers to; what it does not answer to is left as it is. */
+  /** Settles the publications that Redis answers, and leaves the others as they are. */
   async #store (batch: Batch, channels: Array<[string, PendingPublication[]]>): Promise<void> {
     const sent = performance.now()
     let isSent = false
@@ -172,14 +172,14 @@ export class BatchPublisher {
       const reply = await this.#append(batch, channels)
       const received = performance.now()
       this.#traffic.learn(received - sent)
-      // It was refused, and came in time by what was known of Redis's clock: that was set forward since.
+      // Refused, although it arrived in time by the known time of Redis: its clock was set forward since.
       const isEarly = reply.results === undefined && received - sent < storedWithin - sentWithin
       if (isEarly) this.clock.forget()
       this.clock.learn(reply.now, sent, received)
       if (isEarly) this.#takeBack(batch, channels)
       else this.#conclude(channels, reply)
     } catch (error) {
-      // What is refused before the event loop has turned has not been written to any socket.
+      // A command that fails before the event loop has turned was not written to any socket.
       if (!isSent) this.#takeBack(batch, channels)
       else if (isAnswer(error)) this.#fail(channels.flatMap(([, own]) => own), this.#link.health.refusal(appendScript.name, error))
     }
@@ -205,7 +205,7 @@ export class BatchPublisher {
   #conclude (channels: Array<[string, PendingPublication[]]>, { results, unannounced }: AppendReply): void {
     for (const [at, [, publications]] of channels.entries()) {
       const result = results?.[at]
-      if (result === undefined) this.#fail(publications, new errors.BROKER('Redis was too slow, and refused it'))
+      if (result === undefined) this.#fail(publications, new errors.BROKER('Redis was too slow and refused the publication'))
       else if ('error' in result) this.#refused(publications, new Error(result.error))
       else this.#stored(publications, result.epoch, result.head)
     }
@@ -219,23 +219,23 @@ export class BatchPublisher {
     }
   }
 
-  /** Redis refuses to store publications of a channel. */
+  /** Redis refused to store publications of a channel. */
   #refused (publications: PendingPublication[], error: Error): void {
     const { health, isCluster } = this.#link
     health.failed(appendScript.name, error)
-    // The server was demoted: a new connection finds the master.
+    // The server was demoted. A new connection finds the master.
     if (error.message.includes('READONLY') && !isCluster) this.#link.reconnect()
     this.#fail(publications, health.refusal(appendScript.name, error))
   }
 
-  /** `error` is why publications that are stored were not announced; `undefined` when they were. */
+  /** `error`: why stored publications were not announced; `undefined` if they were. */
   #announced (error: string | undefined): void {
     const { health, publishCommand } = this.#link
     if (error === undefined) health.well(publishCommand)
     else health.failed(publishCommand, new Error(error))
   }
 
-  /** With one error for all of them: there can be thousands. */
+  /** Rejects publications with one shared error: there can be thousands. */
   #fail (publications: PendingPublication[], error: Error): void {
     for (const publication of publications) {
       if (publication.isSettled) continue
@@ -245,7 +245,7 @@ export class BatchPublisher {
     }
   }
 
-  /** Gives up publications that are late, and asks Redis about batches in doubt. */
+  /** Gives up late publications, and asks Redis about batches in doubt. */
   #look (): void {
     const now = performance.now()
     this.#traffic.look(now)
@@ -266,7 +266,7 @@ export class BatchPublisher {
     this.#fail(publications, errorOf(health))
   }
 
-  /** Nothing is left to look at. */
+  /** Stops the checks when no publication is left. */
   #rest (): void {
     if (this.#queue.waiting + this.#traffic.size + this.#doubts.size > 0) return
     clearInterval(this.#looker)
@@ -276,12 +276,12 @@ export class BatchPublisher {
 
   #giveUpLate (batch: Batch, now: number): void {
     const late = batch.publications.filter(({ at, isSettled }) => !isSettled && now - at >= settledWithin)
-    // They were sent, and may be stored.
+    // They were sent, so they may be stored.
     if (late.length > 0) this.#giveUp(late, health => health.doubt())
     this.#doubts.drop(batch)
   }
 
-  /** Once: the first outcome counts. */
+  /** Settles a publication once: the first outcome counts. */
   #settle (publication: PendingPublication, outcome: Position | Error): void {
     if (publication.isSettled) return
     publication.isSettled = true
@@ -290,7 +290,7 @@ export class BatchPublisher {
     else publication.resolve(outcome)
   }
 
-  /** Refuses waiting publications, and resolves once all others are settled. */
+  /** Rejects waiting publications, and resolves when all others are settled. */
   async close (): Promise<void> {
     this.#isClosed = true
     this.#preparation.close()
@@ -300,12 +300,12 @@ export class BatchPublisher {
   }
 }
 
-/** Redis answered that it has not done it. Whatever else goes wrong says nothing about that. */
+/** Whether Redis answered with an error, so that nothing was done. Other errors say nothing about that. */
 function isAnswer (error: unknown): boolean {
   return (error as Error).name === 'ReplyError'
 }
 
-/** Numbers publications, and marks each unlike any other of any process. */
+/** Numbers publications, and gives each a mark that is unique among all processes. */
 class PublicationIds {
   readonly #prefix = randomBytes(6).toString('base64url')
   #count = 0

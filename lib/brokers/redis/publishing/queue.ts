@@ -1,21 +1,21 @@
 import type { PendingPublication } from './batch.js'
 
-/** A batch is sent when it has this number of publications, or of bytes. */
+/** Number of publications, or of bytes, at which a batch is full and is sent. */
 const full = { count: 256, bytes: 256 * 1024 }
 
-/** Waiting publications in order, and the number and bytes of all that are not settled. */
+/** Waiting publications, in order, and the number and bytes of all unsettled ones. */
 export class PublishQueue {
   #waiting: PendingPublication[] = []
   #waitingBytes = 0
   #bytes = 0
   #count = 0
 
-  /** Bytes of all that are not settled. */
+  /** Bytes of all unsettled publications. */
   get bytes (): number {
     return this.#bytes
   }
 
-  /** Number of all that are not settled. */
+  /** Number of all unsettled publications. */
   get count (): number {
     return this.#count
   }
@@ -25,7 +25,7 @@ export class PublishQueue {
     return this.#waiting.length
   }
 
-  /** The waiting publications fill a batch. */
+  /** Whether the waiting publications fill a batch. */
   get isFull (): boolean {
     return this.#waiting.length >= full.count || this.#waitingBytes >= full.bytes
   }
@@ -42,7 +42,7 @@ export class PublishQueue {
     return this.#waiting.filter(waiting => waiting.server() === server).length
   }
 
-  /** The servers for which something waits. */
+  /** Servers for which publications wait. */
   get servers (): Set<string | undefined> {
     return new Set(this.#waiting.map(publication => publication.server()))
   }
@@ -63,7 +63,7 @@ export class PublishQueue {
     return taken
   }
 
-  /** Takes the publications that wait since a time or longer. */
+  /** Takes the publications that have waited since `time` or longer. */
   takeBefore (time: number): PendingPublication[] {
     const later = this.#waiting.findIndex(({ at }) => at > time)
     const taken = this.#waiting.splice(0, later === -1 ? this.#waiting.length : later)
@@ -71,13 +71,13 @@ export class PublishQueue {
     return taken
   }
 
-  /** Puts publications back in their order. */
+  /** Puts publications back, in their original order. */
   takeBack (publications: PendingPublication[]): void {
     for (const { bytes } of publications) this.#waitingBytes += bytes
     this.#waiting = [...publications, ...this.#waiting].sort((a, b) => a.number - b.number)
   }
 
-  /** A publication is settled. */
+  /** Call when a publication is settled. */
   settled ({ bytes }: PendingPublication): void {
     this.#bytes -= bytes
     this.#count--

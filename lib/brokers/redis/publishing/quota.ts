@@ -5,8 +5,8 @@ import { metaTtlOf, type StreamLimits } from '../retention.js'
 import { publicationOverhead } from '../commands/lua.js'
 
 /**
- * Bytes that a channel costs in Redis beside its publications: measured with Redis 7, which allocates 4 KiB for the first entries of a
- * stream. The stream expires first, and its meta later.
+ * Bytes that a channel takes in Redis in addition to its publications. Measured with Redis 7, which allocates 4 KiB for the first entries
+ * of a stream. The stream expires first, its meta later.
  */
 const streamOverhead = 4_608
 const metaOverhead = 320
@@ -14,24 +14,24 @@ const metaOverhead = 320
 /** Default of `limits.stored`. */
 export const defaultStored = 32 * 1024 * 1024
 
-/** A user that is over the quota is logged this often, in ms, and this many users at a time. */
+/** Minimum time between two log lines about one user, in ms, and maximum number of users for which it is remembered. */
 const logEvery = 60_000
 const maxLogged = 1_000
 
 export interface QuotaParts {
-  /** Bytes of one user. */
+  /** Maximum bytes of one user. */
   limit: number
   ownerOf: OwnerOf
   log: BrokerLog | undefined
   now?: () => number
 }
 
-/** What this node may store of one user, in all channels of that user. Channels that stand for themselves have no quota. */
+/** Limits the bytes that this node stores of one user, in all channels of that user. Channels that are their own owners have no quota. */
 export class Quota {
   readonly #parts: QuotaParts
   readonly #now: () => number
   readonly #stored: StoredBytes
-  /** When users were logged. */
+  /** Time of the last log line about a user. */
   readonly #logged = new Map<string, number>()
 
   constructor (parts: QuotaParts) {
@@ -40,7 +40,7 @@ export class Quota {
     this.#stored = new StoredBytes(parts.limit)
   }
 
-  /** Charges a publication of a number of bytes. Returns RT_ERR_OVER_QUOTA when its user may not have it. */
+  /** Charges the bytes of a publication. Returns RT_ERR_OVER_QUOTA if they exceed the quota of its user. */
   refusal (channel: string, bytes: number, { ttl }: StreamLimits): Error | undefined {
     const { ownerOf, limit } = this.#parts
     const owner = ownerOf(channel)
@@ -51,7 +51,7 @@ export class Quota {
     return new errors.OVER_QUOTA(owner, limit)
   }
 
-  /** A publication that was charged is not stored after all. */
+  /** Refunds a publication that is not stored after all. */
   giveBack (channel: string, bytes: number, { ttl }: StreamLimits): void {
     this.#add(channel, -bytes - publicationOverhead, ttl)
   }
@@ -71,6 +71,8 @@ export class Quota {
     if (now - (this.#logged.get(userId) ?? -Infinity) < logEvery) return
     if (this.#logged.size >= maxLogged) this.#logged.clear()
     this.#logged.set(userId, now)
-    this.#parts.log?.error({ userId, limit: this.#parts.limit }, "realtime: A user has 'limits.stored' bytes in Redis: what is sent to this user is refused until some of it has expired")
+    const { log, limit } = this.#parts
+    const effect = 'messages to this user are refused until some data has expired'
+    log?.error({ userId, limit }, `realtime: A user has 'limits.stored' bytes in Redis: ${effect}`)
   }
 }

@@ -1,7 +1,7 @@
-/** While a batch is under way the next one gathers, in ms at most: a slow Redis makes it bigger, not later. */
+/** Maximum time, in ms, during which a batch gathers while another is under way: a slow Redis makes batches bigger, not later. */
 const gathering = 100
 
-/** When what waits is sent: after this turn of the event loop, or once some has gathered. */
+/** Schedules the sending of waiting publications: after this turn of the event loop, or when some have gathered. */
 export class Schedule {
   readonly #send: () => void
   #turn: NodeJS.Immediate | undefined
@@ -12,7 +12,7 @@ export class Schedule {
     this.#send = send
   }
 
-  /** Something was sent, on the monotonic clock. */
+  /** Call when a batch was sent. `now`: monotonic clock, in ms. */
   sent (now: number): void {
     this.#lastSent = now
   }

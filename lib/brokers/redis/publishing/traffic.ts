@@ -1,20 +1,20 @@
 import type { Batch } from './batch.js'
 
-/** A server that leaves something unanswered for this number of round trips, within these bounds in ms. */
+/** Time without an answer, as a number of round trips, within bounds in ms. */
 export interface Silence {
   readonly roundTrips: number
   readonly least: number
   readonly most: number
 }
 
-/** The batches that were sent and are not answered, and how fast Redis answers. */
+/** Sent batches without an answer, and the time that Redis takes to answer. */
 export class Traffic {
   readonly #batches = new Set<Batch>()
-  /** Answers that had come until then were read, on the monotonic clock: none is while the event loop does not turn. */
+  /** Time until which received answers have been read, on the monotonic clock. None is read while the event loop is blocked. */
   #readAt = -Infinity
-  /** How long answers take at the moment, in ms. */
+  /** Current time of an answer, in ms. */
   #roundTrip = 0
-  /** Servers to which nothing could be written the last time: it is tried again with the next look. */
+  /** Servers to which the last write failed. The next check tries again. */
   readonly #heldUp = new Set<string | undefined>()
 
   get size (): number {
@@ -33,7 +33,7 @@ export class Traffic {
     this.#batches.delete(batch)
   }
 
-  /** An answer took this time, in ms. */
+  /** Records the time of an answer, in ms. */
   learn (roundTrip: number): void {
     this.#roundTrip = Math.max(roundTrip, this.#roundTrip * 0.8)
   }
@@ -46,23 +46,23 @@ export class Traffic {
     return this.#heldUp.has(server)
   }
 
-  /** Called regularly; `now` on the monotonic clock. */
+  /** Called regularly. `now`: monotonic clock, in ms. */
   look (now: number): void {
     setImmediate(() => { this.#readAt = now })
   }
 
-  /** It is tried again to write to all servers. */
+  /** Allows writes to all servers again. */
   retry (): void {
     this.#heldUp.clear()
   }
 
-  /** The batch that was sent to a server first. */
+  /** Oldest batch of a server without an answer. */
   oldest (server: string | undefined): Batch | undefined {
     for (const batch of this.#batches) if (batch.server === server) return batch
     return undefined
   }
 
-  /** Whether the oldest batch of a server is unanswered for longer than the silence allows. */
+  /** Whether the oldest batch of a server has been without an answer for longer than `Silence` allows. */
   isUnanswered (server: string | undefined, { roundTrips, least, most }: Silence): boolean {
     const oldest = this.oldest(server)
     return oldest !== undefined && this.#readAt - oldest.sentAt > Math.min(most, Math.max(least, roundTrips * this.#roundTrip))
