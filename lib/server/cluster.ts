@@ -4,21 +4,21 @@ import { errors } from '../errors.js'
 import { report } from './reports/caught.js'
 import type { Timers } from '../time/timers.js'
 
-/** Time for another node to answer, or to say that it will, in ms. */
+/** Maximum time without a reply or a `pending` note before a request counts as unanswered, in ms. */
 const answerTime = 1_500
 
-/** How often a node says so while the answer is being made, in ms. */
+/** Interval between `pending` notes while a reply is being prepared, in ms. */
 const pendingEvery = 500
 
-/** Delay in ms and maximum number of retries of a note that could not be stored. Later it would take effect unexpectedly. */
+/** Delay in ms and maximum number of retries of a note that could not be stored. A later one would take effect unexpectedly. */
 const retry = { after: 1_000, times: 10 }
 
-/** Type of message between servers, with its request and its reply. */
+/** Type of message between nodes, with the types of its request and its reply. */
 export interface Subject<Request, Reply = undefined> {
   readonly name: string
-  /** Changes with the form of the request or the reply. Notes of another version are not handled. */
+  /** Changes when the format of the request or the reply changes. Notes of another version are rejected. */
   readonly version: number
-  /** Only in types. */
+  /** Exists only in the type. */
   readonly types?: (request: Request) => Reply
 }
 
@@ -29,17 +29,17 @@ export function subject<Request, Reply = undefined> (name: string, version = 1):
 /** Message between nodes, sent as JSON. */
 type Note =
   | { readonly kind: 'tell', readonly subject: string, readonly version: number, readonly request: unknown }
-  /** `id`: which of the sender's questions it is. */
+  /** `id` identifies the request among those of its sender. */
   | { readonly kind: 'ask', readonly subject: string, readonly version: number, readonly request: unknown, readonly id: string }
-  /** For the node `to`, to its question `id`. */
+  /** Answers the request `id` of the node `to`. */
   | { readonly kind: 'reply', readonly to: string, readonly id: string, readonly reply: unknown }
-  /** The reply is still being made. */
+  /** The reply to the request `id` of the node `to` is still being prepared. */
   | { readonly kind: 'pending', readonly to: string, readonly id: string }
 
-/** A question that is not answered yet. */
+/** A request that waits for its reply. */
 interface Question {
   resolve: (reply: unknown) => void
-  /** Starts the clock, again if it has been. */
+  /** Starts the timeout, or restarts it. */
   wait: () => void
 }
 
@@ -50,7 +50,7 @@ interface Listener {
   readonly listen: (request: never) => unknown
 }
 
-/** What the nodes of an app tell and ask each other. */
+/** Messages and requests between the nodes of an app. */
 export class Cluster {
   readonly nodes: Nodes
   readonly #timers: Timers
@@ -67,19 +67,19 @@ export class Cluster {
     this.#unbind = nodes.onTold((message, from) => this.#hear(message, from))
   }
 
-  /** One listener for each subject; what it returns, unless it is `undefined`, is the reply. */
+  /** Sets the listener of a subject. Its result is the reply; `undefined` sends none. */
   on<Request, Reply> ({ name, version }: Subject<Request, Reply>, listen: Listen<Request, Reply>): void {
     this.#listeners.set(name, { version, listen })
   }
 
-  /** Tells all others, tried again for 10 s while the broker cannot store it. Failures are logged. */
+  /** Sends a request to all other nodes. Retries for 10 s while the broker cannot store it. Never rejects: failures are logged. */
   async tell<Request> ({ name, version }: Subject<Request, unknown>, request: Request): Promise<void> {
     await this.#store({ kind: 'tell', subject: name, version, request }, name, retry.times)
   }
 
   /**
-   * The first reply that is not `undefined`, however long another node takes for it; `undefined` when nobody answers within
-   * 1.5 s after the others were told. Rejects with RT_ERR_BROKER or RT_ERR_UNCONFIRMED when they could not be.
+   * Sends a request to all other nodes. Resolves with the first reply that is not `undefined`, or with `undefined` if neither a reply
+   * nor a `pending` note arrives for 1.5 s. Rejects with RT_ERR_BROKER, or with RT_ERR_UNCONFIRMED, if it is not certain to be stored.
    */
   async ask<Request, Reply> ({ name, version }: Subject<Request, Reply>, request: Request): Promise<Reply | undefined> {
     const id = String(++this.#asked)
@@ -101,14 +101,14 @@ export class Cluster {
     }
   }
 
-  /** `about`: the subject, for the log. */
+  /** Stores a note for the other nodes. Never rejects. `about`: the subject, for the log. */
   async #store (note: Note, about: string, retries = 0): Promise<void> {
     try {
       await this.nodes.tell(JSON.stringify(note))
     } catch (error) {
-      // What may be stored is not told twice.
+      // A note that may be stored already is not sent again.
       if (retries === 0 || !(error instanceof errors.BROKER)) {
-        return report(this.#log, error, 'the other servers could not be told', { about })
+        return report(this.#log, error, 'a message to the other servers could not be sent', { about })
       }
       await new Promise<void>(resolve => { this.#timers.after(retry.after, resolve) })
       await this.#store(note, about, retries - 1)
@@ -119,7 +119,7 @@ export class Cluster {
     try {
       await this.#take(JSON.parse(message) as Note, from)
     } catch (error) {
-      report(this.#log, error, 'what another server asked for failed')
+      report(this.#log, error, 'a message of another server could not be handled')
     }
   }
 
@@ -133,7 +133,8 @@ export class Cluster {
     const listener = this.#listeners.get(subject)
     if (listener === undefined) return
     if (listener.version !== version) {
-      throw new Error(`it speaks version ${version} of '${subject}', and this server ${listener.version}: run the same release on all servers`)
+      const versions = `its version of '${subject}' is ${version}, and that of this server is ${listener.version}`
+      throw new Error(`${versions}: run the same release on all servers`)
     }
     const work = listener.listen(request as never)
     if (kind === 'tell') await work

@@ -5,83 +5,86 @@ import type { Target } from './target.js'
 type Awaitable<T> = T | Promise<T>
 
 /**
- * Who is connected, as `authenticate` said. An app that returns more says so, and has it in `authorize` and `onConnect`:
+ * Authenticated user of a connection, as returned by `authenticate`. An app that returns further fields declares them, and can then
+ * read them in `authorize` and `onConnect`:
  *
  *     declare module 'fastify-realtime' {
  *       interface Identity { role: 'admin' | 'member' }
  *     }
  */
 export interface Identity {
-  /** Must equal the `:user_id` of the path, unless `authorize` says otherwise. */
+  /** Must equal the `:user_id` of the path, unless `authorize` returns `true`. */
   readonly userId: string
-  /** When the credential expires, a Date or milliseconds since 1970: the connection is closed with 4401 then. Default: never. */
+  /** Time at which the credential expires, a Date or ms since 1970. The connection is closed with 4401 then. Default: never. */
   readonly expiresAt?: Date | number | undefined
 }
 
-/** A connection as hooks and handlers see it. */
+/** Connection of a user, as passed to hooks and handlers. */
 export interface RealtimeConnection {
   /** Unique on this server. */
   readonly id: string
   /** The authenticated user. */
   readonly userId: string
-  /** What `authenticate`, or `renew`, returned. */
+  /** Identity that `authenticate`, or later `renew`, returned. */
   readonly identity: Identity
-  /** What the connection is for. */
+  /** Target of the connection, parsed from its path. */
   readonly target: Target
   /**
-   * Sends to this connection alone, outside of every log: it is not recovered after a reconnect. What `onConnect`
-   * sends comes after `connection_ack`, and not at all when it closes the connection.
+   * Sends a message to this connection only. The message is not stored in a log, so it is not recovered after a reconnect.
+   * Messages sent by `onConnect` follow `connection_ack`. They are dropped if the hook closes the connection.
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   send<const T extends string> (message: Message<T>): void
   /**
-   * Closes the connection, by default with 4403, after which clients do not come back.
-   * Throws RT_ERR_UNKNOWN_CLOSE_CODE when the code is not in `closeCodes`.
+   * Closes the connection, by default with 4403, after which clients do not reconnect.
+   * Throws RT_ERR_UNKNOWN_CLOSE_CODE if the code is not in `closeCodes`.
    */
   close (code?: number, reason?: string): void
 }
 
-/** Says who is connecting. `null` or `undefined`, or an error with a 4xx `statusCode`: nobody (4401). */
+/**
+ * Returns the identity of the user who connects. `null`, `undefined` and errors with a 4xx `statusCode` refuse the connection with
+ * 4401, other errors with 1011, and a timeout with 4408.
+ */
 export type Authenticate = (request: FastifyRequest) => Awaitable<Identity | null | undefined>
 
 /**
- * Says what a new credential of a connected client is worth, so that it need not reconnect when the present one expires.
- * `null`, `undefined`, another user, an error, or nothing within `timeouts.authenticate`: the client gets
- * `renew_refused`, and what it had still holds. Errors are logged, except those with a 4xx `statusCode`.
+ * Returns the identity for a new credential of a connected client, so that the client need not reconnect when the current one
+ * expires. The client gets `renew_refused` and keeps its identity if this returns `null`, `undefined` or another user, throws, or
+ * takes longer than `timeouts.authenticate`. Errors are logged; of those with a 4xx `statusCode`, only the codes.
  *
- * `authorize` is then asked again, with the new identity. A no closes the connection with 4403; an error of `authorize` is
- * `renew_refused` too. Until it says yes, the identity of the connection is the old one.
+ * `authorize` then runs with the new identity. If it does not admit the user, the connection is closed with 4403. If it throws, the
+ * client gets `renew_refused`. The connection keeps its old identity until `authorize` admits the new one.
  */
 export type Renew = (token: string, connection: RealtimeConnection) => Awaitable<Identity | null | undefined>
 
 /**
- * Says whether someone may connect to a target, and stay connected when a credential is renewed. `true` admits, even to
- * another user's channel; `false` refuses (4403); `undefined` leaves it at the rule that holds without this hook:
- * everyone to what is theirs.
+ * Decides whether a user may connect to a target, and stay connected after a renewal. `true` admits the user, even to another
+ * user's channel; `false` refuses with 4403; `undefined` applies the default rule: users may connect only as the user of the path.
  */
 export type Authorize = (identity: Identity, target: Target) => Awaitable<boolean | undefined>
 
-/** How a connection was closed: the code that this server sent, or the one that came. */
+/** How a connection was closed: the code that this server sent, or else the code that it received. */
 export interface Closed {
   readonly code: number
   readonly reason: string
 }
 
-/** Called before `connection_ack`. Throwing closes the connection with 1011. */
+/** Called before `connection_ack` is sent. An error closes the connection with 1011. */
 export type OnConnect = (connection: RealtimeConnection, request: FastifyRequest) => unknown
 
-/** Called once for each connection whose `onConnect` succeeded. */
+/** Called once for each connection whose `onConnect` succeeded, after it is closed. */
 export type OnDisconnect = (connection: RealtimeConnection, close: Closed) => unknown
 
 /** Called for each client message of its type, in order and one at a time per connection. */
 export type OnMessage<T extends string = string> = {
-  // A method, so that a handler of one type may stand where a handler is asked for: its messages are checked before.
+  // A method, for bivariance: a handler of one type is assignable to a general handler, because its messages are validated first.
   handle (message: Inbound<T>, connection: RealtimeConnection): unknown
 }['handle']
 
 type KnownHandlers = { [T in keyof Messages]?: OnMessage<T> | undefined }
 
-/** The handlers of clients' messages by type; `data` is typed for the types in the catalogue. */
+/** Handlers of client messages, by type. `data` is typed for types in the catalogue. */
 export interface MessageHandlers extends KnownHandlers {
   [type: string]: OnMessage | undefined
 }

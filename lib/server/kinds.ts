@@ -6,46 +6,46 @@ import type { Identity } from './hooks.js'
 import type { MessageRow } from './inbound/message-row.js'
 import type { Target } from './target.js'
 
-/** A kind of channel: a row of the table that is all the server knows of it. */
+/** Definition of a channel kind: everything that the server knows about it. */
 export interface ChannelKind {
-  /** Begins the names of its channels, up to the first colon. */
+  /** Prefix of its channel names, up to the first colon. */
   readonly name: string
-  /** Stands for the channel in positions. */
+  /** Identifies the channel in positions. */
   readonly label: Label
   /** Where a subscription without `since` starts: with the next publication, or with the oldest that is retained. */
   readonly start: 'now' | 'beginning'
-  /** The user whose memory a channel takes. Default: the channel stands for itself. */
+  /** Returns the user whose memory budget a channel counts against. Default: each channel has its own. */
   readonly ownerOf?: (channel: string) => string
-  /** Makes the log of a channel. Default: a `ChannelLog`. */
+  /** Creates the log of a channel. Default: a `ChannelLog`. */
   readonly createLog?: (epoch: string, limits: LogLimits, frameOf: FrameOf) => Log
-  /** What is retained of a channel. Default: what the broker's options say. */
+  /** Retention of its channels. Default: the options of the broker. */
   readonly retention?: Retention
-  /** Whether someone may read a publication, where that depends on who it is. Default: all subscribers may. */
+  /** Whether a subscriber with this identity may read a publication. Default: all subscribers may. */
   readonly isSeen?: ((message: Message, identity: Identity) => boolean) | undefined
-  /** Handlers for messages of clients, by type. */
+  /** Handlers of client messages, by type. */
   readonly rows?: ReadonlyMap<string, MessageRow>
-  /** Handlers for types that the app may handle, and does not. */
+  /** Handlers of message types for which the app has no handler. */
   readonly fallbacks?: ReadonlyMap<string, MessageRow>
 }
 
-/** A route on which clients connect, and the channels that a connection on it is subscribed to. */
+/** A route on which clients connect, and the channels to which it subscribes a connection. */
 export interface ChannelPath<T extends Target = Target> {
-  /** Below the prefix, as Fastify writes it: `/boards/:board_id/:user_id`. */
+  /** URL below the prefix, in Fastify's syntax: `/boards/:board_id/:user_id`. */
   readonly url: string
-  /** Parses the segments of a path; `invalid` where one of them is not an id, `undefined` where it is another path. */
+  /** Parses the segments of a path. Returns `invalid` if one of them is not an id, and `undefined` if the path is another one. */
   parse (segments: readonly string[]): T | 'invalid' | undefined
-  /** Kinds of its channels, in the order in which they are written. The first one handles the messages of a connection. */
+  /** Kinds of its channels, in the order in which a connection writes them. The first kind handles the messages of a connection. */
   readonly kinds: readonly ChannelKind[]
   /** Names of the channels of a target, one for each of `kinds`. */
   channelsOf (target: T): string[]
 }
 
-/** The kinds of channels that a server has, and the paths to them. */
+/** The channel kinds of a server, and the paths to them. */
 export class Kinds {
   readonly paths: readonly ChannelPath[]
   readonly #byName: ReadonlyMap<string, ChannelKind>
 
-  /** Throws an Error when two kinds have the same name, or two kinds of one path the same label: positions could not be told apart. */
+  /** Throws an Error if two kinds have the same name, or two kinds of a path the same label: positions would be ambiguous. */
   constructor (kinds: readonly ChannelKind[], paths: readonly ChannelPath[] = []) {
     this.#byName = new Map(kinds.map(kind => [kind.name, kind]))
     this.paths = paths
@@ -59,12 +59,12 @@ export class Kinds {
     return [...this.#byName.values()]
   }
 
-  /** The path of connections whose messages a kind handles; `undefined` where there is none. */
+  /** Path of the connections whose messages a kind handles; `undefined` if there is none. */
   pathTo (kind: ChannelKind): ChannelPath | undefined {
     return this.paths.find(({ kinds: [first] }) => first === kind)
   }
 
-  /** Finds out which path the segments of a URL are, and what they say; `undefined` where it is none. */
+  /** Finds the path that the segments of a URL match, and parses them; `undefined` if no path matches. */
   parse (segments: readonly string[]): { path: ChannelPath, target: Target | 'invalid' } | undefined {
     for (const path of this.paths) {
       const target = path.parse(segments)
@@ -73,14 +73,14 @@ export class Kinds {
     return undefined
   }
 
-  /** The kind of a channel. Throws an Error where there is none. */
+  /** Kind of a channel. Throws an Error if there is none. */
   of (channel: string): ChannelKind {
     const kind = this.#find(channel)
-    if (kind === undefined) throw new Error(`there is no kind of the channel '${channel}'`)
+    if (kind === undefined) throw new Error(`no channel kind matches the channel '${channel}'`)
     return kind
   }
 
-  /** The user whose memory a channel takes, or the channel itself. */
+  /** User whose memory budget a channel counts against, or the channel itself. */
   readonly ownerOf = (channel: string): string => this.#find(channel)?.ownerOf?.(channel) ?? channel
 
   #find (channel: string): ChannelKind | undefined {

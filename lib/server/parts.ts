@@ -8,7 +8,7 @@ import { warnOf } from './messages/watched.js'
 import { Refusals } from './reports/refusals.js'
 import { Timers } from '../time/timers.js'
 
-/** What the server and the kinds of channels are built on. */
+/** Components that the server and the channel kinds share. */
 export interface ServerParts {
   readonly options: ServerOptions
   readonly log: FastifyBaseLogger
@@ -17,11 +17,11 @@ export interface ServerParts {
   readonly catalogue: Catalogue
   readonly flusher: Flusher
   readonly publisher: MessagePublisher
-  /** The other servers of the app, where there are any. */
+  /** Messages to the other servers of the app; `undefined` if the broker does not span servers. */
   readonly cluster: Cluster | undefined
 }
 
-/** Throws RT_ERR_OPTIONS when a message schema cannot be used. */
+/** Throws RT_ERR_OPTIONS if a message schema cannot be used. */
 export function createParts (options: ServerOptions, log: FastifyBaseLogger): ServerParts {
   const { messages, strict, limits, broker } = options
   const timers = new Timers()

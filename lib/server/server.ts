@@ -22,13 +22,13 @@ import type { ServerParts } from './parts.js'
 import { counted, type AwaitedWork } from './reports/awaited.js'
 import { LoopClock } from '../time/loop-clock.js'
 
-/** Time for the app's hooks around `authenticate`, beside its timeout, in ms. */
+/** Time that a handshake gets for other hooks of the app, in addition to `timeouts.authenticate`, in ms. */
 const handshakeGrace = 1_000
 
-/** Share of the drain for which connections that handle a message are left alone. */
+/** Fraction of the drain time during which connections may finish the message that they are handling. */
 const patientShare = 0.8
 
-/** Close all connections of a user. */
+/** Closes all connections of a user. */
 const disconnectSubject = subject<{ userId: string, code: number }>('disconnect')
 
 /** The connections of this server, from the first handshake to the last close. */
@@ -37,9 +37,9 @@ export class RealtimeServer {
   readonly kinds: Kinds
   readonly access: Access
   readonly hub = new Hub<Connection>()
-  /** Upgrade requests that are still to be answered. */
+  /** Upgrade requests that are not answered yet. */
   readonly pending: PendingHandshakes
-  /** WebSockets that are refused and not closed yet. */
+  /** Refused WebSockets that are not closed yet. */
   readonly refused: RefusedSockets
   readonly admission: Admission
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0, holds: 0 }
@@ -48,7 +48,7 @@ export class RealtimeServer {
   readonly #clock = new LoopClock()
   #onEmpty = () => {}
 
-  /** Throws RT_ERR_OPTIONS when the app handles a type that a kind handles. */
+  /** Throws RT_ERR_OPTIONS if the app handles a message type that a channel kind handles. */
   constructor (parts: ServerParts, kinds: Kinds) {
     const { options, log, timers, refusals, cluster } = parts
     const { limits, heartbeat, timeouts, onDisconnect } = options
@@ -71,7 +71,7 @@ export class RealtimeServer {
     cluster?.on(disconnectSubject, ({ userId, code }) => { this.#disconnect(userId, code) })
   }
 
-  /** What all connections share. */
+  /** Creates the context that all connections share. */
   #context (): ConnectionContext {
     const { options: { limits, timeouts }, cluster, timers } = this.parts
     const clock = this.#clock
@@ -89,17 +89,17 @@ export class RealtimeServer {
     }
   }
 
-  /** Rows for the app's handlers, and for the renewal of credentials. */
+  /** Handlers of the app, and the handler of `renew`, by message type. */
   #rows (): Map<string, MessageRow> {
     const { options: { onMessage, renew, timeouts }, refusals, timers } = this.parts
     const rows = new Map(Object.entries(onMessage).map(([type, handler]) => [type, rowOf(handler!)]))
     if (renew === undefined) return rows
     const renewal = new CredentialRenewal({ renew, timeout: timeouts.authenticate, access: this.access, refusals, timers })
-    // On each connection, however often.
+    // Without `onceKey`: a `renew` that is sent again is handled again.
     return rows.set('renew', { handle: (message, connection) => renewal.handle(message, connection as Connection) })
   }
 
-  /** Whether one more can connect. */
+  /** Whether the server accepts another handshake. */
   hasRoom (): boolean {
     return this.#isBelowConnections() && this.pending.hasRoom
   }
@@ -108,7 +108,7 @@ export class RealtimeServer {
     return this.hub.size + this.pending.size < this.parts.options.limits.connections
   }
 
-  /** Notes why a request on a channel route was answered with an error. */
+  /** Records why a request on a channel route was answered with an error. */
   noteError (request: FastifyRequest, error: { code?: string }): void {
     noteError(this.parts.refusals, request, error, this.#isBelowConnections() ? 'handshakes' : 'connections')
   }
@@ -131,7 +131,7 @@ export class RealtimeServer {
     this.#onGone()
   }
 
-  /** Closes a user's connections on all servers. How many there are here. */
+  /** Closes a user's connections on all servers. Returns the number of those on this server. */
   disconnectUser (userId: string, code: number): number {
     this.parts.cluster?.tell(disconnectSubject, { userId, code })
     return this.#disconnect(userId, code)
@@ -148,9 +148,9 @@ export class RealtimeServer {
   }
 
   /**
-   * Refuses what is new, writes what is due, and asks every client to come back, each after a delay of its own. Those
-   * that are busy are asked once their handler is done, or when time is nearly up. Resolves when all have gone and the
-   * hooks are done, or after `ms` milliseconds, when what is left is terminated.
+   * Rejects new connections, writes pending frames and closes every connection with 1012 and its own reconnect delay. Connections
+   * that are handling a message are closed when the handler has finished, or after 80 % of the time. Resolves when all connections,
+   * handshakes and `onDisconnect` hooks have ended, or after `ms` milliseconds, when the remaining connections are terminated.
    */
   async drain (ms: number): Promise<void> {
     const { publisher, timers } = this.parts
@@ -167,7 +167,7 @@ export class RealtimeServer {
     this.#terminate()
   }
 
-  /** What a drain waits for. */
+  /** Work that a drain waits for. */
   awaited (): AwaitedWork[] {
     const connections = this.hub.connections()
     const handlers = connections.flatMap(({ id, handling }) => handling.map(type => ({ type, connectionId: id })))
@@ -187,7 +187,7 @@ export class RealtimeServer {
     this.pending.destroy()
   }
 
-  /** Ends everything that is left. */
+  /** Terminates the remaining connections, and closes the broker. */
   async close (): Promise<void> {
     const { flusher, refusals, timers, cluster, options: { broker } } = this.parts
     this.#terminate()

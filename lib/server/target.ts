@@ -1,5 +1,5 @@
-/** What connections are for, by kind of path. Each part of the package that has a path adds its own. */
+/** Targets of connections, by kind of path. Each part of the package with a path adds its own. */
 export interface Targets {}
 
-/** What a connection is for, as its path says. */
+/** Target of a connection, parsed from its path. */
 export type Target = Targets[keyof Targets]

@@ -21,14 +21,14 @@ export interface AccessOptions {
   authorize?: Authorize
   insecure: boolean
   allowedOrigins?: string[]
-  /** Milliseconds for `authenticate` and `authorize` together. */
+  /** Maximum time for `authenticate` and `authorize` together, in ms. */
   timeout: number
   timers: Timers
   log: FastifyBaseLogger
   refusals: Refusals
 }
 
-/** What came of a handshake: an identity, or the code to close with. */
+/** Result of a handshake: an identity, or the close code of a refusal. */
 export type Verdict =
   | { identity: Identity, refusal?: undefined }
   | { identity?: undefined, refusal: CloseCode }
@@ -37,7 +37,7 @@ export type Verdict =
 interface Denial {
   identity?: undefined
   reason: RefusalReason
-  /** Who it is authenticated as. */
+  /** User that `authenticate` returned. */
   userId?: string
   detail?: string
   thrown?: Error
@@ -45,20 +45,20 @@ interface Denial {
 
 type Decision = { identity: Identity } | Denial
 
-const cure = "Pass 'authenticate' to fastify-realtime, or 'insecure: true' if something in front of this server decides who may connect"
+const cure = "Pass 'authenticate' to fastify-realtime, or 'insecure: true' if a proxy in front of this server authenticates the clients"
 
 const inDevelopment = warnings.createWarning({
   name: 'FastifyRealtimeWarning',
   code: 'RT_WARN_DEVELOPMENT',
-  message: `development mode, everyone on this machine can connect as anyone. ${cure}`
+  message: `development mode: any client on this machine can connect as any user. ${cure}`
 })
 
-/** Who may connect. */
+/** Decides which clients may connect. */
 export class Access {
   readonly #options: AccessOptions
-  /** Without `authenticate` and without `insecure`: for this machine alone. */
+  /** Development mode, without `authenticate` and `insecure`: only this machine may connect. */
   readonly #isDevelopment: boolean
-  /** Set once the server is found to listen where others can reach it. */
+  /** In development mode, an address of the server that other machines can reach. */
   #exposedAt: string | undefined
 
   constructor (options: AccessOptions) {
@@ -67,7 +67,7 @@ export class Access {
     if (this.#isDevelopment) inDevelopment()
   }
 
-  /** Told where the server listens: in development mode it must be on loopback only. */
+  /** Takes the addresses of the server. In development mode, an address other than loopback makes it refuse every connection. */
   listening (addresses: Array<AddressInfo | string>): void {
     if (!this.#isDevelopment) return
     const exposed = addresses.find(address => typeof address === 'string' || !isLoopback(address.address))
@@ -80,14 +80,15 @@ export class Access {
     return `without 'authenticate' this server must listen on localhost, and it listens on ${this.#exposedAt}. ${cure}`
   }
 
-  /** Why the request is refused with HTTP 403, before anything is asked; `undefined` when it is not. */
+  /** Reason to refuse a request with HTTP 403 before `authenticate` runs; `undefined` if there is none. */
   forbids (request: FastifyRequest): string | undefined {
     const fault = this.#originFault(request)
     if (fault !== undefined) return this.#forbid('foreign_origin', request, fault)
     if (!this.#isDevelopment) return undefined
     if (this.#exposedAt !== undefined) return this.#forbid('development', request, this.#exposed())
-    if (!isLocal(request)) return this.#forbid('development', request, `without 'authenticate' only this machine may connect, and not through a proxy. ${cure}`)
-    return undefined
+    if (isLocal(request)) return undefined
+    const rule = "without 'authenticate' only clients on this machine may connect, and not through a proxy"
+    return this.#forbid('development', request, `${rule}. ${cure}`)
   }
 
   #forbid (reason: RefusalReason, request: FastifyRequest, why: string): string {
@@ -101,7 +102,7 @@ export class Access {
     return `without 'authenticate' only pages of this machine may connect, and this one comes from ${quoted(origin)}. ${cure}`
   }
 
-  /** Asks `authenticate` and `authorize`. Never rejects. */
+  /** Calls `authenticate` and `authorize`. Never rejects. */
   async admit (request: FastifyRequest, target: Target): Promise<Verdict> {
     const decision = await this.#decide(request, target)
     if (decision.identity !== undefined) return decision
@@ -128,7 +129,7 @@ export class Access {
     return await this.denial(identity, target) ?? { identity }
   }
 
-  /** Why somebody may not be connected to a target; `undefined` when they may. Rejects with what `authorize` throws. */
+  /** Reason not to connect an identity to a target; `undefined` if it may connect. Rejects with the error of `authorize`. */
   async denial (identity: Identity, target: Target): Promise<Denial | undefined> {
     const { userId } = identity
     const verdict: unknown = await this.#options.authorize?.(identity, target) ?? undefined
@@ -139,7 +140,7 @@ export class Access {
   }
 }
 
-/** What comes of an error of `authenticate` or `authorize`. */
+/** Denial for an error of `authenticate` or `authorize`. */
 function denialOf (error: ReturnType<typeof caught>): Denial {
   if (error instanceof TimeoutError) return { reason: 'authenticate_timeout' }
   if (error instanceof IdentityFault) return { reason: 'invalid_identity', detail: error.message }
@@ -147,14 +148,14 @@ function denialOf (error: ReturnType<typeof caught>): Denial {
   return { reason: 'authenticate_failed', thrown: error }
 }
 
-/** The codes of an error; its message may contain what the client sent. */
+/** Codes of an error. Its message is left out, because it may contain data of the client. */
 export function codesOf (thrown: unknown): string {
   const { statusCode, code } = caught(thrown)
   const isCode = typeof code === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(code)
   return `The statusCode is ${statusCode}${isCode ? `, the code ${code}` : ''}`
 }
 
-/** The credential is at fault, not the app: what was thrown has a 4xx `statusCode`. */
+/** Whether an error blames the credential, not the app: it has a 4xx `statusCode`. */
 export function isClientError (thrown: unknown): boolean {
   const { statusCode: status } = caught(thrown)
   return typeof status === 'number' && status >= 400 && status < 500

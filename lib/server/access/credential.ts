@@ -4,8 +4,8 @@ const tokenPrefix = 'token.'
 const tokenProtocol = /(?:^|,)\s*token\.([^,\s]+)/
 
 /**
- * The credential of a request: that of `Authorization: Bearer …`, or what fastify-realtime's client sends from a browser,
- * which cannot set headers: a subprotocol `token.…` beside `fastify-realtime`, or `?token=…`. `undefined` when there is none.
+ * Credential of a request: from `Authorization: Bearer …`, or as the client of fastify-realtime sends it from a browser, which cannot set
+ * headers: a subprotocol `token.…` beside `fastify-realtime`, or `?token=…`. `undefined` if there is none.
  */
 export function tokenOf ({ headers, query }: Pick<FastifyRequest, 'headers' | 'query'>): string | undefined {
   const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
@@ -14,7 +14,7 @@ export function tokenOf ({ headers, query }: Pick<FastifyRequest, 'headers' | 'q
   return bearer ?? decoded(offered) ?? (typeof token === 'string' && token !== '' ? token : undefined)
 }
 
-/** For `handleProtocols` of `ws`: the first subprotocol that is not a credential, which must not travel back. */
+/** For `handleProtocols` of `ws`: selects the first subprotocol that is not a credential, which must not be sent back. */
 export function chosenProtocol (offered: Iterable<string>): string | false {
   return [...offered].find(protocol => !protocol.startsWith(tokenPrefix)) ?? false
 }

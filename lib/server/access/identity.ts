@@ -3,13 +3,13 @@ import { isId } from '../../protocol/ids.js'
 import { ignoreRejection } from '../reports/caught.js'
 import type { Identity } from '../hooks.js'
 
-/** What a hook returned cannot be an identity. The message says what came and what to write, and nothing that could be secret. */
+/** A hook returned a value that is not an identity. The message describes the value without secrets, and names the cure. */
 export class IdentityFault extends TypeError {}
 
-/** Times below this are seconds: as milliseconds they are before March 1973. */
+/** Minimum of a time in ms since 1970: March 1973. Smaller numbers are seconds. */
 const earliest = 1e11
 
-/** What `authenticate` or `renew` returned or resolved with; `undefined` for nobody. Rejects with an IdentityFault, or as the hook does. */
+/** Awaits the result of a hook; `undefined` if it is null or undefined. Rejects with an IdentityFault, or with the error of the hook. */
 export async function identityOf (hook: 'authenticate' | 'renew', returned: unknown): Promise<Identity | undefined> {
   const identity = isReadable(returned) ? await returned : returned
   if (identity === null || identity === undefined) return undefined
@@ -18,7 +18,7 @@ export async function identityOf (hook: 'authenticate' | 'renew', returned: unkn
   return identity as Identity
 }
 
-/** `await` reads the `then` of an object, and a Proxy may throw there. */
+/** Whether `await` can read the `then` of a value: a Proxy may throw there. */
 function isReadable (returned: unknown): boolean {
   try {
     Reflect.get(Object(returned), 'then')
@@ -28,30 +28,30 @@ function isReadable (returned: unknown): boolean {
   }
 }
 
-/** When an identity expires, in milliseconds since 1970; `Infinity` when it does not. */
+/** Time at which an identity expires, in ms since 1970; `Infinity` if it does not. */
 export function expiry ({ expiresAt }: Identity): number {
   return expiresAt === undefined ? Infinity : Number(expiresAt)
 }
 
-/** Milliseconds until an identity expires; `undefined` when it does not. */
+/** Time until an identity expires, in ms, at least 0; `undefined` if it does not. */
 export function expiresIn (identity: Identity): number | undefined {
   const at = expiry(identity)
   return at === Infinity ? undefined : Math.max(0, Math.ceil(at - Date.now()))
 }
 
-/** Why a new identity cannot take the place of the one before; `undefined` when it can. */
+/** Reason why a new identity cannot replace the current one; `undefined` if it can. */
 export function renewalFault (identity: Identity | undefined, userId: string): string | undefined {
   if (identity === undefined) return 'It returned null or undefined'
   if (identity.userId !== userId) return 'It returned another user'
-  return expiry(identity) <= Date.now() ? "The 'expiresAt' that it returned is over" : undefined
+  return expiry(identity) <= Date.now() ? "The 'expiresAt' that it returned has passed" : undefined
 }
 
 function faultOf (returned: unknown): string | undefined {
   try {
-    // A promise whose `await` was forgotten, also in what the app adds to an identity, must not end the process.
+    // The rejection of a promise that the app forgot to await, in any field of the identity, must not end the process.
     for (const value of Object.values(Object(returned))) ignoreRejection(value)
     if (typeof returned !== 'object' || Array.isArray(returned)) {
-      return `${describeValue(returned)}: return { userId } with the id of the user as a string, or null for nobody`
+      return `${describeValue(returned)}: return { userId } with the id of the user as a string, or null if no user is authenticated`
     }
     const { userId, expiresAt } = returned as Record<string, unknown>
     return userFault(userId) ?? expiryFault(expiresAt)
@@ -63,12 +63,13 @@ function faultOf (returned: unknown): string | undefined {
 function userFault (userId: unknown): string | undefined {
   if (isId(userId)) return undefined
   if (userId === undefined) return 'an object without a userId: return { userId } with a string, or null when the credential names no user'
-  if (userId === '') return "{ userId: '' }: return null for nobody"
+  if (userId === '') return "{ userId: '' }: return null if no user is authenticated"
   if (typeof userId === 'string') {
     return 'a userId that is not an id. Ids are 1 to 128 characters, letters, digits and _ . @ : + ~ - |: encode it, here and in the path of the client'
   }
   if (ignoreRejection(userId)) return '{ userId: a promise }: await it'
-  const cure = userId === null || typeof userId === 'boolean' ? 'return { userId } with a string, or null for nobody' : 'an id is a string, write String(id)'
+  const isMissing = userId === null || typeof userId === 'boolean'
+  const cure = isMissing ? 'return { userId } with a string, or null if no user is authenticated' : 'an id is a string, write String(id)'
   return `{ userId: ${describeValue(userId)} }: ${cure}`
 }
 
@@ -85,7 +86,7 @@ function expiryFault (expiresAt: unknown): string | undefined {
   return `{ expiresAt: ${describeValue(expiresAt)} }, which is in seconds: ${cure}. ${rule}`
 }
 
-/** A value as a message may show it: the contents of numbers, times and constants, and only the kind of anything else. */
+/** Describes a value without secrets: the contents of numbers, times and constants, and only the type of other values. */
 export function describeValue (value: unknown): string {
   if (value === null || typeof value === 'boolean' || typeof value === 'number') return String(value)
   if (typeof value === 'bigint') return `${value}n`

@@ -1,18 +1,18 @@
 import { isIPv4 } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 
-/** Words between the hyphens of a header's name that nobody but a proxy has a reason to write. */
+/** Words in header names, between hyphens, that only proxies have a reason to write. */
 const words = [
   'forward', 'forwarded', 'forwards', 'via', 'proxy', 'proxied', 'proxyuser', 'original', 'originating', 'rewrite', 'upstream', 'ingress',
   'gateway', 'apigateway', 'apigw', 'lb', 'loadbalancer', 'balancer', 'cdn', 'edge', 'hops',
-  // The address of somebody other than the peer: X-Real-IP, True-Client-IP, CF-Connecting-IP, X-Azure-SocketIP.
+  // The address of a client other than the peer: X-Real-IP, True-Client-IP, CF-Connecting-IP, X-Azure-SocketIP.
   '(?:client|connecting|peer|real|remote|socket|source|user)?ips?',
   '(?:client|external|peer|real|remote|source)-(?:addr|address|cert|country|host|port|proto|user|verify)',
   // The connection between the client and the proxy: X-Scheme, X-URL-Scheme, Front-End-HTTPS, X-SSL-Cipher.
   'scheme', 'proto', 'https', 'ssl', 'tls', '(?:request|queue)-start'
 ]
 
-/** First words of the headers of known proxies, tunnels, content delivery networks and hosters; many begin with `X-`. */
+/** First words of the headers of known proxies, tunnels, content delivery networks and hosting services; many follow `X-`. */
 const vendors = [
   'akamai', 'amz', 'amzn', 'appengine', 'appservice', 'arr', 'auth-request', 'azure', 'cf', 'cloud', 'cloudflare', 'cloudfront', 'disguised', 'envoy',
   'fastly', 'fd', 'fly', 'goog', 'google', 'haproxy', 'heroku', 'host', 'istio', 'kong', 'ms', 'netlify', 'nf', 'nginx', 'ngrok', 'railway', 'render',
@@ -21,14 +21,14 @@ const vendors = [
 
 const proxySign = new RegExp(`^x-(?:${vendors.join('|')})(?:-|$)|^(?:${vendors.join('|')})-|(?:^|-)(?:${words.join('|')})(?:-|$)`)
 
-/** The first header that shows that a proxy passed the request on; `undefined` without one. A proxy that adds no header is not seen. */
+/** Name of the first header that shows a proxy; `undefined` without one. A proxy that adds no header is not detected. */
 export function proxySignIn (headers: FastifyRequest['headers']): string | undefined {
   return Object.keys(headers).find(name => proxySign.test(name.replaceAll('_', '-')))
 }
 
-/** From this machine, to this machine, and without a sign of a proxy. */
+/** Whether a request comes from this machine, is addressed to this machine, and shows no proxy. */
 export function isLocal ({ raw, headers }: FastifyRequest): boolean {
-  // injectWS makes a request without a socket, in this process.
+  // A request of injectWS has no socket and comes from this process.
   const isInjected = raw.socket === undefined
   const isPeerLocal = isInjected || isLoopback(raw.socket.remoteAddress)
   const isHostLocal = headers.host === undefined ? isInjected : isLoopbackHost(headers.host)

@@ -14,21 +14,21 @@ import { within } from '../../time/within.js'
 
 export interface CredentialRenewalParts {
   renew: Renew
-  /** Milliseconds for `renew` and `authorize` together. */
+  /** Maximum time for `renew` and `authorize` together, in ms. */
   timeout: number
   access: Access
   refusals: Refusals
   timers: Timers
 }
 
-/** A new credential that was accepted. */
+/** Result of a new credential that was accepted. */
 interface Renewed {
   identity: Identity
-  /** Its identity may be connected to the target. */
+  /** Whether its identity may stay connected to the target. */
   isAllowed: boolean
 }
 
-/** New credentials of connected clients: the message `renew`. */
+/** Handles the message `renew`: new credentials of connected clients. */
 export class CredentialRenewal {
   readonly #parts: CredentialRenewalParts
 
@@ -40,7 +40,7 @@ export class CredentialRenewal {
     if (!Value.Check(RenewalData, data)) throw new Refusal('bad_message', '/data must be { token }')
     const renewed = await this.#renewed(data.token, connection)
     if (renewed === undefined) throw new Refusal('renew_refused', 'this credential is not accepted')
-    // A timer would hold on to it until the credential expires.
+    // An expiry timer would keep an ended connection in memory until the credential expires.
     if (connection.isEnding) return
     const { identity, isAllowed } = renewed
     if (!isAllowed) return connection.close(closeCodes.FORBIDDEN.code)
@@ -48,7 +48,7 @@ export class CredentialRenewal {
     connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
   }
 
-  /** Whom the new credential stands for, and whether they may stay; `undefined` when it is refused. Never rejects. */
+  /** Identity of a new credential, and whether it may stay connected; `undefined` if the credential is refused. Never rejects. */
   async #renewed (token: string, connection: Connection): Promise<Renewed | undefined> {
     const { timers, timeout, refusals } = this.#parts
     connection.noteAddress()
@@ -62,7 +62,7 @@ export class CredentialRenewal {
     }
   }
 
-  /** Asks `renew`, then `authorize`. */
+  /** Calls `renew`, then `authorize`. */
   async #ask (token: string, connection: Connection): Promise<Renewed | undefined> {
     const { renew, access, refusals } = this.#parts
     const identity = await identityOf('renew', renew(token, connection))

@@ -20,10 +20,10 @@ import { presenceKey, type Hub } from './hub.js'
 import { Recovery, sinceOf, type KindLog } from './recovery.js'
 import { within } from '../../time/within.js'
 
-/** A handshake that was completed. */
+/** A completed handshake. */
 export interface Arrival {
   socket: WebSocket
-  /** What the WebSocket runs on. */
+  /** Stream below the WebSocket. */
   stream: PeerStream
   request: FastifyRequest
   identity: Identity
@@ -40,12 +40,12 @@ export interface AdmissionParts extends Omit<ServerParts, 'catalogue' | 'publish
   onClosed: (connection: Connection) => void
 }
 
-/** Makes connections of WebSockets, and opens them: counted, subscribed, greeted, acknowledged. */
+/** Turns WebSockets into connections and opens them: counts, subscribes, calls `onConnect`, acknowledges. */
 export class Admission {
   readonly #parts: AdmissionParts
-  /** What `connection_ack` says of the limits. */
+  /** Limits that `connection_ack` reports. */
   readonly #clientLimits: Limits
-  /** Tells the connections of this process from those of another. */
+  /** Makes the connection ids of this process differ from those of another. */
   readonly #prefix = randomInt(36 ** 5).toString(36)
   #accepted = 0
   #isDraining = false
@@ -56,7 +56,7 @@ export class Admission {
     this.#clientLimits = { frame, nodes, rate, burst }
   }
 
-  /** Closes all connections, and every later one, with a delay for coming back that differs per client. */
+  /** Closes all connections, and every later one, each with a random reconnect delay. */
   drain (): void {
     this.#isDraining = true
     for (const connection of this.#parts.hub.connections()) this.#sendAway(connection)
@@ -66,7 +66,7 @@ export class Admission {
     connection.closeGently(closeCodes.RESTART, formatDelay(Math.random() * this.#parts.options.timeouts.spread))
   }
 
-  /** Takes over a WebSocket. */
+  /** Accepts a WebSocket as a connection, or refuses it. */
   accept (arrival: Arrival): void {
     const { hub, options: { limits }, refusals, refused, log, context, onClosed } = this.#parts
     const { socket, stream, request, identity, path, target } = arrival
@@ -85,15 +85,15 @@ export class Admission {
     }
     this.#welcome(connection, arrival).catch(thrown => {
       const error = () => redacted(thrown, secretsOf(request))
-      if (connection.isEnding) report(log, error(), 'onConnect failed, or the broker did, after the connection had ended', { connectionId: id })
+      if (connection.isEnding) report(log, error(), 'onConnect or the broker failed after the connection had ended', { connectionId: id })
       else connection.turnAway('not_opened', error)
     })
   }
 
-  /** Subscribes before onConnect runs, so that nothing published from then on is missed. */
+  /** Subscribes before onConnect runs, so that no publication from then on is missed. */
   async #welcome (connection: Connection, { request, path }: Arrival): Promise<void> {
     const { options: { onConnect, timeouts }, cluster, timers, departures } = this.#parts
-    // What takes time can end with the client gone.
+    // The client may be gone after a wait.
     if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
     if (cluster !== undefined && !await this.#enter(connection)) return connection.turnAway('user_connections')
     // A user who reconnects too often is delayed.
@@ -108,7 +108,7 @@ export class Admission {
     if (connection.state === 'opening') this.#open(connection, recovery)
   }
 
-  /** Whether the user may have one more, counting those on other servers. */
+  /** Whether the user may have another connection, counted on all servers. */
   async #enter ({ userId, id }: Connection): Promise<boolean> {
     const { cluster, options: { limits } } = this.#parts
     return cluster!.nodes.enter(presenceKey(userId), id, limits.connectionsPerUser)
@@ -117,13 +117,13 @@ export class Admission {
   async #subscribe ({ target }: Connection, path: ChannelPath): Promise<KindLog[]> {
     const { options: { broker, timeouts }, timers } = this.#parts
     const found = path.channelsOf(target).map((channel, at) => broker.subscribe(channel, path.kinds[at].retention))
-    // Nothing to wait for with the memory broker.
+    // The memory broker returns logs at once.
     const isThere = found.every(log => log instanceof Log)
     const logs = isThere ? found : await within(timeouts.connect, Promise.all(found), timers)
     return logs.map((log, at) => ({ kind: path.kinds[at], log }))
   }
 
-  /** When onConnect succeeds, be it too late, the connection is owed an onDisconnect. */
+  /** If onConnect succeeds, even after its timeout, onDisconnect will be called. */
   async #greet (onConnect: OnConnect, connection: Connection, request: FastifyRequest): Promise<void> {
     await onConnect(connection, request)
     this.#parts.departures.greeted(connection)
@@ -145,7 +145,7 @@ export class Admission {
   }
 }
 
-/** A client that asks for a smaller window than ours cannot read shared compressed frames; it gets plain ones. */
+/** Whether a client takes shared compressed frames. One that requests a smaller window cannot read them, and gets plain ones. */
 function takesDeflated ({ socket, request }: Arrival): boolean {
   return socket.extensions !== '' && request.headers['sec-websocket-extensions']?.includes('server_max_window_bits') === false
 }

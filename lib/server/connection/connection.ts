@@ -15,7 +15,7 @@ import { Lifecycle, type LifecycleContext } from './lifecycle.js'
 import type { Liveness, Peer } from './liveness.js'
 import { listen } from './socket-events.js'
 
-/** What all connections of a server share. */
+/** Context that all connections of a server share. */
 export interface ConnectionContext extends ReceiverContext, LifecycleContext {
   readonly catalogue: Catalogue
   readonly liveness: Liveness
@@ -24,13 +24,13 @@ export interface ConnectionContext extends ReceiverContext, LifecycleContext {
 
 export interface ConnectionOptions {
   readonly id: string
-  /** At the start; `renew` can replace it. */
+  /** Identity at the start; `renew` can replace it. */
   readonly identity: Identity
   readonly path: ChannelPath
   readonly target: Target
-  /** Where the client is, as a proxy has named it; default: the address of the peer. */
+  /** Address of the client, as a proxy reports it. Default: the address of the peer. */
   readonly proxiedAddress?: string
-  /** The client takes compressed frames. */
+  /** Whether the client takes compressed frames. */
   readonly isDeflated: boolean
   /** Called once, when the connection has ended. */
   readonly onClosed: (connection: Connection) => void
@@ -44,17 +44,17 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
   readonly #path: ChannelPath
   readonly #context: ConnectionContext
   readonly #onClosed: ConnectionOptions['onClosed']
-  /** Where in the heartbeat it is pinged. */
+  /** Position of its pings in the heartbeat. */
   readonly #beat: number
   #identity: Identity
   #isAwaitingPong = false
   #stopExpiry: (() => void) | undefined
-  /** Where the client is, once that is known. */
+  /** Address of the client, once it is known. */
   #address: string | undefined
-  /** Made with the first thing received: most connections only listen. */
+  /** Created with the first received frame: most connections only listen. */
   #receiver: Receiver | undefined
 
-  /** The socket is paused until `open`, so nothing that the client sends meanwhile is lost. */
+  /** Pauses the socket until `open`, so that nothing is lost that the client sends meanwhile. */
   constructor (socket: WebSocket, stream: PeerStream, context: ConnectionContext, options: ConnectionOptions) {
     super(socket, stream, context, options.isDeflated)
     const { id, identity, path, target, proxiedAddress, onClosed } = options
@@ -71,12 +71,12 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     this.#beat = context.liveness.add(this)
   }
 
-  /** Of the moment: `renew` replaces it. */
+  /** Current identity; `renew` replaces it. */
   get identity (): Identity {
     return this.#identity
   }
 
-  /** A ping is unanswered: nothing was received since. */
+  /** Whether a ping is unanswered: nothing was received since. */
   get isAwaitingPong (): boolean {
     return this.#isAwaitingPong
   }
@@ -89,7 +89,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     return this.#path.kinds[0]
   }
 
-  /** The types of its messages whose handlers run. */
+  /** Types of its messages whose handlers are running. */
   get handling (): string[] {
     return this.#receiver?.handling ?? []
   }
@@ -102,11 +102,11 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     return this.#receiver?.isBusy === true
   }
 
-  /** Begins to read and to write: `connection_ack`, then what the subscriptions have. */
+  /** Starts to read and to write: `connection_ack`, then the frames of the subscriptions. */
   open (ack: object): void {
     this.begin()
     this.#expire()
-    // What onConnect sent comes after it.
+    // Frames that onConnect sent come after it.
     this.controlFirst('connection_ack', { data: ack })
     // Writing can end the connection.
     if (this.isEnding) return
@@ -114,7 +114,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     if (this.#receiver?.isHeld !== true) this.socket.resume()
   }
 
-  /** Gives it a new identity of the same user. */
+  /** Sets a new identity of the same user. */
   renew (identity: Identity): void {
     this.#identity = identity
     this.#expire()
@@ -130,7 +130,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     this.enqueue(textFrame(this.#context.catalogue.encode(message).json))
   }
 
-  /** More than may wait was sent in one turn, or while the client did not read. */
+  /** Called when too many frames were sent in one turn, or while the client did not read. */
   protected override onFull (): void {
     if (this.state === 'opening') return this.expel('connect_overflow')
     this.flushAll()
@@ -150,12 +150,12 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     return closeCode(Number(refusalReasons[reason].code))!
   }
 
-  /** Reads the client's address and keeps it: a socket that is closed no longer has one. */
+  /** Reads and keeps the client's address: a closed socket has none. */
   noteAddress (): void {
     this.#address ??= this.stream.remoteAddress
   }
 
-  /** The client, as the log names it. */
+  /** Description of the client, for the log. */
   get client (): RefusedClient {
     return { userId: this.userId, connectionId: this.id, remoteAddress: this.#address ?? this.stream.remoteAddress }
   }
@@ -167,17 +167,17 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     return true
   }
 
-  /** Counts bytes that the user asked for. */
+  /** Charges bytes that the user requested. */
   charge (bytes: number): void {
     this.#context.userRates.of(this.userId).request(bytes)
   }
 
-  /** Its user has sent too much: nothing is read from the user for a while. */
+  /** Whether reading from the user is paused because the user has sent too much. */
   get isUserHeld (): boolean {
     return this.#context.userRates.known(this.userId)?.isHeld === true
   }
 
-  /** Resolves once its user is not held, or the connection has ended. */
+  /** Resolves when the user is not held, or the connection has ended. */
   whenFree (): Promise<void> {
     return this.isEnding ? Promise.resolve() : this.#read().whenFree()
   }
@@ -226,7 +226,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     this.#isAwaitingPong = false
   }
 
-  /** `ws` answers a violation of the WebSocket protocol with a Close. */
+  /** Records a violation of the WebSocket protocol. `ws` answers it with a Close. */
   onError (error: Error & { code?: string }): void {
     const reason = reasonOfFault(error)
     if (reason !== undefined) this.refuse(reason)

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Closed, OnDisconnect, RealtimeConnection } from '../hooks.js'
 import { report } from '../reports/caught.js'
 
-/** A connection that will be closed, or is. */
+/** A connection that is closed, or will be. */
 export interface Departing extends RealtimeConnection {
   readonly state: string
   /** Set once it is closed. */
@@ -12,23 +12,23 @@ export interface Departing extends RealtimeConnection {
 export interface DeparturesParts {
   onDisconnect: OnDisconnect | undefined
   log: FastifyBaseLogger
-  /** Called when a hook is done. */
+  /** Called when a hook has finished. */
   onGone: () => void
 }
 
-/** The onDisconnect hooks: one call for each connection whose onConnect succeeded, once it is closed. */
+/** Calls onDisconnect once for each connection whose onConnect succeeded, when it is closed. */
 export class Departures {
   readonly #parts: DeparturesParts
-  /** Connections that are owed a call. */
+  /** Connections for which onDisconnect has to be called. */
   readonly #owed = new Set<Departing>()
-  /** Connections whose hooks run. */
+  /** Connections whose onDisconnect is running. */
   readonly #running = new Set<Departing>()
 
   constructor (parts: DeparturesParts) {
     this.#parts = parts
   }
 
-  /** Ids of the connections whose hooks run. */
+  /** Ids of the connections whose onDisconnect is running. */
   get running (): string[] {
     return [...this.#running].map(({ id }) => id)
   }
@@ -37,16 +37,16 @@ export class Departures {
     return this.#running.size
   }
 
-  /** The onConnect hook of a connection succeeded, be it too late. */
+  /** Call when the onConnect of a connection has succeeded, even after its timeout. */
   greeted (connection: Departing): void {
     if (this.#parts.onDisconnect === undefined) return
     this.#owed.add(connection)
     if (connection.state === 'closed') this.closed(connection)
   }
 
-  /** A connection is closed. */
+  /** Call when a connection is closed. */
   closed (connection: Departing): void {
-    // It cannot reject.
+    // Never rejects.
     if (this.#owed.delete(connection)) this.#call(connection)
   }
 

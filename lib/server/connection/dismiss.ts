@@ -2,15 +2,15 @@ import type { WebSocket } from 'ws'
 import type { CloseCode } from '../../protocol/close-codes.js'
 import type { Timers } from '../../time/timers.js'
 
-/** What a client may still have on its way when it is told to go. */
+/** Maximum number of frames that a client may still have on the way when it is closed. */
 const messagesOnTheWay = 64
 
-/** How long a client that goes on sending can read why it was told to go, in milliseconds. */
+/** Time during which a client that keeps sending can read its close code, in ms. */
 const lastWords = 1_000
 
 /**
- * Closes the socket of a client that was refused or broke the rules. One that answers is gone at once; one that goes on
- * sending is no longer read, and terminated: a reset right away would destroy the Close before it is read.
+ * Closes the socket of a client that was refused or broke a rule. A client that answers the Close is gone at once. A client that keeps
+ * sending is no longer read, and later terminated: an immediate reset would destroy the Close before it is read.
  */
 export function dismiss (socket: WebSocket, { code }: CloseCode, timers: Timers): void {
   socket.close(code)

@@ -1,25 +1,25 @@
 import { Deque } from '../../logs/deque.js'
 
-/** What has something to write: a connection. */
+/** Has frames to write: a connection. */
 export interface Writer {
-  /** The queue it waits in, if any; only the flusher touches it. */
+  /** Queue in which it waits, if any. Only the flusher changes it. */
   lane: Lane
-  /** Writes what is due, within a bound. `true` when more is left that could be written now. */
+  /** Writes pending frames, up to a limit. Returns `true` if it could write more now. */
   flush (): boolean
 }
 
-/** `narrow` is for what concerns few connections: it does not wait behind a publication to thousands. */
+/** `narrow` is for frames of few connections: they do not wait behind a publication to thousands. */
 export type Lane = 'none' | 'narrow' | 'wide'
 
 /**
- * So many connections are flushed per lane and turn of the event loop. At 8 µs a write that is half a millisecond; with
- * 64 the p99 of a publication to one beside others to 5,000 was 2.7 ms, with 250 it was 5–6 ms, and the total cost was the same.
+ * Maximum number of connections flushed per lane and turn of the event loop. At 8 µs per write, that takes half a millisecond. With 64,
+ * the p99 of a publication to one connection beside others to 5,000 was 2.7 ms; with 250, 5–6 ms; the total cost was the same.
  */
 export const slice = 64
 
 /**
- * Writes for the connections that have something to read: once per connection and turn of the event loop, and only a
- * slice of them per turn. Nothing else is kept: what is still to be written is where the connections' cursors are.
+ * Writes for connections that have something to read: once per connection and turn of the event loop, and only `slice` of them per lane
+ * and turn. It keeps no frames: the cursors of the connections show what is still to be written.
  */
 export class Flusher {
   readonly #narrow = new Deque<Writer>(true)
@@ -28,25 +28,25 @@ export class Flusher {
   #turn: NodeJS.Immediate | undefined
   #isClosed = false
 
-  /** Has `writer` flushed after this turn; `audience` is how many are to be flushed for the same reason. */
+  /** Schedules a flush of `writer` after this turn. `audience`: number of writers that are flushed for the same reason. */
   mark (writer: Writer, audience: number): void {
     const lane = audience > slice ? 'wide' : 'narrow'
     if (this.#isClosed) return
-    // One that waits in the wide lane may be marked narrow as well: it overtakes, and its old place is skipped.
+    // A writer in the wide lane can be marked narrow as well. It then overtakes, and its old place is skipped.
     if (writer.lane === lane || writer.lane === 'narrow') return
     writer.lane = lane
     this.#queue(lane).push(writer)
     this.#turn ??= setImmediate(this.#run)
   }
 
-  /** Calls `action`, which must not throw, after this turn and before what it marks is flushed. */
+  /** Calls `action` after this turn, before writers that it marks are flushed. `action` must not throw. */
   before (action: () => void): void {
     if (this.#isClosed) return
     this.#first.push(action)
     this.#turn ??= setImmediate(this.#run)
   }
 
-  /** Nothing is flushed any more. */
+  /** Clears the queues, and flushes nothing from now on. */
   close (): void {
     this.#isClosed = true
     this.#first = []
@@ -68,7 +68,7 @@ export class Flusher {
   #flushSlice (lane: 'narrow' | 'wide'): void {
     const queue = this.#queue(lane)
     let left = slice
-    // What is marked again while this runs comes after what was waiting.
+    // Flushes only writers that waited at the beginning. Those that are marked meanwhile come after them.
     for (let waiting = queue.length; waiting > 0 && left > 0 && !this.#isClosed; waiting--) {
       const writer = queue.shift()!
       if (writer.lane !== lane) continue

@@ -2,17 +2,17 @@ import { constants, deflateRawSync } from 'node:zlib'
 import type { Deflatable, Frame, FrameOf } from '../../logs/log.js'
 import { formatPosition, type Label } from '../../protocol/position.js'
 
-/** Up to this many bytes a frame is a string; above, copying it for each connection costs more than sharing a Buffer. */
+/** Maximum bytes of a frame that is a string. Above, copying it for each connection costs more than sharing a Buffer. */
 export const maxStringFrame = 4096
 
-/** Bytes below which compressing saves less than it costs. */
+/** Minimum bytes of a frame that is compressed. Below, compression saves less than it costs. */
 export const compressionThreshold = 1024
 
-/** FIN and the opcode of text (RFC 6455 section 5.2), and with it RSV1 for what is compressed (RFC 7692 section 6). */
+/** First byte of a text frame: FIN and the opcode (RFC 6455 section 5.2), and RSV1 if it is compressed (RFC 7692 section 6). */
 const plainText = 0x81
 const deflatedText = 0xc1
 
-/** Wraps JSON text into one unmasked, unfragmented WebSocket text frame. */
+/** Encodes JSON text as one unmasked, unfragmented WebSocket text frame. */
 export function textFrame (json: string): Frame {
   const length = Buffer.byteLength(json)
   if (length > maxStringFrame) return bufferFrame(plainText, Buffer.from(json))
@@ -20,13 +20,13 @@ export function textFrame (json: string): Frame {
   return stringHeader(plainText, length) + (isAscii ? json : Buffer.from(json).toString('latin1'))
 }
 
-/** The same, with a compressed form where that is worth it. */
+/** Encodes JSON text as a frame that has a compressed form, if it is large enough. */
 export function deflatableFrame (json: string): Frame | Deflatable {
   const plain = textFrame(json)
   return plain.length < compressionThreshold ? plain : new DeflatableFrame(plain)
 }
 
-/** Frames of publications: their JSON text with the `id` of their position. `isCompressed`: with a compressed form. */
+/** Encodes publications: their JSON text with the position as `id`. `isCompressed`: with a compressed form. */
 export function framesOf (label: Label, isCompressed: boolean): FrameOf {
   const encode = isCompressed ? deflatableFrame : textFrame
   return (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
@@ -51,9 +51,9 @@ class DeflatableFrame implements Deflatable {
 function deflate (plain: Frame): Frame {
   const frame = typeof plain === 'string' ? Buffer.from(plain, 'latin1') : plain
   const payload = frame.subarray(frame[1] === 127 ? 10 : 4)
-  // Larger messages are compressed less, so that a message of 1 MiB blocks the event loop for milliseconds only.
+  // Large messages use the fastest level, so that a message of 1 MiB blocks the event loop only for milliseconds.
   const level = payload.length > 0xffff ? constants.Z_BEST_SPEED : constants.Z_DEFAULT_COMPRESSION
-  // The end of a flushed block, 00 00 ff ff, is left out (RFC 7692 section 7.2.1).
+  // Removes the end of a flushed block, 00 00 ff ff (RFC 7692 section 7.2.1).
   const deflated = deflateRawSync(payload, { level, finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)
   if (deflated.length > maxStringFrame) return bufferFrame(deflatedText, deflated)
   return stringHeader(deflatedText, deflated.length) + deflated.toString('latin1')
@@ -64,7 +64,7 @@ function stringHeader (first: number, length: number): string {
   return String.fromCharCode(first, 126, length >> 8, length & 0xff)
 }
 
-/** Not from Buffer's pool: a retained slice would keep its whole 8 KiB slab. */
+/** Allocates a frame outside of Buffer's pool: a retained slice would keep its whole 8 KiB slab. */
 function bufferFrame (first: number, payload: Buffer): Buffer {
   const { length } = payload
   const isLong = length > 0xffff

@@ -1,16 +1,16 @@
-/** What the hub has to know of a connection. */
+/** Properties of a connection that the hub needs. */
 export interface Connected {
   readonly userId: string
   readonly isEnding: boolean
 }
 
-/** Who is connected to this server. */
+/** The connections of this server, by user. */
 export class Hub<C extends Connected> {
   readonly #all = new Set<C>()
-  /** Most users have one or two, for which an array is smaller than a set. */
+  /** Most users have one or two connections, for which an array is smaller than a set. */
   readonly #byUser = new Map<string, C[]>()
 
-  /** Connections, those that are still opening included. */
+  /** Number of connections, including those that are still opening. */
   get size (): number {
     return this.#all.size
   }
@@ -29,19 +29,19 @@ export class Hub<C extends Connected> {
     else ofUser.splice(ofUser.indexOf(connection), 1)
   }
 
-  /** A user's connections, or all of them. */
+  /** Connections of a user, or all connections. */
   connections (userId?: string): C[] {
     return [...(userId === undefined ? this.#all : this.#byUser.get(userId) ?? [])]
   }
 
-  /** Whether a user may have one more: those that are ending count only when there are as many of them. */
+  /** Whether a user may have another connection. Ending ones do not count, but all together there are at most twice `limit`. */
   hasRoom (userId: string, limit: number): boolean {
     const ofUser = this.#byUser.get(userId) ?? []
     return ofUser.length < limit || (ofUser.length < limit * 2 && ofUser.filter(({ isEnding }) => !isEnding).length < limit)
   }
 }
 
-/** Under which the connections of a user are known on all nodes. No channel has this name. */
+/** Key under which the connections of a user are known on all nodes. No channel has this name. */
 export function presenceKey (userId: string): string {
   return `connections/${userId}`
 }

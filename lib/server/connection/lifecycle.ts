@@ -15,13 +15,13 @@ export interface LifecycleContext extends OutletContext {
 /** Maximum bytes of a reason in a Close frame (RFC 6455 section 5.5). */
 const maxReason = 123
 
-/** How a connection comes and goes: opening, open, closing, closed. */
+/** States of a connection: opening, open, closing, closed. */
 export abstract class Lifecycle extends Outlet {
   readonly #socket: WebSocket
   readonly #timers: Timers
   #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening'
   #closed: Closed | undefined
-  /** How it is to be closed once everything due has been written. */
+  /** Code and reason of a close that waits until pending frames are written. */
   #pendingClose: Closed | undefined
 
   constructor (socket: WebSocket, stream: PeerStream, context: LifecycleContext, isDeflated: boolean) {
@@ -34,16 +34,16 @@ export abstract class Lifecycle extends Outlet {
     return this.#socket
   }
 
-  /** A message is being handled. */
+  /** Whether a message is being handled. */
   protected abstract get isBusy (): boolean
 
-  /** Notes why it is closed, unless it is ending already. Returns the close code. */
+  /** Records why it is closed, unless it is ending already. Returns the close code. */
   protected abstract refuse (reason: RefusalReason, detail?: string, error?: () => Error): CloseCode
 
-  /** Nothing more that waits is handled. */
+  /** Drops messages that wait for a handler. */
   protected abstract stopHandling (): void
 
-  /** Gives back what it holds; called again it does nothing. */
+  /** Releases its resources. Further calls have no effect. */
   protected abstract release (): void
 
   /** Called once, when it is closed. */
@@ -58,12 +58,12 @@ export abstract class Lifecycle extends Outlet {
     return this.#closed
   }
 
-  /** No longer open, or never again. */
+  /** Whether it is closing or closed. */
   get isEnding (): boolean {
     return this.#state === 'closing' || this.#state === 'closed'
   }
 
-  /** It closes once everything due has been written. */
+  /** Whether it closes when all pending frames are written. */
   protected get isClosingGently (): boolean {
     return this.#pendingClose !== undefined
   }
@@ -96,18 +96,18 @@ export abstract class Lifecycle extends Outlet {
     if (this.#end(closed)) this.#socket.close(code, closed.reason)
   }
 
-  /** Closes a connection that does not keep the rules, and reads no more from it. */
+  /** Closes a connection that violates a limit or the protocol, and handles no more of its messages. */
   expel (reason: RefusalReason, detail?: string): void {
     const code = this.refuse(reason, detail)
     if (this.#end({ code: code.code, reason: '' })) dismiss(this.#socket, code, this.#timers)
   }
 
-  /** Closes the connection for a reason of the server's own. */
+  /** Closes the connection for a reason of the server, and records the reason. */
   turnAway (reason: RefusalReason, error?: () => Error): void {
     this.close(this.refuse(reason, undefined, error).code)
   }
 
-  /** Closes once everything due has been written and the message being handled is answered. */
+  /** Closes when all pending frames are written and the message being handled is answered. */
   closeGently (code: CloseCode, reason: string): void {
     if (this.#state !== 'open') return this.close(code.code, reason)
     this.#pendingClose ??= { code: code.code, reason }
@@ -115,7 +115,7 @@ export abstract class Lifecycle extends Outlet {
     this.wake(Infinity)
   }
 
-  /** Closes as `closeGently` was to, without waiting any longer. */
+  /** Completes a `closeGently` without waiting any longer. */
   closeNow (): void {
     if (this.#pendingClose !== undefined) this.close(this.#pendingClose.code, this.#pendingClose.reason)
   }
@@ -126,7 +126,7 @@ export abstract class Lifecycle extends Outlet {
     this.onClose(closeCodes.ABNORMAL.code, '')
   }
 
-  /** Writes what is due, as far as it can be written at once. `false` when the connection is ending already. */
+  /** Writes pending frames, as far as possible at once, and ends. Returns `false` if the connection is ending already. */
   #end (closed: Closed): boolean {
     if (this.isEnding) return false
     this.#pendingClose = undefined
@@ -135,15 +135,15 @@ export abstract class Lifecycle extends Outlet {
     if (this.isEnding) return false
     this.#closed = closed
     this.#stop('closing')
-    // So that the client's Close can be read.
+    // Resumes reading, for the client's Close.
     this.#socket.resume()
     return true
   }
 
-  /** The socket is closed. */
+  /** Called when the socket is closed. */
   onClose (code: number, reason: string): void {
     if (this.#state === 'closed') return
-    // What this server said to the client counts, whether it was answered or not.
+    // The code that this server sent counts, whether or not the client answered it.
     this.#closed ??= { code, reason }
     this.#stop('closed')
     this.onClosed()

@@ -1,27 +1,27 @@
-/** What may turn out to be dead: a connection. */
+/** May turn out to be dead: a connection. */
 export interface Peer {
-  /** A ping is unanswered: nothing at all was heard since. */
+  /** Whether a ping is unanswered: nothing was received since. */
   readonly isAwaitingPong: boolean
-  /** It is not being read from, so a pong could not be heard. */
+  /** Whether it is not being read from, so that a pong could not arrive. */
   readonly isPaused: boolean
-  /** Sends a ping, and awaits its pong. */
+  /** Sends a ping, and expects its pong. */
   ping (): void
   onDead (): void
   onStalled (): void
 }
 
 export interface LivenessOptions {
-  /** Time between two pings of a peer, in ms. */
+  /** Time between two pings to a peer, in ms. */
   interval: number
-  /** Time after a ping without anything received after which a peer is dead, in ms. Shorter than `interval`. */
+  /** Time after a ping without received data after which a peer is dead, in ms. Shorter than `interval`. */
   timeout: number
-  /** Time for which a peer may leave a write untaken before it is stalled, in ms. */
+  /** Maximum time until a peer has taken what was written, in ms. Then it is stalled. */
   stall: number
 }
 
 /**
- * Finds the peers that do not answer, and those that do not read. Time is counted in turns of one timer, so time during
- * which the event loop was blocked does not count, and each verdict waits until what had arrived by then was read.
+ * Finds peers that do not answer, and peers that do not read. Time is counted in ticks of one timer, so time during which the event loop
+ * was blocked does not count. A verdict waits until everything that had arrived is read.
  */
 export class Liveness {
   readonly #pongTicks: number
@@ -42,7 +42,7 @@ export class Liveness {
     this.#timer = setInterval(() => this.#tick(), tick).unref()
   }
 
-  /** Returns where in the heartbeat the peer is pinged, for `remove`. */
+  /** Adds a peer. Returns the position of its pings in the heartbeat, for `remove`. */
   add (peer: Peer): number {
     const beat = this.#nextBeat
     this.#nextBeat = (beat + 1) % this.#beats.length
@@ -50,12 +50,12 @@ export class Liveness {
     return beat
   }
 
-  /** The peer does not take what was written to it. */
+  /** Call when the peer does not take written data. */
   blocked (peer: Peer): void {
     this.#stalled.set(peer, this.#ticks)
   }
 
-  /** The peer has taken it. */
+  /** Call when the peer has taken it. */
   drained (peer: Peer): void {
     this.#stalled.delete(peer)
   }
@@ -91,7 +91,7 @@ export class Liveness {
     return this.#beats[((tick % length) + length) % length]
   }
 
-  /** Timers run before the poll for input, immediates after it. */
+  /** Calls `decide` after the poll for input: timers run before it, and immediates after it. */
   #afterPoll (decide: () => void): void {
     const immediate = setImmediate(() => {
       this.#immediates.delete(immediate)

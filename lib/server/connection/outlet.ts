@@ -7,7 +7,7 @@ import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
 import type { Subscriber, Subscription } from './subscription.js'
 
-/** What all outlets of a server share. */
+/** Context that all outlets of a server share. */
 export interface OutletContext {
   readonly flusher: Flusher
   readonly counters: Counters
@@ -20,13 +20,13 @@ export interface ControlParts {
   data?: object
 }
 
-/** Strings are put together up to this size: what Node writes from its stack without allocating. */
+/** Bytes up to which strings are joined into one write: Node writes this size from its stack, without allocating. */
 const chunkSize = 16 * 1024
 
-/** Bytes that a connection that is far behind writes before others have their turn. */
+/** Bytes that a connection far behind writes before others have their turn. */
 const turnSize = 256 * 1024
 
-/** Shared by all connections with an empty outbox, to save memory; never modified. */
+/** Empty outbox, shared by all connections to save memory. Never modified. */
 const noFrames: never[] = []
 
 function controlFrame (type: string, { ref, data }: ControlParts): Frame {
@@ -34,9 +34,9 @@ function controlFrame (type: string, { ref, data }: ControlParts): Frame {
 }
 
 /**
- * Writes to one socket. What it is sent is read from the logs when it can be written, so nothing queues here but the few frames
- * that are for this connection alone. Data frames are written to the stream under the WebSocket: each write holds whole
- * frames, so the pings, pongs and the Close that `ws` writes to the same stream fall between them.
+ * Writes to one socket. Publications are read from the logs when they can be written, so only the few frames for this connection alone
+ * are queued here. Data frames are written to the stream below the WebSocket: each write contains whole frames, so the pings, pongs and
+ * the Close that `ws` writes to the same stream fall between them.
  */
 export abstract class Outlet implements Subscriber, Writer {
   readonly isDeflated: boolean
@@ -48,7 +48,7 @@ export abstract class Outlet implements Subscriber, Writer {
   #outboxSize = 0
   #isBlocked = false
 
-  /** `isDeflated`: the client takes compressed frames. */
+  /** `isDeflated`: whether the client takes compressed frames. */
   constructor (stream: PeerStream, context: OutletContext, isDeflated: boolean) {
     this.#stream = stream
     this.#context = context
@@ -57,46 +57,46 @@ export abstract class Outlet implements Subscriber, Writer {
 
   abstract get identity (): Identity
 
-  /** What the frames are written to. Not a field: a logger of the app would write the server that the stream leads to. */
+  /** Stream to which frames are written. Not a field, because a logger of the app would serialize the server through it. */
   protected get stream (): PeerStream {
     return this.#stream
   }
 
-  /** It is open: what its subscriptions have is written. */
+  /** Whether it is open: frames of its subscriptions are written. */
   protected abstract get isOpen (): boolean
 
-  /** Frames may be written, or wait until they may. */
+  /** Whether frames may be written or queued. */
   protected abstract get isTaking (): boolean
 
-  /** Frames may be written. */
+  /** Whether frames may be written. */
   protected abstract get isWriting (): boolean
 
-  /** The socket does not take what was written, until `onDrained`. */
+  /** Called when the socket does not take what was written; `onDrained`, when it has. */
   protected abstract onBlocked (): void
   protected abstract onDrained (): void
 
-  /** More waits than may. */
+  /** Called when the outbox exceeds its limit. */
   protected abstract onFull (): void
 
-  /** Everything due is written, as far as the socket takes it. */
+  /** Called when all pending frames are written, as far as the socket takes them. */
   protected abstract onFlushed (): void
 
-  /** The logs that it reads. */
+  /** Logs that it reads. */
   get logs (): Log[] {
     return this.#subscriptions.map(({ log }) => log)
   }
 
-  /** More waits in the outbox than may. */
+  /** Whether the outbox exceeds its limit. */
   protected get isFull (): boolean {
     return this.#outboxSize > this.#context.maxOutbox
   }
 
-  /** The socket has not taken everything that was written. */
+  /** Whether the socket has not taken everything that was written. */
   protected get isBlocked (): boolean {
     return this.#isBlocked
   }
 
-  /** Its cursors: they hold their places from now on, and are read once it is open. */
+  /** Sets its cursors. They keep their positions from now on, and are read once it is open. */
   subscribed (subscriptions: Subscription[]): void {
     this.#subscriptions = subscriptions
   }
@@ -105,7 +105,7 @@ export abstract class Outlet implements Subscriber, Writer {
     if (this.isOpen && !this.#isBlocked) this.#context.flusher.mark(this, audience)
   }
 
-  /** Sends a frame of this connection alone, before what its subscriptions have. */
+  /** Sends a frame to this connection alone, before frames of its subscriptions. */
   protected enqueue (frame: Frame): void {
     if (!this.isTaking) return
     if (this.#outbox.length === 0) this.#outbox = [frame]
@@ -120,7 +120,7 @@ export abstract class Outlet implements Subscriber, Writer {
     this.enqueue(controlFrame(type, parts))
   }
 
-  /** Sends a connection-level frame before what waits already, and writes. */
+  /** Sends a connection-level frame before queued ones, and writes. */
   protected controlFirst (type: string, parts: ControlParts): void {
     const frame = controlFrame(type, parts)
     this.#outbox = [frame, ...this.#outbox]
@@ -128,7 +128,7 @@ export abstract class Outlet implements Subscriber, Writer {
     if (this.flush()) this.wake(1)
   }
 
-  /** Writes what is due, as far as the socket takes it. `true` when more is left that it would take. */
+  /** Writes pending frames, as far as the socket takes them. Returns `true` if it would take more. */
   flush (): boolean {
     let room = turnSize
     while (this.isWriting && !this.#isBlocked && this.#stream.writable) {
@@ -142,12 +142,12 @@ export abstract class Outlet implements Subscriber, Writer {
     return false
   }
 
-  /** As far as the socket takes it, however long that is. */
+  /** Writes pending frames, as far as the socket takes them, without a limit per turn. */
   protected flushAll (): void {
     while (this.flush());
   }
 
-  /** What comes next, at most `chunkSize` bytes or one large frame. */
+  /** Next chunk to write: about `chunkSize` bytes at most, or one large frame. */
   #gather (): Frame {
     let text = ''
     while (this.#outbox.length > 0 && text.length < chunkSize) {
@@ -155,7 +155,7 @@ export abstract class Outlet implements Subscriber, Writer {
       if (typeof frame !== 'string' && text !== '') return text
       this.#outbox.shift()
       this.#outboxSize -= frame.length
-      // An array keeps the room that it once needed.
+      // Frees the memory of the array, which does not shrink.
       if (this.#outbox.length === 0) this.#outbox = noFrames
       if (typeof frame !== 'string') return frame
       text += frame
@@ -172,7 +172,7 @@ export abstract class Outlet implements Subscriber, Writer {
     return text
   }
 
-  /** The log has lost the next publication: tells the client, and goes on at the head. Recovery is never partial. */
+  /** Moves a cursor whose next publication has left the log to the head, and returns a `resync`. Recovery is never partial. */
   #resync (subscription: Subscription): Frame {
     subscription.skipToHead()
     this.#context.counters.resyncs++
@@ -181,18 +181,18 @@ export abstract class Outlet implements Subscriber, Writer {
 
   #write (chunk: Frame): void {
     this.#context.counters.writes++
-    // Without a callback, which would cost an object and a tick each time.
+    // Without a callback, which would cost an object and a tick for each write.
     this.#stream.write(chunk, 'latin1')
-    // The first one leaves in one write with the answer to the handshake.
+    // The first chunk is sent in one write with the answer to the handshake.
     if (this.#stream.writableCorked > 0) this.#stream.uncork()
     if (this.#stream.writableLength > 0) this.#block()
   }
 
-  /** Nothing more is written until the kernel has taken what it did not take at once. */
+  /** Writes nothing more until the kernel has taken what it did not take at once. */
   #block (): void {
     this.#isBlocked = true
     this.onBlocked()
-    // An empty write is called back once all before it is done; 'drain' only comes when much was waiting.
+    // The callback of an empty write runs when all earlier writes are done. 'drain' is emitted only if much was waiting.
     this.#stream.write('', () => {
       this.#isBlocked = false
       this.onDrained()
@@ -200,7 +200,7 @@ export abstract class Outlet implements Subscriber, Writer {
     })
   }
 
-  /** Reads and writes nothing more. */
+  /** Ends its cursors, and drops queued frames. */
   protected endSubscriptions (): void {
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []

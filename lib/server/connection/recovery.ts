@@ -3,24 +3,24 @@ import { parseSince, type Position, type Since } from '../../protocol/position.j
 import type { ChannelKind } from '../kinds.js'
 import { Subscription, type Subscriber } from './subscription.js'
 
-/** A channel's log, and the kind of the channel. */
+/** Log of a channel, with the kind of the channel. */
 export interface KindLog {
   readonly kind: ChannelKind
   readonly log: Log
 }
 
-/** Where a connection starts to read. */
+/** Offsets at which a connection starts to read. */
 export interface Start {
   /** One offset per log. */
   offsets: number[]
-  /** Whether all that came after the given positions will be read; absent when none was asked for. */
+  /** Whether everything after the given positions will be read; absent if no position was given. */
   recovered?: boolean
 }
 
-/** The `since` of a client, or where its channel starts without one. `undefined`: a `since` that is none. */
+/** The `since` of a client, or the default start of its channel; `undefined` if `since` is invalid. */
 type Wanted = Since | 'now' | 'beginning' | undefined
 
-/** What a connection asks for: its `since`, or where subscriptions to its channel start without one. `undefined` when it makes no sense. */
+/** Start that a connection requests: its `since`, or the default start of its channel; `undefined` if `since` is invalid. */
 export function sinceOf (query: unknown, { start }: ChannelKind): Wanted {
   const { since } = query as { since?: unknown }
   if (since === undefined) return start
@@ -28,8 +28,8 @@ export function sinceOf (query: unknown, { start }: ChannelKind): Wanted {
 }
 
 /**
- * Where a connection starts in each of its logs. When any of its positions cannot be recovered it starts at the head of
- * all of them: recovery is never partial. A log that it gives no position for starts at its head.
+ * Start of a connection in each of its logs. If one of its positions cannot be recovered, it starts at the head of all logs: recovery is
+ * never partial. It starts at the head of a log for which it gives no position.
  */
 export function startOf (logs: KindLog[], since: Wanted): Start {
   const heads = logs.map(({ log }) => log.head)
@@ -43,22 +43,22 @@ export function startOf (logs: KindLog[], since: Wanted): Start {
   return { offsets: recovered ? positions.map((position, at) => position?.offset ?? heads[at]) : heads, recovered }
 }
 
-/** What `connection_ack` says of it. */
+/** Fields of `connection_ack` about the recovery. */
 export interface Recovered {
-  /** Where the connection is before the first frame after its ack, one position per channel. */
+  /** Position of the connection before the first frame after the ack, one per channel. */
   position: string
   recovered?: boolean
-  /** How many frames follow the ack at once; after `recovered: false` those of the meantime. */
+  /** Number of frames that follow the ack at once. After `recovered: false`, the frames published since the cursors were set. */
   replayed: number
 }
 
-/** What a connection starts with. */
+/** Start of a connection. */
 export interface Concluded extends Recovered {
-  /** Bytes of what is replayed, about. */
+  /** Approximate bytes of the replayed frames. */
   bytes: number
 }
 
-/** A connection's cursors, from the moment that they are set until the client is told where they stand. */
+/** Cursors of a connection, from the moment that they are set until `connection_ack` reports their positions. */
 export class Recovery {
   readonly subscriptions: Subscription[]
   readonly #recovered: boolean | undefined
@@ -71,7 +71,7 @@ export class Recovery {
     this.#position = this.#positions()
   }
 
-  /** What was to be recovered may have left the logs meanwhile: then all of them start at their heads. */
+  /** Start of the connection. If publications to recover have left the logs meanwhile, all cursors move to the heads. */
   conclude (): Concluded {
     const isLost = this.subscriptions.some(subscription => subscription.isLost())
     if (isLost) for (const subscription of this.subscriptions) subscription.skipToHead()

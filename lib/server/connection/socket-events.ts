@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws'
 
-/** What happens to a socket. */
+/** Listener for the events of a socket. */
 export interface SocketListener {
   onMessage (data: Buffer, isBinary: boolean): void
   onPing (): void
@@ -17,14 +17,14 @@ function listenerOf (socket: Owned): SocketListener {
   return socket[listener]!
 }
 
-// Shared by all sockets, because a closure per event and connection adds up.
+// Shared by all sockets, because a closure per event and connection takes memory.
 function message (this: WebSocket, data: Buffer, isBinary: boolean): void { listenerOf(this).onMessage(data, isBinary) }
 function ping (this: WebSocket): void { listenerOf(this).onPing() }
 function pong (this: WebSocket): void { listenerOf(this).onPong() }
 function error (this: WebSocket, error: Error): void { listenerOf(this).onError(error) }
 function close (this: WebSocket, code: number, reason: Buffer): void { listenerOf(this).onClose(code, reason.toString()) }
 
-/** Has `owner` called for what happens to `socket`. */
+/** Calls `owner` for the events of `socket`. */
 export function listen (socket: WebSocket, owner: SocketListener): void {
   const owned: Owned = socket
   owned[listener] = owner

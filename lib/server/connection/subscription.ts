@@ -3,18 +3,18 @@ import { formatPosition } from '../../protocol/position.js'
 import type { Identity } from '../hooks.js'
 import type { ChannelKind } from '../kinds.js'
 
-/** Whoever reads through subscriptions: a connection. */
+/** Reads through subscriptions: a connection. */
 export interface Subscriber {
-  /** It takes compressed frames. */
+  /** Whether it takes compressed frames. */
   readonly isDeflated: boolean
   /** Current identity of the connection. */
   readonly identity: Identity
-  /** Something can be read; `audience` is how many were told so. */
+  /** Called when there is something to read. `audience`: number of subscribers that are woken. */
   wake (audience: number): void
   flush (): boolean
 }
 
-/** A connection's cursor in one channel's log. */
+/** Cursor of a connection in the log of one channel. */
 export class Subscription implements Reader {
   readonly kind: ChannelKind
   readonly log: Log
@@ -27,7 +27,7 @@ export class Subscription implements Reader {
   readonly sees: Reader['sees']
   readonly #subscriber: Subscriber
 
-  /** Starts at `offset` of the log's present epoch. */
+  /** Starts at `offset` of the current epoch of the log. */
   constructor (subscriber: Subscriber, kind: ChannelKind, log: Log, offset: number) {
     this.#subscriber = subscriber
     this.isDeflated = subscriber.isDeflated
@@ -52,7 +52,7 @@ export class Subscription implements Reader {
     return formatPosition(this.kind.label, this)
   }
 
-  /** How many frames it has not read. */
+  /** Number of frames that it has not read. */
   get behind (): number {
     return this.log.behind(this)
   }

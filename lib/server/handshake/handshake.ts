@@ -5,29 +5,29 @@ import type { ChannelPath } from '../kinds.js'
 import type { Target } from '../target.js'
 import type { PeerStream, PendingHandshake } from './pending.js'
 
-/** A socket of an 'upgrade' event. Node's HTTP server no longer listens to it, and keeps the response that is being written to it here. */
+/** Socket of an 'upgrade' event. Node's HTTP server no longer listens to it, and keeps the response that is being written to it here. */
 export type UpgradedStream = PeerStream & { _httpMessage?: ServerResponse | null, bytesWritten?: number }
 
-/** What a handshake asks for: a path, and what it says. */
+/** Request of a handshake: a path and its target. */
 export interface Asked {
   readonly path: ChannelPath
   readonly target: Target
 }
 
-/** How far a handshake has come. */
+/** Progress of a handshake. */
 type Stage =
   /** Responses to earlier requests on the same socket are still being written. */
   | { readonly name: 'waiting' }
-  /** The router has it. */
+  /** The router handles it. */
   | { readonly name: 'routed' }
-  /** Its path is that of a channel. */
+  /** Its path is that of a channel, and the app decides on it. */
   | { readonly name: 'asking', readonly asked: Asked, readonly response: ServerResponse }
-  /** The app has decided on it. */
+  /** The app has decided. */
   | { readonly name: 'decided', readonly asked: Asked, readonly response: ServerResponse, readonly verdict: Verdict }
-  /** It is a WebSocket, or has been refused, or its socket is closed. */
+  /** It became a WebSocket, was refused, or its socket is closed. */
   | { readonly name: 'over' }
 
-/** What a handshake for a channel has found out when the WebSocket is there. */
+/** Result of a handshake for a channel, once the WebSocket exists. */
 export interface DecidedHandshake extends Asked {
   readonly stream: UpgradedStream
   readonly verdict: Verdict
@@ -41,15 +41,15 @@ const waiting: Stage = { name: 'waiting' }
 const routed: Stage = { name: 'routed' }
 const over: Stage = { name: 'over' }
 
-/** An upgrade request on its way to become a WebSocket. */
+/** An upgrade request, until it is a WebSocket or refused. */
 export class Handshake {
   readonly stream: UpgradedStream
-  /** It was within the limits when it came. */
+  /** Whether it was within the limits when it arrived. */
   readonly hasRoom: boolean
   readonly #pending: PendingHandshake
   #stage: Stage = waiting
 
-  /** `pending` is its place among those in progress. */
+  /** `pending`: its entry among the handshakes in progress. */
   constructor (raw: RawRequest, stream: UpgradedStream, hasRoom: boolean, pending: PendingHandshake) {
     this.stream = stream
     this.hasRoom = hasRoom
@@ -57,7 +57,7 @@ export class Handshake {
     raw[handshakeOf] = this
   }
 
-  /** The handshake of a request, if it is an upgrade that the router got. */
+  /** Handshake of a request; `undefined` if the router got no upgrade with it. */
   static of (raw: RawRequest): Handshake | undefined {
     return raw[handshakeOf]
   }
@@ -66,7 +66,7 @@ export class Handshake {
     return this.#stage.name
   }
 
-  /** Once earlier responses are written. What is ready in this turn, from the 101 up to connection_ack, leaves in one write. */
+  /** Call when earlier responses are written. Sends everything that is ready in this turn, from the 101 to connection_ack, in one write. */
   route (): void {
     if (this.#stage.name !== 'waiting') return
     this.#stage = routed
@@ -74,18 +74,18 @@ export class Handshake {
     setImmediate(() => {
       this.stream.uncork()
       this.#hangUpAfterAnswer()
-      // One that takes its time can be closed by the client before it is refused, or has to be counted.
+      // While the app decides, the client may close its socket. Its address is still needed, for the log and the limits.
       if (this.#stage.name !== 'over') this.#pending.noteAddress()
     })
   }
 
-  /** Where the router answers an upgrade with a plain response, nobody else ends the socket. */
+  /** Ends the socket after the router has answered an upgrade with a plain response: nothing else ends it. */
   #hangUpAfterAnswer (): void {
     const { stream } = this
     const response = stream._httpMessage
     const hangUp = () => {
       if (stream instanceof Socket) return stream.end(() => stream.destroy())
-      // The end of a response leaves what injectWS makes corked for ever: its own end would not come. The answer is read in this turn.
+      // After a response, the stream of injectWS stays corked and would never end. The response is read in this turn.
       this.end()
       return setImmediate(() => stream.destroy())
     }
@@ -93,7 +93,7 @@ export class Handshake {
     else response?.once('finish', hangUp)
   }
 
-  /** Counts it for the address that a proxy has named, if the app's `trustProxy` says that one has. `false` when that has too many. */
+  /** Counts it for the address that a trusted proxy reports (`trustProxy`). Returns `false` if that address has too many. */
   comesFrom (proxied: string | undefined): boolean {
     return this.#pending.comesFrom(proxied)
   }
@@ -102,7 +102,7 @@ export class Handshake {
     if (this.#stage.name === 'routed') this.#stage = { name: 'asking', asked, response }
   }
 
-  /** What the app is asked about; `undefined` where the path is not that of a channel. */
+  /** Target that the app has to decide on; `undefined` at any other stage. */
   get target (): Target | undefined {
     return this.#stage.name === 'asking' ? this.#stage.asked.target : undefined
   }
@@ -112,7 +112,7 @@ export class Handshake {
     this.#stage = { ...this.#stage, name: 'decided', verdict }
   }
 
-  /** Takes the stream over from the HTTP response. The caller calls `end` when it has a connection, or none. */
+  /** Takes the stream from the HTTP response. The caller calls `end` when it has created or refused the connection. */
   take (): DecidedHandshake {
     const { stream } = this
     if (this.#stage.name !== 'decided') throw new Error(`a handshake that is ${this.#stage.name} cannot be taken`)
@@ -121,7 +121,7 @@ export class Handshake {
     return { stream, ...asked, verdict }
   }
 
-  /** Gives the place among the pending handshakes back. */
+  /** Removes it from the pending handshakes. */
   end (): void {
     if (this.#stage.name === 'over') return
     this.#stage = over

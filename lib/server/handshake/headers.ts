@@ -4,7 +4,7 @@ const key = /^[A-Za-z0-9+/]{22}==$/
 /** RFC 9110 section 5.6.2. */
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-/** What is wrong with the headers of an upgrade request (RFC 6455 section 4.2.1); `undefined` when nothing is. */
+/** Fault in the headers of an upgrade request (RFC 6455 section 4.2.1); `undefined` if there is none. */
 export function handshakeFault (headers: IncomingHttpHeaders): string | undefined {
   const { 'sec-websocket-key': nonce, 'sec-websocket-version': version, 'sec-websocket-protocol': protocols } = headers
   if (!key.test(String(nonce))) return 'Sec-WebSocket-Key is missing or wrong'

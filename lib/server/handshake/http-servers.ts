@@ -3,14 +3,14 @@ import type { FastifyInstance } from 'fastify'
 
 /**
  * Calls `action` for `fastify.server` now and, once the app listens, for the servers that Fastify adds when `localhost` has
- * more than one address. These pass their 'upgrade' events on to `fastify.server`, and nothing else.
+ * more than one address. Those servers forward only their 'upgrade' events to `fastify.server`.
  */
 export function forEachServer (fastify: FastifyInstance, action: (server: Server) => void): void {
   action(fastify.server)
   fastify.addHook('onListen', async () => secondaryServers(fastify).forEach(action))
 }
 
-/** Fastify keeps them to itself, under a symbol of the root instance. */
+/** Servers that Fastify keeps under a private symbol of the root instance. */
 function secondaryServers (fastify: FastifyInstance): Server[] {
   for (let scope: object | null = fastify; scope !== null; scope = Object.getPrototypeOf(scope)) {
     const key = Object.getOwnPropertySymbols(scope).find(({ description }) => description === 'fastify.serverBindings')

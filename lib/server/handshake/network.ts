@@ -1,9 +1,9 @@
 import { isIPv6 } from 'node:net'
 
-/** Groups of an IPv6 address that name a network: the rest is one customer's to choose. */
+/** Number of groups of an IPv6 address that identify a network. One customer chooses the other groups. */
 const networkGroups = 4
 
-/** What an address counts as where addresses share something: itself, or the /64 of an IPv6 address. */
+/** Network to which limits apply: the address itself, or the /64 of an IPv6 address. */
 export function networkOf (address = ''): string {
   if (!isIPv6(address)) return address
   const groups = groupsOf(address.split('%')[0])

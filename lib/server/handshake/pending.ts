@@ -5,26 +5,26 @@ import { networkOf } from './network.js'
 import type { Timers } from '../../time/timers.js'
 
 export interface PendingOptions {
-  /** Handshakes in progress. */
+  /** Maximum number of handshakes in progress. */
   limit: number
-  /** Milliseconds that one of them may take. */
+  /** Maximum time of a handshake, in ms. */
   time: number
   timers: Timers
-  /** Called when one is over. */
+  /** Called when a handshake is over. */
   onGone: () => void
 }
 
-/** What a handshake comes over. `remoteAddress` is read when it is needed: of a TCP socket it takes a system call. */
+/** Stream of a handshake. Reading the `remoteAddress` of a TCP socket takes a system call. */
 export type PeerStream = Duplex & { readonly remoteAddress?: string }
 
-/** Handshakes in progress, by the addresses that they come from: none has more of them than are still free. */
+/** Handshakes in progress, counted by network. None has more of them than are still free. */
 export class PendingHandshakes {
   readonly #limit: number
   readonly #byNetwork: Budget
   readonly #deadline: Deadline
   readonly #onGone: () => void
   readonly #all = new Set<PendingHandshake>()
-  /** Handshakes that are not counted in `#byNetwork` yet: so far their addresses were not needed. */
+  /** Handshakes that are not counted in `#byNetwork` yet, because their addresses were not needed. */
   readonly #uncounted = new Set<PendingHandshake>()
 
   constructor ({ limit, time, timers, onGone }: PendingOptions) {
@@ -38,19 +38,18 @@ export class PendingHandshakes {
     return this.#all.size
   }
 
-  /** Whether one more can begin, wherever it comes from. */
+  /** Whether another handshake can begin, from any address. */
   get hasRoom (): boolean {
     return this.size < this.#limit
   }
 
-  /** Whether one more can begin on a socket. */
+  /** Whether another handshake can begin on a socket. */
   hasRoomFor (stream: PeerStream): boolean {
     return this.#isRoomy(this.size) || this.#networks().allows(networkOf(stream.remoteAddress))
   }
 
   /**
-   * Counts a handshake until its stream closes, or `end` is called. Calls `onLate` when neither has happened by the deadline of
-   * handshakes.
+   * Counts a handshake until its stream closes or `end` is called. Calls `onLate` if neither happens in time.
    */
   add (stream: PeerStream, onLate: () => void): PendingHandshake {
     const pending = new PendingHandshake(stream, this, this.#deadline.add(onLate))
@@ -60,7 +59,7 @@ export class PendingHandshakes {
     return pending
   }
 
-  /** Counts a handshake for another network, if it was counted. `false` when that one has more than are still free. */
+  /** Counts a handshake again, for its present network. Returns `false` if that network has more than are still free. */
   recount (pending: PendingHandshake): boolean {
     if (this.#uncount(pending)) this.#count(pending)
     return this.#isRoomy(this.size - 1) || this.#networks().allows(pending.network!, -1)
@@ -73,12 +72,12 @@ export class PendingHandshakes {
     this.#onGone()
   }
 
-  /** Whether one more is allowed beside this number of others, even if all come from the same address. */
+  /** Whether another handshake is allowed beside this number of others, even if all come from one address. */
   #isRoomy (others: number): boolean {
     return others * 2 < this.#limit
   }
 
-  /** Where all of them come from. */
+  /** Number of handshakes by network, brought up to date. */
   #networks (): Budget {
     for (const pending of this.#uncounted) this.#count(pending)
     this.#uncounted.clear()
@@ -90,7 +89,7 @@ export class PendingHandshakes {
     this.#byNetwork.add(pending.network, 1)
   }
 
-  /** `false` when it was not counted. */
+  /** Returns `false` if it was not counted. */
   #uncount ({ network }: PendingHandshake): boolean {
     if (network !== undefined) this.#byNetwork.release(network)
     return network !== undefined
@@ -101,14 +100,13 @@ export class PendingHandshakes {
   }
 }
 
-/** A handshake in progress. */
 export class PendingHandshake {
   readonly stream: PeerStream
-  /** The network that it is counted for; `undefined` while it is not counted. Only `PendingHandshakes` sets it. */
+  /** Network for which it is counted; `undefined` if it is not counted. Only `PendingHandshakes` sets it. */
   network: string | undefined
   readonly #others: PendingHandshakes
   readonly #cancelDeadline: () => void
-  /** As a proxy has named it. */
+  /** Address of the client, as a proxy reports it. */
   #proxied: string | undefined
   #peer: string | undefined
   #isOver = false
@@ -123,19 +121,19 @@ export class PendingHandshake {
     return this.#proxied ?? this.#peer ?? this.stream.remoteAddress
   }
 
-  /** Reads the peer's address and keeps it. This takes a system call, and a socket that is closed no longer has an address. */
+  /** Reads and keeps the peer's address. This takes a system call, and a closed socket has no address. */
   noteAddress (): void {
     this.#peer = this.stream.remoteAddress
   }
 
-  /** Counts it for the address that a proxy has named, if one has. `false` when that has more than are still free. */
+  /** Counts it for the address that a proxy reports, if any. Returns `false` if its network has more than are still free. */
   comesFrom (proxied: string | undefined): boolean {
     if (this.#isOver) return true
     this.#proxied = proxied
     return this.#others.recount(this)
   }
 
-  /** It is over; called again it does nothing. */
+  /** Ends it. Further calls have no effect. */
   readonly end = (): void => {
     if (this.#isOver) return
     this.#isOver = true

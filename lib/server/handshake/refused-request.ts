@@ -4,38 +4,38 @@ import { isId } from '../../protocol/ids.js'
 import { reasonOf, type RefusalReason } from '../reports/refusal-reasons.js'
 import type { RefusedClient, Refusals } from '../reports/refusals.js'
 
-/** Characters of an address: more than the longest IPv6 address with its zone has. */
+/** Maximum characters of an address: more than the longest IPv6 address with its zone has. */
 const maxAddress = 64
 
 /**
- * The address of a client as the app's `trustProxy` has it; `undefined` without `trustProxy`, and where it is what anyone may have
- * written, and not an address: then it is that of the peer, which takes a system call.
+ * Address of a client according to the app's `trustProxy`. `undefined` without `trustProxy`, and if the reported text is not an address:
+ * anyone may have written it. The address of the peer counts then, and reading that takes a system call.
  */
 export function proxiedAddressOf (request: FastifyRequest): string | undefined {
-  // Fastify has `ips` with `trustProxy` only. A request that `injectWS` makes has no socket, and Fastify looks for one.
+  // Fastify sets `ips` only with `trustProxy`. A request of `injectWS` has no socket, which Fastify would read.
   if (!('ips' in request) || request.raw.socket === undefined) return undefined
   const ip: unknown = request.ip
   return typeof ip === 'string' && ip.length <= maxAddress && isIP(ip) !== 0 ? ip : undefined
 }
 
-/** The address of a client: what a proxy has named, or that of the peer. */
+/** Address of a client: as a trusted proxy reports it, or that of the peer. */
 export function addressOf (request: FastifyRequest): string | undefined {
   return proxiedAddressOf(request) ?? request.raw.socket?.remoteAddress
 }
 
-/** Who asks for a channel: the user of the path, who is not authenticated yet, and the address. */
+/** Client that requests a channel: the user of the path, who is not authenticated yet, and the address. */
 export function clientOf (request: FastifyRequest): RefusedClient {
   const { user_id: userId, '*': rest } = (request.params ?? {}) as Record<string, string | undefined>
   const id = userId ?? rest?.split('/').at(-1)
   return { userId: isId(id) ? id : undefined, remoteAddress: addressOf(request) }
 }
 
-/** Reasons for which a request is refused before its path is known to be that of a channel, and so to name a user. */
+/** Reasons for which a request is refused before its path is known to be that of a channel, and to contain a user. */
 const withoutUser: RefusalReason[] = ['invalid_id', 'not_a_channel']
 
 /**
- * Notes why a request on a channel route was answered with an error. `limit` is the reason for RT_ERR_OVERLOADED; those of
- * `Access` are noted where they arise.
+ * Records why a request on a channel route was answered with an error. `limit` is the reason for RT_ERR_OVERLOADED. `Access` records
+ * its own refusals.
  */
 export function noteError (refusals: Refusals, request: FastifyRequest, error: { code?: string }, limit: 'connections' | 'handshakes'): void {
   const reason = error.code === 'RT_ERR_OVERLOADED' ? limit : reasonOf(error)
@@ -44,8 +44,8 @@ export function noteError (refusals: Refusals, request: FastifyRequest, error: {
   refusals.add(reason, client, reason === 'no_upgrade' ? lostUpgrade(request) : undefined)
 }
 
-/** `Upgrade` is for one hop and `Sec-WebSocket-Key` for all: a proxy that does not know WebSocket passes only the latter on. */
+/** Detail for an upgrade lost in a proxy: one without WebSocket support forwards `Sec-WebSocket-Key`, but not the hop-by-hop `Upgrade`. */
 function lostUpgrade ({ headers }: FastifyRequest): string | undefined {
   if (headers['sec-websocket-key'] === undefined) return undefined
-  return 'It has a Sec-WebSocket-Key: a proxy in between does not pass the upgrade on'
+  return 'It has a Sec-WebSocket-Key: a proxy in between does not forward the upgrade'
 }

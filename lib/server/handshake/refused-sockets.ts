@@ -7,14 +7,14 @@ export interface RefusedSocketsParts {
   /** Maximum number of sockets. */
   limit: number
   timers: Timers
-  /** Called when one of them is closed. */
+  /** Called when one of the sockets is closed. */
   onGone: () => void
 }
 
-/** WebSockets that are refused: each gets a close code, and is kept until it is closed. */
+/** Refused WebSockets: each gets a close code, and is kept until it is closed. */
 export class RefusedSockets {
   readonly #parts: RefusedSocketsParts
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #sockets = new Set<WebSocket>()
 
   constructor (parts: RefusedSocketsParts) {
@@ -25,12 +25,12 @@ export class RefusedSockets {
     return this.#sockets.size
   }
 
-  /** Closes a socket. Over the limit, terminates the oldest one: refused clients must not keep admitted ones out. */
+  /** Closes a socket. Over the limit, terminates the oldest one: refused clients must not keep out admitted ones. */
   add (socket: WebSocket, code: CloseCode): void {
     const { limit, timers, onGone } = this.#parts
     if (this.#sockets.size >= limit) this.#oldest().terminate()
     this.#sockets.add(socket)
-    // What a client did wrong is answered with a Close by `ws`, and every loss ends in 'close'.
+    // `ws` answers protocol errors with a Close, and every failure ends in 'close'.
     socket.on('error', () => {})
     socket.once('close', () => {
       this.#sockets.delete(socket)

@@ -3,7 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 type Serializer = (value: object) => unknown
 type Serializers = Record<string, Serializer>
 
-/** Where pino keeps the serializers of a logger. */
+/** Property under which pino keeps the serializers of a logger. */
 const serializersOf = Symbol.for('pino.serializers')
 
 type Logger = FastifyBaseLogger & { [serializersOf]?: Serializers }
@@ -18,7 +18,7 @@ interface Request {
   headers?: Record<string, string | string[] | undefined>
 }
 
-/** A URL up to its query, also where the separator is percent-encoded, or a semicolon (`useSemicolonDelimiter`). */
+/** A URL without its query. The separator may be percent-encoded, or a semicolon (`useSemicolonDelimiter`). */
 export function urlPathOf (url: string): string {
   const end = url.search(/[?;#]|%3[fb]|%23/i)
   return end === -1 ? url : url.slice(0, end)
@@ -27,8 +27,8 @@ export function urlPathOf (url: string): string {
 const origin = /^[a-z][a-z\d+.-]*:\/\/[^/]*/i
 
 /**
- * Prepares the URL of a request under the prefix for the router, which answers a URL that it cannot read before any route
- * has it: with the URL in the body, and in what `frameworkErrors` logs. Such a URL loses its query, an absolute one its origin.
+ * Prepares the URL of a request under the prefix for the router. The router answers an undecodable URL itself, before any route does,
+ * with the URL in the body and in the log of `frameworkErrors`. Such a URL loses its query; an absolute URL loses its origin.
  */
 export function cleanUrl (raw: { url?: string }, prefix: string): void {
   let { url = '' } = raw
@@ -46,12 +46,12 @@ function isDecodable (path: string): boolean {
   }
 }
 
-/** Accessors that hide the query of the request below. */
+/** Accessors that hide the query of the underlying request. */
 const hidden: PropertyDescriptorMap = {
   url: { get () { return urlOf(below(this).url) } },
   originalUrl: { get () { return urlOf(below(this).originalUrl) } },
   query: { get () { return below(this).query && {} } },
-  // The router decodes a separator that is percent-encoded.
+  // The router decodes percent-encoded separators.
   params: { get () { return below(this).params && withoutQueries(below(this).params!) } },
   raw: { get () { return below(this).raw && withoutQuery(below(this).raw!) } },
   headers: { get () { return below(this).headers && withoutTokens(below(this).headers!) } }
@@ -65,7 +65,7 @@ function urlOf (url: string | undefined): string | undefined {
   return url === undefined ? undefined : urlPathOf(url)
 }
 
-/** The same request, as seen by serializers: without its query, and without a token in a subprotocol. */
+/** View of a request for serializers: without its query, and without a token in a subprotocol. */
 export function withoutQuery<T extends object> (request: T): T {
   return Object.create(request, hidden)
 }
@@ -77,13 +77,13 @@ function withoutQueries (params: object): object {
 function withoutTokens (headers: NonNullable<Request['headers']>): Request['headers'] {
   const { ':path': path, 'sec-websocket-protocol': protocols } = headers
   const safe = { ...headers }
-  // HTTP/2 has the URL among the headers.
+  // HTTP/2 has the URL in a header.
   if (typeof path === 'string') safe[':path'] = urlPathOf(path)
   if (typeof protocols === 'string') safe['sec-websocket-protocol'] = protocols.replace(/\btoken\.[^,\s]+/g, 'token.…')
   return safe
 }
 
-/** The same serializers, of which `req` gets requests without a query. */
+/** Serializers whose `req` gets requests without a query. */
 function hiding (serializers: Serializers, serialize: Serializer): Serializers {
   const req: Serializer = request => serialize(typeof request === 'object' && request !== null ? withoutQuery(request) : request)
   return Object.assign(Object.create(serializers), { req })
@@ -93,9 +93,9 @@ const asItIs: Serializer = request => request
 
 type Factory = FastifyInstance['childLoggerFactory']
 
-/** A factory of request loggers: like the app's, and its `req` serializer gets requests without a query. */
+/** Factory of request loggers like that of the app, whose `req` serializer gets requests without a query. */
 export function hidingQueries (current: () => Factory): Factory {
-  // By what they are made from, the serializers of a route or the logger: making them for each request would cost microseconds.
+  // By source, the serializers of a route or the logger: creating serializers for each request would cost microseconds.
   const made = new WeakMap<object, Serializers>()
   return function (this: FastifyInstance, logger: Logger, bindings, options, raw) {
     const source = options.serializers ?? logger
@@ -106,7 +106,7 @@ export function hidingQueries (current: () => Factory): Factory {
       made.set(source, serializers)
     }
     const factory = current()
-    // That of Fastify does not look at the request.
+    // The default factory of Fastify does not read the request.
     const request = factory.name === 'defaultChildLoggerFactory' ? raw : withoutQuery(raw)
     return factory.call(this, logger, bindings, { ...options, serializers }, request)
   }

@@ -22,29 +22,29 @@ interface Route {
   readonly segments: (params: Params) => string[]
 }
 
-/** The route of a path: its segments are those of its URL, with the parameters in their places. */
+/** Route of a channel path. Its segments are those of its URL, with the values of the parameters. */
 function routeOf ({ url }: ChannelPath): Route {
   const names = url.split('/').slice(1)
   return { path: url, segments: params => names.map(name => name.startsWith(':') ? params[name.slice(1)] : name) }
 }
 
-/** For ids that are longer than Fastify's `maxParamLength`, by default 100, and for what is no channel. */
+/** Route for ids longer than Fastify's `maxParamLength`, by default 100, and for paths that are no channel. */
 const wildcard: Route = { path: '/*', segments: params => params['*'].split('/') }
 
-/** What Fastify reads from the options of any plugin, for the routes of this one. */
+/** Options that Fastify reads for any plugin, applied to the routes of this one. @inline */
 export type LogOptions = Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
 
 /**
- * Adds the channel routes and, under them, @fastify/websocket. What HTTP can say is said before the upgrade. Identity
- * is decided before it and reported after it, because browsers do not show the status of a failed handshake.
+ * Adds the channel routes and, under them, @fastify/websocket. Errors that HTTP can express are sent before the upgrade. The identity is
+ * decided before the upgrade and reported after it, because browsers do not show the status of a failed handshake.
  */
 export async function addRoutes (fastify: FastifyInstance, server: RealtimeServer, options: LogOptions): Promise<void> {
   const { kinds, parts: { options: { prefix } } } = server
   const upgrades = new Upgrades(fastify, server, prefix)
   await addWebSocket(fastify, server, upgrades)
-  // Together with that of @fastify/websocket, whose preClose comes before.
+  // Runs together with the preClose hook of @fastify/websocket, which was added before.
   fastify.addHook('preClose', async () => upgrades.close())
-  // Before the hooks of the app, which may take their time.
+  // Runs before the hooks of the app, which may be slow.
   fastify.addHook('onRequest', (request, _reply, done) => {
     const handshake = Handshake.of(request.raw)
     if (handshake === undefined || handshake.comesFrom(proxiedAddressOf(request))) done()
@@ -53,7 +53,7 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   await fastify.register(async scope => {
     scope.setChildLoggerFactory(hidingQueries(() => fastify.childLoggerFactory))
     scope.addHook('onError', async (request, _reply, error) => server.noteError(request, error))
-    // Without a prefix everything else is the app's.
+    // Without a prefix, all other paths belong to the app.
     if (prefix !== '') scope.setNotFoundHandler(async () => { throw new errors.NOT_A_CHANNEL() })
     const routes = kinds.paths.map(routeOf)
     for (const route of prefix === '' ? routes : [...routes, wildcard]) addRoute(scope, server, route)
@@ -61,7 +61,7 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
   if (prefix !== '') hideQueriesUnder(fastify, fastify.prefix + prefix)
 }
 
-/** For what the routes of this package do not see: URLs that the router refuses, and the app's own routes. */
+/** Hides queries outside the routes of this package: in URLs that the router refuses, and on the app's own routes under the prefix. */
 function hideQueriesUnder (fastify: FastifyInstance, prefix: string): void {
   forEachServer(fastify, http => http.prependListener('request', raw => cleanUrl(raw, prefix)))
   fastify.addHook('onRoute', function (route) {
@@ -76,7 +76,7 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
     method: 'GET',
     url: path,
     exposeHeadRoute: false,
-    // From the OpenAPI document of @fastify/swagger: it has no word for WebSockets.
+    // Hides the route from the OpenAPI document of @fastify/swagger, which cannot describe WebSockets.
     schema: { hide: true } as object,
     onRequest: async (request, reply) => {
       const asked = askedOf(request.url, segments(request.params as Params), server.kinds)
@@ -108,7 +108,7 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
   })
 }
 
-/** What a URL asks for. Throws RT_ERR_NOT_A_CHANNEL or RT_ERR_INVALID_ID. */
+/** Path and target of a URL. Throws RT_ERR_NOT_A_CHANNEL or RT_ERR_INVALID_ID. */
 function askedOf (url: string, segments: string[], kinds: Kinds): Asked {
   if (hasEncodedSlash(url)) throw new errors.INVALID_ID('A part of this path')
   const parsed = kinds.parse(segments)
@@ -118,20 +118,20 @@ function askedOf (url: string, segments: string[], kinds: Kinds): Asked {
   return { path, target }
 }
 
-/** HTTP/2 has no upgrade, and a reply with such a header would be malformed (RFC 9113 section 8.2.2). */
+/** Adds an Upgrade header, except over HTTP/2, which has no upgrade: the reply would be malformed (RFC 9113 section 8.2.2). */
 function askForUpgrade (reply: FastifyReply): void {
   if (reply.request.raw.httpVersionMajor >= 2) return
   reply.header('upgrade', 'websocket').header('connection', reply.raw.shouldKeepAlive ? 'upgrade' : 'upgrade, close')
 }
 
-/** Half of what a connection would keep in memory: @fastify/websocket's listeners hold the request, the reply and the response. */
+/** Removes listeners of @fastify/websocket that hold the request, the reply and the response: half of a connection's memory. */
 function letGo (socket: WebSocket, stream: Duplex): void {
-  // What injectWS makes does not close by itself once both sides have said so.
+  // A stream of injectWS does not close by itself after both sides have ended.
   if (!(stream instanceof Socket)) stream.once('finish', () => socket.terminate())
   socket.removeAllListeners('error')
 }
 
-/** The router decodes what the wildcard matches: an encoded slash must not make two ids of one. */
+/** Whether the path has an encoded slash. The router decodes the wildcard, and would split one id into two. */
 function hasEncodedSlash (url: string): boolean {
   return url.includes('%') && /%2f/i.test(url.split('?', 1)[0])
 }
@@ -140,12 +140,12 @@ async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, {
   const { compression, limits, timeouts } = server.parts.options
   const options = {
     server: router,
-    // A compressed frame can be shared only among connections that start each message anew.
+    // Connections can share a compressed frame only if they start each message with an empty window.
     perMessageDeflate: compression && { serverNoContextTakeover: true, clientNoContextTakeover: true },
     handleProtocols: chosenProtocol,
-    // The frames of a burst do not share a turn of the event loop.
+    // Each frame of a burst is handled in a turn of the event loop of its own.
     allowSynchronousEvents: false,
-    // A frame that is somewhat too big is read all the same: its `ref` says which message to answer with an error.
+    // A frame up to twice the limit is still read: its `ref` says which message to answer with an error.
     maxPayload: limits.frame * 2,
     maxFragments: limits.fragments,
     maxBufferedChunks: limits.chunks,
@@ -154,12 +154,12 @@ async function addWebSocket (fastify: FastifyInstance, server: RealtimeServer, {
   await fastify.register(websocket, {
     options,
     errorHandler (error, socket, request) {
-      // For the app's own websocket routes: what @fastify/websocket does by itself.
+      // For the app's own websocket routes: does the same as @fastify/websocket by default.
       report(request.log, error, 'a websocket route of the app failed')
       socket.terminate()
     }
   })
-  // The app's own. A channel's handshake is over when its connection is counted.
+  // Ends handshakes for the app's own routes. A handshake for a channel ends when its connection is counted.
   fastify.websocketServer.on('connection', (_socket, raw) => {
     const handshake = Handshake.of(raw)
     if (handshake?.stage === 'routed') handshake.end()

@@ -1,17 +1,17 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Whether a request with an `Upgrade` header is to become an 'upgrade' event. Otherwise it is an ordinary request. */
+/** Whether a request with an `Upgrade` header becomes an 'upgrade' event. Otherwise it is an ordinary request. */
 export type IsUpgrade = (request: IncomingMessage) => boolean
 
-/** Node's HTTP parser of a socket. Not documented; each use checks that it is there. */
+/** Node's HTTP parser of a socket. Not documented: each use checks that it exists. */
 interface Parser {
   onIncoming?: (request: IncomingMessage & { upgrade?: boolean | null }, shouldKeepAlive: boolean) => number
 }
 
 type FilteringServer = Server & { shouldUpgradeCallback?: IsUpgrade }
 
-/** `GET` with `websocket` in its `Upgrade` header, as RFC 6455 section 4.1 has it; RFC 9110 section 7.8 has HTTP/1.0 ignored. */
+/** Whether a request is a `GET` with `Upgrade: websocket` (RFC 6455 section 4.1). HTTP/1.0 has no upgrade (RFC 9110 section 7.8). */
 export function isWebSocketUpgrade ({ method, httpVersion, headers }: Pick<IncomingMessage, 'method' | 'httpVersion' | 'headers'>): boolean {
   const { upgrade } = headers
   if (method !== 'GET' || httpVersion !== '1.1' || upgrade === undefined) return false
@@ -19,8 +19,8 @@ export function isWebSocketUpgrade ({ method, httpVersion, headers }: Pick<Incom
 }
 
 /**
- * Has Node emit 'upgrade' for the requests that `isUpgrade` takes, and 'request' for the others. By itself Node emits
- * 'upgrade' for all of them as soon as there is one listener.
+ * Makes Node emit 'upgrade' for requests that `isUpgrade` accepts, and 'request' for others. By default, Node emits 'upgrade' for all
+ * of them as soon as there is one listener.
  */
 export function filterUpgrades (server: FilteringServer, isUpgrade: IsUpgrade): void {
   const { shouldUpgradeCallback: accepts } = server
@@ -35,7 +35,7 @@ export function filterUpgrades (server: FilteringServer, isUpgrade: IsUpgrade): 
   server.on('secureConnection', onConnection)
 }
 
-/** Takes the mark of an upgrade from a request before Node acts on it. */
+/** Removes the upgrade flag of refused requests before Node acts on it. */
 function filterParser (parser: Parser | null | undefined, isUpgrade: IsUpgrade): void {
   const onIncoming = parser?.onIncoming
   if (onIncoming === undefined) return

@@ -7,29 +7,29 @@ import { cleanUrl, urlPathOf } from './request-log.js'
 import type { PendingHandshakes } from './pending.js'
 import { filterUpgrades, isWebSocketUpgrade } from './upgrade-filter.js'
 
-/** Where handshakes are counted. */
+/** Counts handshakes in progress. */
 export interface Entrance {
   readonly pending: PendingHandshakes
-  /** Whether one more can begin. */
+  /** Whether another handshake can begin. */
   hasRoom (): boolean
 }
 
 /**
- * The 'upgrade' events of an app. Those for a WebSocket go to the router; everything else is the app's business: an
- * ordinary request, or, where the app has other listeners, an event for these.
+ * Distributes the 'upgrade' events of an app. WebSocket upgrades go to the router. The app handles all others: as an ordinary request,
+ * or, if it has other listeners, as an event for these.
  */
 export class Upgrades {
-  /** In the place of the HTTP server for @fastify/websocket, which takes every upgrade for its own. */
+  /** Takes the place of the HTTP server for @fastify/websocket, which would handle every upgrade. */
   readonly router = new EventEmitter() as EventEmitter & Server
   readonly #http: Server
   readonly #entrance: Entrance
-  /** What the paths of this package begin with; without a prefix nothing does. */
+  /** Prefix of the paths of this package, with slashes at both ends; `undefined` without a prefix. */
   readonly #prefix: string | undefined
-  /** Paths of WebSocket routes, the app's own included. */
+  /** Paths of WebSocket routes, including the app's own. */
   readonly #routes: RegExp[] = []
   #isOpen = true
 
-  /** `prefix`: of the routes of this package, '' for none. */
+  /** `prefix`: that of the routes of this package; '' for none. */
   constructor (fastify: FastifyInstance, entrance: Entrance, prefix: string) {
     this.#http = fastify.server
     this.#entrance = entrance
@@ -44,12 +44,12 @@ export class Upgrades {
     fastify.addHook('onClose', async () => { this.#http.off('upgrade', this.#onUpgrade) })
   }
 
-  /** From now on an upgrade is an ordinary request, which Fastify answers with 503. */
+  /** Treats upgrades as ordinary requests from now on. Fastify answers them with 503. */
   close (): void {
     this.#isOpen = false
   }
 
-  /** Number of the app's listeners beside this one. */
+  /** Number of the app's own 'upgrade' listeners. */
   get #others (): number {
     return this.#http.listenerCount('upgrade') - 1
   }
@@ -61,16 +61,16 @@ export class Upgrades {
     const isOwn = this.#prefix !== undefined && request.url!.startsWith(this.#prefix)
     if (!isWebSocketUpgrade(request) || (this.#others > 0 && !isOwn && !this.#isRoute(request.url!))) return this.#leave(stream)
     const { hasRoom } = this.#handshake(request, stream)
-    // The routes of this package answer with more.
+    // The routes of this package answer with an error in JSON.
     if (!hasRoom && !isOwn) return refuse(stream, 503)
-    // No WebSocket route needs the query, and @fastify/websocket writes the URL of a plain route to the log.
+    // Only a WebSocket route needs the query, and @fastify/websocket writes the URL of a plain route to the log.
     if (isOwn && !this.#isRoute(request.url!)) request.url = urlPathOf(request.url!)
-    // What `ws` compares with.
+    // `ws` compares with this value.
     request.headers.upgrade = 'websocket'
     afterResponses(stream, () => {
       if (!this.#isOpen) return refuse(stream, 503)
       if (!stream.writable) return
-      // @fastify/websocket has its own.
+      // @fastify/websocket adds its own listener.
       stream.off('error', destroy)
       this.router.emit('upgrade', request, stream, head)
     })
@@ -81,12 +81,12 @@ export class Upgrades {
     return this.#routes.some(pattern => pattern.test(path))
   }
 
-  /** The one that there is, or a new one. The router has until the deadline to answer or to upgrade. */
+  /** Returns the handshake of a request, or creates it. The router must answer or upgrade before the deadline. */
   #handshake (raw: IncomingMessage, stream: UpgradedStream): Handshake {
     const begun = Handshake.of(raw)
     if (begun !== undefined) return begun
     const { pending } = this.#entrance
-    // An address that waits for earlier responses cannot be another one's, whom a proxy has named.
+    // A request that waits for earlier responses is not routed yet: it counts for the peer, not for an address that a proxy reports.
     const hasRoom = this.#entrance.hasRoom() && (!isWaiting(stream) || pending.hasRoomFor(stream))
     const place = pending.add(stream, () => {
       if (isRead(stream)) place.end()
@@ -96,7 +96,7 @@ export class Upgrades {
     return new Handshake(raw, stream, hasRoom, place)
   }
 
-  /** For the other listeners, which have it next. A socket that none of them has touched by the deadline is destroyed. */
+  /** Leaves an upgrade to the other listeners, which run next. Destroys the socket if none of them uses it before the deadline. */
   #leave (stream: UpgradedStream): void {
     if (this.#others === 0) return refuse(stream, 400)
     guard(stream)
@@ -119,7 +119,7 @@ function isWaiting ({ _httpMessage: response }: UpgradedStream): boolean {
   return response !== undefined && response !== null
 }
 
-/** Calls `next` once the responses to earlier requests on the socket are written. Node assigns each when the one before it has finished. */
+/** Calls `next` when responses to earlier requests on the socket are written. Node assigns each when the previous one has finished. */
 function afterResponses (stream: UpgradedStream, next: () => void): void {
   const response = stream._httpMessage
   if (response === undefined || response === null) return next()
@@ -127,12 +127,12 @@ function afterResponses (stream: UpgradedStream, next: () => void): void {
   response.once('finish', () => afterResponses(stream, next))
 }
 
-/** Node has taken its own listener off, and an error without one would end the process. */
+/** Adds an 'error' listener. Node has removed its own, and an error without a listener would end the process. */
 function guard (stream: UpgradedStream): void {
   if (!stream.listeners('error').includes(destroy)) stream.on('error', destroy)
 }
 
-/** Whether somebody reads what the client sends. */
+/** Whether something reads the data that the client sends. */
 function isRead (stream: UpgradedStream): boolean {
   return stream.readableFlowing !== null || stream.listenerCount('data') + stream.listenerCount('readable') > 0
 }
@@ -147,7 +147,7 @@ function destroy (this: UpgradedStream): void {
   this.destroy()
 }
 
-/** Matches every path that the router can match with the URL of a route, and few others. */
+/** Pattern that matches every path that the router can match with the URL of a route, and few others. */
 function matcherOf (url: string): RegExp {
   const parts = url.split('/').map(part => part.includes(':') ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*'))
   return new RegExp(`^${parts.join('/')}/?$`, 'i')

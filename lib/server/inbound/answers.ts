@@ -3,45 +3,45 @@ import type { Fault } from './fault.js'
 import { keyOf } from './key.js'
 import { Remembered } from './remembered.js'
 
-/** What a client's message was answered with; `undefined` is `ack`. */
+/** Answer to a client message: a fault, or `undefined` for `ack`. */
 export type Answer = Fault | undefined
 
-/** Another server has the message, and does not say what became of it. */
-const unknown: Fault = { code: 'handler_failed', message: 'this message was sent before, to a server that no longer answers' }
+/** Fault of a message that was claimed by another server, which does not answer. */
+const abandoned: Fault = { code: 'handler_failed', message: 'this message was sent before, to a server that no longer answers' }
 
-/** Milliseconds that an answer is remembered, unless room has to be made. */
+/** Time an answer is remembered, in ms, unless room is needed for others. */
 const keepTime = 300_000
 
-/** Answers remembered of all users. */
+/** Maximum number of remembered answers of all users. */
 const maxAnswers = 20_000
 
 interface AnswersOptions {
-  /** Milliseconds that an answer may take: what is still being handled is not forgotten. Default: 0. */
+  /** Maximum time of a handler, in ms. Answers are remembered that much longer. Default: 0. */
   handlerTime?: number
-  /** Answers remembered of all users. */
+  /** Maximum number of remembered answers of all users. Default: 20,000. */
   size?: number
-  /** The other servers of the app, where there are any. */
+  /** Messages to the other servers of the app, if there are any. */
   cluster?: Cluster | undefined
-  /** Milliseconds on a monotonic clock. */
+  /** Monotonic clock, in ms. */
   now?: () => number
 }
 
-/** How far a message has come. */
+/** Progress of a message. */
 type Stage =
-  /** This server tells the others that the message is its own. */
+  /** This server claims the message in the shared store. */
   | 'claiming'
-  /** Another server has it, and is asked for its answer. */
+  /** Another server has claimed it, and is asked for its answer. */
   | 'asking'
-  /** The handler runs here. */
+  /** The handler is running on this server. */
   | 'handling'
-  /** There is an answer. */
+  /** The answer is known. */
   | 'answered'
-  /** The handler ran here and failed. The next time it runs again. */
+  /** The handler failed on this server. It runs again when the message is sent again. */
   | 'failed'
-  /** It is not known whether a handler ran anywhere. The next time that is looked into again. */
+  /** It is not known whether a handler ran on any server. This is checked again when the message is sent again. */
   | 'unknown'
 
-/** A message that is answered once. */
+/** A message that is handled once. */
 interface Kept {
   answer: Promise<Answer>
   stage: Stage
@@ -52,22 +52,22 @@ interface Kept {
 /** Handles a message. `isRetry`: it was handled before, and failed. Must not reject. */
 type Handle = (isRetry: boolean) => Promise<Answer>
 
-/** What another server knows of a message: its answer, or that it failed there and is the asker's now. */
+/** Reply of another server about a message: its answer, or that it failed there and the asking server may handle it. */
 interface Known {
   fault?: Fault
   isFree?: boolean
 }
 
-/** What became of a message with a `ref`? */
+/** Asks the server that claimed a message for its answer. */
 const answerSubject = subject<{ userId: string, key: string }, Known>('answer')
 
 /**
- * The answers to messages that are handled once: a client that lost its connection before it was answered sends the message again
- * on the next one. Where there are several servers, one of them handles a message, and the others ask that one.
+ * Answers to messages that are handled once. A client whose connection ended before the answer sends the message again on the next
+ * connection. With several servers, one of them handles a message, and the others ask it for the answer.
  */
 export class Answers {
   readonly #kept: Remembered<Kept>
-  /** Milliseconds that a message is known on other servers, from when it came. */
+  /** Time that answers and claims are kept, in ms. */
   readonly #keepTime: number
   readonly #cluster: Cluster | undefined
   readonly #now: () => number
@@ -86,8 +86,8 @@ export class Answers {
   }
 
   /**
-   * What `handle` answers; where the same message came before, what it answered then, or is about to. `key` tells the messages of
-   * a user apart. With `mayRetry` a message that failed is handled again. Never rejects.
+   * Returns the answer of `handle`, or the answer to the same message if it was sent before. `key` identifies the message among those
+   * of its user. With `mayRetry`, a message that failed is handled again. Never rejects.
    */
   once (userId: string, key: string, handle: Handle, mayRetry = false): Promise<Answer> {
     const before = this.#kept.get(userId, key, this.#now())
@@ -108,7 +108,7 @@ export class Answers {
     return answer
   }
 
-  /** Handles a message unless another server has it, which is asked then. */
+  /** Handles a message, unless another server has claimed it: then asks for its answer. */
   async #handleOnce (cluster: Cluster, work: Work): Promise<Answer> {
     const { userId, key, kept } = work
     const isMaybeOurs = kept.isClaimed
@@ -124,16 +124,16 @@ export class Answers {
       return { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' }
     }
     if (known?.isFree === true) return this.#handle(work, true)
-    // This server claimed it before, and did not learn of that.
+    // This server stored a claim before, and the confirmation was lost.
     if (known === undefined && isMaybeOurs) return this.#handle(work, false)
     kept.stage = known === undefined ? 'unknown' : 'answered'
-    return known === undefined ? unknown : known.fault
+    return known === undefined ? abandoned : known.fault
   }
 
-  /** For another server, to which a message came again. One that failed here is that server's from now on. */
+  /** Replies to another server that received the message again. A message that failed here is that server's from now on. */
   async #tell (userId: string, key: string): Promise<Known | undefined> {
     const kept = this.#kept.get(userId, key, this.#now())
-    // A server that asks itself knows nothing, and two that wait for each other would never end.
+    // A server that asks others has no answer, and two servers that wait for each other would never finish.
     if (kept === undefined || kept.stage === 'asking' || kept.stage === 'unknown') return undefined
     const fault = await kept.answer
     if (kept.stage !== 'failed' || this.#kept.get(userId, key, this.#now()) !== kept) return { fault }

@@ -15,7 +15,7 @@ import type { Timers } from '../../time/timers.js'
 import { TokenBucket } from './token-bucket.js'
 import { TimeoutError, within } from '../../time/within.js'
 
-/** What all connections of a server share. */
+/** Context that all connections of a server share. */
 export interface DispatcherContext {
   readonly catalogue: Catalogue
   readonly answers: Answers
@@ -24,51 +24,55 @@ export interface DispatcherContext {
   readonly clock: LoopClock
   readonly log: FastifyBaseLogger
   readonly inboundLimits: {
-    /** Bytes of a frame. */
+    /** Maximum bytes of a frame. */
     frame: number
-    /** Messages per second, and at once. */
+    /** Maximum messages per second of a connection. */
     rate: number
+    /** Maximum messages of a connection at once. */
     burst: number
-    /** Values in a message. */
+    /** Maximum values in a message. */
     nodes: number
-    /** Messages that may wait for their handler before the socket is paused. */
+    /** Number of waiting messages at which the socket of a connection is paused. */
     queue: number
-    /** Bad or excessive messages within a minute before the connection is closed. */
+    /** Number of bad or excessive messages within a minute at which the connection is closed. */
     strikes: number
-    /** Milliseconds that a handler may take. */
+    /** Maximum time of a handler, in ms. */
     handlerTimeout: number
   }
 }
 
-/** The connection whose messages it handles. */
+/** Connection whose messages a dispatcher handles. */
 export interface DispatcherOwner extends Sender {
-  /** Of the channel that its messages are for. */
+  /** Kind of the channel that its messages are for. */
   readonly kind: ChannelKind
   control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
-  /** Closes a connection that does not keep the rules, and reads no more from it. */
+  /** Closes a connection that violates a limit or the protocol, and handles no more of its messages. */
   expel (reason: RefusalReason, detail?: string): void
-  /** Nothing is being handled at the moment. */
+  /** Called when no handler is running. */
   onIdle (): void
 }
 
-/** What a dispatcher reports to: it pauses reading, and counts the bytes of the messages that wait. */
+/** Flow control of a dispatcher: pauses reading, and counts the bytes of messages that wait or are being handled. */
 export interface Flow {
-  /** More messages wait than may; nothing more is read until `resume`. */
+  /** Too many messages wait: stops reading until `resume`. */
   pause (): void
   resume (): void
-  /** A message of this size waits for its handler, or is handled, until `finish`. */
+  /** Counts a message of this size, which waits for its handler or is being handled, until `finish`. */
   begin (bytes: number): void
   finish (bytes: number): void
 }
 
-/** A message that waits for its handler, or is handled. */
+/** A message that waits for its handler, or is being handled. */
 interface Work {
   readonly message: Inbound
   readonly row: MessageRow
   readonly bytes: number
 }
 
-/** What a client sends: checked, answered, and handed to the handler of its type; what is not urgent in order and one at a time. */
+/**
+ * Validates the messages of a client, passes each to the handler of its type and answers it. Messages that are not urgent are handled
+ * in order and one at a time.
+ */
 export class Dispatcher {
   readonly #owner: DispatcherOwner
   readonly #flow: Flow
@@ -77,7 +81,7 @@ export class Dispatcher {
   readonly #floods: Strikes
   readonly #faults: Strikes
   #queue: Work[] = []
-  /** The message whose handler runs; urgent ones run beside it. */
+  /** Message whose handler is running; urgent ones run beside it. */
   #current: Work | undefined
   #urgent: Work[] = []
   #isStopped = false
@@ -98,12 +102,12 @@ export class Dispatcher {
     return this.#current !== undefined || this.#urgent.length > 0
   }
 
-  /** The types of the messages whose handlers run. */
+  /** Types of the messages whose handlers are running. */
   get handling (): string[] {
     return [...this.#current === undefined ? [] : [this.#current], ...this.#urgent].map(({ message }) => message.type)
   }
 
-  /** A text frame: one message. */
+  /** Takes a text frame: one message. */
   receive (data: Buffer): void {
     if (!this.#isWithinRate()) return
     const { catalogue, inboundLimits, handlers } = this.#context
@@ -121,7 +125,7 @@ export class Dispatcher {
   #take (work: Work): void {
     this.#flow.begin(work.bytes)
     if (work.row.isUrgent?.(work.message) === true) {
-      // It cannot reject.
+      // Never rejects.
       this.#handleAtOnce(work)
       return
     }
@@ -130,17 +134,17 @@ export class Dispatcher {
     this.#next()
   }
 
-  /** The socket was not read for a while, in milliseconds: what comes now was sent meanwhile. */
+  /** Credits a time in ms during which the socket was not read: the frames of that time arrive now. */
   excuse (ms: number): void {
     this.#rate.excuse(ms)
   }
 
-  /** A WebSocket ping, which `ws` answers, or a pong that nobody asked for: they count like messages. */
+  /** Counts a WebSocket ping, which `ws` answers, or an unsolicited pong, like a message. */
   receiveControl (): void {
     this.#isWithinRate()
   }
 
-  /** What waits is dropped; what is being handled still gets its answer, if the connection is still there. */
+  /** Drops waiting messages. A message that is being handled is still answered if the connection is open. */
   stop (): void {
     this.#isStopped = true
     for (const { bytes } of this.#queue) this.#flow.finish(bytes)
@@ -160,9 +164,9 @@ export class Dispatcher {
     if (isOffence(fault) && this.#faults.add(this.#context.clock.now())) this.#owner.expel('bad_messages', `The last one: ${fault.code}`)
   }
 
-  /** A check of the app's own failed, which is not the client's fault. */
+  /** A custom check of the app threw, which is no offence of the client. */
   #uncheckable (fault: Fault, thrown: unknown): void {
-    report(this.#context.log, thrown, 'a message of a client could not be checked', { connectionId: this.#owner.id })
+    report(this.#context.log, thrown, 'a message of a client could not be validated', { connectionId: this.#owner.id })
     this.#answer(fault)
   }
 
@@ -175,7 +179,7 @@ export class Dispatcher {
     const work = this.#queue.shift()
     if (work === undefined) return
     this.#current = work
-    // It cannot reject.
+    // Never rejects.
     this.#handle(work)
   }
 
@@ -195,18 +199,18 @@ export class Dispatcher {
     if (this.#queue.length < this.#context.inboundLimits.queue) this.#flow.resume()
   }
 
-  /** Runs the handler and answers. */
+  /** Runs the handler and sends the answer. */
   async #settle (work: Work): Promise<void> {
     const { ref } = work.message
     const answer = await this.#answerOf(work)
     this.#flow.finish(work.bytes)
     if (answer !== undefined) this.#fault({ ...answer, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref })
-    // It may still be running, and the next one must not run beside it.
+    // The handler may still be running, and the next one must not run beside it.
     if (answer?.code === 'handler_timeout') this.#owner.expel('handler_timeout')
   }
 
-  /** What a message is answered with, at the latest when its handler takes too long. Never rejects. */
+  /** Answer to a message, at the latest when its handler has exceeded its time. Never rejects. */
   async #answerOf (work: Work): Promise<Answer> {
     const { timers, inboundLimits } = this.#context
     try {
@@ -216,7 +220,7 @@ export class Dispatcher {
     }
   }
 
-  /** A message that was sent again, because its answer did not arrive, gets that answer. */
+  /** Runs the handler. A message that was sent again, because its answer did not arrive, gets the first answer. */
   async #answerInTime (work: Work): Promise<Answer> {
     const { row, message } = work
     const key = row.onceKey?.(message, this.#owner)
@@ -224,7 +228,7 @@ export class Dispatcher {
     return this.#context.answers.once(this.#owner.userId, key, isRetry => this.#run(work, isRetry), row.mayRetry)
   }
 
-  /** Runs the handler, however long it takes. Never rejects. */
+  /** Runs the handler without a time limit. Never rejects. */
   async #run ({ message, row, bytes }: Work, isRetry: boolean): Promise<Answer> {
     try {
       await row.handle(message, this.#owner, { isRetry, bytes })

@@ -1,14 +1,14 @@
 import type { Inbound } from '../../protocol/envelope.js'
 import type { ErrorCode } from '../../protocol/error-codes.js'
 
-/** Why a frame is answered with `error`. */
+/** Content of the `error` that answers a frame. */
 export interface Fault {
   code: ErrorCode
   message: string
   ref?: Inbound['ref']
 }
 
-/** Thrown by a handler of the plugin's own: the client is told why. */
+/** Thrown by handlers of this package. The client gets the code and the message. */
 export class Refusal extends Error {
   readonly code: ErrorCode
 
@@ -18,7 +18,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Codes of what a client that keeps the rules does not send: sent often, they close the connection. */
+/** Codes of frames that a correct client does not send. Several of them within a minute close the connection. */
 const offences: ReadonlyArray<ErrorCode> = ['bad_json', 'bad_message', 'unknown_type']
 
 export function isOffence ({ code }: Fault): boolean {

@@ -2,12 +2,12 @@ import { errors } from '../../errors.js'
 import type { ChannelKind, Kinds } from '../kinds.js'
 import type { MessageRow } from './message-row.js'
 
-/** Finds the handler of a client's message: of the channel's kind, or of the app. */
+/** Finds the handler of a client message: that of the channel kind, or that of the app. */
 export class Handlers {
   readonly #own: ReadonlyMap<string, MessageRow>
   readonly #kinds: Kinds
 
-  /** `own`: for the messages of all kinds. Throws RT_ERR_OPTIONS when a kind handles a type, too. */
+  /** `own`: handlers for messages on all kinds. Throws RT_ERR_OPTIONS if a kind handles one of their types, too. */
   constructor (own: ReadonlyMap<string, MessageRow>, kinds: Kinds) {
     for (const type of kinds.all.flatMap(({ rows }) => [...rows?.keys() ?? []])) {
       if (own.has(type)) throw new errors.OPTIONS(`'onMessage.${type}': the plugin handles '${type}' itself. Choose another type`)
@@ -16,7 +16,7 @@ export class Handlers {
     this.#kinds = kinds
   }
 
-  /** The handler for messages of a type on a channel of a kind; `undefined` where there is none. */
+  /** Handler of a message type on a channel of a kind; `undefined` if there is none. */
   of (kind: ChannelKind, type: string): MessageRow | undefined {
     return kind.rows?.get(type) ?? this.#own.get(type) ?? kind.fallbacks?.get(type)
   }
@@ -28,7 +28,7 @@ export class Handlers {
       const path = this.#kinds.pathTo(kind)
       return `'${type}' is for ${kind.name}s only.${path === undefined ? '' : ` Connect to ${path.url}`}`
     }
-    if (type === 'renew') return "this server renews no credentials: it has no option 'renew'. Connect anew with the new one"
-    return `no handler for '${type}'. It needs one in the option 'onMessage' of the server`
+    if (type === 'renew') return "this server cannot renew credentials: it has no option 'renew'. Reconnect with the new credential"
+    return `no handler for '${type}'. Add one to the option 'onMessage' of the server`
   }
 }

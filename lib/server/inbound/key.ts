@@ -1,4 +1,4 @@
-/** A key of several parts: other parts never make the same key, whatever characters are in them. */
+/** Joins parts into a key. Different parts never make the same key, whatever characters they contain. */
 export function keyOf (...parts: string[]): string {
   return JSON.stringify(parts)
 }

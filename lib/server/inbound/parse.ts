@@ -2,17 +2,17 @@ import type { Inbound } from '../../protocol/envelope.js'
 import { caught } from '../reports/caught.js'
 import type { Fault } from './fault.js'
 
-/** A client may nest its data so deep; what recurses over it is then safe. */
+/** Maximum nesting of a client message, so that recursion over its data is safe. */
 const maxDepth = 64
 
 export type Parsed =
   | { message: Inbound, fault?: undefined, thrown?: undefined }
-  /** `thrown`: by a check of the app's own in a schema. */
+  /** `thrown`: error of a custom check of the app in a schema. */
   | { message?: undefined, fault: Fault, thrown?: unknown }
 
 /**
- * Text of a client → message, or what is wrong with it. `faultOf` checks it against the
- * schema of its type; `maxNodes` is how many values may be in it. Never throws.
+ * Parses the text of a client into a message, or a fault. `faultOf` validates the message against the schema of its type; `maxNodes`
+ * is the maximum number of values in it. Never throws.
  */
 export function parseInbound (text: string, faultOf: (value: unknown) => string | undefined, maxNodes: number): Parsed {
   let value: unknown
@@ -34,7 +34,7 @@ function messageFault (message: string | undefined): Fault | undefined {
   return message === undefined ? undefined : { code: 'bad_message', message }
 }
 
-/** Why a frame of more than `limit` bytes is not handled. Never throws. */
+/** Fault of a frame of more than `limit` bytes. Never throws. */
 export function tooBig (data: Buffer, limit: number): Fault {
   const message = `the frame has ${data.length} bytes, and 'limits.frame' is ${limit}`
   try {
@@ -44,14 +44,14 @@ export function tooBig (data: Buffer, limit: number): Fault {
   }
 }
 
-/** Echoes the reference of a frame that is otherwise wrong, where it has a usable one. */
+/** Reference of an invalid frame, for its answer; `undefined` if it has no valid one. */
 function refOf (value: unknown): Inbound['ref'] {
   const ref = (value as { ref?: unknown } | null)?.ref
   if (typeof ref === 'string' && ref.length > 0 && ref.length <= 128) return ref
   return Number.isSafeInteger(ref) ? ref as number : undefined
 }
 
-/** Without recursion: the input decides how deep it is. */
+/** Checks depth, keys and number of values. Without recursion, because the input decides its depth. */
 function shapeFault (root: unknown, maxNodes: number): Fault | undefined {
   let level: object[] = isObject(root) ? [root] : []
   let nodes = 1
@@ -74,7 +74,7 @@ function isObject (value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }
 
-/** Counts offences within a minute. */
+/** Counts offences within a time window, in ms, by default a minute. */
 export class Strikes {
   readonly #allowed: number
   readonly #window: number
@@ -85,7 +85,7 @@ export class Strikes {
     this.#window = window
   }
 
-  /** Notes an offence; `true` when it is one too many. `now` in milliseconds. */
+  /** Counts an offence. Returns `true` if the limit is reached. `now`: monotonic clock, in ms. */
   add (now: number): boolean {
     this.#times = this.#times.filter(time => now - time < this.#window)
     this.#times.push(now)

@@ -6,26 +6,26 @@ export interface ReceiverContext extends DispatcherContext {
   readonly userRates: UserRates
 }
 
-/** The connection that is read from. */
+/** Connection whose frames a receiver reads. */
 export interface ReceiverOwner extends DispatcherOwner {
-  /** Has its socket read, or not read any further. Returns `false`, and does nothing, while it is not open, or not yet. */
+  /** Starts or stops reading from the socket. Returns `false`, and has no effect, if the connection is not open. */
   setReading (isReading: boolean): boolean
 }
 
-/** What a connection receives: its socket is not read while too many of its messages wait, nor while its user has sent too much. */
+/** Receives the frames of a connection. Stops reading while too many of its messages wait, or while its user has sent too much. */
 export class Receiver implements Source, Flow {
   readonly #owner: ReceiverOwner
   readonly #context: ReceiverContext
   readonly #dispatcher: Dispatcher
-  /** What the user may send, which all connections of the user share. */
+  /** Limits of the user, which all connections of the user share. */
   readonly #userRate: UserRate
   #isFull = false
   #isHeld = false
-  /** Frames that had been read when their user was held. */
+  /** Frames that had been read when the user was held. */
   #frames: Deque<Buffer> | undefined
   /** Called when the user is no longer held, or the connection has ended. */
   #onFree: (() => void) | undefined
-  /** When reading was paused. */
+  /** Time when reading was paused, on the monotonic clock, in ms. */
   #pausedAt = 0
 
   constructor (owner: ReceiverOwner, context: ReceiverContext) {
@@ -36,48 +36,48 @@ export class Receiver implements Source, Flow {
     this.#userRate.join(this)
   }
 
-  /** It does not read, because its user has sent too much. */
+  /** Whether reading is paused because the user has sent too much. */
   get isHeld (): boolean {
     return this.#isHeld
   }
 
-  /** A handler is running. */
+  /** Whether a handler is running. */
   get isBusy (): boolean {
     return this.#dispatcher.isBusy
   }
 
-  /** The types of the messages whose handlers run. */
+  /** Types of the messages whose handlers are running. */
   get handling (): string[] {
     return this.#dispatcher.handling
   }
 
-  /** A text frame. */
+  /** Takes a text frame. */
   receive (frame: Buffer): void {
     if (!this.#isHeld) return this.#take(frame)
     this.#frames ??= new Deque()
     this.#frames.push(frame)
   }
 
-  /** Counts a WebSocket ping, or a pong without a ping before it, like a message. */
+  /** Counts a WebSocket ping, or an unsolicited pong, like a message. */
   receiveControl (): void {
     this.#userRate.receive(0)
     this.#dispatcher.receiveControl()
   }
 
-  /** Resolves once its user is not held, or the connection has ended. */
+  /** Resolves when the user is not held, or the connection has ended. */
   whenFree (): Promise<void> {
     return this.#isHeld ? new Promise(resolve => { this.#onFree = resolve }) : Promise.resolve()
   }
 
-  /** Nothing more is handled. */
+  /** Drops waiting messages, and handles no more. */
   stop (): void {
     this.#frames = undefined
     this.#dispatcher.stop()
   }
 
-  /** The connection has ended. */
+  /** Releases everything when the connection has ended. */
   end (): void {
-    // First, for what the dispatcher gives back may release the user.
+    // First, because the bytes that the dispatcher gives back may release the user.
     this.#userRate.leave(this)
     this.stop()
     this.#onFree?.()
@@ -109,7 +109,7 @@ export class Receiver implements Source, Flow {
     for (let frame = this.#next(); frame !== undefined; frame = this.#next()) this.#take(frame)
   }
 
-  /** The next frame that was read while its user was held; `undefined` while that is so. */
+  /** Next frame that was read while the user was held; `undefined` if there is none, or the user is still held. */
   #next (): Buffer | undefined {
     return this.#isHeld ? undefined : this.#frames?.shift()
   }

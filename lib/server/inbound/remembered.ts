@@ -10,28 +10,28 @@ interface Entry<T> {
 }
 
 export interface RememberedLimits {
-  /** Milliseconds that a value is remembered. */
+  /** Time a value is remembered, in ms. */
   time: number
-  /** Values of all holders. None holds more than is still free. */
+  /** Maximum number of values of all holders. None may have more than are still free. */
   size: number
 }
 
-/** Removed entries in the list of all of them before it is rewritten without these. */
+/** Number of removed entries, beyond the number of values, at which the list of all entries is compacted. */
 const maxGone = 1_000
 
 /**
- * Values by holder and key, for some time. When there is no room for one more, the holder that has most gives up its oldest: whoever
- * fills it takes nothing from those who have little.
+ * Values by holder and key, remembered for a limited time. If there is no room for another value, the holder with the most values loses
+ * its oldest one: a holder with many values takes no room from holders with few.
  */
 export class Remembered<T> {
   readonly #time: number
   readonly #budget: Budget
   readonly #byHolder = new Map<string, Map<string, Entry<T>>>()
-  /** In the order in which they came; with entries that are gone. */
+  /** All entries in the order in which they were added, removed ones included. */
   #all = new Deque<Entry<T>>()
   readonly #mayGo: (value: T) => boolean
 
-  /** `mayGo` says whether a value may make room for another one. */
+  /** `mayGo`: whether a value may be removed to make room for another one. */
   constructor ({ time, size }: RememberedLimits, mayGo: (value: T) => boolean = () => true) {
     this.#time = time
     this.#budget = new Budget(size)
@@ -43,13 +43,13 @@ export class Remembered<T> {
     return this.#budget.used
   }
 
-  /** The value of a key; `undefined` when it is not remembered. `now` on the monotonic clock, in ms. */
+  /** Value of a key; `undefined` if it is not remembered. `now`: monotonic clock, in ms. */
   get (holder: string, key: string, now: number): T | undefined {
     this.#expire(now)
     return this.#byHolder.get(holder)?.get(key)?.value
   }
 
-  /** Remembers a value, from now on, in the place of the one before. */
+  /** Remembers a value from `now` on, and replaces the previous one. */
   set (holder: string, key: string, value: T, now: number): void {
     this.#expire(now)
     this.delete(holder, key)
@@ -61,13 +61,13 @@ export class Remembered<T> {
     this.#budget.add(holder, 1)
   }
 
-  /** Returns the value of a key and forgets it; `undefined` when it is not remembered. `now` as for `get`. */
+  /** Returns the value of a key and forgets it; `undefined` if it is not remembered. `now` as for `get`. */
   take (holder: string, key: string, now: number): T | undefined {
     this.#expire(now)
     return this.delete(holder, key)
   }
 
-  /** Forgets a value. Returns it, or `undefined` when there was none. */
+  /** Forgets a value. Returns it, or `undefined` if there was none. */
   delete (holder: string, key: string): T | undefined {
     const entry = this.#byHolder.get(holder)?.get(key)
     if (entry === undefined) return undefined
@@ -90,7 +90,7 @@ export class Remembered<T> {
     }
   }
 
-  /** What makes room for a holder: the oldest value of whoever has most. A holder with less than this one gives nothing. */
+  /** Entry to remove for a holder: the oldest one of the holder with the most entries. Holders with fewer than this one keep theirs. */
   #toGo (holder: string): Entry<T> | undefined {
     const own = this.#budget.heldBy(holder)
     for (const share of this.#budget.heaviest()) {

@@ -1,24 +1,24 @@
 import type { LoopClock } from '../../time/loop-clock.js'
 
 export interface TokenRate {
-  /** Tokens that come back per second. */
+  /** Tokens that are refilled per second. */
   rate: number
-  /** Tokens at once. */
+  /** Maximum tokens in the bucket. */
   burst: number
 }
 
-/** Milliseconds for which credited tokens can be used. */
+/** Time for which credited tokens can be used, in ms. */
 const creditKeep = 10_000
 
-/** Milliseconds that are credited at most. */
+/** Maximum time whose tokens are credited, in ms. */
 const maxCredit = 10_000
 
-/** Milliseconds after which what was taken before it was there has come back at the latest. */
+/** Maximum debt of tokens, as the time until they are refilled, in ms. */
 const maxWait = 10_000
 
 /**
- * Tokens that come back with time. What the event loop is late by is credited beyond the burst: whoever sends at an even pace has
- * many frames waiting after it, and is within the rate all the same.
+ * Token bucket. The delay of the event loop is credited beyond the burst: after a delay, many frames of a client that sends at an even
+ * pace are waiting, and the client is within the rate all the same.
  */
 export class TokenBucket {
   readonly #rate: number
@@ -27,7 +27,7 @@ export class TokenBucket {
   #tokens: number
   #credit = 0
   #creditedAt = 0
-  /** Milliseconds since it was filled that were excused. */
+  /** Excused time since the last refill, in ms. */
   #excused = 0
   #filledAt: number
 
@@ -37,12 +37,12 @@ export class TokenBucket {
     this.#clock = clock
     this.#tokens = burst
     this.#filledAt = clock.now()
-    // What comes first may have been sent while the event loop was late.
+    // The first frames may have been sent while the event loop was late.
     this.#credit = clock.lateSince(-Infinity) * this.#rate
     this.#creditedAt = this.#filledAt
   }
 
-  /** Takes a token; `false` when there is none. */
+  /** Takes a token. Returns `false` if there is none. */
   take (): boolean {
     this.#fill()
     if (this.#tokens + this.#credit < 1) return false
@@ -50,25 +50,25 @@ export class TokenBucket {
     return true
   }
 
-  /** Takes tokens, also those that are not there yet. Returns the milliseconds until they are. */
+  /** Takes tokens, even if there are fewer. Returns the time until the debt is refilled, in ms. */
   spend (amount: number): number {
     this.#fill()
     this.#spend(amount)
     return this.#debtTime
   }
 
-  /** What was sent could not be read lately, for a time in milliseconds. The tokens of that time are there beyond the burst, too. */
+  /** Credits the tokens of a time in ms during which frames could not be read, also beyond the burst. */
   excuse (ms: number): void {
     this.#excused += ms
   }
 
-  /** Milliseconds until what was taken before it was there has come back. */
+  /** Time until the debt is refilled, in ms. */
   get wait (): number {
     this.#fill()
     return this.#debtTime
   }
 
-  /** Milliseconds until it is full. */
+  /** Time until the bucket is full, in ms. */
   get emptiness (): number {
     this.#fill()
     return (this.#burst - this.#tokens) / this.#rate
@@ -95,7 +95,7 @@ export class TokenBucket {
     this.#excused = 0
   }
 
-  /** Credits what does not fit into the burst, as far as it came back in time that was excused. */
+  /** Credits tokens that exceed the burst, as far as they were refilled in excused time. */
   #keep (beyond: number, ms: number, now: number): void {
     if (ms <= 0) return
     this.#credit = Math.min(this.#credit + Math.min(beyond, ms * this.#rate), maxCredit * this.#rate)

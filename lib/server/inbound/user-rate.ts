@@ -3,43 +3,43 @@ import type { LoopClock } from '../../time/loop-clock.js'
 import type { Timers } from '../../time/timers.js'
 import { TokenBucket, type TokenRate } from './token-bucket.js'
 
-/** A token is taken for each of these bytes that begin: of what is received, and of what is sent because it was asked for. */
-const tokenSize = { received: 4 * 1024, requested: 64 * 1024 }
+/** Bytes per token: of received frames, and of data that is sent because the user requested it. Each started unit takes a token. */
+const tokenSize = { received: 2 * 1024, requested: 64 * 1024 }
 
-/** Milliseconds after which a user who holds too much is looked at again: other users may have given something back. */
+/** Interval between checks of a user that holds too many bytes, in ms: other users may have released some. */
 const recheckMs = 50
 
-/** How often users are forgotten of whom nothing is left to know, in milliseconds. */
+/** Interval at which idle users are forgotten, in ms. */
 const forgetEvery = 1_000
 
-/** What a user's frames come from: a connection. */
+/** Source of a user's frames: a connection. */
 export interface Source {
-  /** Its user has sent too much: nothing more is read from it until `onReleased`. */
+  /** Stops reading until `onReleased`, because the user has sent too much. */
   onHeld (): void
-  /** Reading goes on. */
+  /** Resumes reading. */
   onReleased (): void
 }
 
 export interface UserLimits extends TokenRate {
-  /** Bytes of the messages of all users that are being handled, or wait for it. */
+  /** Maximum bytes of messages of all users that wait for a handler or are being handled. */
   bytes: number
 }
 
 export interface UserRateParts {
   readonly clock: LoopClock
   readonly timers: Timers
-  /** The sockets of a user are not read for a while. */
+  /** Called when reading from the sockets of a user is paused. */
   onHold (): void
 }
 
-/** What all users send. */
+/** Message rates and held bytes of all users. */
 export class UserRates {
   readonly parts: UserRateParts
   readonly limits: UserLimits
-  /** Bytes that are being handled, or wait for it. */
+  /** Bytes of messages that wait for a handler or are being handled, by user. */
   readonly held: Budget
   readonly #byUser = new Map<string, UserRate>()
-  /** Users of whom nothing may be left to know. */
+  /** Users that may soon be forgotten. */
   readonly #leaving = new Set<UserRate>()
 
   constructor (limits: UserLimits, parts: UserRateParts) {
@@ -48,12 +48,12 @@ export class UserRates {
     this.held = new Budget(limits.bytes)
   }
 
-  /** Number of users of whom anything is known. */
+  /** Number of known users. */
   get size (): number {
     return this.#byUser.size
   }
 
-  /** Known for as long as a user is connected, and until nothing is left of what they have used up. */
+  /** Rate of a user, kept while the user is connected and until all used tokens are refilled. */
   of (userId: string): UserRate {
     const known = this.#byUser.get(userId)
     if (known !== undefined) return known
@@ -62,7 +62,7 @@ export class UserRates {
     return rate
   }
 
-  /** Forgets a user when the time comes, unless they are back by then. */
+  /** Forgets a user once all tokens are refilled, unless the user is active again by then. */
   forgetLater (rate: UserRate): void {
     if (this.#leaving.size === 0) this.parts.timers.after(forgetEvery, () => this.#forget())
     this.#leaving.add(rate)
@@ -77,15 +77,15 @@ export class UserRates {
     if (this.#leaving.size > 0) this.parts.timers.after(forgetEvery, () => this.#forget())
   }
 
-  /** `undefined` for a user of whom nothing is known. */
+  /** Rate of a user; `undefined` if the user is not known. */
   known (userId: string): UserRate | undefined {
     return this.#byUser.get(userId)
   }
 }
 
 /**
- * What one user sends, by all connections together: how fast it is read, and how much of it is held at once. Beyond that the user's
- * sockets are read later. Who reconnects is still the same user.
+ * Limits the messages of a user on all connections together: their rate, and the bytes that are held at once. Beyond a limit, the
+ * user's sockets are read later. The limits survive a reconnect.
  */
 export class UserRate {
   readonly userId: string
@@ -101,17 +101,17 @@ export class UserRate {
     this.#bucket = new TokenBucket(all.limits, all.parts.clock)
   }
 
-  /** Nothing is read from the user's sockets at the moment. */
+  /** Whether reading from the user's sockets is paused. */
   get isHeld (): boolean {
     return this.#isHeld
   }
 
-  /** No connection of the user sends, and nothing of them is handled. */
+  /** Whether the user has no connection that sends, and no message that waits or is being handled. */
   get isIdle (): boolean {
     return this.#sources.size === 0 && !this.#isHeld && this.#all.held.heldBy(this.userId) === 0
   }
 
-  /** Every token is back. */
+  /** Whether all tokens are refilled. */
   get isFull (): boolean {
     return this.#bucket.emptiness <= 0
   }
@@ -126,12 +126,12 @@ export class UserRate {
     this.#forgetIfIdle()
   }
 
-  /** Charges a frame of the user. */
+  /** Charges a frame of the user, by its bytes. */
   receive (bytes: number): void {
     this.#spend(bytes / tokenSize.received)
   }
 
-  /** Charges something that the user asked for: a connection with its replay, or older messages. */
+  /** Charges data that the user requested, by its bytes: a connection with its replay, or older messages. */
   request (bytes: number): void {
     this.#spend(bytes / tokenSize.requested)
     this.#forgetIfIdle()
@@ -142,7 +142,7 @@ export class UserRate {
     if (wait > 0 && !this.#isHeld) this.#review()
   }
 
-  /** A message of the user waits for its handler, or is handled, until `release`. */
+  /** Counts a message that waits for its handler or is being handled, until `release`. */
   add (bytes: number): void {
     this.#all.held.add(this.userId, bytes)
     if (!this.#isHeld && this.#isHeavy) this.#review()
@@ -162,7 +162,7 @@ export class UserRate {
     this.#setHeld(next > 0)
   }
 
-  /** More is held than is still free. */
+  /** Whether the user holds more bytes than are still free. */
   get #isHeavy (): boolean {
     const { held } = this.#all
     return held.heldBy(this.userId) > 0 && !held.allows(this.userId, 0)
@@ -172,7 +172,7 @@ export class UserRate {
     if (isHeld === this.#isHeld) return
     this.#isHeld = isHeld
     if (isHeld) this.#all.parts.onHold()
-    // What the first of them has read already may be too much again.
+    // Frames that the first source has read already may exceed the limit again.
     for (const source of this.#sources) this.#isHeld ? source.onHeld() : source.onReleased()
     this.#forgetIfIdle()
   }

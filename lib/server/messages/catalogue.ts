@@ -12,27 +12,27 @@ if (!FormatRegistry.Has('date-time')) {
   FormatRegistry.Set('date-time', value => utc.test(value) && !Number.isNaN(Date.parse(value)))
 }
 
-/** A message ready to be stored: JSON text with its timestamp in it, without the position that it will get. */
+/** A message ready to be stored: JSON text with its timestamp, without the position that it will get. */
 export interface Encoded {
   readonly json: string
   readonly timestamp: string
-  /** What `json` says. Of the types in the catalogue it is a copy, which nobody changes; `undefined` for others. */
+  /** The message in `json`. For types in the catalogue it is a copy that nobody changes; `undefined` for other types. */
   readonly publication: Outgoing | undefined
 }
 
 export interface CatalogueOptions {
-  /** The schema of `data` of each of the app's own types. */
+  /** Schemas of `data` of the app's own message types, by type. */
   messages: Record<string, TSchema>
   /** Whether types outside the catalogue are refused. */
   strict: boolean
-  /** Bytes that a message may have. */
+  /** Maximum bytes of a message. */
   maxBytes: number
 }
 
-/** The kinds of TypeBox that no JSON text matches. */
+/** TypeBox kinds that no JSON value matches. */
 const notJson = ['Date', 'Function', 'Constructor', 'Symbol', 'BigInt', 'Uint8Array', 'Promise', 'Iterator', 'AsyncIterator']
 
-/** Which messages there are and what is in them, checked on the way out and on the way in. */
+/** Message types and their schemas. Validates sent and received messages. */
 export class Catalogue {
   readonly #messages = new Map<string, TypeCheck<TSchema>>()
   readonly #data = new Map<string, TypeCheck<TSchema>>()
@@ -41,14 +41,14 @@ export class Catalogue {
   readonly #strict: boolean
   readonly #maxBytes: number
 
-  /** Throws RT_ERR_OPTIONS when a schema cannot be used. */
+  /** Throws RT_ERR_OPTIONS if a type is reserved, or a schema cannot be used. */
   constructor ({ messages, strict, maxBytes }: CatalogueOptions) {
     this.#strict = strict
     this.#maxBytes = maxBytes
     for (const [type, schema] of Object.entries<TSchema>(commonMessages)) this.#add(type, schema)
     for (const [type, schema] of Object.entries(messages)) {
       if (isReserved(type) || this.#messages.has(type)) {
-        throw new errors.OPTIONS(`messages: '${type}' is a type of fastify-realtime's own, choose another name`)
+        throw new errors.OPTIONS(`messages: '${type}' is reserved for fastify-realtime. Choose another name`)
       }
       const fault = formatFault(schema)
       if (fault !== undefined) throw new errors.OPTIONS(`messages: the schema of '${type}' ${fault}`)
@@ -59,7 +59,7 @@ export class Catalogue {
   #add (type: string, data: TSchema): void {
     try {
       const check = TypeCompiler.Compile(data)
-      // What may be undefined is not in the message.
+      // Undefined data is not in the message.
       this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, acceptsNothing(check) ? Type.Optional(data) : data)))
       this.#data.set(type, check)
     } catch (error) {
@@ -68,7 +68,7 @@ export class Catalogue {
   }
 
   /**
-   * Checks a message and turns it into text. What is checked is what JSON has of the message, and that is what is sent.
+   * Validates a message and encodes it as JSON. The JSON form of the message is validated, and that is what is sent.
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   encode (message: Outgoing): Encoded {
@@ -84,18 +84,18 @@ export class Catalogue {
     const { type } = envelope
     const check = this.#messages.get(type) ?? this.#other
     if (!check.Check(envelope)) throw new errors.INVALID_MESSAGE(reasonOf(check, envelope) + cureOf(check, envelope))
-    if (isReserved(type)) throw new errors.INVALID_MESSAGE(`the type '${type}' is for fastify-realtime alone`)
+    if (isReserved(type)) throw new errors.INVALID_MESSAGE(`the type '${type}' is reserved for fastify-realtime`)
     if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${type}' is in 'messages'`)
     envelope.timestamp ??= timestamp()
     const json = JSON.stringify(envelope)
-    // No character has more than three bytes in UTF-8, so most messages need not be counted.
+    // A UTF-16 code unit takes at most three bytes in UTF-8, so most messages need not be measured.
     if (json.length * 3 > this.#maxBytes && Buffer.byteLength(json) > this.#maxBytes) {
       throw new errors.MESSAGE_TOO_LARGE(Buffer.byteLength(json), this.#maxBytes)
     }
     return { json, timestamp: envelope.timestamp, publication: check === this.#other ? undefined : envelope }
   }
 
-  /** What is wrong with a client's message; `undefined` when nothing is. */
+  /** Fault of a client message; `undefined` if it is valid. */
   inboundFault (message: unknown): string | undefined {
     if (!this.#inbound.Check(message)) return reasonOf(this.#inbound, message)
     const data = this.#data.get(message.type)
@@ -104,7 +104,7 @@ export class Catalogue {
   }
 }
 
-/** Whether a schema matches `undefined`. A check of the app's own may throw. */
+/** Whether a schema matches `undefined`. A custom check of the app may throw. */
 function acceptsNothing (check: TypeCheck<TSchema>): boolean {
   try {
     return check.Check(undefined)
@@ -123,13 +123,13 @@ function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {
   return `${at}${first.path} ${first.message}`.trim()
 }
 
-/** Where it is the schema, or the conversion to JSON, that has to be looked at. */
+/** Hint for a value that fails because of its schema or its conversion to JSON; otherwise empty. */
 function cureOf (check: TypeCheck<TSchema>, value: unknown): string {
   const { schema, value: found }: Partial<ValueError> = check.Errors(value).First() ?? {}
   if (schema === undefined) return ''
-  if (found === null && ['Number', 'Integer'].includes(schema[Kind])) return ', got null, which is what JSON has of NaN and Infinity'
+  if (found === null && ['Number', 'Integer'].includes(schema[Kind])) return ', got null, which is the JSON form of NaN and Infinity'
   if (!notJson.includes(schema[Kind])) return ''
-  return ". JSON does not have it: describe what is sent, like Type.String({ format: 'date-time' }) for a Date"
+  return ". JSON has no such type: describe the value that is sent, like Type.String({ format: 'date-time' }) for a Date"
 }
 
 function textOf (error: unknown): string {

@@ -1,10 +1,10 @@
 import { FormatRegistry, type TSchema } from '@sinclair/typebox'
 
-/** Where a schema holds values, or schemas by the app's own names: 'format' is no keyword there. */
+/** Keywords whose contents are values, or schemas by names of the app: 'format' is not a keyword there. */
 const valueKeywords = ['default', 'examples', 'const', 'enum']
 const nameKeywords = ['properties', 'patternProperties', '$defs']
 
-/** What is wrong with a schema's formats, if anything is: TypeBox finds every value wrong when it does not know one. */
+/** Fault of a schema with an unknown format; `undefined` if there is none. TypeBox rejects every value of an unknown format. */
 export function formatFault (schema: TSchema): string | undefined {
   const format = unknownFormat(schema)
   return format && `uses the format '${format}', which TypeBox does not know. Define it with FormatRegistry.Set('${format}', value => …)`

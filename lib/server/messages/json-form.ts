@@ -1,23 +1,23 @@
 import { types } from 'node:util'
 import { errors } from '../../errors.js'
 
-/** Maximum nesting of a value. A cyclic value is found out at this depth. */
+/** Maximum nesting of a value. A cyclic value is detected at this depth. */
 const maxDepth = 500
 
 /** Maximum characters of a path in an error message. */
 const maxPath = 200
 
-/** Bytes that a value takes in JSON at least: a digit and a comma. */
+/** Minimum bytes of a value in JSON: a digit and a comma. */
 const leastBytes = 2
 
 const cures = {
-  function: 'is a function, which JSON does not have. Leave it out',
-  symbol: 'is a symbol, which JSON does not have. Send its description',
-  bigint: 'is a BigInt, which JSON does not have. Send it as a string',
-  undefined: 'is undefined, which an array in JSON does not have. Send null, or leave the element out'
+  function: 'is a function, which JSON cannot represent. Leave it out',
+  symbol: 'is a symbol, which JSON cannot represent. Send its description',
+  bigint: 'is a BigInt, which JSON cannot represent. Send it as a string',
+  undefined: 'is undefined, which a JSON array cannot contain. Send null, or leave the element out'
 } as const
 
-/** What to send in place of an object whose content JSON does not have, by the name of its class. */
+/** Replacement for an object whose content JSON cannot represent, by the name of its class. */
 const contentCures: Record<string, string> = {
   Map: 'Send Object.fromEntries(map)',
   Set: 'Send [...set]',
@@ -27,21 +27,21 @@ const contentCures: Record<string, string> = {
 }
 
 export interface JsonFormOptions {
-  /** Maximum bytes of the JSON text. A value that has more in any case is not walked to its end. */
+  /** Maximum bytes of the JSON text. A value that certainly has more is not traversed to its end. */
   maxBytes: number
-  /** Copies every object, so that a getter or a Proxy cannot give another value to whoever reads the form. */
+  /** Copies every object, so that a getter or a Proxy cannot return another value when the form is read. */
   isCopied: boolean
 }
 
 /**
- * What JSON has of a value: `toJSON` is called, NaN and Infinity are null, undefined properties are left out. Only plain
- * objects, arrays, strings, finite numbers, booleans and null are in it, and who reads it again finds the same.
+ * Returns the JSON form of a value: calls `toJSON`, replaces NaN and Infinity by null, and leaves out undefined properties. The form
+ * contains only plain objects, arrays, strings, finite numbers, booleans and null, and does not change when it is read again.
  *
- * Without `isCopied` what is plain data already is returned as it is. That costs less; a getter of a plain object is then
- * read again, and undefined properties are left to JSON.stringify.
+ * Without `isCopied`, a value that is plain data already is returned as it is. That costs less, but a getter of a plain object is read
+ * again later, and undefined properties are left to JSON.stringify.
  *
- * Throws RT_ERR_INVALID_MESSAGE with the path, which begins with `name`, of what JSON does not have, RT_ERR_MESSAGE_TOO_LARGE,
- * and whatever a getter, a Proxy or `toJSON` throws.
+ * Throws RT_ERR_INVALID_MESSAGE with the path, which begins with `name`, of a value that JSON cannot represent;
+ * RT_ERR_MESSAGE_TOO_LARGE; and any error of a getter, a Proxy or `toJSON`.
  */
 export function jsonForm (value: unknown, name: string, { isCopied, maxBytes }: JsonFormOptions): unknown {
   const walk = { isCopied, hasInherited: Object.keys(Object.prototype).length > 0, left: maxBytes / leastBytes, maxBytes }
@@ -54,22 +54,22 @@ export function jsonForm (value: unknown, name: string, { isCopied, maxBytes }: 
 
 interface Walk {
   readonly isCopied: boolean
-  /** Every object has properties that JSON.stringify does not see. */
+  /** Whether Object.prototype has enumerable properties, which JSON.stringify ignores. */
   readonly hasInherited: boolean
   readonly maxBytes: number
-  /** Number of values that may still come. */
+  /** Number of values that may still follow. */
   left: number
 }
 
 type Key = string | number
 
-/** JSON does not have a value. On its way out the error collects the path. */
+/** A value that JSON cannot represent. The error collects the path while it propagates. */
 class NotJson extends Error {
   readonly #reason: string
-  /** The outermost first. */
+  /** Outermost key first. */
   readonly #keys: Key[] = []
   readonly #objects: object[] = []
-  /** Where nesting is too deep, the object that was not looked into. */
+  /** Object at the maximum depth, which was not entered. */
   readonly #deepest: object | undefined
 
   constructor (reason: string, deepest?: object) {
@@ -89,11 +89,12 @@ class NotJson extends Error {
     return at === -1 ? `${keyPath(this.#keys)} ${this.#reason}` : this.#cycle(this.#objects.length - at)
   }
 
-  /** The path to where the object comes again, the first time. */
+  /** Message with the path at which an object occurs again for the first time. */
   #cycle (length: number): string {
     const objects = [...this.#objects, this.#deepest]
     const first = objects.findIndex((object, depth) => object === objects[depth + length])
-    return `${keyPath(this.#keys.slice(0, first + length + 1))} is an object that it is in itself, and JSON has no cycles. Send an id in its place`
+    const path = keyPath(this.#keys.slice(0, first + length + 1))
+    return `${path} is an object that contains itself, and JSON has no cycles. Send an id instead`
   }
 }
 
@@ -111,7 +112,7 @@ function formOf (value: unknown, key: Key, depth: number, walk: Walk): unknown {
     case 'object':
       return value === null ? null : formOfObject(value, key, depth, walk)
     case 'bigint':
-      // Apps define BigInt.prototype.toJSON.
+      // An app may define BigInt.prototype.toJSON.
       return formOfObject(value, key, depth, walk)
   }
   throw new NotJson(cures[typeof value as keyof typeof cures])
@@ -121,7 +122,7 @@ function formOfObject (value: object | bigint, key: Key, depth: number, walk: Wa
   const { toJSON } = value as { toJSON?: unknown }
   if (typeof toJSON !== 'function') return contentOf(value, key, depth, walk)
   const form: unknown = toJSON.call(value, String(key))
-  // What it returned is not asked for a `toJSON` of its own.
+  // A `toJSON` of the result is not called.
   return typeof form === 'object' || typeof form === 'bigint' ? contentOf(form, key, depth, walk) : formOf(form, key, depth, walk)
 }
 
@@ -138,13 +139,13 @@ function contentOf (value: object | bigint | null, key: Key, depth: number, walk
   return formOfProperties(value, true, true, depth + 1, walk)
 }
 
-/** JSON has nothing of a built-in object such as a Map. An object of a class of the app's own has properties. */
+/** Throws for built-in objects, such as a Map, whose content JSON cannot represent. Objects of the app's own classes have properties. */
 function requireContent (value: object): void {
   const name = Object.prototype.toString.call(value).slice(8, -1)
   const hasContent = name === 'Object' || (!ArrayBuffer.isView(value) && Object.keys(value).length > 0)
   if (hasContent) return
   const cure = contentCures[name] ?? 'Send what is in it as a plain object, an array or a string'
-  throw new NotJson(`is of the class ${name}, whose content JSON does not have. ${cure}`)
+  throw new NotJson(`is of the class ${name}, whose content JSON cannot represent. ${cure}`)
 }
 
 function formOfArray (value: unknown[], isCopied: boolean, depth: number, walk: Walk): unknown[] {
@@ -188,7 +189,7 @@ function formOfProperties (value: object, isCopied: boolean, hasInherited: boole
   return copy ?? value
 }
 
-/** The properties before `end`, which are their own forms. */
+/** Copies the properties before `end`, which equal their JSON forms. */
 function copyUpTo (end: string, source: Record<string, unknown>): Record<string, unknown> {
   const copy: Record<string, unknown> = {}
   for (const key of Object.keys(source)) {
@@ -204,7 +205,7 @@ function set (object: Record<string, unknown>, key: string, value: unknown): voi
   else object[key] = value
 }
 
-/** Whether a value is its own form, as most are. */
+/** Whether a value equals its JSON form, like most values. */
 function isItself (value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))
 }
@@ -214,7 +215,7 @@ function count (values: number, walk: Walk): void {
   if (walk.left < 0) throw new errors.MESSAGE_TOO_LARGE(`more than ${walk.maxBytes}`, walk.maxBytes)
 }
 
-/** As TypeBox writes it: a JSON Pointer (RFC 6901). */
+/** Path as a JSON Pointer (RFC 6901), like those of TypeBox. */
 function keyPath (keys: Key[]): string {
   const path = keys.map(key => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
   return path.length > maxPath ? `${path.slice(0, maxPath)}…` : path

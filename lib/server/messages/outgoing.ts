@@ -2,7 +2,7 @@ import { errors } from '../../errors.js'
 import { caught } from '../reports/caught.js'
 import { jsonForm } from './json-form.js'
 
-/** A message as a sender gives it. */
+/** A message as the app passes it. */
 export interface Outgoing {
   type: string
   action?: string
@@ -13,7 +13,7 @@ export interface Outgoing {
 
 const fields = ['type', 'action', 'data', 'message', 'timestamp']
 
-/** For which types `data` is copied. */
+/** Message types whose `data` is copied. */
 export interface CopiedTypes {
   has (type: string): boolean
 }
@@ -21,8 +21,8 @@ export interface CopiedTypes {
 const all: CopiedTypes = { has: () => true }
 
 /**
- * A message as JSON has it, with its fields in the order in which they are sent. Each is read once, so that what is decided
- * about the result holds for what is sent. Throws RT_ERR_INVALID_MESSAGE and RT_ERR_MESSAGE_TOO_LARGE.
+ * Returns the JSON form of a message, with its fields in the order in which they are sent. Each field is read once, so that a check of
+ * the result holds for the sent message. Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
  */
 export function outgoing<M extends object> (message: M, maxBytes: number, copied: CopiedTypes = all): M & Outgoing {
   try {
@@ -32,7 +32,7 @@ export function outgoing<M extends object> (message: M, maxBytes: number, copied
   }
 }
 
-/** The error of a message that cannot be encoded. Getters, Proxies, `toJSON` and formats of the app's throw what they like. */
+/** Error of a message that cannot be encoded. Getters, Proxies, `toJSON` and formats of the app can throw any value. */
 export function messageError (thrown: unknown): Error {
   const isOurs = thrown instanceof errors.INVALID_MESSAGE || thrown instanceof errors.MESSAGE_TOO_LARGE
   return isOurs ? thrown : new errors.INVALID_MESSAGE(`it cannot be read (${caught(thrown).message.split('\n', 1)[0]})`)
@@ -52,7 +52,7 @@ function formOf (given: Outgoing, maxBytes: number, copied: CopiedTypes): Outgoi
   return form
 }
 
-/** A field whose schema wants a string. */
+/** JSON form of a field whose schema is a string. */
 function textOf (field: string, value: string | undefined, maxBytes: number): string | undefined {
   if (typeof value === 'string' || value === undefined) return value
   return jsonForm(value, field, { isCopied: true, maxBytes }) as string

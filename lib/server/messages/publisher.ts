@@ -9,11 +9,11 @@ import { Deadline } from '../../time/deadline.js'
 import type { Timers } from '../../time/timers.js'
 import { watched, type OnUnheard } from './watched.js'
 
-/** What is known of a message once it is in its channel's log. */
+/** Position and time of a stored message. */
 export interface Receipt {
-  /** The position of the publication: what clients see as its `id`. */
+  /** Position of the publication, which clients get as its `id`. */
   readonly id: string
-  /** ISO 8601 UTC. */
+  /** Time of the message, ISO 8601 UTC. */
   readonly timestamp: string
 }
 
@@ -21,14 +21,14 @@ export interface MessagePublisherParts {
   broker: Broker
   catalogue: Catalogue
   timers: Timers
-  /** A publication was not stored, and nothing handles the rejection. */
+  /** Called when a publication was not stored and the app does not handle the rejection. */
   onUnheard: OnUnheard
 }
 
-/** Milliseconds in which a publication is stored, or is not. */
+/** Maximum time to store a publication, in ms. */
 const storeTime = 2_000
 
-/** Checks messages and has them stored. */
+/** Validates messages and publishes them through the broker. */
 export class MessagePublisher {
   readonly #parts: MessagePublisherParts
   readonly #deadline: Deadline
@@ -40,9 +40,9 @@ export class MessagePublisher {
   }
 
   /**
-   * Resolves, or returns at once where the broker stores at once, when the message is in the log. Throws or rejects, with
-   * nothing stored, with RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with
-   * RT_ERR_UNCONFIRMED it may be stored.
+   * Resolves when the message is stored, or returns the receipt if the broker stores synchronously. Throws or rejects with
+   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING, RT_ERR_OVER_QUOTA or RT_ERR_BROKER if nothing was stored, and
+   * with RT_ERR_UNCONFIRMED if the message may be stored.
    */
   publish<const T extends string> (kind: ChannelKind, channel: string, message: Message<T>): Receipt | Promise<Receipt> {
     if (this.#isClosed) throw new errors.CLOSING()
@@ -66,7 +66,7 @@ export class MessagePublisher {
     }
   }
 
-  /** One promise and a shared timer, instead of a chain of promises and a timer for each. */
+  /** Uses one promise and a shared timer, instead of a chain of promises and a timer per publication. */
   #inTime (stored: Promise<Position>, receipt: (position: Position) => Receipt): Promise<Receipt> {
     return watched((resolve, reject) => {
       const cancel = this.#deadline.add(() => reject(new errors.BROKER(`not done within ${storeTime} ms`)))
@@ -91,7 +91,7 @@ function rejectTyped (error: unknown): never {
   throw isTyped(error) ? error : new errors.BROKER(caught(error).message, { cause: caught(error) })
 }
 
-/** One of `errors`, by its code. */
+/** Whether an error is one of `errors`, by its code. */
 function isTyped (error: unknown): boolean {
   return error instanceof Error && String((error as { code?: unknown }).code).startsWith('RT_ERR_')
 }

@@ -1,7 +1,7 @@
 let time = NaN
 let text = ''
 
-/** The time as ISO 8601 UTC. Written once per millisecond: of the cost of a small message it is a good part. */
+/** Current time, ISO 8601 UTC. Formatted once per millisecond: formatting is a large part of the cost of a small message. */
 export function timestamp (): string {
   const now = Date.now()
   if (now !== time) {

@@ -1,11 +1,11 @@
 import { caught, write, type LogOf } from '../reports/caught.js'
 
-/** Called with the reason of a rejection that nothing was attached to. */
+/** Called with the reason of a rejection that the app does not handle. */
 export type OnUnheard = (error: unknown) => void
 
 /**
- * A promise that notices whether anything is attached to it: `await` and the methods of promises call `then` of a subclass. What
- * they return is a plain promise, and the app's own business.
+ * A promise that knows whether a handler is attached to it: `await` and the methods of promises call `then` of a subclass. `then` returns
+ * a plain promise, whose rejection the app has to handle.
  */
 class Watched<T> extends Promise<T> {
   isAttached = false
@@ -22,14 +22,14 @@ class Watched<T> extends Promise<T> {
     return super.then(onFulfilled, onRejected)
   }
 
-  /** Call before it rejects: keeps an unhandled rejection from ending the process, and reports it in the next turn. */
+  /** Call before it rejects. Keeps an unhandled rejection from ending the process, and reports it in the next turn. */
   expectRejection (error: unknown, onUnheard: OnUnheard): void {
     super.then(undefined, () => {})
     setImmediate(() => { if (!this.isAttached) onUnheard(error) })
   }
 }
 
-/** A promise that is settled by `begin`. A rejection to which nothing is attached by the next turn of the event loop is reported. */
+/** A promise that `begin` settles. A rejection is reported if it has no handler in the next turn of the event loop. */
 export function watched<T> (begin: (resolve: (value: T) => void, reject: OnUnheard) => void, onUnheard: OnUnheard): Promise<T> {
   let settle!: { resolve: (value: T) => void, reject: OnUnheard }
   const promise = new Watched<T>((resolve, reject) => { settle = { resolve, reject } })
@@ -40,7 +40,7 @@ export function watched<T> (begin: (resolve: (value: T) => void, reject: OnUnhea
   return promise
 }
 
-/** Like an async function whose rejection is reported when nothing is attached to it. What succeeds at once costs one plain promise. */
+/** Runs `work` like an async function, and reports a rejection without a handler. A synchronous result costs one plain promise. */
 export function guarded<T> (work: () => T | Promise<T>, onUnheard: OnUnheard): Promise<T> {
   try {
     const result = work()
@@ -52,7 +52,7 @@ export function guarded<T> (work: () => T | Promise<T>, onUnheard: OnUnheard): P
   }
 }
 
-/** Logs a rejection once, with its code. */
+/** Returns a function that logs a rejection at `warn`, with its code. */
 export function warnOf (log: LogOf<'warn'>, what: string): OnUnheard {
   return thrown => {
     const error = caught(thrown)

@@ -1,33 +1,33 @@
 import type { FastifyBaseLogger } from 'fastify'
 
-/** Something of one kind that a close waits for. */
+/** Work of one kind that a close waits for. */
 export interface AwaitedWork {
-  /** Its field in the log. */
+  /** Name of its field in the log. */
   readonly field: string
-  /** What is waited for, as the field has it: an array of ids or the like, or their number. */
+  /** Items of the field, such as ids, or their number. */
   readonly items: readonly unknown[] | number
-  /** What is waited for, in words: before the first item of an array, or the whole of it for a number. */
+  /** Description: precedes the first item of an array, or describes a number completely. */
   readonly text: string
-  /** Names an item of an array. Default: as it is. */
+  /** Names an item of an array. Default: the item as a string. */
   readonly nameOf?: (item: never) => string
-  /** It is the app's own code. */
+  /** Whether it is code of the app. */
   readonly isOfApp: boolean
 }
 
-/** A close that takes longer than this says why, in ms. */
+/** Time after which a close logs what it waits for, in ms. */
 export const reportAfter = 1_000
 
-/** Maximum number of ids of a kind in the log. */
+/** Maximum number of ids per kind in the log. */
 const maxIds = 20
 
-/** Logs what a close waits for, and for how many milliseconds more at most: at `warn` where that is the app's own code. */
+/** Logs what a close waits for, and its maximum remaining time `ms`. At `warn` if it waits for code of the app, else at `info`. */
 export function reportAwaited (log: FastifyBaseLogger, awaited: readonly AwaitedWork[], ms: number): void {
   const present = awaited.filter(work => countOf(work) > 0)
   if (present.length === 0) return
   const [ofApp, others] = [present.filter(({ isOfApp }) => isOfApp), present.filter(({ isOfApp }) => !isOfApp)]
   const fields = Object.fromEntries(awaited.map(({ field, items }) => [field, typeof items === 'number' ? items : items.slice(0, maxIds)]))
   const what = [...ofApp, ...others].map(describe).join('; ')
-  const text = `realtime: the app has been closing for ${reportAfter} ms. It waits, for ${Math.round(ms)} ms at most, for ${what}`
+  const text = `realtime: the app has been closing for ${reportAfter} ms. It waits at most ${Math.round(ms)} ms more for ${what}`
   if (ofApp.length > 0) log.warn(fields, `${text}. Code that awaits app.close() there waits for itself: call it without await`)
   else log.info(fields, text)
 }
@@ -36,7 +36,7 @@ function countOf ({ items }: AwaitedWork): number {
   return typeof items === 'number' ? items : items.length
 }
 
-/** Names the first one, and counts the others: all of them are in the fields of the line. */
+/** Names the first item and counts the others. The fields of the line contain their ids. */
 function describe ({ items, text, nameOf = String }: AwaitedWork): string {
   if (typeof items === 'number') return text
   const more = items.length === 1 ? '' : ` and ${items.length - 1} more`

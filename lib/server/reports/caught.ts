@@ -2,8 +2,8 @@ import { types } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
 
 /**
- * An error that can be inspected, made of whatever an app's hook threw: getters, `instanceof` and a Proxy's traps may throw
- * themselves. What runs code when it is read is copied, because it may answer differently each time.
+ * Turns any thrown value into an error that can be inspected. Getters, `instanceof` and the traps of a Proxy may throw themselves. A value
+ * that runs code when it is read is copied, because it may give another answer each time.
  */
 export function caught (thrown: unknown): Error & { statusCode?: unknown, code?: unknown } {
   try {
@@ -12,7 +12,7 @@ export function caught (thrown: unknown): Error & { statusCode?: unknown, code?:
     const error = new Error(String(message ?? thrown))
     return Object.assign(error, { stack: String(stack ?? error.stack), statusCode, code })
   } catch {
-    return new Error('what was thrown cannot be read')
+    return new Error('the thrown value cannot be read')
   }
 }
 
@@ -26,15 +26,15 @@ export function report (log: FastifyBaseLogger, thrown: unknown, text: string, f
   write(log, 'error', { ...fields, err: caught(thrown) }, text)
 }
 
-/** A level at which this package logs. */
+/** Levels at which this package logs. */
 type Level = 'info' | 'warn' | 'error'
 
-/** The methods of a logger that are used: those of Fastify and pino fit. */
+/** Methods of a logger that are used. Those of Fastify and pino fit. */
 export type LogOf<L extends string> = Record<L, (fields: object, message: string) => unknown>
 
 /**
- * Writes a log line. Never throws: a logger and its serializers are the app's code too. What cannot be logged with its error, such
- * as one with a `toJSON` that throws, is logged without it.
+ * Writes a log line. Never throws: a logger and its serializers are code of the app. If the error cannot be logged, for example because
+ * its `toJSON` throws, the line is logged without it.
  */
 export function write<L extends Level> (log: LogOf<L>, level: L, fields: object, text: string): void {
   if (tryWrite(log, level, fields, `realtime: ${text}`) || !('err' in fields)) return
@@ -50,14 +50,14 @@ function tryWrite<L extends Level> (log: LogOf<L>, level: L, fields: object, tex
   }
 }
 
-/** Handles the rejection of a promise that is not awaited, so that it does not end the process. `true` when `value` is a promise. */
+/** Handles the rejection of a promise that is not awaited, so that it does not end the process. Returns `true` for a promise. */
 export function ignoreRejection (value: unknown): boolean {
   if (!isThenable(value)) return false
   const settle = async () => {
     try {
       await value
     } catch {
-      // The caller reports what is wrong with a promise in this place.
+      // The caller reports the promise itself as a fault.
     }
   }
   settle()

@@ -5,12 +5,12 @@ import { tokenOf } from '../access/credential.js'
 
 const mask = '[credential]'
 
-/** Minimum characters of a secret: anything contains a shorter one by chance. */
+/** Minimum characters of a secret: shorter ones occur in any text by chance. */
 const minSecret = 4
 
 /**
- * What a hook threw, for the log. Errors may repeat what the client sent: that of `new URL(token)` has it as its `input`. One that
- * contains a secret is copied without it, and without its cause and its further properties.
+ * Error of a hook, for the log. Errors may repeat data of the client: that of `new URL(token)` has it as its `input`. An error that
+ * contains a secret is copied without it, and without its cause and its other properties.
  */
 export function redacted (thrown: unknown, secrets: string[]): Error {
   const error = caught(thrown)
@@ -20,11 +20,11 @@ export function redacted (thrown: unknown, secrets: string[]): Error {
     const clean = (part: string) => secrets.reduce((rest, secret) => rest.replaceAll(secret, mask), part)
     return Object.assign(new Error(clean(error.message)), { stack: clean(String(error.stack)) })
   } catch {
-    return new Error('what was thrown cannot be read')
+    return new Error('the thrown value cannot be read')
   }
 }
 
-/** What is secret in a request: its credential, decoded and as it came, and its cookies. The longest first: it may contain another. */
+/** Secrets of a request: its credential, decoded and raw, and its cookies. The longest first, because it may contain another. */
 export function secretsOf (request: FastifyRequest): string[] {
   const { headers, url = '' } = request.raw
   const query = /[?&]token=([^&]*)/.exec(url)?.[1]

@@ -3,9 +3,9 @@ import { write } from './caught.js'
 import { refusalReasons, type RefusalReason, type RefusalRow } from './refusal-reasons.js'
 import type { Timers } from '../../time/timers.js'
 
-/** The client that is turned away, as far as it is known. */
+/** A refused client, as far as it is known. */
 export interface RefusedClient {
-  /** A valid id. Before it is authenticated: that of its path. */
+  /** A valid id. Before authentication, the user of the path. */
   readonly userId?: string
   readonly connectionId?: string
   readonly remoteAddress?: string
@@ -13,26 +13,26 @@ export interface RefusedClient {
 
 interface Case {
   readonly client: RefusedClient
-  /** Says more than the reason does: bounded, escaped, and without anything secret. */
+  /** Detail beyond the reason: bounded, escaped, and without secrets. */
   readonly detail?: string
-  /** What the app's code threw, where that is the reason; made only when it is written. */
+  /** Returns the error of the app's code, if that is the reason. Called only when the line is written. */
   readonly error?: () => Error
 }
 
-/** Refusals of one reason since its last line. */
+/** Refusals for one reason since its last line. */
 interface Tally {
   count: number
   last: Case | undefined
   readonly stop: () => void
 }
 
-/** Milliseconds between two lines of one reason. */
+/** Time between two lines for one reason, in ms. */
 const interval = 10_000
 
 /**
- * Logs why clients are turned away: the first of a reason at once, and then, for as long as there are more, one line per
- * reason and 10 s with their number and the last of them. What clients do decides neither how much is logged nor how much
- * is kept: there are as many tallies as reasons at most.
+ * Logs why clients are refused: the first refusal for a reason at once, and then, while there are more, one line per reason and 10 s with
+ * their number and the last one. So clients control neither how much is logged nor how much memory is used: there is at most one tally
+ * per reason.
  */
 export class Refusals {
   readonly #log: FastifyBaseLogger
@@ -44,7 +44,7 @@ export class Refusals {
     this.#timers = timers
   }
 
-  /** Notes that a client is turned away. */
+  /** Records that a client is refused. */
   add (reason: RefusalReason, client: RefusedClient, detail?: string, error?: () => Error): void {
     const last = { client, detail, error }
     const tally = this.#tallies.get(reason)
@@ -62,12 +62,12 @@ export class Refusals {
     this.#tallies.set(reason, { count: 0, last: undefined, stop })
   }
 
-  /** Without a refusal in all the time the next one is a first one again. */
+  /** After an interval without a refusal, the next one is logged at once again. */
   #conclude (reason: RefusalReason): void {
     if (this.#flush(reason)) this.#begin(reason)
   }
 
-  /** Ends the tally of a reason; `false` when it is empty. */
+  /** Ends the tally of a reason. Returns `false` if it is empty. */
   #flush (reason: RefusalReason): boolean {
     const { count, last, stop } = this.#tallies.get(reason)!
     stop()
@@ -84,7 +84,7 @@ export class Refusals {
     write(this.#log, level, { code, reason, count, ...client, err: error?.() }, `${what}: ${text}${detail === undefined ? '' : `. ${detail}`}`)
   }
 
-  /** Writes what is still to be written. */
+  /** Writes the lines of all tallies. */
   close (): void {
     for (const reason of [...this.#tallies.keys()]) this.#flush(reason)
   }

@@ -15,12 +15,12 @@ const secret = 's3cr3t value'
 
 /** What a hook may return, and what the error says: what came, and what to write. */
 const wrong: Array<[name: string, returned: () => unknown, came: RegExp, cure: RegExp]> = [
-  ['false', () => false, /returned false/, /null for nobody/],
+  ['false', () => false, /returned false/, /null if no user is authenticated/],
   ['true', () => true, /returned true/, /return { userId }/],
   ['a string', () => secret, /returned a string/, /return { userId }/],
-  ['an empty string', () => '', /returned a string/, /null for nobody/],
+  ['an empty string', () => '', /returned a string/, /null if no user is authenticated/],
   ['a number', () => 5, /returned 5/, /return { userId }/],
-  ['0', () => 0, /returned 0/, /null for nobody/],
+  ['0', () => 0, /returned 0/, /null if no user is authenticated/],
   ['a bigint', () => 5n, /returned 5n/, /return { userId }/],
   ['a symbol', () => Symbol(secret), /returned a symbol/, /return { userId }/],
   ['a function', () => () => secret, /returned a function/, /return { userId }/],
@@ -33,12 +33,12 @@ const wrong: Array<[name: string, returned: () => unknown, came: RegExp, cure: R
   ['an object as userId', () => ({ userId: { toString: () => secret } }), /returned { userId: an object }/, /write String\(id\)/],
   ['a String object', () => ({ userId: Object('ada') }), /returned { userId: an object }/, /write String\(id\)/],
   ['an array as userId', () => ({ userId: [secret] }), /returned { userId: an array }/, /write String\(id\)/],
-  ['null as userId', () => ({ userId: null }), /returned { userId: null }/, /null for nobody/],
+  ['null as userId', () => ({ userId: null }), /returned { userId: null }/, /null if no user is authenticated/],
   ['undefined as userId', () => ({ userId: undefined }), /without a userId/, /null when the credential names no user/],
-  ['false as userId', () => ({ userId: false }), /returned { userId: false }/, /null for nobody/],
+  ['false as userId', () => ({ userId: false }), /returned { userId: false }/, /null if no user is authenticated/],
   ['a promise as userId', () => ({ userId: Promise.resolve('ada') }), /{ userId: a promise }/, /await it/],
   ['a rejecting promise as userId', () => ({ userId: rejecting() }), /{ userId: a promise }/, /await it/],
-  ["'' as userId", () => ({ userId: '' }), /returned { userId: '' }/, /null for nobody/],
+  ["'' as userId", () => ({ userId: '' }), /returned { userId: '' }/, /null if no user is authenticated/],
   ['a userId with a space', () => ({ userId: secret }), /a userId that is not an id/, /1 to 128 characters, letters, digits/],
   ['a userId with a slash', () => ({ userId: 'a/b' }), /a userId that is not an id/, /encode it/],
   ['a userId with a line break', () => ({ userId: 'ada\n' }), /a userId that is not an id/, /encode it/],
@@ -123,10 +123,10 @@ t.test('an identity expires at its expiresAt, or never', async t => {
   t.equal(expiry({ userId: 'ada', expiresAt: now }), now)
 })
 
-t.test('a renewal has to be the same user, and not over', async t => {
+t.test('a renewal must be for the same user, with a credential that has not expired', async t => {
   const identity: Identity = { userId: 'ada', expiresAt: now + 60_000 }
   t.equal(renewalFault(identity, 'ada'), undefined)
   t.match(renewalFault(identity, 'bob'), /another user/)
-  t.match(renewalFault({ userId: 'ada', expiresAt: now - 1 }, 'ada'), /over/)
+  t.match(renewalFault({ userId: 'ada', expiresAt: now - 1 }, 'ada'), /has passed/)
   t.match(renewalFault(undefined, 'ada'), /null or undefined/)
 })

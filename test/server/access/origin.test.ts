@@ -27,8 +27,8 @@ const rows: Array<[name: string, origin: string, host: string | undefined, allow
   ['an origin that the list lacks', 'https://b.example', 'api.example', ['https://a.example'], /"https:\/\/b\.example" is not in 'allowedOrigins'\. Add it.* if its pages may connect$/, /Host|proxy/],
   ["the server's own origin, which the list lacks", 'https://api.example', 'api.example', ['https://a.example'], /Add it.*this server's own/, /proxy/],
   ['an empty list', 'https://b.example', 'b.example', [], /is not in 'allowedOrigins'/, /proxy/],
-  ['a file', 'null', 'app.example', undefined, /a file and a frame in a sandbox.*Serve the page over HTTP/, /allowedOrigins|proxy/],
-  ['a file, and a list', 'null', 'app.example', ['https://a.example'], /a file and a frame in a sandbox/, /allowedOrigins/],
+  ['a file', 'null', 'app.example', undefined, /files and sandboxed frames.*Serve the page over HTTP/, /allowedOrigins|proxy/],
+  ['a file, and a list', 'null', 'app.example', ['https://a.example'], /files and sandboxed frames/, /allowedOrigins/],
   ['what is not an origin', 'app.example', 'app.example', undefined, /"app\.example" is not that of a web page/, /allowedOrigins/],
   ['control characters', 'https://a\u009b.example', 'b\u001b', undefined, /"https:\/\/a\\u009b\.example"/, /[^\x20-\x7e]/],
   ['a long Host', 'https://a.example', 'h'.repeat(10_000), undefined, /the Host header is "h{100}\.\.\."/, /h{101}/]

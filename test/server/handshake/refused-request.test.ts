@@ -47,7 +47,7 @@ t.test('only errors of these routes are noted, and nothing of a path that is no 
   for (const error of [new errors.NOT_A_CHANNEL(), new errors.INVALID_ID('x'), new errors.UPGRADE_REQUIRED(), ...others]) noteError(refusals, request, error, 'handshakes')
   for (const limit of ['handshakes', 'connections'] as const) noteError(refusals, request, new errors.OVERLOADED(), limit)
   t.strictSame(lines.map(({ reason, userId }) => [reason, userId]), [['not_a_channel', undefined], ['invalid_id', undefined], ['no_upgrade', 'ada'], ['handshakes', 'ada'], ['connections', 'ada']])
-  t.match(lines[2].msg, /a proxy in between does not pass the upgrade on/)
+  t.match(lines[2].msg, /a proxy in between does not forward the upgrade/)
 })
 
 t.test('with trustProxy the log has the address that the proxy names, and never what is not one', async t => {

@@ -152,7 +152,7 @@ t.test('encode', async t => {
 
   t.test('refuses the connection-level types', async t => {
     for (const type of controlTypes) {
-      t.throws(() => make().encode({ type, data: {} }), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`'${type}' is for fastify-realtime alone`) })
+      t.throws(() => make().encode({ type, data: {} }), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`'${type}' is reserved for fastify-realtime`) })
     }
   })
 
@@ -162,7 +162,7 @@ t.test('encode', async t => {
     const wrong: Array<[unknown, RegExp]> = [
       [5n, /\/data is a BigInt/],
       [{ at: { deep: 1n } }, /\/data\/at\/deep is a BigInt/],
-      [circular, /\/data\/self is an object that it is in itself/],
+      [circular, /\/data\/self is an object that contains itself/],
       [() => 5, /\/data is a function/],
       [{ list: [1, { on: () => 5 }] }, /\/data\/list\/1\/on is a function/],
       [Symbol('s'), /\/data is a symbol/]
@@ -216,7 +216,7 @@ t.test('a message of a client that does not match its schema has a fault with th
 t.test('the schemas that an app gives', async t => {
   t.test('may not have names of our own', async t => {
     for (const type of [...controlTypes, 'notification', 'chat_message', 'task_update', 'system_announcement']) {
-      t.throws(() => make({ messages: { [type]: order } }), { code: 'RT_ERR_OPTIONS', message: new RegExp(`'${type}'.*choose another name`) })
+      t.throws(() => make({ messages: { [type]: order } }), { code: 'RT_ERR_OPTIONS', message: new RegExp(`'${type}'.*Choose another name`) })
     }
   })
 

@@ -71,7 +71,7 @@ t.test('what JSON does not have is refused, with its path and a cure', async t =
     [[1, undefined], /\/data\/1 is undefined.*null/],
     [[, 1], /\/data\/0 is undefined/], // eslint-disable-line no-sparse-arrays
     [undefined, /\/data is undefined/],
-    [self, /\/data\/self is an object that it is in itself.*cycles/],
+    [self, /\/data\/self is an object that contains itself.*cycles/],
     [ring, /\/data\/a\/0\/b is an object/],
     [late, /\/data\/first\/second\/self is an object/],
     [deep(600, 1), /\/data\/d\/d.* is nested deeper than 500/],

@@ -24,7 +24,7 @@ t.test('the text names the first of each kind, the code of the app before the re
   t.strictSame(others, [])
   t.equal(level, 'warn')
   t.strictSame(fields, { connections: 4, handlers: [{ id: 'x-1' }, { id: 'x-2' }], runs: ['r1', 'r2', 'r3'] })
-  t.equal(text, 'realtime: the app has been closing for 1000 ms. It waits, for 8500 ms at most, for ' +
+  t.equal(text, 'realtime: the app has been closing for 1000 ms. It waits at most 8500 ms more for ' +
     'the handler of x-1 and 1 more; the end of run r1 and 2 more; 4 connections to close. ' +
     'Code that awaits app.close() there waits for itself: call it without await')
 })
@@ -33,7 +33,7 @@ t.test('what is not the code of the app is no warning, and nothing to wait for i
   const [[level, fields, text]] = logged([handlersOf([]), connectionsOf(3)], 1_234.5)
   t.equal(level, 'info')
   t.strictSame(fields, { handlers: [], connections: 3 })
-  t.equal(text, 'realtime: the app has been closing for 1000 ms. It waits, for 1235 ms at most, for 3 connections to close')
+  t.equal(text, 'realtime: the app has been closing for 1000 ms. It waits at most 1235 ms more for 3 connections to close')
   t.strictSame(logged([handlersOf([]), connectionsOf(0)]), [])
 })
 

@@ -13,7 +13,7 @@ t.test('whatever was thrown becomes an error that can be logged', async t => {
   for (const thrown of [null, undefined, 'text', 7, Symbol('s'), {}]) t.type(caught(thrown).message, 'string')
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
-  for (const thrown of [hostile, proxy]) t.equal(caught(thrown).message, 'what was thrown cannot be read')
+  for (const thrown of [hostile, proxy]) t.equal(caught(thrown).message, 'the thrown value cannot be read')
 })
 
 t.test('an error whose message or stack is no text is copied with texts', async t => {

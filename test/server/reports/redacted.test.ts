@@ -34,7 +34,7 @@ t.test('a secret is masked in the message and in the stack, each time, and found
 t.test('an error that cannot be read is none of the secrets', async t => {
   const error = Object.assign(new Error('x'), { [Symbol.for('nodejs.util.inspect.custom')] () { throw new Error(secret) } })
   t.notMatch(redacted(error, [secret]).stack, secret)
-  t.equal(redacted(error, [secret]).message, 'what was thrown cannot be read')
+  t.equal(redacted(error, [secret]).message, 'the thrown value cannot be read')
 })
 
 t.test('the secrets of a request are its credential, decoded and as it came, and its cookies', async t => {
