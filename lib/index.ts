@@ -1,4 +1,4 @@
-// For its types: `injectWS` and `{ websocket: true }` on the app's own routes.
+// For its types: `injectWS`, and `{ websocket: true }` on the app's own routes.
 import '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -8,8 +8,8 @@ import type { Realtime } from './realtime.js'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Pushes to connected users; see fastify-realtime. Present once `await app.register(realtime)` has resolved: in every
-     * plugin that is registered after it in the same scope or below, and in hooks and handlers.
+     * Pushes messages to connected users. Available when `await app.register(realtime)` has resolved: in every plugin that is registered
+     * after it in the same scope or below, and in hooks and handlers.
      */
     ws: Realtime
   }
@@ -19,10 +19,10 @@ declare module 'fastify' {
 export const realtime = fp((fastify: FastifyInstance, options: PluginOptions) => plugin(fastify, options), { fastify: '5.x', name: 'fastify-realtime' })
 export default realtime
 
-export { errors } from './errors.js'
-export type { Broker, BrokerHost, BrokerLog, BrokerStats, CreateLog, OwnerOf, Retention, StoredRetention } from './brokers/broker.js'
+export { errors, type ErrorClass } from './errors.js'
+export type { Broker, BrokerHost, BrokerLog, BrokerStats, CreateLog, Lease, Nodes, OwnerOf, Presence, Retention, StoredRetention } from './brokers/broker.js'
 export { ChannelLog } from './logs/channel-log.js'
-export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Publication, type Reader } from './logs/log.js'
+export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Precedes, type Publication, type Reader } from './logs/log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'
 export type { Outcome } from './protocol/chat.js'
 export * from './protocol/close-codes.js'

@@ -15,27 +15,27 @@ import { reportAfter, reportAwaited } from './server/reports/awaited.js'
 import { RealtimeServer } from './server/server.js'
 import { within } from './time/within.js'
 
-/** What the plugin takes, and what Fastify takes from it. */
+/** Options of the plugin, and options that Fastify reads for any plugin. @inline */
 export type PluginOptions = RealtimeOptions & LogOptions
 
-/** Channels of one or more kinds beside those of the two routes. */
+/** Channel kinds and paths in addition to those of the two routes. */
 export interface ChannelModule {
   readonly kinds: readonly ChannelKind[]
   readonly paths: readonly ChannelPath[]
 }
 
-/** Makes the kinds of a server. Internal: the app's own kinds will come this way. */
+/** Creates a module for a server. Internal: the package does not export it. */
 export type CreateModule = (parts: ServerParts) => ChannelModule
 
-/** On an HTTP server, which two apps may share by their `serverFactory`: an upgrade reaches every plugin that listens there. */
+/** Marks an HTTP server. Two apps may share one through their `serverFactory`, and an upgrade then reaches each plugin on it. */
 const registered = Symbol.for('fastify-realtime')
 
 /**
  * Real-time, two-way communication with an app's users.
  * Registers `/ws/notifications/:user_id` and `/ws/:workflow/:app_id/:chat_id/:user_id` and decorates `fastify.ws`.
  * Throws RT_ERR_OPTIONS, RT_ERR_AUTHENTICATE_REQUIRED, RT_ERR_ALREADY_REGISTERED, RT_ERR_NOT_ON_ROOT,
- * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. When it throws, the broker is closed, unless another
- * app uses it. `modules`: further kinds of channels.
+ * RT_ERR_WEBSOCKET_REGISTERED, RT_ERR_BROKER_REFUSED or RT_ERR_BROKER_USED. It then closes the broker, unless another app uses it.
+ * `modules`: additional channel kinds.
  */
 export async function plugin (fastify: FastifyInstance, options: PluginOptions, modules: readonly CreateModule[] = []): Promise<void> {
   takeBroker(options.broker)
@@ -57,7 +57,7 @@ async function register (fastify: FastifyInstance, options: PluginOptions, modul
   listener[registered] = true
   const log = options.logLevel === undefined ? fastify.log : fastify.log.child({}, { level: options.logLevel })
   const { server, chats } = build(resolved, log, modules)
-  // Before @fastify/websocket adds its own, which closes every socket at once and without a code.
+  // Before @fastify/websocket adds its own hook, which closes every socket at once and without a code.
   fastify.addHook('preClose', () => drain(server, chats, drainTime(resolved.timeouts.drain, fastify.initialConfig.pluginTimeout)))
   fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())
@@ -87,7 +87,7 @@ function build (options: ResolvedOptions, log: FastifyBaseLogger, modules: reado
   return { server: new RealtimeServer(parts, kinds), chats }
 }
 
-/** Ends runs, while users can still be told, then connections. */
+/** Ends runs while users can still be notified, then connections. */
 async function drain (server: RealtimeServer, chats: Chats, ms: number): Promise<void> {
   const { timers, log } = server.parts
   const end = performance.now() + ms
@@ -98,13 +98,13 @@ async function drain (server: RealtimeServer, chats: Chats, ms: number): Promise
   cancel()
 }
 
-/** For this share of the drain runs may tell that they are over; the rest is for connections to end in. */
+/** Fraction of the drain time for runs to report their ends. The rest is for connections to end. */
 const chatsShare = 0.8
 
-/** Milliseconds of the time that Fastify gives a hook which are left to it: it would fail `app.close()`. */
+/** Time in ms that is left of Fastify's timeout of a hook. When it is exceeded, Fastify fails `app.close()`. */
 const margin = 500
 
-/** `pluginTimeout` is Fastify's, in milliseconds; 0 is none. */
+/** Drain time in ms, within Fastify's `pluginTimeout` in ms; 0 is no timeout. */
 function drainTime (drain: number, pluginTimeout = 10_000): number {
   return pluginTimeout === 0 ? drain : Math.min(drain, Math.max(0, pluginTimeout - margin))
 }

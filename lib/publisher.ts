@@ -21,21 +21,21 @@ import type { Receipt } from './server/messages/publisher.js'
 import { guarded, warnOf, type OnUnheard } from './server/messages/watched.js'
 
 export interface PublisherOptions extends RedisAddress {
-  /** As that of `redisBroker`. */
+  /** Same as for `redisBroker`. */
   prefix?: string | undefined
-  /** As those of `redisBroker`, for channels to which no server has published yet. */
+  /** Same as for `redisBroker`. They apply to channels to which no server has published yet. */
   history?: StoredRetention | undefined
   chat?: StoredRetention | undefined
-  /** As the options of the plugin. */
+  /** Same as for the plugin. */
   messages?: Record<string, TSchema> | undefined
   strict?: boolean | undefined
-  /** Bytes of a message; default 1 MiB. */
+  /** Maximum bytes of a message; default 1 MiB. */
   maxBytes?: number | undefined
-  /** Bytes of a user that this process stores within the time that they are kept; default 32 MiB. */
+  /** Maximum bytes of a user that this process stores within the time that they are kept; default 32 MiB. */
   stored?: number | undefined
   /**
-   * Where failures of Redis go, and their ends, with their causes, and messages that were not sent while nothing handles the
-   * rejection: a pino logger, for example. Default: failures are process warnings.
+   * Logger, such as one of pino. It gets failures of Redis, with their causes and ends, and rejections that the app does not handle.
+   * Default: failures are process warnings.
    */
   log?: PublisherLog | undefined
 }
@@ -54,7 +54,7 @@ const processWarnings: PublisherLog = {
 
 const kinds = new Kinds([userKind, broadcastKind, chatKind])
 
-/** Sends from a process without Fastify, as `fastify.ws` does: the same checks, the same errors, the same logs. */
+/** Publishes from a process without Fastify, like `fastify.ws`: with the same checks, errors and logs. */
 export class Publisher {
   readonly #catalogue: Catalogue
   readonly #health: Health
@@ -81,9 +81,9 @@ export class Publisher {
   }
 
   /**
-   * Publishes to all notification connections of a user. Rejects, with nothing sent, with RT_ERR_INVALID_ID,
-   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING, RT_ERR_OVER_QUOTA or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED it
-   * may be. The cause, and the cure where one is known, is in the message, and what Redis said in `cause`.
+   * Publishes to all notification connections of a user. Rejects with RT_ERR_INVALID_ID, RT_ERR_INVALID_MESSAGE,
+   * RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING, RT_ERR_OVER_QUOTA or RT_ERR_BROKER if nothing was sent, and with RT_ERR_UNCONFIRMED if the
+   * message may have been sent. The message of the error names the cause, and the cure if one is known. `cause` is the error of Redis.
    */
   sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
     return this.#publish(userKind, () => userChannel(userId), message)
@@ -94,7 +94,7 @@ export class Publisher {
     return this.#publish(broadcastKind, () => broadcastChannel, message)
   }
 
-  /** A chat to publish to. Throws RT_ERR_INVALID_ID. */
+  /** Returns a chat to publish to. Throws RT_ERR_INVALID_ID. */
   chat (address: ChatAddress): Pick<Chat, 'send'> {
     const channel = chatChannel(address)
     return { send: message => this.#publish(chatKind, () => channel, message, this.#chatLimits) }
@@ -109,7 +109,7 @@ export class Publisher {
     }, this.#onUnheard)
   }
 
-  /** Resolves once what is under way is settled and the connection is ended. */
+  /** Resolves when all publications are settled and the connection is closed. */
   async close (): Promise<void> {
     this.#health.close()
     await this.#publisher.close()
@@ -117,7 +117,7 @@ export class Publisher {
   }
 }
 
-/** `createPublisher({ client })` or `createPublisher({ url })`. Throws RT_ERR_OPTIONS. */
+/** Creates a publisher: `createPublisher({ client })` or `createPublisher({ url })`. Throws RT_ERR_OPTIONS. */
 export function createPublisher (options: PublisherOptions): Publisher {
   return new Publisher(options)
 }

@@ -13,18 +13,18 @@ import type { Receipt } from './server/messages/publisher.js'
 import { guarded, warnOf, type OnUnheard } from './server/messages/watched.js'
 import type { RealtimeServer } from './server/server.js'
 
-/** What this server has and has done, at the moment and since it started. */
+/** Current state of this server, and counters since it started. */
 export interface Stats extends BrokerStats, Counters {
-  /** Connections, those that are still opening included. */
+  /** Number of connections, including those that are still opening. */
   connections: number
-  /** Users with a connection. */
+  /** Number of users with a connection. */
   users: number
 }
 
-/** A connection on some server. */
+/** A connection on any server. */
 export type Present = Pick<RealtimeConnection, 'id' | 'userId'>
 
-/** `fastify.ws`. */
+/** API of `fastify.ws`. */
 export class Realtime {
   readonly #server: RealtimeServer
   readonly #chats: Chats
@@ -37,10 +37,10 @@ export class Realtime {
   }
 
   /**
-   * Publishes to all notification connections of a user, now or later while the history holds it.
-   * Resolves when the message is in the log. Rejects, with nothing sent, with RT_ERR_INVALID_ID,
-   * RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE, RT_ERR_CLOSING or RT_ERR_BROKER; with RT_ERR_UNCONFIRMED, which only
-   * a broker beyond this process has, it may be sent.
+   * Publishes to all notification connections of a user: those that exist now, and later ones while the history contains the message.
+   * Resolves when the message is stored. Rejects with RT_ERR_INVALID_ID, RT_ERR_INVALID_MESSAGE, RT_ERR_MESSAGE_TOO_LARGE,
+   * RT_ERR_CLOSING, RT_ERR_OVER_QUOTA or RT_ERR_BROKER if it was not sent. RT_ERR_UNCONFIRMED means that it may have been sent, and occurs
+   * only with a broker outside of this process.
    */
   sendToUser<const T extends string> (userId: string, message: Message<T>): Promise<Receipt> {
     return guarded(() => this.#server.parts.publisher.publish(userKind, userChannel(userId), message), this.#onUnheard)
@@ -51,17 +51,17 @@ export class Realtime {
     return guarded(() => this.#server.parts.publisher.publish(broadcastKind, broadcastChannel, message), this.#onUnheard)
   }
 
-  /** A chat: to publish to, and to answer in. Throws RT_ERR_INVALID_ID. */
+  /** Returns a chat, to publish to and to answer in. Throws RT_ERR_INVALID_ID. */
   chat (address: ChatAddress): Chat {
     return this.#chats.open(address)
   }
 
-  /** The connections of a user on this server, or all of them: those that can be written to from here. See `present`. */
+  /** Open connections of a user, or all open connections, on this server: those that can be sent to from here. See `present`. */
   connections (userId?: string): RealtimeConnection[] {
     return this.#server.hub.connections(userId).filter(({ state }) => state === 'open')
   }
 
-  /** The connections of a user on all servers. Rejects with RT_ERR_BROKER. */
+  /** Connections of a user on all servers. Rejects with RT_ERR_BROKER. */
   present (userId: string): Promise<Present[]> {
     return guarded(() => this.#present(userId), this.#onUnheard)
   }
@@ -75,7 +75,7 @@ export class Realtime {
     return [...here, ...elsewhere.map(({ connectionId }) => ({ id: connectionId, userId }))]
   }
 
-  /** Whether a user is connected: at once, or with a broker that spans servers a promise for all of them. Rejects with RT_ERR_BROKER. */
+  /** Whether a user is connected to any server. Returns a promise if other servers must be asked. Rejects with RT_ERR_BROKER. */
   isOnline (userId: string): boolean | Promise<boolean> {
     const isHere = this.connections(userId).length > 0
     if (isHere || this.#server.parts.cluster === undefined) return isHere
@@ -83,8 +83,8 @@ export class Realtime {
   }
 
   /**
-   * Closes all connections of a user, on all servers, by default with 4403, after which clients do not come back. Returns
-   * how many there were on this one. Throws RT_ERR_UNKNOWN_CLOSE_CODE when the code is not in `closeCodes`.
+   * Closes all connections of a user, on all servers, by default with 4403, after which clients do not reconnect. Returns the number of
+   * connections closed on this server. Throws RT_ERR_UNKNOWN_CLOSE_CODE if the code is not in `closeCodes`.
    */
   disconnectUser (userId: string, code: number = closeCodes.FORBIDDEN.code): number {
     if (!isSendable(code)) throw new errors.UNKNOWN_CLOSE_CODE(code)

@@ -8,20 +8,20 @@ export type { RedisBroker } from './brokers/redis/broker.js'
 export type { RedisAddress, RedisClient } from './brokers/redis/link/connection.js'
 
 export interface RedisBrokerOptions extends RedisAddress {
-  /** What the names in Redis begin with; default `realtime:`. Apps that share a Redis need one each. */
+  /** Prefix of the names in Redis; default `realtime:`. Apps that share a Redis need different ones. */
   prefix?: string | undefined
-  /** What of a channel can be recovered; default 100 publications, 300 s, 4 MiB. */
+  /** Retention of channels; default 100 publications, 300 s, 4 MiB. */
   history?: StoredRetention | undefined
   /**
-   * What Redis keeps of the pieces in which a chat is written, of which other nodes put its messages together; default
-   * 10,000 publications, 3,600 s, 16 MiB. A run that is longer than that cannot be followed from its beginning on another node.
+   * Retention in Redis of the pieces of chat messages, from which other nodes assemble the messages; default 10,000 publications, 3,600 s,
+   * 16 MiB. A run with more cannot be followed from its beginning on another node.
    */
   chat?: StoredRetention | undefined
-  /** Bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
+  /** Maximum bytes that a channel's log on this node keeps beyond its history for connections that are behind; default 4 MiB. */
   lag?: number | undefined
 }
 
-/** `redisBroker({ client })` or `redisBroker({ url })`, for the plugin's option `broker`. Throws RT_ERR_OPTIONS. */
+/** Creates a broker for the plugin's option `broker`: `redisBroker({ client })` or `redisBroker({ url })`. Throws RT_ERR_OPTIONS. */
 export function redisBroker (options: RedisBrokerOptions): RedisBroker {
   checkRedisOptions('redisBroker', options)
   const { chat, ...rest } = options
