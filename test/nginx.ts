@@ -13,10 +13,13 @@ interface Scope {
 
 const binary = '/usr/sbin/nginx'
 
+/** The `location` block that docs/scaling.md shows. */
+export const nginxLocation = /```nginx\n(.*?)```/s.exec(readFileSync(new URL('../docs/scaling.md', import.meta.url), 'utf8'))![1]
+
 /** Why tests that need nginx are skipped; `false` when it is there. */
 export const skipNginx = existsSync(binary) ? false : `needs ${binary}`
 
-/** An nginx of the test's own before a server on loopback, as the README configures it. It ends with the test. */
+/** An nginx of the test's own in front of a server on loopback, configured as docs/scaling.md says. It ends with the test. */
 export class Nginx {
   readonly port: number
   readonly #folder: string
@@ -80,15 +83,7 @@ http {
   scgi_temp_path ${folder}/scgi;
   server {
     listen 127.0.0.1:${port};
-    location /ws/ {
-      proxy_pass http://127.0.0.1:${target};
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection "upgrade";
-      proxy_set_header Host $http_host;
-      proxy_read_timeout 60s;
-    }
-  }
+${nginxLocation.replace('127.0.0.1:3000', `127.0.0.1:${target}`)}  }
 }
 `
 }

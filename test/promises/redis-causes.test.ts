@@ -21,7 +21,7 @@ const secret = 's3cr3t'
 
 type Scope = { teardown (action: () => unknown): void }
 
-/** One row of the table: what each of them says. */
+/** One row of the table: a problem, and how it is reported. */
 interface Row {
   name: string
   register: string
@@ -82,7 +82,7 @@ class App {
 
   async connect (): Promise<string> {
     const code = await outcome(`${this.url}/bob`, as('bob'))
-    return code === 'ack' ? 'connect' : `are closed with ${code}`
+    return code === 'ack' ? 'new connections succeed' : `new connections are closed with ${code}`
   }
 }
 
@@ -154,7 +154,7 @@ function whileRunning (name: string, { args, options = ({ url }) => ({ url }), b
     await eventually(() => app.has('works again'), 30_000)
     await eventually(async () => await app.send() === 'resolves')
     await ada.next('note')
-    rows.push({ name, register: 'resolved before', log: app.log, sendToUser, clients: `connected ones stay, new ones ${clients}` })
+    rows.push({ name, register: 'resolved at the start', log: app.log, sendToUser, clients: `open connections stay, ${clients}` })
     t.notOk(app.raw.some(line => line.includes(secret)), 'neither a password nor a payload is logged')
   })
 }
@@ -170,22 +170,22 @@ atStart('The password is wrong', async t => {
   return { url: `redis://:${secret}@127.0.0.1:${server.port}` }
 })
 
-atStart('A password is needed, and none is given', async t => {
+atStart('A password is required, and the client sends none', async t => {
   const { url } = await RedisServer.start(t, ['--requirepass', 'another'])
   return { url }
 })
 
-atStart('The user has no channels, as a new one of Redis 7', t => withUser(t, '~*', '+@all'))
+atStart('The user has no channels, like every new user of Redis 7', t => withUser(t, '~*', '+@all'))
 
 atStart('The user has no keys', t => withUser(t, 'resetkeys', '&*', '+@all'))
 
-atStart('The user has neither', t => withUser(t, '~other:*', '&other:*', '+@all'))
+atStart('The user has neither keys nor channels', t => withUser(t, '~other:*', '&other:*', '+@all'))
 
 atStart('The user may not run scripts', t => withUser(t, '~*', '&*', '+@all', '-@scripting'))
 
-atStart('The user may not run a command that scripts call', t => withUser(t, '~*', '&*', '+@all', '-xadd'))
+atStart('The user may not run a command that a script calls', t => withUser(t, '~*', '&*', '+@all', '-xadd'))
 
-atStart('There is no such database', async t => {
+atStart('The database does not exist', async t => {
   const { url } = await RedisServer.start(t)
   return { url: `${url}/99` }
 })
@@ -205,13 +205,13 @@ atStart('The certificate is not trusted', async t => {
   return { url: `rediss://localhost:${port}` }
 }, skipRedis || skipTls)
 
-atStart('The certificate is for another name', async t => {
+atStart('The certificate is for another host name', async t => {
   const files = selfSigned(t)
   const { port } = await RedisServer.start(t, tlsOnly(files))
   return { client: clientOf(t, { host: '127.0.0.1', port, tls: { ca: readFileSync(files.cert) } }) }
 }, skipRedis || skipTls)
 
-atStart('Redis asks for a certificate of the client', async t => {
+atStart('Redis requires a client certificate', async t => {
   const files = selfSigned(t)
   const { port } = await RedisServer.start(t, tlsOnly(files, 'yes'))
   return { client: clientOf(t, { host: 'localhost', port, tls: { ca: readFileSync(files.cert) } }) }
@@ -224,22 +224,22 @@ function clientOf (t: Scope, options: RedisOptions): Redis {
   return client
 }
 
-atStart('A client for one server, and Redis is a Cluster', async t => {
+atStart('The client is for a single server, and Redis is a Cluster', async t => {
   const { servers: [{ url }] } = await startCluster(t)
   return { url }
 })
 
-atStart('Nothing listens there', async () => ({ url: `redis://127.0.0.1:${await freePort()}` }))
+atStart('No server listens at the address', async () => ({ url: `redis://127.0.0.1:${await freePort()}` }))
 
-atStart('The name does not resolve', async () => ({ url: 'redis://redis.invalid:6379' }))
+atStart('The host name does not resolve', async () => ({ url: 'redis://redis.invalid:6379' }))
 
-atStart('It accepts connections, and answers nothing', async t => {
+atStart('The server accepts connections and does not answer', async t => {
   const server = await RedisServer.start(t)
   server.stop()
   return { url: server.url }
 })
 
-atStart('What listens there is not Redis', async t => {
+atStart('The server is not Redis', async t => {
   const server = net.createServer(socket => {
     socket.on('error', () => {})
     socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
@@ -249,7 +249,7 @@ atStart('What listens there is not Redis', async t => {
   return { url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }, false)
 
-atStart('It has as many clients as it may', async t => {
+atStart('Redis has reached `maxclients`', async t => {
   const { port, url } = await RedisServer.start(t, ['--maxclients', '1'])
   const only = net.connect(port, '127.0.0.1')
   t.teardown(() => only.destroy())
@@ -258,12 +258,12 @@ atStart('It has as many clients as it may', async t => {
   return { url }
 })
 
-atStart('It is a replica', async t => {
+atStart('Redis is a replica', async t => {
   const { url } = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(await freePort())])
   return { url }
 })
 
-atStart('Its memory is full', async t => {
+atStart('The memory of Redis is full', async t => {
   const { url } = await RedisServer.start(t, ['--maxmemory', '1'])
   return { url }
 })
@@ -278,27 +278,27 @@ atStart('The Cluster is down', async t => {
   return { client }
 })
 
-atStart('No Sentinel is there', async t => ({ client: clientOf(t, { sentinels: [{ host: '127.0.0.1', port: await freePort() }], name: 'app' }) }))
+atStart('No Sentinel listens at the address', async t => ({ client: clientOf(t, { sentinels: [{ host: '127.0.0.1', port: await freePort() }], name: 'app' }) }))
 
-atStart('The Sentinel knows no such master', async t => {
+atStart('The Sentinel does not know the master', async t => {
   const { port } = await RedisServer.start(t, [], ['sentinel myid 0123456789012345678901234567890123456789'])
   return { client: clientOf(t, { sentinels: [{ host: '127.0.0.1', port }], name: 'app' }) }
 })
 
 const asApp = { options: ({ port }: RedisServer) => ({ url: `redis://app:${secret}@127.0.0.1:${port}` }) }
 
-whileRunning('Killed, and down for 30 s', {
+whileRunning('Redis is killed, and is down for 30 s', {
   args: ['--appendonly', 'yes'],
   begin: server => server.kill(),
   end: server => server.restart()
 })
 
-whileRunning('Stopped for 30 s', {
+whileRunning('Redis is suspended for 30 s', {
   async begin (server) { server.stop() },
   async end (server) { server.goOn() }
 })
 
-whileRunning('The password is changed', {
+whileRunning('The password changes', {
   ...asApp,
   async begin (_server, admin) {
     await admin.call('ACL', 'SETUSER', 'app', 'resetpass', '>another')
@@ -320,17 +320,17 @@ whileRunning('The user loses its keys', {
   end: (_server, admin) => admin.call('ACL', 'SETUSER', 'app', '~realtime:*')
 })
 
-whileRunning('Its memory is full for a while', {
+whileRunning('The memory of Redis is full for a while', {
   begin: (_server, admin) => admin.config('SET', 'maxmemory', '1'),
   end: (_server, admin) => admin.config('SET', 'maxmemory', '0')
 })
 
-t.test('the table in docs/redis-failures.md is what they say', { skip: skipRedis || skipTls }, async t => {
+t.test('the table in docs/redis-failures.md has what register, the log, sendToUser and clients report', { skip: skipRedis || skipTls }, async t => {
   const place = /(?<=<!-- table: redis-causes -->\n)[^]*(?=<!-- end of table -->)/
   const text = readFileSync(file, 'utf8')
   const cell = (texts: string[]) => texts.length === 0 ? '–' : texts.map(text => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')).join('<br>')
   const table = [
-    '| What is wrong | `register` | The log | `sendToUser` | Clients |',
+    '| Problem | `register` | Log | `sendToUser` | Clients |',
     '|---|---|---|---|---|',
     ...rows.map(({ name, register, log, sendToUser, clients }) => `| ${name} | ${[[register], log, [sendToUser], [clients]].map(cell).join(' | ')} |`)
   ]

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { FastifyRequest } from 'fastify'
 import { isLocal, isLoopback, isLoopbackHost, proxySignIn } from '../../../lib/server/access/local.js'
 import { connect, outcome, start } from '../../harness.js'
+import { nginxLocation } from '../../nginx.js'
 
 const path = '/ws/notifications/u1'
 
@@ -41,14 +41,12 @@ t.test('development mode refuses an upgrade with a header of a proxy, on a real 
   for (const name of ofClients.filter(name => /^x-|^trace|^dnt/.test(name))) t.equal(await outcome(url + path, { headers: { [name]: '1' } }), 'ack', name)
 })
 
-t.test("what the README's nginx snippet adds to a request is a sign of a proxy", async t => {
-  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
-  const [, snippet] = /```nginx\n([^]*?)```/.exec(readme)!
+t.test('the headers that the nginx snippet of docs/scaling.md adds are a sign of a proxy', async t => {
   const { url, port } = await start(t)
   const values: Record<string, string> = {
     $http_upgrade: 'websocket', '"upgrade"': 'upgrade', $http_host: `localhost:${port}`, $proxy_add_x_forwarded_for: '203.0.113.7', $scheme: 'http'
   }
-  const lines = [...snippet.matchAll(/proxy_set_header (\S+) (\S+);/g)]
+  const lines = [...nginxLocation.matchAll(/proxy_set_header (\S+) (\S+);/g)]
   const headers = Object.fromEntries(lines.map(([, name, value]) => [name, values[value]]))
   t.notOk(Object.values(headers).includes(undefined as never), 'the test knows every variable of the snippet')
   t.equal(await outcome(url + path, { headers: { Host: headers.Host } }), 'ack', 'the Host of the client alone is accepted')
