@@ -1,0 +1,70 @@
+// What the package declares, as the compiler sees it: the tables of the pages are compared with it.
+import { join } from 'node:path'
+import ts from 'typescript'
+import { exported, root } from './page.js'
+
+/** The declarations that one entry point of the package exports. */
+export class Declared {
+  readonly #checker: ts.TypeChecker
+  readonly #exports: Map<string, ts.Symbol>
+  readonly #source: ts.SourceFile
+
+  /** `name`: what is imported, such as `fastify-realtime/client`. */
+  constructor (name: string) {
+    const file = join(root, `lib/${exported[name]}.ts`)
+    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+    const program = ts.createProgram([file], { ...options, noEmit: true })
+    this.#checker = program.getTypeChecker()
+    this.#source = program.getSourceFile(file)!
+    const symbols = this.#checker.getExportsOfModule(this.#checker.getSymbolAtLocation(this.#source)!)
+    this.#exports = new Map(symbols.map(symbol => [symbol.name, this.#resolved(symbol)]))
+  }
+
+  /** The public members of an interface, a class or another type, in alphabetical order. */
+  membersOf (name: string): string[] {
+    return membersOf(this.#checker.getDeclaredTypeOfSymbol(this.#exported(name)))
+  }
+
+  /** The members of what a function returns, in alphabetical order. */
+  resultOf (name: string): string[] {
+    const [signature] = this.#checker.getTypeOfSymbolAtLocation(this.#exported(name), this.#source).getCallSignatures()
+    return membersOf(signature.getReturnType())
+  }
+
+  /** The texts of a union of texts, in alphabetical order. */
+  textsOf (name: string): string[] {
+    return textsOf(this.#checker.getDeclaredTypeOfSymbol(this.#exported(name)))
+  }
+
+  /** The texts that a member of a type may have, in alphabetical order. */
+  textsOfMember (name: string, member: string): string[] {
+    const symbol = this.#checker.getDeclaredTypeOfSymbol(this.#exported(name)).getProperty(member)
+    return textsOf(this.#checker.getTypeOfSymbolAtLocation(symbol!, this.#source))
+  }
+
+  #exported (name: string): ts.Symbol {
+    const symbol = this.#exports.get(name)
+    if (symbol === undefined) throw new Error(`${this.#source.fileName} exports no '${name}'`)
+    return symbol
+  }
+
+  #resolved (symbol: ts.Symbol): ts.Symbol {
+    return symbol.flags & ts.SymbolFlags.Alias ? this.#checker.getAliasedSymbol(symbol) : symbol
+  }
+}
+
+/** Without private names. The compiler calls the names that are symbols `__@name@1`. */
+function membersOf (type: ts.Type): string[] {
+  return type.getProperties().map(({ name }) => name.replace(/^__@(\w+)@\d+$/, '[Symbol.$1]')).filter(name => !name.startsWith('#')).sort()
+}
+
+function textsOf (type: ts.Type): string[] {
+  const types = type.isUnion() ? type.types : [type]
+  return types.flatMap(each => each.isStringLiteral() ? [each.value] : []).sort()
+}
+
+/** The names that the first cells of rows have, without their parameters, in alphabetical order. */
+export function namesOf (rows: string[][]): string[] {
+  return rows.flatMap(([cell]) => [...cell.matchAll(/`([\w.[\]]+)/g)].map(([, name]) => name)).sort()
+}
