@@ -1,2 +1,2 @@
-/** Thrown for what the person at the command line can put right; it is printed without a stack. */
+/** Error that the person at the command line can correct. It is printed without a stack. */
 export class UsageError extends Error {}

@@ -68,7 +68,7 @@ async function keep (name: string, port: number, url: string): Promise<void> {
     console.log(`Node ${name} has the pid ${node.pid}: kill -9 ${node.pid}`)
     await once(node, 'exit')
     if (closing.signal.aborted) return
-    console.log(`Node ${name} is gone, and comes back in ${restartAfter / 1000} s`)
+    console.log(`Node ${name} has ended, and is started again in ${restartAfter / 1000} s`)
     await setTimeout(restartAfter, undefined, { signal: closing.signal }).catch(() => {})
   }
 }

@@ -70,14 +70,14 @@ You wrote: “${shortened(content)}”
 
 Thank you 🙏. I have looked up order ${order.number}: its ${order.items} items are packed ✅, and ${plans[shipping]}.
 
-While I go on talking, try what this page is for. Cut the connection of one device in the middle of a sentence ✂️, wait a moment, \
-and mend it again: what it missed is there at once, nothing is lost, and nothing is there twice. Reload the page: the answer goes \
-on where it is by now, because it is a log on the server and not a stream that ends with its socket. Open this chat in another \
-window 🪟 and you see the same words grow there. Press stop ✋ on either device and I fall silent on both, with what I have said \
-so far. Send another message meanwhile, and it waits for its turn.
+While I am talking, try this page. Cut the connection of one device in the middle of a sentence ✂️, wait a moment, and mend it: \
+the missed words appear at once, and no word is lost or repeated. Reload the page: the answer continues, because it is a log on \
+the server and not a stream that ends with its socket. Open this chat in another window 🪟: the same words appear there. Press stop \
+✋ on either device: the answer ends on both, and the words so far stay. Send another message meanwhile: it waits for its turn. \
+Each answer is one run on the server, and a run does not need a connected page.
 
 To talk to a model instead, start the demo with OPENAI_BASE_URL and OPENAI_API_KEY in its environment: it then asks any server \
-that speaks OpenAI's chat completions, and nothing else changes, neither on this page nor in the plugin. That is all that I can say 👩‍👩‍👧‍👦🎉.`
+with the API of OpenAI's chat completions, and nothing else changes, neither on this page nor in the plugin. That is all I can say 👩‍👩‍👧‍👦🎉.`
 }
 
 /** Shortens a text to `max` characters, without splitting one. */

@@ -39,7 +39,7 @@ export function Tasks ({ user, toast }: { user: string, toast: (toast: Toast) =>
           <button>Add</button>
         </div>
       </form>
-      <Switch label='Let the server fail' hint='A new task is shown at once, then taken back' isOn={isToFail} onChange={setToFail} />
+      <Switch label='Let the server fail' hint='A new task is shown at once, then removed' isOn={isToFail} onChange={setToFail} />
       {items.length === 0 && <p className='empty'>No tasks yet.</p>}
       <ul className='tasks'>
         {items.toReversed().map(({ key, id, item, isPending }) => (

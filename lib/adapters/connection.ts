@@ -49,7 +49,7 @@ export class ChatConnection {
   #isReplayed = false
   #onReplayed = new Set<() => void>()
   #epoch: string | undefined
-  /** Set when the log of the chat was lost: messages that were acknowledged are gone. */
+  /** Set when the log of the chat was lost, with all acknowledged messages. */
   #isNewEpoch = false
   /** Reason why the connection is closed. */
   #closed: RealtimeError | undefined

@@ -125,7 +125,7 @@ class Place {
     // The effects of children run before the effect that opens the chat, which runs in the same task.
     if (this.chat === undefined) await Promise.resolve()
     if (this.chat !== undefined) return this.#unanswered.add(action(this.chat))
-    throw new RealtimeError('closed', this.#target ? 'the component of this chat is not mounted' : 'an id of this chat is not known yet')
+    throw new RealtimeError('closed', this.#target ? 'the component of this chat is not mounted' : 'an id of this chat is unknown yet')
   }
 }
 

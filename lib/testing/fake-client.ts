@@ -42,7 +42,7 @@ type Public<T> = Pick<T, keyof T>
 
 /**
  * Creates a client of `fastify-realtime/chat` without a server, for unit tests and for `RealtimeProvider`. The test delivers messages,
- * answers those that were sent, and sets the status, which is `open` by default. Everything happens synchronously.
+ * answers those that were sent, and sets the status, which is `open` by default. Listeners are called synchronously.
  */
 export function fakeClient (status: Status = 'open', { userId = 'user' }: FakeOptions = {}): ChatClient & FakeControls {
   const client: Public<ChatClient> & FakeControls = new FakeClient(status, userId)

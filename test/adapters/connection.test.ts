@@ -40,7 +40,7 @@ async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: numbe
       FakeSocket.last.lose()
       mock.timers.tick(1)
       await settle()
-      if (FakeSocket.made.length !== length + 1) throw new Error('it did not come back')
+      if (FakeSocket.made.length !== length + 1) throw new Error('it did not reconnect')
     },
     reset: () => { offset = 0 }
   }

@@ -233,7 +233,7 @@ t.test('a change of the option history keeps the chat, and loads the history onc
     render(element(history))
     await committed()
   }
-  await seen.at(-1)!.send('what was asked for before this is answered before it')
+  await seen.at(-1)!.send('earlier requests are answered first')
   t.strictSame([loads, opened()], [1, 1])
 })
 

@@ -14,7 +14,7 @@ export interface PartOutlet {
   deliver<T extends keyof Messages> (type: T, data: Messages[T]): void | Promise<void>
 }
 
-/** Keeps a rejection that nobody handles from ending the process. */
+/** Keeps an unhandled rejection from ending the process. */
 export function quiet<T> (promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise

@@ -299,7 +299,7 @@ export class LiveRun implements Run {
     }, this.#onUnheard)
   }
 
-  /** Logs a rejection that nobody handles, except RT_ERR_RUN_ENDED: the end of the run is already published. */
+  /** Logs an unhandled rejection, except RT_ERR_RUN_ENDED: the end of the run is already published. */
   readonly #onUnheard = (error: unknown): void => {
     if (!(caught(error) instanceof errors.RUN_ENDED)) warnOf(this.#context.log, `Part of the run ${this.id} failed`)(error)
   }

@@ -283,7 +283,7 @@ export class Chat {
   async #catchUp (): Promise<void> {
     if (!this.#wantsHistory) return
     try {
-      // A page that is already on its way may be older than the loss.
+      // A page that is already in transit may be older than the loss.
       await this.#loading?.done.catch(() => {})
       await this.#load(undefined)
     } catch (error) {

@@ -14,7 +14,7 @@ t.test('the open parts of a run are those that began and have not ended', async 
   t.match(log.unfinished('r'), [{ type: 'chat_message', data: { message_id: 'm', content: 'ab', status: 'interrupted' } }])
   publish('run_finished', { status: 'complete' })
   t.equal(log.unfinished('r'), undefined)
-  t.strictSame(log.unfinished('never heard of'), [])
+  t.strictSame(log.unfinished('unknown'), [])
 })
 
 t.test('a tool and a question with the same id are both closed', async t => {

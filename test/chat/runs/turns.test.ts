@@ -90,7 +90,7 @@ t.test('a run waits for a broker that fails for a while', async t => {
 t.test('a stored message of a user gets the end of its run, even if the server that handles it dies', async t => {
   const [one, two] = brokersOfNodes(2)
   const { publish } = one
-  const onMessage = () => t.fail('it is gone')
+  const onMessage = () => t.fail('the server is dead')
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker, chat: { onMessage } })))
   const [sender, other] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
   let isStored = (_stored: void) => {}
