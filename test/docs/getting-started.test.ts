@@ -39,7 +39,7 @@ t.test('the snippet without a bundler shows a pushed message, through an import 
   await tab.goto(`http://${host}`)
   await eventually(() => app.ws.isOnline('ada'))
   await post(app, '/hello')
-  await tab.waitForFunction(() => document.body.innerText === 'Hello')
+  await tab.getByText('Hello').waitFor()
   t.equal(await tab.innerText('body'), 'Hello')
 })
 

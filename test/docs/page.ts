@@ -110,18 +110,22 @@ export class Page {
     const file = join(t.testdir(), `${name}-${++written}.mjs`)
     let text = ts.transpileModule(this.take(name), {
       fileName: `${name}.tsx`,
-      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, jsx: ts.JsxEmit.ReactJSX, verbatimModuleSyntax: true }
+      compilerOptions: {
+        target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, jsx: ts.JsxEmit.ReactJSX, verbatimModuleSyntax: true
+      }
     }).outputText
+    const replacements = { 'port: 3000': "port: 0, host: '127.0.0.1'", ...replace }
+    for (const [from, to] of Object.entries(replacements)) text = text.replaceAll(from, to)
     for (const [name, file] of Object.entries(exported)) {
       text = text.replaceAll(`'${name}'`, `'${new URL(`../../lib/${file}.js`, import.meta.url).href}'`)
     }
-    for (const [from, to] of Object.entries({ 'port: 3000': "port: 0, host: '127.0.0.1'", ...replace })) text = text.replaceAll(from, to)
     const given = Object.keys(globals)
     if (given.length > 0) {
       injected.set(file, globals)
       text = `const { ${given.join(', ')} } = globalThis[Symbol.for('docs')].get(${JSON.stringify(file)})\n${text}`
     }
-    for (const own of ['app', 'socket', 'client', 'chat']) if (new RegExp(`^const ${own} =`, 'm').test(text)) text += `\nexport { ${own} }\n`
+    const own = ['app', 'socket', 'client', 'chat'].filter(name => new RegExp(`^const ${name} =`, 'm').test(text))
+    if (own.length > 0) text += `\nexport { ${own.join(', ')} }\n`
     writeFileSync(file, text)
     return file
   }

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
 import { createElement } from 'react'
 import { renderToString } from 'react-dom/server'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { launch, skipBrowser } from '../chromium.js'
 import { spawnChild } from '../children.js'
@@ -15,8 +15,6 @@ import { eventually, within } from '../waiting.js'
 import { Page, post, recorded, refusal } from './page.js'
 
 const page = new Page('README.md')
-
-type Test = typeof t
 
 /**
  * The files of the quick start in a folder of their own, inside of this package: `fastify-realtime` is the package itself there, as
@@ -45,10 +43,10 @@ async function showsHello (t: Test, url: string): Promise<void> {
   const browser = await launch(t)
   const tab = await browser.newPage()
   await tab.goto(url)
-  await tab.waitForFunction(() => document.body.innerText.includes('open'))
+  await tab.getByText('open').waitFor()
   await fetch(`${url}/hello`, { method: 'POST' })
-  await tab.waitForFunction(() => document.body.innerText.trim().endsWith('Hello'))
-  t.match(await tab.innerText('body'), /open Hello$/)
+  await tab.getByText('Hello').waitFor()
+  t.match((await tab.innerText('body')).trim(), /open Hello$/)
 }
 
 t.test('the quick start shows a pushed message, in JavaScript and without a bundler', { skip: skipBrowser }, async t => {

@@ -20,8 +20,8 @@ function source (): Source & { isHeld: boolean, turns: number } {
   }
 }
 
-t.test('a frame costs a token for each 4 KiB that it begins, and one at least', async t => {
-  for (const [bytes, frames] of [[0, 200], [1, 200], [4_096, 200], [4_097, 100], [65_536, 12]]) {
+t.test('a frame costs a token for each 2 KiB that it begins, and one at least', async t => {
+  for (const [bytes, frames] of [[0, 200], [1, 200], [2_048, 200], [2_049, 100], [65_536, 6]]) {
     const { userRates } = setup(t)
     const user = userRates.of('u')
     for (let n = 0; n < frames; n++) user.receive(bytes)
@@ -65,11 +65,11 @@ t.test('a source that sends too much again when it is released holds the others 
   const [a, b] = [source(), source()]
   a.onReleased = () => {
     a.isHeld = false
-    user.receive(100 * 4_096)
+    user.receive(100 * 2_048)
   }
   user.join(a)
   user.join(b)
-  user.receive(250 * 4_096)
+  user.receive(250 * 2_048)
   turn(501)
   t.same([a.isHeld, b.isHeld, user.isHeld], [true, true, true])
   t.equal(planned.size, 1)
@@ -136,7 +136,7 @@ t.test('a user who holds nothing is released in time, whatever others hold', asy
   const a = source()
   const user = userRates.of('u')
   user.join(a)
-  user.receive(201 * 4_096)
+  user.receive(201 * 2_048)
   t.equal(a.isHeld, true)
   turn(11)
   t.equal(a.isHeld, false)
@@ -147,7 +147,7 @@ t.test('a user who is gone is known until all tokens are back, and looked at onc
   const [user, connection] = [userRates.of('u'), source()]
   t.equal(userRates.of('u'), user)
   user.join(connection)
-  user.receive(150 * 4_096)
+  user.receive(150 * 2_048)
   user.leave(connection)
   userRates.of('v').request(0)
   t.equal(planned.size, 1)
