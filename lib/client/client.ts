@@ -82,9 +82,9 @@ const sinceParameter = /([?&])since=[^&]*/
  */
 export class RealtimeClient {
   /** How the client was closed; `undefined` unless it is closed. */
-  closed: Closed | undefined
+  declare closed: Closed | undefined
   /** Reason why the client is not connected, as `onError` got it; `undefined` while it is connected. */
-  outage: Error | undefined
+  declare outage: Error | undefined
   /** Data of the latest `connection_ack`; `user_id` is the user of this connection. `undefined` before the first one. */
   declare ack: Ack | undefined
   #status: Status = 'waiting'
@@ -324,7 +324,10 @@ export class RealtimeClient {
     const attempts = this.#attempt++
     // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
     if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === Lost.handover)) return 0
-    const delay = (this.#options.backoff ?? fullJitter)(attempts) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
+    // A `backoff` that throws or returns no delay does not end the retries.
+    let own: number | undefined
+    attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
+    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
     return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
   }
 

@@ -15,8 +15,8 @@ export interface Closed {
  * - the name of a close code in lower case: `forbidden`, `unauthenticated`, `restart` … The field `closed` has the close.
  */
 export class RealtimeError extends Error {
-  readonly code: string
-  readonly closed: Closed | undefined
+  declare readonly code: string
+  declare readonly closed: Closed | undefined
 
   constructor (code: string, message: string, closed?: Closed) {
     super(message)

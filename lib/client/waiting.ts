@@ -38,7 +38,7 @@ export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions 
       else if (source.status === 'open') resolve()
     }
     unbind = source.onStatus(look)
-    signal?.addEventListener('abort', look, { once: true })
+    signal?.addEventListener('abort', look)
     if (timeout! >= 0) {
       timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms: ${source.outage?.message}`)))
     }

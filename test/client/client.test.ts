@@ -428,6 +428,29 @@ t.test('after 4430 a client reconnects at once, and after a second 4430 with a b
   t.equal(FakeSocket.made.length, 3)
 })
 
+t.test('a backoff that throws, or returns no delay, is reported and replaced by the default, and the client reconnects', async t => {
+  const failure = new Error('no backoff')
+  const wrong: Array<() => any> = [() => { throw failure }, () => NaN, () => undefined, () => -1, () => 'soon']
+  for (const backoff of wrong) {
+    await t.test(String(backoff), async t => {
+      const reported: unknown[] = []
+      const { client } = simulate(t, { backoff, onError: error => { reported.push(error) } })
+      // The first delay of the default is half of 0.5 s then.
+      mock.method(Math, 'random', () => 0.5)
+      await settle()
+      FakeSocket.last.lose(1006)
+      t.equal(client.status, 'waiting')
+      t.equal(reported.includes(failure), backoff === wrong[0])
+      mock.timers.tick(249)
+      await settle()
+      t.equal(FakeSocket.made.length, 1)
+      mock.timers.tick(1)
+      await settle()
+      t.equal(FakeSocket.made.length, 2)
+    })
+  }
+})
+
 t.test('after an outage of an hour a client reconnects by itself, and resumes', async t => {
   const { client, resumes, statuses } = simulate(t, { backoff: attempt => Math.min(20_000, 500 * 2 ** attempt) })
   await settle()
