@@ -26,7 +26,7 @@ const delay = monitorEventLoopDelay({ resolution: 1 })
 delay.enable()
 
 const calls = {
-  /** What has been since this was asked the last time; `heap` and `history` in bytes, `longest` in ms. */
+  /** Figures since the last call; `heap` and `history` in bytes, `longest` in ms. */
   state () {
     const longest = delay.max / 1e6
     const cpu = process.cpuUsage()

@@ -48,7 +48,7 @@ function rowOf ({ mode, seconds, before, after, round, attacked }) {
   ]
 }
 
-/** Runs each attack for so many seconds, or those that `only` names. */
+/** Runs each attack, or the attacks that `only` names, for `seconds`. */
 export async function attack (seconds, only) {
   const chosen = only?.split(',') ?? attacks
   const unknown = chosen.filter(name => !attacks.includes(name))

@@ -152,7 +152,7 @@ export class Chat {
   }
 
   /**
-   * Cancels the active run and the waiting runs, whoever started them. Resolves when the server has received this. Streaming and queued
+   * Cancels the active run and the waiting runs of any user. Resolves when the server has received this. Streaming and queued
    * messages are `cancelled` then or shortly after. Rejects like `send`.
    */
   readonly stop = async (): Promise<void> => {

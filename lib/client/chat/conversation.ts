@@ -59,7 +59,7 @@ export class Conversation {
     return undefined
   }
 
-  /** Ids of the active and waiting runs, whoever started them. */
+  /** Ids of the active and waiting runs, of any user. */
   get runs (): readonly string[] {
     return [...this.#runs.keys()]
   }

@@ -15,7 +15,7 @@ export interface LivenessOptions {
   interval: number
   /** Time after a ping without received data after which a peer is dead, in ms. Shorter than `interval`. */
   timeout: number
-  /** Maximum time until a peer has taken what was written, in ms. Then it is stalled. */
+  /** Maximum time until a peer has taken the written data, in ms. Then it is stalled. */
   stall: number
 }
 

@@ -71,7 +71,7 @@ export abstract class Outlet implements Subscriber, Writer {
   /** Whether frames may be written. */
   protected abstract get isWriting (): boolean
 
-  /** Called when the socket does not take what was written; `onDrained`, when it has. */
+  /** Called when the socket does not take all written data; `onDrained`, when it has. */
   protected abstract onBlocked (): void
   protected abstract onDrained (): void
 

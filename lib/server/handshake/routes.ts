@@ -54,7 +54,8 @@ export async function addRoutes (fastify: FastifyInstance, server: RealtimeServe
     scope.setChildLoggerFactory(hidingQueries(() => fastify.childLoggerFactory))
     scope.addHook('onError', async (request, _reply, error) => server.noteError(request, error))
     // Without a prefix, all other paths belong to the app.
-    if (prefix !== '') scope.setNotFoundHandler(async () => { throw new errors.NOT_A_CHANNEL() })
+    // It does not throw: Fastify 5.0 does not catch that for a URL that it cannot decode, and the process would end.
+    if (prefix !== '') scope.setNotFoundHandler((_request, reply) => { reply.send(new errors.NOT_A_CHANNEL()) })
     const routes = kinds.paths.map(routeOf)
     for (const route of prefix === '' ? routes : [...routes, wildcard]) addRoute(scope, server, route)
   }, { prefix, logLevel: options.logLevel, logSerializers: options.logSerializers })

@@ -30,7 +30,7 @@ interface AnswersOptions {
 type Stage =
   /** This server claims the message in the shared store. */
   | 'claiming'
-  /** Another server has claimed it, and is asked for its answer. */
+  /** Another server has claimed it. Its answer is requested. */
   | 'asking'
   /** The handler is running on this server. */
   | 'handling'

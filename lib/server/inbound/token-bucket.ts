@@ -18,7 +18,7 @@ const maxWait = 10_000
 
 /**
  * Token bucket. The delay of the event loop is credited beyond the burst: after a delay, many frames of a client that sends at an even
- * pace are waiting, and the client is within the rate all the same.
+ * pace are waiting, and the client is within the rate nevertheless.
  */
 export class TokenBucket {
   readonly #rate: number

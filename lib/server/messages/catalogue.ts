@@ -68,7 +68,7 @@ export class Catalogue {
   }
 
   /**
-   * Validates a message and encodes it as JSON. The JSON form of the message is validated, and that is what is sent.
+   * Validates a message and encodes it as JSON. The JSON form of the message is validated and sent.
    * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
    */
   encode (message: Outgoing): Encoded {

@@ -58,7 +58,7 @@ export class Leases {
     try {
       if (await this.#hold(lease) || lease.isInherited) return lease
     } catch (error) {
-      // It may be held all the same.
+      // It may be held nevertheless.
       this.#release(lease)
       throw error
     }

@@ -56,7 +56,7 @@ export class Presences {
       else this.#changed(key, connectionId)
       return isEntered
     } catch (error) {
-      // It may be entered all the same.
+      // It may be entered nevertheless.
       this.leave(key, connectionId)
       throw error
     }

@@ -75,7 +75,7 @@ export class Doubts {
         else if (offset === 0 && now > batch.deadline) onMissing(publication)
       }
     } catch {
-      // The health knows. Redis is asked again later, until it is too late.
+      // The health knows. The request is repeated later, until it is too late.
     }
   }
 }

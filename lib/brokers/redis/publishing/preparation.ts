@@ -5,7 +5,7 @@ import { within } from '../../../time/within.js'
 /** Maximum time that publications wait for preparations, in ms. */
 const preparedWithin = 500
 
-/** Interval at which Redis is asked for the time while a start waits for it, in ms. */
+/** Interval at which the time of Redis is requested while a start waits for it, in ms. */
 const askEvery = 50
 
 /** Preparations before anything is sent: Redis's clock, and what `prepare` does each time Redis is connected. */
