@@ -1,9 +1,14 @@
 // Module hooks that strip types with esbuild. Tap's own hooks do not see these modules, so `tap --changed` does not know which tests
-// import them.
-import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+// import them. The output is cached by content: hundreds of test processes import the same modules.
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync } from 'node:fs'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { transform } from 'esbuild'
+
+const { version } = createRequire(import.meta.url)('esbuild/package.json')
+const cache = new URL('../../node_modules/.cache/typescript/', import.meta.url)
+mkdirSync(cache, { recursive: true })
 
 const isOwn = url => url.startsWith('file:') && !url.includes('/node_modules/')
 
@@ -18,7 +23,22 @@ export function resolve (specifier, context, next) {
 
 export async function load (url, context, next) {
   if (!isOwn(url) || !url.endsWith('.ts')) return next(url, context)
-  const sourcefile = fileURLToPath(url)
-  const { code } = await transform(await readFile(sourcefile, 'utf8'), { sourcefile, loader: 'ts', target: 'node20', sourcemap: 'inline', sourcesContent: false })
-  return { format: 'module', source: code, shortCircuit: true }
+  return { format: 'module', source: await transformed(fileURLToPath(url)), shortCircuit: true }
+}
+
+async function transformed (sourcefile) {
+  const text = await readFile(sourcefile, 'utf8')
+  const key = createHash('sha1').update(`${version} ${sourcefile} ${text}`).digest('hex')
+  const cached = new URL(`${key}.js`, cache)
+  return readFile(cached, 'utf8').catch(() => transform(sourcefile, text, cached))
+}
+
+async function transform (sourcefile, text, cached) {
+  const esbuild = await import('esbuild')
+  const { code } = await esbuild.transform(text, { sourcefile, loader: 'ts', target: 'node20', sourcemap: 'inline', sourcesContent: false })
+  // Another process may read the file meanwhile.
+  const unfinished = new URL(`${cached.href}.${process.pid}`)
+  await writeFile(unfinished, code)
+  await rename(unfinished, cached)
+  return code
 }
