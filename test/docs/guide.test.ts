@@ -157,10 +157,10 @@ t.test('each row of the table of JSON values holds', async t => {
   t.same(documented.map(([value]) => value), Object.keys(rows))
   for (const [value, result] of documented) {
     for (const { sent, received } of rows[value]) {
-      const done = app.ws.sendToUser('ada', { type: 'value', data: { sent } })
+      const [sending] = await Promise.allSettled([app.ws.sendToUser('ada', { type: 'value', data: { sent } })])
       t.equal(result.includes('`RT_ERR_INVALID_MESSAGE`'), received === undefined, value)
-      if (received === undefined) await t.rejects(done, { code: 'RT_ERR_INVALID_MESSAGE', message: /data/ }, value)
-      else t.same((await client.next('value')).data, { sent: received }, value)
+      const outcome = sending.status === 'rejected' ? sending.reason.code : (await client.next('value')).data
+      t.same(outcome, received === undefined ? 'RT_ERR_INVALID_MESSAGE' : { sent: received }, value)
     }
   }
 })
