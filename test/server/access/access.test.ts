@@ -15,7 +15,7 @@ import { eventually, gate } from '../../waiting.js'
 type Expected = number | 'ack'
 const path = '/ws/notifications/u1'
 
-t.test('development mode is for this machine alone', async t => {
+t.test('development mode accepts only connections from the same machine', async t => {
   const { port, url } = await start(t)
   const own = `127.0.0.1:${port}`
   const rows: Array<[string, Record<string, string>, Expected]> = [
@@ -43,10 +43,10 @@ t.test('development mode is for this machine alone', async t => {
   const lifted = await start(t, { insecure: true })
   const allowed = rows.filter(([, headers]) => headers.origin === undefined)
   for (const [name, headers] of allowed) t.equal(await outcome(lifted.url + path, { headers }), 'ack', `insecure: ${name}`)
-  t.equal(await outcome(lifted.url + path, { origin: 'https://evil.example' }), 403, 'insecure still minds the origin')
+  t.equal(await outcome(lifted.url + path, { origin: 'https://evil.example' }), 403, 'insecure: a foreign Origin is still refused')
 })
 
-t.test('development mode lets no page of another machine connect, in `allowedOrigins` or not', async t => {
+t.test('development mode refuses pages of other machines, also if allowedOrigins lists them', async t => {
   const { url } = await start(t, { allowedOrigins: ['https://app.example', 'http://localhost:5173'] })
   const rows: Array<[string, Expected]> = [['https://app.example', 403], ['http://localhost:5173', 'ack'], ['http://localhost:5174', 403]]
   for (const [origin, expected] of rows) t.equal(await outcome(url + path, { origin }), expected, origin)
@@ -61,7 +61,7 @@ t.test('an upgrade with an empty Host is refused with 403 and a JSON body', asyn
   t.match(raw.head, /application\/json/)
 })
 
-t.test('development mode refuses everyone on an address that others can reach, and logs the cure, unless the app is insecure or authenticates', async t => {
+t.test('without insecure or authenticate, an app that other machines can reach refuses all clients and logs the cure', async t => {
   for (const [options, expected] of [[{}, 403], [{ insecure: true }, 'ack'], [{ authenticate: authenticateByHeader }, 'ack']] as const) {
     const log = logSink()
     const app = Fastify({ logger: log.options })
@@ -91,7 +91,7 @@ t.test('development mode rejects every connection on a Unix socket, because the 
   t.match(log.lines.filter(line => JSON.parse(line).level === 50), [new RegExp(`listens on ${file}`)])
 })
 
-t.test('production needs an authenticate', async t => {
+t.test('production requires authenticate or insecure', async t => {
   const before = process.env.NODE_ENV
   t.teardown(() => { if (before === undefined) delete process.env.NODE_ENV; else process.env.NODE_ENV = before })
   process.env.NODE_ENV = 'production'
@@ -102,7 +102,7 @@ t.test('production needs an authenticate', async t => {
     t.equal(await outcome(url + path, as('u1')), 'ack')
   }
 
-  t.test('behind a proxy on the same host everyone is a loopback peer, and has to say who they are', async t => {
+  t.test('a client behind a proxy on the same host must authenticate, although its peer address is loopback', async t => {
     const { port } = await start(t, { authenticate: authenticateByHeader })
     const proxy = createServer().on('upgrade', (request, client, head) => {
       const upstream = forward({ port, path: request.url, headers: request.headers }).end()
@@ -127,10 +127,10 @@ t.test('production needs an authenticate', async t => {
 const unauthorized = Object.assign(new Error('secret detail'), { statusCode: 401 })
 const never = new Promise<never>(() => {})
 
-t.test('what authenticate returns, throws or leaves open decides whether a client is connected, and with which code it is not', async t => {
+t.test('each result of authenticate connects the client, or refuses it with its code', async t => {
   const rows: Array<[string, Authenticate, Expected]> = [
     ['the user', () => ({ userId: 'u1' }), 'ack'],
-    ['the user, later', async () => ({ userId: 'u1' }), 'ack'],
+    ['a promise of the user', async () => ({ userId: 'u1' }), 'ack'],
     ['null', () => null, 4401],
     ['undefined', async () => undefined, 4401],
     ['throws 401', () => { throw unauthorized }, 4401],
@@ -141,20 +141,20 @@ t.test('what authenticate returns, throws or leaves open decides whether a clien
     ['throws 500', () => { throw Object.assign(new Error('x'), { statusCode: 500 }) }, 1011],
     ['throws a TypeError', () => { throw new TypeError('x') }, 1011],
     ['throws null', () => { throw null }, 1011], // eslint-disable-line no-throw-literal
-    ['hangs', () => never, 4408],
+    ['never settles', () => never, 4408],
     ['a string', (() => 'u1') as unknown as Authenticate, 4401],
     ['true', (() => true) as unknown as Authenticate, 4401],
     ['no userId', (() => ({})) as unknown as Authenticate, 4401],
-    ['a number', (() => ({ userId: 1 })) as unknown as Authenticate, 4401],
-    ['an array', (() => ({ userId: ['u1'] })) as unknown as Authenticate, 4401],
-    ['a String object', (() => ({ userId: Object('u1') })) as unknown as Authenticate, 4401],
+    ['a number as userId', (() => ({ userId: 1 })) as unknown as Authenticate, 4401],
+    ['an array as userId', (() => ({ userId: ['u1'] })) as unknown as Authenticate, 4401],
+    ['a String object as userId', (() => ({ userId: Object('u1') })) as unknown as Authenticate, 4401],
     ['a getter that throws', () => ({ get userId (): string { throw new Error('x') } }), 4401],
     ['expired', () => ({ userId: 'u1', expiresAt: Date.now() - 1 }), 4401],
     ['expired as a Date', () => ({ userId: 'u1', expiresAt: new Date(0) }), 4401],
     ['expires at NaN', () => ({ userId: 'u1', expiresAt: NaN }), 4401],
     ['expires at an invalid Date', () => ({ userId: 'u1', expiresAt: new Date('x') }), 4401],
-    ['expires far away', () => ({ userId: 'u1', expiresAt: Date.now() + 1e12 }), 'ack'],
-    ['expires never', () => ({ userId: 'u1', expiresAt: Infinity }), 'ack']
+    ['expires in 1e12 ms', () => ({ userId: 'u1', expiresAt: Date.now() + 1e12 }), 'ack'],
+    ['never expires', () => ({ userId: 'u1', expiresAt: Infinity }), 'ack']
   ]
   const log = logSink()
   for (const [name, authenticate, expected] of rows) {
@@ -162,7 +162,7 @@ t.test('what authenticate returns, throws or leaves open decides whether a clien
     t.equal(await outcome(url + path), expected, name)
     await app.close()
   }
-  t.notMatch(log.lines.join(''), 'secret detail', 'who is not let in is not an error of the server')
+  t.notMatch(log.lines.join(''), 'secret detail', 'the error of a refused credential is not logged')
 })
 
 t.test('a credential in the message of an error that authenticate throws is redacted in the log', async t => {
@@ -176,7 +176,7 @@ t.test('a credential in the message of an error that authenticate throws is reda
   t.notMatch(log.lines.join(''), /in-the-query|in-the-header/)
 })
 
-t.test('the user must match byte for byte', async t => {
+t.test('the userId of the identity must equal the user of the path byte for byte', async t => {
   const rows: Array<[string, string, Expected]> = [
     ['alice', 'alice', 'ack'],
     ['alice', '%61lice', 'ack'],
@@ -202,29 +202,29 @@ t.test('the user must match byte for byte', async t => {
   }
 })
 
-t.test('what authorize returns, throws or leaves open decides whether a client is connected, to its own channel and to that of another', async t => {
+t.test('each result of authorize connects or refuses the client, on its own channel and on that of another user', async t => {
   const rows: Array<[string, Authorize, Expected, Expected]> = [
     ['true', () => true, 'ack', 'ack'],
-    ['true, later', async () => true, 'ack', 'ack'],
+    ['a promise of true', async () => true, 'ack', 'ack'],
     ['false', () => false, 4403, 4403],
-    ['false, later', async () => false, 4403, 4403],
+    ['a promise of false', async () => false, 4403, 4403],
     ['undefined', () => undefined, 'ack', 4403],
-    ['undefined, later', async () => undefined, 'ack', 4403],
-    ['something truthy', (() => 'yes') as unknown as Authorize, 4403, 4403],
+    ['a promise of undefined', async () => undefined, 'ack', 4403],
+    ['a truthy value that is not true', (() => 'yes') as unknown as Authorize, 4403, 4403],
     ['throws 403', () => { throw Object.assign(new Error('x'), { statusCode: 403 }) }, 4401, 4401],
     ['throws', () => { throw new Error('x') }, 1011, 1011],
     ['rejects', async () => { throw new Error('x') }, 1011, 1011],
-    ['hangs', () => never, 4408, 4408]
+    ['never settles', () => never, 4408, 4408]
   ]
   for (const [name, authorize, own, foreign] of rows) {
     const { app, url } = await start(t, { authenticate: authenticateByHeader, authorize, timeouts: { authenticate: 50 } })
-    t.equal(await outcome(url + path, as('u1')), own, `${name}: one's own`)
-    t.equal(await outcome(url + path, as('admin')), foreign, `${name}: another's`)
+    t.equal(await outcome(url + path, as('u1')), own, `${name}: own channel`)
+    t.equal(await outcome(url + path, as('admin')), foreign, `${name}: channel of another user`)
     await app.close()
   }
 })
 
-t.test('a credential that expires closes with 4401', async t => {
+t.test('a credential that expires closes its connection with 4401', async t => {
   for (const toTime of [(time: number) => time, (time: number) => new Date(time)]) {
     let disconnected: number | undefined
     const { app, url } = await start(t, {
@@ -271,7 +271,7 @@ t.test("an upgrade from an origin that is neither the server's own nor allowed i
   }
 })
 
-t.test('handshakes beyond the limit of pending ones get 503, and those of other addresses have places left', async t => {
+t.test('handshakes beyond the pending places of their address get 503, and other addresses have places left', async t => {
   const go = gate()
   let asked = 0
   const { app, url } = await start(t, {
@@ -280,17 +280,17 @@ t.test('handshakes beyond the limit of pending ones get 503, and those of other 
   })
   const waiting = [1, 2, 3].map(async () => outcome(url + path, as('u1')))
   await eventually(() => asked === 3)
-  t.equal(await outcome(url + path, as('u1')), 503, 'half of them are for other addresses')
-  t.equal(asked, 3, 'nobody was asked about it')
+  t.equal(await outcome(url + path, as('u1')), 503, 'one address gets half of the places')
+  t.equal(asked, 3, 'authenticate is not called for the refused handshake')
   waiting.push(outcome(url + path, { ...as('u2'), localAddress: '127.0.0.2' }))
   await eventually(() => asked === 4)
   go.open()
   t.same(await Promise.all(waiting), ['ack', 'ack', 'ack', 4403])
   await eventually(() => app.ws.stats().connections === 0)
-  for (let again = 0; again < 8; again++) t.equal(await outcome(url + path, as('u1')), 'ack', 'every place was given back')
+  for (let again = 0; again < 8; again++) t.equal(await outcome(url + path, as('u1')), 'ack', 'every place is free again')
 })
 
-t.test('a slow hook of the app does not let one address take the places of others', async t => {
+t.test('one address gets half of the pending places while a hook of the app is slow', async t => {
   const go = gate()
   let waiting = 0
   const app = Fastify()
@@ -312,12 +312,12 @@ t.test('a slow hook of the app does not let one address take the places of other
   t.same([outcomes.filter(each => each === 'ack').length, outcomes.filter(each => each === 503).length, waiting], [5, 25, 5])
 })
 
-t.test('a place among the pending ones is given back however a handshake ends', async t => {
+t.test('every way in which a handshake ends frees its place among the pending handshakes', async t => {
   const rows: Array<[string, number, (stream: Socket) => void]> = [
     ['the client resets', 60_000, stream => stream.resetAndDestroy()],
-    ['the client resets after having sent more', 50, stream => { stream.write('x'.repeat(1000)); stream.resetAndDestroy() }],
-    ['the client ends and authenticate hangs', 50, stream => stream.end()],
-    ['authenticate hangs', 50, () => {}]
+    ['the client resets after it has sent more data', 50, stream => { stream.write('x'.repeat(1000)); stream.resetAndDestroy() }],
+    ['the client ends and authenticate never settles', 50, stream => stream.end()],
+    ['authenticate never settles', 50, () => {}]
   ]
   for (const [name, timeout, end] of rows) {
     let asked = 0
@@ -338,7 +338,7 @@ t.test('a place among the pending ones is given back however a handshake ends', 
   }
 })
 
-t.test('a connection beyond the limit of its user is closed with 4429, and one beyond that of the server gets 503', async t => {
+t.test('a connection beyond the limit of its user is closed with 4429, and one beyond the limit of the server gets 503', async t => {
   const { app, url } = await start(t, { authenticate: authenticateByHeader, limits: { connections: 3, connectionsPerUser: 2 } })
   const first = await connect(t, url + path, as('u1'))
   await connect(t, `${url}/ws/flow/app/chat/u1`, as('u1'))
@@ -367,7 +367,7 @@ t.test('handshakes waiting for authenticate count against limits.connections', a
   t.same(await Promise.all(waiting), ['ack', 'ack'])
 })
 
-t.test('the log says where a refused client was, though it has gone by the time of the verdict', async t => {
+t.test('the log has the address of a refused client that disconnected before the result of authenticate', async t => {
   const { lines, options } = logSink()
   const asked = gate()
   const verdict = gate()
@@ -380,7 +380,7 @@ t.test('the log says where a refused client was, though it has gone by the time 
   const gone = new Promise(resolve => app.server.on('connection', socket => socket.on('close', resolve)))
   const stream = upgrade(t, port, path)
   await asked.opened
-  // Until the turn in which the app was asked is over.
+  // Waits for the end of the turn in which authenticate is called.
   await new Promise(resolve => setImmediate(resolve))
   stream.resetAndDestroy()
   await gone
@@ -389,7 +389,7 @@ t.test('the log says where a refused client was, though it has gone by the time 
   t.match(lines.map(line => JSON.parse(line)).filter(({ reason }) => reason === 'unauthenticated'), [{ userId: 'u1', remoteAddress: '127.0.0.1' }])
 })
 
-t.test('who is refused is not registered, not greeted and not read', async t => {
+t.test('a refused client is not registered, gets no connection_ack, and its messages are not handled', async t => {
   const calls: string[] = []
   const { app, port } = await start(t, {
     authenticate: authenticateByHeader,
@@ -418,7 +418,7 @@ t.test('who is refused is not registered, not greeted and not read', async t => 
   t.same(calls, [])
 })
 
-t.test('two users, both routes, every identity at every path: nobody gets what is not theirs', async t => {
+t.test('a user can connect to no channel of another user, and receives none of its messages', async t => {
   const users = ['ann', 'bob']
   const ids = ['x', 'y']
   const { app, url } = await start(t, { authenticate: authenticateByHeader, limits: { connectionsPerUser: 100 } })
@@ -447,7 +447,7 @@ t.test('two users, both routes, every identity at every path: nobody gets what i
     const titles = client.received.filter(({ type }) => type === 'notification').map(({ data }) => (data as { title: string }).title)
     t.same(titles.sort(), [...marks].sort(), path)
   }
-  // A position of another's channel opens nothing.
+  // A position in a channel of another user recovers nothing.
   const stolen = admitted[0].client.received.find(({ id }) => id?.startsWith('u.'))!.id!
   const thief = await connect(t, `${url}/ws/notifications/bob?since=${stolen.replace(/\d+$/, '0')}`, as('bob'))
   t.match(thief.ack.data, { recovered: false, replayed: 0 })

@@ -11,13 +11,13 @@ const path = '/ws/notifications/u1'
 const from = (headers: IncomingHttpHeaders, query: unknown = {}) => tokenOf({ headers, query })
 const offering = (protocols: string) => ({ 'sec-websocket-protocol': protocols })
 
-t.test('a Bearer token in the Authorization header is a credential, and nothing else in it', async t => {
+t.test('tokenOf() reads a Bearer token from the Authorization header, and no other value', async t => {
   t.equal(from({ authorization: 'Bearer abc.def-1' }), 'abc.def-1')
-  t.equal(from({ authorization: 'bearer  abc' }), 'abc', 'RFC 9110 section 11.1: the scheme has no case')
+  t.equal(from({ authorization: 'bearer  abc' }), 'abc', 'the scheme is case-insensitive (RFC 9110 section 11.1)')
   for (const authorization of ['', 'Bearer', 'Bearer ', 'Basic abc', 'Bearer a b', 'abc']) t.equal(from({ authorization }), undefined, authorization)
 })
 
-t.test('a subprotocol that begins with token. is a credential, percent-decoded', async t => {
+t.test('tokenOf() percent-decodes the token of a subprotocol that begins with token.', async t => {
   t.equal(from(offering('fastify-realtime, token.abc')), 'abc')
   t.equal(from(offering('token.abc,fastify-realtime')), 'abc')
   t.equal(from(offering('fastify-realtime, token.a%2Fb%20c%3D%28')), 'a/b c=(')
@@ -26,12 +26,12 @@ t.test('a subprotocol that begins with token. is a credential, percent-decoded',
   }
 })
 
-t.test('one token in the query is a credential', async t => {
+t.test('tokenOf() reads a single token from the query', async t => {
   t.equal(from({}, { token: 'a b' }), 'a b')
   for (const query of [undefined, null, {}, { token: '' }, { token: ['a', 'b'] }]) t.equal(from({}, query), undefined)
 })
 
-t.test('a header counts more than a subprotocol, and that more than the query', async t => {
+t.test('the Authorization header takes precedence over a subprotocol, and a subprotocol over the query', async t => {
   const query = { token: 'q' }
   t.equal(from({ authorization: 'Bearer h', ...offering('token.p') }, query), 'h')
   t.equal(from({ authorization: 'Basic h', ...offering('token.p') }, query), 'p')
@@ -40,7 +40,7 @@ t.test('a header counts more than a subprotocol, and that more than the query', 
 
 t.test('a credential is never chosen as the subprotocol', async t => {
   t.equal(chosenProtocol(new Set(['fastify-realtime', 'token.abc'])), 'fastify-realtime')
-  t.equal(chosenProtocol(new Set(['token.abc', 'graphql-ws'])), 'graphql-ws', "of the app's own routes")
+  t.equal(chosenProtocol(new Set(['token.abc', 'graphql-ws'])), 'graphql-ws', "a subprotocol of the app's own routes is chosen")
   t.equal(chosenProtocol(new Set(['token.abc'])), false)
   t.equal(chosenProtocol(new Set()), false)
 })
@@ -49,11 +49,11 @@ const secret = 's3cr3t/ %28'
 
 for (const [how, request] of Object.entries({
   subprotocol: { protocols: ['fastify-realtime', `token.${encodeURIComponent(secret)}`], headers: {}, query: '' },
-  'subprotocol before ours': { protocols: [`token.${encodeURIComponent(secret)}`, 'fastify-realtime'], headers: {}, query: '' },
+  'subprotocol before fastify-realtime': { protocols: [`token.${encodeURIComponent(secret)}`, 'fastify-realtime'], headers: {}, query: '' },
   query: { protocols: [], headers: {}, query: `?token=${encodeURIComponent(secret)}` },
   header: { protocols: [], headers: { authorization: `Bearer ${encodeURIComponent(secret)}` }, query: '' }
 })) {
-  t.test(`as ${how} it reaches authenticate, and neither the log nor the answer`, async t => {
+  t.test(`a credential in the ${how} reaches authenticate, and appears neither in the log nor in the answer`, async t => {
     const { lines, options } = logSink()
     const { url } = await start(t, {
       authenticate: request => {
@@ -74,7 +74,7 @@ for (const [how, request] of Object.entries({
   })
 }
 
-t.test('a handshake that is refused leaves no word of its credential in the log or the answer', async t => {
+t.test('the credential of a refused handshake appears neither in the log nor in the answer', async t => {
   const { lines, options } = logSink()
   const { url, port } = await start(t, { authenticate: () => { throw new Error('the database is down') } }, { logger: options })
   t.equal((await new Client(`${url}${path}?token=s3cr3t`, {}).close()).code, 1011)

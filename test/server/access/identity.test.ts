@@ -13,7 +13,7 @@ const throwing = new Proxy({}, { get () { throw new Error('of the trap') } })
 const rejecting = () => Promise.reject(new Error('of the promise'))
 const secret = 's3cr3t value'
 
-/** What a hook may return, and what the error says: what came, and what to write. */
+/** Wrong results of a hook. The error contains `came`, a description of the result, and `cure`. */
 const wrong: Array<[name: string, returned: () => unknown, came: RegExp, cure: RegExp]> = [
   ['false', () => false, /returned false/, /null if no user is authenticated/],
   ['true', () => true, /returned true/, /return { userId }/],
@@ -48,9 +48,9 @@ const wrong: Array<[name: string, returned: () => unknown, came: RegExp, cure: R
   ['a getter that throws', () => ({ get userId () { throw new Error(secret) } }), /cannot be read/, /plain { userId }/],
   ['a JWT without exp, times 1000', () => ({ userId: 'ada', expiresAt: Number(undefined) * 1000 }), /expiresAt: NaN/, /an 'exp'\? .*leave it out/],
   ['a JWT without exp, as a Date', () => ({ userId: 'ada', expiresAt: new Date(Number(undefined) * 1000) }), /expiresAt: an invalid Date/, /an 'exp'\? .*leave it out/],
-  ['seconds', () => ({ userId: 'ada', expiresAt: seconds }), new RegExp(`expiresAt: ${seconds} }`), /in seconds: write exp \* 1000/],
-  ['seconds as a Date', () => ({ userId: 'ada', expiresAt: new Date(seconds) }), /expiresAt: the Date 1970-/, /in seconds: write new Date\(exp \* 1000\)/],
-  ['a lifetime', () => ({ userId: 'ada', expiresAt: 3_600_000 }), /expiresAt: 3600000 }/, /milliseconds since 1970/],
+  ['exp in seconds', () => ({ userId: 'ada', expiresAt: seconds }), new RegExp(`expiresAt: ${seconds} }`), /in seconds: write exp \* 1000/],
+  ['exp in seconds as a Date', () => ({ userId: 'ada', expiresAt: new Date(seconds) }), /expiresAt: the Date 1970-/, /in seconds: write new Date\(exp \* 1000\)/],
+  ['a lifetime as expiresAt', () => ({ userId: 'ada', expiresAt: 3_600_000 }), /expiresAt: 3600000 }/, /milliseconds since 1970/],
   ['null as expiresAt', () => ({ userId: 'ada', expiresAt: null }), /expiresAt: null/, /leave it out/],
   ['a string as expiresAt', () => ({ userId: 'ada', expiresAt: secret }), /expiresAt: a string/, /a Date or milliseconds/],
   ['true as expiresAt', () => ({ userId: 'ada', expiresAt: true }), /expiresAt: true/, /a Date or milliseconds/],
@@ -61,7 +61,7 @@ const wrong: Array<[name: string, returned: () => unknown, came: RegExp, cure: R
 
 for (const hook of ['authenticate', 'renew'] as const) {
   for (const [name, returned, came, cure] of wrong) {
-    t.test(`${hook} returned ${name}: the error says what came and what to write, and nothing secret`, async t => {
+    t.test(`${hook} returned ${name}: the error names the result and the cure, and contains no secret`, async t => {
       let message = ''
       try {
         await identityOf(hook, returned())
@@ -76,7 +76,7 @@ for (const hook of ['authenticate', 'renew'] as const) {
   }
 }
 
-t.test('whatever authenticate returned by mistake closes with 4401, after which a client does not come back, and is logged at error', async t => {
+t.test('a wrong result of authenticate closes the connection with 4401, and is logged at error', async t => {
   for (const [name, returned, came, cure] of wrong) {
     const { lines, options } = logSink()
     const { app, url } = await start(t, { authenticate: (() => returned()) as Authenticate }, { logger: options })
@@ -89,7 +89,7 @@ t.test('whatever authenticate returned by mistake closes with 4401, after which 
   }
 })
 
-t.test('an identity is accepted as it is, with what the app adds to it', async t => {
+t.test('identityOf() returns a valid identity itself, with the properties that the app adds', async t => {
   class User {
     readonly userId = 'ada'
     readonly #role = 'admin'
@@ -114,10 +114,10 @@ t.test('an identity is accepted as it is, with what the app adds to it', async t
 t.test('a promise that the app adds to an identity does not end the process when it rejects', async t => {
   const identity = { userId: 'ada', role: rejecting() }
   t.equal(await identityOf('authenticate', identity), identity)
-  await t.rejects(identity.role, { message: 'of the promise' }, 'who awaits it still gets the rejection')
+  await t.rejects(identity.role, { message: 'of the promise' }, 'code that awaits the promise gets the rejection')
 })
 
-t.test('an identity expires at its expiresAt, or never', async t => {
+t.test('an identity expires at its expiresAt, or never if it has none', async t => {
   t.equal(expiry({ userId: 'ada' }), Infinity)
   t.equal(expiry({ userId: 'ada', expiresAt: new Date(5) }), 5)
   t.equal(expiry({ userId: 'ada', expiresAt: now }), now)

@@ -19,7 +19,7 @@ const ofProxies = [
   'X-Scheme', 'X-URL-Scheme', 'Front-End-Https', 'X-SSL-Client-Cert', 'X-Client-Cert', 'X-Request-Start', 'X-Queue-Start', 'X-Auth-Request-User', 'X-Host', 'X-LB-Id'
 ]
 
-/** Of a browser that opens a WebSocket, and of tools and apps that run on the same machine. */
+/** Headers of browsers that open a WebSocket, and of tools and apps on the same machine. */
 const ofClients = [
   'host', 'connection', 'upgrade', 'pragma', 'cache-control', 'user-agent', 'origin', 'cookie', 'authorization', 'accept', 'accept-encoding', 'accept-language',
   'sec-websocket-version', 'sec-websocket-key', 'sec-websocket-extensions', 'sec-websocket-protocol', 'sec-fetch-mode', 'sec-fetch-site', 'sec-fetch-dest', 'sec-gpc', 'dnt',
@@ -27,15 +27,15 @@ const ofClients = [
   'x-app-version', 'x-client-version', 'x-client-id', 'traceparent', 'tracestate', 'x-trip', 'x-zip-code', 'x-membership', 'x-viable'
 ]
 
-t.test('a header of a proxy is found by its name, whatever its value', async t => {
+t.test('the name of a proxy header is a sign of a proxy, also if its value is empty', async t => {
   for (const name of ofProxies) t.equal(proxySignIn({ host: 'localhost', [name.toLowerCase()]: '' }), name.toLowerCase(), name)
 })
 
-t.test('the headers of clients on this machine are no sign of a proxy', async t => {
+t.test('headers of clients on the same machine are not a sign of a proxy', async t => {
   for (const name of ofClients) t.equal(proxySignIn({ [name]: '127.0.0.1' }), undefined, name)
 })
 
-t.test('development mode refuses an upgrade with a header of a proxy, on a real socket', async t => {
+t.test('development mode refuses an upgrade with a proxy header, and accepts one with a header of a client', async t => {
   const { url } = await start(t)
   for (const name of ofProxies) t.equal(await outcome(url + path, { headers: { [name]: '127.0.0.1' } }), 403, name)
   for (const name of ofClients.filter(name => /^x-|^trace|^dnt/.test(name))) t.equal(await outcome(url + path, { headers: { [name]: '1' } }), 'ack', name)
@@ -53,7 +53,7 @@ t.test('the headers that the nginx snippet of docs/scaling.md adds are a sign of
   t.equal(await outcome(url + path, { headers }), 403)
 })
 
-t.test('a request that injectWS makes is local, unless its headers say otherwise', async t => {
+t.test('a request of injectWS is local, unless its headers show a proxy or another host', async t => {
   const { app } = await start(t)
   const socket = await app.injectWS(path)
   socket.terminate()
@@ -67,19 +67,19 @@ t.test('a local request has a loopback peer, a loopback Host and no sign of a pr
   t.equal(isLocal(request('127.0.0.1', { host: 'localhost' })), true)
   t.equal(isLocal(request('::ffff:127.0.0.1', { host: '[::1]:3000' })), true)
   t.equal(isLocal(request('192.0.2.1', { host: 'localhost' })), false)
-  t.equal(isLocal(request(undefined, { host: 'localhost' })), false, 'a socket that is closed, or has no address')
-  t.equal(isLocal(request('127.0.0.1', {})), false, 'no Host')
+  t.equal(isLocal(request(undefined, { host: 'localhost' })), false, 'a socket without an address is not local')
+  t.equal(isLocal(request('127.0.0.1', {})), false, 'a request without a Host is not local')
   t.equal(isLocal(request('127.0.0.1', { host: 'localhost', via: '1.1 x' })), false)
 })
 
-t.test('loopback addresses and hosts', async t => {
+t.test('isLoopback() and isLoopbackHost() accept only loopback addresses and hosts', async t => {
   for (const address of ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1']) t.equal(isLoopback(address), true, address)
   for (const address of [undefined, '', '10.0.0.1', '::', '::2', '::ffff:10.0.0.1', '127.0.0.1.evil.example']) t.equal(isLoopback(address), false, String(address))
   for (const host of ['localhost', 'LOCALHOST:3000', '127.0.0.1:1', '[::1]', '[::1]:3000']) t.equal(isLoopbackHost(host), true, host)
   for (const host of [undefined, '', 'localhost.evil.example', '127.0.0.1.evil.example', 'localhost@evil.example', 'a b']) t.equal(isLoopbackHost(host), false, String(host))
 })
 
-t.test('a client with headers of its own connects', async t => {
+t.test('development mode accepts a client with custom headers', async t => {
   const { url } = await start(t)
   await connect(t, url + path, { headers: { 'x-api-key': 'k', authorization: 'Bearer t', cookie: 'a=b' } })
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { hostOf, isOrigin, originFault } from '../../../lib/server/access/origin.js'
 
-t.test('a page may connect to the server that it comes from, and with a list only from the origins in it', async t => {
+t.test('a page may connect from the origin of the server, or from an origin in allowedOrigins', async t => {
   t.equal(originFault('https://app.example', 'app.example', undefined), undefined)
   t.equal(originFault('https://app.example', 'app.example:443', undefined), undefined)
   t.equal(originFault('https://app.example', 'api.example', ['https://app.example']), undefined)
@@ -12,7 +12,7 @@ t.test('a page may connect to the server that it comes from, and with a list onl
   for (const text of others) t.equal(isOrigin(text), false, text)
 })
 
-t.test('a page is of no server when the request names no host, or the page comes from none', async t => {
+t.test('an origin is refused if the request has no Host header, or if the origin is not that of a web page', async t => {
   t.match(originFault('https://undefined', undefined, undefined), /no Host header/)
   for (const host of ['', 'app.example']) t.match(originFault('file:///', host, undefined), /is not that of a web page/)
 })
@@ -24,18 +24,18 @@ const rows: Array<[name: string, origin: string, host: string | undefined, allow
   ['there is no Host', 'https://app.example', undefined, undefined, /the request has no Host header.*\$http_host/, /undefined/],
   ['the Host is empty', 'https://app.example', '', undefined, /the request has no Host header/, /""/],
   ['a dev server', 'http://localhost:5173', 'localhost:3000', undefined, /add its origin to 'allowedOrigins'/, /not in 'allowedOrigins'/],
-  ['an origin that the list lacks', 'https://b.example', 'api.example', ['https://a.example'], /"https:\/\/b\.example" is not in 'allowedOrigins'\. Add it.* if its pages may connect$/, /Host|proxy/],
-  ["the server's own origin, which the list lacks", 'https://api.example', 'api.example', ['https://a.example'], /Add it.*this server's own/, /proxy/],
+  ['an origin that is not in the list', 'https://b.example', 'api.example', ['https://a.example'], /"https:\/\/b\.example" is not in 'allowedOrigins'\. Add it.* if its pages may connect$/, /Host|proxy/],
+  ["the server's own origin, which is not in the list", 'https://api.example', 'api.example', ['https://a.example'], /Add it.*this server's own/, /proxy/],
   ['an empty list', 'https://b.example', 'b.example', [], /is not in 'allowedOrigins'/, /proxy/],
   ['a file', 'null', 'app.example', undefined, /files and sandboxed frames.*Serve the page over HTTP/, /allowedOrigins|proxy/],
-  ['a file, and a list', 'null', 'app.example', ['https://a.example'], /files and sandboxed frames/, /allowedOrigins/],
-  ['what is not an origin', 'app.example', 'app.example', undefined, /"app\.example" is not that of a web page/, /allowedOrigins/],
+  ['a file and a list', 'null', 'app.example', ['https://a.example'], /files and sandboxed frames/, /allowedOrigins/],
+  ['a value that is not an origin', 'app.example', 'app.example', undefined, /"app\.example" is not that of a web page/, /allowedOrigins/],
   ['control characters', 'https://a\u009b.example', 'b\u001b', undefined, /"https:\/\/a\\u009b\.example"/, /[^\x20-\x7e]/],
   ['a long Host', 'https://a.example', 'h'.repeat(10_000), undefined, /the Host header is "h{100}\.\.\."/, /h{101}/]
 ]
 
 for (const [name, origin, host, allowed, says, not] of rows) {
-  t.test(`${name}: the refusal names the cause and its cure, and no other`, async t => {
+  t.test(`${name}: the refusal names the cause and its cure, and no other cause`, async t => {
     const fault = originFault(origin, host, allowed)
     t.match(fault, says)
     t.notMatch(fault, not)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { quoted } from '../../../lib/server/access/quoted.js'
 
-t.test('a quoted header has a bound, and nothing in it that a terminal or a line break would act on', async t => {
+t.test('a quoted header has a maximum length, and its control and non-ASCII characters are escaped', async t => {
   t.equal(quoted('https://app.example'), '"https://app.example"')
   t.equal(quoted('a"b\\'), '"a\\"b\\\\"')
   t.equal(quoted('a\r\nb\u001b[31m\u009b2J\u007fé\u2028😀'), '"a\\r\\nb\\u001b[31m\\u009b2J\\u007f\\u00e9\\u2028\\ud83d\\ude00"')

@@ -8,20 +8,20 @@ import { eventually, gate } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('a renewal is answered, and never makes a connection worse', async t => {
+t.test('every renewal gets an answer, and a refused one leaves the connection unchanged', async t => {
   /** A token is `<user> <milliseconds>`. */
   const identityOf = (token: string) => {
     const [userId, ms] = token.split(' ')
     return { userId, expiresAt: Date.now() + Number(ms), token }
   }
   const authenticate = (request: FastifyRequest) => identityOf(tokenOf(request)!)
-  /** A server, and u1 connected to it for `ms` milliseconds. */
+  /** Starts a server, and connects u1 with a credential that expires after `ms`. */
   const startRenewing = async (scope: typeof t, renew: Renew | undefined, ms = 60_000, options: RealtimeOptions = {}, server = {}) => {
     const started = await start(scope, { authenticate, renew, ...options }, server)
     return { ...started, client: await connect(scope, `${started.url}${path}?token=u1+${ms}`) }
   }
 
-  t.test('the connection stays, and ends with the new credential', async t => {
+  t.test('a renewed connection stays open until its new credential expires', async t => {
     const seen: string[] = []
     const { app, client } = await startRenewing(t, (token, connection) => {
       seen.push(`${connection.userId} ${connection.id}`)
@@ -41,7 +41,7 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
     t.ok(lasted > 1_000, `${lasted} ms`)
   })
 
-  t.test('it may be sooner, or never', async t => {
+  t.test('a new credential may expire earlier than the old one, or never', async t => {
     const { app, client } = await startRenewing(t, token => token === 'never' ? { userId: 'u1' } : identityOf(token))
     client.send({ type: 'renew', data: { token: 'never' } })
     t.strictSame((await client.next('renewed')).data, {})
@@ -51,7 +51,7 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
     t.equal((await client.close()).code, 4401)
   })
 
-  t.test('sent again on another connection it renews that one', async t => {
+  t.test('a renewal with the same ref on another connection renews that connection', async t => {
     const renewals: string[] = []
     const { url, client } = await startRenewing(t, (token, { id }) => { renewals.push(id); return identityOf(token) })
     const other = await connect(t, `${url}${path}?token=u1+60000`)
@@ -65,20 +65,20 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
 
   const unauthorized = Object.assign(new Error('expired'), { statusCode: 401 })
   const bad: Record<string, Renew> = {
-    'nobody, null': () => null,
-    'nobody, undefined': async () => undefined,
+    'a result of null': () => null,
+    'a promise of undefined': async () => undefined,
     'another user': () => ({ userId: 'u2' }),
-    'a credential that has expired': () => ({ userId: 'u1', expiresAt: Date.now() - 1 }),
-    'what throws': () => { throw new Error('secret') },
-    'what rejects': async () => { throw new Error('secret') },
-    'what rejects with a 401': async () => { throw unauthorized },
-    'an expiresAt that is no time': () => ({ userId: 'u1', expiresAt: 'tomorrow' as any }),
-    'what is not an identity': () => 'u1' as any,
-    'what hangs': () => new Promise(() => {})
+    'an expired credential': () => ({ userId: 'u1', expiresAt: Date.now() - 1 }),
+    'a throwing hook': () => { throw new Error('secret') },
+    'a rejecting hook': async () => { throw new Error('secret') },
+    'a hook that rejects with 401': async () => { throw unauthorized },
+    'an invalid expiresAt': () => ({ userId: 'u1', expiresAt: 'tomorrow' as any }),
+    'a result that is not an identity': () => 'u1' as any,
+    'a hanging hook': () => new Promise(() => {})
   }
-  const logged = ['what throws', 'what rejects', 'an expiresAt that is no time', 'what is not an identity', 'what hangs']
+  const logged = ['a throwing hook', 'a rejecting hook', 'an invalid expiresAt', 'a result that is not an identity', 'a hanging hook']
   for (const [name, renew] of Object.entries(bad)) {
-    t.test(`a renewal with ${name} is refused, and what there was still holds`, async t => {
+    t.test(`a renewal with ${name} is refused, and the current credential stays valid`, async t => {
       const { lines, options } = logSink()
       const { app, client } = await startRenewing(t, renew, 60_000, { timeouts: { authenticate: 100 } }, { logger: options })
       client.send({ type: 'renew', ref: 1, data: { token: 'x s3cr3t' } })
@@ -92,7 +92,7 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
     })
   }
 
-  t.test('data that is not { token } is a bad message, and the fifth is too much', async t => {
+  t.test('a renewal without a token gets bad_message, and the fifth one closes the connection with 4400', async t => {
     const { client } = await startRenewing(t, () => { throw new Error('is not asked') })
     for (const data of [undefined, null, 'token', { token: '' }, { token: 5 }]) {
       client.send({ type: 'renew', ref: 1, data })
@@ -101,13 +101,13 @@ t.test('a renewal is answered, and never makes a connection worse', async t => {
     t.equal((await client.close()).code, 4400)
   })
 
-  t.test('without the option there is no such type', async t => {
+  t.test('a renewal gets unknown_type if the app has no option renew', async t => {
     const { client } = await startRenewing(t, undefined)
     client.send({ type: 'renew', ref: 1, data: { token: 'u1 90000' } })
     t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'unknown_type' } })
   })
 
-  t.test('a connection that has gone meanwhile leaves no timer', async t => {
+  t.test('a connection that ends during its renewal leaves no timer', async t => {
     const timers = wallClockTimers(t)
     const { opened, open } = gate()
     const { app, client } = await startRenewing(t, async token => { await opened; return identityOf(token) })
