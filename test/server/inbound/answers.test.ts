@@ -7,7 +7,7 @@ import { eventually, gate } from '../../waiting.js'
 
 const failed: Answer = { code: 'handler_failed', message: 'it failed' }
 
-/** A handler that notes each call, with whether it was a retry. */
+/** Handler that counts its calls, and notes whether each one is a retry. */
 function counting (...results: Answer[]) {
   const handler = {
     runs: 0,
@@ -20,18 +20,18 @@ function counting (...results: Answer[]) {
   return handler
 }
 
-t.test('the same message is handled once, and gets the same answer', async t => {
+t.test('a message that is sent again is handled once, and gets the same answer', async t => {
   const answers = new Answers()
   const good = counting()
   const bad = counting(failed)
   for (let n = 0; n < 3; n++) {
     t.equal(await answers.once('a', 'good', good.handle), undefined)
-    t.equal(await answers.once('a', 'bad', bad.handle), failed, 'a failure is not tried again')
+    t.equal(await answers.once('a', 'bad', bad.handle), failed, 'a failed message is not handled again')
   }
   t.strictSame([good.runs, bad.runs, answers.size], [1, 1, 2])
 })
 
-t.test('a message that may be tried again is handled until it succeeds', async t => {
+t.test('a message that may be retried is handled until it succeeds', async t => {
   const answers = new Answers()
   const { retries, handle } = counting(failed, failed, undefined)
   const got: Answer[] = []
@@ -40,7 +40,7 @@ t.test('a message that may be tried again is handled until it succeeds', async t
   t.strictSame(retries, [false, true, true])
 })
 
-t.test('a message that is being handled waits for the one answer', async t => {
+t.test('a repetition of a message that is being handled waits for the answer to it', async t => {
   for (const mayRetry of [false, true]) {
     const answers = new Answers()
     const { opened, open } = gate<Answer>()
@@ -53,7 +53,7 @@ t.test('a message that is being handled waits for the one answer', async t => {
   }
 })
 
-t.test("one user's are not another's", async t => {
+t.test('messages with another user or another key are handled separately', async t => {
   const answers = new Answers()
   const one = counting()
   const messages = [['u1', 'user:u1 r'], ['u2', 'user:u2 r'], ['u1', 'chat:w/a/c/u1 r'], ['u1', 'user:u1 R']]
@@ -61,21 +61,21 @@ t.test("one user's are not another's", async t => {
   t.equal(one.runs, messages.length)
 })
 
-t.test('after five minutes it is a new one', async t => {
+t.test('a message that is sent again after five minutes is handled again', async t => {
   let now = 1_000
   const answers = new Answers({ now: () => now })
   const again = counting()
   await answers.once('a', 'r', async () => undefined)
   now = 300_999
   await answers.once('a', 'r', again.handle)
-  t.equal(again.runs, 0, 'and coming again does not make it younger')
+  t.equal(again.runs, 0, 'a repetition does not prolong the five minutes')
   now = 301_000
   await answers.once('a', 'r', again.handle)
   t.equal(again.runs, 1)
   t.equal(answers.size, 1)
 })
 
-t.test('what takes long is not forgotten while it runs', async t => {
+t.test('a message with a slow handler is remembered for the handler time plus five minutes', async t => {
   let now = 0
   const answers = new Answers({ handlerTime: 600_000, now: () => now })
   const again = counting()
@@ -88,7 +88,7 @@ t.test('what takes long is not forgotten while it runs', async t => {
   t.equal(again.runs, 1)
 })
 
-t.test('what is still being handled does not make room', async t => {
+t.test('a message that is being handled is not removed to make room for others', async t => {
   const answers = new Answers({ size: 5 })
   const again = counting()
   answers.once('a', 'running', () => new Promise(() => {}))
@@ -98,9 +98,9 @@ t.test('what is still being handled does not make room', async t => {
   t.ok(answers.size <= 5)
 })
 
-t.test('several servers answer as one', async t => {
+t.test('several servers share their answers', async t => {
   const timers = new Timers()
-  // Its timers alone do not keep the process running.
+  // The timers of a cluster do not keep the process running.
   const running = setInterval(() => {}, 1_000)
   t.teardown(() => {
     clearInterval(running)
@@ -108,7 +108,7 @@ t.test('several servers answer as one', async t => {
   })
   const log = { error () {} } as never
 
-  /** Servers of one app, with what each has of answers. */
+  /** Servers of one app, each with its answers. */
   function servers (count: number) {
     const shared = new FakeCluster()
     return Array.from({ length: count }, () => {
@@ -117,7 +117,7 @@ t.test('several servers answer as one', async t => {
     })
   }
 
-  t.test('one of them handles a message, and the others get its answer', async t => {
+  t.test('one server handles a message, and the other servers get its answer', async t => {
     for (const answer of [undefined, failed]) {
       const [a, b, c] = servers(3)
       const { opened, open } = gate<Answer>()
@@ -131,7 +131,7 @@ t.test('several servers answer as one', async t => {
     }
   })
 
-  t.test('a message that failed on one of them, and may be tried again, is handled on the next, and on the first no more', async t => {
+  t.test('a message that failed on one server and may be retried is handled on the next one, and not again on the first', async t => {
     const [a, b] = servers(2)
     const first = counting(failed, undefined)
     const second = counting(undefined)
@@ -142,7 +142,7 @@ t.test('several servers answer as one', async t => {
     t.equal(first.runs, 1)
   })
 
-  t.test('where the claim of a message was not confirmed, the same server may handle it, and another one may not', async t => {
+  t.test('a message whose claim was not confirmed is handled later by the same server, and by no other one', async t => {
     const [a, b] = servers(2)
     const { claim } = a.nodes
     a.nodes.claim = async (...parameters) => {
@@ -153,23 +153,23 @@ t.test('several servers answer as one', async t => {
     t.match(await a.answers.once('u', 'r', first.handle, true), { code: 'handler_failed', message: /could not find out/ })
     a.nodes.claim = claim
     t.equal(await a.answers.once('u', 'r', first.handle, true), undefined)
-    t.strictSame(first.retries, [false], 'it was not handled before')
+    t.strictSame(first.retries, [false], 'the first handling is not a retry')
     const other = counting(undefined)
     t.equal(await b.answers.once('u', 'r', other.handle, true), undefined)
     t.equal(other.runs, 0)
   })
 
-  t.test('a server that is gone leaves a message that nobody handles again', async t => {
+  t.test('a message that is claimed by a server that is gone is not handled by another server', async t => {
     const [a, b] = servers(2)
     await a.nodes.claim('u', '["answer","u","r"]')
     const other = counting(undefined)
     for (let n = 0; n < 2; n++) {
-      t.match(await b.answers.once('u', 'r', other.handle, true), { code: 'handler_failed', message: /no longer answers/ }, 'however often it comes')
+      t.match(await b.answers.once('u', 'r', other.handle, true), { code: 'handler_failed', message: /no longer answers/ }, 'every repetition gets the same error')
     }
     t.equal(other.runs, 0)
   })
 
-  t.test('servers that ask about the same message at the same time do not wait for each other', async t => {
+  t.test('servers that get the same message at the same time do not wait for each other', async t => {
     const [a, b, c] = servers(3)
     await a.nodes.claim('u', '["answer","u","r"]')
     const other = counting()
@@ -178,7 +178,7 @@ t.test('several servers answer as one', async t => {
     t.equal(other.runs, 0)
   })
 
-  t.test('a message that failed on one of them is given to one other', async t => {
+  t.test('a message that fails on one server is handled by exactly one other server', async t => {
     const [a, b, c] = servers(3)
     const { opened, open } = gate<Answer>()
     const first = a.answers.once('u', 'r', () => opened, true)
@@ -193,7 +193,7 @@ t.test('several servers answer as one', async t => {
     t.strictSame(second.retries, [true])
   })
 
-  t.test('a claim that could not be stored is tried again, also where a failure would not be', async t => {
+  t.test('a claim that could not be stored is retried, also for a message that may not be retried', async t => {
     const [a] = servers(1)
     a.nodes.fault = new Error('away')
     const handler = counting(undefined)

@@ -8,7 +8,7 @@ import { eventually, gate } from '../../waiting.js'
 const path = '/ws/support/app/chat/u1'
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
-t.test('a handler gets the message and its connection; the client gets its answer', async t => {
+t.test('a handler gets the message and its connection, and the client gets an answer', async t => {
   const heard: Array<[Inbound, RealtimeConnection]> = []
   const { url } = await start(t, {
     messages: { vote: Type.Object({ choice: Type.Integer() }) },
@@ -44,7 +44,7 @@ t.test('a handler gets the message and its connection; the client gets its answe
   t.equal(heard.length, 1)
 })
 
-t.test('messages are handled in order, one at a time; beyond the queue the socket is paused and nothing is lost', async t => {
+t.test('messages are handled in order and one at a time, and none is lost beyond limits.queue', async t => {
   const order: number[] = []
   let running = 0
   let most = 0
@@ -67,7 +67,7 @@ t.test('messages are handled in order, one at a time; beyond the queue the socke
   t.equal(most, 1)
 })
 
-t.test('reading is paused with exactly limits.queue messages waiting, and goes on with one less', async t => {
+t.test('reading pauses when exactly limits.queue messages wait, and resumes when one less waits', async t => {
   const gates = [gate(), gate(), gate()]
   let handled = 0
   const { app, url } = await start(t, { limits: { queue: 2 }, onMessage: { work: () => gates[handled++].opened } })
@@ -87,7 +87,7 @@ t.test('reading is paused with exactly limits.queue messages waiting, and goes o
   for (const { open } of gates) open()
 })
 
-t.test('a handler that hangs ends its connection, and the heartbeat does not while it is paused', async t => {
+t.test('a message whose handler exceeds timeouts.handler gets handler_timeout, and its connection closes with 1011', async t => {
   const { app, url } = await start(t, {
     timeouts: { handler: 400 },
     heartbeat: { interval: 100, timeout: 50 },
@@ -117,7 +117,7 @@ t.test('a message that is being handled when the server closes is answered', asy
   await closing
 })
 
-t.test('a logger that throws does not keep the client from its answers', async t => {
+t.test('a client gets its answers also if the logger throws', async t => {
   const throws = () => { throw new Error('of the app') }
   const { app, url } = await start(t, { onMessage: { throws }, onDisconnect: throws }, {
     logger: { level: 'error', stream: { write () {} }, serializers: { err () { throw new Error('of the serializer') } } }
@@ -131,7 +131,7 @@ t.test('a logger that throws does not keep the client from its answers', async t
   await eventually(() => app.ws.stats().connections === 0)
 })
 
-t.test('cut between handler and ack, a message that is sent again with its ref is handled once', async t => {
+t.test('a message that is sent again with its ref after its connection was lost is handled once', async t => {
   const { opened, open } = gate()
   const ran: string[] = []
   const { app, url } = await start(t, {
@@ -159,22 +159,22 @@ t.test('cut between handler and ack, a message that is sent again with its ref i
   second.send({ type: 'ping' })
   await second.next('pong')
   open()
-  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'while it runs it waits for its end')
+  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'a repetition waits for the end of the running handler')
   second.send({ type: 'pay', ref: 'r1' })
-  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'after that it is answered again')
+  t.match(await second.next(), { type: 'ack', ref: 'r1' }, 'a later repetition gets the same answer')
   t.strictSame(ran.splice(0), ['u1 r1'])
 
   for (let n = 0; n < 2; n++) {
     second.send({ type: 'fail', ref: 'r2' })
     t.match(await second.next(), { type: 'error', ref: 'r2', data: { code: 'handler_failed' } })
   }
-  t.strictSame(ran.splice(0), ['fail'], 'a failure is answered again, too')
+  t.strictSame(ran.splice(0), ['fail'], 'a repetition of a failed message gets the same error')
 
   for (let n = 0; n < 2; n++) {
     second.send({ type: 'pay', ref: 7 })
     t.match(await second.next(), { type: 'ack', ref: 7 })
   }
-  t.strictSame(ran.splice(0), ['u1 7', 'u1 7'], 'a number only tells which answer belongs to which frame')
+  t.strictSame(ran.splice(0), ['u1 7', 'u1 7'], 'messages with the same number as ref are all handled')
 
   const other = await connect(t, path2, as('u2'))
   other.send({ type: 'pay', ref: 'r1' })
@@ -182,10 +182,10 @@ t.test('cut between handler and ack, a message that is sent again with its ref i
   const chat = await connect(t, `${url}/ws/w/a/c/u1`, as('u1'))
   chat.send({ type: 'pay', ref: 'r1' })
   t.match(await chat.next(), { type: 'ack', ref: 'r1' })
-  t.strictSame(ran, ['u2 r1', 'u1 r1'], 'those of another user, and of another channel, are others')
+  t.strictSame(ran, ['u2 r1', 'u1 r1'], 'the same ref of another user or another channel is another message')
 })
 
-t.test('what waited behind the handler when the connection was cut runs when it is sent again', async t => {
+t.test('a message that was waiting when the connection was lost is handled when it is sent again', async t => {
   const { opened, open } = gate()
   const ran: unknown[] = []
   const { app, url } = await start(t, { onMessage: { slow: ({ ref }) => { ran.push(ref); return opened } } })
@@ -202,7 +202,7 @@ t.test('what waited behind the handler when the connection was cut runs when it 
   t.strictSame(ran, ['r1', 'r2'])
 })
 
-t.test('a frame beyond the limit is answered with too_big and its ref, is no strike, and the connection holds', async t => {
+t.test('a frame over limits.frame gets too_big with its ref and is no strike, and one over twice the limit closes with 1009', async t => {
   const heard: unknown[] = []
   const { url } = await start(t, { limits: { frame: 1_000, strikes: 2 }, onMessage: { n: ({ data }) => { heard.push(data) } } })
   const client = await connect(t, url + path)

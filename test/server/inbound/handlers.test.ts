@@ -25,7 +25,7 @@ const dataOf: Record<string, object> = {
 
 for (const hasChat of [false, true]) {
   for (const [type, path, says] of rows.filter(([, path]) => !hasChat || path === notifications)) {
-    t.test(`${type} on ${path}${hasChat ? ', with all hooks of chats' : ''}: the client reads which option is missing, or where it belongs`, async t => {
+    t.test(`${type} on ${path}${hasChat ? ' with all hooks of chats' : ''}: the error names the missing option or the right path`, async t => {
       const options = hasChat ? { chat: { onMessage () {}, loadHistory: () => [] } } : {}
       const { url } = await start(t, options)
       const client = await connect(t, url + path)

@@ -10,7 +10,7 @@ t.test('different parts never make the same key', async t => {
   t.not(keyOf('a', 'b c'), keyOf('a b', 'c'))
 })
 
-t.test('a key survives UTF-8, in which a key of Redis is written', async t => {
+t.test('a key is unchanged by UTF-8, the encoding of keys in Redis', async t => {
   const written = (key: string) => Buffer.from(key).toString()
   for (const key of [keyOf('m\ud800'), keyOf('m\ud801'), keyOf('日本', '😀')]) t.equal(written(key), key)
 })

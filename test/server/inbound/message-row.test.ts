@@ -5,14 +5,14 @@ import { refKey, rowOf, type Sender } from '../../../lib/server/inbound/message-
 const sender = (channel: string) => ({ channel }) as Sender
 const message = (ref?: string | number): Inbound => ({ type: 'vote', ref })
 
-t.test('a message is told from others by a string as ref, and by its channel', async t => {
+t.test('a message is identified by its channel and its ref, if the ref is a string', async t => {
   t.not(refKey(message('r'), sender('user:u')), refKey(message('s'), sender('user:u')))
   t.not(refKey(message('r'), sender('user:u')), refKey(message('r'), sender('chat:w/a/c/u')))
   t.equal(refKey(message('r'), sender('user:u')), refKey(message('r'), sender('user:u')))
   for (const ref of [undefined, 0, 7]) t.equal(refKey(message(ref), sender('user:u')), undefined, String(ref))
 })
 
-t.test("a handler of the app's gets the message and its connection, and nothing else; its messages are answered once, in order", async t => {
+t.test('a handler of the app gets only the message and its connection, and its messages are handled once and in order', async t => {
   const calls: unknown[][] = []
   const row = rowOf((...parameters) => { calls.push(parameters) })
   const [given, from] = [message('r'), sender('user:u')]

@@ -14,7 +14,7 @@ import { eventually, gate } from '../../waiting.js'
 
 const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
 
-/** Connections of one user, whose user may have ten messages at once. */
+/** Connections of one user, with a burst of ten messages of the user. */
 function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<UserLimits> = {}, own: Partial<typeof limits> = {}) {
   const { clock, timers, pass } = movedClock(t)
   const handlerTimers = new Timers()
@@ -54,7 +54,7 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<UserLim
 const frame = (type: string, ref?: number) => Buffer.from(JSON.stringify({ type, ref }))
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
-t.test('the socket is not read while the inbox is full, and read again when it is not', async t => {
+t.test('a socket is not read while limits.queue messages wait, and is read again afterwards', async t => {
   const handled = gate()
   const { connect } = setup(t, { wait: { handle: () => handled.opened } })
   const { sent, socket, receiver } = connect()
@@ -68,7 +68,7 @@ t.test('the socket is not read while the inbox is full, and read again when it i
   t.same([socket.isRead, receiver.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
 })
 
-t.test('reading stays paused until fewer than limits.queue messages wait, also when more had been read already', async t => {
+t.test('reading stays paused until fewer than limits.queue messages wait, also if more were read before the pause', async t => {
   const gates = Array.from({ length: 4 }, () => gate())
   let handled = 0
   const { connect } = setup(t, { work: { handle: () => gates[handled++].opened } })
@@ -82,21 +82,21 @@ t.test('reading stays paused until fewer than limits.queue messages wait, also w
   t.equal(socket.isRead, true)
 })
 
-t.test('what was read before the user was held is handled afterwards, in order, and nothing is read meanwhile', async t => {
+t.test('messages that were read before a hold of the user are handled after it in order, and sockets are not read meanwhile', async t => {
   const refs: unknown[] = []
   const { connect, pass } = setup(t, { count: { handle: ({ ref }) => { refs.push(ref) } } })
   const a = connect()
   const b = connect()
   for (let n = 0; n < 14; n++) a.receiver.receive(frame('count', n))
   for (let n = 0; n < 5; n++) await turn()
-  t.same(refs, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'the ten that may come at once, and the one that is too many')
+  t.same(refs, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'the burst of ten, and the message that exceeds it, are handled')
   t.same([a.socket.isRead, b.socket.isRead, a.receiver.isHeld], [false, false, true])
   const late = connect()
-  t.same([late.receiver.isHeld, late.socket.isRead], [true, false], 'one that joins later is held, too')
+  t.same([late.receiver.isHeld, late.socket.isRead], [true, false], 'a connection that joins later is held, too')
   const free = late.receiver.whenFree()
   pass(1_000)
   for (let n = 0; n < 5; n++) await turn()
-  t.same(refs, Array.from({ length: 12 }, (_, n) => n), 'one more, after which the user is held again')
+  t.same(refs, Array.from({ length: 12 }, (_, n) => n), 'one more message is handled, then the user is held again')
   t.same([a.socket.isRead, b.socket.isRead], [false, false])
   pass(20_000)
   await free
@@ -105,7 +105,7 @@ t.test('what was read before the user was held is handled afterwards, in order, 
   t.same([a.socket.isRead, b.socket.isRead, late.socket.isRead], [true, true, true])
 })
 
-t.test('a connection that has ended handles nothing more, and holds nothing of its user', async t => {
+t.test('a connection that has ended handles no further message, and holds no bytes of its user', async t => {
   const refs: unknown[] = []
   const handled = gate()
   const { userRates, connect } = setup(t, { wait: { handle: ({ ref }) => { refs.push(ref); return handled.opened } } })
@@ -115,14 +115,14 @@ t.test('a connection that has ended handles nothing more, and holds nothing of i
   t.equal(userRates.held.used, 2 * frame('wait', 1).length)
   socket.isOpen = false
   receiver.end()
-  t.equal(userRates.held.used, frame('wait', 1).length, 'what waited has been dropped, and one is being handled')
+  t.equal(userRates.held.used, frame('wait', 1).length, 'the waiting message is dropped, and the other one is still being handled')
   handled.open()
   for (let n = 0; n < 5; n++) await turn()
   t.same([refs, sent, userRates.held.used], [[1], ['ack'], 0])
   t.equal(userRates.known('u1')?.isIdle, true)
 })
 
-t.test('what a connection had read when it ended is not handled, though its end gives its user room', async t => {
+t.test('messages that wait when their connection ends are not handled, although its end releases bytes of its user', async t => {
   const refs: unknown[] = []
   const handle: MessageRow['handle'] = ({ ref }) => { refs.push(ref); return new Promise(() => {}) }
   const { userRates, connect } = setup(t, { wait: { handle }, now: { handle, isUrgent: () => true } }, { burst: 100, bytes: 200 })
@@ -136,7 +136,7 @@ t.test('what a connection had read when it ended is not handled, though its end 
   t.equal(userRates.held.used, frame('wait', 0).length)
 })
 
-t.test('who was held while the connection opened is excused for that time, and for no more', async t => {
+t.test('a connection is excused for the hold during which it opens, and not for an earlier hold', async t => {
   const { connect, pass } = setup(t, { count: { handle: () => {} } }, { burst: 1, rate: 1 }, { rate: 10, burst: 10 })
   pass(60_000)
   const other = connect()
@@ -154,5 +154,5 @@ t.test('who was held while the connection opened is excused for that time, and f
   pass(1_000)
   t.same([receiver.isHeld, socket.isRead], [false, true])
   for (let n = 0; n < 40; n++) receiver.receiveControl()
-  t.equal(sent.filter(type => type === 'error').length, 20, 'ten at once, and ten for the second in which nothing was read')
+  t.equal(sent.filter(type => type === 'error').length, 20, 'the burst of ten, and ten for the second of the hold, are accepted')
 })

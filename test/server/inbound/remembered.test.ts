@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Remembered } from '../../../lib/server/inbound/remembered.js'
 
-t.test('a value is remembered for the time given, counted from when it was set last', async t => {
+t.test('a value is remembered for the given time from its last set() on', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 10 })
   remembered.set('ada', 'k', 1, 0)
   t.strictSame([remembered.get('ada', 'k', 99), remembered.get('ada', 'k', 100), remembered.size], [1, undefined, 0])
@@ -11,7 +11,7 @@ t.test('a value is remembered for the time given, counted from when it was set l
   t.strictSame([remembered.get('ada', 'k', 220), remembered.size], [3, 1])
 })
 
-t.test('a value belongs to its holder and its key, and is gone once it is deleted', async t => {
+t.test('a value belongs to its holder and its key, and delete() forgets it', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 10 })
   remembered.set('ada', 'k', 1, 0)
   remembered.set('bob', 'k', 2, 0)
@@ -19,7 +19,7 @@ t.test('a value belongs to its holder and its key, and is gone once it is delete
   t.strictSame([remembered.delete('ada', 'k'), remembered.delete('ada', 'k'), remembered.get('bob', 'k', 1)], [1, undefined, 2])
 })
 
-t.test('a holder that fills it pushes out its own values, the oldest first, and never those of another', async t => {
+t.test('a holder with too many values loses its own oldest ones, and no value of another holder', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 1_000 })
   for (let n = 0; n < 20; n++) remembered.set(`user ${n}`, 'k', n, 0)
   for (let n = 0; n < 50_000; n++) remembered.set('mallory', `k${n}`, n, 0)
@@ -31,7 +31,7 @@ t.test('a holder that fills it pushes out its own values, the oldest first, and 
   t.equal(remembered.get('late', 'k', 1), 1)
 })
 
-t.test('a value that may not go stays, whoever needs room', async t => {
+t.test('a value that may not be removed stays, also if holders need room', async t => {
   const remembered = new Remembered<boolean>({ time: 100, size: 4 }, mayGo => mayGo)
   remembered.set('ada', 'stays', false, 0)
   for (let n = 0; n < 100; n++) remembered.set(`user ${n % 3}`, `k${n}`, true, 0)
@@ -40,7 +40,7 @@ t.test('a value that may not go stays, whoever needs room', async t => {
   t.ok(remembered.size <= 5)
 })
 
-t.test('a value that is taken is returned once, within its time', async t => {
+t.test('take() returns a value once, within its time', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 10 })
   remembered.set('ada', 'k', 1, 0)
   t.strictSame([remembered.take('ada', 'k', 99), remembered.take('ada', 'k', 99), remembered.size], [1, undefined, 0])
@@ -48,38 +48,38 @@ t.test('a value that is taken is returned once, within its time', async t => {
   t.equal(remembered.take('ada', 'k', 200), undefined)
 })
 
-/** Values that begin with 'stays' may not go. */
+/** Values that begin with 'stays' may not be removed. */
 function filled (values: Array<[holder: string, value: string]>, size = 4): Remembered<string> {
   const remembered = new Remembered<string>({ time: 100, size }, value => !String(value).startsWith('stays'))
   for (const [holder, value] of values) remembered.set(holder, value, value, 0)
   return remembered
 }
 
-t.test('the holder that has most gives up its oldest value for one that has nothing', async t => {
+t.test('the holder with the most values loses its oldest one to a holder without values', async t => {
   const remembered = filled([['a', 'a1'], ['a', 'a2'], ['b', 'b1'], ['c', 'c1'], ['d', 'd1']])
   t.strictSame(['a1', 'a2', 'b1', 'c1', 'd1'].map(key => remembered.get(key[0], key, 1)), [undefined, 'a2', 'b1', 'c1', 'd1'])
   t.equal(remembered.size, 4)
 })
 
-t.test('where the values of the largest holder may not go, the next one gives up its own', async t => {
+t.test('the next largest holder loses a value if the values of the largest one may not be removed', async t => {
   const remembered = filled([['a', 'stays 1'], ['a', 'stays 2'], ['b', 'b1'], ['c', 'c1'], ['d', 'd1']])
   t.strictSame([remembered.get('b', 'b1', 1), remembered.get('c', 'c1', 1), remembered.get('d', 'd1', 1)], [undefined, 'c1', 'd1'])
 })
 
-t.test('a holder whose own values may not go takes room from one that has as much, and from none that has less', async t => {
+t.test('a holder whose values may not be removed takes room from a holder with as many values, and from none with fewer', async t => {
   const less = filled([['a', 'stays 1'], ['a', 'stays 2'], ['b', 'b1'], ['a', 'stays 3']])
   t.strictSame([less.get('b', 'b1', 1), less.size], ['b1', 4])
   const equal = filled([['a', 'stays 1'], ['a', 'stays 2'], ['b', 'b1'], ['b', 'b2'], ['a', 'stays 3']], 5)
   t.strictSame([equal.get('b', 'b1', 1), equal.get('b', 'b2', 1), equal.get('a', 'stays 3', 1)], [undefined, 'b2', 'stays 3'])
 })
 
-t.test('where no value may go, one more is remembered all the same', async t => {
+t.test('a value is remembered beyond the size if no other value may be removed', async t => {
   const remembered = filled([['a', 'stays 1'], ['b', 'stays 2'], ['c', 'stays 3']], 2)
   t.equal(remembered.size, 3)
   t.equal(remembered.get('c', 'stays 3', 1), 'stays 3')
 })
 
-t.test('values end in their time, however many were removed before them', async t => {
+t.test('a value expires in time, also after many other values were removed', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 10 })
   remembered.set('ada', 'k', 1, 0)
   for (let n = 0; n < 3_000; n++) {
@@ -90,7 +90,7 @@ t.test('values end in their time, however many were removed before them', async 
   t.strictSame([remembered.get('ada', 'k', 100), remembered.size], [undefined, 0])
 })
 
-t.test('as long as there is room it answers like a list that is looked through', async () => {
+t.test('Remembered returns the same values as a plain list while it has room', async () => {
   const step = fc.record({
     holder: fc.constantFrom('a', 'b', 'c'), key: fc.integer({ min: 0, max: 40 }), wait: fc.constantFrom(0, 0, 1, 30), action: fc.constantFrom('set', 'set', 'get', 'delete')
   })
@@ -114,7 +114,7 @@ t.test('as long as there is room it answers like a list that is looked through',
   }), { numRuns: 40 })
 })
 
-t.test('a holder with less than the one who needs room loses nothing', async t => {
+t.test('a holder with fewer values than the holder that needs room loses none', async t => {
   const remembered = new Remembered<number>({ time: 60_000, size: 2_000 })
   for (let n = 0; n < 1_000; n++) remembered.set('heavy', `k${n}`, n, 0)
   for (let n = 0; n < 800; n++) remembered.set(`light${n}`, 'k', n, 0)
@@ -122,7 +122,7 @@ t.test('a holder with less than the one who needs room loses nothing', async t =
   const left = Array.from({ length: 800 }, (_, n) => remembered.get(`light${n}`, 'k', 0)).filter(value => value !== undefined)
   t.equal(left.length, 800)
   t.equal(remembered.get('heavy', 'more99', 0), 99)
-  t.equal(remembered.get('heavy', 'k0', 0), undefined, 'the oldest of its own went')
+  t.equal(remembered.get('heavy', 'k0', 0), undefined, 'the oldest value of the holder is removed')
 
   const steps = fc.array(fc.record({ holder: fc.constantFrom('a', 'b', 'c', 'd'), key: fc.nat(30) }), { maxLength: 200 })
   fc.assert(fc.property(steps, list => {

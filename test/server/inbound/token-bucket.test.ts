@@ -11,7 +11,7 @@ function setup (t: Test, rate: TokenRate) {
     bucket,
     clock,
     taken: (tries = 1_000) => Array.from({ length: tries }, () => bucket.take()).filter(Boolean).length,
-    /** The event loop turns for so many milliseconds. */
+    /** Turns the event loop for `ms`. */
     turn (ms: number) {
       for (const end = now + ms; now < end;) {
         now = Math.min(end, now + 50)
@@ -22,30 +22,30 @@ function setup (t: Test, rate: TokenRate) {
   }
 }
 
-t.test('the tokens of a burst are there at once, then those of the rate', async t => {
+t.test('a bucket starts with the tokens of the burst, and is refilled at the rate', async t => {
   const { taken, turn } = setup(t, { rate: 20, burst: 40 })
   t.equal(taken(), 40)
   turn(49)
-  t.equal(taken(), 0, 'not a whole one yet')
+  t.equal(taken(), 0, 'no whole token is refilled yet')
   turn(1)
   t.equal(taken(), 1)
   turn(1_000)
   t.equal(taken(), 20)
   turn(1_000_000)
-  t.equal(taken(), 40, 'never more than the burst')
+  t.equal(taken(), 40, 'a bucket holds at most the burst')
 })
 
-t.test('a token that was refused costs nothing', async t => {
+t.test('a take() that returns false costs no tokens', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 10, burst: 1 })
   t.equal(taken(), 1)
   turn(101)
   t.equal(bucket.take(), true)
 })
 
-t.test('what is spent before it is there has to come back first', async t => {
+t.test('tokens that are spent beyond the available ones are a debt, which is refilled first', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 100, burst: 200 })
   t.equal(bucket.spend(200), 0)
-  t.equal(bucket.spend(50), 500, 'milliseconds until then')
+  t.equal(bucket.spend(50), 500, 'spend() returns the ms until the debt is refilled')
   t.equal(bucket.wait, 500)
   t.equal(taken(), 0)
   turn(500)
@@ -57,18 +57,18 @@ t.test('what is spent before it is there has to come back first', async t => {
   t.equal(bucket.emptiness, 0)
 })
 
-t.test('whoever sends at an even pace is within the rate, however late the event loop is', async t => {
+t.test('a client that sends at an even pace is within the rate, also if the event loop is late', async t => {
   const { taken, turn, block } = setup(t, { rate: 20, burst: 40 })
   for (let n = 0; n < 5; n++) {
     block(3_100)
-    // 15 a second, read all at once.
+    // 15 messages per second, all read in one turn.
     t.equal(taken(47), 47, `blocked ${n + 1} times`)
     turn(500)
     t.equal(taken(8), 8)
   }
 })
 
-t.test('a delay is credited once, however often the bucket is asked while it goes on', async t => {
+t.test('a delay of the event loop is credited once, also if take() is called during the delay', async t => {
   const { taken, block } = setup(t, { rate: 20, burst: 40 })
   t.equal(taken(), 40)
   block(3_100)
@@ -77,14 +77,14 @@ t.test('a delay is credited once, however often the bucket is asked while it goe
   t.equal(taken(), 2)
 })
 
-t.test('whoever sends for the first time after a delay may have done so before it', async t => {
+t.test('a new bucket has the credit of the last delay, because its first frames may have been sent during the delay', async t => {
   const { clock, block } = setup(t, { rate: 20, burst: 40 })
   block(3_100)
   const bucket = new TokenBucket({ rate: 20, burst: 40 }, clock)
   t.equal(Array.from({ length: 200 }, () => bucket.take()).filter(Boolean).length, 40 + 60)
 })
 
-t.test('time that is excused is there beyond the burst for 10 s, and 10 s of it at most', async t => {
+t.test('excused time is credited beyond the burst for 10 s, and at most 10 s of it are credited', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
   turn(3_000)
   bucket.excuse(3_000)
@@ -99,7 +99,7 @@ t.test('time that is excused is there beyond the burst for 10 s, and 10 s of it 
   t.equal(taken(), 40)
 })
 
-t.test('excused time brings no more than its own tokens, and nothing has to come back before they are used', async t => {
+t.test('excused time credits only the tokens of this time, and causes no debt', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
   turn(3_000)
   bucket.excuse(1_000)
@@ -110,7 +110,7 @@ t.test('excused time brings no more than its own tokens, and nothing has to come
   t.equal(taken(), 140)
 })
 
-t.test('excused time does not stay longer because the bucket is asked meanwhile', async t => {
+t.test('the credit of excused time expires after 10 s, also if the bucket is read meanwhile', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
   turn(5_000)
   bucket.excuse(5_000)
@@ -122,7 +122,7 @@ t.test('excused time does not stay longer because the bucket is asked meanwhile'
   t.equal(taken(), 40)
 })
 
-t.test('excused time brings nothing twice: not what fits into the burst', async t => {
+t.test('excused time credits no tokens that fit into the burst', async t => {
   const { bucket, taken, turn } = setup(t, { rate: 20, burst: 40 })
   t.equal(taken(), 40)
   turn(3_000)
@@ -130,7 +130,7 @@ t.test('excused time brings nothing twice: not what fits into the burst', async 
   t.equal(taken(), 60)
 })
 
-t.test('no more than 10 s have to be waited for', async t => {
+t.test('a debt is refilled after at most 10 s', async t => {
   const { bucket, turn } = setup(t, { rate: 100, burst: 100 })
   t.equal(bucket.spend(100_000), 10_000)
   turn(10_000)

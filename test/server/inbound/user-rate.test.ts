@@ -20,29 +20,29 @@ function source (): Source & { isHeld: boolean, turns: number } {
   }
 }
 
-t.test('a frame costs a token for each 2 KiB that it begins, and one at least', async t => {
+t.test('a frame costs a token for each started 2 KiB, and at least one', async t => {
   for (const [bytes, frames] of [[0, 200], [1, 200], [2_048, 200], [2_049, 100], [65_536, 6]]) {
     const { userRates } = setup(t)
     const user = userRates.of('u')
     for (let n = 0; n < frames; n++) user.receive(bytes)
-    t.equal(user.isHeld, false, `${frames} of ${bytes} bytes`)
+    t.equal(user.isHeld, false, `${frames} frames of ${bytes} bytes do not hold the user`)
     user.receive(bytes)
-    t.equal(user.isHeld, true, 'and one more')
+    t.equal(user.isHeld, true, 'one more holds the user')
   }
 })
 
-t.test('what a user asks for costs a token for each 64 KiB that it begins, and one at least', async t => {
+t.test('requested data costs a token for each started 64 KiB, and at least one', async t => {
   for (const [bytes, times] of [[0, 200], [65_536, 200], [65_537, 100]]) {
     const { userRates } = setup(t)
     const user = userRates.of('u')
     for (let n = 0; n < times; n++) user.request(bytes)
-    t.equal(user.isHeld, false, `${times} of ${bytes} bytes`)
+    t.equal(user.isHeld, false, `${times} requests of ${bytes} bytes do not hold the user`)
     user.request(bytes)
-    t.equal(user.isHeld, true, 'and one more')
+    t.equal(user.isHeld, true, 'one more holds the user')
   }
 })
 
-t.test('all connections of a user are held until what is too much has come back', async t => {
+t.test('all connections of a user are held until the debt of tokens is refilled', async t => {
   const { userRates, state, turn } = setup(t)
   const user = userRates.of('u')
   const [a, b] = [source(), source()]
@@ -56,10 +56,10 @@ t.test('all connections of a user are held until what is too much has come back'
   t.same([a.isHeld, b.isHeld], [true, true])
   turn(2)
   t.same([a.isHeld, b.isHeld], [false, false])
-  t.same([a.turns, b.turns, state.holds], [2, 2, 1], 'once each way')
+  t.same([a.turns, b.turns, state.holds], [2, 2, 1], 'each connection is held once and released once')
 })
 
-t.test('a source that sends too much again when it is released holds the others again', async t => {
+t.test('a source that exceeds the rate again when it is released holds the other sources again', async t => {
   const { userRates, planned, turn } = setup(t)
   const user = userRates.of('u')
   const [a, b] = [source(), source()]
@@ -77,7 +77,7 @@ t.test('a source that sends too much again when it is released holds the others 
   t.equal(user.isHeld, true)
 })
 
-t.test('whoever reconnects is still the same user', async t => {
+t.test('a user who reconnects is held until the debt of tokens is refilled', async t => {
   const { userRates, turn } = setup(t)
   const first = source()
   const user = userRates.of('u')
@@ -92,7 +92,7 @@ t.test('whoever reconnects is still the same user', async t => {
   t.equal(again.isHeld, false)
 })
 
-t.test('a user who holds more than is still free is read later', async t => {
+t.test('a user whose messages take more bytes than are still free is held', async t => {
   const { userRates, turn } = setup(t, { bytes: 100 })
   const [a, b] = [source(), source()]
   const heavy = userRates.of('heavy')
@@ -106,7 +106,7 @@ t.test('a user who holds more than is still free is read later', async t => {
   t.same([a.isHeld, b.isHeld], [true, false])
   light.release(10)
   turn(50)
-  t.same([a.isHeld, b.isHeld], [true, false], '51 of 100 are still too much')
+  t.same([a.isHeld, b.isHeld], [true, false], '51 of 100 bytes still hold the user')
   heavy.release(1)
   t.equal(a.isHeld, false)
   heavy.add(1)
@@ -115,7 +115,7 @@ t.test('a user who holds more than is still free is read later', async t => {
   t.equal(userRates.held.used, 0)
 })
 
-t.test('room that others give back is noticed', async t => {
+t.test('a held user is released within 50 ms after another user releases bytes', async t => {
   const { userRates, turn } = setup(t, { bytes: 100 })
   const a = source()
   const user = userRates.of('u')
@@ -130,7 +130,7 @@ t.test('room that others give back is noticed', async t => {
   t.equal(a.isHeld, false)
 })
 
-t.test('a user who holds nothing is released in time, whatever others hold', async t => {
+t.test('a user without unhandled messages is released in time, also if other users take all bytes', async t => {
   const { userRates, turn } = setup(t, { bytes: 100 })
   userRates.of('heavy').add(150)
   const a = source()
@@ -142,7 +142,7 @@ t.test('a user who holds nothing is released in time, whatever others hold', asy
   t.equal(a.isHeld, false)
 })
 
-t.test('a user who is gone is known until all tokens are back, and looked at once a second', async t => {
+t.test('a disconnected user is known until all tokens are refilled, which is checked once per second', async t => {
   const { userRates, planned, turn } = setup(t)
   const [user, connection] = [userRates.of('u'), source()]
   t.equal(userRates.of('u'), user)
@@ -157,14 +157,14 @@ t.test('a user who is gone is known until all tokens are back, and looked at onc
   t.strictSame([userRates.size, planned.size], [0, 0])
 })
 
-t.test('a user who is gone alone is forgotten too', async t => {
+t.test('a user without connections is forgotten, also if it is the only one', async t => {
   const { userRates, turn } = setup(t)
   userRates.of('u').request(0)
   turn(2_000)
   t.equal(userRates.size, 0)
 })
 
-t.test('a user who is connected or has come back in time is known', async t => {
+t.test('a user who is connected, or has reconnected in time, is known', async t => {
   const { userRates, turn } = setup(t)
   const [user, connection] = [userRates.of('u'), source()]
   user.join(connection)
@@ -177,7 +177,7 @@ t.test('a user who is connected or has come back in time is known', async t => {
   t.equal(userRates.known('u'), user)
 })
 
-t.test('nothing is left of users who are gone, once their tokens are back and their messages are handled', async t => {
+t.test('disconnected users are forgotten once their tokens are refilled and their messages are handled', async t => {
   const { userRates, planned, turn } = setup(t)
   for (let n = 0; n < 100; n++) {
     const user = userRates.of(`u${n}`)
@@ -189,7 +189,7 @@ t.test('nothing is left of users who are gone, once their tokens are back and th
   }
   t.equal(userRates.size, 100)
   turn(3_000)
-  t.equal(userRates.size, 100, 'while something of them is handled')
+  t.equal(userRates.size, 100, 'users with messages that are being handled are known')
   for (let n = 0; n < 100; n++) userRates.of(`u${n}`).release(10)
   turn(3_000)
   t.same([userRates.size, planned.size, userRates.held.used], [0, 0, 0])
