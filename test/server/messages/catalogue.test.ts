@@ -12,11 +12,11 @@ function make (options: Partial<CatalogueOptions> = {}): Catalogue {
 
 const order = Type.Object({ order_id: Type.Integer() })
 
-/** What plain JavaScript may pass. */
+/** Any value, as plain JavaScript may pass it. */
 const any = (value: unknown) => value as Parameters<Catalogue['encode']>[0]
 
-t.test('encode', async t => {
-  t.test('writes the envelope in one order and nothing else', async t => {
+t.test('encode() checks and serializes a message', async t => {
+  t.test('an envelope has only the given fields, in a fixed order', async t => {
     const timestamp = '2026-07-01T12:00:00.000Z'
     const { json, timestamp: told } = make().encode({ timestamp, message: 'm', data: { title: 't' }, action: 'created', type: 'notification' })
     t.equal(json, `{"type":"notification","action":"created","data":{"title":"t"},"message":"m","timestamp":"${timestamp}"}`)
@@ -24,21 +24,21 @@ t.test('encode', async t => {
     t.equal(make().encode({ type: 'other', timestamp }).json, `{"type":"other","timestamp":"${timestamp}"}`)
   })
 
-  t.test('fills in the time', async t => {
+  t.test('a message without a timestamp gets the current time', async t => {
     const before = new Date().toISOString()
     const { json, timestamp } = make().encode({ type: 'other' })
     t.ok(timestamp >= before && timestamp <= new Date().toISOString())
     t.equal(JSON.parse(json).timestamp, timestamp)
   })
 
-  t.test('refuses what is not in the envelope', async t => {
+  t.test('a message that is not a valid envelope throws RT_ERR_INVALID_MESSAGE', async t => {
     const wrong = [undefined, null, 5, 'text', [], {}, { type: 5 }, { type: '' }, { type: 'a', id: 'u.a.1' }, { type: 'a', to: 'b' }, { type: 'a', timestamp: 'now' }]
     for (const message of wrong) t.throws(() => make().encode(any(message)), { code: 'RT_ERR_INVALID_MESSAGE', statusCode: 400 }, JSON.stringify(message))
-    t.throws(() => make().encode({ type: 'notification', data: { title: 5 } }), { message: /\/data\/title .*string/i }, 'and says where')
+    t.throws(() => make().encode({ type: 'notification', data: { title: 5 } }), { message: /\/data\/title .*string/i }, 'with its path')
     t.throws(() => make().encode(any(5)), { message: /not sent: Expected/i })
   })
 
-  t.test('reads each field once, and checks and sends what it has read', async t => {
+  t.test('each field is read once, and the value that was read is checked and sent', async t => {
     const timestamp = '2026-07-01T12:00:00.000Z'
     const good = { type: 'order', action: 'created', data: { order_id: 5 }, message: 'text', timestamp }
     for (const field of Object.keys(good)) {
@@ -54,7 +54,7 @@ t.test('encode', async t => {
     }
   })
 
-  t.test('checks what JSON has of the data, and sends that', async t => {
+  t.test('the JSON form of the data is checked and sent', async t => {
     const catalogue = make({ messages: { order } })
     const of = (data: unknown) => () => catalogue.encode(any({ type: 'order', data })).json
     class Order {
@@ -77,7 +77,7 @@ t.test('encode', async t => {
     t.equal(calls, 1)
   })
 
-  t.test('an action, message or timestamp that JSON has as a string is sent as that', async t => {
+  t.test('an action, message or timestamp whose JSON form is a string is sent as this string', async t => {
     const at = new Date('2026-07-01T12:00:00.000Z')
     const { json, timestamp } = make().encode(any({ type: 'other', timestamp: at, message: Object('text'), action: { toJSON: () => 'created' } }))
     t.equal(json, '{"type":"other","action":"created","message":"text","timestamp":"2026-07-01T12:00:00.000Z"}')
@@ -89,7 +89,7 @@ t.test('encode', async t => {
     }
   })
 
-  t.test('names the cure where a schema describes what JSON does not have', async t => {
+  t.test('the error of a schema for a value that JSON does not have names the cure', async t => {
     const catalogue = make({ messages: { event: Type.Object({ at: Type.Date(), n: Type.Optional(Type.Number()) }), when: Type.Object({ at: Type.String({ format: 'date-time' }), n: Type.Optional(Type.Number()) }) } })
     const data = { at: new Date('2026-07-01T12:00:00.000Z') }
     t.match(catalogue.encode({ type: 'when', data }).json, '"data":{"at":"2026-07-01T12:00:00.000Z"}')
@@ -109,7 +109,7 @@ t.test('encode', async t => {
     t.throws(() => catalogue.encode({ type: 'nested', data: { a: undefined } }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\/data\/a / }, 'JSON has no such property')
   })
 
-  t.test('whatever the data is, what is sent matches the schema, or an error of ours is thrown', async t => {
+  t.test('encode() of any data matches the schema, or throws an error with an RT_ERR code', async t => {
     const closed = Type.Object({ a: Type.Optional(Type.Unknown()) }, { additionalProperties: false })
     const record = Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]))
     const schemas = [order, Type.Array(Type.Number()), closed, record, Type.String(), Type.Unknown(), Type.Any()]
@@ -129,10 +129,10 @@ t.test('encode', async t => {
       }
       return true
     }), { numRuns: 2_000 })
-    t.ok(sent > 1_000, `${sent} were sent`)
+    t.ok(sent > 1_000, `${sent} messages were sent`)
   })
 
-  t.test('checks the common types and the app\'s', async t => {
+  t.test('data is checked against the schemas of the common types and of the app', async t => {
     const catalogue = make({ messages: { order } })
     t.doesNotThrow(() => catalogue.encode({ type: 'order', data: { order_id: 5 } }))
     t.throws(() => catalogue.encode({ type: 'order', data: { order_id: 'five' } }), { code: 'RT_ERR_INVALID_MESSAGE', message: /order_id/ })
@@ -141,7 +141,7 @@ t.test('encode', async t => {
     t.throws(() => catalogue.encode({ type: 'system_announcement' }), { code: 'RT_ERR_INVALID_MESSAGE' })
   })
 
-  t.test('lets other types pass, unless strict', async t => {
+  t.test('a message of another type is accepted, and throws if strict is on', async t => {
     t.doesNotThrow(() => make().encode({ type: 'other', data: [1] }))
     const strict = make({ strict: true, messages: { order } })
     t.throws(() => strict.encode({ type: 'other' }), { code: 'RT_ERR_INVALID_MESSAGE', message: /'strict' is on .*'other'.*'messages'/ })
@@ -150,13 +150,13 @@ t.test('encode', async t => {
     for (const type of ['toString', '__proto__', 'constructor']) t.throws(() => strict.encode({ type }), { code: 'RT_ERR_INVALID_MESSAGE' })
   })
 
-  t.test('refuses the connection-level types', async t => {
+  t.test('a message of a connection-level type throws RT_ERR_INVALID_MESSAGE', async t => {
     for (const type of controlTypes) {
       t.throws(() => make().encode({ type, data: {} }), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(`'${type}' is reserved for fastify-realtime`) })
     }
   })
 
-  t.test('refuses what JSON does not have, with its path', async t => {
+  t.test('a value that JSON does not have throws an error with its path', async t => {
     const circular: Record<string, unknown> = {}
     circular.self = circular
     const wrong: Array<[unknown, RegExp]> = [
@@ -177,7 +177,7 @@ t.test('encode', async t => {
     t.throws(() => make().encode({ type: 'other', data: throws }), { code: 'RT_ERR_INVALID_MESSAGE', message: /\(a string\)/ })
   })
 
-  t.test('refuses what throws when it is looked at, whatever it throws', async t => {
+  t.test('a message that throws any value when it is read throws RT_ERR_INVALID_MESSAGE', async t => {
     for (const thrown of [new Error('of the app'), null, Object.create(null), 'text']) {
       const messages = [
         { type: 'other', get data () { throw thrown } },
@@ -188,7 +188,7 @@ t.test('encode', async t => {
     }
   })
 
-  t.test('counts bytes, not characters', async t => {
+  t.test('the maximum size counts bytes, not characters', async t => {
     const timestamp = '2026-07-01T12:00:00Z'
     const sizeOf = (text: string) => Buffer.byteLength(JSON.stringify({ type: 'a', data: text, timestamp }))
     for (const character of ['x', 'ü', '漢', '👋']) {
@@ -213,21 +213,21 @@ t.test('a message of a client that does not match its schema has a fault with th
   for (const type of ['toString', '__proto__', 'constructor']) t.equal(catalogue.inboundFault({ type }), undefined, type)
 })
 
-t.test('the schemas that an app gives', async t => {
-  t.test('may not have names of our own', async t => {
+t.test('a catalogue checks the schemas of the app', async t => {
+  t.test('a schema with the name of a built-in type throws RT_ERR_OPTIONS', async t => {
     for (const type of [...controlTypes, 'notification', 'chat_message', 'task_update', 'system_announcement']) {
       t.throws(() => make({ messages: { [type]: order } }), { code: 'RT_ERR_OPTIONS', message: new RegExp(`'${type}'.*Choose another name`) })
     }
   })
 
-  t.test('must be TypeBox', async t => {
+  t.test('a schema that TypeBox cannot compile throws RT_ERR_OPTIONS', async t => {
     const wrong = [{ type: 'object' }, {}, Type.Ref('nowhere')] as TSchema[]
     for (const schema of wrong) {
       t.throws(() => make({ messages: { order: schema } }), { code: 'RT_ERR_OPTIONS', message: /'order' cannot be compiled .*@sinclair\/typebox 0\.34/ })
     }
   })
 
-  t.test('may use only formats that are known', async t => {
+  t.test('a schema with a format that is not registered throws RT_ERR_OPTIONS', async t => {
     t.teardown(() => FormatRegistry.Delete('order-number'))
     const schema = Type.Object({ lines: Type.Array(Type.Object({ number: Type.String({ format: 'order-number' }) })) })
     t.throws(() => make({ messages: { order: schema } }), { code: 'RT_ERR_OPTIONS', message: /'order' uses the format 'order-number'.*FormatRegistry\.Set\('order-number'/ })
@@ -238,19 +238,19 @@ t.test('the schemas that an app gives', async t => {
     t.doesNotThrow(() => make({ messages: { at: Type.String({ format: 'date-time' }) } }))
   })
 
-  t.test('may hold any values, and themselves', async t => {
+  t.test('a schema may contain any values, and itself', async t => {
     const schema: TSchema & { self?: unknown } = Type.Object({ format: Type.String({ default: { format: 'none' }, examples: [{ format: 'none' }] }), enum: Type.Const({ format: 'none' }) })
     schema.self = schema
     t.doesNotThrow(() => make({ messages: { order: schema } }))
-    t.throws(() => make({ messages: { order: Type.Object({ default: Type.String({ format: 'none' }) }) } }), { message: /format 'none'/ }, 'a property by the name of a keyword is a schema')
+    t.throws(() => make({ messages: { order: Type.Object({ default: Type.String({ format: 'none' }) }) } }), { message: /format 'none'/ }, 'a property with the name of a keyword is a schema')
   })
 
-  t.test('may have a property with the name format', async t => {
+  t.test('a schema may have a property with the name format', async t => {
     const schema = Type.Object({ format: Type.String(), const: Type.Null() })
     t.doesNotThrow(() => make({ messages: { file: schema } }).encode({ type: 'file', data: { format: 'pdf', const: null } }))
   })
 
-  t.test('may be recursive, unions and references', async t => {
+  t.test('a schema may be recursive, and may be a union', async t => {
     const tree = Type.Recursive(self => Type.Object({ children: Type.Array(self) }))
     const catalogue = make({ messages: { tree, either: Type.Union([Type.String(), Type.Null()]) } })
     t.doesNotThrow(() => catalogue.encode({ type: 'tree', data: { children: [{ children: [] }] } }))

@@ -11,18 +11,18 @@ function form (value: unknown, isCopied = true, maxBytes = 1_000_000): unknown {
   return jsonForm(value, 'data', { isCopied, maxBytes })
 }
 
-t.test('plain data is its own form, and copied only where that is asked for', async t => {
+t.test('the form of plain data is the data itself, or a copy if isCopied is true', async t => {
   const data = { a: [1, 'b', null, true, { c: -1.5 }], d: {} }
   t.equal(form(data, false), data)
   t.strictSame(form(data), data)
   t.not(form(data), data)
   const parsed = JSON.parse('{"__proto__":{"a":{}},"constructor":[1]}')
-  t.equal(JSON.stringify(form(parsed)), JSON.stringify(parsed), 'with own properties of any name')
+  t.equal(JSON.stringify(form(parsed)), JSON.stringify(parsed), 'own properties of any name are kept')
   t.equal(Object.getPrototypeOf(form(parsed)), Object.prototype)
-  t.strictSame(form(runInNewContext('({ a: [1] })')), { a: [1] }, 'of another realm too')
+  t.strictSame(form(runInNewContext('({ a: [1] })')), { a: [1] }, 'an object of another realm is plain data, too')
 })
 
-t.test('what JSON changes is what JSON makes of it', async t => {
+t.test('a value that JSON changes has the form that JSON gives it', async t => {
   class Money {
     readonly #amount = 5
     currency = 'EUR'
@@ -38,16 +38,16 @@ t.test('what JSON changes is what JSON makes of it', async t => {
   const callable = Object.assign(() => {}, { toJSON: () => 5 })
   for (const isCopied of modes) {
     for (const value of changed) t.equal(JSON.stringify(form(around(value), isCopied)), JSON.stringify(around(value)))
-    t.throws(() => form(around(callable), isCopied), { message: /\/data\/value is a function/ }, 'a function is refused, whatever JSON makes of it')
+    t.throws(() => form(around(callable), isCopied), { message: /\/data\/value is a function/ }, 'a function is refused, also if it has a toJSON')
   }
 })
 
-t.test('an undefined property is not in a copy', async t => {
+t.test('a form has no undefined properties', async t => {
   t.strictSame(Object.keys(form({ a: undefined, b: 1, c: undefined }) as object), ['b'])
-  t.strictSame(Object.keys(form({ z: 1, a: undefined, b: NaN }, false) as object), ['z', 'b'], 'nor in one that had to be made')
+  t.strictSame(Object.keys(form({ z: 1, a: undefined, b: NaN }, false) as object), ['z', 'b'], 'a form that differs has none either')
 })
 
-t.test('a BigInt is what an app makes of it', async t => {
+t.test('a BigInt throws, unless the app defines BigInt.prototype.toJSON', async t => {
   const prototype = BigInt.prototype as { toJSON?: () => string }
   t.throws(() => form({ n: 5n }), { message: /\/data\/n is a BigInt/ })
   prototype.toJSON = function () { return this.toString() }
@@ -56,7 +56,7 @@ t.test('a BigInt is what an app makes of it', async t => {
   t.equal(form(Object(7n)), '7')
 })
 
-t.test('what JSON does not have is refused, with its path and a cure', async t => {
+t.test('a value that JSON does not have throws an error with its path and a cure', async t => {
   const deep = (depth: number, value: unknown): unknown => depth === 0 ? value : deep(depth - 1, { d: value })
   const self: Record<string, unknown> = {}
   self.self = self
@@ -94,7 +94,7 @@ t.test('what JSON does not have is refused, with its path and a cure', async t =
   t.doesNotThrow(() => form(deep(499, 1)))
 })
 
-t.test('more than fits into a message is not walked to its end', async t => {
+t.test('a value that exceeds the maximum size throws before it is read to its end', async t => {
   let shared: unknown = [1, 1]
   for (let depth = 0; depth < 60; depth++) shared = [shared, { shared }]
   for (const isCopied of modes) {
@@ -106,21 +106,21 @@ t.test('more than fits into a message is not walked to its end', async t => {
   }
 })
 
-t.test('what a value throws when it is read passes through', async t => {
+t.test('an error that a value throws when it is read is thrown unchanged', async t => {
   const error = new Error('of the app')
   for (const value of [{ get a () { throw error } }, { toJSON () { throw error } }, new Proxy({}, { ownKeys () { throw error } })]) {
     for (const isCopied of modes) t.throws(() => form({ a: [value] }, isCopied), error)
   }
 })
 
-t.test('properties that an app gave to Object.prototype are not in it', async t => {
+t.test('a form has no properties that an app added to Object.prototype', async t => {
   const prototype = Object.prototype as { extension?: unknown }
   prototype.extension = () => {}
   t.teardown(() => { delete prototype.extension })
   for (const isCopied of modes) t.equal(JSON.stringify(form({ a: [{ b: NaN }] }, isCopied)), '{"a":[{"b":null}]}')
 })
 
-t.test('of any value the copied form is what its JSON says, and the same when it is read again', async t => {
+t.test('the copied form of any value equals its parsed JSON, and has the same JSON each time', async t => {
   let forms = 0
   fc.assert(fc.property(values, make => {
     let copy: unknown
@@ -133,17 +133,17 @@ t.test('of any value the copied form is what its JSON says, and the same when it
     const json = JSON.stringify(copy)
     return json === JSON.stringify(copy) && isDeepStrictEqual(normal(JSON.parse(json)), normal(copy))
   }), { numRuns: 5_000 })
-  t.ok(forms > 500, `${forms} had a form`)
+  t.ok(forms > 500, `${forms} values had a form`)
 })
 
-t.test('of JSON both forms are the same JSON', async () => {
+t.test('both forms of a JSON value have the same JSON', async () => {
   fc.assert(fc.property(fc.jsonValue(), value => {
     const json = JSON.stringify(value)
     return JSON.stringify(form(value)) === json && JSON.stringify(form(value, false)) === json
   }))
 })
 
-/** JSON does not tell -0 from 0. */
+/** JSON does not distinguish -0 from 0. */
 function normal (value: unknown): unknown {
   if (Array.isArray(value)) return value.map(normal)
   if (typeof value !== 'object' || value === null) return Object.is(value, -0) ? 0 : value

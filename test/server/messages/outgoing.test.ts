@@ -3,7 +3,7 @@ import { outgoing } from '../../../lib/server/messages/outgoing.js'
 
 const maxBytes = 1_000
 
-t.test('the fields of a message are in the order in which they are sent, without those that are undefined', async t => {
+t.test('the fields of a message have the order in which they are sent, and undefined fields are left out', async t => {
   const timestamp = '2026-07-01T12:00:00.000Z'
   const given = { timestamp, message: 'm', data: { at: new Date(0), of: undefined }, action: 'created', type: 'other' }
   t.equal(JSON.stringify(outgoing(given, maxBytes)),
@@ -13,21 +13,21 @@ t.test('the fields of a message are in the order in which they are sent, without
     get type () { return 'shipped' }
     get data () { return { id: 5 } }
   }
-  t.strictSame(outgoing(new Shipped(), maxBytes), { type: 'shipped', data: { id: 5 } }, 'of a class of the app too')
+  t.strictSame(outgoing(new Shipped(), maxBytes), { type: 'shipped', data: { id: 5 } }, 'getters of a class of the app are fields, too')
 })
 
-t.test('a message without a type is left to the schema', async t => {
+t.test('a message without a type does not throw, because the schema checks the type', async t => {
   t.strictSame(outgoing({}, maxBytes), { type: undefined })
 })
 
-t.test('data is copied for some types only', async t => {
+t.test('data is copied only for the given types, and for all types by default', async t => {
   const data = { id: 5 }
   t.equal(outgoing({ type: 'other', data }, maxBytes, new Map([['order', 1]])).data, data)
   t.not(outgoing({ type: 'order', data }, maxBytes, new Map([['order', 1]])).data, data)
   t.not(outgoing({ type: 'other', data }, maxBytes).data, data)
 })
 
-t.test('whatever goes wrong is an error of ours', async t => {
+t.test('every invalid message throws an error with an RT_ERR code', async t => {
   const wrong = [
     5, null, undefined, 'text', () => {}, { type: 'a', to: 'b' }, { type: () => {} }, { type: 'a', data: 5n }, { get type () { throw new Error('of the app') } },
     new Proxy({}, { ownKeys () { throw null } }) // eslint-disable-line no-throw-literal

@@ -25,21 +25,21 @@ function setup (t: { teardown (action: () => void): void }, publish: Publish) {
 
 const message = { type: 'a', data: { n: 1 }, timestamp: '2026-01-01T00:00:00.000Z' }
 
-t.test('what a broker stores at once is answered at once', async t => {
+t.test('publish() returns the receipt if the broker stores the message synchronously', async t => {
   const { publisher, stored } = setup(t, () => ({ epoch: 'e', offset: 7 }))
   t.strictSame(publisher.publish(userKind, 'user:u', message), { id: 'u.e.7', timestamp: message.timestamp })
   t.strictSame(stored, ['user:u {"type":"a","data":{"n":1},"timestamp":"2026-01-01T00:00:00.000Z"}'])
   t.match(publisher.publish(chatKind, 'chat:w/a/c/u', { type: 'a' }), { id: 'c.e.7', timestamp: /^20.*Z$/ })
 })
 
-t.test('what it stores later is answered later', async t => {
+t.test('publish() returns a promise of the receipt if the broker stores the message asynchronously', async t => {
   const { publisher } = setup(t, async () => ({ epoch: 'e', offset: 8 }))
   const receipt = publisher.publish(broadcastKind, 'broadcast', message)
   t.type(receipt, Promise)
   t.strictSame(await receipt, { id: 'b.e.8', timestamp: message.timestamp })
 })
 
-t.test('nothing wrong is stored, and nothing while closing', async t => {
+t.test('an invalid message is not stored, and a closed publisher stores no message', async t => {
   const { publisher, stored } = setup(t, () => ({ epoch: 'e', offset: 1 }))
   t.throws(() => publisher.publish(userKind, 'user:u', { type: '' }), { code: 'RT_ERR_INVALID_MESSAGE' })
   t.throws(() => publisher.publish(userKind, 'user:u', { type: 'a', data: 'x'.repeat(1_000) }), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
@@ -48,7 +48,7 @@ t.test('nothing wrong is stored, and nothing while closing', async t => {
   t.strictSame(stored, [])
 })
 
-t.test('what goes wrong is typed', async t => {
+t.test('an error of the broker becomes RT_ERR_BROKER, unless it has an RT_ERR code of its own', async t => {
   for (const thrown of [new Error('down'), 'down', undefined, { code: 'RT_ERR_NOT_AN_ERROR' }]) {
     t.throws(() => setup(t, () => { throw thrown }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_BROKER' })
     await t.rejects(async () => setup(t, async () => { throw thrown }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_BROKER' })
@@ -57,7 +57,7 @@ t.test('what goes wrong is typed', async t => {
   await t.rejects(async () => setup(t, async () => { throw new errors.CLOSING() }).publisher.publish(userKind, 'user:u', message), { code: 'RT_ERR_CLOSING' })
 })
 
-t.test('a broker that does not answer within two seconds has not stored it', async t => {
+t.test('publish() rejects with RT_ERR_BROKER if the broker does not answer within two seconds', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { publisher } = setup(t, () => new Promise(() => {}))

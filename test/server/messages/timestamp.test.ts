@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { timestamp } from '../../../lib/server/messages/timestamp.js'
 
-t.test('a timestamp is the time at which it is asked for, also when the clock is set back', async t => {
+t.test('timestamp() returns the current time, also after the clock is set back', async t => {
   mock.timers.enable({ apis: ['Date'], now: 0 })
   t.teardown(() => mock.timers.reset())
   for (const ms of [0, 0, 1, 1, 86_400_000, 1_800_000_000_000, 5]) {

@@ -4,12 +4,12 @@ import { guarded, warnOf, watched } from '../../../lib/server/messages/watched.j
 
 const failure = Object.assign(new Error('it failed'), { code: 'RT_ERR_X' })
 
-/** Ways in which an app makes a promise that rejects: at once, from a promise, and when it is settled later. */
+/** Promises that reject: synchronously, from a rejected promise, later, and from a watched promise. */
 const makers: Record<string, (onUnheard: (error: unknown) => void) => Promise<unknown>> = {
   'a throw': onUnheard => guarded(() => { throw failure }, onUnheard),
   'a rejected promise': onUnheard => guarded(() => Promise.reject(failure), onUnheard),
   'a late rejection': onUnheard => guarded(async () => { await setImmediate(); throw failure }, onUnheard),
-  'a promise that is passed on': onUnheard => guarded(() => watched((_resolve, reject) => { setImmediate().then(() => reject(failure)) }, onUnheard), () => t.fail('twice'))
+  'a promise that is passed on': onUnheard => guarded(() => watched((_resolve, reject) => { setImmediate().then(() => reject(failure)) }, onUnheard), () => t.fail('it was reported twice'))
 }
 
 const turns = async () => { for (let n = 0; n < 5; n++) await setImmediate() }
@@ -18,7 +18,7 @@ const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
 
 for (const [name, make] of Object.entries(makers)) {
-  t.test(`${name} that nothing is attached to is reported once, and whoever attaches something later gets it`, async t => {
+  t.test(`${name} without a handler is reported once, and a handler that is attached later gets it`, async t => {
     const reported: unknown[] = []
     const promise = make(error => reported.push(error))
     await turns()
@@ -27,7 +27,7 @@ for (const [name, make] of Object.entries(makers)) {
     t.equal(reported.length, 1)
   })
 
-  t.test(`${name} is not reported where it is awaited, caught or passed to Promise.all`, async t => {
+  t.test(`${name} is not reported if it is awaited, caught or passed to Promise.all`, async t => {
     const onUnheard = () => t.fail('it was reported')
     await t.rejects(make(onUnheard), failure)
     await t.rejects((async () => { await make(onUnheard) })(), failure)
@@ -38,7 +38,7 @@ for (const [name, make] of Object.entries(makers)) {
   })
 }
 
-t.test('what succeeds resolves, and is a plain promise where that is known at once', async t => {
+t.test('guarded() and watched() resolve with the result, and a synchronous result gives a plain promise', async t => {
   const onUnheard = () => t.fail('it was reported')
   const atOnce = guarded(() => 1, onUnheard)
   t.equal(atOnce.constructor, Promise)
@@ -46,18 +46,18 @@ t.test('what succeeds resolves, and is a plain promise where that is known at on
   t.equal(await watched<number>(resolve => resolve(3), onUnheard), 3)
 })
 
-t.test('what an app derives is a plain promise, and its rejection is left to the app', async t => {
+t.test('a promise that the app derives is a plain promise, and its rejection is not handled by the plugin', async t => {
   const derived = makers['a throw'](() => t.fail('it was reported')).finally(() => {})
   t.equal(derived.constructor, Promise)
   await turns()
   t.strictSame(unhandled.splice(0), [failure])
 })
 
-t.test('the log line has the code, at warn, and a logger that throws ends nothing', async t => {
+t.test('an unhandled rejection is logged at warn with its code, and an error of the logger is ignored', async t => {
   const lines: unknown[] = []
   warnOf({ warn: (...line) => lines.push(line) }, 'A message was not sent')(failure)
   t.match(lines, [[{ code: 'RT_ERR_X', err: failure }, /^realtime: A message was not sent, and nothing handles the rejection: it failed\./]])
   t.doesNotThrow(() => warnOf({ warn () { throw failure } }, 'x')(null))
 })
 
-t.test('no rejection was left unhandled but those of derived promises', async t => t.strictSame(unhandled, []))
+t.test('only rejections of derived promises are unhandled', async t => t.strictSame(unhandled, []))
