@@ -23,13 +23,13 @@ function begin (hasRoom = true) {
   return { raw, stream, handshake, releases: () => releases, addresses, notes: () => notes }
 }
 
-t.test('a handshake is found by its raw request, and a plain request has none', async t => {
+t.test('Handshake.of() returns the handshake of a raw request, and undefined for a plain request', async t => {
   const { raw, handshake } = begin()
   t.equal(Handshake.of(raw), handshake)
   t.equal(Handshake.of({}), undefined)
 })
 
-t.test('a handshake is counted for its address once that is known', async t => {
+t.test('a handshake is counted for its address once the address is known', async t => {
   const { handshake, addresses } = begin()
   t.same([handshake.comesFrom('free'), handshake.comesFrom('busy')], [true, false])
   t.same(addresses, ['free', 'busy'])
@@ -39,7 +39,7 @@ t.test('a handshake for a channel goes through its stages in order', async t => 
   const { raw, stream, handshake, releases } = begin()
   t.equal(handshake.stage, 'waiting')
   handshake.ask({ path, target }, new ServerResponse(raw))
-  t.equal(handshake.stage, 'waiting', 'nothing is asked about what the router has not got')
+  t.equal(handshake.stage, 'waiting', 'ask() has no effect before the routing')
   handshake.route()
   t.equal(handshake.stage, 'routed')
   t.equal(handshake.target, undefined)
@@ -56,13 +56,13 @@ t.test('a handshake for a channel goes through its stages in order', async t => 
   t.equal(releases(), 0)
   handshake.end()
   handshake.end()
-  t.same([handshake.stage, releases()], ['over', 1], 'its place is given back once')
+  t.same([handshake.stage, releases()], ['over', 1], 'its place is freed once')
   handshake.decide(verdict)
   handshake.route()
   t.equal(handshake.stage, 'over')
 })
 
-t.test('what is written in the turn of the routing leaves in one write', async t => {
+t.test('data that is written in the turn of the routing is sent in one write', async t => {
   const { stream, handshake } = begin()
   handshake.route()
   t.equal(stream.writableCorked, 1)
@@ -70,7 +70,7 @@ t.test('what is written in the turn of the routing leaves in one write', async t
   t.equal(stream.writableCorked, 0)
 })
 
-t.test('a plain answer to an upgrade ends its socket, whether it is complete at once or later', async t => {
+t.test('a plain answer to an upgrade ends its socket, also if it is complete in a later turn', async t => {
   for (const turns of [0, 3]) {
     const { raw, stream, handshake } = begin()
     stream.resume()
@@ -85,7 +85,7 @@ t.test('a plain answer to an upgrade ends its socket, whether it is complete at 
   }
 })
 
-t.test('a handshake that outlives its turn is asked where it comes from, and one that does not is not', async t => {
+t.test('the address of a handshake is noted only if the handshake outlives its turn', async t => {
   const slow = begin()
   const quick = begin()
   slow.handshake.route()

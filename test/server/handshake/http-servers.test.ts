@@ -10,7 +10,7 @@ import { logSink } from '../../log-sink.js'
 import { eventually } from '../../waiting.js'
 import { handshake, request } from '../../servers.js'
 
-/** Has `localhost` stand for two addresses, as it does on a machine with IPv6. */
+/** Makes `localhost` resolve to two addresses, as on a machine with IPv6. */
 function twoAddresses (t: { teardown (action: () => unknown): void }): void {
   const { lookup } = dns
   const addresses = ['127.0.0.1', '127.0.0.2'].map(address => ({ address, family: 4 }))
@@ -22,7 +22,7 @@ function twoAddresses (t: { teardown (action: () => unknown): void }): void {
   t.teardown(() => { dns.lookup = lookup })
 }
 
-t.test('the action is called for the server of the app at once, and for its secondary servers when it listens', async t => {
+t.test('forEachServer() visits the server of the app at once, and its secondary servers when the app listens', async t => {
   twoAddresses(t)
   const app = Fastify()
   t.teardown(() => app.close())
@@ -34,7 +34,7 @@ t.test('the action is called for the server of the app at once, and for its seco
   t.same([...servers].map(server => (server.address() as AddressInfo).address).sort(), ['127.0.0.1', '127.0.0.2'])
 })
 
-t.test('every address of localhost answers upgrades, other upgrades and malformed URLs alike', async t => {
+t.test('every address of localhost answers WebSocket upgrades, other upgrades and malformed URLs in the same way', async t => {
   twoAddresses(t)
   const log = logSink()
   const app = Fastify({

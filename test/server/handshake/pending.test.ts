@@ -18,7 +18,7 @@ function from (remoteAddress: string): PeerStream {
   return Object.assign(new PassThrough(), { remoteAddress })
 }
 
-t.test('one address has no more handshakes in progress than are still free, and another one gets in', async t => {
+t.test('one address gets half of the pending places, and other addresses still get places', async t => {
   const { pending, add } = setup(t)
   let mine = 0
   for (; pending.hasRoomFor(from('192.0.2.1')) && mine < 100; mine++) add('192.0.2.1')
@@ -29,7 +29,7 @@ t.test('one address has no more handshakes in progress than are still free, and 
   }
 })
 
-t.test('where a handshake comes from is not looked up while all may come from one address', async t => {
+t.test('the address of a handshake is not read while at most half of the places are taken', async t => {
   const { pending, add } = setup(t)
   let lookups = 0
   const counting = () => Object.defineProperty(new PassThrough(), 'remoteAddress', { get () { lookups++; return '192.0.2.1' } }) as PeerStream
@@ -38,14 +38,14 @@ t.test('where a handshake comes from is not looked up while all may come from on
   five[0].end()
   t.equal(lookups, 0)
   for (const address of ['192.0.2.2', '192.0.2.3']) add(address)
-  t.notOk(pending.hasRoomFor(from('192.0.2.1')), 'those from before are counted')
+  t.notOk(pending.hasRoomFor(from('192.0.2.1')), 'earlier handshakes are counted')
   t.ok(pending.hasRoomFor(from('192.0.2.2')))
   t.equal(lookups, 4)
   t.notOk(pending.hasRoomFor(from('192.0.2.1')))
-  t.equal(lookups, 4, 'once')
+  t.equal(lookups, 4, 'each address is read once')
 })
 
-t.test('addresses of one IPv6 network are one', async t => {
+t.test('addresses of one IPv6 network share their places', async t => {
   const { pending, add } = setup(t)
   let mine = 0
   for (; pending.hasRoomFor(from(`2001:db8::${mine}`)) && mine < 100; mine++) add(`2001:db8::${mine}`)
@@ -53,24 +53,24 @@ t.test('addresses of one IPv6 network are one', async t => {
   t.ok(pending.hasRoomFor(from('2001:db8:0:1::1')))
 })
 
-t.test('a handshake counts for the address that a proxy named, once that is known', async t => {
+t.test('a handshake counts for the address that a proxy names, once this address is known', async t => {
   const { pending, add } = setup(t, 14)
   const proxied = Array.from({ length: 5 }, () => add('10.0.0.1'))
   t.same(proxied.map((one, n) => one.comesFrom(`192.0.2.${n}`)), [true, true, true, true, true])
   t.ok(pending.hasRoomFor(from('10.0.0.1')))
   const same = Array.from({ length: 5 }, () => add('10.0.0.1'))
   t.same(same.map(one => one.comesFrom('192.0.2.9')), [true, true, true, true, true])
-  t.equal(add('10.0.0.1').comesFrom('192.0.2.9'), false, 'more than are still free')
+  t.equal(add('10.0.0.1').comesFrom('192.0.2.9'), false, 'the address has more handshakes than places are free')
 })
 
-t.test('a place is given back once: by its end, or by the end of its stream', async t => {
+t.test('a place is freed once, by the end of its handshake or of its stream', async t => {
   const { pending, state, add } = setup(t)
   const one = add('a')
   one.end()
   one.end()
   t.same([pending.size, state.gone], [0, 1])
   one.comesFrom('b')
-  t.ok(pending.hasRoomFor(from('b')), 'what is over is not counted again')
+  t.ok(pending.hasRoomFor(from('b')), 'an ended handshake is not counted again')
   const stream = from('a')
   const other = add('a', stream)
   stream.destroy()
@@ -81,7 +81,7 @@ t.test('a place is given back once: by its end, or by the end of its stream', as
   t.ok(pending.hasRoomFor(from('a')))
 })
 
-t.test('at the deadline it is told, and destroy ends all streams', async t => {
+t.test('the callback of a handshake is called at its deadline, and destroy() ends all streams', async t => {
   const { pending } = setup(t, 10, 20)
   const running = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(running))

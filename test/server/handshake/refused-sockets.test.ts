@@ -4,7 +4,7 @@ import { eventually } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('refused clients that do not answer their Close keep nobody out, and do not outlive the drain', async t => {
+t.test('refused clients that do not answer their Close block no other client, and are ended by app.close()', async t => {
   const { app, url, port } = await start(t, {
     authenticate: authenticateByHeader,
     limits: { connections: 1, pending: 2 },
@@ -16,14 +16,14 @@ t.test('refused clients that do not answer their Close keep nobody out, and do n
     await eventually(() => refused[n].closeCode === 4401)
   }
   await eventually(() => refused[0].isClosed)
-  t.strictSame(refused.map(({ isClosed }) => isClosed), [true, false, false], 'the oldest makes room')
+  t.strictSame(refused.map(({ isClosed }) => isClosed), [true, false, false], 'the oldest one is ended to make room')
   await connect(t, url + path, as('u1'))
   t.equal(await refusedWith(url + path, as('u1')), 503)
   await app.close()
   await eventually(() => refused.every(({ isClosed }) => isClosed))
 })
 
-t.test('a refused client that has gone is not waited for', { timeout: 8_000 }, async t => {
+t.test('app.close() does not wait for a refused client that has disconnected', { timeout: 8_000 }, async t => {
   const { app, port } = await start(t, { authenticate: () => null, timeouts: { close: 600_000, drain: 9_000 } })
   const gone = await RawClient.open(t, port, path)
   await eventually(() => gone.closeCode === 4401)
@@ -34,7 +34,7 @@ t.test('a refused client that has gone is not waited for', { timeout: 8_000 }, a
   let isClosed = false
   closed.then(() => { isClosed = true })
   for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
-  t.notOk(isClosed, 'one that has not gone is')
+  t.notOk(isClosed, 'app.close() waits for a refused client that is still connected')
   slow.stream.destroy()
   await closed
 })

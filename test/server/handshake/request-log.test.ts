@@ -22,11 +22,11 @@ const paths = [
 ]
 const queries = ['?token=secret', '?since=0&token=secret', '?token=secret&token=secret', '??token=secret', '#?token=secret', '%3Ftoken=secret']
 
-/** Each of the requests that an HTTP/1.1 client can make under the prefix, with a token; upgrades too. */
+/** Requests and upgrades of HTTP/1.1 with a token: all methods, paths and queries under the prefix. */
 function * requests (): Iterable<string> {
   for (const path of paths) {
     for (const query of queries) {
-      // With a percent-encoded separator this is not the prefix.
+      // With a percent-encoded separator, this path is not under the prefix.
       if (path === '/ws' && query.startsWith('%')) continue
       for (const method of methods) yield request(method, path + query, { connection: 'close' }, method === 'POST' ? '{"a":1}' : '')
       yield handshake(path + query)
@@ -34,7 +34,7 @@ function * requests (): Iterable<string> {
   }
 }
 
-/** Sends all of them, with at most 50 at a time, and returns what came back. */
+/** Sends all requests, at most 50 at a time, and returns the answers. */
 async function answersOf (t: Scope, app: FastifyInstance): Promise<string> {
   const { port } = app.server.address() as AddressInfo
   const all = [...requests()]
@@ -50,7 +50,7 @@ async function answersOf (t: Scope, app: FastifyInstance): Promise<string> {
   return answers
 }
 
-/** An app that logs everything, with a plain route and a WebSocket route under the prefix. */
+/** Starts an app with two plain routes under the prefix, one of them with a logger of its own. */
 async function appWith (t: Scope, options: FastifyServerOptions, before: (app: FastifyInstance) => unknown = () => {}) {
   const app = Fastify(options) as FastifyInstance
   t.teardown(() => app.close())
@@ -62,7 +62,7 @@ async function appWith (t: Scope, options: FastifyServerOptions, before: (app: F
   return app
 }
 
-/** What an app may do with its logger. */
+/** Logger options of apps. */
 const loggers: Record<string, (stream: { write (line: string): void }) => [FastifyServerOptions, ((app: FastifyInstance) => unknown)?]> = {
   'the default': stream => [{ logger: { level: 'trace', stream } }],
   'serializers of its own': stream => [{
@@ -96,7 +96,7 @@ const loggers: Record<string, (stream: { write (line: string): void }) => [Fasti
 }
 
 for (const [name, make] of Object.entries(loggers)) {
-  t.test(`a token reaches neither the log nor an answer, whatever the method and the path under the prefix: ${name}`, async t => {
+  t.test(`a token of any request under the prefix appears neither in the log nor in an answer: ${name}`, async t => {
     const lines: string[] = []
     const app = await appWith(t, ...make({ write: line => { lines.push(line) } }))
     const answers = await answersOf(t, app)
@@ -110,7 +110,7 @@ for (const [name, make] of Object.entries(loggers)) {
   })
 }
 
-t.test('a token reaches neither the log nor an answer over HTTP/2', async t => {
+t.test('a token appears neither in the log nor in an answer over HTTP/2', async t => {
   const log = logSink()
   const serializers = { req: ({ url, headers, raw }: FastifyRequest) => ({ url, headers, raw: raw.headers }) }
   const app = Fastify({ http2: true, logger: { ...log.options, serializers } } as object) as FastifyInstance
@@ -133,7 +133,7 @@ t.test('a token reaches neither the log nor an answer over HTTP/2', async t => {
   t.same(log.lines.filter(line => line.includes('secret')), [])
 })
 
-t.test("the app's own serializer writes the line, with everything of the request but its query", async t => {
+t.test("the app's own serializer gets all fields of the request, without its query", async t => {
   const log = logSink()
   const app = await appWith(t, {
     logger: {
@@ -148,7 +148,7 @@ t.test("the app's own serializer writes the line, with everything of the request
   t.same(req, { path: '/ws/notifications/u1', agent: 'me', ip: '127.0.0.1', id: reqId })
 })
 
-t.test('logLevel and logSerializers of the registration are those of the routes', async t => {
+t.test('logLevel and logSerializers of the registration apply to the routes of the plugin', async t => {
   const log = logSink()
   const app = Fastify({ logger: { ...log.options, level: 'info' } })
   t.teardown(() => app.close())
@@ -164,7 +164,7 @@ t.test('logLevel and logSerializers of the registration are those of the routes'
   await quiet.inject('/ws/notifications/u1')
   t.same(log.lines, [])
   await quiet.inject('/plain?a=1')
-  t.match(log.lines.join(''), '/plain?a=1', 'routes of the app are logged as before')
+  t.match(log.lines.join(''), '/plain?a=1', 'routes of the app keep their log level')
 })
 
 t.test('authenticate gets the request with its query', async t => {
@@ -184,7 +184,7 @@ t.test('the path of a URL ends where a query can begin', async t => {
   t.equal(urlPathOf('/a%2fb'), '/a%2fb')
 })
 
-t.test('a URL under the prefix that the router could not read loses its query, and an absolute one its origin', async t => {
+t.test('a malformed URL under the prefix loses its query, and an absolute URL under the prefix loses its origin', async t => {
   const rows: Array<[string, string]> = [
     ['/ws/a?b=%20', '/ws/a?b=%20'], ['/ws/%20?b', '/ws/%20?b'], ['/ws/a?b=%zz', '/ws/a?b=%zz'], ['/ws/%zz?b', '/ws/%zz'], ['/ws/%?b', '/ws/%'],
     ['http://host/ws/a?b', '/ws/a?b'], ['HTTPS://host:1/ws/%zz?b', '/ws/%zz'], ['http://host/ws/a#?b', '/ws/a#?b'],
@@ -197,13 +197,13 @@ t.test('a URL under the prefix that the router could not read loses its query, a
   }
 })
 
-t.test('a request without its query is otherwise the same', async t => {
+t.test('withoutQuery() returns a request without its query and its token, and with all other fields', async t => {
   const raw = { url: '/a?token=secret', headers: { host: 'h', 'sec-websocket-protocol': 'x, token.secret' } }
   const request = { raw, query: { token: 'secret' }, id: 5, get url () { return this.raw.url } }
   const safe = withoutQuery(request)
   t.match(safe, { url: '/a', id: 5, query: {}, raw: { url: '/a' } })
   t.same(safe.raw.headers, { host: 'h', 'sec-websocket-protocol': 'x, token.…' })
   t.equal(withoutQuery(safe).url, '/a')
-  t.equal(request.url, '/a?token=secret', 'the request itself is as it was')
+  t.equal(request.url, '/a?token=secret', 'the request itself is unchanged')
   t.equal(withoutQuery({} as { raw?: object }).raw, undefined)
 })

@@ -35,7 +35,7 @@ t.test('a plain request to a channel gets 426, one with a wrong id 400, and any 
   t.match(json(), { code: 'RT_ERR_UPGRADE_REQUIRED', statusCode: 426 })
 })
 
-t.test('an upgrade to a path with a dot segment is refused, also percent-encoded, and so is a publication to such an id', async t => {
+t.test('an upgrade to a path with a dot segment gets 400, and a dot segment as an id throws RT_ERR_INVALID_ID', async t => {
   const { app, port } = await start(t)
   for (const dots of ['.', '..', '%2e', '%2E%2e', '.%2e', '%2e.']) {
     for (const path of [`/ws/notifications/${dots}`, `/ws/w/a/c/${dots}`, `/ws/w/${dots}/c/u`, `/ws/${dots}/a/c/u`]) {
@@ -56,7 +56,7 @@ t.test('an upgrade with ids of 128 characters is connected, one with a longer id
   t.equal(await refusedWith(`${url}/ws/other`), 404)
 })
 
-t.test('the routes are under another prefix, also when a plugin of the app registers them', async t => {
+t.test('the routes have the given prefix, also if a plugin of the app registers them', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fp(async scope => { await scope.register(realtime, { prefix: '/api/live' }) }))
@@ -64,7 +64,7 @@ t.test('the routes are under another prefix, also when a plugin of the app regis
   await connect(t, `${app.listeningOrigin.replace('http', 'ws')}/api/live/notifications/u1`)
 })
 
-t.test("an app's own websocket route works beside it, and its errors are logged", async t => {
+t.test("an app's own WebSocket route works beside the plugin, and its errors are logged", async t => {
   const lines: string[] = []
   const stream = new PassThrough()
   stream.on('data', line => lines.push(line.toString()))
@@ -83,7 +83,7 @@ t.test("an app's own websocket route works beside it, and its errors are logged"
   t.ok(lines.some(line => line.includes('of the app')))
 })
 
-t.test('a second registration, and one after @fastify/websocket, are refused', async t => {
+t.test('a second registration and a registration after @fastify/websocket reject', async t => {
   const twice = Fastify()
   await twice.register(realtime)
   await t.rejects(async () => twice.register(realtime), { code: 'RT_ERR_ALREADY_REGISTERED' })
@@ -116,7 +116,7 @@ t.test('an upgrade that a plain route answers, at once or later, ends with the a
   await eventually(() => nowhere.isClosed)
 })
 
-t.test('the answer to the upgrade and the ack leave in one write', async t => {
+t.test('the answer to the upgrade and the connection_ack are sent in one write', async t => {
   const { app, port } = await start(t)
   let writes = 0
   app.server.on('connection', (socket: Socket & { _handle?: Record<string, (...args: unknown[]) => unknown> }) => {
@@ -131,7 +131,7 @@ t.test('the answer to the upgrade and the ack leave in one write', async t => {
   t.equal(writes, 1)
 })
 
-t.test('a client that asks for its connection to be closed gets it closed with the 426', async t => {
+t.test('the 426 to a request with Connection: close ends the connection', async t => {
   const { port } = await start(t)
   for (const [headers, connection] of [[{}, 'upgrade'], [{ connection: 'close' }, 'upgrade, close']] as const) {
     const client = new Talk(t, port, request('GET', '/ws/notifications/u1', headers))
@@ -144,19 +144,19 @@ t.test('a client that asks for its connection to be closed gets it closed with t
   }
 })
 
-/** Fields of one connection, which HTTP/2 does not have (RFC 9113 section 8.2.2). */
+/** Connection-specific fields, which HTTP/2 does not have (RFC 9113 section 8.2.2). */
 const hopByHop = ['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'http2-settings']
 
 const http2Kinds: Record<string, { options: object, scheme: string }> = {
   'without TLS': { options: { http2: true }, scheme: 'http' },
   'with TLS': { options: { http2: true, https: { key, cert } }, scheme: 'https' },
   'with TLS and allowHTTP1': { options: { http2: true, https: { key, cert, allowHTTP1: true } }, scheme: 'https' },
-  // As an app does that has WebSockets over HTTP/2 itself.
+  // Like an app with its own WebSockets over HTTP/2.
   'with extended CONNECT': { options: { http2: true, https: { key, cert, settings: { enableConnectProtocol: true } } }, scheme: 'https' }
 }
 
 for (const [name, { options, scheme }] of Object.entries(http2Kinds)) {
-  t.test(`HTTP/2 ${name}: every request under the prefix is answered, without a hop-by-hop header, and ends nothing`, async t => {
+  t.test(`HTTP/2 ${name}: every request under the prefix gets an answer without hop-by-hop headers, and the server stays up`, async t => {
     const app = Fastify(options) as FastifyInstance
     t.teardown(() => app.close())
     await app.register(realtime)
@@ -194,14 +194,14 @@ for (const [name, { options, scheme }] of Object.entries(http2Kinds)) {
       const body = ['GET', 'HEAD', 'TRACE'].includes(method) ? '' : 'abc'
       const requests = paths.flatMap(([path]) => oddities.map(more => ({ ':method': method, ':path': path, ...more })))
       const answers = await Promise.all(requests.map(async headers => ({ headers, ...await answerTo(headers, body) })))
-      // What HTTP/2 itself refuses has no status.
+      // A request that HTTP/2 itself refuses has no status.
       const wrong = answers.filter(({ answer }) => Number(answer[':status']) < 400 || Object.keys(answer).some(name => hopByHop.includes(name)))
       t.same(wrong, [], method)
     }
     const extended = { ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': scheme, ':path': '/ws/notifications/u1', ':authority': 'localhost' }
     const connects = name === 'with extended CONNECT' ? [extended, { ...extended, ':protocol': 'odd' }] : [{ ':method': 'CONNECT', ':authority': 'localhost:1' }]
     for (const headers of connects) t.equal((await answerTo(headers)).answer[':status'], 405)
-    t.equal((await answerTo({ ':path': '/ws/notifications/u1' })).answer[':status'], 426, 'the server is there')
+    t.equal((await answerTo({ ':path': '/ws/notifications/u1' })).answer[':status'], 426, 'the server still answers')
   })
 }
 
@@ -218,7 +218,7 @@ t.test('the routes are not in the OpenAPI document', async t => {
   }
 })
 
-t.test("without a prefix the rest of the paths, the catch-all and the 404s are the app's", async t => {
+t.test('without a prefix, all other paths, the catch-all route and the 404s belong to the app', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.get('/*', async () => 'page')
@@ -242,10 +242,10 @@ t.test("without a prefix the rest of the paths, the catch-all and the 404s are t
   const shorter = Fastify()
   t.teardown(() => shorter.close())
   await shorter.register(realtime, { prefix: '' })
-  t.match((await shorter.inject(`/notifications/${long}`)).json(), { code: 'FST_ERR_MAX_PARAM_LENGTH', statusCode: 414 }, 'as Fastify answers')
+  t.match((await shorter.inject(`/notifications/${long}`)).json(), { code: 'FST_ERR_MAX_PARAM_LENGTH', statusCode: 414 }, 'Fastify answers')
 })
 
-t.test('under the prefix the app can have routes of its own, on every method', async t => {
+t.test('an app can have its own routes under the prefix', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(realtime)

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import t from 'tap'
 import { isChild, isLoaded } from '../../../lib/server/handshake/scope.js'
 
-t.test('an encapsulated plugin has a child, the root and a plugin that breaks encapsulation have none', async t => {
+t.test('isChild() is true inside an encapsulated plugin, and false for the root and its plugins without encapsulation', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   const seen: Record<string, boolean> = { root: isChild(app) }
@@ -16,7 +16,7 @@ t.test('an encapsulated plugin has a child, the root and a plugin that breaks en
   t.strictSame(seen, { root: false, broken: false, encapsulated: true, brokenBelow: true, prefixed: true })
 })
 
-t.test('a plugin is found in every scope, and one that is only mentioned is not', async t => {
+t.test('isLoaded() finds a plugin in every scope, and only by its exact name', async t => {
   const named = fp(async () => {}, { name: '@scope/plugin' })
   const nested = async (scope: FastifyInstance) => { await scope.register(async below => { await below.register(named) }) }
   for (const plugin of [named, nested, fp(nested, { name: 'other' })]) {

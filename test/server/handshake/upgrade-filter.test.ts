@@ -14,7 +14,7 @@ t.test('a WebSocket handshake is a GET of HTTP/1.1 with websocket in its Upgrade
   t.equal(is('websocket', 'GET', '1.0'), false)
 })
 
-/** A server with a listener for upgrades, which says what became of each request. */
+/** Starts a server with an upgrade listener, which answers a request with its kind. */
 async function serverWith (t: { teardown (action: () => unknown): void }, isUpgrade: IsUpgrade) {
   const server = createServer((request, response) => {
     request.resume().on('end', () => response.end(`request ${request.method}`))
@@ -28,7 +28,7 @@ async function serverWith (t: { teardown (action: () => unknown): void }, isUpgr
   return { server, talk: (text: string) => new Talk(t, port, text) }
 }
 
-t.test('a request that is not to be upgraded is an ordinary one, with its body', async t => {
+t.test('an upgrade that the filter does not accept is an ordinary request with its body', async t => {
   const { talk } = await serverWith(t, ({ headers }) => headers.upgrade === 'mine')
   const mine = talk(request('GET', '/', { connection: 'upgrade', upgrade: 'mine' }))
   await eventually(() => mine.received.endsWith('upgrade'))
@@ -41,14 +41,14 @@ t.test('a request that is not to be upgraded is an ordinary one, with its body',
   }
 })
 
-t.test('a CONNECT is left to Node', async t => {
+t.test('a CONNECT request is handled by Node.js', async t => {
   const { server, talk } = await serverWith(t, () => false)
   server.on('connect', (_request, socket: Socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nconnected'))
   const client = talk('CONNECT host:1 HTTP/1.1\r\nhost: host:1\r\n\r\n')
   await eventually(() => client.received.endsWith('connected'))
 })
 
-t.test("where Node asks by itself, the app's own callback is asked too", async t => {
+t.test('an upgrade needs the consent of both the shouldUpgradeCallback of the app and the filter', async t => {
   const asked: string[] = []
   const server = createServer() as Server & { shouldUpgradeCallback?: IsUpgrade }
   server.shouldUpgradeCallback = ({ url }) => { asked.push(`app ${url}`); return url !== '/no' }
@@ -56,10 +56,10 @@ t.test("where Node asks by itself, the app's own callback is asked too", async t
   const ask = (url: string) => server.shouldUpgradeCallback!({ url } as IncomingMessage)
   t.same(['/yes', '/no', '/other'].map(ask), [true, false, false])
   t.same(asked, ['app /yes', 'own /yes', 'app /no', 'app /other', 'own /other'])
-  t.equal(server.listenerCount('connection'), createServer().listenerCount('connection'), 'no socket is touched')
+  t.equal(server.listenerCount('connection'), createServer().listenerCount('connection'), 'no connection listener is added')
 })
 
-t.test('a socket without a parser is left as it is', async t => {
+t.test('a socket without a parser does not make the filter throw', async t => {
   const server = createServer()
   filterUpgrades(server, () => true)
   t.doesNotThrow(() => { for (const socket of [{}, { parser: null }, { parser: {} }]) server.listeners('connection').at(-1)!(socket) })

@@ -13,7 +13,7 @@ const path = '/ws/notifications/u1'
 const never = new Promise<never>(() => {})
 const insecure = { rejectUnauthorized: false }
 
-/** Routes from before and after the plugin, which @fastify/websocket treats differently. */
+/** Routes registered before and after the plugin, which @fastify/websocket treats differently. */
 function appWith (options: RealtimeOptions = {}) {
   return async (app: FastifyInstance) => {
     app.get('/before', async () => 'before')
@@ -26,7 +26,7 @@ function appWith (options: RealtimeOptions = {}) {
 }
 
 for (const kind of Object.keys(serverKinds)) {
-  t.test(`${kind}: an upgrade to something else than websocket is an ordinary request`, async t => {
+  t.test(`${kind}: an upgrade to a protocol other than websocket is an ordinary request`, async t => {
     const { talk } = await listenAs(t, kind, appWith())
     for (const upgrade of ['h2c', 'TLS/1.0', 'IRC/6.9, RTA/x11', 'websocket2', 'x-websocket']) {
       const headers = { connection: 'Upgrade, HTTP2-Settings', upgrade, 'http2-settings': 'AAMAAABkAAQCAAAAAAIAAAAA' }
@@ -45,7 +45,7 @@ for (const kind of Object.keys(serverKinds)) {
     }
   })
 
-  t.test(`${kind}: only GET and HTTP/1.1 can be a WebSocket handshake`, async t => {
+  t.test(`${kind}: only a GET request of HTTP/1.1 is a WebSocket handshake`, async t => {
     const { talk } = await listenAs(t, kind, appWith())
     const post = talk(handshake('/after').replace('GET', 'POST').replace('\r\n\r\n', '\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{"a":1}'))
     await eventually(() => post.received.includes('{"a":1}'))
@@ -55,7 +55,7 @@ for (const kind of Object.keys(serverKinds)) {
     t.match(old.received, /200 OK[^]*before$/)
   })
 
-  t.test(`${kind}: websocket is found in any case and in a list`, async t => {
+  t.test(`${kind}: the Upgrade header may have websocket in any case and in a list`, async t => {
     const { talk } = await listenAs(t, kind, appWith())
     for (const upgrade of ['websocket', 'WebSocket', 'WEBSOCKET', 'h2c, websocket', 'websocket,h2c', 'foo/1 , WebSocket , bar']) {
       const client = talk(handshake(path, { upgrade }))
@@ -65,13 +65,13 @@ for (const kind of Object.keys(serverKinds)) {
   })
 
   for (const order of ['before', 'after'] as const) {
-    t.test(`${kind}: another 'upgrade' listener, added ${order} the plugin, gets what is its own`, async t => {
+    t.test(`${kind}: another 'upgrade' listener, added ${order} the plugin, gets its own upgrades`, async t => {
       const hmr = new WebSocketServer({ noServer: true })
       hmr.on('connection', socket => socket.send('hmr'))
       const listen = (server: Server) => server.on('upgrade', (request, socket: Duplex, head) => {
         if (request.url === '/hmr') hmr.handleUpgrade(request, socket, head, client => hmr.emit('connection', client, request))
         if (request.url === '/proxied') {
-          // A server that is asked by the proxy, and takes its time.
+          // Like a proxy whose upstream server answers late.
           setTimeout(() => hmr.handleUpgrade(request, socket, head, client => client.send('proxied')), 50)
         }
         if (request.headers.upgrade === 'echo') {
@@ -83,7 +83,7 @@ for (const kind of Object.keys(serverKinds)) {
       const { app, talk, url } = await listenAs(t, kind, async app => {
         if (order === 'before') listen(app.server)
         app.addHook('onRequest', async () => { routed++ })
-        // As @fastify/static has it.
+        // The same route as that of @fastify/static.
         app.get('/*', async () => 'file')
         await appWith()(app)
         app.get('/own/:id', { websocket: true }, socket => { socket.send('own') })
@@ -99,7 +99,7 @@ for (const kind of Object.keys(serverKinds)) {
       await eventually(() => echo.statuses.length === 1)
       echo.socket.write('and back')
       await eventually(() => echo.received.endsWith('\r\n\r\nand back'))
-      t.equal(routed, 0, 'the router has seen none of them')
+      t.equal(routed, 0, 'the router gets none of these upgrades')
 
       const own = new WebSocket(`${url}/own/5?x=1`, insecure)
       t.teardown(() => own.terminate())
@@ -123,12 +123,12 @@ for (const kind of Object.keys(serverKinds)) {
     const rows: Array<[string, string, number[]]> = [
       ['GET', get('/before') + handshake(path), [200, 101]],
       ['POST with a body', post + handshake(path), [200, 101]],
-      ['several', get('/slow') + get('/before') + post + get('/nowhere') + handshake(path), [200, 200, 200, 404, 101]],
-      ['a slow one', get('/slow') + handshake(path), [200, 101]],
+      ['several requests', get('/slow') + get('/before') + post + get('/nowhere') + handshake(path), [200, 200, 200, 404, 101]],
+      ['a slow request', get('/slow') + handshake(path), [200, 101]],
       ['an upgrade to h2c', request('GET', '/slow', { connection: 'upgrade', upgrade: 'h2c' }), [200]],
       ['a refused upgrade', get('/slow') + handshake('/ws/other'), [200, 404]],
       ['an upgrade of a plain route', get('/slow') + handshake('/before'), [200, 200]],
-      ['another upgrade, which is no frame', handshake(path) + handshake(path), [101]]
+      ['another upgrade, which is not a frame', handshake(path) + handshake(path), [101]]
     ]
     const clients = rows.map(([, text]) => talk(text))
     await eventually(() => clients[0].received.includes('connection_ack'))
@@ -141,7 +141,7 @@ for (const kind of Object.keys(serverKinds)) {
     for (const at of [5, 6, 7]) await eventually(() => clients[at].isClosed)
   })
 
-  t.test(`${kind}: frames in the packet of a handshake that waits are read once it is served`, async t => {
+  t.test(`${kind}: frames that are sent behind a waiting handshake are read once the handshake is served`, async t => {
     const slow = gate()
     let pings = 0
     const { talk } = await listenAs(t, kind, async app => {
@@ -156,20 +156,20 @@ for (const kind of Object.keys(serverKinds)) {
   })
 }
 
-t.test('an upgrade that waits behind a request that is never answered', async t => {
+t.test('an upgrade behind a request that is never answered has a deadline and ends with its client', async t => {
   const timeouts = { authenticate: 50 }
-  t.test('is destroyed at the deadline of handshakes', async t => {
+  t.test('the socket of the upgrade is destroyed at the deadline of handshakes', async t => {
     const { talk, url } = await listenAs(t, 'http', appWith({ timeouts, limits: { pending: 1 } }))
     const client = talk(request('GET', '/never') + handshake(path))
     await eventually(() => client.socket.bytesWritten > 0)
     let refused: number | 'ack' = 'ack'
     while (refused !== 503) refused = await outcome(url + path)
-    t.equal(client.isClosed, false, 'while it waits it is counted')
+    t.equal(client.isClosed, false, 'a waiting upgrade is counted')
     await eventually(() => client.isClosed)
     t.equal(await outcome(url + path), 'ack', 'its place is free again')
   })
 
-  t.test('gives its place back when its client has gone, however it went', async t => {
+  t.test('the upgrade frees its place when its client ends, destroys or resets the socket', async t => {
     const { talk, url } = await listenAs(t, 'http', appWith({ timeouts, limits: { pending: 3 } }))
     for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
       const client = talk(request('GET', '/never') + handshake(path))
@@ -183,7 +183,7 @@ t.test('an upgrade that waits behind a request that is never answered', async t 
   })
 
   for (const forceCloseConnections of [true, false, 'idle'] as const) {
-    t.test(`does not keep app.close() with forceCloseConnections: ${forceCloseConnections}`, async t => {
+    t.test(`the upgrade does not block app.close() with forceCloseConnections: ${forceCloseConnections}`, async t => {
       let upgrades = 0
       const { app, talk } = await listenAs(t, 'http', async app => {
         await appWith({ timeouts: { drain: 100 } })(app)
@@ -199,7 +199,7 @@ t.test('an upgrade that waits behind a request that is never answered', async t 
   }
 })
 
-t.test("an upgrade of the app's own routes counts among the pending ones until it is decided", async t => {
+t.test("an upgrade to one of the app's own routes counts among the pending handshakes until it is accepted", async t => {
   const go = gate()
   let asked = 0
   const { app, talk, url } = await listenAs(t, 'http', async app => {
@@ -218,7 +218,7 @@ t.test("an upgrade of the app's own routes counts among the pending ones until i
   await app.close()
 })
 
-t.test('a socket that nobody takes is destroyed', async t => {
+t.test('a socket that no listener uses is destroyed', async t => {
   const timeouts = { authenticate: 50 }
   const sockets: Duplex[] = []
   const { talk } = await listenAs(t, 'http', async app => {
@@ -241,7 +241,7 @@ t.test('a socket that nobody takes is destroyed', async t => {
   for (const socket of sockets) socket.destroy()
 })
 
-t.test('a client that resets its socket at any moment ends nothing else', async t => {
+t.test('a client that resets its socket at any moment does not affect other clients', async t => {
   const { talk, url } = await listenAs(t, 'http', async app => {
     app.server.on('upgrade', () => {})
     await appWith({ timeouts: { authenticate: 50 } })(app)
@@ -259,7 +259,7 @@ t.test('a client that resets its socket at any moment ends nothing else', async 
   await connect(t, url + path)
 })
 
-t.test('a server that closes answers a late upgrade with 503, also beside another listener', async t => {
+t.test('a closing server answers an upgrade with 503, also with another upgrade listener', async t => {
   const last = gate()
   const app = Fastify()
   t.teardown(() => app.close())
