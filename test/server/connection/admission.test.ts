@@ -10,7 +10,7 @@ import { rawConnect } from '../../process.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('the ack comes first, then what onConnect sent and published, then what is live', async t => {
+t.test('a client gets the connection_ack first, then the messages of onConnect, then live messages', async t => {
   const { app, url } = await start(t, {
     async onConnect (connection) {
       connection.send({ type: 'to_this_one' })
@@ -25,7 +25,7 @@ t.test('the ack comes first, then what onConnect sent and published, then what i
   t.equal((await client.next()).type, 'live')
 })
 
-t.test('replay comes before live, and a chat starts with all that is retained', async t => {
+t.test('a client of a chat gets the whole history, then live messages', async t => {
   const { app, url } = await start(t)
   const chat = app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' })
   for (let n = 0; n < 3; n++) await chat.send({ type: 'count', data: n })
@@ -37,7 +37,7 @@ t.test('replay comes before live, and a chat starts with all that is retained', 
 })
 
 for (const leave of ['destroy', 'resetAndDestroy'] as const) {
-  t.test(`${leave} while onConnect runs leaves no ghost`, async t => {
+  t.test(`a client that calls ${leave} while onConnect runs leaves no connection`, async t => {
     const { opened, open } = gate()
     let disconnects = 0
     const greeted: Connection[] = []
@@ -58,7 +58,7 @@ for (const leave of ['destroy', 'resetAndDestroy'] as const) {
   })
 }
 
-t.test('injectWS gets its ack and its messages', async t => {
+t.test('a client of injectWS gets its connection_ack and its messages', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(realtime)
@@ -73,7 +73,7 @@ t.test('injectWS gets its ack and its messages', async t => {
   socket.terminate()
 })
 
-t.test('what was to follow the ack and has left the history meanwhile is reported', async t => {
+t.test('a client gets recovered: false if messages of onConnect leave the history before the connection_ack', async t => {
   const history = { size: 5 }
   const { app, url } = await start(t, {
     history,
@@ -87,11 +87,11 @@ t.test('what was to follow the ack and has left the history meanwhile is reporte
     const client = await connect(t, url + channel)
     t.match(client.ack.data, { replayed: 0, recovered: false, position: /^[uc]\.\w+\.\d*[05]0(,|$)/ })
     client.send({ type: 'ping' })
-    t.equal((await client.next()).type, 'pong', 'and nothing is sent again')
+    t.equal((await client.next()).type, 'pong', 'no message is replayed')
   }
 })
 
-t.test('who is authenticated while the server drains is told to come back', async t => {
+t.test('a client that is authenticated while the server closes is closed with 1012', async t => {
   const asked = gate()
   const answered = gate<{ userId: string }>()
   const { app, url } = await start(t, { authenticate: () => { asked.open(); return answered.opened } })
@@ -103,7 +103,7 @@ t.test('who is authenticated while the server drains is told to come back', asyn
   await closed
 })
 
-t.test('an identity that the app changes later stays who it was', async t => {
+t.test('a connection keeps its user if the app changes the identity later', async t => {
   const identity = { userId: 'u1' }
   const { app, url } = await start(t, { authenticate: () => identity })
   const client = await connect(t, url + path)
@@ -120,7 +120,7 @@ t.test('a connection whose channel the broker cannot subscribe to is closed with
   t.equal((await new Client(url + path).close()).code, 1011)
 })
 
-t.test('who has gone before the broker answers reads nothing, and no hook is called for them', async t => {
+t.test('a client that disconnects before the broker answers reads no log, and onConnect is not called', async t => {
   for (const step of ['enter', 'subscribe'] as const) {
     const { opened, open } = gate()
     const [broker] = brokersOfNodes(1)
@@ -153,7 +153,7 @@ t.test('who has gone before the broker answers reads nothing, and no hook is cal
   }
 })
 
-t.test('a credential that expires while onConnect runs is over when the client learns of it, and closes then', async t => {
+t.test('a credential that expires while onConnect runs gives expires_in_ms: 0, and closes with 4401', async t => {
   let expiresAt = 0
   const { url } = await start(t, {
     authenticate () {

@@ -8,24 +8,24 @@ import { eventually, gate } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
-/** The connection of a user as the server has it, with what an app does not see. */
+/** Internal connection of a user on the server. */
 function serverSideOf (app: FastifyInstance, userId = 'u1'): Connection {
   return app.ws.connections(userId)[0] as unknown as Connection
 }
 
-t.test('an identity that expires ends its connection', async t => {
+t.test('an identity that expires closes its connection with 4401', async t => {
   const { url } = await start(t, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 100 }) })
   const client = await connect(t, url + path)
   t.equal((await client.close()).code, 4401)
 })
 
-t.test('a connection that has ended reads no log any more', async t => {
+t.test('a connection that has ended is a reader of no log', async t => {
   const { app, url } = await start(t)
   for (const end of ['close', 'terminate'] as const) {
     const client = await connect(t, url + path)
     const connection = serverSideOf(app)
     const { logs } = connection
-    t.strictSame(logs.map(({ readers }) => readers.length), [1, 1], 'that of the user, and the broadcast')
+    t.strictSame(logs.map(({ readers }) => readers.length), [1, 1], 'it reads the log of the user and that of the broadcast')
     connection[end]()
     await client.close()
     await eventually(() => connection.state === 'closed')
@@ -34,7 +34,7 @@ t.test('a connection that has ended reads no log any more', async t => {
   }
 })
 
-t.test('a pong that nobody asked for counts like a message, and any frame shows that the client is alive', async t => {
+t.test('an unsolicited pong counts like a message, and any frame shows that the client is alive', async t => {
   const { app, port } = await start(t, { heartbeat: { interval: 300, timeout: 200 }, limits: { rate: 100, burst: 100 } })
   for (const [name, frame] of [['a message', rawFrame('{"type":"ping"}')], ['a ping', rawFrame('', { opcode: 9 })]] as const) {
     const client = await RawClient.open(t, port, path)
@@ -53,7 +53,7 @@ t.test('a pong that nobody asked for counts like a message, and any frame shows 
   t.equal(flooding.closeCode, 4429)
 })
 
-t.test('why a connection is turned away is noted once, and not when it is ending already', async t => {
+t.test('the reason of a refused connection is logged once, and not if the connection is already ending', async t => {
   const { lines, options } = logSink()
   const { app, url } = await start(t, {}, { logger: options })
   const noted = () => lines.filter(line => line.includes('"reason"')).map(line => JSON.parse(line).reason)
@@ -70,7 +70,7 @@ t.test('why a connection is turned away is noted once, and not when it is ending
   t.strictSame(noted(), ['stalled'])
 })
 
-t.test('a connection that opens while its user is held is not read until the user is free', async t => {
+t.test('a connection that opens while its user is held is not read', async t => {
   const { opened, open } = gate()
   const { app, url } = await start(t, {
     limits: { rate: 2, burst: 2, userRate: 2, userBurst: 2, strikes: 100 },
@@ -91,7 +91,7 @@ t.test('a connection that opens while its user is held is not read until the use
   let isOver = false
   late.whenFree().then(() => { isOver = true })
   await new Promise(resolve => setImmediate(resolve))
-  t.ok(isOver, 'nothing waits for a connection that has ended')
+  t.ok(isOver, 'whenFree() of an ended connection resolves')
   await eventually(() => !held.isPaused)
 })
 
@@ -109,7 +109,7 @@ t.test('a client that connects while its user is held gets its connection_ack on
   t.equal(held.isPaused, false)
 })
 
-t.test('the expiry of a credential is no longer waited for once its connection has ended', async t => {
+t.test('the timer for the expiry of a credential is removed when its connection ends', async t => {
   const timers = wallClockTimers(t)
   const { app, url } = await start(t, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 60_000 }) })
   const client = await connect(t, url + path)
@@ -119,7 +119,7 @@ t.test('the expiry of a credential is no longer waited for once its connection h
   t.equal(timers.waiting, 0)
 })
 
-t.test('what a logger of the app writes of a connection has nothing of its socket in it', async t => {
+t.test('the JSON of a connection contains nothing of its socket', async t => {
   let written = ''
   const { url } = await start(t, { onMessage: { log: (_message, connection) => { written = JSON.stringify(connection) } } })
   const client = await connect(t, url + path)

@@ -5,7 +5,7 @@ import { eventually, gate } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('onDisconnect comes once for each connection whose onConnect succeeded', async t => {
+t.test('onDisconnect is called once for each connection whose onConnect succeeded', async t => {
   const ended: Array<{ connection: RealtimeConnection, code: number }> = []
   const { app, url } = await start(t, {
     timeouts: { connect: 50 },
@@ -29,7 +29,7 @@ t.test('onDisconnect comes once for each connection whose onConnect succeeded', 
   await eventually(() => app.ws.stats().users === 0)
 })
 
-t.test('onDisconnect hears the code that the server sent, also when the client does not answer', async t => {
+t.test('onDisconnect gets the code that the server sent, also if the client does not answer', async t => {
   const heard = gate<object>()
   const { app, port } = await start(t, { timeouts: { close: 50 }, onDisconnect: (_connection, closed) => { heard.open(closed) } })
   await RawClient.open(t, port, path)
@@ -38,7 +38,7 @@ t.test('onDisconnect hears the code that the server sent, also when the client d
   t.match(await heard.opened, { code: 4401, reason: 'expired' })
 })
 
-t.test('onDisconnect hooks are waited for, within the drain', async t => {
+t.test('app.close() waits for onDisconnect hooks', async t => {
   const steps: string[] = []
   const { app, url } = await start(t, {
     async onDisconnect () {

@@ -13,7 +13,7 @@ class FakeSocket extends EventEmitter {
   terminate () { this.calls.push('terminate') }
 }
 
-t.test('a client that goes on sending is no longer read, and terminated when it could have read why', async t => {
+t.test('a dismissed client that keeps sending is no longer read, and its socket is terminated after 1 s', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const socket = new FakeSocket()

@@ -2,12 +2,12 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { Flusher, slice, type Lane, type Writer } from '../../../lib/server/connection/flush.js'
 
-/** Notes when it was flushed. */
+/** Writer that notes its flushes. */
 class Peer implements Writer {
   lane: Lane = 'none'
   readonly name: string
   readonly #flushed: string[]
-  /** What it does when it is flushed; `true` when it has more to write. */
+  /** Called at each flush. Returns whether there is more to write. */
   onFlush: () => boolean = () => false
 
   constructor (name: string, flushed: string[]) {
@@ -27,7 +27,7 @@ function setup (t: { teardown (action: () => void): void }) {
   const flushed: string[] = []
   const peers = (name: string, count: number) => Array.from({ length: count }, (_, n) => new Peer(`${name}${n + 1}`, flushed))
   const peer = (name: string) => new Peer(name, flushed)
-  /** What is flushed in the next turn of the event loop. */
+  /** Names of the writers that are flushed in the next turn of the event loop. */
   const turn = async () => {
     await setImmediate()
     return flushed.splice(0)
@@ -38,7 +38,7 @@ function setup (t: { teardown (action: () => void): void }) {
 const narrow = 1
 const wide = slice + 1
 
-t.test('each is flushed once after the turn it was marked in, however often', async t => {
+t.test('a marked writer is flushed once in the next turn, also if it is marked several times', async t => {
   const { flusher, flushed, peer, turn } = setup(t)
   const [a, b] = [peer('a'), peer('b')]
   flusher.mark(a, narrow)
@@ -46,15 +46,15 @@ t.test('each is flushed once after the turn it was marked in, however often', as
   flusher.mark(a, narrow)
   flusher.mark(b, wide)
   t.strictSame([a.lane, b.lane], ['narrow', 'wide'])
-  t.strictSame(flushed, [], 'not in this turn')
+  t.strictSame(flushed, [], 'nothing is flushed in the current turn')
   t.strictSame(await turn(), ['a', 'b'])
   t.strictSame([a.lane, b.lane], ['none', 'none'])
   t.strictSame(await turn(), [])
   flusher.mark(a, narrow)
-  t.strictSame(await turn(), ['a'], 'and again when it is marked again')
+  t.strictSame(await turn(), ['a'], 'a writer that is marked again is flushed again')
 })
 
-t.test('one that is marked twice and has more to write waits for the next turn', async t => {
+t.test('a writer that is marked twice and has more to write waits for the next turn', async t => {
   for (const audience of [narrow, wide]) {
     const { flusher, peer, turn } = setup(t)
     const [a, b] = [peer('a'), peer('b')]
@@ -66,14 +66,14 @@ t.test('one that is marked twice and has more to write waits for the next turn',
   }
 })
 
-t.test('a flusher with nothing to write has no turn of the event loop', async t => {
+t.test('an idle flusher schedules no turn of the event loop', async t => {
   const { flusher, peer, turn } = setup(t)
   flusher.mark(peer('a'), narrow)
   await turn()
   t.notOk(process.getActiveResourcesInfo().includes('Immediate'))
 })
 
-t.test('a flusher that is closed while it is idle takes nothing any more', async t => {
+t.test('a flusher that is closed while it is idle ignores marks and callbacks', async t => {
   const { flusher, flushed, peer, turn } = setup(t)
   flusher.close()
   const late = peer('late')
@@ -91,7 +91,7 @@ t.test('an audience of more than a slice is wide', async t => {
   t.strictSame([a.lane, b.lane], ['narrow', 'wide'])
 })
 
-t.test('a slice per lane and turn, in the order of the marks', async t => {
+t.test('each turn flushes one slice per lane, in the order of the marks', async t => {
   const { flusher, peers, turn } = setup(t)
   const few = peers('few', slice + 10)
   const many = peers('many', slice * 2 + 10)
@@ -104,7 +104,7 @@ t.test('a slice per lane and turn, in the order of the marks', async t => {
   t.strictSame(await turn(), [])
 })
 
-t.test('what concerns few does not wait behind what concerns many', async t => {
+t.test('a writer of the narrow lane does not wait behind writers of the wide lane', async t => {
   const { flusher, peer, peers, turn } = setup(t)
   for (const peer of peers('many', slice * 5)) flusher.mark(peer, wide)
   await turn()
@@ -112,21 +112,21 @@ t.test('what concerns few does not wait behind what concerns many', async t => {
   t.equal((await turn())[0], 'token')
 })
 
-t.test('one that waits among many overtakes them when it is marked narrow, and is flushed once', async t => {
+t.test('a writer of the wide lane that is marked narrow overtakes the others, and is flushed once', async t => {
   const { flusher, peers, turn } = setup(t)
   const many = peers('many', slice * 2)
   for (const peer of many) flusher.mark(peer, wide)
   const last = many[many.length - 1]
   flusher.mark(last, narrow)
   flusher.mark(last, wide)
-  t.equal(last.lane, 'narrow', 'a wide mark does not put it back')
+  t.equal(last.lane, 'narrow', 'a wide mark does not move it back')
   const first = await turn()
   t.equal(first[0], last.name)
   t.equal(first.length, 1 + slice)
   t.strictSame(await turn(), many.slice(slice, -1).map(({ name }) => name), 'its old place is skipped')
 })
 
-t.test('its old place is as good as its new one when it is marked wide again', async t => {
+t.test('a writer that is marked wide again after its narrow flush is flushed once more', async t => {
   const { flusher, peers, turn } = setup(t)
   const [a, ...rest] = peers('many', slice * 2)
   const many = [...rest, a]
@@ -139,7 +139,7 @@ t.test('its old place is as good as its new one when it is marked wide again', a
   t.equal(a.lane, 'none')
 })
 
-t.test('the places that are skipped do not count', async t => {
+t.test('skipped places do not count against the slice of a turn', async t => {
   const { flusher, peers, turn } = setup(t)
   const overtaking = peers('overtaking', slice)
   const many = peers('many', slice)
@@ -148,7 +148,7 @@ t.test('the places that are skipped do not count', async t => {
   t.equal((await turn()).length, 2 * slice)
 })
 
-t.test('many are not starved by few that never end', async t => {
+t.test('the wide lane is not starved by a narrow lane that is never empty', async t => {
   const { flusher, peers, turn } = setup(t)
   for (const peer of peers('busy', slice * 3)) {
     peer.onFlush = () => true
@@ -161,7 +161,7 @@ t.test('many are not starved by few that never end', async t => {
   t.strictSame(seen.filter(name => name.startsWith('many')), many.map(({ name }) => name))
 })
 
-t.test('who has more to write comes again, in a later turn and after those that wait', async t => {
+t.test('a writer with more to write is flushed again in a later turn, after the waiting writers', async t => {
   for (const audience of [narrow, wide]) {
     const { flusher, peer, peers, turn } = setup(t)
     const long = peer('long')
@@ -178,7 +178,7 @@ t.test('who has more to write comes again, in a later turn and after those that 
   }
 })
 
-t.test('what is marked while it is flushed is flushed in a later turn, in the order of the marks', async t => {
+t.test('a writer that is marked while its lane is flushed is flushed in a later turn, in the order of the marks', async t => {
   const { flusher, peer, turn } = setup(t)
   const [a, b, c] = [peer('a'), peer('b'), peer('c')]
   let left = 2
@@ -189,12 +189,12 @@ t.test('what is marked while it is flushed is flushed in a later turn, in the or
     return false
   }
   flusher.mark(a, narrow)
-  t.strictSame(await turn(), ['a', 'c'], 'the wide lane comes after the narrow one')
+  t.strictSame(await turn(), ['a', 'c'], 'the wide lane is flushed after the narrow one')
   t.strictSame(await turn(), ['b', 'a', 'c'], 'in the order of the marks')
   t.strictSame(await turn(), ['b'])
 })
 
-t.test('what is to be done before comes before what it marks, once, and in order', async t => {
+t.test('callbacks of before() run once and in order, before the writers that they mark are flushed', async t => {
   const { flusher, flushed, peer, turn } = setup(t)
   const [a, b] = [peer('a'), peer('b')]
   flusher.mark(a, narrow)
@@ -204,20 +204,20 @@ t.test('what is to be done before comes before what it marks, once, and in order
     flusher.before(() => flushed.push('later'))
   })
   flusher.before(() => flushed.push('second'))
-  t.strictSame(flushed, [], 'not in this turn')
+  t.strictSame(flushed, [], 'nothing is flushed in the current turn')
   t.strictSame(await turn(), ['first', 'second', 'a', 'b'])
-  t.strictSame(await turn(), ['later'], 'what is added meanwhile has its own turn')
+  t.strictSame(await turn(), ['later'], 'a callback that is added meanwhile runs in the next turn')
   t.strictSame(await turn(), [])
 })
 
-t.test('after close nothing is flushed, and nothing is done before', async t => {
+t.test('a closed flusher flushes no writers and runs no callbacks', async t => {
   const { flusher, peers, turn } = setup(t)
   for (const peer of peers('narrow', slice * 2)) flusher.mark(peer, narrow)
   for (const peer of peers('wide', slice * 2)) flusher.mark(peer, wide)
   t.equal((await turn()).length, 2 * slice)
-  flusher.before(() => t.fail('nothing is done any more'))
+  flusher.before(() => t.fail('a callback that was added before close() ran'))
   flusher.close()
-  flusher.before(() => t.fail('nor when it is asked for then'))
+  flusher.before(() => t.fail('a callback that was added after close() ran'))
   t.strictSame(await turn(), [])
   t.doesNotThrow(() => flusher.close())
 })

@@ -5,18 +5,18 @@ import t from 'tap'
 import { compressionThreshold, deflatableFrame, maxStringFrame, textFrame } from '../../../lib/server/connection/frame.js'
 import type { Deflatable, Frame } from '../../../lib/logs/log.js'
 
-/** Not in the types of `ws`. */
+/** Classes that the types of `ws` lack. */
 const { Receiver, PerMessageDeflate } = ws as unknown as {
   Receiver: new (options: object) => Writable
   PerMessageDeflate: new (options: object) => { accept (params: object[]): void }
 }
 
-/** What a frame has on the wire. */
+/** Bytes of a frame on the wire. */
 function bytesOf (frame: Frame): Buffer {
   return typeof frame === 'string' ? Buffer.from(frame, 'latin1') : frame
 }
 
-/** What the other end reads; `ws` checks the header and the UTF-8. */
+/** Texts that the receiver of `ws` reads. It checks the header and the UTF-8. */
 function received (bytes: Buffer): string[] {
   const texts: string[] = []
   const receiver = new Receiver({ allowSynchronousEvents: true, isServer: false })
@@ -28,7 +28,7 @@ function received (bytes: Buffer): string[] {
 
 const characters = { ascii: 'x', latin1: 'ü', bmp: '漢', separator: '\u2028', emoji: '👋' }
 
-t.test('every size is read as it was written', async t => {
+t.test('a text of any size is received unchanged', async t => {
   for (const size of [0, 1, 125, 126, 127, maxStringFrame - 1, maxStringFrame, maxStringFrame + 1, 65_535, 65_536, 1024 * 1024]) {
     for (const [name, character] of Object.entries(characters)) {
       const bytes = Buffer.byteLength(character)
@@ -36,12 +36,12 @@ t.test('every size is read as it was written', async t => {
       const frame = textFrame(text)
       const [got, ...more] = received(bytesOf(frame))
       t.ok(got === text && more.length === 0, `${size} bytes of ${name}`)
-      t.equal(typeof frame, size > maxStringFrame ? 'object' : 'string', 'a string as long as it is cheaper')
+      t.equal(typeof frame, size > maxStringFrame ? 'object' : 'string', 'a frame is a string up to maxStringFrame')
     }
   }
 })
 
-t.test('the header is the shortest, unmasked and final', async t => {
+t.test('the header of a frame is the shortest one, unmasked and final', async t => {
   const headers: Array<[number, number[]]> = [
     [0, [0x81, 0]], [125, [0x81, 125]], [126, [0x81, 126, 0, 126]], [256, [0x81, 126, 1, 0]], [4_096, [0x81, 126, 0x10, 0]],
     [65_535, [0x81, 126, 0xff, 0xff]], [65_536, [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]], [1024 * 1024, [0x81, 127, 0, 0, 0, 0, 0, 16, 0, 0]]
@@ -53,7 +53,7 @@ t.test('the header is the shortest, unmasked and final', async t => {
   }
 })
 
-t.test('a string has one character per byte', async t => {
+t.test('a frame that is a string has one character per byte', async t => {
   for (const character of Object.values(characters)) {
     const frame = textFrame(`"${character}"`) as string
     t.notMatch(frame, /[^\0-\xff]/)
@@ -61,13 +61,13 @@ t.test('a string has one character per byte', async t => {
   }
 })
 
-t.test('half a surrogate pair becomes the replacement character, at every size', async t => {
+t.test('a lone surrogate becomes the replacement character at every size', async t => {
   for (const length of [1, 200, 5_000, 70_000]) {
     t.ok(received(bytesOf(textFrame('\ud83d' + 'x'.repeat(length))))[0] === '\ufffd' + 'x'.repeat(length))
   }
 })
 
-t.test('frames can be put one behind the other', async t => {
+t.test('concatenated frames are received as separate messages', async t => {
   const texts = ['{"a":1}', 'ü'.repeat(100), 'x'.repeat(200), '👋'.repeat(3_000), '']
   const frames = texts.map(textFrame)
   t.strictSame(received(Buffer.concat(frames.map(bytesOf))), texts)
@@ -75,12 +75,12 @@ t.test('frames can be put one behind the other', async t => {
   t.strictSame(received(Buffer.from(strings, 'latin1')), texts.filter((_, at) => typeof frames[at] === 'string'))
 })
 
-t.test('a large frame does not hold a slab of the pool', async t => {
+t.test('a large frame holds no slab of the buffer pool', async t => {
   const frame = textFrame('x'.repeat(maxStringFrame + 1)) as Buffer
   t.equal(frame.buffer.byteLength, frame.length)
 })
 
-/** What the other end reads when compression was negotiated; the receiver inflates in the background. */
+/** Texts that a receiver with negotiated compression reads. It inflates in the background. */
 async function inflated (...frames: Frame[]): Promise<string[]> {
   const deflate = new PerMessageDeflate({ isServer: false })
   deflate.accept([{ server_no_context_takeover: [true] }])
@@ -94,22 +94,22 @@ async function inflated (...frames: Frame[]): Promise<string[]> {
   return texts
 }
 
-t.test('what is large enough has a compressed form, which is read as it was written', async t => {
+t.test('a text from the compression threshold on has a compressed form, which is received unchanged', async t => {
   for (const size of [compressionThreshold, maxStringFrame, 65_535, 65_536, 200_000, 1024 * 1024]) {
     for (const [name, character] of Object.entries(characters)) {
       const text = character.repeat(size / Buffer.byteLength(character) + 1)
       const frame = deflatableFrame(text) as Deflatable
-      t.ok(frame.deflated.length < frame.plain.length / 2 && frame.length >= frame.plain.length + frame.deflated.length, 'and is smaller')
-      t.equal(frame.deflated, frame.deflated, 'made once')
+      t.ok(frame.deflated.length < frame.plain.length / 2 && frame.length >= frame.plain.length + frame.deflated.length, 'it is smaller')
+      t.equal(frame.deflated, frame.deflated, 'the compressed form is made once')
       const got = await inflated(frame.deflated, frame.plain, frame.deflated)
       t.ok(got.length === 3 && got.every(each => each === text), `${size} of ${name}`)
     }
   }
   const long = Array.from({ length: 40_000 }, (_, n) => (n * 7919) % 10_007).join(' ')
-  t.ok((await inflated((deflatableFrame(long) as Deflatable).deflated))[0] === long, 'a compressed form that is large itself')
+  t.ok((await inflated((deflatableFrame(long) as Deflatable).deflated))[0] === long, 'a large compressed form is received unchanged')
 })
 
-t.test('what is small stays as it is, and noise gets smaller too, because it is text', async t => {
+t.test('a small text has no compressed form, and the compressed form of random text is smaller', async t => {
   t.equal(deflatableFrame('x'.repeat(1_000)), textFrame('x'.repeat(1_000)))
   const noise = randomBytes(4_000)
   const frame = deflatableFrame(Array.from({ length: 2_000 }, (_, n) => String.fromCodePoint(0x80 + noise.readUInt16LE(n * 2) % 0x780)).join('')) as Deflatable

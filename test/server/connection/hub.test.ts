@@ -20,7 +20,7 @@ t.test('connections are found by their user until they are removed', async t => 
   t.strictSame(hub.connections('u1'), [])
 })
 
-t.test('who is ending makes room, until as many are ending as may connect', async t => {
+t.test('an ending connection does not count against the limit of its user, up to twice the limit in total', async t => {
   const hub = new Hub()
   t.equal(hub.hasRoom('u1', 1), true)
   hub.add(fake('u1', true))
@@ -33,5 +33,5 @@ t.test('who is ending makes room, until as many are ending as may connect', asyn
   t.equal(hub.hasRoom('u1', 1), false)
   t.equal(hub.hasRoom('u2', 1), true)
   hub.add(fake('u2'))
-  t.strictSame([hub.hasRoom('u2', 1), hub.hasRoom('u2', 2)], [false, true], 'none is ending')
+  t.strictSame([hub.hasRoom('u2', 1), hub.hasRoom('u2', 2)], [false, true], 'no connection of u2 is ending')
 })

@@ -8,18 +8,18 @@ import { eventually, gate } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
-/** The connection of a user as the server has it, with what an app does not see. */
+/** Internal connection of a user on the server. */
 function serverSideOf (app: FastifyInstance, userId = 'u1'): Connection {
   return app.ws.connections(userId)[0] as unknown as Connection
 }
 
-/** Resolves when the server has read all that a client has sent so far. */
+/** Resolves when the server has read all frames that the client has sent. */
 async function everythingRead ({ socket }: Client): Promise<void> {
   socket.ping()
   await once(socket, 'pong')
 }
 
-t.test('wrong messages and codes throw; a long reason is cut', async t => {
+t.test('an invalid message and an unknown close code throw, and a long reason is truncated', async t => {
   const { app, url } = await start(t)
   const client = await connect(t, url + path)
   const [connection] = app.ws.connections('u1')
@@ -31,14 +31,14 @@ t.test('wrong messages and codes throw; a long reason is cut', async t => {
   t.match(await client.close(), { code: 4409, reason: /^é{41}$/ })
 })
 
-t.test('close() of an app sends 4403, after which clients do not come back', async t => {
+t.test('close() without a code closes a connection with 4403', async t => {
   const { app, url } = await start(t)
   const client = await connect(t, url + path)
   app.ws.connections('u1')[0].close()
   t.equal((await client.close()).code, 4403)
 })
 
-t.test('a client whose socket is not read is gone as soon as it has answered the Close', async t => {
+t.test('a paused connection ends as soon as its client has answered the Close', async t => {
   const left = gate<number>()
   const { app, url } = await start(t, {
     limits: { queue: 1 },
@@ -55,7 +55,7 @@ t.test('a client whose socket is not read is gone as soon as it has answered the
   t.equal(await left.opened, 4403)
 })
 
-t.test('a connection that is closed gently handles what it has begun, and nothing after it', async t => {
+t.test('a gently closed connection finishes its running handler, and handles no further message', async t => {
   const { opened, open } = gate()
   const handled: unknown[] = []
   const { app, url } = await start(t, {
@@ -82,7 +82,7 @@ t.test('a connection that is closed gently handles what it has begun, and nothin
   t.strictSame(handled, ['begun'])
 })
 
-t.test('a connection that is closed gently closes once its handler is done, also without an answer, and at once without a handler', async t => {
+t.test('a gently closed connection closes when its handler ends, and at once if no handler runs', async t => {
   const { opened, open } = gate()
   const { app, url } = await start(t, { onMessage: { work: () => opened } })
   const idle = await connect(t, `${url}/ws/notifications/idle`)
@@ -97,7 +97,7 @@ t.test('a connection that is closed gently closes once its handler is done, also
   t.equal((await busy.close()).code, 1012)
 })
 
-t.test('a connection that is closed gently is written all that is due, also to a client that does not read yet', async t => {
+t.test('a gently closed connection sends all waiting messages first, also if its client does not read yet', async t => {
   const { app, port } = await start(t, { timeouts: { stall: 600_000 } })
   const client = await RawClient.open(t, port, path)
   await eventually(() => client.envelopes.length === 1)
@@ -106,14 +106,14 @@ t.test('a connection that is closed gently is written all that is due, also to a
   for (let n = 0; n < 15; n++) app.ws.sendToUser('u1', { type: 'large', data: 'x'.repeat(1_000_000) })
   connection.closeGently(closeCodes.RESTART, '')
   for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
-  t.equal(connection.state, 'open', 'it waits for the client')
+  t.equal(connection.state, 'open', 'the connection waits for its client')
   client.stream.resume()
   await eventually(() => client.closeCode !== undefined)
   t.equal(client.closeCode, 1012)
   t.equal(client.envelopes.filter(({ type }) => type === 'large').length, 15)
 })
 
-t.test('a message that comes after the server has sent its Close is not handled', async t => {
+t.test('a message that arrives after the Close of the server is not handled', async t => {
   const handled: unknown[] = []
   const { app, port } = await start(t, { onMessage: { work: ({ data }) => { handled.push(data) } } })
   const client = await RawClient.open(t, port, path)
@@ -128,7 +128,7 @@ t.test('a message that comes after the server has sent its Close is not handled'
   t.strictSame(handled, ['before'])
 })
 
-t.test('a hook of the app that closes the connection while it is being closed counts, once', async t => {
+t.test('a hook that closes a connection during its close() determines the code, and onDisconnect is called once', async t => {
   const ended: number[] = []
   const { app, url } = await start(t, {
     chat: {
@@ -147,7 +147,7 @@ t.test('a hook of the app that closes the connection while it is being closed co
   t.strictSame(ended, [4409])
 })
 
-t.test('a connection that is terminated has one onDisconnect', async t => {
+t.test('onDisconnect is called once for a terminated connection', async t => {
   const ended: number[] = []
   const { app, url } = await start(t, { onDisconnect: (_connection, { code }) => { ended.push(code) } })
   const client = await connect(t, url + path)
@@ -157,7 +157,7 @@ t.test('a connection that is terminated has one onDisconnect', async t => {
   t.strictSame(ended, [1006])
 })
 
-t.test('a reason of exactly 123 bytes is sent whole', async t => {
+t.test('a reason of 123 bytes is sent whole, and a reason of 124 bytes is truncated', async t => {
   const { app, url } = await start(t)
   const client = await connect(t, url + path)
   serverSideOf(app).close(4403, 'x'.repeat(123))

@@ -12,9 +12,9 @@ class FakePeer implements Peer {
   beat = -1
   isAwaitingPong = false
   isPaused = false
-  /** Whether its pong is there at once. */
+  /** Whether it answers pings at once. */
   isAlive: boolean
-  /** Ticks at which it was pinged, found dead, found stalled. */
+  /** Times at which it was pinged, found dead, found stalled, in ms. */
   readonly pings: number[] = []
   readonly deaths: number[] = []
   readonly stalls: number[] = []
@@ -39,14 +39,14 @@ class FakePeer implements Peer {
   }
 }
 
-/** With a tick of 10 ms: a ping each 250, dead after 100, stalled after 120. */
+/** Liveness with a tick of 10 ms: a ping every 250 ms, dead after 100 ms, stalled after 120 ms. */
 function setup (t: { teardown (action: () => void): void }, options: Partial<LivenessOptions> = {}) {
   clock.enable({ apis: ['setInterval'] })
   t.teardown(() => clock.reset())
   const liveness = new Liveness({ interval: 250, timeout: 100, stall: 120, ...options })
   t.teardown(() => liveness.close())
   let now = 0
-  /** Ticks, each followed by what the event loop does after its timers. */
+  /** Advances the clock by `ms`, with a turn of the event loop after each tick. */
   const run = async (ms: number, step = 10) => {
     for (const end = now + ms; now < end;) {
       now += step
@@ -62,8 +62,8 @@ function setup (t: { teardown (action: () => void): void }, options: Partial<Liv
   return { liveness, run, peer }
 }
 
-t.test('pings', async t => {
-  t.test('each peer once in an interval', async t => {
+t.test('peers are pinged at the interval', async t => {
+  t.test('each peer is pinged once per interval', async t => {
     const { run, peer } = setup(t)
     const peers = Array.from({ length: 60 }, () => peer())
     await run(250)
@@ -73,7 +73,7 @@ t.test('pings', async t => {
     t.ok(every(peers, ({ deaths, stalls }) => deaths.length + stalls.length === 0))
   })
 
-  t.test('spread over it', async t => {
+  t.test('the pings of peers are spread over the interval', async t => {
     const { run, peer } = setup(t)
     const peers = Array.from({ length: 50 }, () => peer())
     await run(250)
@@ -81,7 +81,7 @@ t.test('pings', async t => {
     t.strictSame(times, Array.from({ length: 50 }, (_, n) => 10 + Math.floor(n / 2) * 10))
   })
 
-  t.test('not those that are not read from', async t => {
+  t.test('a paused peer is not pinged', async t => {
     const { run, peer } = setup(t)
     const paused = peer(false)
     paused.isPaused = true
@@ -92,7 +92,7 @@ t.test('pings', async t => {
     t.equal(paused.pings.length, 1)
   })
 
-  t.test('not those that were removed', async t => {
+  t.test('a removed peer is not pinged', async t => {
     const { liveness, run, peer } = setup(t)
     const [gone, stays] = [peer(), peer()]
     liveness.remove(gone, gone.beat)
@@ -102,15 +102,15 @@ t.test('pings', async t => {
   })
 })
 
-t.test('dead', async t => {
-  t.test('is who does not answer in time, and nobody else', async t => {
+t.test('a peer that does not answer a ping is dead', async t => {
+  t.test('only a peer that does not answer within the timeout is dead', async t => {
     const { run, peer } = setup(t)
     const peers = Array.from({ length: 30 }, (_, n) => peer(n % 3 !== 0))
     await run(360)
     for (const { isAlive, pings, deaths } of peers) t.strictSame(deaths.slice(0, 1), isAlive ? [] : [pings[0] + 100])
   })
 
-  t.test('is not who answers at the last moment', async t => {
+  t.test('a peer that answers at the last moment is not dead', async t => {
     const { run, peer } = setup(t)
     const late = peer(false)
     while (late.pings.length === 0) await run(10)
@@ -121,7 +121,7 @@ t.test('dead', async t => {
     t.strictSame(late.deaths, [])
   })
 
-  t.test('is not who is not being read from when the time is over', async t => {
+  t.test('a peer that is paused at the end of the timeout is not dead', async t => {
     const { run, peer } = setup(t)
     const paused = peer(false)
     while (paused.pings.length === 0) await run(10)
@@ -131,7 +131,7 @@ t.test('dead', async t => {
     t.strictSame(paused.deaths, [])
   })
 
-  t.test('is nobody who was removed', async t => {
+  t.test('a removed peer is not dead', async t => {
     const { liveness, run, peer } = setup(t)
     const gone = peer(false)
     while (gone.pings.length === 0) await run(10)
@@ -140,7 +140,7 @@ t.test('dead', async t => {
     t.strictSame(gone.deaths, [])
   })
 
-  t.test('is nobody as long as the timeout is nearly the interval', async t => {
+  t.test('a peer that answers is not dead if the timeout is nearly the interval', async t => {
     const { run, peer } = setup(t, { interval: 100, timeout: 99, stall: 1_000 })
     const [alive, dead] = [peer(), peer(false)]
     await run(220, 9)
@@ -149,8 +149,8 @@ t.test('dead', async t => {
   })
 })
 
-t.test('stalled', async t => {
-  t.test('is who does not take what was written in time', async t => {
+t.test('a peer that stays blocked is stalled', async t => {
+  t.test('only a blocked peer that does not drain in time is stalled', async t => {
     const { liveness, run, peer } = setup(t)
     const [blocked, drained, never] = [peer(), peer(), peer()]
     liveness.blocked(blocked)
@@ -162,7 +162,7 @@ t.test('stalled', async t => {
     t.strictSame([blocked.stalls, drained.stalls, never.stalls], [[130], [], []])
   })
 
-  t.test('is counted anew each time', async t => {
+  t.test('the time until a peer is stalled starts again at each block', async t => {
     const { liveness, run, peer } = setup(t)
     const slow = peer()
     for (let n = 0; n < 20; n++) {
@@ -174,19 +174,19 @@ t.test('stalled', async t => {
     liveness.blocked(slow)
     liveness.remove(slow, slow.beat)
     await run(500)
-    t.strictSame(slow.stalls, [], 'and not once it is removed')
+    t.strictSame(slow.stalls, [], 'a removed peer is not stalled')
   })
 })
 
-t.test('a verdict waits until what had arrived was read', async t => {
+t.test('a peer is dead or stalled only after the data that has arrived is read', async t => {
   const { liveness, run, peer } = setup(t)
   for (const isAnswering of [true, false]) {
     const silent = peer(false)
     while (silent.pings.length === 0) await run(10)
     await run(90)
-    // The tick that makes it ten, and then what the poll for input brings, before the immediates.
+    // The tick that ends the timeout, then the input of the poll phase, before the immediates.
     clock.tick(10)
-    t.strictSame(silent.deaths, [], 'not in the tick')
+    t.strictSame(silent.deaths, [], 'the tick itself reports no death')
     silent.isAwaitingPong = !isAnswering
     await setImmediate()
     t.equal(silent.deaths.length, isAnswering ? 0 : 1)
@@ -205,7 +205,7 @@ t.test('a verdict waits until what had arrived was read', async t => {
 })
 
 t.test('time during which the event loop was blocked does not count', async t => {
-  // Real timers: a tick is 1 ms, so ten of them make a peer dead, and the loop is blocked for a hundred each time.
+  // Real timers: a tick is 1 ms, a peer is dead after ten ticks, and each block of the loop takes 100 ms.
   const socket = await echoing(t)
   const liveness = new Liveness({ interval: 30, timeout: 10, stall: 10 })
   t.teardown(() => liveness.close())
@@ -218,7 +218,7 @@ t.test('time during which the event loop was blocked does not count', async t =>
   socket.on('data', () => { peer.isAwaitingPong = false })
   liveness.add(peer)
   while (peer.pings.length < 3) {
-    // As soon as it is pinged, and over and over while the answer is on its way.
+    // Blocks in each turn from the ping until the answer is read.
     if (peer.isAwaitingPong) block(100)
     ticks++
     await setImmediate()
@@ -226,18 +226,18 @@ t.test('time during which the event loop was blocked does not count', async t =>
   t.strictSame(peer.deaths, [])
 })
 
-t.test('many ticks that were missed are one', async t => {
+t.test('ticks that were missed while the event loop was blocked run as one', async t => {
   const liveness = new Liveness({ interval: 40, timeout: 20, stall: 20 })
   t.teardown(() => liveness.close())
   const peers = Array.from({ length: 20 }, () => new FakePeer(() => 0))
   for (const peer of peers) liveness.add(peer)
   block(200)
-  // Blocked for all five intervals: the timers that are due now run once.
+  // The loop was blocked for five intervals: a timer that is due runs once.
   await setImmediate()
   t.ok(peers.filter(({ pings }) => pings.length > 0).length <= 2)
 })
 
-t.test('after close no verdict is given, not even one that was due', async t => {
+t.test('a closed Liveness reports no peer, also if a report was due', async t => {
   const { liveness, run, peer } = setup(t)
   const [silent, blocked] = [peer(false), peer()]
   while (silent.pings.length === 0) await run(10)
@@ -247,11 +247,11 @@ t.test('after close no verdict is given, not even one that was due', async t => 
   liveness.close()
   await setImmediate()
   await run(500)
-  t.strictSame([silent.deaths, blocked.stalls, silent.pings.length], [[], [], 1], 'a verdict that was due is not given any more')
+  t.strictSame([silent.deaths, blocked.stalls, silent.pings.length], [[], [], 1], 'a report that was due is dropped')
   t.doesNotThrow(() => liveness.close())
 })
 
-t.test('the timer does not keep the process', async t => {
+t.test('the timer does not keep the process running', async t => {
   const timeouts = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timeouts()
   const liveness = new Liveness({ interval: 100, timeout: 50, stall: 50 })
@@ -259,12 +259,12 @@ t.test('the timer does not keep the process', async t => {
   liveness.close()
 })
 
-/** Keeps the event loop from turning. */
+/** Blocks the event loop for `ms`. */
 function block (ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
-/** One end of a connection on loopback whose other end sends back what it gets. */
+/** Socket to a loopback server that echoes all data. */
 async function echoing (t: { teardown (action: () => unknown): void }): Promise<Socket> {
   const server = createServer(socket => socket.on('error', () => {}).pipe(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -8,12 +8,12 @@ import { rawConnect } from '../../process.js'
 
 const path = '/ws/notifications/u1'
 
-/** The connection of a user as the server has it, with what an app does not see. */
+/** Internal connection of a user on the server. */
 function serverSideOf (app: FastifyInstance, userId = 'u1'): Connection {
   return app.ws.connections(userId)[0] as unknown as Connection
 }
 
-t.test('one write per connection and turn, whatever it reads from', async t => {
+t.test('messages of all channels of a connection are sent in one write per turn', async t => {
   const { app, url } = await start(t)
   const client = await connect(t, url + path)
   const { writes } = app.ws.stats()
@@ -45,7 +45,7 @@ t.test('large and small frames keep their order', async t => {
   t.strictSame(lengths('user'), sizes.map(size => Math.floor(size / 10) * 2))
 })
 
-t.test('what waits for one connection alone is bounded', async t => {
+t.test('a connection whose waiting messages exceed limits.lag is stalled', async t => {
   const { app, port } = await start(t, { limits: { message: 10_000, lag: 20_000 } })
   const socket = await rawConnect(t, port, path)
   socket.pause()
@@ -60,7 +60,7 @@ t.test('what waits for one connection alone is bounded', async t => {
   connection.close()
 })
 
-t.test('more than may wait, sent in one turn to a client that reads, arrives', async t => {
+t.test('messages that exceed limits.lag in one turn reach a client that reads', async t => {
   const { app, url } = await start(t, { limits: { lag: 100_000, message: 50_000 } })
   const client = await connect(t, `${url}/ws/notifications/u1`)
   const [connection] = app.ws.connections('u1')
@@ -71,7 +71,7 @@ t.test('more than may wait, sent in one turn to a client that reads, arrives', a
   t.equal(app.ws.stats().stalls, 0)
 })
 
-t.test('more than may wait, sent by onConnect, closes with 1011', async t => {
+t.test('messages of onConnect that exceed limits.lag close the connection with 1011', async t => {
   const { url } = await start(t, {
     limits: { lag: 100_000, message: 50_000 },
     onConnect (connection) { for (let n = 0; n < 60; n++) connection.send({ type: 'n', data: 'x'.repeat(40_000) }) }
@@ -79,7 +79,7 @@ t.test('more than may wait, sent by onConnect, closes with 1011', async t => {
   t.equal((await new Client(`${url}/ws/notifications/u1`).close()).code, 1011)
 })
 
-t.test('exactly as much as may wait, sent by onConnect, arrives', async t => {
+t.test('messages of onConnect of exactly limits.lag reach the client', async t => {
   const frameSize = 50_000
   const beside = Buffer.byteLength(JSON.stringify({ type: 'n', data: '', timestamp: new Date().toISOString() })) + 4
   const { url } = await start(t, {
@@ -90,7 +90,7 @@ t.test('exactly as much as may wait, sent by onConnect, arrives', async t => {
   for (let n = 0; n < 2; n++) t.equal((await client.next('n') as { data: string }).data.length, frameSize - beside)
 })
 
-t.test('what is sent to a connection that is ending goes nowhere, however much it is', async t => {
+t.test('messages to an ending connection are dropped, also if they exceed limits.lag', async t => {
   const { app, url } = await start(t, { limits: { lag: 100_000, message: 50_000 } })
   const client = await connect(t, url + path)
   const connection = serverSideOf(app)
@@ -101,19 +101,19 @@ t.test('what is sent to a connection that is ending goes nowhere, however much i
   t.strictSame(client.received.map(({ type }) => type), ['connection_ack'])
 })
 
-t.test('a connection that is far behind lets others have their turn, and gets everything', async t => {
+t.test('a flush of a connection that is far behind writes only a part, and the client gets all messages', async t => {
   const { app, url } = await start(t)
   const chat = app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' })
   for (let n = 0; n < 50; n++) await chat.send({ type: 'n', data: 'x'.repeat(20_000) })
   const client = await connect(t, `${url}/ws/w/a/c/u1`)
   await client.until(() => client.received.length === 51)
   for (let n = 0; n < 50; n++) await chat.send({ type: 'n', data: 'x'.repeat(20_000) })
-  t.equal(serverSideOf(app).flush(), true, 'more is left that it would take')
+  t.equal(serverSideOf(app).flush(), true, 'messages are left for another flush')
   await client.until(() => client.received.length === 101)
   t.equal(serverSideOf(app).flush(), false)
 })
 
-t.test('a client that was behind and has caught up is not taken for one that does not read', async t => {
+t.test('a client that was behind and has caught up is not stalled', async t => {
   const { app, port } = await start(t, { heartbeat: { interval: 100, timeout: 50 }, timeouts: { stall: 200 } })
   const accepted = once(app.server, 'connection')
   const client = await RawClient.open(t, port, path)

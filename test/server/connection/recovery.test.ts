@@ -15,7 +15,7 @@ function logOf (label: keyof typeof kindOf, epoch: string, head: number, size: n
   return { kind: kindOf[label], log }
 }
 
-t.test('the query of a URL says where its client resumes: at a position, at all there is, or, where it makes no sense, nowhere', async t => {
+t.test('sinceOf() returns the position at which a client resumes, and undefined for an invalid since', async t => {
   t.equal(sinceOf({}, userKind), 'now')
   t.equal(sinceOf({}, chatKind), 'beginning')
   for (const kind of [userKind, chatKind]) {
@@ -25,8 +25,8 @@ t.test('the query of a URL says where its client resumes: at a position, at all 
   }
 })
 
-t.test('a client resumes where it was in every log, or at the head of all of them with recovered: false', async t => {
-  // Of 10 the last 4 can be recovered: from 6 on. Of 3 all.
+t.test('a client resumes at its position in every log, or at the head of all logs with recovered: false', async t => {
+  // The last 4 of 10 publications can be recovered, from offset 6 on, and all 3 of the other log.
   const logs = () => [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4)]
   const start = (since: string) => startOf(logs(), parseSince(since))
   const head = [10, 3]
@@ -35,19 +35,19 @@ t.test('a client resumes where it was in every log, or at the head of all of the
   t.strictSame(startOf(logs(), 'beginning'), { offsets: [6, 0] })
   t.strictSame(startOf(logs(), 'all'), { offsets: [6, 0], recovered: false }, 'one log has lost its first publication')
   t.strictSame(startOf([logOf('u', 'aa', 4, 4), logOf('b', 'bb', 0, 4)], 'all'), { offsets: [0, 0], recovered: true }, 'both logs are whole')
-  t.strictSame(startOf(logs(), undefined), { offsets: head, recovered: false }, 'a since that makes no sense')
+  t.strictSame(startOf(logs(), undefined), { offsets: head, recovered: false }, 'since is invalid')
 
-  t.strictSame(start('u.aa.6,b.bb.0'), { offsets: [6, 0], recovered: true }, 'all that there is')
-  t.strictSame(start('b.bb.2,u.aa.8'), { offsets: [8, 2], recovered: true }, 'in any order')
-  t.strictSame(start('u.aa.10,b.bb.3'), { offsets: head, recovered: true }, 'nothing was missed')
-  t.strictSame(start('u.aa.7'), { offsets: [7, 3], recovered: true }, 'the other one starts at its head')
+  t.strictSame(start('u.aa.6,b.bb.0'), { offsets: [6, 0], recovered: true }, 'the whole history is replayed')
+  t.strictSame(start('b.bb.2,u.aa.8'), { offsets: [8, 2], recovered: true }, 'positions may have any order')
+  t.strictSame(start('u.aa.10,b.bb.3'), { offsets: head, recovered: true }, 'the client missed no publication')
+  t.strictSame(start('u.aa.7'), { offsets: [7, 3], recovered: true }, 'a log without a position starts at its head')
 
   const never = {
-    'one has been evicted': 'u.aa.5,b.bb.3',
-    'one is of another incarnation': 'u.aa.10,b.xx.3',
-    'one is from the future': 'u.aa.11,b.bb.3',
-    'one is of another channel': 'u.bb.3,b.aa.10',
-    'none is for these logs': 'c.aa.10'
+    'a publication has been evicted': 'u.aa.5,b.bb.3',
+    'a position is of another epoch': 'u.aa.10,b.xx.3',
+    'a position is beyond the head': 'u.aa.11,b.bb.3',
+    'a position is of another channel': 'u.bb.3,b.aa.10',
+    'no position is of these logs': 'c.aa.10'
   }
   for (const [why, since] of Object.entries(never)) t.strictSame(start(since), { offsets: head, recovered: false }, why)
 
@@ -55,10 +55,10 @@ t.test('a client resumes where it was in every log, or at the head of all of the
   lagging.log.add({ offset: 0, epoch: 'cc', wake () {}, catchUp () {} })
   for (let n = 4; n <= 10; n++) lagging.log.append(`${n}`, 0)
   t.equal(lagging.log.first, 1)
-  t.strictSame(startOf([lagging], 'all'), { offsets: [6], recovered: false }, 'what is kept for one that is behind is not for others')
+  t.strictSame(startOf([lagging], 'all'), { offsets: [6], recovered: false }, 'entries that are kept for lagging readers are not recovered')
 
   t.strictSame(startOf([], 'beginning'), { offsets: [] })
-  t.strictSame(startOf([logOf('c', 'cc', 0, 4)], parseSince('c.cc.0')), { offsets: [0], recovered: true }, 'from nothing')
+  t.strictSame(startOf([logOf('c', 'cc', 0, 4)], parseSince('c.cc.0')), { offsets: [0], recovered: true }, 'an empty log is recovered')
 })
 
 t.test('recovery is never partial', async t => {
@@ -78,7 +78,7 @@ t.test('recovery is never partial', async t => {
 
 const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake () {}, flush: () => false }
 
-t.test('a connection is told where it starts, and the number and the bytes of what follows', async t => {
+t.test('conclude() returns the position of a connection, and the number and the bytes of replayed messages', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4), logOf('c', 'cc', 0, 4)]
   const recovery = new Recovery(subscriber, logs, parseSince('u.aa.8,b.bb.1,c.cc.0'))
   t.strictSame(recovery.subscriptions.map(({ kind, log, offset }) => [kind.label, log, offset]), [['u', logs[0].log, 8], ['b', logs[1].log, 1], ['c', logs[2].log, 0]])
@@ -86,14 +86,14 @@ t.test('a connection is told where it starts, and the number and the bytes of wh
   t.strictSame(recovery.conclude(), { position: 'u.aa.8,b.bb.1,c.cc.0', recovered: true, replayed: 4, bytes })
 })
 
-t.test('what is published before the acknowledgement is replayed, and the position stays', async t => {
+t.test('a message that is published before the connection_ack is replayed, and the position stays', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4)]
   const recovery = new Recovery(subscriber, logs, 'now')
   for (const { log } of logs) log.append('x', 0)
   t.match(recovery.conclude(), { position: 'u.aa.10,b.bb.3', recovered: undefined, replayed: 2 })
 })
 
-t.test('a connection that is lost in one log before the acknowledgement starts at the head of all of them', async t => {
+t.test('a connection that is lost in one log before the connection_ack starts at the head of all logs', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4)]
   const recovery = new Recovery(subscriber, logs, parseSince('u.aa.8,b.bb.1'))
   while (logs[0].log.first <= 9) logs[0].log.shift()

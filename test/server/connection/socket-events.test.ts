@@ -3,7 +3,7 @@ import t from 'tap'
 import type { WebSocket } from 'ws'
 import { listen } from '../../../lib/server/connection/socket-events.js'
 
-t.test('what happens to a socket goes to its own listener, and sockets share the functions that pass it on', async t => {
+t.test('the events of a socket reach its own listener, and all sockets share the same functions', async t => {
   const sockets = ['a', 'b'].map(name => {
     const socket = new EventEmitter()
     const calls: unknown[][] = []

@@ -3,7 +3,7 @@ import { ChannelLog } from '../../../lib/logs/channel-log.js'
 import { userKind } from '../../../lib/notifications/kinds.js'
 import { Subscription } from '../../../lib/server/connection/subscription.js'
 
-t.test('a subscription reads on from its cursor, and is flushed before it would miss something', async t => {
+t.test('a subscription reads on from its offset, and is flushed before it would miss an entry', async t => {
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
   const woken: number[] = []
   let flushes = 0
@@ -19,7 +19,7 @@ t.test('a subscription reads on from its cursor, and is flushed before it would 
   t.equal(subscription.position, 'u.e1.2')
 
   for (const text of ['c', 'd', 'e']) log.append(text, 0)
-  t.ok(flushes > 0, 'asked to read before it is evicted')
+  t.ok(flushes > 0, 'the subscription is flushed before an entry is evicted')
   t.equal(subscription.isLost(), true)
   subscription.skipToHead()
   t.strictSame([subscription.isLost(), subscription.position, subscription.read(100, false)], [false, 'u.e1.5', ''])
