@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import t from 'tap'
 import { reportAwaited, type AwaitedWork } from '../../../lib/server/reports/awaited.js'
 
-/** What is logged: level, fields and text. */
+/** Logged lines: level, fields and text. */
 function logged (awaited: AwaitedWork[], ms = 8_500): Array<[level: string, fields: object, text: string]> {
   const lines: Array<[string, object, string]> = []
   const log = {
@@ -19,7 +19,7 @@ const handlersOf = (ids: string[]): AwaitedWork => ({
 const runsOf = (items: string[]): AwaitedWork => ({ field: 'runs', items, text: 'the end of run', isOfApp: true })
 const connectionsOf = (items: number): AwaitedWork => ({ field: 'connections', items, text: `${items} connections to close`, isOfApp: false })
 
-t.test('the text names the first of each kind, the code of the app before the rest, and counts the others, which are in the fields', async t => {
+t.test('the text names the first item of each kind, code of the app first, and the fields list all items', async t => {
   const [[level, fields, text], ...others] = logged([connectionsOf(4), handlersOf(['x-1', 'x-2']), runsOf(['r1', 'r2', 'r3'])])
   t.strictSame(others, [])
   t.equal(level, 'warn')
@@ -29,7 +29,7 @@ t.test('the text names the first of each kind, the code of the app before the re
     'Code that awaits app.close() there waits for itself: call it without await')
 })
 
-t.test('what is not the code of the app is no warning, and nothing to wait for is no line', async t => {
+t.test('work that is not code of the app is logged at info, and no line is logged without work', async t => {
   const [[level, fields, text]] = logged([handlersOf([]), connectionsOf(3)], 1_234.5)
   t.equal(level, 'info')
   t.strictSame(fields, { handlers: [], connections: 3 })

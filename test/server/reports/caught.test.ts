@@ -5,9 +5,9 @@ import { connect, start } from '../../harness.js'
 
 const hostile = { get message (): string { throw new Error('of the getter') } }
 
-t.test('whatever was thrown becomes an error that can be logged', async t => {
+t.test('any thrown value becomes an error that can be logged', async t => {
   const known = Object.assign(new TypeError('known', { cause: 5 }), { statusCode: 401, code: 'ECONNREFUSED' })
-  t.equal(caught(known), known, 'an error stays what it is')
+  t.equal(caught(known), known, 'an error is returned unchanged')
   t.match(caught({ message: 'like one', statusCode: 401, stack: 5 }), { message: 'like one', statusCode: 401, stack: '5' })
   t.equal(caught({ message: 'like one', stack: 'its own' }).stack, 'its own')
   for (const thrown of [null, undefined, 'text', 7, Symbol('s'), {}]) t.type(caught(thrown).message, 'string')
@@ -16,7 +16,7 @@ t.test('whatever was thrown becomes an error that can be logged', async t => {
   for (const thrown of [hostile, proxy]) t.equal(caught(thrown).message, 'the thrown value cannot be read')
 })
 
-t.test('an error whose message or stack is no text is copied with texts', async t => {
+t.test('an error whose message or stack is not a string is copied with strings', async t => {
   t.strictSame(caught(Object.assign(new Error('x'), { message: 5 })).message, '5')
   t.type(caught(Object.assign(new Error('x'), { stack: undefined })).stack, 'string')
 })
@@ -29,7 +29,7 @@ t.test('an error with a getter for its message, status or code is copied', async
   }
 })
 
-t.test('an error whose properties run code is copied, so that it reads the same each time', async t => {
+t.test('an error whose properties run code is copied, and the copy has constant properties', async t => {
   let reads = 0
   const changing = Object.defineProperty(new Error('x'), 'statusCode', { get () { if (reads++ > 0) throw new Error('the second time'); return 401 } })
   const error = caught(changing)
@@ -43,7 +43,7 @@ t.test('an error whose properties run code is copied, so that it reads the same 
   t.equal(caught(frozen), frozen)
 })
 
-t.test('the rejection of a promise that is not awaited is ignored, however it rejects', async t => {
+t.test('ignoreRejection() ignores every rejection of a promise, and returns false for other values', async t => {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   const promises = [Promise.reject(new Error('x')), Promise.reject(proxy), { then () { throw new Error('x') } }, { then: (_: unknown, reject: (reason: unknown) => void) => reject(null) }]
@@ -52,7 +52,7 @@ t.test('the rejection of a promise that is not awaited is ignored, however it re
   for (const value of [undefined, null, 5, 'text', {}, [], () => {}, callable, proxy, hostile]) t.equal(ignoreRejection(value), false)
 })
 
-t.test('hooks that throw it do not end the process', async t => {
+t.test('a hook that throws a value that cannot be read does not end the process', async t => {
   const { url } = await start(t, {
     onMessage: { x: async () => { throw hostile } },
     onDisconnect: async () => { throw hostile }
@@ -64,7 +64,7 @@ t.test('hooks that throw it do not end the process', async t => {
   await client.close()
 })
 
-t.test('a logger that throws ends nothing', async t => {
+t.test('a logger that throws or rejects does not make report() or write() throw', async t => {
   const log = Fastify({ logger: { stream: { write () {} }, serializers: { err () { throw new Error('of the serializer') } } } }).log
   t.throws(() => log.error(new Error('of the app')))
   t.doesNotThrow(() => report(log, new Error('of the app'), 'onConnect failed'))
@@ -72,7 +72,7 @@ t.test('a logger that throws ends nothing', async t => {
   t.doesNotThrow(() => write(rejects as unknown as typeof log, 'info', {}, 'text'))
 })
 
-t.test('an error is logged at its level with the fields, and without the error where that cannot be logged', async t => {
+t.test('an error is logged at its level with the fields, and without the error if the error cannot be logged', async t => {
   const lines: Array<[fields: object, text: string]> = []
   const log = { error: (fields: object, text: string) => { lines.push([fields, text]) } } as unknown as FastifyBaseLogger
   const error = new Error('of the app')
@@ -90,5 +90,5 @@ t.test('an error is logged at its level with the fields, and without the error w
   t.equal(tries, 2)
   const throws = () => { throw new Error(`of the logger, ${tries++}`) }
   write({ info: throws }, 'info', {}, 'text')
-  t.equal(tries, 3, 'a line without an error is tried once')
+  t.equal(tries, 3, 'a line without an error is not retried')
 })

@@ -6,7 +6,7 @@ import { logSink } from '../../log-sink.js'
 
 const secret = 'eyJhbGciOi.s3cr3t'
 
-t.test('an error that repeats a secret, wherever it is, is copied without it', async t => {
+t.test('an error that contains a secret in any property is copied without the secret', async t => {
   const errors = [
     new Error(`bad token ${secret}`), Object.assign(new Error('x'), { input: secret }), new Error('x', { cause: new Error(secret) }),
     new AggregateError([new Error(secret)], 'x'), Object.assign(new Error('x'), { config: { headers: { authorization: `Bearer ${secret}` } } }), secret
@@ -17,11 +17,11 @@ t.test('an error that repeats a secret, wherever it is, is copied without it', a
     t.notMatch(JSON.stringify([error.message, error.stack, error.cause, { ...error }]), secret)
   }
   const innocent = Object.assign(new Error('x', { cause: new Error('y') }), { code: 'ECONNREFUSED' })
-  t.equal(redacted(innocent, [secret]), innocent, 'any other error stays what it is')
+  t.equal(redacted(innocent, [secret]), innocent, 'any other error is returned unchanged')
   t.equal(redacted(innocent, []), innocent)
 })
 
-t.test('a secret is masked in the message and in the stack, each time, and found however deep it is', async t => {
+t.test('every occurrence of a secret in the message and the stack is masked, and a secret is found at any depth', async t => {
   const error = redacted(Object.assign(new Error(`${secret} is no token: ${secret}`), { stack: `at ${secret}` }), [secret])
   t.strictSame([error.message, error.stack], ['[credential] is no token: [credential]', 'at [credential]'])
   const hidden = [{ of: { the: { app: { token: secret } } } }, { list: [...Array(200).fill('x'), secret] }, { text: `${'x'.repeat(20_000)}${secret}` }]
@@ -31,13 +31,13 @@ t.test('a secret is masked in the message and in the stack, each time, and found
   }
 })
 
-t.test('an error that cannot be read is none of the secrets', async t => {
+t.test('an error that cannot be read is replaced by an error without the secrets', async t => {
   const error = Object.assign(new Error('x'), { [Symbol.for('nodejs.util.inspect.custom')] () { throw new Error(secret) } })
   t.notMatch(redacted(error, [secret]).stack, secret)
   t.equal(redacted(error, [secret]).message, 'the thrown value cannot be read')
 })
 
-t.test('the secrets of a request are its credential, decoded and as it came, and its cookies', async t => {
+t.test('the secrets of a request are its credential, encoded and decoded, and its cookies', async t => {
   const request = (headers: Record<string, string>, url = '/', query = {}) => ({ headers, query, raw: { headers, url } }) as unknown as FastifyRequest
   t.strictSame(secretsOf(request({})), [])
   t.strictSame(secretsOf(request({ authorization: 'Bearer abcdef' })), ['abcdef', 'abcdef'])
@@ -47,10 +47,10 @@ t.test('the secrets of a request are its credential, decoded and as it came, and
   t.strictSame(secretsOf(request({ authorization: 'Basic  abcdef' })), ['abcdef'])
   t.strictSame(secretsOf(request({ 'sec-websocket-protocol': 'my-token.abcdef' })), ['my-token.abcdef'])
   t.strictSame(secretsOf(request({ cookie: 'sid=session ; a=1' })), ['session'])
-  t.strictSame(secretsOf(request({ cookie: 'a=123; b=1234' })), ['1234'], 'of 4 characters or more')
+  t.strictSame(secretsOf(request({ cookie: 'a=123; b=1234' })), ['1234'], 'a secret has 4 characters or more')
 })
 
-t.test('a hook that throws what it was given does not bring the credential into the log', async t => {
+t.test('the credential in an error of authenticate does not appear in the log', async t => {
   const { lines, options } = logSink()
   const authenticate = (request: FastifyRequest) => {
     throw Object.assign(new Error(request.url), { input: request.headers, cookie: request.headers.cookie })

@@ -10,9 +10,9 @@ import { eventually, gate } from '../../waiting.js'
 const secret = 's3cr3t'
 const path = `/ws/notifications/u1?token=${secret}`
 
-/** Sent with every request: a credential in each place where one can be. */
+/** Headers of every request, with a credential in each of them. */
 const credentials = { authorization: `Bearer ${secret}`, cookie: `sid=${secret}` }
-/** The client of \`ws\` does not take the answer to a subprotocol that is only a header. */
+/** Headers of raw requests: the client of `ws` rejects the answer to a subprotocol that is set only as a header. */
 const all = { ...credentials, 'sec-websocket-protocol': `fastify-realtime, token.${secret}` }
 
 interface Context {
@@ -23,18 +23,18 @@ interface Context {
 
 interface Row {
   options?: RealtimeOptions
-  /** Makes the server turn a client away. */
+  /** Makes the server refuse a client. */
   act: (context: Context) => Promise<unknown>
-  /** Beside the text of the reason. */
+  /** Pattern of the log line, besides the text of the reason. */
   says?: RegExp
-  /** Whether the line names the connection. */
+  /** Whether the log line has the id of the connection. */
   isConnected?: boolean
 }
 
 const never = () => new Promise<never>(() => {})
 const user = (userId: string, headers = {}) => ({ headers: { ...credentials, 'x-user': userId, ...headers } })
 
-/** The end of a connection or of a handshake. */
+/** Resolves when a connection or a handshake has ended. */
 function ended ({ url }: Context, to = path, options: { headers: Record<string, string> } = user('u1')): Promise<unknown> {
   const { socket } = new Client(url + to, options)
   return new Promise(resolve => {
@@ -47,7 +47,7 @@ function ended ({ url }: Context, to = path, options: { headers: Record<string, 
   })
 }
 
-/** Connects, and sends what ends the connection. */
+/** Connects, calls `send`, and waits for the end of the connection. */
 async function sends ({ url }: Context, send: (socket: Client['socket']) => void): Promise<void> {
   const client = new Client(url + path, user('u1'))
   await client.next('connection_ack')
@@ -189,7 +189,7 @@ async function renews ({ url }: Context): Promise<void> {
 }
 
 for (const [reason, { code, text, ...row }] of Object.entries(refusalReasons)) {
-  t.test(`${reason}: an app with a default logger logs why the client was refused with ${code}, and no token at any level`, async t => {
+  t.test(`${reason}: the log of an app has the reason of the refusal with ${code}, and no token at any level`, async t => {
     const { options = {}, act, says = /./, isConnected = false } = rows[reason as RefusalReason](t)
     const { lines, options: sink } = logSink()
     const app = Fastify({ logger: { ...sink, level: 'trace' } })
@@ -212,7 +212,7 @@ for (const [reason, { code, text, ...row }] of Object.entries(refusalReasons)) {
   })
 }
 
-t.test('errors and faults that are not refusals have no reason', async t => {
+t.test('only errors and faults of refusals have a reason', async t => {
   for (const code of [undefined, 'constructor', 'RT_ERR_FORBIDDEN', 'FST_ERR_NOT_FOUND']) t.equal(reasonOf({ code }), undefined)
   t.equal(reasonOf({ code: 'RT_ERR_INVALID_ID' }), 'invalid_id')
   for (const code of [undefined, 'ECONNRESET', 'constructor']) t.equal(reasonOfFault({ code }), undefined)

@@ -10,7 +10,7 @@ import { eventually } from '../../waiting.js'
 
 const { timers: clock } = mock
 
-/** Refusals whose time is `clock`'s, and what they log. */
+/** Refusals on the mocked clock, and the lines that they log. */
 function setup (t: { teardown (action: () => void): void }) {
   clock.enable({ apis: ['setTimeout'] })
   t.teardown(() => clock.reset())
@@ -38,13 +38,13 @@ t.test('later refusals of a reason become one line per 10 s, with their number a
   t.equal(lines.length, 3, 'a reason without a further refusal has no further line')
   t.match(lines[2], { level: 'info', code: 4401, reason: 'unauthenticated', count: 4, userId: 'u4', msg: /refused 4 more clients with 4401 within 10 s/ })
   refusals.add('unauthenticated', { userId: 'u5' })
-  t.equal(lines.length, 3, 'while they come, none is logged at once')
+  t.equal(lines.length, 3, 'a refusal less than 10 s after a line is not logged at once')
   clock.tick(10_000)
   t.match(lines[3], { count: 1, userId: 'u5', msg: /refused 1 more client with/ })
   clock.tick(10_000)
   t.equal(lines.length, 4)
   refusals.add('unauthenticated', { userId: 'u6' })
-  t.match(lines[4], { userId: 'u6', msg: /refused a client with 4401/ }, 'after 10 s without one, the next is a first one again')
+  t.match(lines[4], { userId: 'u6', msg: /refused a client with 4401/ }, 'the first refusal after 10 s without refusals is logged at once')
 })
 
 t.test('a million refusals of all reasons in 30 s are at most four lines per reason', async t => {
@@ -56,10 +56,10 @@ t.test('a million refusals of all reasons in 30 s are at most four lines per rea
   }
   t.ok(lines.length <= 4 * reasons.length, `${lines.length} lines`)
   const counted = lines.reduce((sum, { count }) => sum + Number(count ?? 1), 0)
-  t.equal(counted, 30 * 33_334, 'and every one is counted')
+  t.equal(counted, 30 * 33_334, 'every refusal is counted')
 })
 
-t.test('an error of the app is logged at error with its stack, and made only for the lines that are written', async t => {
+t.test('an error of the app is logged at error, and is created only for the lines that are written', async t => {
   const { lines, refusals } = setup(t)
   let made = 0
   for (let n = 0; n < 100; n++) refusals.add('authenticate_failed', {}, undefined, () => { made++; return new Error(`failure ${n}`) })
@@ -68,7 +68,7 @@ t.test('an error of the app is logged at error with its stack, and made only for
   t.equal(made, 2)
 })
 
-t.test('close writes the counts that are pending, once, and stops the timers', async t => {
+t.test('close() logs the pending counts once, and stops the timers', async t => {
   const { lines, refusals } = setup(t)
   for (let n = 0; n < 3; n++) refusals.add('rate', { userId: 'u' })
   refusals.add('stalled', { userId: 'u' })
@@ -79,7 +79,7 @@ t.test('close writes the counts that are pending, once, and stops the timers', a
   t.equal(lines.length, 3)
 })
 
-t.test('a logger that throws or rejects ends nothing', async t => {
+t.test('a logger that throws or rejects does not make Refusals throw', async t => {
   clock.enable({ apis: ['setTimeout'] })
   t.teardown(() => clock.reset())
   for (const info of [() => { throw new Error('of the logger') }, async () => { throw new Error('of the logger') }]) {
@@ -91,7 +91,7 @@ t.test('a logger that throws or rejects ends nothing', async t => {
   }
 })
 
-t.test('a flood of refused clients is two lines, the second when the app closes', async t => {
+t.test('a flood of refused clients gives two lines per reason, the second one when the app closes', async t => {
   const { lines, options } = logSink()
   const { app, url } = await start(t, { authenticate: authenticateByHeader }, { logger: { ...options, level: 'info' } })
   for (let n = 0; n < 20; n++) t.equal(await outcome(`${url}/ws/notifications/u1`, n % 2 === 0 ? as('mallory') : {}), n % 2 === 0 ? 4403 : 4401)
