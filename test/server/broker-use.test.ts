@@ -11,27 +11,27 @@ async function register (options: RealtimeOptions): Promise<void> {
   await Fastify().register(realtime, { insecure: true, ...options })
 }
 
-t.test('a broker of one app is refused to another, and serves the first one as before', async t => {
+t.test('a second app with the broker of a first app gets RT_ERR_BROKER_USED, and the first app still uses the broker', async t => {
   const broker = make()
   const { app, url } = await start(t, { broker })
   const ada = await connect(t, `${url}/ws/notifications/ada`)
   const cure = { code: 'RT_ERR_BROKER_USED', message: /make one for each registration/ }
   await t.rejects(register({ broker }), cure)
-  await t.rejects(register({ broker, authenticated: true } as RealtimeOptions), cure, 'whatever else is wrong')
+  await t.rejects(register({ broker, authenticated: true } as RealtimeOptions), cure, 'RT_ERR_BROKER_USED takes precedence')
   await app.ws.sendToUser('ada', { type: 'note', data: { n: 1 } })
   t.match(await ada.next('note'), { data: { n: 1 } })
   await app.close()
-  await t.rejects(register({ broker }), cure, 'after its app was closed')
+  await t.rejects(register({ broker }), cure, 'the broker of a closed app stays used')
 })
 
-t.test('of an app that registers twice the broker goes on', async t => {
+t.test('the broker of an app still works after a second registration with it has failed', async t => {
   const broker = make()
   const { app } = await start(t, { broker })
   await t.rejects(async () => { await Fastify({ serverFactory: () => app.server }).register(realtime, { insecure: true, broker }) }, { code: 'RT_ERR_BROKER_USED' })
   t.ok(await app.ws.broadcast({ type: 'note' }))
 })
 
-t.test('a registration that fails closes its broker, whatever the reason', async t => {
+t.test('a registration that fails for any reason closes its broker', async t => {
   const reasons: RealtimeOptions[] = [
     { authenticated: true } as RealtimeOptions,
     { limits: { rate: 10, burst: 1 } },
@@ -46,20 +46,20 @@ t.test('a registration that fails closes its broker, whatever the reason', async
   }
 })
 
-t.test('a broker that was opened directly is refused by itself', async t => {
+t.test('a registration with a broker that was opened directly rejects with RT_ERR_BROKER_USED', async t => {
   const broker = make()
   broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits))
   await t.rejects(register({ broker }), { code: 'RT_ERR_BROKER_USED' })
 })
 
-t.test('what is no broker is left to the options', async t => {
+t.test('a registration with a value that is not a broker rejects with RT_ERR_OPTIONS', async t => {
   for (const broker of [5, 'redis://localhost', null, {}]) {
     await t.rejects(register({ broker: broker as unknown as Broker }), { code: 'RT_ERR_OPTIONS' }, JSON.stringify(broker))
   }
   for (const broker of [undefined, 5, null]) t.doesNotThrow(() => takeBroker(broker))
 })
 
-t.test('a broker that cannot be closed, or never is, does not hide why the registration failed', async t => {
+t.test('a broker whose close() throws or never settles does not hide the error of the registration', async t => {
   const throwing = Object.assign(make(), { close () { throw new Error('of close') } })
   const hanging = Object.assign(make(), { close: () => new Promise<void>(() => {}) })
   const { lines, options } = logSink()
@@ -72,7 +72,7 @@ t.test('a broker that cannot be closed, or never is, does not hide why the regis
   t.match(JSON.parse(lines[0]), { msg: /the broker could not be closed/, err: { message: 'of close' } })
 })
 
-t.test('a broker is given the logger of the app', async t => {
+t.test('a broker gets the logger of the app', async t => {
   const broker = make()
   const { lines, options } = logSink()
   const open = broker.open.bind(broker)

@@ -24,7 +24,7 @@ function clusters (t: Scope, count: number) {
   return { bus, logged, all }
 }
 
-t.test('what is told reaches all others, in order', async t => {
+t.test('a message from one node reaches all other nodes', async t => {
   const { all: [a, b, c] } = clusters(t, 3)
   const heard: unknown[] = []
   const both = new Promise<void>(resolve => {
@@ -36,7 +36,7 @@ t.test('what is told reaches all others, in order', async t => {
   t.same(heard.toSorted(), [['b', 1], ['b', { n: 2 }], ['c', 1], ['c', { n: 2 }]])
 })
 
-t.test('the first answer counts, and only the one who asked hears it', async t => {
+t.test('ask() resolves with the first reply from another node', async t => {
   const { all: [a, b, c] } = clusters(t, 3)
   a.on(sum, () => 'never asked of oneself')
   b.on(sum, ({ x, y }) => x + y)
@@ -47,12 +47,12 @@ t.test('the first answer counts, and only the one who asked hears it', async t =
   t.match(await other, /7|never/)
 })
 
-t.test('a question without an answer resolves with undefined 1.5 s after it was told, and rejects when it cannot be told', async t => {
+t.test('ask() without a reply resolves with undefined 1.5 s after its request is sent, and rejects if it cannot be sent', async t => {
   const { all: [a], logged, bus } = clusters(t, 2)
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const asked = a.ask(nothing, {})
-  // The clock runs from when it was told.
+  // The 1.5 s start when the request is sent.
   mock.timers.tick(1_500)
   await new Promise(resolve => setImmediate(resolve))
   mock.timers.tick(1_500)
@@ -64,7 +64,7 @@ t.test('a question without an answer resolves with undefined 1.5 s after it was 
   await t.rejects(a.ask(nothing, {}), { message: 'gone' })
 })
 
-t.test('what a listener throws is logged, and rubbish too', async t => {
+t.test('an error of a listener is logged, and so is a message that is not JSON', async t => {
   const { all: [a, b], logged, bus } = clusters(t, 2)
   const heard = new Promise(resolve => b.on(word, data => {
     if (data === 'good') return resolve(data)
@@ -77,16 +77,16 @@ t.test('what a listener throws is logged, and rubbish too', async t => {
   t.strictSame(logged, ['realtime: a message of another server could not be handled', 'realtime: a message of another server could not be handled'])
 })
 
-t.test('after close nothing is heard', async t => {
+t.test('a closed cluster receives no messages', async t => {
   const { all: [a, b, c] } = clusters(t, 3)
-  b.on(word, () => t.fail('it is closed'))
+  b.on(word, () => t.fail('the closed cluster received a message'))
   b.close()
   const heard = new Promise(resolve => c.on(word, resolve))
   a.tell(word, 1)
   await heard
 })
 
-t.test('an answer that takes its time is waited for, as long as its server is there', async t => {
+t.test('ask() waits for a slow reply until the node of the reply is gone', async t => {
   const { all: [a, b], bus } = clusters(t, 2)
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
@@ -110,7 +110,7 @@ t.test('an answer that takes its time is waited for, as long as its server is th
   t.equal(await second, undefined)
 })
 
-t.test('what cannot be told is told again for a while, and what may have been told is not', async t => {
+t.test('a message that could not be sent is retried for 10 s, and a message that may have been sent is not retried', async t => {
   const { all: [a, b], bus, logged } = clusters(t, 2)
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())

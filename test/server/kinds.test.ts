@@ -9,7 +9,7 @@ import { kinds } from '../kinds.js'
 const id = fc.string({ unit: fc.constantFrom(...'aA0_.@:+~|-'), minLength: 1, maxLength: 6 }).filter(isId)
 const address: fc.Arbitrary<ChatAddress> = fc.record({ workflow: id, appId: id, chatId: id, userId: id }, { noNullPrototype: true })
 
-/** What the segments of a URL are for: the target, its channels and their labels. */
+/** Target of the segments of a URL, with its channels and their labels. */
 function parsed (...segments: string[]) {
   const { path, target } = kinds.parse(segments) ?? {}
   if (path === undefined || target === undefined || target === 'invalid') return target
@@ -23,22 +23,22 @@ t.test('each path has its target, with channels named after its ids and labels o
   })
 })
 
-t.test('the segments of a path are a target, invalid where an id is, or nothing of ours', async t => {
+t.test('segments of a URL give a target, invalid if an id is invalid, or undefined if no path matches', async t => {
   t.equal(parsed('notifications', 'a b'), 'invalid')
   for (const wrong of ['', '.', '..']) t.equal(parsed('notifications', wrong), 'invalid')
-  t.equal(parsed('notifications', 'a', 'c', 'u'), 'invalid', 'reserved')
+  t.equal(parsed('notifications', 'a', 'c', 'u'), 'invalid', 'notifications is not the name of a workflow')
   for (const at of [0, 1, 2, 3]) {
     for (const wrong of ['', '.', '..', 'a b', 'x'.repeat(129)]) t.equal(parsed(...['w', 'a', 'c', 'u'].with(at, wrong)), 'invalid')
   }
   for (const segments of [[], ['notifications'], ['w', 'u'], ['w', 'a', 'u'], ['w', 'a', 'c', 'u', 'x']]) t.equal(parsed(...segments), undefined, segments.join('/'))
 })
 
-t.test('the kind of a channel is found by the beginning of its name, and a channel of none is an error', async t => {
+t.test('the beginning of the name of a channel determines its kind, and a channel without a kind throws', async t => {
   t.strictSame(['user:broadcast', 'broadcast', 'chat:user/a/c/u'].map(channel => kinds.of(channel).label), ['u', 'b', 'c'])
   for (const channel of ['board:b1', 'nothing', 'users:u', 'broadcast2', '']) t.throws(() => kinds.of(channel), { message: new RegExp(`'${channel}'`) })
 })
 
-t.test('a channel is owned by its user, whatever the ids are, and by itself where it has none', async t => {
+t.test('a channel with a user is owned by that user for all ids, and a channel without a user is owned by itself', async t => {
   fc.assert(fc.property(address, address => {
     const { userId } = address
     return kinds.ownerOf(chatChannel(address)) === userId && kinds.ownerOf(userChannel(userId)) === userId
@@ -46,10 +46,10 @@ t.test('a channel is owned by its user, whatever the ids are, and by itself wher
   for (const channel of [broadcastChannel, '~nodes', 'board:b1']) t.equal(kinds.ownerOf(channel), channel)
 })
 
-t.test('two kinds cannot have the same name, nor two kinds of one path the same label', async t => {
+t.test('two kinds with the same name throw, and so do two kinds of one path with the same label', async t => {
   t.throws(() => new Kinds([userKind, { ...broadcastKind, name: 'user' }]), { message: /same name/ })
   const twin = { ...broadcastKind, label: 'u' as const }
   const path = { ...notificationsPath, kinds: [userKind, twin] }
   t.throws(() => new Kinds([userKind, twin], [path]), { message: /notifications.* same label/ })
-  t.doesNotThrow(() => new Kinds([userKind, twin]), 'those of the app have one in common')
+  t.doesNotThrow(() => new Kinds([userKind, twin]), 'two kinds without a common path may have the same label')
 })

@@ -4,11 +4,11 @@ import { serverContradictions } from '../../lib/server/options.js'
 
 const valid = resolveOptions({})
 
-t.test('the defaults contradict nothing', async t => {
+t.test('the default options contain no contradiction', async t => {
   t.strictSame(serverContradictions(valid).filter(([isWrong]) => isWrong), [])
 })
 
-t.test('each contradiction is told from the others, and its cure names the options', async t => {
+t.test('each contradiction of options gives exactly one error text, which names the options', async t => {
   const hook = () => undefined
   const { limits, heartbeat } = valid
   const rows: Array<[options: object, cure: RegExp]> = [

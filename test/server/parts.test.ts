@@ -7,7 +7,7 @@ import { logSink } from '../log-sink.js'
 
 const partsOf = (options = {}) => createParts(resolveOptions(options), logSink() as never)
 
-t.test('the parts are made of the options: the schemas and limits of messages, and the other servers where there are any', async t => {
+t.test('createParts() applies the schemas and limits of messages, and makes a cluster only for a broker with nodes', async t => {
   const { catalogue, cluster, timers } = partsOf({ messages: { vote: Type.Integer() }, limits: { message: 1_000 } })
   t.teardown(() => timers.close())
   t.throws(() => catalogue.encode({ type: 'vote', data: 'a' } as never), { code: 'RT_ERR_INVALID_MESSAGE' })
@@ -17,6 +17,6 @@ t.test('the parts are made of the options: the schemas and limits of messages, a
   t.equal(partsOf({ broker }).cluster!.nodes, broker.nodes)
 })
 
-t.test('a schema that cannot be used is RT_ERR_OPTIONS', async t => {
+t.test('createParts() throws RT_ERR_OPTIONS for a schema that cannot be compiled', async t => {
   t.throws(() => partsOf({ messages: { vote: { ...Type.Integer(), [Kind]: 'Nothing' } } }), { code: 'RT_ERR_OPTIONS', message: /vote/ })
 })

@@ -10,7 +10,7 @@ import { rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('a reset while authenticate runs leaves nothing, and gives its place among the pending back', async t => {
+t.test('a client that resets its socket while authenticate runs frees its place among the pending handshakes', async t => {
   const { opened, open } = gate()
   const asked: string[] = []
   const { app, port } = await start(t, {
@@ -35,7 +35,7 @@ t.test('a reset while authenticate runs leaves nothing, and gives its place amon
   await eventually(() => app.ws.isOnline('u1') === true)
 })
 
-t.test('after close nothing of ours is left, whatever clients and hooks do', async t => {
+t.test('app.close() ends all connections and timers, also if clients do not read and hooks never settle', async t => {
   const { app, url, port } = await start(t, {
     timeouts: { drain: 100, close: 60_000, handler: 60_000 },
     onDisconnect: () => new Promise(() => {}),
@@ -57,7 +57,7 @@ t.test('after close nothing of ours is left, whatever clients and hooks do', asy
   t.equal(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length, 0)
 })
 
-t.test('who comes back at once after having been closed finds a place', async t => {
+t.test('a connection that is being closed does not count against limits.connectionsPerUser', async t => {
   const { app, url, port } = await start(t, { limits: { connectionsPerUser: 1 }, timeouts: { close: 600_000, drain: 100 } })
   const deaf = await RawClient.open(t, port, path)
   await eventually(() => app.ws.isOnline('u1') === true)
@@ -69,7 +69,7 @@ t.test('who comes back at once after having been closed finds a place', async t 
   t.equal((await new Client(url + path).close()).code, 4429)
 })
 
-t.test('an authenticate that hangs holds a closing app no longer than the drain', async t => {
+t.test('an authenticate that never settles delays app.close() by at most timeouts.drain', async t => {
   const asked = gate()
   const { app, port } = await start(t, {
     authenticate: () => { asked.open(); return new Promise(() => {}) },
@@ -80,7 +80,7 @@ t.test('an authenticate that hangs holds a closing app no longer than the drain'
   await Promise.all([once(stream, 'close'), app.close()])
 })
 
-t.test('a wall clock that is set forward ends a credential, and no history', async t => {
+t.test('a wall clock that is set forward expires a credential, and no history', async t => {
   let ahead = 0
   const wall = mock.method(Date, 'now', () => performance.timeOrigin + performance.now() + ahead)
   t.teardown(() => wall.mock.restore())
@@ -102,7 +102,7 @@ t.test('a wall clock that is set forward ends a credential, and no history', asy
   t.match(resumed.ack.data, { recovered: true, replayed: 2 })
 })
 
-t.test('a user who has gone is not connected for the other servers either', async t => {
+t.test('a user who has disconnected is not present on the other servers either', async t => {
   const [here, there] = brokersOfNodes(2)
   const { app, url } = await start(t, { broker: here })
   const { app: other } = await start(t, { broker: there })
@@ -113,7 +113,7 @@ t.test('a user who has gone is not connected for the other servers either', asyn
   t.strictSame(await other.ws.present('u1'), [])
 })
 
-t.test('refusals that are still to be logged are logged when the app closes', async t => {
+t.test('refusals that are not logged yet are logged when the app closes', async t => {
   const { lines, options } = logSink()
   const { app, url } = await start(t, { authenticate: () => null }, { logger: options })
   for (let n = 0; n < 3; n++) t.equal((await new Client(url + path).close()).code, 4401)
@@ -123,7 +123,7 @@ t.test('refusals that are still to be logged are logged when the app closes', as
   t.strictSame(noted(), [undefined, 2])
 })
 
-t.test('no timer of the plugin runs once the app is closed, and it listens to no other server', async t => {
+t.test('a closed app has no timer of the plugin, and no listener for messages of other servers', async t => {
   const running = new Map<number, string>()
   const hook = createHook({
     init (id, type) {
@@ -145,7 +145,7 @@ t.test('no timer of the plugin runs once the app is closed, and it listens to no
   const { app, url } = await start(t, { broker, authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 600_000 }), timeouts: { drain: 100 } })
   await connect(t, url + path)
   t.equal(listeners.size, 1)
-  t.ok(running.size >= 3, 'the heartbeat, the clock, and the end of the credential')
+  t.ok(running.size >= 3, 'the heartbeat, the clock and the expiry of the credential have timers')
   await app.close()
   await eventually(() => running.size === 0).catch(() => {})
   t.strictSame([...running.values()], [])
