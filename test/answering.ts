@@ -1,7 +1,7 @@
 import type { Run } from '../lib/index.js'
 import { gate } from './waiting.js'
 
-/** An answer that goes on, a number each `every` milliseconds, until it is ended; `tell` is called with each number. */
+/** An answer that writes a number every `every` ms and calls `tell` with it, until `end()` is called. */
 export function answering (every: number, tell: (n: number) => void) {
   const { opened: isOver, open: end } = gate()
   const written = { text: '', ticks: [] as number[] }

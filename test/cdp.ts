@@ -15,8 +15,8 @@ interface Scope {
 }
 
 /**
- * A headless Chromium that is spoken to by its own protocol. Playwright keeps every page visible, and a visible page cannot be
- * frozen. It ends with the test.
+ * A headless Chromium that is controlled over the DevTools protocol, closed with the test. Playwright keeps every page visible,
+ * and a visible page cannot be frozen.
  */
 export class Chromium {
   readonly #socket: WebSocket
@@ -49,17 +49,17 @@ export class Chromium {
     await within(once(socket, 'open'), 'a connection to Chromium')
     child.stderr!.resume()
     const chromium = new Chromium(socket)
-    // Its other processes end with it only when it may say so to them; they write to the folder until then.
+    // A clean close also ends its other processes, which write to the folder until then.
     end = () => { chromium.send('Browser.close').catch(() => {}) }
     return chromium
   }
 
-  /** Where it is spoken to. */
+  /** Port of the DevTools protocol. */
   get port (): number {
     return Number(new URL(this.#socket.url).port)
   }
 
-  /** Opens a page. It is seen when it is the first, and hidden until `show` otherwise. */
+  /** Opens a page. The first page is visible, the others are hidden until `show`. */
   async open (url: string): Promise<CdpPage> {
     const { targetId } = await this.send('Target.createTarget', { url })
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true })
@@ -81,10 +81,10 @@ async function addressIn (output: Readable): Promise<string> {
     const address = /ws:\/\/\S+/.exec(line)?.[0]
     if (address !== undefined) return address
   }
-  throw new Error('Chromium ended before it could be spoken to')
+  throw new Error('Chromium ended before it printed its address')
 }
 
-/** A page of it. */
+/** A page of Chromium. */
 export class CdpPage {
   readonly #chromium: Chromium
   readonly #targetId: string
@@ -107,17 +107,17 @@ export class CdpPage {
     const end = now() + ms
     while (!await this.evaluate<boolean>(`Boolean(${expression})`)) {
       if (now() > end) throw new Error(`did not come true in the page within ${ms} ms: ${expression}`)
-      // The interval of the questions.
+      // The interval between two checks.
       await new Promise(resolve => setTimeout(resolve, 10))
     }
   }
 
-  /** Puts it before the others, which are hidden then. */
+  /** Shows this page and hides the others. */
   async show (): Promise<void> {
     await this.#chromium.send('Target.activateTarget', { targetId: this.#targetId })
   }
 
-  /** Of a hidden page. */
+  /** Freezes or wakes a hidden page. */
   async setState (state: 'frozen' | 'active'): Promise<void> {
     await this.#chromium.send('Page.setWebLifecycleState', { state }, this.#sessionId)
   }

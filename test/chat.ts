@@ -13,7 +13,7 @@ export interface Started {
   url: string
   port: number
   chat: Chat
-  /** Connects a user to the chat; `since` is what the client has had. */
+  /** Connects a user to the chat; `since` is the last position of the client. */
   join (user?: string, since?: string): ReturnType<typeof connect>
 }
 
@@ -32,17 +32,17 @@ export function dataOf (envelope: Envelope | undefined): Data {
   return (envelope?.data ?? {}) as Data
 }
 
-/** What a client has received of a type. */
+/** Data of the messages of a type that a client has received. */
 export function all ({ received }: Client, type: string): Data[] {
   return received.filter(envelope => envelope.type === type).map(dataOf)
 }
 
-/** The types that came through the log, in order. */
+/** Types of the publications that a client has received, in order. */
 export function typesOf ({ received }: Client): string[] {
   return received.filter(({ id }) => id !== undefined).map(({ type }) => type)
 }
 
-/** Waits until so many runs have finished; returns how. */
+/** Waits until `count` runs have finished, and returns the data of all run_finished messages. */
 export async function finished (client: Client, count = 1): Promise<Data[]> {
   await client.until(() => all(client, 'run_finished').length >= count)
   return all(client, 'run_finished')
@@ -59,7 +59,7 @@ export async function ask (client: Client, type: string, data?: object, ref: str
   return answer()!.type === 'ack' ? 'ack' : dataOf(answer()).code
 }
 
-/** What a page shows, by the protocol's rules, and what went against them. */
+/** The state of a page by the rules of the protocol, and violations of these rules. */
 export class Transcript {
   readonly texts = new Map<string, string>()
   readonly statuses = new Map<string, string>()
@@ -69,7 +69,7 @@ export class Transcript {
   #read = 0
   #from: unknown
 
-  /** Applies what a connection has received that was not applied yet. */
+  /** Applies the received messages of a connection that are not applied yet. */
   take ({ received }: Client): this {
     if (this.#from !== received) this.#read = 0
     this.#from = received
@@ -90,15 +90,15 @@ export class Transcript {
 
   #add ({ message_id: id, at, text }: Data): void {
     const shown = this.texts.get(id) ?? ''
-    if (at !== shown.length) this.faults.push(`${id}: a delta at ${at}, and ${shown.length} are shown`)
+    if (at !== shown.length) this.faults.push(`${id}: a delta at ${at}, but ${shown.length} characters are shown`)
     if (this.statuses.has(id) && this.statuses.get(id) !== 'streaming') this.faults.push(`${id}: a delta after its final form`)
     if (at <= shown.length) this.texts.set(id, shown.slice(0, at) + text)
   }
 
   #replace ({ message_id: id, content, status }: Data): void {
     const shown = this.texts.get(id)
-    if (shown !== undefined && !content.startsWith(shown)) this.faults.push(`${id}: what was shown is taken back`)
-    if (shown !== undefined && status === 'streaming') this.faults.push(`${id}: a snapshot for who has ${shown.length}`)
+    if (shown !== undefined && !content.startsWith(shown)) this.faults.push(`${id}: shown text is removed`)
+    if (shown !== undefined && status === 'streaming') this.faults.push(`${id}: a snapshot for a client with ${shown.length} characters`)
     this.texts.set(id, content)
     this.statuses.set(id, status)
   }
@@ -109,12 +109,12 @@ export const turn = () => new Promise<void>(resolve => { setImmediate(resolve) }
 
 const pieces = ['a', ' word', 'ß', '日本', '\ud83d', '\ude00', '😀', '👩‍👩‍👧', '\n', '"', '\\', '\u0000', '\u2028', '</script>']
 
-/** Tokens as a model makes them at worst: surrogate pairs split between two, lone halves, what JSON escapes. */
+/** Worst-case tokens of a model: split surrogate pairs, lone halves, characters that JSON escapes. */
 export function tokens (count: number): string[] {
   return Array.from({ length: count }, () => pieces[Math.floor(Math.random() * pieces.length)])
 }
 
-/** Writes a token per turn of the event loop, as fast as it turns, and mostly. */
+/** Writes the tokens, with a turn of the event loop after most of them. */
 export async function type (run: Run, words: string[]): Promise<string> {
   const reply = run.reply()
   for (const word of words) {

@@ -15,14 +15,14 @@ const skips: Record<string, string | false> = {
   'an app': false
 }
 
-/** Time for a process with the loaders of the tests to start what it starts, on a busy machine, in ms. */
+/** Time for a process with the loaders of the tests to start its children on a busy machine, in ms. */
 const startTime = 50_000
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  t.test(`what a test file has started ends when that is ended by ${signal}`, async t => {
+  t.test(`processes that a test file has started end when the test file is ended by ${signal}`, async t => {
     const child = forkChild(fixture('children.ts'), Object.keys(skips).filter(what => skips[what] === false))
     t.teardown(() => child.kill('SIGKILL'))
-    const [started] = await within(once(child, 'message'), 'the things to be started', startTime) as [Array<[string, number]>]
+    const [started] = await within(once(child, 'message'), 'the processes to start', startTime) as [Array<[string, number]>]
     for (const [what, port] of started) t.equal(await isListening(port), true, `${what} listens`)
     child.kill(signal)
     await within(once(child, 'exit'), 'the end of the test file')

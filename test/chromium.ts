@@ -5,13 +5,13 @@ import { chromium, type Browser, type LaunchOptions } from 'playwright-core'
 
 export const executablePath = '/usr/bin/chromium'
 
-/** Why the tests that need a browser are skipped, or `false`. */
+/** Reason to skip tests that need a browser, or `false`. */
 export const skipBrowser = existsSync(executablePath) ? false as const : `needs ${executablePath}`
 
-/** What a script's relative imports begin at: like the folder of any test. */
+/** Base of the relative imports in a script, like the folder of a test. */
 const resolveDir = fileURLToPath(new URL('./browser', import.meta.url))
 
-/** The script of a page, by default in development mode, where React's StrictMode does what it does. */
+/** The script of a page, by default in development mode, in which React's StrictMode is active. */
 export async function bundle (contents: string, options: BuildOptions = {}): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir, loader: 'js' },

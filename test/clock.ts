@@ -24,7 +24,7 @@ export function movedClock (t: Pick<Test, 'teardown'>) {
     clock,
     timers,
     planned,
-    /** Lets time pass, the event loop being never late. */
+    /** Lets time pass in steps of 1 ms, as if the event loop were never late. */
     pass (ms: number) {
       for (const end = now + ms; now < end;) {
         now = Math.min(end, now + 1)

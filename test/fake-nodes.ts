@@ -7,7 +7,7 @@ interface Held {
   lost: AbortController
 }
 
-/** What the nodes of one app share, in memory. */
+/** Shared state of the nodes of one app, in memory. */
 export class FakeCluster {
   readonly nodes: FakeNodes[] = []
   readonly claims = new Set<string>()
@@ -20,10 +20,10 @@ export class FakeCluster {
   }
 }
 
-/** A node whose end, and whose broker's, a test decides. */
+/** A node whose end and whose broker's faults the test controls. */
 export class FakeNodes implements Nodes {
   readonly id: string
-  /** Thrown by what is asked of the broker. */
+  /** Error with which calls of the broker fail. */
   fault: Error | undefined
   readonly #cluster: FakeCluster
   readonly #told = new Set<(message: string, from: string) => void>()
@@ -82,14 +82,14 @@ export class FakeNodes implements Nodes {
     return () => { this.#inherited.delete(listener) }
   }
 
-  /** The broker forgot the leases whose keys begin so, and others have them by now. */
+  /** Simulates the loss of the leases with this key prefix to other nodes. */
   lose (prefix: string): void {
     for (const [key, { holder, lost }] of this.#cluster.held) {
       if (holder === this && key.startsWith(prefix)) lost.abort()
     }
   }
 
-  /** The others take it for dead: one of them has its leases now. */
+  /** Simulates the death of this node: `heir` gets its leases. */
   die (heir = this.#cluster.nodes.find(node => node !== this)!): void {
     for (const [key, held] of this.#cluster.held) {
       if (held.holder !== this) continue
@@ -105,7 +105,7 @@ export class FakeNodes implements Nodes {
   }
 }
 
-/** Brokers of several nodes that share their logs, and the number of publications that a log keeps. */
+/** Brokers of several nodes that share their logs. `size` is the number of publications that a log keeps. */
 export function brokersOfNodes (count: number, size = 1_000): Array<Broker & { nodes: FakeNodes }> {
   const cluster = new FakeCluster()
   const logs = new Map<string, Log>()

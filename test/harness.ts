@@ -6,7 +6,7 @@ import realtime from '../lib/index.js'
 import type { Envelope, RealtimeOptions } from '../lib/index.js'
 import { alarm, patience, within } from './waiting.js'
 
-/** Something with a teardown: a tap test. */
+/** A tap test, or another object with a teardown. */
 interface Scope {
   teardown (action: () => unknown): void
 }
@@ -27,7 +27,7 @@ export async function start (t: Scope, options: RealtimeOptions = {}, server: Fa
   return { app, url: `ws://127.0.0.1:${port}`, port }
 }
 
-/** A bare WebSocket client that keeps what it got, so that nothing is missed between two waits. */
+/** A bare WebSocket client that keeps all frames, so that none is missed between two waits. */
 export class Client {
   readonly socket: WebSocket
   /** Everything received, in order. */
@@ -49,12 +49,12 @@ export class Client {
     this.socket.on('error', () => {})
   }
 
-  /** The next frame that was not read yet, or the next one of a type; what comes before that one is skipped. */
+  /** The next unread frame, or the next unread frame of a type. Skips the frames before it. */
   next<T extends string = string> (type?: T, ms = patience): Promise<Envelope<T>> {
     return this.#wait(type === undefined ? 'a frame' : `a frame of type '${type}'`, ms, () => this.#take(type) as Envelope<T> | undefined)
   }
 
-  /** Waits until something holds; it is looked at again after each frame and after the close. */
+  /** Waits until a condition holds. Checks it after each frame and after the close. */
   async until (holds: () => boolean, ms = patience): Promise<void> {
     await this.#wait(String(holds), ms, () => holds() || undefined)
   }
@@ -75,7 +75,7 @@ export class Client {
     return undefined
   }
 
-  /** What `look` finds: now, after a frame or after the close. Rejects when the connection or the time is over before. */
+  /** The result of `look`: now, after a frame or after the close. Rejects when the connection or the time ends before. */
   async #wait<T> (what: string, ms: number, look: () => T | undefined): Promise<T> {
     let isLate = false
     const cancel = alarm(ms, () => {
@@ -118,7 +118,7 @@ export async function refusedWith (url: string, options: ClientOptions = {}): Pr
   return response.statusCode
 }
 
-/** What comes of an upgrade: 'ack', the code of the Close, or the HTTP status with which it was refused; 1006 when it was just cut. */
+/** Outcome of an upgrade: 'ack', the code of the Close, or the HTTP status of the refusal. 1006 means a cut without a Close. */
 export function outcome (url: string, options: ClientOptions = {}): Promise<number | 'ack'> {
   const { socket } = new Client(url, options)
   const outcome = new Promise<number | 'ack'>(resolve => {
@@ -136,12 +136,12 @@ export function outcome (url: string, options: ClientOptions = {}): Promise<numb
   return within(outcome, `the outcome of an upgrade of ${url}`)
 }
 
-/** The options of a client that says it is this user; `authenticateByHeader` believes it. */
+/** Options of a client that sends a user id in a header, for `authenticateByHeader`. */
 export function as (userId: string): ClientOptions {
   return { headers: { 'x-user': userId } }
 }
 
-/** For tests of what comes after authentication. */
+/** Trusts the user id in the header, for tests of later steps. */
 export function authenticateByHeader (request: { headers: Record<string, unknown> }): { userId: string } | null {
   const userId = request.headers['x-user']
   return typeof userId === 'string' ? { userId } : null
@@ -157,7 +157,7 @@ interface RawFrame {
   payload: Buffer
 }
 
-/** A client's frame, masked as it has to be unless told otherwise. */
+/** A frame of a client, by default masked as the protocol requires. */
 export function rawFrame (payload: string | Buffer, { opcode = 1, fin = true, masked = true } = {}): Buffer {
   const body = Buffer.from(payload as string)
   const length = body.length < 126 ? 0 : body.length < 65_536 ? 2 : 8
@@ -188,7 +188,7 @@ export function upgrade (t: Scope, port: number, path: string, { headers = {}, e
   return stream
 }
 
-/** A WebSocket by hand, which does only what it is told: it answers no ping and no Close, and reads when asked to. */
+/** A WebSocket without a library. It answers no ping and no Close, and parses frames on demand. */
 export class RawClient {
   readonly stream: Socket
   readonly head: string
@@ -207,7 +207,7 @@ export class RawClient {
     stream.resume()
   }
 
-  /** Sends an upgrade request and waits for the head of the response; when none comes, the status is NaN. */
+  /** Sends an upgrade request and waits for the head of the response. Without a response the status is NaN. */
   static async open (t: Scope, port: number, path: string, options: RawOptions = {}): Promise<RawClient> {
     const stream = upgrade(t, port, path, options)
     let received = Buffer.alloc(0)
@@ -230,7 +230,7 @@ export class RawClient {
     return Number(this.head.split(' ')[1])
   }
 
-  /** The frames that have come so far. */
+  /** Frames received so far. */
   get frames (): RawFrame[] {
     let bytes = Buffer.concat([this.#bytes, ...this.#chunks.splice(0)])
     for (;;) {
@@ -249,7 +249,7 @@ export class RawClient {
     return this.frames.filter(({ opcode }) => opcode === 1).map(({ payload }) => JSON.parse(payload.toString()))
   }
 
-  /** The code in the Close that came, if one did. */
+  /** Code of the received Close, if any. */
   get closeCode (): number | undefined {
     return this.frames.find(({ opcode }) => opcode === 8)?.payload.readUInt16BE(0)
   }

@@ -58,7 +58,7 @@ const attacks: Record<string, { code: number, bytes: () => Iterable<Buffer> }> =
 }
 
 for (const [name, { code, bytes }] of Object.entries(attacks)) {
-  t.test(`${name}: ${code}; the neighbour goes on`, async t => {
+  t.test(`a client that sends ${name} is closed with ${code}, and its neighbour keeps working`, async t => {
     const { app, url, port } = await start(t)
     const neighbour = await connect(t, `${url}/ws/notifications/neighbour`)
     const attacker = await rawConnect(t, port, path)
@@ -66,7 +66,7 @@ for (const [name, { code, bytes }] of Object.entries(attacks)) {
     for (const chunk of bytes()) {
       if (attacker.destroyed) break
       attacker.write(chunk)
-      // The attacker's own memory is not what is tested.
+      // Bounds the memory of the attacker, which is not under test.
       if (attacker.writableLength > 4 * 1024 * 1024) await Promise.race([once(attacker, 'drain'), closed])
       if (attacker.writableLength > 4 * 1024 * 1024) break
     }
@@ -80,7 +80,7 @@ for (const [name, { code, bytes }] of Object.entries(attacks)) {
   })
 }
 
-t.test('frames that arrive byte by byte are read', async t => {
+t.test('a frame that arrives byte by byte is read', async t => {
   const { port } = await start(t)
   const socket = await rawConnect(t, port, path)
   for (const byte of frame(1, '{"type":"ping","ref":"slowly"}')) socket.write(Buffer.from([byte]))
@@ -89,7 +89,7 @@ t.test('frames that arrive byte by byte are read', async t => {
   t.match(text, /"ref":"slowly"/)
 })
 
-t.test('a client that sends floods without reading is ended too', async t => {
+t.test('a client that floods the server without reading is disconnected', async t => {
   const { app, port } = await start(t)
   const socket = await rawConnect(t, port, path)
   socket.pause()
@@ -99,7 +99,7 @@ t.test('a client that sends floods without reading is ended too', async t => {
   await eventually(() => app.websocketServer.clients.size === 0)
 })
 
-t.test('nobody gets a frame of another channel', async t => {
+t.test('a connection gets only frames of its own channel, and a path of another user is closed with 4403', async t => {
   const users = ['alice', 'bob', 'alice|bob']
   const paths = (user: string) => [`/ws/notifications/${user}`, `/ws/w/a/c/${user}`]
   const { app, url } = await start(t, {
@@ -127,7 +127,7 @@ t.test('nobody gets a frame of another channel', async t => {
         await app.ws.sendToUser(user, { type: 'secret', data: `user ${user}` })
         await app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: user }).send({ type: 'secret', data: `chat ${user}` })
       }
-      // Whatever of another user was sent to this connection comes before the pong.
+      // A message of another user on this connection would arrive before the pong.
       socket.send('{"type":"ping","ref":"end"}')
       await eventually(() => frames.at(-1)!.includes('"pong"'))
       const mine = path.includes('notifications') ? `"user ${identity}"` : `"chat ${identity}"`

@@ -19,7 +19,7 @@ async function listen (app: FastifyInstance): Promise<string> {
   return `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }
 
-t.test('the package exports what the docs name, and decorates the app', async t => {
+t.test('the package exports the documented names and decorates the app', async t => {
   t.equal(face.default, face.realtime)
   for (const name of ['ChannelLog', 'MemoryBroker', 'closeCode', 'closeCodes', 'errors', 'parsePosition']) t.ok(name in face, name)
   const { app } = await start(t)
@@ -52,7 +52,7 @@ t.test('a registration on an encapsulated plugin is refused with the prefix that
   }
 })
 
-t.test('a registration in a plugin that is wrapped in fastify-plugin is on the root', async t => {
+t.test('a registration in a plugin that is wrapped in fastify-plugin works as on the root', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   const messaging = fp(async scope => { await scope.register(realtime, { prefix: '/live' }) })
@@ -82,7 +82,7 @@ t.test('two apps in one process do not see each other, and one that shares the H
   await t.rejects(async () => { await sharing.register(realtime) }, { code: 'RT_ERR_ALREADY_REGISTERED' })
 })
 
-t.test('an app that never listens has its routes and fastify.ws with inject alone', async t => {
+t.test('an app that never listens serves its routes and app.ws through inject', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.register(realtime)
@@ -92,7 +92,7 @@ t.test('an app that never listens has its routes and fastify.ws with inject alon
   t.equal((await app.inject('/ws/nowhere')).statusCode, 404)
 })
 
-t.test('an app that has a ws of its own is refused at register', async t => {
+t.test('an app that already has a decorator ws is refused at register', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.decorate('ws', {} as Realtime)
@@ -110,7 +110,7 @@ const registrations: Record<string, (app: FastifyInstance) => PromiseLike<unknow
 }
 
 for (const [where, register] of Object.entries(registrations)) {
-  t.test(`@fastify/websocket was registered before, ${where}: refused at register, with the cure`, async t => {
+  t.test(`a registration is refused with the cure when @fastify/websocket was registered before, ${where}`, async t => {
     const app = Fastify()
     t.teardown(() => app.close())
     await register(app)
@@ -119,7 +119,7 @@ for (const [where, register] of Object.entries(registrations)) {
   })
 }
 
-t.test("@fastify/websocket is registered after, on the root or on a child: the start fails with Fastify's own error", async t => {
+t.test("an app that registers @fastify/websocket later, on the root or on a child, fails at start with Fastify's own error", async t => {
   const child = spawnChild(process.execPath, [...process.execArgv, fixture('second-websocket.ts')], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''
@@ -129,7 +129,7 @@ t.test("@fastify/websocket is registered after, on the root or on a child: the s
   t.equal(output, failure.repeat(2))
 })
 
-t.test('injectWS connects without a port, and gets what is sent and its close code', async t => {
+t.test('injectWS connects without a port, and its socket gets messages and the close code', async t => {
   const app = Fastify({ logger: logSink().options })
   t.teardown(() => app.close())
   await app.register(realtime, { onMessage: { hit: () => {} } })
@@ -153,7 +153,7 @@ t.test('injectWS connects without a port, and gets what is sent and its close co
   await t.rejects(app.injectWS(path, { headers: { origin: 'https://evil.example' } }), /403/)
 })
 
-t.test('onConnect and onDisconnect come in pairs', async t => {
+t.test('onDisconnect is called once for each connection whose onConnect succeeded, and for no other connection', async t => {
   const calls: string[] = []
   const note = (name: string) => ({ userId }: RealtimeConnection) => { calls.push(`${name} ${userId}`) }
   const slow = gate()
@@ -195,13 +195,13 @@ t.test('onConnect and onDisconnect come in pairs', async t => {
   await eventually(() => app.ws.stats().connections === 0 && app.websocketServer.clients.size === 0)
   t.same(calls, ['+ later', '- later'])
   t.equal(app.ws.stats().users, 0)
-  t.equal(await outcome(at('fine'), as('fine')), 'ack', 'the process lives')
+  t.equal(await outcome(at('fine'), as('fine')), 'ack', 'the process still accepts connections')
   await app.close()
   const failures = log.lines.map(line => JSON.parse(line)).filter(({ reason }) => reason === 'not_opened')
   t.match(failures, [{ level: 50, userId: 'throws', err: { message: 'secret detail' } }, { level: 50, count: 3, userId: 'hangs', err: { message: /not done within/ } }])
 })
 
-t.test('onDisconnect is told how the connection ended', async t => {
+t.test('onDisconnect gets the close code and the reason', async t => {
   const ended: Array<[number, string]> = []
   const { app, url } = await start(t, { onDisconnect: (_connection, { code, reason }) => { ended.push([code, reason]) } })
   const client = await connect(t, url + path)
@@ -213,7 +213,7 @@ t.test('onDisconnect is told how the connection ended', async t => {
   t.same(ended, [[1000, 'bye'], [4409, 'elsewhere']])
 })
 
-t.test('what a client sends with its handshake is not lost, and waits for onConnect', async t => {
+t.test('messages that a client sends with its handshake are handled in order after onConnect', async t => {
   const calls: string[] = []
   const go = gate()
   const early = Buffer.concat([1, 2, 3].map(ref => rawFrame(`{"type":"hit","ref":${ref}}`)))
@@ -232,7 +232,7 @@ t.test('what a client sends with its handshake is not lost, and waits for onConn
   t.same(raw.envelopes.map(({ type, ref }) => ref ?? type), ['connection_ack', 1, 2, 3, 4])
 })
 
-t.test('what onConnect and others send comes after the ack', async t => {
+t.test('messages that are sent during onConnect arrive after the ack', async t => {
   const { app, url } = await start(t, {
     onConnect: async connection => {
       connection.send({ type: 'hello' })
@@ -247,7 +247,7 @@ t.test('what onConnect and others send comes after the ack', async t => {
   t.equal(client.ack.data!.replayed, 1)
 })
 
-t.test('close is not too late for anything: no listener, socket or timer is left', async t => {
+t.test('app.close() leaves no listener, socket, timer or connection behind', async t => {
   const active = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout' || name === 'Immediate').length
   const before = active()
   const app = Fastify()
@@ -268,7 +268,7 @@ t.test('close is not too late for anything: no listener, socket or timer is left
   t.same(app.ws.connections(), [])
 })
 
-t.test('a server that never listened closes too', async t => {
+t.test('an app that never listened can be closed', async t => {
   for (const ready of [false, true]) {
     const app = Fastify()
     app.register(realtime)

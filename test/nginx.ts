@@ -16,10 +16,10 @@ const binary = '/usr/sbin/nginx'
 /** The `location` block that docs/scaling.md shows. */
 export const nginxLocation = /```nginx\n(.*?)```/s.exec(readFileSync(new URL('../docs/scaling.md', import.meta.url), 'utf8'))![1]
 
-/** Why tests that need nginx are skipped; `false` when it is there. */
+/** Reason to skip tests that need nginx, or `false`. */
 export const skipNginx = existsSync(binary) ? false : `needs ${binary}`
 
-/** An nginx of the test's own in front of a server on loopback, configured as docs/scaling.md says. It ends with the test. */
+/** An nginx in front of a server on loopback, configured as in docs/scaling.md. It ends with the test. */
 export class Nginx {
   readonly port: number
   readonly #folder: string
@@ -30,7 +30,7 @@ export class Nginx {
     this.#folder = mkdtempSync(join(tmpdir(), 'realtime-nginx-'))
     const config = join(this.#folder, 'nginx.conf')
     writeFileSync(config, configOf(this.#folder, port, target))
-    // A master that is killed would leave its workers behind.
+    // SIGTERM, because a killed master leaves its workers behind.
     this.#process = spawnChild(binary, ['-p', this.#folder, '-c', config, '-e', join(this.#folder, 'error.log')], { stdio: 'ignore' }, 'TERM')
   }
 
@@ -45,7 +45,7 @@ export class Nginx {
     return `ws://127.0.0.1:${this.port}`
   }
 
-  /** Starts other workers; those of before end their connections 100 ms later. */
+  /** Starts new workers. The old ones end their connections 100 ms later. */
   reload (): void {
     this.#process.kill('SIGHUP')
   }

@@ -6,12 +6,12 @@ import { MemoryBroker } from '../lib/brokers/memory.js'
 import realtime from '../lib/index.js'
 import { optionsSchema, resolveOptions, type RealtimeOptions } from '../lib/plugin-options.js'
 
-/** What plain JavaScript may pass. */
+/** Accepts options of any type, as plain JavaScript can pass them. */
 const resolve = (options: unknown, env = 'test') => resolveOptions(options as RealtimeOptions, env)
 
 const authenticate = () => ({ userId: 'u' })
 
-t.test('without options every default is that of the table', async t => {
+t.test('without options every option has its default', async t => {
   const { broker, ...rest } = resolve({})
   t.type(broker, MemoryBroker)
   t.strictSame(rest, {
@@ -59,7 +59,7 @@ t.test('every option has a description', async t => {
   }
 })
 
-t.test('undefined stands for the default, of an option and of a section', async t => {
+t.test('undefined selects the default, for an option and for a section', async t => {
   const names = optionNames()
   const nothing = Object.fromEntries(names.filter(name => !name.includes('.')).map(name => [name, undefined]))
   const inSections = Object.fromEntries(['chat', 'history', 'heartbeat', 'limits', 'timeouts'].map(section =>
@@ -72,7 +72,7 @@ t.test('undefined stands for the default, of an option and of a section', async 
   }
 })
 
-t.test('what is given is taken, and the defaults stay beside it', async t => {
+t.test('given options are used, and the other options have their defaults', async t => {
   const messages = { order: Type.Object({ n: Type.Integer() }) }
   const hooks = { authenticate, authorize: () => true, renew: () => null, onConnect () {}, onDisconnect () {} }
   const chat = { onMessage () {}, visible: () => true, save () {}, loadHistory: () => [] }
@@ -98,13 +98,13 @@ t.test('what is given is taken, and the defaults stay beside it', async t => {
   t.equal(options.onMessage.order, onMessage.order)
 })
 
-t.test('the memory broker gets its limits', async t => {
+t.test('the memory broker gets the history options and limits.lag', async t => {
   const { broker } = resolve({ history: { size: 2, ttl: 5_000 }, limits: { lag: 77 } })
   const log = await broker.subscribe('a')
   t.match(log.limits, { size: 2, ttl: 5_000, lag: 77 })
 })
 
-t.test('nothing that is given is touched', async t => {
+t.test('resolveOptions modifies neither the given options nor the defaults', async t => {
   const given = {
     limits: { rate: 5 },
     history: {},
@@ -125,16 +125,16 @@ t.test('nothing that is given is touched', async t => {
 
   first.limits.rate = 999
   first.messages.other = Type.Null()
-  t.equal(resolve({}).limits.rate, 20, 'and neither are the defaults')
+  t.equal(resolve({}).limits.rate, 20, 'the defaults are not modified')
   t.strictSame(resolve({}).messages, {})
 })
 
-t.test("what Fastify reads from a plugin's options is no option of ours, and no mistake", async t => {
+t.test('options that Fastify itself reads from a plugin are accepted and left out', async t => {
   const options = resolve({ logLevel: 'silent', logSerializers: {} })
   t.notOk('logLevel' in options || 'logSerializers' in options)
 })
 
-/** What the error of an unknown option says after its name. */
+/** Unknown options, and the cure in the error. */
 const unknown: Array<[options: object, name: string, cure: string]> = [
   [{ authenticated: authenticate }, 'authenticated', "Did you mean 'authenticate'?"],
   [{ authentication: authenticate }, 'authentication', "Did you mean 'authenticate'?"],
@@ -156,14 +156,14 @@ const unknown: Array<[options: object, name: string, cure: string]> = [
   [{ history: { count: 5 } }, 'history.count', "In 'history' there are 'size', 'ttl' and 'bytes'"]
 ]
 
-t.test('an unknown option is named with the one that may be meant', async t => {
+t.test('the error of an unknown option names the option that is probably meant', async t => {
   for (const [options, name, cure] of unknown) {
     t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: there is no option '${name}'. ${cure}` })
   }
   t.throws(() => resolve({ redis: {} }), { message: /no option 'redis'\. The options are 'prefix', 'authenticate', .* and 'timeouts'$/ })
 })
 
-t.test('every option is suggested when a letter of it is wrong, and when it is in another section', async t => {
+t.test('every option is suggested for its name with an extra letter, and for its name in another section', async t => {
   for (const option of optionNames()) {
     const [name, section] = option.split('.').reverse()
     const misspelt = `${name}x`
@@ -174,13 +174,13 @@ t.test('every option is suggested when a letter of it is wrong, and when it is i
   }
 })
 
-/** All options, those in sections as `limits.rate`. */
+/** Names of all options. An option of a section has the form `limits.rate`. */
 function optionNames (): string[] {
   return Object.entries<TSchema>(optionsSchema.properties).flatMap(([key, { properties }]) =>
     properties === undefined ? [key] : [key, ...Object.keys(properties).map(name => `${key}.${name}`)])
 }
 
-t.test('what was given is not touched, frozen or not', async t => {
+t.test('resolveOptions accepts frozen options', async t => {
   const given = Object.freeze({ allowedOrigins: Object.freeze(['https://a.example']), limits: Object.freeze({ rate: 5 }), messages: Object.freeze({}) })
   t.match(resolve(given), { allowedOrigins: ['https://a.example'], limits: { rate: 5, burst: 40 } })
 })
@@ -192,7 +192,7 @@ const handlers = 'a plain object with a function for each type, such as { mark_r
 const oneOrMore = 'a whole number of 1 or more'
 const milliseconds = 'a whole number from 1 to 2147483647'
 
-/** Wrong values: how the error writes the option and the value, and what it says that the value must be. */
+/** Wrong values: the option, the value and the expectation as the error shows them. */
 const wrong: Array<[options: object, option: string, value: string, expectation: string]> = [
   ...['ws', 'ws/', '/ws/', '/', '/:a', '/a b', '/a?b', '*'].map((prefix): [object, string, string, string] => [{ prefix }, 'prefix', `'${prefix}'`, path]),
   [{ prefix: 5 }, 'prefix', '5', path],
@@ -222,7 +222,7 @@ const wrong: Array<[options: object, option: string, value: string, expectation:
   [{ limits: { rate: Symbol('s') } }, 'limits.rate', 'Symbol(s)', oneOrMore]
 ]
 
-/** For each option that is a number every wrong one. */
+/** Adds every wrong value for each option that is a number. */
 for (const [section, values] of Object.entries({ history: ['size', 'bytes'], limits: Object.keys(optionsSchema.properties.limits.properties) })) {
   for (const name of values) for (const value of [0, -1, 1.5, '5', NaN, Infinity, null]) wrong.push([{ [section]: { [name]: value } }, `${section}.${name}`, inspect(value), oneOrMore])
 }
@@ -231,12 +231,12 @@ for (const [section, values] of Object.entries(times)) {
   for (const name of values) for (const value of [0, 1.5, '5', 2 ** 31]) wrong.push([{ [section]: { [name]: value } }, `${section}.${name}`, inspect(value), milliseconds])
 }
 
-t.test('a wrong value is shown with what it must be', async t => {
+t.test('the error of a wrong value shows the option, the value and the expectation', async t => {
   for (const [options, option, value, expectation] of wrong) {
     t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message: `fastify-realtime: option '${option}' is ${value}. It must be ${expectation}` })
   }
   const covered = new Set(wrong.map(([, option]) => option))
-  t.strictSame(optionNames().filter(option => !covered.has(option)), ['broker'], 'of every option, and a broker is among the contradictions')
+  t.strictSame(optionNames().filter(option => !covered.has(option)), ['broker'], 'every option has a wrong value here, except broker, which is among the contradictions')
 })
 
 t.test('options that contradict each other are refused with the cure', async t => {
@@ -264,7 +264,7 @@ t.test('options that contradict each other are refused with the cure', async t =
   for (const [options, message] of cases) t.throws(() => resolve(options), { code: 'RT_ERR_OPTIONS', message })
 })
 
-t.test('a user may send at least what one of their connections may', async t => {
+t.test('the default rate of a user is at least the rate of one connection', async t => {
   const limitsOf = (limits: object) => (({ userRate, userBurst }) => [userRate, userBurst])(resolve({ limits }).limits)
   t.strictSame(limitsOf({ rate: 50, burst: 199 }), [100, 200])
   t.strictSame(limitsOf({ rate: 500, burst: 1_000 }), [500, 1_000])
@@ -272,7 +272,7 @@ t.test('a user may send at least what one of their connections may', async t => 
   t.strictSame(limitsOf({ userRate: 20, userBurst: 40 }), [20, 40])
 })
 
-t.test('the app cannot take a type that chats handle', async t => {
+t.test('an onMessage handler for a type that chats handle is refused', async t => {
   for (const type of ['chat_cancel', 'input_response', 'chat_history']) {
     const app = Fastify()
     await t.rejects(async () => { await app.register(realtime, { onMessage: { [type] () {} } }) }, {
@@ -282,7 +282,7 @@ t.test('the app cannot take a type that chats handle', async t => {
   }
 })
 
-t.test('options that only just do not contradict each other are taken', async t => {
+t.test('options at the edge of a contradiction are accepted', async t => {
   t.doesNotThrow(() => resolve({ insecure: true }))
   t.doesNotThrow(() => resolve({ authenticate, authorize: () => true }))
   t.doesNotThrow(() => resolve({ authenticate, renew: () => null, onMessage: { renew: undefined, renewed () {} } }))
@@ -293,7 +293,7 @@ t.test('options that only just do not contradict each other are taken', async t 
   t.doesNotThrow(() => resolve({ broker: { open () {}, publish () {}, subscribe () {}, stats () {}, close () {} } }))
 })
 
-t.test('allowedOrigins takes origins as a browser writes them, and nothing else', async t => {
+t.test('allowedOrigins accepts origins as a browser writes them, and nothing else', async t => {
   const right = ['https://app.example.com', 'http://localhost:3000', 'http://127.0.0.1:8080', 'http://[::1]:3000', 'https://xn--bcher-kva.example']
   t.strictSame(resolve({ allowedOrigins: right }).allowedOrigins, right)
   t.doesNotThrow(() => resolve({ allowedOrigins: [] }))
@@ -310,10 +310,10 @@ t.test('in production authenticate is required, unless the app is insecure', asy
   t.doesNotThrow(() => resolve({ authenticate }, 'production'))
   t.doesNotThrow(() => resolve({ insecure: true }, 'production'))
   for (const env of ['development', 'test', '', 'Production']) t.doesNotThrow(() => resolve({}, env), env)
-  t.throws(() => resolve({ limits: { rate: 0 } }, 'production'), { code: 'RT_ERR_OPTIONS' }, 'other mistakes come first')
+  t.throws(() => resolve({ limits: { rate: 0 } }, 'production'), { code: 'RT_ERR_OPTIONS' }, 'other errors take precedence')
 })
 
-t.test('NODE_ENV says whether it is', async t => {
+t.test('NODE_ENV determines whether the app is in production', async t => {
   const before = process.env.NODE_ENV
   t.teardown(() => {
     if (before === undefined) delete process.env.NODE_ENV

@@ -9,7 +9,7 @@ import type { RealtimeOptions, Stats } from '../lib/index.js'
 import { forkChild } from './children.js'
 import { within } from './waiting.js'
 
-/** The plugin's, and those of its Redis broker, if it is to have one. */
+/** Options of the plugin, and of its Redis broker, if any. */
 type Options = RealtimeOptions & { redis?: RedisBrokerOptions }
 
 interface Scope {
@@ -33,12 +33,12 @@ export class AppProcess {
     this.host = host
   }
 
-  /** On a free port, or a given one. */
+  /** Starts the app on a free port, or on a given one. */
   static start (t: Scope, options: Options = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
     return AppProcess.#start(t, fixture('app.ts'), process.execArgv, options, host, port)
   }
 
-  /** As Node runs an app: without the loaders of the tests, which take more memory and time than the app does. */
+  /** Starts the app without the loaders of the tests, which take more memory and time than the app. */
   static async startPlain (t: Scope, options: Options = {}, port = 0): Promise<AppProcess> {
     const file = fileURLToPath(new URL(`../node_modules/.cache/fastify-realtime/app-${process.pid}.mjs`, import.meta.url))
     await build({ entryPoints: [fixture('app.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
@@ -63,7 +63,7 @@ export class AppProcess {
     return (await fetch(`http://${this.host}:${this.port}/stats`)).json() as Promise<Stats>
   }
 
-  /** After garbage collection; `memory` is what JavaScript holds, Buffers and pending writes included. */
+  /** Stats after garbage collection. `memory` is the memory of JavaScript in bytes, with Buffers and pending writes. */
   async usage (): Promise<Stats & { memory: number }> {
     return (await fetch(`http://${this.host}:${this.port}/usage`)).json() as Promise<Stats & { memory: number }>
   }
@@ -78,7 +78,7 @@ export class AppProcess {
   }
 }
 
-/** A client below WebSocket libraries: it shakes hands and then does what the test says, or nothing. */
+/** A raw socket that completes the WebSocket handshake, and then does nothing by itself. */
 export async function rawConnect (t: Scope, port: number, path: string): Promise<Socket> {
   const socket = await tcpConnect(t, port)
   socket.write(upgradeRequest(port, path))

@@ -8,7 +8,7 @@ import { connect, start } from './harness.js'
 import { RedisServer, skipRedis } from './redis-server.js'
 import { eventually } from './waiting.js'
 
-t.test('a process without Fastify sends as an app does', { skip: skipRedis }, async t => {
+t.test('a publisher without Fastify sends to users, to all and to chats as an app does', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const messages = { order_packed: Type.Object({ order_id: Type.String() }) }
   const { url } = await start(t, { broker: redisBroker({ url: server.url }), messages })
@@ -32,7 +32,7 @@ t.test('a process without Fastify sends as an app does', { skip: skipRedis }, as
   await t.rejects(publisher.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
 })
 
-t.test('what a server keeps of a channel is not trimmed by a process with other limits', { skip: skipRedis }, async t => {
+t.test('a publisher with smaller limits does not trim the channels of a server', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const { app, url: appUrl } = await start(t, { broker: redisBroker({ url, history: { size: 1_000 }, chat: { size: 2_000 } }) })
   const publisher = createPublisher({ url, history: { size: 1 }, chat: { size: 1 } })
@@ -47,7 +47,7 @@ t.test('what a server keeps of a channel is not trimmed by a process with other 
   t.match(late.ack.data, { replayed: 301 })
 })
 
-t.test('without Redis it says so', async t => {
+t.test('without Redis a publisher rejects with RT_ERR_BROKER within 2 s', async t => {
   const publisher = createPublisher({ url: 'redis://127.0.0.1:1' })
   t.teardown(() => publisher.close())
   const start = performance.now()
@@ -57,7 +57,7 @@ t.test('without Redis it says so', async t => {
   t.throws(() => createPublisher({}), { code: 'RT_ERR_OPTIONS' })
 })
 
-t.test('failures of Redis, and their ends, go to its log, with the cause', { skip: skipRedis }, async t => {
+t.test('a publisher logs each failure of Redis with the cause, and its end', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const admin = server.client(t)
   await admin.call('ACL', 'SETUSER', 'worker', 'on', '>s3cr3t', '~*', '+@all', 'resetchannels')
@@ -78,7 +78,7 @@ t.test('failures of Redis, and their ends, go to its log, with the cause', { ski
   t.notMatch(lines.join(), 's3cr3t')
 })
 
-t.test('without a log failures become process warnings', async t => {
+t.test('without the option log, failures become process warnings', async t => {
   const warned = once(process, 'warning')
   const publisher = createPublisher({ url: 'redis://127.0.0.1:1' })
   t.teardown(() => publisher.close())
@@ -86,7 +86,7 @@ t.test('without a log failures become process warnings', async t => {
   t.match(warning, { name: 'RealtimeWarning', message: /^realtime: Redis cannot be used: .*ECONNREFUSED/ })
 })
 
-t.test('an address that cannot be read, or has no number for the database, is refused without being shown', async t => {
+t.test('an address that is invalid, or whose database is not a number, is refused, and the error does not show it', async t => {
   for (const url of ['redis://:s3cr3t@localhost:abc', 'redis://u:s3cr3t%zz@localhost', 'redis://:s3cr3t@localhost/first', 's3cr3t']) {
     const error = t.throws(() => createPublisher({ url }), { code: 'RT_ERR_OPTIONS' }, url)
     t.notMatch(inspect(error, { depth: 10 }), 's3cr3t')

@@ -5,7 +5,7 @@ import { connect, start } from './harness.js'
 
 const path = '/ws/notifications/u1'
 
-t.test('disconnectUser closes all connections of a user and no other, and isOnline, connections and stats say who is connected', async t => {
+t.test('disconnectUser closes all connections of a user and no other, and isOnline, connections and stats agree', async t => {
   const { app, url } = await start(t)
   const clients = await Promise.all([connect(t, url + path), connect(t, `${url}/ws/w/a/c/u1`), connect(t, `${url}/ws/notifications/u2`)])
   t.equal(app.ws.connections().length, 3)
@@ -21,7 +21,7 @@ t.test('disconnectUser closes all connections of a user and no other, and isOnli
   t.equal(app.ws.isOnline('u2'), true)
 })
 
-t.test('what is sent to whom that is not an id, or to a server that closes, is refused', async t => {
+t.test('a send to an invalid id, or on a closed server, is refused', async t => {
   const { app } = await start(t)
   await t.rejects(app.ws.sendToUser('a/b', { type: 'x' }), { code: 'RT_ERR_INVALID_ID' })
   await t.rejects(app.ws.sendToUser(undefined as unknown as string, { type: 'x' }), { code: 'RT_ERR_INVALID_ID' })
@@ -44,7 +44,7 @@ t.test('a message that does not match its schema is refused, and nothing is sent
   t.match(id, /^u\.[a-z0-9]+\.1$/)
 })
 
-t.test('whatever a broker rejects with, the sender gets one of our errors', async t => {
+t.test('a send rejects with an error of this package for any value that the broker rejects with', async t => {
   const failures = [new Error('of the engine'), 'a string', undefined, new errors.CLOSING()]
   const broker: Broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 })
   broker.publish = async () => { throw failures[0] }
@@ -58,7 +58,7 @@ t.test('whatever a broker rejects with, the sender gets one of our errors', asyn
   await t.rejects(app.ws.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
 })
 
-t.test('a broker that says nothing for 2 s has not stored it', async t => {
+t.test('a send rejects with RT_ERR_BROKER when the broker does not answer within 2 s', async t => {
   const broker: Broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 1, lag: 1 })
   broker.publish = () => new Promise(() => {})
   const { app } = await start(t, { broker })

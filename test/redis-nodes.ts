@@ -13,7 +13,7 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** A connection as the broker has one, which ends with the test; its client is the one that ioredis makes. */
+/** A link to Redis as the broker has one, and its ioredis client. It ends with the test. */
 export function startLink<C extends RedisClient = Redis> (t: Scope, address: RedisAddress): { link: RedisLink, connection: C } {
   const link = new RedisLink(address, new Health('t:'))
   t.teardown(() => link.end())
@@ -21,21 +21,21 @@ export function startLink<C extends RedisClient = Redis> (t: Scope, address: Red
   return { link, connection: link.client as C }
 }
 
-/** What became of a publication. */
+/** A publication and its outcome. */
 export interface Sent {
   readonly channel: string
   readonly body: string
   readonly outcome: Position | 'refused' | 'unknown'
-  /** Until it was settled, in milliseconds. */
+  /** Time until the outcome is known, in ms. */
   readonly ms: number
 }
 
-/** As a connection reads: all there is, each time that it is woken; when it is lost it is told so, and goes on at the head. */
+/** Reads like a connection: everything at each wake. When it has missed publications it counts this and continues at the head. */
 export class Follower implements Reader {
   readonly channel: string
   readonly log: Log
   readonly received: string[] = []
-  /** How often it was told that it missed something. */
+  /** Number of notifications that it missed publications. */
   told = 0
   offset: number
   epoch: string
@@ -51,7 +51,7 @@ export class Follower implements Reader {
   wake (): void {
     if (this.log.isLost(this)) {
       this.told++
-      // It reloads its state: what is in the log by now is no news to it.
+      // It reloads its state, which includes the current content of the log.
       this.log.skipToHead(this)
     }
     for (let frame = this.log.read(this, 65_536); frame.length > 0; frame = this.log.read(this, 65_536)) {
@@ -64,7 +64,7 @@ export class Follower implements Reader {
   }
 }
 
-/** A node of an app, as far as its broker goes. */
+/** The broker of a node, without the rest of an app. */
 export class TestNode {
   readonly broker: RedisBroker
   readonly sent: Sent[] = []
@@ -102,7 +102,7 @@ export class TestNode {
     return sent
   }
 
-  /** Publishes in bursts, about so many a second, until the returned function is called; that waits for their outcomes. */
+  /** Publishes in bursts, about `perSecond` a second, until the returned function is called, which waits for all outcomes. */
   load (channels: string[], perSecond: number, name: string): () => Promise<void> {
     let count = 0
     const every = 10
@@ -119,33 +119,33 @@ export class TestNode {
   }
 }
 
-/** What Redis has of a channel, oldest first. */
+/** Publications of a channel in Redis, oldest first. */
 export async function storedIn (client: Redis, channel: string, prefix = 'realtime:'): Promise<string[]> {
   const entries = await client.xrange(new Keys(prefix).stream(channel), '-', '+')
   return entries.map(([, fields]) => fields[fields.indexOf('b') + 1])
 }
 
-/** Every complaint about what the nodes said of their publications, and what they told their followers. */
+/** Contradictions between the data in Redis, the outcomes of the publications, and the publications that the followers got. */
 export async function complaints (client: Redis, nodes: TestNode[], { isEmptied = false, settle = 3_000 } = {}): Promise<string[]> {
   const found: string[] = []
   const sent = nodes.flatMap(node => node.sent)
   const stored = new Map<string, string[]>()
   for (const channel of new Set(sent.map(({ channel }) => channel))) stored.set(channel, await storedIn(client, channel))
   for (const { channel, body, outcome, ms } of sent) {
-    // 2 s are promised; a busy machine may be late to notice that they are over.
-    if (ms > settle) found.push(`${body} was settled after ${ms} ms`)
+    // The promise is 2 s. On a busy machine the timer may be late.
+    if (ms > settle) found.push(`${body} had its outcome after ${ms} ms`)
     const times = stored.get(channel)!.filter(other => other === body).length
     if (times > 1) found.push(`${body} is stored ${times} times`)
     if (outcome === 'refused' && times > 0) found.push(`${body} was refused, and is stored`)
-    if (typeof outcome === 'object' && times === 0 && !isEmptied) found.push(`${body} is not stored, and was said to be`)
+    if (typeof outcome === 'object' && times === 0 && !isEmptied) found.push(`${body} is not stored, but was confirmed`)
   }
   const refused = new Set(sent.filter(({ outcome }) => outcome === 'refused').map(({ body }) => body))
   for (const follower of nodes.flatMap(node => node.followers)) {
     const { channel, received, told } = follower
     if (new Set(received).size < received.length) found.push(`a follower of ${channel} got something twice`)
     const missed = (stored.get(channel) ?? []).filter(body => !received.includes(body))
-    if (missed.length > 0 && told === 0) found.push(`a follower of ${channel} missed ${missed.length} and was not told`)
-    if (missed.length === 0 && told > 0 && !isEmptied) found.push(`a follower of ${channel} missed nothing and was told so ${told} times`)
+    if (missed.length > 0 && told === 0) found.push(`a follower of ${channel} missed ${missed.length} and was not notified`)
+    if (missed.length === 0 && told > 0 && !isEmptied) found.push(`a follower of ${channel} missed nothing and was notified ${told} times`)
     for (const body of received) if (refused.has(body)) found.push(`${body} was refused, and delivered`)
     const order = (stored.get(channel) ?? []).filter(body => received.includes(body))
     const own = received.filter(body => (stored.get(channel) ?? []).includes(body))
@@ -154,7 +154,7 @@ export async function complaints (client: Redis, nodes: TestNode[], { isEmptied 
   return found.slice(0, 10)
 }
 
-/** Publishes on every node until all followers have it. Returns how long that took, in milliseconds. */
+/** Publishes on every node until all followers have the publication. Returns the duration in ms. */
 export async function deliveredAgain (nodes: TestNode[], channel: string): Promise<number> {
   const start = performance.now()
   for (const [at, node] of nodes.entries()) {
@@ -164,7 +164,7 @@ export async function deliveredAgain (nodes: TestNode[], channel: string): Promi
     while (!isStored) {
       body = `{"again":${at},"n":${n++},"after":${node.sent.length}}`
       isStored = typeof (await node.publish(channel, body)).outcome === 'object'
-      if (performance.now() - start > 15_000) throw new Error('nothing can be published any more')
+      if (performance.now() - start > 15_000) throw new Error('no publication was stored within 15 s')
     }
     const followers = nodes.flatMap(node => node.followers).filter(follower => follower.channel === channel)
     await eventually(() => followers.every(({ received }) => received.includes(body)))

@@ -6,7 +6,7 @@ import { createPublisher, type PublisherOptions } from '../lib/publisher.js'
 
 const url = 'redis://localhost:6379'
 
-/** What both say of the same wrong options, with each one's own name. */
+/** Wrong options and the message of both functions. `$` stands for the name of the function. */
 const wrong: Array<[options: object, message: string]> = [
   [{ url, histroy: {} }, "there is no option 'histroy' of $. Did you mean 'history'?"],
   [{ url, size: 5 }, "there is no option 'size' of $. Did you mean 'history.size' or 'chat.size'?"],
@@ -31,13 +31,13 @@ t.test('wrong options of the broker and of the publisher are refused with the cu
   }
 })
 
-t.test('an address where the options are asked for is refused, and not shown', async t => {
+t.test('an address in place of the options is refused, and the error does not show it', async t => {
   const expected = (name: string) => ({ message: `fastify-realtime: the options of ${name} must be an object, such as { url: 'redis://localhost:6379' }` })
   t.throws(() => redisBroker('redis://u:s3cr3t@host' as RedisBrokerOptions), expected('redisBroker'))
   t.throws(() => createPublisher(undefined as unknown as PublisherOptions), expected('createPublisher'))
 })
 
-t.test('each has options of its own', async t => {
+t.test('redisBroker and createPublisher each refuse options of the other, and wrong values of their own', async t => {
   t.throws(() => checkRedisOptions('createPublisher', { url, lag: 1 } as object), { message: /no option 'lag' of createPublisher/ })
   t.throws(() => checkRedisOptions('redisBroker', { url, strict: true } as object), { message: /no option 'strict' of redisBroker/ })
   t.throws(() => checkRedisOptions('redisBroker', { url, lag: 0.5 } as object), { message: /'lag' of redisBroker is 0\.5/ })
@@ -45,7 +45,7 @@ t.test('each has options of its own', async t => {
   t.throws(() => checkRedisOptions('createPublisher', { url, messages: { order: 'x' } } as object), { message: /'messages\.order' .* TypeBox schema/ })
 })
 
-t.test('what Redis cannot count is refused', async t => {
+t.test('a size or ttl that Redis cannot count is refused', async t => {
   for (const value of [Infinity, NaN, 1.5, -1, '5', null, 2 ** 48]) {
     for (const section of ['history', 'chat']) {
       for (const name of ['size', 'ttl']) {
@@ -56,7 +56,7 @@ t.test('what Redis cannot count is refused', async t => {
   }
 })
 
-t.test('options that are right', async t => {
+t.test('valid options are accepted, and client together with url is refused', async t => {
   const client = new Redis({ lazyConnect: true })
   t.teardown(() => client.disconnect())
   t.doesNotThrow(() => checkRedisOptions('redisBroker', { client }))

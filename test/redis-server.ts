@@ -14,10 +14,10 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** Why tests that need TLS are skipped; `false` when openssl is there. */
+/** Reason to skip tests that need TLS, or `false`. */
 export const skipTls = spawnSync('openssl', ['version']).error === undefined ? false : 'openssl is not installed'
 
-/** Files of a certificate that nobody signed, for `localhost`. They end with the test. */
+/** Files of a self-signed certificate for `localhost`. They are removed with the test. */
 export function selfSigned (t: Scope): { cert: string, key: string } {
   const folder = mkdtempSync(join(tmpdir(), 'realtime-tls-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -28,15 +28,15 @@ export function selfSigned (t: Scope): { cert: string, key: string } {
   return { cert, key }
 }
 
-/** Settings of a redis-server that speaks TLS, and nothing else, on its port. */
+/** Settings of a redis-server that accepts only TLS on its port. */
 export function tlsOnly ({ cert, key }: { cert: string, key: string }, clients: 'yes' | 'no' = 'no'): (port: number) => string[] {
   return port => ['--port', '0', '--tls-port', String(port), '--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert, '--tls-auth-clients', clients]
 }
 
-/** Why tests that need a redis-server are skipped; `false` when it is there. */
+/** Reason to skip tests that need a redis-server, or `false`. */
 export const skipRedis = spawnSync('redis-server', ['--version']).error === undefined ? false : 'redis-server is not installed'
 
-/** A port that is free, and that the system gives to no outgoing connection before it is used: those are above 32767. */
+/** A free port below 32768, because the system takes the ports above for outgoing connections. */
 export async function freePort (): Promise<number> {
   for (;;) {
     const port = randomInt(10_000, 32_000)
@@ -49,7 +49,7 @@ export async function freePort (): Promise<number> {
   }
 }
 
-/** Whether anything takes connections on a loopback port. */
+/** Whether a process accepts connections on a loopback port. */
 export function isListening (port: number): Promise<boolean> {
   const connected = new Promise<boolean>(resolve => {
     const socket = net.connect(port, '127.0.0.1', () => {
@@ -61,7 +61,7 @@ export function isListening (port: number): Promise<boolean> {
   return within(connected, `a connection to port ${port}, or its refusal`)
 }
 
-/** A redis-server of the test's own on a free loopback port, which ends with the test. */
+/** A redis-server on a free loopback port, which ends with the test. */
 export class RedisServer {
   readonly port: number
   readonly #args: string[]
@@ -75,7 +75,7 @@ export class RedisServer {
     this.#sentinelLines = sentinelLines
   }
 
-  /** With settings of redis-server, for example `['--appendonly', 'yes']`, or what makes them for a port. */
+  /** Starts with settings of redis-server, for example `['--appendonly', 'yes']`, or a function that returns them for a port. */
   static async start (t: Scope, args: string[] | ((port: number) => string[]) = [], sentinelLines: string[] = []): Promise<RedisServer> {
     const port = await freePort()
     const server = new RedisServer(port, typeof args === 'function' ? args(port) : args, sentinelLines)
@@ -110,7 +110,7 @@ export class RedisServer {
     this.#process.kill('SIGCONT')
   }
 
-  /** On the same port; with what it has on disk, or empty. */
+  /** Restarts on the same port, with the data on disk or empty. */
   async restart ({ isEmpty = false } = {}): Promise<void> {
     await this.kill()
     if (isEmpty) rmSync(join(this.#folder, 'appendonlydir'), { recursive: true, force: true })
@@ -153,7 +153,7 @@ export async function startSentinel (t: Scope) {
   const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', String(replication.port), '--repl-diskless-sync-delay', '0'])
   const admin = master.client(t)
   await eventually(async () => (await admin.info('replication')).includes('state=online'))
-  // It asks the master for replicas when it starts, and then not for 10 s.
+  // A Sentinel asks the master for replicas at its start, and again only after 10 s.
   const sentinel = await RedisServer.start(t, [], [
     `sentinel monitor app 127.0.0.1 ${master.port} 1`, 'sentinel down-after-milliseconds app 500', 'sentinel failover-timeout app 3000'
   ])
@@ -194,12 +194,12 @@ export async function startCluster (t: Scope): Promise<{ servers: RedisServer[],
   }
 }
 
-/** A TCP proxy in front of a server, which hinders what goes through it. */
+/** A TCP proxy that delays, holds or cuts the traffic to a server. */
 export class ChaosProxy {
   readonly #target: number
   readonly #pairs = new Set<[Socket, Socket]>()
   readonly #server: Server
-  /** Milliseconds by which each direction is late. */
+  /** Delay of each direction, in ms. */
   delay = 0
   #isHeld = false
 
@@ -228,7 +228,7 @@ export class ChaosProxy {
     return this.#pairs.size
   }
 
-  /** Nothing goes through any more, and nobody is told: a partition. */
+  /** Simulates a partition: holds all traffic without closing a connection. */
   hold (): void {
     this.#isHeld = true
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
@@ -255,11 +255,11 @@ export class ChaosProxy {
 
   #forward (from: Socket, to: Socket, pair: [Socket, Socket]): void {
     from.setNoDelay(true)
-    // In order, also when the delay gets shorter.
+    // Keeps the order when the delay gets shorter.
     const waiting: Array<{ due: number, action: () => void }> = []
     const forward = () => {
       while (waiting.length > 0 && waiting[0].due <= performance.now()) waiting.shift()!.action()
-      // The delay that it simulates.
+      // The simulated delay.
       if (waiting.length > 0) setTimeout(forward, Math.ceil(waiting[0].due - performance.now()))
     }
     const later = (action: () => void) => {

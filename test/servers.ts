@@ -8,7 +8,7 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** The HTTP servers that an app can have and that speak HTTP/1.1: their options, and whether a client needs TLS. */
+/** Kinds of HTTP/1.1 servers of an app: their options, and whether a client needs TLS. */
 export const serverKinds: Record<string, { options: object, isSecure: boolean }> = {
   http: { options: {}, isSecure: false },
   https: { options: { https: { key, cert } }, isSecure: true },
@@ -16,7 +16,7 @@ export const serverKinds: Record<string, { options: object, isSecure: boolean }>
   serverFactory: { options: { serverFactory: (handler: RequestListener) => createServer(handler) }, isSecure: false }
 }
 
-/** An app of a kind of server, closed with the test. `build` registers its plugins and routes. */
+/** An app on a kind of HTTP server, closed with the test. `build` registers its plugins and routes. */
 export async function listenAs (
   t: Scope, kind: string, build: (app: FastifyInstance) => unknown, more: FastifyServerOptions = {}
 ): Promise<{ app: FastifyInstance, talk: (text: string) => Talk, url: string }> {
@@ -29,7 +29,7 @@ export async function listenAs (
   return { app, talk: text => new Talk(t, port, text, isSecure), url: `${isSecure ? 'wss' : 'ws'}://127.0.0.1:${port}` }
 }
 
-/** Bytes to a server on a real socket, all in one packet, and what comes back. */
+/** Writes bytes to a server on a real socket, in one packet, and keeps the response. */
 export class Talk {
   readonly socket: Socket
   received = ''

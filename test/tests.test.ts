@@ -1,4 +1,4 @@
-// A test of the tests: none may be unable to fail, or wait without a reason.
+// Tests the tests: every assertion can fail, and every wait for a time has a reason.
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import ts from 'typescript'
@@ -32,14 +32,14 @@ function find (file: string, text: string, look: Look): Finding[] {
   return found
 }
 
-/** `t.equal(…)`, whatever the name of the test is. */
+/** Whether a node is a call such as `t.equal(…)` on a test of any name. */
 function isAssertion (node: ts.Node): node is ts.CallExpression {
   if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return false
   const { expression: on, name } = node.expression
   return ts.isIdentifier(on) && /^t+$/.test(on.text) && assertions.has(name.text)
 }
 
-/** Whether a node is run only if something holds, inside of the function that it is in. */
+/** Whether a node runs only under a condition within its function. */
 function isConditional (node: ts.Node): boolean {
   for (let { parent } = node, child = node; parent !== undefined && !ts.isFunctionLike(parent); child = parent, parent = parent.parent) {
     if (ts.isIfStatement(parent) && parent.expression !== child) return true
@@ -56,35 +56,35 @@ function isShortCircuit ({ operatorToken: { kind } }: ts.BinaryExpression): bool
 
 const conditionalAssertion: Look = node => isAssertion(node) && isConditional(node)
 
-/** `setTimeout(…)` and `sleep(…)` that no comment stands at or above. */
+/** Calls of `setTimeout(…)` and `sleep(…)` without a comment on the same or the previous line. */
 const waitWithoutReason: Look = (node, source) => {
   if (!ts.isCallExpression(node) || !/^(?:\w+\.)?(?:setTimeout|sleep)$/.test(node.expression.getText(source))) return false
-  // The time that a test has.
+  // The time limit of a test.
   if (/^t\.setTimeout$/.test(node.expression.getText(source))) return false
   const { line } = source.getLineAndCharacterOfPosition(node.getStart(source))
   const lines = source.text.split('\n')
   return !/\/\//.test(lines[line]) && !/^\s*(?:\/\/|\*|\/\*\*)/.test(lines[line - 1] ?? '')
 }
 
-/** `t.ok(list.every(…))` holds of an empty list, too. */
+/** `t.ok(list.every(…))`, which also passes for an empty list. */
 const everyOfNothing: Look = node =>
   isAssertion(node) && node.arguments.some(argument => ts.isCallExpression(argument) && ts.isPropertyAccessExpression(argument.expression) && argument.expression.name.text === 'every')
 
 const rules: Array<{ title: string, look: Look, wrong: string[], right: string[] }> = [
   {
-    title: 'no assertion stands under a condition',
+    title: 'no assertion runs only under a condition',
     look: conditionalAssertion,
     wrong: ['if (a) t.ok(b)', 'if (a) { await b(); t.equal(1, 2) } else c()', 'a ? t.ok(b) : 0', 'a && t.ok(b)', 'switch (a) { case 1: tt.same(a, b) }', 'try { a() } catch (error) { t.match(error, b) }'],
     right: ['t.ok(a ? b : c)', 'if (a) t.test("x", t => t.ok(b))', 'for (const a of b) t.ok(a)', 'if (t.ok(a)) b()', 'if (a) t.fail(b)']
   },
   {
-    title: 'nothing waits for a time without a reason in a comment',
+    title: 'every wait for a time has its reason in a comment',
     look: waitWithoutReason,
     wrong: ['await new Promise(resolve => setTimeout(resolve, 20))', 'await sleep(20)', 'timers.setTimeout(a, 1)'],
     right: ['// Why.\nawait sleep(20)', 'await sleep(20) // Why.', 't.setTimeout(20)', '/** Why. */\nconst wait = ms => setTimeout(a, ms)', '/**\n * Why.\n */\nsetTimeout(a, 1)']
   },
   {
-    title: 'what is asserted of every item of a list is not asserted of none: `every` of test/every.ts is used',
+    title: 'an assertion about every item of a list uses `every` of test/every.ts, which is false for an empty list',
     look: everyOfNothing,
     wrong: ['t.ok(list.every(a => a))', 't.equal(list.every(a), true)'],
     right: ['t.ok(every(list, a => a))', 't.ok(a)']

@@ -22,7 +22,7 @@ declare module '../lib/server/target.js' {
   interface Targets { ticker: TickerTarget }
 }
 
-/** Keeps the newest price alone: whoever is behind skips to it, and is never lost. */
+/** Keeps only the newest price. A reader that is behind skips to it, and is never lost. */
 class TickerLog extends Log {
   #newest: { frame: Frame, time: number } | undefined
 
@@ -69,7 +69,7 @@ class TickerLog extends Log {
 
 const logs: TickerLog[] = []
 
-/** A kind of channels that nothing in lib knows: prices, which clients may set, too. */
+/** A channel kind that lib does not contain: prices, which clients can set. */
 const ticker: CreateModule = ({ publisher }) => {
   const kind: ChannelKind = {
     name: 'ticker',
@@ -105,7 +105,7 @@ async function start (t: { teardown (action: () => unknown): void }, broker?: Br
   return { app, url: `${address.replace('http', 'ws')}/ws` }
 }
 
-t.test('a kind that nothing in lib knows has its own path, log, retention and handler', async t => {
+t.test('a channel kind that lib does not contain has its own path, log, retention and handler', async t => {
   logs.length = 0
   const { app, url } = await start(t)
   const ada = await connect(t, `${url}/ticker/acme/ada`)
@@ -119,7 +119,7 @@ t.test('a kind that nothing in lib knows has its own path, log, retention and ha
 
   const late = await connect(t, `${url}/ticker/acme/bob`)
   const first = await late.next('price')
-  t.match(first, { data: { price: 3, by: 'ada' }, id: /^k\.\w+\.3$/ }, 'who comes late gets the newest alone')
+  t.match(first, { data: { price: 3, by: 'ada' }, id: /^k\.\w+\.3$/ }, 'a client that connects late gets only the newest price')
   late.socket.terminate()
   ada.send({ type: 'set_price', data: 4 })
   const again = await connect(t, `${url}/ticker/acme/bob?since=${first.id}`)
@@ -134,7 +134,7 @@ t.test('a kind that nothing in lib knows has its own path, log, retention and ha
   t.equal((await app.inject('/ws/ticker/a b/ada')).statusCode, 400)
 })
 
-/** What a client on another path reads when it sets a price. */
+/** Error message that a client on another path gets when it sets a price. */
 async function refusal (t: Parameters<typeof connect>[0], url: string): Promise<string> {
   const client: Client = await connect(t, url)
   client.send({ type: 'set_price', ref: 1, data: 1 })
@@ -142,7 +142,7 @@ async function refusal (t: Parameters<typeof connect>[0], url: string): Promise<
   return (data as { message: string }).message
 }
 
-t.test('in Redis its retention is kept with the channel, on all nodes', { skip: skipRedis }, async t => {
+t.test('the retention of a channel kind is stored with the channel in Redis', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const [here, there] = await Promise.all([1, 2].map(() => start(t, redisBroker({ url: server.url }))))
   const ada = await connect(t, `${here.url}/ticker/acme/ada`)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** Values that are no JSON, or something else in JSON, or something else each time they are read. */
+/** Values that are not JSON, that change in JSON, or that differ at each read. */
 const odd: Array<() => unknown> = [
   () => undefined, () => NaN, () => -Infinity, () => -0, () => 5n, () => Symbol('s'), () => () => 5, () => class {},
   () => new Date(0), () => new Date(NaN), () => new Map([[1, 2]]), () => new Set([1]), () => new WeakMap(), () => /x/, () => new Error('e'),
@@ -54,5 +54,5 @@ const { make } = fc.letrec<{ make: Make }>(tie => ({
     tie('make').map(part => () => new Proxy({ order_id: part() }, {})))
 }))
 
-/** Makers of arbitrary JavaScript values, most of them none of JSON's: fast-check looks into what it is given itself. */
+/** Makers of arbitrary JavaScript values, most of them not JSON. They are makers because fast-check inspects values that it gets. */
 export const values = make

@@ -1,13 +1,13 @@
-// As they are before a test mocks them: a wait has a limit in real time.
+// The originals, before a test mocks them, because the limit of a wait is in real time.
 const { setImmediate, setTimeout, clearTimeout } = globalThis
 
 /** Number of turns of the event loop in which `eventually` checks its condition. */
 const checkedTurns = 200
 
-/** Milliseconds that something is waited for, unless a test says otherwise: so it is the wait that fails, not the test file. */
+/** Default limit of a wait, in ms. It is below the limit of a test file, so that the wait fails first. */
 export const patience = 20_000
 
-/** Milliseconds on a monotonic clock, whatever a test makes of `performance.now`. */
+/** Milliseconds on a monotonic clock, also when a test mocks `performance.now`. */
 export const now = performance.now.bind(performance)
 
 /** Calls `action` after `ms` unless the returned function is called before. Does not keep the process running. */
@@ -16,7 +16,7 @@ export function alarm (ms: number, action: () => void): () => void {
   return () => clearTimeout(timer)
 }
 
-/** The outcome of a promise. Rejects when it takes longer than `ms`, with what was waited for. */
+/** The outcome of a promise. Rejects after `ms` with an error that contains `what`. */
 export async function within<T> (promise: Promise<T>, what: string, ms = patience): Promise<T> {
   let cancel = () => {}
   const late = new Promise<never>((_resolve, reject) => {
@@ -31,8 +31,8 @@ export async function within<T> (promise: Promise<T>, what: string, ms = patienc
 
 /**
  * Resolves when the timers of at most 1 ms that are set by now have fired, and the promises that they resolved have been
- * followed: Node fires timers of the same time in the order in which they were set. So what was put off with `setTimeout(…, 0)`
- * has happened, or never will.
+ * followed. Node fires timers of the same time in the order in which they were set, so an action that was deferred with
+ * `setTimeout(…, 0)` has run by then.
  */
 export function timersDue (): Promise<void> {
   // The 1 ms is the time of those timers.

@@ -27,7 +27,7 @@ export function closeRaw (stream: Socket, code: number, reason = ''): void {
   else stream.end(closeFrame(code, reason))
 }
 
-/** A TCP proxy before a server. It ends connections as it is told, with Close frames of its own. */
+/** A TCP proxy in front of a server. It ends connections on demand, with its own Close frames. */
 export class WebSocketProxy {
   readonly #pairs = new Set<Pair>()
   #server: Server
@@ -52,20 +52,20 @@ export class WebSocketProxy {
     return `ws://127.0.0.1:${this.port}`
   }
 
-  /** Takes connections, on the same port each time. */
+  /** Accepts connections, on the same port each time. */
   async listen (): Promise<void> {
     await within(new Promise<void>(resolve => this.#server.listen(this.#port, '127.0.0.1', resolve)), 'the proxy to listen')
     this.port = this.#port = (this.#server.address() as AddressInfo).port
   }
 
-  /** Takes no more connections, and cuts those that there are. */
+  /** Stops accepting connections, and cuts the open ones. */
   async stop (): Promise<void> {
     const closed = new Promise(resolve => this.#server.close(resolve))
     this.close(1006)
     await within(closed, 'the end of the proxy')
   }
 
-  /** Ends the connections whose path has `part` in it. */
+  /** Ends the connections whose path contains `part`. */
   close (code: number, part = '', reason = ''): void {
     for (const { client, server, path } of [...this.#pairs]) {
       if (!path.includes(part)) continue

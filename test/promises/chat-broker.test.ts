@@ -6,10 +6,10 @@ import { Client } from '../harness.js'
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
 
-/** What becomes of a publication: it is stored unless it is `lost`; of one that is `unsure`, which is stored, that is not known. */
+/** Fate of a publication: `stored`; `lost`, rejected and not stored; `unsure`, stored and rejected as unconfirmed. */
 type Fate = 'stored' | 'lost' | 'unsure'
 
-/** Stores some turns later, in order, or not. */
+/** Stores each publication a few turns later, in order. The test decides the fate of each. */
 class UnsureBroker implements Broker {
   readonly stored: Array<{ type: string, data: Record<string, any> }> = []
   fateOf: (type: string, data: Record<string, any>) => Fate = () => 'stored'
@@ -49,13 +49,13 @@ class UnsureBroker implements Broker {
   }
 }
 
-/** Each of these is treated so the first time that it is published, and stored then. */
+/** Gives this fate to the first publication of each type, and stores the later ones. */
 function once (fate: Fate, types: string[]): UnsureBroker['fateOf'] {
   const left = new Set(types)
   return type => left.delete(type) ? fate : 'stored'
 }
 
-t.test('a broker that stores later: all is there, in order, and the text is right', async t => {
+t.test('with a broker that stores later, all publications arrive in order and each text is complete', async t => {
   const broker = new UnsureBroker()
   const words = tokens(300)
   const { join } = await startChat(t, {
@@ -82,7 +82,7 @@ t.test('a broker that stores later: all is there, in order, and the text is righ
   t.strictSame(typesOf(client).filter(type => type === 'tool_call' || type === 'tool_output'), Array(3).fill(['tool_call', 'tool_output']).flat())
 })
 
-t.test('messages that come while others are being stored do not run beside them', async t => {
+t.test('messages that arrive while others are being stored run one at a time', async t => {
   const broker = new UnsureBroker()
   let going = 0
   let most = 0
@@ -105,7 +105,7 @@ t.test('messages that come while others are being stored do not run beside them'
   t.equal(most, 1)
 })
 
-t.test('what a broker loses for a moment is stored in the end, once', async t => {
+t.test('publications of a run that the broker rejects at first are retried, and each is stored exactly once', async t => {
   const broker = new UnsureBroker()
   const { join } = await startChat(t, {
     onMessage: async run => {
@@ -115,7 +115,7 @@ t.test('what a broker loses for a moment is stored in the end, once', async t =>
         for (let turns = 0; turns < 10; turns++) await turn()
       }
       await reply.end()
-      t.equal(broker.stored.at(-1)!.data.status, 'complete', 'a reply has ended when it is stored')
+      t.equal(broker.stored.at(-1)!.data.status, 'complete', 'reply.end() resolves after the final message is stored')
       await run.tool('t', {}, () => 1)
     }
   }, { broker })
@@ -136,11 +136,11 @@ t.test('what a broker loses for a moment is stored in the end, once', async t =>
   for (const type of ['run_started', 'run_finished', 'tool_call', 'tool_output']) t.equal(broker.stored.filter(each => each.type === type).length, 1, type)
 })
 
-t.test('what cannot be stored is refused to who asked for it, and the rest goes on', async t => {
+t.test('tool, ask and send of a run reject when the broker does not confirm their publication, and the run completes', async t => {
   const broker = new UnsureBroker()
   const { join } = await startChat(t, {
     onMessage: async run => {
-      await t.rejects(run.tool('t', {}, () => t.fail('it worked unseen')), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
+      await t.rejects(run.tool('t', {}, () => t.fail('the tool ran before its call was stored')), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
       await t.rejects(run.ask({ prompt: 'p' }), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
       await t.rejects(run.send({ type: 'app' }), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
       run.reply().write('text')
@@ -152,12 +152,12 @@ t.test('what cannot be stored is refused to who asked for it, and the rest goes 
     const before = all(client, 'run_finished').length
     t.equal(await ask(client, 'chat_message', { content: 'q' }), 'ack')
     t.match((await finished(client, before + 1)).at(-1), { status: 'complete' })
-    t.match(all(client, 'tool_output').at(-1), { status: 'error' }, 'whoever saw the call is told')
+    t.match(all(client, 'tool_output').at(-1), { status: 'error' }, 'the tool call gets an output with status error')
     t.match(all(client, 'input_closed').at(-1), { reason: 'error' })
   }
 })
 
-t.test("a user's message that could not be stored can be sent again", async t => {
+t.test("a user's message that the broker did not confirm can be sent again", async t => {
   const broker = new UnsureBroker()
   let runs = 0
   const { join } = await startChat(t, { onMessage: () => { runs++ } }, { broker })
@@ -169,10 +169,10 @@ t.test("a user's message that could not be stored can be sent again", async t =>
     t.equal(await ask(client, 'chat_message', { content: 'q', message_id: fate }), 'ack')
   }
   await finished(client, 2)
-  t.equal(runs, 2, 'each is answered once')
+  t.equal(runs, 2, 'each message starts one run')
 })
 
-t.test('a broker that does not know: the text is right all the same, also for who resumes', async t => {
+t.test('when the broker does not confirm some deltas, the text is right for live clients and for clients that resume', async t => {
   const broker = new UnsureBroker()
   const words = tokens(60)
   const { join } = await startChat(t, {
@@ -199,4 +199,4 @@ t.test('a broker that does not know: the text is right all the same, also for wh
   }
 })
 
-t.test('no rejection was left unhandled', async t => t.strictSame(unhandled, []))
+t.test('no rejection is left unhandled', async t => t.strictSame(unhandled, []))

@@ -10,7 +10,7 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** Of `ws`, which would wait 30 s for the answer to a Close. */
+/** A `WebSocket` of `ws` that waits 100 ms, not 30 s, for the answer to a Close. */
 class Socket extends WebSocket {
   constructor (url: string, protocols?: string[]) {
     super(url, protocols, { closeTimeout: 100 } as object)
@@ -33,10 +33,10 @@ async function serve (t: Scope, chat: RealtimeOptions['chat'], options: Realtime
 }
 
 const shown = (chat: Chat) => chat.items.map(item => `${item.kind} ${item.kind === 'message' ? item.text : item.kind === 'tool' ? item.output : item.value}: ${item.status}`)
-/** Lets what was written leave. */
+/** Waits for one turn, in which pending writes are sent. */
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
-t.test('a conversation: two devices, a tool, a question, and one that comes later see the same', async t => {
+t.test('two devices and one that connects later show the same messages, tool and question', async t => {
   const { device } = await serve(t, {
     async onMessage (run, { content }) {
       const found = await run.tool('search', { q: content }, async () => '3 hits')
@@ -68,7 +68,7 @@ t.test('a conversation: two devices, a tool, a question, and one that comes late
   t.strictSame([...shown(late)].sort(), [...all].sort())
 })
 
-t.test('cut 50 times while an answer streams: the text shown is the text written', async t => {
+t.test('a chat that loses its connection 50 times during an answer shows the text that was written', async t => {
   const texts = new Map<string, string>()
   let cut = () => {}
   const { device, cut: cutAll } = await serve(t, {
@@ -100,7 +100,7 @@ t.test('cut 50 times while an answer streams: the text shown is the text written
   }
 })
 
-t.test('stop ends what runs and what waits, and a message goes out once however often it is sent', async t => {
+t.test('stop cancels the active and the queued run, and a message that is sent twice under one id appears once', async t => {
   const runs: string[] = []
   const aborted = gate()
   const { device, cut } = await serve(t, {
@@ -126,7 +126,7 @@ t.test('stop ends what runs and what waits, and a message goes out once however 
   t.strictSame(shown(chat), ['message 1: complete', 'message thinking: cancelled', 'message 2: cancelled'])
 })
 
-t.test('a message beyond the limit of runs is refused with chat_busy, and goes through when it is sent again later', async t => {
+t.test('a message beyond the limit of runs is refused with chat_busy, and is accepted when it is sent again later', async t => {
   const done = gate()
   const { device } = await serve(t, { onMessage: () => done.opened }, { limits: { runs: 1 } })
   const chat = device()
@@ -140,7 +140,7 @@ t.test('a message beyond the limit of runs is refused with chat_busy, and goes t
   t.strictSame(shown(chat), ['message 1: complete', 'message 2: complete', 'message 3: complete'])
 })
 
-t.test('one that missed too much is whole again: the answer from its beginning, and the question', async t => {
+t.test('a chat that missed more than the history holds gets the whole answer and the open question', async t => {
   const began = gate()
   const done = gate()
   const { app, device } = await serve(t, undefined, { history: { size: 2 } })
@@ -169,7 +169,7 @@ t.test('one that missed too much is whole again: the answer from its beginning, 
   t.ok(shown(chat).includes('message The beginning, and the end: complete'), shown(chat).join())
 })
 
-t.test('a chat that is opened the next day is complete', async t => {
+t.test('a chat that is opened when the log has lost most messages gets all of them from loadHistory', async t => {
   const saved: SavedMessage[] = []
   const { device } = await serve(t, {
     onMessage: async (run, { content }) => { await run.stream((async function * () { yield `echo ${content}` })()) },
@@ -194,7 +194,7 @@ t.test('a chat that is opened the next day is complete', async t => {
   t.strictSame(new Set(next.messages.map(({ id }) => id)), new Set(first.messages.map(({ id }) => id)))
 })
 
-/** A chat of ada's to which everybody is admitted; a token is a user id. */
+/** A chat of ada that admits every user. A token is a user id. */
 async function serveShared (t: Scope, chat: RealtimeOptions['chat'] = { onMessage: () => {} }) {
   const { app, device } = await serve(t, chat, { authenticate: request => ({ userId: tokenOf(request)! }), authorize: () => true })
   return { app, device: (user: string, options: Partial<ChatOptions> = {}) => device({ getToken: () => user, ...options }) }
@@ -202,12 +202,12 @@ async function serveShared (t: Scope, chat: RealtimeOptions['chat'] = { onMessag
 
 const ids = (chat: Chat) => chat.messages.map(({ id, userId, status }) => [id, userId, status])
 
-t.test("a participant's message is there once, under the same id on all devices, and is not the owner's", async t => {
+t.test('messages that two users send under the same id are two messages, and each has one id on all devices', async t => {
   const { device } = await serveShared(t)
   const [ada, bob] = [device('ada'), device('bob')]
   await eventually(() => ada.status === 'ready' && bob.status === 'ready')
   const sent = bob.send('Hi', { id: 'm1' })
-  t.strictSame(ids(bob), [['bob/m1', 'bob', 'pending']], 'from the attempt to send it on')
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'pending']], 'the pending message has its final id')
   await sent
   t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete']])
   await ada.send('Hello', { id: 'm1' })
@@ -218,7 +218,7 @@ t.test("a participant's message is there once, under the same id on all devices,
   }
 })
 
-t.test('what a participant sends before it is connected gets its id with the connection, whatever becomes of it', async t => {
+t.test('messages that a participant sends before the connection opens get their final ids when it opens, failed ones too', async t => {
   const { device } = await serveShared(t)
   const bob = device('bob', { queue: 2 })
   const sent = [bob.send('one', { id: 'm1' }), bob.send('two', { id: 'm2' })]
@@ -229,10 +229,10 @@ t.test('what a participant sends before it is connected gets its id with the con
   t.strictSame(ids(bob), [['bob/m3', 'bob', 'error'], ['bob/m1', 'bob', 'complete'], ['bob/m2', 'bob', 'complete']])
   await bob.send('three', { id: bob.messages[0].id })
   await eventually(() => bob.status === 'ready')
-  t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete'], ['bob/m2', 'bob', 'complete'], ['bob/m3', 'bob', 'complete']], 'the id of a failed message tries it again')
+  t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete'], ['bob/m2', 'bob', 'complete'], ['bob/m3', 'bob', 'complete']], 'a send under the id of a failed message retries it')
 })
 
-t.test('a message of a participant that the server refuses may be sent again', async t => {
+t.test('a participant can send a message again after the server refused it', async t => {
   let isFull = true
   const { device } = await serveShared(t, { onMessage: () => {}, save: () => { if (isFull) throw new Error('disk full') } })
   const bob = device('bob')
@@ -245,7 +245,7 @@ t.test('a message of a participant that the server refuses may be sent again', a
   t.strictSame(ids(bob), [['bob/m1', 'bob', 'complete']])
 })
 
-t.test('stop ends what runs and what waits, whoever sent it', async t => {
+t.test('stop by any participant cancels the active and the queued runs of all participants', async t => {
   const { device } = await serveShared(t, { onMessage: run => new Promise(resolve => run.signal.addEventListener('abort', resolve)) })
   const [ada, bob] = [device('ada'), device('bob')]
   await eventually(() => ada.status === 'ready' && bob.status === 'ready')

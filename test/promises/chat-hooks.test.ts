@@ -3,7 +3,7 @@ import type { ChatOptions, SavedMessage } from '../../lib/index.js'
 import { all, ask, finished, startChat, turn, type Data } from '../chat.js'
 import { eventually } from '../waiting.js'
 
-/** An internal agent at work, with all that it can show. */
+/** A run of two agents. Each writes a reply, calls a tool and streams a text. */
 const chatter: ChatOptions['onMessage'] = async run => {
   const work = async (agent: string) => {
     const reply = run.reply({ agent })
@@ -24,7 +24,7 @@ const chatter: ChatOptions['onMessage'] = async run => {
 
 const isOuter = (message: { data?: unknown }) => (message.data as Data).agent !== 'inner'
 
-t.test('what is not for users is not published', async t => {
+t.test('messages that visible hides from all users are saved but not published', async t => {
   const saved: SavedMessage[] = []
   const { join } = await startChat(t, {
     onMessage: chatter, visible: isOuter, save: message => { saved.push(message) }, loadHistory: () => saved
@@ -38,10 +38,10 @@ t.test('what is not for users is not published', async t => {
   for (const each of [client, late]) t.notMatch(JSON.stringify(each.received), 'inner')
   t.match(JSON.stringify(client.received), 'outer begins, goes on')
   t.match(all(late, 'chat_history')[0].messages.map(({ agent }: Data) => agent), [undefined, 'outer', 'outer'])
-  t.strictSame(saved.map(({ agent }) => agent).sort(), ['inner', 'inner', 'outer', 'outer', undefined], 'all of it is saved')
+  t.strictSame(saved.map(({ agent }) => agent).sort(), ['inner', 'inner', 'outer', 'outer', undefined], 'hidden messages are saved too')
 })
 
-t.test('what is not for one user is for another, live, late, and resumed', async t => {
+t.test('a user never gets a message that visible hides from them, live, late or on resume, and another user gets it', async t => {
   const saved: SavedMessage[] = []
   const { join } = await startChat(t, {
     onMessage: chatter,
@@ -74,7 +74,7 @@ t.test('what is not for one user is for another, live, late, and resumed', async
   t.equal(all(late, 'chat_history')[0].messages.length, 3)
 })
 
-t.test('what visible throws at is not shown, and the role of a reply is known from its first delta on', async t => {
+t.test('visible gets the role of a reply from its first delta on, and hides the message when it throws or returns a promise', async t => {
   const shown = (role: string) => role !== 'note'
   for (const visible of [
     ({ data }: { data?: unknown }) => shown((data as Data).role),
@@ -100,7 +100,7 @@ t.test('what visible throws at is not shown, and the role of a reply is known fr
   }
 })
 
-t.test('messages are saved whole, in order, and a user is told when that fails', async t => {
+t.test('messages are saved whole and in order, and a message whose save fails is answered with handler_failed', async t => {
   const saved: SavedMessage[] = []
   const targets: unknown[] = []
   const { join } = await startChat(t, {
@@ -141,7 +141,7 @@ t.test('messages are saved whole, in order, and a user is told when that fails',
   t.equal(await ask(client, 'chat_history', undefined, 'h1'), 'ack')
   t.equal(await ask(client, 'chat_history', { before: ids[2] }, 'h2'), 'ack')
   t.equal(await ask(client, 'chat_history', { before: ids[0] }, 'h3'), 'ack')
-  t.equal(await ask(client, 'chat_history', { before: ids[0] }, 'h3'), 'ack', 'asked again, it is answered again')
+  t.equal(await ask(client, 'chat_history', { before: ids[0] }, 'h3'), 'ack', 'a repeated request is answered again')
   t.strictSame(all(client, 'chat_history').map(({ messages, is_complete: isComplete }) => [messages.map((each: Data) => each.message_id), isComplete]),
     [[ids.slice(2), false], [ids.slice(0, 2), false], [[], true], [[], true]])
   const [first] = all(client, 'chat_history')
@@ -150,7 +150,7 @@ t.test('messages are saved whole, in order, and a user is told when that fails',
   t.match(client.received.slice(at, at + 2), [{ type: 'chat_history', ref: 'h1' }, { type: 'ack', ref: 'h1' }])
 })
 
-t.test('without loadHistory nothing answers, and what it gives too much of, or none, is refused', async t => {
+t.test('chat_history is an unknown type without loadHistory, and fails when loadHistory throws or returns nothing or too much', async t => {
   const { join } = await startChat(t)
   t.equal(await ask(await join(), 'chat_history'), 'unknown_type')
   const tooMuch = () => Array(20).fill({ message_id: 'm', content: 'x'.repeat(1_000), timestamp: '' })

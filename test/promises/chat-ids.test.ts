@@ -10,10 +10,10 @@ import { RedisServer, skipRedis } from '../redis-server.js'
 type Test = Parameters<typeof startChat>[0]
 type Client = Awaited<ReturnType<Started['join']>>
 
-/** Publications that a log keeps here: soon they have left it. */
+/** Publications that a log keeps: few, so that messages leave it soon. */
 const size = 4
 
-/** Servers of one app, by where their logs live. */
+/** Two servers of one app, by the place of their logs. */
 const places: Record<string, { skip?: string | boolean, serve: (t: Test, chat: ChatOptions) => Promise<Started[]> }> = {
   'in memory': {
     async serve (t, chat) {
@@ -36,7 +36,7 @@ const places: Record<string, { skip?: string | boolean, serve: (t: Test, chat: C
 
 const generous: RealtimeOptions['limits'] = { strikes: 10_000, rate: 10_000, burst: 10_000, runs: 1_000 }
 
-/** Pushes all that there is out of the log, and returns the ids of the messages that are in it then. */
+/** Fills the log with other publications, and returns the ids of the messages that are still in it. */
 async function evict ({ chat, join }: Started): Promise<string[]> {
   for (let n = 0; n < 50; n++) await chat.send({ type: 'filler', data: { n } })
   const late = await join()
@@ -44,7 +44,7 @@ async function evict ({ chat, join }: Started): Promise<string[]> {
   return all(late, 'chat_message').map(({ message_id: id }) => id)
 }
 
-/** A chat of u1 in which everything that is saved is kept. */
+/** A chat of u1 that collects its saved messages. */
 async function serveSaving (t: Test, serve: (typeof places)[string]['serve'], onSave = (_message: SavedMessage) => {}) {
   const saved: SavedMessage[] = []
   const servers = await serve(t, {
@@ -57,7 +57,7 @@ async function serveSaving (t: Test, serve: (typeof places)[string]['serve'], on
   return { servers, saved }
 }
 
-/** Who wrote each message, by its id: a user, or the server. */
+/** The authors of each message id: users, or the server. */
 function authorsOf (messages: Data[]): Map<string, Set<string>> {
   const authors = new Map<string, Set<string>>()
   for (const { message_id: id, user_id: userId = 'the server' } of messages) authors.set(id, (authors.get(id) ?? new Set()).add(userId))
@@ -65,7 +65,7 @@ function authorsOf (messages: Data[]): Map<string, Set<string>> {
 }
 
 for (const [place, { skip, serve }] of Object.entries(places)) {
-  t.test(`nobody publishes or saves under the id of somebody else's message, be it in the log or not, ${place}`, { skip }, async t => {
+  t.test(`no user can publish or save under the id of another user's message, in the log or not, ${place}`, { skip }, async t => {
     const { servers: [a, b], saved } = await serveSaving(t, serve)
     const [owner, guest, other, witness] = [await a.join('u1'), await b.join('u2'), await a.join('u3'), await b.join('u4')]
     for (const client of [owner, other]) t.equal(await ask(client, 'chat_message', { content: 'first', message_id: 'm1' }), 'ack')
@@ -89,7 +89,7 @@ for (const [place, { skip, serve }] of Object.entries(places)) {
       }
     }
     await sendAll()
-    t.strictSame(await evict(a), [], 'none of them is in the log')
+    t.strictSame(await evict(a), [], 'the log has none of the messages')
     await sendAll()
     await finished(witness, 2)
     await witness.until(() => all(witness, 'run_started').length === all(witness, 'run_finished').length)
@@ -101,11 +101,11 @@ for (const [place, { skip, serve }] of Object.entries(places)) {
       }
     }
     const ids = saved.filter(({ role }) => role === 'user').map(({ message_id: id }) => id)
-    t.equal(new Set(ids).size, ids.length, 'what was sent again was saved once')
-    t.equal(ids.length, 2 + 13 + 12, 'and each of the others too: m1 was there')
+    t.equal(new Set(ids).size, ids.length, 'a message that is sent again is saved once')
+    t.equal(ids.length, 2 + 13 + 12, 'each new id is saved; m1 of the owner exists already')
   })
 
-  t.test(`a message that comes again is there once, wherever it comes to, and after its save failed, ${place}`, { skip }, async t => {
+  t.test(`a message that is sent again appears once, on any server, and is accepted after a failed save, ${place}`, { skip }, async t => {
     const failing = new Set(['u2/m1'])
     const { servers: [a, b], saved } = await serveSaving(t, serve, ({ message_id: id }) => { if (failing.delete(id)) throw new Error('disk full') })
     const [here, there, witness] = [await a.join('u2'), await b.join('u2'), await a.join('u1')]
@@ -113,17 +113,17 @@ for (const [place, { skip, serve }] of Object.entries(places)) {
     t.equal(await send(here, { message_id: 'm1' }), 'handler_failed')
     t.strictSame(saved, [])
     for (const client of [there, here, there]) t.equal(await send(client, { message_id: 'm1' }), 'ack')
-    t.equal(await send(here, {}, 'm1'), 'ack', 'by its ref')
+    t.equal(await send(here, {}, 'm1'), 'ack', 'the ref serves as the id')
     await finished(witness)
     t.strictSame(await evict(a), [])
     for (const client of [there, here]) t.equal(await send(client, { message_id: 'm1' }), 'ack')
-    t.equal(await send(witness, { message_id: 'm1' }), 'ack', "another user's is another")
+    t.equal(await send(witness, { message_id: 'm1' }), 'ack', 'the same id of another user is another message')
     await finished(witness, 2)
     t.strictSame(saved.map(({ message_id: id }) => id), ['u2/m1', 'm1'])
     t.strictSame(all(witness, 'chat_message').map(({ message_id: id }) => id), ['u2/m1', 'm1'])
   })
 
-  t.test(`two users with the same refs and ids stop what is their own; anybody stops a run by its id, ${place}`, { skip }, async t => {
+  t.test(`users with equal refs and message ids stop their own runs by them, and any run by its run id, ${place}`, { skip }, async t => {
     const [a, b] = await serve(t, { onMessage: run => new Promise(resolve => run.signal.addEventListener('abort', resolve)) })
     const [owner, guest, witness] = [await a.join('u1'), await b.join('u2'), await a.join('u4')]
     const ended = () => all(witness, 'run_finished').map(({ message_id: id }) => id)
@@ -147,7 +147,7 @@ for (const [place, { skip, serve }] of Object.entries(places)) {
     await stop(guest, {}, 'm1')
   })
 
-  t.test(`a message that waits is announced, also to who comes later, and can be stopped by the id of its run, ${place}`, { skip }, async t => {
+  t.test(`a queued message is announced, also to clients that join later, and its run can be stopped by its run id, ${place}`, { skip }, async t => {
     const [a, b] = await serve(t, { onMessage: run => new Promise(resolve => run.signal.addEventListener('abort', resolve)) })
     const [first, second] = [await a.join('u1'), await b.join('u2')]
     await ask(first, 'chat_message', { content: 'q', message_id: 'm1' }, 'r1')
@@ -157,19 +157,19 @@ for (const [place, { skip, serve }] of Object.entries(places)) {
     const [queued] = all(first, 'run_queued')
     t.strictSame(queued, { run_id: queued.run_id, ref: 'r2', message_id: 'u2/m2', user_id: 'u2' })
     const kept = await evict(a)
-    t.ok(kept.includes('u2/m2'), 'the message of a run that waits is kept')
+    t.ok(kept.includes('u2/m2'), 'the log keeps the message of a queued run')
     const late = await b.join('u3')
     await late.until(() => all(late, 'run_queued').length === 1)
     t.strictSame(all(late, 'run_queued'), [queued])
     await ask(late, 'chat_cancel', { run_id: queued.run_id })
     t.match((await finished(first))[0], { run_id: queued.run_id, message_id: 'u2/m2', status: 'cancelled' })
-    t.equal(all(first, 'run_started').length, 1, 'it has not begun')
+    t.equal(all(first, 'run_started').length, 1, 'the queued run never starts')
     await ask(late, 'chat_cancel', {})
     await finished(first, 2)
   })
 }
 
-t.test('answers are those of the user and the channel, whatever characters are in their ids', async t => {
+t.test('two messages whose user id, channel and ref look equal when joined are both handled', async t => {
   const handled: string[] = []
   const [one, two] = await Promise.all(brokersOfNodes(2).map(broker => start(t, {
     broker,
@@ -184,7 +184,7 @@ t.test('answers are those of the user and the channel, whatever characters are i
   t.strictSame(handled, ['ada', 'ada|user:bob'])
 })
 
-t.test('a ref of another message is no id of this one: m1 and "m1 u1" are two messages', async t => {
+t.test('ids such as "m1" and "m1 u1" name different messages, for each user', async t => {
   const { join } = await startChat(t, { onMessage: () => {} })
   const [owner, guest] = [await join('u1'), await join('u2')]
   for (const id of ['m1', 'm1 u1', 'm1 u2', 'm1 u1 u1']) for (const client of [owner, guest]) t.equal(await ask(client, 'chat_message', { content: 'q', message_id: id }), 'ack')
@@ -192,7 +192,7 @@ t.test('a ref of another message is no id of this one: m1 and "m1 u1" are two me
   t.equal(all(owner, 'chat_message').length, 8)
 })
 
-t.test('an empty id, a number, and a slash in the ref that is to be the id are refused as bad_message', async t => {
+t.test('an id that is empty, a number or too long, and a ref with a slash that serves as the id, are refused as bad_message', async t => {
   const { join } = await startChat(t, { onMessage: () => {} })
   for (const user of ['u1', 'u2']) {
     const client = await join(user)

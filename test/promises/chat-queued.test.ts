@@ -11,7 +11,7 @@ import { eventually, gate } from '../waiting.js'
 const place = { workflow: 'support', appId: 'shop', userId: 'ada' }
 const options = { WebSocket: WebSocket as unknown as WebSocketConstructor, backoff: () => 0, onError () {} }
 
-/** One server, or two that know of each other: a device connects to each in turn. */
+/** One or two servers of one app. Devices connect to each in turn. */
 async function serve (t: Test, nodes: number, chat: NonNullable<RealtimeOptions['chat']>) {
   const brokers = nodes === 1 ? [undefined] : brokersOfNodes(nodes)
   const servers = await Promise.all(brokers.map(broker => start(t, { broker, chat })))
@@ -51,7 +51,7 @@ async function textOf (stream: ReadableStream<UIMessageChunk>): Promise<string> 
 for (const nodes of [1, 2]) {
   const where = nodes === 1 ? 'on one server' : 'on two servers'
 
-  t.test(`stop ends what runs and what waits, from another device and after a reload, and nothing starts then, ${where}`, async t => {
+  t.test(`stop from another device or after a reload cancels active and queued runs, and no queued run starts, ${where}`, async t => {
     const started: string[] = []
     const { device } = await serve(t, nodes, { onMessage: untilStopped(started) })
     const [phone, laptop] = [await device(), await device()]
@@ -70,7 +70,7 @@ for (const nodes of [1, 2]) {
     await eventually(() => all.every(({ status }) => status === 'ready'))
   })
 
-  t.test(`a message that waits can be withdrawn from any device; the one before it and the one after it run, ${where}`, async t => {
+  t.test(`a queued message can be withdrawn from any device, and the messages before and after it run, ${where}`, async t => {
     const started: string[] = []
     const first = gate()
     const { device } = await serve(t, nodes, {
@@ -90,7 +90,7 @@ for (const nodes of [1, 2]) {
     t.equal(statuses(laptop), 'one complete,two cancelled,three complete')
   })
 
-  t.test(`while a message is saved, a device that connects sees that a run will come, and can stop it, ${where}`, async t => {
+  t.test(`a device that connects while a message is being saved has status submitted and can stop the announced run, ${where}`, async t => {
     const started: string[] = []
     const { opened, open } = gate()
     const { device } = await serve(t, nodes, { save: ({ role }) => role === 'user' ? opened : undefined, onMessage: untilStopped(started) })
@@ -98,7 +98,7 @@ for (const nodes of [1, 2]) {
     const sent = phone.send('one')
     const laptop = await device()
     await eventually(() => laptop.status === 'submitted')
-    t.strictSame(laptop.items, [], 'the message is not stored')
+    t.strictSame(laptop.items, [], 'the message is not published yet')
     await laptop.stop()
     open()
     await sent
@@ -106,7 +106,7 @@ for (const nodes of [1, 2]) {
     t.strictSame(started, [])
   })
 
-  t.test(`a message whose save fails ends the run that was announced, ${where}`, async t => {
+  t.test(`a failed save ends the run that was announced for the message, ${where}`, async t => {
     const { opened, open } = gate()
     const { device } = await serve(t, nodes, { save: async () => { await opened; throw new Error('disk full') }, onMessage () {} })
     const phone = await device()
@@ -120,7 +120,7 @@ for (const nodes of [1, 2]) {
     t.match(laptop.error, { code: 'handler_failed' })
   })
 
-  t.test(`the AI SDK resumes into a run whose message is still being saved, or waits behind another, ${where}`, async t => {
+  t.test(`the AI SDK resumes a run whose message is still being saved or queued, ${where}`, async t => {
     const [saved, first] = [gate(), gate()]
     const { transport, device } = await serve(t, nodes, {
       save: ({ role }) => role === 'user' ? saved.opened : undefined,
@@ -144,7 +144,7 @@ for (const nodes of [1, 2]) {
   })
 }
 
-t.test('a save that takes no time announces nothing', async t => {
+t.test('a save that resolves at once announces no queued run', async t => {
   const { url } = await start(t, { chat: { save: async () => {}, onMessage () {} } })
   const client = await connect(t, `${url}/ws/support/shop/c/ada`)
   client.socket.send(JSON.stringify({ type: 'chat_message', ref: 'r', data: { content: 'one' } }))

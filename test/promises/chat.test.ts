@@ -4,13 +4,13 @@ import { as, Client, connect, start, authenticateByHeader } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
 import type { Run } from '../../lib/index.js'
 
-// The full number, 1,000 answers of 2,000 tokens, is for running by hand.
+// A full run by hand has 1,000 answers of 2,000 tokens.
 const { ANSWERS = '60', TOKENS = '300' } = process.env
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
 
-t.test('answers that are cut off anywhere and resumed are shown as they were written', async t => {
+t.test('a client that is cut off at random points of an answer and resumes shows the text that was written', async t => {
   const written = new Map<string, string>()
   const { url } = await start(t, {
     chat: {
@@ -41,7 +41,7 @@ t.test('answers that are cut off anywhere and resumed are shown as they were wri
       client.socket.terminate()
       const { since } = transcript
       if (cuts > 0) {
-        // Cut again before anything was shown of what it was resumed for.
+        // A second cut, before the client has applied anything of the resumed part.
         const again = await open()
         again.socket.terminate()
       }
@@ -61,7 +61,7 @@ t.test('answers that are cut off anywhere and resumed are shown as they were wri
   t.equal(written.size, Number(ANSWERS))
 })
 
-t.test('a second device gets the answer so far in few frames, at any moment, and follows', async t => {
+t.test('a second device that joins at any moment gets the answer so far in at most 3 frames, and then the rest', async t => {
   const words = tokens(400)
   const { chat, join } = await startChat(t)
   const first = await join()
@@ -83,7 +83,7 @@ t.test('a second device gets the answer so far in few frames, at any moment, and
   }
 })
 
-t.test('a client that is 5,000 tokens behind gets what it lacks in at most 3 frames', async t => {
+t.test('a client that is 5,000 tokens behind gets the missing text in at most 3 frames', async t => {
   const { chat, join } = await startChat(t)
   const first = await join()
   const { opened, open } = gate()
@@ -115,7 +115,7 @@ t.test('a client that is 5,000 tokens behind gets what it lacks in at most 3 fra
   t.strictSame([...transcript.texts.values()], [words.join('')])
 })
 
-t.test('a long answer costs a few copies of its text', async t => {
+t.test('a long answer takes less memory than five copies of its text', async t => {
   const { app, chat, join } = await startChat(t)
   const client = await join()
   const count = 20_000
@@ -134,7 +134,7 @@ t.test('a long answer costs a few copies of its text', async t => {
   t.ok(app.ws.stats().bytes - before < 1.1 * count * 6)
 })
 
-t.test('a run is cancelled, with the text so far', async t => {
+t.test('a run is cancelled by run id, ref, message id, without an id or by its method, and keeps the text so far', async t => {
   const aborted: unknown[] = []
   const runs: Run[] = []
   const { join } = await startChat(t, {
@@ -166,10 +166,10 @@ t.test('a run is cancelled, with the text so far', async t => {
     t.equal(await runs.at(-1)!.finished, 'cancelled')
   }
   t.match(aborted, Array.from({ length: 5 }, () => ({ code: 'RT_ERR_RUN_ENDED' })))
-  t.equal(await ask(client, 'chat_cancel', { ref: 'm-ref' }), 'ack', 'nothing is there to cancel')
+  t.equal(await ask(client, 'chat_cancel', { ref: 'm-ref' }), 'ack', 'a cancel without a matching run is acknowledged')
 })
 
-t.test('nothing that a client does to its connection cancels a run', async t => {
+t.test('the end of a connection does not cancel a run', async t => {
   const { opened, open } = gate()
   const { app, join } = await startChat(t, {
     onMessage: async run => {
@@ -188,7 +188,7 @@ t.test('nothing that a client does to its connection cancels a run', async t => 
   t.match(all(again, 'chat_message'), [{ content: 'q' }, { content: 'done', status: 'complete' }])
 })
 
-t.test('a run that is cancelled before it starts never does', async t => {
+t.test('a run that is cancelled before its start never starts', async t => {
   const begun: string[] = []
   const { opened, open } = gate()
   const { join } = await startChat(t, {
@@ -213,13 +213,13 @@ t.test('a run that is cancelled before it starts never does', async t => {
   open()
 })
 
-t.test('a cancel that comes while the message is being saved prevents its run', async t => {
+t.test('a cancel that arrives while the message is being saved prevents its run', async t => {
   const [saving, saved] = [gate(), gate()]
   const save = () => {
     saving.open()
     return saved.opened
   }
-  const { join } = await startChat(t, { onMessage: () => t.fail('it began'), save })
+  const { join } = await startChat(t, { onMessage: () => t.fail('the run started'), save })
   const [client, other] = [await join(), await join()]
   const answered = ask(client, 'chat_message', { content: 'q' }, 'm')
   await saving.opened
@@ -230,7 +230,7 @@ t.test('a cancel that comes while the message is being saved prevents its run', 
   t.strictSame(typesOf(client), ['chat_message', 'run_finished'])
 })
 
-t.test('a chat goes on after it was idle, replaced or saved: its run can be cancelled, asked and found', async t => {
+t.test('with either concurrency and with save, a question is answered, the other runs are cancelled, and each run ends once', async t => {
   for (const chat of [{ concurrency: 'replace' as const }, { save: () => turn() }, {}]) {
     const { join } = await startChat(t, { ...chat, onMessage: run => run.ask({ prompt: 'go on?' }) })
     const client = await join()
@@ -247,7 +247,7 @@ t.test('a chat goes on after it was idle, replaced or saved: its run can be canc
   }
 })
 
-t.test('a message that is sent again starts nothing', async t => {
+t.test('a message that is sent again starts no second run', async t => {
   const begun: string[] = []
   const { join } = await startChat(t, { onMessage: (_run, { id }) => { begun.push(id) } })
   const client = await join()
@@ -258,16 +258,16 @@ t.test('a message that is sent again starts nothing', async t => {
   t.equal(await ask(again, 'chat_message', { content: 'q', message_id: 'm1' }, 'a'), 'ack', 'on another connection')
   t.equal(await ask(again, 'chat_message', { content: 'q' }, 'm1'), 'ack', 'as a ref')
   t.equal(await ask(again, 'chat_message', { content: 'q' }, 5), 'ack')
-  t.equal(await ask(again, 'chat_message', { content: 'q' }, 5), 'ack', 'a number is used again')
+  t.equal(await ask(again, 'chat_message', { content: 'q' }, 5), 'ack', 'a number as ref does not identify the message')
   t.equal(begun.length, 3)
   t.equal(all(again, 'chat_message').length, 3)
 
   const both = await Promise.all([ask(client, 'chat_message', { content: 'q' }, 'once'), ask(again, 'chat_message', { content: 'q' }, 'once')])
   t.strictSame(both, ['ack', 'ack'])
-  t.equal(begun.length, 4, 'two devices at once')
+  t.equal(begun.length, 4, 'two devices that send it at once start one run')
 })
 
-t.test('as many runs wait as may', async t => {
+t.test('a message beyond limits.runs is refused with chat_busy, and the accepted messages run one after the other', async t => {
   const { opened, open } = gate()
   const { chat, join } = await startChat(t, { onMessage: () => opened }, { limits: { runs: 2 } })
   const client = await join()
@@ -276,11 +276,11 @@ t.test('as many runs wait as may', async t => {
   open()
   await finished(client, 3)
   t.strictSame(typesOf(client).filter(type => type !== 'chat_message'),
-    ['run_started', 'run_queued', 'run_queued', 'run_finished', 'run_started', 'run_finished', 'run_started', 'run_finished'], 'one after the other')
+    ['run_started', 'run_queued', 'run_queued', 'run_finished', 'run_started', 'run_finished', 'run_started', 'run_finished'], 'the runs start one after the other')
   t.equal(await ask(client, 'chat_message', { content: 'q' }), 'ack')
 })
 
-t.test('a run replaces the one before it', async t => {
+t.test('with concurrency replace, a new run cancels the run before it', async t => {
   const { join } = await startChat(t, { concurrency: 'replace', onMessage: run => run.ask({ prompt: 'p' }) })
   const client = await join()
   for (const ref of ['a', 'b', 'c']) await ask(client, 'chat_message', { content: 'q' }, ref)
@@ -289,7 +289,7 @@ t.test('a run replaces the one before it', async t => {
   t.strictSame(typesOf(client).filter(type => type.startsWith('run')), ['run_started', 'run_finished', 'run_started', 'run_finished', 'run_started', 'run_finished'])
 })
 
-t.test('shared chats: everyone sees who wrote what, and nobody can say to be another, or the server', async t => {
+t.test('a message in a shared chat has the user_id of its author, and a client cannot forge its author, role, run or status', async t => {
   const seen: unknown[] = []
   const { join } = await startChat(t, { onMessage: (run, { userId }) => { seen.push(userId, run.userId, run.target.userId) } })
   const [owner, guest] = [await join('u1'), await join('u2')]
@@ -301,10 +301,10 @@ t.test('shared chats: everyone sees who wrote what, and nobody can say to be ano
   t.strictSame(seen, ['u2', 'u2', 'u1'])
   t.match(all(owner, 'run_started'), [{ user_id: 'u2', message_id: 'u2/m1' }])
   t.equal(await ask(owner, 'chat_message', { content: 'other', message_id: 'm1' }), 'ack')
-  t.match(all(owner, 'chat_message'), [{ message_id: 'u2/m1', content: 'q' }, { message_id: 'm1', content: 'other', user_id: 'u1' }], 'another message')
+  t.match(all(owner, 'chat_message'), [{ message_id: 'u2/m1', content: 'q' }, { message_id: 'm1', content: 'other', user_id: 'u1' }], 'the same id of another user is another message')
 })
 
-t.test('nothing goes to a chat that is not the one of the connection', async t => {
+t.test('a client can reach only the chat of its connection', async t => {
   const { url } = await start(t, { authenticate: authenticateByHeader, chat: { onMessage: run => run.ask({ prompt: 'p' }), loadHistory: () => [] } })
   const mine = await connect(t, `${url}/ws/support/app/c1/u1`, as('u1'))
   const theirs = await connect(t, `${url}/ws/support/app/c1/u2`, as('u2'))
@@ -321,7 +321,7 @@ t.test('nothing goes to a chat that is not the one of the connection', async t =
   t.strictSame(typesOf(theirs), [])
 })
 
-t.test('hostile messages are refused', async t => {
+t.test('malformed messages are refused with bad_message, and oversized ones with too_big or close code 1009', async t => {
   const { url } = await start(t, {
     chat: { onMessage: run => run.ask({ prompt: 'p' }), loadHistory: () => [] },
     limits: { strikes: 1_000, rate: 1_000, burst: 1_000 }
@@ -351,4 +351,4 @@ t.test('hostile messages are refused', async t => {
   t.equal((await client.close()).code, 1009)
 })
 
-t.test('no rejection was left unhandled', async t => t.strictSame(unhandled, []))
+t.test('no rejection is left unhandled', async t => t.strictSame(unhandled, []))

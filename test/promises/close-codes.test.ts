@@ -12,7 +12,7 @@ import { start } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
 import { closeRaw, WebSocketProxy } from '../websocket-proxy.js'
 
-/** What only this server means as final. 4401 is final after a second refusal, which the test of the client has. */
+/** Codes after which a client stops. 4401 is final after a second refusal; the test of the client covers it. */
 const final = [4400, 4403, 4409]
 
 const table = Object.values(closeCodes).map(({ code }) => code as number)
@@ -26,7 +26,7 @@ const codes = [...new Set([...table, ...edges, ...random])].sort((a, b) => a - b
 const locks = new FakeLocks()
 Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } })
 
-/** Something that is connected: what it does after its connection was closed. */
+/** A connected client under test, and its reaction to the close of its connection. */
 interface Subject {
   ready: Promise<unknown>
   outcome: () => Promise<string>
@@ -35,7 +35,7 @@ interface Subject {
 
 const options = { WebSocket: WebSocket as WebSocketConstructor, backoff: () => 0, onError: () => {} }
 
-/** Resolves with `back` once it has been opened twice, or with how it was closed. */
+/** Resolves with `back` when the target opens a second time, or with its final close code. */
 function outcomeOf (target: { status: string, closed: { code: number, name: string } | undefined }, opened: () => number): Promise<string> {
   return eventually(() => target.closed !== undefined || opened() > 1, 30_000).then(() => target.closed === undefined ? 'back' : `closed ${target.closed.code}`)
 }
@@ -81,7 +81,7 @@ const subjects: Record<string, (url: string, userId: string, isGoing: Promise<vo
     }
   },
 
-  // What streams goes on after a reconnect, or ends with an error.
+  // A stream continues after a reconnect, or ends with an error.
   'AI SDK transport' (url, userId, isGoing) {
     const transport = new RealtimeChatTransport({ ...options, baseUrl: `${url}/ws`, workflow: 'w', appId: 'ai', userId })
     const started = gate()
@@ -116,9 +116,9 @@ const subjects: Record<string, (url: string, userId: string, isGoing: Promise<vo
   }
 }
 
-/** What each subject does after each code, by subject and code. */
+/** Outcomes by subject and close code. */
 async function outcomes (t: Test, by: 'proxy' | 'server'): Promise<Record<string, Record<number, string>>> {
-  // A run goes on once its connection was closed.
+  // A run continues when its connection has been closed.
   const going = new Map<string, ReturnType<typeof gate<void>>>()
   const goingOf = (userId: string) => going.get(userId) ?? going.set(userId, gate<void>()).get(userId)!
   const { app, port } = await start(t, {
@@ -176,6 +176,6 @@ for (const by of ['proxy', 'server'] as const) {
   })
 }
 
-t.test('the table says the same', async t => {
+t.test('the table of close codes marks the same codes as final', async t => {
   t.strictSame(Object.values(closeCodes).filter(({ action }) => action === 'stop').map(({ code }) => code), final)
 })

@@ -11,13 +11,13 @@ type Test = Parameters<typeof start>[0]
 const path = '/ws/w/a/c/u'
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 
-/** So many servers of one app. */
+/** `count` servers of one app. */
 async function nodes (t: Test, count: number, options: RealtimeOptions = {}) {
   const { url } = await RedisServer.start(t)
   return Promise.all(Array.from({ length: count }, () => start(t, { broker: redisBroker({ url }), ...options })))
 }
 
-t.test('a user is one user on all servers', { skip: skipRedis }, async t => {
+t.test('presence, delivery, the connection limit and disconnectUser of a user span all servers', { skip: skipRedis }, async t => {
   const [a, b] = await nodes(t, 2, { limits: { connectionsPerUser: 2 } })
   const first = await connect(t, `${a.url}/ws/notifications/u`)
   t.equal(await b.app.ws.isOnline('u'), true)
@@ -37,7 +37,7 @@ t.test('a user is one user on all servers', { skip: skipRedis }, async t => {
   await eventually(() => a.app.ws.stats().connections + b.app.ws.stats().connections === 0)
 })
 
-t.test('a message with the same ref is handled once, whichever server it comes to', { skip: skipRedis }, async t => {
+t.test('a message with the same ref is handled once, also when it reaches two servers', { skip: skipRedis }, async t => {
   let handled = 0
   const [a, b] = await nodes(t, 2, { onMessage: { vote () { handled++ }, fail () { handled++; throw new Error('no') } } })
   for (const type of ['vote', 'fail']) {
@@ -52,7 +52,7 @@ t.test('a message with the same ref is handled once, whichever server it comes t
   t.equal(handled, 2)
 })
 
-t.test('a chat is one chat on all servers', { skip: skipRedis }, async t => {
+t.test('runs, questions and cancels of a chat work across servers', { skip: skipRedis }, async t => {
   const order: string[] = []
   const [a, b] = await nodes(t, 2, {
     chat: {
@@ -92,7 +92,7 @@ t.test('a chat is one chat on all servers', { skip: skipRedis }, async t => {
   t.match(await laptop.next('error'), { ref: 'late', data: { code: 'input_closed' } })
 })
 
-t.test('a device on another server gets the answer so far, however long, and all of the chat', { skip: skipRedis }, async t => {
+t.test('a device on another server gets all messages of a chat and its long answer in at most 12 frames', { skip: skipRedis }, async t => {
   const [a, b] = await nodes(t, 2)
   const before = a.app.ws.chat(target)
   for (let n = 0; n < 5; n++) await before.send({ type: 'chat_message', data: { message_id: `u${n}`, role: 'user', content: `${n}` } })
@@ -103,7 +103,7 @@ t.test('a device on another server gets the answer so far, however long, and all
     await new Promise(resolve => setImmediate(resolve))
   }
   const text = Array.from({ length: 300 }, (_, n) => `token ${n} `).join('')
-  // What is written is on its way.
+  // Some deltas are still in flight.
   const first = await connect(t, a.url + path)
   let shown = ''
   const follow = async (client: typeof first) => {

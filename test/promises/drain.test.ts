@@ -9,7 +9,7 @@ import { logSink } from '../log-sink.js'
 import { gate } from '../waiting.js'
 import { AppProcess, rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
-t.test('on SIGTERM 1,000 clients get what was accepted before and a delay of their own, and the process ends although some ignore the Close', async t => {
+t.test('on SIGTERM 980 clients get all accepted messages and spread retry delays, and 20 that ignore the Close do not block the exit', async t => {
   const app = await AppProcess.start(t, { timeouts: { drain: 2_000, spread: 3_000, close: 60_000 }, limits: { connectionsPerUser: 2_000 } })
   const deaf = await Promise.all(Array.from({ length: 20 }, () => rawConnect(t, app.port, '/ws/notifications/u1')))
   for (const socket of deaf) socket.resume()
@@ -22,12 +22,12 @@ t.test('on SIGTERM 1,000 clients get what was accepted before and a delay of the
     const { code, reason } = await client.close()
     t.equal(code, 1012)
     const numbers = client.received.slice(1).map(envelope => (envelope.data as { n: number }).n)
-    t.equal(numbers.length, count, 'all that was accepted before has arrived')
+    t.equal(numbers.length, count, 'all messages that were accepted before the close arrive')
     t.ok(every(numbers, (n, at) => n === at))
     return parseDelay(reason) ?? -1
   }))
   t.ok(every(delays, delay => delay >= 0 && delay <= 3_000))
-  t.ok(Math.max(...delays) - Math.min(...delays) > 2_000, 'they do not all come back at once')
+  t.ok(Math.max(...delays) - Math.min(...delays) > 2_000, 'the delays are spread')
   const [code] = await exited
   t.equal(code, 0)
 })
@@ -46,7 +46,7 @@ t.test('an upgrade during the drain gets 503 and does not keep the server from c
   await closing
 })
 
-t.test('an upgrade request that is complete only when the listeners are gone is an HTTP request', async t => {
+t.test('an upgrade request that completes after the upgrade listeners are removed does not block the exit', async t => {
   const app = await AppProcess.start(t)
   const socket = await tcpConnect(t, app.port)
   const request = upgradeRequest(app.port, '/ws/notifications/u1').toString()
@@ -60,7 +60,7 @@ t.test('an upgrade request that is complete only when the listeners are gone is 
   t.equal(code, 0)
 })
 
-t.test('a preClose hook that takes its time does not leave upgrades without an answer', async t => {
+t.test('an upgrade during a slow preClose hook gets 503', async t => {
   const app = Fastify()
   await app.register(realtime)
   const { opened, open } = gate()
@@ -81,7 +81,7 @@ t.test('a preClose hook that takes its time does not leave upgrades without an a
   await closed
 })
 
-t.test('a client whose handler outlasts the drain is told to come back too', async t => {
+t.test('a client whose handler outlasts the drain is closed with 1012 and a retry delay', async t => {
   const { app, url } = await start(t, { timeouts: { drain: 200 }, onMessage: { hang: () => new Promise(() => {}) } })
   const client = await connect(t, `${url}/ws/notifications/u1`)
   client.send({ type: 'hang' })
@@ -94,7 +94,7 @@ t.test('a client whose handler outlasts the drain is told to come back too', asy
   await closing
 })
 
-t.test("what hangs while the app closes is given up before Fastify's own time for it is over", async t => {
+t.test("a save or onDisconnect that hangs does not delay app.close() beyond Fastify's pluginTimeout", async t => {
   for (const options of [{ chat: { save: () => new Promise<void>(() => {}) } }, { onDisconnect: () => new Promise<void>(() => {}) }]) {
     const { app, url } = await start(t, options, { pluginTimeout: 1_000 })
     const client = await connect(t, `${url}/ws/notifications/u`)
@@ -104,7 +104,7 @@ t.test("what hangs while the app closes is given up before Fastify's own time fo
   }
 })
 
-/** Where an app awaits its own close, how a client gets it there, and how the log names what the close waits for. */
+/** A place where an app awaits its own close: how a client triggers it, and how the log names the pending work. */
 interface Inside {
   options: (close: () => Promise<void>) => RealtimeOptions
   path?: string
@@ -143,13 +143,13 @@ const insides: Record<string, Inside> = {
   'a tool of a run': { options: close => ({ chat: { onMessage: run => run.tool('stop', {}, close) } }), ...inChat }
 }
 
-/** What is logged of a close that takes its time. */
+/** Log lines about a slow close. */
 function reportsIn (lines: string[]): Array<{ level: number, msg: string, connections: number }> {
   return lines.map(line => JSON.parse(line)).filter(({ msg }) => msg.includes('has been closing for'))
 }
 
 for (const [where, { options, path = '/ws/notifications/u', sends, leaves = false, names }] of Object.entries(insides)) {
-  const how = names === undefined ? 'at once' : 'within the drain, and the log says what it waits for'
+  const how = names === undefined ? 'at once' : 'within the drain, and the log names the pending work'
   t.test(`app.close() that is awaited in ${where} ends ${how}`, async t => {
     const { lines, options: logger } = logSink()
     const app = Fastify({ logger })
@@ -176,7 +176,7 @@ for (const [where, { options, path = '/ws/notifications/u', sends, leaves = fals
   })
 }
 
-t.test('a close that is not awaited ends once the handler is done, without a line', async t => {
+t.test('an app.close() that its handler does not await ends after the handler, without a log line', async t => {
   const { lines, options: logger } = logSink()
   const closed = gate()
   const app = Fastify({ logger })
@@ -190,7 +190,7 @@ t.test('a close that is not awaited ends once the handler is done, without a lin
   t.strictSame(reportsIn(lines), [])
 })
 
-t.test('a client that does not answer its Close is named as a connection, and is no warning', async t => {
+t.test('a client that does not answer its Close is logged at info as one connection to close', async t => {
   const { lines, options: logger } = logSink()
   const { app, port } = await start(t, { timeouts: { drain: 1_200, close: 60_000 } }, { logger })
   await rawConnect(t, port, '/ws/notifications/deaf')

@@ -4,11 +4,11 @@ import { forkChild } from '../children.js'
 import { fixture } from '../process.js'
 
 interface Case {
-  /** The hook. */
+  /** Name of the hook. */
   name: string
-  /** What it does. */
+  /** Behaviour of the hook. */
   does: string
-  /** What the client got. */
+  /** Answer that the client got. */
   got?: unknown
   /** Lines of the log at `error`. */
   logged?: string[]
@@ -16,9 +16,9 @@ interface Case {
 }
 
 const isFailure = (does: string) => /^(throws|rejects)/.test(does) || / thenable | constructor /.test(does)
-/** Awaiting it fails. */
+/** Whether awaiting the returned value fails. */
 const isUnreadable = (does: string) => /Proxy/.test(does)
-/** What a client gets when the hook fails, and when it returns something else than a value that makes sense. */
+/** Answers that a client gets when the hook fails or returns an invalid value. */
 const expected: Record<string, (does: string) => unknown> = {
   authenticate: does => isFailure(does) || does.startsWith('resolves with a Proxy') ? 1011 : 4401,
   authorize: does => isFailure(does) || isUnreadable(does) ? 1011 : 4403,
@@ -42,10 +42,10 @@ const expected: Record<string, (does: string) => unknown> = {
   'a logger': () => 'handler_failed 4400'
 }
 
-/** Hooks whose failures are logged at once only where they are the first within 10 s. */
+/** Hooks whose failures are counted: only the first within 10 s is logged at once. */
 const tallied = ['authenticate', 'authorize', 'renew', 'onConnect']
 
-/** Whether the log has to have a line about it. */
+/** Whether the case must be logged. */
 function isLogged ({ name, does }: Case): boolean {
   if (name === 'a logger' || (tallied.includes(name) && does !== 'throws an error')) return false
   if (isFailure(does)) return true
@@ -54,7 +54,7 @@ function isLogged ({ name, does }: Case): boolean {
   return isUnreadable(does) || !/^on|^chat\.(onMessage|save)|tool/.test(name)
 }
 
-t.test('whatever a hook throws or returns, the process lives, the client gets its answer, and the log has the cause', async t => {
+t.test('for any value that a hook throws or returns, the process lives, the client gets an answer, and the log has the cause', async t => {
   const child = forkChild(fixture('hooks.ts'), [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''
@@ -69,7 +69,7 @@ t.test('whatever a hook throws or returns, the process lives, the client gets it
   t.equal(code, 0, `the last case was ${JSON.stringify(last)}: ${output}`)
   for (const each of done) {
     const title = `${each.name} ${each.does}`
-    t.equal(each.got, expected[each.name](each.does), `${title}: what the client got`)
+    t.equal(each.got, expected[each.name](each.does), `${title}: the answer to the client`)
     t.equal(each.isAlive, true, `${title}: the app still answers`)
     t.ok(each.logged!.length > 0 || !isLogged(each), `${title}: the log has the cause`)
   }

@@ -7,7 +7,7 @@ import { bundle, launch, skipBrowser } from '../chromium.js'
 import { start } from '../harness.js'
 import { eventually } from '../waiting.js'
 
-/** As React Native's: getters only, a slash at the end, and no argument but a string. */
+/** A URL like that of React Native: getters only, a slash at the end, and a string as the only argument. */
 class GetterOnlyURL {
   readonly #text: string
   constructor (text: string) {
@@ -22,11 +22,11 @@ class GetterOnlyURL {
 
 const withTimers = { setTimeout, clearTimeout, console }
 
-/** What there is beside the language. */
+/** Globals of each host. */
 const hosts: Record<string, object> = {
   'like React Native, with a URL of getters and no DOM': { ...withTimers, URL: GetterOnlyURL, navigator: { product: 'ReactNative' } },
   'with timers and URL alone': { ...withTimers, URL },
-  'where everything is partial': {
+  'with incomplete globals': {
     ...withTimers,
     URL,
     performance: {},
@@ -40,7 +40,7 @@ const hosts: Record<string, object> = {
 
 for (const [name, globals] of Object.entries(hosts)) {
   for (const tokenIn of ['protocol', 'query'] as const) {
-    t.test(`a client and a chat run in a host ${name}, the token in the ${tokenIn}`, async t => {
+    t.test(`a client and a chat run in a host ${name}, with the token in the ${tokenIn}`, async t => {
       const heard: unknown[] = []
       const { app, url } = await start(t, {
         authenticate: request => tokenOf(request) === 'secret' ? { userId: 'ada' } : null,
@@ -94,7 +94,7 @@ t.test('clients run in Web Workers', { skip: skipBrowser }, async t => {
   const browser = await launch(t)
 
   const cases: Record<string, string> = {
-    'of its own address': "new Worker('/worker.js')",
+    'loaded from a URL': "new Worker('/worker.js')",
     'that shares the connection': "new Worker('/worker.js#share')",
     'made from a blob': "new Worker(URL.createObjectURL(new Blob([await (await fetch('/worker.js')).text()])))"
   }

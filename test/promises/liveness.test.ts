@@ -10,18 +10,18 @@ import { eventually, within } from '../waiting.js'
 
 const heartbeat = { interval: 500, timeout: 200 }
 
-t.test('a blocked event loop evicts nobody', async t => {
+t.test('a blocked event loop closes no connection', async t => {
   // On a busy machine clients answer pings late.
   const app = await AppProcess.start(t, { heartbeat: { interval: 1_000, timeout: 800 } })
   const clients = await Promise.all(Array.from({ length: 50 }, (_, n) => connect(t, `${app.url}/ws/notifications/u${n}`)))
-  // Long enough to have begun within each part of the heartbeat of some connection.
+  // Long enough to start in each phase of the heartbeat of some connection.
   for (let round = 0; round < 3; round++) await app.post('/block', { ms: 2_000 })
   await app.post('/flood', { count: 1, bytes: 1, every: 1_800 })
   t.equal((await app.usage()).connections, clients.length)
   t.ok(every(clients, client => client.closed === undefined))
 })
 
-t.test('a client that answers no ping is gone after interval and timeout', async t => {
+t.test('a client that answers no ping is disconnected, and a client that answers stays', async t => {
   const app = await AppProcess.start(t, { heartbeat })
   const silent = await rawConnect(t, app.port, '/ws/notifications/silent')
   const alive = await connect(t, `${app.url}/ws/notifications/alive`)
@@ -33,7 +33,7 @@ t.test('a client that answers no ping is gone after interval and timeout', async
 
 const canIsolate = process.getuid?.() === 0 && existsSync('/usr/sbin/ip') && existsSync('/usr/sbin/iptables')
 
-t.test('half-open peers, cut off without a packet, are gone', {
+t.test('half-open peers that are cut off without a packet are disconnected', {
   skip: canIsolate ? false : 'needs root, iproute2 and iptables for a network namespace'
 }, async t => {
   const run = (command: string) => {

@@ -58,7 +58,7 @@ t.test('every package of the Next app has one version and a hash, and none has t
 
 // The installation takes minutes: `FULL=1` only.
 if (process.env.FULL === '1') {
-  t.test('a Next app with cache components is built; one that is navigated 20 times in the middle of an answer shows the text that was written', { timeout: 600_000 }, async t => {
+  t.test('a Next app with cache components builds, and shows the text that was written after 20 navigations during an answer', { timeout: 600_000 }, async t => {
     const url = await startNext(t, build(t))
     const server = Fastify()
     t.teardown(() => server.close())
@@ -86,6 +86,6 @@ if (process.env.FULL === '1') {
     await page.waitForFunction(`document.getElementById('ticks').textContent.split(',').length >= ${written.ticks.length}`)
     t.equal(await page.locator('#text').textContent(), written.text)
     t.equal(await page.locator('#ticks').textContent(), written.ticks.join())
-    t.equal(Number(await page.locator('#mounts').textContent()), 21, 'it was hidden and shown, not mounted anew')
+    t.equal(Number(await page.locator('#mounts').textContent()), 21, 'the page keeps its state while it is hidden and shown')
   })
 }

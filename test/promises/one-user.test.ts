@@ -17,7 +17,7 @@ function flood (client: Client, count: number, data?: unknown): void {
   for (let n = 0; n < count; n++) client.send({ type: 'count', ref: n, data })
 }
 
-t.test('a user who sends too much is read later: nothing is lost, refused or closed, and another user is answered meanwhile', async t => {
+t.test('messages of a user above the rate are read later and not refused, and another user is answered meanwhile', async t => {
   let handled = 0
   const { app, url } = await start(t, {
     authenticate: authenticateByHeader,
@@ -27,7 +27,7 @@ t.test('a user who sends too much is read later: nothing is lost, refused or clo
   const clients = await Promise.all([1, 2, 3].map(() => connect(t, url + path('u1'), as('u1'))))
   const other = await connect(t, url + path('u2'), as('u2'))
   const began = performance.now()
-  // Three tokens each, as it has more than 8 KiB.
+  // At least three tokens each: a message costs one token for each 2 KiB.
   for (const client of clients) flood(client, 200, 'x'.repeat(9_000))
   await eventually(() => handled * 3 >= 400)
   for (let n = 0; n < 20; n++) {
@@ -36,7 +36,7 @@ t.test('a user who sends too much is read later: nothing is lost, refused or clo
   }
   // The event loop may have been late by a second.
   const allowed = 400 + 400 + (performance.now() - began) / 1_000 * 400
-  t.ok(handled * 3 <= allowed, `${handled * 3} of 1,800 tokens are taken, and ${Math.round(allowed)} may be`)
+  t.ok(handled * 3 <= allowed, `${handled * 3} of 1,800 tokens are spent, and the limit is ${Math.round(allowed)}`)
   for (const client of clients) {
     await eventually(() => client.received.filter(({ type }) => type === 'ack').length === 200, 60_000)
     t.same(client.received.filter(({ type }) => type === 'error'), [])
@@ -46,7 +46,7 @@ t.test('a user who sends too much is read later: nothing is lost, refused or clo
   t.equal(app.ws.stats().connections, 4)
 })
 
-t.test('nothing of three devices is delayed that send as fast as the client of this package does', async t => {
+t.test('messages of three devices at the pace of the client of this package are not held, and a flood is held', async t => {
   const { app, url } = await start(t, { authenticate: authenticateByHeader, onMessage: { count: () => {} } })
   const devices = Array.from({ length: 3 }, () => createClient({
     userId: 'u1',
@@ -64,7 +64,7 @@ t.test('nothing of three devices is delayed that send as fast as the client of t
   await eventually(() => app.ws.stats().holds > 0)
 })
 
-t.test('whoever reconnects for a fresh burst gains nothing', async t => {
+t.test('a client that reconnects does not get a new burst', async t => {
   let handled = 0
   const { url } = await start(t, {
     authenticate: authenticateByHeader,
@@ -79,7 +79,7 @@ t.test('whoever reconnects for a fresh burst gains nothing', async t => {
     client.socket.terminate()
   }
   await eventually(() => handled > 0)
-  // What has arrived before is read by then.
+  // At the pong, all earlier messages have been read.
   const other = await connect(t, url + path('u2'), as('u2'))
   other.send({ type: 'ping' })
   await other.next('pong')
@@ -87,7 +87,7 @@ t.test('whoever reconnects for a fresh burst gains nothing', async t => {
   t.ok(handled <= 50 + 25 + refilled, `${handled} of 1,000 in ${Math.round(performance.now() - began)} ms`)
 })
 
-t.test('a message with too many values is refused, and its connection stays', async t => {
+t.test('a message with too many values is refused with too_big, and the connection stays open', async t => {
   const { url } = await start(t, { onMessage: { list: () => {} } })
   const client = await connect(t, url + path('u1'))
   for (let n = 0; n < 20; n++) {
@@ -99,7 +99,7 @@ t.test('a message with too many values is refused, and its connection stays', as
   t.match(await client.next('ack'), { ref: 'r' })
 })
 
-t.test('the runs of one user leave room for those of another', async t => {
+t.test('one user gets at most half of limits.liveRuns, and another user can still start a run', async t => {
   const { app, url } = await startChat(t, { onMessage: (run: Run) => new Promise(resolve => run.signal.addEventListener('abort', resolve)) }, {
     authenticate: authenticateByHeader,
     limits: { liveRuns: 20, connectionsPerUser: 20 }
@@ -113,11 +113,11 @@ t.test('the runs of one user leave room for those of another', async t => {
   t.throws(() => app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }).start(() => {}), { code: 'RT_ERR_CHAT_BUSY', message: /'limits\.liveRuns'/ })
   t.equal(await ask(clients[0], 'chat_cancel', { ref: 'x' }), 'ack')
   await Promise.all(clients.map(client => ask(client, 'chat_cancel')))
-  t.equal(await ask(clients[0], 'chat_message', { content: 'q' }), 'ack', 'what is over takes no room')
+  t.equal(await ask(clients[0], 'chat_message', { content: 'q' }), 'ack', 'a run that has ended frees its place')
   await Promise.all([...clients, other].map(client => ask(client, 'chat_cancel')))
 })
 
-t.test('a flood into a user\'s own chats takes nothing from others: unread messages, answered refs, accepted messages', async t => {
+t.test('a flood into a user\'s own chats evicts no unread messages, answered refs or accepted messages of other users', async t => {
   const [users, rounds, ms] = process.env.FULL === '1' ? [200, Infinity, 60_000] : [50, 40, Infinity]
   const runs: string[] = []
   const votes: unknown[] = []
@@ -149,7 +149,7 @@ t.test('a flood into a user\'s own chats takes nothing from others: unread messa
     ])
     await Promise.all(sent)
   }
-  t.ok(app.ws.stats().bytes <= 8 * 1024 * 1024, 'the memory has its bound')
+  t.ok(app.ws.stats().bytes <= 8 * 1024 * 1024, 'the memory stays within history.bytes')
   for (const { user, since } of offline) {
     const client = await connect(t, `${url}${path(user)}?since=${since}`, as(user))
     t.match(client.ack.data, { recovered: true, replayed: 3 }, user)
@@ -162,7 +162,7 @@ t.test('a flood into a user\'s own chats takes nothing from others: unread messa
   t.equal(votes.filter(vote => (vote as { n?: number }).n === 1).length, 1)
 })
 
-t.test('one address with all the handshakes it can make keeps nobody else out', async t => {
+t.test('an address with 300 pending handshakes does not keep another address out', async t => {
   const asked = { mine: 0, others: 0 }
   const slow = gate()
   const { port, url } = await start(t, {
@@ -182,7 +182,7 @@ t.test('one address with all the handshakes it can make keeps nobody else out', 
   for (const stream of streams) stream.destroy()
 })
 
-t.test('while the event loop is blocked nobody is closed for what they sent, and nothing of it is lost', async t => {
+t.test('messages that arrive while the event loop is blocked are all answered, and no connection is closed', async t => {
   const isFull = process.env.FULL === '1'
   const [neighbours, blocks, ms] = isFull ? [1_000, 5, 3_000] : [20, 1, 4_000]
   const app = await AppProcess.start(t)

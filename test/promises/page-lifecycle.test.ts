@@ -29,12 +29,12 @@ interface Seen {
   error?: string
 }
 
-/** Whether a page was back within a second of waking; `null` stands for NaN: it has not woken. */
+/** Whether a page reconnected within 1 s of waking. `null` stands for NaN: the page has not woken. */
 const isSoon = (ms: number | null) => ms !== null && ms >= 0 && ms < 1_000
 
 const isOpen = "window.client?.status === 'open'"
 
-t.test('pages in Chromium are connected when they are awake', { skip: skipBrowser, timeout: 110_000 }, async t => {
+t.test('pages in Chromium reconnect when they wake', { skip: skipBrowser, timeout: 110_000 }, async t => {
   const code = await bundle(script)
 
   async function serve (t: Test) {
@@ -59,7 +59,7 @@ t.test('pages in Chromium are connected when they are awake', { skip: skipBrowse
   const heard = (page: CdpPage, count: number) => page.until(`seen.got.length >= ${count}`)
   const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
-  t.test('a page that is frozen has no connection and makes no attempt, and is back within a second of waking, with nothing lost', async t => {
+  t.test('a frozen page has no connection and makes no attempt, and resumes without loss within 1 s of waking', async t => {
     const { app, url, opened, notify } = await serve(t)
     const page = await (await Chromium.start(t)).open(url)
     await page.until(isOpen)
@@ -75,11 +75,11 @@ t.test('pages in Chromium are connected when they are awake', { skip: skipBrowse
     }
     const { got, resumes, back, error } = await seenBy(page)
     t.strictSame([got, resumes, error], [numbers(12), [true, true, true], undefined])
-    t.equal(back.length, 4, 'the first time, and after each round')
-    t.ok(every(back.slice(1), isSoon), `back after ${back.slice(1)} ms`)
+    t.equal(back.length, 4, 'the client opens at first and after each round')
+    t.ok(every(back.slice(1), isSoon), `reconnected after ${back.slice(1)} ms`)
   })
 
-  t.test('tabs that share: when the one with the connection is frozen another one takes over, and nothing is lost on either', async t => {
+  t.test('when the tab with the shared connection is frozen, another tab takes over, and neither tab loses a message', async t => {
     const { app, url, opened, notify } = await serve(t)
     const chromium = await Chromium.start(t)
     const first = await chromium.open(`${url}/#share`)
@@ -103,7 +103,7 @@ t.test('pages in Chromium are connected when they are awake', { skip: skipBrowse
     t.equal(app.ws.stats().connections, 1)
   })
 
-  t.test('a hidden page whose server is away is back within a second of being seen', async t => {
+  t.test('a hidden page that waits for its server reconnects within 1 s of being shown', async t => {
     const { app, url } = await serve(t)
     const chromium = await Chromium.start(t)
     const page = await chromium.open(url)
@@ -116,13 +116,13 @@ t.test('pages in Chromium are connected when they are awake', { skip: skipBrowse
     await page.until(isOpen)
     const { back } = await seenBy(page)
     t.equal(back.length, 2)
-    t.ok(isSoon(back[1]), `back after ${back[1]} ms`)
+    t.ok(isSoon(back[1]), `reconnected after ${back[1]} ms`)
   })
 
-  // Playwright switches the cache off unless it is told otherwise.
+  // By default Playwright disables the back/forward cache.
   const browser = await launch(t, { ignoreDefaultArgs: ['--disable-back-forward-cache'] })
   for (const hash of ['', '#share']) {
-    t.test(`a page (${hash || 'of its own connection'}) goes into the back/forward cache, and comes back with what it missed within a second`, async t => {
+    t.test(`a page (${hash || 'with its own connection'}) that leaves the back/forward cache resumes without loss within 1 s`, async t => {
       const { app, url, opened, notify } = await serve(t)
       const context = await browser.newContext()
       t.teardown(() => context.close())
@@ -138,10 +138,10 @@ t.test('pages in Chromium are connected when they are awake', { skip: skipBrowse
       await page.goBack({ waitUntil: 'commit' })
       await page.waitForFunction('window.seen?.got.length >= 5')
       const { got, resumes, persisted, back } = await page.evaluate<Seen>('seen')
-      t.equal(persisted.includes(true), true, 'it was in the cache')
+      t.equal(persisted.includes(true), true, 'the page was in the cache')
       t.strictSame([got, resumes], [numbers(5), [true]])
       t.equal(back.length, 2)
-      t.ok(isSoon(back[1]), `back after ${back[1]} ms`)
+      t.ok(isSoon(back[1]), `reconnected after ${back[1]} ms`)
     })
   }
 })

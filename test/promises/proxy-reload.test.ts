@@ -9,13 +9,13 @@ import { WebSocketProxy } from '../websocket-proxy.js'
 
 const reloads = 20
 const backoff = 100
-/** For the handshake of a client, on a machine that does other things too. */
+/** Time for the handshake of a client on a busy machine, in ms. */
 const slack = 2_000
 
 const locks = new FakeLocks()
 Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } })
 
-/** A proxy that ends all connections and takes new ones. */
+/** A proxy whose reload ends all connections and accepts new ones. */
 interface Front {
   url: string
   reload: () => unknown
@@ -46,7 +46,7 @@ const fronts: Record<string, { skip: string | false, open: (t: Test, port: numbe
 
 for (const [name, { skip, open }] of Object.entries(fronts)) {
   for (const share of [false, true]) {
-    t.test(`${name} reloads ${reloads} times under traffic, share: ${share}: each client is back within its backoff, and nothing is lost`, { skip, timeout: 110_000 }, async t => {
+    t.test(`when ${name} reloads ${reloads} times under traffic, each client with share: ${share} reconnects within its backoff and loses nothing`, { skip, timeout: 110_000 }, async t => {
       const { app, port } = await start(t, { insecure: true, history: { size: 10_000 } })
       const { url, reload } = await open(t, port)
       const clients = ['u1', 'u1', 'u2', 'u2'].map(userId => follow(t, url, userId, share))
@@ -70,13 +70,13 @@ for (const [name, { skip, open }] of Object.entries(fronts)) {
         t.strictSame(got, all)
         t.ok(resumes.length >= reloads && resumes.every(recovered => recovered), `${resumes.length} resumes`)
         const longest = Math.max(...outages)
-        t.ok(longest <= backoff + slack, `back after ${Math.round(longest)} ms at most`)
+        t.ok(longest <= backoff + slack, `reconnected after at most ${Math.round(longest)} ms`)
       }
     })
   }
 }
 
-/** A client that counts: what it got, what came of its reconnects, and how long each outage took, in ms. */
+/** A client that records its messages, the results of its resumes, and the duration of each outage in ms. */
 function follow (t: Test, url: string, userId: string, share: boolean) {
   const client = createClient({
     baseUrl: `${url}/ws`, userId, share, WebSocket: WebSocket as WebSocketConstructor, backoff: () => backoff, onError: () => {}

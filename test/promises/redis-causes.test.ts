@@ -10,10 +10,10 @@ import { as, authenticateByHeader, connect, outcome } from '../harness.js'
 import { eventually } from '../waiting.js'
 import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly } from '../redis-server.js'
 
-/** `FULL=1` lasts as long as is promised, in ms. */
+/** Duration of an outage, in ms. With `FULL=1` it is the promised one. */
 const outage = process.env.FULL === '1' ? 30_000 : 3_000
 
-/** `UPDATE=1` writes the table anew. */
+/** `UPDATE=1` rewrites the table. */
 const isUpdate = process.env.UPDATE === '1'
 
 const file = new URL('../../docs/redis-failures.md', import.meta.url)
@@ -35,7 +35,7 @@ interface Line {
   msg: string
 }
 
-/** An app with a broker, and what it logs. */
+/** An app with a broker, and its log. */
 class App {
   readonly fastify: FastifyInstance
   readonly raw: string[] = []
@@ -46,7 +46,7 @@ class App {
     t.teardown(() => this.fastify.close())
   }
 
-  /** What the plugin logged, without what differs from run to run; each line once, errors before the rest. */
+  /** Log lines of the plugin, without parts that differ between runs. Distinct lines, errors first. */
   get log (): string[] {
     const lines = this.raw.map(line => JSON.parse(line) as Line).filter(({ msg, level }) => msg.startsWith('realtime: ') && level >= 30)
     const texts = lines.map(({ level, msg }) => `${level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info'}: ${plain(msg)}`)
@@ -63,7 +63,7 @@ class App {
     const registered = this.fastify.register(realtime, { broker, authenticate: authenticateByHeader })
     const failure = await registered.then(() => undefined, error => saidBy(error))
     const ms = performance.now() - start
-    // 2 s are promised; a busy machine may be late to notice that they are over.
+    // The promise is 2 s. On a busy machine the timer may be late.
     if (ms > 4_000) throw new Error(`register took ${Math.round(ms)} ms`)
     if (failure !== undefined) return `rejects: ${failure}`
     await this.fastify.listen({ port: 0, host: '127.0.0.1' })
@@ -86,7 +86,7 @@ class App {
   }
 }
 
-/** Without ports, times and identities. */
+/** The text without ports, slots and times. */
 function plain (text: string): string {
   return text
     .replaceAll(/(127\.0\.0\.1|localhost):\d+/g, '$1:6379')
@@ -103,7 +103,7 @@ function saidBy (error: unknown): string {
 
 const rows: Row[] = []
 
-/** The app starts when something is wrong already. */
+/** A problem that exists when the app starts. */
 function atStart (name: string, setUp: (t: Scope) => Promise<RedisBrokerOptions>, skip: string | false = skipRedis): void {
   t.test(name, { skip }, async t => {
     const options = await setUp(t)
@@ -125,11 +125,11 @@ interface Fault {
   options?: (server: RedisServer) => RedisBrokerOptions
   begin (server: RedisServer, admin: Redis): Promise<unknown>
   end (server: RedisServer, admin: Redis): Promise<unknown>
-  /** What is stored reaches clients late. */
+  /** Whether stored messages reach clients late. */
   isLate?: true
 }
 
-/** Something goes wrong while the app runs, and is put right. */
+/** A problem that begins and ends while the app runs. */
 function whileRunning (name: string, { args, options = ({ url }) => ({ url }), begin, end, isLate }: Fault): void {
   t.test(name, { skip: skipRedis }, async t => {
     const server = await RedisServer.start(t, args)
@@ -137,19 +137,19 @@ function whileRunning (name: string, { args, options = ({ url }) => ({ url }), b
     await admin.call('ACL', 'SETUSER', 'app', 'on', `>${secret}`, '~realtime:*', '&realtime:*', '+@all')
     const app = new App(t)
     t.equal(await app.register(options(server)), 'resolves')
-    t.strictSame(app.log, [], 'nothing is logged while all is well')
+    t.strictSame(app.log, [], 'nothing is logged before the problem')
     const ada = await connect(t, `${app.url}/ada`, as('ada'))
     t.equal(await app.send(), 'resolves')
     await ada.next('note')
 
     const start = performance.now()
     await begin(server, admin)
-    // Messages that are sent meanwhile find it out; so does the node itself.
+    // Messages that are sent meanwhile detect the problem, and so does the node itself.
     while (app.log.length === 0) await app.send()
     await eventually(() => performance.now() - start > (isLate === true ? 0 : outage), outage + 5_000)
     const sendToUser = await app.send()
     const clients = await app.connect()
-    t.equal(ada.closed, undefined, 'who is connected stays')
+    t.equal(ada.closed, undefined, 'an open connection stays')
     await end(server, admin)
     await eventually(() => app.has('works again'), 30_000)
     await eventually(async () => await app.send() === 'resolves')
@@ -217,7 +217,7 @@ atStart('Redis requires a client certificate', async t => {
   return { client: clientOf(t, { host: 'localhost', port, tls: { ca: readFileSync(files.cert) } }) }
 }, skipRedis || skipTls)
 
-/** An app's own client, that does not connect. */
+/** A client of the app that has not connected. */
 function clientOf (t: Scope, options: RedisOptions): Redis {
   const client = new Redis({ ...options, lazyConnect: true })
   t.teardown(() => client.disconnect())
@@ -325,7 +325,7 @@ whileRunning('The memory of Redis is full for a while', {
   end: (_server, admin) => admin.config('SET', 'maxmemory', '0')
 })
 
-t.test('the table in docs/redis-failures.md has what register, the log, sendToUser and clients report', { skip: skipRedis || skipTls }, async t => {
+t.test('the table in docs/redis-failures.md equals the reports of register, the log, sendToUser and clients', { skip: skipRedis || skipTls }, async t => {
   const place = /(?<=<!-- table: redis-causes -->\n)[^]*(?=<!-- end of table -->)/
   const text = readFileSync(file, 'utf8')
   const cell = (texts: string[]) => texts.length === 0 ? '–' : texts.map(text => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')).join('<br>')
@@ -336,5 +336,5 @@ t.test('the table in docs/redis-failures.md has what register, the log, sendToUs
   ]
   if (isUpdate) writeFileSync(file, text.replace(place, () => `${table.join('\n')}\n`))
   const [written] = place.exec(readFileSync(file, 'utf8'))!
-  t.strictSame(written.trimEnd().split('\n'), table, 'UPDATE=1 writes it anew')
+  t.strictSame(written.trimEnd().split('\n'), table, 'UPDATE=1 rewrites the table')
 })

@@ -10,7 +10,7 @@ import { RedisServer, freePort, skipRedis } from '../redis-server.js'
 /** Time for a process to end once it has nothing to do, in ms. */
 const patience = 10_000
 
-t.test('a process whose registrations fail ends by itself, whether Redis is there or not', { skip: skipRedis }, async t => {
+t.test('a process whose registrations fail exits by itself, with and without a running Redis', { skip: skipRedis }, async t => {
   const { port } = await RedisServer.start(t, ['--requirepass', 'right'])
   const file = fileURLToPath(new URL(`../../node_modules/.cache/fastify-realtime/fail-${process.pid}.mjs`, import.meta.url))
   await build({ entryPoints: [fixture('register-and-fail.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })

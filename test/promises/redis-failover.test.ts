@@ -10,27 +10,27 @@ async function isMaster (t: { teardown (action: () => unknown): void }, server: 
   return async () => (await client.info('replication')).includes('role:master')
 }
 
-t.test('a Sentinel promotes the replica under load', { skip: skipRedis }, async t => {
+t.test('when a Sentinel promotes the replica under load, all outcomes agree with the data in Redis', { skip: skipRedis }, async t => {
   const { master, replica, client } = await startSentinel(t)
   const app = client()
   const nodes = [await TestNode.start(t, { client: app }), await TestNode.start(t, { client: app })]
   for (const node of nodes) for (const channel of channels) await node.follow(channel)
   const ends = nodes.map((node, at) => node.load(channels, 300, String(at)))
   await eventually(() => nodes.every(node => node.sent.length > 100))
-  // One that never followed has nothing: that is a Redis that was emptied.
+  // A replica that never synchronized would be an empty Redis.
   const replicaClient = replica.client(t)
   await eventually(async () => (await storedIn(replicaClient, 'broadcast')).length > 10)
   await master.kill()
   await eventually(await isMaster(t, replica))
   const back = await deliveredAgain(nodes, 'broadcast')
-  t.ok(back < 5_000, `delivery is back after ${Math.round(back)} ms`)
+  t.ok(back < 5_000, `delivery resumes after ${Math.round(back)} ms`)
   await Promise.all(ends.map(end => end()))
   for (const channel of channels) await deliveredAgain(nodes, channel)
   t.strictSame(await complaints(replicaClient, nodes), [])
   t.comment(JSON.stringify({ ...outcomes(nodes), told: nodes.map(node => node.followers.map(({ told }) => told)) }))
 })
 
-t.test('what the replica did not get is given to it by the nodes that have it', { skip: skipRedis }, async t => {
+t.test('nodes restore the publications that a promoted replica lacks', { skip: skipRedis }, async t => {
   const { master, replica, replication, client } = await startSentinel(t)
   const app = client()
   const nodes = [await TestNode.start(t, { client: app }), await TestNode.start(t, { client: app })]
@@ -47,11 +47,11 @@ t.test('what the replica did not get is given to it by the nodes that have it', 
   await deliveredAgain(nodes, 'user:a')
   t.match(await storedIn(replicaClient, 'user:a'), [0, 1, 2, 3, 4].map(n => `{"early":${n}}`))
   t.ok((await storedIn(replicaClient, 'user:a')).includes('{"late":4}'))
-  t.strictSame(followers.map(({ told }) => told), [0, 0], 'nobody missed anything')
+  t.strictSame(followers.map(({ told }) => told), [0, 0], 'no follower missed a publication')
   t.strictSame(await complaints(replicaClient, nodes), [])
 })
 
-t.test('what nobody has any more is told', { skip: skipRedis }, async t => {
+t.test('a follower is notified once when a promoted replica lacks publications that no node can restore', { skip: skipRedis }, async t => {
   const { master, replica, replication, client } = await startSentinel(t)
   const app = client()
   const node = await TestNode.start(t, { client: app })
@@ -61,7 +61,7 @@ t.test('what nobody has any more is told', { skip: skipRedis }, async t => {
   const replicaClient = replica.client(t)
   await eventually(async () => (await storedIn(replicaClient, 'user:b')).length === 1)
   replication.hold()
-  // More than a node keeps to give back.
+  // More publications than a node keeps for restoring.
   for (let n = 0; n < 600; n++) await node.publish('user:a', `{"late":${n}}`)
   await eventually(() => left.received.length === 601)
   const before = left.epoch
@@ -69,6 +69,6 @@ t.test('what nobody has any more is told', { skip: skipRedis }, async t => {
   await eventually(await isMaster(t, replica))
   await deliveredAgain([node], 'user:b')
   await eventually(() => left.told === 1)
-  t.not(left.epoch, before, 'under another epoch: no offset is given twice in one')
-  t.equal(other.told, 0, 'and only there')
+  t.not(left.epoch, before, 'the epoch changes, so that no offset is used twice in an epoch')
+  t.equal(other.told, 0, 'the follower of the other channel is not notified')
 })

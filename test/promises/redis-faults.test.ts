@@ -8,7 +8,7 @@ import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../redis-serve
 import { TestNode, complaints, deliveredAgain, outcomes } from '../redis-nodes.js'
 import { eventually } from '../waiting.js'
 
-/** With `FULL=1` the faults last as long as is promised, and settling takes no longer, in milliseconds. */
+/** Durations in ms. With `FULL=1` the faults and the time limit of an outcome are the promised ones. */
 const isFull = process.env.FULL === '1'
 const scale = isFull
   ? { stop: 30_000, partition: 10_000, late: 10_000, settle: 2_000 }
@@ -17,7 +17,7 @@ const scale = isFull
 const channels = ['user:a', 'user:b', 'broadcast']
 const durable = ['--appendonly', 'yes', '--appendfsync', 'always']
 
-/** Two nodes, each with its own way to Redis, with followers of all channels on both. */
+/** Two nodes, each behind its own proxy, with followers of all channels on both. */
 async function twoNodes (t: { teardown (action: () => unknown): void }, server: RedisServer, options: RedisBrokerOptions = {}) {
   const proxies = [await ChaosProxy.start(t, server.port), await ChaosProxy.start(t, server.port)]
   const nodes = await Promise.all(proxies.map(({ url }) => TestNode.start(t, { url, ...options })))
@@ -25,7 +25,7 @@ async function twoNodes (t: { teardown (action: () => unknown): void }, server: 
   return { proxies, nodes, client: server.client(t) }
 }
 
-/** For how long a fault lasts. */
+/** Waits for the duration of a fault. */
 const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 interface Fault {
@@ -37,7 +37,7 @@ interface Fault {
 
 const faults: Fault[] = [
   {
-    name: 'killed and restarted with its data',
+    name: 'Redis is killed and restarted with its data',
     args: durable,
     async run (server) {
       await server.kill()
@@ -46,7 +46,7 @@ const faults: Fault[] = [
     }
   },
   {
-    name: 'stopped, and goes on',
+    name: 'Redis is suspended and continued',
     async run (server) {
       server.stop()
       await wait(scale.stop)
@@ -54,7 +54,7 @@ const faults: Fault[] = [
     }
   },
   {
-    name: 'cut off from one node',
+    name: 'Redis is cut off from one node',
     async run (_server, [proxy]) {
       proxy.hold()
       await wait(scale.partition)
@@ -62,7 +62,7 @@ const faults: Fault[] = [
     }
   },
   {
-    name: 'connections cut',
+    name: 'the connections to Redis are cut',
     async run (_server, proxies) {
       for (let n = 0; n < 5; n++) {
         proxies[n % 2].cut()
@@ -73,17 +73,17 @@ const faults: Fault[] = [
 ]
 
 const emptied: Fault = {
-  name: 'restarted empty',
+  name: 'Redis is restarted empty',
   isEmptied: true,
   async run (server) {
     await server.restart({ isEmpty: true })
   }
 }
 
-/** Nothing may go wrong at all. */
+/** Faults that must hardly affect publications. */
 const harmless: Fault[] = [
   {
-    name: 'late by 500 ms',
+    name: 'Redis answers 500 ms late',
     async run (_server, proxies) {
       for (const proxy of proxies) proxy.delay = 500
       await wait(scale.late)
@@ -91,7 +91,7 @@ const harmless: Fault[] = [
     }
   },
   {
-    name: 'subscribers killed by Redis',
+    name: 'Redis kills its subscribers',
     async run (server) {
       const admin = new Redis(server.port, '127.0.0.1')
       await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
@@ -101,7 +101,7 @@ const harmless: Fault[] = [
   }
 ]
 
-/** Two nodes publish and follow while something happens to Redis. Fails the test when they disagree with what Redis has then. */
+/** Two nodes publish and follow during a fault. Fails the test when their outcomes disagree with the data in Redis afterwards. */
 async function endure (t: Test, { args, isEmptied, run }: Fault) {
   const server = await RedisServer.start(t, args)
   const { proxies, nodes, client } = await twoNodes(t, server)
@@ -109,7 +109,7 @@ async function endure (t: Test, { args, isEmptied, run }: Fault) {
   await eventually(() => nodes.every(node => node.sent.length > 100))
   await run(server, proxies, nodes)
   const back = await deliveredAgain(nodes, 'broadcast')
-  t.ok(back < 5_000, `delivery is back after ${Math.round(back)} ms`)
+  t.ok(back < 5_000, `delivery resumes after ${Math.round(back)} ms`)
   const published = nodes.map(node => node.sent.length)
   await eventually(() => nodes.every((node, at) => node.sent.length > published[at] + 100))
   await Promise.all(ends.map(end => end()))
@@ -122,25 +122,25 @@ async function endure (t: Test, { args, isEmptied, run }: Fault) {
 }
 
 for (const fault of faults) {
-  t.test(`publications and their outcomes agree with what Redis has: ${fault.name}`, { skip: skipRedis }, async t => {
+  t.test(`when ${fault.name}, the outcomes of all publications agree with the data in Redis`, { skip: skipRedis }, async t => {
     await endure(t, fault)
   })
 }
 
-t.test('every follower is told once that it missed something when Redis is restarted empty', { skip: skipRedis }, async t => {
+t.test('when Redis is restarted empty, every follower is notified once that it missed publications', { skip: skipRedis }, async t => {
   const { told } = await endure(t, emptied)
   t.strictSame(told, [[1, 1, 1], [1, 1, 1]])
 })
 
 for (const fault of harmless) {
-  t.test(`next to no publication is refused: ${fault.name}`, { skip: skipRedis }, async t => {
+  t.test(`when ${fault.name}, fewer than 5 % of the publications are refused or unconfirmed`, { skip: skipRedis }, async t => {
     const { counts } = await endure(t, fault)
-    // Not none: on a busy machine the test itself may be late.
+    // Not zero, because the test itself may be late on a busy machine.
     t.ok(counts.refused + counts.unknown < counts.stored / 20, JSON.stringify(counts))
   })
 }
 
-t.test('a node that was cut off for longer than the history reaches tells those who missed something, once, and nobody else', { skip: skipRedis }, async t => {
+t.test('a node that was cut off beyond the history notifies each follower that missed publications once, and no other follower', { skip: skipRedis }, async t => {
   const { proxies: [proxy], nodes } = await twoNodes(t, await RedisServer.start(t), { history: { size: 100, ttl: 60_000 } })
   const [cut, well] = nodes
   for (const channel of channels) await deliveredAgain(nodes, channel)
@@ -151,20 +151,20 @@ t.test('a node that was cut off for longer than the history reaches tells those 
     return bodies
   }
   const [many, few] = [await published('user:a', 1_000), await published('user:b', 50)]
-  // Else TCP still has it all.
+  // Otherwise TCP still delivers all of it.
   proxy.cut()
   proxy.release()
   for (const channel of channels) await deliveredAgain(nodes, channel)
   const told = nodes.map(({ followers }) => followers.map(({ told }) => told))
-  t.strictSame(told, [[1, 0, 0], [0, 0, 0]], 'who missed something is told, once')
+  t.strictSame(told, [[1, 0, 0], [0, 0, 0]], 'the follower that missed publications is notified once')
   const received = (node: TestNode, at: number) => node.followers[at].received.filter(body => body.includes('while'))
-  t.strictSame([received(well, 0), received(well, 1), received(cut, 1)], [many, few, few], 'and nobody else missed anything')
+  t.strictSame([received(well, 0), received(well, 1), received(cut, 1)], [many, few, few], 'the other followers have all publications')
 })
 
 for (const how of ['stopped', 'killed'] as const) {
-  t.test(`while a master of a Cluster is ${how} what is for the others goes on`, { skip: skipRedis }, async t => {
+  t.test(`while a master of a Cluster is ${how}, publications to the other masters are stored`, { skip: skipRedis }, async t => {
     const { servers, client } = await startCluster(t)
-    // Else the others refuse too, once they know.
+    // Otherwise the other masters refuse commands too when they detect the failure.
     for (const server of servers) await server.client(t).config('SET', 'cluster-require-full-coverage', 'no')
     const node = await TestNode.start(t, { client: client() })
     const users = Array.from({ length: 30 }, (_, n) => `user:${n}`)
@@ -179,7 +179,7 @@ for (const how of ['stopped', 'killed'] as const) {
     const others = () => sent.filter(({ channel }) => !isOfIt(channel))
     const refused = () => sent.filter(({ channel, outcome }) => isOfIt(channel) && outcome === 'refused')
     await eventually(() => others().length > 500 && refused().length > 100)
-    t.ok(every(others(), ({ outcome }) => typeof outcome === 'object'), 'none for the others is refused')
+    t.ok(every(others(), ({ outcome }) => typeof outcome === 'object'), 'no publication to the other masters is refused')
     t.ok(every([...sent], ({ ms }) => ms < scale.settle))
     if (how === 'stopped') servers[1].goOn()
     else await servers[1].restart()

@@ -5,14 +5,14 @@ import { AppProcess } from '../process.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
 import { eventually } from '../waiting.js'
 
-/** With `FULL=1` there are more loads, the faults last as long as is promised, and settling takes no longer, in milliseconds. */
+/** Durations in ms. With `FULL=1` all loads run, and the faults and the time limit of an outcome are the promised ones. */
 const isFull = process.env.FULL === '1'
 const time = isFull
   ? { warm: 20_000, stop: 30_000, partition: 10_000, settle: 2_000 }
   : { warm: 2_000, stop: 2_500, partition: 2_500, settle: 3_000 }
 const users = 10
 
-/** Every 10 ms `count` messages are sent on each node, and so many while Redis is away. */
+/** Each node sends `count` messages every 10 ms, and `away` messages while Redis is away. */
 const loads = [
   { bytes: 200, count: 10, away: 200 },
   { bytes: 200, count: 10, away: 10 },
@@ -55,7 +55,7 @@ class LoadedNode {
     return this.#app.post('/outcomes', {}) as Promise<Outcomes>
   }
 
-  /** What it holds now is what it is compared with. */
+  /** Takes the current memory as the baseline. */
   async begin (): Promise<void> {
     await this.outcomes()
     this.#before = (await this.#app.usage()).memory
@@ -66,14 +66,14 @@ class LoadedNode {
     this.#peak = Math.max(this.#peak, (await this.#app.usage()).memory)
   }
 
-  /** Bytes, garbage not counted. */
+  /** Growth of the memory since the baseline in bytes, without garbage. */
   get growth (): number {
     return this.#peak - this.#before
   }
 }
 
 for (const { bytes, count, away } of isFull ? loads : loads.slice(0, 1)) {
-  t.test(`while Redis is away no node grows: ${away * 100} messages of ${bytes} bytes a second on each`, { skip: skipRedis }, async t => {
+  t.test(`without Redis nodes grow by under 16 MiB at ${away * 100} messages of ${bytes} bytes a second`, { skip: skipRedis }, async t => {
     const server = await RedisServer.start(t)
     const proxy = await ChaosProxy.start(t, server.port)
     const nodes = await Promise.all([proxy.url, server.url].map(url => LoadedNode.start(t, url)))
@@ -99,9 +99,9 @@ for (const { bytes, count, away } of isFull ? loads : loads.slice(0, 1)) {
       await watch(2_000)
       for (const [at, node] of nodes.entries()) {
         const { longest, outcomes } = await node.outcomes()
-        t.ok(outcomes.stored > 0, `${fault}: node ${at} goes on`)
+        t.ok(outcomes.stored > 0, `${fault}: node ${at} stores messages again`)
         t.ok(node.growth < 16 * 1024 * 1024, `${fault}: node ${at} grew by ${mib(node.growth)} MiB, ${JSON.stringify(outcomes)}`)
-        t.ok(longest < time.settle, `${fault}: settled within ${Math.round(longest)} ms`)
+        t.ok(longest < time.settle, `${fault}: every outcome is known after ${Math.round(longest)} ms`)
       }
     }
     await during('stopped', time.stop, () => server.stop(), () => server.goOn())

@@ -3,10 +3,10 @@ import { redisBroker } from '../../lib/redis.js'
 import { connect, start } from '../harness.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
 
-/** The pace of a model. */
+/** Simulates the pace of a model. */
 const wait = (ms: number) => new Promise<void>(resolve => { setTimeout(resolve, ms) })
 
-t.test('a node that was cut off, and taken for dead, does not go on with a run that another has ended', { skip: skipRedis }, async t => {
+t.test('a node that was cut off and declared dead does not continue a run that another node has ended', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const proxy = await ChaosProxy.start(t, server.port)
   const [cut, well] = await Promise.all([proxy.url, server.url].map(url => start(t, { broker: redisBroker({ url }) })))
@@ -24,5 +24,5 @@ t.test('a node that was cut off, and taken for dead, does not go on with a run t
   t.equal(await cut.app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }).start(() => {}).finished, 'complete')
   t.match(await client.next('run_finished'), { data: { status: 'complete' } })
   const types = client.received.slice(length).map(({ type }) => type)
-  t.strictSame(types.filter(type => type !== 'chat_delta'), ['run_started', 'run_finished'], 'it did not end a second time')
+  t.strictSame(types.filter(type => type !== 'chat_delta'), ['run_started', 'run_finished'], 'the run does not end a second time')
 })

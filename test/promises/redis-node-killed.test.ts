@@ -11,13 +11,13 @@ import { AppProcess } from '../process.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 import { eventually } from '../waiting.js'
 
-/** `FULL=1` kills as often as the promise says, and asks for its time: alone on a machine. */
+/** With `FULL=1` the number of kills and the time limit are the promised ones. Needs a machine without other load. */
 const isFull = process.env.FULL === '1'
 const kills = isFull ? 50 : 2
 const catchUp = isFull ? 1_000 : 5_000
 const users = Array.from({ length: 10 }, (_, n) => `user_${n}`)
 
-/** What stands before the nodes: a connection goes to the next one that answers. */
+/** A load balancer: a connection goes to the next node that answers. */
 async function balance (t: { teardown (action: () => unknown): void }, ports: () => number[]): Promise<number> {
   let next = 0
   const server = net.createServer(client => {
@@ -42,7 +42,7 @@ async function balance (t: { teardown (action: () => unknown): void }, ports: ()
   return (server.address() as AddressInfo).port
 }
 
-/** Codes of Closes that turned a client away. */
+/** Close codes with which clients were refused. */
 const refusals: number[] = []
 
 class WatchedSocket extends WebSocket {
@@ -55,9 +55,9 @@ class WatchedSocket extends WebSocket {
 class Listener {
   readonly numbers: number[] = []
   readonly notRecovered: unknown[] = []
-  /** From when each that came since it was connected anew was sent, in milliseconds. */
+  /** Age of each message received since the last reconnect, in ms. */
   late: number[] = []
-  /** How long it was behind, each time that it lost its connection. */
+  /** Maximum age of a message after each loss of the connection, in ms. */
   readonly outages: number[] = []
   readonly client
 
@@ -84,12 +84,12 @@ class Listener {
   }
 }
 
-/** A run on a node that will be killed, and who follows it. */
+/** A client that follows a run on a node that will be killed. */
 class Followed {
   readonly received: Array<Envelope & { data: Record<string, any> }> = []
   readonly client
   #killedAt = Infinity
-  /** From when its node was killed, in milliseconds. */
+  /** Time from the kill of the node to the end of the run, in ms. */
   endedAfter: number | undefined
 
   constructor (port: number, chat: ChatAddress) {
@@ -99,7 +99,7 @@ class Followed {
       this.received.push(message as never)
       if (message.type !== 'run_finished') return
       this.endedAfter ??= performance.now() - this.#killedAt
-      // So that no more than those of the last seconds come back with each kill; a second end would come with the first.
+      // Closes soon, so that few of these clients reconnect at each kill. A second end would arrive with the first.
       setTimeout(() => this.client.close(), 1_000)
     })
   }
@@ -113,9 +113,9 @@ class Followed {
   }
 }
 
-t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients go on at the other`, { skip: skipRedis }, async t => {
+t.test(`clients of a node that is killed ${kills} times under load resume on the other node without loss`, { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
-  // Ten seconds of it.
+  // The messages of 10 s.
   const history = { size: 1_000 }
   const options = { redis: { url, history } }
   const nodes = [await AppProcess.startPlain(t, options), await AppProcess.startPlain(t, options)]
@@ -156,16 +156,16 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
   const each = sent / users.length
   await eventually(() => listeners.every(({ numbers }) => numbers.length >= each))
   t.strictSame(failures, [])
-  t.strictSame(refusals, [], 'nobody is refused because of those who are dead')
+  t.strictSame(refusals, [], 'connections of a killed node do not lead to refusals')
   for (const { numbers, notRecovered } of listeners) {
-    t.ok(every(numbers, (number, at) => number === at), 'all, once, and in order')
+    t.ok(every(numbers, (number, at) => number === at), 'all messages arrive once and in order')
     t.strictSame(notRecovered, [])
   }
   for (const listener of listeners) listener.settle()
   const outages = listeners.flatMap(({ outages }) => outages).sort((a, b) => a - b)
   const [p50, p99] = [0.5, 0.99].map(part => Math.round(outages[Math.floor(outages.length * part)]))
   t.ok(outages.length >= kills)
-  t.ok(p99 < catchUp, `${outages.length} times somebody was behind, p50 ${p50} ms, p99 ${p99} ms`)
+  t.ok(p99 < catchUp, `${outages.length} outages, p50 ${p50} ms, p99 ${p99} ms`)
 
   await eventually(() => runs.every(run => run.has('run_finished')), 30_000)
   const latest = Math.round(Math.max(...runs.map(({ endedAfter }) => endedAfter!)))
@@ -177,11 +177,11 @@ t.test(`a node is killed under 1,000 messages a second, ${kills} times: clients 
       if (type === 'chat_delta') text = text.slice(0, data.at) + data.text
       if (type === 'chat_message' && data.status === 'streaming') text = data.content
     }
-    t.match(received.findLast(({ type }) => type === 'chat_message'), { data: { content: text, status: 'interrupted' } }, 'with all that was written')
+    t.match(received.findLast(({ type }) => type === 'chat_message'), { data: { content: text, status: 'interrupted' } }, 'the message has all of the written text')
   }
 })
 
-t.test('a user at the limit of connections is not refused when the node of these is killed, and is while it is there', { skip: skipRedis }, async t => {
+t.test('a user at the connection limit is refused while the node of these connections runs, and admitted when it is killed', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const limit = 5
   const options = { redis: { url }, limits: { connectionsPerUser: limit } }
@@ -194,11 +194,11 @@ t.test('a user at the limit of connections is not refused when the node of these
   await once(killed.child, 'exit')
   const start = performance.now()
   await Promise.all(times.map(() => connect(t, `ws://127.0.0.1:${other.port}${path}`)))
-  t.ok(performance.now() - start < 2_500, `all are back after ${Math.round(performance.now() - start)} ms`)
+  t.ok(performance.now() - start < 2_500, `all reconnected after ${Math.round(performance.now() - start)} ms`)
   t.equal(await outcome(`ws://127.0.0.1:${other.port}${path}`), 4429)
 })
 
-t.test('connections of a node that only paused give way, and count again when it goes on', { skip: skipRedis }, async t => {
+t.test('connections of a paused node do not count against the limit until the node continues', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const options = { redis: { url }, limits: { connectionsPerUser: 2 } }
   const [paused, other] = await Promise.all([1, 2].map(() => AppProcess.startPlain(t, options)))

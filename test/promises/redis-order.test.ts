@@ -4,12 +4,12 @@ import { forkChild } from '../children.js'
 import { fixture } from '../process.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 
-/** `FULL=1` takes as many as the promise says. */
+/** Number of publications. With `FULL=1` it is the promised one. */
 const total = process.env.FULL === '1' ? 1_000_000 : 40_000
 
 interface Outcome { received: number, refused: number, told: number, disorder: number, orders: string[], ms: number, slowest: number }
 
-t.test('two nodes publish to the same users: all arrive on both, in the same order, whatever their clocks say', { skip: skipRedis }, async t => {
+t.test('publications of two nodes to the same users arrive on both in the same order, even when their clocks differ', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const nodes = ['a', 'b'].map((name, at) => {
     const task = { url, name, users: 50, publishers: 2, count: total / 2, total, ahead: at * 3_600_000 }

@@ -4,7 +4,7 @@ import { createPublisher } from '../../lib/publisher.js'
 import { as, authenticateByHeader, connect, start } from '../harness.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 
-/** With `FULL=1` the flood lasts as long as the promise says, in ms; else until the quota has been full for this number of messages. */
+/** Duration of the flood, in ms. Without `FULL=1` the flood ends after this number of messages over the quota. */
 const isFull = process.env.FULL === '1'
 const floodTime = isFull ? 600_000 : 60_000
 const enoughRefused = isFull ? Infinity : 100
@@ -12,14 +12,14 @@ const enoughRefused = isFull ? Infinity : 100
 const mib = 1024 * 1024
 const text = 'x'.repeat(60_000)
 
-t.test('one user who floods chats of free choice fills neither Redis nor the way of others', { skip: skipRedis }, async t => {
+t.test('a user who floods many chats neither fills Redis nor blocks the messages of other users', { skip: skipRedis }, async t => {
   const redis = await RedisServer.start(t, ['--maxmemory', '200mb', '--maxmemory-policy', 'noeviction'])
   const client = redis.client(t)
   const { app, url } = await start(t, {
     broker: redisBroker({ url: redis.url }),
     authenticate: authenticateByHeader,
     chat: { onMessage () {} },
-    // At the pace of the defaults it takes minutes to store what may be stored.
+    // At the default rate, filling the quota takes minutes.
     limits: isFull ? {} : { userRate: 10_000, userBurst: 10_000 }
   })
   const used = async () => Number(/used_memory:(\d+)/.exec(await client.info('memory'))![1])
@@ -31,7 +31,7 @@ t.test('one user who floods chats of free choice fills neither Redis nor the way
   const end = performance.now() + floodTime
   const isOver = () => performance.now() > end || counts.over_quota > enoughRefused
 
-  /** Opens chat after chat, and sends to each of them what its connection may send at once. */
+  /** Opens one chat after another, and sends 30 messages at once to each. */
   async function flood (): Promise<void> {
     while (!isOver()) {
       const chat = `c${chats++}`
@@ -51,12 +51,12 @@ t.test('one user who floods chats of free choice fills neither Redis nor the way
     most = Math.max(most, await used())
     await app.ws.sendToUser('bob', { type: 'note' }).catch(error => others.push(error))
     await app.ws.broadcast({ type: 'note' }).catch(error => others.push(error))
-    // The interval at which the others are sent something.
+    // The interval of the messages to other users.
     await new Promise(resolve => setTimeout(resolve, 100))
   }
   await floods
   most = Math.max(most, await used())
-  t.strictSame(others, [], 'what was sent to others is stored')
+  t.strictSame(others, [], 'all messages to other users are stored')
   t.ok(most < 100 * mib, `Redis had ${Math.round(most / mib)} MiB at most, of ${chats} chats`)
   t.ok(counts.ack > 100, JSON.stringify(counts))
   t.ok(counts.over_quota > 50, JSON.stringify(counts))
@@ -65,7 +65,7 @@ t.test('one user who floods chats of free choice fills neither Redis nor the way
   await bob.next('run_finished')
 })
 
-t.test('the server itself sends a user no more than the quota either', { skip: skipRedis }, async t => {
+t.test('the quota of a user also limits messages that an app and a publisher send to the user', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const lines: string[] = []
   const stored = 2 * mib
@@ -82,16 +82,16 @@ t.test('the server itself sends a user no more than the quota either', { skip: s
     await send.sendToUser('bob', { type: 'big', data: { text } })
     for (let n = 0; n < 40; n++) await send.broadcast({ type: 'big', data: { text } })
   }
-  t.equal(lines.filter(line => line.includes("'limits.stored'") && line.includes('ada')).length, 1, 'which is logged once')
+  t.equal(lines.filter(line => line.includes("'limits.stored'") && line.includes('ada')).length, 1, 'the refusals are logged once')
 })
 
-t.test('a limit of one message above that of what is stored fails at register', { skip: skipRedis }, async t => {
+t.test('with Redis, a limits.message above limits.stored is refused at register', { skip: skipRedis }, async t => {
   await t.rejects(start(t, { broker: redisBroker({ url: 'redis://127.0.0.1:1' }), limits: { stored: 1_000 } }), { code: 'RT_ERR_OPTIONS', message: /limits.message.*limits.stored/ })
   await t.rejects(start(t, { limits: { stored: 0 } }), { code: 'RT_ERR_OPTIONS' })
   await start(t, { limits: { stored: 1_000 } })
 })
 
-t.test('a run of a user over the quota goes on when there is room again, and nothing of it is missing', { skip: skipRedis }, async t => {
+t.test('a run that exceeds the quota continues when the quota has room again, and its text is complete', { skip: skipRedis }, async t => {
   const { url: redis } = await RedisServer.start(t)
   const words = Array.from({ length: 120 }, (_, n) => `${n} ${'word '.repeat(60)}`)
   const lines: string[] = []
@@ -103,7 +103,7 @@ t.test('a run of a user over the quota goes on when there is room again, and not
         const reply = run.reply()
         for (const word of words) {
           reply.write(word)
-          // A model that takes its time: what it wrote first expires while it writes.
+          // Simulates a slow model: its first deltas expire while it writes.
           await new Promise(resolve => setTimeout(resolve, 5))
         }
         await reply.end()
@@ -116,5 +116,5 @@ t.test('a run of a user over the quota goes on when there is room again, and not
   const last = ada.received.findLast(({ type }) => type === 'chat_message')!
   t.match(last.data, { status: 'complete', content: words.join('') })
   t.equal(lines.filter(line => line.includes("'limits.stored'")).length, 1)
-  t.equal(lines.length, 1, 'nothing else went wrong')
+  t.equal(lines.length, 1, 'nothing else is logged')
 })

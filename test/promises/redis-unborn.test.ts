@@ -34,12 +34,12 @@ t.test('reading 1,000 channels that do not exist leaves nothing in Redis', { ski
   }
   t.equal(await client.dbsize(), before)
   for (let n = 0; n < 20; n++) (await connect(t, `${url}/ws/w/a/d${n}/ada`)).socket.terminate()
-  t.strictSame((await client.keys('*:meta')).length, 1, 'that of the nodes')
+  t.strictSame((await client.keys('*:meta')).length, 1, 'the only meta key is the key of the nodes')
   await app.ws.sendToUser('ada', message(1))
   t.strictSame((await client.keys('*:meta')).length, 2)
 })
 
-t.test('a client of a channel without a publication gets the first one, and resumes from before and after it on another server', { skip: skipRedis }, async t => {
+t.test('a client of a channel without publications gets the first one, and resumes from before or after it on any server', { skip: skipRedis }, async t => {
   const { nodes: [a, b] } = await nodes(t)
   const [early, stays] = [await connect(t, `${a.url}${path}`), await connect(t, `${b.url}${path}`)]
   const position = positionOf(early)
@@ -67,7 +67,7 @@ t.test('a client of a channel without a publication gets the first one, and resu
   }
 })
 
-t.test('a first publication that has left the history is told', { skip: skipRedis }, async t => {
+t.test('a resume from before the first publication gets recovered: false when it has left the history', { skip: skipRedis }, async t => {
   const { nodes: [a, b] } = await nodes(t)
   const client = await connect(t, `${a.url}${path}`)
   client.socket.terminate()
@@ -75,7 +75,7 @@ t.test('a first publication that has left the history is told', { skip: skipRedi
   for (const { url } of [a, b]) t.match((await connect(t, `${url}${path}?since=${positionOf(client)}`)).ack.data, { recovered: false })
 })
 
-t.test('a position from before the first publication is not good for ever: the channel may have expired meanwhile', { skip: skipRedis }, async t => {
+t.test('a position from before the first publication is recovered after 22 hours, and not after 24 hours', { skip: skipRedis }, async t => {
   const { nodes: [a] } = await nodes(t, 1)
   const position = positionOf(await connect(t, `${a.url}${path}`))
   const hoursAgo = (hours: number) => position.replaceAll(/(?<=unborn)[0-9a-z]{9}/g, time =>
@@ -84,13 +84,13 @@ t.test('a position from before the first publication is not good for ever: the c
   t.match((await connect(t, `${a.url}${path}?since=${hoursAgo(24)}`)).ack.data, { recovered: false })
 })
 
-t.test('a channel that expired begins again under another epoch, and clients of the one before are told', { skip: skipRedis }, async t => {
+t.test('a channel that expired restarts under another epoch, and the old epoch gets recovered: false', { skip: skipRedis }, async t => {
   const { nodes: [a, b], client } = await nodes(t)
   const before = await connect(t, `${a.url}${path}`)
   await a.app.ws.sendToUser('ada', message(1))
   const { id } = await before.next('n')
   before.socket.terminate()
-  // After a day.
+  // Simulates the expiry of the channel after a day.
   await client.del(...(await client.keys('*:meta')).filter(key => key.includes(Buffer.from('user:ada').toString('base64url'))))
   for (const n of [2, 3]) await b.app.ws.sendToUser('ada', message(n))
   const since = [id, positionOf(before).split(',')[1]].join(',')
@@ -98,7 +98,7 @@ t.test('a channel that expired begins again under another epoch, and clients of 
   t.match(after.ack.data, { recovered: false, replayed: 0 })
 })
 
-t.test('when Redis has lost its data clients of channels without a publication are told', { skip: skipRedis }, async t => {
+t.test('when Redis loses its data, clients get a resync, and earlier positions get recovered: false', { skip: skipRedis }, async t => {
   const { nodes: [a, b], redis } = await nodes(t)
   const left = await connect(t, `${a.url}${path}`)
   const position = positionOf(left)

@@ -41,7 +41,7 @@ async function renew (client: Joined, token: string): Promise<string> {
 
 const isNote = ({ data }: { data?: unknown }) => (data as Data)?.role === 'note'
 
-t.test('what a user may see follows the identity that a renewal brings, live and in loadHistory', async t => {
+t.test('visible gets the identity of the last renewal, for live messages and for loadHistory', async t => {
   const note = { message_id: '/n', role: 'note', content: 'private', timestamp: '2026-01-01T00:00:00.000Z' }
   const { app, join } = await startWith(t, {
     chat: { visible: (message, identity) => !isNote(message) || roleOf(identity) === 'staff', loadHistory: () => [note] }
@@ -62,7 +62,7 @@ t.test('what a user may see follows the identity that a renewal brings, live and
   t.strictSame(await shown('as a guest again'), [false, 0])
 })
 
-t.test('a message that is being written comes as a whole to who may see it from now on, and ends for who may not', async t => {
+t.test('a renewal that makes a streaming message visible delivers its whole text, and one that hides it stops its deltas', async t => {
   const { app, join } = await startWith(t, { chat: { visible: (message, identity) => !isNote(message) || roleOf(identity) === 'staff' } })
   const chat = app.ws.chat({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'ada' })
   const client = await join('ada guest')
@@ -78,12 +78,12 @@ t.test('a message that is being written comes as a whole to who may see it from 
     other.write(text)
     await client.until(() => textOf(other.id).endsWith(text))
   }
-  /** By the rules of the protocol. */
+  /** Text of a message by the rules of the protocol. */
   const textOf = (id: string) => client.received.reduce((text, { type, data }) => {
     const { message_id: messageId, content, at, text: more } = data as Data ?? {}
     if (messageId !== id) return text
     if (type === 'chat_message') return content
-    if (type === 'chat_delta' && at > text.length) throw new Error(`a delta at ${at}, and ${text.length} are shown`)
+    if (type === 'chat_delta' && at > text.length) throw new Error(`a delta at ${at}, but ${text.length} characters are shown`)
     return type === 'chat_delta' ? text.slice(0, at) + more : text
   }, '')
   await write('one ')
@@ -104,7 +104,7 @@ t.test('a message that is being written comes as a whole to who may see it from 
   t.equal(textOf(note.id), 'one two three four five six ')
 })
 
-t.test('authorize is asked again with the new identity and the target of the connection', async t => {
+t.test('a renewal calls authorize with the new identity and the target of the connection', async t => {
   const asked: Array<[string, Target]> = []
   const { join } = await startWith(t, {
     authorize: (identity, target) => {
@@ -117,16 +117,16 @@ t.test('authorize is asked again with the new identity and the target of the con
   for (const [path, target] of [[chatPath, chat], ['/ws/notifications/ada', notifications]] as const) {
     const client = await join('bob staff', path)
     t.equal(await renew(client, 'bob staff'), 'renewed')
-    // Neither a yes nor a no: what is the owner's is not for others.
+    // Neither true nor false: the default admits only the owner.
     client.send({ type: 'renew', data: { token: 'bob guest' } })
     t.equal((await client.close()).code, 4403)
     t.strictSame(asked.splice(0), [['staff', target], ['staff', target], ['guest', target]])
   }
   const owner = await join('ada staff')
-  t.equal(await renew(owner, 'ada guest'), 'renewed', 'what is left at the rule is for the owner')
+  t.equal(await renew(owner, 'ada guest'), 'renewed', 'the default admits the owner')
 })
 
-t.test('a no closes with 4403, whatever its form; nothing is renewed before', async t => {
+t.test('a renewal by a user other than the owner closes with 4403 and renews nothing when authorize returns anything but true', async t => {
   for (const no of [false, undefined, null, 0, 'yes', 1, {}, Promise.resolve(false)]) {
     let answer: unknown = true
     const { join } = await startWith(t, { authorize: () => answer as boolean })
@@ -162,7 +162,7 @@ t.test('an authorize that throws, rejects or hangs refuses the renewal and chang
   }
 })
 
-t.test('until authorize says yes the identity is the old one, for handlers and for visible', async t => {
+t.test('visible gets the old identity until authorize resolves, and a message after the renewal is handled with the new one', async t => {
   const asking = gate()
   const { opened, open } = gate<boolean>()
   let isWaiting = false
@@ -192,11 +192,11 @@ t.test('until authorize says yes the identity is the old one, for handlers and f
   await client.until(() => client.received.some(({ ref }) => ref === 'after'))
   await chat.send({ type: 'late' })
   await client.next('late')
-  t.strictSame(roles, ['staff'], 'what was sent after the renewal is handled after it')
+  t.strictSame(roles, ['staff'], 'a message sent after the renewal is handled after it')
   t.notOk(client.received.some(({ type }) => type === 'early'))
 })
 
-t.test('two renewals at once are handled in order: the last one counts', async t => {
+t.test('two renewals at once are handled in order, and the last one applies', async t => {
   const { opened, open } = gate()
   const asked: string[] = []
   const { app, join } = await startWith(t, {
@@ -217,7 +217,7 @@ t.test('two renewals at once are handled in order: the last one counts', async t
   t.equal(roleOf(app.ws.connections('ada')[0].identity), 'fast')
 })
 
-t.test('a renewal that comes too late changes nothing, also when another one has succeeded meanwhile', async t => {
+t.test('a renewal that resolves after its timeout changes nothing, also when a later one has succeeded', async t => {
   const { opened, open } = gate()
   let isLate = true
   const { app, join } = await startWith(t, {
@@ -238,7 +238,7 @@ t.test('a renewal that comes too late changes nothing, also when another one has
   t.equal(roleOf(app.ws.connections('ada')[0].identity), 'staff')
 })
 
-t.test('a connection that ends while authorize is asked is ended as it was, whatever the answer', async t => {
+t.test('a connection that closes during authorize keeps its close code and its identity, whatever authorize returns', async t => {
   for (const answer of [true, false]) {
     const asking = gate()
     const { opened, open } = gate<boolean>()

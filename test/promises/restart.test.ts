@@ -4,13 +4,13 @@ import { createClient, type WebSocketConstructor } from '../../lib/client/index.
 import { eventually } from '../waiting.js'
 import { AppProcess } from '../process.js'
 
-/** With `FULL=1` as many clients as the promise says, and the default limits: alone on a machine. */
+/** With `FULL=1` the number of clients is the promised one and the limits are the defaults. Needs a machine without other load. */
 const isFull = process.env.FULL === '1'
 const [count, limits] = isFull ? [5_000, {}] : [250, { pending: 50 }]
 
-/** Clients share an address where a proxy stands in front of the app and `trustProxy` is not set. */
+/** Clients share an address when a proxy is in front of the app and `trustProxy` is not set. */
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  t.test(`${count} clients behind one address are all back within 10 s of a restart, after ${signal}`, { timeout: 110_000 }, async t => {
+  t.test(`${count} clients behind one address all reconnect within 10 s of a restart after ${signal}`, { timeout: 110_000 }, async t => {
     const before = await AppProcess.startPlain(t, { limits })
     const clients = Array.from({ length: count }, (_, n) => createClient({
       userId: `u${n}`,
@@ -26,7 +26,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     const up = performance.now()
     await eventually(() => clients.every(({ status }) => status === 'open'), 60_000)
     const took = performance.now() - up
-    t.ok(took < 10_000, `the last is back after ${Math.round(took)} ms`)
+    t.ok(took < 10_000, `the last client reconnected after ${Math.round(took)} ms`)
     t.equal((await after.stats()).connections, count)
   })
 }

@@ -4,7 +4,7 @@ import { every } from '../every.js'
 import { Client, connect, start } from '../harness.js'
 import { eventually } from '../waiting.js'
 
-/** What a client keeps: the last position per label. */
+/** The last position per label, as a client keeps it. */
 class Positions {
   readonly #last = new Map<string, string>()
 
@@ -17,7 +17,7 @@ class Positions {
   }
 }
 
-t.test('1,000 random disconnects under a steady stream: nothing lost, repeated or out of order', async t => {
+t.test('ten clients with 1,000 random disconnects under a steady stream lose, repeat and reorder no message', async t => {
   const { app, url } = await start(t)
   const clients = 10
   const rounds = 100
@@ -67,7 +67,7 @@ t.test('1,000 random disconnects under a steady stream: nothing lost, repeated o
   t.equal(app.ws.stats().resyncs, 0)
 })
 
-t.test('what cannot be recovered is said every time, and never replayed in part', async t => {
+t.test('a resume from a position that cannot be recovered gets recovered: false and replays nothing', async t => {
   const { app, url } = await start(t, { history: { size: 10 } })
   const path = `${url}/ws/notifications/u1`
   const first = await connect(t, path)
@@ -95,7 +95,7 @@ t.test('what cannot be recovered is said every time, and never replayed in part'
   for (let n = 21; n <= 30; n++) t.match(await kept.next(), { id: at(n), data: { n } })
 })
 
-t.test('a client that got nothing but its ack resumes too', async t => {
+t.test('a client that received only its ack can resume', async t => {
   const { app, url } = await start(t)
   for (const path of ['/ws/notifications/u1', '/ws/support/app/chat/u1']) {
     const first = await connect(t, url + path)
@@ -128,9 +128,9 @@ t.test('since=0 is answered with recovered: true while the log still has its fir
     }
     t.match(await ack('?since=0'), { recovered: true, replayed: 0 }, `${name}: nothing was published`)
     for (let n = 0; n < 3; n++) await publish(n)
-    t.match(await ack('?since=0'), { recovered: true, replayed: 3 }, `${name}: all of it is there`)
+    t.match(await ack('?since=0'), { recovered: true, replayed: 3 }, `${name}: the log has all publications`)
     await publish(3)
-    t.match(await ack('?since=0'), { recovered: false, replayed: 3 }, `${name}: the first one is gone`)
+    t.match(await ack('?since=0'), { recovered: false, replayed: 3 }, `${name}: the log has lost the first publication`)
     t.equal((await ack('')).recovered, undefined, `${name}: without a since there is nothing to recover`)
   }
 })

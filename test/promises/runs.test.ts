@@ -14,11 +14,11 @@ const endless = { async * [Symbol.asyncIterator] () { for (;;) yield 'token ' } 
 const empty = { async * [Symbol.asyncIterator] () { for (;;) yield '' } }
 const hanging = { async * [Symbol.asyncIterator] () { yield 'so far'; await never } }
 
-/** What a handler may do, and how its run and what was open in it end. */
+/** Behaviour of a handler, and the expected end of its run and of its open parts. */
 interface Case {
   handler: (run: Run) => unknown
   status: string
-  /** Of its last reply. */
+  /** Content of the last reply. */
   content?: string
   reply?: string
   tool?: string
@@ -37,9 +37,9 @@ const open = (run: Run) => {
 
 const cases: Record<string, Case> = {
   'throws at once': { handler: () => { throw new Error('secret') }, status: 'error', code: 'handler_failed' },
-  'throws what is no error': { handler: () => { throw undefined }, status: 'error', code: 'handler_failed' }, // eslint-disable-line no-throw-literal
-  'is none': { handler: undefined as never, status: 'error', code: 'handler_failed' },
-  'rejects with all open': {
+  'throws undefined': { handler: () => { throw undefined }, status: 'error', code: 'handler_failed' }, // eslint-disable-line no-throw-literal
+  'is undefined': { handler: undefined as never, status: 'error', code: 'handler_failed' },
+  'rejects with a reply, a tool and a question open': {
     handler: async run => {
       open(run)
       await turn()
@@ -65,8 +65,8 @@ const cases: Record<string, Case> = {
     question: 'interrupted',
     code: 'run_timeout'
   },
-  'returns with all open': { handler: open, status: 'complete', content: 'so far', reply: 'complete', tool: 'interrupted', question: 'interrupted' },
-  'cancels itself at once': {
+  'returns with a reply, a tool and a question open': { handler: open, status: 'complete', content: 'so far', reply: 'complete', tool: 'interrupted', question: 'interrupted' },
+  'cancels its run at once': {
     handler: run => {
       open(run)
       run.cancel()
@@ -78,14 +78,14 @@ const cases: Record<string, Case> = {
     tool: 'cancelled',
     question: 'cancelled'
   },
-  'cancels itself, and throws': {
+  'cancels its run and throws': {
     handler: run => {
       run.cancel()
       throw new Error('secret')
     },
     status: 'cancelled'
   },
-  'ends twice, and writes after that': {
+  'ends its reply twice and writes after that': {
     handler: async run => {
       const reply = run.reply()
       reply.write('text')
@@ -107,7 +107,7 @@ const cases: Record<string, Case> = {
     content: 'text',
     reply: 'error'
   },
-  'goes on after it returned': {
+  'continues after it returned': {
     handler: run => {
       const work = async () => {
         await turn()
@@ -139,15 +139,15 @@ const cases: Record<string, Case> = {
     reply: 'complete',
     tool: 'error'
   },
-  'writes what is no text': { handler: run => run.reply().write(5 as never), status: 'error', reply: 'error', content: '' },
-  'streams from what throws': {
+  'writes a number': { handler: run => run.reply().write(5 as never), status: 'error', reply: 'error', content: '' },
+  'streams from a source that throws': {
     handler: run => run.stream({ async * [Symbol.asyncIterator] () { yield 'so far'; throw new Error('secret') } }),
     status: 'error',
     content: 'so far',
     reply: 'error'
   },
-  'streams from what is no source': { handler: run => run.stream(['a'] as never), status: 'error', code: 'handler_failed' },
-  'streams what is no text': {
+  'streams from an array': { handler: run => run.stream(['a'] as never), status: 'error', code: 'handler_failed' },
+  'streams a number, and streams from a source whose iterator throws': {
     handler: async run => {
       await t.rejects(run.stream({ async * [Symbol.asyncIterator] () { yield 5 as never } }), TypeError)
       await t.rejects(run.stream({ [Symbol.asyncIterator] () { throw new Error('no iterator') } } as never), { message: 'no iterator' })
@@ -156,10 +156,10 @@ const cases: Record<string, Case> = {
     content: '',
     reply: 'error'
   },
-  'streams from what hangs': { handler: run => run.stream(hanging), options: short, status: 'interrupted', content: 'so far', reply: 'interrupted' },
-  'streams from what never ends': { handler: run => run.stream(endless), options: small, status: 'error', reply: 'error', code: 'reply_too_long' },
-  'streams from what never ends and is empty': { handler: run => run.stream(empty), options: short, status: 'interrupted', content: '', reply: 'interrupted' },
-  'streams all of a source': {
+  'streams from a source that hangs': { handler: run => run.stream(hanging), options: short, status: 'interrupted', content: 'so far', reply: 'interrupted' },
+  'streams from a source that never ends': { handler: run => run.stream(endless), options: small, status: 'error', reply: 'error', code: 'reply_too_long' },
+  'streams from an endless source of empty texts': { handler: run => run.stream(empty), options: short, status: 'interrupted', content: '', reply: 'interrupted' },
+  'streams a whole source': {
     handler: async run => {
       const source = new ReadableStream<string | { text: string }>({
         start (controller) {
@@ -195,7 +195,7 @@ const cases: Record<string, Case> = {
     status: 'complete',
     tool: 'complete'
   },
-  'has a tool whose progress is not JSON, or comes too late, or ends a reply': {
+  'has a tool whose progress is not JSON, is late or ends a reply': {
     handler: async run => {
       const reply = run.reply()
       reply.write('text')
@@ -214,7 +214,7 @@ const cases: Record<string, Case> = {
     reply: 'complete',
     tool: 'complete'
   },
-  'writes more than a message may have': {
+  'writes more than limits.message': {
     handler: run => {
       const reply = run.reply()
       t.equal(reply.write('x'.repeat(7_000)), true)
@@ -229,7 +229,7 @@ const cases: Record<string, Case> = {
     reply: 'error',
     code: 'reply_too_long'
   },
-  'writes more than a run may have': {
+  'writes more than limits.run': {
     handler: async run => {
       for (let n = 0; n < 3; n++) {
         const reply = run.reply()
@@ -243,7 +243,7 @@ const cases: Record<string, Case> = {
     reply: 'error',
     code: 'run_too_long'
   },
-  'sends more than a run may have': {
+  'sends more than limits.run': {
     handler: async run => {
       for (let n = 0; n < 10; n++) await run.send({ type: 'app', data: 'x'.repeat(5_000) })
     },
@@ -251,7 +251,7 @@ const cases: Record<string, Case> = {
     status: 'error',
     code: 'run_too_long'
   },
-  'is cancelled by a listener of its own, and starts another': {
+  'cancels its run, and cancels and replies again in an abort listener': {
     handler: run => {
       run.signal.addEventListener('abort', () => {
         run.cancel()
@@ -266,7 +266,7 @@ const cases: Record<string, Case> = {
   }
 }
 
-/** That everything is ended, once, after it began and before the run is. */
+/** Violations of the order: each part ends once, after its start and before the end of its run. */
 function faultsOf (publications: Array<{ type: string, data: Data }>): string[] {
   const faults: string[] = []
   const openParts = new Set<string>()
@@ -295,11 +295,11 @@ function faultsOf (publications: Array<{ type: string, data: Data }>): string[] 
 }
 
 for (const [name, { handler, status, content, reply, tool, question, code, options }] of Object.entries(cases)) {
-  t.test(`a handler that ${name}`, async t => {
+  t.test(`a run whose handler ${name} ends with status ${status}`, async t => {
     const { chat, join } = await startChat(t, {}, options)
     const client = await join()
     t.equal(await chat.start(handler).finished, status)
-    // Whatever it still does has been done when another run is over.
+    // Remaining work of the handler is done when another run has ended.
     await finished(client)
     for (let n = 0; n < 5; n++) await turn()
     await chat.start(() => {}).finished
@@ -316,7 +316,7 @@ for (const [name, { handler, status, content, reply, tool, question, code, optio
   })
 }
 
-t.test('a run that is over lets the next one begin, also when it is ended from within', async t => {
+t.test('the next run starts when a run has ended, also when a handler cancels its own run', async t => {
   const { chat, join } = await startChat(t)
   const client = await join()
   let next: Run | undefined
@@ -331,7 +331,7 @@ t.test('a run that is over lets the next one begin, also when it is ended from w
   t.strictSame(ends.map(({ run_id: id }) => id), [first.id, second.id, next!.id])
 })
 
-t.test('with replace, a run that is started while another is replaced comes last', async t => {
+t.test('with concurrency replace, a run that is started while another is being replaced runs last', async t => {
   const { chat, join } = await startChat(t, { concurrency: 'replace' })
   const client = await join()
   let third: Run | undefined
@@ -342,12 +342,12 @@ t.test('with replace, a run that is started while another is replaced comes last
   const second = chat.start(() => never)
   t.strictSame([await first.finished, await second.finished, await third!.finished], ['cancelled', 'cancelled', 'complete'])
   await finished(client, 3)
-  t.equal(all(client, 'run_started').length, 2, 'the second never began')
+  t.equal(all(client, 'run_started').length, 2, 'the second run never starts')
 })
 
 const schema = Type.Object({ yes: Type.Boolean() })
 
-t.test('two devices answer at once: the first wins', async t => {
+t.test('when two devices answer a question at once, the first answer counts and the other gets input_closed', async t => {
   const answers: unknown[] = []
   const { join } = await startChat(t, { onMessage: async run => { answers.push(await run.ask({ prompt: 'go on?', schema, component: 'buttons' })) } })
   const [one, two] = [await join(), await join('u2')]
@@ -362,7 +362,7 @@ t.test('two devices answer at once: the first wins', async t => {
   for (const value of [{ yes: 'yes' }, undefined, null, 'x'.repeat(1_000), {}]) {
     t.equal(await ask(one, 'input_response', { request_id: id, value }), 'bad_value')
   }
-  t.equal(all(one, 'input_closed').length, 0, 'it stays open')
+  t.equal(all(one, 'input_closed').length, 0, 'the question stays open')
   const codes = await Promise.all([
     ask(one, 'input_response', { request_id: id, value: { yes: true } }), ask(two, 'input_response', { request_id: id, value: { yes: false } })
   ])
@@ -374,7 +374,7 @@ t.test('two devices answer at once: the first wins', async t => {
   t.equal(await ask(late, 'input_response', { request_id: id, value: { yes: true } }), 'input_closed')
 })
 
-t.test('who answers may be gone at once', async t => {
+t.test('an answer counts even when its client disconnects at once', async t => {
   const { join } = await startChat(t, { onMessage: run => run.ask({ prompt: 'p' }) })
   const [one, two] = [await join(), await join()]
   await ask(one, 'chat_message', { content: 'q' })
@@ -385,7 +385,7 @@ t.test('who answers may be gone at once', async t => {
   t.match(all(two, 'input_closed'), [{ reason: 'answered', value: 1 }])
 })
 
-t.test('stopping and answering wait for nothing else that the connection has asked for', async t => {
+t.test('chat_cancel and input_response do not wait for earlier requests of the connection', async t => {
   const { opened: page, open: turnPage } = gate()
   const { opened: saved, open: letSave } = gate()
   const started: string[] = []
@@ -419,7 +419,7 @@ t.test('stopping and answering wait for nothing else that the connection has ask
   t.strictSame(started, ['m1'])
 })
 
-t.test('a question that nobody answers in time, or whose run is cancelled, rejects and is closed', async t => {
+t.test('a question that gets no answer in time, or whose run is cancelled, rejects and is closed', async t => {
   const errors: unknown[] = []
   const { join } = await startChat(t, {
     onMessage: async (run, { content }) => {
@@ -438,7 +438,7 @@ t.test('a question that nobody answers in time, or whose run is cancelled, rejec
   t.strictSame(all(client, 'input_request').map(({ expires_at: at }) => typeof at), ['string', 'undefined'])
 })
 
-t.test('a server that closes ends its runs, tells the clients and saves', async t => {
+t.test('a server that closes interrupts its runs, publishes their ends and saves all messages', async t => {
   const saved: SavedMessage[] = []
   const { app, chat, join } = await startChat(t, {
     save: async message => {
@@ -452,7 +452,7 @@ t.test('a server that closes ends its runs, tells the clients and saves', async 
   })
   const client = await join()
   await ask(client, 'chat_message', { content: 'q' }, 'm')
-  const waiting = chat.start(() => t.fail('it began'))
+  const waiting = chat.start(() => t.fail('the run started'))
   const before = client.received.length
   const coming = ask(client, 'chat_message', { content: 'late' }, 'late')
   await turn()
@@ -472,7 +472,7 @@ t.test('a server that closes ends its runs, tells the clients and saves', async 
   t.throws(() => chat.start(() => {}), { code: 'RT_ERR_CLOSING' })
 })
 
-t.test('a run may start before anybody is there, and a message with the connection', async t => {
+t.test('a run can start before a client connects, and a client can send a message before the ack', async t => {
   const { chat, join } = await startChat(t)
   const { opened, open } = gate()
   const run = chat.start(async run => {
@@ -494,7 +494,7 @@ t.test('a run may start before anybody is there, and a message with the connecti
   t.equal(all(early, 'chat_message').at(-1)!.content, 'hi')
 })
 
-t.test('nothing is left of a run', async t => {
+t.test('a run leaves no abort listener behind', async t => {
   const { chat } = await startChat(t, {}, { timeouts: { run: 60_000 } })
   let signal: AbortSignal | undefined
   await chat.start(async run => {
@@ -506,4 +506,4 @@ t.test('nothing is left of a run', async t => {
   t.equal(getEventListeners(signal!, 'abort').length, 0)
 })
 
-t.test('no rejection was left unhandled', async t => t.strictSame(unhandled, []))
+t.test('no rejection is left unhandled', async t => t.strictSame(unhandled, []))

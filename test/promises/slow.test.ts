@@ -7,7 +7,7 @@ import { AppProcess, rawConnect } from '../process.js'
 
 const mib = 1024 * 1024
 
-t.test('a client that never reads costs the process little, and its neighbours nothing', async t => {
+t.test('a client that never reads is disconnected and costs less than 16 MiB, and its neighbours get all messages in order', async t => {
   const app = await AppProcess.start(t, { timeouts: { stall: 2_000 } })
   const readers = await Promise.all(Array.from({ length: 20 }, (_, n) => connect(t, `${app.url}/ws/notifications/u${n}`)))
   const stalled = await rawConnect(t, app.port, '/ws/notifications/stalled')
@@ -30,13 +30,13 @@ t.test('a client that never reads costs the process little, and its neighbours n
   t.ok(memory - before.memory < 16 * mib, `grew by ${((memory - before.memory) / mib).toFixed(1)} MiB`)
 })
 
-t.test('a stalled client is closed with 4430, and resumes what the history holds', async t => {
+t.test('a stalled client is closed with 4430 and resumes from the history', async t => {
   const count = 1_000
   const { app, url, port } = await start(t, { timeouts: { stall: 200, close: 60_000 }, history: { size: count } })
   const socket = await rawConnect(t, port, '/ws/notifications/u1')
   socket.pause()
   await eventually(() => app.ws.isOnline('u1') === true)
-  // 20 MB in all: more than the socket buffers of the system take, and less than the history may.
+  // 20 MB in all: more than the socket buffers of the system hold, and less than the history holds.
   const text = 'x'.repeat(20_000)
   for (let n = 1; n <= count; n++) {
     await app.ws.sendToUser('u1', { type: 'big', data: { n, text } })
@@ -57,7 +57,7 @@ t.test('a stalled client is closed with 4430, and resumes what the history holds
   for (let n = ids.length + 1; n <= count; n++) t.equal((await again.next()).id, ids.at(-1)!.replace(/\d+$/, String(n)))
 })
 
-t.test('a client that is too far behind is told so while connected, and goes on at the head', async t => {
+t.test('a client that is behind by more than limits.lag gets a resync while connected and continues at the head', async t => {
   const { app, port } = await start(t, { limits: { lag: 1_000_000 }, history: { size: 5 } })
   const socket = await rawConnect(t, port, '/ws/notifications/u1')
   socket.pause()
@@ -76,7 +76,7 @@ t.test('a client that is too far behind is told so while connected, and goes on 
   while (!Buffer.concat(chunks.slice(-2)).includes('"type":"last"')) await within(once(socket, 'data'), 'the last message')
   const all = Buffer.concat(chunks).toString('latin1')
   const numbers = [...all.matchAll(/"n":(\d+)/g)].map(match => Number(match[1]))
-  t.ok(every(numbers, (n, at) => n === at + 1), 'what came before was complete')
+  t.ok(every(numbers, (n, at) => n === at + 1), 'the messages before the resync are complete')
   t.ok(numbers.length < count)
   t.match(all.slice(all.indexOf('"type":"resync"')), new RegExp(`"position":"u\\.\\w+\\.${count}".*"type":"last".*\\.${count + 1}"`, 's'))
 })

@@ -21,7 +21,7 @@ const turns = async () => { for (let n = 0; n < 10; n++) await setImmediate() }
 const wrong = { type: 'notification', data: {} } as never
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }
 
-t.test('a call that nobody awaits and that fails is logged once at warn with its code, and the process goes on', async t => {
+t.test('a call that fails without being awaited is logged once at warn with its code, and no rejection is unhandled', async t => {
   const { lines, options } = logger()
   const { app } = await start(t, {}, options)
   const chat = app.ws.chat(target)
@@ -42,7 +42,7 @@ t.test('a call that nobody awaits and that fails is logged once at warn with its
   t.strictSame(unhandled, [])
 })
 
-t.test('a broker that fails later is told of in the same way, and whoever awaits gets the rejection and no line', async t => {
+t.test('a broker failure is logged when the call is not awaited, and rejects the call without a log line when it is', async t => {
   const { lines, options } = logger()
   const broker: Broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 10_000, lag: 1 })
   broker.publish = async () => { await setImmediate(); throw new Error('the store is away') }
@@ -57,7 +57,7 @@ t.test('a broker that fails later is told of in the same way, and whoever awaits
   t.strictSame(unhandled, [])
 })
 
-t.test('what a run does that is over needs no handling, and is not logged', async t => {
+t.test('calls on a run that has ended need no rejection handler and are not logged', async t => {
   const { lines, options } = logger()
   const { app } = await start(t, {}, options)
   let over: Run | undefined
@@ -70,7 +70,7 @@ t.test('what a run does that is over needs no handling, and is not logged', asyn
   t.strictSame([lines, unhandled], [[], []])
 })
 
-t.test('a publisher without Fastify logs it to the logger that it is given', async t => {
+t.test('a publisher without Fastify logs the failure of a call that is not awaited to its option log', async t => {
   const lines: unknown[] = []
   const log = { info () {}, error () {}, warn: (...line: unknown[]) => lines.push(line) }
   const publisher = createPublisher({ url: 'redis://127.0.0.1:1', log })
