@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Budget } from '../../lib/brokers/budget.js'
 
-t.test('one holder alone gets half, two get a third each, and there is something left for the next', async t => {
+t.test('no holder gets more than is still free, so that something is left for the next holder', async t => {
   const budget = new Budget(1_000)
   const fill = (holder: string) => {
     while (budget.take(holder));
@@ -17,21 +17,21 @@ t.test('one holder alone gets half, two get a third each, and there is something
   t.equal(budget.heldBy('a'), 0)
 })
 
-t.test('a budget of one is for whoever comes first', async t => {
+t.test('the first holder gets a budget of one until it releases it', async t => {
   const budget = new Budget(1)
   t.strictSame([budget.take('a'), budget.take('a'), budget.take('b')], [true, false, false])
   budget.release('a')
   t.equal(budget.take('b'), true)
 })
 
-t.test('amounts that are given back leave nothing behind', async t => {
+t.test('holders that release everything are forgotten', async t => {
   const budget = new Budget(1_000_000)
   for (let n = 0; n < 10_000; n++) budget.take(`user ${n}`, n % 7)
   for (let n = 0; n < 10_000; n++) budget.release(`user ${n}`, budget.heldBy(`user ${n}`))
   t.strictSame([budget.used, budget.size, [...budget.heaviest()]], [0, 0, []])
 })
 
-t.test('amounts up to 16 come in their exact order, also after they have changed', async t => {
+t.test('heaviest returns amounts up to 16 in exact order, even after they have changed', async t => {
   const budget = new Budget(1_000)
   for (let amount = 1; amount <= 16; amount++) budget.add(`${amount}`, amount)
   const order = () => [...budget.heaviest()].map(({ held }) => held)
@@ -43,7 +43,7 @@ t.test('amounts up to 16 come in their exact order, also after they have changed
   t.strictSame(order(), order().sort((a, b) => b - a))
 })
 
-t.test('the sums are exact, nobody is given more than is free, and the holders come in order to within a fifth', async () => {
+t.test('the sums are exact, take gives no more than is free, and heaviest returns the holders in order to within a fifth', async () => {
   const step = fc.record({ holder: fc.nat(8), amount: fc.integer({ min: -500, max: 3_000 }), isAsked: fc.boolean() })
   fc.assert(fc.property(fc.array(step, { maxLength: 80 }), steps => {
     const budget = new Budget(20_000)

@@ -10,7 +10,7 @@ import { brokerContract } from '../../lib/testing/index.js'
 import type { Position } from '../../lib/protocol/position.js'
 import { kinds } from '../kinds.js'
 
-/** As the broker counts: `channel` beside the name of the channel. */
+/** Bytes that the broker counts: for each channel besides its name, and for each publication besides its body. */
 const overhead = { channel: 700, entry: 128 }
 
 function make (options: Partial<MemoryBrokerOptions> = {}): MemoryBroker {
@@ -41,21 +41,21 @@ function reader (log: Log, isReading = true): Reader & { text: string } {
   return one
 }
 
-t.test('keeps the contract', async t => {
+t.test('the memory broker keeps the contract', async t => {
   for (const { name, run } of brokerContract) t.test(name, () => run(() => make()))
 })
 
-t.test('keeps the contract with a small history and little room for who is behind', async t => {
+t.test('the memory broker keeps the contract with a small history and a small lag', async t => {
   for (const { name, run } of brokerContract) t.test(name, () => run(() => make({ size: 10, lag: 1_000 })))
 })
 
-/** What several `LateBroker`s share. */
+/** Store that several `LateBroker`s share. */
 class Store {
   readonly channels = new Map<string, { epoch: string, bodies: string[] }>()
   readonly nodes = new Set<LateBroker>()
 }
 
-/** As one with a server of its own would be: what is published is in the logs of the nodes some turns later. */
+/** Broker that behaves as if it had a server: publications reach the logs of the nodes some turns later. */
 class LateBroker implements Broker {
   readonly #store: Store
   readonly #logs = new Map<string, Log>()
@@ -123,21 +123,21 @@ class LateBroker implements Broker {
   }
 }
 
-t.test('brokers that share a store and are late keep the contract', async t => {
+t.test('brokers that share a store and append late keep the contract', async t => {
   for (const { name, run } of brokerContract) {
     const store = new Store()
     t.test(name, () => run(() => new LateBroker(store)))
   }
 })
 
-/** Brokers that break their word in one way each. */
+/** Brokers that break the contract in one way each. */
 const broken: Record<string, () => Broker> = {
   'never answers' () {
     const broker: Broker = make()
     broker.publish = () => new Promise(() => {})
     return broker
   },
-  'stores in another order' () {
+  'stores publications in another order' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     let last: Promise<unknown> | undefined
@@ -149,7 +149,7 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
-  'counts from 0' () {
+  'starts offsets at 0' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     broker.publish = async (channel, body) => {
@@ -158,7 +158,7 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
-  'has epochs unfit for a position' () {
+  'has epochs that are invalid in a position' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     broker.publish = async (channel, body) => ({ ...await publish(channel, body), epoch: 'a.b' })
@@ -172,7 +172,7 @@ const broken: Record<string, () => Broker> = {
     broker.subscribe = channel => subscribe(channel.replaceAll(/[:/]/g, '-'))
     return broker
   },
-  'keeps as much of each channel' () {
+  'ignores the retention of a channel' () {
     const broker = make()
     const publish = broker.publish.bind(broker)
     broker.publish = (channel, body) => publish(channel, body)
@@ -187,7 +187,7 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
-  'appends twice' () {
+  'appends each publication twice' () {
     const broker: Broker = make()
     const open = broker.open.bind(broker)
     broker.open = createLog => open((...args) => {
@@ -203,26 +203,26 @@ const broken: Record<string, () => Broker> = {
     })
     return broker
   },
-  'changes what is published' () {
+  'changes the body of a publication' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     broker.publish = (channel, body) => publish(channel, Buffer.from(body, 'latin1').toString('latin1'))
     return broker
   },
-  'loses one now and then' () {
+  'loses a publication' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     let last: Position
     broker.publish = async (channel, body) => body.includes('"n":7}') ? last : (last = await publish(channel, body))
     return broker
   },
-  'recovers more than it should' () {
+  'recovers evicted publications' () {
     const broker: Broker = make({ size: 20 })
     const subscribe = broker.subscribe.bind(broker)
     broker.subscribe = async channel => Object.assign(await subscribe(channel), { canRecover: () => true })
     return broker
   },
-  'publishes after it was closed' () {
+  'publishes after close' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     broker.publish = (channel, body) => {
@@ -234,7 +234,7 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
-  'says nothing after it was closed' () {
+  'never settles subscribe after close' () {
     const broker: Broker = make()
     const subscribe = broker.subscribe.bind(broker)
     broker.subscribe = channel => {
@@ -256,7 +256,7 @@ const broken: Record<string, () => Broker> = {
     broker.subscribe = async channel => Object.assign(await subscribe(channel), { epoch: 'same' })
     return broker
   },
-  'loses what readers have not read' () {
+  'evicts unread publications' () {
     const broker: Broker = make()
     const publish = broker.publish.bind(broker)
     const subscribe = broker.subscribe.bind(broker)
@@ -283,7 +283,7 @@ const broken: Record<string, () => Broker> = {
     }
     return broker
   },
-  'opens after it was closed' () {
+  'opens after close' () {
     const broker: Broker = make()
     const open = broker.open.bind(broker)
     const close = broker.close.bind(broker)
@@ -295,39 +295,39 @@ const broken: Record<string, () => Broker> = {
     broker.open = createLog => isClosed ? undefined : open(createLog)
     return broker
   },
-  'counts wrong' () {
+  'returns wrong stats' () {
     const broker: Broker = make()
     broker.stats = () => ({ channels: 0, publications: 0, bytes: 0 })
     return broker
   }
 }
 
-/** A part of the name of the obligation that must notice it. */
+/** Part of the name of the obligation that must detect the broker. */
 const noticedBy: Record<string, string> = {
   'never answers': 'offsets 1, 2, 3',
-  'stores in another order': 'order of the calls',
-  'counts from 0': 'offsets 1, 2, 3',
-  'has epochs unfit for a position': 'offsets 1, 2, 3',
+  'stores publications in another order': 'order of the calls',
+  'starts offsets at 0': 'offsets 1, 2, 3',
+  'has epochs that are invalid in a position': 'offsets 1, 2, 3',
   'mixes channels': 'do not mix',
-  'keeps as much of each channel': 'with a retention of its own',
+  'ignores the retention of a channel': 'with a retention of its own',
   'gives a subscriber a log of its own': 'then the new ones',
-  'appends twice': 'gets each publication once',
-  'changes what is published': 'any characters',
-  'loses one now and then': 'middle of a burst',
-  'recovers more than it should': 'no more',
-  'publishes after it was closed': 'after close',
-  'says nothing after it was closed': 'after close',
+  'appends each publication twice': 'gets each publication once',
+  'changes the body of a publication': 'any characters',
+  'loses a publication': 'middle of a burst',
+  'recovers evicted publications': 'no more',
+  'publishes after close': 'after close',
+  'never settles subscribe after close': 'after close',
   'starts again under the same epoch': 'the next broker',
-  'loses what readers have not read': 'any characters',
+  'evicts unread publications': 'any characters',
   'serves two apps': 'opened once',
-  'opens after it was closed': 'opened once',
-  'counts wrong': 'stats'
+  'opens after close': 'opened once',
+  'returns wrong stats': 'stats'
 }
 
-t.test('the contract notices a broker that', async t => {
+t.test('the contract detects each way of breaking it', async t => {
   for (const [name, makeBroken] of Object.entries(broken)) {
-    await t.test(name, async t => {
-      // What the contract waits for in vain need not be waited for here.
+    await t.test(`the contract detects a broker that ${name}`, async t => {
+      // Lets the timeouts of the contract pass at once.
       mock.timers.enable({ apis: ['setTimeout'] })
       const over = new AbortController()
       const hurry = async () => {
@@ -347,7 +347,7 @@ t.test('the contract notices a broker that', async t => {
   }
 })
 
-t.test('two brokers, and two incarnations of a channel, have different epochs', async t => {
+t.test('two brokers, two channels and two incarnations of a channel have different epochs', async t => {
   const { clock, broker } = clocked()
   const first = await broker.publish('a', '{}')
   t.not((await make().publish('a', '{}')).epoch, first.epoch)
@@ -359,7 +359,7 @@ t.test('two brokers, and two incarnations of a channel, have different epochs', 
   t.not(again.epoch, first.epoch)
 })
 
-t.test('without open the body is the frame', async t => {
+t.test('a broker that was not opened uses the body as the frame', async t => {
   const broker = make()
   await broker.publish('a', '{"n":1}')
   const log = await broker.subscribe('a')
@@ -375,7 +375,7 @@ t.test('the default clock is monotonic', async t => {
   t.equal((await broker.subscribe('a')).beginning, 1)
 })
 
-t.test('a wall clock that is set forward or back ends no history', async t => {
+t.test('a wall clock that is set forward or back expires no publications', async t => {
   let ahead = 0
   const wall = mock.method(Date, 'now', () => performance.timeOrigin + performance.now() + ahead)
   t.teardown(() => wall.mock.restore())
@@ -391,8 +391,8 @@ t.test('a wall clock that is set forward or back ends no history', async t => {
   }
 })
 
-t.test('ttl', async t => {
-  t.test('a publication can be recovered until it is older', async t => {
+t.test('a broker keeps publications for the ttl', async t => {
+  t.test('a publication can be recovered until it is older than the ttl', async t => {
     const { clock, broker } = clocked()
     const first = await broker.publish('a', '{}')
     clock.now = 400
@@ -407,11 +407,11 @@ t.test('ttl', async t => {
     clock.now = 1_401
     await broker.subscribe('a')
     t.equal(log.canRecover(first), false)
-    t.equal(log.canRecover(second), true, 'whoever has all misses nothing')
+    t.equal(log.canRecover(second), true, 'a reader that has every publication misses none')
     t.match(broker.stats(), { publications: 0, bytes: overhead.channel + 1 })
   })
 
-  t.test('sweep lets go of what is older', async t => {
+  t.test('sweep evicts publications that are older than the ttl', async t => {
     const { clock, broker } = clocked()
     await broker.publish('a', '{}')
     clock.now = 500
@@ -421,7 +421,7 @@ t.test('ttl', async t => {
     t.match(broker.stats(), { channels: 2, publications: 1 })
   })
 
-  t.test('sweep lets go of what was kept for readers that have read it', async t => {
+  t.test('sweep evicts publications beyond the history once their readers have read them', async t => {
     const { broker } = clocked({ size: 1 })
     const log = await broker.subscribe('a')
     const behind = reader(log)
@@ -433,7 +433,7 @@ t.test('ttl', async t => {
     t.equal(broker.stats().publications, 1)
   })
 
-  t.test('sweep runs by itself, and not after close', async t => {
+  t.test('a broker calls sweep at an interval until close', async t => {
     t.teardown(() => mock.timers.reset())
     mock.timers.enable({ apis: ['setInterval'] })
     const { clock, broker } = clocked()
@@ -450,25 +450,25 @@ t.test('ttl', async t => {
   })
 })
 
-t.test('a channel that is not used', async t => {
-  t.test('is let go of when it is found without readers twice', async t => {
+t.test('a broker removes unused channels', async t => {
+  t.test('a channel is removed when sweeps find it unused twice, more than a ttl apart', async t => {
     const { clock, broker } = clocked()
     await broker.subscribe('a')
     clock.now = 1_000
     broker.sweep()
-    t.equal(broker.stats().channels, 1, 'used within ttl')
+    t.equal(broker.stats().channels, 1, 'the channel was used within the ttl')
     clock.now = 1_001
     broker.sweep()
-    t.equal(broker.stats().channels, 1, 'the first time')
+    t.equal(broker.stats().channels, 1, 'the channel is unused for the first time')
     clock.now = 2_001
     broker.sweep()
-    t.equal(broker.stats().channels, 1, 'not as long again yet')
+    t.equal(broker.stats().channels, 1, 'no further ttl is over yet')
     clock.now = 2_002
     broker.sweep()
     t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
   })
 
-  t.test('stays while it has readers, and one round longer: who was connected can resume', async t => {
+  t.test('a channel stays while it has readers, and one sweep longer, so that their clients can resume', async t => {
     const { clock, broker } = clocked()
     const log = await broker.subscribe('a')
     const connected = reader(log)
@@ -483,17 +483,17 @@ t.test('a channel that is not used', async t => {
     t.equal((await broker.subscribe('a')), log)
     clock.now += 1_001
     broker.sweep()
-    t.equal(broker.stats().channels, 1, 'subscribing is using it: it is idle for the first time again')
+    t.equal(broker.stats().channels, 1, 'subscribe counts as use: the channel is unused for the first time again')
     await broker.publish('a', '{}')
     clock.now += 1_001
     broker.sweep()
-    t.equal(broker.stats().channels, 1, 'and so is publishing')
+    t.equal(broker.stats().channels, 1, 'publish counts as use')
     clock.now += 1_001
     broker.sweep()
     t.equal(broker.stats().channels, 0)
   })
 
-  t.test('is let go of in all its number', async t => {
+  t.test('two sweeps remove all of 1,000 unused channels', async t => {
     const { clock, broker } = clocked()
     for (let n = 0; n < 1_000; n++) await broker.publish(`user:${n}`, '{}')
     for (clock.now of [1_001, 2_002]) broker.sweep()
@@ -501,10 +501,10 @@ t.test('a channel that is not used', async t => {
   })
 })
 
-t.test('a subscriber is never left with a log that nothing is published to', async t => {
+t.test('the log of a subscriber stays the log of its channel, and gets its publications', async t => {
   const { clock, broker } = clocked({ bytes: 8_192 })
   const log = await broker.subscribe('a')
-  // Between subscribing and adding the reader others publish, and more than there is room for.
+  // Between subscribe and the first reader, other channels get more publications than the broker has room for.
   for (let n = 0; n < 50; n++) await broker.publish(`other:${n}`, JSON.stringify('x'.repeat(500)))
   t.equal(await broker.subscribe('a'), log)
   const subscribed = reader(log)
@@ -517,21 +517,21 @@ t.test('a subscriber is never left with a log that nothing is published to', asy
   t.equal(log.read(subscribed, 1024), '{"n":1}')
 })
 
-t.test('bytes', async t => {
+t.test('a broker holds at most its limit of bytes', async t => {
   const body = 'x'.repeat(500)
   const one = body.length + overhead.entry
 
-  t.test('the owner that holds most gives up the oldest publications of its largest channel', async t => {
+  t.test('the oldest publications in the largest channel of the largest owner are evicted first', async t => {
     const { broker } = clocked({ bytes: 100_000 })
     broker.open(createLog, { ownerOf: channel => channel[0] })
     const big = await broker.subscribe('a:big') as ChannelLog
     await broker.publish('a:small', body)
     for (let n = 0; n < 50; n++) await broker.publish('b:1', body)
     for (let n = 0; big.first === 1 && n < 100; n++) await broker.publish('a:big', body)
-    t.ok(big.first > 1, 'its own publications went')
-    t.equal((await broker.subscribe('a:small')).length, 1, 'its smaller channel kept what it had')
-    t.equal((await broker.subscribe('b:1')).length, 50, 'and so did the other owner')
-    t.equal(big.length > 30, true, 'and it keeps most')
+    t.ok(big.first > 1, 'publications of the largest channel are evicted')
+    t.equal((await broker.subscribe('a:small')).length, 1, 'the smaller channel keeps its publication')
+    t.equal((await broker.subscribe('b:1')).length, 50, 'the other owner keeps its publications')
+    t.equal(big.length > 30, true, 'the largest channel keeps most of its publications')
   })
 
   for (const [when, step] of [['', 10], [', in the order of their creation within one millisecond', 0]] as const) {
@@ -560,7 +560,7 @@ t.test('bytes', async t => {
     t.strictSame([log.length, log.canRecover({ ...position, offset: 0 })], [1, false])
   })
 
-  t.test('no owner keeps more than is still free, and whoever has nothing gets something', async () => {
+  t.test('no owner keeps more bytes than are still free, and each new publication is kept', async () => {
     const step = fc.record({ owner: fc.nat(5), channel: fc.nat(2), size: fc.nat(900) })
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 100, maxLength: 300 }), async steps => {
       const { broker } = clocked({ bytes: 50_000, size: 1_000 })
@@ -572,7 +572,7 @@ t.test('bytes', async t => {
         channels.add(name)
         await broker.publish(name, 'y'.repeat(size))
         const log = await broker.subscribe(name)
-        if (log.length === 0) throw new Error('what was just published is gone')
+        if (log.length === 0) throw new Error('the newest publication is evicted')
         held.clear()
         for (const name of channels) {
           const [owner] = name.split(':')
@@ -584,7 +584,7 @@ t.test('bytes', async t => {
     }), { numRuns: 30 })
   })
 
-  t.test('a flood into the channels of one user leaves what 200 others have not read', async t => {
+  t.test('a flood into the channels of one user evicts no publications of 200 other users', async t => {
     const { clock, broker } = clocked({ bytes: 4 * 1024 * 1024, ttl: 300_000 })
     broker.open(createLog, { ownerOf: kinds.ownerOf })
     const others = Array.from({ length: 200 }, (_, n) => `user:u${n}`)
@@ -599,16 +599,16 @@ t.test('bytes', async t => {
     }
   })
 
-  t.test('never holds more', async t => {
+  t.test('a broker never holds more than its limit, and uses most of it', async t => {
     const { broker } = clocked({ bytes: 20_000 })
     for (let n = 0; n < 500; n++) {
       await broker.publish(`user:${n % 7}`, 'y'.repeat((n * 37) % 900))
       if (broker.stats().bytes > 20_000) t.fail(`${broker.stats().bytes} after ${n}`)
     }
-    t.ok(broker.stats().bytes > 20_000 * 0.7, 'and not much less')
+    t.ok(broker.stats().bytes > 20_000 * 0.7, 'the broker uses most of its limit')
   })
 
-  t.test('readers that are behind are asked to read before', async t => {
+  t.test('a broker calls catchUp of readers that are behind before it evicts publications', async t => {
     const { broker } = clocked({ bytes: 2 * (overhead.channel + 1 + 3 * one) })
     const log = await broker.subscribe('a')
     const reads = reader(log)
@@ -619,7 +619,7 @@ t.test('bytes', async t => {
     t.equal(log.isLost(sleeps), true)
   })
 
-  t.test('channels without publications and readers go too, unless they were just handed out', async t => {
+  t.test('channels without publications and readers are removed too, unless they were just subscribed to', async t => {
     const each = overhead.channel + 'user:0'.length
     const { clock, broker } = clocked({ bytes: 10 * each })
     const connected = await broker.subscribe('user:0')
@@ -627,7 +627,7 @@ t.test('bytes', async t => {
     for (let n = 1; n < 10; n++) await broker.subscribe(`user:${n}`)
     t.equal(broker.stats().channels, 10)
     await broker.subscribe('user:a')
-    t.equal(broker.stats().channels, 11, 'too soon')
+    t.equal(broker.stats().channels, 11, 'the channels were just subscribed to')
     clock.now = 2_001
     await broker.subscribe('user:b')
     t.ok(broker.stats().bytes <= 10 * each)
@@ -635,7 +635,7 @@ t.test('bytes', async t => {
   })
 })
 
-t.test('stats are exact', async t => {
+t.test('stats count channels, publications and bytes exactly', async t => {
   const { clock, broker } = clocked({ size: 3, bytes: 14_000 })
   const logs = new Map<string, Log>()
   for (let n = 0; n < 400; n++) {
@@ -649,7 +649,7 @@ t.test('stats are exact', async t => {
   const before = broker.stats()
   let bytes = 0
   let publications = 0
-  // Without a step of the clock nothing expires by being subscribed to, but what is new may have others give way.
+  // The clock stands still, so that subscribe expires nothing. A new channel may still cause evictions.
   for (let n = 0; n < 11; n++) logs.set(`user:${n}`, await broker.subscribe(`user:${n}`))
   for (let n = 0; n < 11; n++) {
     const log = logs.get(`user:${n}`)!
@@ -660,7 +660,7 @@ t.test('stats are exact', async t => {
   t.ok(before.channels > 0 && before.channels <= 11, `${before.channels} channels`)
 })
 
-t.test('a broker is opened once, and not after close', async t => {
+t.test('a broker can be opened once, and not after close', async t => {
   const broker = make()
   broker.open(createLog)
   const cure = { code: 'RT_ERR_BROKER_USED', message: /make one for each registration/ }
@@ -669,7 +669,7 @@ t.test('a broker is opened once, and not after close', async t => {
   t.throws(() => broker.open(createLog), cure)
 })
 
-t.test('after close nothing is kept, and nothing is published or subscribed to', async t => {
+t.test('a closed broker holds nothing, and publish and subscribe throw', async t => {
   const broker = make()
   broker.open(createLog)
   await broker.publish('a', '{}')
@@ -678,5 +678,5 @@ t.test('after close nothing is kept, and nothing is published or subscribed to',
   t.throws(() => broker.publish('a', '{}'), { code: 'RT_ERR_CLOSING' })
   t.throws(() => broker.subscribe('a'), { code: 'RT_ERR_CLOSING' })
   broker.sweep()
-  t.doesNotThrow(() => broker.close(), 'closing twice is harmless')
+  t.doesNotThrow(() => broker.close(), 'a second close is harmless')
 })

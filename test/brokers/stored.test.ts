@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { StoredBytes } from '../../lib/brokers/stored.js'
 
-t.test('an owner stores up to the limit, and others too', async t => {
+t.test('each owner can store up to the limit', async t => {
   const stored = new StoredBytes(1_000)
   t.equal(stored.take('ada', 600, 100, 0), true)
   t.equal(stored.take('ada', 401, 100, 0), false)
@@ -11,14 +11,14 @@ t.test('an owner stores up to the limit, and others too', async t => {
   t.strictSame([stored.heldBy('ada', 0), stored.heldBy('eve', 0)], [1_000, 0])
 })
 
-t.test('what is stored leaks evenly: a full bucket is empty after the lifetime', async t => {
+t.test('stored bytes leak evenly: a full bucket is empty after the lifetime', async t => {
   const stored = new StoredBytes(1_000)
   stored.take('ada', 1_000, 100, 0)
   t.strictSame([25, 50, 100, 200].map(now => stored.heldBy('ada', now)), [750, 500, 0, 0])
   t.equal(stored.take('ada', 1_000, 100, 200), true)
 })
 
-t.test('what lives longer leaks more slowly, and all of it counts', async t => {
+t.test('bytes with a longer lifetime leak more slowly, and all bytes of an owner count', async t => {
   const stored = new StoredBytes(1_000)
   stored.add('ada', 500, 100, 0)
   stored.add('ada', 500, 1_000, 0)
@@ -29,19 +29,19 @@ t.test('what lives longer leaks more slowly, and all of it counts', async t => {
   t.equal(stored.heldBy('ada', 1_000), 0)
 })
 
-t.test('what is not kept is not counted', async t => {
+t.test('bytes with a lifetime of 0 are not counted', async t => {
   const stored = new StoredBytes(10)
   stored.add('ada', 1_000, 0, 0)
   t.strictSame([stored.heldBy('ada', 0), stored.size], [0, 0])
 })
 
-t.test('owners that hold nothing any more are forgotten', async t => {
+t.test('owners whose bytes have leaked are forgotten', async t => {
   const stored = new StoredBytes(1_000)
   for (let n = 0; n < 100_000; n++) stored.take(`user_${n}`, 10, 1_000, n)
   t.ok(stored.size < 3_000, `${stored.size} owners`)
 })
 
-t.test('from 1,000 owners on, a new one ends the entries of those that hold nothing, and only those', async t => {
+t.test('from 1,000 owners on, a new owner removes the entries of owners without bytes, and no others', async t => {
   const stored = new StoredBytes(1_000)
   for (let n = 0; n < 999; n++) stored.add(`empty ${n}`, 10, 10, 0)
   stored.add('ada', 10, 100, 50)
@@ -51,7 +51,7 @@ t.test('from 1,000 owners on, a new one ends the entries of those that hold noth
   t.strictSame(['ada', 'bob'].map(owner => stored.heldBy(owner, 50)), [10, 10])
 })
 
-t.test('owners are looked through again only when their number has doubled', async t => {
+t.test('owners without bytes are removed again only once the number of owners has doubled', async t => {
   const stored = new StoredBytes(1_000)
   for (let n = 0; n < 1_999; n++) stored.add(`user ${n}`, 1_000, 1_000, 0)
   stored.add('ada', 10, 1_000, 2_000)

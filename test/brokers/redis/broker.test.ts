@@ -13,24 +13,24 @@ import { Follower, TestNode } from '../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../redis-server.js'
 import { eventually } from '../../waiting.js'
 
-t.test('keeps the contract on a single Redis', { skip: skipRedis }, async t => {
+t.test('the Redis broker keeps the contract on a single server', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   for (const { name, run } of brokerContract) await t.test(name, () => run(() => redisBroker({ client })))
 })
 
-t.test('keeps the contract with a small history and little room for who is behind', { skip: skipRedis }, async t => {
+t.test('the Redis broker keeps the contract with a small history and a small lag', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   for (const { name, run } of brokerContract) await t.test(name, () => run(() => redisBroker({ url, history: { size: 10 }, lag: 1_000 })))
 })
 
-t.test('keeps the contract on a Cluster', { skip: skipRedis }, async t => {
+t.test('the Redis broker keeps the contract on a Cluster', { skip: skipRedis }, async t => {
   const cluster = await startCluster(t)
   const client = cluster.client()
   for (const { name, run } of brokerContract) await t.test(name, () => run(() => redisBroker({ client })))
 })
 
-t.test('keeps the contract as the user that docs/redis-failures.md describes', { skip: skipRedis }, async t => {
+t.test('the Redis broker keeps the contract with the permissions that docs/redis-failures.md lists', { skip: skipRedis }, async t => {
   const docs = readFileSync(new URL('../../../docs/redis-failures.md', import.meta.url), 'utf8')
   const [, acl] = /<!-- acl: start -->\n```\n(.*?)\n```/s.exec(docs)!
   const server = await RedisServer.start(t)
@@ -56,19 +56,19 @@ t.test('keeps the contract as the user that docs/redis-failures.md describes', {
   await (await nodes.hold('l', '{}'))!.release()
   nodes.leave('ada', 'c1')
   await eventually(async () => (await nodes.present('ada')).length === 0)
-  t.strictSame(lines, [], 'Redis refuses nothing')
+  t.strictSame(lines, [], 'Redis refuses no command of a server')
 
   const [, some] = /createPublisher` needs of these only `([^`]+)`/s.exec(docs)!
   await admin.call('ACL', 'SETUSER', 'worker', 'on', '>password', '~realtime:*', 'resetchannels', '&realtime:*', '-@all', ...some.split(/\s+/))
   const publisher = createPublisher({ url: `redis://worker:password@127.0.0.1:${server.port}`, log: { error: write, warn: write, info: write } })
   t.teardown(() => publisher.close())
   await eventually(() => publisher.sendToUser('ada', { type: 'note' }).then(() => true, () => false))
-  t.strictSame(lines, [], 'nor that of a worker')
+  t.strictSame(lines, [], 'Redis refuses no command of a worker')
 })
 
 const createLog = (_channel: string, epoch: string, limits: LogLimits) => new ChannelLog(epoch, limits)
 
-t.test('a broker is subscribed to a channel while it has readers, and no longer', { skip: skipRedis }, async t => {
+t.test('a broker is subscribed to a channel only while the channel has readers', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const broker = redisBroker({ url: server.url })
@@ -97,14 +97,14 @@ t.test('a broker is subscribed to a channel while it has readers, and no longer'
   t.ok(after - before < 2 * 1024 * 1024, `${after - before} bytes more in Redis`)
 })
 
-t.test('a subscriber that Redis cuts for its output buffer has no gap', { skip: skipRedis }, async t => {
+t.test('a subscriber that Redis disconnects because of a full output buffer gets each publication', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t, ['--client-output-buffer-limit', 'pubsub 262144 0 0'])
   const proxy = await ChaosProxy.start(t, server.port)
   const reader = await TestNode.start(t, { url: proxy.url })
   const writer = await TestNode.start(t, { url: server.url })
   const follower = await reader.follow('user:a')
   const text = 'x'.repeat(50_000)
-  // The node takes nothing any more, and Redis has more for it than it may.
+  // The node reads nothing, and its output in Redis exceeds the limit.
   proxy.hold()
   for (let n = 0; n < 200; n++) await writer.publish('user:a', `{"n":${n},"text":"${text}"}`)
   const admin = server.client(t)
@@ -115,7 +115,7 @@ t.test('a subscriber that Redis cuts for its output buffer has no gap', { skip: 
   t.equal(follower.told, 0)
 })
 
-t.test('who resumes on a node that has not heard of it yet is not told that something was missed', { skip: skipRedis }, async t => {
+t.test('a client that resumes on a node that is behind can recover its position', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const proxy = await ChaosProxy.start(t, server.port)
   const [fast, slow] = [await TestNode.start(t, { url: server.url }), await TestNode.start(t, { url: proxy.url })]
@@ -126,7 +126,7 @@ t.test('who resumes on a node that has not heard of it yet is not told that some
   t.equal(log.canRecover(outcome as Position), true)
 })
 
-t.test('nothing is left of a broker on a Cluster that was closed', { skip: skipRedis }, async t => {
+t.test('a closed broker leaves no connection to a Cluster', { skip: skipRedis }, async t => {
   const cluster = await startCluster(t)
   const client = cluster.client()
   const made: Cluster[] = []
@@ -143,7 +143,7 @@ t.test('nothing is left of a broker on a Cluster that was closed', { skip: skipR
   }
   const nodes = () => made.flatMap(connection => connection.nodes()).filter(({ status }) => status !== 'end')
   await eventually(() => nodes().length === 0)
-  // What ioredis was doing when they ended comes to nothing.
+  // Attempts of ioredis to connect that were under way at the end fail.
   await Promise.all(cluster.servers.map(server => server.kill()))
   await eventually(() => nodes().length === 0)
   t.equal(made.length, 10)

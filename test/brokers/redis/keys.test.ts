@@ -12,11 +12,11 @@ const channel = fc.oneof(
   id.map(userChannel),
   fc.tuple(id, id, id, id).filter(([workflow]) => workflow !== 'notifications')
     .map(([workflow, appId, chatId, userId]) => chatChannel({ workflow, appId, chatId, userId })),
-  // What no app can have, and a broker may be asked for.
+  // Names that no app can use, but that a caller may pass to a broker.
   fc.string({ unit: fc.constantFrom(...'ab:/{}*?[]\\ \n') })
 )
 
-/** What decides on the slot: between the first { and the first } after it (Redis Cluster specification). */
+/** Part of a key that decides its slot: between the first { and the first } after it (Redis Cluster specification). */
 const tagOf = (key: string) => /\{([^}]+)\}/.exec(key)?.[1]
 
 t.test('no two channels share a key', async t => {
@@ -25,7 +25,7 @@ t.test('no two channels share a key', async t => {
   t.equal(all.size, 10_000)
 })
 
-t.test('all keys of a channel are in one slot, and none is a pattern', async () => {
+t.test('all keys of a channel are in one slot, and none of them is a pattern', async () => {
   fc.assert(fc.property(channel, name => {
     const stream = keys.stream(name)
     const meta = keys.meta(stream)
@@ -34,7 +34,7 @@ t.test('all keys of a channel are in one slot, and none is a pattern', async () 
   }), { numRuns: 5_000 })
 })
 
-t.test('ids that are the same text when they are joined have different keys', async t => {
+t.test('chats whose joined ids are the same text have different keys', async t => {
   const chats = [
     { workflow: 'w', appId: 'a:b', chatId: 'c', userId: 'u' },
     { workflow: 'w', appId: 'a', chatId: 'b:c', userId: 'u' },
@@ -45,7 +45,7 @@ t.test('ids that are the same text when they are joined have different keys', as
   t.equal(keys.stream(notificationsPath.channelsOf({ kind: 'notifications', userId: 'a' })[1]), keys.stream('broadcast'))
 })
 
-t.test('presence, claims and what nodes share are apart from the channels and each other', async () => {
+t.test('the keys of presence, of claims and of all nodes differ from those of channels and from each other', async () => {
   fc.assert(fc.property(fc.string(), fc.string(), (a, b) => {
     const names = [keys.stream(a), keys.meta(keys.stream(a)), keys.presence(b), keys.claims(b), keys.shared('alive')]
     return new Set(names).size === names.length

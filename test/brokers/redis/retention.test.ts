@@ -13,14 +13,14 @@ t.test('a channel without a retention of its own has the limits of the options, 
   t.strictSame(new Retentions({ size: 0, ttl: 0, bytes: 0 }).of(undefined).stream, { size: 0, ttl: 0, bytes: 0 })
 })
 
-t.test('a retention decides on the log and the stream, and what it leaves open is as the options say', async t => {
+t.test('a retention sets the limits of the log and the stream, and the options set the missing limits', async t => {
   const retentions = new Retentions({ size: 50, ttl: 1_000, bytes: mib })
   t.strictSame(retentions.of({ size: 5 }), { log: { size: 5, ttl: 1_000 }, stream: { size: 5, ttl: 1_000, bytes: mib } })
   const stored = { size: 500, bytes: 2 * mib }
   t.strictSame(retentions.of({ ttl: 9, stored }), { log: { size: 50, ttl: 9 }, stream: { size: 500, ttl: 9, bytes: 2 * mib } })
 })
 
-t.test('the limits of a retention are worked out once', async t => {
+t.test('the limits of a retention are computed once', async t => {
   const retentions = new Retentions()
   const retention = { size: 5 }
   t.equal(retentions.of(retention), retentions.of(retention))

@@ -15,7 +15,7 @@ t.test('claims are kept in Redis', { skip: skipRedis }, async t => {
   const claims = new Claims(link, keys)
   const remember = (holder: string, key: string, ms = 60_000) => claims.claim(holder, key, ms)
 
-  t.test('the first claim of a holder to a key succeeds, for as long as it lasts', async t => {
+  t.test('only the first claim of a holder to a key succeeds until it expires', async t => {
     const outcomes = await Promise.all([1, 2, 3].map(() => remember('ada', 'k')))
     t.strictSame(outcomes, [true, false, false])
     t.equal(await remember('ada', 'K'), true)
@@ -39,7 +39,7 @@ t.test('claims are kept in Redis', { skip: skipRedis }, async t => {
     t.ok(bytes! < 200_000, `${bytes} bytes`)
   })
 
-  t.test('claims that are over leave nothing', async () => {
+  t.test('expired claims leave no key', async () => {
     await Promise.all(Array.from({ length: 100 }, (_, n) => remember('mia', `k${n}`, 50)))
     await remember('mia', 'long', 1_000)
     await eventually(async () => {

@@ -18,18 +18,18 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
   const later = () => performance.now() + tellAgainAfter
   const holder = (key: string) => client.hget(keys.shared('holders'), key)
 
-  t.test('one holds, until it releases', async t => {
+  t.test('a node holds a lease until it releases the lease', async t => {
     const lease = (await a.hold('k', '{"x":1}'))!
     t.match(lease, { key: 'k', data: '{"x":1}' })
     t.equal(await b.hold('k', '{}'), undefined)
-    t.equal(await a.hold('k', '{}'), undefined, 'nor is it held twice by the one')
+    t.equal(await a.hold('k', '{}'), undefined, 'the holder cannot hold it twice')
     await lease.release()
     await lease.release()
     t.ok(await b.hold('k', '{}'))
     t.equal(await holder('k'), 'b')
   })
 
-  t.test('a release that Redis did not hear of is told later', async t => {
+  t.test('a release that failed is sent again later', async t => {
     const lease = (await a.hold('later', '{}'))!
     await a.look(later())
     const { evalsha } = connection
@@ -40,22 +40,22 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     t.equal(await holder('later'), 'a')
     await a.look(later())
     t.strictSame([await holder('later'), await holder('failed')], [null, null])
-    t.ok(await a.hold('failed', '{}'), 'what could not be held may be held later')
+    t.ok(await a.hold('failed', '{}'), 'a lease that could not be held can be held later')
   })
 
-  t.test('a Redis that forgets what it was told last, as one does that fails over, is told again', async t => {
+  t.test('recent holds and releases are sent again, because a failover may have lost them', async t => {
     const [kept, lost, released] = [(await a.hold('x', '{}'))!, (await a.hold('y', '{}'))!, (await a.hold('z', '{}'))!]
     await released.release()
     await client.hdel(keys.shared('holders'), 'x', 'y')
     await client.hset(keys.shared('holders'), 'y', 'b', 'z', 'a')
     await a.look()
-    t.equal(await holder('x'), null, 'not at once: it may not have failed over yet')
+    t.equal(await holder('x'), null, 'not at once, because the failover may not be over yet')
     await a.look(later())
     t.strictSame([await holder('x'), await holder('y'), await holder('z')], ['a', 'b', null])
     t.strictSame([kept.lost.aborted, lost.lost.aborted], [false, true])
     await client.hdel(keys.shared('holders'), 'x')
     await a.look(later())
-    t.equal(await holder('x'), null, 'once more is enough')
+    t.equal(await holder('x'), null, 'each change is sent again only once')
     await kept.release()
   })
 
@@ -81,7 +81,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     t.strictSame(told.mock.calls.flatMap(call => call.arguments as string[]).filter(part => /first|second/.test(part)), ['second', 'first'])
   })
 
-  t.test('renewed, what another one has by now is lost', async t => {
+  t.test('a renewal loses the leases that another node holds by now, and keeps the others', async t => {
     const [kept, taken] = [(await a.hold('kept', '{}'))!, (await a.hold('taken', '{}'))!]
     await client.hdel(keys.shared('holders'), 'kept')
     await client.hset(keys.shared('holders'), 'taken', 'b')
@@ -89,10 +89,10 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     t.strictSame([kept.lost.aborted, taken.lost.aborted], [false, true])
     t.equal(await holder('kept'), 'a')
     await taken.release()
-    t.equal(await holder('taken'), 'b', 'what is lost cannot be released')
+    t.equal(await holder('taken'), 'b', 'a lost lease cannot be released')
   })
 
-  t.test('what nobody holds any more somebody had, if this node was taken for dead', async t => {
+  t.test('after a node counted as dead, a renewal loses its leases that have no holder', async t => {
     const [kept, over] = [(await a.hold('kept2', '{}'))!, (await a.hold('over', '{}'))!]
     await client.hdel(keys.shared('holders'), 'over')
     await a.renew(true)
@@ -100,11 +100,11 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     t.equal(await holder('over'), null)
     const again = (await a.hold('over', '{}'))!
     await over.release()
-    t.equal(await holder('over'), 'a', 'what is lost does not release what is held again')
+    t.equal(await holder('over'), 'a', 'the release of a lost lease does not release its successor')
     await again.release()
   })
 
-  t.test('what is inherited is held', async t => {
+  t.test('an inherited lease is held, and listeners get it until they unbind', async t => {
     const got: Lease[] = []
     const unbind = b.onInherited(lease => got.push(lease))
     await client.hset(keys.shared('holders'), 'inherited', 'b')
@@ -116,7 +116,7 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
     b.inherit([['unheard', '{}']])
     t.equal(got.length, 1)
   })
-  t.test('a lease inherited while it is being asked for goes to the caller, and one released lately is not inherited', async t => {
+  t.test('a lease inherited during a call of hold goes to the caller, and a recently released lease is not inherited', async t => {
     const got: Lease[] = []
     t.teardown(a.onInherited(lease => got.push(lease)))
     await client.hset(keys.shared('holders'), 'asked', 'dead')

@@ -8,19 +8,19 @@ import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
 
-// That the dead are found, and who gets what they held, is in nodes.test.ts and scripts.test.ts.
+// nodes.test.ts and commands/index.test.ts test how dead nodes are detected, and which node inherits their leases.
 
-t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
+t.test('members know which other nodes are alive', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const { link, connection } = startLink(t, { url: server.url })
   await eventually(() => link.isReady)
   const keys = new Keys('t:')
-  // Members of the test before leave what they held to others.
+  // The members of a test would inherit the leases of an earlier test.
   t.beforeEach(async () => { await client.flushall() })
 
   function make (t: Test, id: string, canInherit = true) {
-    // Of each time that Redis did not know the node: whether it was taken for dead.
+    // `unknown`: for each time that Redis did not know the node, whether the node counted as dead.
     const seen = { unknown: [] as boolean[], beats: 0, inherited: [] as Array<[string, string]> }
     const members = new Members(id, link, keys, {
       onUnknown: wasDead => seen.unknown.push(wasDead),
@@ -32,7 +32,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     return { members, seen }
   }
 
-  /** A node that beats and pulses when the test says so, after its first beat. Its intervals fire with `mock.timers.tick`. */
+  /** Starts a node, and resolves after its first beat. Its intervals fire with `mock.timers.tick`. */
   async function start (t: Test, id: string, canInherit = true) {
     mock.timers.enable({ apis: ['setInterval'] })
     t.teardown(() => mock.timers.reset())
@@ -42,7 +42,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     return made
   }
 
-  t.test('know each other after a beat', async t => {
+  t.test('two nodes know each other after a beat', async t => {
     const [a, b] = [make(t, 'a'), make(t, 'b')]
     t.strictSame(a.members.alive, ['a'])
     a.members.start()
@@ -54,26 +54,26 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.strictSame([a.seen.unknown, b.seen.unknown], [[false], [false]])
   })
 
-  t.test('a node that does not beat is silent at once, and one that does shows it', async t => {
+  t.test('isOneSilent detects a node without a pulse, and resolves with false for a node with one', async t => {
     const [a, b] = [make(t, 'p'), make(t, 'q')]
     a.members.start()
     b.members.start()
     await eventually(() => a.seen.beats > 0 && b.seen.beats > 0)
     t.equal(await a.members.isOneSilent(['q'], 1_600), false)
-    t.equal(await a.members.isOneSilent(['p'], 1_600), false, 'this one is there')
+    t.equal(await a.members.isOneSilent(['p'], 1_600), false, 'the node itself is not silent')
     await client.zadd(keys.shared('alive'), Date.now(), 'killed')
     const start = performance.now()
     t.equal(await a.members.isOneSilent(['q', 'killed'], 1_700), true)
     t.ok(performance.now() - start < 1_700, `after ${Math.round(performance.now() - start)} ms`)
     t.ok(a.members.silent.includes('killed'))
     t.notOk(a.members.silent.includes('q'))
-    t.equal(await a.members.isOneSilent(['unknown'], 500), false, 'one that Redis does not know is not waited for without end')
+    t.equal(await a.members.isOneSilent(['unknown'], 500), false, 'the wait for a node that Redis does not know is limited')
     await a.members.stop()
     t.equal(await a.members.isOneSilent(['killed'], 10_000), false)
     await b.members.stop()
   })
 
-  t.test('isOneSilent resolves once the nodes were heard of after the call, and leaves no timer and no question behind', async t => {
+  t.test('isOneSilent resolves once the nodes have shown a pulse after the call, clears its timer, and settles only once', async t => {
     const { members } = await start(t, 'r')
     const set = mock.method(globalThis, 'setTimeout')
     const cleared = mock.method(globalThis, 'clearTimeout')
@@ -82,26 +82,26 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     const timer = set.mock.calls.find(call => (call.arguments as unknown[])[1] === 54_321)!.result
     const clears = () => cleared.mock.calls.filter(call => call.arguments[0] === timer).length
     const run = mock.method(link, 'run')
-    /** A pulse at this time on Redis's clock, and when the other one was heard of. */
+    /** Pulses. `now`: time of Redis. `other`: time of the last pulse of the other node. */
     const pulseAt = async (now: number, other: number) => {
       run.mock.mockImplementation(async (_script: Script) => [now, 'r', String(now), 'other', String(other)])
       await members.pulse()
     }
     await pulseAt(1_000, 900)
     await pulseAt(1_400, 1_000)
-    t.equal(await soon(asked), 'open', 'what was heard of it may be from before the question')
+    t.equal(await soon(asked), 'open', 'that pulse may be from before the call')
     await pulseAt(1_800, 1_001)
     t.equal(await soon(asked), false)
     t.equal(clears(), 1)
     await pulseAt(2_200, 1_400)
-    t.equal(clears(), 1, 'it is not answered again')
+    t.equal(clears(), 1, 'the call is settled only once')
     t.strictSame(run.mock.calls.map(call => call.arguments[0]), Array(4).fill(pulse))
   })
 
-  t.test('a node learns once that Redis forgot it, took it for dead, or did not answer for half the time until death', async t => {
+  t.test('onUnknown is called once after Redis forgot the node, counted it as dead, or was silent for over 4.5 s', async t => {
     const { members, seen } = await start(t, 'c')
     await members.beat()
-    t.strictSame(seen.unknown, [false], 'with its first beat')
+    t.strictSame(seen.unknown, [false], 'Redis does not know a node at its first beat')
     await client.zrem(keys.shared('alive'), 'c')
     await members.beat()
     await members.beat()
@@ -119,13 +119,13 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   })
 
   const die = async (node: string, lease: string) => {
-    // Where all are silent it was Redis that was away.
+    // A node counts as dead only if another node is alive: otherwise Redis was away.
     await client.zadd(keys.shared('alive'), 1, node, Date.now(), 'other')
     await client.hset(keys.shared('holders'), lease, node)
     await client.hset(keys.shared('leases'), lease, '{}')
   }
 
-  t.test('what the dead held is inherited', async t => {
+  t.test('a node inherits the lease of a dead node', async t => {
     await die('dead', 'run:1')
     const { members, seen } = make(t, 'd')
     members.start()
@@ -134,7 +134,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.equal(members.alive.includes('dead'), false)
   })
 
-  t.test('leases inherited with a beat whose answer is lost come with the next beat, and not again', async t => {
+  t.test('leases inherited with a beat whose answer is lost arrive with the next beat, and only once', async t => {
     const { members, seen } = await start(t, 'f')
     await die('dead2', 'run:2')
     const lost = mock.method(connection, 'evalsha', async (...args: Parameters<typeof connection.eval>) => {
@@ -159,7 +159,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.strictSame(seen.inherited, [])
   })
 
-  t.test('after a stop there is no beat, and the others know', async t => {
+  t.test('a stopped node does not beat, and Redis knows that it has ended', async t => {
     const { members, seen } = make(t, 'e')
     members.start()
     await eventually(() => seen.beats === 1)
@@ -168,9 +168,9 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
     t.equal(seen.beats, 1)
     t.equal(await client.zscore(keys.shared('alive'), 'e'), '0')
   })
-  t.test('stop answers open questions, ends the timers and ignores the answer to a beat under way', async t => {
+  t.test('stop settles open calls of isOneSilent, ends the timers and ignores the answer to a beat under way', async t => {
     const { members, seen } = await start(t, 'h')
-    t.equal(await soon(members.isOneSilent(['h'], 60_000)), false, 'that it is there itself is no question')
+    t.equal(await soon(members.isOneSilent(['h'], 60_000)), false, 'the node itself needs no pulse')
     const asked = members.isOneSilent(['unknown'], 60_000)
     const beating = members.beat()
     const stopping = members.stop()
@@ -183,7 +183,7 @@ t.test('nodes know which others are alive', { skip: skipRedis }, async t => {
   })
 })
 
-/** The outcome of a promise that is settled already. */
+/** Outcome of a promise that is settled already, otherwise 'open'. */
 function soon<T> (promise: Promise<T>): Promise<T | 'open'> {
   return Promise.race([promise, new Promise<'open'>(resolve => { setImmediate(resolve, 'open') })])
 }

@@ -6,7 +6,7 @@ import { every } from '../../../every.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
 
-t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, async t => {
+t.test('nodes exchange messages, and share presence, claims and leases', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
 
   async function node (t: { teardown (action: () => unknown): void }, url = server.url) {
@@ -18,7 +18,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     return { broker, nodes: broker.nodes, told }
   }
 
-  t.test('every other node is told, once and in order', async t => {
+  t.test('every other node gets each message once, in order', async t => {
     const [a, b, c] = [await node(t), await node(t), await node(t)]
     await eventually(async () => { await a.nodes.tell('{"n":0}'); return b.told.length > 0 && c.told.length > 0 })
     await Promise.all([1, 2, 3].map(n => a.nodes.tell(`{"n":${n}}`)))
@@ -29,10 +29,10 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     t.strictSame(a.told, [])
     const late = await node(t)
     await eventually(async () => { await a.nodes.tell('{"late":1}'); return late.told.length > 0 })
-    t.ok(every(late.told, message => message === 'other {"late":1}'), 'what was told before is not for it')
+    t.ok(every(late.told, message => message === 'other {"late":1}'), 'a new node gets no earlier messages')
   })
 
-  t.test('who stops listening is not told', async t => {
+  t.test('a listener that unbinds gets no messages', async t => {
     const [a, b] = [await node(t), await node(t)]
     let count = 0
     const unbind = b.nodes.onTold(() => count++)
@@ -45,13 +45,13 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     t.equal(count, before)
   })
 
-  t.test('every node knows where a user is connected, up to the limit, until the connection or its node ends', async t => {
+  t.test('every node knows the connections of a user, up to the limit, until the connection or its node ends', async t => {
     const [a, b] = [await node(t), await node(t)]
     await eventually(async () => (await a.nodes.present('u')).length === 0)
     t.strictSame(await Promise.all([a.nodes.enter('ada', 'c1', 2), b.nodes.enter('ada', 'c2', 2)]), [true, true])
-    t.equal(await a.nodes.enter('ada', 'c3', 2), false, 'one too many')
+    t.equal(await a.nodes.enter('ada', 'c3', 2), false, 'the connection exceeds the limit')
     t.equal(await a.nodes.enter('bob', 'c4', 2), true)
-    // A node knows another with its next beat.
+    // A node discovers another one with its next beat.
     await eventually(async () => (await a.nodes.present('ada')).length === 2)
     const present = (await a.nodes.present('ada')).sort((a, b) => a.connectionId.localeCompare(b.connectionId))
     t.strictSame(present, [{ connectionId: 'c1', node: a.nodes.id }, { connectionId: 'c2', node: b.nodes.id }])
@@ -62,16 +62,16 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     await eventually(async () => (await b.nodes.present('ada')).length === 0)
   })
 
-  t.test('one claim of a holder to a key is the first, until it expires', async t => {
+  t.test('only one claim of a holder to a key succeeds on all nodes, until it expires', async t => {
     const [a, b] = [await node(t), await node(t)]
     const claims = await Promise.all([a.nodes.claim('ada', 'k', 60_000), b.nodes.claim('ada', 'k', 60_000), a.nodes.claim('ada', 'k', 60_000)])
     t.equal(claims.filter(Boolean).length, 1)
     t.equal(await a.nodes.claim('ada', 'short', 1), true)
     await eventually(() => b.nodes.claim('ada', 'short', 60_000))
-    t.equal(await a.nodes.claim('bob', 'k', 60_000), true, 'a claim is one of its holder')
+    t.equal(await a.nodes.claim('bob', 'k', 60_000), true, 'each holder has claims of its own')
   })
 
-  t.test('what a node holds goes to exactly one other when it ends', async t => {
+  t.test('exactly one other node inherits a lease when its node ends', async t => {
     const [a, b, c] = [await node(t), await node(t), await node(t)]
     const inherited: Array<[string, Lease]> = []
     b.nodes.onInherited(lease => inherited.push(['b', lease]))
@@ -79,7 +79,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     const held = (await a.nodes.hold('run:1', '{"chat":1}'))!
     const released = (await a.nodes.hold('run:2', '{}'))!
     t.equal(await b.nodes.hold('run:1', '{}'), undefined)
-    t.equal(await a.nodes.hold('run:1', '{}'), undefined, 'not twice by one either')
+    t.equal(await a.nodes.hold('run:1', '{}'), undefined, 'the holder cannot hold it twice')
     await released.release()
     const again = await b.nodes.hold('run:2', '{}')
     await again!.release()
@@ -90,13 +90,13 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     t.ok(performance.now() - start < 15_000)
     const [[who, { key, data }]] = inherited
     t.strictSame([key, data], ['run:1', '{"chat":1}'])
-    t.equal(await (who === 'b' ? c : b).nodes.hold('run:1', '{}'), undefined, 'it is held by who inherited it')
+    t.equal(await (who === 'b' ? c : b).nodes.hold('run:1', '{}'), undefined, 'the node that inherited the lease holds it')
     await inherited[0][1].release()
     t.ok(await (who === 'b' ? c : b).nodes.hold('run:1', '{}'))
     t.equal(inherited.length, 1)
   })
 
-  t.test('a node that was cut off learns that it lost what it held', async t => {
+  t.test('a node that was disconnected learns that its lease is lost', async t => {
     const proxy = await ChaosProxy.start(t, server.port)
     const [a, b] = [await node(t, proxy.url), await node(t)]
     const inherited: Lease[] = []
@@ -116,7 +116,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     t.equal(inherited.length, 1)
   })
 
-  t.test('while Redis is away everything here fails, within 2 s, and comes back with what was entered', async t => {
+  t.test('operations of nodes fail within 2 s while Redis does not answer, and the current state is restored afterwards', async t => {
     const proxy = await ChaosProxy.start(t, server.port)
     const { nodes } = await node(t, proxy.url)
     await nodes.enter('mia', 'c1', 10)
@@ -127,7 +127,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
     const failures = await Promise.allSettled([
       nodes.enter('mia', 'c3', 10), nodes.present('mia'), nodes.claim('ada', 'away', 1_000), nodes.hold('run:away2', '{}'), nodes.tell('{}')
     ])
-    // 2 s are promised; a busy machine may be late to notice that they are over.
+    // The limit is 2 s. A busy machine may notice late that they are over.
     t.ok(performance.now() - start < 3_000)
     for (const failure of failures) t.match(failure, { status: 'rejected', reason: { code: /RT_ERR_(BROKER|UNCONFIRMED)/ } })
     nodes.leave('mia', 'c2')
@@ -141,7 +141,7 @@ t.test('nodes tell each other, and share what they hold', { skip: skipRedis }, a
   })
 })
 
-t.test('what was told is not told again when Redis goes back to what it had before', { skip: skipRedis }, async t => {
+t.test('a message is delivered once, even when Redis returns to an earlier state', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const broker = redisBroker({ url })
   t.teardown(() => broker.close())

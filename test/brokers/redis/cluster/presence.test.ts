@@ -14,7 +14,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
   await eventually(() => link.isReady)
   const keys = new Keys('t:')
   const silent: string[] = []
-  /** Nodes that were asked after, and whether one of them falls silent then. */
+  /** `asked`: nodes of each call of `isOneSilent`. `dying`: nodes that fall silent, one with each call. */
   const asked: string[][] = []
   const dying: string[] = []
   let onAsked = () => {}
@@ -33,17 +33,17 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
   const later = () => performance.now() + tellAgainAfter
   const ids = async (userId: string) => (await a.present(userId)).map(({ connectionId }) => connectionId).sort()
 
-  t.test('enters up to the limit, of all nodes', async t => {
+  t.test('enter accepts connections up to the limit of all nodes together', async t => {
     const entered = await Promise.all([a.enter('ada', '1', 3), b.enter('ada', '2', 3), a.enter('ada', '3', 3), b.enter('ada', '4', 3)])
     t.strictSame(entered, [true, true, true, false])
     await b.renew()
-    t.strictSame(await ids('ada'), ['1', '2', '3'], 'one that was refused is not entered with a renewal')
+    t.strictSame(await ids('ada'), ['1', '2', '3'], 'a renewal does not enter a refused connection')
     a.leave('ada', '3')
     await eventually(async () => (await ids('ada')).length === 2)
     t.equal(await b.enter('ada', '4', 3), true)
   })
 
-  t.test('who leaves while entering is not entered', async () => {
+  t.test('a connection that leaves while it is being entered is not entered', async () => {
     const entering = a.enter('eve', 'e1', 3)
     a.leave('eve', 'e1')
     await entering
@@ -63,28 +63,28 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
   t.test('connections of a dead node do not count', async t => {
     const silent = Date.now() - 20_000
     await client.hset(keys.presence('bob'), 'x', `dead ${silent}`, 'y', `a ${silent}`, 'z', `new ${Date.now()}`)
-    t.strictSame(await ids('bob'), ['y', 'z'], 'one that has just come may not be known here yet')
+    t.strictSame(await ids('bob'), ['y', 'z'], 'a node that has just started may not be known here yet')
     await client.hset(keys.presence('bob'), 'old', `dead ${Date.now() - 700_000}`)
     await a.enter('bob', 'b1', 10)
-    t.strictSame((await client.hkeys(keys.presence('bob'))).sort(), ['b1', 'x', 'y', 'z'], 'what was not renewed for long is forgotten')
+    t.strictSame((await client.hkeys(keys.presence('bob'))).sort(), ['b1', 'x', 'y', 'z'], 'an entry expires 10 min after its renewal')
   })
 
-  t.test('at a limit connections of a node that is silent, or falls silent, give way', async t => {
+  t.test('at the limit, the connections of a node that is silent or falls silent do not count', async t => {
     for (const [node, id] of [[a, 'l1'], [b, 'l2'], [b, 'l3']] as const) t.equal(await node.enter('lea', id, 3), true)
     asked.length = 0
-    t.equal(await a.enter('lea', 'l4', 3), false, 'both nodes are there')
+    t.equal(await a.enter('lea', 'l4', 3), false, 'both nodes are alive')
     t.strictSame(asked, [['a', 'b', 'b']])
     dying.push('b')
     t.equal(await a.enter('lea', 'l4', 3), true)
-    t.equal(await a.enter('lea', 'l5', 3), true, 'a node that is silent already is not waited for')
+    t.equal(await a.enter('lea', 'l5', 3), true, 'enter does not wait for a node that is already silent')
     t.equal(asked.length, 2)
     t.equal(await a.enter('lea', 'l6', 3), false)
-    t.strictSame(await ids('lea'), ['l1', 'l2', 'l3', 'l4', 'l5'], 'a silent node may come back, and then has its connections')
+    t.strictSame(await ids('lea'), ['l1', 'l2', 'l3', 'l4', 'l5'], 'a silent node keeps its connections, because it may return')
     silent.length = 0
-    t.equal(await b.enter('lea', 'l7', 5), false, 'and they count again')
+    t.equal(await b.enter('lea', 'l7', 5), false, 'the connections of a node that returned count again')
   })
 
-  t.test('what Redis lost is entered again, and ends that it did not hear of are told', async t => {
+  t.test('connections that Redis lost are entered again, and failed removals are sent again', async t => {
     await a.enter('mia', 'm1', 3)
     await a.enter('mia', 'm2', 3)
     const { hdel } = connection
@@ -101,7 +101,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('ada'), ['1'])
   })
 
-  t.test('a Redis that forgets who came or went last, as one does that fails over, is told again', async t => {
+  t.test('recent entries and removals are sent again, because a failover may have lost them', async t => {
     await a.enter('kim', 'k1', 3)
     await a.look(later())
     await a.enter('kim', 'k2', 3)
@@ -110,16 +110,16 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     await client.del(keys.presence('kim'))
     await client.hset(keys.presence('kim'), 'k1', `a ${Date.now()}`)
     await a.look()
-    t.strictSame(await ids('kim'), ['k1'], 'not at once: it may not have failed over yet')
+    t.strictSame(await ids('kim'), ['k1'], 'not at once, because the failover may not be over yet')
     await a.look(later())
     t.strictSame(await ids('kim'), ['k2'])
     await client.del(keys.presence('kim'))
     await a.look(later())
-    t.strictSame(await ids('kim'), [], 'once more is enough')
+    t.strictSame(await ids('kim'), [], 'each change is sent again only once')
     a.leave('kim', 'k2')
   })
 
-  t.test('a failure leaves nothing behind', async t => {
+  t.test('a failed call of enter leaves no entry', async t => {
     const { evalsha } = connection
     connection.evalsha = (async () => { throw new Error('away') }) as unknown as typeof evalsha
     await t.rejects(a.enter('zoe', 'z1', 3), { message: 'away' })
@@ -128,7 +128,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('zoe'), [])
   })
 
-  t.test('entries are renewed 200 s after the last renewal, and with the next look after a failed one', async t => {
+  t.test('entries are renewed 200 s after the last renewal, and with the next look after a failed renewal', async t => {
     const c = make('a')
     await c.enter('ren', 'r1', 3)
     const lose = () => client.del(keys.presence('ren'))
@@ -149,7 +149,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     await c.close()
   })
 
-  t.test('a connection that leaves during a renewal is gone after it, even when the script has to be sent again', async t => {
+  t.test('a connection that leaves during a renewal is removed, even when the script has to be sent again', async t => {
     await a.enter('flo', 'f1', 3)
     await client.script('FLUSH')
     const renewed = a.renew()
@@ -166,7 +166,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.strictSame(await ids('gil'), ['g1'])
   })
 
-  t.test('concurrent looks send each change once', async t => {
+  t.test('concurrent calls of look send each change once', async t => {
     await a.look(later())
     await a.enter('hal', 'h1', 3)
     const told = mock.method(connection, 'evalsha')

@@ -20,7 +20,7 @@ import { within } from '../../../waiting.js'
 
 type Args = Array<string | number>
 
-t.test('the scripts do in Redis what their callers count on', { skip: skipRedis }, async t => {
+t.test('the scripts keep the guarantees that their callers rely on', { skip: skipRedis }, async t => {
   const client = (await RedisServer.start(t)).client(t)
   const run = (script: Script, keys: string[], args: Args) =>
     client.eval(script.text, keys.length, ...keys, ...args) as Promise<Args>
@@ -29,7 +29,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
   const readAfter = (key: string, epoch = '', offset = 0, mark = '', fork = 0) =>
     run(read, [key, `${key}:meta`], ['e2', 3, 600_000, epoch, offset, mark, fork]).then(([_now, ...rest]) => rest)
 
-  t.test('each has the digest that Redis knows it by', async t => {
+  t.test('each script has the digest that Redis computes', async t => {
     t.equal(scripts.length, 14)
     for (const { text, sha } of scripts) {
       t.equal(sha, createHash('sha1').update(text).digest('hex'))
@@ -37,7 +37,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     }
   })
 
-  t.test('stores and announces in one step', async t => {
+  t.test('append stores and announces publications in one step', async t => {
     const subscriber = client.duplicate()
     t.teardown(() => subscriber.disconnect())
     await subscriber.subscribe('a')
@@ -53,12 +53,12 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.ok(ofMeta > 60_000, `its meta expires in ${ofMeta} ms`)
   })
 
-  t.test('nothing is stored after the deadline', async t => {
+  t.test('append stores nothing after the deadline', async t => {
     t.equal((await store('late', ['x'], Date.now() - 1)).length, 1)
     t.equal(await client.exists('late', 'late:meta'), 0)
   })
 
-  t.test('a channel that cannot be stored says so, and the others are', async t => {
+  t.test('append returns an error for a channel that cannot be stored, and stores the others', async t => {
     await client.set('bad:meta', 'no hash')
     const keys = ['bad', 'bad:meta', 'good', 'good:meta']
     const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 9, 0, 1, 'm', 'x', 3, 1, 9, 0, 1, 'm', 'y'])
@@ -67,14 +67,14 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame(good, ['e1', 1])
   })
 
-  t.test('a stream without its meta begins again', async t => {
+  t.test('append starts a stream without its meta again', async t => {
     await store('evicted', ['x', 'y'])
     await client.del('evicted:meta')
     t.strictSame((await store('evicted', ['z'])).slice(1), ['e1', 1])
     t.equal(await client.xlen('evicted'), 1)
   })
 
-  t.test('a stream keeps at most a number of bytes, and the newest publications whatever their size', async t => {
+  t.test('a stream keeps at most a number of bytes, but always its newest publications', async t => {
     const publish = (bodies: string[], size = 10_000, ttl = 60_000) =>
       run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, ttl, 100_000, 0, bodies.length, ...bodies.flatMap(body => ['m', body])])
     const bytes = async () => {
@@ -99,7 +99,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame((await run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 5, 60_000, 100_000, 0, 1, 'm', 'x'])).slice(1), ['e1', 603])
   })
 
-  t.test('a stream that is published to does not keep what is older than its ttl', async t => {
+  t.test('append removes publications that are older than the ttl of their stream', async t => {
     const size = 5_000 + publicationOverhead
     const ages = [70_000, 61_000, 50_000, 1_000]
     for (const [at, age] of ages.entries()) await client.xadd('old', at + 1, 'm', 'm', 't', Date.now() - age, 'b', 'x'.repeat(5_000), 'c', (at + 1) * size)
@@ -117,7 +117,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     const newer = (n: number) => run(append, ['mixed', 'mixed:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 100, 60_000, 100_000, 0, 1, `m${n}`, 'n'.repeat(5_000)])
     await older(1, 5)
     t.strictSame((await newer(6)).slice(1), ['e1', 6])
-    t.equal(await client.xlen('mixed'), 6, 'their bytes are not known, and they are kept')
+    t.equal(await client.xlen('mixed'), 6, 'publications of unknown size are kept')
     await older(7, 8)
     const args = ['e1', 8, 'm8', 100, 60_000, 'PUBLISH', 'm9', 'mended']
     t.equal(await run(mend, ['mixed', 'mixed:meta'], args), 1)
@@ -125,28 +125,28 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame(publications.filter((_part, at) => at % 3 === 0), ['m6', 'm7', 'm8', 'm9'])
     for (let n = 10; n < 60; n++) t.strictSame((await newer(n)).slice(1), ['e1', n])
     const left = await client.xrange('mixed', '-', '+')
-    t.ok(left.length <= 24, `${left.length} of them are left`)
+    t.ok(left.length <= 24, `${left.length} publications are left`)
     t.ok(left.length > 10)
     t.equal(left.at(-1)![0], '59-0')
   })
 
-  t.test('reads what follows, what is retained, and notices a lost tail', async t => {
+  t.test('read returns the publications after a position, or all retained ones, and detects a lost tail', async t => {
     await store('r', ['x', 'y', 'z'])
     t.match(await readAfter('r', 'e1', 2, 'm-y'), ['e1', 3, 'm-z', 0, 0, 'm-z', /^\d+$/, 'z'])
     t.strictSame(await readAfter('r', 'e1', 3, 'm-z'), ['e1', 3, 'm-z', 0, 0])
     t.equal((await readAfter('r')).length, 5 + 3 * 3)
-    t.equal((await readAfter('r', 'e0', 7, 'm')).length, 5 + 3 * 3, 'another epoch')
-    t.strictSame(await readAfter('r', 'e1', 4, 'm-q'), ['e1', 3, 'm-z', 1, 0], 'behind')
-    t.strictSame(await readAfter('r', 'e1', 3, 'm-q'), ['e1', 3, 'm-z', 1, 0], 'another one at the head')
-    t.strictSame(await readAfter('r', 'e1', 2, 'm-q'), ['e1', 3, 'm-z', 1, 0], 'another one before')
-    t.match(await readAfter('r', 'e1', 4, 'm-q', 1), ['e2', 3, 'm-z', 0, 1, 'm-x'], 'goes on under another epoch')
+    t.equal((await readAfter('r', 'e0', 7, 'm')).length, 5 + 3 * 3, 'the position has another epoch')
+    t.strictSame(await readAfter('r', 'e1', 4, 'm-q'), ['e1', 3, 'm-z', 1, 0], 'the head is before the position')
+    t.strictSame(await readAfter('r', 'e1', 3, 'm-q'), ['e1', 3, 'm-z', 1, 0], 'another publication is at the head')
+    t.strictSame(await readAfter('r', 'e1', 2, 'm-q'), ['e1', 3, 'm-z', 1, 0], 'another publication is before the head')
+    t.match(await readAfter('r', 'e1', 4, 'm-q', 1), ['e2', 3, 'm-z', 0, 1, 'm-x'], 'the channel continues under another epoch')
     t.strictSame((await store('r', ['q'])).slice(1), ['e2', 4])
     t.strictSame(await readAfter('new'), ['', 0, '', 0, 0])
-    t.equal(await client.exists('new', 'new:meta'), 0, 'nothing was written')
+    t.equal(await client.exists('new', 'new:meta'), 0, 'read writes nothing')
     t.strictSame((await store('new', ['x'])).slice(1), ['e1', 1])
   })
 
-  t.test('mends only where it fits', async t => {
+  t.test('mend stores publications only after the head that it is given', async t => {
     await store('m', ['x'])
     const args = (mark: string) => ['e1', 1, mark, 3, 60_000, 'PUBLISH', 'm-y', 'y', 'm-z', 'z']
     t.equal(await run(mend, ['m', 'm:meta'], args('m-q')), 0)
@@ -155,30 +155,30 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame((await readAfter('m')).filter((_part, at) => at > 4 && at % 3 === 1), ['x', 'y', 'z'])
   })
 
-  t.test('tells heads, and what was stored', async t => {
+  t.test('heads returns the heads of channels, and find returns the offsets of stored publications', async t => {
     await store('h', ['x', 'y'])
     t.strictSame(await run(heads, ['h:meta', 'nothing:meta'], [600_000]), ['e1', 2, 'm-y', '', 0, ''])
     await client.pexpire('h:meta', 1_000)
     await run(heads, ['h:meta'], [600_000])
     const left = await client.pttl('h:meta')
-    t.ok(left > 60_000 && left <= 600_000, `a meta that is used has its time again: ${left} ms`)
+    t.ok(left > 60_000 && left <= 600_000, `heads renews the expiry of a meta: ${left} ms`)
     const [, ...found] = await run(find, ['h', 'h:meta'], [0, 'm-y', 'm-q'])
     t.strictSame(found, ['e1', 2, 0])
   })
 
-  t.test('a pulse shows that a node is there, and which others are', async t => {
+  t.test('pulse records that a node is alive, and returns the time of each node', async t => {
     const beats = (node: string) => run(pulse, ['pulsing'], [node, 9_000]).then(([now, ...rest]) => ({ now: Number(now), rest }))
-    t.strictSame((await beats('a')).rest, [], 'one that has had no beat yet is not entered')
+    t.strictSame((await beats('a')).rest, [], 'a node without a beat is not entered')
     const silent = Date.now() - 2_000
     await client.zadd('pulsing', silent, 'a', silent, 'b')
     const { now, rest } = await beats('a')
     t.strictSame(rest, ['b', String(silent), 'a', String(now)])
     await client.zadd('pulsing', silent - 10_000, 'a', silent - 10_000, 'b')
     const again = await beats('a')
-    t.strictSame(again.rest.filter((_part, at) => at % 2 === 1), [String(again.now), String(again.now)], 'Redis was away')
+    t.strictSame(again.rest.filter((_part, at) => at % 2 === 1), [String(again.now), String(again.now)], 'no node counts as silent')
   })
 
-  t.test('a node that is silent is dead to the others, unless all were', async t => {
+  t.test('a silent node counts as dead, unless all nodes were silent', async t => {
     const keys = ['alive', 'holders', 'leases', 'dead']
     const beatOf = (node: string, dead = 9_000) => run(beat, keys, [node, dead, 1])
     t.strictSame(await beatOf('a'), [1, '', 1, 'a'])
@@ -187,47 +187,47 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     await client.hset('leases', 'l1', 'd1', 'l2', 'd2')
     const silent = Date.now() - 10_000
     await client.zadd('alive', silent, 'a', silent, 'b')
-    t.equal((await beatOf('b')).length, 5, 'Redis was away')
+    t.equal((await beatOf('b')).length, 5, 'no node counts as dead when Redis was away')
     await client.zadd('alive', silent, 'a')
     const first = await beatOf('b')
     const second = await beatOf('b')
     t.strictSame([...first, ...second].filter(part => /^[ld]\d/.test(String(part))).sort(), ['d1', 'd2', 'l1', 'l2'])
     t.strictSame(await beatOf('b'), [0, '', 1, 'b'])
-    t.match(await beatOf('a'), [1, /^\d+$/, 2], 'who was dead is told so')
+    t.match(await beatOf('a'), [1, /^\d+$/, 2], 'a node that counted as dead gets the time of its death')
     t.strictSame(await client.hvals('holders'), ['b', 'b'])
 
     await client.hset('holders', 'l3', 'x')
     await client.hset('leases', 'l3', 'd3')
-    t.strictSame((await beatOf('b')).slice(-2), ['l3', 'd3'], 'one that died before its first beat')
+    t.strictSame((await beatOf('b')).slice(-2), ['l3', 'd3'], 'the lease of a node that died before its first beat')
     t.equal(await run(hold, ['holders', 'leases', 'alive'], ['y', 'l4', 'd4', 0]), 1)
-    t.notOk((await beatOf('b')).includes('l4'), 'one that has not had it yet')
+    t.notOk((await beatOf('b')).includes('l4'), 'the node has not had its first beat yet')
   })
 
-  /** Of a key that was given `ms` just now; a key without an expiry has -1. */
+  /** Asserts that a key has just got an expiry of `ms`. A key without an expiry has -1. */
   const lasts = async (t: Test, key: string, ms: number, message = key) => isBetween(t, await client.pttl(key), ms - 10_000, ms, message)
 
-  t.test('append, read, mend, enter and claim give each key that they write an expiry, which is the one that they are given', async t => {
+  t.test('append, read, mend, enter and claim set the given expiry on each key that they write', async t => {
     await store('e', ['x'])
     await lasts(t, 'e', 60_000)
     await lasts(t, 'e:meta', 86_400_000)
     await readAfter('gone', 'e0', 7, 'm')
-    await lasts(t, 'gone:meta', 600_000, 'a channel that goes on under another epoch')
+    await lasts(t, 'gone:meta', 600_000, 'a channel that continues under another epoch')
     await client.pexpire('e:meta', 1_000)
     await readAfter('e')
-    await lasts(t, 'e:meta', 600_000, 'a channel that is read stays known')
+    await lasts(t, 'e:meta', 600_000, 'read renews the expiry of a meta')
     await client.del('e')
     t.equal(await run(mend, ['e', 'e:meta'], ['e1', 1, 'm-x', 3, 60_000, 'PUBLISH', 'm-y', 'y']), 1)
-    await lasts(t, 'e', 60_000, 'a stream that was gone and is mended')
+    await lasts(t, 'e', 60_000, 'mend sets the expiry of a stream that was gone')
     await run(enter, ['e:presence'], ['c1', 'a', 3, 60_000, 0, 'a'])
     await run(claim, ['e:claims'], ['k', 60_000, 10])
     await lasts(t, 'e:presence', 60_000)
     await lasts(t, 'e:claims', 60_000)
     await client.pexpire('e:presence', 1_000)
     await run(enter, ['e:presence'], ['c1', 'a', 3, 60_000, 0, 'a'])
-    await lasts(t, 'e:presence', 60_000, 'entering again renews it')
+    await lasts(t, 'e:presence', 60_000, 'enter renews the expiry')
   })
 
-  t.test('a stream keeps its number of publications and the rest of a node of Redis, whether they come one by one or at once', async t => {
+  t.test('a stream keeps its number of publications and at most one more node of Redis, with and without batches', async t => {
     const publish = (key: string, count: number) =>
       run(append, [key, `${key}:meta`], [Date.now() + 60_000, 'e1', 'PUBLISH', 10, 60_000, 1_000_000, 0, count, ...Array(count).fill(['m', 'x']).flat()])
     for (let n = 0; n < 500; n++) await publish('single', 1)
@@ -245,7 +245,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     isBetween(t, await client.xlen('less'), 10, 110)
   })
 
-  t.test('limits are kept with the channel: whoever publishes without knowing them uses those, and others take their place', async t => {
+  t.test('known limits are stored with the channel and replace older ones; default limits give way to stored ones', async t => {
     const publish = (limits: number[], isDefault: number, count = 1) =>
       run(append, ['kept', 'kept:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, isDefault, count, ...Array(count).fill(['m', 'x']).flat()])
     const known = [500, 90_000, 1_000_000]
@@ -263,7 +263,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.ok(await client.pttl('kept') <= 1_000)
   })
 
-  t.test('a stream is not trimmed by bytes and age with each publication, but when that is due', async t => {
+  t.test('append trims a stream by bytes and age only when that is due', async t => {
     const dueOf = () => client.hmget('due:meta', 'd', 'w')
     await store('due', ['x'])
     const [bytes, time] = await dueOf()
@@ -273,7 +273,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame(await dueOf(), [bytes, time])
   })
 
-  t.test('a publication that may not be announced is stored, and the reason is returned', async t => {
+  t.test('append and mend store publications that may not be announced, and return the reason', async t => {
     await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', 'resetchannels', '+@all')
     const mute = client.duplicate({ username: 'mute', password: 'x' })
     t.teardown(() => mute.disconnect())
@@ -283,30 +283,30 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.match(reason, /can't publish/)
     t.match(await mute.eval(mend.text, 2, 'mute', 'mute:meta', 'e1', 1, 'm1', 3, 60_000, 'PUBLISH', 'm2', 'y'), /can't publish/)
     t.equal(await client.xlen('mute'), 2)
-    t.equal((await store('mute', ['z'])).length, 3, 'for who may announce there is no reason')
+    t.equal((await store('mute', ['z'])).length, 3, 'a user that may announce gets no reason')
   })
 
-  t.test('a channel whose meta is gone begins empty under another epoch when it is read, and a stream that is left of it is dropped', async t => {
+  t.test('read starts a channel that has lost its meta again, under another epoch, and deletes its old stream', async t => {
     await store('left', ['x'])
     await client.del('left:meta')
     t.strictSame(await readAfter('left', 'e1', 1, 'm-x'), ['e2', 0, '', 0, 1])
     t.equal(await client.exists('left'), 0)
   })
 
-  t.test('a channel that went on under another epoch says so to each reader that follows', async t => {
+  t.test('read reports to each later reader that a channel continued under another epoch', async t => {
     await store('forked', ['x', 'y'])
     t.match(await readAfter('forked', 'e1', 3, 'm-q', 1), ['e2', 2, 'm-y', 0, 1])
     t.match(await readAfter('forked'), ['e2', 2, 'm-y', 0, 1])
     t.match(await readAfter('forked', 'e2', 2, 'm-y'), ['e2', 2, 'm-y', 0, 1])
   })
 
-  t.test('of a stream that has more than its size the newest are read', async t => {
+  t.test('read returns only the newest publications of a stream that exceeds its size', async t => {
     await store('more', ['v', 'w', 'x', 'y', 'z'])
     t.equal(await client.xlen('more'), 5)
     t.strictSame((await readAfter('more')).filter((_part, at) => at > 4 && at % 3 === 1), ['x', 'y', 'z'])
   })
 
-  t.test('a tail is mended in its own epoch and at its own head only, counted, announced and continued', async t => {
+  t.test('mend stores a tail only in its own epoch and after its own head, and counts and announces it', async t => {
     const subscriber = client.duplicate()
     t.teardown(() => subscriber.disconnect())
     await store('tail', ['x'])
@@ -317,7 +317,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     await subscriber.subscribe('tail')
     const heard = new Promise<string>(resolve => subscriber.once('message', (_channel, message) => resolve(message)))
     t.equal(await run(mend, ['tail', 'tail:meta'], args('e1', 1)), 1)
-    const [first, ...parts] = (await within(heard, 'the announcement of what is mended')).split(separator)
+    const [first, ...parts] = (await within(heard, 'the announcement of the mended publications')).split(separator)
     t.match([first, ...parts], [/^e1 2 \d+$/, 'm-y y', 'm-z z'])
     t.strictSame(await client.hmget('tail:meta', 'o', 'm', 'c'), ['3', 'm-z', String(3 * (1 + publicationOverhead))])
     const sums = (await client.xrange('tail', '-', '+')).map(([, fields]) => Number(fields[7]))
@@ -325,7 +325,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame(await readAfter('tail', 'e1', 3, 'm-z'), ['e1', 3, 'm-z', 0, 0])
   })
 
-  t.test('the ttl of a meta is renewed once half of it is over, and not with each look', async t => {
+  t.test('heads renews the expiry of a meta only once half of it is over', async t => {
     await store('half', ['x'])
     await client.pexpire('half:meta', 400_000)
     await run(heads, ['half:meta'], [600_000])
@@ -335,17 +335,17 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     await lasts(t, 'half:meta', 600_000)
   })
 
-  t.test('what a stream does not reach back to is unknown, and what it does is stored or not', async t => {
+  t.test('find returns -1 for a publication that may have been evicted, and 0 for one that was not stored', async t => {
     await store('f', ['x', 'y'])
     await client.xdel('f', '1-0')
     const [[, fields]] = await client.xrange('f', '-', '+')
     const storedAt = Number(fields[3])
     const find1 = async (since: number) => (await run(find, ['f', 'f:meta'], [since, 'm-x', 'm-y'])).slice(2)
-    t.strictSame(await find1(storedAt), [-1, 2], 'it may have been stored in the same millisecond, and gone since')
+    t.strictSame(await find1(storedAt), [-1, 2], 'a publication of the same millisecond may have been evicted')
     t.strictSame(await find1(storedAt + 1), [0, 2])
   })
 
-  /** Keys of nodes of their own for each test. */
+  /** Keys of nodes for one test, and functions that run the scripts with them. */
   const cluster = (name: string) => {
     const [alive, holders, leases, dead] = ['alive', 'holders', 'leases', 'dead'].map(key => `${name}:${key}`)
     const beatOf = async (node: string, most = 1, isInDoubt = 0) => {
@@ -358,18 +358,18 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     return { alive, holders, leases, dead, beatOf, holdOf, releaseOf }
   }
 
-  t.test('with one beat a node is given no more leases of dead ones than it asks for, and the rest with the next', async t => {
+  t.test('beat returns at most the requested number of leases of dead nodes, and the others with the next beats', async t => {
     const { alive, beatOf, holdOf } = cluster('c1')
     for (const lease of ['l1', 'l2', 'l3']) await holdOf('a', lease)
     await beatOf('b')
     await client.zadd(alive, 0, 'a')
-    t.strictSame((await beatOf('b', 0)).leases, [], 'who takes none gets none')
+    t.strictSame((await beatOf('b', 0)).leases, [], 'a node that requests no lease gets none')
     t.equal((await beatOf('b', 2)).leases.length, 2 * 2)
     t.equal((await beatOf('b', 2)).leases.length, 2)
     t.strictSame((await beatOf('b', 2)).leases, [])
   })
 
-  t.test('a node in doubt is told of all that it holds, unless it takes nothing', async t => {
+  t.test('beat returns all leases that a node in doubt holds, unless it requests none', async t => {
     const { beatOf, holdOf } = cluster('c2')
     await holdOf('a', 'l1', 'd1')
     t.strictSame((await beatOf('a', 1, 0)).leases, [])
@@ -377,14 +377,14 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame((await beatOf('a', 0, 1)).leases, [])
   })
 
-  t.test('a node that a promoted Redis has heard of in the future counts as heard of now', async t => {
+  t.test('beat sets a last beat that is in the future, as after a failover, to the current time', async t => {
     const { alive, beatOf } = cluster('c3')
     await client.zadd(alive, Date.now() + 3_600_000, 'ahead')
     await beatOf('a')
     isBetween(t, Number(await client.zscore(alive, 'ahead')) - Date.now(), -5_000, 100)
   })
 
-  t.test('who was taken for dead is remembered for an hour, and then forgotten with the next death', async t => {
+  t.test('a dead node is remembered for an hour, and then forgotten with the next death', async t => {
     const { alive, dead, beatOf } = cluster('c4')
     const hour = 3_600_000
     await beatOf('a')
@@ -395,21 +395,21 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame((await client.zrange(dead, 0, '-1')).sort(), ['b', 'lately'])
   })
 
-  t.test('to hold something is no beat, and keeps the data with the lease', async t => {
+  t.test('hold does not count as a beat, and stores the data of the lease', async t => {
     const { alive, leases, holdOf } = cluster('c5')
     const silent = Date.now() - 5_000
     await client.zadd(alive, silent, 'a')
     t.equal(await holdOf('a', 'l1', 'd1'), 1)
     t.equal(await client.zscore(alive, 'a'), String(silent))
     t.equal(await client.hget(leases, 'l1'), 'd1')
-    t.equal(await holdOf('a', 'l1', 'd2'), 1, 'its own it may hold again')
+    t.equal(await holdOf('a', 'l1', 'd2'), 1, 'a node can hold its own lease again')
     t.equal(await client.hget(leases, 'l1'), 'd2')
     t.equal(await holdOf('b', 'l1', 'd3'), 0)
     t.equal(await client.hget(leases, 'l1'), 'd2')
-    t.equal(await holdOf('b', 'l2', 'd', 1), 0, 'what nobody holds is over for who must hold it already')
+    t.equal(await holdOf('b', 'l2', 'd', 1), 0, 'a lease without a holder is over for a node that must hold it already')
   })
 
-  t.test('only the holder releases a lease, and nothing of it is left', async t => {
+  t.test('only the holder releases a lease, and a released lease leaves no key', async t => {
     const { holders, leases, holdOf, releaseOf } = cluster('c6')
     await holdOf('a', 'l1')
     t.equal(await releaseOf('b', 'l1'), 0)
@@ -419,7 +419,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.equal(await releaseOf('a', 'l1'), 0)
   })
 
-  t.test('a node that was forgotten, or has never beaten, is not entered by its end', async t => {
+  t.test('end does not enter a node that Redis does not know', async t => {
     const { alive, beatOf } = cluster('c7')
     await run(end, [alive], ['a'])
     t.equal(await client.exists(alive), 0)
@@ -428,7 +428,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.equal(await client.zscore(alive, 'a'), '0')
   })
 
-  t.test('a connection that is entered already does not count against its own limit', async t => {
+  t.test('a connection that is already entered does not count against its own limit', async t => {
     const enterOf = (connection: string, ...[silent, alive]: string[][]) =>
       run(enter, ['own:presence'], [connection, 'a', 1, 60_000, silent.length, ...silent, ...alive])
     t.strictSame(await enterOf('c1', [], ['a']), [])
@@ -436,7 +436,7 @@ t.test('the scripts do in Redis what their callers count on', { skip: skipRedis 
     t.strictSame(await enterOf('c2', [], ['a']), ['a'])
   })
 
-  t.test('a claim drops those of its holder that are over', async t => {
+  t.test('claim removes the expired claims of its holder', async t => {
     await client.zadd('over:claims', Date.now() - 1, 'over')
     await client.zadd('over:claims', Date.now() + 60_000, 'lasts')
     t.strictSame(await run(claim, ['over:claims'], ['new', 1_000, 10]), 1)

@@ -9,7 +9,7 @@ import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
 
-t.test('a channel has one log on a node, with the limits that came first, until nobody has read it for some time', { skip: skipRedis }, async t => {
+t.test('a node has one log per channel, with the first limits, until it has had no reader for some time', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const [{ link: commands }, { link: subscriber }] = [startLink(t, { url }), startLink(t, { url })]
   const keys = new Keys('t:')
@@ -35,7 +35,7 @@ t.test('a channel has one log on a node, with the limits that came first, until 
   log.add(reader)
   const now = performance.now()
   channels.sweep(now + 60_000, now + 60_000)
-  t.equal(await channels.subscribe('a', limits.defaults), log, 'it has a reader')
+  t.equal(await channels.subscribe('a', limits.defaults), log, 'a log with a reader stays')
   log.remove(reader)
   channels.sweep(now + 120_000, now + 120_000)
   t.equal(channels.stats().channels, 0)

@@ -21,7 +21,7 @@ async function begun (read: () => Promise<Reading> = async () => nowhere): Promi
   return feed
 }
 
-t.test('channels checked in one turn are asked after together, each once', async t => {
+t.test('checks that start in one turn share one request, with each channel once', async t => {
   const asked: string[][] = []
   const checks = new Checks(async keys => {
     asked.push(keys)
@@ -32,7 +32,7 @@ t.test('channels checked in one turn are asked after together, each once', async
   t.strictSame(asked, [['a', 'b']])
 })
 
-t.test('a check that begins later is not answered by an earlier one', async t => {
+t.test('a check that starts during the request of an earlier check sends its own request', async t => {
   let go: Array<() => void> = []
   let count = 0
   const checks = new Checks(async keys => {
@@ -51,7 +51,7 @@ t.test('a check that begins later is not answered by an earlier one', async t =>
   await Promise.all([first, second])
 })
 
-t.test('at most four checks run at once, of 10 channels each', async t => {
+t.test('at most four requests run at once, with at most 10 channels each', async t => {
   let running = 0
   let most = 0
   const sizes: number[] = []
@@ -68,7 +68,7 @@ t.test('at most four checks run at once, of 10 channels each', async t => {
   t.equal(sizes.length, 11)
 })
 
-t.test('a failure is that of all that were asked after together; a channel that cannot be read is alone', async t => {
+t.test('a failed request rejects the checks of all its channels; a channel that cannot be read rejects only its own check', async t => {
   let heads: () => Promise<Array<StreamHead | undefined>> = async () => { throw new Error('away') }
   const checks = new Checks(() => heads())
   const good = await begun()
@@ -84,7 +84,7 @@ t.test('a failure is that of all that were asked after together; a channel that 
   t.strictSame(outcomes.map(({ status }) => status), ['fulfilled', 'rejected'])
 })
 
-t.test('a channel whose tail Redis has lost is read again, and one that goes on while Redis is asked is not', async t => {
+t.test('a channel whose tail Redis has lost is read again; a channel that gets a publication during the check is not', async t => {
   let reads = 0
   const feed = await begun(async () => {
     reads++

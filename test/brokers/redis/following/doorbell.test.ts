@@ -21,7 +21,7 @@ class Heard {
   }
 }
 
-/** The time between two looks passes when the test says so. */
+/** Mocks the interval between two periodic checks. The returned function lets it pass. */
 function mockLooks (t: Test): () => void {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
@@ -31,7 +31,7 @@ function mockLooks (t: Test): () => void {
 const subscriptionsOf = async (client: Redis, ...channels: string[]) =>
   (await client.pubsub('NUMSUB', ...channels) as unknown[]).filter((_part, at) => at % 2 === 1)
 
-t.test('a doorbell tells who listens of each announcement', { skip: skipRedis }, async t => {
+t.test('a doorbell passes announcements to the listener of their channel', { skip: skipRedis }, async t => {
   const look = mockLooks(t)
   const server = await RedisServer.start(t)
   const client = server.client(t)
@@ -44,7 +44,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
   doorbell.listen('b', b)
   await eventually(() => a.listening === 1 && b.listening === 1)
 
-  t.test('tells what is announced', async t => {
+  t.test('a listener gets each announced publication of its channel, and none of another channel', async t => {
     await client.publish('a', 'e1 7 123\x1em1 {"a": "b c"}\x1em2 {}')
     await eventually(() => a.announcements.length === 2)
     t.strictSame(a.announcements, [
@@ -54,7 +54,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.equal(b.announcements.length, 0)
   })
 
-  t.test('listens again after a cut, and says so', async t => {
+  t.test('after a lost connection a doorbell subscribes again, and calls onListening', async t => {
     connection.disconnect(true)
     await eventually(() => a.listening === 2 && b.listening === 2)
     t.strictSame(await subscriptionsOf(client, 'a', 'b'), [1, 1])
@@ -73,7 +73,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.equal(a.listening, 2)
   })
 
-  t.test('a channel that is left before its SUBSCRIBE was sent is not subscribed to', async t => {
+  t.test('a doorbell does not subscribe to a channel that is left before its SUBSCRIBE is sent', async t => {
     const other = new Heard()
     doorbell.listen('left', new Heard())
     doorbell.leave('left')
@@ -93,7 +93,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     t.strictSame(await subscriptionsOf(client, 'changing'), [1])
   })
 
-  t.test('the periodic look retries failed subscriptions and pings Redis', async t => {
+  t.test('the periodic check retries failed subscriptions and pings Redis', async t => {
     const late = new Heard()
     const { subscribe } = connection
     connection.subscribe = async () => { throw new Error('not now') }
@@ -105,7 +105,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
     look()
     await eventually(() => late.listening === 1)
     t.equal(link.isReady, true)
-    t.equal(ping.mock.callCount(), 1, 'a connection over which nothing comes any more ends with a ping that is not answered')
+    t.equal(ping.mock.callCount(), 1, 'a dead connection ends with an unanswered ping')
   })
 
   t.test('a closed doorbell neither passes announcements on nor pings Redis', async t => {
@@ -124,7 +124,7 @@ t.test('a doorbell tells who listens of each announcement', { skip: skipRedis },
   })
 })
 
-t.test('the health has SUBSCRIBE as failing until every channel is subscribed to', { skip: skipRedis }, async t => {
+t.test('the health reports SUBSCRIBE as failing until every channel is subscribed to', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   await client.call('ACL', 'SETUSER', 'some', 'on', '>x', '~*', '+@all', 'resetchannels', '&permitted*')
@@ -133,7 +133,7 @@ t.test('the health has SUBSCRIBE as failing until every channel is subscribed to
   t.teardown(() => doorbell.close())
   const [permitted, refused] = [new Heard(), new Heard()]
   await eventually(() => link.isReady)
-  // As many as go into one command, one of which Redis refuses.
+  // The channels of one SUBSCRIBE command. Redis refuses the first one.
   doorbell.listen('refused', refused)
   for (let n = 1; n < 500; n++) doorbell.listen(`permitted:${n}`, new Heard())
   doorbell.listen('permitted', permitted)

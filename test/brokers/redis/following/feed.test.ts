@@ -8,10 +8,10 @@ import { every } from '../../../every.js'
 
 interface Publication { mark: string, body: string }
 
-/** A stream as Redis has it, in memory: what it loses, and when it answers, the test says. */
+/** In-memory stream that behaves like one in Redis. The test decides which publications it loses, and when it answers. */
 class Stream {
   epoch = 'e1'
-  /** Offset of the first one retained is `evicted + 1`. */
+  /** Publications. The first retained one has the offset `evicted + 1`. */
   all: Publication[] = []
   evicted = 0
   reads = 0
@@ -46,7 +46,7 @@ class Stream {
     return true
   }
 
-  /** As they are announced. */
+  /** Announcements of the publications from one offset to another. */
   announcements (from: number, to = this.all.length) {
     return this.all.slice(from - 1, to).map((one, at) => ({ ...one, epoch: this.epoch, offset: from + at }))
   }
@@ -90,7 +90,7 @@ async function begun (published = 0) {
 
 const hour = 60 * 60 * 1_000
 
-/** A channel that has no publication yet, in a Redis whose data and clock the test decides on. */
+/** Feed of a channel without a publication. The test controls the data and the clock of Redis. */
 async function unborn () {
   const stream = new Stream()
   const redis = { era: 'era1', now: 100 * hour }
@@ -113,14 +113,14 @@ async function unborn () {
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => `{"n":${from + at}}`)
 
-t.test('begins with what is retained', async t => {
+t.test('a feed starts with the retained publications', async t => {
   const { feed, log, stream } = await begun(3)
   await feed.begun
   t.strictSame(log.bodies, numbers(1, 3))
   t.equal(feed.has(stream.head), true)
 })
 
-t.test('begins after what is not retained any more, and knows the mark of what is gone', async t => {
+t.test('a feed of a channel without retained publications starts at the head of the stream, and knows its mark', async t => {
   const stream = new Stream()
   stream.publish(5)
   stream.evicted = 5
@@ -132,7 +132,7 @@ t.test('begins after what is not retained any more, and knows the mark of what i
   t.equal(feed.log!.epoch, 'e1')
 })
 
-t.test('appends what is announced, each once', async t => {
+t.test('a feed appends each announced publication once', async t => {
   const { feed, log, stream } = await begun()
   stream.publish(3)
   feed.onAnnounced(stream.announcements(1, 2))
@@ -141,7 +141,7 @@ t.test('appends what is announced, each once', async t => {
   t.equal(stream.reads, 1)
 })
 
-t.test('a hole is read from the stream', async t => {
+t.test('a feed reads missing publications from the stream', async t => {
   const { feed, log, stream } = await begun()
   stream.publish(4)
   feed.onAnnounced(stream.announcements(1, 1))
@@ -151,7 +151,7 @@ t.test('a hole is read from the stream', async t => {
   t.equal(log.resets, 0)
 })
 
-t.test('what is announced while the stream is read follows it', async t => {
+t.test('publications that are announced during a read are appended after it', async t => {
   const { feed, log, stream } = await begun()
   stream.publish(2)
   const reading = feed.catchUp()
@@ -161,7 +161,7 @@ t.test('what is announced while the stream is read follows it', async t => {
   t.strictSame(log.bodies, numbers(1, 4))
 })
 
-t.test('a stream that does not reach back any more: the log starts again, in the same epoch', async t => {
+t.test('a log starts again, in the same epoch, when the stream no longer reaches back to its head', async t => {
   const { feed, log, stream } = await begun(2)
   stream.publish(8)
   stream.evicted = 5
@@ -169,7 +169,7 @@ t.test('a stream that does not reach back any more: the log starts again, in the
   t.strictSame([log.epoch, log.head, log.bodies, log.resets], ['e1', 10, numbers(6, 10), 1])
 })
 
-t.test('another epoch: the log starts again', async t => {
+t.test('a log starts again when the stream has another epoch', async t => {
   const { feed, log, stream } = await begun(2)
   stream.epoch = 'x'
   stream.all = []
@@ -179,7 +179,7 @@ t.test('another epoch: the log starts again', async t => {
   t.strictSame([log.epoch, log.head, log.resets], ['x', 1, 1])
 })
 
-t.test('a tail that was lost is given back', async t => {
+t.test('a feed restores a tail that Redis lost', async t => {
   const { feed, log, stream } = await begun(2)
   stream.publish(3)
   feed.onAnnounced(stream.announcements(3))
@@ -189,7 +189,7 @@ t.test('a tail that was lost is given back', async t => {
   t.strictSame([log.resets, log.bodies], [0, numbers(1, 5)])
 })
 
-t.test('another node is faster, and has less of it: the rest is given back too', async t => {
+t.test('a feed restores the rest of a lost tail when a faster node has fewer of its publications', async t => {
   const { feed, log, stream } = await begun(2)
   stream.publish(3)
   feed.onAnnounced(stream.announcements(3))
@@ -202,7 +202,7 @@ t.test('another node is faster, and has less of it: the rest is given back too',
   t.equal(log.resets + slow.log!.resets, 0)
 })
 
-t.test('what was settled long ago is not kept, and then a lost tail is told', async t => {
+t.test('a lost tail without its bodies is not restored, and the log starts again in another epoch', async t => {
   const { feed, log, stream } = await begun(2)
   stream.publish(3)
   feed.onAnnounced(stream.announcements(3))
@@ -212,7 +212,7 @@ t.test('what was settled long ago is not kept, and then a lost tail is told', as
   t.strictSame([stream.mendings, log.epoch, log.resets], [0, 'e2', 1])
 })
 
-t.test('of a tail 256 publications and a million characters can be given back', async t => {
+t.test('a feed restores a tail of at most 256 publications and 1,048,576 characters', async t => {
   for (const { count, length, isMended } of [
     { count: 256, length: 1, isMended: true },
     { count: 257, length: 1, isMended: false },
@@ -233,7 +233,7 @@ t.test('of a tail 256 publications and a million characters can be given back', 
   }
 })
 
-t.test('another publication at an offset that the log has: another epoch', async t => {
+t.test('a log starts again in another epoch when another publication has an offset of the log', async t => {
   const { feed, log, stream } = await begun(2)
   stream.publish(3)
   feed.onAnnounced(stream.announcements(3))
@@ -244,7 +244,7 @@ t.test('another publication at an offset that the log has: another epoch', async
   t.strictSame([log.epoch, log.head, log.resets], ['e2', 3, 1])
 })
 
-t.test('reach waits for what is on its way, and reads what does not come', async t => {
+t.test('reach waits for announcements on their way, and reads the stream when none arrives', async t => {
   const { feed, log, stream } = await begun(1)
   stream.publish(1)
   const reached = feed.reach(stream.head, 1)
@@ -259,10 +259,10 @@ t.test('reach waits for what is on its way, and reads what does not come', async
   stream.publish(1)
   feed.onAnnounced(stream.announcements(4))
   await feed.reach(head, 3)
-  t.equal(stream.reads, 2, 'more was announced meanwhile')
+  t.equal(stream.reads, 2, 'a later announcement also reaches the head')
 })
 
-t.test('a failure leaves the log as it is, and the next one reads on', async t => {
+t.test('catchUp rejects when a read fails, and the next call reads the whole stream', async t => {
   const { log, stream } = await begun(1)
   const { read } = stream
   const failing = new Feed<TestLog>({
@@ -280,7 +280,7 @@ t.test('a failure leaves the log as it is, and the next one reads on', async t =
   t.strictSame(failing.log!.bodies, log.bodies)
 })
 
-t.test('more announcements than are kept while the stream is read are read again', async t => {
+t.test('announcements beyond the limit of a read are read from the stream afterwards', async t => {
   const { stream } = await begun()
   let go = () => {}
   const { read } = stream
@@ -307,7 +307,7 @@ t.test('more announcements than are kept while the stream is read are read again
   t.equal(gated.log!.head, 600)
 })
 
-t.test('once it has ended nothing is appended', async t => {
+t.test('a feed that has ended appends nothing', async t => {
   const { feed, log, stream } = await begun(1)
   stream.publish(1)
   feed.end()
@@ -316,7 +316,7 @@ t.test('once it has ended nothing is appended', async t => {
   t.equal(log.head, 1)
 })
 
-t.test('whatever is lost, late, repeated or swapped: the log has the stream, without a hole', async () => {
+t.test('a log ends like the stream, without gaps, after lost and repeated announcements and evictions', async () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('publish' as const), count: fc.integer({ min: 1, max: 5 }), isHeard: fc.boolean() }),
     fc.record({ kind: fc.constant('repeat' as const), from: fc.nat(20) }),
@@ -341,7 +341,7 @@ t.test('whatever is lost, late, repeated or swapped: the log has the stream, wit
   }), { numRuns: 300 })
 })
 
-t.test('a log without a publication goes on with the first one, whichever way that comes', async t => {
+t.test('a log without a publication continues with the first one, whether it is announced or read', async t => {
   for (const [way, isTold] of Object.entries({ announced: true, read: false })) {
     const { feed, log, stream } = await unborn()
     t.equal(feed.isUnborn, true)
@@ -353,7 +353,7 @@ t.test('a log without a publication goes on with the first one, whichever way th
   }
 })
 
-t.test('a log without a publication starts again when the first ones are gone before it has them', async t => {
+t.test('a log without a publication starts again when the first ones are evicted before it gets them', async t => {
   const { feed, log, stream } = await unborn()
   stream.publish(5)
   stream.evicted = 2
@@ -361,19 +361,19 @@ t.test('a log without a publication starts again when the first ones are gone be
   t.strictSame([log.epoch, log.bodies, log.resets], ['e1', numbers(3, 5), 1])
 })
 
-t.test('a position from before the first publication is good on any node, unless the channel may have expired meanwhile', async t => {
+t.test('a position from before the first publication is valid on any node, unless the channel may have expired since', async t => {
   const { redis, log, stream, open } = await unborn()
   const { epoch } = log
   redis.now += 22 * hour
-  t.equal((await open()).log!.precedes(epoch), true, 'there is no publication still')
+  t.equal((await open()).log!.precedes(epoch), true, 'the channel still has no publication')
   stream.publish(1)
-  t.equal((await open()).log!.precedes(epoch), true, 'there is one')
+  t.equal((await open()).log!.precedes(epoch), true, 'the channel has a publication')
   redis.now += 2 * hour
-  t.equal((await open()).log!.precedes(epoch), false, 'it is older than the meta of a channel may be')
-  t.equal(log.precedes(epoch), true, 'where the log has been followed ever since it is good')
+  t.equal((await open()).log!.precedes(epoch), false, 'the position is older than the lifetime of a meta')
+  t.equal(log.precedes(epoch), true, 'the position is valid in a log that has followed the channel since')
 })
 
-t.test('a position from before the first publication is worth nothing once Redis has lost its data, or a tail', async t => {
+t.test('a position from before the first publication is invalid once Redis has lost its data or a tail', async t => {
   const { redis, log, stream, open, feed } = await unborn()
   const { epoch } = log
   stream.publish(1)
@@ -381,7 +381,7 @@ t.test('a position from before the first publication is worth nothing once Redis
   redis.era = 'era2'
   t.equal((await open()).log!.precedes(epoch), false)
   feed.renew()
-  t.equal(log.precedes(epoch), false, 'nor for a log that was there before')
+  t.equal(log.precedes(epoch), false, 'the position is also invalid in a log from before the loss')
 
   const lost = await unborn()
   const position = lost.log.epoch
@@ -394,7 +394,7 @@ t.test('a position from before the first publication is worth nothing once Redis
   t.equal(lost.log.precedes(position), false)
 })
 
-t.test('a log without a publication follows the clock, and starts again when Redis has lost its data', async t => {
+t.test('a log without a publication adopts the epoch of each hour, and starts again when Redis has lost its data', async t => {
   const { redis, feed, log } = await unborn()
   const first = log.epoch
   redis.now += hour / 2
@@ -406,12 +406,12 @@ t.test('a log without a publication follows the clock, and starts again when Red
   t.strictSame([log.resets, log.precedes(first), feed.isUnborn], [0, true, true])
   redis.era = 'era2'
   feed.renew()
-  t.strictSame([log.resets, log.precedes(first), feed.isUnborn], [1, false, true], 'its readers are told')
+  t.strictSame([log.resets, log.precedes(first), feed.isUnborn], [1, false, true], 'the log is reset, so that its readers are lost')
   feed.renew()
   t.equal(log.resets, 1)
 })
 
-t.test('a log from before the first publication has the stream, whatever is lost or late', async () => {
+t.test('a log from before the first publication gets the whole stream, even when announcements are lost and hours pass', async () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('publish' as const), count: fc.integer({ min: 1, max: 3 }), isHeard: fc.boolean() }),
     fc.record({ kind: fc.constant('check' as const) }),
@@ -435,7 +435,7 @@ t.test('a log from before the first publication has the stream, whatever is lost
   }), { numRuns: 100 })
 })
 
-t.test('publications that are read from the stream are as old in the log as in Redis', async t => {
+t.test('publications that are read from the stream have the same age in the log as in Redis', async t => {
   const times: number[] = []
   class TimedLog extends TestLog {
     override append (body: string, now: number): void {

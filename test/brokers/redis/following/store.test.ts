@@ -22,11 +22,11 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   const publisher = new BatchPublisher(link, keys)
   const store = new StreamStore(link, keys, limits, clock)
   t.teardown(() => publisher.close())
-  await t.rejects(store.read('x', limits), { code: 'RT_ERR_BROKER' }, 'before the connection is ready')
+  await t.rejects(store.read('x', limits), { code: 'RT_ERR_BROKER' }, 'a read before the connection is ready')
   await eventually(() => link.isReady)
   const stream = keys.stream('a')
 
-  t.test('reads and tells heads, and learns the time', async t => {
+  t.test('a store reads publications and heads, detects a lost tail, and learns the time of Redis', async t => {
     await Promise.all([1, 2, 3].map(n => publisher.publish('a', `{"n":${n}}`, limits)))
     const { head, stored, isTailLost } = await store.read('a', limits) as Reading & { head: StreamHead }
     t.strictSame([head.offset, stored.map(({ body }) => body), isTailLost], [3, ['{"n":1}', '{"n":2}', '{"n":3}'], false])
@@ -38,7 +38,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.equal(store.checkSize, 200)
   })
 
-  t.test('a node that reads a channel has its limits kept with it, where a process that does not know them published last', async t => {
+  t.test('a node that reads a channel stores its limits with it if the last publisher did not know them', async t => {
     const meta = keys.meta(keys.stream('kept'))
     await publisher.publish('kept', '{}', { size: 1, ttl: 1_000, bytes: 1_000 }, true)
     t.equal(await client.hget(meta, 'r'), null)
@@ -55,7 +55,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.match(await publisher.publish('a', '{"n":5}', limits), { offset: 5, epoch: head.epoch })
   })
 
-  t.test('mended publications that may not be announced are stored, and the health has PUBLISH as failing', async t => {
+  t.test('mended publications that may not be announced are stored, and the health reports PUBLISH as failing', async t => {
     await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', '+@all', 'resetchannels')
     const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
     await eventually(() => link.isReady)
@@ -73,7 +73,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.ok(age >= 60_000 && age < 80_000, `${age} ms`)
   })
 
-  t.test('reading a channel, or asking for its head, renews its meta for the lifetime of a meta', async t => {
+  t.test('read and heads renew the expiry of a meta to its full lifetime', async t => {
     const meta = keys.meta(stream)
     const lasts = async (t: Test, what: string) => {
       const left = await client.pttl(meta)
@@ -87,7 +87,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     await lasts(t, 'read')
   })
 
-  t.test('at most 64 reads are sent at once, and the others as answers come', async t => {
+  t.test('at most 64 reads are under way at once, and each answer starts a waiting one', async t => {
     const { evalsha } = connection
     const sent = { now: 0, most: 0 }
     connection.evalsha = (async (...args: Parameters<typeof evalsha>) => {
@@ -104,7 +104,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.ok(every(readings, ({ head, stored }) => head === undefined && stored.length === 0))
   })
 
-  t.test('reading writes nothing of a channel without a publication, unless it is to begin', async t => {
+  t.test('a read writes nothing for a channel without a publication, unless isToBegin is set', async t => {
     const before = await client.dbsize()
     t.equal((await store.read('none', limits)).head, undefined)
     t.equal(await client.dbsize(), before)
@@ -113,7 +113,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     t.match(await publisher.publish('none', '{}', limits), { epoch: head.epoch, offset: 1 })
   })
 
-  t.test('a channel that is gone goes on under another epoch for whoever has its log', async t => {
+  t.test('a channel that Redis has lost continues under another epoch for a node that has its log', async t => {
     const { head, isForked } = await store.read('gone', limits, { epoch: 'e1', offset: 7, mark: 'm' }) as Reading & { head: StreamHead }
     t.not(head.epoch, 'e1')
     t.strictSame([head.offset, isForked], [0, true])

@@ -6,7 +6,7 @@ import { formatPosition, parsePosition } from '../../../../lib/protocol/position
 const hour = 60 * 60 * 1_000
 const day = Date.UTC(2026, 10, 26)
 
-t.test('the epoch of a channel without a publication is fit for a position, and unlike that of any other', async t => {
+t.test('the epoch of a channel without a publication is valid in a position, and differs from those of other channels', async t => {
   const { epoch } = new Unborn(() => newEpoch(), () => day)
   const position = { epoch, offset: 0 }
   t.strictSame(parsePosition(formatPosition('u', position)), { label: 'u', position })
@@ -14,7 +14,7 @@ t.test('the epoch of a channel without a publication is fit for a position, and 
   t.equal(Array.from({ length: 1_000 }, newEpoch).some(isUnborn), false)
 })
 
-t.test('it stays the same for an hour, until the clock is set back by an hour, or until Redis has lost its data', async t => {
+t.test('the epoch changes after an hour, when the clock is set back by an hour, and when Redis has lost its data', async t => {
   let [era, now] = ['a', day]
   const unborn = new Unborn(() => era, () => now)
   const { epoch } = unborn
@@ -30,7 +30,7 @@ t.test('it stays the same for an hour, until the clock is set back by an hour, o
   t.not(unborn.epoch, behind)
 })
 
-t.test('an epoch made before the clock is known is fit for a position, and precedes nothing once the clock is known', async t => {
+t.test('an epoch from before the clock is known is valid in a position, and precedes no channel once the clock is known', async t => {
   const clock: { now?: number } = {}
   const unborn = new Unborn(() => 'a', () => clock.now)
   const { epoch } = unborn
@@ -40,7 +40,7 @@ t.test('an epoch made before the clock is known is fit for a position, and prece
   t.equal(unborn.precedes()(epoch), false)
 })
 
-t.test('epochs of the last 23 hours precede a channel that is read now, of one era only', async t => {
+t.test('epochs of the last 23 hours precede a channel that is read now, within one era', async t => {
   let [era, now]: [string, number | undefined] = ['a', day]
   const unborn = new Unborn(() => era, () => now)
   const { epoch } = unborn
@@ -52,7 +52,7 @@ t.test('epochs of the last 23 hours precede a channel that is read now, of one e
   t.strictSame(['e1', '', 'unborn', `${epoch}0`].map(at(0)), [false, false, false, false])
   t.equal(at(-1)(epoch), true, 'the clock of another Redis may be behind')
   now = undefined
-  t.equal(unborn.precedes()(epoch), true, 'while the clock is not known that of before counts')
+  t.equal(unborn.precedes()(epoch), true, 'the last known time counts while the clock is unknown')
   era = 'b'
   now = day
   t.equal(unborn.precedes()(epoch), false)

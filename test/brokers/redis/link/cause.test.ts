@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { causeOf, isCause } from '../../../../lib/brokers/redis/link/cause.js'
 
-/** Codes, messages, and what they are: as Redis 7 and 8, Node.js, OpenSSL and ioredis write them. */
+/** Code of the cause, then message and code of the error, as Redis 7 and 8, Node.js, OpenSSL and ioredis write them. */
 const said: Array<[string, string, string?]> = [
   ['WRONGPASS', 'WRONGPASS invalid username-password pair or user is disabled.'],
   ['NOAUTH', 'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used'],
@@ -58,7 +58,7 @@ const said: Array<[string, string, string?]> = [
   ['CLOSED', 'Client network socket disconnected before secure TLS connection was established', 'ECONNRESET']
 ]
 
-t.test('each failure has a name, keeps what was said, and names a cure', async t => {
+t.test('each cause has a code, keeps the message of the error, and names a cure', async t => {
   for (const [name, message, code] of said) {
     const cause = causeOf(Object.assign(new Error(message), code === undefined ? {} : { code }))
     t.equal(cause.code, name, message)
@@ -68,7 +68,7 @@ t.test('each failure has a name, keeps what was said, and names a cure', async t
   }
 })
 
-t.test('only what no waiting cures is a fault of the setup', async t => {
+t.test('only causes that waiting does not cure are faults of the setup', async t => {
   const causes = said.map(([, message, code]) => causeOf(Object.assign(new Error(message), { code })))
   const setup = new Set(causes.filter(({ isSetup }) => isSetup).map(({ code }) => code))
   t.strictSame([...setup].sort(), [
@@ -77,12 +77,12 @@ t.test('only what no waiting cures is a fault of the setup', async t => {
   ])
 })
 
-t.test('the cure of a missing permission has the prefix in it', async t => {
+t.test('the cure of a missing permission contains the prefix', async t => {
   t.match(causeOf(new Error('NOPERM No permissions to access a key'), 'shop:').text, 'ACL SETUSER <user> ~shop:*')
   t.match(causeOf(new Error('NOPERM No permissions to access a channel'), 'shop:').text, 'ACL SETUSER <user> &shop:*')
 })
 
-t.test('neither a password nor a payload stays on the error', async t => {
+t.test('the error of a cause contains no password and no payload', async t => {
   const errors = [
     Object.assign(new Error('WRONGPASS invalid username-password pair or user is disabled.'), { command: { name: 'hello', args: ['3', 'AUTH', 'app', 's3cr3t'] } }),
     Object.assign(new Error('OOM command not allowed'), { command: { name: 'evalsha', args: ['s3cr3t'] } }),
@@ -94,19 +94,19 @@ t.test('neither a password nor a payload stays on the error', async t => {
   for (const error of errors) t.notMatch(inspect(causeOf(error), { depth: 10, showHidden: true }), 's3cr3t', error.message)
 })
 
-t.test('what the network says about the address stays', async t => {
+t.test('the error of a cause keeps the system call, the address and the port', async t => {
   const fields = { code: 'ECONNREFUSED', syscall: 'connect', address: '127.0.0.1', port: 1 }
   t.match(causeOf(Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:1'), fields)).error, fields)
 })
 
-t.test('a name with several addresses: the error of each is told', async t => {
+t.test('the cause of a host name with several addresses contains the error of each address', async t => {
   const both = new AggregateError([new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')], '')
   const { code, text } = causeOf(Object.assign(both, { code: 'ECONNREFUSED' }))
   t.equal(code, 'ECONNREFUSED')
   t.match(text, 'connect ECONNREFUSED ::1:1, connect ECONNREFUSED 127.0.0.1:1')
 })
 
-t.test('an unknown failure is told from others, whatever the numbers in it', async t => {
+t.test('unknown errors have the same code if their messages differ only in numbers', async t => {
   const [a, b, c] = ['no luck after 12 ms', 'no luck after 340 ms', 'no power'].map(message => causeOf(new Error(message)))
   t.equal(a.code, b.code)
   t.not(a.code, c.code)
@@ -114,7 +114,7 @@ t.test('an unknown failure is told from others, whatever the numbers in it', asy
   for (const thrown of ['text', undefined, null, 5, {}]) t.type(causeOf(thrown).text, 'string')
 })
 
-t.test('that there is no connection is no cause', async t => {
+t.test('an error about a missing connection is not a cause', async t => {
   const messages = [
     'Connection is closed.', "Stream isn't writeable and enableOfflineQueue options is false", 'Command aborted due to connection close',
     'Reached the max retries per request limit (which is 0).', "Cluster isn't ready and enableOfflineQueue options is false"

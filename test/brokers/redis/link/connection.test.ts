@@ -2,12 +2,12 @@ import { Cluster, Redis } from 'ioredis'
 import t from 'tap'
 import { createConnection, isCluster, isReady, unanswered } from '../../../../lib/brokers/redis/link/connection.js'
 
-t.test('a connection without an address, or with one that cannot be read, is refused', async t => {
+t.test('createConnection throws RT_ERR_OPTIONS without an address, and with an invalid one', async t => {
   t.throws(() => createConnection({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
   t.throws(() => createConnection({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
 })
 
-t.test("the app's client is left as it is", async t => {
+t.test("createConnection does not change the app's client", async t => {
   const client = new Redis(1, '127.0.0.1', { lazyConnect: true, keyPrefix: 'app:', db: 3, retryStrategy: null })
   const before = JSON.stringify(client.options)
   const connection = createConnection({ client }) as Redis
@@ -19,7 +19,7 @@ t.test("the app's client is left as it is", async t => {
   t.equal(isReady(connection), false)
 })
 
-t.test('attempts are spread', async t => {
+t.test('the delays between attempts to connect are spread over a second', async t => {
   const connection = createConnection({ url: 'redis://127.0.0.1:1' }) as Redis
   t.teardown(() => connection.disconnect())
   const delays = Array.from({ length: 100 }, () => connection.options.retryStrategy!(20) as number)
@@ -27,7 +27,7 @@ t.test('attempts are spread', async t => {
   t.ok(Math.min(...delays) >= 20 && Math.min(...delays) < 300)
 })
 
-t.test('a Cluster gets sharded pub/sub, and sends nothing twice', async t => {
+t.test('a connection to a Cluster uses sharded pub/sub, and sends no command twice', async t => {
   const client = new Cluster([{ host: '127.0.0.1', port: 1 }], { lazyConnect: true, redisOptions: { password: 'x' } })
   const connection = createConnection({ client }) as Cluster
   t.teardown(() => connection.disconnect())
@@ -35,7 +35,7 @@ t.test('a Cluster gets sharded pub/sub, and sends nothing twice', async t => {
   t.match(connection.options.redisOptions, { password: 'x', autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
 })
 
-t.test('what is late is an error of Redis, after whoever wants to know has been told', async t => {
+t.test('unanswered calls its callback, and creates an error that says that Redis does not answer', async t => {
   let calls = 0
   t.match(unanswered(() => { calls++ }).late(), { message: 'Redis does not answer' })
   t.equal(calls, 1)

@@ -17,7 +17,7 @@ function observed () {
   return { clock, lines, fields, health }
 }
 
-t.test('both connections fail for one reason: one line, and one for the end', async t => {
+t.test('two connections that fail for one reason cause one line, and one line when both work again', async t => {
   const { clock, lines, fields, health } = observed()
   for (let attempt = 0; attempt < 10; attempt++) {
     for (const part of ['commands', 'subscriber']) health.failed(part, refused)
@@ -34,7 +34,7 @@ t.test('both connections fail for one reason: one line, and one for the end', as
   t.match(fields[1], { ms: 5_000 })
 })
 
-t.test('another cause of the same outage is a line of its own', async t => {
+t.test('a second cause in the same outage is logged in a line of its own', async t => {
   const { lines, health } = observed()
   health.failed('commands', refused)
   health.failed('commands', new Error('LOADING Redis is loading the dataset in memory'))
@@ -44,24 +44,24 @@ t.test('another cause of the same outage is a line of its own', async t => {
   t.match(health.cause, { code: 'ECONNREFUSED' })
 })
 
-t.test('an end of the connection without a reason does not hide a reason that is known', async t => {
+t.test('a closed connection without a reason does not hide a known reason', async t => {
   const { lines, health } = observed()
   health.failed('commands', refused)
   health.failed('commands', closed)
   t.equal(lines.length, 1)
   health.failed('subscriber', closed)
-  t.equal(lines.length, 1, 'nor that of the other connection')
+  t.equal(lines.length, 1, 'the reason of the other connection is not hidden either')
   t.match(health.cause, { code: 'ECONNREFUSED' })
 })
 
-t.test('that there is no connection is no news', async t => {
+t.test('an error about a missing connection is not logged', async t => {
   const { lines, health } = observed()
   health.failed('TIME', new Error('Connection is closed.'))
   t.strictSame(lines, [])
   t.equal(health.isFailing('TIME'), false)
 })
 
-t.test('an announcement that is refused has an outage of its own, with what it means', async t => {
+t.test('a refused announcement is an outage of its own, and its line names the consequence', async t => {
   const { clock, lines, health } = observed()
   health.failed('PUBLISH', noChannel)
   t.match(lines[0], /^error realtime: Redis refuses PUBLISH: NOPERM .* ACL SETUSER <user> &realtime:\*/)
@@ -71,13 +71,13 @@ t.test('an announcement that is refused has an outage of its own, with what it m
   health.failed('commands', refused)
   clock.now = 2_000
   health.well('commands')
-  t.match(lines.slice(2), [/ECONNREFUSED/, /the connection works again/], 'the end of another outage is not held up')
-  t.equal(health.cause, undefined, 'commands can be sent')
+  t.match(lines.slice(2), [/ECONNREFUSED/, /the connection works again/], 'the end of another outage is logged at once')
+  t.equal(health.cause, undefined, 'there is no cause while commands can be sent')
   health.well('PUBLISH')
   t.match(lines[4], /info realtime: Redis: PUBLISH works again, after 2.0 s/)
 })
 
-t.test('commands that are refused for one state of Redis: one line', async t => {
+t.test('commands that Redis refuses because of one state cause one line', async t => {
   const { lines, health } = observed()
   const full = new Error("OOM command not allowed when used memory > 'maxmemory'.")
   for (const part of ["the script 'append'", "the script 'beat'", 'SET']) health.failed(part, full)
@@ -86,14 +86,14 @@ t.test('commands that are refused for one state of Redis: one line', async t => 
   t.equal(lines.length, 2)
 })
 
-t.test('each command that is not permitted is a line', async t => {
+t.test('each command without permission is logged in a line of its own', async t => {
   const { lines, health } = observed()
   for (const name of ['XADD', 'HSET']) health.failed(name, new Error("ERR The user executing the script can't run this command or subcommand"))
   t.equal(lines.length, 2)
   t.match(health.setupFault!.message, /Redis refuses HSET: .* Redis refuses XADD: .*command\. Give the Redis user the command/)
 })
 
-t.test('a fault of the setup names all that is wrong, each once, and not what is wrong with one node of a Cluster', async t => {
+t.test('setupFault names each fault of the setup once, and ignores the faults of a single node of a Cluster', async t => {
   const { health } = observed()
   health.failed('commands', refused)
   t.equal(health.setupFault, undefined)
@@ -109,7 +109,7 @@ t.test('a fault of the setup names all that is wrong, each once, and not what is
   t.match(cause, { message: /WRONGPASS/ })
 })
 
-t.test('a command that works again ends what others failed with for the same reason', async t => {
+t.test('a command that works again ends the failures of other commands with the same reason', async t => {
   const { lines, health } = observed()
   const noKey = new Error('NOPERM this user has no permissions to access one of the keys used as arguments')
   for (const part of ["the script 'read'", "the script 'enter'"]) health.failed(part, noKey)
@@ -126,7 +126,7 @@ t.test('a command that failed and was not sent again is forgotten after 30 s', a
   t.equal(lines.length, 1)
   clock.now = 30_001
   health.well('PING')
-  t.match(lines[1], /works again, after 0.0 s/, 'when it was last seen counts')
+  t.match(lines[1], /works again, after 0.0 s/, 'the outage ends with its last failure')
 })
 
 t.test('a command that failed again less than 30 s ago is not forgotten, and a failing connection never is', async t => {
@@ -141,7 +141,7 @@ t.test('a command that failed again less than 30 s ago is not forgotten, and a f
   t.equal(lines.length, 2)
 })
 
-t.test('silence is a cause only where none is known', async t => {
+t.test('silence is a cause only while no other cause is known', async t => {
   const { lines, health } = observed()
   health.failed('commands', refused)
   health.silent()
@@ -153,9 +153,9 @@ t.test('silence is a cause only where none is known', async t => {
   health.silent()
   t.match(lines.at(-1), /^error realtime: Redis cannot be used: Redis does not answer\. It hangs/)
   health.well('subscriber')
-  t.match(lines.at(-1), /does not answer/, 'that the other connection is there is no answer')
+  t.match(lines.at(-1), /does not answer/, 'a working subscriber is not an answer')
   health.well('PING')
-  t.match(lines.at(-1), /works again/, 'any answer ends it')
+  t.match(lines.at(-1), /works again/, 'any answer ends the silence')
 })
 
 t.test('RT_ERR_BROKER and RT_ERR_UNCONFIRMED carry the cause', async t => {
@@ -167,16 +167,16 @@ t.test('RT_ERR_BROKER and RT_ERR_UNCONFIRMED carry the cause', async t => {
   const crowded = /too much is waiting for Redis already: connect ECONNREFUSED/
   t.match(health.crowded(), { code: 'RT_ERR_BROKER', message: crowded, cause: { message: refused.message } })
   t.match(health.doubt(), { code: 'RT_ERR_UNCONFIRMED', cause: { message: refused.message } })
-  t.match(health.refusal('', new Error('Redis does not answer')), { message: /ECONNREFUSED/ }, 'a cause that is known says more')
-  t.match(health.refusal('', new Error('OOM command not allowed')), { message: /OOM/ }, 'what Redis answered counts')
+  t.match(health.refusal('', new Error('Redis does not answer')), { message: /ECONNREFUSED/ }, 'a known cause replaces silence')
+  t.match(health.refusal('', new Error('OOM command not allowed')), { message: /OOM/ }, 'an answer of Redis replaces a known cause')
   const before = health.refusal()
-  t.equal(health.refusal('', before), before, 'it is not wrapped again')
+  t.equal(health.refusal('', before), before, 'a refusal is not wrapped again')
   health.well('commands')
   health.failed("the script 'read'", noChannel)
   t.match(health.refusal("the script 'read'", new Error('Redis does not answer')), { message: /NOPERM/ })
 })
 
-t.test('listeners hear of each new failure until they unbind', async t => {
+t.test('listeners are called for each new failure until they unbind', async t => {
   const { health } = observed()
   let count = 0
   const unbind = health.onFailed(() => count++)
@@ -198,7 +198,7 @@ t.test('after close nothing is logged and no listener is called', async t => {
   t.strictSame([lines.length, count], [1, 1])
 })
 
-t.test('a logger that throws, or none, ends nothing', async t => {
+t.test('the health works with a logger that throws, and without a logger', async t => {
   const broken = () => { throw new Error('of the logger') }
   for (const log of [{ error: broken, info: broken }, undefined]) {
     const health = new Health('realtime:', log)

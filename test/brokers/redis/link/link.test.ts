@@ -23,12 +23,12 @@ function observed (t: Scope, address: ConstructorParameters<typeof RedisLink>[0]
   return { lines, health, link }
 }
 
-t.test('nothing is connected before start', { skip: skipRedis }, async t => {
+t.test('a link does not connect before start', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const proxy = await ChaosProxy.start(t, server.port)
   const { link } = observed(t, { url: proxy.url })
   t.equal(link.client.status, 'wait')
-  // Two turns of another connection through the same server of the proxy.
+  // When a second link is ready, the proxy would also have counted a connection of the first one.
   const other = startLink(t, { url: proxy.url })
   await eventually(() => other.link.isReady)
   t.equal(proxy.connections, 1)
@@ -37,7 +37,7 @@ t.test('nothing is connected before start', { skip: skipRedis }, async t => {
   t.equal(proxy.connections, 2)
 })
 
-t.test('scripts are known before they are needed, and run also where they are not known', { skip: skipRedis }, async t => {
+t.test('a link loads scripts before their first use, and runs scripts that Redis does not know', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const { link, connection } = startLink(t, { url })
   await eventually(() => link.isReady)
@@ -49,7 +49,7 @@ t.test('scripts are known before they are needed, and run also where they are no
   t.ok(link.health.isFailing(append.name))
 })
 
-t.test('a command that fails, and works again, is told to the health', { skip: skipRedis }, async t => {
+t.test('the health logs a command that fails, and one that works again', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const admin = server.client(t)
   const { lines, link } = observed(t, { url: server.url })
@@ -62,7 +62,7 @@ t.test('a command that fails, and works again, is told to the health', { skip: s
   t.match(lines, [/^error realtime: Redis refuses commands: OOM/, /^info realtime: Redis: storing works again/])
 })
 
-t.test('a connection that is lost, refused and back: each is a line', { skip: skipRedis }, async t => {
+t.test('an unreachable Redis is logged in one line, and its return in another', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
@@ -75,7 +75,7 @@ t.test('a connection that is lost, refused and back: each is a line', { skip: sk
   t.match(lines.at(-1), /^info/)
 })
 
-t.test('a short cut is a line too, with its end', { skip: skipRedis }, async t => {
+t.test('a short interruption of the connection is logged, and so is its end', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
@@ -86,7 +86,7 @@ t.test('a short cut is a line too, with its end', { skip: skipRedis }, async t =
   t.match(lines[1], /^info realtime: Redis: the connection works again/)
 })
 
-t.test('a connection that is replaced on purpose is no outage', { skip: skipRedis }, async t => {
+t.test('a connection that is replaced on purpose is not an outage', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
@@ -98,7 +98,7 @@ t.test('a connection that is replaced on purpose is no outage', { skip: skipRedi
   t.strictSame(lines, [])
 })
 
-t.test('a database that does not exist is not replaced by another one', { skip: skipRedis }, async t => {
+t.test('a link does not use another database instead of one that does not exist', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t, ['--databases', '4'])
   const { lines, link } = observed(t, { url: `${server.url}/4` })
   let isReady = false
@@ -112,7 +112,7 @@ t.test('a database that does not exist is not replaced by another one', { skip: 
   t.match(lines[0], /DB index is out of range\. Correct the number of the database/)
 })
 
-t.test('of a Cluster that is away, or whose name does not resolve, the reason is found out', { skip: skipRedis }, async t => {
+t.test('a link logs the reason why a Cluster is unreachable, or why its name does not resolve', { skip: skipRedis }, async t => {
   const nodes = [
     [{ host: '127.0.0.1', port: await freePort() }, /ECONNREFUSED/],
     [{ host: 'redis.invalid', port: 1 }, /ENOTFOUND|EAI_AGAIN/]
@@ -128,7 +128,7 @@ t.test('of a Cluster that is away, or whose name does not resolve, the reason is
   }
 })
 
-t.test('of a Sentinel that is away the reason is found out', async t => {
+t.test('a link logs the reason why a Sentinel is unreachable', async t => {
   const client = new Redis({ sentinels: [{ host: '127.0.0.1', port: await freePort() }], name: 'app', lazyConnect: true })
   t.teardown(() => client.disconnect())
   const { lines, link } = observed(t, { client })
@@ -137,7 +137,7 @@ t.test('of a Sentinel that is away the reason is found out', async t => {
   t.match(lines[0], /ECONNREFUSED/)
 })
 
-t.test('a node of a Cluster that is away is a line of its own: the others go on', { skip: skipRedis }, async t => {
+t.test('an unreachable node of a Cluster is logged in a line of its own, and the link stays ready', { skip: skipRedis }, async t => {
   const { servers, client } = await startCluster(t)
   for (const server of servers) await server.client(t).config('SET', 'cluster-require-full-coverage', 'no')
   const { lines, link } = observed(t, { client: client() })
@@ -149,7 +149,7 @@ t.test('a node of a Cluster that is away is a line of its own: the others go on'
   t.equal(link.health.cause, undefined)
 })
 
-t.test('after end nothing is reported', { skip: skipRedis }, async t => {
+t.test('a link logs nothing after end', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const { lines, link } = observed(t, { url: server.url })
   link.start()
@@ -159,7 +159,7 @@ t.test('after end nothing is reported', { skip: skipRedis }, async t => {
   t.strictSame(lines, [])
 })
 
-t.test('why a server refuses connections is found out, once for many attempts', async t => {
+t.test('a link logs once, for many attempts, the reason why a server refuses connections', async t => {
   let connections = 0
   const server = net.createServer(socket => {
     connections++

@@ -6,11 +6,11 @@ t.test('each cause is news once, and the end says how long the outage lasted', a
   outage.begin(1_000)
   t.strictSame([outage.isNews('A', 1_000), outage.isNews('A', 1_500), outage.isNews('B', 2_000), outage.isNews('A', 3_000)], [true, false, true, false])
   outage.begin(3_000)
-  t.equal(outage.end(4_000), 3_000, 'it began at 1,000')
-  t.equal(outage.end(5_000), undefined, 'it has ended')
+  t.equal(outage.end(4_000), 3_000, 'the outage began at 1,000')
+  t.equal(outage.end(5_000), undefined, 'the outage has already ended')
 })
 
-t.test('a cause that comes back after a minute of the same outage is news again', async t => {
+t.test('a cause that recurs a minute later in the same outage is news again', async t => {
   const outage = new Outage()
   outage.begin(0)
   outage.isNews('A', 0)

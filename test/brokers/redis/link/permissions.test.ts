@@ -24,28 +24,28 @@ async function check (t: Scope, address: ConstructorParameters<typeof RedisLink>
   return lines
 }
 
-t.test('each command that a script calls is probed', async t => {
+t.test('the probe calls each command of the other scripts', async t => {
   const called = new Set(scripts.filter(script => script !== probe).flatMap(commandsIn))
   t.ok(called.size > 15)
   t.strictSame([...called].filter(name => !commandsIn(probe).includes(name)), [])
 })
 
-t.test('a user that may do everything is refused nothing, and nothing is left in Redis', { skip: skipRedis }, async t => {
+t.test('a user with all permissions causes no line, and the check leaves no key in Redis', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   t.strictSame(await check(t, { url: server.url }), [])
   await eventually(async () => await client.dbsize() === 0)
 })
 
-t.test('so it is on a Cluster, whose masters are connected later than it is ready', { skip: skipRedis }, async t => {
+t.test('a user with all permissions causes no line on a Cluster, whose masters connect after it is ready', { skip: skipRedis }, async t => {
   const cluster = await startCluster(t)
   t.strictSame(await check(t, { client: cluster.client() }), [])
 })
 
-t.test('each permission that is missing is named', { skip: skipRedis }, async t => {
+t.test('the check names each missing permission', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
-  // Probed by the script, and sent as commands.
+  // Commands of the probe, and commands that are sent directly.
   const names = [...commandsIn(probe).filter(name => name !== 'TIME'), 'PUBLISH', 'EVAL', 'PING']
   for (const name of names) {
     await client.call('ACL', 'SETUSER', name, 'on', '>x', '~*', '&*', '+@all', `-${name.toLowerCase()}`)
@@ -54,7 +54,7 @@ t.test('each permission that is missing is named', { skip: skipRedis }, async t 
   }
 })
 
-t.test('keys that the probe may not delete expire', { skip: skipRedis }, async t => {
+t.test('the keys of the probe expire when the user may not delete them', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   await client.call('ACL', 'SETUSER', 'keeper', 'on', '>x', '~*', '&*', '+@all', '-hdel', '-del', '-zrem', '-zremrangebyscore')
@@ -62,7 +62,7 @@ t.test('keys that the probe may not delete expire', { skip: skipRedis }, async t
   await eventually(async () => await client.dbsize() === 0)
 })
 
-t.test('subscribers hear nothing of the probe that they would take for a publication', { skip: skipRedis }, async t => {
+t.test('the probe sends subscribers an empty message, which is not a publication', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const subscriber = server.client(t)
   const heard = new Promise<string>(resolve => subscriber.once('message', (_channel, message) => resolve(message)))

@@ -4,7 +4,7 @@ import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
 
-t.test('a ping notes when Redis was there, and one without an answer that it is silent', { skip: skipRedis }, async t => {
+t.test('an answered ping records its time, and an unanswered ping reports silence to the health', { skip: skipRedis }, async t => {
   const { port } = await RedisServer.start(t)
   const proxy = await ChaosProxy.start(t, port)
   const { link } = startLink(t, { url: proxy.url })

@@ -3,7 +3,7 @@ import t from 'tap'
 import { slotOf } from '../../../../lib/brokers/redis/link/slot.js'
 import { RedisServer, freePort, skipRedis } from '../../../redis-server.js'
 
-t.test('the slot of a key is the one that Redis computes', { skip: skipRedis }, async t => {
+t.test('slotOf computes the same slot of a key as Redis', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t, ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())])
   const client = server.client(t)
   const key = fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.tuple(fc.string(), fc.string(), fc.string()).map(([a, b, c]) => `${a}{${b}}${c}`))

@@ -18,13 +18,13 @@ function publications (channels: string[]): PendingPublication[] {
   }))
 }
 
-t.test('publications are grouped by channel, in their order', async t => {
+t.test('byChannel groups publications by channel, in their order', async t => {
   const all = publications(['a', 'b', 'a', 'c', 'a'])
   const numbers = [...byChannel(all)].map(([channel, some]) => [channel, some.map(({ number }) => number)])
   t.strictSame(numbers, [['a', [0, 2, 4]], ['b', [1]], ['c', [3]]])
 })
 
-t.test('a batch is over with the last of its publications', async t => {
+t.test('a batch is over once all its publications are settled', async t => {
   const all = publications(['a', 'b'])
   const batch = { server: undefined, publications: all, channels: byChannel(all), sentAt: 0, deadline: 0 }
   t.equal(isOver(batch), false)

@@ -9,7 +9,7 @@ import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
 
-t.test('a batch in doubt is asked after once its deadline is over: what is stored is found, and what is not is missing', { skip: skipRedis }, async t => {
+t.test('a batch in doubt is looked up in Redis after its deadline: each publication is found or missing', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const { link } = startLink(t, { url })
   const keys = new Keys('t:')
@@ -40,7 +40,7 @@ t.test('a batch in doubt is asked after once its deadline is over: what is store
   const batch = { server: undefined, publications: pending, channels: new Map([['a', pending]]), sentAt: 0, deadline: Date.now() + 200 }
   doubts.add(batch)
   doubts.ask(now)
-  t.strictSame([doubts.size, traffic.size], [1, 0], 'Redis may still store it')
+  t.strictSame([doubts.size, traffic.size], [1, 0], 'Redis may still store the batch')
   await eventually(() => {
     doubts.ask(performance.now())
     return outcomes.length === 2
@@ -49,5 +49,5 @@ t.test('a batch in doubt is asked after once its deadline is over: what is store
   await eventually(() => traffic.size === 0)
   t.equal(doubts.size, 0)
   doubts.add(batch)
-  t.equal(doubts.size, 0, 'all of it is settled')
+  t.equal(doubts.size, 0, 'a settled batch is not added')
 })

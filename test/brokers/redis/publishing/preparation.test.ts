@@ -4,7 +4,7 @@ import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually, gate } from '../../../waiting.js'
 
-t.test('it is done once Redis has told the time and what is to be prepared is ready', { skip: skipRedis }, async t => {
+t.test('a preparation is done once Redis has returned its time and the prepare function has resolved', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const { link } = startLink(t, { url })
   const prepared = gate()
@@ -16,11 +16,11 @@ t.test('it is done once Redis has told the time and what is to be prepared is re
   t.ok(Math.abs(preparation.clock.at(performance.now())! - Date.now()) < 5_000)
   prepared.open()
   await eventually(() => preparation.isDone)
-  t.ok(calls > 0, 'whoever waits is told')
+  t.ok(calls > 0, 'the callback is called')
   t.equal(await preparation.ready(0), undefined)
 })
 
-t.test('what is prepared is not waited for any longer than half a second, and closing waits for nothing', { skip: skipRedis }, async t => {
+t.test('a preparation waits at most 500 ms for the prepare function, and close ends a wait for Redis', { skip: skipRedis }, async t => {
   const { url } = await RedisServer.start(t)
   const { link } = startLink(t, { url })
   const preparation = new Preparation(link, () => new Promise(() => {}), () => {})

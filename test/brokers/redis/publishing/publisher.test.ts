@@ -23,14 +23,14 @@ t.test('a publication is stored in a Cluster whose clocks were set forward', { s
   t.teardown(() => publisher.close())
   await publisher.ready(5_000)
   await publisher.publish('user:a', '{}')
-  // As it would be known from before that.
+  // The time that the publisher learned before the clocks were set.
   const now = performance.now()
   publisher.clock.learn(Date.now() - 60_000, now, now)
   const stored = await Promise.all(['a', 'b', 'c'].map(user => publisher.publish(`user:${user}`, '{}')))
   t.strictSame(stored.map(({ offset }) => offset), [2, 1, 1])
 })
 
-t.test('a publisher stores in batches, and says what became of each publication', { skip: skipRedis }, async t => {
+t.test('a publisher stores publications in batches, and reports the outcome of each publication', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const client = server.client(t)
   const proxy = await ChaosProxy.start(t, server.port)
@@ -48,7 +48,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0)
   }
 
-  t.test('what is published in one turn is one round trip', async t => {
+  t.test('all publications of one turn are sent in one round trip', async t => {
     const { publisher } = await make(t)
     await publisher.publish('warm', '{}')
     const before = await calls()
@@ -56,7 +56,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.equal(await calls(), before + 1)
   })
 
-  t.test('while one is under way the next one gathers', async t => {
+  t.test('while a batch is under way, later publications gather in the next batch', async t => {
     const { publisher } = await make(t)
     proxy.delay = 30
     const before = await calls()
@@ -70,7 +70,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.ok(await calls() - before <= 3, `${await calls() - before} round trips`)
   })
 
-  t.test('10,000 in one turn are stored, in order', async t => {
+  t.test('10,000 publications of one turn are stored in order', async t => {
     const { publisher } = await make(t)
     const positions = await Promise.all(Array.from({ length: 10_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
     t.ok(every(positions, ({ offset }, n) => offset === n + 1))
@@ -78,7 +78,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.equal(fields[fields.indexOf('b') + 1], '{"n":9999}')
   })
 
-  t.test('while Redis is away the queue is bounded, and each publication is refused within 2 s', async t => {
+  t.test('while Redis does not answer, the queue is bounded, and each publication is refused within 2 s', async t => {
     const { publisher } = await make(t)
     // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
     for (let n = 0; n < 20; n++) await publisher.publish('before', '{}')
@@ -96,17 +96,17 @@ t.test('a publisher stores in batches, and says what became of each publication'
       longest = Math.max(longest, performance.now() - start)
     })
     await Promise.all(sent)
-    // 2 s are promised; a busy machine may be late to notice that they are over.
+    // The limit is 2 s. A busy machine may notice late that they are over.
     t.ok(longest < 3_000, `one took ${longest} ms`)
     t.equal(codes.get('too much'), 1_000)
-    t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'what was never sent is certain')
-    t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'what was sent is not')
+    t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'a publication that was never sent is certainly not stored')
+    t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'the outcome of a sent publication is unknown')
     proxy.release()
     await eventually(async () => (await client.ping()) === 'PONG')
-    t.equal(await client.exists(keys.stream('away')), 0, 'and Redis refused it, for it came too late')
+    t.equal(await client.exists(keys.stream('away')), 0, 'Redis refuses publications that arrive after their deadline')
   })
 
-  t.test('publications of too many bytes at once are refused', async t => {
+  t.test('a publisher refuses publications while too many bytes are waiting', async t => {
     const { publisher } = await make(t)
     proxy.hold()
     const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
@@ -115,14 +115,14 @@ t.test('a publisher stores in batches, and says what became of each publication'
     proxy.release()
   })
 
-  t.test('publications that are settled no longer count as waiting, whatever became of them', async t => {
+  t.test('settled publications no longer count as waiting, whatever their outcome', async t => {
     const { publisher } = await make(t)
     const large = `{"x":"${'x'.repeat(3 * 1024 * 1024)}"}`
     for (let n = 0; n < 3; n++) await publisher.publish('settled', large)
     await Promise.all(Array.from({ length: 3_000 }, () => publisher.publish('settled', '{}')))
     proxy.hold()
     const unanswered = t.rejects(publisher.publish('settled', large), { code: 'RT_ERR_UNCONFIRMED' })
-    // Redis counts as slow after 1 s without an answer at the latest.
+    // Redis counts as slow after at most 1 s without an answer.
     await new Promise(resolve => setTimeout(resolve, 1_100))
     const [{ message }] = await Promise.all([publisher.publish('settled', '{}').catch(error => error), unanswered])
     t.notMatch(message, /too much/)
@@ -130,7 +130,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     await eventually(() => publisher.publish('settled', large).then(() => true, () => false))
   })
 
-  t.test('once Redis is slow, less may be under way', async t => {
+  t.test('once Redis is slow, a publisher allows fewer publications and bytes to wait', async t => {
     const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
     for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
       const { publisher } = await make(t)
@@ -142,15 +142,15 @@ t.test('a publisher stores in batches, and says what became of each publication'
       await new Promise(resolve => setTimeout(resolve, 600))
       await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
       proxy.release()
-      t.ok(every(await sent, ({ status }) => status === 'fulfilled'), 'in one turn it was not too much')
+      t.ok(every(await sent, ({ status }) => status === 'fulfilled'), 'the publications of the first turn are within the limits')
       t.ok(await publisher.publish('slow', '{}'))
     }
   })
 
-  t.test('the answer is lost, the connection comes back: it is asked what became of it', async t => {
+  t.test('after a lost answer and a reconnect, the publisher asks Redis whether the publication is stored', async t => {
     const { connection, publisher } = await make(t)
     await publisher.publish('doubt', '{"n":1}')
-    // Redis gets it, and nobody hears of it.
+    // Redis stores the publication, and its answer is lost.
     const evalsha = connection.evalsha.bind(connection)
     connection.evalsha = (async (...args: [string, number]) => {
       connection.evalsha = evalsha
@@ -169,7 +169,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.equal((await publisher.publish('doubt', '{"n":4}')).offset, 3)
   })
 
-  t.test('what was not written waits again, in its place', async t => {
+  t.test('publications that could not be written return to their place in the queue', async t => {
     const { connection, publisher } = await make(t)
     const evalsha = connection.evalsha.bind(connection)
     let attempts = 0
@@ -184,7 +184,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.ok(every(positions, ({ offset }, n) => offset === n + 1))
   })
 
-  t.test('what Redis answers is the reason', async t => {
+  t.test('a refused publication names the error that Redis returned', async t => {
     const { publisher } = await make(t)
     await client.config('SET', 'maxmemory', '1')
     await t.rejects(publisher.publish('full', '{}'), { code: 'RT_ERR_BROKER', message: /maxmemory/ })
@@ -192,7 +192,7 @@ t.test('a publisher stores in batches, and says what became of each publication'
     t.equal((await publisher.publish('full', '{}')).offset, 1)
   })
 
-  t.test('nothing is sent before preparations are done, or for half a second', async t => {
+  t.test('publications are sent once preparations are done, or after half a second', async t => {
     let prepared = () => {}
     let count = 0
     const { link, connection, publisher } = await make(t, async () => {
@@ -209,10 +209,10 @@ t.test('a publisher stores in batches, and says what became of each publication'
     await stored
     connection.disconnect(true)
     await eventually(() => count === 3)
-    t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'they take too long')
+    t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'a preparation that takes too long does not stop publications')
   })
 
-  t.test('after close a publication is refused, and one that is under way is given up', async t => {
+  t.test('close rejects the publications under way, and later publications are refused', async t => {
     const { publisher } = await make(t)
     const underWay = publisher.publish('closed', '{}')
     const waiting = publisher.close()

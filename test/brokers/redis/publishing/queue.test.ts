@@ -16,7 +16,7 @@ function queueOf (publications: PendingPublication[]): PublishQueue {
   return queue
 }
 
-t.test('what waits is taken per server, in order, and counts until it is settled', async t => {
+t.test('waiting publications are taken per server, in order, and count until they are settled', async t => {
   const [a, b, c] = [pending('x'), pending('y'), pending('x')]
   const queue = queueOf([a, b, c])
   t.strictSame([queue.waiting, queue.countFor('x'), [...queue.servers]], [3, 2, ['x', 'y']])
@@ -39,7 +39,7 @@ t.test('a batch is full with 256 publications, or with 256 KiB', async t => {
   t.strictSame(queueOf(large).take('x'), [large[0]])
 })
 
-t.test('what is taken back waits where it was', async t => {
+t.test('publications that are taken back return to their place in the queue', async t => {
   const all = Array.from({ length: 5 }, () => pending('x'))
   const queue = queueOf(all.slice(0, 3))
   const taken = queue.take('x')
@@ -48,7 +48,7 @@ t.test('what is taken back waits where it was', async t => {
   t.strictSame(queue.take('x'), all.slice(1))
 })
 
-t.test('what waits since before a time is taken, and no more', async t => {
+t.test('takeBefore takes only the publications that were added up to a time', async t => {
   const all = [pending('x', 1, 1), pending('y', 1, 2), pending('x', 1, 3)]
   const queue = queueOf(all)
   t.strictSame(queue.takeBefore(0), [])

@@ -13,7 +13,7 @@ function make (limit = 10_000) {
   return { quota, lines, clock, fits: (channel: string, bytes: number) => quota.refusal(channel, bytes, limitsOf(channel)) === undefined }
 }
 
-t.test('all channels of a user count together, and those of others do not', async t => {
+t.test('all channels of a user count towards one quota, and those of other users do not', async t => {
   const { quota, fits } = make()
   t.equal(fits('user:ada', 5_000), true)
   t.equal(fits('chat:w/a/c1/ada', 4_000), true)
@@ -26,17 +26,17 @@ t.test('channels without a user have no quota', async t => {
   for (const channel of ['broadcast', '~nodes', 'board:b1']) t.equal(fits(channel, 1_000_000), true, channel)
 })
 
-t.test('what is stored leaks over the time that its channel is kept', async t => {
+t.test('stored bytes leak over the retention time of their channel', async t => {
   const { fits, clock } = make()
   fits('user:ada', 4_936)
   fits('chat:w/a/c/ada', 4_936)
   t.equal(fits('user:ada', 2_000), false)
   clock.now = 500
-  t.equal(fits('user:ada', 4_936), true, 'the notifications are gone, and the chat is not')
+  t.equal(fits('user:ada', 4_936), true, 'the bytes of the notifications have leaked, and those of the chat have not')
   t.equal(fits('user:ada', 1_000), false)
 })
 
-t.test('what was not stored after all is given back', async t => {
+t.test('giveBack frees the bytes of a publication that was not stored', async t => {
   const { quota, fits } = make()
   fits('user:ada', 9_900)
   t.equal(fits('user:ada', 100), false)
@@ -44,7 +44,7 @@ t.test('what was not stored after all is given back', async t => {
   t.equal(fits('user:ada', 9_900), true)
 })
 
-t.test('a channel costs something beside its publications, so that short ones in many chats are no way around', async t => {
+t.test('each channel costs bytes besides its publications, so that short publications in many chats do not evade the quota', async t => {
   const { quota, fits } = make(100_000)
   let channels = 0
   while (channels < 1_000 && fits(`chat:w/a/c${channels}/ada`, 1)) quota.onBegun(`chat:w/a/c${channels++}/ada`, limitsOf('chat:'))
@@ -65,7 +65,7 @@ t.test('channels without a user are not charged to a user of the same name', asy
   t.equal(fits('user:broadcast', 9_000), true)
 })
 
-t.test('a user over the quota is logged once in a while', async t => {
+t.test('a user over the quota is logged once a minute', async t => {
   const { fits, lines, clock } = make()
   for (let n = 0; n < 5; n++) fits('user:ada', 20_000)
   fits('user:bob', 20_000)

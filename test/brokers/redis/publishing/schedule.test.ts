@@ -7,7 +7,7 @@ function make () {
   return { schedule: new Schedule(() => { sends++ }), sends: () => sends }
 }
 
-t.test('what is to be sent after this turn is sent once, then', async t => {
+t.test('two calls of afterTurn send once, after the current turn', async t => {
   const { schedule, sends } = make()
   schedule.afterTurn()
   schedule.afterTurn()
@@ -16,7 +16,7 @@ t.test('what is to be sent after this turn is sent once, then', async t => {
   t.equal(sends(), 1)
 })
 
-t.test('while a batch is under way the next one gathers for 100 ms from when that was sent', async t => {
+t.test('two calls of onceGathered send once, 100 ms after the last batch was sent', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { schedule, sends } = make()
@@ -29,7 +29,7 @@ t.test('while a batch is under way the next one gathers for 100 ms from when tha
   t.equal(sends(), 1)
 })
 
-t.test('what is cancelled is not sent, and can be planned again', async t => {
+t.test('cancel stops all scheduled sending, which can be scheduled again', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { schedule, sends } = make()

@@ -5,13 +5,13 @@ import { Traffic } from '../../../../lib/brokers/redis/publishing/traffic.js'
 const batchOf = (server: string, sentAt: number): Batch => ({ server, sentAt, publications: [], channels: new Map(), deadline: 0 })
 const silence = { roundTrips: 4, least: 100, most: 1_000 }
 
-/** Answers up to a time have been read. */
+/** Marks the answers up to a time as read. */
 async function look (traffic: Traffic, now: number): Promise<void> {
   traffic.look(now)
   await new Promise(resolve => setImmediate(resolve))
 }
 
-t.test('a server is silent when what was sent to it first is unanswered for some round trips, within bounds', async t => {
+t.test('a server is silent when its oldest batch is unanswered for a number of round trips, within bounds', async t => {
   const traffic = new Traffic()
   traffic.learn(50)
   traffic.sent(batchOf('x', 0))
@@ -24,10 +24,10 @@ t.test('a server is silent when what was sent to it first is unanswered for some
   t.equal(traffic.isUnanswered('x', { ...silence, least: 300 }), false)
   t.equal(traffic.isUnanswered('x', { ...silence, roundTrips: 100, most: 200 }), true)
   traffic.answered(traffic.oldest('x')!)
-  t.equal(traffic.isUnanswered('x', silence), false, 'the next one was sent later')
+  t.equal(traffic.isUnanswered('x', silence), false, 'the next batch was sent later')
 })
 
-t.test('no server is silent before the answers of the time have been read', async t => {
+t.test('no server is silent before the answers up to that time have been read', async t => {
   const traffic = new Traffic()
   traffic.sent(batchOf('x', 0))
   traffic.look(10_000)
@@ -36,7 +36,7 @@ t.test('no server is silent before the answers of the time have been read', asyn
   t.equal(traffic.isUnanswered('x', silence), true)
 })
 
-t.test('a round trip that is shorter counts little by little', async t => {
+t.test('a shorter round trip reduces the known round trip by at most a fifth', async t => {
   const traffic = new Traffic()
   traffic.learn(100)
   traffic.learn(10)
@@ -46,7 +46,7 @@ t.test('a round trip that is shorter counts little by little', async t => {
   t.equal(traffic.isUnanswered('x', { ...silence, least: 321 }), false)
 })
 
-t.test('a server that is held up is tried again', async t => {
+t.test('retry allows writes to a server that was held up', async t => {
   const traffic = new Traffic()
   traffic.holdUp('x')
   t.strictSame([traffic.isHeldUp('x'), traffic.isHeldUp('y')], [true, false])
