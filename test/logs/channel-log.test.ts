@@ -6,10 +6,10 @@ import type { Frame, FrameOf, LogLimits, Reader } from '../../lib/logs/log.js'
 const overhead = 128
 const endless: LogLimits = { size: 1_000, ttl: 1_000, lag: 1_000_000 }
 
-/** Bodies that end in ! are framed as Buffers, as large ones are. */
+/** Frames bodies that end in ! as Buffers, like large bodies. */
 const frameOf: FrameOf = (_position, body) => body.endsWith('!') ? Buffer.from(body) : body
 
-/** Keeps what it reads. With `reads: 'never'` it is a connection whose socket is blocked. */
+/** Reader that keeps the chunks it reads. With `reads: 'never'` it behaves like a connection whose socket is blocked. */
 class Cursor implements Reader {
   readonly log: ChannelLog
   offset: number
@@ -52,7 +52,7 @@ function filled (count: number, limits: Partial<LogLimits> = {}): ChannelLog {
   return log
 }
 
-t.test('an empty log can be resumed at its beginning, and nowhere else', async t => {
+t.test('a position in an empty log is recoverable at offset 0 only', async t => {
   const log = filled(0)
   t.match(log, { head: 0, length: 0, first: 1, bytes: 0, beginning: 0, position: { epoch: 'e', offset: 0 } })
   t.equal(log.shift(), 0)
@@ -62,7 +62,7 @@ t.test('an empty log can be resumed at its beginning, and nowhere else', async t
   t.doesNotThrow(() => { log.expire(5); log.trim(); log.hurry() })
 })
 
-t.test('append wakes each reader until it leaves', async t => {
+t.test('append wakes each reader until the reader is removed', async t => {
   const log = filled(3)
   t.match(log, { head: 3, length: 3, first: 1, bytes: 9 + 3 * overhead, position: { epoch: 'e', offset: 3 } })
   const cursors = [new Cursor(log), new Cursor(log)]
@@ -75,8 +75,8 @@ t.test('append wakes each reader until it leaves', async t => {
   t.strictSame(cursors.map(({ wakes }) => wakes), [2, 3])
 })
 
-t.test('read', async t => {
-  t.test('puts strings together, as many as there is room for, and at least one', async t => {
+t.test('read returns the next chunk for a reader', async t => {
+  t.test('read joins as many strings as there is room for, and at least one', async t => {
     const log = filled(6)
     const cases: Array<[room: number, chunks: string[]]> =
       [[100, ['<1><2><3><4><5><6>']], [8, ['<1><2>', '<3><4>', '<5><6>']], [0, ['<1>', '<2>', '<3>', '<4>', '<5>', '<6>']]]
@@ -85,17 +85,17 @@ t.test('read', async t => {
       cursor.readAll(room)
       t.strictSame(cursor.chunks, chunks)
       t.equal(cursor.offset, 6)
-      t.equal(log.read(cursor, room), '', 'nothing more')
+      t.equal(log.read(cursor, room), '', 'no publication is left')
     }
   })
 
-  t.test('gives a Buffer alone, the same one to everybody, and never behind text', async t => {
+  t.test('read returns a Buffer alone, the same one for every reader, and never behind text', async t => {
     const log = filled(2)
     log.append('large!', 3)
     log.append('<4>', 4)
     const cursor = new Cursor(log, 'hurried', 0)
     t.equal(log.read(cursor, 100), '<1><2>')
-    t.equal(log.read(cursor, 100, true), '', 'it does not fit behind text')
+    t.equal(log.read(cursor, 100, true), '', 'a Buffer is not read behind text')
     t.equal(cursor.offset, 2)
     const buffer = log.read(cursor, 100)
     t.strictSame(buffer, Buffer.from('large!'))
@@ -103,7 +103,7 @@ t.test('read', async t => {
     t.equal(log.read(cursor, 100, true), '<4>')
   })
 
-  t.test('what was put together for one reader is right for the next', async t => {
+  t.test('a chunk that is reused for another reader contains exactly the publications that it would read alone', async t => {
     const log = filled(3)
     const other = new ChannelLog('f', endless)
     for (const text of ['one', 'two', 'three']) other.append(text, 0)
@@ -113,24 +113,24 @@ t.test('read', async t => {
       return [text, cursor.offset]
     }
     t.strictSame(read(log, 0, 100), ['<1><2><3>', 3])
-    t.strictSame(read(log, 0, 100), ['<1><2><3>', 3], 'the same')
+    t.strictSame(read(log, 0, 100), ['<1><2><3>', 3], 'the same position')
     t.strictSame(read(other, 0, 100), ['onetwothree', 3], 'another log')
     t.strictSame(read(log, 0, 100), ['<1><2><3>', 3])
-    t.strictSame(read(log, 1, 100), ['<2><3>', 3], 'from another place')
-    t.strictSame(read(log, 0, 6), ['<1><2>', 2], 'with less room')
+    t.strictSame(read(log, 1, 100), ['<2><3>', 3], 'another position')
+    t.strictSame(read(log, 0, 6), ['<1><2>', 2], 'less room')
     log.append('<4>', 4)
-    t.strictSame(read(log, 0, 6), ['<1><2>', 2], 'full: what came since does not matter')
+    t.strictSame(read(log, 0, 6), ['<1><2>', 2], 'later publications do not change a full chunk')
     t.strictSame(read(log, 0, 100), ['<1><2><3><4>', 4])
     log.append('<5>', 5)
-    t.strictSame(read(log, 0, 100), ['<1><2><3><4><5>', 5], 'not full: what came since belongs to it')
+    t.strictSame(read(log, 0, 100), ['<1><2><3><4><5>', 5], 'later publications extend a chunk that is not full')
     log.reset('g')
     for (const text of ['a', 'b', 'c', 'd', 'e']) log.append(text, 6)
     t.strictSame(read(log, 0, 100), ['abcde', 5], 'another incarnation')
   })
 })
 
-t.test('history', async t => {
-  t.test('only the last publications, as many as the size says, can be recovered', async t => {
+t.test('a log keeps a history of its publications', async t => {
+  t.test('only the newest publications, up to the size of the history, can be recovered', async t => {
     const log = filled(10, { size: 4 })
     t.match(log, { head: 10, length: 4, first: 7, beginning: 6, bytes: 13 + 4 * overhead })
     const recoverable = Array.from({ length: 12 }, (_, offset) => log.canRecover({ epoch: 'e', offset }))
@@ -143,7 +143,7 @@ t.test('history', async t => {
     log.expire(10)
     t.match(log, { length: 6, beginning: 4 })
     log.expire(9)
-    t.match(log, { length: 6 }, 'what is expired stays so')
+    t.match(log, { length: 6 }, 'an expired publication stays expired')
     log.expire(1_000)
     t.match(log, { length: 0, head: 10, first: 11, beginning: 10, bytes: 0 })
     t.equal(log.canRecover({ epoch: 'e', offset: 10 }), true)
@@ -152,7 +152,7 @@ t.test('history', async t => {
     t.match(log, { length: 1, first: 11 })
   })
 
-  t.test('what is kept for a reader cannot be recovered by others', async t => {
+  t.test('publications that are kept only for a reader cannot be recovered', async t => {
     const log = new ChannelLog('e', { size: 2, ttl: 1_000, lag: 1_000_000 })
     const slow = new Cursor(log, 'never')
     for (let n = 1; n <= 10; n++) log.append(`<${n}>`, n)
@@ -165,8 +165,8 @@ t.test('history', async t => {
   })
 })
 
-t.test('a reader that is behind', async t => {
-  t.test('is not asked while there is room', async t => {
+t.test('a log keeps publications for readers that are behind', async t => {
+  t.test('a log does not call catchUp while there is room', async t => {
     const log = filled(0, { size: 1 })
     const cursor = new Cursor(log)
     for (let n = 1; n <= 1_000; n++) log.append('x', 0)
@@ -176,7 +176,7 @@ t.test('a reader that is behind', async t => {
     t.equal(cursor.text.length, 1_000)
   })
 
-  t.test('is asked to read before anything it needs is evicted', async t => {
+  t.test('a log calls catchUp before it evicts publications that a reader needs', async t => {
     const log = filled(0, { size: 1, lag: 2_000 })
     const cursor = new Cursor(log)
     const ahead = new Cursor(log)
@@ -188,7 +188,7 @@ t.test('a reader that is behind', async t => {
     t.equal(ahead.hurries, 0)
   })
 
-  t.test('that does not read is lost, the others are not, and half of the room is free again', async t => {
+  t.test('a reader that does not read is lost, the others are not, and half of the room is free again', async t => {
     const log = filled(0, { size: 1, lag: 2_000 })
     const blocked = new Cursor(log, 'never')
     let n = 0
@@ -205,21 +205,21 @@ t.test('a reader that is behind', async t => {
     t.equal(log.read(blocked, 100), 'next')
   })
 
-  t.test('from the beginning on is waited for, whenever it comes', async t => {
+  t.test('a log keeps publications for a reader that starts at its beginning, at any time', async t => {
     const log = filled(0, { size: 5 })
     const reads = new Cursor(log)
     reads.wake = () => reads.readAll()
     for (let n = 1; n <= 200; n++) {
       log.append('x', 0)
       const late = new Cursor(log, 'never', log.beginning)
-      // Never the same number, so that it comes at each distance from where the log looks at its readers.
+      // The number varies, so that the reader starts at every distance from a check of the readers.
       for (let more = 7 + n % 5; more > 0; more--) log.append('x', 0)
       if (log.isLost(late)) t.fail(`after ${n}`)
       log.remove(late)
     }
   })
 
-  t.test('holds nothing any more once it has left', async t => {
+  t.test('a log keeps no publications for a reader that was removed', async t => {
     const log = filled(0, { size: 2 })
     const cursor = new Cursor(log, 'never')
     for (let n = 1; n <= 10; n++) log.append('x', 0)
@@ -229,7 +229,7 @@ t.test('a reader that is behind', async t => {
     t.equal(log.length, 2)
   })
 
-  t.test('and is lost holds nothing for itself', async t => {
+  t.test('a log keeps no publications for a lost reader', async t => {
     const log = filled(0, { size: 1, lag: 1_000 })
     const lost = new Cursor(log, 'never')
     for (let n = 1; n <= 40; n++) log.append('x', 0)
@@ -243,17 +243,17 @@ t.test('a reader that is behind', async t => {
     t.equal(log.length, 1)
   })
 
-  t.test('with a message larger than all the room', async t => {
+  t.test('a reader is lost once a publication larger than the room leaves the history', async t => {
     const log = filled(0, { size: 1, lag: 10 })
     const cursor = new Cursor(log, 'never')
     log.append('x'.repeat(1_000), 0)
-    t.equal(log.isLost(cursor), false, 'still in the history')
+    t.equal(log.isLost(cursor), false, 'the publication is still in the history')
     log.append('y', 0)
     t.equal(log.isLost(cursor), true)
     t.match(log, { length: 1, bytes: 1 + overhead })
   })
 
-  t.test('leaves when it is asked', async t => {
+  t.test('catchUp may remove the reader', async t => {
     const log = filled(0, { size: 1, lag: 500 })
     const cursors = [1, 2, 3].map(() => new Cursor(log, 'never'))
     for (const cursor of cursors) cursor.catchUp = () => log.remove(cursor)
@@ -262,7 +262,7 @@ t.test('a reader that is behind', async t => {
   })
 })
 
-t.test('readers are not looked at with each publication', async t => {
+t.test('a log checks its readers at most four times per 32 publications', async t => {
   const log = filled(0, { size: 1 })
   let looks = 0
   const cursor = new Cursor(log, 'never')
@@ -286,14 +286,14 @@ t.test('readers are not looked at with each publication', async t => {
   t.ok(log.length <= 34)
 })
 
-t.test('hurry asks only those that are behind', async t => {
+t.test('hurry calls catchUp only for readers that are behind', async t => {
   const log = filled(3)
   const cursors = [new Cursor(log), new Cursor(log, 'hurried', 1)]
   log.hurry()
   t.strictSame(cursors.map(({ hurries, text }) => [hurries, text]), [[0, ''], [1, '<2><3>']])
 })
 
-t.test('shift evicts the oldest, whoever needs it', async t => {
+t.test('shift evicts the oldest publication, even if a reader needs it', async t => {
   const log = filled(300)
   const cursor = new Cursor(log, 'never', 150)
   for (let n = 1; n <= 150; n++) t.equal(log.shift(), `<${n}>`.length + overhead)
@@ -308,7 +308,7 @@ t.test('shift evicts the oldest, whoever needs it', async t => {
   t.match(log, { length: 0, bytes: 0, head: 300, beginning: 300 })
 })
 
-t.test('a reset log begins anew in another epoch, and its readers are lost', async t => {
+t.test('a reset log starts again in another epoch, and its readers are lost', async t => {
   const log = filled(5, { size: 2 })
   const cursor = new Cursor(log, 'never')
   log.append('<6>', 6)
@@ -317,13 +317,13 @@ t.test('a reset log begins anew in another epoch, and its readers are lost', asy
   t.equal(cursor.wakes, 2)
   t.equal(log.isLost(cursor), true)
   for (let n = 1; n <= 7; n++) log.append(`[${n}]`, n)
-  t.equal(log.isLost(cursor), true, 'whatever its offset is')
+  t.equal(log.isLost(cursor), true, 'a reader of another epoch is lost at any offset')
   t.equal(log.canRecover({ epoch: 'e', offset: 6 }), false)
   log.skipToHead(cursor)
   log.append('[8]', 8)
   t.equal(log.read(cursor, 100), '[8]')
 
-  t.test('a log that was reset waits for its readers as before', async t => {
+  t.test('a log keeps publications for its readers after a reset', async t => {
     const log = filled(0, { size: 1 })
     const cursor = new Cursor(log)
     cursor.wake = () => cursor.readAll()
@@ -336,11 +336,11 @@ t.test('a reset log begins anew in another epoch, and its readers are lost', asy
   })
 })
 
-/** What a log does, said as plainly as possible: everything is remembered, and what is retained is asked of the log. */
+/** Simple model of a log. It remembers every publication; the log itself says which of them it retains. */
 interface Model {
   frames: string[]
   times: number[]
-  /** Offset before the oldest that can be recovered. */
+  /** Offset before the oldest recoverable publication. */
   beginning: number
 }
 
@@ -375,7 +375,7 @@ class Checked {
   shift () {
     const { first, length } = this.log
     const freed = this.log.shift()
-    if ((length === 0) !== (freed === 0)) throw new Error('shift frees something, or there is nothing')
+    if ((length === 0) !== (freed === 0)) throw new Error('shift frees bytes if and only if the log is not empty')
     if (length > 0) this.model.beginning = Math.max(this.model.beginning, first)
   }
 
@@ -393,7 +393,7 @@ class Checked {
     if (reader !== undefined) this.log.remove(reader.cursor)
   }
 
-  /** Reads all, or one chunk; who is lost starts again at the head. */
+  /** Reads everything or one chunk. A lost reader starts again at the head. */
   read (at: number, room: number, isAll: boolean) {
     const reader = this.readers[at % Math.max(1, this.readers.length)]
     if (reader === undefined) return
@@ -404,12 +404,12 @@ class Checked {
     if (isAll) cursor.readAll(room)
     else cursor.chunks.push(this.log.read(cursor, room))
     if (cursor.text !== this.model.frames.slice(from, cursor.offset).join('')) throw new Error(`from ${from} to ${cursor.offset}: ${cursor.text}`)
-    if (isAll && cursor.offset !== this.log.head) throw new Error('all is up to the head')
-    if (!isAll && from < this.log.head && cursor.offset === from) throw new Error('at least one')
+    if (isAll && cursor.offset !== this.log.head) throw new Error('the reader is not at the head')
+    if (!isAll && from < this.log.head && cursor.offset === from) throw new Error('the reader got no publication')
     cursor.chunks.length = 0
   }
 
-  /** What must hold after every step. */
+  /** Asserts the invariants that hold after every step. */
   check () {
     const { log, model, limits } = this
     const head = model.frames.length
@@ -420,19 +420,19 @@ class Checked {
       bytes: [log.bytes, retained.reduce((sum, frame) => sum + frame.length + overhead, 0)],
       beginning: [log.beginning, model.beginning],
       'first is not after the beginning': [log.first <= log.beginning + 1, true],
-      'nothing can be recovered that is not retained': [log.first - 1 <= model.beginning, true],
+      'only retained publications can be recovered': [log.first - 1 <= model.beginning, true],
       position: [`${log.position.epoch} ${log.position.offset}`, `e${this.epochs} ${head}`]
     }
     for (let offset = 0; offset <= head + 1; offset++) {
       expected[`canRecover ${offset}`] = [log.canRecover({ epoch: log.epoch, offset }), offset <= head && offset >= model.beginning]
     }
     const lag = model.frames.slice(log.first - 1, model.beginning).reduce((sum, frame) => sum + frame.length + overhead, 0)
-    expected['bounded by history and lag'] = [lag <= limits.lag, true]
+    expected['the bytes kept for readers are within the lag'] = [lag <= limits.lag, true]
     for (const [what, [got, wanted]] of Object.entries(expected)) if (got !== wanted) throw new Error(`${what}: ${got}, not ${wanted}`)
     for (const { cursor } of this.readers) this.#checkReader(cursor)
   }
 
-  /** A reader that is hurried never has to be lost; what it read while it was hurried has no hole and no repeat. */
+  /** Asserts that the publications that a reader read in `catchUp` have no gap and no repetition. */
   #checkReader (cursor: Cursor) {
     const read = cursor.text
     const wanted = this.model.frames.slice(0, cursor.offset).join('')
@@ -482,7 +482,7 @@ const limits = fc.record({
   lag: fc.constantFrom(1, 500, 3_000, 20_000)
 })
 
-t.test('whatever happens, the log is what the model is', async t => {
+t.test('a log equals its model after any sequence of steps', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(limits, fc.array(step, { maxLength: 120, size: 'max' }), (limits, steps) => {
     const checked = new Checked(limits)
     for (const step of steps) {
@@ -492,7 +492,7 @@ t.test('whatever happens, the log is what the model is', async t => {
   }), { numRuns: 400 }))
 })
 
-t.test('whoever reads when it is hurried is never lost, unless something is shifted or reset', async t => {
+t.test('a reader that reads in catchUp is never lost, except by shift and reset', async t => {
   const steps = fc.array(step.filter(({ do: what }) => what !== 'shift' && what !== 'reset'), { maxLength: 120, size: 'max' })
   t.doesNotThrow(() => fc.assert(fc.property(limits, steps, (limits, steps) => {
     const checked = new Checked(limits)
@@ -502,11 +502,11 @@ t.test('whoever reads when it is hurried is never lost, unless something is shif
       if (checked.log.isLost(reader)) throw new Error('lost')
     }
     reader.readAll()
-    if (reader.text !== checked.model.frames.join('')) throw new Error('not all of it, in order and once')
+    if (reader.text !== checked.model.frames.join('')) throw new Error('the reader did not get each publication once and in order')
   }), { numRuns: 300 }))
 })
 
-t.test('readers of the plain and of the deflated form never get a run of the other', async t => {
+t.test('readers of the plain form never get a chunk of the deflated form, and vice versa', async t => {
   const log = new ChannelLog('e', endless, (_position, body) => ({ length: body.length, plain: body, deflated: body.toUpperCase() }))
   for (const body of ['a', 'b', 'c']) log.append(body, 0)
   const text = (isDeflated: boolean) => log.read({ offset: 0, epoch: 'e', isDeflated, wake () {}, catchUp () {} }, 1_000)

@@ -8,7 +8,7 @@ function reader (offset = 0): Reader & { wakes: number, asked: number } {
   return { offset, epoch: 'e', wakes: 0, asked: 0, wake () { this.wakes++ }, catchUp () { this.asked++ } }
 }
 
-t.test('readers keep their seats in order when one leaves', async t => {
+t.test('the last reader takes the place of a removed reader, and append wakes only the remaining readers', async t => {
   const log = new ChannelLog('e', limits)
   const readers = [reader(), reader(), reader()]
   for (const each of readers) log.add(each)
@@ -19,7 +19,7 @@ t.test('readers keep their seats in order when one leaves', async t => {
   t.strictSame(readers.map(({ wakes }) => wakes), [0, 1, 1])
 })
 
-t.test('only those who are behind are hurried, also when they leave meanwhile', async t => {
+t.test('hurry calls only readers that are behind, even when one of them is removed meanwhile', async t => {
   const log = new ChannelLog('e', limits)
   log.append('a', 0)
   const [behind, leaving, done] = [reader(), reader(), reader(1)]
@@ -39,7 +39,7 @@ t.test('a reset log begins at the given offset of another epoch, and its readers
   t.match(log, { epoch: 'f', head: 7, length: 0, bytes: 0, beginning: 7, evicted: 7, position: { epoch: 'f', offset: 7 } })
   t.equal(cursor.wakes, 1)
   t.equal(log.isLost(cursor), true)
-  t.equal(log.canRecover({ epoch: 'f', offset: 6 }), false, 'what was before is not known here')
+  t.equal(log.canRecover({ epoch: 'f', offset: 6 }), false, 'publications before the reset are unknown')
   t.equal(log.canRecover({ epoch: 'f', offset: 7 }), true)
   log.skipToHead(cursor)
   log.append('b', 0)
@@ -49,7 +49,7 @@ t.test('a reset log begins at the given offset of another epoch, and its readers
   t.match(log, { epoch: 'g', head: 0 })
 })
 
-t.test('the last reader of a log leaves none behind, and one that was never added changes nothing', async t => {
+t.test('remove takes out the last reader too, and ignores a reader that was never added', async t => {
   const log = new ChannelLog('e', limits)
   const [first, second] = [reader(), reader()]
   for (const each of [first, second]) log.add(each)
@@ -59,10 +59,10 @@ t.test('the last reader of a log leaves none behind, and one that was never adde
   t.strictSame(log.readers, [first])
   log.remove(first)
   t.strictSame(log.readers, [])
-  t.strictSame(new ChannelLog('e', limits).readers, [], 'nor in another log')
+  t.strictSame(new ChannelLog('e', limits).readers, [], 'another log has no readers either')
 })
 
-t.test('a reader that ends all others when it is hurried leaves no reader to be hurried', async t => {
+t.test('hurry calls no reader after another reader has removed all of them', async t => {
   const log = new ChannelLog('e', limits)
   log.append('a', 0)
   const readers = [reader(), reader(), reader()]
@@ -80,16 +80,16 @@ t.test('a position is recoverable from the beginning of the history to the head,
   t.equal(log.canRecover({ epoch: 'other', offset: 5 }), false)
 })
 
-t.test('an epoch that stands for a channel before its first publication is recoverable from offset 0 alone', async t => {
+t.test('a position in an epoch that precedes the log is recoverable at offset 0 only', async t => {
   const log = new ChannelLog('e', limits)
   log.append('a', 0)
-  t.equal(log.canRecover({ epoch: 'unborn', offset: 0 }), false, 'by default there is none')
+  t.equal(log.canRecover({ epoch: 'unborn', offset: 0 }), false, 'by default no epoch precedes a log')
   log.precedes = epoch => epoch === 'unborn'
   const canRecover = (epoch: string, offset: number) => log.canRecover({ epoch, offset })
   t.strictSame([canRecover('unborn', 0), canRecover('unborn', 1), canRecover('other', 0), canRecover('e', 1)], [true, false, false, true])
 })
 
-t.test('a log that goes on under another epoch takes along the readers of its own, and no other', async t => {
+t.test('begin moves the readers of the current epoch to the new epoch, and no others', async t => {
   const log = new ChannelLog('e', limits)
   const [own, other] = [reader(), Object.assign(reader(), { epoch: 'x' })]
   for (const each of [own, other]) log.add(each)
@@ -106,7 +106,7 @@ t.test('a reader is lost when its next publication is evicted or its epoch has e
   t.equal(log.isLost(Object.assign(reader(3), { epoch: 'x' })), true)
 })
 
-t.test('what readers have read is evicted once in 32 publications, and when the log is trimmed', async t => {
+t.test('publications that all readers have read are evicted with every 32nd publication, and by trim', async t => {
   const log = new ChannelLog('e', { ...limits, size: 1, lag: 1_000_000 })
   const fast = reader()
   log.add(fast)
@@ -115,7 +115,7 @@ t.test('what readers have read is evicted once in 32 publications, and when the 
   for (let n = 1; n <= 34; n++) lengths.push((log.append('a', 0), log.length))
   t.strictSame(lengths, [1, 1, 1, ...Array.from({ length: 30 }, (_, at) => at + 2), 1])
   log.append('a', 0)
-  t.equal(log.length, 1, 'read up to the publication before')
+  t.equal(log.length, 1, 'the reader had read the publication before')
   log.append('a', 0)
   t.equal(log.length, 2)
   log.trim()
@@ -123,7 +123,7 @@ t.test('what readers have read is evicted once in 32 publications, and when the 
   t.equal(fast.asked, 0)
 })
 
-t.test('a reader that is behind is waited for, and asked only when more than the lag is kept for it', async t => {
+t.test('a log keeps publications for a reader that is behind, and calls catchUp only when they exceed the lag', async t => {
   const log = new ChannelLog('e', { ...limits, size: 1, lag: 40 * 129 })
   const [fast, slow, lost] = [reader(), reader(), Object.assign(reader(), { epoch: 'x' })]
   fast.wake = () => { fast.offset = log.head }
@@ -135,7 +135,7 @@ t.test('a reader that is behind is waited for, and asked only when more than the
   t.strictSame([log.length, slow.asked, fast.asked], [1, 1, 0])
 })
 
-t.test('a reader that begins before what all others have read is waited for', async t => {
+t.test('a log keeps publications for a new reader that starts behind all others', async t => {
   const log = new ChannelLog('e', { ...limits, size: 5, lag: 1_000_000 })
   const fast = reader()
   fast.wake = () => { fast.offset = log.head }
