@@ -5,7 +5,7 @@ import { Timers } from '../../lib/time/timers.js'
 
 const { timers: clock } = mock
 
-/** A deadline of 100 ms; `now` is what the monotonic clock shows. */
+/** Deadline of 100 ms. `now`: time of the mocked monotonic clock. */
 function setup (t: { teardown (action: () => void): void }) {
   clock.enable({ apis: ['setTimeout'] })
   let now = 0
@@ -24,7 +24,7 @@ function setup (t: { teardown (action: () => void): void }) {
   return { deadline, at, late, add: (name: string) => deadline.add(() => late.push(name)) }
 }
 
-t.test('calls what is late, together with what began within 10 ms', async t => {
+t.test('a deadline calls late actions, together with actions that were added within 10 ms', async t => {
   const { at, late, add } = setup(t)
   add('a')
   at(9)
@@ -41,7 +41,7 @@ t.test('calls what is late, together with what began within 10 ms', async t => {
   t.strictSame(late, ['a', 'b', 'c'])
 })
 
-t.test('what began within 10 ms ends together, whatever the clock shows', async t => {
+t.test('actions that are added within 10 ms are called together, whatever the clock shows', async t => {
   const { at, late, add } = setup(t)
   at(1_000)
   add('a')
@@ -51,7 +51,7 @@ t.test('what began within 10 ms ends together, whatever the clock shows', async 
   t.strictSame(late, ['a', 'b'])
 })
 
-t.test('what is late is called when all that began after it is done', async t => {
+t.test('a late action is called even if all later actions are done', async t => {
   const { at, late, add } = setup(t)
   add('a')
   at(10)
@@ -60,7 +60,7 @@ t.test('what is late is called when all that began after it is done', async t =>
   t.strictSame(late, ['a'])
 })
 
-t.test('does not call what is done', async t => {
+t.test('a deadline does not call an action that is done', async t => {
   const { at, late, add } = setup(t)
   const done = add('a')
   add('b')
@@ -73,7 +73,7 @@ t.test('does not call what is done', async t => {
   t.strictSame(late, ['b'])
 })
 
-t.test('what begins after all others are done has all of the time', async t => {
+t.test('an action that is added after all others are done gets the full time', async t => {
   const { at, late, add } = setup(t)
   add('a')()
   at(5)
@@ -84,7 +84,7 @@ t.test('what begins after all others are done has all of the time', async t => {
   t.strictSame(late, ['b'])
 })
 
-t.test('what begins as others are late has its own time', async t => {
+t.test('an action that is added during the call of a late action gets the full time', async t => {
   const { deadline, at, late, add } = setup(t)
   deadline.add(() => add('b'))
   at(100)

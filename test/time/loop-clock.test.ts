@@ -9,25 +9,25 @@ function setup (t: Test) {
   t.teardown(() => clock.close())
   return {
     clock,
-    /** The event loop turns for so many milliseconds. */
+    /** Lets the event loop turn for `ms` milliseconds. */
     turn (ms: number) {
       for (const end = now + ms; now < end;) {
         now = Math.min(end, now + 100)
         clock.look()
       }
     },
-    /** It is kept from turning. */
+    /** Blocks the event loop for `ms` milliseconds. */
     block (ms: number) { now += ms }
   }
 }
 
-t.test('a loop that turns is not late', async t => {
+t.test('an event loop that turns is not late', async t => {
   const { clock, turn } = setup(t)
   turn(60_000)
   t.equal(clock.lateSince(0), 0)
 })
 
-t.test('what it is late by is known before its own timer has come, and afterwards', async t => {
+t.test('lateSince returns a delay before the timer of the clock has fired, and afterwards', async t => {
   const { clock, turn, block } = setup(t)
   const before = clock.now()
   block(3_100)
@@ -38,18 +38,18 @@ t.test('what it is late by is known before its own timer has come, and afterward
   t.equal(clock.lateSince(before), 3_000)
   const between = clock.now()
   block(600)
-  t.equal(clock.lateSince(between), 500, 'only what came after the time')
+  t.equal(clock.lateSince(between), 500, 'only delays after the given time count')
   t.equal(clock.lateSince(before), 3_500)
   clock.look()
   block(600)
   const within = clock.now()
   block(50)
-  t.equal(clock.lateSince(within), 50, 'of a delay that goes on, what is left of it')
+  t.equal(clock.lateSince(within), 50, 'only the part of a current delay after the given time counts')
   clock.look()
   t.equal(clock.lateSince(within), 50)
 })
 
-t.test('a few milliseconds are the accuracy of a timer', async t => {
+t.test('a delay of up to 10 ms does not count, because timers are not more accurate', async t => {
   const { clock, block } = setup(t)
   for (let n = 0; n < 1_000; n++) {
     block(110)
@@ -58,7 +58,7 @@ t.test('a few milliseconds are the accuracy of a timer', async t => {
   t.equal(clock.lateSince(0), 0)
 })
 
-t.test('it is forgotten after 10 s, and never more than that', async t => {
+t.test('a delay is forgotten after 10 s, and lateSince returns at most 10 s', async t => {
   const { clock, turn, block } = setup(t)
   block(3_100)
   clock.look()
@@ -70,7 +70,7 @@ t.test('it is forgotten after 10 s, and never more than that', async t => {
   t.equal(clock.lateSince(0), 10_000)
 })
 
-t.test('its own timer looks at the clock', async t => {
+t.test('the timer of the clock calls look', async t => {
   const clock = new LoopClock()
   t.teardown(() => clock.close())
   const look = mock.method(clock, 'look')
@@ -79,5 +79,5 @@ t.test('its own timer looks at the clock', async t => {
   const late = clock.lateSince(before)
   t.ok(late > 100, String(late))
   await eventually(() => look.mock.callCount() > 0)
-  t.ok(clock.lateSince(before) >= late, 'and what it noticed stays')
+  t.ok(clock.lateSince(before) >= late, 'a recorded delay stays')
 })

@@ -5,15 +5,15 @@ import { Timers } from '../../lib/time/timers.js'
 const { timers: clock } = mock
 const maxDelay = 2 ** 31 - 1
 
-/** Timers whose time is `clock`'s. */
+/** Timers whose time is that of the mocked `clock`. */
 function setup (t: { teardown (action: () => void): void }): Timers {
   clock.enable({ apis: ['setTimeout'] })
   t.teardown(() => clock.reset())
   return new Timers()
 }
 
-t.test('after', async t => {
-  t.test('calls once, when it is time', async t => {
+t.test('after calls an action after a delay', async t => {
+  t.test('after calls each action once, when its delay is over', async t => {
     const called: string[] = []
     const timers = setup(t)
     timers.after(20, () => called.push('b'))
@@ -26,12 +26,12 @@ t.test('after', async t => {
     t.strictSame(called, ['a', 'b'])
   })
 
-  t.test('does not call once it is cancelled', async t => {
+  t.test('after does not call a cancelled action', async t => {
     const timers = setup(t)
-    const cancel = timers.after(10, () => t.fail('cancelled'))
+    const cancel = timers.after(10, () => t.fail('a cancelled action is called'))
     cancel()
     clock.tick(100)
-    t.doesNotThrow(cancel, 'twice is harmless')
+    t.doesNotThrow(cancel, 'a second cancel is harmless')
     const called: number[] = []
     const tooLate = timers.after(10, () => called.push(1))
     clock.tick(10)
@@ -39,7 +39,7 @@ t.test('after', async t => {
     t.strictSame(called, [1])
   })
 
-  t.test('counts further than setTimeout can', async t => {
+  t.test('after accepts longer delays than setTimeout', async t => {
     const timers = setup(t)
     const called: string[] = []
     const ms = 3 * maxDelay + 5
@@ -53,7 +53,7 @@ t.test('after', async t => {
     t.strictSame(called, ['near', 'far'])
   })
 
-  t.test('can be cancelled in each step of that', async t => {
+  t.test('a long delay can be cancelled in each of its steps', async t => {
     const timers = setup(t)
     const called: string[] = []
     for (const steps of [0, 1, 2, 3]) {
@@ -67,8 +67,8 @@ t.test('after', async t => {
   })
 })
 
-t.test('at', async t => {
-  /** Timers, what they called, and the wall clock, which can be set. */
+t.test('at calls an action at a time of the wall clock', async t => {
+  /** Timers, a wall clock that can be set, and the list of calls. */
   const withWallClock = (scope: typeof t) => {
     const wall = { offset: 1_000_000, passed: 0 }
     clock.enable({ apis: ['setTimeout'] })
@@ -81,11 +81,11 @@ t.test('at', async t => {
     return { wall, timers, pass, called: [] as string[] }
   }
 
-  t.test('calls once when the wall clock shows the time', async t => {
+  t.test('at calls each action once, when the wall clock shows its time', async t => {
     const { timers, pass, called } = withWallClock(t)
     timers.at(1_060_000, () => called.push('far'))
     timers.at(999_999, () => called.push('past'))
-    t.strictSame(called, [], 'never at once')
+    t.strictSame(called, [], 'at does not call an action synchronously')
     pass(0)
     t.strictSame(called, ['past'])
     for (let second = 1; second < 60; second++) pass(1_000)
@@ -119,7 +119,7 @@ t.test('at', async t => {
     t.strictSame(called, ['expired'])
   })
 
-  t.test('can be cancelled, also after the wall clock was looked at', async t => {
+  t.test('an action can be cancelled, even after the wall clock was checked', async t => {
     const { timers, pass, called } = withWallClock(t)
     timers.at(1_000_000 + 3_600_000, () => called.push('kept'))
     for (const seconds of [0, 5, 15, 25]) {
@@ -132,7 +132,7 @@ t.test('at', async t => {
   })
 })
 
-t.test('timers do not keep the process', async t => {
+t.test('timers do not keep the process alive', async t => {
   const timers = new Timers()
   const before = process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   timers.after(60_000, () => {})
@@ -140,7 +140,7 @@ t.test('timers do not keep the process', async t => {
   timers.close()
 })
 
-t.test('once its timers are closed none of them calls, and those of another go on', async t => {
+t.test('closed timers call no action, and other timers continue', async t => {
   const [timers, other] = [setup(t), new Timers()]
   const called: string[] = []
   for (const ms of [10, 2 * maxDelay]) {
@@ -153,7 +153,7 @@ t.test('once its timers are closed none of them calls, and those of another go o
   t.strictSame(called, ['other', 'other'])
 })
 
-t.test('close ends what is pending, and knows of nothing else', async t => {
+t.test('close clears only the pending timers', async t => {
   const timers = setup(t)
   timers.after(10, () => {})
   timers.after(20, () => {})()
@@ -165,12 +165,12 @@ t.test('close ends what is pending, and knows of nothing else', async t => {
   t.equal(cleared.mock.callCount(), 1)
 })
 
-t.test('timers that are closed take no action any more', async t => {
+t.test('closed timers do not call actions that are added later', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const timers = new Timers()
   timers.close()
-  const cancel = timers.after(10, () => t.fail('it is called'))
+  const cancel = timers.after(10, () => t.fail('the action is called'))
   mock.timers.tick(10)
   cancel()
 })

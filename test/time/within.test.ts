@@ -5,7 +5,7 @@ import { TimeoutError, within } from '../../lib/time/within.js'
 
 const never = new Promise<string>(() => {})
 
-t.test('the outcome of what is done in time is passed on, and the timer is given back', async t => {
+t.test('within settles like a promise that settles in time, and clears its timer', async t => {
   const cleared = mock.method(globalThis, 'clearTimeout')
   t.teardown(() => cleared.mock.restore())
   t.equal(await within(10_000, Promise.resolve('done')), 'done')
@@ -13,7 +13,7 @@ t.test('the outcome of what is done in time is passed on, and the timer is given
   t.equal(cleared.mock.callCount(), 2)
 })
 
-t.test('what takes too long rejects, whatever comes later', async t => {
+t.test('within rejects when a promise takes too long, whatever its later outcome', async t => {
   for (const settle of ['resolve', 'reject'] as const) {
     const { promise, ...work } = withResolvers<string>()
     const error = await within(1, promise).catch(error => error)
@@ -21,11 +21,11 @@ t.test('what takes too long rejects, whatever comes later', async t => {
     t.match(error, { message: 'not done within 1 ms' })
     work[settle]('late')
   }
-  // A rejection that nobody hears of would end this process.
+  // An unhandled rejection would end this process.
   await new Promise(resolve => setImmediate(resolve))
 })
 
-t.test('the caller may say which error it is, and which timers count', async t => {
+t.test('the caller can choose the error and the timers', async t => {
   await t.rejects(within(1, never, { late: () => new Error('no answer') }), { message: 'no answer' })
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
