@@ -19,26 +19,26 @@ function messageOf (given: unknown, owner?: string): string {
   return ''
 }
 
-t.test('options that are right have no message', async t => {
+t.test('valid options cause no error', async t => {
   class Settings { prefix = '/ws' }
   for (const given of [{}, { prefix: '/ws', limits: { rate: 1 }, handlers: {} }, { prefix: undefined, limits: undefined }, Object.create(null), new Settings()]) {
     t.equal(messageOf(given), '')
   }
 })
 
-t.test('a wrong value is shown, with what it must be', async t => {
+t.test('the message about a wrong value contains the value and the expected one', async t => {
   t.equal(messageOf({ limits: { rate: 0 } }), "option 'limits.rate' is 0. It must be a whole number of 1 or more")
   t.equal(messageOf({ prefix: 5 }, 'redisBroker'), "option 'prefix' of redisBroker is 5. It must be a string")
   t.equal(messageOf({ handlers: { 'a/b~c': 'x' } }), "option 'handlers.a/b~c' is 'x'. It must be a function")
-  t.ok(messageOf({ limits: { rate: 'x'.repeat(10_000) } }).length < 200, 'and not whole when it is long')
+  t.ok(messageOf({ limits: { rate: 'x'.repeat(10_000) } }).length < 200, 'a long value is shortened')
 })
 
-t.test('a value that may hold a password is not shown', async t => {
+t.test('the message about a secret option does not contain its value', async t => {
   const message = messageOf({ url: 'http://u:s3cr3t@host' })
   t.equal(message, "option 'url' must be an address, such as 'redis://localhost'")
 })
 
-t.test('an unknown option is named, with what may be meant', async t => {
+t.test('the message about an unknown option contains its name and a suggestion', async t => {
   t.equal(messageOf({ prefixes: 1 }), "there is no option 'prefixes'. Did you mean 'prefix'?")
   t.equal(messageOf({ rate: 1 }, 'redisBroker'), "there is no option 'rate' of redisBroker. Did you mean 'limits.rate'?")
   t.equal(messageOf({ limits: { burst: 1 } }), "there is no option 'limits.burst'. In 'limits' there are 'rate'")
@@ -46,21 +46,21 @@ t.test('an unknown option is named, with what may be meant', async t => {
   t.equal(messageOf({ foo: 1 }), "there is no option 'foo'. The options are 'prefix', 'url', 'handlers' and 'limits'")
 })
 
-t.test('a section that is not a plain object is refused, and what is in it is not looked at', async t => {
+t.test('a section that is not a plain object is refused, and checkSections does not check the options in a section', async t => {
   for (const section of [null, 5, [], new Map(), new Date(), () => {}]) {
     t.match(messageOf({ limits: section }), /^option 'limits' is .*\. It must be a plain object, such as \{ rate: 20 \}$/)
     t.throws(() => checkSections(schema, { limits: section }), { code: 'RT_ERR_OPTIONS' })
   }
-  t.doesNotThrow(() => checkSections(schema, { limits: { rate: 'x' }, foo: 1 }), 'what is in it is not looked at')
+  t.doesNotThrow(() => checkSections(schema, { limits: { rate: 'x' }, foo: 1 }), 'the options in a section are not checked')
 })
 
-t.test('what is no object at all is refused without being shown', async t => {
+t.test('options that are not an object are refused, and the message does not contain them', async t => {
   for (const given of [undefined, null, 'redis://u:s3cr3t@host', 5]) {
     t.equal(messageOf(given, 'redisBroker'), 'the options of redisBroker must be an object, such as {}')
   }
 })
 
-t.test('only an object literal, or one without a prototype, is plain', async t => {
+t.test('isPlain returns true only for object literals and objects without a prototype', async t => {
   for (const value of [{}, Object.create(null)]) t.equal(isPlain(value), true)
   for (const value of [null, undefined, 'x', [], new Map(), () => {}, new (class {})()]) t.equal(isPlain(value), false)
 })

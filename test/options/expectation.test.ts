@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { exampleOf, expectationOf } from '../../lib/options/expectation.js'
 
-t.test('the schema of an option is put into words', async t => {
+t.test('expectationOf describes the schema of an option in words', async t => {
   const cases: Array<[schema: object, expectation: string]> = [
     [Type.Integer({ minimum: 1 }), 'a whole number of 1 or more'],
     [Type.Integer({ minimum: 0, maximum: 9 }), 'a whole number from 0 to 9'],
@@ -17,7 +17,7 @@ t.test('the schema of an option is put into words', async t => {
   for (const [schema, expectation] of cases) t.equal(expectationOf(schema as Parameters<typeof expectationOf>[0]), expectation)
 })
 
-t.test('an example of options has what is required, or what the schema gives as an example', async t => {
+t.test('exampleOf returns the required options with their defaults, or the example of the schema', async t => {
   t.equal(exampleOf(Type.Object({ a: Type.Optional(Type.String()), b: Type.Boolean({ default: true }) })), '{ b: true }')
   t.equal(exampleOf(Type.Object({ s: Type.Object({}, { default: {} }) })), '{}')
   t.equal(exampleOf(Type.Object({}, { examples: [{ url: 'redis://localhost' }] })), "{ url: 'redis://localhost' }")

@@ -6,7 +6,7 @@ const options = [
   'limits', 'limits.rate', 'limits.run', 'limits.runs', 'limits.message', 'limits.connectionsPerUser', 'chat', 'chat.onMessage', 'heartbeat.timeout'
 ]
 
-t.test('the distance of two names is the number of letters that have to change', async t => {
+t.test('editDistance counts the letters to insert, delete, replace or swap', async t => {
   const cases: Array<[from: string, to: string, distance: number]> = [
     ['', '', 0], ['a', '', 1], ['', 'abc', 3], ['rate', 'rate', 0], ['rates', 'rate', 1], ['raet', 'rate', 1], ['histroy', 'history', 1],
     ['kitten', 'sitting', 3], ['ca', 'abc', 3], ['authentication', 'authenticate', 3]
@@ -18,21 +18,23 @@ t.test('the distance of two names is the number of letters that have to change',
 })
 
 const near: Record<string, [written: string, names: string[]][]> = {
-  'a misspelt name': [
+  'nearNames returns the right spelling of a misspelt name': [
     ['authenticated', ['authenticate']], ['authentification', ['authenticate']], ['timeouts.handlers', ['timeouts.handler']],
     ['limits.connectionPerUser', ['limits.connectionsPerUser']], ['chat.onMesage', ['chat.onMessage']], ['limit', ['limits']]
   ],
-  'another case, and snake_case': [
+  'nearNames ignores case, underscores and hyphens': [
     ['on_message', ['onMessage']], ['Authenticate', ['authenticate']], ['chat.onmessage', ['chat.onMessage']],
     ['limits.connections_per_user', ['limits.connectionsPerUser']], ['allowed-origins', ['allowedOrigins']]
   ],
-  'a part of a name': [['origins', ['allowedOrigins']], ['auth', ['authenticate', 'authorize']]],
-  'an option of another section': [
+  'nearNames returns names that contain the given part': [['origins', ['allowedOrigins']], ['auth', ['authenticate', 'authorize']]],
+  'nearNames returns options of other sections': [
     ['rate', ['limits.rate']], ['limits.handler', ['timeouts.handler']], ['limits.onMessage', ['onMessage', 'chat.onMessage']],
     ['chat.run', ['timeouts.run', 'limits.run']], ['timeouts.limits', ['limits']]
   ],
-  'of two the nearest first': [['timeout', ['heartbeat.timeout', 'timeouts']]],
-  'nothing that is near': [['cors', []], ['x', []], ['', []], ['limits.', []], ['limits.foo', []], ['chat.rat', []], ['aut', []]]
+  'nearNames returns the nearest of two names first': [['timeout', ['heartbeat.timeout', 'timeouts']]],
+  'nearNames ignores names that differ too much': [
+    ['cors', []], ['x', []], ['', []], ['limits.', []], ['limits.foo', []], ['chat.rat', []], ['aut', []]
+  ]
 }
 
 for (const [what, cases] of Object.entries(near)) {
@@ -41,6 +43,6 @@ for (const [what, cases] of Object.entries(near)) {
   })
 }
 
-t.test('where there are no options none is near', async t => {
+t.test('nearNames returns nothing when there are no options', async t => {
   t.strictSame(nearNames('rate', []), [])
 })
