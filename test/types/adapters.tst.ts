@@ -13,14 +13,14 @@ declare const transport: RealtimeChatTransport<Mine>
 declare const chat: Chat
 
 describe('RealtimeChatTransport', () => {
-  test("is a transport of the AI SDK's, for any messages", () => {
+  test('is a ChatTransport of the AI SDK for any type of message', () => {
     expect<RealtimeChatTransport>().type.toBeAssignableTo<ChatTransport<UIMessage>>()
     expect<RealtimeChatTransport<Mine>>().type.toBeAssignableTo<ChatTransport<Mine>>()
     expect<typeof useChat>().type.toBeCallableWith({ id: 'c1', transport: new RealtimeChatTransport({ workflow: 'w', appId: 'a', userId: 'u' }) })
     expect(transport.reconnectToStream({ chatId: 'c1' })).type.toBe<Promise<ReadableStream<UIMessageChunk> | null>>()
   })
 
-  test('needs to know where and who, and takes no address that is not of its chats', () => {
+  test('requires the workflow, the app and the user, and refuses url and share', () => {
     expect(RealtimeChatTransport).type.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', baseUrl: '/ws', getToken: () => 'x', idle: 1 })
     expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a' })
     expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', url: 'ws://x' })
@@ -30,13 +30,13 @@ describe('RealtimeChatTransport', () => {
 })
 
 describe('AG-UI', () => {
-  test('to and from', () => {
+  test('toAgUi converts to events, and fromAgUi converts to messages', () => {
     expect(toAgUi({ threadId: 't' })).type.toBe<(envelope: Envelope | ChatMessage) => Event[]>()
     expect(fromAgUi()).type.toBe<(event: Event) => ChatMessage[]>()
     expect(toAgUi).type.not.toBeCallableWith({})
   })
 
-  test('what comes from AG-UI can be sent', () => {
+  test('chat.send accepts the messages of fromAgUi', () => {
     expect(chat.send).type.toBeCallableWith({} as ChatMessage)
   })
 })

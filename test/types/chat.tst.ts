@@ -8,11 +8,11 @@ declare const chat: Chat
 declare const item: ChatItem
 
 describe('a client with chats', () => {
-  test('is a client', () => {
+  test('is a RealtimeClient', () => {
     expect(createClient({ userId: 'u' })).type.toBeAssignableTo<RealtimeClient>()
   })
 
-  test('has chats', () => {
+  test('returns a chat for a complete target', () => {
     const client = createClient({ userId: 'u' })
     expect(client.chat(target)).type.toBe<Chat>()
     expect(client.chat).type.toBeCallableWith({ ...target, userId: 'v', history: true })
@@ -20,7 +20,7 @@ describe('a client with chats', () => {
     expect(client.chat).type.not.toBeCallableWith({ ...target, share: true })
   })
 
-  test('a chat alone needs a user, and no whole url', () => {
+  test('createChat requires a user, and refuses url', () => {
     expect(createChat).type.toBeCallableWith({ ...target, userId: 'u', baseUrl: '/ws', getToken: () => 'token' })
     expect(createChat).type.not.toBeCallableWith(target)
     expect(createChat).type.not.toBeCallableWith({ ...target, userId: 'u', url: 'ws://a.example' })
@@ -28,14 +28,14 @@ describe('a client with chats', () => {
 })
 
 describe('a chat', () => {
-  test('is told apart by kind', () => {
+  test('has items that narrow by their kind', () => {
     if (item.kind === 'message') expect(item).type.toBe<ChatMessage>()
     if (item.kind === 'tool') expect(item).type.toBe<ToolCall>()
     if (item.kind === 'question') expect(item).type.toBe<Question>()
     expect<ChatItem['kind']>().type.toBe<'message' | 'tool' | 'question'>()
   })
 
-  test('cannot be changed', () => {
+  test('is read-only', () => {
     expect(chat.messages).type.toBe<readonly ChatMessage[]>()
     expect(chat.items).type.toBe<readonly ChatItem[]>()
     expect<ChatMessage>().type.not.toBe<{ -readonly [K in keyof ChatMessage]: ChatMessage[K] }>()
@@ -43,7 +43,7 @@ describe('a chat', () => {
     expect<ChatStatus>().type.toBe<'connecting' | 'ready' | 'submitted' | 'streaming' | 'waiting' | 'closed'>()
   })
 
-  test('is spoken to', () => {
+  test('sends texts, answers questions and loads older items', () => {
     expect(chat.send).type.toBeCallableWith('Hi', { data: { files: [1] }, id: 'm1', timeout: 5 })
     expect(chat.send).type.not.toBeCallableWith({ content: 'Hi' })
     expect(chat.send('Hi')).type.toBe<Promise<void>>()
@@ -53,7 +53,7 @@ describe('a chat', () => {
 })
 
 describe('useChat', () => {
-  test('is the state, and what to do with it', () => {
+  test('returns the state of a chat and its actions', () => {
     expect(useChat).type.toBeCallableWith({ ...target, history: true })
     expect(useChat).type.not.toBeCallableWith({ workflow: 'w' })
     expect(useChat).type.toBeCallableWith({ ...target, chatId: undefined, userId: undefined })

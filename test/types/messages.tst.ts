@@ -2,7 +2,7 @@ import { describe, expect, test } from 'tstyche'
 import type { FastifyInstance } from 'fastify'
 import type { Chat, Envelope, Message, RealtimeConnection, Receipt } from '../../lib/index.js'
 
-// As an app does it, with 'fastify-realtime' for the path.
+// An app augments the module 'fastify-realtime' instead of this path.
 declare module '../../lib/index.js' {
   interface Messages {
     order_shipped: { order_id: string, carrier?: string }
@@ -15,7 +15,7 @@ declare const chat: Chat
 declare const connection: RealtimeConnection
 
 describe('sendToUser', () => {
-  test('takes the common types with what belongs to them', () => {
+  test('accepts the common types with their data', () => {
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'notification', data: { title: 'x' } })
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'notification', data: { title: 'x', message: 'y', id: 1, colour: 'red' } })
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'task_update', action: 'created', data: { task_id: 7, title: 'x' } })
@@ -25,12 +25,12 @@ describe('sendToUser', () => {
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'notification', data: { title: 'x' }, timestamp: '2026-01-01T00:00:00Z' })
   })
 
-  test('tells when the message is stored', () => {
+  test('resolves with a receipt', () => {
     expect(app.ws.sendToUser('u', { type: 'x' })).type.toBe<Promise<Receipt>>()
     expect<keyof Receipt>().type.toBe<'id' | 'timestamp'>()
   })
 
-  test('refuses data that is not of the type', () => {
+  test('refuses wrong data for a type', () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'notification', data: { titel: 'x' } })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'notification', data: { title: 1 } })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'notification', data: { title: 'x', id: true } })
@@ -38,7 +38,7 @@ describe('sendToUser', () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'chat_message', data: { content: 1 } })
   })
 
-  test('refuses a message with a part missing', () => {
+  test('refuses a message with a missing part', () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'notification' })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'system_announcement' })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'system_announcement', data: { message: 'x' } })
@@ -46,7 +46,7 @@ describe('sendToUser', () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u')
   })
 
-  test('refuses what is not in the envelope', () => {
+  test('refuses unknown fields and fields of a wrong type', () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'notification', data: { title: 'x' }, id: 'u.a.1' })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'x', payload: 1 })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'x', action: 1 })
@@ -54,13 +54,13 @@ describe('sendToUser', () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith(1, { type: 'x' })
   })
 
-  test('lets types that it does not know pass with any data', () => {
+  test('accepts unknown types with any data', () => {
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'invoice_paid' })
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'invoice_paid', data: 42 })
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'invoice_paid', data: { any: ['thing'] }, message: 'x' })
   })
 
-  test('takes a type that is only known as a string', () => {
+  test('accepts a type that is only known as a string', () => {
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'x' as string, data: { any: 'thing' } })
   })
 })
@@ -74,7 +74,7 @@ describe("the app's own types", () => {
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'order_shipped' })
   })
 
-  test('may have no data where they say so', () => {
+  test('can have optional data', () => {
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'cart_emptied' })
     expect(app.ws.sendToUser).type.toBeCallableWith('u', { type: 'cart_emptied', data: { reason: 'x' } })
     expect(app.ws.sendToUser).type.not.toBeCallableWith('u', { type: 'cart_emptied', data: { reason: 1 } })
@@ -97,13 +97,13 @@ describe('broadcast, chat and connection', () => {
     expect(connection.send).type.not.toBeCallableWith({ type: 'notification' })
   })
 
-  test('say when they are done', () => {
+  test('return a receipt, except for a connection', () => {
     expect(app.ws.broadcast({ type: 'x' })).type.toBe<Promise<Receipt>>()
     expect(chat.send({ type: 'x' })).type.toBe<Promise<Receipt>>()
     expect(connection.send({ type: 'x' })).type.toBe<void>()
   })
 
-  test('a chat has four ids', () => {
+  test('chat requires four ids', () => {
     expect(app.ws.chat).type.toBeCallableWith({ workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' })
     expect(app.ws.chat).type.not.toBeCallableWith({ workflow: 'w', appId: 'a', chatId: 'c' })
     expect(app.ws.chat).type.not.toBeCallableWith({ workflow: 'w', app_id: 'a', chat_id: 'c', user_id: 'u' })
@@ -111,7 +111,7 @@ describe('broadcast, chat and connection', () => {
 })
 
 describe('Message', () => {
-  test('is what a function of the app can ask for', () => {
+  test('is the type of a message for the functions of an app', () => {
     expect<Message<'notification'>>().type.toBeAssignableFrom<{ type: 'notification', data: { title: string } }>()
     expect<Message<'notification'>>().type.not.toBeAssignableFrom<{ type: 'notification' }>()
     expect<Message<'order_shipped'>['data']>().type.toBe<{ order_id: string, carrier?: string }>()
@@ -120,7 +120,7 @@ describe('Message', () => {
 })
 
 describe('Envelope', () => {
-  test('knows the data of a type', () => {
+  test('has the data of its type', () => {
     expect<Envelope<'order_shipped'>['data']>().type.toBe<{ order_id: string, carrier?: string }>()
     expect<Envelope<'notification'>['data']['title']>().type.toBe<string>()
     expect<Envelope<'cart_emptied'>['data']>().type.toBe<{ reason: string } | undefined>()

@@ -7,21 +7,21 @@ import type { Authorize, Realtime, RealtimeConnection, RealtimeOptions, Stats, T
 declare const app: FastifyInstance
 
 describe('register', () => {
-  test('takes the plugin with its options', () => {
+  test('accepts the plugin with its options', () => {
     expect(app.register).type.toBeCallableWith(realtime)
     expect(app.register).type.toBeCallableWith(realtime, {})
     expect(app.register).type.toBeCallableWith(realtime, { prefix: '/live', logLevel: 'warn' as const })
     expect(named).type.toBe<typeof realtime>()
   })
 
-  test('refuses options that there are not', () => {
+  test('refuses unknown options', () => {
     expect(app.register).type.not.toBeCallableWith(realtime, { authentificate: () => null })
     expect(app.register).type.not.toBeCallableWith(realtime, { limits: { frames: 1 } })
   })
 })
 
 describe('RealtimeOptions', () => {
-  test('every option may be left out, in a section too', () => {
+  test('every option is optional, in a section too', () => {
     expect<RealtimeOptions>().type.toBeAssignableFrom<{}>()
     expect<RealtimeOptions>().type.toBeAssignableFrom<{
       prefix: string,
@@ -35,7 +35,7 @@ describe('RealtimeOptions', () => {
     }>()
   })
 
-  test('refuses values of another type', () => {
+  test('refuses values of a wrong type', () => {
     expect<RealtimeOptions>().type.not.toBeAssignableFrom<{ prefix: number }>()
     expect<RealtimeOptions>().type.not.toBeAssignableFrom<{ insecure: string }>()
     expect<RealtimeOptions>().type.not.toBeAssignableFrom<{ allowedOrigins: string }>()
@@ -45,7 +45,7 @@ describe('RealtimeOptions', () => {
     expect<RealtimeOptions>().type.not.toBeAssignableFrom<{ messages: { x: string } }>()
   })
 
-  test('takes a broker and schemas', () => {
+  test('accepts a broker and schemas', () => {
     const options: RealtimeOptions = {
       broker: new MemoryBroker({ size: 1, ttl: 1, lag: 1, bytes: 1 }),
       messages: { order_shipped: Type.Object({ order_id: Type.String() }) }
@@ -57,7 +57,7 @@ describe('RealtimeOptions', () => {
 describe('hooks', () => {
   type Hook<K extends keyof RealtimeOptions> = NonNullable<RealtimeOptions[K]>
 
-  test('authenticate gives an identity or nothing, now or later', () => {
+  test('authenticate returns an identity or nothing, directly or as a promise', () => {
     expect<Hook<'authenticate'>>().type.toBeAssignableFrom<(request: FastifyRequest) => { userId: string }>()
     expect<Hook<'authenticate'>>().type.toBeAssignableFrom<() => Promise<{ userId: string, expiresAt: Date, role: string } | null>>()
     expect<Hook<'authenticate'>>().type.toBeAssignableFrom<() => undefined>()
@@ -68,25 +68,25 @@ describe('hooks', () => {
     expect<Hook<'authenticate'>>().type.not.toBeAssignableFrom<(token: string) => { userId: string }>()
   })
 
-  test('authorize says yes, no or nothing', () => {
+  test('authorize returns a boolean or nothing', () => {
     expect<Hook<'authorize'>>().type.toBeAssignableFrom<() => boolean>()
     expect<Hook<'authorize'>>().type.toBeAssignableFrom<() => Promise<boolean | undefined>>()
     expect<Hook<'authorize'>>().type.not.toBeAssignableFrom<() => string>()
     expect<Parameters<Authorize>[1]>().type.toBe<Target>()
   })
 
-  test('renew gets the token and its connection, and gives an identity or nothing', () => {
+  test('renew gets the token and its connection, and returns an identity or nothing', () => {
     expect<Hook<'renew'>>().type.toBeAssignableFrom<(token: string) => { userId: string, expiresAt: number }>()
     expect<Hook<'renew'>>().type.toBeAssignableFrom<(token: string, connection: RealtimeConnection) => Promise<null>>()
     expect<Hook<'renew'>>().type.not.toBeAssignableFrom<(request: FastifyRequest) => null>()
     expect<Hook<'renew'>>().type.not.toBeAssignableFrom<() => boolean>()
   })
 
-  test('tokenOf is what @fastify/jwt takes as extractToken', () => {
+  test('tokenOf has the type of the option extractToken of @fastify/jwt', () => {
     expect(tokenOf).type.toBeAssignableTo<(request: FastifyRequest) => string | void>()
   })
 
-  test('a target tells what it is by its kind', () => {
+  test('a target narrows by its kind', () => {
     const target = {} as Target
     expect(target.userId).type.toBe<string>()
     expect(target).type.not.toHaveProperty('chatId')
@@ -101,7 +101,7 @@ describe('hooks', () => {
     expect<Hook<'onConnect'>>().type.not.toBeAssignableFrom<string>()
   })
 
-  test('onMessage gets typed data for the types in the catalogue', () => {
+  test('onMessage gets typed data for the known types', () => {
     const options: RealtimeOptions = {
       onMessage: {
         chat_message (message, connection) {
@@ -122,7 +122,7 @@ describe('hooks', () => {
 })
 
 describe('fastify.ws', () => {
-  test('is on the instance', () => {
+  test('is a property of the Fastify instance', () => {
     expect<FastifyInstance['ws']>().type.toBe<Realtime>()
     expect(app.ws.connections()).type.toBe<RealtimeConnection[]>()
     expect(app.ws.connections).type.toBeCallableWith('u')
@@ -133,18 +133,18 @@ describe('fastify.ws', () => {
     expect(app.ws.stats()).type.toBe<Stats>()
   })
 
-  test('has nothing else', () => {
+  test('has no other members', () => {
     expect<keyof Realtime>().type.toBe<'sendToUser' | 'broadcast' | 'chat' | 'connections' | 'present' | 'isOnline' | 'disconnectUser' | 'stats'>()
   })
 
-  test('hands out connections that cannot be changed', () => {
+  test('returns read-only connections', () => {
     expect<keyof RealtimeConnection>().type.toBe<'id' | 'userId' | 'identity' | 'target' | 'send' | 'close'>()
     expect<RealtimeConnection>().type.not.toBe<{ -readonly [K in keyof RealtimeConnection]: RealtimeConnection[K] }>()
   })
 })
 
 describe('errors', () => {
-  test('can be told apart', () => {
+  test('have codes of their own', () => {
     expect(new errors.CLOSING()).type.toBeAssignableTo<Error>()
     expect(new errors.CLOSING().code).type.toBe<'RT_ERR_CLOSING'>()
     expect(errors).type.not.toHaveProperty('NO_SUCH_ERROR')

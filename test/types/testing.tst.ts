@@ -8,14 +8,14 @@ declare const app: FastifyInstance
 declare const socket: TestSocket
 
 describe('connect', () => {
-  test('takes any app', () => {
+  test('accepts any Fastify app', () => {
     expect(connect).type.toBeCallableWith(app, { userId: 'u' })
     expect(connect).type.toBeCallableWith(Fastify({ http2: true }), { userId: 'u' })
     expect(connect).type.toBeCallableWith(Fastify({ logger: { level: 'silent' } }), { userId: 'u' })
     expect(connect).type.not.toBeCallableWith({}, { userId: 'u' })
   })
 
-  test('needs a user', () => {
+  test('requires a user', () => {
     expect(connect).type.not.toBeCallableWith(app, {})
     expect(connect).type.toBeCallableWith(app, { userId: 'u', chat: { workflow: 'w', appId: 'a', chatId: 'c' }, headers: { a: 'b' } })
     expect(connect).type.not.toBeCallableWith(app, { userId: 'u', chat: { workflow: 'w' } })
@@ -23,7 +23,7 @@ describe('connect', () => {
 })
 
 describe('a socket', () => {
-  test('knows the data of a type', () => {
+  test('resolves with the data of the requested type', () => {
     expect(socket.next('chat_message')).type.toBe<Promise<Envelope<'chat_message'>>>()
     expect(socket.next('notification').then(({ data }) => data.title)).type.toBe<Promise<string>>()
     expect(socket.next()).type.toBe<Promise<Envelope>>()
@@ -32,11 +32,11 @@ describe('a socket', () => {
 })
 
 describe('a fake client', () => {
-  test('is a client', () => {
+  test('is a RealtimeClient', () => {
     expect(fakeClient()).type.toBeAssignableTo<RealtimeClient>()
   })
 
-  test('emits what there is', () => {
+  test('emits known types with their data, and unknown types with any data', () => {
     expect(fakeClient().emit).type.toBeCallableWith('notification', { title: 'x' })
     expect(fakeClient().emit).type.toBeCallableWith('my_own', 5)
     expect(fakeClient().emit).type.toBeCallableWith('connection_lost', undefined, { id: 'u.a.1' })
