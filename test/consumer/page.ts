@@ -1,4 +1,4 @@
-// A page that uses what the package has for pages. It is compiled against the packed package, and never run.
+// A page that uses the modules for pages. It is compiled against the packed package, and never run.
 import { EventType } from '@ag-ui/core'
 import { createElement as h, type ReactElement } from 'react'
 import * as ofAgUi from 'fastify-realtime/ag-ui'
@@ -48,11 +48,11 @@ function Orders (): ReactElement {
 export const transport = new RealtimeChatTransport({ workflow: 'w', appId: 'a', userId: 'ada', idle: undefined })
 export const events = fromAgUi()({ type: EventType.TEXT_MESSAGE_CHUNK, messageId: 'm1', delta: 'Hello' }).flatMap(toAgUi({ threadId: 'c1' }))
 
-// @ts-expect-error The type has another field.
+// @ts-expect-error The type has no field 'order'.
 client.send('order_shipped', { order: 'o1' })
-// @ts-expect-error A chat needs its user.
+// @ts-expect-error A chat requires a user.
 createChat({ workflow: 'w', appId: 'a', chatId: 'c' })
 // @ts-expect-error There is no such option.
 createClient({ user: 'ada' })
-// @ts-expect-error A provider takes the client's options.
+// @ts-expect-error A provider has no option 'userID'.
 h(RealtimeProvider, { userID: 'ada' })

@@ -1,4 +1,4 @@
-// A server that uses what the package has for servers. It is compiled against the packed package, and never run.
+// A server that uses the modules for servers. It is compiled against the packed package, and never run.
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Redis } from 'ioredis'
@@ -85,23 +85,23 @@ tested.ack.user_id satisfies string
 for (const { name } of brokerContract) name satisfies string
 export const inbound = ({ data }: Inbound<'order_shipped'>): string => data.order_id
 
-// @ts-expect-error The type has another field.
+// @ts-expect-error The type has no field 'order'.
 app.ws.sendToUser('ada', { type: 'order_shipped', data: { order: 'o1' } })
-// @ts-expect-error It needs its data.
+// @ts-expect-error The type requires data.
 app.ws.sendToUser('ada', { type: 'order_shipped' })
-// @ts-expect-error It needs its message.
+// @ts-expect-error The type requires a message.
 app.ws.broadcast({ type: 'system_announcement' })
-// @ts-expect-error The identity needs a role.
+// @ts-expect-error The identity requires a role.
 app.register(realtime, { authenticate: () => ({ userId: 'ada' }) })
 // @ts-expect-error There is no such option.
 app.register(realtime, { authenticated: () => null })
 // @ts-expect-error There is no such limit.
 app.register(realtime, { limits: { rates: 1 } })
-// @ts-expect-error An address is in camelCase.
+// @ts-expect-error The ids of a chat are in camelCase.
 app.ws.chat({ workflow: 'w', app_id: 'a', chat_id: 'c', user_id: 'u' })
 // @ts-expect-error There is no such error.
 export const noSuchError = errors.NO_SUCH_ERROR
-// @ts-expect-error A code is one of these.
+// @ts-expect-error The code is none of the codes of errors.
 export const wrongCode: 'RT_ERR_OTHER' = new errors.BROKER().code
 // @ts-expect-error There is no such option.
 redisBroker({ url: 'redis://localhost', histroy: {} })
