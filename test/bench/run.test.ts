@@ -8,7 +8,7 @@ import { within } from '../waiting.js'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const skipGit = !existsSync(`${root}.git`) && 'no git repository'
 
-/** The benchmark's command line, with a folder of the test for temporary files. */
+/** Runs the benchmark's command line, with a folder of the test for temporary files. */
 function bench (temporary: string, ...args: string[]) {
   const child = spawnChild(process.execPath, ['bench/run.mjs', ...args], { cwd: root, env: { ...process.env, TMPDIR: temporary } }, 'TERM')
   let output = ''
@@ -17,7 +17,7 @@ function bench (temporary: string, ...args: string[]) {
   return { child, ended }
 }
 
-t.test('a wrong command line is one line that names the cure, and exits with 2 before anything is measured', async t => {
+t.test('a wrong command line prints one line that names the cure, and exits with 2 before any measurement', async t => {
   const temporary = t.testdir()
   const cases: Array<[args: string[], message: RegExp]> = [
     [['--only', 'W1,W99'], /^--only: there is no workload W99: choose from W1-1000, W1, .*W16, W16r, W17.*\n$/],
