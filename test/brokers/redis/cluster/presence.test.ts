@@ -187,7 +187,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     t.equal(told, 20_000)
   })
 
-  t.test('close removes every connection of this node, including those whose removal failed before, and a later renewal does not add them again', async t => {
+  t.test('close removes every connection of this node, even after a failed removal, and a later renewal adds none again', async t => {
     await a.enter('mia', 'm3', 3)
     const away = mock.method(connection, 'hdel', async () => { throw new Error('away') })
     a.leave('mia', 'm3')
