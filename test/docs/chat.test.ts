@@ -154,7 +154,7 @@ t.test('the snippet that shares a chat lets its members in, and nobody else', as
   t.match(await ada.next('chat_message'), { data: { role: 'assistant', content: 'bob wrote in the chat of ada' } })
   t.equal(await refusal(t, `${url}/support/shop/c1/ada?token=secret-3`), 4403)
   t.equal(await refusal(t, `${url}/support/shop/c2/ada?token=secret-2`), 4403, 'another chat')
-  t.equal(await refusal(t, `${url}/support/shop/c1/eve?token=secret-2`), 4403, 'a chat of the same id of somebody else')
+  t.equal(await refusal(t, `${url}/support/shop/c1/eve?token=secret-2`), 4403, 'a chat of the same id of another user')
   t.equal(await refusal(t, `${url}/notifications/ada?token=secret-2`), 4403)
 })
 

@@ -226,7 +226,7 @@ t.test('the snippet that puts a chat together shows the same to a client that is
     known.forEach(apply)
     const client = await connect(t, `${url}/ws/support/shop/c1/ada${query}`)
     client.socket.on('message', data => apply(JSON.parse(String(data))))
-    // What came together with the ack.
+    // Messages that arrived together with the ack.
     client.received.forEach(apply)
     const isFinal = (length: number) => messages.size === length && [...messages.values()].every(message => message.isFinal)
     return { client, apply, messages, texts: () => [...messages.values()].map(message => message.text), isFinal }

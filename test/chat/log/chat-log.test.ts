@@ -53,7 +53,7 @@ class Client implements Reader {
     if (this.isReading) this.readAll()
   }
 
-  /** Reads one chunk; `false` when there was none. */
+  /** Reads one chunk; `false` if there was none. */
   read (room = 1_000): boolean {
     const chunk = this.log.read(this, room)
     if (chunk.length === 0) return false

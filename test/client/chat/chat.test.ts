@@ -203,7 +203,7 @@ t.test('stop cancels the active run, and sent messages whose run has not started
   await stopped
 })
 
-t.test('stop cancels waiting runs by their ids, whoever sent their messages, the last one first', async t => {
+t.test('stop cancels waiting runs by their ids, of any user, the last one first', async t => {
   const { chat, server } = await start(t)
   server.open()
   server.publish('run_started', { run_id: 'r1' })

@@ -245,7 +245,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     isBetween(t, await client.xlen('less'), 10, 110)
   })
 
-  t.test('known limits are stored with the channel and replace older ones; default limits give way to stored ones', async t => {
+  t.test('known limits are stored with the channel and replace older ones; default limits are replaced by stored ones', async t => {
     const publish = (limits: number[], isDefault: number, count = 1) =>
       run(append, ['kept', 'kept:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, isDefault, count, ...Array(count).fill(['m', 'x']).flat()])
     const known = [500, 90_000, 1_000_000]
