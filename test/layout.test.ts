@@ -46,6 +46,7 @@ const mayImport: Record<string, string[]> = {
   publisher: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'redis-options'],
   testing: ['protocol', 'logs', 'brokers', 'client', 'time'],
   client: ['protocol'],
+  browser: ['client'],
   react: ['client'],
   adapters: ['protocol', 'client']
 }
@@ -56,6 +57,7 @@ const mayNeed: Record<string, RegExp> = {
   errors: /^@fastify\/error$/,
   // Runs in browsers, and has no dependency.
   client: /^$/,
+  browser: /^$/,
   react: /^react$/,
   adapters: /^(ai|@ag-ui\/core)$/,
   // Works under any test runner; of Fastify it needs types.
@@ -203,7 +205,7 @@ function isDirective (statement: ts.Statement): boolean {
   return ts.isExpressionStatement(statement) && ts.isStringLiteral(statement.expression)
 }
 
-t.test('what has behaviour is told from what is only types', async t => {
+t.test('a file with behaviour differs from a file of types alone', async t => {
   t.equal(hasBehaviour("import type { A } from './a.js'\nexport interface B extends A {}\nexport type C = A | B"), false)
   t.equal(hasBehaviour("export { a } from './a.js'\nexport * from './b.js'"), false)
   t.equal(hasBehaviour("'use client'\nexport { a } from './a.js'"), false)

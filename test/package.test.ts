@@ -1,9 +1,14 @@
 import { execFile } from 'node:child_process'
-import { appendFileSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import {
+  appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { basename, dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { linkFaults } from './docs/link.js'
+import { every } from './every.js'
 
 // The compilers take most of it, and longer where they share the processors.
 t.setTimeout(900_000)
@@ -19,12 +24,15 @@ async function run (cwd: string, command: string, ...args: string[]): Promise<{ 
 interface Manifest {
   version: string
   dependencies: Record<string, string>
+  devDependencies: Record<string, string>
   peerDependencies: Record<string, string>
   peerDependenciesMeta: Record<string, { optional: boolean }>
+  exports: Record<string, string | { types: string, default: string }>
+  repository: { url: string }
 }
 
 const manifestOf = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-const { version, dependencies, peerDependencies, peerDependenciesMeta: meta } = manifestOf(root)
+const { version, dependencies, devDependencies, peerDependencies, peerDependenciesMeta: meta, exports, repository } = manifestOf(root)
 const optionalPeers = Object.keys(peerDependencies).filter(name => meta[name]?.optional === true)
 
 /** The commands of three versions of TypeScript, by the names under which package.json installs them. */
@@ -48,7 +56,7 @@ const flags = {
   target: 'es2022'
 }
 
-/** Packs what is published. `npm test` has built it. */
+/** Packs the package as it is published. `npm test` has built it. */
 async function pack (folder: string): Promise<string> {
   await run(root, 'npm', 'pack', '--ignore-scripts', '--pack-destination', folder)
   await run(folder, 'tar', '-xzf', `fastify-realtime-${version}.tgz`)
@@ -166,4 +174,109 @@ t.test('a mistake in a file of the app is reported, with its project', async t =
   project(app, 'plain', ['known.ts', 'plain-server.ts'], { module: 'nodenext', types: ['node'] })
   appendFileSync(join(app, 'plain/plain-server.ts'), 'export const code: 5 = new errors.BROKER().code\n')
   t.match(await compile(app, compilers[7], ['plain']), [/plain: plain\/plain-server\.ts\(\d+,14\): error TS2322: .*"RT_ERR_BROKER"/])
+})
+
+/** The files below a folder, as paths from it. */
+function filesIn (folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(file => statSync(join(folder, file)).isFile()).sort()
+}
+
+const files = filesIn(packed)
+const textOf = (file: string) => readFileSync(join(packed, file), 'utf8')
+
+t.test('the package has its code, its sources, its docs and nothing else', async t => {
+  t.strictSame(readdirSync(packed).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'lib', 'package.json'])
+  t.strictSame(readdirSync(join(packed, 'dist')), ['lib'])
+  const sources = filesIn(join(root, 'lib')).map(file => `lib/${file}`)
+  t.ok(every(sources, file => file.endsWith('.ts')))
+  t.strictSame(files.filter(file => file.startsWith('lib/')), sources, 'the sources')
+  const built = sources.flatMap(file => ['.d.ts', '.d.ts.map', '.js', '.js.map'].map(ending => `dist/${file.slice(0, -3)}${ending}`)).sort()
+  t.strictSame(files.filter(file => file.startsWith('dist/')), built, 'of each source what the compiler made of it, and nothing of a file that is gone')
+  t.strictSame(files.filter(file => file.startsWith('docs/')), filesIn(join(root, 'docs')).map(file => `docs/${file}`), 'the docs')
+})
+
+t.test('every export is in the package, and its declarations', async t => {
+  const targets = Object.values(exports).flatMap(target => typeof target === 'string' ? [target] : [target.types, target.default])
+  t.ok(targets.length > 15)
+  for (const target of targets) t.ok(files.includes(target.replace('./', '')), target)
+})
+
+t.test('source maps and declaration maps lead to sources in the package', async t => {
+  const maps = files.filter(file => file.endsWith('.map'))
+  t.ok(maps.some(file => file.endsWith('.d.ts.map')))
+  for (const map of maps) {
+    t.match(textOf(map.slice(0, -4)), new RegExp(`^//# sourceMappingURL=${basename(map).replaceAll('.', '\\.')}\\s*$`, 'm'), map)
+    const { sources, sourceRoot = '' } = JSON.parse(textOf(map)) as { sources: string[], sourceRoot?: string }
+    t.ok(every(sources, source => files.includes(join(dirname(map), sourceRoot, source))), `${map}: ${sources}`)
+  }
+  const { sources } = JSON.parse(textOf('dist/lib/client/index.d.ts.map')) as { sources: string[] }
+  t.strictSame(sources, ['../../../lib/client/index.ts'], 'go-to-definition opens the source')
+})
+
+t.test('no file of the package has a path of this machine in it', async t => {
+  for (const file of files) {
+    const lines = textOf(file).split('\n').filter(line => line.includes(root) || line.includes(`${homedir()}/`) || line.includes('file:///'))
+    t.strictSame(lines, [], file)
+  }
+})
+
+t.test('the links of the README lead into the package, or to the repository', async t => {
+  const textAt = (path: string) => [packed, root].map(folder => join(folder, path)).filter(path => existsSync(path))
+    .map(path => statSync(path).isDirectory() ? '' : readFileSync(path, 'utf8'))[0]
+  t.strictSame(linkFaults('README.md', textAt), [])
+})
+
+t.test('the address of the repository stands in package.json alone', async t => {
+  const address = /github\.com\/[\w-]+/.exec(repository.url)![0]
+  const { stdout } = await run(root, 'git', 'grep', '--untracked', '--files-with-matches', '--fixed-strings', address)
+  t.strictSame(stdout.trim().split('\n'), ['package.json'])
+})
+
+t.test('no lockfile has the address of a registry', async t => {
+  for (const file of ['package-lock.json', 'bench/package-lock.json']) {
+    const { packages } = JSON.parse(readFileSync(join(root, file), 'utf8')) as { packages: Record<string, { resolved?: string }> }
+    t.strictSame(Object.keys(packages).filter(path => packages[path].resolved !== undefined), [], file)
+  }
+})
+
+t.test('the API docs are of every entry point', async t => {
+  const { entryPoints } = JSON.parse(readFileSync(join(root, '.ci/typedoc.json'), 'utf8')) as { entryPoints: string[] }
+  const modules = Object.values(exports).flatMap(target => typeof target === 'string' ? [] : [target.types])
+  t.strictSame(entryPoints.sort(), modules.map(types => types.replace('./dist/', '../').replace('.d.ts', '.ts')).sort())
+})
+
+/**
+ * A folder in which Node finds the package as it was packed. What it depends on, and the given version of Fastify, are links to what
+ * this repository has installed.
+ */
+function link (folder: string, fastify: string): string {
+  const modules = join(folder, 'node_modules')
+  cpSync(packed, join(modules, 'fastify-realtime'), { recursive: true })
+  for (const [name, installed] of [...Object.keys(dependencies).map(name => [name, name]), ['fastify', fastify]]) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true })
+    symlinkSync(join(root, 'node_modules', installed), join(modules, name))
+  }
+  return folder
+}
+
+t.test('package.json allows no Fastify that is older than the one that the tests try', async t => {
+  t.equal(devDependencies['fastify-oldest'], `npm:fastify@${peerDependencies.fastify.replace('^', '')}`)
+})
+
+for (const name of ['fastify-oldest', 'fastify']) {
+  const { version } = manifestOf(join(root, 'node_modules', name))
+  t.test(`the package runs with Fastify ${version}, and is loaded by require, too`, async t => {
+    const app = link(t.testdir(), name)
+    cpSync(join(root, 'test/fixtures/smoke.mjs'), join(app, 'smoke.mjs'))
+    const { stdout } = await run(app, process.execPath, 'smoke.mjs')
+    t.equal(stdout, `Node ${process.versions.node}, Fastify ${version}: passed\n`)
+  })
+}
+
+t.test('a server compiles with the types of the oldest Fastify', async t => {
+  const app = join(folder, 'oldest')
+  install(app, packed, ['@types/node'])
+  symlinkSync(join(root, 'node_modules/fastify-oldest'), join(app, 'node_modules/fastify'))
+  project(app, 'plain', ['known.ts', 'plain-server.ts'], { module: 'nodenext', lib: ['es2022'], types: ['node'] })
+  t.strictSame(await compile(app, compilers[7], ['plain']), [])
 })

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
@@ -19,6 +20,10 @@ for (const [entry, limit] of [['client', 5.5], ['client/chat', 9]] as const) {
   })
 }
 
+t.test('the built file for script tags has at most 9.25 KiB: the client with chats, a licence line and the address of its map', async t => {
+  const size = gzipSync(readFileSync(`${root}dist/lib/browser.js`), { level: 9 }).length
+  t.ok(size <= 9.25 * 1024, `${size} bytes with gzip`)
+})
 t.test('the types of the client compile in a project for browsers without those of Node, and know the messages of the app', async t => {
   const file = `${root}test/client/page.ts`
   const text = (title: string) => `

@@ -11,3 +11,5 @@ await app.register(realtime)
 await app.ws.sendToUser('ada', { type: 'notification', data: { title: 'Hello' } })
 // @ts-expect-error There is no such field.
 await app.ws.sendToUser('ada', { type: 'notification', data: { titel: 'Hello' } })
+// @ts-expect-error A WebSocket has no such method: its types come with this package. Without @types/ws it would be `any`.
+app.get('/echo', { websocket: true }, socket => { socket.noSuchMethod() })
