@@ -47,7 +47,7 @@ npm install fastify-realtime
 
 ## Read the error
 
-The client reports each problem within five seconds. \`onError\` gets the error. By default it is \`console.error\`.
+The client reports each problem of the table within five seconds. \`onError\` gets the error. By default it is \`console.error\`.
 The table shows \`code: message\` of the error, and then the status of the client.
 
 - \`waiting\`: the client tries again by itself.
