@@ -6,9 +6,10 @@ import {
 import { homedir, tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { linkFaults } from './docs/link.js'
 import { every } from './every.js'
+import { RedisServer, skipRedis } from './redis-server.js'
 
 // The compilers take most of it, and longer where they share the processors.
 t.setTimeout(900_000)
@@ -245,38 +246,56 @@ t.test('the API docs are of every entry point', async t => {
   t.strictSame(entryPoints.sort(), modules.map(types => types.replace('./dist/', '../').replace('.d.ts', '.ts')).sort())
 })
 
+/** The oldest versions that package.json allows, by the names under which it installs them. */
+const oldest = { fastify: 'fastify-oldest', ioredis: 'ioredis-oldest' }
+
+t.test('package.json allows no version that is older than the tested one', async t => {
+  for (const [name, alias] of Object.entries(oldest)) {
+    t.equal(devDependencies[alias], `npm:${name}@${peerDependencies[name].split(' ')[0].replace('^', '')}`)
+  }
+})
+
 /**
- * A folder in which Node finds the package as it was packed. What it depends on, and the given version of Fastify, are links to what
- * this repository has installed.
+ * A folder in which Node finds the package as it was packed. Its dependencies and these peers, from name to the name under which
+ * package.json installs them, are links to what this repository has installed.
  */
-function link (folder: string, fastify: string): string {
+function link (folder: string, peers: Record<string, string>): string {
   const modules = join(folder, 'node_modules')
   cpSync(packed, join(modules, 'fastify-realtime'), { recursive: true })
-  for (const [name, installed] of [...Object.keys(dependencies).map(name => [name, name]), ['fastify', fastify]]) {
+  for (const [name, installed] of [...Object.keys(dependencies).map(name => [name, name]), ...Object.entries(peers)]) {
     mkdirSync(dirname(join(modules, name)), { recursive: true })
     symlinkSync(join(root, 'node_modules', installed), join(modules, name))
   }
   return folder
 }
 
-t.test('package.json allows no Fastify that is older than the one that the tests try', async t => {
-  t.equal(devDependencies['fastify-oldest'], `npm:fastify@${peerDependencies.fastify.replace('^', '')}`)
-})
+/** Runs test/fixtures/smoke.mjs with the package and these peers. Returns what it prints. */
+async function smoke (t: Test, peers: Record<string, string>, url = ''): Promise<string> {
+  const app = link(t.testdir(), peers)
+  cpSync(join(root, 'test/fixtures/smoke.mjs'), join(app, 'smoke.mjs'))
+  const { stdout } = await run(app, 'env', `REDIS_URL=${url}`, process.execPath, 'smoke.mjs')
+  return stdout
+}
 
-for (const name of ['fastify-oldest', 'fastify']) {
-  const { version } = manifestOf(join(root, 'node_modules', name))
-  t.test(`the package runs with Fastify ${version}, and is loaded by require, too`, async t => {
-    const app = link(t.testdir(), name)
-    cpSync(join(root, 'test/fixtures/smoke.mjs'), join(app, 'smoke.mjs'))
-    const { stdout } = await run(app, process.execPath, 'smoke.mjs')
-    t.equal(stdout, `Node ${process.versions.node}, Fastify ${version}: passed\n`)
+for (const fastify of [oldest.fastify, 'fastify']) {
+  const { version } = manifestOf(join(root, 'node_modules', fastify))
+  t.test(`the package runs with Fastify ${version}`, async t => {
+    t.equal(await smoke(t, { fastify }), `Node ${process.versions.node}, Fastify ${version}: passed\n`)
   })
 }
 
-t.test('a server compiles with the types of the oldest Fastify', async t => {
+for (const ioredis of [oldest.ioredis, 'ioredis']) {
+  const { version } = manifestOf(join(root, 'node_modules', ioredis))
+  t.test(`the package runs with ioredis ${version}`, { skip: skipRedis }, async t => {
+    const { url } = await RedisServer.start(t)
+    t.match(await smoke(t, { fastify: 'fastify', ioredis }, url), /: passed\n$/)
+  })
+}
+
+t.test('a server compiles with the types of the oldest peers', async t => {
   const app = join(folder, 'oldest')
   install(app, packed, ['@types/node'])
-  symlinkSync(join(root, 'node_modules/fastify-oldest'), join(app, 'node_modules/fastify'))
-  project(app, 'plain', ['known.ts', 'plain-server.ts'], { module: 'nodenext', lib: ['es2022'], types: ['node'] })
-  t.strictSame(await compile(app, compilers[7], ['plain']), [])
+  for (const [name, alias] of Object.entries(oldest)) symlinkSync(join(root, 'node_modules', alias), join(app, 'node_modules', name))
+  project(app, 'whole', ['known.ts', 'server.ts'], { module: 'nodenext', lib: ['es2022'], types: ['node'] })
+  t.strictSame(await compile(app, compilers[7], ['whole']), [])
 })
