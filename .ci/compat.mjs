@@ -27,7 +27,7 @@ function install (name, ...packages) {
   return cwd
 }
 
-npm(root, 'pack', '--ignore-scripts', '--pack-destination', folder)
+npm(root, 'pack', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder)
 const tarball = join(folder, readdirSync(folder).find(file => file.endsWith('.tgz')))
 const binaries = nodes.map(version => join(install(`node-${version}`, `node@${version}`), 'node_modules/node/bin/node'))
 for (const version of fastifys) {
