@@ -22,9 +22,7 @@ const page = new Page('README.md')
  */
 function quickStart (t: Test, server: string): string {
   const folder = t.testdir()
-  // A free port, which the server prints.
-  const listening = page.take('quick-start').replace('await app.listen({ port: 3000 })', "console.log(await app.listen({ port: 0, host: '127.0.0.1' }))")
-  writeFileSync(join(folder, server), listening)
+  writeFileSync(join(folder, server), page.take('quick-start').replace('port: 3000', "port: 0, host: '127.0.0.1'"))
   writeFileSync(join(folder, 'page.html'), page.take('quick-start-html'))
   return folder
 }
@@ -98,11 +96,14 @@ t.test('the snippet for React renders a bell', async t => {
   t.equal(renderToString(createElement(App)), '<button>0<!-- --> unread</button>')
 })
 
-t.test('the snippet of a chat answers', async t => {
-  const { url } = await page.serve(t, 'chat')
-  const client = await connect(t, `${url}/support/shop/c1/ada`)
-  client.send({ type: 'chat_message', ref: 'm1', data: { content: 'Hi' } })
-  t.match(await client.next('run_finished'), { data: { ref: 'm1', status: 'complete' } })
+t.test('the snippets of a chat ask and answer', async t => {
+  const { host } = await page.serve(t, 'chat')
+  const { lines, console } = recorded()
+  Object.assign(globalThis, { WebSocket })
+  t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
+  const { client } = await page.run(t, 'chat-client', { globals: { console }, replace: { 'localhost:3000': host } })
+  t.teardown(() => client.close())
+  await eventually(() => lines.at(-1) === 'You said: Hi')
 })
 
 t.test('the snippet for Redis connects two nodes', { skip: skipRedis }, async t => {

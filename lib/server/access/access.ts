@@ -53,6 +53,9 @@ const inDevelopment = warnings.createWarning({
   message: `development mode: any client on this machine can connect as any user. ${cure}`
 })
 
+/** Emitted beside the log line, because an app in development often has no logger. */
+const exposed = warnings.createWarning({ name: 'FastifyRealtimeWarning', code: 'RT_WARN_EXPOSED', message: '%s' })
+
 /** Decides which clients may connect. */
 export class Access {
   readonly #options: AccessOptions
@@ -70,10 +73,12 @@ export class Access {
   /** Takes the addresses of the server. In development mode, an address other than loopback makes it refuse every connection. */
   listening (addresses: Array<AddressInfo | string>): void {
     if (!this.#isDevelopment) return
-    const exposed = addresses.find(address => typeof address === 'string' || !isLoopback(address.address))
-    if (exposed === undefined) return
-    this.#exposedAt = typeof exposed === 'string' ? exposed : exposed.address
-    write(this.#options.log, 'error', {}, `refusing every connection: ${this.#exposed()}`)
+    const reachable = addresses.find(address => typeof address === 'string' || !isLoopback(address.address))
+    if (reachable === undefined) return
+    this.#exposedAt = typeof reachable === 'string' ? reachable : reachable.address
+    const text = `refusing every connection: ${this.#exposed()}`
+    write(this.#options.log, 'error', {}, text)
+    exposed(text)
   }
 
   #exposed (): string {

@@ -61,7 +61,11 @@ t.test('an upgrade with an empty Host is refused with 403 and a JSON body', asyn
   t.match(raw.head, /application\/json/)
 })
 
-t.test('without insecure or authenticate, an app that other machines can reach refuses all clients and logs the cure', async t => {
+t.test('without insecure or authenticate, an app that other machines can reach refuses all clients, and logs and warns with the cure', async t => {
+  const warned: Array<Error & { code?: string }> = []
+  const onWarning = (warning: Error) => { warned.push(warning) }
+  process.on('warning', onWarning)
+  t.teardown(() => { process.off('warning', onWarning) })
   for (const [options, expected] of [[{}, 403], [{ insecure: true }, 'ack'], [{ authenticate: authenticateByHeader }, 'ack']] as const) {
     const log = logSink()
     const app = Fastify({ logger: log.options })
@@ -75,6 +79,7 @@ t.test('without insecure or authenticate, an app that other machines can reach r
     t.match(errors, expected === 403 ? [/listens on 0\.0\.0\.0.*Pass 'authenticate'/] : [])
     await app.close()
   }
+  t.match(warned.filter(({ code }) => code === 'RT_WARN_EXPOSED'), [{ message: /listens on 0\.0\.0\.0.*Pass 'authenticate'/ }])
 })
 
 t.test('development mode rejects every connection on a Unix socket, because the peer may be a proxy', async t => {
