@@ -121,4 +121,13 @@ t.test('the README has at most 250 lines, and installs before any code', async t
   t.match(lines[lines.findIndex(line => line.startsWith('```')) + 1], /^npm install /)
 })
 
+t.test('each cell of the comparison says yes, part or no, with a link', async t => {
+  const rows = page.table('## Compared with others', '| | fastify-realtime | Socket.IO | Centrifugo | SignalR | Ably | AI SDK alone |')
+  t.ok(rows.length >= 10)
+  for (const [feature, ...cells] of rows) {
+    t.equal(cells.length, 6, feature)
+    for (const cell of cells) t.match(cell, /^(\*\*)?\[(?:yes|part|no)\]\([^)]+\)\1/, feature)
+  }
+})
+
 t.test('every snippet of the page is run', async t => { page.allRan(t) })
