@@ -145,7 +145,7 @@ for (const [version, alias] of Object.entries(versions)) {
       return { tab, written }
     }
 
-    const times = process.env.FULL === '1' ? 100 : 30
+    const times = process.env.FULL === '1' ? 100 : 10
     const activity = version === 'React 19' ? ['activity-inside', 'activity-around'] : []
     for (const way of [...activity, 'suspense', 'edit']) {
       t.test(`${way}, ${times} times during an answer, loses and repeats no text and uses one connection`, async t => {
