@@ -19,7 +19,7 @@ export const agUiType = 'ag_ui'
 
 export type Data = Record<string, any>
 
-/** Fields of a message that its event does not have. `data` omits those that the event has. */
+/** Fields of a message for which its event has no field. `data` omits all fields that the event has. */
 export interface Kept extends UnsentMessage {
   /** Set on all events of a message except the one with the message's fields. */
   part?: true

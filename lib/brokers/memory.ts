@@ -171,7 +171,7 @@ export class MemoryBroker implements Broker {
     return used * 2 > total && used + held > total
   }
 
-  /** Evicts publications of the largest owners until the owner of a channel may keep what it holds. */
+  /** Evicts publications of the largest owners until the owner of `inUse` holds no more than is free. */
   #makeRoom (inUse: Channel, now: number): void {
     for (const owner of this.#budget.heaviest()) {
       this.#relieve(owner, inUse, now)

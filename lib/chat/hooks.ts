@@ -8,8 +8,8 @@ import type { Receipt } from '../server/messages/publisher.js'
 /** One chat of one user. `fastify.ws.chat(address)` returns it. */
 export interface Chat {
   /**
-   * Publishes a message to all connections of the chat, and to those that are opened while the history holds it. Rejects like
-   * `sendToUser`. When `chat.visible` hides the message, it is not published, and the receipt has an empty `id`.
+   * Publishes a message to all connections of the chat. A connection that is opened later gets it while the history holds it. Rejects
+   * like `sendToUser`. When `chat.visible` hides the message, it is not published, and the receipt has an empty `id`.
    * Give a `chat_message` of the app a `message_id` that contains a slash: no client can send such an id.
    */
   send<const T extends string> (message: Message<T>): Promise<Receipt>

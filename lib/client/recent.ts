@@ -10,7 +10,7 @@ const enum Most {
 export interface Recent {
   /** Positions of the latest publications. */
   readonly position: string
-  /** Takes each frame of the connection and of those that follow it. */
+  /** Stores a frame of the current connection, or of a later one. */
   hear (envelope: Envelope, frame: string): void
   /** Returns the frames after the positions of a reader; `undefined` when some of them are not kept. */
   after (since: string): string[] | undefined

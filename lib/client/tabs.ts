@@ -34,7 +34,7 @@ export interface Tabs {
 /** Socket of this tab's client. The leader connects it to the server. */
 interface SharedSocket extends Partial<WebSocketLike> {
   readonly id: string
-  /** Opens the real WebSocket. Throws what its constructor throws. */
+  /** Opens the real WebSocket. An error of its constructor is thrown. */
   readonly connect: () => WebSocketLike
   readonly since: string
   /** Whether it has an ack from the leader. */

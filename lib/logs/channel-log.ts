@@ -138,7 +138,7 @@ export class ChannelLog extends Log {
     this.#evict()
   }
 
-  /** Evicts publications before the history, except those that readers still need. */
+  /** Evicts publications before the history. Keeps unread publications, up to `limits.lag` bytes. */
   #evict (): void {
     const start = this.#historyStart
     if (this.readers.length > 0 && this.floor < start - 1) this.look(this.#lag > this.limits.lag)

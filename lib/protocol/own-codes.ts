@@ -10,8 +10,7 @@ export interface CloseCode {
 }
 
 /**
- * Close codes that a client knows by name: those that mean more than a lost connection. They have a file of their own because pages load
- * them. `closeCodes` is the whole table.
+ * Close codes that clients handle in a special way. They are separate from `closeCodes`, the whole table, to keep client bundles small.
  */
 export const ownCodes = {
   NORMAL: { code: 1000, action: 'backoff' },

@@ -51,7 +51,7 @@ interface Telling {
   timestamp?: string
 }
 
-/** Types that are merged, or that decide what is kept. All other types are only stored. */
+/** Message types that the log merges, or that start or end the protection of entries. It stores all other types unread. */
 const tellingTypes = ['chat_delta', 'chat_message', 'run_queued', 'run_started', 'run_finished', 'tool_progress', 'tool_output']
 const telling = new RegExp(`^\\{"type":"(?:${tellingTypes.join('|')})"`)
 
@@ -88,10 +88,7 @@ export class ChatLog extends Log {
   /** The newest publication as it was appended: most reads need only this one. */
   #newest = ''
   #newestEntry: Entry | undefined
-  /**
-   * The message parsed last for a reader with a filter, shared by such readers. The object that was published is not kept for them:
-   * the app may change it after `append`.
-   */
+  /** Latest message for readers with a filter, which share it: the published object, or parsed from `body`. */
   #parsed: { body: string, message: Message } | undefined
   #newestFrame: Frame | Deflatable | undefined
   /** The latest frame that was built for a reader that was behind. */
@@ -113,6 +110,7 @@ export class ChatLog extends Log {
     this.head++
     this.#newest = body
     this.#newestFrame = undefined
+    if (parsed !== undefined && this.readers.at(0)?.sees !== undefined) this.#parsed = { body, message: parsed as Message }
     const publication = tellingOf(body, parsed)
     if (publication === undefined || !this.#merge(publication, body, now)) this.#add(body, now)
     if (publication !== undefined) this.#mind(publication)
@@ -324,7 +322,7 @@ export class ChatLog extends Log {
     this.#beginning = Math.max(this.#beginning, last)
   }
 
-  /** Evicts entries outside the history. Keeps those that a reader has not read, up to `limits.lag` bytes. */
+  /** Evicts entries outside the history. Keeps unread entries, up to `limits.lag` bytes. */
   #evict (): void {
     if (this.#expired === 0) return
     if (!this.#isOldestRead()) this.look(this.#lag > this.limits.lag)

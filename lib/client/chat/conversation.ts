@@ -34,7 +34,7 @@ export class Conversation {
   readonly #runs = new Map<string, { isStarted: boolean, messageId?: string | undefined }>()
   /** Ids of messages of this client whose run is unknown yet. */
   readonly #submitted = new Set<string>()
-  /** Whether items may be missing between those that were known before a loss and newer ones. */
+  /** Whether items may be missing between the items from before a lost connection and newer items. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>

@@ -394,3 +394,15 @@ t.test('readers with a filter share one parsed message', async t => {
   t.match(shown[0], { data: { message_id: 'm2' } })
   t.equal(shown[0], shown[1], 'parsed once')
 })
+
+t.test('a reader with a filter gets the published object, without parsing it again', async t => {
+  const log = logOf()
+  const shown: unknown[] = []
+  const reader = Object.assign(new Client(log), { sees: (shownMessage: unknown) => { shown.push(shownMessage); return true } })
+  const body = message('m1', 'one')
+  const publication = JSON.parse(body)
+  log.append(body, 0, publication)
+  reader.readAll()
+  t.equal(shown.length, 1)
+  t.equal(shown[0], publication)
+})

@@ -10,7 +10,7 @@ class HeldLease implements Lease {
   readonly data: string
   /** Whether this node inherited it from a dead one while it requested it. */
   isInherited = false
-  /** The other nodes regarded this node as dead: if nobody holds the lease, another node may have had it meanwhile. */
+  /** Whether the lease may have been lost: other nodes regarded this node as dead, and one of them may have held the lease meanwhile. */
   mayBeOver = false
   readonly #controller = new AbortController()
   readonly #release: (lease: HeldLease) => Promise<void>

@@ -157,8 +157,8 @@ export class Feed<L extends Fed = Fed> {
   }
 
   /**
-   * The publications that Redis lost in a failover or restart, if all of them are here. Nobody has missed any of them once Redis has them
-   * again.
+   * Returns the publications that Redis lost in a failover or restart; `undefined` if this node does not have all of them. After they are
+   * stored in Redis again, no reader has missed any.
    */
   #lostAfter (head: StreamHead): Array<{ mark: string, body: string }> | undefined {
     const count = this.log!.head - head.offset
