@@ -44,6 +44,9 @@ const fronts: Record<string, { skip: string | false, open: (t: Test, port: numbe
   }
 }
 
+// Most of a test is waiting.
+t.jobs = 3
+
 for (const [name, { skip, open }] of Object.entries(fronts)) {
   for (const share of [false, true]) {
     t.test(`when ${name} reloads ${reloads} times under traffic, each client with share: ${share} reconnects within its backoff and loses nothing`, { skip, timeout: 110_000 }, async t => {

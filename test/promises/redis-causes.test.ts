@@ -19,6 +19,9 @@ const isUpdate = process.env.UPDATE === '1'
 const file = new URL('../../docs/redis-failures.md', import.meta.url)
 const secret = 's3cr3t'
 
+// Most of a case is waiting.
+t.jobs = 4
+
 type Scope = { teardown (action: () => unknown): void }
 
 /** One row of the table: a problem, and how it is reported. */
@@ -101,10 +104,12 @@ function saidBy (error: unknown): string {
   return `\`${code}\` ${plain(message)}`
 }
 
-const rows: Row[] = []
+/** Rows in the order of the tests, which run side by side. */
+const rows: Array<Row | undefined> = []
 
 /** A problem that exists when the app starts. */
 function atStart (name: string, setUp: (t: Scope) => Promise<RedisBrokerOptions>, skip: string | false = skipRedis): void {
+  const at = rows.push(undefined) - 1
   t.test(name, { skip }, async t => {
     const options = await setUp(t)
     const app = new App(t)
@@ -112,7 +117,7 @@ function atStart (name: string, setUp: (t: Scope) => Promise<RedisBrokerOptions>
     const isUp = register === 'resolves'
     if (isUp) await eventually(() => app.log.length > 0)
     const row: Row = { name, register, log: app.log, sendToUser: isUp ? await app.send() : '–', clients: isUp ? await app.connect() : '–' }
-    rows.push({ ...row, log: app.log })
+    rows[at] = { ...row, log: app.log }
     t.ok(app.log.some(line => line.startsWith('error: Redis ')), 'the cause is logged')
     t.notOk(app.raw.some(line => line.includes(secret)), 'neither a password nor a payload is logged')
     t.ok(app.raw.filter(line => line.includes('Redis cannot be used')).length <= 2, 'one line per cause, not one per attempt')
@@ -131,6 +136,7 @@ interface Fault {
 
 /** A problem that begins and ends while the app runs. */
 function whileRunning (name: string, { args, options = ({ url }) => ({ url }), begin, end, isLate }: Fault): void {
+  const at = rows.push(undefined) - 1
   t.test(name, { skip: skipRedis }, async t => {
     const server = await RedisServer.start(t, args)
     const admin = server.client(t)
@@ -154,7 +160,7 @@ function whileRunning (name: string, { args, options = ({ url }) => ({ url }), b
     await eventually(() => app.has('works again'), 30_000)
     await eventually(async () => await app.send() === 'resolves')
     await ada.next('note')
-    rows.push({ name, register: 'resolved at the start', log: app.log, sendToUser, clients: `open connections stay, ${clients}` })
+    rows[at] = { name, register: 'resolved at the start', log: app.log, sendToUser, clients: `open connections stay, ${clients}` }
     t.notOk(app.raw.some(line => line.includes(secret)), 'neither a password nor a payload is logged')
   })
 }
@@ -325,14 +331,14 @@ whileRunning('The memory of Redis is full for a while', {
   end: (_server, admin) => admin.config('SET', 'maxmemory', '0')
 })
 
-t.test('the table in docs/redis-failures.md equals the reports of register, the log, sendToUser and clients', { skip: skipRedis || skipTls }, async t => {
+t.test('the table in docs/redis-failures.md equals the reports of register, the log, sendToUser and clients', { skip: skipRedis || skipTls, buffered: false }, async t => {
   const place = /(?<=<!-- table: redis-causes -->\n)[^]*(?=<!-- end of table -->)/
   const text = readFileSync(file, 'utf8')
   const cell = (texts: string[]) => texts.length === 0 ? '–' : texts.map(text => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')).join('<br>')
   const table = [
     '| Problem | `register` | Log | `sendToUser` | Clients |',
     '|---|---|---|---|---|',
-    ...rows.map(({ name, register, log, sendToUser, clients }) => `| ${name} | ${[[register], log, [sendToUser], [clients]].map(cell).join(' | ')} |`)
+    ...rows.map(row => row!).map(({ name, register, log, sendToUser, clients }) => `| ${name} | ${[[register], log, [sendToUser], [clients]].map(cell).join(' | ')} |`)
   ]
   if (isUpdate) writeFileSync(file, text.replace(place, () => `${table.join('\n')}\n`))
   const [written] = place.exec(readFileSync(file, 'utf8'))!

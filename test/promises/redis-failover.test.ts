@@ -10,6 +10,9 @@ async function isMaster (t: { teardown (action: () => unknown): void }, server: 
   return async () => (await client.info('replication')).includes('role:master')
 }
 
+// Most of a test is waiting.
+t.jobs = 3
+
 t.test('when a Sentinel promotes the replica under load, all outcomes agree with the data in Redis', { skip: skipRedis }, async t => {
   const { master, replica, client } = await startSentinel(t)
   const app = client()

@@ -121,6 +121,9 @@ async function endure (t: Test, { args, isEmptied, run }: Fault) {
   return { counts, told }
 }
 
+// Most of a test is waiting.
+t.jobs = 3
+
 for (const fault of faults) {
   t.test(`when ${fault.name}, the outcomes of all publications agree with the data in Redis`, { skip: skipRedis }, async t => {
     await endure(t, fault)
