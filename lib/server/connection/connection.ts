@@ -188,7 +188,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
   }
 
   onIdle (): void {
-    if (this.isClosingGently) this.wake(1)
+    if (this.isClosingGently) this.mark(1)
   }
 
   protected override stopHandling (): void {

@@ -112,7 +112,7 @@ export abstract class Lifecycle extends Outlet {
     if (this.#state !== 'open') return this.close(code.code, reason)
     this.#pendingClose ??= { code: code.code, reason }
     this.stopHandling()
-    this.wake(Infinity)
+    this.mark(Infinity)
   }
 
   /** Completes a `closeGently` without waiting any longer. */

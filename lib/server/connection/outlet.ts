@@ -44,6 +44,9 @@ export abstract class Outlet implements Subscriber, Writer {
   readonly #stream: PeerStream
   readonly #context: OutletContext
   #subscriptions: Subscription[] = []
+  /** Subscriptions with something to read, linked by `next`. */
+  #firstDue: Subscription | undefined
+  #lastDue: Subscription | undefined
   #outbox: Frame[] = noFrames
   #outboxSize = 0
   #isBlocked = false
@@ -99,10 +102,31 @@ export abstract class Outlet implements Subscriber, Writer {
   /** Sets its cursors. They keep their positions from now on, and are read once it is open. */
   subscribed (subscriptions: Subscription[]): void {
     this.#subscriptions = subscriptions
+    for (const subscription of subscriptions) this.#queue(subscription)
   }
 
-  wake (audience: number): void {
+  wake (subscription: Subscription, audience: number): void {
+    if (subscription.next === undefined) this.#queue(subscription)
+    this.mark(audience)
+  }
+
+  /** Schedules a flush. `audience`: number of connections that are flushed for the same reason. */
+  protected mark (audience: number): void {
     if (this.isOpen && !this.#isBlocked) this.#context.flusher.mark(this, audience)
+  }
+
+  #queue (subscription: Subscription): void {
+    subscription.next = null
+    if (this.#lastDue === undefined) this.#firstDue = subscription
+    else this.#lastDue.next = subscription
+    this.#lastDue = subscription
+  }
+
+  /** Takes the first subscription out of the queue. */
+  #unqueue (first: Subscription): void {
+    this.#firstDue = first.next ?? undefined
+    first.next = undefined
+    if (this.#firstDue === undefined) this.#lastDue = undefined
   }
 
   /** Sends a frame to this connection alone, before frames of its subscriptions. */
@@ -112,7 +136,7 @@ export abstract class Outlet implements Subscriber, Writer {
     else this.#outbox.push(frame)
     this.#outboxSize += frame.length
     if (this.isFull) this.onFull()
-    else this.wake(1)
+    else this.mark(1)
   }
 
   /** Sends a connection-level frame. */
@@ -125,18 +149,22 @@ export abstract class Outlet implements Subscriber, Writer {
     const frame = controlFrame(type, parts)
     this.#outbox = [frame, ...this.#outbox]
     this.#outboxSize += frame.length
-    if (this.flush()) this.wake(1)
+    if (this.flush()) this.mark(1)
+  }
+
+  /** Whether there is something to write. */
+  get #isDue (): boolean {
+    return this.#firstDue !== undefined || this.#outbox.length > 0
   }
 
   /** Writes pending frames, as far as the socket takes them. Returns `true` if it would take more. */
   flush (): boolean {
     let room = turnSize
-    while (this.isWriting && !this.#isBlocked && this.#stream.writable) {
+    while (this.#isDue && this.isWriting && !this.#isBlocked && this.#stream.writable) {
       if (room <= 0) return true
       const chunk = this.#gather()
-      if (chunk.length === 0) break
       room -= chunk.length
-      this.#write(chunk)
+      if (chunk.length > 0) this.#write(chunk)
     }
     this.onFlushed()
     return false
@@ -160,14 +188,18 @@ export abstract class Outlet implements Subscriber, Writer {
       if (typeof frame !== 'string') return frame
       text += frame
     }
-    for (const subscription of this.#subscriptions) {
-      if (subscription.isLost()) text += this.#resync(subscription)
-      const before = subscription.offset
-      const chunk = subscription.read(chunkSize - text.length, text !== '')
-      this.#context.counters.deliveries += subscription.offset - before
+    for (let due = this.#firstDue; due !== undefined && text.length < chunkSize; due = this.#firstDue) {
+      if (due.isLost()) text += this.#resync(due)
+      const before = due.offset
+      const chunk = due.read(chunkSize - text.length, text !== '')
+      this.#context.counters.deliveries += due.offset - before
+      // A Buffer is next, and is written alone.
+      if (chunk === '' && text !== '' && due.isBehind) return text
+      this.#unqueue(due)
+      // The others come first.
+      if (due.isBehind) this.#queue(due)
       if (typeof chunk !== 'string') return chunk
       text = text === '' ? chunk : text + chunk
-      if (text.length >= chunkSize) break
     }
     return text
   }
@@ -196,7 +228,7 @@ export abstract class Outlet implements Subscriber, Writer {
     this.#stream.write('', () => {
       this.#isBlocked = false
       this.onDrained()
-      this.wake(1)
+      this.mark(1)
     })
   }
 
@@ -204,6 +236,7 @@ export abstract class Outlet implements Subscriber, Writer {
   protected endSubscriptions (): void {
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
+    this.#firstDue = this.#lastDue = undefined
     this.#outbox = noFrames
   }
 }

@@ -9,8 +9,8 @@ export interface Subscriber {
   readonly isDeflated: boolean
   /** Current identity of the connection. */
   readonly identity: Identity
-  /** Called when there is something to read. `audience`: number of subscribers that are woken. */
-  wake (audience: number): void
+  /** Called when a subscription has something to read. `audience`: number of subscribers that are woken. */
+  wake (subscription: Subscription, audience: number): void
   flush (): boolean
 }
 
@@ -23,6 +23,8 @@ export class Subscription implements Reader {
   seat = -1
   ahead: Map<object, number> | undefined
   withheld: WeakSet<object> | undefined
+  /** Subscription of the same connection that is read after this one; `null` if this is the last, `undefined` if it is not queued. */
+  next: Subscription | null | undefined
   readonly isDeflated: boolean
   readonly sees: Reader['sees']
   readonly #subscriber: Subscriber
@@ -41,7 +43,7 @@ export class Subscription implements Reader {
   }
 
   wake (): void {
-    this.#subscriber.wake(this.log.readers.length)
+    this.#subscriber.wake(this, this.log.readers.length)
   }
 
   catchUp (): void {
@@ -55,6 +57,11 @@ export class Subscription implements Reader {
   /** Number of frames that it has not read. */
   get behind (): number {
     return this.log.behind(this)
+  }
+
+  /** Whether it has not read everything. */
+  get isBehind (): boolean {
+    return this.offset !== this.log.head || this.epoch !== this.log.epoch
   }
 
   isLost (): boolean {

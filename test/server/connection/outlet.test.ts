@@ -29,6 +29,17 @@ t.test('messages of all channels of a connection are sent in one write per turn'
   }
 })
 
+t.test('channels take turns: one that is far behind lets the others of its connection through', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  for (let n = 0; n < 100; n++) app.ws.sendToUser('u1', { type: 'user', data: 'x'.repeat(4_000) })
+  app.ws.broadcast({ type: 'broadcast', data: 1 })
+  // One connection_ack before them.
+  await client.until(() => client.received.length === 102)
+  const at = client.received.findIndex(({ type }) => type === 'broadcast')
+  t.ok(at > 0 && at < 10, `it is message ${at}`)
+})
+
 t.test('large and small frames keep their order', async t => {
   const { app, url } = await start(t)
   const client = await connect(t, url + path)

@@ -7,7 +7,7 @@ t.test('a subscription reads on from its offset, and is flushed before it would 
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
   const woken: number[] = []
   let flushes = 0
-  const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake: (audience: number) => { woken.push(audience) }, flush: () => { flushes++; return false } }
+  const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake: (_subscription: Subscription, audience: number) => { woken.push(audience) }, flush: () => { flushes++; return false } }
   log.append('a', 0)
   const subscription = new Subscription(subscriber, userKind, log, 0)
   const other = new Subscription(subscriber, userKind, log, log.head)
