@@ -29,6 +29,8 @@ export const errors = {
     "The message was not sent: it has %s bytes and 'limits.message' is %s. Send a link to the content, or raise the limit", 413),
   INVALID_ID: createError('RT_ERR_INVALID_ID',
     `%s is not a valid id. ${idRule}`, 400),
+  UNKNOWN_KIND: createError('RT_ERR_UNKNOWN_KIND',
+    "There is no channel kind '%s'. Add it to the option 'channels', with defineChannel({ authorize })"),
   UNKNOWN_CLOSE_CODE: createError('RT_ERR_UNKNOWN_CLOSE_CODE',
     "%s is not a close code that this server may send. Use one of 'closeCodes', but not 1005 or 1006"),
   CLOSING: createError('RT_ERR_CLOSING',

@@ -4,6 +4,7 @@ import type { Broker } from './brokers/broker.js'
 import { MemoryBroker } from './brokers/memory.js'
 import type { ChatOptions } from './chat/hooks.js'
 import { chatContradictions, chatLimits, chatSection, chatTimeouts } from './chat/options.js'
+import { channelContradictions, channelsOption } from './channels/options.js'
 import { errors } from './errors.js'
 import { checkOptions, checkSections, isPlain } from './options/check.js'
 import { section, type Given } from './options/define.js'
@@ -12,6 +13,7 @@ import { serverContradictions, serverLimits, serverProperties, serverTimeouts } 
 /** Every option with its default. The tables of docs/reference.md have the same; a test compares them. */
 export const optionsSchema = Type.Object({
   ...serverProperties,
+  channels: channelsOption,
   chat: chatSection,
   limits: section({ ...serverLimits, ...chatLimits }),
   timeouts: section({ ...serverTimeouts, ...chatTimeouts })
@@ -44,7 +46,7 @@ export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_E
   const options = withDefaults(given)
   checkOptions(optionsSchema, options)
   raiseForUser(options, given.limits)
-  const contradictions = [...serverContradictions(options), ...chatContradictions(options)]
+  const contradictions = [...serverContradictions(options), ...channelContradictions(options), ...chatContradictions(options)]
   for (const [isWrong, cure] of contradictions) if (isWrong) throw new errors.OPTIONS(cure)
   if (env === 'production' && options.authenticate === undefined && !options.insecure) {
     throw new errors.AUTHENTICATE_REQUIRED()

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { AppChannels } from './channels/channels.js'
 import { Chats } from './chat/chats.js'
 import { chatPath } from './chat/kind.js'
 import { chatRetention } from './chat/retention.js'
@@ -9,6 +10,7 @@ import { Realtime } from './realtime.js'
 import { discardBroker, takeBroker } from './server/broker-use.js'
 import { addRoutes, type LogOptions } from './server/handshake/routes.js'
 import { isChild, isLoaded } from './server/handshake/scope.js'
+import { warnOf } from './server/messages/watched.js'
 import { Kinds, type ChannelKind, type ChannelPath } from './server/kinds.js'
 import { createParts, type ServerParts } from './server/parts.js'
 import { reportAfter, reportAwaited } from './server/reports/awaited.js'
@@ -56,12 +58,12 @@ async function register (fastify: FastifyInstance, options: PluginOptions, modul
   const resolved = resolveOptions(options)
   listener[registered] = true
   const log = options.logLevel === undefined ? fastify.log : fastify.log.child({}, { level: options.logLevel })
-  const { server, chats } = build(resolved, log, modules)
+  const { server, chats, channels } = build(resolved, log, modules)
   // Before @fastify/websocket adds its own hook, which closes every socket at once and without a code.
   fastify.addHook('preClose', () => drain(server, chats, drainTime(resolved.timeouts.drain, fastify.initialConfig.pluginTimeout)))
-  fastify.addHook('onListen', async () => server.access.listening(fastify.addresses()))
+  fastify.addHook('onListen', async () => server.parts.access.listening(fastify.addresses()))
   fastify.addHook('onClose', () => server.close())
-  fastify.decorate('ws', new Realtime(server, chats))
+  fastify.decorate('ws', new Realtime(server, chats, channels))
   await server.start()
   await addRoutes(fastify, server, options)
 }
@@ -69,22 +71,26 @@ async function register (fastify: FastifyInstance, options: PluginOptions, modul
 interface Built {
   server: RealtimeServer
   chats: Chats
+  channels: AppChannels
 }
 
 /** Builds the parts, then the kinds of channels, then the server. */
 function build (options: ResolvedOptions, log: FastifyBaseLogger, modules: readonly CreateModule[]): Built {
-  const { chat, limits, timeouts } = options
-  const parts = createParts(options, log)
+  const { channels: definitions, chat, limits, timeouts } = options
+  const messagesOfKinds = Object.fromEntries(Object.entries(definitions).map(([name, { messages = {} }]) => [name, messages]))
+  const parts = createParts(options, log, messagesOfKinds)
   const { broker } = options
   const retention = broker.retentions?.chat ?? chatRetention()
   const chatLimits = { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }
   const chats = new Chats({ ...parts, options: chat, limits: chatLimits, broker, retention })
+  const onUnheard = warnOf(log, 'A message was not sent to a channel')
+  const channels = new AppChannels({ definitions, publisher: parts.publisher, maxBytes: limits.message, onUnheard })
   const more = modules.map(create => create(parts))
   const kinds = new Kinds(
-    [userKind, broadcastKind, chats.kind, ...more.flatMap(({ kinds }) => kinds)],
+    [userKind, broadcastKind, chats.kind, ...channels.kinds, ...more.flatMap(({ kinds }) => kinds)],
     [notificationsPath, chatPath(chats.kind), ...more.flatMap(({ paths }) => paths)]
   )
-  return { server: new RealtimeServer(parts, kinds), chats }
+  return { server: new RealtimeServer(parts, kinds), chats, channels }
 }
 
 /** Ends runs while users can still be notified, then connections. */

@@ -1,4 +1,6 @@
 import type { BrokerStats } from './brokers/broker.js'
+import type { AppChannels } from './channels/channels.js'
+import type { Channel, KindName } from './channels/define.js'
 import type { ChatAddress } from './chat/address.js'
 import type { Chats } from './chat/chats.js'
 import type { Chat } from './chat/hooks.js'
@@ -28,11 +30,13 @@ export type Present = Pick<RealtimeConnection, 'id' | 'userId'>
 export class Realtime {
   readonly #server: RealtimeServer
   readonly #chats: Chats
+  readonly #channels: AppChannels
   readonly #onUnheard: OnUnheard
 
-  constructor (server: RealtimeServer, chats: Chats) {
+  constructor (server: RealtimeServer, chats: Chats, channels: AppChannels) {
     this.#server = server
     this.#chats = chats
+    this.#channels = channels
     this.#onUnheard = warnOf(server.parts.log, 'A call of fastify.ws failed')
   }
 
@@ -54,6 +58,11 @@ export class Realtime {
   /** Returns a chat, to publish to and to answer in. Throws RT_ERR_INVALID_ID. */
   chat (address: ChatAddress): Chat {
     return this.#chats.open(address)
+  }
+
+  /** Returns a channel of a kind in the option `channels`. Throws RT_ERR_UNKNOWN_KIND and RT_ERR_INVALID_ID. */
+  channel<K extends KindName> (kind: K, id: string): Channel<K> {
+    return this.#channels.open(kind, id) as unknown as Channel<K>
   }
 
   /** Open connections of a user, or all open connections, on this server: those that can be sent to from here. See `present`. */

@@ -54,9 +54,9 @@ export class Client {
     return this.#wait(type === undefined ? 'a frame' : `a frame of type '${type}'`, ms, () => this.#take(type) as Envelope<T> | undefined)
   }
 
-  /** Waits until a condition holds. Checks it after each frame and after the close. */
-  async until (holds: () => boolean, ms = patience): Promise<void> {
-    await this.#wait(String(holds), ms, () => holds() || undefined)
+  /** Waits until a condition holds, and returns its value. Checks it after each frame and after the close. */
+  until<T> (holds: () => T, ms = patience): Promise<NonNullable<T>> {
+    return this.#wait(String(holds), ms, () => holds() || undefined) as Promise<NonNullable<T>>
   }
 
   close (ms = patience): Promise<{ code: number, reason: string }> {

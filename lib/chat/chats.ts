@@ -2,10 +2,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import { Budget } from '../brokers/budget.js'
 import { ChatLog } from './log/chat-log.js'
 import type { Broker, Retention } from '../brokers/broker.js'
-import type { Log } from '../logs/log.js'
 import { errors } from '../errors.js'
 import type { Inbound, Message } from '../protocol/envelope.js'
 import { isSentId } from '../protocol/message-id.js'
+import type { Access } from '../server/access/access.js'
 import type { AwaitedWork } from '../server/reports/awaited.js'
 import { ignoreRejection } from '../server/reports/caught.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from './hooks.js'
@@ -22,7 +22,7 @@ import { Remembered } from '../server/inbound/remembered.js'
 import type { Timers } from '../time/timers.js'
 import { guarded, warnOf, type OnUnheard } from '../server/messages/watched.js'
 import { chatAddressOf, chatChannel, type ChatAddress } from './address.js'
-import { chatKind } from './kind.js'
+import { chatAccess, chatKind } from './kind.js'
 import { ActiveChat, type ActiveChatParts } from './active-chat.js'
 import { receivedMessageId } from './message-id.js'
 import { weightOf, type RunStart } from './runs/run.js'
@@ -39,6 +39,7 @@ export interface ChatsParts {
     frame: number
   }
   publisher: MessagePublisher
+  access: Access
   timers: Timers
   log: FastifyBaseLogger
   flusher: Pick<Flusher, 'before'>
@@ -48,16 +49,6 @@ export interface ChatsParts {
   retention?: Retention | undefined
   /** Broker with the log of a run whose server died. */
   broker: Broker
-}
-
-/** A connection, with methods and fields that only the server uses. */
-interface ChatConnection extends Sender {
-  /** Sends a connection-level frame. */
-  control (type: string, parts: { ref?: Inbound['ref'], data?: object }): void
-  /** Counts bytes that the server sends because the user requested them. */
-  charge (bytes: number): void
-  /** Logs that the connection reads. */
-  readonly logs: readonly Log[]
 }
 
 /** Cancels runs on other servers. `early`: key under which the cancel is remembered when its message has not arrived yet. */
@@ -98,6 +89,7 @@ export class Chats {
     this.kind = {
       ...chatKind,
       retention: parts.retention,
+      access: chatAccess(parts.access),
       isSeen: this.#isSeen(),
       rows: this.#rows(),
       // Used unless the app handles the type with the option `onMessage`.
@@ -133,11 +125,11 @@ export class Chats {
     const add = <T extends string>(type: T, handle: Handler<T>, row: Partial<MessageRow> = {}) => {
       rows.set(type, { handle: inChats(handle), ...row })
     }
-    add('chat_cancel', (message, connection, target) => this.#cancel(message, connection, target), cancelRow)
-    add('input_response', (message, connection, target) => this.#answer(message, connection, target), answerRow)
+    add('chat_cancel', (message, sender, target) => this.#cancel(message, sender, target), cancelRow)
+    add('input_response', (message, sender, target) => this.#answer(message, sender, target), answerRow)
     add('chat_history', loadHistory === undefined
       ? without('chat.loadHistory')
-      : (message, connection, target) => this.#history(message, connection, target))
+      : (message, sender, target) => this.#history(message, sender, target))
     if (onMessage !== undefined) {
       const handle: Handler<'chat_message'> = (...parameters) => this.#receive(...parameters)
       add('chat_message', handle, { onceKey: messageKey, mayRetry: true })
@@ -221,12 +213,12 @@ export class Chats {
   }
 
   /** Saves and publishes a user's message, and starts its run. */
-  async #receive (...[message, connection, target, { isRetry, bytes }]: Parameters<Handler<'chat_message'>>): Promise<void> {
-    const { userId } = connection
+  async #receive (...[message, sender, target, { isRetry, bytes }]: Parameters<Handler<'chat_message'>>): Promise<void> {
+    const { userId } = sender
     const { ref, data } = message
     const id = receivedMessageId(message, userId, target)
     // On a retry, the log may have the message although its run never started: a broker that did not answer may have stored it.
-    if (!isRetry && isLogged(id, connection)) return
+    if (!isRetry && isLogged(id, sender)) return
     if (this.#isClosing) throw new errors.CLOSING()
     const { onMessage } = this.#parts.options
     const channel = chatChannel(target)
@@ -254,7 +246,7 @@ export class Chats {
     return isCancelled
   }
 
-  #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: ChatConnection, target: ChatAddress): void {
+  #cancel ({ data: { run_id: runId, ref } = {} }: Inbound<'chat_cancel'>, { userId }: Sender, target: ChatAddress): void {
     const channel = chatChannel(target)
     const name = runId === undefined ? ref === undefined ? undefined : runNameOf(ref, userId, target) : { runId }
     // Only an own message, named by a string, may still arrive. A run id and another user's message exist already; numbers are reused.
@@ -271,7 +263,7 @@ export class Chats {
     return isThere
   }
 
-  async #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: ChatConnection, target: ChatAddress): Promise<void> {
+  async #answer ({ data: { request_id: id, value } }: Inbound<'input_response'>, { userId }: Sender, target: ChatAddress): Promise<void> {
     const channel = chatChannel(target)
     const answered = this.#answerHere(channel, id, value, userId) ??
       await this.#parts.cluster?.ask(inputResponseSubject, { channel, id, value, userId })
@@ -285,7 +277,7 @@ export class Chats {
     return question && { fault: question.answer(value, userId) }
   }
 
-  async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, connection: ChatConnection, target: ChatAddress): Promise<void> {
+  async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, { connection }: Sender, target: ChatAddress): Promise<void> {
     const { options: { loadHistory, visible }, limits, log } = this.#parts
     const loaded = await loadHistory!(target, before)
     if (!Array.isArray(loaded)) throw new TypeError("'chat.loadHistory' must return an array of messages")
@@ -307,11 +299,10 @@ interface Answered {
   fault?: string
 }
 
-type Handler<T extends string> = (message: Inbound<T>, connection: ChatConnection, target: ChatAddress, received: Received) => unknown
+type Handler<T extends string> = (message: Inbound<T>, sender: Sender, target: ChatAddress, received: Received) => unknown
 
 function inChats<T extends string> (handle: Handler<T>): MessageRow['handle'] {
-  return (message, connection, received) =>
-    handle(message as Inbound<T>, connection as ChatConnection, chatAddressOf(connection.channel), received)
+  return (message, sender, received) => handle(message as Inbound<T>, sender, chatAddressOf(sender.channel), received)
 }
 
 /** Returns the handler of a message that needs a missing option. */
@@ -350,9 +341,8 @@ function earlyKey (channel: string, userId: string, name: string): string {
 }
 
 /** Whether the log has this message of this user. Throws a Refusal when another author's message has this id. */
-function isLogged (id: string, { logs, userId }: ChatConnection): boolean {
-  const log = logs.find(log => log instanceof ChatLog)
-  const author = log?.authorOf(id)
+function isLogged (id: string, { log, userId }: Sender): boolean {
+  const author = log instanceof ChatLog ? log.authorOf(id) : undefined
   if (author === undefined) return false
   if (author.userId === userId) return true
   throw new Refusal('bad_message', '/data/message_id is that of another message: use a UUID')

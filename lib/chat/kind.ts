@@ -1,6 +1,7 @@
 import { isId } from '../protocol/ids.js'
-import type { ChannelKind, ChannelPath } from '../server/kinds.js'
-import { chatChannel, reservedWorkflow, type ChatTarget } from './address.js'
+import type { Access } from '../server/access/access.js'
+import type { ChannelKind, ChannelPath, SubscriptionAccess } from '../server/kinds.js'
+import { chatAddressOf, chatChannel, reservedWorkflow, type ChatTarget } from './address.js'
 import { ChatLog } from './log/chat-log.js'
 
 /** Channel kind of chats. `Chats` adds retention, visibility and message handlers. */
@@ -12,17 +13,27 @@ export const chatKind = {
   createLog: (epoch, limits, frameOf) => new ChatLog(epoch, limits, frameOf)
 } satisfies ChannelKind
 
+/** Who may subscribe to a chat by frame: those who may connect to its path. */
+export function chatAccess (access: Access): SubscriptionAccess {
+  return {
+    isValid: id => chatTargetOf(id.split('/')) !== 'invalid',
+    decide: (identity, channels) => Promise.all(channels.map(async channel =>
+      await access.denial(identity, { kind: 'chat', ...chatAddressOf(channel) }) === undefined))
+  }
+}
+
+function chatTargetOf (segments: readonly string[]): ChatTarget | 'invalid' {
+  const [workflow, appId, chatId, userId] = segments
+  if (segments.length !== 4 || workflow === reservedWorkflow || !segments.every(isId)) return 'invalid'
+  return { kind: 'chat', workflow, appId, chatId, userId }
+}
+
 /** Path of chats. `kind`: the complete kind, as in `Chats`. */
 export function chatPath (kind: ChannelKind): ChannelPath<ChatTarget> {
   return {
     url: '/:workflow/:app_id/:chat_id/:user_id',
     kinds: [kind],
-    parse (segments) {
-      if (segments.length !== 4) return undefined
-      const [workflow, appId, chatId, userId] = segments
-      if (workflow === reservedWorkflow || !segments.every(isId)) return 'invalid'
-      return { kind: 'chat', workflow, appId, chatId, userId }
-    },
+    parse: segments => segments.length === 4 ? chatTargetOf(segments) : undefined,
     channelsOf: target => [chatChannel(target)]
   }
 }

@@ -16,12 +16,13 @@ declare module '../server/target.js' {
 export const userKind: ChannelKind = {
   name: 'user',
   label: 'u',
+  isUnnamed: true,
   start: 'now',
   ownerOf: channel => channel.slice('user:'.length)
 }
 
 /** Kind of the channel that all notification connections read. */
-export const broadcastKind: ChannelKind = { name: 'broadcast', label: 'b', start: 'now' }
+export const broadcastKind: ChannelKind = { name: 'broadcast', label: 'b', isUnnamed: true, start: 'now' }
 
 export const broadcastChannel = 'broadcast'
 

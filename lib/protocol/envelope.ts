@@ -1,4 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { ChannelName, Subscribed, Unsubscribed } from './channels.js'
 import { chatMessages } from './chat.js'
 import { Id, Name, Timestamp, open } from './schemas.js'
 
@@ -17,7 +18,10 @@ export const commonMessages = {
 }
 
 /** Types of connection-level frames: only the plugin sends them, and they have no `id`. */
-export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'] as const
+export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed'] as const
+
+/** Types that only the plugin sends or handles. */
+export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe', 'presence'] as const
 
 /** Limits of the server for a connection. Older servers omit some of them. */
 export const Limits = Type.Object({
@@ -88,6 +92,8 @@ export const Ref = Type.Union([
 export const InboundMessage = Type.Object({
   type: Name,
   ref: Type.Optional(Ref),
+  /** Channel that the message is for. Default: that of the connection's path. */
+  channel: Type.Optional(ChannelName),
   id: Type.Optional(Type.String({ maxLength: 128 })),
   action: Type.Optional(Name),
   data: Type.Optional(Type.Unknown()),
@@ -112,11 +118,15 @@ export interface ControlMessages {
   resync: Static<typeof Resync>
   renewed: Static<typeof Renewed>
   error: Static<typeof ErrorData>
-  ack: undefined
+  subscribed: Static<typeof Subscribed>
+  unsubscribed: Static<typeof Unsubscribed>
+  /** The answer of the handler, for types with a schema in `answers`. */
+  ack: unknown
   pong: undefined
 }
 
-type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
+/** `data` of a message: required if its type is. @inline */
+export type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
 
 /** `data` of a message type: required if its schema requires it, `unknown` for a type that is not in the catalogue. */
 type DataOf<T extends string> =
@@ -131,6 +141,8 @@ export type Envelope<T extends string = string> = {
   timestamp: string
   /** The position of the publication; absent on connection-level frames. */
   id?: string
+  /** Channel of the publication, such as `board:b1`. Absent for the channels of a user's notifications. */
+  channel?: string
   /** The `ref` of the client's frame that this frame answers. */
   ref?: string | number
 } & DataOf<T>

@@ -1,10 +1,21 @@
 import type { Retention } from '../brokers/broker.js'
 import type { FrameOf, Log, LogLimits } from '../logs/log.js'
 import type { Message } from '../protocol/envelope.js'
+import { splitChannel } from '../protocol/channels.js'
 import type { Label } from '../protocol/position.js'
 import type { Identity } from './hooks.js'
 import type { MessageRow } from './inbound/message-row.js'
 import type { Target } from './target.js'
+
+/** Decides about subscriptions by frame. */
+export interface SubscriptionAccess {
+  /** Whether the part of a channel's name after the colon is valid. */
+  isValid (id: string): boolean
+  /** Whether an identity may subscribe to channels, in their order. May throw or reject: nothing is known then. */
+  decide (identity: Identity, channels: readonly string[]): Promise<readonly boolean[]>
+  /** Whether `decide` is called once for all channels of a frame. Default: once for each. */
+  readonly isJoint?: boolean
+}
 
 /** Definition of a channel kind: everything that the server knows about it. */
 export interface ChannelKind {
@@ -12,6 +23,10 @@ export interface ChannelKind {
   readonly name: string
   /** Identifies the channel in positions. */
   readonly label: Label
+  /** Whether its frames do not contain the name of the channel. Default: they do. */
+  readonly isUnnamed?: boolean
+  /** Who may subscribe by frame. Default: nobody, only connections to a path of this kind. */
+  readonly access?: SubscriptionAccess
   /** Where a subscription without `since` starts: with the next publication, or with the oldest that is retained. */
   readonly start: 'now' | 'beginning'
   /** Returns the user whose memory budget a channel counts against. Default: each channel has its own. */
@@ -75,16 +90,16 @@ export class Kinds {
 
   /** Kind of a channel. Throws an Error if there is none. */
   of (channel: string): ChannelKind {
-    const kind = this.#find(channel)
+    const kind = this.find(channel)
     if (kind === undefined) throw new Error(`no channel kind matches the channel '${channel}'`)
     return kind
   }
 
   /** User whose memory budget a channel counts against, or the channel itself. */
-  readonly ownerOf = (channel: string): string => this.#find(channel)?.ownerOf?.(channel) ?? channel
+  readonly ownerOf = (channel: string): string => this.find(channel)?.ownerOf?.(channel) ?? channel
 
-  #find (channel: string): ChannelKind | undefined {
-    const colon = channel.indexOf(':')
-    return this.#byName.get(colon === -1 ? channel : channel.slice(0, colon))
+  /** Kind of a channel; `undefined` if there is none. */
+  find (channel: string): ChannelKind | undefined {
+    return this.#byName.get(splitChannel(channel).kind)
   }
 }

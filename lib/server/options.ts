@@ -25,6 +25,11 @@ export const serverProperties = {
     description: "TypeBox schemas of `data` for the app's own message types",
     expected: 'a plain object with a TypeBox schema for each type, such as { order_shipped: Type.Object({}) }'
   })),
+  answers: Type.Unsafe<Record<string, TSchema>>(Type.Record(Type.String(), Type.Object({}, { expected: 'a TypeBox schema, such as Type.Object({})' }), {
+    default: {},
+    description: "TypeBox schemas of the answers of handlers in `onMessage`, by message type. Without one, clients get no data",
+    expected: 'a plain object with a TypeBox schema for each type, such as { quote: Type.Number() }'
+  })),
   strict: Type.Boolean({ default: false, description: 'Refuses to send message types that have no schema' }),
   onConnect: hook<OnConnect>('Called before the client gets `connection_ack`'),
   onDisconnect: hook<OnDisconnect>('Called after a connection has ended'),
@@ -68,7 +73,9 @@ export const serverLimits = {
   lag: count(4 * 1024 * 1024, 'Maximum bytes that a channel keeps beyond its history for connections that are behind. Beyond it they get `resync`'),
   pending: count(1_000, 'Maximum handshakes in progress. No IPv4 address and no IPv6 /64 has more than are still free. One more gets HTTP 503'),
   connections: count(10_000, 'Maximum connections of this server. One more gets HTTP 503'),
-  connectionsPerUser: count(10, 'Maximum connections of a user. One more is closed with 4429')
+  connectionsPerUser: count(20, 'Maximum connections of a user. One more is closed with 4429'),
+  channels: count(100, 'Maximum channels of a connection, beside those of its path. One more gets `too_many_channels`'),
+  channelsPerUser: count(400, 'Maximum channels of a user on this server, beside those of the paths. One more gets `too_many_channels`')
 }
 
 /** The server's part of `timeouts`. */
@@ -91,7 +98,8 @@ export type ServerOptions = Omit<Options, 'broker'> & { broker: Broker }
 
 /** Contradictions between options that are valid on their own. */
 export function serverContradictions (options: Options): Contradiction[] {
-  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, broker } = options
+  const { authenticate, authorize, renew, insecure, allowedOrigins = [], heartbeat, history, limits, onMessage, answers, broker } = options
+  const unanswered = Object.keys(answers).find(type => !Object.hasOwn(onMessage, type))
   const notAnOrigin = allowedOrigins.find(origin => !isOrigin(origin))
   return [
     [insecure && authenticate !== undefined, "'insecure' switches authentication off, but 'authenticate' is given. Remove one of them"],
@@ -103,8 +111,12 @@ export function serverContradictions (options: Options): Contradiction[] {
     [limits.userBurst < limits.burst, "'limits.userBurst' must be at least 'limits.burst': one connection of a user may send as much"],
     [limits.message > history.bytes, "'limits.message' must not be more than 'history.bytes': the broker could not keep such a message"],
     [broker !== undefined && limits.message > limits.stored, "'limits.message' must not be more than 'limits.stored': the broker could not store such a message"],
+    [unanswered !== undefined, `'answers.${unanswered}': no handler answers it. Add 'onMessage.${unanswered}'`],
+    [limits.channelsPerUser < limits.channels, "'limits.channelsPerUser' must be at least 'limits.channels': one connection of a user may have as many"],
     ['ping' in onMessage, "'onMessage.ping': the plugin answers 'ping' itself. Choose another type"],
     [renew !== undefined && authenticate === undefined, "'renew' needs 'authenticate', which accepts the first credential. Pass 'authenticate' too"],
+    ...(['subscribe', 'unsubscribe', 'presence'] as const).map((type): Contradiction =>
+      [type in onMessage, `'onMessage.${type}': the plugin handles '${type}' itself. Choose another type`]),
     ['renew' in onMessage, "'onMessage.renew': the plugin handles 'renew' itself, with the option 'renew'. Choose another type"],
     [broker !== undefined && typeof broker?.publish !== 'function', "'broker' must be a broker, such as 'redisBroker(…)'. Remove it to keep the logs in memory"]
   ]

@@ -1,4 +1,6 @@
+import type { TSchema } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
+import { Access } from './access/access.js'
 import { Cluster } from './cluster.js'
 import { Flusher } from './connection/flush.js'
 import type { ServerOptions } from './options.js'
@@ -14,6 +16,7 @@ export interface ServerParts {
   readonly log: FastifyBaseLogger
   readonly timers: Timers
   readonly refusals: Refusals
+  readonly access: Access
   readonly catalogue: Catalogue
   readonly flusher: Flusher
   readonly publisher: MessagePublisher
@@ -21,16 +24,21 @@ export interface ServerParts {
   readonly cluster: Cluster | undefined
 }
 
+/** Schemas of `data` of message types, by channel kind and type. */
+export type MessagesOfKinds = Record<string, Record<string, TSchema>>
+
 /** Throws RT_ERR_OPTIONS if a message schema cannot be used. */
-export function createParts (options: ServerOptions, log: FastifyBaseLogger): ServerParts {
-  const { messages, strict, limits, broker } = options
+export function createParts (options: ServerOptions, log: FastifyBaseLogger, messagesOfKinds: MessagesOfKinds = {}): ServerParts {
+  const { messages, strict, limits, timeouts, broker } = options
   const timers = new Timers()
-  const catalogue = new Catalogue({ messages, strict, maxBytes: limits.message })
+  const refusals = new Refusals(log, timers)
+  const catalogue = new Catalogue({ messages, messagesOfKinds, strict, maxBytes: limits.message })
   return {
     options,
     log,
     timers,
-    refusals: new Refusals(log, timers),
+    refusals,
+    access: new Access({ ...options, timeout: timeouts.authenticate, timers, log, refusals }),
     catalogue,
     flusher: new Flusher(),
     publisher: new MessagePublisher({ broker, catalogue, timers, onUnheard: warnOf(log, 'A message was not sent') }),

@@ -7,8 +7,8 @@ import { Departures } from './connection/departures.js'
 import { framesOf } from './connection/frame.js'
 import { Hub, presenceKey } from './connection/hub.js'
 import { Liveness } from './connection/liveness.js'
+import { answerFrom } from './messages/answer.js'
 import type { Counters } from './reports/counters.js'
-import { Access } from './access/access.js'
 import { PendingHandshakes } from './handshake/pending.js'
 import { noteError } from './handshake/refused-request.js'
 import { RefusedSockets } from './handshake/refused-sockets.js'
@@ -19,6 +19,8 @@ import { UserRates } from './inbound/user-rate.js'
 import { rowOf, type MessageRow } from './inbound/message-row.js'
 import type { Kinds } from './kinds.js'
 import type { ServerParts } from './parts.js'
+import { subscribeRows } from './subscribing/rows.js'
+import { Subscribing } from './subscribing/subscribing.js'
 import { counted, type AwaitedWork } from './reports/awaited.js'
 import { LoopClock } from '../time/loop-clock.js'
 
@@ -35,7 +37,6 @@ const disconnectSubject = subject<{ userId: string, code: number }>('disconnect'
 export class RealtimeServer {
   readonly parts: ServerParts
   readonly kinds: Kinds
-  readonly access: Access
   readonly hub = new Hub<Connection>()
   /** Upgrade requests that are not answered yet. */
   readonly pending: PendingHandshakes
@@ -44,6 +45,7 @@ export class RealtimeServer {
   readonly admission: Admission
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0, holds: 0 }
   readonly #departures: Departures
+  readonly #subscribing: Subscribing
   readonly #liveness: Liveness
   readonly #clock = new LoopClock()
   #onEmpty = () => {}
@@ -55,11 +57,21 @@ export class RealtimeServer {
     const onGone = () => this.#onGone()
     this.parts = parts
     this.kinds = kinds
-    this.access = new Access({ ...options, timeout: timeouts.authenticate, timers, log, refusals })
     this.pending = new PendingHandshakes({ limit: limits.pending, time: timeouts.authenticate + handshakeGrace, timers, onGone })
     this.refused = new RefusedSockets({ limit: limits.pending, timers, onGone })
     this.#departures = new Departures({ onDisconnect, log, onGone })
     this.#liveness = new Liveness({ ...heartbeat, stall: timeouts.stall })
+    this.#subscribing = new Subscribing({
+      kinds,
+      broker: options.broker,
+      timers,
+      refusals,
+      clock: this.#clock,
+      timeout: timeouts.authenticate,
+      logTimeout: timeouts.connect,
+      most: limits.channelsPerUser,
+      mostOfConnection: limits.channels
+    })
     this.admission = new Admission({
       ...parts,
       context: this.#context(),
@@ -81,6 +93,7 @@ export class RealtimeServer {
       clock,
       counters: this.counters,
       liveness: this.#liveness,
+      onUnsubscribed: (connection, channel, reason) => this.#subscribing.end(connection, channel, reason),
       handlers: new Handlers(this.#rows(), this.kinds),
       answers: new Answers({ handlerTime: timeouts.handler, cluster }),
       userRates: new UserRates({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, { clock, timers, onHold }),
@@ -89,14 +102,20 @@ export class RealtimeServer {
     }
   }
 
-  /** Handlers of the app, and the handler of `renew`, by message type. */
+  /** Handlers of the app, and of the messages about connections, by message type. */
   #rows (): Map<string, MessageRow> {
-    const { options: { onMessage, renew, timeouts }, refusals, timers } = this.parts
-    const rows = new Map(Object.entries(onMessage).map(([type, handler]) => [type, rowOf(handler!)]))
+    const { options: { onMessage, answers, limits, renew, timeouts }, refusals, timers } = this.parts
+    const rows = new Map<string, MessageRow>()
+    for (const [type, handler] of Object.entries(onMessage)) {
+      const schema = Object.hasOwn(answers, type) ? answers[type] : undefined
+      rows.set(type, rowOf(handler!, schema && answerFrom({ schema, option: 'answers', type }, limits.message)))
+    }
+    for (const [type, row] of subscribeRows(this.#subscribing)) rows.set(type, row)
     if (renew === undefined) return rows
-    const renewal = new CredentialRenewal({ renew, timeout: timeouts.authenticate, access: this.access, refusals, timers })
+    const onRenewed = (connection: Connection) => this.#subscribing.review(connection)
+    const renewal = new CredentialRenewal({ renew, timeout: timeouts.authenticate, access: this.parts.access, refusals, timers, onRenewed })
     // Without `onceKey`: a `renew` that is sent again is handled again.
-    return rows.set('renew', { handle: (message, connection) => renewal.handle(message, connection as Connection) })
+    return rows.set('renew', { handle: (message, { connection }) => renewal.handle(message, connection as Connection) })
   }
 
   /** Whether the server accepts another handshake. */
@@ -116,16 +135,17 @@ export class RealtimeServer {
   /** Opens the broker. */
   async start (): Promise<void> {
     const { options: { broker, compression, limits }, log } = this.parts
-    const frames = new Map(this.kinds.all.map(kind => [kind, framesOf(kind.label, compression)]))
+    const unnamed = new Map(this.kinds.all.map(kind => [kind, framesOf(kind.label, compression)]))
     await broker.open((channel, epoch, limits) => {
       const kind = this.kinds.of(channel)
-      const frameOf = frames.get(kind)!
+      const frameOf = kind.isUnnamed === true ? unnamed.get(kind)! : framesOf(kind.label, compression, channel)
       return kind.createLog?.(epoch, limits, frameOf) ?? new ChannelLog(epoch, limits, frameOf)
     }, { log, ownerOf: this.kinds.ownerOf, stored: limits.stored })
   }
 
   #onClosed (connection: Connection): void {
     this.hub.remove(connection)
+    this.#subscribing.closed(connection)
     this.parts.cluster?.nodes.leave(presenceKey(connection.userId), connection.id)
     this.#departures.closed(connection)
     this.#onGone()

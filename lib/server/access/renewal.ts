@@ -19,6 +19,8 @@ export interface CredentialRenewalParts {
   access: Access
   refusals: Refusals
   timers: Timers
+  /** Called when a connection has a new identity. */
+  onRenewed: (connection: Connection) => unknown
 }
 
 /** Result of a new credential that was accepted. */
@@ -45,6 +47,7 @@ export class CredentialRenewal {
     const { identity, isAllowed } = renewed
     if (!isAllowed) return connection.close(closeCodes.FORBIDDEN.code)
     connection.renew(identity)
+    this.#parts.onRenewed(connection)
     connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
   }
 

@@ -17,7 +17,8 @@ import type { Target } from '../target.js'
 import { Connection, type ConnectionContext } from './connection.js'
 import type { Departures } from './departures.js'
 import { presenceKey, type Hub } from './hub.js'
-import { Recovery, sinceOf, type KindLog } from './recovery.js'
+import { Recovery, sinceOf } from './recovery.js'
+import type { OpenChannel } from './subscription.js'
 import { within } from '../../time/within.js'
 
 /** A completed handshake. */
@@ -51,9 +52,9 @@ export class Admission {
   #isDraining = false
 
   constructor (parts: AdmissionParts) {
-    const { frame, nodes, rate, burst } = parts.options.limits
+    const { frame, nodes, rate, burst, channels } = parts.options.limits
     this.#parts = parts
-    this.#clientLimits = { frame, nodes, rate, burst }
+    this.#clientLimits = { frame, nodes, rate, burst, channels }
   }
 
   /** Closes all connections, and every later one, each with a random reconnect delay. */
@@ -101,7 +102,7 @@ export class Admission {
     if (connection.state !== 'opening') return
     const logs = await this.#subscribe(connection, path)
     if (connection.state !== 'opening') return
-    const recovery = new Recovery(connection, logs, sinceOf(request.query, path.kinds[0]))
+    const recovery = new Recovery(connection, logs, sinceOf((request.query as { since?: unknown }).since, path.kinds[0]))
     connection.subscribed(recovery.subscriptions)
     if (onConnect === undefined) departures.greeted(connection)
     else await within(timeouts.connect, this.#greet(onConnect, connection, request), timers)
@@ -114,13 +115,14 @@ export class Admission {
     return cluster!.nodes.enter(presenceKey(userId), id, limits.connectionsPerUser)
   }
 
-  async #subscribe ({ target }: Connection, path: ChannelPath): Promise<KindLog[]> {
+  async #subscribe ({ target }: Connection, path: ChannelPath): Promise<OpenChannel[]> {
     const { options: { broker, timeouts }, timers } = this.#parts
-    const found = path.channelsOf(target).map((channel, at) => broker.subscribe(channel, path.kinds[at].retention))
+    const channels = path.channelsOf(target)
+    const found = channels.map((channel, at) => broker.subscribe(channel, path.kinds[at].retention))
     // The memory broker returns logs at once.
     const isThere = found.every(log => log instanceof Log)
     const logs = isThere ? found : await within(timeouts.connect, Promise.all(found), timers)
-    return logs.map((log, at) => ({ kind: path.kinds[at], log }))
+    return logs.map((log, at) => ({ kind: path.kinds[at], channel: channels[at], log }))
   }
 
   /** If onConnect succeeds, even after its timeout, onDisconnect will be called. */

@@ -1,11 +1,12 @@
 import { WebSocket } from 'ws'
 import { closeCode, type CloseCode } from '../../protocol/close-codes.js'
+import type { UnsubscribedReason } from '../../protocol/channels.js'
 import type { Message } from '../../protocol/envelope.js'
 import { expiry } from '../access/identity.js'
 import type { PeerStream } from '../handshake/pending.js'
 import type { Identity } from '../hooks.js'
 import { Receiver, type ReceiverContext, type ReceiverOwner } from '../inbound/receiver.js'
-import type { ChannelKind, ChannelPath } from '../kinds.js'
+import type { ChannelPath } from '../kinds.js'
 import type { Catalogue } from '../messages/catalogue.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from '../reports/refusal-reasons.js'
 import type { RefusedClient, Refusals } from '../reports/refusals.js'
@@ -14,12 +15,15 @@ import { textFrame } from './frame.js'
 import { Lifecycle, type LifecycleContext } from './lifecycle.js'
 import type { Liveness, Peer } from './liveness.js'
 import { listen } from './socket-events.js'
+import type { Subscription } from './subscription.js'
 
 /** Context that all connections of a server share. */
 export interface ConnectionContext extends ReceiverContext, LifecycleContext {
   readonly catalogue: Catalogue
   readonly liveness: Liveness
   readonly refusals: Refusals
+  /** Called when a subscription of a connection has to end. */
+  readonly onUnsubscribed: (connection: Connection, channel: string, reason: UnsubscribedReason) => void
 }
 
 export interface ConnectionOptions {
@@ -85,8 +89,23 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     return this.#path.channelsOf(this.target)[0]
   }
 
-  get kind (): ChannelKind {
-    return this.#path.kinds[0]
+  /** Whether its path has subscribed it to a channel. */
+  isOfPath (channel: string): boolean {
+    return this.#path.channelsOf(this.target).includes(channel)
+  }
+
+  fail (channel: string): void {
+    this.#context.onUnsubscribed(this, channel, 'failed')
+  }
+
+  override onRemoved (subscription: Subscription): void {
+    // Publications from before the removal.
+    this.flushAll()
+    this.#context.onUnsubscribed(this, subscription.channel, 'removed')
+  }
+
+  override onDoubt (subscription: Subscription): void {
+    this.#context.onUnsubscribed(this, subscription.channel, 'unavailable')
   }
 
   /** Types of its messages whose handlers are running. */

@@ -26,10 +26,14 @@ export function deflatableFrame (json: string): Frame | Deflatable {
   return plain.length < compressionThreshold ? plain : new DeflatableFrame(plain)
 }
 
-/** Encodes publications: their JSON text with the position as `id`. `isCompressed`: with a compressed form. */
-export function framesOf (label: Label, isCompressed: boolean): FrameOf {
+/**
+ * Encodes the publications of a channel: their JSON text with the position as `id`, and the name of the channel if it is given.
+ * `isCompressed`: with a compressed form.
+ */
+export function framesOf (label: Label, isCompressed: boolean, channel?: string): FrameOf {
   const encode = isCompressed ? deflatableFrame : textFrame
-  return (position, body) => encode(`${body.slice(0, -1)},"id":"${formatPosition(label, position)}"}`)
+  const name = channel === undefined ? '' : `,"channel":${JSON.stringify(channel)}`
+  return (position, body) => encode(`${body.slice(0, -1)}${name},"id":"${formatPosition(label, position)}"}`)
 }
 
 class DeflatableFrame implements Deflatable {

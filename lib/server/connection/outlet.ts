@@ -1,4 +1,4 @@
-import type { Frame, Log } from '../../logs/log.js'
+import type { Frame } from '../../logs/log.js'
 import type { Identity } from '../hooks.js'
 import type { PeerStream } from '../handshake/pending.js'
 import { timestamp } from '../messages/timestamp.js'
@@ -16,8 +16,10 @@ export interface OutletContext {
 }
 
 export interface ControlParts {
-  ref?: string | number
-  data?: object
+  ref?: string | number | undefined
+  /** Channel that the frame is about. */
+  channel?: string | undefined
+  data?: unknown
 }
 
 /** Bytes up to which strings are joined into one write: Node writes this size from its stack, without allocating. */
@@ -29,8 +31,8 @@ const turnSize = 256 * 1024
 /** Empty outbox, shared by all connections to save memory. Never modified. */
 const noFrames: never[] = []
 
-function controlFrame (type: string, { ref, data }: ControlParts): Frame {
-  return textFrame(JSON.stringify({ type, ref, data, timestamp: timestamp() }))
+function controlFrame (type: string, { ref, channel, data }: ControlParts): Frame {
+  return textFrame(JSON.stringify({ type, ref, channel, data, timestamp: timestamp() }))
 }
 
 /**
@@ -59,6 +61,8 @@ export abstract class Outlet implements Subscriber, Writer {
   }
 
   abstract get identity (): Identity
+  abstract onRemoved (subscription: Subscription): void
+  abstract onDoubt (subscription: Subscription): void
 
   /** Stream to which frames are written. Not a field, because a logger of the app would serialize the server through it. */
   protected get stream (): PeerStream {
@@ -84,9 +88,14 @@ export abstract class Outlet implements Subscriber, Writer {
   /** Called when all pending frames are written, as far as the socket takes them. */
   protected abstract onFlushed (): void
 
-  /** Logs that it reads. */
-  get logs (): Log[] {
-    return this.#subscriptions.map(({ log }) => log)
+  /** Its cursors, one per channel, those of its path first. */
+  get subscriptions (): readonly Subscription[] {
+    return this.#subscriptions
+  }
+
+  /** Its subscription to a channel; `undefined` if there is none. */
+  find (channel: string): Subscription | undefined {
+    return this.#subscriptions.find(subscription => subscription.channel === channel)
   }
 
   /** Whether the outbox exceeds its limit. */
@@ -103,6 +112,29 @@ export abstract class Outlet implements Subscriber, Writer {
   subscribed (subscriptions: Subscription[]): void {
     this.#subscriptions = subscriptions
     for (const subscription of subscriptions) this.#queue(subscription)
+  }
+
+  /** Adds a cursor to an open connection. */
+  subscribe (subscription: Subscription): void {
+    this.#subscriptions.push(subscription)
+    this.wake(subscription, 1)
+  }
+
+  /** Ends a cursor. Publications that it has not read are not sent. */
+  unsubscribe (subscription: Subscription): void {
+    subscription.end()
+    this.#subscriptions = this.#subscriptions.filter(other => other !== subscription)
+    if (subscription.next !== undefined) this.#requeue()
+  }
+
+  /** Queues the subscriptions that are left and have something to read, in the order of the queue. */
+  #requeue (): void {
+    const due: Subscription[] = []
+    for (let first = this.#firstDue; first !== undefined; first = this.#firstDue) {
+      this.#unqueue(first)
+      if (this.#subscriptions.includes(first)) due.push(first)
+    }
+    for (const subscription of due) this.#queue(subscription)
   }
 
   wake (subscription: Subscription, audience: number): void {
@@ -208,7 +240,8 @@ export abstract class Outlet implements Subscriber, Writer {
   #resync (subscription: Subscription): Frame {
     subscription.skipToHead()
     this.#context.counters.resyncs++
-    return controlFrame('resync', { data: { position: subscription.position } })
+    const channel = subscription.kind.isUnnamed === true ? undefined : subscription.channel
+    return controlFrame('resync', { channel, data: { position: subscription.position } })
   }
 
   #write (chunk: Frame): void {

@@ -1,13 +1,6 @@
-import type { Log } from '../../logs/log.js'
 import { parseSince, type Position, type Since } from '../../protocol/position.js'
 import type { ChannelKind } from '../kinds.js'
-import { Subscription, type Subscriber } from './subscription.js'
-
-/** Log of a channel, with the kind of the channel. */
-export interface KindLog {
-  readonly kind: ChannelKind
-  readonly log: Log
-}
+import { Subscription, type OpenChannel, type Subscriber } from './subscription.js'
 
 /** Offsets at which a connection starts to read. */
 export interface Start {
@@ -18,11 +11,10 @@ export interface Start {
 }
 
 /** The `since` of a client, or the default start of its channel; `undefined` if `since` is invalid. */
-type Wanted = Since | 'now' | 'beginning' | undefined
+export type Wanted = Since | 'now' | 'beginning' | undefined
 
 /** Start that a connection requests: its `since`, or the default start of its channel; `undefined` if `since` is invalid. */
-export function sinceOf (query: unknown, { start }: ChannelKind): Wanted {
-  const { since } = query as { since?: unknown }
+export function sinceOf (since: unknown, { start }: ChannelKind): Wanted {
   if (since === undefined) return start
   return typeof since === 'string' ? parseSince(since) : undefined
 }
@@ -31,7 +23,7 @@ export function sinceOf (query: unknown, { start }: ChannelKind): Wanted {
  * Start of a connection in each of its logs. If one of its positions cannot be recovered, it starts at the head of all logs: recovery is
  * never partial. It starts at the head of a log for which it gives no position.
  */
-export function startOf (logs: KindLog[], since: Wanted): Start {
+export function startOf (logs: OpenChannel[], since: Wanted): Start {
   const heads = logs.map(({ log }) => log.head)
   if (since === 'now') return { offsets: heads }
   if (since === 'beginning') return { offsets: logs.map(({ log }) => log.beginning) }
@@ -64,11 +56,16 @@ export class Recovery {
   readonly #recovered: boolean | undefined
   readonly #position: string
 
-  constructor (subscriber: Subscriber, logs: KindLog[], since: Wanted) {
+  constructor (subscriber: Subscriber, logs: OpenChannel[], since: Wanted) {
     const { offsets, recovered } = startOf(logs, since)
-    this.subscriptions = logs.map(({ kind, log }, at) => new Subscription(subscriber, kind, log, offsets[at]))
+    this.subscriptions = logs.map((channel, at) => new Subscription(subscriber, channel, offsets[at]))
     this.#recovered = recovered
     this.#position = this.#positions()
+  }
+
+  /** Whether everything after the given positions will be read. */
+  get isRecovered (): boolean {
+    return this.#recovered === true
   }
 
   /** Start of the connection. If publications to recover have left the logs meanwhile, all cursors move to the heads. */

@@ -9,15 +9,29 @@ export interface Subscriber {
   readonly isDeflated: boolean
   /** Current identity of the connection. */
   readonly identity: Identity
+  /** Called when the app has removed the user from the channel of a subscription. */
+  onRemoved (subscription: Subscription): void
+  /** Called when it is not known whether the app has removed the user from the channel of a subscription. */
+  onDoubt (subscription: Subscription): void
   /** Called when a subscription has something to read. `audience`: number of subscribers that are woken. */
   wake (subscription: Subscription, audience: number): void
   flush (): boolean
 }
 
+/** Log of a channel, with the kind of the channel. */
+export interface OpenChannel {
+  readonly kind: ChannelKind
+  readonly channel: string
+  readonly log: Log
+}
+
 /** Cursor of a connection in the log of one channel. */
 export class Subscription implements Reader {
   readonly kind: ChannelKind
+  readonly channel: string
   readonly log: Log
+  /** Offset at which it started: the connection got everything between this offset and the current one. */
+  readonly start: number
   offset: number
   epoch: string
   seat = -1
@@ -30,8 +44,10 @@ export class Subscription implements Reader {
   readonly #subscriber: Subscriber
 
   /** Starts at `offset` of the current epoch of the log. */
-  constructor (subscriber: Subscriber, kind: ChannelKind, log: Log, offset: number) {
+  constructor (subscriber: Subscriber, { kind, channel, log }: OpenChannel, offset: number) {
     this.#subscriber = subscriber
+    this.channel = channel
+    this.start = offset
     this.isDeflated = subscriber.isDeflated
     const { isSeen } = kind
     this.sees = isSeen && (message => isSeen(message, subscriber.identity))
@@ -48,6 +64,15 @@ export class Subscription implements Reader {
 
   catchUp (): void {
     this.#subscriber.flush()
+  }
+
+  /** Called when the app has removed a user from the channel. */
+  onRemoved (userId: string): void {
+    if (userId === this.#subscriber.identity.userId) this.#subscriber.onRemoved(this)
+  }
+
+  onDoubt (): void {
+    this.#subscriber.onDoubt(this)
   }
 
   get position (): string {

@@ -85,14 +85,14 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
       if (handshake === undefined) return
       const fault = handshakeFault(request.headers)
       if (fault !== undefined) throw new errors.HANDSHAKE(fault)
-      const reason = server.access.forbids(request)
+      const reason = server.parts.access.forbids(request)
       if (reason !== undefined) throw new errors.FORBIDDEN(reason)
       if (!handshake.hasRoom) throw new errors.OVERLOADED()
       handshake.ask(asked, reply.raw)
     },
     preHandler: async request => {
       const handshake = Handshake.of(request.raw)
-      if (handshake?.target !== undefined) handshake.decide(await server.access.admit(request, handshake.target))
+      if (handshake?.target !== undefined) handshake.decide(await server.parts.access.admit(request, handshake.target))
     },
     handler: async (_request, reply) => {
       askForUpgrade(reply)

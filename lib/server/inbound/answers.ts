@@ -3,11 +3,21 @@ import type { Fault } from './fault.js'
 import { keyOf } from './key.js'
 import { Remembered } from './remembered.js'
 
-/** Answer to a client message: a fault, or `undefined` for `ack`. */
-export type Answer = Fault | undefined
+/** Answer to a client message: a fault, or an `ack`. */
+export interface Answer {
+  readonly fault?: Fault | undefined
+  /** Data of the `ack`, as JSON text. */
+  readonly data?: string | undefined
+}
 
-/** Fault of a message that was claimed by another server, which does not answer. */
-const abandoned: Fault = { code: 'handler_failed', message: 'this message was sent before, to a server that no longer answers' }
+/** Answer to a message that was claimed by another server, which does not answer. */
+const abandoned: Answer = { fault: { code: 'handler_failed', message: 'this message was sent before, to a server that no longer answers' } }
+
+/** Answer to a message that was sent again after the data of its answer had to make room. */
+const lost: Answer = { fault: { code: 'answer_lost', message: 'this message was handled before, and its answer is no longer known' } }
+
+/** Maximum characters of the remembered data of a user. */
+const maxData = 256 * 1024
 
 /** Time an answer is remembered, in ms, unless room is needed for others. */
 const keepTime = 300_000
@@ -44,6 +54,8 @@ type Stage =
 /** A message that is handled once. */
 interface Kept {
   answer: Promise<Answer>
+  /** Characters of the data of the answer. */
+  size: number
   stage: Stage
   /** Whether the claim of this server may have been stored. */
   isClaimed: boolean
@@ -53,9 +65,8 @@ interface Kept {
 type Handle = (isRetry: boolean) => Promise<Answer>
 
 /** Reply of another server about a message: its answer, or that it failed there and the asking server may handle it. */
-interface Known {
-  fault?: Fault
-  isFree?: boolean
+interface Known extends Answer {
+  readonly isFree?: boolean
 }
 
 /** Asks the server that claimed a message for its answer. */
@@ -67,6 +78,8 @@ const answerSubject = subject<{ userId: string, key: string }, Known>('answer')
  */
 export class Answers {
   readonly #kept: Remembered<Kept>
+  /** Answers with data, the oldest first, by user. */
+  readonly #withData = new Map<string, Set<Kept>>()
   /** Time that answers and claims are kept, in ms. */
   readonly #keepTime: number
   readonly #cluster: Cluster | undefined
@@ -74,7 +87,7 @@ export class Answers {
 
   constructor ({ handlerTime = 0, size = maxAnswers, cluster, now = () => performance.now() }: AnswersOptions = {}) {
     this.#keepTime = keepTime + handlerTime
-    this.#kept = new Remembered({ time: this.#keepTime, size }, ({ stage }) => stage !== 'handling')
+    this.#kept = new Remembered({ time: this.#keepTime, size }, ({ stage }) => stage !== 'handling', (kept, userId) => this.#forget(kept, userId))
     this.#cluster = cluster
     this.#now = now
     cluster?.on(answerSubject, ({ userId, key }) => this.#tell(userId, key))
@@ -92,7 +105,7 @@ export class Answers {
   once (userId: string, key: string, handle: Handle, mayRetry = false): Promise<Answer> {
     const before = this.#kept.get(userId, key, this.#now())
     if (before !== undefined && before.stage !== 'failed' && before.stage !== 'unknown') return before.answer
-    const kept: Kept = { stage: 'claiming', isClaimed: before?.isClaimed ?? false, answer: noAnswer }
+    const kept: Kept = { stage: 'claiming', size: 0, isClaimed: before?.isClaimed ?? false, answer: noAnswer }
     this.#kept.set(userId, key, kept, this.#now())
     const work: Work = { userId, key, kept, handle, mayRetry }
     const isOurs = this.#cluster === undefined || before?.stage === 'failed'
@@ -100,12 +113,33 @@ export class Answers {
     return kept.answer
   }
 
-  async #handle ({ kept, handle, mayRetry }: Work, isRetry: boolean): Promise<Answer> {
+  async #handle ({ userId, key, kept, handle, mayRetry }: Work, isRetry: boolean): Promise<Answer> {
     kept.stage = 'handling'
     kept.isClaimed = true
     const answer = await handle(isRetry)
-    kept.stage = mayRetry && answer !== undefined ? 'failed' : 'answered'
+    kept.stage = mayRetry && answer.fault !== undefined ? 'failed' : 'answered'
+    if (answer.data !== undefined && this.#kept.get(userId, key, this.#now()) === kept) this.#keep(kept, userId, answer.data.length)
     return answer
+  }
+
+  /** Remembers the data of an answer. The oldest data of the user makes room for it. */
+  #keep (kept: Kept, userId: string, size: number): void {
+    const all = this.#withData.get(userId) ?? new Set()
+    this.#withData.set(userId, all.add(kept))
+    kept.size = size
+    let sum = 0
+    for (const { size } of all) sum += size
+    for (const oldest of all) {
+      if (sum <= maxData) return
+      sum -= oldest.size
+      oldest.answer = Promise.resolve(lost)
+      this.#forget(oldest, userId)
+    }
+  }
+
+  #forget (kept: Kept, userId: string): void {
+    const all = this.#withData.get(userId)
+    if (all?.delete(kept) === true && all.size === 0) this.#withData.delete(userId)
   }
 
   /** Handles a message, unless another server has claimed it: then asks for its answer. */
@@ -121,13 +155,13 @@ export class Answers {
       known = await cluster.ask(answerSubject, { userId, key })
     } catch {
       kept.stage = 'unknown'
-      return { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' }
+      return { fault: { code: 'handler_failed', message: 'the server could not find out whether this message was sent before' } }
     }
     if (known?.isFree === true) return this.#handle(work, true)
     // This server stored a claim before, and the confirmation was lost.
     if (known === undefined && isMaybeOurs) return this.#handle(work, false)
     kept.stage = known === undefined ? 'unknown' : 'answered'
-    return known === undefined ? abandoned : known.fault
+    return known ?? abandoned
   }
 
   /** Replies to another server that received the message again. A message that failed here is that server's from now on. */
@@ -135,14 +169,14 @@ export class Answers {
     const kept = this.#kept.get(userId, key, this.#now())
     // A server that asks others has no answer, and two servers that wait for each other would never finish.
     if (kept === undefined || kept.stage === 'asking' || kept.stage === 'unknown') return undefined
-    const fault = await kept.answer
-    if (kept.stage !== 'failed' || this.#kept.get(userId, key, this.#now()) !== kept) return { fault }
+    const answer = await kept.answer
+    if (kept.stage !== 'failed' || this.#kept.get(userId, key, this.#now()) !== kept) return answer
     this.#kept.delete(userId, key)
     return { isFree: true }
   }
 }
 
-const noAnswer = Promise.resolve(undefined)
+const noAnswer: Promise<Answer> = Promise.resolve({})
 
 interface Work {
   readonly userId: string

@@ -1,15 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { errors } from '../../errors.js'
+import type { Log } from '../../logs/log.js'
 import type { Inbound } from '../../protocol/envelope.js'
 import type { Answer, Answers } from './answers.js'
 import type { Catalogue } from '../messages/catalogue.js'
 import { caught, report } from '../reports/caught.js'
-import type { ChannelKind } from '../kinds.js'
 import type { Handlers } from './handlers.js'
 import { Refusal, isOffence, type Fault } from './fault.js'
+import { Lanes } from './lanes.js'
 import { Strikes, parseInbound, tooBig } from './parse.js'
 import type { LoopClock } from '../../time/loop-clock.js'
-import type { MessageRow, Sender } from './message-row.js'
+import type { MessagePart, MessageRow, Sender, SendingConnection } from './message-row.js'
 import type { RefusalReason } from '../reports/refusal-reasons.js'
 import type { Timers } from '../../time/timers.js'
 import { TokenBucket } from './token-bucket.js'
@@ -42,10 +43,13 @@ export interface DispatcherContext {
 }
 
 /** Connection whose messages a dispatcher handles. */
-export interface DispatcherOwner extends Sender {
-  /** Kind of the channel that its messages are for. */
-  readonly kind: ChannelKind
-  control (type: string, parts?: { ref?: Inbound['ref'], data?: object }): void
+export interface DispatcherOwner extends SendingConnection {
+  /** Channel of its path. */
+  readonly channel: string
+  /** Its subscription to a channel; `undefined` if there is none. */
+  find (channel: string): { readonly log: Log } | undefined
+  /** Ends the subscription to a channel because a message to it was handled for too long. */
+  fail (channel: string): void
   /** Closes a connection that violates a limit or the protocol, and handles no more of its messages. */
   expel (reason: RefusalReason, detail?: string): void
   /** Called when no handler is running. */
@@ -62,16 +66,18 @@ export interface Flow {
   finish (bytes: number): void
 }
 
-/** A message that waits for its handler, or is being handled. */
+/** A message that waits for its handler, or is being handled. Or a part of one: the message is answered when `left` is 0. */
 interface Work {
   readonly message: Inbound
   readonly row: MessageRow
   readonly bytes: number
+  readonly channel: string
+  readonly whole: { left: number, fault: Fault | undefined, readonly isSplit: boolean }
 }
 
 /**
- * Validates the messages of a client, passes each to the handler of its type and answers it. Messages that are not urgent are handled
- * in order and one at a time.
+ * Validates the messages of a client, passes each to the handler of its type and answers it. Messages of one channel that are not urgent
+ * are handled in order and one at a time; no channel waits for another.
  */
 export class Dispatcher {
   readonly #owner: DispatcherOwner
@@ -80,9 +86,9 @@ export class Dispatcher {
   readonly #rate: TokenBucket
   readonly #floods: Strikes
   readonly #faults: Strikes
-  #queue: Work[] = []
-  /** Message whose handler is running; urgent ones run beside it. */
-  #current: Work | undefined
+  readonly #lanes = new Lanes<Work>()
+  /** Number of messages that wait for their handlers, or for the last of their parts. */
+  #waiting = 0
   #urgent: Work[] = []
   #isStopped = false
 
@@ -99,12 +105,12 @@ export class Dispatcher {
 
   /** Whether a handler is running. */
   get isBusy (): boolean {
-    return this.#current !== undefined || this.#urgent.length > 0
+    return this.#urgent.length > 0 || this.#lanes.isBusy
   }
 
   /** Types of the messages whose handlers are running. */
   get handling (): string[] {
-    return [...this.#current === undefined ? [] : [this.#current], ...this.#urgent].map(({ message }) => message.type)
+    return [...this.#lanes.current, ...this.#urgent].map(({ message }) => message.type)
   }
 
   /** Takes a text frame: one message. */
@@ -115,23 +121,42 @@ export class Dispatcher {
     if (data.length > frame) return this.#fault(tooBig(data, frame))
     const { message, fault, thrown } = parseInbound(data.toString(), value => catalogue.inboundFault(value), nodes)
     if (fault !== undefined) return thrown === undefined ? this.#fault(fault) : this.#uncheckable(fault, thrown)
-    const { type, ref } = message
+    const { type, ref, channel = this.#owner.channel } = message
     if (type === 'ping') return this.#owner.control('pong', { ref })
-    const row = handlers.of(this.#owner.kind, type)
-    if (row === undefined) return this.#fault({ code: 'unknown_type', message: handlers.missing(type), ref })
-    this.#take({ message, row, bytes: data.length })
+    const row = handlers.of(channel, type)
+    if (row === undefined) return this.#fault(this.#unknown(message))
+    this.#take(message, row, channel, data.length)
   }
 
-  #take (work: Work): void {
-    this.#flow.begin(work.bytes)
-    if (work.row.isUrgent?.(work.message) === true) {
+  #unknown ({ type, channel, ref }: Inbound): Fault {
+    if (channel !== undefined && this.#owner.find(channel) === undefined) return notSubscribed(channel, ref)
+    return { code: 'unknown_type', message: this.#context.handlers.missing(type), ref }
+  }
+
+  #take (message: Inbound, row: MessageRow, channel: string, bytes: number): void {
+    let parts: MessagePart[]
+    try {
+      parts = row.split?.(message) ?? [{ channel, message }]
+    } catch (thrown) {
+      return this.#fault({ ...this.#faultOf(thrown, message), ref: message.ref })
+    }
+    const whole = { left: parts.length, fault: undefined, isSplit: row.split !== undefined }
+    this.#flow.begin(bytes)
+    this.#waiting++
+    for (const part of parts) this.#queue({ ...part, row, bytes, whole })
+    if (this.#waiting >= this.#context.inboundLimits.queue) this.#flow.pause()
+  }
+
+  #queue (work: Work): void {
+    const { row, message, channel } = work
+    // A message to a channel whose `subscribe` is not decided waits for it.
+    if (row.isUrgent?.(message) === true && !this.#lanes.has(channel, ({ whole }) => whole.isSplit)) {
       // Never rejects.
       this.#handleAtOnce(work)
       return
     }
-    this.#queue.push(work)
-    if (this.#queue.length >= this.#context.inboundLimits.queue) this.#flow.pause()
-    this.#next()
+    this.#lanes.add(channel, work)
+    this.#next(channel)
   }
 
   /** Credits a time in ms during which the socket was not read: the frames of that time arrive now. */
@@ -147,8 +172,7 @@ export class Dispatcher {
   /** Drops waiting messages. A message that is being handled is still answered if the connection is open. */
   stop (): void {
     this.#isStopped = true
-    for (const { bytes } of this.#queue) this.#flow.finish(bytes)
-    this.#queue = []
+    for (const work of this.#lanes.clear()) this.#conclude(work)
   }
 
   #isWithinRate (): boolean {
@@ -174,68 +198,100 @@ export class Dispatcher {
     this.#owner.control('error', { ref, data: { code, message } })
   }
 
-  #next (): void {
-    if (this.#current !== undefined) return
-    const work = this.#queue.shift()
+  #next (channel: string): void {
+    if (this.#isStopped) return
+    const work = this.#lanes.begin(channel)
     if (work === undefined) return
-    this.#current = work
+    if (!work.whole.isSplit) this.#waiting--
     // Never rejects.
     this.#handle(work)
   }
 
   async #handleAtOnce (work: Work): Promise<void> {
+    this.#waiting--
     this.#urgent.push(work)
     await this.#settle(work)
     this.#urgent = this.#urgent.filter(urgent => urgent !== work)
-    if (!this.isBusy) this.#owner.onIdle()
+    this.#rest()
   }
 
   async #handle (work: Work): Promise<void> {
+    const { channel } = work
     await this.#settle(work)
-    this.#current = undefined
+    if (this.#lanes.finish(channel, work)) this.#next(channel)
+    this.#rest()
+  }
+
+  #rest (): void {
     if (!this.isBusy) this.#owner.onIdle()
-    if (this.#isStopped) return
-    this.#next()
-    if (this.#queue.length < this.#context.inboundLimits.queue) this.#flow.resume()
+    if (!this.#isStopped && this.#waiting < this.#context.inboundLimits.queue) this.#flow.resume()
   }
 
   /** Runs the handler and sends the answer. */
   async #settle (work: Work): Promise<void> {
-    const { ref } = work.message
-    const answer = await this.#answerOf(work)
-    this.#flow.finish(work.bytes)
-    if (answer !== undefined) this.#fault({ ...answer, ref })
-    else if (ref !== undefined) this.#owner.control('ack', { ref })
-    // The handler may still be running, and the next one must not run beside it.
-    if (answer?.code === 'handler_timeout') this.#owner.expel('handler_timeout')
+    const { channel, message: { ref }, whole } = work
+    const { fault, data } = await this.#answerOf(work)
+    whole.fault ??= fault
+    if (!this.#conclude(work)) return
+    if (whole.fault !== undefined) this.#fault({ ...whole.fault, ref })
+    else if (ref !== undefined) this.#owner.control('ack', { ref, data: data === undefined ? undefined : JSON.parse(data) as unknown })
+    if (fault?.code === 'handler_timeout') this.#timeOut(channel)
+  }
+
+  /** Counts a message, or a part of it, as done. Returns whether the message is to be answered. */
+  #conclude ({ whole, bytes }: Work): boolean {
+    whole.left--
+    if (whole.left > 0) return false
+    if (whole.isSplit) this.#waiting--
+    this.#flow.finish(bytes)
+    return true
+  }
+
+  /** Ends the subscription, or the connection if the channel is that of the path: the next message must not be handled beside this one. */
+  #timeOut (channel: string): void {
+    if (channel === this.#owner.channel) return this.#owner.expel('handler_timeout')
+    for (const work of this.#lanes.drop(channel)) {
+      if (!work.whole.isSplit) this.#waiting--
+      if (this.#conclude(work)) this.#fault(notSubscribed(channel, work.message.ref))
+    }
+    this.#owner.fail(channel)
   }
 
   /** Answer to a message, at the latest when its handler has exceeded its time. Never rejects. */
   async #answerOf (work: Work): Promise<Answer> {
     const { timers, inboundLimits } = this.#context
+    if (work.whole.isSplit) return this.#run(work, false)
+    // A message without a channel is for that of the path, and is handled whether or not that is read.
+    if (work.message.channel !== undefined && this.#owner.find(work.channel) === undefined) return { fault: notSubscribed(work.channel) }
     try {
       return await within(inboundLimits.handlerTimeout, this.#answerInTime(work), timers)
     } catch (thrown) {
-      return this.#faultOf(thrown, work.message)
+      return { fault: this.#faultOf(thrown, work.message) }
     }
   }
 
   /** Runs the handler. A message that was sent again, because its answer did not arrive, gets the first answer. */
   async #answerInTime (work: Work): Promise<Answer> {
     const { row, message } = work
-    const key = row.onceKey?.(message, this.#owner)
+    const key = row.onceKey?.(message, this.#senderOf(work))
     if (key === undefined) return this.#run(work, false)
     return this.#context.answers.once(this.#owner.userId, key, isRetry => this.#run(work, isRetry), row.mayRetry)
   }
 
   /** Runs the handler without a time limit. Never rejects. */
-  async #run ({ message, row, bytes }: Work, isRetry: boolean): Promise<Answer> {
+  async #run (work: Work, isRetry: boolean): Promise<Answer> {
+    const { message, row, bytes } = work
     try {
-      await row.handle(message, this.#owner, { isRetry, bytes })
-      return undefined
+      const returned: unknown = await row.handle(message, this.#senderOf(work), { isRetry, bytes })
+      return row.answerOf === undefined ? {} : { data: row.answerOf(returned) }
     } catch (thrown) {
-      return this.#faultOf(thrown, message)
+      return { fault: this.#faultOf(thrown, message) }
     }
+  }
+
+  #senderOf ({ channel }: Work): Sender {
+    const connection = this.#owner
+    return { connection, userId: connection.userId, channel, log: connection.find(channel)?.log }
   }
 
   #faultOf (thrown: unknown, { type }: Inbound): Fault {
@@ -247,4 +303,8 @@ export class Dispatcher {
       ? { code: 'handler_timeout', message: 'the server took too long to handle this message' }
       : { code: 'handler_failed', message: 'the server could not handle this message' }
   }
+}
+
+function notSubscribed (channel: string, ref?: Inbound['ref']): Fault {
+  return { code: 'not_subscribed', message: `this connection is not subscribed to '${channel}'`, ref }
 }

@@ -1,5 +1,5 @@
 import { errors } from '../../errors.js'
-import type { ChannelKind, Kinds } from '../kinds.js'
+import type { Kinds } from '../kinds.js'
 import type { MessageRow } from './message-row.js'
 
 /** Finds the handler of a client message: that of the channel kind, or that of the app. */
@@ -16,9 +16,10 @@ export class Handlers {
     this.#kinds = kinds
   }
 
-  /** Handler of a message type on a channel of a kind; `undefined` if there is none. */
-  of (kind: ChannelKind, type: string): MessageRow | undefined {
-    return kind.rows?.get(type) ?? this.#own.get(type) ?? kind.fallbacks?.get(type)
+  /** Handler of a message type on a channel; `undefined` if there is none. */
+  of (channel: string, type: string): MessageRow | undefined {
+    const kind = this.#kinds.find(channel)
+    return kind?.rows?.get(type) ?? this.#own.get(type) ?? kind?.fallbacks?.get(type)
   }
 
   /** Explains why a type has no handler, and names the cure. */

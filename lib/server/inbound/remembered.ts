@@ -30,12 +30,16 @@ export class Remembered<T> {
   /** All entries in the order in which they were added, removed ones included. */
   #all = new Deque<Entry<T>>()
   readonly #mayGo: (value: T) => boolean
+  readonly #onGone: (value: T, holder: string) => void
 
-  /** `mayGo`: whether a value may be removed to make room for another one. */
-  constructor ({ time, size }: RememberedLimits, mayGo: (value: T) => boolean = () => true) {
+  /** `mayGo`: whether a value may be removed to make room for another one. `onGone` is called for each value that is removed. */
+  constructor (
+    { time, size }: RememberedLimits, mayGo: (value: T) => boolean = () => true, onGone: (value: T, holder: string) => void = () => {}
+  ) {
     this.#time = time
     this.#budget = new Budget(size)
     this.#mayGo = mayGo
+    this.#onGone = onGone
   }
 
   /** Number of values. */
@@ -111,6 +115,7 @@ export class Remembered<T> {
     ofHolder.delete(entry.key)
     if (ofHolder.size === 0) this.#byHolder.delete(entry.holder)
     entry.isGone = true
+    this.#onGone(entry.value, entry.holder)
     this.#budget.release(entry.holder)
     if (this.#all.length > 2 * this.size + maxGone) this.#compact()
   }

@@ -1,7 +1,8 @@
 import { FormatRegistry, Kind, Type, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox/compiler'
 import { errors } from '../../errors.js'
-import { InboundMessage, commonMessages, controlTypes, messageSchema } from '../../protocol/envelope.js'
+import { splitChannel } from '../../protocol/channels.js'
+import { InboundMessage, commonMessages, messageSchema, reservedTypes } from '../../protocol/envelope.js'
 import { caught } from '../reports/caught.js'
 import { formatFault } from './formats.js'
 import { messageError, outgoing, type Outgoing } from './outgoing.js'
@@ -23,6 +24,8 @@ export interface Encoded {
 export interface CatalogueOptions {
   /** Schemas of `data` of the app's own message types, by type. */
   messages: Record<string, TSchema>
+  /** Schemas of `data` of the message types of channel kinds, by kind. They come before the common ones. Default: none. */
+  messagesOfKinds?: Record<string, Record<string, TSchema>>
   /** Whether types outside the catalogue are refused. */
   strict: boolean
   /** Maximum bytes of a message. */
@@ -32,57 +35,57 @@ export interface CatalogueOptions {
 /** TypeBox kinds that no JSON value matches. */
 const notJson = ['Date', 'Function', 'Constructor', 'Symbol', 'BigInt', 'Uint8Array', 'Promise', 'Iterator', 'AsyncIterator']
 
+/** Checks of messages and of their `data`, by type. */
+interface Checks {
+  readonly messages: ReadonlyMap<string, TypeCheck<TSchema>>
+  readonly data: ReadonlyMap<string, TypeCheck<TSchema>>
+}
+
 /** Message types and their schemas. Validates sent and received messages. */
 export class Catalogue {
-  readonly #messages = new Map<string, TypeCheck<TSchema>>()
-  readonly #data = new Map<string, TypeCheck<TSchema>>()
+  /** Checks for channels of kinds without schemas of their own. */
+  readonly #common: Checks
+  readonly #ofKinds = new Map<string, Checks>()
   readonly #other = TypeCompiler.Compile(messageSchema(undefined, Type.Optional(Type.Unknown())))
   readonly #inbound = TypeCompiler.Compile(InboundMessage)
   readonly #strict: boolean
   readonly #maxBytes: number
 
   /** Throws RT_ERR_OPTIONS if a type is reserved, or a schema cannot be used. */
-  constructor ({ messages, strict, maxBytes }: CatalogueOptions) {
+  constructor ({ messages, messagesOfKinds = {}, strict, maxBytes }: CatalogueOptions) {
     this.#strict = strict
     this.#maxBytes = maxBytes
-    for (const [type, schema] of Object.entries<TSchema>(commonMessages)) this.#add(type, schema)
-    for (const [type, schema] of Object.entries(messages)) {
-      if (isReserved(type) || this.#messages.has(type)) {
-        throw new errors.OPTIONS(`messages: '${type}' is reserved for fastify-realtime. Choose another name`)
-      }
-      const fault = formatFault(schema)
-      if (fault !== undefined) throw new errors.OPTIONS(`messages: the schema of '${type}' ${fault}`)
-      this.#add(type, schema)
+    const none: Checks = { messages: new Map(), data: new Map() }
+    const plugins = checksOf(commonMessages, none, 'messages')
+    this.#common = checksOf(messages, plugins, 'messages')
+    for (const [kind, ofKind] of Object.entries(messagesOfKinds)) {
+      this.#ofKinds.set(kind, checksOf(ofKind, this.#common, `channels.${kind}.messages`, plugins))
     }
   }
 
-  #add (type: string, data: TSchema): void {
-    try {
-      const check = TypeCompiler.Compile(data)
-      // Undefined data is not in the message.
-      this.#messages.set(type, TypeCompiler.Compile(messageSchema(type, acceptsNothing(check) ? Type.Optional(data) : data)))
-      this.#data.set(type, check)
-    } catch (error) {
-      throw new errors.OPTIONS(`messages: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
-    }
+  /** Checks for a channel. */
+  #of (channel: string | undefined): Checks {
+    if (channel === undefined || this.#ofKinds.size === 0) return this.#common
+    return this.#ofKinds.get(splitChannel(channel).kind) ?? this.#common
   }
 
   /**
    * Validates a message and encodes it as JSON. The JSON form of the message is validated and sent.
-   * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE.
+   * Throws RT_ERR_INVALID_MESSAGE or RT_ERR_MESSAGE_TOO_LARGE. `channel`: channel of the message, if it has one.
    */
-  encode (message: Outgoing): Encoded {
+  encode (message: Outgoing, channel?: string): Encoded {
     try {
-      return this.#encode(message)
+      return this.#encode(message, channel)
     } catch (error) {
       throw messageError(error)
     }
   }
 
-  #encode (message: Outgoing): Encoded {
-    const envelope = outgoing(message, this.#maxBytes, this.#messages)
+  #encode (message: Outgoing, channel: string | undefined): Encoded {
+    const { messages } = this.#of(channel)
+    const envelope = outgoing(message, this.#maxBytes, messages)
     const { type } = envelope
-    const check = this.#messages.get(type) ?? this.#other
+    const check = messages.get(type) ?? this.#other
     if (!check.Check(envelope)) throw new errors.INVALID_MESSAGE(reasonOf(check, envelope) + cureOf(check, envelope))
     if (isReserved(type)) throw new errors.INVALID_MESSAGE(`the type '${type}' is reserved for fastify-realtime`)
     if (this.#strict && check === this.#other) throw new errors.INVALID_MESSAGE(`'strict' is on and no schema for '${type}' is in 'messages'`)
@@ -98,9 +101,34 @@ export class Catalogue {
   /** Fault of a client message; `undefined` if it is valid. */
   inboundFault (message: unknown): string | undefined {
     if (!this.#inbound.Check(message)) return reasonOf(this.#inbound, message)
-    const data = this.#data.get(message.type)
+    const data = this.#of(message.channel).data.get(message.type)
     if (data === undefined || data.Check(message.data)) return undefined
     return reasonOf(data, message.data, '/data')
+  }
+}
+
+/** Adds checks for the types of an option to those of `base`. Throws RT_ERR_OPTIONS if a type is in `taken`, or a schema cannot be used. */
+function checksOf (schemas: Record<string, TSchema>, base: Checks, option: string, taken = base): Checks {
+  const messages = new Map(base.messages)
+  const data = new Map(base.data)
+  for (const [type, schema] of Object.entries(schemas)) {
+    if (isReserved(type) || taken.messages.has(type)) throw new errors.OPTIONS(`${option}: '${type}' is reserved for fastify-realtime. Choose another name`)
+    const fault = formatFault(schema)
+    if (fault !== undefined) throw new errors.OPTIONS(`${option}: the schema of '${type}' ${fault}`)
+    const check = compiled(schema, option, type)
+    data.set(type, check)
+    // Undefined data is not in the message.
+    messages.set(type, compiled(messageSchema(type, acceptsNothing(check) ? Type.Optional(schema) : schema), option, type))
+  }
+  return { messages, data }
+}
+
+/** Compiles a schema. Throws RT_ERR_OPTIONS if it cannot be compiled. `option` and `type` say where it is. */
+export function compiled (schema: TSchema, option: string, type: string): TypeCheck<TSchema> {
+  try {
+    return TypeCompiler.Compile(schema)
+  } catch (error) {
+    throw new errors.OPTIONS(`${option}: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
   }
 }
 
@@ -114,7 +142,7 @@ function acceptsNothing (check: TypeCheck<TSchema>): boolean {
 }
 
 function isReserved (type: string): boolean {
-  return (controlTypes as readonly string[]).includes(type)
+  return (reservedTypes as readonly string[]).includes(type)
 }
 
 function reasonOf (check: TypeCheck<TSchema>, value: unknown, at = ''): string {

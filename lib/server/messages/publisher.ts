@@ -4,6 +4,7 @@ import type { Message } from '../../protocol/envelope.js'
 import { formatPosition, type Label, type Position } from '../../protocol/position.js'
 import type { Catalogue, Encoded } from './catalogue.js'
 import { caught } from '../reports/caught.js'
+import { timestamp } from './timestamp.js'
 import type { ChannelKind } from '../kinds.js'
 import { Deadline } from '../../time/deadline.js'
 import type { Timers } from '../../time/timers.js'
@@ -46,10 +47,18 @@ export class MessagePublisher {
    */
   publish<const T extends string> (kind: ChannelKind, channel: string, message: Message<T>): Receipt | Promise<Receipt> {
     if (this.#isClosed) throw new errors.CLOSING()
-    const encoded = this.#parts.catalogue.encode(message)
-    const { timestamp } = encoded
+    return this.#publish(kind, channel, this.#parts.catalogue.encode(message, channel))
+  }
+
+  /** Stores an entry of the plugin that clients do not get as a message. Resolves and rejects like `publish`. */
+  store (kind: ChannelKind, channel: string, json: string): Receipt | Promise<Receipt> {
+    if (this.#isClosed) throw new errors.CLOSING()
+    return this.#publish(kind, channel, { json, timestamp: timestamp(), publication: undefined })
+  }
+
+  #publish (kind: ChannelKind, channel: string, encoded: Encoded): Receipt | Promise<Receipt> {
     const stored = this.#store(kind, channel, encoded)
-    const receipt = (position: Position) => receiptOf(kind.label, position, timestamp)
+    const receipt = (position: Position) => receiptOf(kind.label, position, encoded.timestamp)
     return 'then' in stored ? this.#inTime(stored, receipt) : receipt(stored)
   }
 

@@ -41,6 +41,8 @@ export const refusalReasons = {
   user_connections: { code: closeCodes.TOO_MANY.code, text: "the user has 'limits.connectionsPerUser' connections" },
   rate: { code: closeCodes.TOO_MANY.code, text: "the client sent more than 'limits.rate' messages per second, 'limits.strikes' times within a minute" },
   stalled: { code: closeCodes.TOO_SLOW.code, text: 'the client does not read what the server sends' },
+  channel_forbidden: { code: 'forbidden', text: 'the user may not subscribe to a channel' },
+  channel_unavailable: { code: 'unavailable', level: 'error', text: "'authorize' threw an error or took longer than 'timeouts.authenticate' for a channel" },
   renew_refused: { code: 'renew_refused', text: "'renew' did not accept the new credential" },
   renew_failed: { code: 'renew_refused', level: 'error', text: "the renewal failed: 'renew' or 'authorize' threw an error or took too long, or 'renew' did not return a valid identity" }
 } as const satisfies Record<string, RefusalRow>

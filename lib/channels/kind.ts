@@ -1,0 +1,75 @@
+import type { Retention } from '../brokers/broker.js'
+import { isId } from '../protocol/ids.js'
+import { splitChannel } from '../protocol/channels.js'
+import type { Identity } from '../server/hooks.js'
+import type { ChannelKind, SubscriptionAccess } from '../server/kinds.js'
+import { refKey, type MessageRow } from '../server/inbound/message-row.js'
+import { answerFrom } from '../server/messages/answer.js'
+import type { Channel, ChannelContext, ChannelDefinition } from './define.js'
+import { AppLog } from './log.js'
+
+export interface KindParts {
+  /** Maximum bytes of an answer. */
+  readonly maxBytes: number
+  /** Returns a channel, to publish to. */
+  readonly channelOf: (kind: string, id: string) => Channel
+}
+
+/** Retention of a channel without a history: a shared store keeps publications only until all servers have read them. */
+const live: Retention = { size: 0, ttl: 1, stored: { size: 1_000, ttl: 10_000 } }
+
+/** Creates the kind for a definition. Throws RT_ERR_OPTIONS if a schema of an answer cannot be used. */
+export function kindOf (name: string, definition: ChannelDefinition, parts: KindParts): ChannelKind {
+  const { history } = definition
+  return {
+    name,
+    label: 'k',
+    start: 'now',
+    access: accessOf(name, definition),
+    createLog: (epoch, limits, frameOf) => new AppLog(epoch, limits, frameOf),
+    retention: history === false ? live : history && { ...history },
+    rows: rowsOf(name, definition, parts)
+  }
+}
+
+function accessOf (kind: string, { authorize, authorizeAll }: ChannelDefinition): SubscriptionAccess {
+  return {
+    isValid: isId,
+    isJoint: authorizeAll !== undefined,
+    async decide (identity, channels) {
+      const ids = channels.map(channel => splitChannel(channel).id!)
+      if (authorizeAll !== undefined) return decideAll(kind, authorizeAll, identity, ids)
+      return Promise.all(ids.map(async id => verdictOf(kind, await authorize(identity, { kind, id }))))
+    }
+  }
+}
+
+async function decideAll (kind: string, authorizeAll: NonNullable<ChannelDefinition['authorizeAll']>, identity: Identity, ids: readonly string[]): Promise<boolean[]> {
+  const allowed: unknown = await authorizeAll(identity, ids)
+  const isList = Array.isArray(allowed) || allowed instanceof Set
+  if (!isList) throw new TypeError(`'channels.${kind}.authorizeAll' must return an array or a Set of the ids that the user may subscribe to`)
+  const set = new Set<unknown>(allowed)
+  return ids.map(id => set.has(id))
+}
+
+function verdictOf (kind: string, verdict: unknown): boolean {
+  if (verdict === true) return true
+  if (verdict === false || verdict === undefined) return false
+  throw new TypeError(`'channels.${kind}.authorize' must return true, or else false or undefined`)
+}
+
+function rowsOf (name: string, { onMessage = {}, answers = {} }: ChannelDefinition, { maxBytes, channelOf }: KindParts): Map<string, MessageRow> {
+  const rows = new Map<string, MessageRow>()
+  const option = `channels.${name}.answers`
+  for (const [type, handler] of Object.entries(onMessage)) {
+    if (handler === undefined) continue
+    const schema = Object.hasOwn(answers, type) ? answers[type] : undefined
+    const handle = handler as (message: unknown, context: ChannelContext) => unknown
+    rows.set(type, {
+      handle: (message, { channel, connection }) => handle(message, { channel: channelOf(name, splitChannel(channel).id!), connection }),
+      onceKey: refKey,
+      answerOf: schema && answerFrom({ schema, option, type }, maxBytes)
+    })
+  }
+  return rows
+}

@@ -1,0 +1,78 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+
+/** Maximum characters of a channel's name. */
+export const maxChannelLength = 600
+
+/** Name of a channel on the wire: its kind, a colon, and the rest, such as `board:b1`. */
+export const ChannelName = Type.String({ minLength: 1, maxLength: maxChannelLength })
+
+/** Pattern of the names of channel kinds. */
+export const kindPattern = '^[a-z][a-z0-9_]{0,31}$'
+
+/** Splits the name of a channel at its first colon. Only the name of a kind with a single channel has none. */
+export function splitChannel (channel: string): { kind: string, id: string | undefined } {
+  const colon = channel.indexOf(':')
+  return colon === -1 ? { kind: channel, id: undefined } : { kind: channel.slice(0, colon), id: channel.slice(colon + 1) }
+}
+
+/** `data` of a client's `subscribe`. `since`: position after which publications are wanted; default: where the channel's kind starts. */
+export const Subscribe = Type.Object({
+  channels: Type.Array(Type.Object({
+    channel: ChannelName,
+    since: Type.Optional(Type.String({ minLength: 1, maxLength: 128 }))
+  }, { additionalProperties: false }), { minItems: 1 })
+}, { additionalProperties: false })
+export type Subscribe = Static<typeof Subscribe>
+
+/** `data` of a client's `unsubscribe`. */
+export const Unsubscribe = Type.Object({ channels: Type.Array(ChannelName, { minItems: 1 }) }, { additionalProperties: false })
+export type Unsubscribe = Static<typeof Unsubscribe>
+
+/** `data` of `subscribed`: the connection reads the channel from now on. */
+export const Subscribed = Type.Object({
+  /** Position before the first frame of the channel that follows, in the form of `since`. */
+  position: Type.String(),
+  /** Whether all publications after `since` follow; if `false`, load the state again. Absent without `since`. */
+  recovered: Type.Optional(Type.Boolean()),
+  /** Number of publications that are replayed. */
+  replayed: Type.Integer({ minimum: 0 })
+})
+
+/** Why a connection does not read a channel, or no longer. */
+export const unsubscribedReasons = {
+  asked: 'The client has unsubscribed',
+  removed: 'The app has removed the user from the channel',
+  forbidden: 'The user may not subscribe to the channel',
+  unavailable: 'The server cannot decide or subscribe at the moment. Try again later',
+  failed: 'A message to the channel was handled for too long',
+  unknown_channel: 'No kind of channel has this name',
+  invalid_channel: 'The part after the colon is not a valid id of this kind',
+  too_many_channels: 'The connection or the user has too many channels'
+} as const
+
+export type UnsubscribedReason = keyof typeof unsubscribedReasons
+
+/** `data` of `unsubscribed`: the connection does not read the channel. */
+export const Unsubscribed = Type.Object({
+  reason: Type.Union(Object.keys(unsubscribedReasons).map(reason => Type.Literal(reason as UnsubscribedReason)))
+})
+
+/**
+ * The app's channel kinds, by name. Apps add their own:
+ *
+ *     declare module 'fastify-realtime' { interface Channels { board: typeof board } }
+ */
+export interface Channels {}
+
+/** Names of channel kinds: those in `Channels`, or any if there is none. */
+export type KindName = keyof Channels extends never ? string : keyof Channels & string
+
+type Typed<K, F extends 'messages' | 'answers'> = K extends keyof Channels
+  ? Channels[K] extends { readonly [P in F]?: infer S } ? { [T in keyof S]: S[T] extends TSchema ? Static<S[T]> : never } : {}
+  : {}
+
+/** Types of `data` of the messages of a channel kind, by message type. */
+export type MessagesOf<K> = Typed<K, 'messages'>
+
+/** Types of the answers of a channel kind, by the type of the message that is answered. */
+export type AnswersOf<K> = Typed<K, 'answers'>

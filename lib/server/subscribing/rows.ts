@@ -1,0 +1,35 @@
+import { Value } from '@sinclair/typebox/value'
+import { Subscribe, Unsubscribe } from '../../protocol/channels.js'
+import type { Inbound } from '../../protocol/envelope.js'
+import type { Connection } from '../connection/connection.js'
+import { Refusal } from '../inbound/fault.js'
+import type { MessagePart, MessageRow } from '../inbound/message-row.js'
+import type { Subscribing } from './subscribing.js'
+
+/** Handlers of `subscribe` and `unsubscribe`. Both are repeatable, so they have no key. */
+export function subscribeRows (subscribing: Subscribing): Map<string, MessageRow> {
+  return new Map<string, MessageRow>([
+    ['subscribe', {
+      split: message => channelsOf(message).map(({ channel, since }) => partOf(message, channel, since)),
+      handle: ({ data }, { connection, channel }) => subscribing.subscribe(connection as Connection, channel, data as string | undefined)
+    }],
+    ['unsubscribe', {
+      split: message => namesOf(message).map(channel => partOf(message, channel)),
+      handle: (_message, { connection, channel }) => subscribing.unsubscribe(connection as Connection, channel)
+    }]
+  ])
+}
+
+function partOf ({ type, ref }: Inbound, channel: string, data?: string): MessagePart {
+  return { channel, message: { type, ref, channel, data } }
+}
+
+function channelsOf ({ data }: Inbound): Subscribe['channels'] {
+  if (Value.Check(Subscribe, data)) return data.channels
+  throw new Refusal('bad_message', '/data must be { channels: [{ channel, since? }] }')
+}
+
+function namesOf ({ data }: Inbound): Unsubscribe['channels'] {
+  if (Value.Check(Unsubscribe, data)) return data.channels
+  throw new Refusal('bad_message', '/data must be { channels: [name] }')
+}

@@ -1,0 +1,208 @@
+import type { Broker } from '../../brokers/broker.js'
+import type { Log, Reader } from '../../logs/log.js'
+import { splitChannel, type UnsubscribedReason } from '../../protocol/channels.js'
+import type { Connection } from '../connection/connection.js'
+import { Recovery, sinceOf } from '../connection/recovery.js'
+import type { Subscription } from '../connection/subscription.js'
+import type { ChannelKind, Kinds } from '../kinds.js'
+import { within } from '../../time/within.js'
+import type { Timers } from '../../time/timers.js'
+import { Decisions, type DecisionParts } from './decisions.js'
+import { JointDecisions } from './joint-decisions.js'
+import { UserChannels, type UserChannelsParts } from './user-channels.js'
+
+export interface SubscribingParts extends DecisionParts, UserChannelsParts {
+  readonly broker: Broker
+  readonly kinds: Kinds
+  readonly timers: Timers
+  /** Maximum number of channels of a connection, beside those of its path. */
+  readonly mostOfConnection: number
+  /** Maximum time to get the log of a channel, in ms. */
+  readonly logTimeout: number
+}
+
+/** Subscribes connections to channels, beside those of their paths, and ends these subscriptions. */
+export class Subscribing {
+  readonly #parts: SubscribingParts
+  readonly #decisions: Decisions
+  readonly #joint: JointDecisions
+  readonly #users: UserChannels
+  /** Number of channels beside those of the path that a connection has or asks for. */
+  readonly #counts = new Map<Connection, number>()
+
+  constructor (parts: SubscribingParts) {
+    this.#parts = parts
+    this.#decisions = new Decisions(parts)
+    this.#joint = new JointDecisions(this.#decisions)
+    this.#users = new UserChannels(parts)
+  }
+
+  /** Handles a `subscribe` to one channel: sends `subscribed` or `unsubscribed`. Never rejects. */
+  async subscribe (connection: Connection, channel: string, since: string | undefined): Promise<void> {
+    await this.#users.turn(connection.userId)
+    if (connection.isEnding) return
+    const current = connection.find(channel)
+    if (current !== undefined) return this.#move(connection, current, since)
+    const reason = await this.#subscribe(connection, channel, since)
+    if (reason !== undefined) connection.control('unsubscribed', { channel, data: { reason } })
+  }
+
+  /** Handles an `unsubscribe` from one channel. */
+  unsubscribe (connection: Connection, channel: string): void {
+    this.end(connection, channel, 'asked')
+  }
+
+  /** Ends a subscription, if there is one, and tells the client why. */
+  end (connection: Connection, channel: string, reason: UnsubscribedReason): void {
+    const subscription = connection.find(channel)
+    if (subscription !== undefined) {
+      connection.unsubscribe(subscription)
+      if (!connection.isOfPath(channel)) this.#release(connection)
+    }
+    connection.control('unsubscribed', { channel, data: { reason } })
+  }
+
+  /** Asks again about the channels of a connection, beside those of its path, because its identity has changed. Never rejects. */
+  async review (connection: Connection): Promise<void> {
+    const channels = connection.subscriptions.filter(({ channel }) => !connection.isOfPath(channel))
+    await Promise.all(channels.map(async ({ kind, channel }) => {
+      const [decision] = await this.#decisions.of(kind.access!, connection, [channel])
+      if (decision !== 'allowed' && connection.find(channel) !== undefined) this.end(connection, channel, decision)
+    }))
+  }
+
+  /** Call when a connection is closed. */
+  closed (connection: Connection): void {
+    const count = this.#counts.get(connection)
+    if (count === undefined) return
+    this.#counts.delete(connection)
+    this.#users.release(connection.userId, count)
+  }
+
+  /** Subscribes a connection. Returns the reason if it may not. */
+  async #subscribe (connection: Connection, channel: string, since: string | undefined): Promise<UnsubscribedReason | undefined> {
+    const kind = this.#parts.kinds.find(channel)
+    if (kind === undefined) return 'unknown_channel'
+    const isOfPath = connection.isOfPath(channel)
+    if (isOfPath) return this.#open(connection, kind, channel, since, true)
+    const { id } = splitChannel(channel)
+    if (kind.access === undefined) return 'forbidden'
+    if (id === undefined || !kind.access.isValid(id)) return 'invalid_channel'
+    if (!this.#take(connection)) return 'too_many_channels'
+    const reason = await this.#open(connection, kind, channel, since, false)
+    if (reason !== undefined) this.#release(connection)
+    return reason
+  }
+
+  async #open (
+    connection: Connection, kind: ChannelKind, channel: string, since: string | undefined, isAllowed: boolean
+  ): Promise<UnsubscribedReason | undefined> {
+    const question = isAllowed ? undefined : this.#joint.announce(kind, connection, channel)
+    let log: Log
+    try {
+      log = await this.#logOf(kind, channel)
+    } catch {
+      // The broker has logged why.
+      question?.cancel()
+      return 'unavailable'
+    }
+    const watch = new Watch(connection.userId, log)
+    const { identity } = connection
+    const decision = await question?.ask() ?? 'allowed'
+    watch.end()
+    if (connection.isEnding) return undefined
+    if (decision !== 'allowed') return decision
+    if (watch.objection !== undefined) return watch.objection
+    // The identity was renewed meanwhile.
+    if (connection.identity !== identity && !isAllowed) return this.#open(connection, kind, channel, since, false)
+    const recovery = new Recovery(connection, [{ kind, channel, log }], sinceOf(since, kind))
+    this.#begin(connection, recovery)
+    return undefined
+  }
+
+  #begin (connection: Connection, recovery: Recovery): void {
+    const [subscription] = recovery.subscriptions
+    const { bytes, ...data } = recovery.conclude()
+    if (bytes > 0) connection.charge(bytes)
+    connection.control('subscribed', { channel: subscription.channel, data })
+    connection.subscribe(subscription)
+  }
+
+  async #logOf (kind: ChannelKind, channel: string): Promise<Log> {
+    const { broker, logTimeout, timers } = this.#parts
+    const found = broker.subscribe(channel, kind.retention)
+    return 'then' in found ? within(logTimeout, found, timers) : found
+  }
+
+  /**
+   * Handles a `subscribe` to a channel that the connection reads already. It reads on, or begins after a `since` that is later, so no
+   * publication is sent twice. It begins again at a `since` from before the subscription.
+   */
+  #move (connection: Connection, current: Subscription, since: string | undefined): void {
+    const { kind, channel, log, start, offset, epoch } = current
+    if (since === undefined) {
+      connection.control('subscribed', { channel, data: { position: current.position, replayed: current.behind } })
+      return
+    }
+    const wanted = sinceOf(since, kind)
+    const recovery = new Recovery(connection, [{ kind, channel, log }], wanted)
+    const [moved] = recovery.subscriptions
+    const isRead = epoch === moved.epoch && moved.offset >= start && moved.offset <= offset
+    if (!isRead || !recovery.isRecovered) {
+      connection.unsubscribe(current)
+      return this.#begin(connection, recovery)
+    }
+    moved.end()
+    connection.control('subscribed', { channel, data: { position: current.position, recovered: true, replayed: current.behind } })
+  }
+
+  #take (connection: Connection): boolean {
+    const count = this.#counts.get(connection) ?? 0
+    if (count >= this.#parts.mostOfConnection || !this.#users.take(connection.userId)) return false
+    this.#counts.set(connection, count + 1)
+    return true
+  }
+
+  #release (connection: Connection): void {
+    const count = this.#counts.get(connection)
+    // The connection has ended, and everything is released.
+    if (count === undefined) return
+    this.#users.release(connection.userId)
+    if (count === 1) this.#counts.delete(connection)
+    else this.#counts.set(connection, count - 1)
+  }
+}
+
+/** Notices that the app removes a user from a channel while the app decides about the user's subscription. */
+class Watch implements Reader {
+  offset: number
+  epoch: string
+  seat = -1
+  /** Why the decision no longer holds. */
+  objection: 'removed' | 'unavailable' | undefined
+  readonly #userId: string
+  readonly #log: Log
+
+  constructor (userId: string, log: Log) {
+    this.#userId = userId
+    this.#log = log
+    this.offset = log.head
+    this.epoch = log.epoch
+    log.add(this)
+  }
+
+  wake (): void {}
+  catchUp (): void {}
+
+  onRemoved (userId: string): void {
+    if (userId === this.#userId) this.objection = 'removed'
+  }
+
+  onDoubt (): void {
+    this.objection ??= 'unavailable'
+  }
+
+  end (): void {
+    this.#log.remove(this)
+  }
+}

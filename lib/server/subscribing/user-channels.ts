@@ -1,0 +1,88 @@
+import { Deque } from '../../logs/deque.js'
+import { TokenBucket, type TokenRate } from '../inbound/token-bucket.js'
+import type { LoopClock } from '../../time/loop-clock.js'
+import type { Timers } from '../../time/timers.js'
+
+/** Rate at which a user may subscribe to channels, on all connections to this server together. */
+const subscribeRate: TokenRate = { rate: 20, burst: 200 }
+
+/** Interval at which waiting users are served, in ms. */
+const serveEvery = 1_000 / subscribeRate.rate
+
+interface UserChannel {
+  count: number
+  readonly bucket: TokenBucket
+  readonly waiting: Deque<() => void>
+}
+
+export interface UserChannelsParts {
+  readonly clock: LoopClock
+  readonly timers: Timers
+  /** Maximum number of channels of a user. */
+  readonly most: number
+}
+
+/** The channels of each user on this server, beside those of paths: their number, and the rate at which the user subscribes. */
+export class UserChannels {
+  readonly #parts: UserChannelsParts
+  readonly #byUser = new Map<string, UserChannel>()
+  #stopClock: (() => void) | undefined
+
+  constructor (parts: UserChannelsParts) {
+    this.#parts = parts
+  }
+
+  /** Number of known users. */
+  get size (): number {
+    return this.#byUser.size
+  }
+
+  /** Resolves when a user may subscribe to another channel, in the order of the calls. */
+  turn (userId: string): Promise<void> {
+    const user = this.#of(userId)
+    if (user.waiting.length === 0 && user.bucket.take()) return Promise.resolve()
+    return new Promise(resolve => {
+      user.waiting.push(resolve)
+      this.#serveLater()
+    })
+  }
+
+  /** Counts a channel of a user, unless there are too many. Returns whether it is counted. */
+  take (userId: string): boolean {
+    const user = this.#of(userId)
+    if (user.count >= this.#parts.most) return false
+    user.count++
+    return true
+  }
+
+  /** Ends channels of a user. */
+  release (userId: string, count = 1): void {
+    const user = this.#byUser.get(userId)
+    if (user !== undefined) user.count -= count
+  }
+
+  #of (userId: string): UserChannel {
+    const known = this.#byUser.get(userId)
+    if (known !== undefined) return known
+    const user = { count: 0, bucket: new TokenBucket(subscribeRate, this.#parts.clock), waiting: new Deque<() => void>() }
+    this.#byUser.set(userId, user)
+    this.#serveLater()
+    return user
+  }
+
+  #serveLater (): void {
+    this.#stopClock ??= this.#parts.timers.after(serveEvery, () => this.#serve())
+  }
+
+  /** Serves waiting users, and forgets those with nothing to remember. */
+  #serve (): void {
+    this.#stopClock = undefined
+    for (const [userId, { count, bucket, waiting }] of this.#byUser) {
+      while (waiting.length > 0 && bucket.take()) waiting.shift()!()
+      if (count === 0 && waiting.length === 0 && bucket.emptiness <= 0) this.#byUser.delete(userId)
+    }
+    for (const { count, waiting } of this.#byUser.values()) {
+      if (waiting.length > 0 || count === 0) return this.#serveLater()
+    }
+  }
+}
