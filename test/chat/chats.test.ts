@@ -30,13 +30,14 @@ function setup (options: ChatOptions = {}, liveRuns = 100) {
   const log = new ChatLog('e', { size: 10, ttl: 1_000, lag: 1_000 })
   const controls: unknown[] = []
   const connection = (chatId = 'c', userId = 'u') => ({
+    connection: {
+      identity: { userId },
+      charge: (bytes: number) => { charged.push(bytes) },
+      control: (type: string, parts: object) => controls.push({ type, ...parts })
+    },
     userId,
-    identity: { userId },
-    target: { kind: 'chat', workflow: 'w', appId: 'a', chatId, userId: 'u' },
-    logs: [log],
     channel: `chat:w/a/${chatId}/u`,
-    charge: (bytes: number) => { charged.push(bytes) },
-    control: (type: string, parts: object) => controls.push({ type, ...parts })
+    log
   }) as unknown as Sender
   const handle = async (type: string, data?: object, ref?: string | number, from = connection()) => {
     const row = rows.get(type)!
@@ -45,14 +46,14 @@ function setup (options: ChatOptions = {}, liveRuns = 100) {
     const run = async (isRetry: boolean): Promise<Answer> => {
       try {
         await row.handle(message, from, { isRetry, bytes: JSON.stringify(message).length })
-        return undefined
+        return {}
       } catch (thrown) {
         error = thrown
-        return thrown as Refusal
+        return { fault: thrown as Refusal }
       }
     }
     const key = row.onceKey?.(message, from)
-    const fault = await (key === undefined ? run(false) : answers.once(from.userId, key, run, row.mayRetry))
+    const { fault } = await (key === undefined ? run(false) : answers.once(from.userId, key, run, row.mayRetry))
     if (fault !== undefined) throw error ?? fault
   }
   return { chats, channels, context, handle, rows, connection, log, controls, charged }
@@ -247,8 +248,8 @@ t.test('a page of the history goes to the connection that requested it, and is c
   await handle('chat_history', undefined, 'r')
   await handle('chat_history', { before: 'a' })
   t.strictSame(controls, [
-    { type: 'chat_history', ref: 'r', data: { messages: [message], is_complete: false } },
-    { type: 'chat_history', ref: undefined, data: { messages: [], is_complete: true } }
+    { type: 'chat_history', ref: 'r', channel: 'chat:w/a/c/u', data: { messages: [message], is_complete: false } },
+    { type: 'chat_history', ref: undefined, channel: 'chat:w/a/c/u', data: { messages: [], is_complete: true } }
   ])
 })
 
@@ -270,6 +271,7 @@ t.test('history is converted to JSON before visible gets it and before it is sen
   t.strictSame(controls, [{
     type: 'chat_history',
     ref: undefined,
+    channel: 'chat:w/a/c/u',
     data: { messages: [{ message_id: 'a', content: 'one', timestamp: '1970-01-01T00:00:00.000Z', agent: 'outer' }], is_complete: false }
   }])
   for (const [wrong, path] of [[() => {}, 'messages/0/x'], [5n, 'messages/0/x'], [new Map(), 'messages/0/x']] as const) {

@@ -4,8 +4,8 @@ import t from 'tap'
 import '../../lib/server/messages/catalogue.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import {
-  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, Limits, messageSchema, Ref, Renewal, Renewed, Resync,
-  Timestamp
+  commonMessages, ConnectionAck, controlTypes, ErrorData, Id, InboundMessage, Limits, messageSchema, Ref, Renewal, Renewed, reservedTypes,
+  Resync, Timestamp
 } from '../../lib/protocol/envelope.js'
 
 /** Defines a test for a schema, with valid and invalid values. */
@@ -46,8 +46,9 @@ for (const type of Object.keys(common) as Array<keyof typeof common>) {
 }
 
 t.test('the common messages contain those of chats, and no connection-level types', async t => {
-  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed'])
-  for (const type of controlTypes) t.notOk(Object.hasOwn(commonMessages, type))
+  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed'])
+  t.strictSame([...reservedTypes], [...controlTypes, 'subscribe', 'unsubscribe', 'presence'])
+  for (const type of reservedTypes) t.notOk(Object.hasOwn(commonMessages, type))
   t.match(commonMessages, chatMessages, 'the messages of chats')
 })
 
@@ -86,8 +87,9 @@ checks('system_announcement speaks through message', messageSchema('system_annou
   [{ type: 'system_announcement' }, { type: 'system_announcement', message: 5 }])
 
 checks('InboundMessage', InboundMessage,
-  [{ type: 'ping' }, { type: 'a', ref: 'r', id: 'i', action: 'b', data: null, message: 'm', timestamp }, { type: 'a', ref: 5 }],
+  [{ type: 'ping' }, { type: 'a', ref: 'r', id: 'i', action: 'b', data: null, message: 'm', timestamp }, { type: 'a', ref: 5 }, { type: 'a', channel: 'k:1' }],
   [
     {}, { type: '' }, { type: 'x'.repeat(129) }, { type: 'a', ref: '' }, { type: 'a', ref: {} }, { type: 'a', id: 'x'.repeat(129) }, { type: 'a', action: '' },
-    { type: 'a', message: 5 }, { type: 'a', timestamp: 5 }, { type: 'a', to: 'b' }, null, 5, 'a', [], [{ type: 'a' }]
+    { type: 'a', message: 5 }, { type: 'a', timestamp: 5 }, { type: 'a', to: 'b' }, { type: 'a', channel: '' },
+    { type: 'a', channel: 'x'.repeat(601) }, { type: 'a', channel: 5 }, null, 5, 'a', [], [{ type: 'a' }]
   ])

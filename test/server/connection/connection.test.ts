@@ -24,13 +24,13 @@ t.test('a connection that has ended is a reader of no log', async t => {
   for (const end of ['close', 'terminate'] as const) {
     const client = await connect(t, url + path)
     const connection = serverSideOf(app)
-    const { logs } = connection
+    const logs = connection.subscriptions.map(({ log }) => log)
     t.strictSame(logs.map(({ readers }) => readers.length), [1, 1], 'it reads the log of the user and that of the broadcast')
     connection[end]()
     await client.close()
     await eventually(() => connection.state === 'closed')
     t.strictSame(logs.map(({ readers }) => readers.length), [0, 0], end)
-    t.strictSame(connection.logs, [])
+    t.strictSame(connection.subscriptions, [])
   }
 })
 

@@ -3,6 +3,7 @@ import t from 'tap'
 import { ChannelLog } from '../../../lib/logs/channel-log.js'
 import { parseSince } from '../../../lib/protocol/position.js'
 import { Recovery, sinceOf, startOf } from '../../../lib/server/connection/recovery.js'
+import type { Subscriber } from '../../../lib/server/connection/subscription.js'
 import { chatKind } from '../../../lib/chat/kind.js'
 import { broadcastKind, userKind } from '../../../lib/notifications/kinds.js'
 
@@ -12,16 +13,16 @@ const kindOf = { u: userKind, b: broadcastKind, c: chatKind }
 function logOf (label: keyof typeof kindOf, epoch: string, head: number, size: number) {
   const log = new ChannelLog(epoch, { size, ttl: 1_000, lag: 1_000 })
   for (let n = 1; n <= head; n++) log.append(`${n}`, 0)
-  return { kind: kindOf[label], log }
+  return { kind: kindOf[label], channel: `${kindOf[label].name}:u`, log }
 }
 
 t.test('sinceOf() returns the position at which a client resumes, and undefined for an invalid since', async t => {
-  t.equal(sinceOf({}, userKind), 'now')
-  t.equal(sinceOf({}, chatKind), 'beginning')
+  t.equal(sinceOf(undefined, userKind), 'now')
+  t.equal(sinceOf(undefined, chatKind), 'beginning')
   for (const kind of [userKind, chatKind]) {
-    t.equal(sinceOf({ since: '0' }, kind), 'all')
-    t.strictSame(sinceOf({ since: 'u.a.5', other: '1' }, kind), new Map([['u', { epoch: 'a', offset: 5 }]]))
-    for (const since of ['', 'x', 'u.a', ['0'], ['u.a.1', 'u.a.2'], null, 0, {}]) t.equal(sinceOf({ since }, kind), undefined, JSON.stringify(since))
+    t.equal(sinceOf('0', kind), 'all')
+    t.strictSame(sinceOf('u.a.5', kind), new Map([['u', { epoch: 'a', offset: 5 }]]))
+    for (const since of ['', 'x', 'u.a', ['0'], ['u.a.1', 'u.a.2'], null, 0, {}]) t.equal(sinceOf(since, kind), undefined, JSON.stringify(since))
   }
 })
 
@@ -76,12 +77,14 @@ t.test('recovery is never partial', async t => {
   }), { numRuns: 300 }))
 })
 
-const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake () {}, flush: () => false }
+const subscriber: Subscriber = { isDeflated: false, identity: { userId: 'u' }, onRemoved () {}, onDoubt () {}, wake () {}, flush: () => false }
 
 t.test('conclude() returns the position of a connection, and the number and the bytes of replayed messages', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4), logOf('c', 'cc', 0, 4)]
   const recovery = new Recovery(subscriber, logs, parseSince('u.aa.8,b.bb.1,c.cc.0'))
-  t.strictSame(recovery.subscriptions.map(({ kind, log, offset }) => [kind.label, log, offset]), [['u', logs[0].log, 8], ['b', logs[1].log, 1], ['c', logs[2].log, 0]])
+  t.strictSame(recovery.subscriptions.map(({ kind, channel, log, offset }) => [kind.label, channel, log, offset]),
+    [['u', 'user:u', logs[0].log, 8], ['b', 'broadcast:u', logs[1].log, 1], ['c', 'chat:u', logs[2].log, 0]])
+  t.equal(recovery.isRecovered, true)
   const bytes = logs[0].log.bytes * 2 / 4 + logs[1].log.bytes * 2 / 3
   t.strictSame(recovery.conclude(), { position: 'u.aa.8,b.bb.1,c.cc.0', recovered: true, replayed: 4, bytes })
 })
@@ -89,6 +92,7 @@ t.test('conclude() returns the position of a connection, and the number and the 
 t.test('a message that is published before the connection_ack is replayed, and the position stays', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4)]
   const recovery = new Recovery(subscriber, logs, 'now')
+  t.equal(recovery.isRecovered, false)
   for (const { log } of logs) log.append('x', 0)
   t.match(recovery.conclude(), { position: 'u.aa.10,b.bb.3', recovered: undefined, replayed: 2 })
 })

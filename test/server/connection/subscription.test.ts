@@ -7,11 +7,20 @@ t.test('a subscription reads on from its offset, and is flushed before it would 
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
   const woken: number[] = []
   let flushes = 0
-  const subscriber = { isDeflated: false, identity: { userId: 'u' }, wake: (_subscription: Subscription, audience: number) => { woken.push(audience) }, flush: () => { flushes++; return false } }
+  const subscriber = {
+    isDeflated: false,
+    identity: { userId: 'u' },
+    onRemoved () {},
+    onDoubt () {},
+    wake: (_subscription: Subscription, audience: number) => { woken.push(audience) },
+    flush: () => { flushes++; return false }
+  }
+  const channel = { kind: userKind, channel: 'user:u', log }
   log.append('a', 0)
-  const subscription = new Subscription(subscriber, userKind, log, 0)
-  const other = new Subscription(subscriber, userKind, log, log.head)
+  const subscription = new Subscription(subscriber, channel, 0)
+  const other = new Subscription(subscriber, channel, log.head)
   t.equal(subscription.position, 'u.e1.0')
+  t.strictSame([subscription.kind, subscription.channel, subscription.start], [userKind, 'user:u', 0])
   t.equal(subscription.behind, 1)
   log.append('b', 0)
   t.strictSame(woken, [2, 2])
@@ -24,9 +33,29 @@ t.test('a subscription reads on from its offset, and is flushed before it would 
   subscription.skipToHead()
   t.strictSame([subscription.isLost(), subscription.position, subscription.read(100, false)], [false, 'u.e1.5', ''])
 
+  t.equal(subscription.start, 0, 'it keeps the offset at which it started')
   subscription.end()
   other.end()
   woken.length = 0
   log.append('f', 0)
   t.strictSame(woken, [])
+})
+
+t.test('a subscription reports the removal of its own user, and doubt about removals, and not the removal of another user', async t => {
+  const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
+  const calls: unknown[] = []
+  const subscriber = {
+    isDeflated: false,
+    identity: { userId: 'u' },
+    onRemoved: (of: Subscription) => { calls.push(['removed', of]) },
+    onDoubt: (of: Subscription) => { calls.push(['doubt', of]) },
+    wake () {},
+    flush: () => false
+  }
+  const subscription = new Subscription(subscriber, { kind: userKind, channel: 'user:u', log }, 0)
+  subscription.onRemoved('other')
+  t.strictSame(calls, [])
+  subscription.onRemoved('u')
+  subscription.onDoubt()
+  t.strictSame(calls, [['removed', subscription], ['doubt', subscription]])
 })

@@ -5,7 +5,8 @@ import { Timers } from '../../../lib/time/timers.js'
 import { FakeCluster } from '../../fake-nodes.js'
 import { eventually, gate } from '../../waiting.js'
 
-const failed: Answer = { code: 'handler_failed', message: 'it failed' }
+const done: Answer = {}
+const failed: Answer = { fault: { code: 'handler_failed', message: 'it failed' } }
 
 /** Handler that counts its calls, and notes whether each one is a retry. */
 function counting (...results: Answer[]) {
@@ -14,7 +15,7 @@ function counting (...results: Answer[]) {
     retries: [] as boolean[],
     handle: async (isRetry: boolean) => {
       handler.retries.push(isRetry)
-      return results[handler.runs++]
+      return results[handler.runs++] ?? done
     }
   }
   return handler
@@ -25,7 +26,7 @@ t.test('a message that is sent again is handled once, and gets the same answer',
   const good = counting()
   const bad = counting(failed)
   for (let n = 0; n < 3; n++) {
-    t.equal(await answers.once('a', 'good', good.handle), undefined)
+    t.equal(await answers.once('a', 'good', good.handle), done)
     t.equal(await answers.once('a', 'bad', bad.handle), failed, 'a failed message is not handled again')
   }
   t.strictSame([good.runs, bad.runs, answers.size], [1, 1, 2])
@@ -33,10 +34,10 @@ t.test('a message that is sent again is handled once, and gets the same answer',
 
 t.test('a message that may be retried is handled until it succeeds', async t => {
   const answers = new Answers()
-  const { retries, handle } = counting(failed, failed, undefined)
+  const { retries, handle } = counting(failed, failed, done)
   const got: Answer[] = []
   for (let n = 0; n < 5; n++) got.push(await answers.once('a', 'r', handle, true))
-  t.strictSame(got, [failed, failed, undefined, undefined, undefined])
+  t.strictSame(got, [failed, failed, done, done, done])
   t.strictSame(retries, [false, true, true])
 })
 
@@ -65,7 +66,7 @@ t.test('a message that is sent again after five minutes is handled again', async
   let now = 1_000
   const answers = new Answers({ now: () => now })
   const again = counting()
-  await answers.once('a', 'r', async () => undefined)
+  await answers.once('a', 'r', async () => done)
   now = 300_999
   await answers.once('a', 'r', again.handle)
   t.equal(again.runs, 0, 'a repetition does not prolong the five minutes')
@@ -92,7 +93,7 @@ t.test('a message that is being handled is not removed to make room for others',
   const answers = new Answers({ size: 5 })
   const again = counting()
   answers.once('a', 'running', () => new Promise(() => {}))
-  for (const user of ['a', 'b', 'c']) for (let n = 0; n < 10; n++) await answers.once(user, String(n), async () => undefined)
+  for (const user of ['a', 'b', 'c']) for (let n = 0; n < 10; n++) await answers.once(user, String(n), async () => done)
   answers.once('a', 'running', again.handle)
   t.equal(again.runs, 0)
   t.ok(answers.size <= 5)
@@ -118,7 +119,7 @@ t.test('several servers share their answers', async t => {
   }
 
   t.test('one server handles a message, and the other servers get its answer', async t => {
-    for (const answer of [undefined, failed]) {
+    for (const answer of [done, failed, { data: '7' }]) {
       const [a, b, c] = servers(3)
       const { opened, open } = gate<Answer>()
       const first = a.answers.once('u', 'r', () => opened)
@@ -133,12 +134,12 @@ t.test('several servers share their answers', async t => {
 
   t.test('a message that failed on one server and may be retried is handled on the next one, and not again on the first', async t => {
     const [a, b] = servers(2)
-    const first = counting(failed, undefined)
-    const second = counting(undefined)
+    const first = counting(failed, done)
+    const second = counting(done)
     t.strictSame(await a.answers.once('u', 'r', first.handle, true), failed)
-    t.equal(await b.answers.once('u', 'r', second.handle, true), undefined)
+    t.strictSame(await b.answers.once('u', 'r', second.handle, true), done)
     t.strictSame(second.retries, [true])
-    t.equal(await a.answers.once('u', 'r', first.handle, true), undefined)
+    t.strictSame(await a.answers.once('u', 'r', first.handle, true), done)
     t.equal(first.runs, 1)
   })
 
@@ -149,22 +150,22 @@ t.test('several servers share their answers', async t => {
       await claim.apply(a.nodes, parameters)
       throw new Error('cut off')
     }
-    const first = counting(undefined)
-    t.match(await a.answers.once('u', 'r', first.handle, true), { code: 'handler_failed', message: /could not find out/ })
+    const first = counting(done)
+    t.match(await a.answers.once('u', 'r', first.handle, true), { fault: { code: 'handler_failed', message: /could not find out/ } })
     a.nodes.claim = claim
-    t.equal(await a.answers.once('u', 'r', first.handle, true), undefined)
+    t.strictSame(await a.answers.once('u', 'r', first.handle, true), done)
     t.strictSame(first.retries, [false], 'the first handling is not a retry')
-    const other = counting(undefined)
-    t.equal(await b.answers.once('u', 'r', other.handle, true), undefined)
+    const other = counting(done)
+    t.strictSame(await b.answers.once('u', 'r', other.handle, true), done)
     t.equal(other.runs, 0)
   })
 
   t.test('a message that is claimed by a server that is gone is not handled by another server', async t => {
     const [a, b] = servers(2)
     await a.nodes.claim('u', '["answer","u","r"]')
-    const other = counting(undefined)
+    const other = counting(done)
     for (let n = 0; n < 2; n++) {
-      t.match(await b.answers.once('u', 'r', other.handle, true), { code: 'handler_failed', message: /no longer answers/ }, 'every repetition gets the same error')
+      t.match(await b.answers.once('u', 'r', other.handle, true), { fault: { code: 'handler_failed', message: /no longer answers/ } }, 'every repetition gets the same error')
     }
     t.equal(other.runs, 0)
   })
@@ -174,7 +175,7 @@ t.test('several servers share their answers', async t => {
     await a.nodes.claim('u', '["answer","u","r"]')
     const other = counting()
     const both = [b, c].map(({ answers }) => answers.once('u', 'r', other.handle, true))
-    t.match(await Promise.all(both), [{ code: 'handler_failed' }, { code: 'handler_failed' }])
+    t.match(await Promise.all(both), [{ fault: { code: 'handler_failed' } }, { fault: { code: 'handler_failed' } }])
     t.equal(other.runs, 0)
   })
 
@@ -196,10 +197,10 @@ t.test('several servers share their answers', async t => {
   t.test('a claim that could not be stored is retried, also for a message that may not be retried', async t => {
     const [a] = servers(1)
     a.nodes.fault = new Error('away')
-    const handler = counting(undefined)
-    t.match(await a.answers.once('u', 'r', handler.handle), { message: /could not find out/ })
+    const handler = counting(done)
+    t.match(await a.answers.once('u', 'r', handler.handle), { fault: { message: /could not find out/ } })
     a.nodes.fault = undefined
-    t.equal(await a.answers.once('u', 'r', handler.handle), undefined)
+    t.strictSame(await a.answers.once('u', 'r', handler.handle), done)
     t.equal(handler.runs, 1)
   })
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Inbound } from '../../../lib/index.js'
 import { refKey, rowOf, type Sender } from '../../../lib/server/inbound/message-row.js'
 
-const sender = (channel: string) => ({ channel }) as Sender
+const sender = (channel: string) => ({ channel, connection: { id: 'c1' } }) as Sender
 const message = (ref?: string | number): Inbound => ({ type: 'vote', ref })
 
 t.test('a message is identified by its channel and its ref, if the ref is a string', async t => {
@@ -17,7 +17,13 @@ t.test('a handler of the app gets only the message and its connection, and its m
   const row = rowOf((...parameters) => { calls.push(parameters) })
   const [given, from] = [message('r'), sender('user:u')]
   row.handle(given, from, { isRetry: false, bytes: 1 })
-  t.strictSame(calls, [[given, from]])
+  t.strictSame(calls, [[given, from.connection]])
   t.equal(row.onceKey, refKey)
   t.same([row.mayRetry, row.isUrgent], [undefined, undefined])
+})
+
+t.test('the row of a handler has an answer with data only if the app defines one', async t => {
+  const answerOf = JSON.stringify
+  t.equal(rowOf(() => {}).answerOf, undefined)
+  t.equal(rowOf(() => {}, answerOf).answerOf, answerOf)
 })

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { Answers } from '../../../lib/server/inbound/answers.js'
 import { Catalogue } from '../../../lib/server/messages/catalogue.js'
-import { userKind } from '../../../lib/notifications/kinds.js'
 import { Handlers } from '../../../lib/server/inbound/handlers.js'
 import { UserRates, type UserLimits } from '../../../lib/server/inbound/user-rate.js'
 import type { MessageRow } from '../../../lib/server/inbound/message-row.js'
@@ -37,7 +36,7 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<UserLim
       id: 'c1',
       userId: 'u1',
       channel: 'user:u1',
-      kind: userKind,
+      find: () => undefined,
       control: (type: string) => { sent.push(type) },
       expel: (reason: string) => { sent.push(reason) },
       onIdle: () => {},

@@ -1,6 +1,6 @@
 import t from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
-import realtime from '../../../lib/index.js'
+import realtime, { defineChannel } from '../../../lib/index.js'
 import type { RealtimeOptions } from '../../../lib/index.js'
 import { reasonOf, reasonOfFault, refusalReasons, type RefusalReason } from '../../../lib/server/reports/refusal-reasons.js'
 import { Client, RawClient, authenticateByHeader, rawFrame } from '../../harness.js'
@@ -176,8 +176,25 @@ const rows: Record<RefusalReason, (t: Scope) => Row> = {
     },
     isConnected: true
   }),
+  channel_forbidden: () => ({
+    options: { channels: { room: defineChannel({ authorize: () => false }) } }, act: subscribes, says: /room:r1/, isConnected: true
+  }),
+  channel_unavailable: () => ({
+    options: { channels: { room: defineChannel({ authorize () { throw new Error(`the token of ${secret.length} characters`) } }) } },
+    act: subscribes,
+    says: /room:r1/,
+    isConnected: true
+  }),
   renew_refused: () => ({ options: { renew: () => null }, act: renews, says: /returned null or undefined/, isConnected: true }),
   renew_failed: () => ({ options: { renew: token => { throw new Error(`the token ${token}`) } }, act: renews, isConnected: true })
+}
+
+async function subscribes ({ url }: Context): Promise<void> {
+  const client = new Client(url + path, user('u1'))
+  await client.next('connection_ack')
+  client.send({ type: 'subscribe', data: { channels: [{ channel: 'room:r1' }] } })
+  await client.next('unsubscribed')
+  client.socket.terminate()
 }
 
 async function renews ({ url }: Context): Promise<void> {
