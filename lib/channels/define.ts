@@ -1,5 +1,5 @@
 import type { TSchema, Static } from '@sinclair/typebox'
-import type { AnswersOf, KindName, MessagesOf } from '../protocol/channels.js'
+import type { AnswersOf, KindName, MessagesOf } from '../protocol/kind-name.js'
 import type { Data, Inbound, Message } from '../protocol/envelope.js'
 import type { Identity, RealtimeConnection } from '../server/hooks.js'
 import type { Receipt } from '../server/messages/publisher.js'

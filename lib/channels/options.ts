@@ -1,6 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { Contradiction } from '../options/define.js'
-import { kindPattern } from '../protocol/channels.js'
+import { kindPattern } from '../protocol/kind-name.js'
 import type { ChannelDefinitions } from './define.js'
 
 const fn = (expected: string) => Type.Function([], Type.Unknown(), { expected })

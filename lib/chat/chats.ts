@@ -277,7 +277,7 @@ export class Chats {
     return question && { fault: question.answer(value, userId) }
   }
 
-  async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, { connection }: Sender, target: ChatAddress): Promise<void> {
+  async #history ({ ref, data: { before } = {} }: Inbound<'chat_history'>, { connection, channel }: Sender, target: ChatAddress): Promise<void> {
     const { options: { loadHistory, visible }, limits, log } = this.#parts
     const loaded = await loadHistory!(target, before)
     if (!Array.isArray(loaded)) throw new TypeError("'chat.loadHistory' must return an array of messages")
@@ -290,7 +290,7 @@ export class Chats {
     const bytes = Buffer.byteLength(JSON.stringify(messages))
     if (bytes > limits.message) throw new errors.MESSAGE_TOO_LARGE(bytes, limits.message)
     connection.charge(bytes)
-    connection.control('chat_history', { ref, data: { messages, is_complete: form.length === 0 } })
+    connection.control('chat_history', { ref, channel, data: { messages, is_complete: form.length === 0 } })
   }
 }
 

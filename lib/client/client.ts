@@ -1,8 +1,12 @@
-import type { ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
+import { kindPattern, type KindName } from '../protocol/kind-name.js'
+import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
+import { idPattern, isId } from '../protocol/ids.js'
 import { ownCode, ownCodes, parseDelay, type CloseAction } from '../protocol/own-codes.js'
 import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
+import { Channel } from './channel.js'
+import { channels, type ClientChannel } from './channels.js'
 import { cursors } from './cursors.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
@@ -12,18 +16,13 @@ import { Lost, outageOf, type Loss } from './outage.js'
 import { outbox, type Outbox } from './outbox.js'
 import { isHidden, watchPage } from './page.js'
 import { renewal, type GetToken } from './renewal.js'
+import type { Resume, Status } from './status.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
 import { canShare, joinTabs, type Tabs } from './tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
 
-/** `connecting`: an attempt is in progress; `open`; `waiting` for the next attempt; `closed` until `reopen`. */
-export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
-
-/** Result of a reconnect or a resync. `recovered: false`: publications were missed, so load your state again. */
-export interface Resume {
-  readonly recovered: boolean
-}
+export type { Resume, Status }
 
 export interface ClientOptions extends Address {
   /** Returns a credential. Called before each attempt to connect, and when the current credential is about to expire. Default: none. */
@@ -47,6 +46,11 @@ export interface ClientOptions extends Address {
    * and options, such as `getToken`. Default: `console.error`.
    */
   onError?: ((error: unknown) => void) | undefined
+}
+
+export interface SendOptions {
+  /** Maximum time for the answer of the server, in ms. Default: 30,000. */
+  timeout?: number | undefined
 }
 
 type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown
@@ -93,6 +97,13 @@ export class RealtimeClient {
   readonly #url: string
   readonly #cursors = cursors()
   readonly #outbox: Outbox
+  readonly #channels = channels({
+    backoff: () => this.#options.backoff,
+    report: error => this.#report(error),
+    onDue: () => this.#outbox.run(),
+    onEnd: (name, error) => this.#outbox.refuse(name, error)
+  })
+
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
     this.#hangUp()
     this.#connect()
@@ -123,7 +134,7 @@ export class RealtimeClient {
     this.#options = options
     this.#url = urlOf(options)
     // The server remembers its answers to slightly more than 500 messages.
-    this.#outbox = outbox(Math.min(options.queue ?? 100, 500))
+    this.#outbox = outbox(Math.min(options.queue ?? 100, 500), this.#channels)
     this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
     this.#start()
   }
@@ -157,9 +168,36 @@ export class RealtimeClient {
    * long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` ms (default: 30,000), when it is
    * too big, when too many messages wait, and when the client is closed.
    */
-  async send<T extends string> (type: T, data?: DataOf<T>, { timeout = Ms.answer as number } = {}): Promise<void> {
+  async send<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<void> {
+    await this.request(type, data, options)
+  }
+
+  /** Like `send`. Resolves with what the handler returned, for types with a schema in the server's `answers`. */
+  async request<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<AnswerOf<T>>
+  /** @internal */
+  async request<T extends string> (type: T, data?: unknown, options?: SendOptions & { channel?: string }): Promise<AnswerOf<T>>
+  async request (type: string, data?: unknown, { timeout = Ms.answer as number, channel }: SendOptions & { channel?: string } = {}): Promise<unknown> {
     if (this.closed) throw closedError(this.closed)
-    return this.#outbox.send(type, data, timeout)
+    return this.#outbox.send(type, data, timeout, channel)
+  }
+
+  /**
+   * Opens a channel of a kind of the server on this connection. Calls for the same channel share one subscription, and each needs a `close`
+   * of the result. Throws a TypeError if the kind or the id is invalid.
+   */
+  channel<K extends KindName> (kind: K, id: string): Channel<K> {
+    if (!new RegExp(kindPattern).test(kind) || !isId(id)) throw new TypeError(`channel '${kind}:${id}' does not match ${kindPattern}:${idPattern}`)
+    return new Channel(this, this.#channels.open(`${kind}:${id}`))
+  }
+
+  /** Opens a channel by its name, and reads it from a position. @internal */
+  open (name: string, since: string): ClientChannel {
+    return this.#channels.open(name, since)
+  }
+
+  /** Rejects the unanswered messages to a channel. @internal */
+  refuse (name: string, error: RealtimeError): void {
+    this.#outbox.refuse(name, error)
   }
 
   /**
@@ -250,7 +288,7 @@ export class RealtimeClient {
   #receive (data: unknown): void {
     this.#liveness.heard()
     const envelope = parse(data)
-    if (!envelope || (envelope.id && !this.#cursors.advance(envelope.id))) return
+    if (!envelope || this.#channels.receive(envelope) || (envelope.id && !this.#cursors.advance(envelope.id))) return
     this.#control(envelope)
     this.#listeners.tell(envelope.type, envelope.data, envelope)
     this.#listeners.tell('*', envelope)
@@ -261,7 +299,7 @@ export class RealtimeClient {
     switch (envelope.type) {
       case 'connection_ack': return this.#opened(envelope.data as Ack)
       case 'renewed': return this.#renewBefore((envelope.data as ControlMessages['renewed']).expires_in_ms)
-      case 'ack': return this.#outbox.settle(envelope.ref)
+      case 'ack': return this.#outbox.settle(envelope.ref, undefined, envelope.data)
       case 'error': return this.#refused(envelope)
       case 'resync':
         this.#cursors.start((envelope.data as ControlMessages['resync']).position)
@@ -282,7 +320,9 @@ export class RealtimeClient {
     this.#setStatus('open')
     if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
     // A listener may have closed the client.
-    if (this.#socket) this.#outbox.start(frame => this.#send(frame), limits)
+    if (!this.#socket) return
+    this.#channels.start(limits)
+    this.#outbox.start(frame => this.#send(frame), limits)
   }
 
   #refused ({ ref, data }: Envelope): void {
@@ -290,7 +330,10 @@ export class RealtimeClient {
     const error = new RealtimeError(code, message)
     if (code === 'renew_refused') this.#report(error)
     else if (ref) this.#outbox.settle(ref, error)
-    else if (code === 'rate_limited') this.#outbox.slowDown()
+    else if (code === 'rate_limited') {
+      this.#channels.again()
+      this.#outbox.slowDown()
+    }
   }
 
   /** Writes a frame. A socket that is closing may throw; its close event follows. */
@@ -382,6 +425,7 @@ export class RealtimeClient {
   #setStatus (status: Status): void {
     if (this.#status === status) return
     this.#status = status
+    if (status !== 'open') this.#channels.stop(status, this.closed)
     this.#listeners.tell(' status', status, this.closed)
   }
 

@@ -16,7 +16,7 @@ export function cursors (): Cursors {
       return [...read.values()].join()
     },
     start (positions) {
-      for (const position of positions.split(',')) read.set(position[0], position)
+      for (const position of positions.split(',')) if (position) read.set(position[0], position)
     },
     advance (id) {
       const [label, epoch, offset] = id.split('.')

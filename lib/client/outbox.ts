@@ -6,11 +6,13 @@ import { paced } from './pace.js'
 /** Message that the server has not answered. */
 interface Unanswered {
   readonly frame: string
+  /** Channel that it is for; `undefined` for that of the connection. */
+  readonly channel: string | undefined
   /** Bytes of the frame. */
   readonly bytes: number
   /** Whether it was written to the current connection. */
   isSent: boolean
-  settle: (error?: RealtimeError) => void
+  settle: (error?: RealtimeError, data?: unknown) => void
 }
 
 const enum Most {
@@ -23,14 +25,21 @@ const enum Most {
  * server recognises the `ref` and answers without calling the handler again.
  */
 export interface Outbox {
-  /** Sends a message. Resolves with the `ack` and rejects with the `error` of the server, also after reconnects. `timeout` in ms. */
-  send (type: string, data: unknown, timeout: number): Promise<void>
+  /**
+   * Sends a message. Resolves with the data of the `ack` and rejects with the `error` of the server, also after reconnects. `timeout` in
+   * ms. `channel`: name of the channel that it is for; default: that of the connection.
+   */
+  send (type: string, data: unknown, timeout: number, channel?: string): Promise<unknown>
   /** A connection is open: sends the unanswered messages, in order and within the limits of the server. */
   start (write: (frame: string) => void, limits?: Partial<Limits>): void
   /** The connection is lost: unanswered messages wait for the next one, or reject with `error`. */
   stop (error?: RealtimeError): void
-  /** The server answered a message: resolves it, or rejects it with `error`. */
-  settle (ref: unknown, error?: RealtimeError): void
+  /** The server answered a message: resolves it with `data`, or rejects it with `error`. */
+  settle (ref: unknown, error?: RealtimeError, data?: unknown): void
+  /** Rejects the messages to a channel. */
+  refuse (channel: string, error: RealtimeError): void
+  /** Sends what can be sent by now. */
+  run (): void
   /** The server dropped messages because they came too fast, without naming them: sends all unanswered ones again, later. */
   slowDown (): void
   /**
@@ -40,8 +49,14 @@ export interface Outbox {
   refuseLargest (bytes?: number): void
 }
 
+/** Frames that are sent before the messages, and which messages have to wait. */
+interface Before {
+  next (): string | undefined
+  isReady (channel: string): boolean | undefined
+}
+
 /** `size`: maximum number of unanswered messages. Further messages reject with `queue_full`. */
-export function outbox (size: number): Outbox {
+export function outbox (size: number, before: Before): Outbox {
   const unanswered = new Map<unknown, Unanswered>()
   /** Unique for each client. */
   const session = random() + random()
@@ -52,10 +67,16 @@ export function outbox (size: number): Outbox {
 
   /** Sends one message. Returns `false` when none may be sent. */
   const pace = paced(() => {
-    const next = [...unanswered.values()].slice(0, Most.flying).find(({ isSent }) => !isSent)
-    if (!write || !next) return false
-    next.isSent = true
-    write(next.frame)
+    if (!write) return false
+    let frame = before.next()
+    if (!frame) {
+      const ready = [...unanswered.values()].filter(({ channel }) => !channel || before.isReady(channel))
+      const next = ready.slice(0, Most.flying).find(({ isSent }) => !isSent)
+      if (!next) return false
+      next.isSent = true
+      frame = next.frame
+    }
+    write(frame)
     return true
   })
   const sendAgain = (): void => {
@@ -69,22 +90,23 @@ export function outbox (size: number): Outbox {
     }
   }
   return {
-    async send (type, data, timeout) {
+    async send (type, data, timeout, channel) {
       if (unanswered.size >= size) throw new RealtimeError('queue_full', `${size} messages wait`)
       const ref = `${session}.${++count}`
-      const frame = JSON.stringify({ type, ref, data })
+      const frame = JSON.stringify({ type, channel, ref, data })
       return new Promise((resolve, reject) => {
         const timer = after(timeout, () => message.settle(new RealtimeError('timeout', `'${type}': no answer in ${timeout} ms`)))
         const message: Unanswered = {
           frame,
+          channel,
           bytes: bytesOf(frame),
           isSent: false,
-          settle (error) {
+          settle (error, data) {
             clearTimeout(timer)
             unanswered.delete(ref)
             pace.run()
             if (error) reject(error)
-            else resolve()
+            else resolve(data)
           }
         }
         unanswered.set(ref, message)
@@ -104,9 +126,16 @@ export function outbox (size: number): Outbox {
       pace.stop()
       if (error) for (const { settle } of unanswered.values()) settle(error)
     },
-    settle (ref, error) {
-      unanswered.get(ref)?.settle(error)
+    settle (ref, error, data) {
+      const message = unanswered.get(ref)
+      // Sent again when the channel is subscribed.
+      if (error?.code === 'not_subscribed' && before.isReady(message?.channel!) === false) message!.isSent = false
+      else message?.settle(error, data)
     },
+    refuse (name, error) {
+      for (const { channel, settle } of unanswered.values()) if (channel === name) settle(error)
+    },
+    run: pace.run,
     slowDown () {
       pace.slowDown()
       sendAgain()

@@ -1,13 +1,10 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 
 /** Maximum characters of a channel's name. */
 export const maxChannelLength = 600
 
 /** Name of a channel on the wire: its kind, a colon, and the rest, such as `board:b1`. */
 export const ChannelName = Type.String({ minLength: 1, maxLength: maxChannelLength })
-
-/** Pattern of the names of channel kinds. */
-export const kindPattern = '^[a-z][a-z0-9_]{0,31}$'
 
 /** Splits the name of a channel at its first colon. Only the name of a kind with a single channel has none. */
 export function splitChannel (channel: string): { kind: string, id: string | undefined } {
@@ -56,23 +53,3 @@ export type UnsubscribedReason = keyof typeof unsubscribedReasons
 export const Unsubscribed = Type.Object({
   reason: Type.Union(Object.keys(unsubscribedReasons).map(reason => Type.Literal(reason as UnsubscribedReason)))
 })
-
-/**
- * The app's channel kinds, by name. Apps add their own:
- *
- *     declare module 'fastify-realtime' { interface Channels { board: typeof board } }
- */
-export interface Channels {}
-
-/** Names of channel kinds: those in `Channels`, or any if there is none. */
-export type KindName = keyof Channels extends never ? string : keyof Channels & string
-
-type Typed<K, F extends 'messages' | 'answers'> = K extends keyof Channels
-  ? Channels[K] extends { readonly [P in F]?: infer S } ? { [T in keyof S]: S[T] extends TSchema ? Static<S[T]> : never } : {}
-  : {}
-
-/** Types of `data` of the messages of a channel kind, by message type. */
-export type MessagesOf<K> = Typed<K, 'messages'>
-
-/** Types of the answers of a channel kind, by the type of the message that is answered. */
-export type AnswersOf<K> = Typed<K, 'answers'>

@@ -112,6 +112,15 @@ type CommonMessages = { [T in keyof typeof commonMessages]: Static<(typeof commo
  */
 export interface Messages extends CommonMessages {}
 
+/**
+ * Types of the answers of the app's handlers, by the type of the message that is answered. Apps add their own, as to `Messages`, for the
+ * schemas in the option `answers`.
+ */
+export interface Answers {}
+
+/** Answer to a message type; `unknown` for a type that is not in `Answers`. */
+export type AnswerOf<T extends string> = T extends keyof Answers ? Answers[T] : unknown
+
 /** `data` of the connection-level frames. */
 export interface ControlMessages {
   connection_ack: Static<typeof ConnectionAck>

@@ -1,3 +1,5 @@
+import { Channel } from '../client/channel.js'
+import type { ClientChannel } from '../client/channels.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
@@ -5,15 +7,19 @@ import type { ClientOptions, Resume, RealtimeClient, Status } from '../client/cl
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
-import type { Envelope, Messages } from '../protocol/envelope.js'
+import type { AnswerOf, Envelope, Messages } from '../protocol/envelope.js'
+import type { KindName } from '../protocol/kind-name.js'
 
 /** Message that the code under test has sent, for the test to answer. */
 export interface FakeSent {
   readonly type: string
   readonly data: unknown
   readonly isAnswered: boolean
-  /** Answers like a server whose handler is done: the promise of `send` resolves. Throws when the message was already answered. */
-  ack (): void
+  /**
+   * Answers like a server whose handler is done: the promise of `send` resolves, and that of `request` with `data`. Throws when the message
+   * was already answered.
+   */
+  ack (data?: unknown): void
   /** Refuses the message: the promise of `send` rejects with a RealtimeError of this code. Throws when it was already answered. */
   fail (code: string, message?: string): void
 }
@@ -30,6 +36,8 @@ export interface FakeControls {
   resume (recovered: boolean): void
   /** Returns the fake client under a chat, to deliver messages and to read sent ones. Throws an Error when the chat was not opened. */
   connectionOf (chat: ChatReference): ChatClient & FakeControls
+  /** Returns the controls of a channel. Throws an Error when the channel was not opened. */
+  channelOf (kind: string, id: string): FakeControls
 }
 
 export interface FakeOptions {
@@ -58,6 +66,8 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly #chats: OpenChats
   /** Connections of the chats, by address. */
   readonly #connections = new Map<string, FakeClient>()
+  /** By name. */
+  readonly #channels = new Map<string, FakeClient>()
   readonly #listeners = listeners(error => { throw error })
 
   constructor (status: Status, userId: string) {
@@ -79,11 +89,48 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     return this.#listeners.add(' resume', listener)
   }
 
-  send (type: string, data?: unknown): Promise<void> {
+  async send (type: string, data?: unknown): Promise<void> {
+    await this.request(type, data)
+  }
+
+  request<T extends string> (type: T, data?: unknown): Promise<AnswerOf<T>> {
     if (this.closed !== undefined) return Promise.reject(closedError(this.closed))
     const sent = new Sent(type, data)
     this.sent.push(sent)
-    return sent.answered
+    return sent.answered as Promise<AnswerOf<T>>
+  }
+
+  channel<K extends KindName> (kind: K, id: string): Channel<K> {
+    const name = `${kind}:${id}`
+    const fake = this.#channels.get(name) ?? new FakeClient(this.status, this.ack.user_id)
+    this.#channels.set(name, fake)
+    return new Channel<K>(fake, fake.#asChannel(name))
+  }
+
+  channelOf (kind: string, id: string): FakeControls {
+    const fake = this.#channels.get(`${kind}:${id}`)
+    if (fake === undefined) throw new Error(`the channel '${kind}:${id}' of this client was not opened`)
+    return fake
+  }
+
+  open (name: string): ClientChannel {
+    return new FakeClient(this.status, this.ack.user_id).#asChannel(name)
+  }
+
+  refuse (): void {}
+
+  #asChannel (name: string): ClientChannel {
+    const status = () => this.status
+    const closed = () => this.closed
+    return {
+      name,
+      since: '',
+      listeners: this.#listeners,
+      get status () { return status() },
+      get closed () { return closed() },
+      release () {},
+      reopen: () => this.reopen()
+    }
   }
 
   connected (options?: ConnectedOptions): Promise<void> {
@@ -162,29 +209,29 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 class Sent implements FakeSent {
   readonly type: string
   readonly data: unknown
-  readonly answered: Promise<void>
+  readonly answered: Promise<unknown>
   isAnswered = false
-  #settle!: (error?: RealtimeError) => void
+  #settle!: (data: unknown, error?: RealtimeError) => void
 
   constructor (type: string, data: unknown) {
     this.type = type
     this.data = data
     this.answered = new Promise((resolve, reject) => {
-      this.#settle = error => error === undefined ? resolve() : reject(error)
+      this.#settle = (data, error) => error === undefined ? resolve(data) : reject(error)
     })
   }
 
-  ack (): void {
-    this.#answer()
+  ack (data?: unknown): void {
+    this.#answer(data)
   }
 
   fail (code: string, message = code): void {
-    this.#answer(new RealtimeError(code, message))
+    this.#answer(undefined, new RealtimeError(code, message))
   }
 
-  #answer (error?: RealtimeError): void {
+  #answer (data: unknown, error?: RealtimeError): void {
     if (this.isAnswered) throw new Error(`'${this.type}' was already answered`)
     this.isAnswered = true
-    this.#settle(error)
+    this.#settle(data, error)
   }
 }

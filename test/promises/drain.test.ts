@@ -9,9 +9,6 @@ import { logSink } from '../log-sink.js'
 import { gate } from '../waiting.js'
 import { AppProcess, rawConnect, tcpConnect, upgradeRequest } from '../process.js'
 
-// Most of a test is waiting.
-t.jobs = 3
-
 t.test('on SIGTERM 980 clients get all accepted messages and spread retry delays, and 20 that ignore the Close do not block the exit', async t => {
   const app = await AppProcess.start(t, { timeouts: { drain: 2_000, spread: 3_000, close: 60_000 }, limits: { connectionsPerUser: 2_000 } })
   const deaf = await Promise.all(Array.from({ length: 20 }, () => rawConnect(t, app.port, '/ws/notifications/u1')))

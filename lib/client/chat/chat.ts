@@ -3,6 +3,7 @@ import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
 import { random } from '../outbox.js'
+import type { Line } from './line.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
@@ -58,8 +59,8 @@ export interface SendOptions {
   timeout?: number | undefined
 }
 
-/** Creates the client of a chat; tests pass a fake one. */
-export type Connect = (options: ClientOptions) => RealtimeClient
+/** Connects a chat; tests pass a fake connection. */
+export type Connect = (options: ClientOptions & Required<Pick<ClientOptions, 'chat'>>) => Line
 
 /** Minimum time between two fresh connections, in ms. A client that reads too slowly would otherwise start over forever. */
 const renewal = 30_000
@@ -80,7 +81,7 @@ export class Chat {
   readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
-  #client!: RealtimeClient
+  #client!: Line
   #holders = 1
   #renewedAt = -Infinity
   #wasOpen = false

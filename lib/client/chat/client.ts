@@ -1,15 +1,16 @@
 import { RealtimeClient, type ClientOptions } from '../client.js'
 import type { Chat } from './chat.js'
 import { OpenChats, type ChatReference } from './chats.js'
+import { openLine } from './line.js'
 
-/** Client with chats in addition to its own connection. Each chat has a connection of its own. */
+/** Client with chats on its connection. */
 export class ChatClient extends RealtimeClient {
   readonly #chats: OpenChats
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
   constructor (options: ClientOptions) {
     super(options)
-    this.#chats = new OpenChats(options)
+    this.#chats = new OpenChats(options, options => openLine(this, options))
   }
 
   /**

@@ -3,15 +3,51 @@ import { ChatClient } from '../../../lib/client/chat/client.js'
 import { RealtimeClient } from '../../../lib/client/client.js'
 import { FakeSocket } from '../fake-socket.js'
 
-t.test('a client returns the same chat for the same address, and closes its chats when it is closed', async t => {
-  FakeSocket.made = []
+const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
+const limits = { frame: 65_536, rate: 20, burst: 40 }
+
+/** `connection_ack` of a server. */
+const ack = (limits: object) => ({ type: 'connection_ack', data: { user_id: 'ada', connection_id: 'c', position: '', replayed: 0, heartbeat_ms: 25_000, limits } })
+
+const urls = () => FakeSocket.made.map(({ url }) => url)
+
+/** Lets promises settle. */
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.beforeEach(() => { FakeSocket.made = [] })
+
+t.test('a client returns the same chat for the same address, on its own connection, and closes its chats when it is closed', async t => {
   const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   t.ok(client instanceof RealtimeClient)
-  const chat = client.chat({ workflow: 'support', appId: 'shop', chatId: 'c1' })
-  t.equal(client.chat({ workflow: 'support', appId: 'shop', chatId: 'c1' }), chat)
-  await new Promise(resolve => setImmediate(resolve))
-  t.strictSame(FakeSocket.made.map(({ url }) => url), ['ws://a.example/ws/notifications/ada', 'ws://a.example/ws/support/shop/c1/ada'])
+  const chat = client.chat(target)
+  t.equal(client.chat(target), chat)
+  await settle()
+  FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
+  t.match(FakeSocket.last.sent, [{ type: 'subscribe', data: { channels: [{ channel: 'chat:support/shop/c1/ada' }] } }])
+  t.strictSame(urls(), ['ws://a.example/ws/notifications/ada'])
   client.close()
   t.equal(client.status, 'closed')
   t.equal(chat.status, 'closed')
+})
+
+t.test('a chat gets a connection of its own from a server without channels, and moves to the shared one once the server has them', async t => {
+  const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} })
+  const chat = client.chat(target)
+  await settle()
+  FakeSocket.last.receive(ack(limits))
+  await settle()
+  t.strictSame(urls(), ['ws://a.example/ws/notifications/ada', 'ws://a.example/ws/support/shop/c1/ada'])
+  t.strictSame(FakeSocket.made[0].sent, [], 'the server does not know the message subscribe')
+  FakeSocket.made[1].receive(ack(limits))
+  t.equal(chat.status, 'ready')
+
+  FakeSocket.made[0].drop(1012, 'retry_ms=0')
+  await new Promise(resolve => setTimeout(resolve, 5))
+  const again = FakeSocket.last
+  again.receive(ack({ ...limits, channels: 100 }))
+  t.match(again.sent, [{ type: 'subscribe', data: { channels: [{ channel: 'chat:support/shop/c1/ada' }] } }])
+  again.receive({ type: 'subscribed', channel: 'chat:support/shop/c1/ada', data: { position: 'c.e.0', replayed: 0 } })
+  t.equal(chat.status, 'ready')
+  t.equal(FakeSocket.made[1].isClosed, true)
+  client.close()
 })

@@ -1,0 +1,86 @@
+import type { AnswersOf, KindName, MessagesOf } from '../protocol/kind-name.js'
+import type { Data, Envelope } from '../protocol/envelope.js'
+import type { ClientChannel } from './channels.js'
+import type { Closed } from './error.js'
+import type { Resume, Status } from './status.js'
+
+/** Client of a channel. */
+interface Requester {
+  request (type: string, data: unknown, options: { channel: string, timeout?: number | undefined }): Promise<unknown>
+}
+
+type DataOf<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
+type AnswerOf<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
+type EnvelopeOf<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
+type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
+
+/** One use of a channel on the connection of a client, until `close`. */
+export class Channel<K extends string = KindName> {
+  readonly #client: Requester
+  readonly #channel: ClientChannel
+  #unbind: Array<() => void> = []
+  #isReleased = false
+
+  constructor (client: Requester, channel: ClientChannel) {
+    this.#client = client
+    this.#channel = channel
+  }
+
+  /** `open` once subscribed; `closed` after `closed` is set; `waiting` while the server cannot decide, or the client is not connected. */
+  get status (): Status { return this.#channel.status }
+
+  /**
+   * Why the channel has ended; `undefined` unless its status is `closed`. `reason` is that of the server, such as `forbidden` or `removed`,
+   * or that of the client's close.
+   */
+  get closed (): Closed | undefined { return this.#channel.closed }
+
+  /**
+   * Calls `listener` with each message of a type, or for `'*'` with each envelope. Returns a function that removes the listener; `close`
+   * does it, too.
+   */
+  on (type: '*', listener: (envelope: Envelope) => unknown): () => void
+  on<T extends TypeOf<K>> (type: T, listener: (data: DataOf<K, T>, envelope: EnvelopeOf<K, T>) => unknown): () => void
+  on (type: string, listener: (...args: any[]) => unknown): () => void {
+    return this.#add(type, listener)
+  }
+
+  /** Calls `listener` with each new status, and for `closed` with the close. Returns a function that removes the listener. */
+  onStatus (listener: (status: Status, closed: Closed | undefined) => unknown): () => void {
+    return this.#add(' status', listener)
+  }
+
+  /** Calls `listener` after each reconnect, and when publications were missed. Returns a function that removes the listener. */
+  onResume (listener: (resume: Resume) => unknown): () => void {
+    return this.#add(' resume', listener)
+  }
+
+  /** Sends a message to the channel's handler of its type. Resolves and rejects like `send` of the client. */
+  async send<T extends TypeOf<K>> (type: T, data?: DataOf<K, T>, options?: { timeout?: number | undefined }): Promise<void> {
+    await this.request(type, data, options)
+  }
+
+  /** Like `send`. Resolves with what the handler returned, for types with a schema in the `answers` of the kind. */
+  async request<T extends TypeOf<K>> (type: T, data?: DataOf<K, T>, options?: { timeout?: number | undefined }): Promise<AnswerOf<K, T>> {
+    return await this.#client.request(type, data, { ...options, channel: this.#channel.name }) as AnswerOf<K, T>
+  }
+
+  /** Subscribes again after the channel has ended. */
+  reopen (): void {
+    this.#channel.reopen()
+  }
+
+  /** Ends this use and its listeners. The connection unsubscribes 5 s after the last use has ended. */
+  close (): void {
+    for (const unbind of this.#unbind) unbind()
+    this.#unbind = []
+    if (!this.#isReleased) this.#channel.release()
+    this.#isReleased = true
+  }
+
+  #add (event: string, listener: (...args: any[]) => unknown): () => void {
+    const unbind = this.#channel.listeners.add(event, listener)
+    this.#unbind.push(unbind)
+    return unbind
+  }
+}
