@@ -43,7 +43,10 @@ interface Entry extends ClientChannel {
   holders: number
   cursors: ReturnType<typeof cursors>
   attempt: number
-  timer: Timer
+  /** Ends the wait for the next attempt to subscribe. */
+  retry: Timer
+  /** Ends a subscription without handles. */
+  linger: Timer
   /** Whether the server has ended it for good: only `reopen` subscribes again. */
   isFinal: boolean
   /** Whether a `subscribe` has to be sent. */
@@ -85,6 +88,8 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
   let leaving: string[] = []
   /** Limits of the server while the connection is open. */
   let limits: Partial<Limits> | undefined
+  /** Whether the client is closed. */
+  let hasEnded = false
 
   const setStatus = (entry: Entry, status: Status, closed?: Closed): void => {
     if (entry.status === status) return
@@ -93,7 +98,7 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
     entry.listeners.tell(' status', status, closed)
   }
   const begin = (entry: Entry): void => {
-    clearTimeout(entry.timer)
+    clearTimeout(entry.retry)
     entry.isFinal = false
     entry.isDue = true
     setStatus(entry, limits ? 'connecting' : 'waiting')
@@ -109,15 +114,16 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
       onEnd(entry.name, error)
       return report(error)
     }
-    entry.timer = after((backoff() ?? fullJitter)(entry.attempt++), () => begin(entry))
+    entry.retry = after((backoff() ?? fullJitter)(entry.attempt++), () => begin(entry))
     setStatus(entry, 'waiting')
   }
   const lose = (entry: Entry): void => {
     entry.isDue = false
-    clearTimeout(entry.timer)
+    clearTimeout(entry.retry)
   }
   const forget = (entry: Entry): void => {
     lose(entry)
+    clearTimeout(entry.linger)
     all.delete(entry.name)
     if (limits && !entry.isFinal) leaving.push(entry.name)
     onDue()
@@ -131,12 +137,13 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
       cursors: cursors(),
       listeners: listeners(report),
       attempt: 0,
-      timer: undefined,
+      retry: undefined,
+      linger: undefined,
       isFinal: false,
       isDue: false,
       get since () { return entry.cursors.since },
       release () {
-        if (--entry.holders === 0) entry.timer = after(Ms.linger, () => forget(entry))
+        if (--entry.holders === 0) entry.linger = after(hasEnded ? 0 : Ms.linger, () => forget(entry))
       },
       reopen () {
         if (entry.status === 'closed') begin(entry)
@@ -149,7 +156,8 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
   return {
     open (name, since) {
       const entry = all.get(name) ?? create(name)
-      if (entry.holders++ === 0 && entry.status === 'open') clearTimeout(entry.timer)
+      clearTimeout(entry.linger)
+      entry.holders++
       if (since !== undefined && since !== entry.cursors.since) {
         entry.cursors = cursors()
         entry.cursors.start(since)
@@ -217,10 +225,11 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
     stop (status, closed) {
       limits = undefined
       leaving = []
+      hasEnded = !!closed
       for (const entry of all.values()) {
         lose(entry)
-        if (entry.holders === 0) all.delete(entry.name)
-        else if (!entry.isFinal) setStatus(entry, status, closed)
+        if (!entry.isFinal) setStatus(entry, status, closed)
+        if (hasEnded && entry.holders === 0) forget(entry)
       }
     },
     again () {

@@ -41,7 +41,7 @@ t.test('a chat gets a connection of its own from a server without channels, and 
   FakeSocket.made[1].receive(ack(limits))
   t.equal(chat.status, 'ready')
 
-  FakeSocket.made[0].drop(1012, 'retry_ms=0')
+  FakeSocket.made[0].lose(1012, 'retry_ms=0')
   await new Promise(resolve => setTimeout(resolve, 5))
   const again = FakeSocket.last
   again.receive(ack({ ...limits, channels: 100 }))
