@@ -37,10 +37,11 @@ const mayImport: Record<string, string[]> = {
   server: ['protocol', 'logs', 'brokers', 'errors', 'options', 'time'],
   notifications: ['protocol', 'server'],
   chat: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time'],
-  'plugin-options': ['brokers', 'errors', 'options', 'server', 'chat'],
-  realtime: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat'],
-  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat', 'time'],
-  index: ['protocol', 'logs', 'brokers', 'errors', 'server', 'notifications', 'chat', 'plugin-options', 'realtime', 'plugin'],
+  channels: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time'],
+  'plugin-options': ['brokers', 'errors', 'options', 'server', 'chat', 'channels'],
+  realtime: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'channels'],
+  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat', 'channels', 'time'],
+  index: ['protocol', 'logs', 'brokers', 'errors', 'server', 'notifications', 'chat', 'channels', 'plugin-options', 'realtime', 'plugin'],
   'redis-options': ['brokers', 'errors', 'options'],
   redis: ['brokers', 'chat', 'redis-options'],
   publisher: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'redis-options'],
@@ -230,7 +231,7 @@ t.test('a file and its test are found by their name, with JSX in either or none'
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'options', 'time', 'logs', 'brokers', 'server', 'notifications', 'chat', 'client', 'testing', 'adapters', 'react']
+  const folders = ['protocol', 'options', 'time', 'logs', 'brokers', 'server', 'notifications', 'chat', 'channels', 'client', 'testing', 'adapters', 'react']
   for (const folder of folders) {
     const tests = [...filesIn(`test/${folder}`, '.test.ts'), ...filesIn(`test/${folder}`, '.test.tsx')]
     const files = lib.filter(file => partOf(file) === folder)

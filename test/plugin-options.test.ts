@@ -18,8 +18,10 @@ t.test('without options every option has its default', async t => {
     prefix: '/ws',
     insecure: false,
     messages: {},
+    answers: {},
     strict: false,
     onMessage: {},
+    channels: {},
     chat: { concurrency: 'queue' },
     compression: false,
     history: { size: 100, ttl: 300_000, bytes: 64 * 1024 * 1024 },
@@ -44,7 +46,9 @@ t.test('without options every option has its default', async t => {
       lag: 4 * 1024 * 1024,
       pending: 1_000,
       connections: 10_000,
-      connectionsPerUser: 10
+      connectionsPerUser: 20,
+      channels: 100,
+      channelsPerUser: 400
     },
     timeouts: {
       authenticate: 5_000, connect: 5_000, handler: 60_000, run: 600_000, stall: 10_000, close: 5_000, drain: 10_000, spread: 5_000
@@ -188,6 +192,7 @@ t.test('resolveOptions accepts frozen options', async t => {
 const path = "a path with a slash at its beginning and none at its end, such as '/ws' or '/api/live', " +
   "of letters, digits and _ . ~ -; or '' for none"
 const schemas = 'a plain object with a TypeBox schema for each type, such as { order_shipped: Type.Object({}) }'
+const answers = 'a plain object with a TypeBox schema for each type, such as { quote: Type.Number() }'
 const handlers = 'a plain object with a function for each type, such as { mark_read (message, connection) {} }'
 const oneOrMore = 'a whole number of 1 or more'
 const milliseconds = 'a whole number from 1 to 2147483647'
@@ -209,6 +214,9 @@ const wrong: Array<[options: object, option: string, value: string, expectation:
   [{ messages: [] }, 'messages', '[]', schemas],
   [{ messages: { order: 'string' } }, 'messages.order', "'string'", 'a TypeBox schema, such as Type.Object({})'],
   [{ messages: { order: () => {} } }, 'messages.order', '[Function: order]', 'a TypeBox schema, such as Type.Object({})'],
+  [{ answers: [] }, 'answers', '[]', answers],
+  [{ answers: { order: 5 } }, 'answers.order', '5', 'a TypeBox schema, such as Type.Object({})'],
+  [{ channels: [] }, 'channels', '[]', 'a plain object with a channel kind for each name, such as { board: defineChannel({ authorize }) }'],
   [{ onMessage: authenticate }, 'onMessage', '[Function: authenticate]', handlers],
   [{ onMessage: null }, 'onMessage', 'null', handlers],
   [{ onMessage: { order: 'x' } }, 'onMessage.order', "'x'", 'a function'],
@@ -251,7 +259,11 @@ t.test('options that contradict each other are refused with the cure', async t =
     [{ limits: { rate: 101, burst: 101, userRate: 100 } }, /'limits\.userRate' must be at least 'limits\.rate'/],
     [{ limits: { userBurst: 39 } }, /'limits\.userBurst' must be at least 'limits\.burst'/],
     [{ history: { bytes: 1024 * 1024 - 1 } }, /'limits\.message' must not be more than 'history\.bytes'/],
+    [{ limits: { channels: 401 } }, /'limits\.channelsPerUser' must be at least 'limits\.channels'/],
+    [{ answers: { order: Type.Null() } }, /'answers\.order': .* Add 'onMessage\.order'/],
+    [{ channels: { chat: { authorize: () => true } } }, /'chat' in 'channels' is reserved/],
     [{ onMessage: { ping () {} } }, /'onMessage\.ping'/],
+    ...['subscribe', 'unsubscribe', 'presence'].map((type): [object, RegExp] => [{ onMessage: { [type] () {} } }, new RegExp(`'onMessage\\.${type}': .* Choose another`)]),
     [{ renew: () => null }, /'renew' .* Pass 'authenticate' too/],
     [{ renew: () => null, insecure: true }, /'renew' .* Pass 'authenticate' too/],
     [{ onMessage: { renew () {} } }, /'onMessage\.renew': .* option 'renew'/],
@@ -288,6 +300,8 @@ t.test('options at the edge of a contradiction are accepted', async t => {
   t.doesNotThrow(() => resolve({ authenticate, renew: () => null, onMessage: { renew: undefined, renewed () {} } }))
   t.doesNotThrow(() => resolve({ heartbeat: { interval: 1_001, timeout: 1_000 } }))
   t.doesNotThrow(() => resolve({ limits: { rate: 5, burst: 5 } }))
+  t.doesNotThrow(() => resolve({ limits: { channels: 400 } }))
+  t.doesNotThrow(() => resolve({ answers: { order: Type.Null() }, onMessage: { order () {} } }))
   t.doesNotThrow(() => resolve({ onMessage: { chat_message () {} }, chat: { concurrency: 'replace' } }))
   t.doesNotThrow(() => resolve({ onMessage: { chat_delta () {} }, chat: { onMessage () {} } }))
   t.doesNotThrow(() => resolve({ broker: { open () {}, publish () {}, subscribe () {}, stats () {}, close () {} } }))

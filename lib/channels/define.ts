@@ -70,7 +70,9 @@ export interface ChannelDefinition<M extends Schemas = Schemas, A extends Schema
 export type ChannelDefinitions = Readonly<Record<string, ChannelDefinition>>
 
 /** Defines a channel kind for the option `channels`. Returns the definition, with the types of its messages and answers. */
-export function defineChannel<M extends Schemas = {}, A extends Schemas = {}> (definition: ChannelDefinition<M, A>): ChannelDefinition<M, A> {
+export function defineChannel<M extends Schemas = {}, A extends Schemas = {}> (
+  definition: ChannelDefinition<M, A>
+): ChannelDefinition<M, A> {
   return definition
 }
 

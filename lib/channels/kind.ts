@@ -58,7 +58,9 @@ function verdictOf (kind: string, verdict: unknown): boolean {
   throw new TypeError(`'channels.${kind}.authorize' must return true, or else false or undefined`)
 }
 
-function rowsOf (name: string, { onMessage = {}, answers = {} }: ChannelDefinition, { maxBytes, channelOf }: KindParts): Map<string, MessageRow> {
+function rowsOf (
+  name: string, { onMessage = {}, answers = {} }: ChannelDefinition, { maxBytes, channelOf }: KindParts
+): Map<string, MessageRow> {
   const rows = new Map<string, MessageRow>()
   const option = `channels.${name}.answers`
   for (const [type, handler] of Object.entries(onMessage)) {

@@ -19,7 +19,7 @@ export function checkOptions (schema: TObject, given: unknown, owner?: string): 
   const fault = Value.Errors(schema, { ...given }).First()
   if (fault === undefined) return
   const name = nameOf(fault.path)
-  throw new errors.OPTIONS(isUnknown(fault) ? unknown(name, schema, of) : wrong(name, fault, of))
+  throw new errors.OPTIONS(isUnknown(fault) ? unknown(name, schema, namesBeside(fault), of) : wrong(name, fault, of))
 }
 
 /**
@@ -62,12 +62,13 @@ function wrong (name: string, { schema, value }: Pick<ValueError, 'schema' | 'va
   return `option '${name}'${of} is ${inspect(value, { depth: 0, maxStringLength: shownLength })}. It must be ${expectation}`
 }
 
-function unknown (name: string, schema: TObject, of: string): string {
-  return `there is no option '${name}'${of}. ${cureOf(name, schema)}`
+function unknown (name: string, schema: TObject, beside: string[], of: string): string {
+  return `there is no option '${name}'${of}. ${cureOf(name, schema, beside)}`
 }
 
-function cureOf (name: string, schema: TObject): string {
-  const names = namesOf(schema)
+/** `more`: names of options that `schema` has beside those of its sections. */
+function cureOf (name: string, schema: TObject, more: string[]): string {
+  const names = [...new Set([...namesOf(schema), ...more])]
   const section = name.slice(0, Math.max(0, name.lastIndexOf('.')))
   // The key contains a dot.
   if (names.includes(name)) return `Write it in a section: { ${section}: { ${name.slice(section.length + 1)}: … } }`
@@ -75,6 +76,12 @@ function cureOf (name: string, schema: TObject): string {
   if (near.length > 0) return `Did you mean ${near.map(quoted).join(' or ')}?`
   const beside = names.filter(option => option.startsWith(`${section}.`)).map(option => option.slice(section.length + 1))
   return beside.length > 0 ? `In '${section}' there are ${listed(beside)}` : `The options are ${listed(Object.keys(schema.properties))}`
+}
+
+/** Names of the options beside an unknown one: in an entry of a record, `namesOf` does not find them. */
+function namesBeside ({ path, schema }: ValueError): string[] {
+  const entry = path.slice(0, path.lastIndexOf('/'))
+  return entry === '' ? [] : namesOf(schema as TObject, `${nameOf(entry)}.`)
 }
 
 /** Names of all options of a schema: the sections and their contents. */

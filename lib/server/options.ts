@@ -27,7 +27,7 @@ export const serverProperties = {
   })),
   answers: Type.Unsafe<Record<string, TSchema>>(Type.Record(Type.String(), Type.Object({}, { expected: 'a TypeBox schema, such as Type.Object({})' }), {
     default: {},
-    description: "TypeBox schemas of the answers of handlers in `onMessage`, by message type. Without one, clients get no data",
+    description: 'TypeBox schemas of the answers of handlers in `onMessage`, by message type. Without one, clients get no data',
     expected: 'a plain object with a TypeBox schema for each type, such as { quote: Type.Number() }'
   })),
   strict: Type.Boolean({ default: false, description: 'Refuses to send message types that have no schema' }),

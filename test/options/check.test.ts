@@ -2,10 +2,12 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { checkOptions, checkSections, isPlain } from '../../lib/options/check.js'
 
+const kind = Type.Object({ allowed: Type.Boolean(), size: Type.Optional(Type.Integer()) }, { additionalProperties: false })
 const schema = Type.Object({
   prefix: Type.Optional(Type.String()),
   url: Type.Optional(Type.String({ pattern: '^redis:', isSecret: true, expected: "an address, such as 'redis://localhost'" })),
   handlers: Type.Optional(Type.Record(Type.String(), Type.Function([], Type.Unknown()))),
+  kinds: Type.Optional(Type.Record(Type.String(), kind)),
   limits: Type.Optional(Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1, default: 20 })) }, { additionalProperties: false }))
 }, { additionalProperties: false })
 
@@ -43,7 +45,13 @@ t.test('the message about an unknown option contains its name and a suggestion',
   t.equal(messageOf({ rate: 1 }, 'redisBroker'), "there is no option 'rate' of redisBroker. Did you mean 'limits.rate'?")
   t.equal(messageOf({ limits: { burst: 1 } }), "there is no option 'limits.burst'. In 'limits' there are 'rate'")
   t.equal(messageOf({ 'limits.rate': 1 }), "there is no option 'limits.rate'. Write it in a section: { limits: { rate: … } }")
-  t.equal(messageOf({ foo: 1 }), "there is no option 'foo'. The options are 'prefix', 'url', 'handlers' and 'limits'")
+  t.equal(messageOf({ foo: 1 }), "there is no option 'foo'. The options are 'prefix', 'url', 'handlers', 'kinds' and 'limits'")
+  t.equal(messageOf({ 'foo.bar': 1 }), "there is no option 'foo.bar'. The options are 'prefix', 'url', 'handlers', 'kinds' and 'limits'")
+})
+
+t.test('the message about an unknown option in an entry of a record names the options of that entry', async t => {
+  t.equal(messageOf({ kinds: { a: { allowed: true, sizes: 1 } } }), "there is no option 'kinds.a.sizes'. Did you mean 'kinds.a.size'?")
+  t.equal(messageOf({ kinds: { 'a/b': { allowed: true, foo: 1 } } }), "there is no option 'kinds.a/b.foo'. In 'kinds.a/b' there are 'allowed' and 'size'")
 })
 
 t.test('a section that is not a plain object is refused, and checkSections does not check the options in a section', async t => {

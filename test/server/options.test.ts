@@ -1,3 +1,4 @@
+import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { resolveOptions } from '../../lib/plugin-options.js'
 import { serverContradictions } from '../../lib/server/options.js'
@@ -22,7 +23,12 @@ t.test('each contradiction of options gives exactly one error text, which names 
     [{ limits: { ...limits, userBurst: limits.burst - 1 } }, /'limits.userBurst'/],
     [{ history: { ...valid.history, bytes: limits.message - 1 } }, /'limits.message'.*'history.bytes'/],
     [{ limits: { ...limits, stored: limits.message - 1 } }, /'limits.message'.*'limits.stored'/],
+    [{ answers: { a: Type.Null() } }, /'answers.a'.*'onMessage.a'/],
+    [{ limits: { ...limits, channelsPerUser: limits.channels - 1 } }, /'limits.channelsPerUser'.*'limits.channels'/],
     [{ onMessage: { ping: hook } }, /'onMessage.ping'/],
+    [{ onMessage: { subscribe: hook } }, /'onMessage.subscribe'/],
+    [{ onMessage: { unsubscribe: hook } }, /'onMessage.unsubscribe'/],
+    [{ onMessage: { presence: hook } }, /'onMessage.presence'/],
     [{ onMessage: { renew: hook } }, /'onMessage.renew'/],
     [{ broker: {} }, /'broker' must be a broker/]
   ]

@@ -39,7 +39,6 @@ export class Subscription implements Reader {
   withheld: WeakSet<object> | undefined
   /** Subscription of the same connection that is read after this one; `null` if this is the last, `undefined` if it is not queued. */
   next: Subscription | null | undefined
-  readonly isDeflated: boolean
   readonly sees: Reader['sees']
   readonly #subscriber: Subscriber
 
@@ -48,7 +47,6 @@ export class Subscription implements Reader {
     this.#subscriber = subscriber
     this.channel = channel
     this.start = offset
-    this.isDeflated = subscriber.isDeflated
     const { isSeen } = kind
     this.sees = isSeen && (message => isSeen(message, subscriber.identity))
     this.kind = kind
@@ -56,6 +54,10 @@ export class Subscription implements Reader {
     this.offset = offset
     this.epoch = log.epoch
     log.add(this)
+  }
+
+  get isDeflated (): boolean {
+    return this.#subscriber.isDeflated
   }
 
   wake (): void {

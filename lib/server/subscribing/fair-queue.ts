@@ -18,7 +18,7 @@ export class FairQueue {
   /** Runs a job as soon as its holder may have another one. Settles like the job. */
   async run<T> (holder: string, job: () => Promise<T>): Promise<T> {
     if (this.#waiting.has(holder) || !this.#running.take(holder)) {
-      await new Promise<void>(start => this.#add({ holder, start }))
+      await new Promise<void>(resolve => this.#add({ holder, start: resolve }))
     }
     try {
       return await job()
