@@ -1,5 +1,6 @@
-import type { AnswersOf, KindName, MessagesOf } from '../protocol/kind-name.js'
+import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../protocol/kind-name.js'
 import type { Data, Envelope } from '../protocol/envelope.js'
+import { idPattern, isId } from '../protocol/ids.js'
 import type { ClientChannel } from './channels.js'
 import type { Closed } from './error.js'
 import type { Resume, Status } from './status.js'
@@ -9,10 +10,16 @@ interface Requester {
   request (type: string, data: unknown, options: { channel: string, timeout?: number | undefined }): Promise<unknown>
 }
 
-type DataOf<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
-type AnswerOf<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
-type EnvelopeOf<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
-type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
+export type DataOf<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
+export type AnswerOf<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
+export type EnvelopeOf<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
+export type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
+
+/** Name of a channel on the wire. Throws a TypeError if the kind or the id is invalid. */
+export function channelName (kind: string, id: string): string {
+  if (!new RegExp(kindPattern).test(kind) || !isId(id)) throw new TypeError(`channel '${kind}:${id}' does not match ${kindPattern}:${idPattern}`)
+  return `${kind}:${id}`
+}
 
 /** One use of a channel on the connection of a client, until `close`. */
 export class Channel<K extends string = KindName> {

@@ -71,6 +71,8 @@ export interface Channels {
   open (name: string, since?: string): ClientChannel
   /** Takes a frame; `false` when it is not for one of these channels. */
   receive (envelope: Envelope): boolean
+  /** Whether a channel is open, or was until less than 5 s ago. */
+  has (name: string): boolean
   /** Whether a message to a channel can be sent; `undefined` when it never can, because the channel has ended. */
   isReady (name: string): boolean | undefined
   /** Next frame to send: a `subscribe` or an `unsubscribe`; `undefined` when there is none. */
@@ -128,7 +130,7 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
     if (limits && !entry.isFinal) leaving.push(entry.name)
     onDue()
   }
-  const create = (name: string): Entry => {
+  const create = (name: string, since = ''): Entry => {
     const entry: Entry = {
       name,
       status: 'waiting',
@@ -149,13 +151,14 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
         if (entry.status === 'closed') begin(entry)
       }
     }
+    entry.cursors.start(since)
     all.set(name, entry)
     begin(entry)
     return entry
   }
   return {
     open (name, since) {
-      const entry = all.get(name) ?? create(name)
+      const entry = all.get(name) ?? create(name, since)
       clearTimeout(entry.linger)
       entry.holders++
       if (since !== undefined && since !== entry.cursors.since) {
@@ -166,6 +169,7 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
       }
       return entry
     },
+    has: name => all.has(name),
     receive (envelope) {
       const { type, channel, id, data } = envelope
       const entry = all.get(channel!)

@@ -1,11 +1,10 @@
-import { kindPattern, type KindName } from '../protocol/kind-name.js'
+import type { KindName } from '../protocol/kind-name.js'
 import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
-import { idPattern, isId } from '../protocol/ids.js'
 import { ownCode, ownCodes, parseDelay, type CloseAction } from '../protocol/own-codes.js'
 import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
-import { Channel } from './channel.js'
+import { Channel, channelName } from './channel.js'
 import { channels, type ClientChannel } from './channels.js'
 import { cursors } from './cursors.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
@@ -186,13 +185,22 @@ export class RealtimeClient {
    * of the result. Throws a TypeError if the kind or the id is invalid.
    */
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    if (!new RegExp(kindPattern).test(kind) || !isId(id)) throw new TypeError(`channel '${kind}:${id}' does not match ${kindPattern}:${idPattern}`)
-    return new Channel(this, this.#channels.open(`${kind}:${id}`))
+    return new Channel(this, this.#channels.open(channelName(kind, id)))
   }
 
   /** Opens a channel by its name, and reads it from a position. @internal */
   open (name: string, since: string): ClientChannel {
     return this.#channels.open(name, since)
+  }
+
+  /** Opens a channel by its name. `since`: position from which it is read unless it is open already. @internal */
+  hold (name: string, since: string): ClientChannel {
+    return this.#channels.open(name, this.#channels.has(name) ? undefined : since)
+  }
+
+  /** Options of a client for a chat beside this one. @internal */
+  get options (): ClientOptions {
+    return this.#options
   }
 
   /** Rejects the unanswered messages to a channel. @internal */

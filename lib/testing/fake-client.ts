@@ -1,9 +1,9 @@
-import { Channel } from '../client/channel.js'
+import { Channel, channelName } from '../client/channel.js'
 import type { ClientChannel } from '../client/channels.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
-import type { ClientOptions, Resume, RealtimeClient, Status } from '../client/client.js'
+import type { ClientOptions, Resume, RealtimeClient, SendOptions, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
@@ -93,7 +93,9 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     await this.request(type, data)
   }
 
-  request<T extends string> (type: T, data?: unknown): Promise<AnswerOf<T>> {
+  request<T extends string> (type: T, data?: unknown, { channel }: SendOptions & { channel?: string } = {}): Promise<AnswerOf<T>> {
+    const fake = this.#channels.get(channel!)
+    if (fake !== undefined) return fake.request(type, data)
     if (this.closed !== undefined) return Promise.reject(closedError(this.closed))
     const sent = new Sent(type, data)
     this.sent.push(sent)
@@ -101,10 +103,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   }
 
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    const name = `${kind}:${id}`
-    const fake = this.#channels.get(name) ?? new FakeClient(this.status, this.ack.user_id)
-    this.#channels.set(name, fake)
-    return new Channel<K>(fake, fake.#asChannel(name))
+    return new Channel<K>(this, this.hold(channelName(kind, id)))
   }
 
   channelOf (kind: string, id: string): FakeControls {
@@ -114,7 +113,17 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   }
 
   open (name: string): ClientChannel {
-    return new FakeClient(this.status, this.ack.user_id).#asChannel(name)
+    return this.hold(name)
+  }
+
+  hold (name: string): ClientChannel {
+    const fake = this.#channels.get(name) ?? new FakeClient(this.status, this.ack.user_id)
+    this.#channels.set(name, fake)
+    return fake.#asChannel(name)
+  }
+
+  get options (): ClientOptions {
+    return { userId: this.ack.user_id }
   }
 
   refuse (): void {}
