@@ -58,6 +58,8 @@ export interface ChannelsOptions {
   readonly report: (error: unknown) => void
   /** Called when there is a frame to send. */
   readonly onDue: () => void
+  /** Whether a frame with this `ref` answers a message of this client: tabs with one connection get the frames of each other. */
+  readonly isOwn: (ref: unknown) => boolean
   /** Called when a channel has ended: messages to it are not handled. */
   readonly onEnd: (name: string, error: RealtimeError) => void
 }
@@ -69,10 +71,10 @@ export interface Channels {
    * it is subscribed; `''` for where its kind starts. Default: like the other users of the channel.
    */
   open (name: string, since?: string): ClientChannel
-  /** Takes a frame; `false` when it is not for one of these channels. */
-  receive (envelope: Envelope): boolean
   /** Whether a channel is open, or was until less than 5 s ago. */
   has (name: string): boolean
+  /** Takes a frame; `false` when it is not for one of these channels. */
+  receive (envelope: Envelope): boolean
   /** Whether a message to a channel can be sent; `undefined` when it never can, because the channel has ended. */
   isReady (name: string): boolean | undefined
   /** Next frame to send: a `subscribe` or an `unsubscribe`; `undefined` when there is none. */
@@ -85,7 +87,7 @@ export interface Channels {
   again (): void
 }
 
-export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): Channels {
+export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOptions): Channels {
   const all = new Map<string, Entry>()
   let leaving: string[] = []
   /** Limits of the server while the connection is open. */
@@ -171,7 +173,7 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
     },
     has: name => all.has(name),
     receive (envelope) {
-      const { type, channel, id, data } = envelope
+      const { type, channel, id, ref, data } = envelope
       const entry = all.get(channel!)
       if (!entry) return !!channel && /^(un)?subscribed$/.test(type)
       if (type === 'subscribed') {
@@ -189,7 +191,7 @@ export function channels ({ backoff, report, onDue, onEnd }: ChannelsOptions): C
       } else if (type === 'resync') {
         entry.cursors.start((data as { position: string }).position)
         entry.listeners.tell(' resume', { recovered: false })
-      } else if (!id || entry.cursors.advance(id)) {
+      } else if (entry.status === 'open' && (id ? entry.cursors.advance(id) : isOwn(ref))) {
         entry.listeners.tell(type, data, envelope)
         entry.listeners.tell('*', envelope)
       }

@@ -33,8 +33,8 @@ export interface ClientOptions extends Address {
   /** Returns the delay before a reconnect, in ms. Default: `fullJitter`, up to 0.5 s at first and 9 s at last. */
   backoff?: Backoff | undefined
   /**
-   * Shares one WebSocket among all tabs of this browser with the same address. These tabs must belong to the same user. Ignored for
-   * chats, and for a URL with `since`, where each tab reads the history. Without Web Locks or BroadcastChannel, for example on a page
+   * Shares one WebSocket among all tabs of this browser with the same address, with the channels and chats of each. These tabs must belong
+   * to the same user. Ignored for a client on the path of a chat, and for a URL with `since`, where each tab reads the history. Without Web Locks or BroadcastChannel, for example on a page
    * without https, each tab has its own WebSocket. Default: false.
    */
   share?: boolean | undefined
@@ -100,7 +100,8 @@ export class RealtimeClient {
     backoff: () => this.#options.backoff,
     report: error => this.#report(error),
     onDue: () => this.#outbox.run(),
-    onEnd: (name, error) => this.#outbox.refuse(name, error)
+    onEnd: (name, error) => this.#outbox.refuse(name, error),
+    isOwn: ref => this.#outbox.has(ref)
   })
 
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
@@ -284,7 +285,7 @@ export class RealtimeClient {
     const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
     // Only the server has the history that `since` in the URL requests.
     if (this.#options.share && !this.#options.chat && !sinceParameter.test(this.#url) && canShare()) {
-      this.#tabs ??= joinTabs({ name: `fastify-realtime ${this.#url}`, WebSocket: this.#WebSocket, onAwaited: () => this.#comeBack() })
+      this.#tabs ??= joinTabs({ name: `fastify-realtime 2 ${this.#url}`, WebSocket: this.#WebSocket, onAwaited: () => this.#comeBack() })
     }
     const socket = this.#socket = this.#tabs?.open(url, protocols, since) ?? new this.#WebSocket(url, protocols)
     let fault: string | undefined

@@ -38,6 +38,8 @@ export interface Outbox {
   settle (ref: unknown, error?: RealtimeError, data?: unknown): void
   /** Rejects the messages to a channel. */
   refuse (channel: string, error: RealtimeError): void
+  /** Whether a message with this `ref` is unanswered. */
+  has (ref: unknown): boolean
   /** Sends what can be sent by now. */
   run (): void
   /** The server dropped messages because they came too fast, without naming them: sends all unanswered ones again, later. */
@@ -135,6 +137,7 @@ export function outbox (size: number, before: Before): Outbox {
     refuse (name, error) {
       for (const { channel, settle } of unanswered.values()) if (channel === name) settle(error)
     },
+    has: ref => unanswered.has(ref),
     run: pace.run,
     slowDown () {
       pace.slowDown()

@@ -5,6 +5,7 @@ import { Lost, type Loss } from './outage.js'
 import { bytesOf, random } from './outbox.js'
 import { paced } from './pace.js'
 import { recent } from './recent.js'
+import { sharedChannels } from './shared-channels.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
 
 const enum Ms {
@@ -49,9 +50,11 @@ type Word = { from: string } & (
   | { is: 'joining', id: string, since: string }
   /** The ack, and the frames that the socket missed; empty while the leader is not connected. */
   | { is: 'answer', id: string, frames: string[] }
-  | { is: 'heard', frame: string }
+  /** `to`: the only socket that gets the frame. Default: all. */
+  | { is: 'heard', frame: string, to?: string }
   | { is: 'lost', how: Loss }
-  | { is: 'saying', frame: string }
+  | { is: 'saying', id: string, frame: string }
+  | { is: 'leaving', id: string }
 )
 
 type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : never
@@ -90,6 +93,15 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     largest = Math.max(largest, bytesOf(frame))
     real!.send(frame)
     return true
+  })
+
+  const sendSoon = (frame: string): void => {
+    toSay.push(frame)
+    pace.run()
+  }
+
+  const channels = sharedChannels(sendSoon, (id, frames) => {
+    for (const frame of frames) deliver(frame, id)
   })
 
   const tell = (said: Said): void => channel.postMessage({ ...said, from: self })
@@ -147,6 +159,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     toSay = []
     largest = 0
     pace.stop()
+    channels.reset()
   }
 
   /** Closes the socket of this tab's client and, in the leader, the real WebSocket. */
@@ -171,6 +184,8 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   const hear = (frame: string): void => {
     const envelope = parse(frame)
     const isAck = envelope?.type === 'connection_ack'
+    const to = envelope && channels.hear(envelope, frame)
+    if (to !== undefined) return deliver(frame, to)
     // Only the leader renews its credential.
     if (!isAck && envelope?.type !== 'renewed') tell({ is: 'heard', frame })
     if (isAck) {
@@ -182,9 +197,15 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     if (isAck) tell({ is: 'leading' })
   }
 
+  /** Passes a frame to one socket. */
+  const deliver = (frame: string, to: string): void => {
+    if (to === socket?.id) receive(frame)
+    else if (to) tell({ is: 'heard', frame, to })
+  }
+
   const receive = (frame: string): void => {
     const envelope = parse(frame)
-    if (envelope) latest.hear(envelope, frame)
+    if (envelope && !envelope.channel) latest.hear(envelope, frame)
     socket?.onmessage?.({ data: frame })
   }
 
@@ -208,14 +229,13 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     tell({ is: 'answer', id, frames: [JSON.stringify({ ...ack, data }), ...missed ?? []] })
   }
 
-  const say = (frame: string): void => {
-    if (!ack) return
-    toSay.push(frame)
-    pace.run()
+  const say = (frame: string, id: string): void => {
+    if (ack && !channels.say(frame, id)) sendSoon(frame)
   }
 
   const serve = (word: Word): void => {
-    if (word.is === 'saying') return say(word.frame)
+    if (word.is === 'saying') return say(word.frame, word.id)
+    if (word.is === 'leaving') return channels.leave(word.id)
     if (word.is !== 'joining') return
     answer(word.id, word.since)
     if (!real) onAwaited()
@@ -230,7 +250,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     // Ignores the last messages of a former leader.
     if ((shared.leader ?? word.from) !== word.from) return
     if (word.is === 'lost') close(word.how)
-    else if (word.is === 'heard' && shared.isJoined) receive(word.frame)
+    else if (word.is === 'heard' && shared.isJoined && (word.to ?? shared.id) === shared.id) receive(word.frame)
     else if (word.is === 'answer' && word.id === shared.id && !shared.isJoined) {
       clearTimeout(impatience)
       shared.leader = word.from
@@ -252,8 +272,12 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
         id: random(),
         connect: () => new WebSocket(url, protocols),
         since,
-        send: frame => isLeading ? say(frame) : tell({ is: 'saying', frame }),
-        close: code => { if (socket === shared) hangUp(code) }
+        send: frame => isLeading ? say(frame, shared.id) : tell({ is: 'saying', id: shared.id, frame }),
+        close: code => {
+          if (socket !== shared) return
+          if (!isLeading) tell({ is: 'leaving', id: shared.id })
+          hangUp(code)
+        }
       }
       if (isLeading) connect(shared)
       else join(shared)

@@ -162,7 +162,7 @@ t.test('tabs share one connection', async t => {
 
   t.test('a leader that does not answer is replaced', async t => {
     const { app, url } = await start(t)
-    const suspended = locks.request(`fastify-realtime ${url}/ws/notifications/u1`, {}, () => new Promise(() => {}))
+    const suspended = locks.request(`fastify-realtime 2 ${url}/ws/notifications/u1`, {}, () => new Promise(() => {}))
     const replaced = t.rejects(suspended, { message: 'AbortError' })
     const { client } = openTab(t, url)
     await client.connected()
