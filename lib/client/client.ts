@@ -34,8 +34,8 @@ export interface ClientOptions extends Address {
   backoff?: Backoff | undefined
   /**
    * Shares one WebSocket among all tabs of this browser with the same address, with the channels and chats of each. These tabs must belong
-   * to the same user. Ignored for a client on the path of a chat, and for a URL with `since`, where each tab reads the history. Without Web Locks or BroadcastChannel, for example on a page
-   * without https, each tab has its own WebSocket. Default: false.
+   * to the same user. Ignored for a client on the path of a chat, and for a URL with `since`, where each tab reads the history. Without Web
+   * Locks or BroadcastChannel, for example on a page without https, each tab has its own WebSocket. Default: false.
    */
   share?: boolean | undefined
   /** Maximum number of unanswered messages, at most 500. Further messages reject with `queue_full`. Default: 100. */
@@ -50,6 +50,11 @@ export interface ClientOptions extends Address {
 export interface SendOptions {
   /** Maximum time for the answer of the server, in ms. Default: 30,000. */
   timeout?: number | undefined
+}
+
+interface RequestOptions extends SendOptions {
+  /** Name of the channel that the message is for. Default: that of the client. */
+  channel?: string
 }
 
 type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown
@@ -175,8 +180,8 @@ export class RealtimeClient {
   /** Like `send`. Resolves with what the handler returned, for types with a schema in the server's `answers`. */
   async request<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<AnswerOf<T>>
   /** @internal */
-  async request<T extends string> (type: T, data?: unknown, options?: SendOptions & { channel?: string }): Promise<AnswerOf<T>>
-  async request (type: string, data?: unknown, { timeout = Ms.answer as number, channel }: SendOptions & { channel?: string } = {}): Promise<unknown> {
+  async request<T extends string> (type: T, data?: unknown, options?: RequestOptions): Promise<AnswerOf<T>>
+  async request (type: string, data?: unknown, { timeout = Ms.answer as number, channel }: RequestOptions = {}): Promise<unknown> {
     if (this.closed) throw closedError(this.closed)
     return this.#outbox.send(type, data, timeout, channel)
   }

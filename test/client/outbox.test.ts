@@ -8,7 +8,8 @@ const ample = { frame: 10_000, rate: 10_000, burst: 10_000 }
 
 function open (size = 100) {
   const written: Array<{ type: string, ref: string, data?: unknown }> = []
-  return { box: outbox(size, { next: () => undefined, isReady: () => true }), written, write: (frame: string) => { written.push(JSON.parse(frame)) } }
+  const box = outbox(size, { next: () => undefined, isReady: () => true })
+  return { box, written, write: (frame: string) => { written.push(JSON.parse(frame)) } }
 }
 
 /** Lets promises settle. */

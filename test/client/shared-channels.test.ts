@@ -11,7 +11,11 @@ const locks = new FakeLocks()
 Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } })
 t.teardown(() => { Reflect.deleteProperty(globalThis, 'navigator') })
 
-const board = defineChannel({ authorize: () => true, onMessage: { move: ({ data }: { data?: unknown }) => data }, history: { size: 10_000 } })
+const board = defineChannel({
+  authorize: () => true,
+  onMessage: { move: ({ data }: { data?: unknown }) => data },
+  history: { size: 10_000 }
+})
 const target = (chatId: string) => ({ workflow: 'support', appId: 'shop', chatId })
 
 function openTab (t: Test, url: string, options: ClientOptions = {}): ChatClient {
@@ -22,7 +26,8 @@ function openTab (t: Test, url: string, options: ClientOptions = {}): ChatClient
 
 async function open (t: Test, options: RealtimeOptions = {}) {
   const opened: string[] = []
-  const { app, url } = await start(t, { channels: { board }, history: { size: 10_000 }, ...options, onConnect: ({ id }) => { opened.push(id) } })
+  const onConnect: RealtimeOptions['onConnect'] = ({ id }) => { opened.push(id) }
+  const { app, url } = await start(t, { channels: { board }, history: { size: 10_000 }, ...options, onConnect })
   return { app, url, opened }
 }
 
