@@ -128,13 +128,41 @@ export class TestSocket {
     return closed
   }
 
-  /** Sends a message to its handler. Resolves with the `ack` of the server. Rejects with its `error`, as an Error with the same `code`. */
-  async send (type: string, data?: unknown): Promise<void> {
-    const answered = this.#ask(type, data)
-    const { type: answer, data: fault } = await this.#wait(answered, `answer to '${type}'`)
-    if (answer !== 'error') return
-    const { code, message } = fault as ControlMessages['error']
+  /**
+   * Sends a message to its handler. Resolves with the `ack` of the server. Rejects with its `error`, as an Error with the same `code`.
+   * `channel`: name of the channel that the message is for, such as `board:b1`. Default: that of the connection's path.
+   */
+  async send (type: string, data?: unknown, { channel }: { channel?: string | undefined } = {}): Promise<void> {
+    await this.request(type, data, { channel })
+  }
+
+  /** Like `send`. Resolves with what the handler returned, for types with a schema in `answers`. */
+  async request (type: string, data?: unknown, { channel }: { channel?: string | undefined } = {}): Promise<unknown> {
+    const answered = this.#ask(type, data, channel)
+    const { type: answer, data: returned } = await this.#wait(answered, `answer to '${type}'`)
+    if (answer !== 'error') return returned
+    const { code, message } = returned as ControlMessages['error']
     throw Object.assign(new Error(`${code}: ${message}`), { code })
+  }
+
+  /**
+   * Subscribes to a channel, such as `board:b1`. Resolves with the data of `subscribed`; `next` returns the frames of the channel.
+   * `since`: position to resume from. Rejects with the reason of `unsubscribed` as the `code` of the Error.
+   */
+  async subscribe (channel: string, { since }: { since?: string | undefined } = {}): Promise<ControlMessages['subscribed']> {
+    const before = this.received.length
+    const isAnswer = (envelope: Envelope, at: number) => at >= before && envelope.channel === channel && /^(un)?subscribed$/.test(envelope.type)
+    const answered = this.#ask('subscribe', { channels: [{ channel, since }] })
+    const envelope = await this.#wait(() => answered()?.type === 'error' ? answered() : this.received.find(isAnswer), `answer to 'subscribe'`)
+    this.#forget(envelope)
+    if (envelope.type === 'subscribed') return envelope.data as ControlMessages['subscribed']
+    const { code, reason = code } = envelope.data as { code?: string, reason?: string }
+    throw Object.assign(new Error(`${channel}: ${reason}`), { code: reason })
+  }
+
+  /** Unsubscribes from a channel. Resolves once no frame of it follows. */
+  async unsubscribe (channel: string): Promise<void> {
+    await this.send('unsubscribe', { channels: [channel] })
   }
 
   /** Sends a text frame, valid or not. `next` returns its answer. */
@@ -171,10 +199,10 @@ export class TestSocket {
   }
 
   /** Sends a message. Returns a function that finds its answer, which `next` does not return. */
-  #ask (type: string, data?: unknown): () => Envelope | undefined {
+  #ask (type: string, data?: unknown, channel?: string): () => Envelope | undefined {
     // A number, so that the server does not take a message for a repeated one; a low one, which no `sendRaw` uses.
     const ref = Number.MIN_SAFE_INTEGER + this.#refs++
-    this.#socket.send(JSON.stringify({ type, ref, data }))
+    this.#socket.send(JSON.stringify({ type, channel, ref, data }))
     return () => this.#answers.get(ref)
   }
 

@@ -1,8 +1,9 @@
 import { mock } from 'node:test'
+import { Type } from '@sinclair/typebox'
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import t from 'tap'
-import realtime, { tokenOf, type RealtimeOptions } from '../../lib/index.js'
+import realtime, { defineChannel, tokenOf, type RealtimeOptions } from '../../lib/index.js'
 import { connect } from '../../lib/testing/index.js'
 import { authenticateByHeader } from '../harness.js'
 import { eventually } from '../waiting.js'
@@ -277,4 +278,24 @@ t.test('a closed socket settles all waits, and leaves no timer', async t => {
   t.strictSame((await waits).map(({ status }) => status), ['rejected', 'fulfilled', 'rejected'])
   await app.close()
   t.equal(process.getActiveResourcesInfo().filter(name => name === 'Timeout').length, 0)
+})
+
+t.test('subscribe() resolves with the position of a channel, next() returns its messages, and request() the answer of a handler', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const board = defineChannel({ authorize: (_identity, { id }) => id !== 'secret', answers: { move: Type.Number() }, onMessage: { move: () => 7 } })
+  await app.register(realtime, { insecure: true, channels: { board } })
+  const socket = await connect(app, { userId: 'ada' })
+  const { position } = await socket.subscribe('board:b1')
+  await app.ws.channel('board', 'b1').send({ type: 'moved', data: 1 })
+  t.match(await socket.next(), { type: 'moved', channel: 'board:b1', data: 1 })
+  t.equal(await socket.request('move', undefined, { channel: 'board:b1' }), 7)
+  await t.rejects(socket.send('move', undefined, { channel: 'board:b2' }), { code: 'not_subscribed' })
+  await t.rejects(socket.subscribe('board:secret'), { code: 'forbidden', message: 'board:secret: forbidden' })
+  await t.rejects(socket.subscribe(''), { code: 'bad_message' })
+  await socket.unsubscribe('board:b1')
+  await app.ws.channel('board', 'b1').send({ type: 'moved', data: 2 })
+  await socket.expectNone('moved')
+  t.match(await socket.subscribe('board:b1', { since: position }), { recovered: true, replayed: 2 })
+  t.match(await socket.next('moved'), { data: 1 })
 })

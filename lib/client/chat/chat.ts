@@ -3,7 +3,7 @@ import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
 import { random } from '../outbox.js'
-import type { Line } from './line.js'
+import { openLine, type Line } from './line.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
@@ -17,6 +17,8 @@ export interface ChatIds {
 
 export interface OpenChatOptions extends ChatIds, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
   userId: string
+  /** Client on whose connection the chat is. Options of the connection are then those of the client. Default: a connection of its own. */
+  client?: RealtimeClient | undefined
   /** Loads the newest messages from the server's `loadHistory` once connected, and after a loss. Default: false. */
   history?: boolean | undefined
 }
@@ -62,6 +64,11 @@ export interface SendOptions {
 /** Connects a chat; tests pass a fake connection. */
 export type Connect = (options: ClientOptions & Required<Pick<ClientOptions, 'chat'>>) => Line
 
+/** Connects a chat: on the connection of a client, or on its own. */
+function connectionOf (client: RealtimeClient | undefined): Connect {
+  return options => client ? openLine(client, options) : new RealtimeClient(options)
+}
+
 /** Minimum time between two fresh connections, in ms. A client that reads too slowly would otherwise start over forever. */
 const renewal = 30_000
 
@@ -97,7 +104,7 @@ export class Chat {
   #shown = atFirst
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
-  constructor (options: OpenChatOptions, connect: Connect = options => new RealtimeClient(options)) {
+  constructor (options: OpenChatOptions, connect: Connect = connectionOf(options.client)) {
     this.#options = options
     this.#newClient = connect
     this.#conversation = new Conversation(this.#answer)

@@ -52,7 +52,7 @@ export function openLine (client: RealtimeClient, options: ClientOptions & { cha
     if (hasChannels && own) events.tell(' resume', { recovered: false })
     else if (!hasChannels && channel) {
       leave()
-      own = new RealtimeClient(options)
+      own = new RealtimeClient(Object.assign(Object.create(client.options), options))
       relay((event, listener) => event === '*' ? own!.on('*', listener) : event === ' status' ? own!.onStatus(listener) : own!.onResume(listener))
     }
   })

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
+import { createChat } from '../../../lib/client/chat/index.js'
 import { RealtimeClient } from '../../../lib/client/client.js'
 import { FakeSocket } from '../fake-socket.js'
 
@@ -49,5 +50,18 @@ t.test('a chat gets a connection of its own from a server without channels, and 
   again.receive({ type: 'subscribed', channel: 'chat:support/shop/c1/ada', data: { position: 'c.e.0', replayed: 0 } })
   t.equal(chat.status, 'ready')
   t.equal(FakeSocket.made[1].isClosed, true)
+  client.close()
+})
+
+t.test('createChat with a client opens the chat on the connection of that client', async t => {
+  const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+  const chat = createChat({ ...target, userId: 'ada', client })
+  await settle()
+  FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
+  FakeSocket.last.receive({ type: 'subscribed', channel: 'chat:support/shop/c1/ada', data: { position: 'c.e.0', replayed: 0 } })
+  t.equal(chat.status, 'ready')
+  t.strictSame(urls(), ['ws://a.example/ws/notifications/ada'])
+  chat.close()
+  t.equal(client.status, 'open')
   client.close()
 })
