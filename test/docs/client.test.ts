@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import * as module from '../../lib/client/index.js'
-import { tokenOf, type RealtimeOptions } from '../../lib/index.js'
+import { defineChannel, tokenOf, type RealtimeOptions } from '../../lib/index.js'
 import { ownCodes } from '../../lib/protocol/own-codes.js'
 import { FakeLocks } from '../client/fake-locks.js'
 import { start } from '../harness.js'
@@ -98,6 +98,25 @@ t.test('the snippets run', async t => {
     t.equal(await hurried.vote(2), 'No answer yet')
   })
 
+  t.test('the snippet with a channel shows its messages and its states, and unsubscribes', async t => {
+    const { app, run } = await serving(t, {
+      channels: { board: defineChannel({ authorize: (_identity, { id }) => id !== 'secret' }) }
+    })
+    t.capture(console, 'error')
+    const { lines, console: shown } = recorded()
+    const { client, show } = await run('channel', { globals: { console: shown } })
+    const close = show('b1')
+    await eventually(() => lines.includes('b1 open'))
+    const { timestamp } = await app.ws.channel('board', 'b1').send({ type: 'card_moved' })
+    await eventually(() => lines.includes(`board:b1 ${timestamp}`))
+    show('secret')
+    await eventually(() => lines.includes('secret forbidden'))
+    close()
+    client.close()
+    t.equal(lines.includes('b1 closed'), false, 'a channel that is closed has no listeners')
+    t.equal(lines.includes('secret closed'), false, 'and one that the server closed keeps its reason')
+  })
+
   t.test('the snippet that shows the state says that the client was closed, and opens it again', async t => {
     t.capture(console, 'error')
     const { app, run } = await serving(t)
@@ -175,6 +194,10 @@ t.test('the table of statuses has all of them', async t => {
 
 t.test('the table of members has all public members of a client', async t => {
   t.strictSame(namesOf(page.table('## Members of a client', '| Member | Meaning |')), declared.membersOf('RealtimeClient'))
+})
+
+t.test('the table of members of a channel has all public members', async t => {
+  t.strictSame(namesOf(page.table('## Channels', '| Member | Meaning |')), new Declared('client/channel').membersOf('Channel'))
 })
 
 t.test('the table of errors has all codes of the client and of the close codes that it knows by name', async t => {

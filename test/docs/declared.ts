@@ -9,9 +9,9 @@ export class Declared {
   readonly #exports: Map<string, ts.Symbol>
   readonly #source: ts.SourceFile
 
-  /** `name`: what is imported, such as `fastify-realtime/client`. */
+  /** `name`: what is imported, such as `fastify-realtime/client`, or a file in lib without its extension. */
   constructor (name: string) {
-    const file = join(root, `lib/${exported[name]}.ts`)
+    const file = join(root, `lib/${exported[name] ?? name}.ts`)
     const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
     const program = ts.createProgram([file], { ...options, noEmit: true })
@@ -54,9 +54,13 @@ export class Declared {
   }
 }
 
-/** Without private names. The compiler calls the names that are symbols `__@name@1`. */
+/** Without private names, and without what is `@internal`. The compiler calls the names that are symbols `__@name@1`. */
 function membersOf (type: ts.Type): string[] {
-  return type.getProperties().map(({ name }) => name.replace(/^__@(\w+)@\d+$/, '[Symbol.$1]')).filter(name => !name.startsWith('#')).sort()
+  // An overload can be internal alone.
+  const isInternal = ({ declarations = [] }: ts.Symbol) =>
+    declarations.length > 0 && declarations.every(declaration => ts.getJSDocTags(declaration).some(({ tagName }) => tagName.text === 'internal'))
+  const members = type.getProperties().filter(symbol => !isInternal(symbol))
+  return members.map(({ name }) => name.replace(/^__@(\w+)@\d+$/, '[Symbol.$1]')).filter(name => !name.startsWith('#')).sort()
 }
 
 function textsOf (type: ts.Type): string[] {

@@ -6,7 +6,7 @@ import { root } from './page.js'
 
 /** Pages that are read from top to bottom. Those about the protocol, failures and options are looked things up in. */
 const easy = ['README.md', ...[
-  'getting-started', 'guide', 'client', 'react', 'chat', 'ai-sdk', 'ag-ui', 'scaling', 'testing', 'security', 'migrating', 'examples'
+  'getting-started', 'guide', 'channels', 'client', 'react', 'chat', 'ai-sdk', 'ag-ui', 'scaling', 'testing', 'security', 'migrating', 'examples'
 ].map(name => `docs/${name}.md`)]
 
 /** By the formula of Flesch. */
