@@ -1,7 +1,8 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { atFirst, type Chat, type ChatState, type ChatStatus } from '../client/chat/chat.js'
+import { atFirst, type Chat, type ChatState, type ChatStatus, type Connect } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
-import { RealtimeError, type Status } from '../client/index.js'
+import { openLine } from '../client/chat/line.js'
+import { RealtimeError, type RealtimeClient, type Status } from '../client/index.js'
 import { useLatest, useProvided } from './provider.js'
 import type { Store } from './store.js'
 import { Unanswered } from './unanswered.js'
@@ -10,7 +11,7 @@ import { Unanswered } from './unanswered.js'
 export type ChatProps = { [K in 'workflow' | 'appId' | 'chatId']: ChatReference[K] | undefined } & Pick<ChatReference, 'userId' | 'history'>
 
 type Actions = Pick<Chat, 'send' | 'stop' | 'withdraw' | 'loadOlder'> & {
-  /** Opens a closed chat again. Ends the wait for the next attempt to connect. */
+  /** Opens a closed chat again, and a closed connection. Ends the wait for the next attempt to connect. */
   retry: () => void
 }
 
@@ -20,8 +21,8 @@ export interface ShownChat extends Omit<ChatState, 'status' | 'connection'>, Act
   readonly connection: Status | 'idle'
 }
 
-/** Chats by the store of their provider: components that show the same chat share one connection. */
-const chatsOf = new WeakMap<Store, OpenChats>()
+/** Chats by their client, for clients without chats of their own. */
+const chatsOf = new WeakMap<RealtimeClient, OpenChats>()
 
 const nothing = () => () => {}
 const first = () => atFirst
@@ -36,9 +37,9 @@ interface Held {
 /**
  * Opens a chat with the address and the credential of the provider, and returns its state. Renders once per frame of the screen while
  * an answer arrives. Unchanged parts are the same objects, for `memo`. A component that is hidden, for example by `<Activity>`, is
- * disconnected; it resumes when it is shown again. Each chat has its own connection. `send`, `stop`, `withdraw` and `loadOlder` are
- * those of `Chat`. They stay the same functions while the chat is the same, and afterwards reject with a RealtimeError of the code
- * `closed`. `history` is `false` by default.
+ * unsubscribed after 5 s; it resumes when it is shown again. All chats of a provider share its connection. `send`, `stop`, `withdraw` and
+ * `loadOlder` are those of `Chat`. They stay the same functions while the chat is the same, and afterwards reject with a RealtimeError of
+ * the code `closed`. `history` is `false` by default.
  */
 export function useChat ({ workflow, appId, chatId, userId, history = false }: ChatProps): ShownChat {
   const { store, userId: ownUserId, isAddressed } = useProvided()
@@ -97,7 +98,11 @@ class Place {
     stop: () => this.#ask(chat => chat.stop()),
     withdraw: id => this.#ask(chat => chat.withdraw(id)),
     loadOlder: () => this.#ask(chat => chat.loadOlder()),
-    retry: () => { this.chat?.reopen() }
+    retry: () => {
+      const client = this.chat && this.#store.connect()
+      if (client && !isOnPathOfChat(client)) this.#store.retry()
+      this.chat?.reopen()
+    }
   }
 
   /** Whether both are for the same chat: React may discard memoized values. */
@@ -107,7 +112,7 @@ class Place {
 
   /** Opens the chat. `before`: the chat that the component showed here before. */
   open (history: boolean, before: Chat | undefined): Chat {
-    this.chat = openChat(this.#store, { ...this.#target!, history }, before)
+    this.chat = openChat(this.#store.connect(), { ...this.#target!, history }, before)
     return this.chat
   }
 
@@ -124,7 +129,7 @@ class Place {
   async #ask<T> (action: (chat: Chat) => Promise<T>): Promise<T> {
     // The effects of children run before the effect that opens the chat, which runs in the same task.
     if (this.chat === undefined) await Promise.resolve()
-    if (this.chat !== undefined) return this.#unanswered.add(action(this.chat))
+    if (this.chat !== undefined) return this.#unanswered.add(this.#store.unanswered.add(action(this.chat)))
     throw new RealtimeError('closed', this.#target ? 'the component of this chat is not mounted' : 'an id of this chat is unknown yet')
   }
 }
@@ -134,15 +139,18 @@ interface WithChats {
   chat (target: ChatReference): Chat
 }
 
-function openChat (store: Store, target: ChatReference, before: Chat | undefined): Chat {
-  const { client } = store.options
-  if (client === undefined) return chatsFor(store).open(target, before)
-  if ('chat' in client) return (client as WithChats).chat(target)
-  throw new TypeError("The client of this RealtimeProvider has no chats: make it with createClient of 'fastify-realtime/chat'")
+function openChat (client: RealtimeClient, target: ChatReference, before: Chat | undefined): Chat {
+  return 'chat' in client ? (client as unknown as WithChats).chat(target) : chatsFor(client).open(target, before)
 }
 
-function chatsFor (store: Store): OpenChats {
-  const chats = chatsOf.get(store) ?? new OpenChats(store.options)
-  chatsOf.set(store, chats)
+/** Returns the chats on the connection of a client. A client on the path of a chat has none: each chat gets a connection. */
+function chatsFor (client: RealtimeClient): OpenChats {
+  const connect: Connect | undefined = isOnPathOfChat(client) ? undefined : options => openLine(client, options)
+  const chats = chatsOf.get(client) ?? new OpenChats(client.options, connect)
+  chatsOf.set(client, chats)
   return chats
+}
+
+function isOnPathOfChat ({ options }: RealtimeClient): boolean {
+  return options.chat !== undefined
 }

@@ -6,6 +6,7 @@ import { Reloader } from './reload.js'
 import type { Bookmark, Snapshot, Store } from './store.js'
 
 export type Send = RealtimeClient['send']
+export type Request = RealtimeClient['request']
 
 /**
  * Returns the state of the connection, `send`, and `retry`, which opens a closed connection again or ends the wait for the next
@@ -27,6 +28,12 @@ export function useStatus (): Snapshot['status'] {
 export function useSend (): Send {
   const store = useStore()
   return useCallback<Send>((type, data, options) => store.send(type, data, options), [store])
+}
+
+/** Returns `request` of the client: like `send`, and resolves with what the handler returned, for types with a schema in `answers`. */
+export function useRequest (): Request {
+  const store = useStore()
+  return useCallback<Request>(async (...args: Parameters<Request>) => await store.request(...args) as never, [store])
 }
 
 /** Message types of the catalogue, and all others. @inline */

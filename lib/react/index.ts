@@ -1,8 +1,10 @@
 'use client'
 
+export { useChannel, type ChannelHandlers, type ChannelOptions, type ShownChannel } from './channel.js'
 export { useChat, type ChatProps, type ShownChat } from './chat.js'
 export {
-  useMessages, useNotifications, useRealtime, useReload, useResume, useSend, useStatus, type NotificationsOptions, type Send
+  useMessages, useNotifications, useRealtime, useReload, useRequest, useResume, useSend, useStatus,
+  type NotificationsOptions, type Request, type Send
 } from './hooks.js'
 export type { Notification, NotificationType, StoredNotification } from './notifications.js'
 export type { OptimisticItem } from './optimistic.js'

@@ -1,8 +1,10 @@
 import { createClient, RealtimeError, type ClientOptions, type Closed, type Envelope, type RealtimeClient, type Resume, type Status } from '../client/index.js'
+import type { SendOptions } from '../client/client.js'
 import { isMessage } from '../client/frame.js'
 import { listeners } from '../client/listeners.js'
 import { Journal } from './journal.js'
 import { Notifications } from './notifications.js'
+import { SharedChannels } from './shared-channel.js'
 import { Unanswered } from './unanswered.js'
 
 /** State of a connection for React. Each change creates another object. */
@@ -20,7 +22,7 @@ export interface Snapshot {
 export interface StoreOptions extends ClientOptions {
   /**
    * Client of the app, or in tests a fake client. The provider neither opens nor closes it, and ignores the options of its own
-   * connection. `useChat` needs a client of `fastify-realtime/chat`. Default: the provider creates a client.
+   * connection. Default: the provider creates a client.
    */
   client?: RealtimeClient | undefined
 }
@@ -36,13 +38,15 @@ const atFirst = { ...unknown, status: 'connecting' } as const satisfies Snapshot
 /** Connection of one provider, and the state that its hooks share. It exists before the connection does, and during server rendering. */
 export class Store {
   readonly notifications = new Notifications()
+  readonly channels: SharedChannels
+  /** Messages of all components, those to chats and channels included. */
+  readonly unanswered = new Unanswered()
   /** Read each time, because every option may change. */
   readonly options: StoreOptions
   /** State at first, and during server rendering. */
   readonly first: Snapshot
   readonly #listeners = listeners(error => this.report(error))
   readonly #journal = new Journal()
-  readonly #unanswered = new Unanswered()
   readonly #onChange = new Set<() => void>()
   readonly #onGap = new Set<() => void>()
   /** Listeners of `#onGap` that were added while there was no connection: they must load, even if the connection recovers. */
@@ -58,6 +62,7 @@ export class Store {
 
   constructor (options: StoreOptions) {
     this.options = options
+    this.channels = new SharedChannels({ connect: () => this.connect(), report: this.report })
     this.first = this.#snapshot = isAddressed(options) ? atFirst : unknown
   }
 
@@ -79,6 +84,12 @@ export class Store {
     this.#showStatus(client.status)
   }
 
+  /** Connects, and returns the client: effects of children run before that of the provider. Only for a store with an address. */
+  connect (): RealtimeClient {
+    this.start()
+    return this.#client!
+  }
+
   /** Closes the connection, unless it is started again in this turn of the event loop. Waits for unanswered messages, at most 5 s. */
   end (): void {
     this.#ending = setTimeout(async () => {
@@ -87,7 +98,7 @@ export class Store {
       clearTimeout(this.#telling)
       this.#telling = undefined
       if (this.options.client) return this.#letGo()
-      await this.#unanswered.none()
+      await this.unanswered.none()
       if (!this.#isStarted) this.#client!.close()
     }, 0)
   }
@@ -98,9 +109,14 @@ export class Store {
   }
 
   async send (...args: Parameters<RealtimeClient['send']>): Promise<void> {
+    await this.request(...args)
+  }
+
+  /** `channel`: name of an open channel. Default: that of the connection. */
+  async request (type: string, data?: unknown, options?: SendOptions & { channel?: string }): Promise<unknown> {
     // The effects of children run before the effect of the provider, which connects in the same task.
     if (!this.#isStarted) await Promise.resolve()
-    if (this.#isStarted) return this.#unanswered.add(this.#client!.send(...args))
+    if (this.#isStarted) return this.unanswered.add(this.#client!.request(type, data, options))
     throw new RealtimeError('closed', isAddressed(this.options)
       ? 'the provider of this connection is not mounted'
       : 'RealtimeProvider has no userId yet')

@@ -1,0 +1,161 @@
+import type { ClientChannel } from '../client/channels.js'
+import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../client/index.js'
+import { attempt, listeners } from '../client/listeners.js'
+import { Journal } from './journal.js'
+
+/** Time for which a channel without a component keeps what arrives, in ms. The client stays subscribed for as long. */
+const linger = 5_000
+
+/** State of a channel for React. Each change creates another object. */
+export interface ChannelSnapshot {
+  readonly status: Status
+  /** Why the channel has ended; `undefined` unless it is closed. */
+  readonly closed: Closed | undefined
+}
+
+/** State of a channel before it is opened. */
+export const atFirst: ChannelSnapshot = { status: 'connecting', closed: undefined }
+
+/** Place where a component stopped. */
+export interface Stop {
+  readonly channel: SharedChannel
+  /** Number of entries in the journal of the channel. */
+  readonly at: number
+}
+
+export interface ChannelListeners {
+  readonly onMessage: (envelope: Envelope) => unknown
+  /** Called after each reconnect, and when messages were missed. */
+  readonly onResume: (resume: Resume) => unknown
+}
+
+export interface ChannelsOptions {
+  /** Returns the client of the provider. */
+  readonly connect: () => RealtimeClient
+  readonly report: (error: unknown) => void
+}
+
+/** Channels of the client of a provider. */
+export class SharedChannels {
+  readonly #options: ChannelsOptions
+  /** Channels with components, now or less than 5 s ago. */
+  readonly #all = new Map<string, SharedChannel>()
+
+  constructor (options: ChannelsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Opens a channel. Each call needs a `leave` of the result. `before`: an earlier object of the same channel, which is used again and
+   * resumes, unless there is another one by now.
+   */
+  open (name: string, before?: SharedChannel): SharedChannel {
+    const channel = this.#all.get(name) ?? before ?? new SharedChannel(name, this.#options, () => { this.#all.delete(name) })
+    this.#all.set(name, channel)
+    channel.hold()
+    return channel
+  }
+}
+
+/** A channel with one subscription for all components that show it. */
+export class SharedChannel {
+  readonly name: string
+  readonly #options: ChannelsOptions
+  readonly #onFree: () => void
+  readonly #listeners: ReturnType<typeof listeners>
+  readonly #journal = new Journal()
+  readonly #onChange = new Set<() => void>()
+  /** Channel of the client; after its release, the one to resume from. */
+  #channel: ClientChannel | undefined
+  /** Removes the listeners of `#channel`. */
+  #unbind = (): void => {}
+  #holders = 0
+  #freeing: ReturnType<typeof setTimeout> | undefined
+  #snapshot = atFirst
+
+  /** `onFree`: called 5 s after the last component has left. */
+  constructor (name: string, options: ChannelsOptions, onFree: () => void) {
+    this.name = name
+    this.#options = options
+    this.#onFree = onFree
+    this.#listeners = listeners(options.report)
+  }
+
+  /** Subscribes for a component, until `leave`. */
+  hold (): void {
+    clearTimeout(this.#freeing)
+    if (this.#holders++ > 0) return
+    const client = this.#options.connect()
+    const before = this.#channel
+    const since = before?.since ?? ''
+    const channel = this.#channel = client.hold(this.name, since)
+    if (channel !== before) this.#bind(channel)
+    // The app itself has the channel open, and has read on meanwhile.
+    if (before && channel.since !== since) this.#resumed({ recovered: false })
+    if (channel.status === 'closed' && !client.closed) channel.reopen()
+    this.#show()
+  }
+
+  leave (): void {
+    if (--this.#holders > 0) return
+    this.#channel!.release()
+    this.#freeing = setTimeout(() => {
+      this.#unbind()
+      this.#onFree()
+    }, linger)
+  }
+
+  /** Subscribes again after the channel has ended. */
+  reopen (): void {
+    this.#channel!.reopen()
+  }
+
+  /** Place of a component that has received everything so far. */
+  get stop (): Stop {
+    return { channel: this, at: this.#journal.end }
+  }
+
+  /** Calls the listeners, at first with what came after `stop`. Returns a function that removes them. */
+  listen ({ onMessage, onResume }: ChannelListeners, stop: Stop | undefined): () => void {
+    const { report } = this.#options
+    const from = stop?.channel === this ? stop.at : undefined
+    const resumes = stop && from === undefined ? [{ recovered: false }] : this.#journal.resumes(from)
+    for (const resume of resumes) attempt(() => onResume(resume), report)
+    for (const envelope of this.#journal.messages(from)) attempt(() => onMessage(envelope), report)
+    const ends = [this.#listeners.add('*', onMessage), this.#listeners.add(' resume', onResume)]
+    return () => { for (const end of ends) end() }
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#onChange.add(listener)
+    return () => { this.#onChange.delete(listener) }
+  }
+
+  readonly snapshot = (): ChannelSnapshot => this.#snapshot
+
+  #bind (channel: ClientChannel): void {
+    this.#unbind()
+    const ends = [
+      channel.listeners.add('*', envelope => {
+        this.#journal.add(envelope)
+        this.#listeners.tell('*', envelope)
+      }),
+      channel.listeners.add(' resume', resume => this.#resumed(resume)),
+      channel.listeners.add(' status', () => this.#show())
+    ]
+    this.#unbind = () => { for (const end of ends) end() }
+  }
+
+  #resumed (resume: Resume): void {
+    this.#journal.resumed(resume)
+    this.#listeners.tell(' resume', resume)
+  }
+
+  /** Informs React of a change. A channel that no component shows keeps its state. */
+  #show (): void {
+    const { status, closed } = this.#channel!
+    if (this.#holders === 0 || (status === this.#snapshot.status && closed === this.#snapshot.closed)) return
+    this.#snapshot = { status, closed }
+    for (const listener of [...this.#onChange]) listener()
+  }
+}
