@@ -261,7 +261,9 @@ t.test('the table of limits has their defaults', async t => {
 })
 
 t.test('the table of fields has all fields of a definition, and says which are required', async t => {
-  const { patternProperties } = properties.channels as unknown as { patternProperties: Record<string, { properties: object, required: string[] }> }
+  const { patternProperties } = properties.channels as unknown as {
+    patternProperties: Record<string, { properties: object, required: string[] }>
+  }
   const [{ properties: fields, required }] = Object.values(patternProperties)
   const rows = page.table('## Fields of a kind', '| Field | Default | Meaning |')
   t.strictSame(rows.map(([cell]) => namesOf([[cell]])[0]).sort(), Object.keys(fields).sort())

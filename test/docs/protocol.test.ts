@@ -2,7 +2,7 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { closeCodes, parsePosition, type Envelope, type RealtimeOptions } from '../../lib/index.js'
+import { closeCodes, defineChannel, parsePosition, type Envelope, type RealtimeOptions } from '../../lib/index.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import {
   commonMessages, ConnectionAck, controlTypes, ErrorData, InboundMessage, messageSchema, Renewal, Renewed, Resync, Timestamp
@@ -255,6 +255,46 @@ t.test('the snippet that puts a chat together shows the same to a client that is
   const { apply, messages } = await page.run(t, 'chat-text')
   apply({ type: 'chat_delta', data: { message_id: '/a', at: 3, text: 'middle' } })
   t.equal(messages.size, 0, 'a delta in the middle of an unknown text is left out')
+})
+
+t.test('the client of at most 30 lines reads a channel across cuts, a broker that is away and a gap, and ends', async t => {
+  t.ok(page.snippet('subscribe').code.split('\n').length <= 30)
+  let isDown = true
+  const authorize = () => {
+    if (isDown) throw new Error('the database is away')
+    return true
+  }
+  const { app, url } = await start(t, { channels: { board: defineChannel({ authorize, history: { size: 5 } }) } })
+  const { subscribe } = await page.run(t, 'subscribe', { globals: { WebSocket, setTimeout: setImmediate } })
+  const got: string[] = []
+  const show = ({ type, data }: Envelope) => got.push(type === 'unsubscribed' ? (data as { reason: string }).reason : type)
+  const end = subscribe(`${url}/ws/notifications/ada`, 'board:b1', show, () => got.push('reload'))
+  t.teardown(end)
+  await eventually(() => app.ws.isOnline('ada'))
+  isDown = false
+  await eventually(() => got.length === 1)
+  const board = app.ws.channel('board', 'b1')
+  const cut = () => { for (const connection of app.ws.connections('ada')) (connection as unknown as { terminate (): void }).terminate() }
+  const expected = ['reload']
+  for (let n = 0; n < 50; n += 2) {
+    await board.send({ type: `m${n}` })
+    cut()
+    await board.send({ type: `m${n + 1}` })
+    // Of another channel, and in between.
+    await app.ws.sendToUser('ada', { type: 'other' })
+    expected.push(`m${n}`, `m${n + 1}`)
+    await eventually(() => got.length >= expected.length)
+  }
+  t.strictSame(got, expected)
+
+  cut()
+  for (let n = 0; n < 6; n++) await board.send({ type: 'missed' })
+  await eventually(() => got.length > expected.length)
+  t.strictSame(got.slice(expected.length), ['reload'], 'more was missed than the history has')
+  await board.remove('ada')
+  await eventually(() => got.at(-1) === 'removed')
+  end()
+  await eventually(() => !app.ws.isOnline('ada'))
 })
 
 t.test('the client that is written by hand loses nothing', async t => {
