@@ -90,9 +90,8 @@ class Place<K extends KindName> {
 
   readonly actions: Pick<ShownChannel<K>, 'send' | 'request' | 'retry'> = {
     send: async (type, data, options) => { await this.#request(type, data, options) },
-    async request<T extends string> (type: T, data?: unknown, options?: object) {
-      return await this.#request(type, data, options) as AnswerOf<K, T>
-    },
+    request: async <T extends string>(type: T, data?: unknown, options?: object) =>
+      await this.#request(type, data, options) as AnswerOf<K, T>,
     retry: () => {
       this.#store.retry()
       this.#channel?.reopen()

@@ -1,6 +1,8 @@
-import { Activity, createElement, useEffect, type ReactElement } from 'react'
+import { Activity, createElement, Fragment, useEffect, type ReactElement } from 'react'
 import { renderToString } from 'react-dom/server'
 import t, { type Test } from 'tap'
+import { createClient as createChatClient } from '../../lib/client/chat/index.js'
+import { createClient as createPlainClient, type ClientOptions } from '../../lib/client/index.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { RealtimeProvider, useChat, type ChatProps } from '../../lib/react/index.js'
 import { fakeClient } from '../../lib/testing/index.js'
@@ -14,25 +16,29 @@ type Chat = ReturnType<typeof useChat>
 
 const address = { workflow: 'support', appId: 'shop', userId: 'ada' }
 
+const chatIdOf = (channel: string): string => channel.split('/')[2]
+
 /** Starts an app, and returns functions that mount a component under a provider that is connected to it. */
 async function connected (t: Test, options: RealtimeOptions = {}) {
   const { app, url } = await start(t, options)
-  const { WebSocket, made } = countingSockets()
+  const { WebSocket, made, subscribed, unsubscribed } = countingSockets()
   const props = { baseUrl: `${url}/ws`, userId: 'ada', WebSocket, backoff: () => 0 }
   const provided = (...uses: Array<() => void>): ReactElement => createElement(RealtimeProvider, props,
     ...uses.map((use, key) => createElement(function Probe () { use(); return null }, { key })))
   return {
     app,
     provided,
-    /** Number of connections to chats that were ever opened. */
-    opened: () => made.filter(path => path.startsWith('/ws/support/')).length,
-    chats: () => app.ws.connections('ada').filter(({ target }) => target.kind === 'chat').map(({ target }) => (target as { chatId: string }).chatId),
+    made,
+    /** Ids of the chats that were subscribed to, in order. */
+    opened: () => subscribed.map(chatIdOf),
+    /** Ids of the chats that were unsubscribed from, in order. */
+    left: () => unsubscribed.map(chatIdOf),
     say: (chatId: string, type: string, data: object) => app.ws.chat({ ...address, chatId }).send({ type, data })
   }
 }
 
-t.test('two components under StrictMode share one connection to a chat, which is closed with the last one', async t => {
-  const { app, provided, chats, say, opened } = await connected(t)
+t.test('two components under StrictMode share one subscription to a chat, on the connection of the provider', async t => {
+  const { app, provided, made, say, opened } = await connected(t)
   const seen: Chat[] = []
   const use = () => { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })) }
   const { render, unmount } = mount(t, provided(use, use))
@@ -42,17 +48,16 @@ t.test('two components under StrictMode share one connection to a chat, which is
   await say('c1', 'chat_delta', { message_id: 'a', at: 0, text: 'Hello' })
   await eventually(() => seen.at(-1)!.messages.length === 1)
   t.match(seen.at(-1)!.items, [{ kind: 'message', text: 'Hello', status: 'streaming' }])
-  t.strictSame(chats(), ['c1'])
   render(provided(use))
   await eventually(() => seen.at(-1)?.messages.length === 1)
-  t.strictSame(chats(), ['c1'])
+  t.strictSame(opened(), ['c1'])
   unmount()
   await eventually(() => app.ws.stats().connections === 0)
-  t.equal(opened(), 1)
+  t.strictSame(made, ['/ws/notifications/ada'])
 })
 
-t.test('a component that changes its chat gets another connection, and no items of the chat before', async t => {
-  const { provided, chats, say } = await connected(t)
+t.test('a component that changes its chat shows no items of the chat before, which is unsubscribed after 5 s', async t => {
+  const { provided, made, opened, left, say } = await connected(t)
   await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
   await say('c2', 'chat_message', { message_id: 'm2', content: 'two' })
   let chatId = 'c1'
@@ -70,7 +75,8 @@ t.test('a component that changes its chat gets another connection, and no items 
   chatId = 'c2'
   render(createElement(RealtimeProvider, props, createElement(Probe)))
   await eventually(() => seen.at(-1)?.[1][0] === 'two')
-  await eventually(() => chats().join() === 'c2')
+  await eventually(() => left().length > 0)
+  t.strictSame([opened(), left(), made.length], [['c1', 'c2'], ['c1'], 1])
   t.ok(every(seen, ([chatId, texts]) => texts.length === 0 || texts[0] === (chatId === 'c1' ? 'one' : 'two')), 'no chat shows items of another')
   await t.rejects(sends.get('c1')!('late'), { code: 'closed' }, 'send of one chat never sends to another')
 })
@@ -115,7 +121,7 @@ t.test('useChat renders on a server without a connection', async t => {
 })
 
 t.test('a chat with an unknown id is idle without a connection, and connects once the id is known', async t => {
-  const { app, provided, chats, say, opened } = await connected(t)
+  const { app, provided, say, opened } = await connected(t)
   await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
   const seen: Chat[] = []
   const { props } = provided() as ReactElement<object>
@@ -131,19 +137,19 @@ t.test('a chat with an unknown id is idle without a connection, and connects onc
       t.match(seen.at(-1), { status: 'idle', connection: 'idle', items: [] }, JSON.stringify([missing, user]))
       await t.rejects(seen.at(-1)!.send('x'), { code: 'closed' })
       seen.at(-1)!.retry()
-      t.equal(opened(), 0)
+      t.strictSame(opened(), [])
     }
   }
   render(element({}, { userId: undefined }))
   await committed()
   await eventually(() => !app.ws.isOnline('ada'))
   t.equal(seen.at(-1)!.status, 'idle')
-  t.equal(opened(), 0)
+  t.strictSame(opened(), [])
   render(element({}))
   await eventually(() => seen.at(-1)!.messages.length === 1 && seen.at(-1)!.status === 'ready')
-  t.strictSame(chats(), ['c1'])
+  t.strictSame(opened(), ['c1'])
   render(element({ chatId: undefined }))
-  await eventually(() => seen.at(-1)!.status === 'idle' && chats().length === 0)
+  await eventually(() => seen.at(-1)!.status === 'idle')
 })
 
 t.test('a provider that gets its userId keeps the state of its children, and one that loses it does not', async t => {
@@ -167,8 +173,8 @@ t.test('a provider that gets its userId keeps the state of its children, and one
   await eventually(() => seen.at(-1)!.status === 'idle' && mounts > before)
 })
 
-t.test('a component that is hidden and shown again keeps its items, and resumes on another connection', async t => {
-  const { app, provided, chats, say } = await connected(t, { history: { size: 10 } })
+t.test('a component that is hidden and shown again keeps its items, and resumes after it was unsubscribed', async t => {
+  const { provided, made, opened, left, say } = await connected(t)
   const seen: Chat[] = []
   const { props } = provided() as ReactElement<object>
   function Probe () { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })); return null }
@@ -179,41 +185,46 @@ t.test('a component that is hidden and shown again keeps its items, and resumes 
   await eventually(() => seen.at(-1)!.messages.length === 1)
   const [kept] = seen.at(-1)!.messages
   render(element('hidden'))
-  await eventually(() => chats().length === 0)
-  t.ok(app.ws.isOnline('ada'))
+  await eventually(() => left().length === 1)
   await say('c1', 'chat_message', { message_id: 'm2', content: 'meanwhile' })
   render(element('visible'))
   const from = seen.length
   await eventually(() => seen.at(-1)!.messages.length === 2)
   t.equal(seen.at(-1)!.messages[0], kept, 'the same object')
   t.strictSame([...new Set(seen.slice(from).map(({ messages, status }) => `${messages.length} ${status}`))], ['1 ready', '2 ready'], 'it was never empty')
+  t.strictSame([opened(), made.length], [['c1', 'c1'], 1])
   await seen.at(-1)!.loadOlder()
 })
 
-t.test('a message that is sent right before its component is hidden arrives', async t => {
-  const handled: string[] = []
-  const { opened, open } = gate()
-  const { provided, chats } = await connected(t, {
-    chat: {
-      save: () => opened,
-      onMessage: (_run, { content }) => { handled.push(content) }
-    }
+for (const what of ['component', 'provider']) {
+  t.test(`a message that is sent right before its ${what} is hidden arrives, and gets its answer`, async t => {
+    const handled: string[] = []
+    const { opened, open } = gate()
+    const { app, provided } = await connected(t, {
+      chat: {
+        save: () => opened,
+        onMessage: (_run, { content }) => { handled.push(content) }
+      }
+    })
+    let seen: Chat | undefined
+    const { props } = provided() as ReactElement<object>
+    function Probe () { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }); return null }
+    const isWhole = what === 'provider'
+    const element = (mode: 'hidden' | 'visible') => isWhole
+      ? createElement(Activity, { mode, children: createElement(RealtimeProvider, props, createElement(Probe)) })
+      : createElement(RealtimeProvider, props, createElement(Activity, { mode, children: createElement(Probe) }))
+    const { render, committed } = mount(t, element('visible'))
+    await eventually(() => seen?.status === 'ready')
+    const sent = seen!.send('Hi')
+    render(element('hidden'))
+    await committed()
+    await timersDue()
+    t.strictSame([app.ws.isOnline('ada'), handled], [true, []], 'the connection is open until the message is answered')
+    open()
+    await sent
+    await eventually(() => app.ws.isOnline('ada') !== isWhole && handled.length === 1)
   })
-  let seen: Chat | undefined
-  const { props } = provided() as ReactElement<object>
-  function Probe () { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }); return null }
-  const element = (mode: 'hidden' | 'visible') => createElement(RealtimeProvider, props, createElement(Activity, { mode, children: createElement(Probe) }))
-  const { render, committed } = mount(t, element('visible'))
-  await eventually(() => seen?.status === 'ready')
-  const sent = seen!.send('Hi')
-  render(element('hidden'))
-  await committed()
-  await timersDue()
-  t.strictSame([chats(), handled], [['c1'], []], 'the connection is open until the message is answered')
-  open()
-  await sent
-  await eventually(() => chats().length === 0 && handled.length === 1)
-})
+}
 
 t.test('a change of the option history keeps the chat, and loads the history once', async t => {
   let loads = 0
@@ -234,22 +245,94 @@ t.test('a change of the option history keeps the chat, and loads the history onc
     await committed()
   }
   await seen.at(-1)!.send('earlier requests are answered first')
-  t.strictSame([loads, opened()], [1, 1])
+  t.strictSame([loads, opened()], [1, ['c1']])
 })
 
 t.test('a closed chat has the close in closed, and retry opens it again', async t => {
-  let isAllowed = true
-  const { app, provided } = await connected(t, { authorize: (_identity, target) => target.kind === 'chat' ? isAllowed : undefined, authenticate: () => ({ userId: 'ada' }) })
+  let isAllowed = false
+  const { provided } = await connected(t, { authorize: (_identity, target) => target.kind === 'chat' ? isAllowed : undefined, authenticate: () => ({ userId: 'ada' }) })
   let seen: Chat | undefined
-  mount(t, provided(() => { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }) }))
-  await eventually(() => seen?.status === 'ready')
-  isAllowed = false
-  for (const connection of app.ws.connections('ada')) if (connection.target.kind === 'chat') connection.close(4403, 'moved')
-  await eventually(() => seen!.status === 'closed')
-  t.strictSame(seen!.closed, { code: 4403, reason: 'moved', name: 'FORBIDDEN' })
+  const { props } = provided() as ReactElement<object>
+  function Probe () { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }); return null }
+  const errors: unknown[] = []
+  mount(t, createElement(RealtimeProvider, { ...props, onError: error => errors.push(error) }, createElement(Probe)))
+  await eventually(() => seen?.status === 'closed')
+  t.strictSame(seen!.closed, { code: 4403, reason: 'forbidden', name: 'FORBIDDEN' })
+  t.match(errors, [{ code: 'forbidden' }])
   isAllowed = true
   seen!.retry()
   await eventually(() => seen!.status === 'ready' && seen!.closed === undefined)
+})
+
+t.test('a chat is closed with the connection of the provider, and retry opens both again', async t => {
+  const { app, provided, made } = await connected(t)
+  let seen: Chat | undefined
+  const { props } = provided() as ReactElement<object>
+  function Probe () { seen = useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' }); return null }
+  mount(t, createElement(RealtimeProvider, { ...props, onError () {} }, createElement(Probe)))
+  await eventually(() => seen?.status === 'ready')
+  app.ws.disconnectUser('ada')
+  await eventually(() => seen!.status === 'closed')
+  t.match(seen!.closed, { code: 4403 })
+  seen!.retry()
+  await eventually(() => seen!.status === 'ready')
+  t.equal(made.length, 2)
+})
+
+for (const [name, createClient] of Object.entries({ 'fastify-realtime/client': createPlainClient, 'fastify-realtime/chat': createChatClient })) {
+  t.test(`chats use the connection of an app's own client of ${name}`, async t => {
+    const { provided, made, opened, say } = await connected(t)
+    const { props } = provided() as ReactElement<ClientOptions>
+    const client = createClient({ ...props })
+    t.teardown(() => client.close())
+    const seen: Chat[] = []
+    function Probe () { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })); return null }
+    // Two providers of one client share its chats.
+    const providers = [1, 2].map(key => createElement(RealtimeProvider, { key, client }, createElement(Probe)))
+    const { unmount } = mount(t, createElement(Fragment, null, ...providers))
+    await eventually(() => seen.at(-1)?.status === 'ready')
+    await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
+    await eventually(() => seen.at(-1)!.messages.length === 1)
+    t.strictSame([made, opened()], [['/ws/notifications/ada'], ['c1']])
+    unmount()
+    await timersDue()
+    t.equal(client.status, 'open')
+  })
+}
+
+t.test('below a provider on the path of a chat, another chat has a connection of its own', async t => {
+  const { provided, made, opened, say } = await connected(t)
+  const { props } = provided() as ReactElement<object>
+  const seen: Chat[] = []
+  function Probe () { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c2' })); return null }
+  mount(t, createElement(RealtimeProvider, { ...props, chat: { workflow: 'support', appId: 'shop', chatId: 'c1' } }, createElement(Probe)))
+  await eventually(() => seen.at(-1)?.status === 'ready')
+  await say('c2', 'chat_message', { message_id: 'm1', content: 'two' })
+  await eventually(() => seen.at(-1)!.messages.length === 1)
+  t.strictSame(made.toSorted(), ['/ws/support/shop/c1/ada', '/ws/support/shop/c2/ada'])
+  t.strictSame(opened(), [])
+})
+
+t.test('a chat that is mounted again within 5 s shows what it had, and is ready', async t => {
+  const { provided, made, say } = await connected(t)
+  const seen: Chat[] = []
+  const { props } = provided() as ReactElement<object>
+  function Probe () { seen.push(useChat({ workflow: 'support', appId: 'shop', chatId: 'c1' })); return null }
+  const element = (key: string) => createElement(RealtimeProvider, props, createElement(Probe, { key }))
+  const { render, committed } = mount(t, element('first'))
+  await eventually(() => seen.at(-1)?.status === 'ready')
+  for (const key of ['second', 'third']) {
+    render(createElement(RealtimeProvider, props))
+    await committed()
+    await timersDue()
+    const from = seen.length
+    render(element(key))
+    await eventually(() => seen.length > from && seen.at(-1)!.status === 'ready')
+    if (key === 'second') await say('c1', 'chat_message', { message_id: 'm1', content: 'one' })
+    await eventually(() => seen.at(-1)!.messages.length === 1)
+  }
+  await seen.at(-1)!.stop()
+  t.equal(made.length, 1)
 })
 
 t.test('a fake client lets a component test control a chat', async t => {

@@ -10,29 +10,42 @@ import { mount } from './render.js'
 
 type WebSocketOption = NonNullable<ClientOptions['WebSocket']>
 
-/** Returns a WebSocket constructor, and the paths of its sockets. They include sockets that the server has not seen yet. */
-export function countingSockets (): { WebSocket: WebSocketConstructor, made: string[] } {
+/**
+ * Returns a WebSocket constructor, the paths of its sockets, which include sockets that the server has not seen yet, and the names of the
+ * channels that they subscribed to and unsubscribed from, in order.
+ */
+export function countingSockets (): { WebSocket: WebSocketConstructor, made: string[], subscribed: string[], unsubscribed: string[] } {
   const made: string[] = []
+  const subscribed: string[] = []
+  const unsubscribed: string[] = []
   class Socket extends WebSocket {
     constructor (url: string, protocols?: string[]) {
       super(url, protocols)
       made.push(new URL(url).pathname)
     }
+
+    override send (frame: string): void {
+      const { type, data } = JSON.parse(frame)
+      if (type === 'subscribe') subscribed.push(...data.channels.map(({ channel }: { channel: string }) => channel))
+      if (type === 'unsubscribe') unsubscribed.push(...data.channels)
+      super.send(frame)
+    }
   }
-  return { WebSocket: Socket as unknown as WebSocketOption, made }
+  return { WebSocket: Socket as unknown as WebSocketOption, made, subscribed, unsubscribed }
 }
 
 /** Starts an app, and returns functions that mount a component under a provider that is connected to it as user_123. */
 export async function connected (t: Test, options: RealtimeOptions = {}) {
   const { app, url, port } = await start(t, options)
-  const { WebSocket, made } = countingSockets()
+  const { WebSocket, ...counts } = countingSockets()
   const props = { baseUrl: `${url}/ws`, userId: 'user_123', WebSocket, backoff: () => 0 }
   const provided = (use: () => void, more: object = {}) =>
     createElement(RealtimeProvider, { ...props, ...more }, createElement(function Probe () { use(); return null }))
   return {
     app,
     port,
-    made,
+    ...counts,
+    props,
     provided,
     mounted: (use: () => void, more: object = {}) => mount(t, provided(use, more)),
     online: () => eventually(() => app.ws.isOnline('user_123') === true),
