@@ -164,17 +164,19 @@ t.test('the snippets of a page show a chat', async t => {
   t.teardown(() => { Object.assign(globalThis, { WebSocket: before }) })
 
   async function run (t: Test, name: string, options: RealtimeOptions, globals = {}) {
-    const { port } = await start(t, options)
-    return page.run(t, name, { globals, replace: { 'http://localhost:3000': `http://127.0.0.1:${port}` } })
+    const { app, port } = await start(t, options)
+    const found = await page.run(t, name, { globals, replace: { 'http://localhost:3000': `http://127.0.0.1:${port}` } })
+    return { app, ...found }
   }
 
   t.test('the one with a client shows the message and the answer', async t => {
     const { lines, console } = recorded()
     const onMessage: NonNullable<RealtimeOptions['chat']>['onMessage'] = (run, { content }) => { run.reply().write(`You said: ${content}`) }
-    const { client } = await run(t, 'chat-client', { chat: { onMessage } }, { console })
+    const { app, client } = await run(t, 'chat-client', { chat: { onMessage } }, { console })
     t.teardown(() => client.close())
     await eventually(() => lines.includes('assistant You said: Hi complete'))
     t.ok(lines.includes('user Hi pending') || lines.includes('user Hi complete'))
+    t.equal(app.ws.connections().length, 1, 'the chat is on the connection of the client')
   })
 
   t.test('the one without a client answers a question, and loads older messages', async t => {

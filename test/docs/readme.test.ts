@@ -10,7 +10,6 @@ import { WebSocket } from 'ws'
 import { launch, skipBrowser } from '../chromium.js'
 import { spawnChild } from '../children.js'
 import { connect, start } from '../harness.js'
-import { RedisServer, skipRedis } from '../redis-server.js'
 import { eventually, within } from '../waiting.js'
 import { Page, post, recorded, refusal } from './page.js'
 
@@ -106,13 +105,14 @@ t.test('the snippets of a chat ask and answer', async t => {
   await eventually(() => lines.at(-1) === 'You said: Hi')
 })
 
-t.test('the snippet for Redis connects two nodes', { skip: skipRedis }, async t => {
-  process.env.REDIS_URL = (await RedisServer.start(t)).url
-  t.teardown(() => { delete process.env.REDIS_URL })
-  const [one, other] = [await page.serve(t, 'scale'), await page.serve(t, 'scale')]
-  const client = await connect(t, `${other.url}/notifications/ada`)
-  await one.app.ws.sendToUser('ada', { type: 'notification', data: { title: 'Hello' } })
-  t.match(await client.next(), { data: { title: 'Hello' } })
+t.test('the snippet with a channel reaches members of a board, and refuses others', async t => {
+  const { app, url } = await page.serve(t, 'channels')
+  const [ada, eve] = await Promise.all(['ada', 'eve'].map(user => connect(t, `${url}/notifications/${user}`)))
+  for (const client of [ada, eve]) client.send({ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } })
+  await ada.next('subscribed')
+  t.match(await eve.next('unsubscribed'), { data: { reason: 'forbidden' } })
+  await post(app, '/move')
+  t.match(await ada.next(), { type: 'card_moved', channel: 'board:b1', data: { card: 'c1' } })
 })
 
 t.test('the README has at most 250 lines, and installs before any code', async t => {
