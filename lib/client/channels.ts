@@ -92,8 +92,9 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
   let leaving: string[] = []
   /** Limits of the server while the connection is open. */
   let limits: Partial<Limits> | undefined
-  /** Whether the client is closed. */
-  let hasEnded = false
+  /** Latest status of the client other than `open`, and its close. */
+  let offline: Status = 'waiting'
+  let closedAs: Closed | undefined
 
   const setStatus = (entry: Entry, status: Status, closed?: Closed): void => {
     if (entry.status === status) return
@@ -105,7 +106,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     clearTimeout(entry.retry)
     entry.isFinal = false
     entry.isDue = true
-    setStatus(entry, limits ? 'connecting' : 'waiting')
+    setStatus(entry, limits ? 'connecting' : offline, closedAs)
     onDue()
   }
   const end = (entry: Entry, reason: UnsubscribedReason): void => {
@@ -147,7 +148,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
       isDue: false,
       get since () { return entry.cursors.since },
       release () {
-        if (--entry.holders === 0) entry.linger = after(hasEnded ? 0 : Ms.linger, () => forget(entry))
+        if (--entry.holders === 0) entry.linger = after(closedAs ? 0 : Ms.linger, () => forget(entry))
       },
       reopen () {
         if (entry.status === 'closed') begin(entry)
@@ -231,11 +232,12 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     stop (status, closed) {
       limits = undefined
       leaving = []
-      hasEnded = !!closed
+      offline = status
+      closedAs = closed
       for (const entry of all.values()) {
         lose(entry)
         if (!entry.isFinal) setStatus(entry, status, closed)
-        if (hasEnded && entry.holders === 0) forget(entry)
+        if (closed && entry.holders === 0) forget(entry)
       }
     },
     again () {

@@ -65,7 +65,7 @@ t.test('channels share the connection of the client, and each resumes after a cu
   t.strictSame(resumes, [{ recovered: true }])
   t.equal(app.ws.connections('ada').length, 1)
   t.equal(own.includes('card_moved'), false, 'listeners of the client do not get messages of channels')
-  t.strictSame(statuses.filter((status, at) => status !== statuses[at - 1]), ['connecting', 'open', 'waiting', 'connecting', 'open'])
+  t.strictSame(statuses.filter((status, at) => status !== statuses[at - 1]), ['open', 'waiting', 'connecting', 'open'])
 })
 
 t.test('a request to a channel, or without one, resolves with the answer of the handler', async t => {
@@ -109,7 +109,7 @@ t.test('a channel that is unavailable is asked for again until it is available',
   channel.onStatus(status => statuses.push(status))
   await channel.send('hi')
   t.equal(asked, 3)
-  t.strictSame(statuses, ['connecting', 'waiting', 'connecting', 'waiting', 'connecting', 'open'])
+  t.strictSame(statuses, ['waiting', 'connecting', 'waiting', 'connecting', 'open'])
 })
 
 t.test('a removed user gets nothing more, and does not come back by itself', async t => {
@@ -180,4 +180,18 @@ t.test('a channel has a valid kind and id', async t => {
   for (const [kind, id] of [['Board', 'b1'], ['board', ''], ['board', 'a b'], ['board', '..']]) {
     t.throws(() => client.channel(kind, id), { name: 'TypeError', message: /channel '.*' does not match/ })
   }
+})
+
+t.test('a channel has the status of its client until the client is connected', async t => {
+  const { url } = await start(t, { channels: { board } })
+  const client = connectTo(t, url)
+  t.equal(client.channel('board', 'b1').status, 'connecting')
+  client.close()
+  const channel = client.channel('board', 'b2')
+  channel.reopen()
+  t.equal(channel.status, 'closed')
+  t.strictSame(channel.closed, client.closed)
+  client.reopen()
+  t.equal(channel.status, 'connecting')
+  await eventually(() => channel.status === 'open')
 })
