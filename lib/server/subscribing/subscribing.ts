@@ -24,7 +24,6 @@ export interface SubscribingParts extends DecisionParts, UserChannelsParts {
 /** Subscribes connections to channels, beside those of their paths, and ends these subscriptions. */
 export class Subscribing {
   readonly #parts: SubscribingParts
-  readonly #decisions: Decisions
   readonly #joint: JointDecisions
   readonly #users: UserChannels
   /** Number of channels beside those of the path that a connection has or asks for. */
@@ -32,8 +31,7 @@ export class Subscribing {
 
   constructor (parts: SubscribingParts) {
     this.#parts = parts
-    this.#decisions = new Decisions(parts)
-    this.#joint = new JointDecisions(this.#decisions)
+    this.#joint = new JointDecisions(new Decisions(parts))
     this.#users = new UserChannels(parts)
   }
 
@@ -64,9 +62,13 @@ export class Subscribing {
 
   /** Asks again about the channels of a connection, beside those of its path, because its identity has changed. Never rejects. */
   async review (connection: Connection): Promise<void> {
-    const channels = connection.subscriptions.filter(({ channel }) => !connection.isOfPath(channel))
-    await Promise.all(channels.map(async ({ kind, channel }) => {
-      const [decision] = await this.#decisions.of(kind.access!, connection, [channel])
+    const { identity } = connection
+    const ofFrames = connection.subscriptions.filter(({ channel }) => !connection.isOfPath(channel))
+    const questions = ofFrames.map(({ kind, channel }) => this.#joint.announce(kind, connection, channel))
+    await Promise.all(ofFrames.map(async ({ channel }, at) => {
+      const decision = await questions[at].ask()
+      // A later renewal has asked again.
+      if (connection.identity !== identity) return
       if (decision !== 'allowed' && connection.find(channel) !== undefined) this.end(connection, channel, decision)
     }))
   }
@@ -111,10 +113,10 @@ export class Subscribing {
     const decision = await question?.ask() ?? 'allowed'
     watch.end()
     if (connection.isEnding) return undefined
-    if (decision !== 'allowed') return decision
     if (watch.objection !== undefined) return watch.objection
-    // The identity was renewed meanwhile.
+    // The identity was renewed meanwhile, so the decision is about another one.
     if (connection.identity !== identity && !isAllowed) return this.#open(connection, kind, channel, since, false)
+    if (decision !== 'allowed') return decision
     const recovery = new Recovery(connection, [{ kind, channel, log }], sinceOf(since, kind))
     this.#begin(connection, recovery)
     return undefined
