@@ -5,7 +5,9 @@ import { WebSocket } from 'ws'
 import realtime, { defineChannel, type RealtimeOptions } from '../../lib/index.js'
 import { createClient, type ClientOptions } from '../../lib/client/index.js'
 import { optionsSchema } from '../../lib/plugin-options.js'
+import { redisBroker } from '../../lib/redis.js'
 import { connect, start } from '../harness.js'
+import { RedisServer, skipRedis } from '../redis-server.js'
 import { eventually, gate } from '../waiting.js'
 import { Declared, namesOf } from './declared.js'
 import { Page, post, recorded } from './page.js'
@@ -47,8 +49,8 @@ t.test('the snippets define a board, publish to it, and show and answer a move i
   t.equal(await move('c1', 'done'), 1)
   t.match(await post(app, '/boards/b1/cards/c2/archive'), { id: /^k\./ })
   t.equal(await move('c1', 'todo'), 2)
-  await eventually(() => lines.length === 5)
-  t.strictSame(lines, ['connecting ', 'open ', 'ada moved c1 to done', 'the app moved c2 to archive', 'ada moved c1 to todo'])
+  await eventually(() => lines.includes('ada moved c1 to todo'))
+  t.strictSame(lines.filter(line => line !== 'connecting '), ['open ', 'ada moved c1 to done', 'the app moved c2 to archive', 'ada moved c1 to todo'])
 
   t.throws(() => app.ws.channel('boards' as 'board', 'b1'), { code: 'RT_ERR_UNKNOWN_KIND' })
   t.throws(() => app.ws.channel('board', 'b 1'), { code: 'RT_ERR_INVALID_ID' })
@@ -248,6 +250,44 @@ t.test('a repeated message whose answer is gone gets answer_lost', async t => {
   t.match(await client.until(() => client.received.filter(({ ref }) => ref === 'c')[1]), { type: 'ack', data: text })
   client.send({ type: 'load', ref: 'a' })
   t.match(await client.next('error'), { ref: 'a', data: { code: 'answer_lost' } })
+})
+
+t.test('while Redis is away subscriptions stay and new ones wait, and if it has lost its data all are decided about again', { skip: skipRedis }, async t => {
+  const redis = await RedisServer.start(t)
+  const asked: string[] = []
+  const { app, url } = await start(t, {
+    broker: redisBroker({ url: redis.url }),
+    timeouts: { connect: 1_000 },
+    channels: { board: defineChannel({ authorize: ({ userId }) => { asked.push(userId); return true } }) }
+  })
+  const [ada, bob] = ['ada', 'bob'].map(userId => clientOf(t, url, { userId }))
+  const channel = ada.channel('board', 'b1')
+  const resumes: boolean[] = []
+  const got: unknown[] = []
+  channel.onResume(({ recovered }) => resumes.push(recovered))
+  channel.on('moved', data => got.push(data))
+  await Promise.all([bob.connected(), eventually(() => channel.status === 'open')])
+  const board = app.ws.channel('board', 'b1')
+  await board.send({ type: 'moved', data: 1 })
+  await eventually(() => got.length === 1)
+
+  await redis.kill()
+  await t.rejects(board.send({ type: 'moved', data: 2 }), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
+  await t.rejects(board.remove('ada'), { code: /RT_ERR_(BROKER|UNCONFIRMED)/ })
+  const [sameChannel, other] = [bob.channel('board', 'b1'), bob.channel('board', 'b2')]
+  await eventually(() => [sameChannel, other].every(({ status }) => status === 'waiting'))
+  t.equal(channel.status, 'open')
+
+  asked.length = 0
+  await redis.restart({ isEmpty: true })
+  await eventually(() => [sameChannel, other].every(({ status }) => status === 'open'))
+  await eventually(async () => {
+    await board.send({ type: 'moved', data: 3 }).catch(() => {})
+    return resumes.length > 0 && got.includes(3)
+  })
+  t.strictSame(resumes, [false])
+  t.ok(asked.includes('ada'))
+  t.equal(got.includes(2), false)
 })
 
 const { properties } = optionsSchema

@@ -53,9 +53,10 @@ t.test('snippets type-check, those in JavaScript too', async t => {
     if (!parsed.has(file)) parsed.set(file, getSourceFile(file, target, ...rest))
     return parsed.get(file)
   }
-  // A snippet that adds to the types of the package is a program of its own: the others must not see what it adds.
+  // A snippet that adds to the types of the package, or imports one that does, is a program of its own: no other may see these types.
+  const isAugmenting = (file: string) => /declare module| from '\.\//.test(files.get(file)!)
   const [alone, together] = [true, false].map(isAlone =>
-    [...files.keys()].filter(file => file.startsWith(root) && files.get(file)!.includes('declare module') === isAlone))
+    [...files.keys()].filter(file => file.startsWith(root) && isAugmenting(file) === isAlone))
   for (const group of [together, ...alone.map(file => [file])]) {
     const program = ts.createProgram([app, ...group], options, host)
     for (const file of group) {
