@@ -1,9 +1,10 @@
 import { join } from 'node:path'
+import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { createElement } from 'react'
 import { renderToString } from 'react-dom/server'
 import t, { type Test } from 'tap'
-import realtime, { tokenOf, type RealtimeOptions } from '../../lib/index.js'
+import realtime, { defineChannel, tokenOf, type RealtimeOptions } from '../../lib/index.js'
 import * as module from '../../lib/react/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { every } from '../every.js'
@@ -23,9 +24,11 @@ t.test('the snippets render on a server, without a connection', async t => {
     bell: '<section aria-label="0 unread"><button disabled="">Mark all as read</button><ul></ul></section>',
     tasks: '<form><ul></ul><input required="" name="title"/><button>Add</button><output></output></form>',
     reload: '<p>0 left</p>',
+    board: '<section aria-label="idle"><p>No move yet</p><button disabled="">Finish</button></section>',
     'chat-page': '<main><button>Older messages</button><form><input required="" autoComplete="off" name="text"/>' +
       '<button>Send</button><button type="button">Stop</button></form></main>',
-    send: '<button>Vote</button>'
+    send: '<button>Vote</button>',
+    request: '<button>Ask</button>'
   }
   t.strictSame(Object.keys(first).sort(), page.snippets.map(({ name }) => name).sort())
   for (const [name, html] of Object.entries(first)) {
@@ -202,9 +205,29 @@ t.test('the snippets do in a browser what the page says', { skip: skipBrowser },
     t.equal(app.ws.stats().connections, 1)
   })
 
+  t.test('the snippet with a board shows moves, and sends one, on the connection of the provider', async t => {
+    const { opened: isDecided, open: decide } = gate()
+    const board = defineChannel({
+      authorize: async (_identity, { id }) => { await isDecided; return id === 'b1' },
+      answers: { move_card: Type.Object({ version: Type.Integer() }) },
+      onMessage: { move_card: ({ data }) => ({ version: data === undefined ? 0 : 7 }) }
+    })
+    const element = "<Provider userId='ada' onError={() => {}}><Board id='b1' /><Board id='b2' /></Provider>"
+    const { app, tab, shows } = await open(t, 'board', { element, options: { channels: { board } } })
+    await tab.getByLabel('connecting').first().waitFor()
+    decide()
+    await tab.getByLabel('forbidden').waitFor()
+    await tab.getByLabel('open').waitFor()
+    await app.ws.channel('board', 'b1').send({ type: 'card_moved', data: { card: 'c2', to: 'doing' } })
+    await shows('c2 is in doing')
+    await tab.getByLabel('open').getByRole('button').click()
+    await shows('Saved as version 7')
+    t.equal(app.ws.stats().connections, 1)
+  })
+
   t.test('the snippet with a chat sends, answers a question, and loads older messages', async t => {
     const old = { message_id: 'm0', role: 'user', content: 'Long ago', timestamp: '2026-01-31T09:30:00.000Z' }
-    const { tab, shows } = await open(t, 'chat-page', {
+    const { app, tab, shows } = await open(t, 'chat-page', {
       element: '<App />',
       options: {
         chat: {
@@ -217,6 +240,7 @@ t.test('the snippets do in a browser what the page says', { skip: skipBrowser },
       }
     })
     await shows('user: Long ago')
+    t.equal(app.ws.stats().connections, 1)
     await tab.getByRole('button', { name: 'Older messages' }).click()
     await tab.getByRole('button', { name: 'Older messages' }).waitFor({ state: 'detached' })
     t.equal(await tab.getByRole('button', { name: 'Stop' }).isDisabled(), true)
@@ -241,6 +265,13 @@ t.test('the snippets do in a browser what the page says', { skip: skipBrowser },
     await shows('Counted')
     t.strictSame(votes, [{ choice: 1 }])
   })
+
+  t.test('the snippet that requests shows the answer of the handler', async t => {
+    const options = { answers: { quote: Type.Number() }, onMessage: { quote: () => 3 } }
+    const { tab, shows } = await open(t, 'request', { element: "<Provider userId='ada'><Price /></Provider>", options })
+    await tab.getByRole('button').click()
+    await shows('It costs 3')
+  })
 })
 
 /** The names within the braces of a cell such as `{ a, b? }`. */
@@ -253,7 +284,7 @@ t.test('the table of hooks has all that the module exports, with what they retur
   const rows = page.table('## Hooks', '| Hook | Result |')
   t.strictSame(namesOf(rows), Object.keys(module).filter(name => name.startsWith('use')).sort())
   const objects = rows.filter(([, result]) => result.startsWith('`{'))
-  t.strictSame(namesOf(objects), ['useNotifications', 'useOptimisticList', 'useRealtime'])
+  t.strictSame(namesOf(objects), ['useChannel', 'useNotifications', 'useOptimisticList', 'useRealtime'])
   for (const row of objects) t.strictSame(within(row[1]), declared.resultOf(namesOf([row])[0]))
 })
 
@@ -280,6 +311,10 @@ t.test('the tables of an optimistic list have all options and results, and all t
   const results = page.table(heading, '| Result | Meaning |')
   t.strictSame(namesOf(results), declared.resultOf('useOptimisticList'))
   t.strictSame(within(results[0][1]), declared.membersOf('OptimisticItem'))
+})
+
+t.test('the table of a channel has all that useChannel returns', async t => {
+  t.strictSame(namesOf(page.table('## Show a channel of your app', '| Result | Meaning |')), declared.resultOf('useChannel'))
 })
 
 t.test('the table of a chat has all that useChat returns', async t => {
