@@ -45,7 +45,7 @@ type InboundOf<T extends string, S> = Omit<Inbound<T>, 'data'> & (S extends TSch
 export interface ChannelDefinition<M extends Schemas = Schemas, A extends Schemas = Schemas> {
   /**
    * Whether a user may subscribe to a channel. `false` and `undefined` are final: the client does not try again. If it throws, or takes
-   * longer than `timeouts.authenticate`, the client tries again later. It is asked again after a renewal of the credential.
+   * longer than `timeouts.authenticate`, the client tries again later. It decides again after a renewal of the credential.
    */
   readonly authorize: (identity: Identity, channel: ChannelAddress) => Awaitable<boolean | undefined>
   /** Returns those of the ids whose channels a user may subscribe to. Called instead of `authorize`, once for all channels of a frame. */

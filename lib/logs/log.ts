@@ -42,7 +42,7 @@ export interface Reader {
   wake (): void
   /** Called when the log is about to evict publications that this reader has not read. It can read now; the rest is lost. */
   catchUp (): void
-  /** Called when a user is removed from the channel, for logs that support this. It can read what was published before. */
+  /** Called when a user is removed from the channel, for logs that support this. It can still read earlier publications. */
   onRemoved? (userId: string): void
   /** Called when removals may have been missed, for logs that support them. */
   onDoubt? (): void

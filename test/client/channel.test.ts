@@ -97,7 +97,7 @@ t.test('a channel that the user may not have is closed and reported, messages to
   t.equal(channel.closed, undefined)
 })
 
-t.test('a channel that is unavailable is asked for again until it is available', async t => {
+t.test('the client subscribes to an unavailable channel again until it is available', async t => {
   let asked = 0
   const authorize = () => {
     if (++asked < 3) throw new Error('the database is away')

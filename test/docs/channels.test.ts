@@ -158,7 +158,7 @@ t.test('the snippet that removes a user ends the subscription, and reopen() is r
   t.equal(client.status, 'open')
 })
 
-t.test('the snippet with two histories: one recovers what was missed, and the other says that something was missed', async t => {
+t.test('the snippet with two histories: one recovers the missed messages, and the other says that some were missed', async t => {
   const { app, url } = await start(t, { channels: await page.run(t, 'history') })
   const client = clientOf(t, url)
   const log: string[] = []

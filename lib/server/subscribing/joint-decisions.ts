@@ -22,7 +22,7 @@ export class JointDecisions {
     this.#decisions = decisions
   }
 
-  /** Announces a channel of a kind with `access`. The channels that are announced before the first is asked for are decided together. */
+  /** Announces a channel of a kind with `access`. The channels that are announced before the first `ask` are decided together. */
   announce (kind: ChannelKind, applicant: Applicant, channel: string): Case {
     if (kind.access!.isJoint !== true) {
       return { ask: async () => (await this.#decisions.of(kind.access!, applicant, [channel]))[0], cancel () {} }
