@@ -98,6 +98,11 @@ export class Answers {
     return this.#kept.size
   }
 
+  /** Characters of the remembered data of all users. */
+  get dataSize (): number {
+    return [...this.#withData.values()].flatMap(all => [...all]).reduce((sum, { size }) => sum + size, 0)
+  }
+
   /**
    * Returns the answer of `handle`, or the answer to the same message if it was sent before. `key` identifies the message among those
    * of its user. With `mayRetry`, a message that failed is handled again. Never rejects.
@@ -113,20 +118,22 @@ export class Answers {
     return kept.answer
   }
 
-  async #handle ({ userId, key, kept, handle, mayRetry }: Work, isRetry: boolean): Promise<Answer> {
+  async #handle (work: Work, isRetry: boolean): Promise<Answer> {
+    const { kept, handle, mayRetry } = work
     kept.stage = 'handling'
     kept.isClaimed = true
     const answer = await handle(isRetry)
     kept.stage = mayRetry && answer.fault !== undefined ? 'failed' : 'answered'
-    if (answer.data !== undefined && this.#kept.get(userId, key, this.#now()) === kept) this.#keep(kept, userId, answer.data.length)
+    this.#count(work, answer)
     return answer
   }
 
-  /** Remembers the data of an answer. The oldest data of the user makes room for it. */
-  #keep (kept: Kept, userId: string, size: number): void {
+  /** Counts the data of an answer. The oldest data of the user makes room for it. */
+  #count ({ userId, key, kept }: Work, { data }: Answer): void {
+    if (data === undefined || this.#kept.get(userId, key, this.#now()) !== kept) return
     const all = this.#withData.get(userId) ?? new Set()
     this.#withData.set(userId, all.add(kept))
-    kept.size = size
+    kept.size = data.length
     let sum = 0
     for (const { size } of all) sum += size
     for (const oldest of all) {
@@ -161,6 +168,7 @@ export class Answers {
     // This server stored a claim before, and the confirmation was lost.
     if (known === undefined && isMaybeOurs) return this.#handle(work, false)
     kept.stage = known === undefined ? 'unknown' : 'answered'
+    if (known !== undefined) this.#count(work, known)
     return known ?? abandoned
   }
 

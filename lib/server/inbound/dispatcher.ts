@@ -48,6 +48,8 @@ export interface DispatcherOwner extends SendingConnection {
   readonly channel: string
   /** Its subscription to a channel; `undefined` if there is none. */
   find (channel: string): { readonly log: Log } | undefined
+  /** Whether its path has subscribed it to a channel. */
+  isOfPath (channel: string): boolean
   /** Ends the subscription to a channel because a message to it was handled for too long. */
   fail (channel: string): void
   /** Closes a connection that violates a limit or the protocol, and handles no more of its messages. */
@@ -229,13 +231,18 @@ export class Dispatcher {
 
   /** Runs the handler and sends the answer. */
   async #settle (work: Work): Promise<void> {
-    const { channel, message: { ref }, whole } = work
-    const { fault, data } = await this.#answerOf(work)
+    const answer = await this.#answerOf(work)
+    this.#finish(work, answer)
+    if (answer.fault?.code === 'handler_timeout') this.#timeOut(work.channel)
+  }
+
+  /** Ends a message or a part of it, and sends the answer if all parts have ended. */
+  #finish (work: Work, { fault, data }: Answer): void {
+    const { message: { ref }, whole } = work
     whole.fault ??= fault
     if (!this.#conclude(work)) return
     if (whole.fault !== undefined) this.#fault({ ...whole.fault, ref })
     else if (ref !== undefined) this.#owner.control('ack', { ref, data: data === undefined ? undefined : JSON.parse(data) as unknown })
-    if (fault?.code === 'handler_timeout') this.#timeOut(channel)
   }
 
   /** Counts a message, or a part of it, as done. Returns whether the message is to be answered. */
@@ -247,14 +254,17 @@ export class Dispatcher {
     return true
   }
 
-  /** Ends the subscription, or the connection if the channel is that of the path: the next message must not be handled beside this one. */
+  /** Ends the subscription, or the connection if the channel is of its path: the next message must not be handled beside this one. */
   #timeOut (channel: string): void {
-    if (channel === this.#owner.channel) return this.#owner.expel('handler_timeout')
-    for (const work of this.#lanes.drop(channel)) {
-      if (!work.whole.isSplit) this.#waiting--
-      if (this.#conclude(work)) this.#fault(notSubscribed(channel, work.message.ref))
-    }
+    if (this.#owner.isOfPath(channel)) return this.#owner.expel('handler_timeout')
+    const dropped = this.#lanes.drop(channel)
     this.#owner.fail(channel)
+    for (const work of dropped) {
+      const { isSplit } = work.whole
+      if (!isSplit) this.#waiting--
+      // A part is about the subscription, and `fail` has said that there is none.
+      this.#finish(work, isSplit ? {} : { fault: notSubscribed(channel) })
+    }
   }
 
   /** Answer to a message, at the latest when its handler has exceeded its time. Never rejects. */

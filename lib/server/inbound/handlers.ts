@@ -7,9 +7,9 @@ export class Handlers {
   readonly #own: ReadonlyMap<string, MessageRow>
   readonly #kinds: Kinds
 
-  /** `own`: handlers for messages on all kinds. Throws RT_ERR_OPTIONS if a kind handles one of their types, too. */
+  /** `own`: handlers for messages on all kinds. Throws RT_ERR_OPTIONS if a kind with a path of its own handles one of their types, too. */
   constructor (own: ReadonlyMap<string, MessageRow>, kinds: Kinds) {
-    for (const type of kinds.all.flatMap(({ rows }) => [...rows?.keys() ?? []])) {
+    for (const type of kinds.paths.flatMap(({ kinds: [{ rows }] }) => [...rows?.keys() ?? []])) {
       if (own.has(type)) throw new errors.OPTIONS(`'onMessage.${type}': the plugin handles '${type}' itself. Choose another type`)
     }
     this.#own = own
@@ -27,7 +27,8 @@ export class Handlers {
     const kind = this.#kinds.all.find(({ rows, fallbacks }) => rows?.has(type) === true || fallbacks?.has(type) === true)
     if (kind !== undefined) {
       const path = this.#kinds.pathTo(kind)
-      return `'${type}' is for ${kind.name}s only.${path === undefined ? '' : ` Connect to ${path.url}`}`
+      const subscribe = "ubscribe to such a channel and name it in 'channel'"
+      return `'${type}' is for ${kind.name}s only. ${path === undefined ? `S${subscribe}` : `Connect to ${path.url}, or s${subscribe}`}`
     }
     if (type === 'renew') return "this server cannot renew credentials: it has no option 'renew'. Reconnect with the new credential"
     return `no handler for '${type}'. Add one to the option 'onMessage' of the server`

@@ -52,8 +52,8 @@ export interface MessageRow {
    * the message is answered when all are handled. May throw a Refusal. Default: the message is for one channel.
    */
   split?: (message: Inbound) => MessagePart[]
-  /** JSON of the answer for the client, from what the handler returned. May throw. Default: an answer without data. */
-  answerOf?: (returned: unknown) => string
+  /** JSON of the data of the answer, from what the handler returned; `undefined` for no data. May throw. Default: no data. */
+  answerOf?: (returned: unknown) => string | undefined
 }
 
 /** Key of a message from its `ref`, if that is a string: clients reuse numbers. */

@@ -20,6 +20,8 @@ export interface DecisionParts {
 export interface Applicant {
   readonly identity: Identity
   readonly client: RefusedClient
+  /** Whether it has ended. Then nothing is asked. */
+  readonly isEnding: boolean
   noteAddress (): void
 }
 
@@ -41,8 +43,9 @@ export class Decisions {
     const { identity } = applicant
     applicant.noteAddress()
     try {
-      const ask = async () => within(timeout, access.decide(identity, channels), timers)
+      const ask = async () => applicant.isEnding ? undefined : within(timeout, access.decide(identity, channels), timers)
       const verdicts = await this.#queue.run(identity.userId, ask)
+      if (verdicts === undefined) return channels.map(() => 'unavailable')
       return channels.map((channel, at) => {
         if (verdicts[at]) return 'allowed'
         refusals.add('channel_forbidden', applicant.client, channel)

@@ -17,7 +17,7 @@ export class FairQueue {
 
   /** Runs a job as soon as its holder may have another one. Settles like the job. */
   async run<T> (holder: string, job: () => Promise<T>): Promise<T> {
-    if (this.#waiting.has(holder) || !this.#running.take(holder)) {
+    if (!this.#running.take(holder)) {
       await new Promise<void>(resolve => this.#add({ holder, start: resolve }))
     }
     try {

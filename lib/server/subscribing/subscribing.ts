@@ -37,7 +37,7 @@ export class Subscribing {
 
   /** Handles a `subscribe` to one channel: sends `subscribed` or `unsubscribed`. Never rejects. */
   async subscribe (connection: Connection, channel: string, since: string | undefined): Promise<void> {
-    await this.#users.turn(connection.userId)
+    await this.#users.turn(connection)
     if (connection.isEnding) return
     const current = connection.find(channel)
     if (current !== undefined) return this.#move(connection, current, since)
@@ -126,8 +126,9 @@ export class Subscribing {
     const [subscription] = recovery.subscriptions
     const { bytes, ...data } = recovery.conclude()
     if (bytes > 0) connection.charge(bytes)
-    connection.control('subscribed', { channel: subscription.channel, data })
+    // First, because `control` can end the connection, and its subscriptions with it. What is queued by `control` is written first.
     connection.subscribe(subscription)
+    connection.control('subscribed', { channel: subscription.channel, data })
   }
 
   async #logOf (kind: ChannelKind, channel: string): Promise<Log> {

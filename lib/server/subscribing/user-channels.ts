@@ -9,10 +9,22 @@ const subscribeRate: TokenRate = { rate: 20, burst: 200 }
 /** Interval at which waiting users are served, in ms. */
 const serveEvery = 1_000 / subscribeRate.rate
 
+/** Connection that waits for its user's turn. */
+export interface Applicant {
+  readonly userId: string
+  /** Whether it has ended. Its turn then costs nothing. */
+  readonly isEnding: boolean
+}
+
+interface Waiting {
+  readonly applicant: Applicant
+  readonly go: () => void
+}
+
 interface UserChannel {
   count: number
   readonly bucket: TokenBucket
-  readonly waiting: Deque<() => void>
+  readonly waiting: Deque<Waiting>
 }
 
 export interface UserChannelsParts {
@@ -37,12 +49,12 @@ export class UserChannels {
     return this.#byUser.size
   }
 
-  /** Resolves when a user may subscribe to another channel, in the order of the calls. */
-  turn (userId: string): Promise<void> {
-    const user = this.#of(userId)
+  /** Resolves when the user of a connection may subscribe to another channel, in the order of the calls, or the connection has ended. */
+  turn (applicant: Applicant): Promise<void> {
+    const user = this.#of(applicant.userId)
     if (user.waiting.length === 0 && user.bucket.take()) return Promise.resolve()
     return new Promise(resolve => {
-      user.waiting.push(resolve)
+      user.waiting.push({ applicant, go: resolve })
       this.#serveLater()
     })
   }
@@ -58,13 +70,15 @@ export class UserChannels {
   /** Ends channels of a user. */
   release (userId: string, count = 1): void {
     const user = this.#byUser.get(userId)
-    if (user !== undefined) user.count -= count
+    if (user === undefined) return
+    user.count -= count
+    if (user.count === 0) this.#serveLater()
   }
 
   #of (userId: string): UserChannel {
     const known = this.#byUser.get(userId)
     if (known !== undefined) return known
-    const user = { count: 0, bucket: new TokenBucket(subscribeRate, this.#parts.clock), waiting: new Deque<() => void>() }
+    const user = { count: 0, bucket: new TokenBucket(subscribeRate, this.#parts.clock), waiting: new Deque<Waiting>() }
     this.#byUser.set(userId, user)
     this.#serveLater()
     return user
@@ -78,8 +92,8 @@ export class UserChannels {
   #serve (): void {
     this.#stopClock = undefined
     for (const [userId, { count, bucket, waiting }] of this.#byUser) {
-      while (waiting.length > 0 && bucket.take()) waiting.shift()!()
-      if (count === 0 && waiting.length === 0 && bucket.emptiness <= 0) this.#byUser.delete(userId)
+      while (waiting.length > 0 && (waiting.at(0)!.applicant.isEnding || bucket.take())) waiting.shift()!.go()
+      if (count === 0 && bucket.emptiness <= 0) this.#byUser.delete(userId)
     }
     for (const { count, waiting } of this.#byUser.values()) {
       if (waiting.length > 0 || count === 0) return this.#serveLater()

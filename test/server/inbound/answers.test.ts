@@ -99,6 +99,52 @@ t.test('a message that is being handled is not removed to make room for others',
   t.ok(answers.size <= 5)
 })
 
+const size = 100 * 1024
+const large = (n: number): Answer => ({ data: String(n).repeat(size) })
+const lost = { fault: { code: 'answer_lost' } }
+
+t.test('answers of a user keep at most 256 KiB of data, and a repetition of an older message gets answer_lost', async t => {
+  const answers = new Answers()
+  const again = counting()
+  const repeat = (key: string, user = 'a') => answers.once(user, key, again.handle)
+  for (let n = 1; n <= 3; n++) t.strictSame(await answers.once('a', String(n), async () => large(n)), large(n), 'the first answer is complete')
+  await answers.once('a', 'small', async () => ({ data: '7' }))
+  await answers.once('b', '1', async () => large(1))
+  t.match(await repeat('1'), lost)
+  t.strictSame(await Promise.all([repeat('2'), repeat('3'), repeat('small'), repeat('1', 'b')]), [large(2), large(3), { data: '7' }, large(1)])
+  for (let n = 4; n <= 5; n++) await answers.once('a', String(n), async () => large(n))
+  t.match(await Promise.all(['1', '2', '3'].map(key => repeat(key))), [lost, lost, lost])
+  t.strictSame(await repeat('5'), large(5))
+  t.equal(again.runs, 0, 'no message is handled again')
+})
+
+t.test('an answer of more than 256 KiB reaches its client, and is not remembered', async t => {
+  const answers = new Answers()
+  const huge: Answer = { data: 'x'.repeat(256 * 1024 + 1) }
+  t.equal(await answers.once('a', 'r', async () => huge), huge)
+  t.match(await answers.once('a', 'r', async () => done), lost)
+  t.strictSame(await answers.once('a', 's', async () => ({ data: '7' })), { data: '7' })
+  t.strictSame(await answers.once('a', 's', async () => done), { data: '7' }, 'it takes no room')
+})
+
+t.test('the data of an answer is forgotten with the answer', async t => {
+  let now = 0
+  const answers = new Answers({ size: 4, now: () => now })
+  for (const user of ['a', 'b', 'c', 'd', 'e']) await answers.once(user, 'r', async () => large(1))
+  t.strictSame([answers.size, answers.dataSize], [4, 4 * size])
+  now = 300_000
+  await answers.once('f', 'r', async () => ({ data: '7' }))
+  t.strictSame([answers.size, answers.dataSize], [1, 1])
+  // The answer of a handler that took longer than its message is remembered.
+  const { opened, open } = gate<Answer>()
+  const late = answers.once('g', 'r', () => opened)
+  now = 600_000
+  await answers.once('h', 'r', async () => done)
+  open(large(1))
+  await late
+  t.equal(answers.dataSize, 0)
+})
+
 t.test('several servers share their answers', async t => {
   const timers = new Timers()
   // The timers of a cluster do not keep the process running.
@@ -192,6 +238,16 @@ t.test('several servers share their answers', async t => {
     t.strictSame(await first, failed)
     await Promise.all(others)
     t.strictSame(second.retries, [true])
+  })
+
+  t.test('data of an answer of another server counts, too', async t => {
+    const [a, b] = servers(2)
+    for (let n = 1; n <= 4; n++) {
+      await a.answers.once('u', String(n), async () => large(n))
+      t.strictSame(await b.answers.once('u', String(n), async () => done), large(n))
+    }
+    t.match(await b.answers.once('u', '1', async () => done), lost)
+    t.strictSame(await b.answers.once('u', '4', async () => done), large(4))
   })
 
   t.test('a claim that could not be stored is retried, also for a message that may not be retried', async t => {

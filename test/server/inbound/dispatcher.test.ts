@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import type { Inbound, RealtimeConnection } from '../../../lib/index.js'
+import { defineChannel, type Inbound, type RealtimeConnection } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { as, authenticateByHeader, connect, start } from '../../harness.js'
 import { eventually, gate } from '../../waiting.js'
@@ -99,6 +99,80 @@ t.test('a message whose handler exceeds timeouts.handler gets handler_timeout, a
   t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'handler_timeout' } })
   t.equal((await client.close()).code, 1011)
   await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('a handler that exceeds timeouts.handler closes its connection also for another channel of the path', async t => {
+  const { url } = await start(t, { timeouts: { handler: 50 }, onMessage: { hang: () => new Promise(() => {}) } })
+  const client = await connect(t, `${url}/ws/notifications/u1`)
+  client.send({ type: 'hang', ref: 1, channel: 'broadcast' })
+  t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'handler_timeout' } })
+  t.equal((await client.close()).code, 1011)
+})
+
+const never = () => new Promise<never>(() => {})
+
+t.test('a subscribe that waits behind a handler that exceeds timeouts.handler is answered like any other', async t => {
+  const room = defineChannel({ authorize: () => true, onMessage: { hang: never } })
+  const { url } = await start(t, { timeouts: { handler: 50 }, channels: { room } })
+  const client = await connect(t, url + path)
+  const subscribe = (ref: string, ...channels: string[]) =>
+    client.send({ type: 'subscribe', ref, data: { channels: channels.map(channel => ({ channel })) } })
+  subscribe('first', 'room:r')
+  client.send({ type: 'hang', ref: 'hang', channel: 'room:r' })
+  subscribe('again', 'room:r', 'room:other')
+  client.send({ type: 'hang', ref: 'behind', channel: 'room:r' })
+  client.send({ type: 'unsubscribe', ref: 'gone', data: { channels: ['room:r'] } })
+  await client.until(() => client.received.some(({ ref }) => ref === 'gone'))
+  const seen = client.received.slice(1).map(({ type, ref, channel, data }) => {
+    const { code, reason } = (data ?? {}) as { code?: string, reason?: string }
+    return [type, ref ?? channel, code ?? reason]
+  })
+  t.strictSame(seen, [
+    ['subscribed', 'room:r', undefined], ['ack', 'first', undefined], ['subscribed', 'room:other', undefined],
+    ['error', 'hang', 'handler_timeout'], ['unsubscribed', 'room:r', 'failed'],
+    ['ack', 'again', undefined], ['error', 'behind', 'not_subscribed'], ['ack', 'gone', undefined]
+  ])
+})
+
+t.test('messages that wait for a channel whose subscription ends are not handled, and reading goes on', async t => {
+  const handled: unknown[] = []
+  const room = defineChannel({ authorize: () => true, onMessage: { hang: never } })
+  const { url } = await start(t, {
+    limits: { queue: 3 }, timeouts: { handler: 50 }, channels: { room }, onMessage: { note: ({ ref }) => { handled.push(ref) } }
+  })
+  const client = await connect(t, url + path)
+  client.send({ type: 'subscribe', data: { channels: [{ channel: 'room:r' }] } })
+  client.send({ type: 'hang', ref: 0, channel: 'room:r' })
+  for (let ref = 1; ref < 10; ref++) client.send({ type: 'note', ref, channel: 'room:r' })
+  client.send({ type: 'note', ref: 10 })
+  const refs = (type: string) => client.received.filter(envelope => envelope.type === type).map(({ ref }) => ref)
+  await client.until(() => refs('error').length === 10)
+  t.strictSame([refs('error'), refs('ack'), handled], [Array.from({ length: 10 }, (_, ref) => ref), [10], [10]])
+  client.send({ type: 'note', ref: 11 })
+  await client.until(() => refs('ack').length === 2)
+})
+
+t.test('an urgent message waits for a subscribe to its channel, and for no other message', async t => {
+  const [decided, saved] = [gate<undefined>(), gate()]
+  const { url } = await start(t, {
+    authenticate: authenticateByHeader,
+    authorize: (_identity, { kind }) => kind === 'chat' ? decided.opened : undefined,
+    chat: { onMessage () {}, save: () => saved.opened }
+  })
+  const client = await connect(t, `${url}/ws/notifications/u1`, as('u1'))
+  const channel = 'chat:w/a/c/u1'
+  client.send({ type: 'subscribe', data: { channels: [{ channel }] } })
+  client.send({ type: 'chat_cancel', ref: 'cancel', channel, data: { ref: 'unknown' } })
+  client.send({ type: 'ping' })
+  t.match(await client.next(), { type: 'pong' })
+  decided.open(undefined)
+  t.match(await client.next(), { type: 'subscribed', channel })
+  t.match(await client.next(), { type: 'ack', ref: 'cancel' })
+  client.send({ type: 'chat_message', ref: 'message', channel, data: { content: 'q' } })
+  client.send({ type: 'chat_cancel', ref: 'again', channel, data: { ref: 'unknown' } })
+  t.match(await client.next(), { type: 'ack', ref: 'again' })
+  saved.open()
+  t.match(await client.next('ack'), { ref: 'message' })
 })
 
 t.test('a message that is being handled when the server closes is answered', async t => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { defineChannel } from '../../../lib/index.js'
 import { connect, start } from '../../harness.js'
 
 const chat = '/ws/support/app/c1/u1'
@@ -22,6 +23,31 @@ const dataOf: Record<string, object> = {
   input_response: { request_id: 'r', value: 1 },
   chat_delta: { message_id: 'm', at: 0, text: 't' }
 }
+
+t.test('a type that only a channel kind of the app handles is for its channels, and the error says so', async t => {
+  const board = defineChannel({ authorize: () => true, onMessage: { move () {} } })
+  const { url } = await start(t, { channels: { board } })
+  for (const path of [chat, notifications]) {
+    const client = await connect(t, url + path)
+    client.send({ type: 'move', ref: 1 })
+    t.match(await client.next('error'), { data: { code: 'unknown_type', message: "'move' is for boards only. Subscribe to such a channel and name it in 'channel'" } })
+  }
+})
+
+t.test('a channel kind and the option onMessage may handle the same type, and each gets the messages of its channels', async t => {
+  const handled: string[] = []
+  const kindOf = (name: string) => defineChannel({ authorize: () => true, onMessage: { move: (_message, { channel }) => { handled.push(`${name} ${channel.id}`) } } })
+  const other = defineChannel({ authorize: () => true })
+  const { url } = await start(t, {
+    onMessage: { move: ({ channel }) => { handled.push(`app ${channel}`) } },
+    channels: { board: kindOf('board'), list: kindOf('list'), other }
+  })
+  const client = await connect(t, url + notifications)
+  client.send({ type: 'subscribe', data: { channels: ['board:b', 'list:l', 'other:o'].map(channel => ({ channel })) } })
+  for (const channel of ['board:b', 'list:l', 'other:o', 'user:u1', undefined]) client.send({ type: 'move', ref: 1, channel })
+  for (let n = 0; n < 5; n++) await client.next('ack')
+  t.strictSame(handled.sort(), ['app other:o', 'app undefined', 'app user:u1', 'board b', 'list l'])
+})
 
 for (const hasChat of [false, true]) {
   for (const [type, path, says] of rows.filter(([, path]) => !hasChat || path === notifications)) {
