@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { channelName, type AnswerOf, type Channel, type DataOf, type EnvelopeOf } from '../client/channel.js'
+import { channelName, type AnswerOf, type Channel, type DataOf, type EnvelopeOf } from '../client/channels/channel.js'
 import { RealtimeError, type Closed, type Envelope, type Resume, type Status } from '../client/index.js'
 import { attempt } from '../client/listeners.js'
 import type { KindName, MessagesOf } from '../protocol/kind-name.js'
@@ -7,14 +7,15 @@ import { useLatest, useProvided } from './provider.js'
 import { atFirst, type SharedChannel, type Stop } from './shared-channel.js'
 import type { Store } from './store.js'
 
-/** Handler of a type that the kind does not declare. A method: its parameter may be of the type that the app expects. @inline */
+/** Handler of a type that the kind does not declare. A method: its parameter may be of the type that the app expects. */
 type AnyHandler = { handle (data: unknown, envelope: Envelope): unknown }['handle']
 
+type HandlerOf<K, T extends string> = T extends '*'
+  ? (envelope: Envelope) => unknown
+  : T extends keyof MessagesOf<K> ? (data: DataOf<K, T>, envelope: EnvelopeOf<K, T>) => unknown : AnyHandler
+
 /** Handlers of a channel's messages, by type. `'*'` gets each envelope. */
-export type ChannelHandlers<K extends string = KindName> =
-  & { readonly [T in keyof MessagesOf<K> & string]?: (data: DataOf<K, T>, envelope: EnvelopeOf<K, T>) => unknown }
-  & { readonly '*'?: (envelope: Envelope) => unknown }
-  & { readonly [type: string]: AnyHandler | undefined }
+export type ChannelHandlers<K extends string = KindName, T extends string = string> = { readonly [P in T]?: HandlerOf<K, P> | undefined }
 
 export interface ChannelOptions {
   /** Called after each reconnect, and with `recovered: false` when messages were missed. Default: none. */
@@ -31,6 +32,8 @@ export interface ShownChannel<K extends string = KindName> extends Pick<Channel<
   readonly retry: () => void
 }
 
+type Handler = (...args: unknown[]) => unknown
+
 const idle = { status: 'idle', closed: undefined } as const
 const nothing = () => () => {}
 const first = () => atFirst
@@ -41,13 +44,13 @@ const first = () => atFirst
  * for example by `<Activity>`, unsubscribes after 5 s. When it is shown again, it gets the messages that it missed, or `onResume` gets
  * `recovered: false`. Throws a TypeError if the kind or the id is invalid. `id`: `undefined` while it is unknown.
  */
-export function useChannel<K extends KindName> (
-  kind: K, id: string | undefined, handlers: ChannelHandlers<K> = {}, { onResume }: ChannelOptions = {}
+export function useChannel<K extends KindName, T extends string = never> (
+  kind: K, id: string | undefined, handlers: ChannelHandlers<K, T> = {}, { onResume }: ChannelOptions = {}
 ): ShownChannel<K> {
   const { store, isAddressed } = useProvided()
   const isKnown = isAddressed && id != null
   const place = useMemo(() => new Place<K>(store, isKnown ? channelName(kind, id) : undefined), [store, isKnown, kind, id])
-  const latest = useLatest({ handlers, onResume })
+  const latest = useLatest({ handlers: handlers as Readonly<Record<string, Handler | undefined>>, onResume })
   const stopped = useRef<{ place: Place<K>, stop: Stop }>(undefined)
   const [shown, show] = useState<{ place: Place<K>, channel: SharedChannel }>()
   useEffect(() => {

@@ -1,4 +1,4 @@
-import type { ClientChannel } from '../client/channels.js'
+import type { ClientChannel } from '../client/channels/channels.js'
 import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../client/index.js'
 import { attempt, listeners } from '../client/listeners.js'
 import { Journal } from './journal.js'
