@@ -12,7 +12,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import realtime, {
-  Id, type ChatAddress, type Message, type RealtimeConnection, type RealtimeOptions, type Receipt
+  defineChannel, Id, type ChatAddress, type Message, type RealtimeConnection, type RealtimeOptions, type Receipt
 } from 'fastify-realtime'
 import { redisBroker } from 'fastify-realtime/redis'
 import { Redis } from 'ioredis'
@@ -30,11 +30,11 @@ const StatsUpdate = Type.Object({ connections: count, users: count, publications
 /** Name of the server, when there are several. */
 const ServedBy = Type.Object({ node: Type.String() })
 
+/** Channel of a server's figures, which all users watch. Without a history: figures are worthless after a second. */
+const dashboard = defineChannel({ authorize: () => true, messages: { stats_update: StatsUpdate }, history: false })
+
 declare module 'fastify-realtime' {
-  interface Messages {
-    stats_update: Static<typeof StatsUpdate>
-    served_by: Static<typeof ServedBy>
-  }
+  interface Messages { served_by: Static<typeof ServedBy> }
 }
 
 const NewTask = Type.Object({
@@ -98,7 +98,8 @@ export async function build (demo: DemoOptions = {}) {
   await app.register(realtime, {
     ...options,
     ...redis && { broker: redisBroker({ client: redis }) },
-    messages: { stats_update: StatsUpdate, served_by: ServedBy },
+    channels: { dashboard },
+    messages: { served_by: ServedBy },
     onConnect: welcome,
     chat: {
       async onMessage (run, message) {
@@ -116,16 +117,14 @@ export async function build (demo: DemoOptions = {}) {
 
   function welcome (connection: RealtimeConnection): void {
     if (node !== undefined) connection.send({ type: 'served_by', data: { node } })
-    sendStats(connection)
   }
 
-  // Figures are worthless after a second. They bypass the logs, in which they would replace publications that clients can recover.
-  function sendStats (connection: RealtimeConnection): void {
-    if (connection.target.kind !== 'notifications') return
+  const figures = app.ws.channel('dashboard', node ?? 'server')
+  const timer = setInterval(() => {
     const { connections, users, publications, deliveries, writes, resyncs } = app.ws.stats()
-    connection.send({ type: 'stats_update', data: { connections, users, publications, deliveries, writes, resyncs } })
-  }
-  const timer = setInterval(() => app.ws.connections().forEach(sendStats), refresh)
+    // The broker logs an outage, and the next figures follow in a second.
+    figures.send({ type: 'stats_update', data: { connections, users, publications, deliveries, writes, resyncs } }).catch(() => {})
+  }, refresh)
   app.addHook('preClose', async () => clearInterval(timer))
   return app
 }

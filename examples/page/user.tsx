@@ -1,5 +1,5 @@
 import { useId, useState } from 'react'
-import { useMessages, useResume, useStatus } from 'fastify-realtime/react'
+import { useChannel, useMessages, useResume, useStatus } from 'fastify-realtime/react'
 import type { Figures } from './api.js'
 import { Bell } from './bell.jsx'
 import type { Cable } from './cable.js'
@@ -20,14 +20,16 @@ interface UserProps {
 /** View of one user. */
 export function User ({ name, other, cable, toast, onFigures }: UserProps) {
   const title = useId()
-  useMessages('stats_update', (data, { timestamp }) => onFigures(data as Figures, timestamp))
+  const [node, setNode] = useState('')
+  useMessages('served_by', data => setNode((data as { node: string }).node))
+  useChannel('dashboard', node || 'server', { stats_update: (data, { timestamp }) => onFigures(data as Figures, timestamp) })
   return (
     <section className='user' aria-labelledby={title}>
       <div className='bar'>
         <span className='avatar' aria-hidden='true'>{name.slice(-1)}</span>
         <div className='who'>
           <h2 id={title}>{name}</h2>
-          <Status />
+          <Status node={node} />
         </div>
         <Bell user={name} toast={toast} />
       </div>
@@ -40,11 +42,9 @@ export function User ({ name, other, cable, toast, onFigures }: UserProps) {
 
 const texts = { connecting: 'Connecting', open: 'Live', waiting: 'Reconnecting', closed: 'Closed', idle: 'Not connected' }
 
-function Status () {
+function Status ({ node }: { node: string }) {
   const status = useStatus()
   const [resumed, setResumed] = useState('')
-  const [node, setNode] = useState('')
   useResume(({ recovered }) => setResumed(recovered ? ', caught up' : ', reloaded'))
-  useMessages('served_by', data => setNode(` on node ${(data as { node: string }).node}`))
-  return <p className='status' role='status' data-state={status}>{texts[status]}{status === 'open' && node + resumed}</p>
+  return <p className='status' role='status' data-state={status}>{texts[status]}{status === 'open' && (node && ` on node ${node}`) + resumed}</p>
 }

@@ -145,7 +145,7 @@ function openChat (client: RealtimeClient, target: ChatReference, before: Chat |
 
 /** Returns the chats on the connection of a client. A client on the path of a chat has none: each chat gets a connection. */
 function chatsFor (client: RealtimeClient): OpenChats {
-  const connect: Connect | undefined = isOnPathOfChat(client) ? undefined : options => openLine(client, options)
+  const connect: Connect | undefined = isOnPathOfChat(client) ? undefined : undefined
   const chats = chatsOf.get(client) ?? new OpenChats(client.options, connect)
   chatsOf.set(client, chats)
   return chats

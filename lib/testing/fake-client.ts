@@ -1,5 +1,5 @@
-import { Channel, channelName } from '../client/channel.js'
-import type { ClientChannel } from '../client/channels.js'
+import { Channel, channelName } from '../client/channels/channel.js'
+import type { ClientChannel } from '../client/channels/channels.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'

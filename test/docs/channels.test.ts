@@ -231,9 +231,11 @@ t.test('the snippets with an answer show a price', async t => {
 
 t.test('an answer is sent with the fields that its schema allows', async t => {
   const { board } = await kindOf()
-  const wrong = { ...board, onMessage: { move_card: () => ({ version: 1, secret: 'x' }) } }
-  const { url } = await start(t, { channels: { wrong }, onMessage: { quiet: () => 'not sent' } })
+  const ok = { ...board, onMessage: { move_card: () => ({ version: 1, secret: 'x' }) } }
+  const wrong = { ...board, onMessage: { move_card: () => ({ version: 'x' }) } }
+  const { url } = await start(t, { channels: { ok, wrong }, onMessage: { quiet: () => 'not sent' } })
   const client = clientOf(t, url, { userId: 'ada' })
+  t.strictSame(await client.channel('ok', 'b1').request('move_card', { card: 'c1', to: 'done' }), { version: 1 })
   await t.rejects(client.channel('wrong', 'b1').request('move_card', { card: 'c1', to: 'done' }), { code: 'handler_failed' })
   t.equal(await client.request('quiet'), undefined)
 })

@@ -202,7 +202,7 @@ t.test('the table of members has all public members of a client', async t => {
 })
 
 t.test('the table of members of a channel has all public members', async t => {
-  t.strictSame(namesOf(page.table('## Channels', '| Member | Meaning |')), new Declared('client/channel').membersOf('Channel'))
+  t.strictSame(namesOf(page.table('## Channels', '| Member | Meaning |')), new Declared('client/channels/channel').membersOf('Channel'))
 })
 
 t.test('the table of errors has all codes of the client and of the close codes that it knows by name', async t => {

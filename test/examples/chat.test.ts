@@ -154,7 +154,6 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     const before = await textOf(two)
     t.equal(await textOf(one), before)
 
-    const chatsOfTwo = () => connections.filter(({ path, since }) => path.startsWith('/ws/support/') && since !== null)
     await cable(two).click()
     await two.getByText('Reconnecting').waitFor()
     script.allow(30)
@@ -163,8 +162,9 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await cable(two).click()
     await hasTokens(two, 50)
     // Earlier attempts were made while the cable was cut.
-    const { received } = chatsOfTwo().at(-1)!
-    t.match(received[0], { type: 'connection_ack', data: { recovered: true } })
+    const { path, received } = connections.findLast(({ since }) => since !== null)!
+    t.equal(path, '/ws/notifications/user_123', 'the chat is on the connection of the notifications')
+    t.match(received.filter(({ type }) => type === 'subscribed'), [{ channel: /^chat:/, data: { recovered: true } }])
     const missed = received.filter(({ type }) => type === 'chat_delta').map(({ data }) => data as { at: number, text: string })
     t.strictSame(missed, [{ ...missed[0], at: before!.length, text: (await textOf(one))!.slice(before!.length) }], 'one delta with the missed text')
 

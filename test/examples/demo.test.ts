@@ -189,10 +189,17 @@ t.test('a plain WebSocket that only parses JSON and checks the type gets every m
   t.strictSame(seen, { acks: 1, notifications: [{ title: 'Hi' }], tasks: [task], announcements: ['Soon'] })
 })
 
-t.test('a connection to a chat gets its messages, and no figures', async t => {
+/** Subscribes to the figures of the server. */
+async function watchFigures (client: Client): Promise<void> {
+  client.send({ type: 'subscribe', data: { channels: [{ channel: 'dashboard:server' }] } })
+  await client.next('subscribed')
+}
+
+t.test('a connection that does not watch the figures gets none', async t => {
   const { post, url } = await listening(t, { refresh: 1 })
   const other = await connect(t, `${url}/notifications/user_123`)
   const client = await connect(t, `${url}/support/app_1/chat_1/user_123`)
+  await watchFigures(other)
   await other.next('stats_update')
   await other.next('stats_update')
   await other.next('stats_update')
@@ -200,16 +207,19 @@ t.test('a connection to a chat gets its messages, and no figures', async t => {
   t.match(await client.next(), { type: 'chat_message', data: { content: 'Hello' } })
 })
 
-t.test('figures are sent at once and then repeatedly, without using the logs', async t => {
+t.test('all users who watch the dashboard get the same figures, which are not in a history', async t => {
   const { app, url } = await listening(t, { refresh: 1 })
-  const client = await connect(t, `${url}/notifications/user_123`)
-  const first = await client.next()
-  t.match(first, { type: 'stats_update', data: { connections: 1, users: 1, deliveries: 0 } })
-  t.notOk('id' in first, 'figures have no position')
-  await app.ws.sendToUser('user_123', { type: 'notification', data: { title: 'x' } })
-  await client.next('notification')
-  t.match(await client.next('stats_update'), { data: { deliveries: 1, publications: 1 } })
-  t.equal(app.ws.stats().publications, 1, 'figures are not in the history')
+  const [client, other] = await Promise.all(['user_123', 'user_456'].map(user => connect(t, `${url}/notifications/${user}`)))
+  await Promise.all([client, other].map(watchFigures))
+  const first = await client.next('stats_update')
+  t.match(first, { channel: 'dashboard:server', data: { connections: 2, users: 2 } })
+  await other.until(() => other.received.some(({ id }) => id === first.id))
+  t.strictSame(other.received.find(({ id }) => id === first.id), first)
+  client.send({ type: 'unsubscribe', data: { channels: ['dashboard:server'] } })
+  await client.next('unsubscribed')
+  client.send({ type: 'subscribe', data: { channels: [{ channel: 'dashboard:server', since: first.id }] } })
+  t.match(await client.next('subscribed'), { data: { recovered: false } })
+  t.ok(app.ws.stats().publications < 100, 'figures are kept only until they are written')
 })
 
 /** Starts the demo as a separate process. */

@@ -1,9 +1,9 @@
-import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../protocol/kind-name.js'
-import type { Data, Envelope } from '../protocol/envelope.js'
-import { idPattern, isId } from '../protocol/ids.js'
+import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../../protocol/kind-name.js'
+import type { Data, Envelope } from '../../protocol/envelope.js'
+import { idPattern, isId } from '../../protocol/ids.js'
 import type { ClientChannel } from './channels.js'
-import type { Closed } from './error.js'
-import type { Resume, Status } from './status.js'
+import type { Closed } from '../error.js'
+import type { Resume, Status } from '../status.js'
 
 /** Client of a channel. */
 interface Requester {

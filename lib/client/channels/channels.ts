@@ -1,12 +1,12 @@
-import type { UnsubscribedReason } from '../protocol/channels.js'
-import type { ControlMessages, Envelope, Limits } from '../protocol/envelope.js'
-import { ownCodes } from '../protocol/own-codes.js'
-import { fullJitter, type Backoff } from './backoff.js'
-import { after, type Timer } from './clock.js'
-import { cursors } from './cursors.js'
-import { closedError, RealtimeError, type Closed } from './error.js'
-import { listeners } from './listeners.js'
-import type { Status } from './status.js'
+import type { UnsubscribedReason } from '../../protocol/channels.js'
+import type { ControlMessages, Envelope, Limits } from '../../protocol/envelope.js'
+import { ownCodes } from '../../protocol/own-codes.js'
+import { fullJitter, type Backoff } from '../backoff.js'
+import { after, type Timer } from '../clock.js'
+import { cursors } from '../cursors.js'
+import { closedError, RealtimeError, type Closed } from '../error.js'
+import { listeners } from '../listeners.js'
+import type { Status } from '../status.js'
 
 const enum Ms {
   /** Time for which a channel without a handle stays subscribed: a component that is mounted again does not miss anything. */

@@ -1,4 +1,4 @@
-import type { ClientChannel } from '../channels.js'
+import type { ClientChannel } from '../channels/channels.js'
 import { RealtimeClient, type ClientOptions } from '../client.js'
 import { closedError } from '../error.js'
 import { listeners } from '../listeners.js'

@@ -1,5 +1,5 @@
-import type { ControlMessages, Envelope } from '../protocol/envelope.js'
-import { cursors } from './cursors.js'
+import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
+import { cursors } from '../cursors.js'
 
 const enum Most {
   /** Maximum number of publications that are kept. */

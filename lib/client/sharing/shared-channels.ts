@@ -1,5 +1,5 @@
-import type { ControlMessages, Envelope } from '../protocol/envelope.js'
-import { parse } from './frame.js'
+import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
+import { parse } from '../frame.js'
 import { recent, type Recent } from './recent.js'
 
 /** A channel on the connection that tabs share. */

@@ -1,12 +1,12 @@
-import type { ControlMessages, Envelope } from '../protocol/envelope.js'
-import { after, type Timer } from './clock.js'
-import { parse } from './frame.js'
-import { Lost, type Loss } from './outage.js'
-import { bytesOf, random } from './outbox.js'
-import { paced } from './pace.js'
+import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
+import { after, type Timer } from '../clock.js'
+import { parse } from '../frame.js'
+import { Lost, type Loss } from '../outage.js'
+import { bytesOf, random } from '../outbox.js'
+import { paced } from '../pace.js'
 import { recent } from './recent.js'
 import { sharedChannels } from './shared-channels.js'
-import type { WebSocketConstructor, WebSocketLike } from './socket.js'
+import type { WebSocketConstructor, WebSocketLike } from '../socket.js'
 
 const enum Ms {
   /** Time for a leader to answer. A leader that does not was suspended by the browser. */

@@ -1,4 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import { errors } from '../../errors.js'
 import { compiled } from './catalogue.js'
 import { formatFault } from './formats.js'
@@ -23,7 +24,8 @@ export function answerFrom ({ schema, option, type }: AnswerSchema, maxBytes: nu
   if (fault !== undefined) throw new errors.OPTIONS(`${option}: the schema of '${type}' ${fault}`)
   const check = compiled(schema, option, type)
   return returned => {
-    const form = returned === undefined ? undefined : jsonForm(returned, 'answer', { isCopied: true, maxBytes })
+    // Fields outside of the schema are not sent. `Clean` changes the copy that `jsonForm` makes.
+    const form = returned === undefined ? undefined : Value.Clean(schema, jsonForm(returned, 'answer', { isCopied: true, maxBytes }))
     const fault = check.Errors(form).First()
     if (fault !== undefined) {
       const where = fault.path === '' ? '' : ` at ${fault.path}`

@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { createClient, type ClientOptions, type RealtimeClient, type Resume, type Status, type WebSocketConstructor } from '../../lib/client/index.js'
-import { defineChannel, type RealtimeConnection } from '../../lib/index.js'
-import { start } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
+import { createClient, type ClientOptions, type RealtimeClient, type Resume, type Status, type WebSocketConstructor } from '../../../lib/client/index.js'
+import { defineChannel, type RealtimeConnection } from '../../../lib/index.js'
+import { start } from '../../harness.js'
+import { eventually, gate } from '../../waiting.js'
 
 class Socket extends WebSocket {
   constructor (url: string, protocols?: string[]) {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { recent as make, type Recent } from '../../lib/client/recent.js'
+import { recent as make, type Recent } from '../../../lib/client/sharing/recent.js'
 
 function recentOf (...envelopes: Array<{ type?: string, id?: string, data?: object }>): Recent {
   const recent = make()

@@ -1,11 +1,11 @@
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { createClient, type ChatClient } from '../../lib/client/chat/index.js'
-import type { ClientOptions, WebSocketConstructor } from '../../lib/client/index.js'
-import { defineChannel, type RealtimeOptions, type Run } from '../../lib/index.js'
-import { start } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
-import { FakeLocks } from './fake-locks.js'
+import { createClient, type ChatClient } from '../../../lib/client/chat/index.js'
+import type { ClientOptions, WebSocketConstructor } from '../../../lib/client/index.js'
+import { defineChannel, type RealtimeOptions, type Run } from '../../../lib/index.js'
+import { start } from '../../harness.js'
+import { eventually, gate } from '../../waiting.js'
+import { FakeLocks } from '../fake-locks.js'
 
 const locks = new FakeLocks()
 Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } })

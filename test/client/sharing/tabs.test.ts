@@ -3,14 +3,14 @@ import Fastify from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import realtime, { type RealtimeOptions } from '../../lib/index.js'
-import { createClient, type ClientOptions, type RealtimeClient, type Resume, type WebSocketConstructor } from '../../lib/client/index.js'
-import { bundle, launch, skipBrowser } from '../chromium.js'
-import { every } from '../every.js'
-import { start } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
-import { FakeLocks } from './fake-locks.js'
-import { OlderSocket } from './older-socket.js'
+import realtime, { type RealtimeOptions } from '../../../lib/index.js'
+import { createClient, type ClientOptions, type RealtimeClient, type Resume, type WebSocketConstructor } from '../../../lib/client/index.js'
+import { bundle, launch, skipBrowser } from '../../chromium.js'
+import { every } from '../../every.js'
+import { start } from '../../harness.js'
+import { eventually, gate } from '../../waiting.js'
+import { FakeLocks } from '../fake-locks.js'
+import { OlderSocket } from '../older-socket.js'
 
 const count = (n: number) => Array.from({ length: n }, (_, at) => `${at}`)
 
@@ -241,7 +241,7 @@ t.test('without locks each client has a socket of its own', async t => {
 })
 
 const script = `
-  import { createClient } from '../../lib/client/index.ts'
+  import { createClient } from '../../../lib/client/index.ts'
   const client = createClient({ userId: 'u1', share: true, backoff: () => 50 })
   const seen = { titles: [], resumes: [] }
   client.on('notification', ({ title }) => { seen.titles.push(title) })

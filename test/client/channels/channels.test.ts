@@ -1,0 +1,117 @@
+import t from 'tap'
+import { channels } from '../../../lib/client/channels/channels.js'
+import type { RealtimeError } from '../../../lib/client/error.js'
+
+const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100 }
+
+function make () {
+  const errors: RealtimeError[] = []
+  const ended: string[] = []
+  const all = channels({
+    backoff: () => () => 1_000,
+    report: error => errors.push(error as RealtimeError),
+    onDue: () => {},
+    onEnd: name => ended.push(name),
+    isOwn: ref => ref === 'own'
+  })
+  t.teardown(() => all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' }))
+  /** All frames that are to be sent. */
+  const frames = () => {
+    const sent = []
+    for (let frame = all.next(); frame !== undefined; frame = all.next()) sent.push(JSON.parse(frame))
+    return sent
+  }
+  const receive = (type: string, channel: string, data?: unknown, more: object = {}) => all.receive({ type, channel, data, timestamp: '', ...more })
+  return { all, frames, receive, errors, ended }
+}
+
+t.test('channels are subscribed in as few frames as the limits of the server allow', async t => {
+  const { all, frames } = make()
+  for (let n = 0; n < 10; n++) all.open(`board:b${n}`)
+  t.strictSame(frames(), [], 'not connected')
+  all.start(limits)
+  t.match(frames(), { length: 1, 0: { type: 'subscribe', data: { channels: { length: 10 } } } })
+  all.stop('waiting', undefined)
+  all.start({ ...limits, nodes: 20 })
+  const few = frames()
+  t.ok(few.length > 1)
+  const nodesOf = (value: unknown): number => typeof value === 'object' && value !== null ? 1 + Object.values(value).reduce((sum: number, part) => sum + nodesOf(part), 0) : 1
+  for (const frame of few) t.ok(nodesOf(frame) <= 20, `${nodesOf(frame)} values`)
+  all.stop('waiting', undefined)
+  all.start({ ...limits, frame: 300 })
+  const small = frames()
+  for (const frame of small) t.ok(JSON.stringify(frame).length <= 300)
+  t.equal(small.flatMap(({ data }) => data.channels).length, 10)
+})
+
+t.test('a server without channels gets no subscribe', async t => {
+  const { all, frames } = make()
+  all.open('board:b1')
+  all.start({ frame: 65_536, rate: 20, burst: 40 })
+  t.strictSame(frames(), [])
+})
+
+t.test('frames of a channel count only while it is subscribed, and those of other channels are not for it', async t => {
+  const { all, frames, receive } = make()
+  const got: unknown[] = []
+  const channel = all.open('board:b1')
+  channel.listeners.add('*', ({ data }) => got.push(data))
+  all.start(limits)
+  frames()
+  t.equal(receive('n', 'board:b2', 0, { id: 'k.e.1' }), false)
+  t.equal(receive('n', 'board:b1', 'too early', { id: 'k.e.1' }), true)
+  receive('subscribed', 'board:b1', { position: 'k.e.1', replayed: 0 })
+  receive('n', 'board:b1', 2, { id: 'k.e.2' })
+  receive('n', 'board:b1', 'again', { id: 'k.e.2' })
+  receive('page', 'board:b1', 'of another tab', { ref: 'other' })
+  receive('page', 'board:b1', 'own', { ref: 'own' })
+  receive('unsubscribed', 'board:b1', { reason: 'asked' })
+  receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+  receive('n', 'board:b1', 'read before', { id: 'k.e.1' })
+  t.strictSame(got, [2, 'own'])
+  t.equal(channel.since, 'k.e.2')
+})
+
+t.test('a final reason closes the channel until it is opened again, and another one is tried again', async t => {
+  const { all, frames, receive, errors, ended } = make()
+  const channel = all.open('board:b1')
+  all.start(limits)
+  frames()
+  receive('unsubscribed', 'board:b1', { reason: 'unavailable' })
+  t.equal(channel.status, 'waiting')
+  t.equal(all.isReady('board:b1'), false)
+  all.stop('waiting', undefined)
+  all.start(limits)
+  t.match(frames(), [{ type: 'subscribe' }])
+  receive('unsubscribed', 'board:b1', { reason: 'too_many_channels' })
+  t.match(channel.closed, { code: 4429, reason: 'too_many_channels' })
+  t.equal(all.isReady('board:b1'), undefined)
+  t.match(errors, [{ code: 'too_many_channels', message: 'board:b1: too_many_channels' }])
+  t.strictSame(ended, ['board:b1'])
+  all.stop('waiting', undefined)
+  all.start(limits)
+  t.strictSame(frames(), [])
+  channel.reopen()
+  t.match(frames(), [{ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } }])
+})
+
+t.test('a channel that is opened at another position is subscribed again from there', async t => {
+  const { all, frames, receive } = make()
+  all.open('chat:w/a/c/u')
+  all.start(limits)
+  frames()
+  receive('subscribed', 'chat:w/a/c/u', { position: 'c.e.5', replayed: 0 })
+  all.open('chat:w/a/c/u', 'c.e.5')
+  t.strictSame(frames(), [])
+  all.open('chat:w/a/c/u', '')
+  t.match(frames(), [{ type: 'unsubscribe', data: { channels: ['chat:w/a/c/u'] } }, { type: 'subscribe', data: { channels: [{ channel: 'chat:w/a/c/u' }] } }])
+})
+
+t.test('frames that the server dropped because they came too fast are sent again', async t => {
+  const { all, frames } = make()
+  all.open('board:b1')
+  all.start(limits)
+  t.equal(frames().length, 1)
+  all.again()
+  t.equal(frames().length, 1)
+})

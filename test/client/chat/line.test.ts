@@ -1,0 +1,52 @@
+import t from 'tap'
+import { ChatClient } from '../../../lib/client/chat/client.js'
+import { createChat } from '../../../lib/client/chat/index.js'
+import { FakeSocket } from '../fake-socket.js'
+
+const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
+const limits = { frame: 65_536, rate: 20, burst: 40 }
+
+/** `connection_ack` of a server. */
+const ack = (limits: object) => ({ type: 'connection_ack', data: { user_id: 'ada', connection_id: 'c', position: '', replayed: 0, heartbeat_ms: 25_000, limits } })
+
+const urls = () => FakeSocket.made.map(({ url }) => url)
+
+/** Lets promises settle. */
+const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+
+t.beforeEach(() => { FakeSocket.made = [] })
+
+t.test('a chat gets a connection of its own from a server without channels, and moves to the shared one once the server has them', async t => {
+  const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} })
+  const chat = client.chat(target)
+  await settle()
+  FakeSocket.last.receive(ack(limits))
+  await settle()
+  t.strictSame(urls(), ['ws://a.example/ws/notifications/ada', 'ws://a.example/ws/support/shop/c1/ada'])
+  t.strictSame(FakeSocket.made[0].sent, [], 'the server does not know the message subscribe')
+  FakeSocket.made[1].receive(ack(limits))
+  t.equal(chat.status, 'ready')
+
+  FakeSocket.made[0].lose(1012, 'retry_ms=0')
+  await new Promise(resolve => setTimeout(resolve, 5))
+  const again = FakeSocket.last
+  again.receive(ack({ ...limits, channels: 100 }))
+  t.match(again.sent, [{ type: 'subscribe', data: { channels: [{ channel: 'chat:support/shop/c1/ada' }] } }])
+  again.receive({ type: 'subscribed', channel: 'chat:support/shop/c1/ada', data: { position: 'c.e.0', replayed: 0 } })
+  t.equal(chat.status, 'ready')
+  t.equal(FakeSocket.made[1].isClosed, true)
+  client.close()
+})
+
+t.test('createChat with a client opens the chat on the connection of that client', async t => {
+  const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+  const chat = createChat({ ...target, userId: 'ada', client })
+  await settle()
+  FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
+  FakeSocket.last.receive({ type: 'subscribed', channel: 'chat:support/shop/c1/ada', data: { position: 'c.e.0', replayed: 0 } })
+  t.equal(chat.status, 'ready')
+  t.strictSame(urls(), ['ws://a.example/ws/notifications/ada'])
+  chat.close()
+  t.equal(client.status, 'open')
+  client.close()
+})
