@@ -287,7 +287,7 @@ t.test('while Redis is away subscriptions stay and new ones wait, and if it has 
     await board.send({ type: 'moved', data: 3 }).catch(() => {})
     return resumes.length > 0 && got.includes(3)
   })
-  t.strictSame(resumes, [false])
+  t.ok(resumes.every(recovered => !recovered), 'Redis may be seen without and with the new log')
   t.ok(asked.includes('ada'))
   t.equal(got.includes(2), false)
 })
