@@ -4,8 +4,8 @@ import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import { openLine } from '../client/chat/line.js'
 import { RealtimeError, type RealtimeClient, type Status } from '../client/index.js'
 import { useLatest, useProvided } from './provider.js'
-import type { Store } from './store.js'
-import { Unanswered } from './unanswered.js'
+import type { Store } from './state/store.js'
+import { Unanswered } from './state/unanswered.js'
 
 /** Ids of a chat. An id that is unknown yet is `undefined`. */
 export type ChatProps = { [K in 'workflow' | 'appId' | 'chatId']: ChatReference[K] | undefined } & Pick<ChatReference, 'userId' | 'history'>
@@ -145,7 +145,7 @@ function openChat (client: RealtimeClient, target: ChatReference, before: Chat |
 
 /** Returns the chats on the connection of a client. A client on the path of a chat has none: each chat gets a connection. */
 function chatsFor (client: RealtimeClient): OpenChats {
-  const connect: Connect | undefined = isOnPathOfChat(client) ? undefined : undefined
+  const connect: Connect | undefined = isOnPathOfChat(client) ? undefined : options => openLine(client, options)
   const chats = chatsOf.get(client) ?? new OpenChats(client.options, connect)
   chatsOf.set(client, chats)
   return chats
