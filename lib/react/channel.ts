@@ -3,8 +3,8 @@ import { channelName, type AnswerOf, type Channel, type DataOf, type EnvelopeOf 
 import { RealtimeError, type Closed, type Envelope, type KindName, type MessagesOf, type Resume, type Status } from '../client/index.js'
 import { attempt } from '../client/listeners.js'
 import { useLatest, useProvided } from './provider.js'
-import { atFirst, type SharedChannel, type Stop } from './shared-channel.js'
-import type { Store } from './store.js'
+import { atFirst, type SharedChannel, type Stop } from './state/shared-channel.js'
+import type { Store } from './state/store.js'
 
 /** Handler of a type that the kind does not declare. A method: its parameter may be of the type that the app expects. */
 type AnyHandler = { handle (data: unknown, envelope: Envelope): unknown }['handle']

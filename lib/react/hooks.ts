@@ -1,9 +1,9 @@
 import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from 'react'
 import { fullJitter, type Envelope, type Messages, type RealtimeClient, type Resume } from '../client/index.js'
-import type { Notification, NotificationType, StoredNotification } from './notifications.js'
+import type { Notification, NotificationType, StoredNotification } from './state/notifications.js'
 import { useLatest, useStore } from './provider.js'
 import { Reloader } from './reload.js'
-import type { Bookmark, Snapshot, Store } from './store.js'
+import type { Bookmark, Snapshot, Store } from './state/store.js'
 
 export type Send = RealtimeClient['send']
 export type Request = RealtimeClient['request']

@@ -6,11 +6,11 @@ export {
   useMessages, useNotifications, useRealtime, useReload, useRequest, useResume, useSend, useStatus,
   type NotificationsOptions, type Request, type Send
 } from './hooks.js'
-export type { Notification, NotificationType, StoredNotification } from './notifications.js'
+export type { Notification, NotificationType, StoredNotification } from './state/notifications.js'
 export type { OptimisticItem } from './optimistic.js'
 export { useOptimisticList, type OptimisticOptions } from './optimistic-list.js'
 export { RealtimeProvider, type ProviderProps } from './provider.js'
-export type { Snapshot, StoreOptions } from './store.js'
+export type { Snapshot, StoreOptions } from './state/store.js'
 export { RealtimeError, type Closed } from '../client/index.js'
 export type { ChatState, ChatStatus, SendOptions } from '../client/chat/chat.js'
 export type { ChatItem, ChatMessage, Question, ToolCall } from '../client/chat/items.js'

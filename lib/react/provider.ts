@@ -1,5 +1,5 @@
 import { createContext, createElement, useContext, useEffect, useInsertionEffect, useMemo, useRef, useState, type ReactElement, type ReactNode } from 'react'
-import { isAddressed, Store, type StoreOptions } from './store.js'
+import { isAddressed, Store, type StoreOptions } from './state/store.js'
 
 /** Context of a provider: its store, and those of its latest options that form the address of a chat. */
 export interface Provided {

@@ -1,4 +1,4 @@
-import type { Envelope, Resume } from '../client/index.js'
+import type { Envelope, Resume } from '../../client/index.js'
 
 /** Minimum number of entries that are kept; the maximum is twice as many. */
 const max = 1_000

@@ -1,4 +1,4 @@
-import type { Envelope } from '../client/index.js'
+import type { Envelope } from '../../client/index.js'
 
 /** Message types that are notifications. */
 export type NotificationType = 'notification' | 'system_announcement'

@@ -1,6 +1,6 @@
-import type { ClientChannel } from '../client/channels/channels.js'
-import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../client/index.js'
-import { attempt, listeners } from '../client/listeners.js'
+import type { ClientChannel } from '../../client/channels/channels.js'
+import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../../client/index.js'
+import { attempt, listeners } from '../../client/listeners.js'
 import { Journal } from './journal.js'
 
 /** Time for which a channel without a component keeps what arrives, in ms. The client stays subscribed for as long. */

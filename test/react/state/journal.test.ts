@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Envelope } from '../../lib/client/index.js'
-import { Journal } from '../../lib/react/journal.js'
+import type { Envelope } from '../../../lib/client/index.js'
+import { Journal } from '../../../lib/react/state/journal.js'
 
 const message = (n: number): Envelope => ({ type: 'n', data: n, timestamp: '2026-01-01T00:00:00.000Z' })
 const numbers = (journal: Journal, from?: number) => journal.messages(from).map(({ data }) => data)

@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Envelope } from '../../lib/client/index.js'
-import { Notifications } from '../../lib/react/notifications.js'
+import type { Envelope } from '../../../lib/client/index.js'
+import { Notifications } from '../../../lib/react/state/notifications.js'
 
 const at = (n: number) => new Date(n * 1000).toISOString()
 const notification = (n: number, data: object = { title: `n${n}` }) => ({ type: 'notification', id: `u.e.${n}`, timestamp: at(n), data }) as Envelope

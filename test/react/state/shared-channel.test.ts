@@ -1,8 +1,8 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import type { RealtimeClient } from '../../lib/client/index.js'
-import { SharedChannels, type SharedChannel, type Stop } from '../../lib/react/shared-channel.js'
-import { fakeClient } from '../../lib/testing/index.js'
+import type { RealtimeClient } from '../../../lib/client/index.js'
+import { SharedChannels, type SharedChannel, type Stop } from '../../../lib/react/state/shared-channel.js'
+import { fakeClient } from '../../../lib/testing/index.js'
 
 /** Channels of a fake client, and a clock that the test moves. */
 function opened (t: Test, client: RealtimeClient = fakeClient()) {
@@ -40,6 +40,9 @@ t.test('holders of a channel share one object, which ends 5 s after the last one
   first.leave()
   pass(4_999)
   t.equal(channels.open('board:b1'), first)
+  pass(4_999)
+  t.equal(channels.open('board:b1'), first, 'it has a holder again')
+  first.leave()
   first.leave()
   pass(5_000)
   t.not(channels.open('board:b1'), first)

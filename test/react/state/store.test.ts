@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import type { WebSocketLike } from '../../lib/client/index.js'
-import { Reloader } from '../../lib/react/reload.js'
-import { Store, type StoreOptions } from '../../lib/react/store.js'
-import { fakeClient } from '../../lib/testing/index.js'
-import { eventually, timersDue } from '../waiting.js'
+import type { WebSocketLike } from '../../../lib/client/index.js'
+import { Reloader } from '../../../lib/react/reload.js'
+import { Store, type StoreOptions } from '../../../lib/react/state/store.js'
+import { fakeClient } from '../../../lib/testing/index.js'
+import { eventually, timersDue } from '../../waiting.js'
 
 /** A WebSocket whose server is the test. */
 class FakeSocket implements WebSocketLike {

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { Unanswered } from '../../lib/react/unanswered.js'
-import { gate } from '../waiting.js'
+import { Unanswered } from '../../../lib/react/state/unanswered.js'
+import { gate } from '../../waiting.js'
 
 t.test('none resolves when all messages are answered or refused', async t => {
   const unanswered = new Unanswered()
