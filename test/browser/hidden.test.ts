@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import realtime from '../../lib/index.js'
+import realtime, { defineChannel } from '../../lib/index.js'
 import { answering } from '../answering.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { connect } from '../harness.js'
@@ -19,7 +19,7 @@ const script = `
   import * as React from 'react'
   import { createRoot } from 'react-dom/client'
   import { flushSync } from 'react-dom'
-  import { RealtimeProvider, useChat, useMessages, useNotifications, useRealtime, useResume } from '../../lib/react/index.ts'
+  import { RealtimeProvider, useChannel, useChat, useMessages, useNotifications, useRealtime, useResume } from '../../lib/react/index.ts'
 
   const { createElement: h, Fragment, StrictMode, Suspense, useState } = React
   const Activity = React['Activity']
@@ -46,11 +46,13 @@ const script = `
   const ticks = () => function Ticks () {
     const { status } = useRealtime()
     const [got, add] = useState([])
+    const [fed, feed] = useState([])
+    useChannel('feed', 'f1', { tick: data => feed(fed => [...fed, data]) }, { onResume: ({ recovered }) => { seen.resumes.push(recovered) } })
     const { notifications } = useNotifications()
     seen.titles = notifications.map(({ title }) => title)
     useMessages('tick', data => add(got => [...got, data]))
     useResume(({ recovered }) => { seen.resumes.push(recovered) })
-    return h('section', null, h('p', { id: 'status' }, status), h('p', { id: 'ticks' }, got.join()))
+    return h('section', null, h('p', { id: 'status' }, status), h('p', { id: 'ticks' }, got.join()), h('p', { id: 'fed' }, fed.join()))
   }
 
   const [Chat, Ticks] = [chat(), ticks()]
@@ -96,6 +98,8 @@ const script = `
   Object.assign(window, { seen })
 `
 
+const feed = defineChannel({ authorize: () => true, history: { size: 10_000, ttl: 60_000 } })
+
 interface Seen {
   resumes: boolean[]
   most: number
@@ -112,9 +116,10 @@ for (const [version, alias] of Object.entries(versions)) {
       t.teardown(() => app.close())
       const { onMessage, written, end } = answering(5, n => {
         app.ws.sendToUser('ada', { type: 'tick', data: n })
+        app.ws.channel('feed', 'f1').send({ type: 'tick', data: n })
         if (n % 50 === 0) app.ws.sendToUser('ada', { type: 'notification', data: { title: `${n}` } })
       })
-      await app.register(realtime, { history: { size: 10_000 }, chat: { onMessage } })
+      await app.register(realtime, { history: { size: 10_000 }, chat: { onMessage }, channels: { feed } })
       app.get('/', async (_request, reply) => reply.type('text/html').send('<div id="app"></div><script type="module" src="/page.js"></script>'))
       app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
       const url = await app.listen({ port: 0, host: '127.0.0.1' })
@@ -152,6 +157,8 @@ for (const [version, alias] of Object.entries(versions)) {
         const { tab, written } = await run(t, way, times)
         await tab.waitForFunction(`document.getElementById('ticks').textContent.split(',').length >= ${written.ticks.length}`)
         t.equal(await textOf(tab, 'ticks'), written.ticks.join())
+        await tab.waitForFunction(`document.getElementById('fed').textContent.split(',').length >= ${written.ticks.length}`)
+        t.equal(await textOf(tab, 'fed'), written.ticks.join())
         const { resumes, most, titles } = await tab.evaluate<Seen>('seen')
         t.equal(most, 1)
         t.equal(resumes.includes(false), false, 'every resume recovered')
