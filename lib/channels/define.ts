@@ -49,7 +49,7 @@ export interface ChannelDefinition<M extends Schemas = Schemas, A extends Schema
    */
   readonly authorize: (identity: Identity, channel: ChannelAddress) => Awaitable<boolean | undefined>
   /** Returns those of the ids whose channels a user may subscribe to. Called instead of `authorize`, once for all channels of a frame. */
-  readonly authorizeAll?: ((identity: Identity, ids: readonly string[]) => Awaitable<Iterable<string>>) | undefined
+  readonly authorizeAll?: ((identity: Identity, ids: readonly string[]) => Awaitable<readonly string[] | ReadonlySet<string>>) | undefined
   /** Schemas of `data` of the kind's message types, sent and received. They come before those of the option `messages`. */
   readonly messages?: M | undefined
   /** Schemas of the answers to messages of clients, by message type. What a handler returns for other types is not sent. */
