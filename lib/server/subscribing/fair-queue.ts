@@ -1,14 +1,14 @@
 import { Budget } from '../../brokers/budget.js'
+import { Deque } from '../../logs/deque.js'
 
-interface Job {
-  readonly holder: string
-  readonly start: () => void
-}
+type Start = () => void
 
 /** Runs a limited number of jobs at once. No holder has more running jobs than are still free, and waiting holders take turns. */
 export class FairQueue {
   readonly #running: Budget
-  readonly #waiting = new Map<string, Job[]>()
+  readonly #waiting = new Map<string, Start[]>()
+  /** The holders with waiting jobs, the next one first. */
+  readonly #turns = new Deque<string>()
 
   /** `size`: maximum number of jobs at once. */
   constructor (size: number) {
@@ -17,9 +17,7 @@ export class FairQueue {
 
   /** Runs a job as soon as its holder may have another one. Settles like the job. */
   async run<T> (holder: string, job: () => Promise<T>): Promise<T> {
-    if (!this.#running.take(holder)) {
-      await new Promise<void>(resolve => this.#add({ holder, start: resolve }))
-    }
+    if (!this.#running.take(holder)) await new Promise<void>(resolve => this.#add(holder, resolve))
     try {
       return await job()
     } finally {
@@ -28,21 +26,20 @@ export class FairQueue {
     }
   }
 
-  #add (job: Job): void {
-    const ofHolder = this.#waiting.get(job.holder)
-    if (ofHolder === undefined) this.#waiting.set(job.holder, [job])
-    else ofHolder.push(job)
+  #add (holder: string, start: Start): void {
+    const jobs = this.#waiting.get(holder) ?? []
+    if (jobs.length === 0) this.#turns.push(holder)
+    jobs.push(start)
+    this.#waiting.set(holder, jobs)
   }
 
   #startNext (): void {
-    for (const [holder, jobs] of this.#waiting) {
-      if (this.#running.used >= this.#running.total) return
-      if (!this.#running.take(holder)) continue
-      const { start } = jobs.shift()!
-      // The others come first.
-      this.#waiting.delete(holder)
-      if (jobs.length > 0) this.#waiting.set(holder, jobs)
-      start()
+    for (let left = this.#turns.length; left > 0 && this.#running.used < this.#running.total; left--) {
+      const holder = this.#turns.shift()!
+      const jobs = this.#waiting.get(holder)!
+      if (this.#running.take(holder)) jobs.shift()!()
+      if (jobs.length > 0) this.#turns.push(holder)
+      else this.#waiting.delete(holder)
     }
   }
 }
