@@ -272,13 +272,14 @@ t.test('useChannel renders on a server without a connection, and throws a TypeEr
 t.test('a fake client lets a component test control a channel', async t => {
   const client = fakeClient()
   const { Board, got, now } = recorder()
-  mount(t, createElement(RealtimeProvider, { client }, createElement(Board, { id: 'b1' })))
+  const errors: unknown[] = []
+  mount(t, createElement(RealtimeProvider, { client, onError: error => errors.push(error) }, createElement(Board, { id: 'b1' })))
   await eventually(() => now()?.status === 'open')
   const server = client.channelOf('board', 'b1')
   server.emit('moved', { card: 1 })
   server.resume(false)
-  server.emit('constructor', { card: 2 })
-  t.strictSame(got, [1, { recovered: false }])
+  server.emit('__defineGetter__', { card: 2 })
+  t.strictSame([got, errors], [[1, { recovered: false }], []], 'what every object inherits is no handler')
   const answered = now().request('move', { card: 4 })
   t.match(server.sent, [{ type: 'move', data: { card: 4 } }])
   server.sent[0].ack({ version: 8 })
