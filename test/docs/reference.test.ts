@@ -6,6 +6,7 @@ import t from 'tap'
 import realtime, { closeCodes, errors } from '../../lib/index.js'
 import { optionsSchema } from '../../lib/plugin-options.js'
 import { closeMeaning } from '../../lib/protocol/close-codes.js'
+import { Subscribe, Subscribed, Unsubscribe, Unsubscribed } from '../../lib/protocol/channels.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import { commonMessages, ConnectionAck, controlTypes, ErrorData, Renewal, Renewed, Resync } from '../../lib/protocol/envelope.js'
 import { refusalReasons } from '../../lib/server/reports/refusal-reasons.js'
@@ -18,7 +19,7 @@ const code = (text: string) => `\`${text}\``
 const listed = (names: string[]) => names.length === 0 ? '–' : names.map(code).sort().join(', ')
 
 /** The tables of the options, in the order of the schema. */
-const optionTables = ['General options', 'History and heartbeat', 'Chat options', 'Limits', 'Timeouts']
+const optionTables = ['General options', 'History and heartbeat', 'Channels', 'Chat options', 'Limits', 'Timeouts']
 
 t.test('the tables of the options are the schema of the options', async t => {
   const rows: string[][] = []
@@ -60,18 +61,33 @@ t.test('the tables of message types have every type, with the fields of its sche
 })
 
 t.test('the table of frames of the connection has every type that only the plugin sends', async t => {
-  const schemas = { connection_ack: ConnectionAck, pong: undefined, ack: undefined, error: ErrorData, resync: Resync, renewed: Renewed }
+  const schemas = {
+    connection_ack: ConnectionAck,
+    pong: undefined,
+    ack: undefined,
+    error: ErrorData,
+    resync: Resync,
+    renewed: Renewed,
+    subscribed: Subscribed,
+    unsubscribed: Unsubscribed
+  }
   t.same(Object.keys(schemas), [...controlTypes])
   t.same(rowsBelow('### Frames of the connection'), rowsOf(schemas))
 })
 
 t.test('the table of messages from clients has the fields of their schemas', async t => {
-  const [ping, renew, ...ofChats] = rowsOf({
-    ping: undefined, renew: Renewal, chat_cancel: cancel, input_response: response, chat_history: history
+  const [ping, renew, subscribe, unsubscribe, ...ofChats] = rowsOf({
+    ping: undefined,
+    renew: Renewal,
+    subscribe: Subscribe,
+    unsubscribe: Unsubscribe,
+    chat_cancel: cancel,
+    input_response: response,
+    chat_history: history
   })
   // The server sets all other fields of a client's message itself.
   const message = [code('chat_message'), listed(['content']), listed(['message_id'])]
-  t.same(rowsBelow('### Messages from clients', 'Answer'), [ping, renew, message, ...ofChats])
+  t.same(rowsBelow('### Messages from clients', 'Answer'), [ping, renew, subscribe, unsubscribe, message, ...ofChats])
 })
 
 t.test('the table of errors has every error with its status', async t => {
