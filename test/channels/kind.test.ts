@@ -27,7 +27,7 @@ t.test('ids of channels follow the rule for ids', async t => {
   t.strictSame(['b1', 'a:b', 'a/b', '', 'a b', 'x'.repeat(128), 'x'.repeat(129)].map(isValid), [true, true, false, false, false, true, false])
 })
 
-t.test('authorize is asked about each channel, and true is a yes, false and undefined are a no', async t => {
+t.test('authorize decides about each channel, and true is a yes, false and undefined are a no', async t => {
   const asked: unknown[] = []
   const verdicts: Record<string, boolean | undefined> = { yes: true, no: false, 'a:b': true }
   const { access } = of({

@@ -8,14 +8,14 @@ const endless: LogLimits = { size: 1_000, ttl: 1_000, lag: 1_000_000 }
 /** Frames of bodies that end in ! are Buffers, like those of large bodies. */
 const frameOf: FrameOf = ({ offset }, body) => body.endsWith('!') ? Buffer.from(`${offset}${body} `) : `${offset}${body} `
 
-/** Reader that notes what it is told. `onTold` runs when it is told of a removal or of doubt. */
+/** Reader that records calls. `onCall` runs at each removal and doubt. */
 class Cursor implements Reader {
   readonly log: AppLog
   offset: number
   epoch: string
   seat = -1
   readonly told: string[] = []
-  onTold = () => {}
+  onCall = () => {}
 
   constructor (log: AppLog, offset = log.head) {
     this.log = log
@@ -29,12 +29,12 @@ class Cursor implements Reader {
 
   onRemoved (userId: string) {
     this.told.push(userId)
-    this.onTold()
+    this.onCall()
   }
 
   onDoubt () {
     this.told.push('?')
-    this.onTold()
+    this.onCall()
   }
 
   /** Everything up to the head, in the chunks in which the log returns it. */
@@ -59,11 +59,11 @@ t.test('a removal is an entry with an offset, and no reader gets it as a frame',
   t.equal(new Cursor(log, 6).read().join(''), '8d ')
 })
 
-t.test('every reader is told which user is removed, once the entry is in the log', async t => {
+t.test('every reader gets the id of the removed user, once the entry is in the log', async t => {
   const log = logOf('a')
   const heads: number[] = []
   const cursors = [new Cursor(log), new Cursor(log)]
-  cursors[0].onTold = () => { heads.push(log.head) }
+  cursors[0].onCall = () => { heads.push(log.head) }
   // A reader without these functions, such as that of another kind of log.
   log.add({ offset: 0, epoch: 'e', wake () {}, catchUp () {} })
   log.append(removalOf('ada'), 0)
@@ -73,21 +73,21 @@ t.test('every reader is told which user is removed, once the entry is in the log
   t.strictSame(heads, [2, 4])
 })
 
-t.test('readers that end when they are told do not keep others from being told', async t => {
+t.test('readers that end at a removal do not hide it from others', async t => {
   for (const end of [(log: AppLog) => log.append(removalOf('ada'), 0), (log: AppLog) => log.reset('f')]) {
     const log = logOf()
     const cursors = Array.from({ length: 5 }, () => new Cursor(log))
-    for (const cursor of cursors) cursor.onTold = () => log.remove(cursor)
+    for (const cursor of cursors) cursor.onCall = () => log.remove(cursor)
     end(log)
     t.strictSame(cursors.map(({ told }) => told.length), [1, 1, 1, 1, 1])
     t.equal(log.readers.length, 0)
   }
 })
 
-t.test('a reader that ends another one when it is told does no harm', async t => {
+t.test('a reader that ends another one at a removal does no harm', async t => {
   const log = logOf()
   const cursors = Array.from({ length: 4 }, () => new Cursor(log))
-  cursors[3].onTold = () => { for (const cursor of cursors.slice(1)) log.remove(cursor) }
+  cursors[3].onCall = () => { for (const cursor of cursors.slice(1)) log.remove(cursor) }
   log.append(removalOf('ada'), 0)
   t.strictSame(cursors.map(({ told }) => told.length), [1, 0, 0, 1])
 })

@@ -85,7 +85,7 @@ async function startMatrix (scope: Parameters<typeof start>[0]) {
     }
   })
   let round = 0
-  /** Publishes to all channels, and then to all users, so that what was published before has arrived. */
+  /** Publishes to all channels, and then to all users, so that all earlier publications have arrived. */
   const publish = async (clients: Client[]) => {
     const data = { round: ++round }
     const isFence = ({ type, data }: Envelope) => type === 'fence' && (data as Data).round === round
@@ -138,7 +138,7 @@ function those (outcomes: Record<string, Outcome>, wanted: Outcome): string[] {
 const expectedOf = (rights: Rights, user: string, version: number): Record<string, Outcome> => Object.fromEntries(
   allChannels.map(({ id, channel }) => [channel, outcomeOf(rights.of({ userId: user, version }, id))]))
 
-t.test('each user gets the publications of exactly the channels for which authorize returned true, and unavailable heals when it is asked again', async t => {
+t.test('each user gets the publications of exactly the channels for which authorize returned true, and unavailable heals with the next subscribe', async t => {
   const { rights, publish, join } = await startMatrix(t)
   const clients = await Promise.all(users.map(user => join(user, 0)))
   const all = await Promise.all(clients.map(client => subscribe(client, allChannels)))
@@ -159,7 +159,7 @@ t.test('each user gets the publications of exactly the channels for which author
   }
 })
 
-t.test('authorize is asked again after a reconnect: a position in a channel does not open it', async t => {
+t.test('authorize is called again after a reconnect: a position in a channel does not open it', async t => {
   const { rights, publish, join } = await startMatrix(t)
   rights.isWell = true
   const before = await Promise.all(users.map(user => join(user, 0)))

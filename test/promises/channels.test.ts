@@ -116,7 +116,7 @@ class Row {
   readonly channel: string
   state: 'away' | 'asking' | 'subscribed' | 'leaving' = 'away'
   isWanted = false
-  /** Position after the last publication; `undefined`: the next subscription begins with what is published then. */
+  /** Position after the last publication; `undefined`: the next subscription begins with later publications. */
   position: string | undefined
   readonly sessions: Session[] = []
   /** Clock of the app when a removal of the user was done; `undefined` while the user may read the channel. */

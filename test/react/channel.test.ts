@@ -179,7 +179,7 @@ for (const where of ['inside the provider', 'around the provider']) {
   })
 }
 
-t.test('a component that is hidden for longer unsubscribes, and resumes where it was, or is told that messages were missed', async t => {
+t.test('a component that is hidden for longer unsubscribes, and resumes where it was, or learns that messages were missed', async t => {
   const { app, provider, move, subscribed, unsubscribed } = await boards(t)
   const [one, other] = [recorder(), recorder()]
   const element = (one_: 'hidden' | 'visible', other_: 'hidden' | 'visible') => provider([

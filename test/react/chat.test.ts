@@ -313,7 +313,7 @@ t.test('below a provider on the path of a chat, another chat has a connection of
   t.strictSame(opened(), [])
 })
 
-t.test('a chat that is mounted again within 5 s shows what it had, and is ready', async t => {
+t.test('a chat that is mounted again within 5 s shows the same messages, and is ready', async t => {
   const { provided, made, say } = await connected(t)
   const seen: Chat[] = []
   const { props } = provided() as ReactElement<object>

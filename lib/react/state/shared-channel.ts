@@ -115,7 +115,7 @@ export class SharedChannel {
     return { channel: this, at: this.#journal.end }
   }
 
-  /** Calls the listeners, at first with what came after `stop`. Returns a function that removes them. */
+  /** Calls the listeners, at first with the messages since `stop`. Returns a function that removes them. */
   listen ({ onMessage, onResume }: ChannelListeners, stop: Stop | undefined): () => void {
     const { report } = this.#options
     const from = stop?.channel === this ? stop.at : undefined

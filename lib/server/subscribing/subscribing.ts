@@ -67,7 +67,7 @@ export class Subscribing {
     const questions = ofFrames.map(({ kind, channel }) => this.#joint.announce(kind, connection, channel))
     await Promise.all(ofFrames.map(async ({ channel }, at) => {
       const decision = await questions[at].ask()
-      // A later renewal has asked again.
+      // A later renewal asks as well.
       if (connection.identity !== identity) return
       if (decision !== 'allowed' && connection.find(channel) !== undefined) this.end(connection, channel, decision)
     }))

@@ -99,7 +99,7 @@ t.test('a channel stays subscribed while one tab uses it, and a request is answe
   t.strictSame([a.got, third.got], [[1, 2], [2]])
 })
 
-t.test('a tab that may not have a channel, or is removed from it, is told, and so are the others', async t => {
+t.test('a tab that may not have a channel, or is removed from it, gets the reason, and so do the others', async t => {
   let isAllowed = true
   const room = defineChannel({ authorize: () => isAllowed })
   const { app, url } = await open(t, { channels: { room } })

@@ -73,7 +73,7 @@ t.test('a component that stopped gets what arrived until it is shown again, and 
   t.strictSame([again.got, otherAgain.got], [[{ recovered: true }, 2, 3, 4], [3, 4]])
 })
 
-t.test('a component whose channel was opened anew meanwhile is told that messages were missed', async t => {
+t.test('a component whose channel was opened again meanwhile learns that messages were missed', async t => {
   const { channels, pass } = opened(t)
   const before = channels.open('board:b1')
   const stop = shown(before).leave()
@@ -84,7 +84,7 @@ t.test('a component whose channel was opened anew meanwhile is told that message
   t.strictSame(shown(now, stop).got, [{ recovered: false }])
 })
 
-t.test('a component that resumes a channel that the app has read on meanwhile is told that messages were missed', async t => {
+t.test('a component that resumes a channel that the app has read on meanwhile learns that messages were missed', async t => {
   let since = ''
   const fake = fakeClient()
   // The app keeps the channel open.

@@ -79,7 +79,7 @@ t.test('a user whose decisions hang has at most 50 of 100, so that another user 
   t.equal(asked, 50)
 })
 
-t.test('nothing is asked for a connection that ends while it waits', async t => {
+t.test('authorize is not called for a connection that ends while it waits', async t => {
   const { opened, open } = gate<boolean[]>()
   const asked: string[] = []
   const { refused, of } = setup(t, async (_identity, [channel]) => { asked.push(channel); return opened })

@@ -221,7 +221,7 @@ t.test('a channel of the path needs no decision and no place', async t => {
   t.strictSame(connection.sent.at(-1), 'unsubscribed k:b too_many_channels', 'the end of a channel of the path gives no place back')
 })
 
-t.test('a connection and a user have at most so many channels, and each one that ends gives its place back', async t => {
+t.test('a connection and a user have at most as many channels as the limits allow, and each one that ends gives its place back', async t => {
   const { connect, subscribe, unsubscribe, publish } = setup(t, { most: [2, 3], decide: (_identity, channel) => channel !== 'k:no' })
   const [first, second, other] = [connect(), connect(), connect('bob')]
   for (const channel of ['k:no', 'k:a', 'k:b', 'k:c']) await subscribe(first, channel)
