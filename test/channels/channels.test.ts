@@ -122,7 +122,7 @@ t.test('authorize: false and undefined are final, a throw and a timeout are unav
     nothing: () => undefined,
     throws: () => { throw new Error('secret') },
     hangs: () => never,
-    slow: () => new Promise(resolve => setTimeout(resolve, 50, true))
+    slow: () => new Promise(resolve => setTimeout(resolve, 50, true)) // A slow query.
   }
   const { url } = await start(t, {
     authenticate: authenticateByHeader,

@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { closeCodes, defineChannel, parsePosition, type Envelope, type RealtimeOptions } from '../../lib/index.js'
+import { Subscribe, Subscribed, Unsubscribe, Unsubscribed, unsubscribedReasons } from '../../lib/protocol/channels.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import {
   commonMessages, ConnectionAck, controlTypes, ErrorData, InboundMessage, messageSchema, Renewal, Renewed, Resync, Timestamp
@@ -20,17 +21,21 @@ const page = new Page('docs/protocol.md')
 const code = (text: string) => `\`${text}\``
 
 /** Types that clients may send without a handler of the app; `chat_message` and `chat_history` are sent by servers, too. */
-const fromClients = ['ping', 'renew', 'chat_message', 'chat_cancel', 'input_response', 'chat_history']
+const fromClients = ['ping', 'renew', 'subscribe', 'unsubscribe', 'chat_message', 'chat_cancel', 'input_response', 'chat_history']
 const fromServers = [...controlTypes, ...Object.keys(commonMessages)].filter(type => !['chat_cancel', 'input_response'].includes(type))
 
 /** Schemas of `data` of all types. */
 const schemas: Record<string, TSchema | undefined> = {
   connection_ack: ConnectionAck,
   pong: undefined,
-  ack: undefined,
+  ack: Type.Unknown(),
   error: ErrorData,
   resync: Resync,
   renewed: Renewed,
+  subscribed: Subscribed,
+  unsubscribed: Unsubscribed,
+  subscribe: Subscribe,
+  unsubscribe: Unsubscribe,
   ping: undefined,
   renew: Renewal,
   ...commonMessages
@@ -51,7 +56,8 @@ function examplesIn (text: string): Envelope[] {
 const examples = examplesIn(page.text)
 /** Frames of a server have a timestamp. */
 const isOfServer = ({ timestamp }: Envelope) => timestamp !== undefined
-const letterOf = (type: string) => type in chatMessages ? 'c' : type === 'system_announcement' ? 'b' : 'u'
+const letterOf = ({ type, channel }: Envelope) =>
+  channel?.startsWith('board:') === true ? 'k' : type in chatMessages ? 'c' : type === 'system_announcement' ? 'b' : 'u'
 
 t.test('the list of frames has every type that a server sends or accepts, and who sends it', async t => {
   const types = [...new Set([...fromServers, ...fromClients])].sort()
@@ -76,7 +82,7 @@ t.test('the examples match the schemas of the source', async t => {
   t.ok(examples.length > 25)
   for (const frame of examples.filter(frame => !isOfServer(frame))) t.ok(Value.Check(InboundMessage, frame), JSON.stringify(frame))
   for (const frame of examples.filter(isOfServer)) {
-    const { id, ref, ...message } = frame
+    const { id, ref, channel, ...message } = frame
     const { type, data } = message
     const text = JSON.stringify(frame)
     if (type === 'chat_history') continue
@@ -84,8 +90,9 @@ t.test('the examples match the schemas of the source', async t => {
     const isControl = (controlTypes as readonly string[]).includes(type)
     const checked = isControl ? schemas[type] ?? Type.Undefined() : messageSchema(type, commonMessages[type as keyof typeof commonMessages])
     t.ok(Value.Check(checked, isControl ? data : message), text)
-    t.equal(parsePosition(id ?? '')?.label, isControl ? undefined : letterOf(type), text)
+    t.equal(parsePosition(id ?? '')?.label, isControl ? undefined : letterOf(frame), text)
     t.equal(ref !== undefined, ['pong', 'ack', 'error'].includes(type), text)
+    t.equal(channel !== undefined, ['subscribed', 'unsubscribed'].includes(type) || (!isControl && ['c', 'k'].includes(letterOf(frame))), text)
   }
   const [, answer] = examples.filter(({ type }) => type === 'chat_history')
   const { messages } = answer.data as { messages: Array<{ timestamp: string }> }
@@ -97,6 +104,13 @@ const talkative: RealtimeOptions = {
   authenticate: () => ({ userId: 'ada', expiresAt: Date.now() + 3_600_000 }),
   renew: () => ({ userId: 'ada', expiresAt: Date.now() + 3_600_000 }),
   onMessage: { mark_read () {} },
+  channels: {
+    board: defineChannel({
+      authorize: () => true,
+      answers: { move_card: Type.Object({ version: Type.Integer() }) },
+      onMessage: { move_card: () => ({ version: 8 }) }
+    })
+  },
   limits: { strikes: 1_000, rate: 1_000, burst: 1_000 },
   chat: {
     async onMessage (run) {
@@ -119,7 +133,7 @@ t.test('a server accepts the examples of clients, and each gets the answer that 
   const { url } = await start(t, talkative)
   const client = await connect(t, `${url}/ws/support/shop/c1/ada`)
   const sent = examples.filter(frame => !isOfServer(frame))
-  t.same([...new Set(sent.map(({ type }) => type))].sort(), [...fromClients, 'mark_read'].sort())
+  t.same([...new Set(sent.map(({ type }) => type))].sort(), [...fromClients, 'mark_read', 'move_card'].sort())
   t.equal(new Set(sent.map(({ ref }) => ref)).size, sent.length, 'each has a ref of its own')
   const answers: Record<string, string> = {}
   for (const frame of sent) {
@@ -131,7 +145,7 @@ t.test('a server accepts the examples of clients, and each gets the answer that 
   }
   // Nobody has asked the question of the example.
   t.same(answers, {
-    ping: 'pong', mark_read: 'ack', renew: 'ack', chat_message: 'ack', chat_cancel: 'ack', input_response: 'input_closed', chat_history: 'ack'
+    ping: 'pong', mark_read: 'ack', renew: 'ack', subscribe: 'ack', move_card: 'ack', unsubscribe: 'ack', chat_message: 'ack', chat_cancel: 'ack', input_response: 'input_closed', chat_history: 'ack'
   })
   t.match(client.received.find(({ type }) => type === 'renewed'), { data: { expires_in_ms: Number } })
   t.match(client.received.find(({ type }) => type === 'chat_history'), { ref: 'c2d8', data: { messages: [], is_complete: true } })
@@ -202,6 +216,55 @@ t.test('the table of actions has every close code', async t => {
   const byAction: Record<string, string[]> = {}
   for (const { code: number, action } of Object.values(closeCodes)) (byAction[code(action)] ??= []).push(String(number))
   t.same(Object.fromEntries(rows.map(([action, codes]) => [action, codes.split(', ')])), byAction)
+})
+
+t.test('the table of reasons has every reason of unsubscribed, and the states of a channel have a row for all of them', async t => {
+  const reasons = Object.keys(unsubscribedReasons)
+  const rows = page.table('### `unsubscribed`', '| Reason | Meaning | What the client does |')
+  const expected = Object.entries(unsubscribedReasons).map(([reason, meaning]) => [code(reason), meaning])
+  t.same(rows.map(([reason, meaning]) => [reason, meaning]), expected)
+  const states = ['Idle', 'Asked', 'Open', 'Leaving', 'Waiting', 'Closed']
+  const cells = page.table('### States of a channel', `| Frame or event | ${states.join(' | ')} |`)
+  const rowWith = (text: string) => cells.find(([event]) => event.includes(text))
+  const rowOf = (reason: string) => rowWith(code(reason)) ?? rowWith('any other reason')!
+  const next = (reason: string, state: string) => rowOf(reason)[1 + states.indexOf(state)].split(':')[0]
+  for (const [reason, , action] of rows) {
+    const isTemporary = /growing delay/.test(action)
+    const isOver = /^It stops/.test(action)
+    t.equal(next(reason.slice(1, -1), 'Open'), isTemporary ? 'Waiting' : isOver ? 'Closed' : '–', reason)
+  }
+  t.same(cells.filter(row => row.length !== 1 + states.length), [], 'each row has a cell for each state')
+  const sections = ['connection_ack', 'subscribed', 'resync', 'unsubscribed']
+  t.ok(every(sections, type => cells.some(([event]) => event.startsWith(code(type)))))
+  t.equal(reasons.filter(reason => next(reason, 'Leaving').startsWith('Idle')).join(), 'asked')
+})
+
+t.test('the answers about channels are those of the page', async t => {
+  const { app, url } = await start(t, talkative)
+  const client = await connect(t, `${url}/ws/notifications/ada`)
+  const of = (channel: string) => client.received.filter(frame => frame.channel === channel)
+  const send = (...channels: string[]) =>
+    client.send({ type: 'subscribe', ref: channels.join(), data: { channels: channels.map(channel => ({ channel })) } })
+  const names = ['board:b1', 'chat:support/shop/c1/ada', 'user:ada', 'broadcast', 'user:bob', 'nothing:n', 'board:a b', 'chat:support/shop/c1']
+  send(...names)
+  await client.next('ack')
+  t.same(names.map(name => of(name).map(({ type, data }) => (data as { reason?: string }).reason ?? type)), [
+    ['subscribed'], ['subscribed'], ['subscribed'], ['subscribed'], ['forbidden'], ['unknown_channel'], ['invalid_channel'], ['invalid_channel']
+  ])
+  for (const channel of ['board:b1', 'board:never']) client.send({ type: 'unsubscribe', ref: channel, data: { channels: [channel] } })
+  await client.until(() => client.received.some(({ ref }) => ref === 'board:never'))
+  t.same(['board:b1', 'board:never'].map(name => of(name).at(-1)!.data), [{ reason: 'asked' }, { reason: 'asked' }])
+  await app.ws.channel('board', 'b1').send({ type: 'task_update', data: { task_id: 't1' } })
+  send('board:b1')
+  await client.until(() => of('board:b1').length === 3)
+  await app.ws.channel('board', 'b1').send({ type: 'task_update', data: { task_id: 't2' } })
+  t.match(await client.next('task_update'), { channel: 'board:b1', id: /^k\./, data: { task_id: 't2' } })
+  client.send({ type: 'move_card', ref: 'm', channel: 'board:b1' })
+  client.send({ type: 'move_card', ref: 'n', channel: 'board:b2' })
+  await client.until(() => client.received.some(({ ref }) => ref === 'n'))
+  await client.until(() => client.received.some(({ ref }) => ref === 'm'))
+  t.match(client.received.find(({ ref }) => ref === 'm'), { type: 'ack', data: { version: 8 } })
+  t.match(client.received.find(({ ref }) => ref === 'n'), { type: 'error', data: { code: 'not_subscribed' } })
 })
 
 t.test('the snippet that puts a chat together shows the same to a client that is early, late, or back again', async t => {
