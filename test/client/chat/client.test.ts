@@ -2,17 +2,7 @@ import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { RealtimeClient } from '../../../lib/client/client.js'
 import { FakeSocket } from '../fake-socket.js'
-
-const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
-const limits = { frame: 65_536, rate: 20, burst: 40 }
-
-/** `connection_ack` of a server. */
-const ack = (limits: object) => ({ type: 'connection_ack', data: { user_id: 'ada', connection_id: 'c', position: '', replayed: 0, heartbeat_ms: 25_000, limits } })
-
-const urls = () => FakeSocket.made.map(({ url }) => url)
-
-/** Lets promises settle. */
-const settle = () => new Promise<void>(resolve => setImmediate(resolve))
+import { ack, limits, settle, target, urls } from './fake-server.js'
 
 t.beforeEach(() => { FakeSocket.made = [] })
 
