@@ -224,8 +224,10 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
       return due.length > 0 ? JSON.stringify({ type: 'subscribe', data: { channels: due } }) : undefined
     },
     start (now) {
-      // An older server has no channels.
-      if (!now?.channels) return
+      if (!now?.channels) {
+        for (const { name, holders } of all.values()) if (holders > 0) report(new RealtimeError('unavailable', `${name}: this server has no channels`))
+        return
+      }
       limits = now
       for (const entry of all.values()) if (!entry.isFinal) begin(entry)
     },

@@ -44,11 +44,14 @@ t.test('channels are subscribed in as few frames as the limits of the server all
   t.equal(small.flatMap(({ data }) => data.channels).length, 10)
 })
 
-t.test('a server without channels gets no subscribe', async t => {
-  const { all, frames } = make()
+t.test('a server without channels gets no subscribe, and the client reports it', async t => {
+  const { all, frames, errors } = make()
   all.open('board:b1')
+  all.open('board:b2').release()
   all.start({ frame: 65_536, rate: 20, burst: 40 })
   t.strictSame(frames(), [])
+  t.match(errors, [{ code: 'unavailable', message: 'board:b1: this server has no channels' }])
+  t.equal(errors.length, 1)
 })
 
 t.test('frames of a channel count only while it is subscribed, and those of other channels are not for it', async t => {
