@@ -53,3 +53,8 @@ t.test('two kinds with the same name throw, and so do two kinds of one path with
   t.throws(() => new Kinds([userKind, twin], [path]), { message: /notifications.* same label/ })
   t.doesNotThrow(() => new Kinds([userKind, twin]), 'two kinds without a common path may have the same label')
 })
+
+t.test('find() returns the kind of a channel by the part before its first colon, and undefined if there is none', async t => {
+  t.strictSame(['user:u', 'broadcast', 'broadcast:x', 'chat:w/a/c/u:1'].map(channel => kinds.find(channel)?.label), ['u', 'b', 'b', 'c'])
+  for (const channel of ['board:b1', 'users:u', '', ':user', 'constructor', 'User:u']) t.equal(kinds.find(channel), undefined, channel)
+})

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import { randomBytes } from 'node:crypto'
 import * as ws from 'ws'
 import t from 'tap'
-import { compressionThreshold, deflatableFrame, maxStringFrame, textFrame } from '../../../lib/server/connection/frame.js'
+import { compressionThreshold, deflatableFrame, framesOf, maxStringFrame, textFrame } from '../../../lib/server/connection/frame.js'
 import type { Deflatable, Frame } from '../../../lib/logs/log.js'
 
 /** Classes that the types of `ws` lack. */
@@ -114,4 +114,16 @@ t.test('a small text has no compressed form, and the compressed form of random t
   const noise = randomBytes(4_000)
   const frame = deflatableFrame(Array.from({ length: 2_000 }, (_, n) => String.fromCodePoint(0x80 + noise.readUInt16LE(n * 2) % 0x780)).join('')) as Deflatable
   t.ok(frame.deflated.length < frame.plain.length)
+})
+
+t.test('the frame of a publication has its position, and the name of its channel if it is given', async t => {
+  const position = { epoch: 'e', offset: 7 }
+  const body = '{"type":"a","data":"ü"}'
+  for (const channel of [undefined, 'board:b1', 'chat:w/a/c/u|"\\']) {
+    const plain = framesOf('k', false, channel)(position, body)
+    t.strictSame(JSON.parse(received(bytesOf(plain as Frame))[0]), { type: 'a', data: 'ü', ...channel === undefined ? {} : { channel }, id: 'k.e.7' })
+  }
+  const large = framesOf('k', true, 'board:b1')(position, `{"type":"a","data":"${'x'.repeat(compressionThreshold)}"}`) as Deflatable
+  for (const frame of [large.plain, large.deflated]) t.match(JSON.parse((await inflated(frame))[0]), { channel: 'board:b1', id: 'k.e.7' })
+  t.type(framesOf('k', false, 'board:b1')(position, `{"type":"a","data":"${'x'.repeat(compressionThreshold)}"}`), 'string')
 })

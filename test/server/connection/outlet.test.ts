@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { defineChannel } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
 import { eventually } from '../../waiting.js'
@@ -145,4 +146,41 @@ t.test('a client that was behind and has caught up is not stalled', async t => {
   const before = pings
   await eventually(() => pings >= before + 5)
   t.strictSame([app.ws.stats().stalls, client.closeCode], [0, undefined])
+})
+
+t.test('publications of a subscription that has ended are not sent, and those of the other ones are', async t => {
+  const { app, url } = await start(t, { channels: { k: defineChannel({ authorize: () => true }) } })
+  const client = await connect(t, url + path)
+  const channels = ['k:a', 'k:b', 'k:c', 'k:d']
+  client.send({ type: 'subscribe', data: { channels: channels.map(channel => ({ channel })) } })
+  await client.until(() => client.received.filter(({ type }) => type === 'subscribed').length === 4)
+  const connection = serverSideOf(app)
+  for (const ended of [['k:a'], ['k:c', 'k:d'], ['k:b']]) {
+    const { length } = client.received
+    // The channels wait in this order.
+    for (const channel of [...channels].reverse()) app.ws.channel('k', channel.slice(2)).send({ type: 'note' })
+    for (const channel of ended) connection.unsubscribe(connection.find(channel)!)
+    app.ws.sendToUser('u1', { type: 'last' })
+    await client.next('last')
+    channels.splice(0, channels.length, ...channels.filter(channel => !ended.includes(channel)))
+    const notes = client.received.slice(length).filter(({ type }) => type === 'note').map(({ channel }) => channel)
+    t.strictSame(notes, [...channels].reverse())
+    t.strictSame(connection.subscriptions.map(({ channel }) => channel), ['user:u1', 'broadcast', ...channels])
+  }
+})
+
+t.test('a resync names its channel, except for the notifications of a user', async t => {
+  const { app, url } = await start(t, { channels: { k: defineChannel({ authorize: () => true }) } })
+  const client = await connect(t, url + path)
+  client.send({ type: 'subscribe', data: { channels: [{ channel: 'k:a' }] } })
+  await client.next('subscribed')
+  // As if the connection had read another incarnation of the log.
+  for (const channel of ['k:a', 'user:u1']) Object.assign(serverSideOf(app).find(channel)!, { epoch: 'other' })
+  app.ws.channel('k', 'a').send({ type: 'lost' })
+  app.ws.sendToUser('u1', { type: 'lost' })
+  const [first, second] = [await client.next('resync'), await client.next('resync')]
+  t.strictSame([first.channel, second.channel], ['k:a', undefined])
+  t.match([first.data.position, second.data.position], [/^k\.\w+\.1$/, /^u\.\w+\.1$/])
+  t.equal(client.received.some(({ type }) => type === 'lost'), false)
+  t.equal(app.ws.stats().resyncs, 2)
 })

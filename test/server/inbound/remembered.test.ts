@@ -137,3 +137,23 @@ t.test('a holder with fewer values than the holder that needs room loses none', 
     return some.size <= 20
   }))
 })
+
+t.test('each value that is removed is reported with its holder, whatever the reason', async t => {
+  const gone: string[] = []
+  const remembered = new Remembered<string>({ time: 100, size: 2 }, () => true, (value, holder) => { gone.push(`${holder} ${value}`) })
+  const taken = () => gone.splice(0)
+  remembered.set('ada', 'k', 'first', 0)
+  remembered.set('ada', 'k', 'second', 0)
+  t.strictSame(taken(), ['ada first'], 'replaced')
+  remembered.delete('ada', 'k')
+  t.strictSame(taken(), ['ada second'], 'deleted')
+  remembered.set('bob', 'k', 'third', 0)
+  remembered.set('bob', 'l', 'fourth', 0)
+  t.strictSame(taken(), ['bob third'], 'no room')
+  remembered.take('bob', 'l', 0)
+  t.strictSame(taken(), ['bob fourth'], 'taken')
+  remembered.set('ada', 'k', 'fifth', 0)
+  remembered.get('ada', 'k', 100)
+  remembered.get('ada', 'k', 200)
+  t.strictSame(taken(), ['ada fifth'], 'expired, and reported once')
+})

@@ -258,3 +258,41 @@ t.test('a catalogue checks the schemas of the app', async t => {
     t.doesNotThrow(() => catalogue.encode({ type: 'either', data: null }))
   })
 })
+
+t.test('messages of a channel kind', async t => {
+  const moved = Type.Object({ card: Type.String() })
+  const messagesOfKinds = { board: { moved, order: Type.Object({ board: Type.Null() }) }, bare: {} }
+  const of = (options: Partial<CatalogueOptions> = {}) => make({ messages: { order }, messagesOfKinds, ...options })
+  const right: Array<[channel: string | undefined, type: string, data: unknown]> = [
+    ['board:b1', 'moved', { card: 'c' }], ['board:b1', 'order', { board: null }], ['board:b1', 'notification', { title: 't' }], ['board:b1', 'other', 5],
+    ['bare:b', 'order', { order_id: 5 }], ['bare:b', 'moved', 5], ['list:l', 'order', { order_id: 5 }], ['list:l', 'moved', 5], ['user:u', 'moved', 5],
+    [undefined, 'order', { order_id: 5 }], [undefined, 'moved', 5]
+  ]
+  const wrong: Array<[channel: string | undefined, type: string, data: unknown]> = [
+    ['board:b1', 'moved', { card: 5 }], ['board:b1', 'order', { order_id: 5 }], ['board:b1', 'notification', {}],
+    ['bare:b', 'order', {}], ['list:l', 'order', {}], ['boards:b', 'order', { board: null }], [undefined, 'order', { board: null }]
+  ]
+
+  t.test('sent messages have the schemas of their channel, which come before the common ones', async t => {
+    for (const [channel, type, data] of right) t.doesNotThrow(() => of().encode(any({ type, data }), channel), `${channel} ${type}`)
+    for (const [channel, type, data] of wrong) t.throws(() => of().encode(any({ type, data }), channel), { code: 'RT_ERR_INVALID_MESSAGE' }, `${channel} ${type}`)
+  })
+
+  t.test('received messages have the schemas of the channel that they name', async t => {
+    for (const [channel, type, data] of right) t.equal(of().inboundFault({ type, channel, data }), undefined, `${channel} ${type}`)
+    for (const [channel, type, data] of wrong) t.match(of().inboundFault({ type, channel, data }), /^\/data/, `${channel} ${type}`)
+  })
+
+  t.test('strict refuses types that neither the kind nor the common messages have', async t => {
+    const strict = of({ strict: true })
+    t.doesNotThrow(() => strict.encode(any({ type: 'moved', data: { card: 'c' } }), 'board:b1'))
+    t.throws(() => strict.encode(any({ type: 'moved', data: { card: 'c' } }), 'bare:b'), { message: /'strict' is on/ })
+  })
+
+  t.test('types of the plugin are reserved, those of the app are not, and the error names the option', async t => {
+    for (const type of [...controlTypes, 'notification', 'chat_message', 'subscribe', 'presence']) {
+      t.throws(() => of({ messagesOfKinds: { board: { [type]: moved } } }), { code: 'RT_ERR_OPTIONS', message: new RegExp(`channels\\.board\\.messages: '${type}' is reserved`) })
+    }
+    t.throws(() => of({ messagesOfKinds: { board: { bad: { type: 'x' } as never } } }), { code: 'RT_ERR_OPTIONS', message: /channels\.board\.messages: the schema of 'bad'/ })
+  })
+})

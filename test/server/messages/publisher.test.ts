@@ -70,3 +70,13 @@ t.test('publish() rejects with RT_ERR_BROKER if the broker does not answer withi
   mock.timers.tick(1)
   await t.rejects(receipt, { code: 'RT_ERR_BROKER', message: /not done within 2000 ms/ })
 })
+
+t.test('store() stores an entry as it is, and returns or rejects like publish()', async t => {
+  const { publisher, stored } = setup(t, () => ({ epoch: 'e', offset: 7 }))
+  t.match(publisher.store(userKind, 'user:u', '{"type":"unsubscribed"}'), { id: 'u.e.7', timestamp: /^20.*Z$/ })
+  t.strictSame(stored, ['user:u {"type":"unsubscribed"}'])
+  publisher.close()
+  t.throws(() => publisher.store(userKind, 'user:u', '{}'), { code: 'RT_ERR_CLOSING' })
+  const away = setup(t, async () => { throw new Error('down') }).publisher
+  await t.rejects(async () => away.store(userKind, 'user:u', '{}'), { code: 'RT_ERR_BROKER' })
+})
