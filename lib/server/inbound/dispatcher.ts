@@ -206,20 +206,22 @@ export class Dispatcher {
     if (work === undefined) return
     if (!work.whole.isSplit) this.#waiting--
     // Never rejects.
-    this.#handle(work)
+    const handle = () => this.#handle(work)
+    if (work.row.whenDue === undefined) handle()
+    else work.row.whenDue(this.#owner, handle)
   }
 
   async #handleAtOnce (work: Work): Promise<void> {
     this.#waiting--
     this.#urgent.push(work)
-    await this.#settle(work)
+    this.#settle(work, await this.#answerOf(work))
     this.#urgent = this.#urgent.filter(urgent => urgent !== work)
     this.#rest()
   }
 
   async #handle (work: Work): Promise<void> {
     const { channel } = work
-    await this.#settle(work)
+    this.#settle(work, await this.#answerOf(work))
     if (this.#lanes.finish(channel, work)) this.#next(channel)
     this.#rest()
   }
@@ -229,9 +231,7 @@ export class Dispatcher {
     if (!this.#isStopped && this.#waiting < this.#context.inboundLimits.queue) this.#flow.resume()
   }
 
-  /** Runs the handler and sends the answer. */
-  async #settle (work: Work): Promise<void> {
-    const answer = await this.#answerOf(work)
+  #settle (work: Work, answer: Answer): void {
     this.#finish(work, answer)
     if (answer.fault?.code === 'handler_timeout') this.#timeOut(work.channel)
   }
@@ -267,21 +267,25 @@ export class Dispatcher {
     }
   }
 
+  /** Runs the handler. Returns the answer to a message. Never rejects. */
+  #answerOf (work: Work): Promise<Answer> {
+    return work.whole.isSplit ? this.#run(work, false) : this.#answerInTime(work)
+  }
+
   /** Answer to a message, at the latest when its handler has exceeded its time. Never rejects. */
-  async #answerOf (work: Work): Promise<Answer> {
+  async #answerInTime (work: Work): Promise<Answer> {
     const { timers, inboundLimits } = this.#context
-    if (work.whole.isSplit) return this.#run(work, false)
     // A message without a channel is for that of the path, and is handled whether or not that is read.
     if (work.message.channel !== undefined && this.#owner.find(work.channel) === undefined) return { fault: notSubscribed(work.channel) }
     try {
-      return await within(inboundLimits.handlerTimeout, this.#answerInTime(work), timers)
+      return await within(inboundLimits.handlerTimeout, this.#answerOnce(work), timers)
     } catch (thrown) {
       return { fault: this.#faultOf(thrown, work.message) }
     }
   }
 
   /** Runs the handler. A message that was sent again, because its answer did not arrive, gets the first answer. */
-  async #answerInTime (work: Work): Promise<Answer> {
+  async #answerOnce (work: Work): Promise<Answer> {
     const { row, message } = work
     const key = row.onceKey?.(message, this.#senderOf(work))
     if (key === undefined) return this.#run(work, false)

@@ -52,6 +52,8 @@ export interface MessageRow {
    * the message is answered when all are handled. May throw a Refusal. Default: the message is for one channel.
    */
   split?: (message: Inbound) => MessagePart[]
+  /** Calls `handle` when the next part of a split message of a connection may be handled. Default: at once. */
+  whenDue?: (connection: SendingConnection, handle: () => Promise<void>) => void
   /** JSON of the data of the answer, from what the handler returned; `undefined` for no data. May throw. Default: no data. */
   answerOf?: (returned: unknown) => string | undefined
 }

@@ -16,8 +16,12 @@ export class FairQueue {
   }
 
   /** Runs a job as soon as its holder may have another one. Settles like the job. */
-  async run<T> (holder: string, job: () => Promise<T>): Promise<T> {
-    if (!this.#running.take(holder)) await new Promise<void>(resolve => this.#add(holder, resolve))
+  run<T> (holder: string, job: () => Promise<T>): Promise<T> {
+    if (this.#running.take(holder)) return this.#run(holder, job)
+    return new Promise(resolve => this.#add(holder, () => resolve(this.#run(holder, job))))
+  }
+
+  async #run<T> (holder: string, job: () => Promise<T>): Promise<T> {
     try {
       return await job()
     } finally {

@@ -13,6 +13,8 @@ export interface Case {
   cancel (): void
 }
 
+const first = ([decision]: Decision[]) => decision
+
 /** Collects the channels of one connection and kind, and asks for them together, if the kind decides about several at once. */
 export class JointDecisions {
   readonly #decisions: Decisions
@@ -25,7 +27,7 @@ export class JointDecisions {
   /** Announces a channel of a kind with `access`. The channels that are announced before the first `ask` are decided together. */
   announce (kind: ChannelKind, applicant: Applicant, channel: string): Case {
     if (kind.access!.isJoint !== true) {
-      return { ask: async () => (await this.#decisions.of(kind.access!, applicant, [channel]))[0], cancel () {} }
+      return { ask: () => this.#decisions.of(kind.access!, applicant, [channel]).then(first), cancel () {} }
     }
     const batch = this.#batchOf(kind, applicant)
     batch.expected++

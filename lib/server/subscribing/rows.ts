@@ -11,6 +11,7 @@ export function subscribeRows (subscribing: Subscribing): Map<string, MessageRow
   return new Map<string, MessageRow>([
     ['subscribe', {
       split: message => channelsOf(message).map(({ channel, since }) => partOf(message, channel, since)),
+      whenDue: (connection, handle) => subscribing.whenDue(connection as Connection, handle),
       handle: ({ data }, { connection, channel }) => subscribing.subscribe(connection as Connection, channel, data as string | undefined)
     }],
     ['unsubscribe', {

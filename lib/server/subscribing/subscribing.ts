@@ -8,6 +8,7 @@ import type { ChannelKind, Kinds } from '../kinds.js'
 import { within } from '../../time/within.js'
 import type { Timers } from '../../time/timers.js'
 import { Decisions, type DecisionParts } from './decisions.js'
+import { FairQueue } from './fair-queue.js'
 import { JointDecisions } from './joint-decisions.js'
 import { UserChannels, type UserChannelsParts } from './user-channels.js'
 
@@ -21,11 +22,15 @@ export interface SubscribingParts extends DecisionParts, UserChannelsParts {
   readonly logTimeout: number
 }
 
+/** Maximum number of subscriptions of this server that are undecided at once: their logs are read, or the app is asked. */
+const mostUndecided = 400
+
 /** Subscribes connections to channels, beside those of their paths, and ends these subscriptions. */
 export class Subscribing {
   readonly #parts: SubscribingParts
   readonly #joint: JointDecisions
   readonly #users: UserChannels
+  readonly #undecided = new FairQueue(mostUndecided)
   /** Number of channels beside those of the path that a connection has or asks for. */
   readonly #counts = new Map<Connection, number>()
 
@@ -35,9 +40,17 @@ export class Subscribing {
     this.#users = new UserChannels(parts)
   }
 
+  /**
+   * Calls `subscribe` when the user of a connection may subscribe to another channel, and few enough subscriptions are undecided. One that
+   * waits here takes 1 KiB, an undecided one 4 KiB: when all clients reconnect, most of the garbage collector's work depends on it.
+   */
+  whenDue (connection: Connection, subscribe: () => Promise<void>): void {
+    // Neither rejects.
+    this.#users.turn(connection).then(() => this.#undecided.run(connection.userId, subscribe))
+  }
+
   /** Handles a `subscribe` to one channel: sends `subscribed` or `unsubscribed`. Never rejects. */
   async subscribe (connection: Connection, channel: string, since: string | undefined): Promise<void> {
-    await this.#users.turn(connection)
     if (connection.isEnding) return
     const current = connection.find(channel)
     if (current !== undefined) return this.#move(connection, current, since)

@@ -417,3 +417,28 @@ t.test('the channels of a frame are decided about together, also if the log of o
   t.strictSame(asked, ['k:a,k:c'])
   t.strictSame(connection.take().sort(), ['subscribed k:a 0', 'subscribed k:c 0', 'unsubscribed k:b unavailable'])
 })
+
+t.test('at most 400 subscriptions are undecided at once, half of them of one user, and one that ends makes room for another', async t => {
+  const { connect, subscribing } = setup(t)
+  const ended = gate()
+  const begun: Record<string, number> = { ada: 0, bob: 0 }
+  const begin = (userId: string, times: number, opened: Promise<void>) => {
+    const connection = connect(userId) as unknown as Connection
+    for (let n = 0; n < times; n++) {
+      subscribing.whenDue(connection, () => {
+        begun[userId]++
+        return opened
+      })
+    }
+  }
+  begin('ada', 150, ended.opened)
+  begin('ada', 50, new Promise(() => {}))
+  await turn()
+  t.strictSame(begun, { ada: 200, bob: 0 })
+  begin('bob', 150, new Promise(() => {}))
+  await turn()
+  t.strictSame(begun, { ada: 200, bob: 100 }, 'no user has more than are still free')
+  ended.open()
+  await turn()
+  t.strictSame(begun, { ada: 200, bob: 150 })
+})
