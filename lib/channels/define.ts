@@ -5,6 +5,7 @@ import type { Identity, RealtimeConnection } from '../server/hooks.js'
 import type { Receipt } from '../server/messages/publisher.js'
 
 type Awaitable<T> = T | Promise<T>
+/** @inline */
 type Schemas = Readonly<Record<string, TSchema>>
 
 /** A channel of a kind. */
@@ -38,7 +39,7 @@ export interface ChannelContext {
   readonly connection: RealtimeConnection
 }
 
-/** A client's message to a channel, as a handler receives it. */
+/** A client's message to a channel, as a handler receives it. @inline */
 type InboundOf<T extends string, S> = Omit<Inbound<T>, 'data'> & (S extends TSchema ? Data<Static<S>> : { data?: unknown })
 
 /** Definition of a channel kind. */

@@ -47,6 +47,7 @@ export interface ClientOptions extends Address {
   onError?: ((error: unknown) => void) | undefined
 }
 
+/** @inline */
 export interface SendOptions {
   /** Maximum time for the answer of the server, in ms. Default: 30,000. */
   timeout?: number | undefined

@@ -47,6 +47,7 @@ export const unsubscribedReasons = {
   too_many_channels: 'The connection or the user has too many channels'
 } as const
 
+/** Why a connection does not read a channel. @inline */
 export type UnsubscribedReason = keyof typeof unsubscribedReasons
 
 /** `data` of `unsubscribed`: the connection does not read the channel. */

@@ -13,6 +13,7 @@ export interface Channels {}
 /** Names of channel kinds: those in `Channels`, or any if there is none. */
 export type KindName = keyof Channels extends never ? string : keyof Channels & string
 
+/** @inline */
 type Typed<K, F extends 'messages' | 'answers'> = K extends keyof Channels
   ? Channels[K] extends { readonly [P in F]?: infer S } ? { [T in keyof S]: S[T] extends TSchema ? Static<S[T]> : never } : {}
   : {}

@@ -9,6 +9,7 @@ import type { Store } from './state/store.js'
 /** Handler of a type that the kind does not declare. A method: its parameter may be of the type that the app expects. */
 type AnyHandler = { handle (data: unknown, envelope: Envelope): unknown }['handle']
 
+/** @inline */
 type HandlerOf<K, T extends string> = T extends '*'
   ? (envelope: Envelope) => unknown
   : T extends keyof MessagesOf<K> ? (data: DataOf<K, T>, envelope: EnvelopeOf<K, T>) => unknown : AnyHandler

@@ -151,9 +151,9 @@ export class TestSocket {
    */
   async subscribe (channel: string, { since }: { since?: string | undefined } = {}): Promise<ControlMessages['subscribed']> {
     const before = this.received.length
-    const isAnswer = (envelope: Envelope, at: number) => at >= before && envelope.channel === channel && /^(un)?subscribed$/.test(envelope.type)
+    const isAnswer = ({ type, channel: of }: Envelope, at: number) => at >= before && of === channel && /^(un)?subscribed$/.test(type)
     const answered = this.#ask('subscribe', { channels: [{ channel, since }] })
-    const envelope = await this.#wait(() => answered()?.type === 'error' ? answered() : this.received.find(isAnswer), `answer to 'subscribe'`)
+    const envelope = await this.#wait(() => answered()?.type === 'error' ? answered() : this.received.find(isAnswer), "answer to 'subscribe'")
     this.#forget(envelope)
     if (envelope.type === 'subscribed') return envelope.data as ControlMessages['subscribed']
     const { code, reason = code } = envelope.data as { code?: string, reason?: string }

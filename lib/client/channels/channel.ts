@@ -10,9 +10,12 @@ interface Requester {
   request (type: string, data: unknown, options: { channel: string, timeout?: number | undefined }): Promise<unknown>
 }
 
+/** @inline */
 export type DataOf<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
+/** @inline */
 export type AnswerOf<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
 export type EnvelopeOf<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
+/** @inline */
 export type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
 
 /** Name of a channel on the wire. Throws a TypeError if the kind or the id is invalid. */
