@@ -7,6 +7,7 @@ import { createClient, type ClientOptions } from '../../lib/client/index.js'
 import { optionsSchema } from '../../lib/plugin-options.js'
 import { redisBroker } from '../../lib/redis.js'
 import { connect, start } from '../harness.js'
+import { every } from '../every.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 import { eventually, gate } from '../waiting.js'
 import { Declared, namesOf } from './declared.js'
@@ -287,7 +288,7 @@ t.test('while Redis is away subscriptions stay and new ones wait, and if it has 
     await board.send({ type: 'moved', data: 3 }).catch(() => {})
     return resumes.length > 0 && got.includes(3)
   })
-  t.ok(resumes.every(recovered => !recovered), 'Redis may be seen without and with the new log')
+  t.ok(every(resumes, recovered => !recovered), 'Redis may be seen without and with the new log')
   t.ok(asked.includes('ada'))
   t.equal(got.includes(2), false)
 })

@@ -175,7 +175,7 @@ for (const where of ['inside the provider', 'around the provider']) {
     }
     t.strictSame(got.filter(each => typeof each === 'number'), [1, 2, 3, 4, 5, 6, 7, 8, 9])
     t.strictSame(got.filter(each => typeof each !== 'number'), isInside ? [] : Array.from({ length: 3 }, () => ({ recovered: true })))
-    if (isInside) t.strictSame([subscribed, unsubscribed], [['board:b1'], []])
+    t.strictSame(isInside ? [subscribed, unsubscribed] : [], isInside ? [['board:b1'], []] : [])
   })
 }
 

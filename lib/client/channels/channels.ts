@@ -174,13 +174,20 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     },
     has: name => all.has(name),
     receive (envelope) {
-      const { type, channel, id, ref, data } = envelope
-      const entry = all.get(channel!)
-      if (!entry) return !!channel && /^(un)?subscribed$/.test(type)
+      const { type, channel: name, id, ref, data } = envelope
+      const entry = all.get(name!)
+      if (!entry) return !!name && /^(un)?subscribed$/.test(type)
       if (type === 'subscribed') {
         const { position, recovered } = data as ControlMessages['subscribed']
-        // Of a tab with the same channel.
-        if (entry.status !== 'connecting' || entry.isDue) return true
+        // For another tab with the same channel, or before the `subscribe` that is to be sent.
+        if (entry.status === 'open' || entry.isDue) return true
+        clearTimeout(entry.retry)
+        // It crossed the end of the channel.
+        if (entry.isFinal) {
+          leaving.push(entry.name)
+          onDue()
+          return true
+        }
         const isResumed = !!entry.cursors.since
         entry.cursors.start(position)
         entry.attempt = 0

@@ -110,6 +110,20 @@ t.test('a channel that is opened at another position is subscribed again from th
   t.match(frames(), [{ type: 'unsubscribe', data: { channels: ['chat:w/a/c/u'] } }, { type: 'subscribe', data: { channels: [{ channel: 'chat:w/a/c/u' }] } }])
 })
 
+t.test('a subscribed that crosses the end of a channel opens it, or unsubscribes if the end is final', async t => {
+  const { all, frames, receive } = make()
+  const channel = all.open('board:b1')
+  all.start(limits)
+  frames()
+  receive('unsubscribed', 'board:b1', { reason: 'unavailable' })
+  receive('subscribed', 'board:b1', { position: 'k.e.1', replayed: 0 })
+  t.strictSame([channel.status, channel.since, frames()], ['open', 'k.e.1', []])
+  receive('unsubscribed', 'board:b1', { reason: 'removed' })
+  receive('subscribed', 'board:b1', { position: 'k.e.2', replayed: 0 })
+  t.equal(channel.status, 'closed')
+  t.match(frames(), [{ type: 'unsubscribe', data: { channels: ['board:b1'] } }])
+})
+
 t.test('frames that the server dropped because they came too fast are sent again', async t => {
   const { all, frames } = make()
   all.open('board:b1')

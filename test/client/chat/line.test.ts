@@ -1,6 +1,7 @@
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { createChat } from '../../../lib/client/chat/index.js'
+import { eventually } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 import { ack, limits, settle, target, urls } from './fake-server.js'
 
@@ -18,7 +19,7 @@ t.test('a chat gets a connection of its own from a server without channels, and 
   t.equal(chat.status, 'ready')
 
   FakeSocket.made[0].lose(1012, 'retry_ms=0')
-  await new Promise(resolve => setTimeout(resolve, 5))
+  await eventually(() => FakeSocket.made.length === 3)
   const again = FakeSocket.last
   again.receive(ack({ ...limits, channels: 100 }))
   t.match(again.sent, [{ type: 'subscribe', data: { channels: [{ channel: 'chat:support/shop/c1/ada' }] } }])
