@@ -25,6 +25,7 @@ export function kindOf (name: string, definition: ChannelDefinition, parts: Kind
     name,
     label: 'k',
     start: 'now',
+    types: new Set(Object.keys(definition.messages ?? {})),
     access: accessOf(name, definition),
     createLog: (epoch, limits, frameOf) => new AppLog(epoch, limits, frameOf),
     retention: history === false ? live : history && { ...history },

@@ -100,6 +100,8 @@ export class RealtimeClient {
   readonly #options: ClientOptions
   readonly #WebSocket: WebSocketConstructor
   readonly #url: string
+  /** Name of its channel, if its path is that of a chat. */
+  readonly #own: string
   readonly #cursors = cursors()
   readonly #outbox: Outbox
   readonly #channels = channels({
@@ -139,6 +141,7 @@ export class RealtimeClient {
     this.#WebSocket = WebSocket
     this.#options = options
     this.#url = urlOf(options)
+    this.#own = 'chat:' + decodeURIComponent(this.#url.replace(/\?.*/, '')).split('/').slice(-4).join('/')
     // The server remembers its answers to slightly more than 500 messages.
     this.#outbox = outbox(Math.min(options.queue ?? 100, 500), this.#channels)
     this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
@@ -184,6 +187,7 @@ export class RealtimeClient {
   async request<T extends string> (type: T, data?: unknown, options?: RequestOptions): Promise<AnswerOf<T>>
   async request (type: string, data?: unknown, { timeout = Ms.answer as number, channel }: RequestOptions = {}): Promise<unknown> {
     if (this.closed) throw closedError(this.closed)
+    if (channel && this.#channels.isReady(channel) === undefined) throw new RealtimeError('closed', `${channel}: closed`)
     return this.#outbox.send(type, data, timeout, channel)
   }
 
@@ -303,7 +307,9 @@ export class RealtimeClient {
   #receive (data: unknown): void {
     this.#liveness.heard()
     const envelope = parse(data)
-    if (!envelope || this.#channels.receive(envelope) || (envelope.id && !this.#cursors.advance(envelope.id))) return
+    // Tabs with one connection hear the channels of each other.
+    if (!envelope || this.#channels.receive(envelope) || (envelope.channel ?? this.#own) !== this.#own) return
+    if (envelope.id && !this.#cursors.advance(envelope.id)) return
     this.#control(envelope)
     this.#listeners.tell(envelope.type, envelope.data, envelope)
     this.#listeners.tell('*', envelope)

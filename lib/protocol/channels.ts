@@ -12,17 +12,22 @@ export function splitChannel (channel: string): { kind: string, id: string | und
   return colon === -1 ? { kind: channel, id: undefined } : { kind: channel.slice(0, colon), id: channel.slice(colon + 1) }
 }
 
+/** Maximum number of channels in a `subscribe` or an `unsubscribe`. */
+export const maxChannelsInFrame = 100
+
 /** `data` of a client's `subscribe`. `since`: position after which publications are wanted; default: where the channel's kind starts. */
 export const Subscribe = Type.Object({
   channels: Type.Array(Type.Object({
     channel: ChannelName,
     since: Type.Optional(Type.String({ minLength: 1, maxLength: 128 }))
-  }, { additionalProperties: false }), { minItems: 1 })
+  }, { additionalProperties: false }), { minItems: 1, maxItems: maxChannelsInFrame })
 }, { additionalProperties: false })
 export type Subscribe = Static<typeof Subscribe>
 
 /** `data` of a client's `unsubscribe`. */
-export const Unsubscribe = Type.Object({ channels: Type.Array(ChannelName, { minItems: 1 }) }, { additionalProperties: false })
+export const Unsubscribe = Type.Object({
+  channels: Type.Array(ChannelName, { minItems: 1, maxItems: maxChannelsInFrame })
+}, { additionalProperties: false })
 export type Unsubscribe = Static<typeof Unsubscribe>
 
 /** `data` of `subscribed`: the connection reads the channel from now on. */

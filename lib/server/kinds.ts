@@ -37,6 +37,8 @@ export interface ChannelKind {
   readonly retention?: Retention
   /** Whether a subscriber with this identity may read a publication. Default: all subscribers may. */
   readonly isSeen?: ((message: Message, identity: Identity) => boolean) | undefined
+  /** Message types whose data the kind describes: handlers of the app for all kinds do not get them. Default: none. */
+  readonly types?: ReadonlySet<string>
   /** Handlers of client messages, by type. */
   readonly rows?: ReadonlyMap<string, MessageRow>
   /** Handlers of message types for which the app has no handler. */

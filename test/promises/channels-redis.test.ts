@@ -95,7 +95,7 @@ const losses: Record<string, (server: RedisServer, t: Test) => Promise<unknown>>
 
 for (const [name, lose] of Object.entries(losses)) {
   for (const isSilent of [true, false]) {
-    const title = `when Redis ${name}, and ${isSilent ? 'nothing' : 'something'} is published afterwards, each subscriber gets resync or unavailable, and then what is published`
+    const title = `when Redis ${name}, and ${isSilent ? 'nothing' : 'something'} is published afterwards, each subscriber gets resync or unavailable, and then later publications`
     t.test(title, { skip: skipRedis }, async t => {
       const server = await RedisServer.start(t)
       const nodes = [await startNode(t, server.url), await startNode(t, server.url)]

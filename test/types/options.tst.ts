@@ -134,7 +134,7 @@ describe('fastify.ws', () => {
   })
 
   test('has no other members', () => {
-    expect<keyof Realtime>().type.toBe<'sendToUser' | 'broadcast' | 'chat' | 'connections' | 'present' | 'isOnline' | 'disconnectUser' | 'stats'>()
+    expect<keyof Realtime>().type.toBe<'sendToUser' | 'broadcast' | 'chat' | 'channel' | 'connections' | 'present' | 'isOnline' | 'disconnectUser' | 'stats'>()
   })
 
   test('returns read-only connections', () => {

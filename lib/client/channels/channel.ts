@@ -28,7 +28,7 @@ export function channelName (kind: string, id: string): string {
 export class Channel<K extends string = KindName> {
   readonly #client: Requester
   readonly #channel: ClientChannel
-  #unbind: Array<() => void> = []
+  readonly #unbind = new Set<() => void>()
   #isReleased = false
 
   constructor (client: Requester, channel: ClientChannel) {
@@ -83,14 +83,17 @@ export class Channel<K extends string = KindName> {
   /** Ends this use and its listeners. The connection unsubscribes 5 s after the last use has ended. */
   close (): void {
     for (const unbind of this.#unbind) unbind()
-    this.#unbind = []
     if (!this.#isReleased) this.#channel.release()
     this.#isReleased = true
   }
 
   #add (event: string, listener: (...args: any[]) => unknown): () => void {
     const unbind = this.#channel.listeners.add(event, listener)
-    this.#unbind.push(unbind)
-    return unbind
+    const end = () => {
+      unbind()
+      this.#unbind.delete(end)
+    }
+    this.#unbind.add(end)
+    return end
   }
 }

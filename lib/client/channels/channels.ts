@@ -8,6 +8,11 @@ import { closedError, RealtimeError, type Closed } from '../error.js'
 import { listeners } from '../listeners.js'
 import type { Status } from '../status.js'
 
+const enum Most {
+  /** Maximum number of channels in a frame. */
+  inFrame = 100
+}
+
 const enum Ms {
   /** Time for which a channel without a handle stays subscribed: a component that is mounted again does not miss anything. */
   linger = 5_000
@@ -18,8 +23,7 @@ const final: { readonly [reason in UnsubscribedReason]?: number } = {
   removed: ownCodes.FORBIDDEN.code,
   forbidden: ownCodes.FORBIDDEN.code,
   unknown_channel: ownCodes.BAD_MESSAGES.code,
-  invalid_channel: ownCodes.BAD_MESSAGES.code,
-  too_many_channels: ownCodes.TOO_MANY.code
+  invalid_channel: ownCodes.BAD_MESSAGES.code
 }
 
 /** A channel of a client's connection, for as long as it has handles. */
@@ -90,6 +94,8 @@ export interface Channels {
 export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOptions): Channels {
   const all = new Map<string, Entry>()
   let leaving: string[] = []
+  /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
+  let asked: Record<string, number> = {}
   /** Limits of the server while the connection is open. */
   let limits: Partial<Limits> | undefined
   /** Latest status of the client other than `open`, and its close. */
@@ -111,14 +117,15 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
   }
   const end = (entry: Entry, reason: UnsubscribedReason): void => {
     const code = final[reason]
-    if (code) {
-      const { closed } = closedError({ code, reason })
-      const error = new RealtimeError(reason, `${entry.name}: ${reason}`, closed)
+    const closed = code && closedError({ code, reason }).closed
+    const error = new RealtimeError(reason, `${entry.name}: ${reason}`, closed || undefined)
+    if (closed) {
       entry.isFinal = true
       setStatus(entry, 'closed', closed)
       onEnd(entry.name, error)
       return report(error)
     }
+    if (reason === 'too_many_channels' && !entry.attempt) report(error)
     entry.retry = after((backoff() ?? fullJitter)(entry.attempt++), () => begin(entry))
     setStatus(entry, 'waiting')
   }
@@ -128,6 +135,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
   }
   const forget = (entry: Entry): void => {
     lose(entry)
+    onEnd(entry.name, new RealtimeError('closed', `${entry.name}: closed`))
     clearTimeout(entry.linger)
     all.delete(entry.name)
     if (limits && !entry.isFinal) leaving.push(entry.name)
@@ -167,7 +175,8 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
       if (since !== undefined && since !== entry.cursors.since) {
         entry.cursors = cursors()
         entry.cursors.start(since)
-        if (entry.status === 'open') leaving.push(name)
+        // Also if its `subscribe` is not answered.
+        if (limits && !entry.isDue) leaving.push(name)
         begin(entry)
       }
       return entry
@@ -175,8 +184,10 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     has: name => all.has(name),
     receive (envelope) {
       const { type, channel: name, id, ref, data } = envelope
+      const isAnswer = /^(un)?subscribed$/.test(type) && (data as { reason?: string }).reason !== 'asked'
+      const isOld = isAnswer && asked[name!] > 0 && --asked[name!] > 0
       const entry = all.get(name!)
-      if (!entry) return !!name && /^(un)?subscribed$/.test(type)
+      if (!entry || isOld) return !!entry || /^(un)?subscribed$/.test(type)
       if (type === 'subscribed') {
         const { position, recovered } = data as ControlMessages['subscribed']
         // For another tab with the same channel, or before the `subscribe` that is to be sent.
@@ -212,13 +223,11 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     next () {
       if (!limits) return undefined
       if (leaving.length > 0) {
-        const frame = JSON.stringify({ type: 'unsubscribe', data: { channels: leaving } })
-        leaving = []
-        return frame
+        return JSON.stringify({ type: 'unsubscribe', data: { channels: leaving.splice(0, Most.inFrame) } })
       }
       const due = []
       // A channel is an object with two strings; the frame and its list are objects, too.
-      let room = ((limits.nodes ?? 1000) - 9) / 4
+      let room = Math.min(((limits.nodes ?? 1000) - 9) / 4, Most.inFrame - 1)
       let bytes = (limits.frame ?? 65536) - 99
       for (const entry of all.values()) {
         if (!entry.isDue) continue
@@ -226,6 +235,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
         bytes -= 40 + channel.length + since.length
         if (due.length > 0 && (bytes < 0 || room-- < 1)) break
         entry.isDue = false
+        asked[channel] = (asked[channel] ?? 0) + 1
         due.push({ channel, since: since || undefined })
       }
       return due.length > 0 ? JSON.stringify({ type: 'subscribe', data: { channels: due } }) : undefined
@@ -241,6 +251,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     stop (status, closed) {
       limits = undefined
       leaving = []
+      asked = {}
       offline = status
       closedAs = closed
       for (const entry of all.values()) {
@@ -250,7 +261,13 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
       }
     },
     again () {
-      for (const entry of all.values()) if (entry.status === 'connecting') entry.isDue = true
+      asked = {}
+      for (const entry of all.values()) {
+        if (entry.status !== 'connecting' || entry.isDue) continue
+        // The server may have answered by now, and would read on instead of reading again.
+        leaving.push(entry.name)
+        entry.isDue = true
+      }
     }
   }
 }

@@ -37,7 +37,8 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
     all.set(name, channel)
     channel.members.add(id)
     const { latest, pending, waiting } = channel
-    if (pending) {
+    // A tab that asks again was refused for its rate.
+    if (pending && pending !== id) {
       waiting.push([id, since])
       return
     }
@@ -82,8 +83,12 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
       const { pending } = channel
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
+        const isNew = !channel.latest
         channel.latest ??= recent()
-        channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered, position } as any }, frame)
+        channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered: isNew ? undefined : recovered, position } as any }, frame)
+        // The others had subscribed before, and may have missed publications.
+        const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
+        if (!isNew && !recovered) for (const id of channel.members) if (id !== pending) answer(id, [resync])
         // After the frames that follow this one, so that the others get them as missed.
         goOn(name!, channel)
         return pending

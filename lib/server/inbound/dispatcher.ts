@@ -74,8 +74,12 @@ interface Work {
   readonly row: MessageRow
   readonly bytes: number
   readonly channel: string
-  readonly whole: { left: number, fault: Fault | undefined, readonly isSplit: boolean }
+  /** The message. `cost`: bytes that it counts as. */
+  readonly whole: { left: number, fault: Fault | undefined, readonly isSplit: boolean, readonly cost: number }
 }
+
+/** Bytes of a part of a message that waits, beside the frame. */
+const partOverhead = 1_024
 
 /**
  * Validates the messages of a client, passes each to the handler of its type and answers it. Messages of one channel that are not urgent
@@ -142,8 +146,9 @@ export class Dispatcher {
     } catch (thrown) {
       return this.#fault({ ...this.#faultOf(thrown, message), ref: message.ref })
     }
-    const whole = { left: parts.length, fault: undefined, isSplit: row.split !== undefined }
-    this.#flow.begin(bytes)
+    const isSplit = row.split !== undefined
+    const whole = { left: parts.length, fault: undefined, isSplit, cost: isSplit ? bytes + parts.length * partOverhead : bytes }
+    this.#flow.begin(whole.cost)
     this.#waiting++
     for (const part of parts) this.#queue({ ...part, row, bytes, whole })
     if (this.#waiting >= this.#context.inboundLimits.queue) this.#flow.pause()
@@ -246,11 +251,11 @@ export class Dispatcher {
   }
 
   /** Counts a message, or a part of it, as done. Returns whether the message is to be answered. */
-  #conclude ({ whole, bytes }: Work): boolean {
+  #conclude ({ whole }: Work): boolean {
     whole.left--
     if (whole.left > 0) return false
     if (whole.isSplit) this.#waiting--
-    this.#flow.finish(bytes)
+    this.#flow.finish(whole.cost)
     return true
   }
 

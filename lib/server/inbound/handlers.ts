@@ -19,7 +19,8 @@ export class Handlers {
   /** Handler of a message type on a channel; `undefined` if there is none. */
   of (channel: string, type: string): MessageRow | undefined {
     const kind = this.#kinds.find(channel)
-    return kind?.rows?.get(type) ?? this.#own.get(type) ?? kind?.fallbacks?.get(type)
+    const own = kind?.types?.has(type) === true ? undefined : this.#own.get(type)
+    return kind?.rows?.get(type) ?? own ?? kind?.fallbacks?.get(type)
   }
 
   /** Explains why a type has no handler, and names the cure. */

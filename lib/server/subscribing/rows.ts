@@ -1,5 +1,5 @@
 import { Value } from '@sinclair/typebox/value'
-import { Subscribe, Unsubscribe } from '../../protocol/channels.js'
+import { maxChannelsInFrame, Subscribe, Unsubscribe } from '../../protocol/channels.js'
 import type { Inbound } from '../../protocol/envelope.js'
 import type { Connection } from '../connection/connection.js'
 import { Refusal } from '../inbound/fault.js'
@@ -27,10 +27,10 @@ function partOf ({ type, ref }: Inbound, channel: string, data?: string): Messag
 
 function channelsOf ({ data }: Inbound): Subscribe['channels'] {
   if (Value.Check(Subscribe, data)) return data.channels
-  throw new Refusal('bad_message', '/data must be { channels: [{ channel, since? }] }')
+  throw new Refusal('bad_message', `/data must be { channels: [{ channel, since? }] }, with 1 to ${maxChannelsInFrame} channels`)
 }
 
 function namesOf ({ data }: Inbound): Unsubscribe['channels'] {
   if (Value.Check(Unsubscribe, data)) return data.channels
-  throw new Refusal('bad_message', '/data must be { channels: [name] }')
+  throw new Refusal('bad_message', `/data must be { channels: [name] }, with 1 to ${maxChannelsInFrame} names`)
 }

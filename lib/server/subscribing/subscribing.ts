@@ -25,6 +25,9 @@ export interface SubscribingParts extends DecisionParts, UserChannelsParts {
 /** Maximum number of subscriptions of this server that are undecided at once: their logs are read, or the app is asked. */
 const mostUndecided = 400
 
+/** What an `unsubscribe` from a channel counts as, in bytes that the user requests. */
+const unsubscribeCost = 1_024
+
 /** Subscribes connections to channels, beside those of their paths, and ends these subscriptions. */
 export class Subscribing {
   readonly #parts: SubscribingParts
@@ -60,6 +63,7 @@ export class Subscribing {
 
   /** Handles an `unsubscribe` from one channel. */
   unsubscribe (connection: Connection, channel: string): void {
+    connection.charge(unsubscribeCost)
     this.end(connection, channel, 'asked')
   }
 
@@ -130,8 +134,10 @@ export class Subscribing {
     // The identity was renewed meanwhile, so the decision is about another one.
     if (connection.identity !== identity && !isAllowed) return this.#open(connection, kind, channel, since, false)
     if (decision !== 'allowed') return decision
-    const recovery = new Recovery(connection, [{ kind, channel, log }], sinceOf(since, kind))
-    this.#begin(connection, recovery)
+    // Another `subscribe` was decided meanwhile, after a handler of the channel took too long.
+    const current = connection.find(channel)
+    if (current !== undefined) this.#move(connection, current, since)
+    else this.#begin(connection, new Recovery(connection, [{ kind, channel, log }], sinceOf(since, kind)))
     return undefined
   }
 
