@@ -85,7 +85,7 @@ for (const [name, { stop, end }] of Object.entries(outages)) {
 }
 
 /** Whether a client knows that it has to load the state of a channel again. */
-const isTold = (client: Client, channel: string) => framesOf(client, channel)
+const isNotified = (client: Client, channel: string) => framesOf(client, channel)
   .some(({ type, data }) => type === 'resync' || (type === 'unsubscribed' && (data as { reason: string }).reason === 'unavailable'))
 
 const losses: Record<string, (server: RedisServer, t: Test) => Promise<unknown>> = {
@@ -110,9 +110,9 @@ for (const [name, lose] of Object.entries(losses)) {
       if (!isSilent) for (const { board } of nodes) for (const id of ['born', 'unborn']) await publish(board(id), 2)
       // Nobody has missed anything of a channel whose first publications arrive.
       const isWhole = (client: Client) => framesOf(client, 'board:unborn').map(shown).filter(n => n === 2).length === 2
-      const isDone = (client: Client) => isTold(client, 'board:born') && (isTold(client, 'board:unborn') || isWhole(client))
+      const isDone = (client: Client) => isNotified(client, 'board:born') && (isNotified(client, 'board:unborn') || isWhole(client))
       await Promise.all(clients.map(client => client.until(() => isDone(client), 40_000)))
-      t.ok(every(clients, client => isTold(client, 'board:born')))
+      t.ok(every(clients, client => isNotified(client, 'board:born')))
       for (const [at, client] of clients.entries()) {
         const again = await subscribe(client, 'board:born', positions[at])
         t.match(again, { type: 'subscribed', data: { recovered: false } }, 'a position in the lost data cannot be recovered')
