@@ -49,7 +49,10 @@ export interface ChannelDefinition<M extends Schemas = Schemas, A extends Schema
    * longer than `timeouts.authenticate`, the client tries again later. It decides again after a renewal of the credential.
    */
   readonly authorize: (identity: Identity, channel: ChannelAddress) => Awaitable<boolean | undefined>
-  /** Returns those of the ids whose channels a user may subscribe to. Called instead of `authorize`, once for all channels of a frame. */
+  /**
+   * Returns those of the ids whose channels a user may subscribe to. Called instead of `authorize`: once for the channels of a frame, and
+   * once for those of a connection after a renewal. While many subscriptions wait, it is called for parts of a frame.
+   */
   readonly authorizeAll?: ((identity: Identity, ids: readonly string[]) => Awaitable<readonly string[] | ReadonlySet<string>>) | undefined
   /** Schemas of `data` of the kind's message types, sent and received. They come before those of the option `messages`. */
   readonly messages?: M | undefined
