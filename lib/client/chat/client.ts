@@ -6,6 +6,7 @@ import { openLine } from './line.js'
 /** Client with chats on its connection. */
 export class ChatClient extends RealtimeClient {
   readonly #chats: OpenChats
+  #isWaking = false
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
   constructor (options: ClientOptions) {
@@ -33,7 +34,11 @@ export class ChatClient extends RealtimeClient {
   }
 
   override wake (): void {
+    // Chats on this connection wake it, too.
+    if (this.#isWaking) return
+    this.#isWaking = true
     super.wake()
     this.#chats.wake()
+    this.#isWaking = false
   }
 }

@@ -19,3 +19,19 @@ t.test('a client returns the same chat for the same address, on its own connecti
   t.equal(client.status, 'closed')
   t.equal(chat.status, 'closed')
 })
+
+t.test('wake() of a client or of one of its chats checks the one connection', async t => {
+  for (const who of ['client', 'chat'] as const) {
+    const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
+    const chat = client.chat(target)
+    client.chat({ ...target, chatId: 'c2' })
+    await settle()
+    FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
+    const before = FakeSocket.last.sent.length
+    if (who === 'client') client.wake()
+    else chat.wake()
+    t.strictSame(FakeSocket.last.sent.slice(before), [{ type: 'ping' }])
+    client.reopen()
+    client.close()
+  }
+})
