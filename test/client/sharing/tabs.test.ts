@@ -241,7 +241,7 @@ t.test('without locks each client has a socket of its own', async t => {
 })
 
 const script = `
-  import { createClient } from '../../../lib/client/index.ts'
+  import { createClient } from '../../lib/client/index.ts'
   const client = createClient({ userId: 'u1', share: true, backoff: () => 50 })
   const seen = { titles: [], resumes: [] }
   client.on('notification', ({ title }) => { seen.titles.push(title) })
