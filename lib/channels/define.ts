@@ -1,5 +1,5 @@
 import type { TSchema, Static } from '@sinclair/typebox'
-import type { AnswersOf, KindName, MessagesOf } from '../protocol/kind-name.js'
+import type { MessagesOf } from '../protocol/kind-name.js'
 import type { Data, Inbound, Message } from '../protocol/envelope.js'
 import type { Identity, RealtimeConnection } from '../server/hooks.js'
 import type { Receipt } from '../server/messages/publisher.js'
@@ -22,8 +22,8 @@ export type ChannelMessage<K, T extends string = string> = T extends keyof Messa
 /** A channel of the app, to publish to. */
 export interface Channel<K extends string = string> extends ChannelAddress {
   /**
-   * Publishes to all subscribers: those that exist now, and later ones that resume while the history contains the message. Resolves and
-   * rejects like `fastify.ws.sendToUser`.
+   * Publishes a message. Current subscribers get it, and so do clients that resume while the history contains it. Resolves and rejects
+   * like `fastify.ws.sendToUser`.
    */
   send<const T extends string> (message: ChannelMessage<K, T>): Promise<Receipt>
   /**
@@ -79,5 +79,3 @@ export function defineChannel<M extends Schemas = {}, A extends Schemas = {}> (
 ): ChannelDefinition<M, A> {
   return definition
 }
-
-export type { AnswersOf, KindName, MessagesOf }

@@ -13,7 +13,7 @@ export const chatKind = {
   createLog: (epoch, limits, frameOf) => new ChatLog(epoch, limits, frameOf)
 } satisfies ChannelKind
 
-/** Who may subscribe to a chat by frame: those who may connect to its path. */
+/** Access to chats by frame: the same users as on the path of the chat. */
 export function chatAccess (access: Access): SubscriptionAccess {
   return {
     isValid: id => chatTargetOf(id.split('/')) !== 'invalid',

@@ -25,7 +25,7 @@ export interface ChannelKind {
   readonly label: Label
   /** Whether its frames do not contain the name of the channel. Default: they do. */
   readonly isUnnamed?: boolean
-  /** Who may subscribe by frame. Default: nobody, only connections to a path of this kind. */
+  /** Decides which users may subscribe by frame. Default: none; only connections on a path of this kind read its channels. */
   readonly access?: SubscriptionAccess
   /** Where a subscription without `since` starts: with the next publication, or with the oldest that is retained. */
   readonly start: 'now' | 'beginning'

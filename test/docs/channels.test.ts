@@ -20,7 +20,7 @@ t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
 
 type App = Awaited<ReturnType<typeof start>>['app']
 
-/** The snippet with the kind, as a file that other snippets import, and what it exports. */
+/** Writes the snippet with the kind to a file for the imports of other snippets, and returns its exports. */
 async function kindOf () {
   // Not in the folder of a subtest, which each further snippet empties.
   const file = `file://${page.write(t, 'board')}`

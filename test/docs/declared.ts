@@ -9,7 +9,7 @@ export class Declared {
   readonly #exports: Map<string, ts.Symbol>
   readonly #source: ts.SourceFile
 
-  /** `name`: what is imported, such as `fastify-realtime/client`, or a file in lib without its extension. */
+  /** `name`: an entry point, such as `fastify-realtime/client`, or the path of a file in lib without its extension. */
   constructor (name: string) {
     const file = join(root, `lib/${exported[name] ?? name}.ts`)
     const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
@@ -54,7 +54,7 @@ export class Declared {
   }
 }
 
-/** Without private names, and without what is `@internal`. The compiler calls the names that are symbols `__@name@1`. */
+/** Leaves out private names and `@internal` members. The compiler names symbols `__@name@1`. */
 function membersOf (type: ts.Type): string[] {
   // An overload can be internal alone.
   const isInternal = ({ declarations = [] }: ts.Symbol) =>

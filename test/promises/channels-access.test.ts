@@ -166,7 +166,7 @@ t.test('authorize is called again after a reconnect: a position in a channel doe
   await Promise.all(before.map(client => subscribe(client, allChannels)))
   await publish(before)
   rights.isWell = false
-  // The publication that the users have, and those that they miss.
+  // One publication that all users receive, and one that is published while they are disconnected.
   const positions = before.map(client => new Map(client.received.filter(({ type }) => type === 'n').map(({ channel, id }) => [channel!, id!])))
   for (const client of before) client.socket.terminate()
   const missed = await publish([])
@@ -178,7 +178,7 @@ t.test('authorize is called again after a reconnect: a position in a channel doe
     t.strictSame(outcomes[at], expectedOf(rights, user, 1), user)
     const allowed = those(outcomes[at], 'subscribed')
     t.strictSame(gotIn(clients[at], live), allowed, user)
-    // A chat begins with what it has; a channel of the app where the user was, if the user was there.
+    // A chat is read from its beginning. A channel of the app is read from the last position, if there is one.
     t.strictSame(gotIn(clients[at], missed), allowed.filter(channel => positions[at].has(channel) || channel.startsWith('chat:')), user)
     t.ok(allowed.some(channel => positions[at].has(channel)))
   }
@@ -320,7 +320,7 @@ for (const [name, kindOf] of Object.entries(kindsOf)) {
       client.send({ type: 'renew', data: { token: `${user} ${version}` } })
       await client.until(() => client.received.filter(({ type }) => type === 'renewed').length === version)
     }
-    /** Publishes to the channel, and returns what a client got of it by then. */
+    /** Publishes to the channel, and returns the frames that a client has received since then. */
     const publish = async (client: Client, user: string) => {
       await app.ws.channel('room', user).send({ type: 'n' })
       await app.ws.sendToUser(user, { type: 'fence' })
@@ -332,7 +332,7 @@ for (const [name, kindOf] of Object.entries(kindsOf)) {
   const ask = (client: Client, channel: string) => client.send({ type: 'subscribe', data: { channels: [{ channel }] } })
   const framesOf = (behaviour: Behaviour) => outcomeOf(behaviour) === 'subscribed' ? ['subscribed', 'n'] : [outcomeOf(behaviour)]
 
-  t.test(`a user who is removed while ${name} is deciding gets removed, whatever it decides, and no publication`, async t => {
+  t.test(`a user who is removed while ${name} is deciding gets removed and no publication, even if the decision is true`, async t => {
     const { app, decisions, join, publish } = await startDecided(t)
     await Promise.all(behaviours.map(async behaviour => {
       const other = `other_${behaviour}`

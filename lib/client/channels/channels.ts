@@ -117,8 +117,8 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
   }
   const end = (entry: Entry, reason: UnsubscribedReason): void => {
     const code = final[reason]
-    const closed = code && closedError({ code, reason }).closed
-    const error = new RealtimeError(reason, `${entry.name}: ${reason}`, closed || undefined)
+    const closed = code ? closedError({ code, reason }).closed : undefined
+    const error = new RealtimeError(reason, `${entry.name}: ${reason}`, closed)
     if (closed) {
       entry.isFinal = true
       setStatus(entry, 'closed', closed)

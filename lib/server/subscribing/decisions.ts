@@ -28,7 +28,7 @@ export interface Applicant {
 /** Maximum number of decisions of the app at once. */
 const atOnce = 100
 
-/** Asks the channel kinds who may subscribe. */
+/** Calls the access rules of the channel kinds, a limited number at once and fairly per user. */
 export class Decisions {
   readonly #parts: DecisionParts
   readonly #queue = new FairQueue(atOnce)

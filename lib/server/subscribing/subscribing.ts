@@ -145,7 +145,7 @@ export class Subscribing {
     const [subscription] = recovery.subscriptions
     const { bytes, ...data } = recovery.conclude()
     if (bytes > 0) connection.charge(bytes)
-    // First, because `control` can end the connection, and its subscriptions with it. What is queued by `control` is written first.
+    // Before `control`, which can end the connection and its subscriptions. The frame of `control` is written before any publication.
     connection.subscribe(subscription)
     connection.control('subscribed', { channel: subscription.channel, data })
   }

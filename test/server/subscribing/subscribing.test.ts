@@ -276,7 +276,7 @@ t.test('a connection that ends because of the frame subscribed reads nothing', a
   t.equal(logOf('k:a').readers.length, 0)
 })
 
-t.test('a user who is removed while the app decides gets removed, whatever it decides', async t => {
+t.test('a user who is removed while the app decides gets removed, even if the decision is true', async t => {
   for (const verdict of [true, false]) {
     const { opened, open } = gate<boolean>()
     const { connect, subscribe, publish, logOf } = setup(t, { decide: () => opened })
