@@ -1,9 +1,9 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { channelName, type AnswerOf, type Channel, type DataOf, type EnvelopeOf } from '../client/channels/channel.js'
+import { channelName, type ChannelAnswer, type Channel, type ChannelData, type ChannelEnvelope } from '../client/channels/channel.js'
 import { RealtimeError, type Closed, type Envelope, type KindName, type MessagesOf, type Resume, type Status } from '../client/index.js'
 import { attempt } from '../client/listeners.js'
 import { useLatest, useProvided } from './provider.js'
-import { atFirst, type SharedChannel, type Stop } from './state/shared-channel.js'
+import { atFirst, type ChannelStore, type Stop } from './state/channel-store.js'
 import type { Store } from './state/store.js'
 
 /** Handler of a type that the kind does not declare. A method: its parameter may be of the type that the app expects. */
@@ -12,7 +12,7 @@ type AnyHandler = { handle (data: unknown, envelope: Envelope): unknown }['handl
 /** @inline */
 type HandlerOf<K, T extends string> = T extends '*'
   ? (envelope: Envelope) => unknown
-  : T extends keyof MessagesOf<K> ? (data: DataOf<K, T>, envelope: EnvelopeOf<K, T>) => unknown : AnyHandler
+  : T extends keyof MessagesOf<K> ? (data: ChannelData<K, T>, envelope: ChannelEnvelope<K, T>) => unknown : AnyHandler
 
 /** Handlers of a channel's messages, by type. `'*'` gets each envelope. */
 export type ChannelHandlers<K extends string = KindName, T extends string = string> = { readonly [P in T]?: HandlerOf<K, P> | undefined }
@@ -52,7 +52,7 @@ export function useChannel<K extends KindName, T extends string = never> (
   const place = useMemo(() => new Place<K>(store, isKnown ? channelName(kind, id) : undefined), [store, isKnown, kind, id])
   const latest = useLatest({ handlers: handlers as Readonly<Record<string, Handler | undefined>>, onResume })
   const stopped = useRef<{ place: Place<K>, stop: Stop }>(undefined)
-  const [shown, show] = useState<{ place: Place<K>, channel: SharedChannel }>()
+  const [shown, show] = useState<{ place: Place<K>, channel: ChannelStore }>()
   useEffect(() => {
     if (!isKnown) return
     const stop = stopped.current?.place.is(place) ? stopped.current.stop : undefined
@@ -84,7 +84,7 @@ class Place<K extends KindName> {
   readonly #store: Store
   /** Name of the channel; `undefined` while it is unknown. */
   readonly #name: string | undefined
-  #channel: SharedChannel | undefined
+  #channel: ChannelStore | undefined
 
   constructor (store: Store, name: string | undefined) {
     this.#store = store
@@ -94,7 +94,7 @@ class Place<K extends KindName> {
   readonly actions: Pick<ShownChannel<K>, 'send' | 'request' | 'retry'> = {
     send: async (type, data, options) => { await this.#request(type, data, options) },
     request: async <T extends string>(type: T, data?: unknown, options?: object) =>
-      await this.#request(type, data, options) as AnswerOf<K, T>,
+      await this.#request(type, data, options) as ChannelAnswer<K, T>,
     retry: () => {
       this.#store.retry()
       this.#channel?.reopen()
@@ -107,7 +107,7 @@ class Place<K extends KindName> {
   }
 
   /** Opens the channel. `before`: the object of the channel that the component showed before. */
-  open (before: SharedChannel | undefined): SharedChannel {
+  open (before: ChannelStore | undefined): ChannelStore {
     this.#channel = this.#store.channels.open(this.#name!, before)
     return this.#channel
   }

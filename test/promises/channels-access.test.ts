@@ -320,7 +320,7 @@ for (const [name, kindOf] of Object.entries(kindsOf)) {
       client.send({ type: 'renew', data: { token: `${user} ${version}` } })
       await client.until(() => client.received.filter(({ type }) => type === 'renewed').length === version)
     }
-    /** Publishes to the channel, and returns the frames that a client has received since then. */
+    /** Publishes to the channel, and returns the frames that a client has received of it so far. */
     const publish = async (client: Client, user: string) => {
       await app.ws.channel('room', user).send({ type: 'n' })
       await app.ws.sendToUser(user, { type: 'fence' })

@@ -11,10 +11,10 @@ interface Requester {
 }
 
 /** @inline */
-export type DataOf<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
+export type ChannelData<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
 /** @inline */
-export type AnswerOf<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
-export type EnvelopeOf<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
+export type ChannelAnswer<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
+export type ChannelEnvelope<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
 /** @inline */
 export type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
 
@@ -50,7 +50,7 @@ export class Channel<K extends string = KindName> {
    * does it, too.
    */
   on (type: '*', listener: (envelope: Envelope) => unknown): () => void
-  on<T extends TypeOf<K>> (type: T, listener: (data: DataOf<K, T>, envelope: EnvelopeOf<K, T>) => unknown): () => void
+  on<T extends TypeOf<K>> (type: T, listener: (data: ChannelData<K, T>, envelope: ChannelEnvelope<K, T>) => unknown): () => void
   on (type: string, listener: (...args: any[]) => unknown): () => void {
     return this.#add(type, listener)
   }
@@ -66,13 +66,15 @@ export class Channel<K extends string = KindName> {
   }
 
   /** Sends a message to the channel's handler of its type. Resolves and rejects like `send` of the client. */
-  async send<T extends TypeOf<K>> (type: T, data?: DataOf<K, T>, options?: { timeout?: number | undefined }): Promise<void> {
+  async send<T extends TypeOf<K>> (type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }): Promise<void> {
     await this.request(type, data, options)
   }
 
   /** Like `send`. Resolves with what the handler returned, for types with a schema in the `answers` of the kind. */
-  async request<T extends TypeOf<K>> (type: T, data?: DataOf<K, T>, options?: { timeout?: number | undefined }): Promise<AnswerOf<K, T>> {
-    return await this.#client.request(type, data, { ...options, channel: this.#channel.name }) as AnswerOf<K, T>
+  async request<T extends TypeOf<K>> (
+    type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }
+  ): Promise<ChannelAnswer<K, T>> {
+    return await this.#client.request(type, data, { ...options, channel: this.#channel.name }) as ChannelAnswer<K, T>
   }
 
   /** Subscribes again after the channel has ended. */

@@ -4,7 +4,7 @@ import { isMessage } from '../../client/frame.js'
 import { listeners } from '../../client/listeners.js'
 import { Journal } from './journal.js'
 import { Notifications } from './notifications.js'
-import { SharedChannels } from './shared-channel.js'
+import { ChannelStores } from './channel-store.js'
 import { Unanswered } from './unanswered.js'
 
 /** State of a connection for React. Each change creates another object. */
@@ -38,7 +38,7 @@ const atFirst = { ...unknown, status: 'connecting' } as const satisfies Snapshot
 /** Connection of one provider, and the state that its hooks share. It exists before the connection does, and during server rendering. */
 export class Store {
   readonly notifications = new Notifications()
-  readonly channels: SharedChannels
+  readonly channels: ChannelStores
   /** Messages of all components, those to chats and channels included. */
   readonly unanswered = new Unanswered()
   /** Read each time, because every option may change. */
@@ -62,7 +62,7 @@ export class Store {
 
   constructor (options: StoreOptions) {
     this.options = options
-    this.channels = new SharedChannels({ connect: () => this.connect(), report: this.report })
+    this.channels = new ChannelStores({ connect: () => this.connect(), report: this.report })
     this.first = this.#snapshot = isAddressed(options) ? atFirst : unknown
   }
 

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import type { RealtimeClient } from '../../../lib/client/index.js'
-import { SharedChannels, type SharedChannel, type Stop } from '../../../lib/react/state/shared-channel.js'
+import { ChannelStores, type ChannelStore, type Stop } from '../../../lib/react/state/channel-store.js'
 import { fakeClient } from '../../../lib/testing/index.js'
 
 /** Channels of a fake client, and a clock that the test moves. */
@@ -9,12 +9,12 @@ function opened (t: Test, client: RealtimeClient = fakeClient()) {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const errors: unknown[] = []
-  const channels = new SharedChannels({ connect: () => client, report: error => errors.push(error) })
+  const channels = new ChannelStores({ connect: () => client, report: error => errors.push(error) })
   return { channels, errors, pass: (ms: number) => mock.timers.tick(ms) }
 }
 
 /** Listens like a component. Returns what it gets, and a function that leaves the channel. */
-function shown (channel: SharedChannel, stop?: Stop) {
+function shown (channel: ChannelStore, stop?: Stop) {
   const got: unknown[] = []
   const unbind = channel.listen({ onMessage: ({ data }) => got.push(data), onResume: resume => got.push(resume) }, stop)
   return {

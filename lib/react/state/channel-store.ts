@@ -18,7 +18,7 @@ export const atFirst: ChannelSnapshot = { status: 'connecting', closed: undefine
 
 /** Place where a component stopped. */
 export interface Stop {
-  readonly channel: SharedChannel
+  readonly channel: ChannelStore
   /** Number of entries in the journal of the channel. */
   readonly at: number
 }
@@ -29,19 +29,19 @@ export interface ChannelListeners {
   readonly onResume: (resume: Resume) => unknown
 }
 
-export interface ChannelsOptions {
+export interface ChannelStoreOptions {
   /** Returns the client of the provider. */
   readonly connect: () => RealtimeClient
   readonly report: (error: unknown) => void
 }
 
 /** Channels of the client of a provider. */
-export class SharedChannels {
-  readonly #options: ChannelsOptions
+export class ChannelStores {
+  readonly #options: ChannelStoreOptions
   /** Channels with components, now or less than 5 s ago. */
-  readonly #all = new Map<string, SharedChannel>()
+  readonly #all = new Map<string, ChannelStore>()
 
-  constructor (options: ChannelsOptions) {
+  constructor (options: ChannelStoreOptions) {
     this.#options = options
   }
 
@@ -49,8 +49,8 @@ export class SharedChannels {
    * Opens a channel. Each call needs a `leave` of the result. `before`: an earlier object of the same channel, which is used again and
    * resumes, unless there is another one by now.
    */
-  open (name: string, before?: SharedChannel): SharedChannel {
-    const channel = this.#all.get(name) ?? before ?? new SharedChannel(name, this.#options, () => { this.#all.delete(name) })
+  open (name: string, before?: ChannelStore): ChannelStore {
+    const channel = this.#all.get(name) ?? before ?? new ChannelStore(name, this.#options, () => { this.#all.delete(name) })
     this.#all.set(name, channel)
     channel.hold()
     return channel
@@ -58,9 +58,9 @@ export class SharedChannels {
 }
 
 /** A channel with one subscription for all components that show it. */
-export class SharedChannel {
+export class ChannelStore {
   readonly name: string
-  readonly #options: ChannelsOptions
+  readonly #options: ChannelStoreOptions
   readonly #onFree: () => void
   readonly #listeners: ReturnType<typeof listeners>
   readonly #journal = new Journal()
@@ -74,7 +74,7 @@ export class SharedChannel {
   #snapshot = atFirst
 
   /** `onFree`: called 5 s after the last component has left. */
-  constructor (name: string, options: ChannelsOptions, onFree: () => void) {
+  constructor (name: string, options: ChannelStoreOptions, onFree: () => void) {
     this.name = name
     this.#options = options
     this.#onFree = onFree
