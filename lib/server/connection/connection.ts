@@ -215,8 +215,13 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
   }
 
   ping (): void {
+    this.checkProbes()
     this.#isAwaitingPong = true
     if (this.socket.readyState === WebSocket.OPEN) this.socket.ping()
+  }
+
+  protected override probe (payload: string): void {
+    this.socket.ping(payload)
   }
 
   onDead (): void {
@@ -240,7 +245,11 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     if (this.state === 'open') this.#read().receiveControl()
   }
 
-  onPong (): void {
+  onPong (payload: string): void {
+    if (this.confirm(payload)) {
+      this.#isAwaitingPong = false
+      return
+    }
     if (!this.#isAwaitingPong) return this.onPing()
     this.#isAwaitingPong = false
   }

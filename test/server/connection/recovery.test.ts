@@ -77,7 +77,7 @@ t.test('recovery is never partial', async t => {
   }), { numRuns: 300 }))
 })
 
-const subscriber: Subscriber = { isDeflated: false, identity: { userId: 'u' }, onRemoved () {}, onDoubt () {}, wake () {}, flush: () => false }
+const subscriber: Subscriber = { isDeflated: false, identity: { userId: 'u' }, onRemoved () {}, onDoubt () {}, wake () {}, catchUp () {} }
 
 t.test('conclude() returns the position of a connection, and the number and the bytes of replayed messages', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4), logOf('c', 'cc', 0, 4)]
