@@ -11,11 +11,11 @@ import type { Catalogue } from '../messages/catalogue.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from '../reports/refusal-reasons.js'
 import type { RefusedClient, Refusals } from '../reports/refusals.js'
 import type { Target } from '../target.js'
-import { textFrame } from './frame.js'
+import { textFrame } from '../delivery/frame.js'
 import { Lifecycle, type LifecycleContext } from './lifecycle.js'
 import type { Liveness, Peer } from './liveness.js'
 import { listen } from './socket-events.js'
-import type { Subscription } from './subscription.js'
+import type { Subscription } from '../delivery/subscription.js'
 
 /** Context that all connections of a server share. */
 export interface ConnectionContext extends ReceiverContext, LifecycleContext {

@@ -6,7 +6,7 @@ import type { Closed } from '../hooks.js'
 import type { RefusalReason } from '../reports/refusal-reasons.js'
 import type { Timers } from '../../time/timers.js'
 import { dismiss } from './dismiss.js'
-import { Outlet, type OutletContext } from './outlet.js'
+import { Outlet, type OutletContext } from '../delivery/outlet.js'
 
 export interface LifecycleContext extends OutletContext {
   readonly timers: Timers

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { Due } from '../../../lib/server/connection/due.js'
-import type { Subscription } from '../../../lib/server/connection/subscription.js'
+import { Due } from '../../../lib/server/delivery/due.js'
+import type { Subscription } from '../../../lib/server/delivery/subscription.js'
 
 const subscription = (channel: string) => ({ channel, next: undefined }) as unknown as Subscription
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ChannelLog } from '../../../lib/logs/channel-log.js'
 import { userKind } from '../../../lib/notifications/kinds.js'
-import { Subscription } from '../../../lib/server/connection/subscription.js'
+import { Subscription } from '../../../lib/server/delivery/subscription.js'
 
 t.test('a subscription reads on from its offset, and is flushed before it would miss an entry', async t => {
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })

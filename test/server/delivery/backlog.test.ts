@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Backlog } from '../../../lib/server/connection/backlog.js'
+import { Backlog } from '../../../lib/server/delivery/backlog.js'
 
 const KiB = 1_024
 const [board, chat] = ['board:b1', 'chat:c']
