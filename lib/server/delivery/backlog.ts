@@ -78,7 +78,7 @@ export class Backlog<S> {
     this.#marks = this.#marks.slice(at + 1)
     this.#adapt(mark.written - this.#confirmed, now - mark.at)
     this.#confirmed = mark.written
-    // What was written after the last ping is never confirmed otherwise.
+    // Nothing else would confirm the bytes after the last ping.
     if (this.#marks.length === 0 && this.#written > this.#confirmed && this.#held.length > 0) this.#mark(now)
     return this.#written - this.#confirmed < this.#window ? this.release() : []
   }

@@ -55,7 +55,7 @@ async function startLate (t: Test, options: RealtimeOptions = {}) {
   return { app, client, count, pings: () => client.frames.filter(({ opcode }) => opcode === 9).map(({ payload }) => payload.toString()) }
 }
 
-t.test('a channel that is far behind waits until the client has what was written, and the others of the connection do not', async t => {
+t.test('a channel that is far behind waits for the pongs of its client, and the other channels of the connection do not', async t => {
   const { app, client, count, pings } = await startLate(t)
   app.ws.broadcast({ type: 'broadcast' })
   await eventually(() => count('broadcast') === 1)
