@@ -5,19 +5,21 @@ import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
 import { Channel, channelName } from './channels/channel.js'
-import { channels, type ClientChannel } from './channels/channels.js'
+import { subscriptions, type Reader } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
 import { attempt, listeners } from './listeners.js'
 import { liveness } from './liveness.js'
 import { Lost, outageOf, type Loss } from './outage.js'
-import { outbox, type Outbox } from './outbox.js'
+import { bytesOf, outbox, type Outbox } from './outbox.js'
+import { paced } from './pace.js'
 import { isHidden, watchPage } from './page.js'
 import { renewal, type GetToken } from './renewal.js'
 import type { Resume, Status } from './status.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
-import { canShare, joinTabs, type Tabs } from './sharing/tabs.js'
+import { locksToShare, type Locks } from './sharing/locks.js'
+import type { joinTabs, Tabs } from './sharing/tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
 
@@ -104,7 +106,7 @@ export class RealtimeClient {
   readonly #own: string
   readonly #cursors = cursors()
   readonly #outbox: Outbox
-  readonly #channels = channels({
+  readonly #channels = subscriptions({
     backoff: () => this.#options.backoff,
     report: error => this.#report(error),
     onDue: () => this.#outbox.run(),
@@ -120,6 +122,8 @@ export class RealtimeClient {
   readonly #renewBefore: (expiresIn?: number) => void
   /** Listeners by message type, and those of the events `' status'` and `' resume'`. */
   readonly #listeners = listeners(error => this.#report(error))
+  /** Code that shares the connection among tabs, once it is needed; without a result if it cannot be loaded. */
+  #sharing: Promise<void | { joinTabs: typeof joinTabs }> | undefined
   #tabs: Tabs | undefined
   #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
@@ -196,27 +200,17 @@ export class RealtimeClient {
    * of the result. Throws a TypeError if the kind or the id is invalid.
    */
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return new Channel(this, this.#channels.open(channelName(kind, id)))
+    return new Channel(this, this.read(channelName(kind, id)))
   }
 
-  /** Opens a channel by its name, and reads it from a position. @internal */
-  open (name: string, since: string): ClientChannel {
-    return this.#channels.open(name, since)
-  }
-
-  /** Opens a channel by its name. `since`: position from which it is read unless it is open already. @internal */
-  hold (name: string, since: string): ClientChannel {
-    return this.#channels.open(name, this.#channels.has(name) ? undefined : since)
+  /** Reads a channel by its name. `since`: position to read from. @internal */
+  read (name: string, since?: string): Reader {
+    return this.#channels.read(name, since)
   }
 
   /** Options of a client for a chat beside this one. @internal */
   get options (): ClientOptions {
     return this.#options
-  }
-
-  /** Rejects the unanswered messages to a channel. @internal */
-  refuse (name: string, error: RealtimeError): void {
-    this.#outbox.refuse(name, error)
   }
 
   /**
@@ -279,13 +273,31 @@ export class RealtimeClient {
     try {
       // A listener may have closed the client.
       if (this.#socket !== pending) return
-      const token = await this.#options.getToken?.({ isRefused: this.#isRenewed })
-      // `getToken` may have taken too long, or the client was closed meanwhile.
-      if (this.#socket === pending) this.#open(token)
+      const locks = this.#locks()
+      if (locks) this.#sharing ??= import('./sharing/tabs.js').catch(this.#report)
+      const [token, sharing] = await Promise.all([this.#options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
+      // This may have taken too long, or the client was closed meanwhile.
+      if (this.#socket !== pending) return
+      if (locks) {
+        this.#tabs ??= sharing?.joinTabs({
+          name: `fastify-realtime 2 ${this.#url}`,
+          WebSocket: this.#WebSocket,
+          onAwaited: () => this.#comeBack(),
+          parts: { cursors, parse, bytesOf, paced, locks, handover: { code: Lost.handover, reason: '' } }
+        })
+      }
+      this.#open(token)
     } catch (error) {
       if (this.#socket === pending) this.#lost({ code: Lost.abnormal, reason: '', error })
       else this.#report(error)
     }
+  }
+
+  /** Locks for the tabs that share the connection; `undefined` if it is not shared. */
+  #locks (): Locks | undefined {
+    const { share, chat } = this.#options
+    // Only the server has the history that `since` in the URL requests.
+    return share && !chat && !sinceParameter.test(this.#url) ? locksToShare() : undefined
   }
 
   /** Opens a socket. Throws what the constructor of the WebSocket throws. */
@@ -293,10 +305,6 @@ export class RealtimeClient {
     const { since } = this.#cursors
     const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
     const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
-    // Only the server has the history that `since` in the URL requests.
-    if (this.#options.share && !this.#options.chat && !sinceParameter.test(this.#url) && canShare()) {
-      this.#tabs ??= joinTabs({ name: `fastify-realtime 2 ${this.#url}`, WebSocket: this.#WebSocket, onAwaited: () => this.#comeBack() })
-    }
     const socket = this.#socket = this.#tabs?.open(url, protocols, since) ?? new this.#WebSocket(url, protocols)
     let fault: string | undefined
     socket.onmessage = ({ data }) => this.#receive(data)

@@ -1,5 +1,5 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { cursors } from '../cursors.js'
+import type { Cursors } from '../cursors.js'
 
 const enum Most {
   /** Maximum number of publications that are kept. */
@@ -16,7 +16,7 @@ export interface Recent {
   after (since: string): string[] | undefined
 }
 
-export function recent (): Recent {
+export function recent (cursors: () => Cursors): Recent {
   const heard = cursors()
   /** Positions after which every publication is kept. */
   let from = cursors()

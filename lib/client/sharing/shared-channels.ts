@@ -1,5 +1,5 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { parse } from '../frame.js'
+import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
 
 /** A channel on the connection that tabs share. */
@@ -27,7 +27,9 @@ export interface SharedChannels {
 }
 
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
-export function sharedChannels (send: (frame: string) => void, answer: (id: string, frames: string[]) => void): SharedChannels {
+export function sharedChannels (
+  { parse, cursors }: Parts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
+): SharedChannels {
   const all = new Map<string, SharedChannel>()
 
   const ask = (type: string, channels: unknown): void => send(JSON.stringify({ type, data: { channels } }))
@@ -84,7 +86,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
         const isNew = !channel.latest
-        channel.latest ??= recent()
+        channel.latest ??= recent(cursors)
         channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered: isNew ? undefined : recovered, position } as any }, frame)
         // The others had subscribed before, and may have missed publications.
         const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })

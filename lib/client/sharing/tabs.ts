@@ -1,12 +1,9 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { after, type Timer } from '../clock.js'
-import { parse } from '../frame.js'
-import { Lost, type Loss } from '../outage.js'
-import { bytesOf, random } from '../outbox.js'
-import { paced } from '../pace.js'
+import type { Loss } from '../outage.js'
+import type { WebSocketConstructor, WebSocketLike } from '../socket.js'
+import type { Parts } from './parts.js'
 import { recent } from './recent.js'
 import { sharedChannels } from './shared-channels.js'
-import type { WebSocketConstructor, WebSocketLike } from '../socket.js'
 
 const enum Ms {
   /** Time for a leader to answer. A leader that does not was suspended by the browser. */
@@ -15,14 +12,13 @@ const enum Ms {
   lastWords = 50
 }
 
-const reconnect: Loss = { code: Lost.handover, reason: '' }
-
 export interface TabsOptions {
   /** Name that the tabs have in common. */
   name: string
   WebSocket: WebSocketConstructor
   /** Called when another tab waits for this tab to connect. */
   onAwaited: () => void
+  parts: Parts
 }
 
 export interface Tabs {
@@ -59,22 +55,18 @@ type Word = { from: string } & (
 
 type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : never
 
-/** Whether tabs can share a connection here. Pages without https have no locks. */
-export function canShare (): boolean {
-  return !!locksOf()?.request && typeof BroadcastChannel === 'function'
-}
-
 /**
  * Shares one WebSocket among all tabs with the same name. The tab that holds a lock leads: it has the real WebSocket, and forwards
  * frames in both directions. The client of each tab has a socket of its own, resumes from its own positions, and sends unanswered
  * messages again. The leader can therefore vanish at any time.
  */
-export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
-  const self = random()
+export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): Tabs {
+  const { cursors, parse, bytesOf, paced, locks, handover } = parts
+  const self = crypto.randomUUID()
   const channel = new BroadcastChannel(name)
-  const latest = recent()
+  const latest = recent(cursors)
   let socket: SharedSocket | undefined
-  let impatience: Timer
+  let impatience: ReturnType<typeof setTimeout> | undefined
   let isLeading = false
   /** Releases the lock, or ends the wait for it. */
   let request: AbortController | undefined
@@ -100,7 +92,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     pace.run()
   }
 
-  const channels = sharedChannels(sendSoon, (id, frames) => {
+  const channels = sharedChannels(parts, sendSoon, (id, frames) => {
     for (const frame of frames) deliver(frame, id)
   })
 
@@ -115,9 +107,9 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
       isHeld = true
       signal.onabort = () => resolve()
       // The last messages of the former leader may still be on their way.
-      after(socket?.isJoined ? Ms.lastWords : 0, () => lead(signal))
+      setTimeout(lead, socket?.isJoined ? Ms.lastWords : 0, signal)
     })
-    locksOf()!.request(name, steal ? { steal } : { signal }, hold).catch(() => {
+    locks.request(name, steal ? { steal } : { signal }, hold).catch(() => {
       // Some pages are not allowed to use locks.
       if (!isHeld) return lead(signal)
       // Another tab took the lock while this one was suspended.
@@ -132,12 +124,12 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     clearTimeout(impatience)
     isLeading = true
     tell({ is: 'leading' })
-    if (socket?.isJoined) return close(reconnect)
+    if (socket?.isJoined) return close(handover)
     try {
       if (socket) connect(socket)
     } catch {
       // The client gets the error when it tries again.
-      close(reconnect)
+      close(handover)
     }
   }
 
@@ -169,9 +161,9 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
       real.onmessage = real.onclose = null
       real.close(code)
       letGo()
-      tell({ is: 'lost', how: reconnect })
+      tell({ is: 'lost', how: handover })
     }
-    close(reconnect)
+    close(handover)
   }
 
   const close = (how: Loss): void => {
@@ -212,7 +204,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   const join = ({ id, since }: SharedSocket): void => {
     tell({ is: 'joining', id, since })
     clearTimeout(impatience)
-    impatience = after(Ms.patience, () => stand(true))
+    impatience = setTimeout(stand, Ms.patience, true)
   }
 
   const answer = (id: string, since: string): void => {
@@ -243,7 +235,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
 
   const follow = (word: Word, shared: SharedSocket): void => {
     if (word.is === 'leading') {
-      if (shared.isJoined) return close(reconnect)
+      if (shared.isJoined) return close(handover)
       shared.leader = word.from
       return join(shared)
     }
@@ -269,7 +261,7 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   return {
     open (url, protocols, since) {
       const shared: SharedSocket = {
-        id: random(),
+        id: crypto.randomUUID(),
         connect: () => new WebSocket(url, protocols),
         since,
         send: frame => isLeading ? say(frame, shared.id) : tell({ is: 'saying', id: shared.id, frame }),
@@ -294,11 +286,3 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
 }
 
 type Ack = ControlMessages['connection_ack']
-
-interface Locks {
-  request (name: string, options: object, callback: () => Promise<void> | undefined): Promise<void>
-}
-
-function locksOf (): Locks | undefined {
-  return (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks
-}
