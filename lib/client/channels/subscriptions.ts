@@ -48,7 +48,7 @@ export interface Reader {
 interface Subscription {
   readonly name: string
   status: Status
-  closed: Closed | undefined
+  closed?: Closed | undefined
   readonly readers: Set<Pick<Reader, 'listeners'> & { readonly cursors: Cursors }>
   /** Position up to which the server has sent the channel. */
   readonly cursors: Cursors
@@ -56,9 +56,9 @@ interface Subscription {
   asked: string
   attempt: number
   /** Ends the wait for the next attempt to subscribe. */
-  retry: Timer
+  retry?: Timer
   /** Ends a subscription without readers. */
-  linger: Timer
+  linger?: Timer
   /** Whether the server has ended it for good: only `reopen` subscribes again. */
   isFinal: boolean
   /** Whether a `subscribe` has to be sent. */
@@ -159,8 +159,6 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
       cursors: cursors(),
       asked: '',
       attempt: 0,
-      retry: undefined,
-      linger: undefined,
       isFinal: false,
       isDue: true
     }

@@ -81,7 +81,6 @@ export class Chat {
   #state = atFirst
   #isStale = true
   #isTelling = false
-  #shown = atFirst
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
   constructor (options: OpenChatOptions, connect: Connect = options => new RealtimeClient(options)) {
@@ -94,16 +93,24 @@ export class Chat {
   }
 
   /** Messages, tool calls and questions, in order. */
-  get items (): ChatState['items'] { return this.#now().items }
-  get messages (): ChatState['messages'] { return this.#now().messages }
+  get items (): ChatState['items'] { return this.#conversation.items }
+  get messages (): ChatState['messages'] { return this.#conversation.messages }
   /** The oldest open question. It closes when it is answered on any device. */
-  get question (): ChatState['question'] { return this.#now().question }
-  get status (): ChatStatus { return this.#now().status }
+  get question (): ChatState['question'] { return this.#conversation.question }
+  get status (): ChatStatus {
+    if (this.closed) return 'closed'
+    if (!this.#wasOpen) return 'connecting'
+    const { question, isStreaming, runs, submitted } = this.#conversation
+    if (question) return 'waiting'
+    if (isStreaming) return 'streaming'
+    return runs.length + submitted.length > 0 ? 'submitted' : 'ready'
+  }
+
   get connection (): Status { return this.#connection.status }
   /** Error of the latest run, until the next one starts. */
-  get error (): ChatState['error'] { return this.#now().error }
+  get error (): ChatState['error'] { return this.#conversation.error }
   /** Whether there are no older messages to load. */
-  get isComplete (): boolean { return this.#now().isComplete }
+  get isComplete (): boolean { return this.#conversation.isComplete }
   /** How the chat was closed; `undefined` unless it is closed. */
   get closed (): ChatState['closed'] { return this.#connection.closed }
 
@@ -115,8 +122,12 @@ export class Chat {
 
   /** State at the latest call of the listeners. For React's `useSyncExternalStore`, together with `subscribe`. */
   readonly snapshot = (): ChatState => {
-    if (!this.#isTelling) this.#shown = this.#now()
-    return this.#shown
+    if (this.#isStale && !this.#isTelling) {
+      this.#isStale = false
+      const { items, messages, question, status, connection, closed, error, isComplete } = this
+      this.#state = { items, messages, question, status, connection, closed, error, isComplete }
+    }
+    return this.#state
   }
 
   /**
@@ -357,26 +368,5 @@ export class Chat {
       this.#isTelling = false
       this.#listeners.tell('change')
     })
-  }
-
-  #now (): ChatState {
-    if (this.#isStale) this.#state = this.#read(this.#state)
-    this.#isStale = false
-    return this.#state
-  }
-
-  #read (before: ChatState): ChatState {
-    const { items, question, error, isComplete } = this.#conversation
-    const messages = items === before.items ? before.messages : items.filter(item => item.kind === 'message')
-    return { items, messages, question, status: this.#status(), connection: this.connection, closed: this.closed, error, isComplete }
-  }
-
-  #status (): ChatStatus {
-    if (this.connection === 'closed') return 'closed'
-    if (!this.#wasOpen) return 'connecting'
-    const { question, isStreaming, runs, submitted } = this.#conversation
-    if (question) return 'waiting'
-    if (isStreaming) return 'streaming'
-    return runs.length + submitted.length > 0 ? 'submitted' : 'ready'
   }
 }

@@ -1,6 +1,6 @@
 import type { ClientOptions, RealtimeClient } from '../client.js'
 import { Chat } from './chat.js'
-import type { ChatIds, Connect, OpenChatOptions } from './connection.js'
+import { chatName, type ChatIds, type Connect, type OpenChatOptions } from './connection.js'
 
 /** Ids of a chat of a client. All other options are those of the client. */
 export interface ChatReference extends ChatIds, Pick<OpenChatOptions, 'history'> {
@@ -29,7 +29,7 @@ export class OpenChats {
   open ({ userId = this.#options.userId, ...target }: ChatReference, before?: Chat): Chat {
     if (this.#options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
     for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
-    const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])
+    const key = chatName(target, userId)
     const known = (this.#chats.get(key) ?? before)?.hold(target)
     if (known?.closed) known.reopen()
     const options = { client: this.#client, history: false, ...target, userId }

@@ -26,6 +26,11 @@ export interface ChatConnection extends Pick<RealtimeClient, 'status' | 'closed'
   send (type: string, data: unknown, options: { timeout?: number | undefined }): Promise<void>
 }
 
+/** Name of the channel of a chat. */
+export function chatName ({ workflow, appId, chatId }: ChatIds, userId: string | undefined): string {
+  return `chat:${workflow}/${appId}/${chatId}/${userId}`
+}
+
 /** Whether a client can have chats as channels, as far as is known. Servers from before there were channels cannot. */
 export function hasChannels ({ ack }: RealtimeClient): boolean {
   return !ack || !!ack.limits?.channels
@@ -42,6 +47,5 @@ export function clientFor (options: OpenChatOptions, connect: Connect): Realtime
 
 /** Connects a chat with the client from `clientFor`. */
 export function connectChat (client: RealtimeClient, options: OpenChatOptions): ChatConnection {
-  const { workflow, appId, chatId, userId } = options
-  return client === options.client ? new Channel(client, client.read(`chat:${workflow}/${appId}/${chatId}/${userId}`, '')) : client
+  return client === options.client ? new Channel(client, client.read(chatName(options, options.userId), '')) : client
 }
