@@ -11,7 +11,7 @@ import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
 import { attempt, listeners } from './listeners.js'
 import { liveness } from './liveness.js'
-import { Lost, outageOf, type Loss } from './outage.js'
+import { abnormal, handover, outageOf, type Loss } from './outage.js'
 import { bytesOf, outbox, type Outbox } from './outbox.js'
 import { paced } from './pace.js'
 import { isHidden, watchPage } from './page.js'
@@ -37,7 +37,8 @@ export interface ClientOptions extends Address {
   /**
    * Shares one WebSocket among all tabs of this browser with the same address, with the channels and chats of each. These tabs must belong
    * to the same user. Ignored for a client on the path of a chat, and for a URL with `since`, where each tab reads the history. Without Web
-   * Locks or BroadcastChannel, for example on a page without https, each tab has its own WebSocket. Default: false.
+   * Locks or BroadcastChannel, for example on a page without https, each tab has its own WebSocket. The code for this is loaded with
+   * `import()`. Default: false.
    */
   share?: boolean | undefined
   /** Maximum number of unanswered messages, at most 500. Further messages reject with `queue_full`. Default: 100. */
@@ -68,22 +69,24 @@ type AnyListener = (envelope: Envelope) => unknown
 /** @inline */
 type StatusListener = (status: Status, closed: Closed | undefined) => unknown
 
-/** Times in ms. A const enum adds nothing to the bundle of a page. */
-const enum Ms {
-  /** Time for the `connection_ack`, plus a random part of `handshakeSpread`: clients that time out together retry at different times. */
-  handshake = 7_500,
-  handshakeSpread = 5_000,
-  /** Time for the answer to a `send`. */
-  answer = 30_000,
-  /** Minimum duration of a connection that resets the count of attempts. */
-  settled = 5_000,
-  /** Delay after 4429, in addition to the backoff. */
-  tooMany = 5_000,
-  /** Minimum delay between the attempts of a hidden page, except before the first. */
-  hidden = 20_000,
-  /** Time for the answer to the ping of a page that wakes up. */
-  waking = 500
-}
+/** Time for the `connection_ack`, plus a random part of `handshakeSpreadMs`: clients that time out together retry at different times. */
+const handshakeMs = 7_500
+const handshakeSpreadMs = 5_000
+
+/** Time for the answer to a `send`. */
+const answerMs = 30_000
+
+/** Minimum duration of a connection that resets the count of attempts. */
+const settledMs = 5_000
+
+/** Delay after 4429, in addition to the backoff. */
+const tooManyMs = 5_000
+
+/** Minimum delay between the attempts of a hidden page, except before the first. */
+const hiddenMs = 20_000
+
+/** Time for the answer to the ping of a page that wakes up. */
+const wakingMs = 500
 
 const sinceParameter = /([?&])since=[^&]*/
 
@@ -127,7 +130,7 @@ export class RealtimeClient {
   #tabs: Tabs | undefined
   #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
-  /** Number of attempts since a connection lasted `Ms.settled`. */
+  /** Number of attempts since a connection lasted `settledMs`. */
   #attempt = 0
   /** Set while it reconnects after 4401, until the server accepts the new credential. */
   #isRenewed = false
@@ -189,7 +192,7 @@ export class RealtimeClient {
   async request<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<AnswerOf<T>>
   /** @internal */
   async request<T extends string> (type: T, data?: unknown, options?: RequestOptions): Promise<AnswerOf<T>>
-  async request (type: string, data?: unknown, { timeout = Ms.answer as number, channel }: RequestOptions = {}): Promise<unknown> {
+  async request (type: string, data?: unknown, { timeout = answerMs as number, channel }: RequestOptions = {}): Promise<unknown> {
     if (this.closed) throw closedError(this.closed)
     if (channel && this.#channels.isReady(channel) === undefined) throw new RealtimeError('closed', `${channel}: closed`)
     return this.#outbox.send(type, data, timeout, channel)
@@ -243,7 +246,7 @@ export class RealtimeClient {
    */
   wake (): void {
     this.#attempt = 0
-    if (this.#status === 'open') this.#liveness.probe(Ms.waking)
+    if (this.#status === 'open') this.#liveness.probe(wakingMs)
     else this.#comeBack()
   }
 
@@ -265,9 +268,9 @@ export class RealtimeClient {
     // Placeholder until there is a socket.
     const pending = this.#socket = { close () {} } as WebSocketLike
     this.#openedAt = Infinity
-    this.#timer = after(Ms.handshake + Math.random() * Ms.handshakeSpread, () => {
+    this.#timer = after(handshakeMs + Math.random() * handshakeSpreadMs, () => {
       this.#hangUp()
-      this.#lost({ code: Lost.abnormal, reason: 'no connection_ack' })
+      this.#lost({ code: abnormal, reason: 'no connection_ack' })
     })
     this.#setStatus('connecting')
     try {
@@ -283,12 +286,12 @@ export class RealtimeClient {
           name: `fastify-realtime 2 ${this.#url}`,
           WebSocket: this.#WebSocket,
           onAwaited: () => this.#comeBack(),
-          parts: { cursors, parse, bytesOf, paced, locks, handover: { code: Lost.handover, reason: '' } }
+          parts: { cursors, parse, bytesOf, paced, locks, handover: { code: handover, reason: '' } }
         })
       }
       this.#open(token)
     } catch (error) {
-      if (this.#socket === pending) this.#lost({ code: Lost.abnormal, reason: '', error })
+      if (this.#socket === pending) this.#lost({ code: abnormal, reason: '', error })
       else this.#report(error)
     }
   }
@@ -373,7 +376,7 @@ export class RealtimeClient {
   /** Handles the end of a connection or of an attempt to connect. */
   #lost (loss: Loss): void {
     const { code, size, error = outageOf(this.#url, loss, this.#openedAt === Infinity) } = loss
-    if (now() - this.#openedAt >= Ms.settled) this.#attempt = 0
+    if (now() - this.#openedAt >= settledMs) this.#attempt = 0
     this.#letGo()
     if (code === ownCodes.TOO_BIG.code) this.#outbox.refuseLargest(size)
     const { action } = ownCode(code)
@@ -387,7 +390,7 @@ export class RealtimeClient {
     const delay = this.#delay(action, loss)
     this.#notBefore = isTold ? now() + delay : 0
     this.#retry(delay)
-    if (!isRenewal && code !== Lost.handover) this.#failed(error)
+    if (!isRenewal && code !== handover) this.#failed(error)
   }
 
   #delay (action: CloseAction, { code, reason }: Loss): number {
@@ -395,12 +398,12 @@ export class RealtimeClient {
     if (told !== undefined) return told
     const attempts = this.#attempt++
     // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
-    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === Lost.handover)) return 0
+    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
     attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
-    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
-    return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
+    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
+    return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
   }
 
   #retry (delay: number): void {

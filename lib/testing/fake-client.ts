@@ -70,7 +70,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly #channels = new Map<string, FakeClient>()
   readonly #listeners = listeners(rethrow)
   /** Listeners of the readers of this channel, and of this client. */
-  readonly #heard = new Set<Listeners>([this.#listeners])
+  readonly #readers = new Set<Listeners>([this.#listeners])
 
   constructor (status: Status, userId: string) {
     this.status = status
@@ -122,20 +122,20 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   /** Reads this channel. */
   #asReader (name: string): Reader {
-    const heard = listeners(rethrow)
-    this.#heard.add(heard)
-    const isReading = () => this.#heard.has(heard)
+    const own = listeners(rethrow)
+    this.#readers.add(own)
+    const isReading = () => this.#readers.has(own)
     const status = () => isReading() ? this.status : 'closed'
     const closed = () => isReading() ? this.closed : closedError({ code: 1000, reason: '' }).closed
     return {
       name,
       since: '',
-      listeners: heard,
+      listeners: own,
       get status () { return status() },
       get closed () { return closed() },
-      close: () => { this.#heard.delete(heard) },
+      close: () => { this.#readers.delete(own) },
       reopen: () => {
-        this.#heard.add(heard)
+        this.#readers.add(own)
         this.reopen()
       }
     }
@@ -207,7 +207,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   }
 
   #tell (event: string, ...args: unknown[]): void {
-    for (const heard of [...this.#heard]) heard.tell(event, ...args)
+    for (const listeners of [...this.#readers]) listeners.tell(event, ...args)
   }
 
   #change (status: Status): void {

@@ -8,17 +8,14 @@ import { closedError, RealtimeError, type Closed } from '../error.js'
 import { listeners, type Listeners } from '../listeners.js'
 import type { Status } from '../status.js'
 
-const enum Most {
-  /** Maximum number of channels in a frame. */
-  inFrame = 100,
-  /** Maximum bytes of a channel in a `subscribe`, without its name: 40 and a position. */
-  bytes = 40 + 51
-}
+/** Maximum number of channels in a frame. */
+const mostInFrame = 100
 
-const enum Ms {
-  /** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
-  linger = 5_000
-}
+/** Maximum bytes of a channel in a `subscribe`, without its name: 40 and a position. */
+const mostBytes = 40 + 51
+
+/** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
+const lingerMs = 5_000
 
 /** Code that stands for the reason for which a channel has ended. Other reasons are temporary. */
 const final: { readonly [reason in UnsubscribedReason]?: number } = {
@@ -38,7 +35,7 @@ export interface Reader {
   readonly listeners: Listeners
   /** Position up to which it has read; empty at first. */
   readonly since: string
-  /** Stops reading. The last reader of a channel unsubscribes after `linger` ms. Default: 5,000. */
+  /** Stops reading: no listener is called until `reopen`. The last reader of a channel unsubscribes after `linger` ms. Default: 5,000. */
   close (linger?: number): void
   /** Reads on from its position after it was closed, or after the channel has ended. */
   reopen (): void
@@ -216,10 +213,9 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
         get status () { return isReading() ? channel.status : 'closed' },
         get closed () { return isReading() ? channel.closed : normal },
         get since () { return reader.cursors.since },
-        close (linger = Ms.linger) {
-          if (!channel.readers.delete(reader)) return
-          if (channel.readers.size === 0) channel.linger = after(closedAs ? 0 : linger, () => forget(channel))
-          reader.listeners.tell(' status', 'closed', normal)
+        close (linger = lingerMs) {
+          if (!channel.readers.delete(reader) || channel.readers.size > 0) return
+          channel.linger = after(closedAs ? 0 : linger, () => forget(channel))
         },
         reopen () {
           if (!isReading()) join(reader.cursors.since)
@@ -258,15 +254,15 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
     next () {
       if (!limits) return undefined
       if (leaving.length > 0) {
-        return JSON.stringify({ type: 'unsubscribe', data: { channels: leaving.splice(0, Most.inFrame) } })
+        return JSON.stringify({ type: 'unsubscribe', data: { channels: leaving.splice(0, mostInFrame) } })
       }
       const due = []
       // A channel is an object with two strings; the frame and its list are objects, too.
-      let room = Math.min(((limits.nodes ?? 1000) - 9) / 4, Most.inFrame - 1)
+      let room = Math.min(((limits.nodes ?? 1000) - 9) / 4, mostInFrame - 1)
       let bytes = (limits.frame ?? 65536) - 99
       for (const channel of all.values()) {
         if (!channel.isDue) continue
-        bytes -= Most.bytes + channel.name.length
+        bytes -= mostBytes + channel.name.length
         if (due.length > 0 && (bytes < 0 || room-- < 1)) break
         due.push(subscribe(channel))
       }

@@ -199,6 +199,7 @@ export class Chat {
   end (): void {
     this.#unfollow?.()
     this.#connection.close()
+    this.#changed()
   }
 
   /** Opens a closed chat again and resumes. The items stay. */
@@ -206,6 +207,7 @@ export class Chat {
     this.#holders ||= 1
     this.#follow()
     this.#connection.reopen()
+    this.#changed()
   }
 
   /** Like `wake` of a client. */

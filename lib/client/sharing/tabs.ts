@@ -5,12 +5,11 @@ import type { Parts } from './parts.js'
 import { recent } from './recent.js'
 import { sharedChannels } from './shared-channels.js'
 
-const enum Ms {
-  /** Time for a leader to answer. A leader that does not was suspended by the browser. */
-  patience = 5_000,
-  /** Time for the last messages of a former leader to arrive. */
-  lastWords = 50
-}
+/** Time for a leader to answer. A leader that does not was suspended by the browser. */
+const patienceMs = 5_000
+
+/** Time for the last messages of a former leader to arrive. */
+const lastWordsMs = 50
 
 export interface TabsOptions {
   /** Name that the tabs have in common. */
@@ -107,7 +106,7 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
       isHeld = true
       signal.onabort = () => resolve()
       // The last messages of the former leader may still be on their way.
-      setTimeout(lead, socket?.isJoined ? Ms.lastWords : 0, signal)
+      setTimeout(lead, socket?.isJoined ? lastWordsMs : 0, signal)
     })
     locks.request(name, steal ? { steal } : { signal }, hold).catch(() => {
       // Some pages are not allowed to use locks.
@@ -204,7 +203,7 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
   const join = ({ id, since }: SharedSocket): void => {
     tell({ is: 'joining', id, since })
     clearTimeout(impatience)
-    impatience = setTimeout(stand, Ms.patience, true)
+    impatience = setTimeout(stand, patienceMs, true)
   }
 
   const answer = (id: string, since: string): void => {
