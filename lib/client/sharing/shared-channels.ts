@@ -32,7 +32,19 @@ export function sharedChannels (
 ): SharedChannels {
   const all = new Map<string, SharedChannel>()
 
-  const ask = (type: string, channels: unknown): void => send(JSON.stringify({ type, data: { channels } }))
+  let joining: Array<{ channel: string, since: string | undefined }> = []
+  let leaving: string[] = []
+
+  const ask = (type: string, channels: unknown[]): void => {
+    if (channels.length > 0) send(JSON.stringify({ type, data: { channels } }))
+  }
+  /** Sends what the server has to know: first the channels to leave, because some are read again. */
+  const flush = (): void => {
+    ask('unsubscribe', leaving)
+    ask('subscribe', joining)
+    leaving = []
+    joining = []
+  }
 
   const subscribe = (name: string, id: string, since?: string): void => {
     const channel = all.get(name) ?? { members: new Set(), pending: undefined, waiting: [], latest: undefined }
@@ -51,8 +63,8 @@ export function sharedChannels (
       return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed])
     }
     channel.pending = id
-    if (latest) ask('unsubscribe', [name])
-    ask('subscribe', [{ channel: name, since }])
+    if (latest) leaving.push(name)
+    joining.push({ channel: name, since })
   }
 
   const unsubscribe = (name: string, id: string): void => {
@@ -60,12 +72,13 @@ export function sharedChannels (
     channel?.members.delete(id)
     if (!channel || channel.members.size > 0) return
     all.delete(name)
-    ask('unsubscribe', [name])
+    leaving.push(name)
   }
 
   const goOn = (name: string, channel: SharedChannel): void => {
     channel.pending = undefined
     for (const [id, since] of channel.waiting.splice(0)) if (channel.members.has(id)) subscribe(name, id, since)
+    flush()
   }
 
   return {
@@ -76,6 +89,7 @@ export function sharedChannels (
         if (type === 'subscribe') subscribe(of.channel, id, of.since)
         else unsubscribe(of, id)
       }
+      flush()
       return true
     },
     hear (envelope, frame) {
@@ -106,6 +120,7 @@ export function sharedChannels (
     },
     leave (id) {
       for (const [name, { members }] of [...all]) if (members.has(id)) unsubscribe(name, id)
+      flush()
     },
     reset () {
       all.clear()

@@ -35,6 +35,8 @@ interface SharedSocket extends Partial<WebSocketLike> {
   readonly since: string
   /** Whether it has an ack from the leader. */
   isJoined?: boolean
+  /** Releases the lock that shows that this tab lives. */
+  release?: () => void
   /** Tab that it listens to; `undefined` until a leader has sent a message. */
   leader?: string
 }
@@ -49,7 +51,6 @@ type Word = { from: string } & (
   | { is: 'heard', frame: string, to?: string }
   | { is: 'lost', how: Loss }
   | { is: 'saying', id: string, frame: string }
-  | { is: 'leaving', id: string }
 )
 
 type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : never
@@ -94,6 +95,8 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
   const channels = sharedChannels(parts, sendSoon, (id, frames) => {
     for (const frame of frames) deliver(frame, id)
   })
+
+  const lockOf = (id: string): string => `${name} ${id}`
 
   const tell = (said: Said): void => channel.postMessage({ ...said, from: self })
 
@@ -168,6 +171,7 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
   const close = (how: Loss): void => {
     const closed = socket
     socket = undefined
+    closed?.release?.()
     closed?.onerror?.({ message: how.fault })
     closed?.onclose?.(how)
   }
@@ -200,6 +204,15 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
     socket?.onmessage?.({ data: frame })
   }
 
+  /** Joins with a lock, which the leader gets when the socket is closed or the tab has died. */
+  const enter = (shared: SharedSocket): void => {
+    locks.request(lockOf(shared.id), {}, () => new Promise(resolve => {
+      shared.release = resolve
+      if (socket !== shared || isLeading) resolve()
+      else join(shared)
+    })).catch(() => {})
+  }
+
   const join = ({ id, since }: SharedSocket): void => {
     tell({ is: 'joining', id, since })
     clearTimeout(impatience)
@@ -226,9 +239,11 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
 
   const serve = (word: Word): void => {
     if (word.is === 'saying') return say(word.frame, word.id)
-    if (word.is === 'leaving') return channels.leave(word.id)
     if (word.is !== 'joining') return
-    answer(word.id, word.since)
+    const { id } = word
+    // The socket has this lock as long as it is open and its tab lives.
+    locks.request(lockOf(id), { signal: request!.signal }, async () => channels.leave(id)).catch(() => {})
+    answer(id, word.since)
     if (!real) onAwaited()
   }
 
@@ -236,7 +251,9 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
     if (word.is === 'leading') {
       if (shared.isJoined) return close(handover)
       shared.leader = word.from
-      return join(shared)
+      // Without its lock it joins as soon as it has it.
+      if (shared.release) join(shared)
+      return
     }
     // Ignores the last messages of a former leader.
     if ((shared.leader ?? word.from) !== word.from) return
@@ -265,13 +282,11 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
         since,
         send: frame => isLeading ? say(frame, shared.id) : tell({ is: 'saying', id: shared.id, frame }),
         close: code => {
-          if (socket !== shared) return
-          if (!isLeading) tell({ is: 'leaving', id: shared.id })
-          hangUp(code)
+          if (socket === shared) hangUp(code)
         }
       }
       if (isLeading) connect(shared)
-      else join(shared)
+      else enter(shared)
       socket = shared
       return shared as WebSocketLike
     },
