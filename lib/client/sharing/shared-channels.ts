@@ -1,5 +1,5 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { parse } from '../frame.js'
+import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
 
 /** A channel on the connection that tabs share. */
@@ -27,10 +27,24 @@ export interface SharedChannels {
 }
 
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
-export function sharedChannels (send: (frame: string) => void, answer: (id: string, frames: string[]) => void): SharedChannels {
+export function sharedChannels (
+  { parse, cursors }: Parts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
+): SharedChannels {
   const all = new Map<string, SharedChannel>()
 
-  const ask = (type: string, channels: unknown): void => send(JSON.stringify({ type, data: { channels } }))
+  let joining: Array<{ channel: string, since: string | undefined }> = []
+  let leaving: string[] = []
+
+  const ask = (type: string, channels: unknown[]): void => {
+    if (channels.length > 0) send(JSON.stringify({ type, data: { channels } }))
+  }
+  /** Sends what the server has to know: first the channels to leave, because some are read again. */
+  const flush = (): void => {
+    ask('unsubscribe', leaving)
+    ask('subscribe', joining)
+    leaving = []
+    joining = []
+  }
 
   const subscribe = (name: string, id: string, since?: string): void => {
     const channel = all.get(name) ?? { members: new Set(), pending: undefined, waiting: [], latest: undefined }
@@ -49,8 +63,8 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
       return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed])
     }
     channel.pending = id
-    if (latest) ask('unsubscribe', [name])
-    ask('subscribe', [{ channel: name, since }])
+    if (latest) leaving.push(name)
+    joining.push({ channel: name, since })
   }
 
   const unsubscribe = (name: string, id: string): void => {
@@ -58,12 +72,13 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
     channel?.members.delete(id)
     if (!channel || channel.members.size > 0) return
     all.delete(name)
-    ask('unsubscribe', [name])
+    leaving.push(name)
   }
 
   const goOn = (name: string, channel: SharedChannel): void => {
     channel.pending = undefined
     for (const [id, since] of channel.waiting.splice(0)) if (channel.members.has(id)) subscribe(name, id, since)
+    flush()
   }
 
   return {
@@ -74,6 +89,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
         if (type === 'subscribe') subscribe(of.channel, id, of.since)
         else unsubscribe(of, id)
       }
+      flush()
       return true
     },
     hear (envelope, frame) {
@@ -84,7 +100,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
         const isNew = !channel.latest
-        channel.latest ??= recent()
+        channel.latest ??= recent(cursors)
         channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered: isNew ? undefined : recovered, position } as any }, frame)
         // The others had subscribed before, and may have missed publications.
         const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
@@ -104,6 +120,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
     },
     leave (id) {
       for (const [name, { members }] of [...all]) if (members.has(id)) unsubscribe(name, id)
+      flush()
     },
     reset () {
       all.clear()
