@@ -1,6 +1,7 @@
 import type { TSchema, Static } from '@sinclair/typebox'
 import type { MessagesOf } from '../protocol/kind-name.js'
-import type { Data, Inbound, Message } from '../protocol/envelope.js'
+import type { DataField } from '../protocol/data-field.js'
+import type { Inbound, Message } from '../protocol/envelope.js'
 import type { Identity, RealtimeConnection } from '../server/hooks.js'
 import type { Receipt } from '../server/messages/publisher.js'
 
@@ -16,7 +17,7 @@ export interface ChannelAddress {
 
 /** Message for a channel. Its `data` is typed for the types of the kind, then for those of the catalogue. */
 export type ChannelMessage<K, T extends string = string> = T extends keyof MessagesOf<K>
-  ? Pick<Message<T>, 'action' | 'timestamp'> & { type: T, message?: string | undefined } & Data<MessagesOf<K>[T]>
+  ? Pick<Message<T>, 'action' | 'timestamp'> & { type: T, message?: string | undefined } & DataField<MessagesOf<K>[T]>
   : Message<T>
 
 /** A channel of the app, to publish to. */
@@ -40,7 +41,7 @@ export interface ChannelContext {
 }
 
 /** A client's message to a channel, as a handler receives it. @inline */
-type InboundOf<T extends string, S> = Omit<Inbound<T>, 'data'> & (S extends TSchema ? Data<Static<S>> : { data?: unknown })
+type InboundOf<T extends string, S> = Omit<Inbound<T>, 'data'> & (S extends TSchema ? DataField<Static<S>> : { data?: unknown })
 
 /** Definition of a channel kind. */
 export interface ChannelDefinition<M extends Schemas = Schemas, A extends Schemas = Schemas> {

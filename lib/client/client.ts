@@ -51,12 +51,12 @@ export interface ClientOptions extends Address {
 }
 
 /** @inline */
-export interface SendOptions {
+export interface AnswerOptions {
   /** Maximum time for the answer of the server, in ms. Default: 30,000. */
   timeout?: number | undefined
 }
 
-interface RequestOptions extends SendOptions {
+interface RequestOptions extends AnswerOptions {
   /** Name of the channel that the message is for. Default: that of the client. */
   channel?: string
 }
@@ -184,12 +184,12 @@ export class RealtimeClient {
    * long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` ms (default: 30,000), when it is
    * too big, when too many messages wait, and when the client is closed.
    */
-  async send<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<void> {
+  async send<T extends string> (type: T, data?: DataOf<T>, options?: AnswerOptions): Promise<void> {
     await this.request(type, data, options)
   }
 
   /** Like `send`. Resolves with what the handler returned, for types with a schema in the server's `answers`. */
-  async request<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<AnswerOf<T>>
+  async request<T extends string> (type: T, data?: DataOf<T>, options?: AnswerOptions): Promise<AnswerOf<T>>
   /** @internal */
   async request<T extends string> (type: T, data?: unknown, options?: RequestOptions): Promise<AnswerOf<T>>
   async request (type: string, data?: unknown, { timeout = answerMs as number, channel }: RequestOptions = {}): Promise<unknown> {

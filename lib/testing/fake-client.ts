@@ -3,7 +3,7 @@ import type { Reader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
-import type { ClientOptions, Resume, RealtimeClient, SendOptions, Status } from '../client/client.js'
+import type { AnswerOptions, ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { listeners, type Listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
@@ -95,7 +95,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     await this.request(type, data)
   }
 
-  request<T extends string> (type: T, data?: unknown, { channel }: SendOptions & { channel?: string } = {}): Promise<AnswerOf<T>> {
+  request<T extends string> (type: T, data?: unknown, { channel }: AnswerOptions & { channel?: string } = {}): Promise<AnswerOf<T>> {
     const fake = this.#channels.get(channel!)
     if (fake !== undefined) return fake.request(type, data)
     if (this.closed !== undefined) return Promise.reject(closedError(this.closed))

@@ -1,5 +1,6 @@
 import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../../protocol/kind-name.js'
-import type { Data, Envelope } from '../../protocol/envelope.js'
+import type { DataField } from '../../protocol/data-field.js'
+import type { Envelope } from '../../protocol/envelope.js'
 import { idPattern, isId } from '../../protocol/ids.js'
 import { closedError, type Closed } from '../error.js'
 import type { Resume, Status } from '../status.js'
@@ -14,7 +15,7 @@ interface Requester {
 export type ChannelData<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
 /** @inline */
 export type ChannelAnswer<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
-export type ChannelEnvelope<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
+export type ChannelEnvelope<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & DataField<MessagesOf<K>[T]> : Envelope<T>
 /** @inline */
 export type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
 
