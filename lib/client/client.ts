@@ -109,7 +109,8 @@ export class RealtimeClient {
     report: error => this.#report(error),
     onDue: () => this.#outbox.run(),
     onEnd: (name, error) => this.#outbox.refuse(name, error),
-    isOwn: ref => this.#outbox.has(ref)
+    isOwn: ref => this.#outbox.has(ref),
+    sendPresence: (channel, data) => this.request('presence', data, { channel })
   })
 
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
@@ -410,16 +411,17 @@ export class RealtimeClient {
   }
 
   /** Releases the connection: it would fail on a sleeping page, and a browser does not cache a page that has one. */
-  #rest (): void {
-    this.#hangUp()
+  #rest (code?: number): void {
+    this.#hangUp(code)
     this.#tabs?.leave()
     this.#tabs = undefined
   }
 
-  #hangUp (): void {
+  /** Closes the socket. Without a code, the server keeps this connection in the presence of its channels for a while: it may come back. */
+  #hangUp (code?: number): void {
     const socket = this.#socket
     this.#letGo()
-    socket?.close(ownCodes.NORMAL.code)
+    socket?.close(code)
   }
 
   #letGo (): void {
@@ -436,7 +438,7 @@ export class RealtimeClient {
   }
 
   #end (error: RealtimeError): void {
-    this.#rest()
+    this.#rest(ownCodes.NORMAL.code)
     this.#unwatchPage()
     this.closed = error.closed
     this.#outbox.stop(error)

@@ -1,5 +1,7 @@
 import { Channel, channelName } from '../client/channels/channel.js'
 import type { ClientChannel } from '../client/channels/channels.js'
+import { presence } from '../client/channels/presence.js'
+import { frameOf, type PresenceFrame } from '../client/channels/roster.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
@@ -9,6 +11,7 @@ import { listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
 import type { AnswerOf, Envelope, Messages } from '../protocol/envelope.js'
 import type { KindName } from '../protocol/kind-name.js'
+import type { Member } from '../protocol/member.js'
 
 /** Message that the code under test has sent, for the test to answer. */
 export interface FakeSent {
@@ -32,6 +35,11 @@ export interface FakeControls {
   emit<T extends (keyof Messages & string) | (string & {})> (type: T, data?: Envelope<T>['data'], parts?: Partial<Omit<Envelope, 'type' | 'data'>>): void
   /** Sets the status of the connection. `code`: close code for `closed`, which lasts until `reopen`. Default: 1000. */
   setStatus (status: Status, code?: number): void
+  /**
+   * Sets who is present, for the controls of a channel, or of the connection of a chat. `count`: number of users, if there are more than the
+   * server lists. Default: number of the members. `isStale`: whether the server cannot reach its broker. Default: false.
+   */
+  setPresence (members: readonly Member[], parts?: { count?: number, isStale?: boolean }): void
   /** Reports a reconnect or a resync. `recovered: false`: publications were missed. */
   resume (recovered: boolean): void
   /** Returns the fake client under a chat, to deliver messages and to read sent ones. Throws an Error when the chat was not opened. */
@@ -69,12 +77,19 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   /** By name. */
   readonly #channels = new Map<string, FakeClient>()
   readonly #listeners = listeners(error => { throw error })
+  readonly #presence = presence({
+    send: data => this.request('presence', data),
+    report: console.error,
+    events: this.#listeners
+  })
+
 
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
     this.#chats = new OpenChats({ userId }, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
+    this.#presence.setOpen(status === 'open')
   }
 
   on (type: string, listener: (...heard: any[]) => unknown): () => void {
@@ -135,6 +150,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
       name,
       since: '',
       listeners: this.#listeners,
+      presence: this.#presence,
       get status () { return status() },
       get closed () { return closed() },
       release () {},
@@ -188,6 +204,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   emit (type: string, data?: unknown, parts: Partial<Omit<Envelope, 'type' | 'data'>> = {}): void {
     const envelope = { timestamp: new Date().toISOString(), ...parts, type, data }
+    if (type === 'presence') this.#presence.hear(data as PresenceFrame)
     this.#listeners.tell(type, data, envelope)
     this.#listeners.tell('*', envelope)
   }
@@ -199,12 +216,17 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     this.#change(status)
   }
 
+  setPresence (members: readonly Member[], { count = members.length, isStale = false }: { count?: number, isStale?: boolean } = {}): void {
+    this.emit('presence', frameOf({ members, count, isStale }))
+  }
+
   resume (recovered: boolean): void {
     this.#listeners.tell(' resume', { recovered })
   }
 
   #change (status: Status): void {
     this.status = status
+    this.#presence.setOpen(status === 'open')
     this.#listeners.tell(' status', status, this.closed)
   }
 

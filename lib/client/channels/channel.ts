@@ -1,7 +1,9 @@
 import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../../protocol/kind-name.js'
 import type { Data, Envelope } from '../../protocol/envelope.js'
 import { idPattern, isId } from '../../protocol/ids.js'
+import type { PresenceOf } from '../../protocol/member.js'
 import type { ClientChannel } from './channels.js'
+import type { ChannelPresence } from './presence.js'
 import type { Closed } from '../error.js'
 import type { Resume, Status } from '../status.js'
 
@@ -29,11 +31,15 @@ export class Channel<K extends string = KindName> {
   readonly #client: Requester
   readonly #channel: ClientChannel
   readonly #unbind = new Set<() => void>()
+  /** Who is present in the channel, if its kind has presence. `close` ends its listeners. */
+  readonly presence: ChannelPresence<PresenceOf<K>>
   #isReleased = false
 
   constructor (client: Requester, channel: ClientChannel) {
     this.#client = client
     this.#channel = channel
+    // Inherits the state from that of all uses.
+    this.presence = Object.assign(Object.create(channel.presence), { subscribe: (listener: () => unknown) => this.#add(' presence', listener) })
   }
 
   /** `open` once subscribed; `closed` after `closed` is set; `waiting` while the server cannot decide, or the client is not connected. */

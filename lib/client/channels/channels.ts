@@ -6,6 +6,8 @@ import { after, type Timer } from '../clock.js'
 import { cursors } from '../cursors.js'
 import { closedError, RealtimeError, type Closed } from '../error.js'
 import { listeners } from '../listeners.js'
+import { presence, type OwnedPresence } from './presence.js'
+import type { PresenceFrame } from './roster.js'
 import type { Status } from '../status.js'
 
 const enum Most {
@@ -34,6 +36,7 @@ export interface ClientChannel {
   readonly closed: Closed | undefined
   /** Listeners by message type, `'*'`, and those of the events `' status'` and `' resume'`. */
   readonly listeners: ReturnType<typeof listeners>
+  readonly presence: OwnedPresence
   /** Position up to which it was read; empty at first. */
   readonly since: string
   release (): void
@@ -66,6 +69,8 @@ export interface ChannelsOptions {
   readonly isOwn: (ref: unknown) => boolean
   /** Called when a channel has ended: messages to it are not handled. */
   readonly onEnd: (name: string, error: RealtimeError) => void
+  /** Sends the own data of the presence in a channel. */
+  readonly sendPresence: (name: string, data: unknown) => Promise<unknown>
 }
 
 /** The channels of a client, beside that of its path. */
@@ -91,7 +96,7 @@ export interface Channels {
   again (): void
 }
 
-export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOptions): Channels {
+export function channels ({ backoff, report, onDue, onEnd, isOwn, sendPresence }: ChannelsOptions): Channels {
   const all = new Map<string, Entry>()
   let leaving: string[] = []
   /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
@@ -106,6 +111,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     if (entry.status === status) return
     entry.status = status
     entry.closed = closed
+    entry.presence.setOpen(status === 'open')
     entry.listeners.tell(' status', status, closed)
   }
   const begin = (entry: Entry): void => {
@@ -142,13 +148,19 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
     onDue()
   }
   const create = (name: string, since = ''): Entry => {
+    const events = listeners(report)
     const entry: Entry = {
       name,
       status: 'waiting',
       closed: undefined,
       holders: 0,
       cursors: cursors(),
-      listeners: listeners(report),
+      listeners: events,
+      presence: presence({
+        send: data => sendPresence(name, data),
+        report,
+        events
+      }),
       attempt: 0,
       retry: undefined,
       linger: undefined,
@@ -210,6 +222,10 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn }: ChannelsOpti
       } else if (type === 'resync') {
         entry.cursors.start((data as { position: string }).position)
         entry.listeners.tell(' resume', { recovered: false })
+      } else if (type === 'presence') {
+        if (entry.status !== 'open') return true
+        entry.presence.hear(data as PresenceFrame)
+        entry.listeners.tell(type, data)
       } else if (entry.status === 'open' && (id ? entry.cursors.advance(id) : isOwn(ref))) {
         entry.listeners.tell(type, data, envelope)
         entry.listeners.tell('*', envelope)

@@ -2,6 +2,9 @@ import { RealtimeClient, type ClientOptions, type Resume, type Status } from '..
 import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
+import type { PresenceOf } from '../../protocol/member.js'
+import { presence, type ChannelPresence, type OwnedPresence } from '../channels/presence.js'
+import type { PresenceFrame } from '../channels/roster.js'
 import { random } from '../outbox.js'
 import { openLine, type Line } from './line.js'
 import { Conversation, type Page } from './conversation.js'
@@ -88,6 +91,12 @@ export class Chat {
   readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
+  readonly #presence: OwnedPresence = presence({
+    send: data => this.#say('presence', data),
+    report: error => this.#report(error),
+    events: this.#listeners
+  })
+
   #client!: Line
   #holders = 1
   #renewedAt = -Infinity
@@ -123,6 +132,8 @@ export class Chat {
   get error (): ChatState['error'] { return this.#now().error }
   /** Whether there are no older messages to load. */
   get isComplete (): boolean { return this.#now().isComplete }
+  /** Who is present in the chat, if the server has `chat.presence`. */
+  get presence (): ChannelPresence<PresenceOf<'chat'>> { return this.#presence as ChannelPresence<PresenceOf<'chat'>> }
   /** How the chat was closed; `undefined` unless it is closed. */
   get closed (): ChatState['closed'] { return this.#client.closed }
 
@@ -230,6 +241,7 @@ export class Chat {
     this.#client = client
     client.on('chat_history', data => { if (this.#loading) this.#loading.page ??= data as unknown as Page })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
+    client.on('presence', data => this.#presence.hear(data as PresenceFrame))
     client.onStatus(status => {
       if (client === this.#client) this.#onStatus(status)
     })
@@ -238,6 +250,7 @@ export class Chat {
   }
 
   #onStatus (status: Status): void {
+    this.#presence.setOpen(status === 'open')
     this.#changed()
     if (status !== 'open') return
     const isFirst = !this.#wasOpen

@@ -1,4 +1,5 @@
 import type { ClientChannel } from '../channels/channels.js'
+import { frameOf } from '../channels/roster.js'
 import { RealtimeClient, type ClientOptions } from '../client.js'
 import { closedError } from '../error.js'
 import { listeners } from '../listeners.js'
@@ -31,6 +32,7 @@ export function openLine (client: RealtimeClient, options: ClientOptions & { cha
         events.tell(envelope.type, envelope.data, envelope)
         events.tell('*', envelope)
       }),
+      of('presence', data => events.tell('presence', data)),
       of(' status', (...status) => events.tell(' status', ...status)),
       of(' resume', resume => events.tell(' resume', resume))
     ]
@@ -81,7 +83,10 @@ export function openLine (client: RealtimeClient, options: ClientOptions & { cha
       if (!hasClosed) return own ? own.reopen() : channel!.reopen()
       hasClosed = false
       join()
-      events.tell(' status', channel!.status, undefined)
+      const { status, presence } = channel!
+      events.tell(' status', status, undefined)
+      // The channel may have been open all along.
+      if (status === 'open') events.tell('presence', frameOf(presence.snapshot()))
     },
     wake: () => (own ?? client).wake()
   }

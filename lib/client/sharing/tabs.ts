@@ -163,11 +163,12 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   }
 
   /** Closes the socket of this tab's client and, in the leader, the real WebSocket. */
-  const hangUp = (code?: number): void => {
+  const hangUp = (): void => {
     clearTimeout(impatience)
     if (real) {
       real.onmessage = real.onclose = null
-      real.close(code)
+      // Without a code: another tab may connect in its place.
+      real.close()
       letGo()
       tell({ is: 'lost', how: reconnect })
     }
@@ -273,10 +274,10 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
         connect: () => new WebSocket(url, protocols),
         since,
         send: frame => isLeading ? say(frame, shared.id) : tell({ is: 'saying', id: shared.id, frame }),
-        close: code => {
+        close: () => {
           if (socket !== shared) return
           if (!isLeading) tell({ is: 'leaving', id: shared.id })
-          hangUp(code)
+          hangUp()
         }
       }
       if (isLeading) connect(shared)

@@ -12,7 +12,8 @@ function make () {
     report: error => errors.push(error as RealtimeError),
     onDue: () => {},
     onEnd: name => ended.push(name),
-    isOwn: ref => ref === 'own'
+    isOwn: ref => ref === 'own',
+    sendPresence: async () => {}
   })
   t.teardown(() => all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' }))
   /** All frames that are to be sent. */

@@ -1,0 +1,80 @@
+import { after, type Timer } from '../clock.js'
+import type { Listeners } from '../listeners.js'
+import { applied, nobody, type PresenceFrame, type PresenceState } from './roster.js'
+
+const enum Ms {
+  /** Minimum time between two updates: the server publishes five per second. */
+  pace = 200
+}
+
+/** Who is present in a channel, and the own data of this connection. */
+export interface ChannelPresence<D = unknown> extends PresenceState<D> {
+  /** Calls `listener` after changes. Returns a function that removes it. */
+  readonly subscribe: (listener: () => unknown) => (() => void)
+  /** State as one object, the same until the next change. For React's `useSyncExternalStore`, together with `subscribe`. */
+  readonly snapshot: () => PresenceState<D>
+  /**
+   * Replaces the data that others see of this connection; `undefined` removes it. Sent at most five times a second, the latest data last,
+   * and again after each reconnect. Errors of the server go to `onError`.
+   */
+  readonly update: (data: D | undefined) => void
+}
+
+/** Presence of a channel, for its owner. */
+export interface OwnedPresence extends ChannelPresence {
+  /** Takes a frame of the server. */
+  hear (frame: PresenceFrame): void
+  /** The channel is subscribed, again if it was before, or no longer is. */
+  setOpen (isOpen: boolean): void
+}
+
+export interface PresenceOptions {
+  readonly send: (data: unknown) => Promise<unknown>
+  readonly report: (error: unknown) => void
+  /** Listeners of the owner. Changes are the event `' presence'`. */
+  readonly events: Listeners
+}
+
+export function presence ({ send, report, events }: PresenceOptions): OwnedPresence {
+  let state = nobody
+  let isOpen = false
+  /** Own data as JSON, and as it was sent since the channel is open; `undefined` for none. */
+  let own: string | undefined
+  let sent: string | undefined
+  let timer: Timer
+
+  const show = (next: PresenceState): void => {
+    state = next
+    events.tell(' presence')
+  }
+  const flush = (): void => {
+    if (!isOpen || timer || own === sent) return
+    sent = own
+    timer = after(Ms.pace, () => {
+      timer = undefined
+      flush()
+    })
+    send(own && JSON.parse(own)).catch(error => {
+      // A lost connection is no fault of the update.
+      if (isOpen) report(error)
+    })
+  }
+  return {
+    get members () { return state.members },
+    get count () { return state.count },
+    get isStale () { return state.isStale },
+    subscribe: listener => events.add(' presence', listener),
+    snapshot: () => state,
+    update (data) {
+      own = JSON.stringify(data)
+      flush()
+    },
+    hear: frame => show(applied(state, frame)),
+    setOpen (isNowOpen) {
+      isOpen = isNowOpen
+      sent = undefined
+      if (!state.isStale) show({ ...state, isStale: true })
+      flush()
+    }
+  }
+}
