@@ -1,4 +1,5 @@
 import type { ClientChannel } from '../../client/channels/channels.js'
+import type { ChannelPresence } from '../../client/channels/presence.js'
 import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../../client/index.js'
 import { attempt, listeners } from '../../client/listeners.js'
 import { Journal } from './journal.js'
@@ -108,6 +109,11 @@ export class ChannelStore {
   /** Subscribes again after the channel has ended. */
   reopen (): void {
     this.#channel!.reopen()
+  }
+
+  /** Who is present in the channel. Only while a component holds it. */
+  get presence (): ChannelPresence {
+    return this.#channel!.presence
   }
 
   /** Place of a component that has received everything so far. */
