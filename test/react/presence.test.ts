@@ -7,7 +7,7 @@ import { fakeClient } from '../../lib/testing/index.js'
 import { eventually } from '../waiting.js'
 import { mount } from './render.js'
 
-const member = (userId: string, data?: unknown): Member => ({ userId, connections: [data === undefined ? { id: userId } : { id: userId, data }] })
+const member = (userId: string, data?: unknown): Member => ({ userId, connections: [{ id: userId, data }] })
 const chat = { workflow: 'support', appId: 'shop', chatId: 'c1' }
 
 /** A component that shows who is present, and records each render. */

@@ -7,13 +7,14 @@ const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100
 function make () {
   const errors: RealtimeError[] = []
   const ended: string[] = []
+  const updates: unknown[] = []
   const all = channels({
     backoff: () => () => 1_000,
     report: error => errors.push(error as RealtimeError),
     onDue: () => {},
     onEnd: name => ended.push(name),
     isOwn: ref => ref === 'own',
-    sendPresence: async () => {}
+    sendPresence: async (name, data) => updates.push([name, data])
   })
   t.teardown(() => all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' }))
   /** All frames that are to be sent. */
@@ -23,7 +24,7 @@ function make () {
     return sent
   }
   const receive = (type: string, channel: string, data?: unknown, more: object = {}) => all.receive({ type, channel, data, timestamp: '', ...more })
-  return { all, frames, receive, errors, ended }
+  return { all, frames, receive, errors, ended, updates }
 }
 
 t.test('channels are subscribed in as few frames as the limits of the server allow', async t => {
@@ -163,4 +164,25 @@ t.test('frames that the server dropped because they came too fast are sent again
   all.again()
   // The subscribe may have arrived: then the server would read on instead of reading again.
   t.match(frames(), [{ type: 'unsubscribe' }, { type: 'subscribe' }])
+})
+
+t.test('presence is shared by the handles of a channel, is no message, and its data is sent with each subscription', async t => {
+  const { all, frames, receive, updates } = make()
+  const got: unknown[] = []
+  const channel = all.open('board:b1')
+  channel.listeners.add('*', ({ type }) => got.push(type))
+  channel.presence.update('x')
+  all.start(limits)
+  frames()
+  const members = [{ user_id: 'ada', connections: [{ id: 'a1' }] }]
+  receive('presence', 'board:b1', { count: 1, members })
+  t.equal(channel.presence.count, 0, 'not subscribed yet')
+  t.strictSame(updates, [])
+  receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+  t.strictSame(updates, [['board:b1', 'x']])
+  receive('presence', 'board:b1', { count: 1, members })
+  t.equal(all.open('board:b1').presence.count, 1)
+  t.strictSame(got, [])
+  all.stop('waiting', undefined)
+  t.match(channel.presence.snapshot(), { count: 1, isStale: true })
 })
