@@ -28,7 +28,6 @@ export type PresenceOf<K> = K extends keyof Channels
   ? Channels[K] extends { readonly presence?: infer P } ? DataOf<Exclude<P, true | undefined>> : unknown
   : K extends 'chat' ? keyof ChatPresence extends never ? unknown : ChatPresence : unknown
 
-/** In brackets, because `presence: true` leaves `never` here. */
-type DataOf<P> = [P] extends [{ readonly data?: infer S }]
-  ? Exclude<S, undefined> extends infer T extends TSchema ? Static<T> : unknown
-  : unknown
+// In brackets, because `presence: true`, or a kind without a schema, leaves `never`.
+type DataOf<P> = [P] extends [{ readonly data?: infer S }] ? StaticOf<Exclude<S, undefined>> : unknown
+type StaticOf<S> = [S] extends [never] ? unknown : S extends TSchema ? Static<S> : unknown

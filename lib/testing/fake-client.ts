@@ -1,7 +1,7 @@
 import { Channel, channelName } from '../client/channels/channel.js'
 import type { ClientChannel } from '../client/channels/channels.js'
 import { presence } from '../client/channels/presence.js'
-import { frameOf, type PresenceFrame } from '../client/channels/roster.js'
+import { frameOf } from '../client/channels/roster.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
@@ -9,7 +9,7 @@ import type { ClientOptions, Resume, RealtimeClient, SendOptions, Status } from 
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
-import type { AnswerOf, Envelope, Messages } from '../protocol/envelope.js'
+import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
 import type { KindName } from '../protocol/kind-name.js'
 import type { Member } from '../protocol/member.js'
 
@@ -203,7 +203,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   emit (type: string, data?: unknown, parts: Partial<Omit<Envelope, 'type' | 'data'>> = {}): void {
     const envelope = { timestamp: new Date().toISOString(), ...parts, type, data }
-    if (type === 'presence') this.#presence.hear(data as PresenceFrame)
+    if (type === 'presence') this.#presence.hear(data as ControlMessages['presence'])
     this.#listeners.tell(type, data, envelope)
     this.#listeners.tell('*', envelope)
   }

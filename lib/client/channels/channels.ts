@@ -7,7 +7,6 @@ import { cursors } from '../cursors.js'
 import { closedError, RealtimeError, type Closed } from '../error.js'
 import { listeners } from '../listeners.js'
 import { presence, type OwnedPresence } from './presence.js'
-import type { PresenceFrame } from './roster.js'
 import type { Status } from '../status.js'
 
 const enum Most {
@@ -224,7 +223,7 @@ export function channels ({ backoff, report, onDue, onEnd, isOwn, sendPresence }
         entry.listeners.tell(' resume', { recovered: false })
       } else if (type === 'presence') {
         if (entry.status !== 'open') return true
-        entry.presence.hear(data as PresenceFrame)
+        entry.presence.hear(data as ControlMessages['presence'])
         entry.listeners.tell(type, data)
       } else if (entry.status === 'open' && (id ? entry.cursors.advance(id) : isOwn(ref))) {
         entry.listeners.tell(type, data, envelope)

@@ -1,6 +1,7 @@
+import type { Presence } from '../../protocol/presence.js'
 import { after, type Timer } from '../clock.js'
 import type { Listeners } from '../listeners.js'
-import { applied, nobody, type PresenceFrame, type PresenceState } from './roster.js'
+import { applied, nobody, type PresenceState } from './roster.js'
 
 const enum Ms {
   /** Minimum time between two updates: the server publishes five per second. */
@@ -23,7 +24,7 @@ export interface ChannelPresence<D = unknown> extends PresenceState<D> {
 /** Presence of a channel, for its owner. */
 export interface OwnedPresence extends ChannelPresence {
   /** Takes a frame of the server. */
-  hear (frame: PresenceFrame): void
+  hear (frame: Presence): void
   /** The channel is subscribed, again if it was before, or no longer is. */
   setOpen (isOpen: boolean): void
 }

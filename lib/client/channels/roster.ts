@@ -1,22 +1,5 @@
-import type { Member, MemberConnection } from '../../protocol/member.js'
-
-/** Connections of a user, in a frame. */
-interface Listed<C> {
-  readonly user_id: string
-  readonly connections: readonly C[]
-}
-
-/** `data` of a `presence` frame: the state, or the difference to the frame before. */
-export interface PresenceFrame {
-  readonly count: number
-  /** All members; `null` when there are too many to list. A frame with `members` is a state. */
-  readonly members?: ReadonlyArray<Listed<MemberConnection>> | null
-  readonly joined?: ReadonlyArray<Listed<MemberConnection>>
-  readonly updated?: ReadonlyArray<Listed<MemberConnection>>
-  readonly left?: ReadonlyArray<Listed<string>>
-  /** Whether the server cannot reach its broker. */
-  readonly stale?: boolean
-}
+import type { Member } from '../../protocol/member.js'
+import type { Presence } from '../../protocol/presence.js'
 
 /** State of the presence in a channel. Immutable: a change creates another object, with the same objects for unchanged parts. */
 export interface PresenceState<D = unknown> {
@@ -31,11 +14,9 @@ export interface PresenceState<D = unknown> {
 /** State before the first frame. */
 export const nobody: PresenceState = { members: [], count: 0, isStale: true }
 
-const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
-
 /** Applies a frame. */
 export function applied (
-  state: PresenceState, { count, members, joined = [], updated = [], left = [], stale = false }: PresenceFrame
+  state: PresenceState, { count, members, joined = [], updated = [], left = [], stale }: Presence
 ): PresenceState {
   const known = new Map(state.members.map(member => [member.userId, member]))
   const all = new Map(members === undefined ? known : [])
@@ -48,15 +29,16 @@ export function applied (
     }
     const member = { userId, connections: [...byId.values()] }
     const before = known.get(userId)
-    if (byId.size > 0) all.set(userId, isSame(member, before) ? before! : member)
+    if (byId.size > 0) all.set(userId, JSON.stringify(member) === JSON.stringify(before) ? before! : member)
     else all.delete(userId)
   }
   const list = [...all.values()]
-  return { members: isSame(list, state.members) ? state.members : list, count, isStale: stale }
+  const isKept = list.length === known.size && list.every((member, at) => member === state.members[at])
+  return { members: isKept ? state.members : list, count, isStale: !!stale }
 }
 
 /** Returns the frame of a state, for another reader. */
-export function frameOf ({ members, count, isStale }: PresenceState): PresenceFrame {
+export function frameOf ({ members, count, isStale }: PresenceState): object {
   return {
     count,
     members: count > members.length ? null : members.map(({ userId, connections }) => ({ user_id: userId, connections })),

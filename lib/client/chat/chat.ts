@@ -4,7 +4,6 @@ import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
 import type { PresenceOf } from '../../protocol/member.js'
 import { presence, type ChannelPresence, type OwnedPresence } from '../channels/presence.js'
-import type { PresenceFrame } from '../channels/roster.js'
 import { random } from '../outbox.js'
 import { openLine, type Line } from './line.js'
 import { Conversation, type Page } from './conversation.js'
@@ -241,7 +240,7 @@ export class Chat {
     this.#client = client
     client.on('chat_history', data => { if (this.#loading) this.#loading.page ??= data as unknown as Page })
     client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
-    client.on('presence', data => this.#presence.hear(data as PresenceFrame))
+    client.on('presence', data => this.#presence.hear(data!))
     client.onStatus(status => {
       if (client === this.#client) this.#onStatus(status)
     })

@@ -1,5 +1,5 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { applied, frameOf, nobody, type PresenceFrame, type PresenceState } from '../channels/roster.js'
+import { applied, frameOf, nobody, type PresenceState } from '../channels/roster.js'
 import { parse } from '../frame.js'
 import { recent, type Recent } from './recent.js'
 
@@ -83,8 +83,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
     say (frame, id) {
       if (/^\{"type":"presence"/.test(frame)) {
         const members = all.get(parse(frame)!.channel!)?.members
-        members?.delete(id)
-        members?.set(id, frame)
+        if (members?.delete(id)) members.set(id, frame)
       }
       if (!/^\{"type":"(un)?subscribe"/.test(frame)) return false
       const { type, data } = parse(frame)! as { type: string, data: { channels: any[] } }
@@ -119,7 +118,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
         all.delete(name!)
         return undefined
       }
-      if (type === 'presence') channel.presence = applied(channel.presence ?? nobody, data as PresenceFrame)
+      if (type === 'presence') channel.presence = applied(channel.presence ?? nobody, data as ControlMessages['presence'])
       channel.latest?.hear(envelope, frame)
       return undefined
     },

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { applied, frameOf, nobody, type PresenceFrame } from '../../../lib/client/channels/roster.js'
+import { applied, frameOf, nobody } from '../../../lib/client/channels/roster.js'
+import type { Presence } from '../../../lib/protocol/presence.js'
 
 const user = (id: string, ...connections: string[]) => ({ user_id: id, connections: connections.map(id => ({ id })) })
-const after = (...frames: PresenceFrame[]) => frames.reduce(applied, nobody)
+const after = (...frames: Presence[]) => frames.reduce(applied, nobody)
 /** Ids of the connections of each member, in order. */
 const listOf = ({ members }: typeof nobody) => members.map(({ userId, connections }) => `${userId}: ${connections.map(({ id }) => id).join()}`)
 
