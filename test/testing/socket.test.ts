@@ -277,6 +277,7 @@ t.test('presence() resolves with who is present, as soon as that is what the tes
   t.match(await socket.presence('board:b1', ({ count }) => count === 2), { members: [{ userId: 'ada' }, { userId: 'bob' }], isStale: false })
   t.match(await socket.presence('board:b2'), { members: [], count: 9 })
   await t.rejects(socket.presence('board:b3'), { message: /^no presence in board:b3 within 400 ms/ })
+  await socket.close()
 })
 
 t.test('waits end in a test with fake timers', async t => {

@@ -1,4 +1,4 @@
-import type { TBoolean, TInteger, TObject, TString } from '@sinclair/typebox'
+import type { TInteger, TObject, TString } from '@sinclair/typebox'
 import { describe, expect, test } from 'tstyche'
 import type { Member } from '../../lib/index.js'
 import { useChannel, usePresence, useRequest, type Request } from '../../lib/react/index.js'
