@@ -8,7 +8,8 @@ interface WatchersProps {
   self: string
 }
 
-const isTyping = ({ connections }: Member) => connections.some(({ data }) => (data as { isTyping?: boolean } | undefined)?.isTyping === true)
+const isTyping = ({ connections }: Member) =>
+  connections.some(({ data }) => (data as { isTyping?: boolean } | undefined)?.isTyping === true)
 
 /** The users who watch the dashboard, on all pages, and which of them type. */
 export function Watchers ({ members, isStale, self }: WatchersProps) {
