@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { AppChannels } from './channels/channels.js'
+import { messagesOfKinds } from './channels/options.js'
 import { Chats } from './chat/chats.js'
 import { chatPath } from './chat/kind.js'
 import { chatRetention } from './chat/retention.js'
@@ -77,8 +78,7 @@ interface Built {
 /** Builds the parts, then the kinds of channels, then the server. */
 function build (options: ResolvedOptions, log: FastifyBaseLogger, modules: readonly CreateModule[]): Built {
   const { channels: definitions, chat, limits, timeouts } = options
-  const messagesOfKinds = Object.fromEntries(Object.entries(definitions).map(([name, { messages = {} }]) => [name, messages]))
-  const parts = createParts(options, log, messagesOfKinds)
+  const parts = createParts(options, log, messagesOfKinds(definitions))
   const { broker } = options
   const retention = broker.retentions?.chat ?? chatRetention()
   const chatLimits = { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }

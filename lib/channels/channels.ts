@@ -9,7 +9,7 @@ import { removalOf } from './removal.js'
 
 export interface AppChannelsParts {
   readonly definitions: ChannelDefinitions
-  readonly publisher: MessagePublisher
+  readonly publisher: Pick<MessagePublisher, 'publish' | 'store'>
   /** Maximum bytes of an answer. */
   readonly maxBytes: number
   /** Called when a call was not successful and the app does not handle the rejection. */

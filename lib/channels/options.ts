@@ -50,3 +50,8 @@ export function channelContradictions ({ channels }: { channels: ChannelDefiniti
     ]
   })
 }
+
+/** Schemas of the message types of channel kinds, by kind. */
+export function messagesOfKinds (definitions: ChannelDefinitions): Record<string, Record<string, TSchema>> {
+  return Object.fromEntries(Object.entries(definitions).map(([name, { messages = {} }]) => [name, messages]))
+}

@@ -3,10 +3,8 @@ import { after, type Timer } from '../clock.js'
 import type { Listeners } from '../listeners.js'
 import { applied, nobody, type PresenceState } from './roster.js'
 
-const enum Ms {
-  /** Minimum time between two updates: the server publishes five per second. */
-  pace = 200
-}
+/** Minimum time between two updates: the server publishes five per second. */
+const paceMs = 200
 
 /** Who is present in a channel, and the own data of this connection. */
 export interface ChannelPresence<D = unknown> extends PresenceState<D> {
@@ -21,8 +19,13 @@ export interface ChannelPresence<D = unknown> extends PresenceState<D> {
   readonly update: (data: D | undefined) => void
 }
 
+/** State of a presence, and the function for the own data. */
+export type PresenceSource = Pick<ChannelPresence, 'snapshot' | 'update'>
+
 /** Presence of a channel, for its owner. */
-export interface OwnedPresence extends ChannelPresence {
+export interface OwnedPresence extends PresenceSource {
+  /** Own data, as it was updated last. */
+  readonly data: unknown
   /** Takes a frame of the server. */
   hear (frame: Presence): void
   /** The channel is subscribed, again if it was before, or no longer is. */
@@ -32,11 +35,10 @@ export interface OwnedPresence extends ChannelPresence {
 export interface PresenceOptions {
   readonly send: (data: unknown) => Promise<unknown>
   readonly report: (error: unknown) => void
-  /** Listeners of the owner. Changes are the event `' presence'`. */
-  readonly events: Listeners
+  readonly onChange: () => void
 }
 
-export function presence ({ send, report, events }: PresenceOptions): OwnedPresence {
+export function presence ({ send, report, onChange }: PresenceOptions): OwnedPresence {
   let state = nobody
   let isOpen = false
   /** Own data as JSON, and as it was sent since the channel is open; `undefined` for none. */
@@ -46,25 +48,23 @@ export function presence ({ send, report, events }: PresenceOptions): OwnedPrese
 
   const show = (next: PresenceState): void => {
     state = next
-    events.tell(' presence')
+    onChange()
   }
+  const parsed = (): unknown => own && JSON.parse(own)
   const flush = (): void => {
     if (!isOpen || timer || own === sent) return
     sent = own
-    timer = after(Ms.pace, () => {
+    timer = after(paceMs, () => {
       timer = undefined
       flush()
     })
-    send(own && JSON.parse(own)).catch(error => {
+    send(parsed()).catch(error => {
       // A lost connection is no fault of the update.
       if (isOpen) report(error)
     })
   }
   return {
-    get members () { return state.members },
-    get count () { return state.count },
-    get isStale () { return state.isStale },
-    subscribe: listener => events.add(' presence', listener),
+    get data () { return parsed() },
     snapshot: () => state,
     update (data) {
       own = JSON.stringify(data)
@@ -77,5 +77,17 @@ export function presence ({ send, report, events }: PresenceOptions): OwnedPrese
       if (!state.isStale) show({ ...state, isStale: true })
       flush()
     }
+  }
+}
+
+/** Returns the presence for an app. Its changes are the event `' presence'` of `events`. */
+export function shownPresence ({ snapshot, update }: PresenceSource, events: Listeners): ChannelPresence {
+  return {
+    get members () { return snapshot().members },
+    get count () { return snapshot().count },
+    get isStale () { return snapshot().isStale },
+    subscribe: listener => events.add(' presence', listener),
+    snapshot,
+    update
   }
 }

@@ -36,12 +36,3 @@ export function applied (
   const isKept = list.length === known.size && list.every((member, at) => member === state.members[at])
   return { members: isKept ? state.members : list, count, isStale: !!stale }
 }
-
-/** Returns the frame of a state, for another reader. */
-export function frameOf ({ members, count, isStale }: PresenceState): object {
-  return {
-    count,
-    members: count > members.length ? null : members.map(({ userId, connections }) => ({ user_id: userId, connections })),
-    stale: isStale || undefined
-  }
-}

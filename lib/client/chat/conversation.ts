@@ -1,7 +1,7 @@
 import type { Outcome } from '../../protocol/chat.js'
 import { withDelta } from '../../protocol/delta.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
-import type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
+import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
@@ -37,6 +37,7 @@ export class Conversation {
   /** Whether items may be missing between the items from before a lost connection and newer items. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
+  #messages: readonly ChatMessage[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
   /** `answer` sends the answer to a question. */
@@ -48,6 +49,12 @@ export class Conversation {
   get items (): readonly ChatItem[] {
     this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
     return this.#list
+  }
+
+  /** The items that are messages. */
+  get messages (): readonly ChatMessage[] {
+    this.#messages ??= this.items.filter(item => item.kind === 'message')
+    return this.#messages
   }
 
   /** The oldest open question. */
@@ -203,14 +210,10 @@ export class Conversation {
     if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.#set(key, { ...item, status, error } as ChatMessage)
   }
 
-  #delta ({ message_id: id, run_id: runId, agent, at, text }: Messages['chat_delta'], createdAt: string): void {
-    const key = keyOf('message', id)
+  #delta ({ message_id: id, run_id: runId, agent, at, text: added }: Messages['chat_delta'], createdAt: string): void {
     this.#isAlive(runId)
-    if (this.#isFinal(key)) return
-    const known = this.#items.get(key) as ChatMessage | undefined
-    const whole = withDelta(known?.text ?? '', at, text)
-    if (whole === undefined) return
-    this.#put(key, { kind: 'message', id, role: 'assistant', agent, runId, createdAt, ...known, status: 'streaming', text: whole })
+    const text = withDelta((this.#items.get(keyOf('message', id)) as ChatMessage | undefined)?.text ?? '', at, added)
+    if (text !== undefined) this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt })
   }
 
   #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
@@ -228,8 +231,7 @@ export class Conversation {
 
   #toolCall ({ call_id: id, run_id: runId, name, agent, args }: Messages['tool_call'], createdAt: string): void {
     this.#isAlive(runId)
-    const key = keyOf('tool', id)
-    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt })
+    this.#change('tool', id, { runId, name, agent, args, status: 'running' }, { createdAt })
   }
 
   #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
@@ -237,19 +239,14 @@ export class Conversation {
   }
 
   #toolOutput ({ call_id: id, run_id: runId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
-    const key = keyOf('tool', id)
-    if (this.#isFinal(key)) return
-    const known = this.#items.get(key) ?? { kind: 'tool', id, runId, name, createdAt }
-    this.#put(key, { ...known as ToolCall, status, output, error })
+    this.#change('tool', id, { status, output, error }, { runId, name, createdAt })
   }
 
   #inputRequest (request: Messages['input_request'], createdAt: string): void {
     const { request_id: id, run_id: runId, prompt, schema, component, expires_at: expiresAt } = request
     this.#isAlive(runId)
     const answer = (value: unknown) => this.#answer(id, value)
-    const key = keyOf('question', id)
-    if (this.#isFinal(key)) return
-    this.#put(key, { kind: 'question', id, runId, prompt, schema, component, expiresAt, status: 'open', createdAt, answer })
+    this.#change('question', id, { runId, prompt, schema, component, expiresAt, status: 'open', answer }, { createdAt })
   }
 
   #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
@@ -261,10 +258,11 @@ export class Conversation {
     if (runId) this.#runs.set(runId, { ...this.#runs.get(runId), isStarted: true })
   }
 
-  #change (kind: ChatItem['kind'], id: string, change: object): void {
+  /** Changes an item, unless it is final. `initial`: fields of an item that is not known yet; without it, none is added. */
+  #change (kind: ChatItem['kind'], id: string, change: object, initial?: object): void {
     const key = keyOf(kind, id)
-    const item = this.#items.get(key)
-    if (item && !this.#isFinal(key)) this.#put(key, { ...item, ...change } as ChatItem)
+    const item = this.#items.get(key) ?? initial
+    if (item && !this.#isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
   }
 
   #interrupt (key: string, status: Outcome = 'interrupted'): void {
@@ -298,11 +296,11 @@ export class Conversation {
     this.#doubted.delete(key)
     if (isOpen(item)) this.#open.add(key)
     else this.#open.delete(key)
-    this.#list = undefined
+    this.#list = this.#messages = undefined
   }
 
   #forget (key: string): void {
-    this.#list = undefined
+    this.#list = this.#messages = undefined
     for (const keys of [this.#items, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
 }

@@ -1,20 +1,19 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { applied, frameOf, nobody, type PresenceState } from '../channels/roster.js'
-import { parse } from '../frame.js'
+import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
+import { sharedPresence, type PresenceParts, type SharedPresence } from './shared-presence.js'
 
 /** A channel on the connection that tabs share. */
 interface SharedChannel {
-  /** Sockets of the tabs that have subscribed, each with its latest `presence` frame, or `''`. The latest frame of all is the last. */
-  readonly members: Map<string, string>
+  /** Sockets of the tabs that have subscribed. */
+  readonly members: Set<string>
   /** Socket whose `subscribe` the server has not answered. */
   pending: string | undefined
   /** Sockets that wait for that answer, each with its `since`. */
   waiting: Array<[id: string, since: string | undefined]>
   /** Latest publications; `undefined` until the server has answered. */
   latest: Recent | undefined
-  /** Presence in the channel; `undefined` before its first frame. */
-  presence: PresenceState | undefined
+  readonly presence: SharedPresence
 }
 
 /** The channels on the connection of a leader. The server knows one subscriber, whichever tabs have subscribed. */
@@ -29,16 +28,34 @@ export interface SharedChannels {
   reset (): void
 }
 
+type ChannelParts = PresenceParts & Pick<Parts, 'parse' | 'cursors'>
+
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
-export function sharedChannels (send: (frame: string) => void, answer: (id: string, frames: string[]) => void): SharedChannels {
+export function sharedChannels (
+  parts: ChannelParts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
+): SharedChannels {
+  const { parse, cursors } = parts
   const all = new Map<string, SharedChannel>()
 
-  const ask = (type: string, channels: unknown): void => send(JSON.stringify({ type, data: { channels } }))
+  let joining: Array<{ channel: string, since: string | undefined }> = []
+  let leaving: string[] = []
+
+  const ask = (type: string, channels: unknown[]): void => {
+    if (channels.length > 0) send(JSON.stringify({ type, data: { channels } }))
+  }
+  /** Sends what the server has to know: first the channels to leave, because some are read again. */
+  const flush = (): void => {
+    ask('unsubscribe', leaving)
+    ask('subscribe', joining)
+    leaving = []
+    joining = []
+  }
 
   const subscribe = (name: string, id: string, since?: string): void => {
-    const channel = all.get(name) ?? { members: new Map(), pending: undefined, waiting: [], latest: undefined, presence: undefined }
+    const channel = all.get(name) ??
+      { members: new Set(), pending: undefined, waiting: [], latest: undefined, presence: sharedPresence(name, parts, send) }
     all.set(name, channel)
-    channel.members.set(id, channel.members.get(id) ?? '')
+    channel.members.add(id)
     const { latest, pending, waiting, presence } = channel
     // A tab that asks again was refused for its rate.
     if (pending && pending !== id) {
@@ -49,41 +66,33 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
     const missed = latest && (since ? latest.after(since) : /^chat:/.test(name) ? undefined : [])
     if (missed) {
       const data = { position: since || latest!.position, recovered: since ? true : undefined, replayed: missed.length }
-      const frames = [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed]
-      if (presence) frames.push(JSON.stringify({ type: 'presence', channel: name, data: frameOf(presence) }))
-      return answer(id, frames)
+      const frame = presence.frame()
+      return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed, ...frame ? [frame] : []])
     }
     channel.pending = id
-    if (latest) ask('unsubscribe', [name])
-    ask('subscribe', [{ channel: name, since }])
+    if (latest) leaving.push(name)
+    joining.push({ channel: name, since })
   }
 
   const unsubscribe = (name: string, id: string): void => {
     const channel = all.get(name)
-    if (!channel) return
-    const own = channel.members.get(id)
-    channel.members.delete(id)
-    if (channel.members.size > 0) return updatePresence(channel, own && JSON.stringify({ type: 'presence', channel: name }))
+    if (!channel?.members.delete(id)) return
+    if (channel.members.size > 0) return channel.presence.leave(id)
     all.delete(name)
-    ask('unsubscribe', [name])
-  }
-
-  /** Sends the latest data of the tabs that are left: for the server they are one connection. */
-  const updatePresence = ({ members }: SharedChannel, other?: string): void => {
-    const frame = [...members.values()].filter(Boolean).pop() || other
-    if (frame) send(frame)
+    leaving.push(name)
   }
 
   const goOn = (name: string, channel: SharedChannel): void => {
     channel.pending = undefined
     for (const [id, since] of channel.waiting.splice(0)) if (channel.members.has(id)) subscribe(name, id, since)
+    flush()
   }
 
   return {
     say (frame, id) {
       if (/^\{"type":"presence"/.test(frame)) {
-        const members = all.get(parse(frame)!.channel!)?.members
-        if (members?.delete(id)) members.set(id, frame)
+        const channel = all.get(parse(frame)!.channel!)
+        if (channel?.members.has(id)) channel.presence.say(id, frame)
       }
       if (!/^\{"type":"(un)?subscribe"/.test(frame)) return false
       const { type, data } = parse(frame)! as { type: string, data: { channels: any[] } }
@@ -91,6 +100,7 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
         if (type === 'subscribe') subscribe(of.channel, id, of.since)
         else unsubscribe(of, id)
       }
+      flush()
       return true
     },
     hear (envelope, frame) {
@@ -101,13 +111,13 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
         const isNew = !channel.latest
-        channel.latest ??= recent()
+        channel.latest ??= recent(cursors)
         channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered: isNew ? undefined : recovered, position } as any }, frame)
         // The others had subscribed before, and may have missed publications.
         const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
-        if (!isNew && !recovered) for (const id of channel.members.keys()) if (id !== pending) answer(id, [resync])
+        if (!isNew && !recovered) for (const id of channel.members) if (id !== pending) answer(id, [resync])
         // Subscribing again has removed the data.
-        if (!isNew) updatePresence(channel)
+        if (!isNew) channel.presence.sayAgain()
         // After the frames that follow this one, so that the others get them as missed.
         goOn(name!, channel)
         return pending
@@ -118,12 +128,13 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
         all.delete(name!)
         return undefined
       }
-      if (type === 'presence') channel.presence = applied(channel.presence ?? nobody, data as ControlMessages['presence'])
+      if (type === 'presence') channel.presence.hear(data as ControlMessages['presence'])
       channel.latest?.hear(envelope, frame)
       return undefined
     },
     leave (id) {
       for (const [name, { members }] of [...all]) if (members.has(id)) unsubscribe(name, id)
+      flush()
     },
     reset () {
       all.clear()

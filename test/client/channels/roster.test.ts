@@ -1,5 +1,6 @@
 import t from 'tap'
-import { applied, frameOf, nobody } from '../../../lib/client/channels/roster.js'
+import { applied, nobody } from '../../../lib/client/channels/roster.js'
+import { frameOf } from '../../../lib/client/sharing/shared-presence.js'
 import type { Presence } from '../../../lib/protocol/presence.js'
 
 const user = (id: string, ...connections: string[]) => ({ user_id: id, connections: connections.map(id => ({ id })) })
