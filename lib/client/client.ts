@@ -5,6 +5,7 @@ import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
 import { Channel, channelName } from './channels/channel.js'
+import { applied, nobody } from './channels/roster.js'
 import { subscriptions, type Reader } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
@@ -114,7 +115,8 @@ export class RealtimeClient {
     report: error => this.#report(error),
     onDue: () => this.#outbox.run(),
     onEnd: (name, error) => this.#outbox.refuse(name, error),
-    isOwn: ref => this.#outbox.has(ref)
+    isOwn: ref => this.#outbox.has(ref),
+    sendPresence: (channel, data) => this.request('presence', data, { channel })
   })
 
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
@@ -286,7 +288,7 @@ export class RealtimeClient {
           name: `fastify-realtime 2 ${this.#url}`,
           WebSocket: this.#WebSocket,
           onAwaited: () => this.#comeBack(),
-          parts: { cursors, parse, bytesOf, paced, locks, handover: { code: handover, reason: '' } }
+          parts: { cursors, parse, bytesOf, paced, locks, applied, nobody, handover: { code: handover, reason: '' } }
         })
       }
       this.#open(token)
@@ -421,16 +423,17 @@ export class RealtimeClient {
   }
 
   /** Releases the connection: it would fail on a sleeping page, and a browser does not cache a page that has one. */
-  #rest (): void {
-    this.#hangUp()
+  #rest (code?: number): void {
+    this.#hangUp(code)
     this.#tabs?.leave()
     this.#tabs = undefined
   }
 
-  #hangUp (): void {
+  /** Closes the socket. Without a code, the server keeps this connection in the presence of its channels for a while: it may come back. */
+  #hangUp (code?: number): void {
     const socket = this.#socket
     this.#letGo()
-    socket?.close(ownCodes.NORMAL.code)
+    socket?.close(code)
   }
 
   #letGo (): void {
@@ -447,7 +450,7 @@ export class RealtimeClient {
   }
 
   #end (error: RealtimeError): void {
-    this.#rest()
+    this.#rest(ownCodes.NORMAL.code)
     this.#unwatchPage()
     this.closed = error.closed
     this.#outbox.stop(error)

@@ -2,6 +2,7 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { ChannelName, Subscribed, Unsubscribed } from './channels.js'
 import { chatMessages } from './chat.js'
 import type { DataField } from './data-field.js'
+import type { Presence } from './presence.js'
 import { Id, Name, Timestamp, open } from './schemas.js'
 
 export { Id, Timestamp } from './schemas.js'
@@ -18,11 +19,11 @@ export const commonMessages = {
   ...chatMessages
 }
 
-/** Types of connection-level frames: only the plugin sends them, and they have no `id`. */
-export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed'] as const
+/** Types of connection-level frames: only the plugin sends them, and they have no `id`. Clients send `presence`, too. */
+export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed', 'presence'] as const
 
 /** Types that only the plugin sends or handles. */
-export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe', 'presence'] as const
+export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe'] as const
 
 /** Limits of the server for a connection. Older servers omit some of them. */
 export const Limits = Type.Object({
@@ -130,6 +131,7 @@ export interface ControlMessages {
   error: Static<typeof ErrorData>
   subscribed: Static<typeof Subscribed>
   unsubscribed: Static<typeof Unsubscribed>
+  presence: Presence
   /** The answer of the handler, for types with a schema in `answers`. */
   ack: unknown
   pong: undefined

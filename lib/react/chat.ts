@@ -138,7 +138,8 @@ interface WithChats {
   chat (target: ChatReference): Chat
 }
 
-function openChat (client: RealtimeClient, target: ChatReference, before: Chat | undefined): Chat {
+/** Opens a chat on the connection of a client. `before`: the chat that the component showed here before. */
+export function openChat (client: RealtimeClient, target: ChatReference, before: Chat | undefined): Chat {
   return 'chat' in client ? (client as unknown as WithChats).chat(target) : chatsFor(client).open(target, before)
 }
 

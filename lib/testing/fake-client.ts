@@ -1,14 +1,18 @@
 import { Channel, channelName } from '../client/channels/channel.js'
+import { presence, shownPresence } from '../client/channels/presence.js'
+import { nobody } from '../client/channels/roster.js'
 import type { Reader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
 import type { AnswerOptions, ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
+import { frameOf } from '../client/sharing/shared-presence.js'
 import { listeners, type Listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
-import type { AnswerOf, Envelope, Messages } from '../protocol/envelope.js'
+import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
 import type { KindName } from '../protocol/kind-name.js'
+import type { Member } from '../protocol/member.js'
 
 /** Message that the code under test has sent, for the test to answer. */
 export interface FakeSent {
@@ -32,6 +36,11 @@ export interface FakeControls {
   emit<T extends (keyof Messages & string) | (string & {})> (type: T, data?: Envelope<T>['data'], parts?: Partial<Omit<Envelope, 'type' | 'data'>>): void
   /** Sets the status of the connection. `code`: close code for `closed`, which lasts until `reopen`. Default: 1000. */
   setStatus (status: Status, code?: number): void
+  /**
+   * Sets who is present, for the controls of a channel, or of the connection of a chat. `count`: number of users, if there are more than
+   * the server lists. Default: number of the members. `isStale`: whether the server cannot reach its broker. Default: false.
+   */
+  setPresence (members: readonly Member[], parts?: { count?: number, isStale?: boolean }): void
   /** Reports a reconnect or a resync. `recovered: false`: publications were missed. */
   resume (recovered: boolean): void
   /** Returns the fake client under a chat, to deliver messages and to read sent ones. Throws an Error when the chat was not opened. */
@@ -71,12 +80,18 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly #listeners = listeners(rethrow)
   /** Listeners of the readers of this channel, and of this client. */
   readonly #readers = new Set<Listeners>([this.#listeners])
+  readonly #presence = presence({
+    send: data => this.request('presence', data),
+    report: console.error,
+    onChange: () => this.#tell(' presence')
+  })
 
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
     this.#chats = new OpenChats({ userId }, undefined, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
+    this.#presence.setOpen(status === 'open')
   }
 
   on (type: string, listener: (...heard: any[]) => unknown): () => void {
@@ -131,6 +146,10 @@ class FakeClient implements Public<ChatClient>, FakeControls {
       name,
       since: '',
       listeners: own,
+      presence: shownPresence({
+        snapshot: () => isReading() ? this.#presence.snapshot() : nobody,
+        update: this.#presence.update
+      }, own),
       get status () { return status() },
       get closed () { return closed() },
       close: () => { this.#readers.delete(own) },
@@ -191,6 +210,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   emit (type: string, data?: unknown, parts: Partial<Omit<Envelope, 'type' | 'data'>> = {}): void {
     const envelope = { timestamp: new Date().toISOString(), ...parts, type, data }
+    if (type === 'presence') this.#presence.hear(data as ControlMessages['presence'])
     this.#tell(type, data, envelope)
     this.#tell('*', envelope)
   }
@@ -200,6 +220,10 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     if (this.closed !== undefined) throw new Error('a client that is closed stays closed until reopen()')
     if (status === 'closed') this.#end(code)
     this.#change(status)
+  }
+
+  setPresence (members: readonly Member[], { count = members.length, isStale = false }: { count?: number, isStale?: boolean } = {}): void {
+    this.emit('presence', frameOf({ members, count, isStale }))
   }
 
   resume (recovered: boolean): void {
@@ -212,6 +236,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   #change (status: Status): void {
     this.status = status
+    this.#presence.setOpen(status === 'open')
     this.#tell(' status', status, this.closed)
   }
 

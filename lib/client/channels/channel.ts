@@ -2,8 +2,10 @@ import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../
 import type { DataField } from '../../protocol/data-field.js'
 import type { Envelope } from '../../protocol/envelope.js'
 import { idPattern, isId } from '../../protocol/ids.js'
+import type { PresenceOf } from '../../protocol/member.js'
 import { closedError, type Closed } from '../error.js'
 import type { Resume, Status } from '../status.js'
+import type { ChannelPresence } from './presence.js'
 import type { Reader } from './subscriptions.js'
 
 /** Client of a channel. */
@@ -43,6 +45,9 @@ export class Channel<K extends string = KindName> {
    * or that of the client's close.
    */
   get closed (): Closed | undefined { return this.#reader.closed }
+
+  /** Who is present in the channel, if its kind has presence; nobody after `close`. */
+  get presence (): ChannelPresence<PresenceOf<K>> { return this.#reader.presence as ChannelPresence<PresenceOf<K>> }
 
   /**
    * Calls `listener` with each message of a type, or for `'*'` with each envelope. Returns a function that removes the listener.

@@ -7,6 +7,8 @@ import { cursors, type Cursors } from '../cursors.js'
 import { closedError, RealtimeError, type Closed } from '../error.js'
 import { listeners, type Listeners } from '../listeners.js'
 import type { Status } from '../status.js'
+import { presence, shownPresence, type ChannelPresence, type OwnedPresence } from './presence.js'
+import { nobody } from './roster.js'
 
 /** Maximum number of channels in a frame. */
 const mostInFrame = 100
@@ -31,8 +33,10 @@ export interface Reader {
   readonly status: Status
   /** Why it has ended; `undefined` unless its status is `closed`. */
   readonly closed: Closed | undefined
-  /** Listeners by message type, `'*'`, and those of the events `' status'` and `' resume'`. */
+  /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'` and `' presence'`. */
   readonly listeners: Listeners
+  /** Who is present in the channel; nobody while it is closed. Its own data is that of all readers. */
+  readonly presence: ChannelPresence
   /** Position up to which it has read; empty at first. */
   readonly since: string
   /** Stops reading: no listener is called until `reopen`. The last reader of a channel unsubscribes after `linger` ms. Default: 5,000. */
@@ -47,6 +51,7 @@ interface Subscription {
   status: Status
   closed?: Closed | undefined
   readonly readers: Set<Pick<Reader, 'listeners'> & { readonly cursors: Cursors }>
+  readonly presence: OwnedPresence
   /** Position up to which the server has sent the channel. */
   readonly cursors: Cursors
   /** `since` of the latest `subscribe`. */
@@ -71,6 +76,8 @@ export interface SubscriptionsOptions {
   readonly isOwn: (ref: unknown) => boolean
   /** Called when a channel has ended: messages to it are not handled. */
   readonly onEnd: (name: string, error: RealtimeError) => void
+  /** Sends the own data of the presence in a channel. */
+  readonly sendPresence: (name: string, data: unknown) => Promise<unknown>
 }
 
 /** The channels of a client, beside that of its path. */
@@ -94,7 +101,7 @@ export interface Subscriptions {
   again (): void
 }
 
-export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: SubscriptionsOptions): Subscriptions {
+export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPresence }: SubscriptionsOptions): Subscriptions {
   const all = new Map<string, Subscription>()
   let leaving: string[] = []
   /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
@@ -112,6 +119,7 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
     if (channel.status === status) return
     channel.status = status
     channel.closed = closed
+    channel.presence.setOpen(status === 'open')
     tell(channel, ' status', status, closed)
   }
   const begin = (channel: Subscription): void => {
@@ -141,24 +149,31 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
   }
   const forget = (channel: Subscription): void => {
     lose(channel)
+    channel.presence.setOpen(false)
     onEnd(channel.name, new RealtimeError('closed', `${channel.name}: closed`))
     clearTimeout(channel.linger)
     all.delete(channel.name)
     if (limits && !channel.isFinal) leaving.push(channel.name)
     onDue()
   }
-  const create = (name: string): Subscription => {
+  const create = (name: string, data?: unknown): Subscription => {
     const channel: Subscription = {
       name,
       status: offline,
       closed: closedAs,
       readers: new Set(),
+      presence: presence({
+        send: data => sendPresence(name, data),
+        report,
+        onChange: () => tell(channel, ' presence')
+      }),
       cursors: cursors(),
       asked: '',
       attempt: 0,
       isFinal: false,
       isDue: true
     }
+    channel.presence.update(data)
     all.set(name, channel)
     return channel
   }
@@ -194,10 +209,10 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
     read (name, since) {
       const reader = { cursors: cursors(), listeners: listeners(report) }
       const normal = closedError({ code: ownCodes.NORMAL.code, reason: '' }).closed
-      let channel: Subscription
+      let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
       const join = (since?: string): void => {
-        channel = all.get(name) ?? create(name)
+        channel = all.get(name) ?? create(name, channel.presence.data)
         clearTimeout(channel.linger)
         const isElsewhere = since !== undefined && since !== channel.cursors.since
         reader.cursors.start(since ?? channel.cursors.since)
@@ -210,6 +225,10 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
       return {
         name,
         listeners: reader.listeners,
+        presence: shownPresence({
+          snapshot: () => isReading() ? channel.presence.snapshot() : nobody,
+          update: data => channel.presence.update(data)
+        }, reader.listeners),
         get status () { return isReading() ? channel.status : 'closed' },
         get closed () { return isReading() ? channel.closed : normal },
         get since () { return reader.cursors.since },
@@ -237,7 +256,11 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn }: Subscri
         const { position } = data as ControlMessages['resync']
         for (const { cursors } of [channel, ...channel.readers]) cursors.start(position)
         tell(channel, ' resume', { recovered: false })
-      } else if (channel.status === 'open') {
+      } else if (channel.status !== 'open') {
+        return true
+      } else if (type === 'presence') {
+        channel.presence.hear(data as ControlMessages['presence'])
+      } else {
         if (id) channel.cursors.advance(id)
         for (const { cursors, listeners } of [...channel.readers]) {
           if (id ? !cursors.advance(id) : !isOwn(ref)) continue

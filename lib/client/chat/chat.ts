@@ -2,6 +2,9 @@ import { RealtimeClient, type Resume, type Status } from '../client.js'
 import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
+import type { PresenceOf } from '../../protocol/member.js'
+import type { Presence } from '../../protocol/presence.js'
+import { presence, shownPresence, type ChannelPresence } from '../channels/presence.js'
 import { random } from '../outbox.js'
 import { clientFor, connectChat, hasChannels, type ChatConnection, type Connect, type OpenChatOptions } from './connection.js'
 import { Conversation, type Page } from './conversation.js'
@@ -65,6 +68,22 @@ export class Chat {
   readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
+  /** Presence on connections of its own, and the own data. */
+  readonly #presence = presence({
+    send: data => this.#say('presence', data),
+    report: error => this.#report(error),
+    onChange: () => this.#listeners.tell(' presence')
+  })
+
+  /** Who is present in the chat, if the server has `chat.presence`. */
+  readonly presence = shownPresence({
+    snapshot: () => (this.#connection.presence ?? this.#presence).snapshot(),
+    update: data => {
+      this.#presence.update(data)
+      this.#connection.presence?.update(data)
+    }
+  }, this.#listeners) as ChannelPresence<PresenceOf<'chat'>>
+
   #client!: RealtimeClient
   #connection!: ChatConnection
   /** Stops following the status of the client in the options. */
@@ -225,12 +244,16 @@ export class Chat {
     const connection = this.#connection = connectChat(this.#client, this.#options)
     connection.on('*', envelope => {
       if (envelope.type === 'chat_history' && this.#loading) this.#loading.page ??= envelope.data as unknown as Page
+      if (envelope.type === 'presence') this.#presence.hear(envelope.data as Presence)
       if (this.#conversation.apply(envelope)) this.#changed()
     })
     connection.onStatus(status => {
       if (connection === this.#connection) this.#onStatus(status)
     })
     connection.onResume(resume => this.#resumed(resume))
+    const { data } = this.#presence
+    connection.presence?.subscribe(() => this.#listeners.tell(' presence'))
+    if (data !== undefined) connection.presence?.update(data)
     this.#changed()
   }
 
@@ -252,6 +275,7 @@ export class Chat {
   }
 
   #onStatus (status: Status): void {
+    this.#presence.setOpen(status === 'open' && !this.#connection.presence)
     this.#changed()
     if (status !== 'open') return
     const isFirst = !this.#wasOpen

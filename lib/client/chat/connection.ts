@@ -1,5 +1,6 @@
 import type { Envelope } from '../../protocol/envelope.js'
 import { Channel } from '../channels/channel.js'
+import type { ChannelPresence } from '../channels/presence.js'
 import type { ClientOptions, RealtimeClient } from '../client.js'
 
 /** Ids of a chat. */
@@ -22,6 +23,8 @@ export type Connect = (options: ClientOptions & Required<Pick<ClientOptions, 'ch
 
 /** What a chat is on: a channel of a client, or a client on the path of the chat. */
 export interface ChatConnection extends Pick<RealtimeClient, 'status' | 'closed' | 'onStatus' | 'onResume' | 'close' | 'reopen'> {
+  /** That of the channel; `undefined` on the path of the chat. */
+  readonly presence?: ChannelPresence
   on (type: '*', listener: (envelope: Envelope) => unknown): () => void
   send (type: string, data: unknown, options: { timeout?: number | undefined }): Promise<void>
 }

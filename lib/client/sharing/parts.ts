@@ -1,3 +1,4 @@
+import type { applied, nobody } from '../channels/roster.js'
 import type { cursors } from '../cursors.js'
 import type { parse } from '../frame.js'
 import type { Loss } from '../outage.js'
@@ -15,6 +16,8 @@ export interface Parts {
   readonly bytesOf: typeof bytesOf
   readonly paced: typeof paced
   readonly locks: Locks
+  readonly applied: typeof applied
+  readonly nobody: typeof nobody
   /** End of the socket of a client that reconnects at once. */
   readonly handover: Loss
 }

@@ -1,6 +1,7 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
 import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
+import { sharedPresence, type PresenceParts, type SharedPresence } from './shared-presence.js'
 
 /** A channel on the connection that tabs share. */
 interface SharedChannel {
@@ -12,6 +13,7 @@ interface SharedChannel {
   waiting: Array<[id: string, since: string | undefined]>
   /** Latest publications; `undefined` until the server has answered. */
   latest: Recent | undefined
+  readonly presence: SharedPresence
 }
 
 /** The channels on the connection of a leader. The server knows one subscriber, whichever tabs have subscribed. */
@@ -26,10 +28,13 @@ export interface SharedChannels {
   reset (): void
 }
 
+type ChannelParts = PresenceParts & Pick<Parts, 'parse' | 'cursors'>
+
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
 export function sharedChannels (
-  { parse, cursors }: Parts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
+  parts: ChannelParts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
 ): SharedChannels {
+  const { parse, cursors } = parts
   const all = new Map<string, SharedChannel>()
 
   let joining: Array<{ channel: string, since: string | undefined }> = []
@@ -47,10 +52,11 @@ export function sharedChannels (
   }
 
   const subscribe = (name: string, id: string, since?: string): void => {
-    const channel = all.get(name) ?? { members: new Set(), pending: undefined, waiting: [], latest: undefined }
+    const channel = all.get(name) ??
+      { members: new Set(), pending: undefined, waiting: [], latest: undefined, presence: sharedPresence(name, parts, send) }
     all.set(name, channel)
     channel.members.add(id)
-    const { latest, pending, waiting } = channel
+    const { latest, pending, waiting, presence } = channel
     // A tab that asks again was refused for its rate.
     if (pending && pending !== id) {
       waiting.push([id, since])
@@ -60,7 +66,8 @@ export function sharedChannels (
     const missed = latest && (since ? latest.after(since) : /^chat:/.test(name) ? undefined : [])
     if (missed) {
       const data = { position: since || latest!.position, recovered: since ? true : undefined, replayed: missed.length }
-      return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed])
+      const frame = presence.frame()
+      return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed, ...frame ? [frame] : []])
     }
     channel.pending = id
     if (latest) leaving.push(name)
@@ -69,8 +76,8 @@ export function sharedChannels (
 
   const unsubscribe = (name: string, id: string): void => {
     const channel = all.get(name)
-    channel?.members.delete(id)
-    if (!channel || channel.members.size > 0) return
+    if (!channel?.members.delete(id)) return
+    if (channel.members.size > 0) return channel.presence.leave(id)
     all.delete(name)
     leaving.push(name)
   }
@@ -83,6 +90,10 @@ export function sharedChannels (
 
   return {
     say (frame, id) {
+      if (/^\{"type":"presence"/.test(frame)) {
+        const channel = all.get(parse(frame)!.channel!)
+        if (channel?.members.has(id)) channel.presence.say(id, frame)
+      }
       if (!/^\{"type":"(un)?subscribe"/.test(frame)) return false
       const { type, data } = parse(frame)! as { type: string, data: { channels: any[] } }
       for (const of of data.channels) {
@@ -105,6 +116,8 @@ export function sharedChannels (
         // The others had subscribed before, and may have missed publications.
         const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
         if (!isNew && !recovered) for (const id of channel.members) if (id !== pending) answer(id, [resync])
+        // Subscribing again has removed the data.
+        if (!isNew) channel.presence.sayAgain()
         // After the frames that follow this one, so that the others get them as missed.
         goOn(name!, channel)
         return pending
@@ -115,6 +128,7 @@ export function sharedChannels (
         all.delete(name!)
         return undefined
       }
+      if (type === 'presence') channel.presence.hear(data as ControlMessages['presence'])
       channel.latest?.hear(envelope, frame)
       return undefined
     },

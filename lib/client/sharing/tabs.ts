@@ -157,11 +157,12 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
   }
 
   /** Closes the socket of this tab's client and, in the leader, the real WebSocket. */
-  const hangUp = (code?: number): void => {
+  const hangUp = (): void => {
     clearTimeout(impatience)
     if (real) {
       real.onmessage = real.onclose = null
-      real.close(code)
+      // Without a code: another tab may connect in its place.
+      real.close()
       letGo()
       tell({ is: 'lost', how: handover })
     }
@@ -281,8 +282,8 @@ export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): T
         connect: () => new WebSocket(url, protocols),
         since,
         send: frame => isLeading ? say(frame, shared.id) : tell({ is: 'saying', id: shared.id, frame }),
-        close: code => {
-          if (socket === shared) hangUp(code)
+        close: () => {
+          if (socket === shared) hangUp()
         }
       }
       if (isLeading) connect(shared)

@@ -1,3 +1,4 @@
+import type { ChannelPresence } from '../../client/channels/presence.js'
 import type { Reader } from '../../client/channels/subscriptions.js'
 import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../../client/index.js'
 import { attempt, listeners } from '../../client/listeners.js'
@@ -100,6 +101,11 @@ export class ChannelStore {
   /** Subscribes again after the channel has ended. */
   reopen (): void {
     this.#reader!.reopen()
+  }
+
+  /** Who is present in the channel. Only while a component holds it. */
+  get presence (): ChannelPresence {
+    return this.#reader!.presence
   }
 
   /** Place of a component that has received everything so far. */

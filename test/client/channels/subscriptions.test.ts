@@ -7,12 +7,14 @@ const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100
 function make () {
   const errors: RealtimeError[] = []
   const ended: string[] = []
+  const updates: unknown[] = []
   const all = subscriptions({
     backoff: () => () => 1_000,
     report: error => errors.push(error as RealtimeError),
     onDue: () => {},
     onEnd: name => ended.push(name),
-    isOwn: ref => ref === 'own'
+    isOwn: ref => ref === 'own',
+    sendPresence: async (name, data) => updates.push([name, data])
   })
   t.teardown(() => all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' }))
   /** All frames that are to be sent. */
@@ -22,7 +24,7 @@ function make () {
     return sent
   }
   const receive = (type: string, channel: string, data?: unknown, more: object = {}) => all.receive({ type, channel, data, timestamp: '', ...more })
-  return { all, frames, receive, errors, ended }
+  return { all, frames, receive, errors, ended, updates }
 }
 
 t.test('channels are subscribed in as few frames as the limits of the server allow', async t => {
@@ -199,4 +201,60 @@ t.test('frames that the server dropped because they came too fast are sent again
   all.again()
   // The subscribe may have arrived: then the server would read on instead of reading again.
   t.match(frames(), [{ type: 'unsubscribe' }, { type: 'subscribe' }])
+})
+
+t.test('presence is shared by the readers of a channel, is no message, and its data is sent with each subscription', async t => {
+  const { all, frames, receive, updates } = make()
+  const got: unknown[] = []
+  const reader = all.read('board:b1')
+  reader.listeners.add('*', ({ type }) => got.push(type))
+  reader.presence.update('x')
+  all.start(limits)
+  frames()
+  const members = [{ user_id: 'ada', connections: [{ id: 'a1' }] }]
+  receive('presence', 'board:b1', { count: 1, members })
+  t.equal(reader.presence.count, 0, 'not subscribed yet')
+  t.strictSame(updates, [])
+  receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+  t.strictSame(updates, [['board:b1', 'x']])
+  const changes = [0, 0]
+  const other = all.read('board:b1')
+  for (const [n, { presence }] of [reader, other].entries()) presence.subscribe(() => changes[n]++)
+  receive('presence', 'board:b1', { count: 1, members })
+  t.equal(other.presence.count, 1)
+  t.equal(all.read('board:b1').presence.snapshot(), other.presence.snapshot())
+  t.strictSame(changes, [1, 1])
+  t.strictSame(got, [])
+  all.stop('waiting', undefined)
+  t.match(reader.presence.snapshot(), { count: 1, isStale: true })
+})
+
+t.test('a reader that is closed shows nobody, and its data is sent again when it is opened again', async t => {
+  const { all, frames, receive, updates } = make()
+  const reader = all.read('board:b1')
+  const subscribed = () => {
+    frames()
+    receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+    receive('presence', 'board:b1', { count: 1, members: [{ user_id: 'ada', connections: [{ id: 'a1' }] }] })
+  }
+  all.start(limits)
+  subscribed()
+  reader.presence.update('x')
+  let changes = 0
+  reader.presence.subscribe(() => { changes++ })
+  reader.close(5_000)
+  t.strictSame(reader.presence.snapshot(), { members: [], count: 0, isStale: true })
+  receive('presence', 'board:b1', { count: 2, joined: [{ user_id: 'bob', connections: [{ id: 'b1' }] }] })
+  t.equal(changes, 0)
+  reader.reopen()
+  t.match(reader.presence, { count: 2, isStale: false }, 'the channel was open all along')
+  t.strictSame(updates, [['board:b1', 'x']])
+  all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' })
+  reader.close()
+  all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' })
+  reader.reopen()
+  all.start(limits)
+  subscribed()
+  t.strictSame(updates, [['board:b1', 'x'], ['board:b1', 'x']])
+  t.equal(reader.presence.count, 1)
 })
