@@ -17,8 +17,8 @@ import type { Target } from '../target.js'
 import { Connection, type ConnectionContext } from './connection.js'
 import type { Departures } from './departures.js'
 import { presenceKey, type Hub } from './hub.js'
-import { Recovery, sinceOf } from './recovery.js'
-import type { OpenChannel } from './subscription.js'
+import { Recovery, sinceOf } from '../delivery/recovery.js'
+import type { OpenChannel } from '../delivery/subscription.js'
 import { within } from '../../time/within.js'
 
 /** A completed handshake. */

@@ -11,11 +11,11 @@ import type { Catalogue } from '../messages/catalogue.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from '../reports/refusal-reasons.js'
 import type { RefusedClient, Refusals } from '../reports/refusals.js'
 import type { Target } from '../target.js'
-import { textFrame } from './frame.js'
+import { textFrame } from '../delivery/frame.js'
 import { Lifecycle, type LifecycleContext } from './lifecycle.js'
 import type { Liveness, Peer } from './liveness.js'
 import { listen } from './socket-events.js'
-import type { Subscription } from './subscription.js'
+import type { Subscription } from '../delivery/subscription.js'
 
 /** Context that all connections of a server share. */
 export interface ConnectionContext extends ReceiverContext, LifecycleContext {
@@ -215,8 +215,13 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
   }
 
   ping (): void {
+    this.checkProbes()
     this.#isAwaitingPong = true
     if (this.socket.readyState === WebSocket.OPEN) this.socket.ping()
+  }
+
+  protected override probe (payload: string): void {
+    this.socket.ping(payload)
   }
 
   onDead (): void {
@@ -240,7 +245,11 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     if (this.state === 'open') this.#read().receiveControl()
   }
 
-  onPong (): void {
+  onPong (payload: string): void {
+    if (this.confirm(payload)) {
+      this.#isAwaitingPong = false
+      return
+    }
     if (!this.#isAwaitingPong) return this.onPing()
     this.#isAwaitingPong = false
   }
