@@ -22,6 +22,8 @@ export interface ConnectionContext extends ReceiverContext, LifecycleContext {
   readonly catalogue: Catalogue
   readonly liveness: Liveness
   readonly refusals: Refusals
+  /** Called when a connection ends, at the latest when it is closed. Further calls have no effect. */
+  readonly onReleased: (connection: Connection) => void
   /** Called when a subscription of a connection has to end. */
   readonly onUnsubscribed: (connection: Connection, channel: string, reason: UnsubscribedReason) => void
 }
@@ -264,6 +266,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     this.#stopExpiry?.()
     this.#context.liveness.remove(this, this.#beat)
     this.#receiver?.end()
+    this.#context.onReleased(this)
   }
 
   protected override onClosed (): void {

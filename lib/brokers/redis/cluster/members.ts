@@ -16,6 +16,9 @@ const pulseEvery = 400
 /** Time without a pulse after which a node is silent, in ms: its connections no longer count against a limit. */
 const silentAfter = 1_200
 
+/** Time without an answer of Redis after which the nodes that are alive are unknown, in ms. */
+const unknownAfter = 1_500
+
 /** Time, in ms, after which a change is sent to Redis again, because a failover may have lost it. */
 export const tellAgainAfter = 4_000
 
@@ -31,6 +34,8 @@ export interface MemberEvents {
   canInherit (): boolean
   /** Called after each answered beat. */
   onBeat (): void
+  /** Called when Redis has answered neither beats nor pulses for a while. */
+  onSilent (): void
 }
 
 /** A caller that waits until nodes have shown that they are alive. */
@@ -57,6 +62,10 @@ export class Members {
   /** Whether the last beat was not answered: this node may hold leases that it does not know. */
   #isInDoubt = false
   #answeredAt = -Infinity
+  /** When Redis last answered a beat or a pulse. */
+  #heardAt = -Infinity
+  /** Whether Redis answers, so that it is known which nodes are alive. */
+  #isKnown = false
   /** When this node was last declared dead, as reported by Redis. */
   #died = ''
 
@@ -82,6 +91,11 @@ export class Members {
   /** Nodes that are alive, including this one. */
   get alive (): readonly string[] {
     return this.#alive
+  }
+
+  /** Nodes that are alive; `undefined` while Redis does not answer. */
+  get known (): readonly string[] | undefined {
+    return this.#isKnown ? this.#alive : undefined
   }
 
   /** Nodes without a recent pulse. They may return. */
@@ -110,6 +124,7 @@ export class Members {
 
   /** Sends a pulse of this node, and receives those of the others. Never rejects. */
   async pulse (): Promise<void> {
+    this.#checkAnswers()
     if (this.#underWay.has('pulse') || !this.#link.isReady || !this.#isStarted) return
     this.#underWay.add('pulse')
     try {
@@ -120,7 +135,16 @@ export class Members {
     this.#underWay.delete('pulse')
   }
 
+  /** Notices that Redis does not answer. With the next answer, the nodes are read again. */
+  #checkAnswers (): void {
+    if (!this.#isKnown || performance.now() - this.#heardAt < unknownAfter) return
+    this.#isKnown = false
+    this.#events.onSilent()
+  }
+
   #onPulse ({ now, heardAt }: PulseReply): void {
+    this.#heardAt = performance.now()
+    if (!this.#isKnown) this.beat()
     this.#silent = [...heardAt].filter(([, time]) => now - time > silentAfter).map(([node]) => node)
     for (const question of this.#questions) {
       question.since ??= now
@@ -148,6 +172,8 @@ export class Members {
 
   #onAnswer ({ isNew, died, alive, leases }: BeatReply): void {
     this.#alive = alive
+    this.#isKnown = true
+    this.#heardAt = performance.now()
     // A beat that was sent before an interruption may arrive after it, and hide that this node was forgotten meanwhile.
     const wasSilent = performance.now() - this.#answeredAt > deadAfter / 2
     this.#answeredAt = performance.now()
