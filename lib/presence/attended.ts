@@ -58,6 +58,8 @@ export class Attended implements EntryListener, Reader {
   readonly #parts: AttendedParts
   readonly #own = new OwnConnections()
   readonly #attendees = new Map<Attendee, Attendance>()
+  /** Connections that have not read the list yet. */
+  readonly #arriving = new Map<Attendee, Attendance>()
   readonly versions: Versions
   /** Resolves when the list is complete. */
   readonly settled: Promise<void>
@@ -120,8 +122,15 @@ export class Attended implements EntryListener, Reader {
     attendance.isListed = isToBeListed
     this.#attendees.set(attendee, attendance)
     if (attendance.reading !== undefined) attendance.reading.restart()
-    else if (this.#isSettled) this.#show(attendee, attendance)
+    else if (this.#isSettled && !attendance.isListed) this.#show(attendee, attendance)
+    else this.#arriving.set(attendee, attendance)
     this.#publishSoon()
+  }
+
+  /** Shows the list to the connections that wait for it: one that enters waits until it is listed itself. */
+  #showAll (): void {
+    for (const [attendee, attendance] of this.#arriving) this.#show(attendee, attendance)
+    this.#arriving.clear()
   }
 
   #show (attendee: Attendee, attendance: Attendance): void {
@@ -136,6 +145,7 @@ export class Attended implements EntryListener, Reader {
     const { id, userId } = attendee
     attendance.reading?.end()
     this.#attendees.delete(attendee)
+    this.#arriving.delete(attendee)
     if (attendance.isListed) {
       if (isClean || !this.#parts.mayLinger(userId)) this.#own.leave(id)
       else this.#linger(id, userId)
@@ -283,7 +293,7 @@ export class Attended implements EntryListener, Reader {
     this.#isSettled = true
     this.versions.publish(this.#log!.roster.takeAll(), this.#isStale)
     this.#versionAt = this.#parts.now()
-    for (const [attendee, attendance] of this.#attendees) this.#show(attendee, attendance)
+    this.#showAll()
     this.#settle()
   }
 
@@ -298,6 +308,7 @@ export class Attended implements EntryListener, Reader {
     this.#stopVersion = undefined
     this.#versionAt = this.#parts.now()
     this.versions.publish(this.#log!.roster.take(), this.#isStale)
+    this.#showAll()
   }
 
   /** Announces that this node ends. Never rejects. */
