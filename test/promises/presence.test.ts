@@ -3,7 +3,6 @@ import t, { type Test } from 'tap'
 import { defineChannel, type Envelope, type RealtimeOptions } from '../../lib/index.js'
 import { applied, nobody, type PresenceFrame, type PresenceState } from '../../lib/client/channels/roster.js'
 import { as, authenticateByHeader, connect, start, type Client } from '../harness.js'
-import { eventually } from '../waiting.js'
 
 // Most of a test is waiting.
 t.jobs = 4
@@ -255,13 +254,4 @@ t.test('authorizeAll may hide a user in some of the channels', async t => {
   const ada = await join('ada')
   for (const channel of ['board:b1', 'board:b2']) await subscribe(ada, channel)
   t.strictSame([usersOf(ada, 'board:b1'), usersOf(ada, 'board:b2')], [['ada'], []])
-})
-
-t.test('channels that come and go leave nothing', async t => {
-  const { join, app } = await startServer(t)
-  const ada = await join('ada')
-  const channels = Array.from({ length: 50 }, (_, n) => `board:x${n}`)
-  for (const channel of channels) await subscribe(ada, channel)
-  ada.send({ type: 'unsubscribe', data: { channels } })
-  await eventually(async () => (await app.ws.channel('board', 'x1').members()).length === 0)
 })
