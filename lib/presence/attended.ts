@@ -77,7 +77,8 @@ export class Attended implements EntryListener, Reader {
   #versionAt = -Infinity
   #stopPublish: (() => void) | undefined
   #stopVersion: (() => void) | undefined
-  #neededUntil = -Infinity
+  /** Number of callers that are no connections and need it. */
+  #needs = 0
   #isEnded = false
 
   constructor (parts: AttendedParts) {
@@ -181,8 +182,11 @@ export class Attended implements EntryListener, Reader {
 
   /** Keeps it for a caller that is no connection. */
   need (ms: number): void {
-    this.#neededUntil = this.#parts.now() + ms
-    this.#parts.timers.after(ms, () => this.#endIfIdle())
+    this.#needs++
+    this.#parts.timers.after(ms, () => {
+      this.#needs--
+      this.#endIfIdle()
+    })
   }
 
   /** Makes a version with everything that is known. */
@@ -322,7 +326,7 @@ export class Attended implements EntryListener, Reader {
   }
 
   #endIfIdle (): void {
-    const isUsed = this.#attendees.size + this.#own.size > 0 || this.#neededUntil > this.#parts.now()
+    const isUsed = this.#attendees.size + this.#own.size + this.#needs > 0
     // What the others know of this node's connections is still to be published.
     const isPending = this.#isPublishing || (this.#log !== undefined && this.#own.hasChanged)
     if (isUsed || isPending || this.#isEnded) return
