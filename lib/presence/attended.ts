@@ -3,8 +3,8 @@ import type { FrameOf, Log, Reader } from '../logs/log.js'
 import type { Attendee, ChannelKind, Reading } from '../server/kinds.js'
 import type { Deadline } from '../time/deadline.js'
 import type { Timers } from '../time/timers.js'
-import { encodeEntry, type Entry } from './entry.js'
-import type { EntryListener, PresenceLog } from './log.js'
+import { encodeEntry, type Entry } from './log/entry.js'
+import type { EntryListener, PresenceLog } from './log/presence-log.js'
 import { OwnConnections } from './own.js'
 import { Versions } from './versions.js'
 
@@ -23,7 +23,7 @@ const retryAfter = 1_000
 /** Time for which the connections of a node that has announced its end stay, in ms. */
 export const graceTime = 5_000
 
-/** A node that is not alive, but was heard within this time, has just started. In ms. */
+/** A node that is not alive, but has published within this time, has just started. In ms. */
 const freshTime = 2_000
 
 export interface AttendedParts {
@@ -70,7 +70,7 @@ export class Attended implements EntryListener, Reader {
   #settle = () => {}
   #isSettled = false
   #isStale = false
-  /** What is published next: all own connections, the changes, or nothing. */
+  /** Content of the next entry: all own connections, with or without `hello`, or the changes. */
   #due: 'state' | 'hello' | 'changes' = 'hello'
   #isPublishing = false
   #publishedAt = -Infinity

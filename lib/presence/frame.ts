@@ -1,5 +1,5 @@
-import type { Present } from './entry.js'
-import type { Changes } from './roster.js'
+import type { Present } from './log/entry.js'
+import type { Changes } from './log/roster.js'
 
 /** The connections of each user, by connection id. */
 export type MemberMap = ReadonlyMap<string, ReadonlyMap<string, Present>>

@@ -1,7 +1,7 @@
 import type { FrameOf } from '../logs/log.js'
 import type { ChannelKind } from '../server/kinds.js'
 import { timestamp } from '../server/messages/timestamp.js'
-import { PresenceLog } from './log.js'
+import { PresenceLog } from './log/presence-log.js'
 
 /** Name of the log with the presence in a channel. */
 export function presenceName (channel: string): string {

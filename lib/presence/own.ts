@@ -1,4 +1,4 @@
-import type { Present } from './entry.js'
+import type { Present } from './log/entry.js'
 
 /** Minimum time between two published updates of the data of a connection, in ms. */
 const updateEvery = 200
@@ -42,7 +42,7 @@ export class OwnConnections {
     const [oldest] = this.#lingering.get(user) ?? []
     const replaced = this.#lingering.get(user)?.includes(id) === true ? id : oldest
     if (replaced !== undefined) this.leave(replaced)
-    // One that left and enters again before the others heard of it is still known to them.
+    // One that left and enters again before it was taken is still known to the others.
     const isTaken = this.#gone.delete(id)
     this.#connections.set(id, { user, data: undefined, updatedAt: -Infinity, isTaken, cancel: undefined })
     this.#changed.add(id)

@@ -1,8 +1,8 @@
 import { formOf } from '../logs/channel-log.js'
 import { Log, type Deflatable, type Frame, type FrameOf, type Reader } from '../logs/log.js'
-import type { Present } from './entry.js'
+import type { Present } from './log/entry.js'
 import { countData, differenceData, stateData, type MemberMap } from './frame.js'
-import { mergedChange, type Change, type Changes } from './roster.js'
+import { mergedChange, type Change, type Changes } from './log/roster.js'
 
 /** Number of the newest versions from which a reader gets a difference. From an earlier one it gets the state. */
 const keptVersions = 32

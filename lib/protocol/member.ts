@@ -29,4 +29,6 @@ export type PresenceOf<K> = K extends keyof Channels
   : K extends 'chat' ? keyof ChatPresence extends never ? unknown : ChatPresence : unknown
 
 /** In brackets, because `presence: true` leaves `never` here. */
-type DataOf<P> = [P] extends [{ readonly data?: infer S }] ? Exclude<S, undefined> extends infer T extends TSchema ? Static<T> : unknown : unknown
+type DataOf<P> = [P] extends [{ readonly data?: infer S }]
+  ? Exclude<S, undefined> extends infer T extends TSchema ? Static<T> : unknown
+  : unknown

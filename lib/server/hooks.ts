@@ -60,7 +60,8 @@ export type Renew = (token: string, connection: RealtimeConnection) => Awaitable
 
 /**
  * Decides whether a user may connect to a target, and stay connected after a renewal. `true` admits the user, even to another
- * user's channel; so does `{ presence: 'hidden' }`, and does not list the user in the presence of the chat; `false` refuses with 4403; `undefined` applies the default rule: users may connect only as the user of the path.
+ * user's channel; `{ presence: 'hidden' }` does so without listing the user in the presence of the channel; `false` refuses with
+ * 4403; `undefined` applies the default rule: users may connect only as the user of the path.
  */
 export type Authorize = (identity: Identity, target: Target) => Awaitable<boolean | Hidden | undefined>
 

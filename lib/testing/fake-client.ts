@@ -36,8 +36,8 @@ export interface FakeControls {
   /** Sets the status of the connection. `code`: close code for `closed`, which lasts until `reopen`. Default: 1000. */
   setStatus (status: Status, code?: number): void
   /**
-   * Sets who is present, for the controls of a channel, or of the connection of a chat. `count`: number of users, if there are more than the
-   * server lists. Default: number of the members. `isStale`: whether the server cannot reach its broker. Default: false.
+   * Sets who is present, for the controls of a channel, or of the connection of a chat. `count`: number of users, if there are more than
+   * the server lists. Default: number of the members. `isStale`: whether the server cannot reach its broker. Default: false.
    */
   setPresence (members: readonly Member[], parts?: { count?: number, isStale?: boolean }): void
   /** Reports a reconnect or a resync. `recovered: false`: publications were missed. */
@@ -82,7 +82,6 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     report: console.error,
     events: this.#listeners
   })
-
 
   constructor (status: Status, userId: string) {
     this.status = status

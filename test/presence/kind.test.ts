@@ -1,6 +1,6 @@
 import t from 'tap'
 import { dataFrames, presenceKind, presenceName } from '../../lib/presence/kind.js'
-import { PresenceLog } from '../../lib/presence/log.js'
+import { PresenceLog } from '../../lib/presence/log/presence-log.js'
 
 t.test('the log of a channel has a kind of its own, to which nobody can subscribe', async t => {
   t.equal(presenceName('board:b1'), 'presence:board:b1')

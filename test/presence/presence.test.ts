@@ -65,7 +65,9 @@ t.test('data is checked: bytes, schema, and whose it is', async t => {
 
 t.test('a schema that cannot be used is an error at the start', async t => {
   const { nodes: [{ presence }] } = startNodes(t)
-  t.throws(() => presence.of({ data: Type.String({ format: 'unheard-of' }) }, 'chat.presence'), { code: 'RT_ERR_OPTIONS', message: /chat\.presence\.data: the schema uses the format/ })
+  const data = Type.String({ format: 'unheard-of' })
+  const expected = { code: 'RT_ERR_OPTIONS', message: /chat\.presence\.data: the schema uses the format/ }
+  t.throws(() => presence.of({ data }, 'chat.presence'), expected)
 })
 
 t.test('members are read on a node without connections, which follows the channel for 5 s', async t => {

@@ -51,7 +51,7 @@ async function balance (t: Test, ports: number[]): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** A device of a user, and what it shows. */
+/** A device of a user, and the list that it shows. */
 class Device {
   readonly userId: string
   /** When it ended without a goodbye; `undefined` while it is there, or after a goodbye. */
@@ -118,7 +118,7 @@ class Device {
   }
 }
 
-/** Why what a device shows is not true; `undefined` if it is. */
+/** Reason why the list of a device is not true; `undefined` if it is. */
 function complaint (device: Device, all: readonly Device[]): string | undefined {
   if (device.isStale) return `${device.userId} shows a stale list`
   const now = performance.now()
@@ -158,7 +158,7 @@ t.test('every client shows the truth, with devices, cuts, updates, goodbyes and 
     for (const device of here()) if (below(3) === 0) device.cut()
     for (const device of here()) if (below(3) === 0) device.update(below(5) === 0 ? undefined : `${round} ${Math.random()}`)
     await isTrue(t, all, limits.changes + 2_000, `round ${round}, cuts and updates`)
-    t.strictSame(steady.flatMap(({ vanished }) => vanished), [], 'nobody left on anybody\'s screen')
+    t.strictSame(steady.flatMap(({ vanished }) => vanished), [], 'no list lost a user')
     pick(here()).goodbye()
     pick(here()).vanish()
     all.push(new Device(t, port, `late_${round}`), new Device(t, port, pick(names)))
@@ -174,7 +174,7 @@ t.test('every client shows the truth, with devices, cuts, updates, goodbyes and 
   t.pass('no connection of the killed node is left')
 })
 
-t.test('a rolling deploy is no leave and join for anybody, and the connections of the closed node leave', { skip: skipRedis }, async t => {
+t.test('a rolling deploy is shown to no client as a leave and a join, and the connections of the closed node leave', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const options = { redis: { url: server.url }, timeouts: { spread: 1 } }
   const nodes = [await AppProcess.start(t, options), await AppProcess.start(t, options)]

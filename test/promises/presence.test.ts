@@ -51,7 +51,8 @@ t.test('a subscriber gets the state after subscribed, and the others get the dif
   t.strictSame(framesOf(ada)[1], { count: 2, joined: [{ user_id: 'bob', connections: [{ id: bob.ack.data.connection_id }] }] })
   t.equal((await update(bob, { cursor: 'c1' })).type, 'ack')
   await ada.until(() => framesOf(ada).length === 3)
-  t.strictSame(framesOf(ada)[2], { count: 2, updated: [{ user_id: 'bob', connections: [{ id: bob.ack.data.connection_id, data: { cursor: 'c1' } }] }] })
+  const updated = [{ user_id: 'bob', connections: [{ id: bob.ack.data.connection_id, data: { cursor: 'c1' } }] }]
+  t.strictSame(framesOf(ada)[2], { count: 2, updated })
   t.strictSame(await app.ws.channel('board', 'b1').members(), [
     { userId: 'ada', connections: [{ id: ada.ack.data.connection_id }] },
     { userId: 'bob', connections: [{ id: bob.ack.data.connection_id, data: { cursor: 'c1' } }] }
@@ -135,7 +136,10 @@ t.test('updates that are hostile get an error and reach nobody', async t => {
   bob.send({ type: 'subscribe', data: { channels: [{ channel: 'plain:p1' }] } })
   await ada.until(() => stateOf(ada).count === 2)
   const before = framesOf(ada).length
-  const codeOf = async (client: Client, data: unknown, channel?: string) => ((await update(client, data, channel)).data as { code?: string })?.code
+  const codeOf = async (client: Client, data: unknown, channel?: string) => {
+    const answer = await update(client, data, channel)
+    return (answer.data as { code?: string } | undefined)?.code
+  }
   t.equal(await codeOf(bob, { cursor: 'x'.repeat(2_000) }), 'too_big')
   t.equal(await codeOf(bob, { cursor: 7 }), 'bad_message')
   t.equal(await codeOf(bob, { cursor: 'c', id: ada.ack.data.connection_id }), 'bad_message', 'another connection')

@@ -34,7 +34,8 @@ export const nobody: PresenceState = { members: [], count: 0, isStale: true }
 const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
 
 /** Applies a frame. */
-export function applied (state: PresenceState, { count, members, joined = [], updated = [], left = [], stale = false }: PresenceFrame): PresenceState {
+export function applied (state: PresenceState, frame: PresenceFrame): PresenceState {
+  const { count, members, joined = [], updated = [], left = [], stale = false } = frame
   const known = new Map(state.members.map(member => [member.userId, member]))
   const all = new Map(members === undefined ? known : [])
   // `left` comes last: a connection that replaces another one joins in the frame in which that one leaves.

@@ -1,13 +1,12 @@
-import type { Frame, Log } from '../../logs/log.js'
+import type { Frame } from '../../logs/log.js'
 import type { Identity } from '../hooks.js'
-import type { ChannelKind, Reading } from '../kinds.js'
 import type { PeerStream } from '../handshake/pending.js'
 import { timestamp } from '../messages/timestamp.js'
 import type { Counters } from '../reports/counters.js'
 import { Due } from './due.js'
 import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
-import { Subscription, type Subscriber } from './subscription.js'
+import type { Subscriber, Subscription } from './subscription.js'
 
 /** Context that all outlets of a server share. */
 export interface OutletContext {
@@ -131,23 +130,6 @@ export abstract class Outlet implements Subscriber, Writer {
     subscription.end()
     this.#subscriptions = this.#subscriptions.filter(other => other !== subscription)
     this.#due.remove(subscription)
-  }
-
-  /** Adds a cursor in a log that is no channel of the client. Its first frames follow those of the outbox. */
-  read (log: Log, kind: ChannelKind, channel: string): Reading {
-    const cursor = new Subscription(this, { kind, channel, log }, log.head)
-    const restart = () => {
-      cursor.forget()
-      this.wake(cursor, 1)
-    }
-    restart()
-    return {
-      restart,
-      end: () => {
-        cursor.end()
-        this.#due.remove(cursor)
-      }
-    }
   }
 
   wake (subscription: Subscription, audience: number): void {

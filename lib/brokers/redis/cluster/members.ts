@@ -1,3 +1,4 @@
+import { Contact } from './contact.js'
 import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { beat, type BeatReply } from '../commands/beat.js'
@@ -15,9 +16,6 @@ const pulseEvery = 400
 
 /** Time without a pulse after which a node is silent, in ms: its connections no longer count against a limit. */
 const silentAfter = 1_200
-
-/** Time without an answer of Redis after which the nodes that are alive are unknown, in ms. */
-const unknownAfter = 1_500
 
 /** Time, in ms, after which a change is sent to Redis again, because a failover may have lost it. */
 export const tellAgainAfter = 4_000
@@ -61,11 +59,7 @@ export class Members {
   readonly #underWay = new Set<'beat' | 'pulse'>()
   /** Whether the last beat was not answered: this node may hold leases that it does not know. */
   #isInDoubt = false
-  #answeredAt = -Infinity
-  /** When Redis last answered a beat or a pulse. */
-  #heardAt = -Infinity
-  /** Whether Redis answers, so that it is known which nodes are alive. */
-  #isKnown = false
+  readonly #contact = new Contact()
   /** When this node was last declared dead, as reported by Redis. */
   #died = ''
 
@@ -95,7 +89,7 @@ export class Members {
 
   /** Nodes that are alive; `undefined` while Redis does not answer. */
   get known (): readonly string[] | undefined {
-    return this.#isKnown ? this.#alive : undefined
+    return this.#contact.isKnown ? this.#alive : undefined
   }
 
   /** Nodes without a recent pulse. They may return. */
@@ -124,7 +118,7 @@ export class Members {
 
   /** Sends a pulse of this node, and receives those of the others. Never rejects. */
   async pulse (): Promise<void> {
-    this.#checkAnswers()
+    if (this.#contact.check(performance.now())) this.#events.onSilent()
     if (this.#underWay.has('pulse') || !this.#link.isReady || !this.#isStarted) return
     this.#underWay.add('pulse')
     try {
@@ -135,16 +129,10 @@ export class Members {
     this.#underWay.delete('pulse')
   }
 
-  /** Notices that Redis does not answer. With the next answer, the nodes are read again. */
-  #checkAnswers (): void {
-    if (!this.#isKnown || performance.now() - this.#heardAt < unknownAfter) return
-    this.#isKnown = false
-    this.#events.onSilent()
-  }
-
   #onPulse ({ now, heardAt }: PulseReply): void {
-    this.#heardAt = performance.now()
-    if (!this.#isKnown) this.beat()
+    this.#contact.onPulse(performance.now())
+    // Redis answers again.
+    if (!this.#contact.isKnown) this.beat()
     this.#silent = [...heardAt].filter(([, time]) => now - time > silentAfter).map(([node]) => node)
     for (const question of this.#questions) {
       question.since ??= now
@@ -172,11 +160,8 @@ export class Members {
 
   #onAnswer ({ isNew, died, alive, leases }: BeatReply): void {
     this.#alive = alive
-    this.#isKnown = true
-    this.#heardAt = performance.now()
     // A beat that was sent before an interruption may arrive after it, and hide that this node was forgotten meanwhile.
-    const wasSilent = performance.now() - this.#answeredAt > deadAfter / 2
-    this.#answeredAt = performance.now()
+    const wasSilent = this.#contact.onBeat(performance.now()) > deadAfter / 2
     const wasDead = died !== '' && died !== this.#died
     this.#died = died
     if (isNew || wasSilent || wasDead) this.#events.onUnknown(wasDead)

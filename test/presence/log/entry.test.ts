@@ -1,5 +1,5 @@
 import t from 'tap'
-import { decodeEntry, encodeEntry, type Entry } from '../../lib/presence/entry.js'
+import { decodeEntry, encodeEntry, type Entry } from '../../../lib/presence/log/entry.js'
 
 t.test('each kind of entry is decoded as it was encoded, with its version', async t => {
   const present = [{ id: 'c1', user: 'ada', data: '{"typing":true}' }, { id: 'c2', user: 'bob' }]

@@ -1,4 +1,4 @@
-import { Log, type Frame } from '../logs/log.js'
+import { Log, type Frame } from '../../logs/log.js'
 import { decodeEntry, type Entry } from './entry.js'
 import { Roster } from './roster.js'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { Entry } from '../../lib/presence/entry.js'
-import { mergedChange, Roster } from '../../lib/presence/roster.js'
+import type { Entry } from '../../../lib/presence/log/entry.js'
+import { mergedChange, Roster } from '../../../lib/presence/log/roster.js'
 
 const connection = (id: string, data?: string) => ({ id, user: `user_${id}`, data })
 const state = (node: string, ...present: Array<ReturnType<typeof connection>>): Entry => ({ kind: 'state', node, present })
@@ -50,7 +50,11 @@ t.test('a node is silent since its last entry', async t => {
 
 t.test('the changes that are taken, applied in order, give the connections of all nodes', async t => {
   const entry = fc.record({
-    node: fc.constantFrom('n1', 'n2'), isState: fc.boolean(), here: fc.uniqueArray(fc.integer({ min: 0, max: 4 })), gone: fc.uniqueArray(fc.integer({ min: 0, max: 4 })), data: fc.constantFrom(undefined, '1', '2')
+    node: fc.constantFrom('n1', 'n2'),
+    isState: fc.boolean(),
+    here: fc.uniqueArray(fc.integer({ min: 0, max: 4 })),
+    gone: fc.uniqueArray(fc.integer({ min: 0, max: 4 })),
+    data: fc.constantFrom(undefined, '1', '2')
   })
   fc.assert(fc.property(fc.array(entry), fc.integer({ min: 1, max: 4 }), (entries, every) => {
     const roster = new Roster()

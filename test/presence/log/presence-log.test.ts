@@ -1,6 +1,6 @@
 import t from 'tap'
-import { encodeEntry } from '../../lib/presence/entry.js'
-import { PresenceLog } from '../../lib/presence/log.js'
+import { encodeEntry } from '../../../lib/presence/log/entry.js'
+import { PresenceLog } from '../../../lib/presence/log/presence-log.js'
 
 const limits = { size: 0, ttl: 1, lag: 0 }
 
