@@ -43,26 +43,29 @@ function accessOf (kind: string, { authorize, authorizeAll }: ChannelDefinition)
     isJoint: authorizeAll !== undefined,
     async decide (identity, channels) {
       const ids = channels.map(channel => splitChannel(channel).id!)
+      const rule = `'channels.${kind}.authorize' must return true or { presence: 'hidden' }, or else false or undefined`
       if (authorizeAll !== undefined) return decideAll(kind, authorizeAll, identity, ids)
-      return Promise.all(ids.map(async id => verdictOf(kind, 'authorize', await authorize(identity, { kind, id }))))
+      return Promise.all(ids.map(async id => verdictOf(await authorize(identity, { kind, id }), rule)))
     }
   }
 }
 
 async function decideAll (kind: string, authorizeAll: NonNullable<ChannelDefinition['authorizeAll']>, identity: Identity, ids: readonly string[]): Promise<Admitted[]> {
   const allowed: unknown = await authorizeAll(identity, ids)
-  if (allowed instanceof Map) return ids.map(id => verdictOf(kind, 'authorizeAll', allowed.get(id)))
+  const rule = `'channels.${kind}.authorizeAll' must return an array or a Set of the ids that the user may subscribe to, ` +
+    "or a Map with true or { presence: 'hidden' } for each"
+  if (allowed instanceof Map) return ids.map(id => verdictOf(allowed.get(id), rule))
   const isList = Array.isArray(allowed) || allowed instanceof Set
-  if (!isList) throw new TypeError(`'channels.${kind}.authorizeAll' must return an array, a Set or a Map of the ids that the user may subscribe to`)
+  if (!isList) throw new TypeError(rule)
   const set = new Set<unknown>(allowed)
   return ids.map(id => set.has(id))
 }
 
-function verdictOf (kind: string, hook: string, verdict: unknown): Admitted {
+function verdictOf (verdict: unknown, rule: string): Admitted {
   if (verdict === true) return true
   if (isHiding(verdict)) return 'hidden'
   if (verdict === false || verdict === undefined) return false
-  throw new TypeError(`'channels.${kind}.${hook}' must return true or { presence: 'hidden' }, or else false or undefined`)
+  throw new TypeError(rule)
 }
 
 function rowsOf (
