@@ -1,6 +1,7 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { ChannelName, Subscribed, Unsubscribed } from './channels.js'
 import { chatMessages } from './chat.js'
+import type { PresenceData } from './presence.js'
 import { Id, Name, Timestamp, open } from './schemas.js'
 
 export { Id, Timestamp } from './schemas.js'
@@ -18,10 +19,10 @@ export const commonMessages = {
 }
 
 /** Types of connection-level frames: only the plugin sends them, and they have no `id`. */
-export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed'] as const
+export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed', 'presence'] as const
 
 /** Types that only the plugin sends or handles. */
-export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe', 'presence'] as const
+export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe'] as const
 
 /** Limits of the server for a connection. Older servers omit some of them. */
 export const Limits = Type.Object({
@@ -129,6 +130,7 @@ export interface ControlMessages {
   error: Static<typeof ErrorData>
   subscribed: Static<typeof Subscribed>
   unsubscribed: Static<typeof Unsubscribed>
+  presence: Static<typeof PresenceData>
   /** The answer of the handler, for types with a schema in `answers`. */
   ack: unknown
   pong: undefined

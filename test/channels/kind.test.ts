@@ -60,7 +60,7 @@ t.test('authorizeAll is asked once instead of authorize, and only ids that it re
 t.test('a user who is hidden may subscribe, by either hook, and a Map may hide the user in some channels', async t => {
   const hidden = { presence: 'hidden' as const }
   t.strictSame(await of({ authorize: () => hidden }).access!.decide(ada, ['board:a']), ['hidden'])
-  const { access } = of({ authorizeAll: () => new Map([['a', hidden], ['b', true as const]]) })
+  const { access } = of({ authorizeAll: () => new Map<string, true | typeof hidden>([['a', hidden], ['b', true]]) })
   t.strictSame(await access!.decide(ada, ['board:a', 'board:b', 'board:c']), ['hidden', true, false])
 })
 
