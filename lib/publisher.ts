@@ -118,7 +118,7 @@ export class Publisher {
   }
 
   /** Returns a channel of the app. Throws RT_ERR_UNKNOWN_KIND and RT_ERR_INVALID_ID. */
-  channel<K extends KindName> (kind: K, id: string): Channel<K> {
+  channel<K extends KindName> (kind: K, id: string): Pick<Channel<K>, 'kind' | 'id' | 'send' | 'remove'> {
     return this.#channels.open(kind, id) as unknown as Channel<K>
   }
 

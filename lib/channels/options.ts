@@ -1,5 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { Contradiction } from '../options/define.js'
+import { presenceSchema } from '../presence/options.js'
 import { kindPattern } from '../protocol/kind-name.js'
 import type { ChannelDefinitions } from './define.js'
 
@@ -22,7 +23,8 @@ const definition: TSchema = Type.Object({
       size: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })),
       ttl: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 }))
     }, { additionalProperties: false })
-  ], { expected: 'false, or { size, ttl } with whole numbers from 1 to 2147483647, such as { size: 100, ttl: 300000 }' }))
+  ], { expected: 'false, or { size, ttl } with whole numbers from 1 to 2147483647, such as { size: 100, ttl: 300000 }' })),
+  presence: Type.Optional(presenceSchema)
 }, { additionalProperties: false, expected: 'the definition of a channel kind, such as defineChannel({ authorize: () => true })' })
 
 /** The option `channels`. */

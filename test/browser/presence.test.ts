@@ -87,10 +87,10 @@ t.test('a page', { skip: skipBrowser }, async t => {
   t.test('that is closed leaves within the grace period, and so do components that are hidden for longer', async t => {
     const { page, watcher } = await open()
     await page.evaluate('hide(true)')
-    for (const channel of [board, chat]) await watcher.presence(channel, ({ members }) => members.every(({ userId }) => userId !== 'ada'))
+    for (const channel of [board, chat]) await t.resolves(watcher.presence(channel, ({ members }) => members.every(({ userId }) => userId !== 'ada')))
     await page.evaluate('hide(false)')
     for (const channel of [board, chat]) await watcher.presence(channel, ({ count }) => count === 2)
     await page.close()
-    for (const channel of [board, chat]) await watcher.presence(channel, ({ count }) => count === 1)
+    for (const channel of [board, chat]) await t.resolves(watcher.presence(channel, ({ count }) => count === 1))
   })
 })

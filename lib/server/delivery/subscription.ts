@@ -100,6 +100,11 @@ export class Subscription implements Reader {
     this.log.skipToHead(this)
   }
 
+  /** Has read nothing from now on, for logs that send a state to such readers. */
+  forget (): void {
+    this.epoch = ''
+  }
+
   read (room: number, textOnly: boolean): Frame {
     return this.log.read(this, room, textOnly)
   }

@@ -7,6 +7,7 @@ import { createClient, type ChatClient } from '../../../lib/client/chat/index.js
 import type { ClientOptions, WebSocketConstructor } from '../../../lib/client/index.js'
 import realtime, { defineChannel, type RealtimeOptions, type Run } from '../../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../../chromium.js'
+import { connect } from '../../../lib/testing/index.js'
 import { start } from '../../harness.js'
 import { eventually, gate } from '../../waiting.js'
 import { FakeLocks } from '../fake-locks.js'
@@ -258,4 +259,30 @@ t.test('a client that is closed while the code for tabs is loaded does not conne
   t.equal(opened.length, 1)
   other.close()
   await eventually(() => locks.size === 0)
+})
+
+t.test('tabs show who is present, are one connection for others, and show them the data of the tab that is left', async t => {
+  const room = defineChannel({ authorize: () => true, presence: true })
+  const { app, url } = await open(t, { channels: { room }, chat: { presence: true } })
+  const other = await connect(app, { userId: 'u2', timeout: 10_000 })
+  await other.subscribe('room:r1')
+  const [first, second] = [openTab(t, url), openTab(t, url)]
+  const a = first.channel('room', 'r1')
+  await eventually(() => a.presence.count === 2)
+  const b = second.channel('room', 'r1')
+  await eventually(() => b.presence.count === 2)
+  t.strictSame(b.presence.members, a.presence.members)
+  const chats = [first, second].map(tab => tab.chat(target('c1')))
+  await eventually(() => chats.every(({ presence }) => presence.count === 1))
+  const hasData = (data: unknown) => other.presence('room:r1', ({ members }) =>
+    members.some(({ userId, connections }) => userId === 'u1' && connections.length === 1 && connections[0].data === data))
+  a.presence.update('of a')
+  await hasData('of a')
+  b.presence.update('of b')
+  await hasData('of b')
+  await eventually(() => JSON.stringify(a.presence.members).includes('of b'))
+  second.close()
+  await hasData('of a')
+  first.close()
+  await t.resolves(other.presence('room:r1', ({ count }) => count === 1))
 })
