@@ -50,18 +50,23 @@ export interface ChannelContext {
 /** A client's message to a channel, as a handler receives it. @inline */
 type InboundOf<T extends string, S> = Omit<Inbound<T>, 'data'> & (S extends TSchema ? DataField<Static<S>> : { data?: unknown })
 
+/** Ids of channels that a user may subscribe to. @inline */
+type AllowedIds = readonly string[] | ReadonlySet<string> | ReadonlyMap<string, true | Hidden>
+
 /** Definition of a channel kind. */
 export interface ChannelDefinition<M extends Schemas = Schemas, A extends Schemas = Schemas, P extends TSchema = TSchema> {
   /**
-   * Whether a user may subscribe to a channel. `{ presence: 'hidden' }`: yes, without being listed in its presence. `false` and `undefined` are final: the client does not try again. If it throws, or takes
-   * longer than `timeouts.authenticate`, the client tries again later. It decides again after a renewal of the credential.
+   * Whether a user may subscribe to a channel. `{ presence: 'hidden' }`: yes, without being listed in its presence. `false` and `undefined`
+   * are final: the client does not try again. If it throws, or takes longer than `timeouts.authenticate`, the client tries again later. It
+   * decides again after a renewal of the credential.
    */
   readonly authorize: (identity: Identity, channel: ChannelAddress) => Awaitable<boolean | Hidden | undefined>
   /**
-   * Returns those of the ids whose channels a user may subscribe to; as a Map, each with `true` or `{ presence: 'hidden' }`. Called instead of `authorize`: once for the channels of a frame, and
-   * once for those of a connection after a renewal. While many subscriptions wait, it is called for parts of a frame.
+   * Returns those of the ids whose channels a user may subscribe to; as a Map, each with `true` or `{ presence: 'hidden' }`. Called instead
+   * of `authorize`: once for the channels of a frame, and once for those of a connection after a renewal. While many subscriptions wait, it
+   * is called for parts of a frame.
    */
-  readonly authorizeAll?: ((identity: Identity, ids: readonly string[]) => Awaitable<readonly string[] | ReadonlySet<string> | ReadonlyMap<string, true | Hidden>>) | undefined
+  readonly authorizeAll?: ((identity: Identity, ids: readonly string[]) => Awaitable<AllowedIds>) | undefined
   /** Schemas of `data` of the kind's message types, sent and received. They come before those of the option `messages`. */
   readonly messages?: M | undefined
   /** Schemas of the answers to messages of clients, by message type. What a handler returns for other types is not sent. */

@@ -44,7 +44,7 @@ export interface AttendedParts {
   /** Whether another connection of a user may linger. If it may, it is counted until `onLingered`. */
   readonly mayLinger: (userId: string) => boolean
   readonly onLingered: (userId: string) => void
-  /** Called when nobody needs it any more. */
+  /** Called when it is no longer needed. */
   readonly onIdle: (attended: Attended) => void
 }
 
@@ -87,7 +87,7 @@ export class Attended implements EntryListener, Reader {
     this.settled = new Promise(resolve => { this.#settle = resolve })
   }
 
-  /** Begins to follow the log. Never rejects: it is tried again while somebody needs it. */
+  /** Begins to follow the log. Never rejects: it is tried again while the channel is needed. */
   async start (): Promise<void> {
     const { broker, name, retention, timers } = this.#parts
     try {

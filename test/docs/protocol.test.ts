@@ -245,7 +245,7 @@ t.test('the table of reasons has every reason of unsubscribed, and the states of
 t.test('the answers about channels are those of the page', async t => {
   const { app, url } = await start(t, talkative)
   const client = await connect(t, `${url}/ws/notifications/ada`)
-  const of = (channel: string) => client.received.filter(frame => frame.channel === channel)
+  const of = (channel: string) => client.received.filter(frame => frame.channel === channel && frame.type !== 'presence')
   const send = (...channels: string[]) =>
     client.send({ type: 'subscribe', ref: channels.join(), data: { channels: channels.map(channel => ({ channel })) } })
   const names = ['board:b1', 'chat:support/shop/c1/ada', 'user:ada', 'broadcast', 'user:bob', 'nothing:n', 'board:a b', 'chat:support/shop/c1']
