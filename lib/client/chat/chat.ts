@@ -3,13 +3,13 @@ import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
 import type { PresenceOf } from '../../protocol/member.js'
-import type { Presence } from '../../protocol/presence.js'
-import { presence, shownPresence, type ChannelPresence } from '../channels/presence.js'
+import type { ChannelPresence } from '../channels/presence.js'
 import { random } from '../outbox.js'
 import { clientFor, connectChat, hasChannels, type ChatConnection, type Connect, type OpenChatOptions } from './connection.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
 import { beforePaint } from './paint.js'
+import { chatPresence } from './presence.js'
 
 /**
  * Status of a chat, the first of these that applies:
@@ -68,22 +68,7 @@ export class Chat {
   readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
-  /** Presence on connections of its own, and the own data. */
-  readonly #presence = presence({
-    send: data => this.#say('presence', data),
-    report: error => this.#report(error),
-    onChange: () => this.#listeners.tell(' presence')
-  })
-
-  /** Who is present in the chat, if the server has `chat.presence`. */
-  readonly presence = shownPresence({
-    snapshot: () => (this.#connection.presence ?? this.#presence).snapshot(),
-    update: data => {
-      this.#presence.update(data)
-      this.#connection.presence?.update(data)
-    }
-  }, this.#listeners) as ChannelPresence<PresenceOf<'chat'>>
-
+  readonly #presence = chatPresence({ send: data => this.#say('presence', data), report: error => this.#report(error) }, this.#listeners)
   #client!: RealtimeClient
   #connection!: ChatConnection
   /** Stops following the status of the client in the options. */
@@ -130,6 +115,8 @@ export class Chat {
   get error (): ChatState['error'] { return this.#conversation.error }
   /** Whether there are no older messages to load. */
   get isComplete (): boolean { return this.#conversation.isComplete }
+  /** Who is present in the chat, if the server has `chat.presence`. */
+  get presence (): ChannelPresence<PresenceOf<'chat'>> { return this.#presence.shown }
   /** How the chat was closed; `undefined` unless it is closed. */
   get closed (): ChatState['closed'] { return this.#connection.closed }
 
@@ -242,18 +229,15 @@ export class Chat {
   #connect (): void {
     this.#client = clientFor(this.#options, this.#newClient)
     const connection = this.#connection = connectChat(this.#client, this.#options)
+    this.#presence.connect(connection)
     connection.on('*', envelope => {
       if (envelope.type === 'chat_history' && this.#loading) this.#loading.page ??= envelope.data as unknown as Page
-      if (envelope.type === 'presence') this.#presence.hear(envelope.data as Presence)
       if (this.#conversation.apply(envelope)) this.#changed()
     })
     connection.onStatus(status => {
       if (connection === this.#connection) this.#onStatus(status)
     })
     connection.onResume(resume => this.#resumed(resume))
-    const { data } = this.#presence
-    connection.presence?.subscribe(() => this.#listeners.tell(' presence'))
-    if (data !== undefined) connection.presence?.update(data)
     this.#changed()
   }
 
@@ -275,7 +259,6 @@ export class Chat {
   }
 
   #onStatus (status: Status): void {
-    this.#presence.setOpen(status === 'open' && !this.#connection.presence)
     this.#changed()
     if (status !== 'open') return
     const isFirst = !this.#wasOpen
