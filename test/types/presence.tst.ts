@@ -3,11 +3,11 @@ import { describe, expect, test } from 'tstyche'
 import type { FastifyInstance } from 'fastify'
 import { defineChannel, type Member } from '../../lib/index.js'
 
-const board = defineChannel({
+export const board = defineChannel({
   authorize: ({ userId }) => userId === 'auditor' ? { presence: 'hidden' } : true,
   presence: { data: Type.Object({ cursor: Type.String() }), max: 10 }
 })
-const plain = defineChannel({ authorize: () => true, presence: true })
+export const plain = defineChannel({ authorize: () => true, presence: true })
 
 // An app augments the module 'fastify-realtime' instead of this path.
 declare module '../../lib/index.js' {
