@@ -54,6 +54,7 @@ class Client {
   }
 
   pause () { this.#socket.pause() }
+  send (text) { this.#socket.write(say(text)) }
   destroy () { this.#socket.destroy() }
 
   #onData (chunk) {
@@ -165,6 +166,8 @@ async function tokens (count) {
   awaitedTokens = Infinity
 }
 
+const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
+
 const atATime = 100
 
 async function connect (list) {
@@ -175,12 +178,36 @@ async function connect (list) {
   }
 }
 
+/**
+ * Lets clients enter a channel, one after the other in half of the time, and then leave. `updates`: messages that each of the first
+ * `updaters` clients sends in turn, one every `every` ms, from its entry until it leaves.
+ */
+async function attend ({ list, seconds, updaters, updates, every }) {
+  const step = seconds * 1_000 / 2 / list.length
+  const start = performance.now()
+  const at = n => sleep(Math.max(0, start + n * step - performance.now()))
+  const entered = []
+  for (const [n, options] of list.entries()) {
+    await at(n)
+    const client = new Client(options)
+    await client.ready
+    let sent = 0
+    const timer = n < updaters ? setInterval(() => client.send(updates[sent++ % updates.length]), every) : undefined
+    entered.push({ client, timer })
+  }
+  for (const [n, { client, timer }] of entered.entries()) {
+    await at(list.length + n)
+    clearInterval(timer)
+    client.destroy()
+  }
+}
+
 function percentile (values, share) {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 }
 
-process.on('message', async ({ call, list, expect, every, count }) => {
+process.on('message', async ({ call, list, expect, every, count, args }) => {
   if (call === 'expect') {
     expected = expect
     if (received >= expected) {
@@ -190,6 +217,7 @@ process.on('message', async ({ call, list, expect, every, count }) => {
     return
   }
   if (call === 'connect') await connect(list)
+  if (call === 'attend') await attend({ list, ...args })
   if (call === 'tell') tellEvery = every
   if (call === 'tokens') await tokens(count)
   if (call === 'forget') latencies = []

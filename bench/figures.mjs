@@ -8,6 +8,9 @@ const bookkeeping = undefined
 
 const figures = {
   'cpu µs': lower(),
+  'cpu ms': lower(),
+  frames: lower(),
+  'MiB sent': lower(),
   'cpu µs per first publish': lower(),
   'cpu µs per publish': lower(),
   'connect cpu µs': lower(),

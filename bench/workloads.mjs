@@ -268,7 +268,30 @@ const manyChannels = async ({ kind, port, server, client }) => {
   }
 }
 
-/** Options with the kind of channel of W11 and W12. */
+/** Measures 200 members who enter a channel and leave it within 10 s, while 20 of them update their data five times a second. */
+const members = async ({ kind, port, server, client }) => {
+  const isOurs = kind === 'ours'
+  const list = times(200, n => {
+    const one = notifications(kind, port, `u${n}`)
+    return isOurs ? { ...one, subscribe: [{ channel: 'desk:d1' }] } : { ...one, path: `${one.path}&desk=d1` }
+  })
+  const updates = times(10, n => isOurs
+    ? JSON.stringify({ type: 'presence', channel: 'desk:d1', data: { cursor: `c${n}` } })
+    : `42["update",{"cursor":"c${n}"}]`)
+  const run = () => client.call({ call: 'attend', list, args: { seconds: 10, updaters: 20, updates, every: 200 } })
+  await run()
+  const before = await client.call({ call: 'state' })
+  const cpu = await server.call({ call: 'cpu' })
+  const after = await run()
+  const { user, system } = await server.call({ call: 'cpu' })
+  return {
+    'cpu ms': (user + system - cpu.user - cpu.system) / 1_000,
+    frames: after.received - before.received,
+    'MiB sent': (after.bytes - before.bytes) / 1024 / 1024
+  }
+}
+
+/** Options with the kinds of channels of W11 to W13. */
 const withBoards = { ours: { boards: true }, 'ours-each': { boards: true } }
 
 export const workloads = [
@@ -323,6 +346,14 @@ export const workloads = [
     kinds: ['ours', 'socket-io'],
     options: withBoards,
     measure: manyChannels
+  },
+  {
+    name: 'W13',
+    title: '200 members enter a channel and leave within 10 s, 20 of them update their data five times a second',
+    figure: ['cpu ms', 'frames', 'MiB sent'],
+    kinds: ['ours', 'socket-io'],
+    options: withBoards,
+    measure: members
   },
   { name: 'W16', title: '500 chats, 50 single tokens/s each, through chat.send', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('sender', 1) },
   { name: 'W16r', title: '500 chats, 50 single tokens/s each, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 1) },

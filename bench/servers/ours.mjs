@@ -6,7 +6,7 @@ const workingTree = fileURLToPath(new URL('../../dist/lib', import.meta.url))
 
 /**
  * The package with its defaults, except for who may connect. `build` is the folder of the build to load; `redis` is a URL, for one of
- * several nodes. `boards`: with a kind of channel.
+ * several nodes. `boards`: with kinds of channels.
  */
 export default async function ({ build = workingTree, redis, boards = false, ...options } = {}) {
   const load = file => import(pathToFileURL(`${build}/${file}`).href)
@@ -17,7 +17,7 @@ export default async function ({ build = workingTree, redis, boards = false, ...
   await app.register(realtime, {
     authenticate: request => ({ userId: request.params.user_id }),
     ...redis && { broker: (await load(redisFile)).redisBroker({ url: redis }) },
-    ...boards && { channels: { board: { authorize: () => true } } },
+    ...boards && { channels: { board: { authorize: () => true }, desk: { authorize: () => true, presence: true } } },
     ...options,
     limits: { connectionsPerUser: 20_000, connections: 20_000, ...options.limits }
   })

@@ -9,13 +9,33 @@ export default async function ({ compression = false, redis } = {}) {
   app.get('/alive', async () => 'yes')
   const io = new Server(app.server, { transports: ['websocket'], perMessageDeflate: compression && { threshold: 1024 }, serveClient: false, ...redis && { adapter: createAdapter(new Redis(redis)) } })
   io.on('connection', socket => {
-    const { user, chat, chats, boards } = socket.handshake.query
+    const { user, chat, chats, boards, desk } = socket.handshake.query
     if (user !== undefined) socket.join(`user:${user}`)
     if (chat !== undefined) socket.join(`chat:${chat}`)
     if (user !== undefined) socket.join('everyone')
     if (chats !== undefined) socket.join(chats.split(',').map(id => `chat:${user}/${id}`))
+    if (desk !== undefined) attend(socket, desk, user)
     if (boards !== undefined) socket.join(boards.split(',').map(id => `board:${id}`))
   })
+  /** What an app writes: a list of members per room, which a new member gets, and a message to all for each change. */
+  const desks = new Map()
+  function attend (socket, name, user) {
+    const members = desks.get(name) ?? new Map()
+    desks.set(name, members)
+    const tell = (change, value) => io.to(`desk:${name}`).emit('presence', { [change]: value, count: members.size })
+    members.set(socket.id, { id: socket.id, user, data: undefined })
+    socket.join(`desk:${name}`)
+    socket.emit('presence', { members: [...members.values()], count: members.size })
+    tell('joined', members.get(socket.id))
+    socket.on('update', data => {
+      members.get(socket.id).data = data
+      tell('updated', members.get(socket.id))
+    })
+    socket.on('disconnect', () => {
+      members.delete(socket.id)
+      tell('left', socket.id)
+    })
+  }
   const stamped = message => ({ ...message, timestamp: new Date().toISOString() })
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
   return {
