@@ -76,6 +76,7 @@ t.test('the table of options has every option of the broker and of the publisher
     history: retained(new Retentions().defaults.stream),
     chat: retained(chatRetention().stored as { size: number, ttl: number, bytes: number }),
     lag: inCode(defaultIn('brokers/redis/broker.ts', 'lag')),
+    channels: inCode(defaultIn('publisher.ts', 'channels')),
     messages: inCode(defaultIn('publisher.ts', 'messages')),
     strict: inCode(defaultIn('publisher.ts', 'strict')),
     maxBytes: inCode(defaultIn('publisher.ts', 'maxBytes')),
