@@ -215,6 +215,22 @@ async function subscribe (client: Client): Promise<void> {
   await client.until(() => framesOf(client).length > before)
 }
 
+/**
+ * Waits until a condition holds. Meanwhile subscribes again whenever the client was sent away because Redis had lost what it knew, as the
+ * client of the package does.
+ */
+async function untilAgain (client: Client, holds: () => boolean): Promise<void> {
+  let subscribedAt = -Infinity
+  await eventually(() => {
+    const { type } = client.received.findLast(({ type }) => type === 'subscribed' || type === 'unsubscribed')!
+    if (type === 'unsubscribed' && performance.now() - subscribedAt > 200) {
+      subscribedAt = performance.now()
+      client.send({ type: 'subscribe', data: { channels: [{ channel: 'desk:d1' }] } })
+    }
+    return holds()
+  })
+}
+
 t.test('the first state on another node is whole, and members is the same on every node', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
   const nodes = [await startNode(t, server.url), await startNode(t, server.url), await startNode(t, server.url)]
@@ -242,9 +258,7 @@ for (const [name, { stop, end }] of Object.entries(outages)) {
     await end(server)
     const began = performance.now()
     const isTrueAgain = (client: Client) => !stateOf(client).isStale && usersOf(client) === 'ada,bob'
-    // A client that the app's own log has sent away subscribes again.
-    for (const client of [ada, bob]) client.send({ type: 'subscribe', data: { channels: [{ channel: 'desk:d1' }] } })
-    for (const client of [ada, bob]) await client.until(() => isTrueAgain(client))
+    await Promise.all([ada, bob].map(client => untilAgain(client, () => isTrueAgain(client))))
     const took = performance.now() - began
     t.ok(took < (isFull ? 5_000 : 15_000), `${Math.round(took)} ms`)
   })
@@ -257,7 +271,7 @@ t.test('a list survives FLUSHALL, and later changes are shown', { skip: skipRedi
   await ada.until(() => usersOf(ada) === 'ada,bob')
   await server.client(t).flushall()
   const eve = await nodes[1].join('eve')
-  for (const client of [ada, bob, eve]) await client.until(() => usersOf(client) === 'ada,bob,eve')
+  await Promise.all([ada, bob, eve].map(client => untilAgain(client, () => usersOf(client) === 'ada,bob,eve')))
   t.pass('all show the truth')
 })
 
@@ -272,7 +286,7 @@ t.test('the members of a node that is cut off from Redis leave within 15 s, and 
   await ada.until(() => usersOf(ada) === 'ada')
   t.notOk(stateOf(ada).isStale)
   proxy.release()
-  for (const client of [ada, bob]) await client.until(() => usersOf(client) === 'ada,bob' && !stateOf(client).isStale)
+  await Promise.all([ada, bob].map(client => untilAgain(client, () => usersOf(client) === 'ada,bob' && !stateOf(client).isStale)))
   t.pass('both are back')
 })
 
