@@ -8,6 +8,8 @@ export class Due {
   #last: Subscription | undefined
   /** Late frames that are on their way. `undefined` if there are none, to save memory. */
   #backlog: Backlog<Subscription> | undefined
+  /** Whether the client answers pings, as RFC 6455 demands. */
+  #isAnswering = true
 
   /** The one to be read next; `undefined` if there is none. */
   get first (): Subscription | undefined {
@@ -40,6 +42,7 @@ export class Due {
    * confirmed enough of what was late before. `ping` sends a ping behind the written frames.
    */
   addLate (subscription: Subscription, bytes: number, ping: (payload: string) => void): void {
+    if (!this.#isAnswering) return this.add(subscription)
     this.#backlog ??= new Backlog(ping)
     if (this.#backlog.write(subscription, bytes, performance.now())) this.#append(subscription)
   }
@@ -53,9 +56,10 @@ export class Due {
     return true
   }
 
-  /** Call from time to time, because a client may answer no ping. Returns whether something is to be read again for this reason. */
+  /** Call from time to time: waits no longer for a client that answers no ping. Returns whether something is to be read for this reason. */
   releaseStuck (): boolean {
     if (this.#backlog?.isStuck() !== true) return false
+    this.#isAnswering = false
     this.release()
     return true
   }

@@ -57,15 +57,10 @@ t.test('a late subscription is read after the others, and is held while too much
   t.strictSame(take(due), ['late'])
 })
 
-t.test('what is held is read again when no ping was answered for a while, and can be removed', async t => {
+t.test('a held subscription can be removed, and clear() drops all', async t => {
   const due = new Due()
   const [late, other] = [subscription('late'), subscription('other')]
   const hold = (held: Subscription) => due.addLate(held, 100_000, () => {})
-  t.equal(due.releaseStuck(), false)
-  hold(late)
-  t.equal(due.releaseStuck(), false)
-  t.equal(due.releaseStuck(), true)
-  t.strictSame(take(due), ['late'])
   hold(late)
   hold(other)
   due.remove(late)
@@ -76,4 +71,16 @@ t.test('what is held is read again when no ping was answered for a while, and ca
   due.clear()
   due.release()
   t.equal(due.first, undefined)
+})
+
+t.test('a client that has answered no ping for a while is not waited for any more', async t => {
+  const due = new Due()
+  const late = subscription('late')
+  t.equal(due.releaseStuck(), false)
+  due.addLate(late, 100_000, () => {})
+  t.equal(due.releaseStuck(), false)
+  t.equal(due.releaseStuck(), true)
+  t.strictSame(take(due), ['late'])
+  due.addLate(late, 100_000, () => t.fail('another ping'))
+  t.equal(due.first, late)
 })
