@@ -5,7 +5,8 @@ import { listeners } from '../listeners.js'
 import { random } from '../outbox.js'
 import { openLine, type Line } from './line.js'
 import { Conversation, type Page } from './conversation.js'
-import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
+import type { ChatError, ChatItem, Question, WholeMessage } from './items.js'
+import { wholeMessages } from './messages.js'
 import { beforePaint } from './paint.js'
 
 /** Ids of a chat. */
@@ -36,10 +37,10 @@ export type ChatStatus = 'closed' | 'connecting' | 'waiting' | 'streaming' | 'su
 
 /** State of a chat. Immutable: a change creates another object, with the same objects for unchanged parts. */
 export interface ChatState {
-  /** Messages, tool calls and questions, in order. */
+  /** Texts, tool calls, questions and other parts of messages, in order. */
   readonly items: readonly ChatItem[]
-  /** The items that are messages. */
-  readonly messages: readonly ChatMessage[]
+  /** The messages, each with its parts. */
+  readonly messages: readonly WholeMessage[]
   /** The oldest open question. */
   readonly question: Question | undefined
   readonly status: ChatStatus
@@ -253,7 +254,7 @@ export class Chat {
     const { user_id: userId } = this.#client.ack!
     if (userId === this.#options.userId) return
     this.#prefix = `${userId}/`
-    const { messages } = this
+    const messages = this.items.filter(item => item.kind === 'message')
     this.#conversation = new Conversation(this.#answer)
     for (const message of messages) {
       const id = this.#prefix + message.id
@@ -369,7 +370,7 @@ export class Chat {
 
   #read (before: ChatState): ChatState {
     const { items, question, error, isComplete } = this.#conversation
-    const messages = items === before.items ? before.messages : items.filter(item => item.kind === 'message')
+    const messages = items === before.items ? before.messages : wholeMessages(items, this.#conversation.wholes, before.messages)
     return { items, messages, question, status: this.#status(), connection: this.#client.status, closed: this.closed, error, isComplete }
   }
 

@@ -25,4 +25,6 @@ export type * from '../../protocol/envelope.js'
 export type { Chat, ChatIds as ChatAddress, OpenChatOptions as ChatOptions, ChatState, ChatStatus, SendOptions } from './chat.js'
 export type { ChatReference as ChatTarget } from './chats.js'
 export type { ChatClient } from './client.js'
-export type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
+export type {
+  ChatError, ChatItem, ChatMessage, MessageData, MessageFile, Question, Reasoning, Source, Step, ToolCall, WholeMessage
+} from './items.js'
