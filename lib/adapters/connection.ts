@@ -4,9 +4,9 @@ import { closedError, RealtimeError } from '../client/error.js'
 import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { sentIdOf } from '../protocol/message-id.js'
-import { FollowedRun } from './run.js'
+import { FollowedRun } from './ai-sdk/run.js'
 import { listening } from './socket.js'
-import { textOf, UiStream } from './ui-stream.js'
+import { textOf, UiStream } from './ai-sdk/ui-stream.js'
 
 export interface ChatConnectionOptions {
   client: ClientOptions

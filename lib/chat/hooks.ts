@@ -132,7 +132,9 @@ export interface Reply {
   /** Begins the next step of the answer. Settles like `data`. */
   step (options?: PartOptions): Promise<void>
   /** Sets the metadata of the message, such as its usage: any JSON value. Replaces the earlier metadata. Settles like `data`. */
-  metadata (value: unknown): Promise<void>
+  metadata (value: unknown, options?: PartOptions): Promise<void>
+  /** Resolves when more may be written: at once, unless the broker is behind. A source of much text waits for it. */
+  ready (): Promise<void>
   /**
    * Ends the message. Resolves once its final form is stored. Rejects with the error of the broker, such as RT_ERR_BROKER, when all 60
    * attempts to store it, 1 s apart, have failed. Further calls return the same promise.

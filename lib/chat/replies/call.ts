@@ -13,6 +13,8 @@ export interface LiveCallParts extends Pick<GrowingPartParts, 'context' | 'outle
   head: { message_id: string, run_id: string, agent?: string }
   /** Publishes in the order of the calls, also of the other parts of the message. */
   publish: (type: 'tool_call' | 'tool_progress' | 'tool_output' | 'chat_part', data: Fields) => Promise<void>
+  /** Publishes what was written to all parts of the message, in their order. */
+  flush: () => void
   onClosed: (call: LiveCall) => void
 }
 
@@ -26,6 +28,8 @@ export class LiveCall implements ToolCall, OpenPart {
   readonly #input: GrowingPart
   #state: 'new' | 'input' | 'called' | 'closed' = 'new'
   #saved: Fields
+  /** Further fields of the latest progress. */
+  #latest: Fields = {}
 
   constructor (parts: LiveCallParts) {
     const { id = randomUUID(), name, head, context, outlet, charge } = parts
@@ -64,6 +68,7 @@ export class LiveCall implements ToolCall, OpenPart {
 
   async progress (value: unknown, fields: Fields = {}): Promise<void> {
     if (this.#state === 'closed') return
+    this.#latest = { ...value !== undefined && { progress: value }, ...fields }
     await this.#publish('tool_progress', { progress: value, ...fields })
   }
 
@@ -77,13 +82,15 @@ export class LiveCall implements ToolCall, OpenPart {
 
   close (outcome: Outcome): void {
     const status = outcome === 'complete' ? 'interrupted' : outcome
-    this.#end(status, status === 'error' ? { error: failed } : {})
+    this.#end(status, { ...this.#latest, ...status === 'error' && { error: failed } })
   }
 
   async #end (status: Outcome, fields: Fields): Promise<void> {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     const text = this.#input.text
+    // The call has its place where its arguments began.
+    this.#parts.flush()
     this.#input.drop()
     const { onClosed } = this.#parts
     Object.assign(this.#saved, { status, ...fields })

@@ -56,6 +56,8 @@ export class LiveReply implements Reply, OpenPart {
   /** Whether it has more than one text: then the message as a whole is published, too. */
   #isWhole = false
   #metadata: unknown
+  /** Further fields of the message as a whole. */
+  #wholeFields: Fields = {}
   #isClosing = false
   #closed: Promise<void> | undefined
 
@@ -86,6 +88,10 @@ export class LiveReply implements Reply, OpenPart {
   /** Whether the source must pause until the broker has stored more. */
   get isFull (): boolean {
     return [...this.#open].some(part => part instanceof GrowingPart && part.isFull)
+  }
+
+  async ready (): Promise<void> {
+    while (this.isFull && this.stored !== undefined) await this.stored
   }
 
   /** Resolves when the broker has answered; `undefined` when no delta is being stored. */
@@ -132,6 +138,7 @@ export class LiveReply implements Reply, OpenPart {
       head,
       charge: bytes => this.#charge(bytes),
       publish: (type, data) => this.#store(type, data),
+      flush: () => this.flush(),
       onClosed: () => this.#open.delete(call)
     })
     if (this.#closed === undefined) this.#open.add(call)
@@ -169,8 +176,9 @@ export class LiveReply implements Reply, OpenPart {
     return this.#publishPart('data', id!, { name, value, ...fields })
   }
 
-  metadata (value: unknown): Promise<void> {
+  metadata (value: unknown, { fields = {} }: PartOptions = {}): Promise<void> {
     this.#metadata = value
+    this.#wholeFields = fields
     this.#isWhole = true
     return this.#publishWhole('streaming')
   }
@@ -194,12 +202,20 @@ export class LiveReply implements Reply, OpenPart {
     for (const part of this.#open) part.flush()
   }
 
+  #flushBefore (part: GrowingPart): void {
+    for (const other of this.#open) {
+      if (other === part) return
+      other.flush()
+    }
+  }
+
   #close (status: Outcome): Promise<void> {
     if (this.#closed !== undefined) return this.#closed
     if (this.#isClosing) return Promise.resolve()
     this.#isClosing = true
     const { context, role, onClosed } = this.#parts
     const open = [...this.#open]
+    if (this.#isWhole) this.flush()
     const ends = open.map(part => part instanceof GrowingPart ? part.close(status, {}, this.#isWhole) : part.close(status))
     if (this.#isWhole) ends.push(this.#publishWhole(status))
     this.#closed = quiet(Promise.all(ends).then(() => {}))
@@ -247,7 +263,11 @@ export class LiveReply implements Reply, OpenPart {
         if (fields !== undefined) part.set(fields)
         return part.write(text)
       },
-      end: fields => part.close('complete', fields, this.#isWhole)
+      end: fields => {
+        // Parts that began before it have their places first.
+        if (this.#isWhole) this.#flushBefore(part)
+        return part.close('complete', fields, this.#isWhole)
+      }
     }
   }
 
@@ -264,6 +284,7 @@ export class LiveReply implements Reply, OpenPart {
     this.#text = undefined
     if (text?.isClosed !== false) return
     // It has its place before the next part.
+    this.#flushBefore(text)
     text.flush()
     quiet(text.close('complete', {}, true))
   }
@@ -281,7 +302,8 @@ export class LiveReply implements Reply, OpenPart {
 
   #publishWhole (status: string): Promise<void> {
     const { role } = this.#head
-    return this.#publishPart('message', wholeId, { ...role !== undefined && { role }, status, ...this.#metadata !== undefined && { value: this.#metadata } })
+    const fields = this.#wholeFields
+    return this.#publishPart('message', wholeId, { ...fields, ...role !== undefined && { role }, status, ...this.#metadata !== undefined && { value: this.#metadata } })
   }
 
   /** Publishes after everything that was written, and with retries when the broker fails. Rejects when it is given up. */

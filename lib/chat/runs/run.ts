@@ -125,7 +125,8 @@ export class LiveRun implements Run {
     } catch (error) {
       if (this.#isOver()) return
       report(log, error, 'a run failed', { runId: this.id })
-      this.end('error', failed)
+      // The message of this error is meant for users.
+      this.end('error', error instanceof errors.ANSWER_FAILED ? { code: 'answer_failed', message: error.message } : failed)
     }
   }
 
