@@ -166,13 +166,16 @@ async function startPlayer (t: Parameters<typeof startAgent>[0], options = {}) {
   return { ...server, play }
 }
 
-function chatOf (t: { teardown (action: () => unknown): void }, url: string, id: string, messages: UIMessage[] = []) {
+function chatOf (t: { teardown (action: () => unknown): void }, url: string, id: string, messages: UIMessage[] = [], sends = () => false) {
   const transport = new RealtimeChatTransport({
     baseUrl: `${url}/ws`, workflow: 'w', appId: 'a', userId: 'ada', WebSocket: Socket as WebSocketConstructor, backoff: () => 0, idle: 0, onError: () => {}
   })
   t.teardown(() => transport.close())
-  return new Chat<UIMessage>({ id, transport, messages, generateId: () => 'id', onError: () => {} })
+  return new Chat<UIMessage>({ id, transport, messages, generateId: () => 'id', onError: () => {}, sendAutomaticallyWhen: ({ messages }) => sends() && isAnswered(messages) })
 }
+
+/** Whether a tool waits for its approval to be sent. */
+const isAnswered = (messages: UIMessage[]) => messages.at(-1)!.parts.some(part => 'state' in part && part.state === 'approval-responded')
 
 let count = 0
 const runs = { numRuns: Number(process.env.RUNS ?? 25) }
@@ -209,4 +212,41 @@ t.test('also when the connection is cut at any chunk, and on a second device tha
     const wanted = await expected(chunks)
     for (const each of [chat, late]) assert.deepStrictEqual(json(each.messages), wanted)
   }), runs)
+})
+
+t.test('a tool that needs an approval runs once the user has approved it, also after a reload', async t => {
+  let calls = 0
+  const { url, runs } = await startAgent(t, run => streamUI(run, () => {
+    const chunks: UIMessageChunk[] = ++calls === 1
+      ? [
+          { type: 'start' }, { type: 'start-step' }, { type: 'tool-input-available', toolCallId: 'c', toolName: 'pay', input: { sum: 5 } },
+          { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'a' }, { type: 'finish-step' }, { type: 'finish' }
+        ]
+      : [
+          { type: 'start' }, { type: 'tool-output-available', toolCallId: 'c', output: 'paid' }, { type: 'start-step' },
+          { type: 'text-start', id: 't' }, { type: 'text-delta', id: 't', delta: 'Paid.' }, { type: 'text-end', id: 't' }, { type: 'finish' }
+        ]
+    return new ReadableStream<UIMessageChunk>({
+      start (controller) {
+        for (const chunk of chunks) controller.enqueue(chunk)
+        controller.close()
+      }
+    })
+  }))
+  const first = chatOf(t, url, 'approval')
+  await first.sendMessage({ text: 'Pay.' })
+  await settled(first)
+  t.equal(first.error, undefined)
+  t.match(first.messages[1].parts.at(-1), { type: 'tool-pay', state: 'approval-requested' })
+  const page = chatOf(t, url, 'approval', first.messages.slice(0, 1), () => true)
+  await page.resumeStream()
+  await settled(page)
+  await page.addToolApprovalResponse({ id: 'a', approved: true })
+  await eventually(() => page.status === 'ready' && calls === 2)
+  t.match(json(page.messages)[1].parts, [
+    { type: 'step-start' }, { type: 'tool-pay', state: 'output-available', output: 'paid', approval: { id: 'a', approved: true } },
+    { type: 'step-start' }, { type: 'text', text: 'Paid.' }
+  ])
+  t.equal(json(page.messages)[1].parts.length, 4)
+  t.equal(await runs[0].finished, 'complete')
 })

@@ -41,6 +41,7 @@ export class FollowedRun {
   pauses = 0
   /** What was streamed of each part when the run paused last. */
   pausedAt = new Map<RunPart, Cursor>()
+  readonly #pauseIds = new Set<string>()
   finishReason: any = 'stop'
   /** Metadata of the message. */
   metadata: unknown
@@ -138,6 +139,12 @@ export class FollowedRun {
     const { message_id: messageId, part_id: partId, kind, ai_sdk: native } = data
     if (kind === 'reasoning') return this.#text(type, data)
     if (kind === 'tool') return this.#input(type, data)
+    if (kind === 'data' && data.name === 'ai_sdk' && (data.value?.type === 'pause' || data.value?.type === 'continue')) {
+      // A replay repeats the pauses.
+      if (this.#pauseIds.has(partId)) return
+      this.#pauseIds.add(partId)
+      return this.#pause(data.value.type === 'pause')
+    }
     const chunk = chunkOf(data)
     if (kind === 'message' && native?.finishReason !== undefined) this.finishReason = native.finishReason
     if (chunk !== undefined) {
@@ -149,7 +156,6 @@ export class FollowedRun {
       }
     }
     if (kind === 'message') this.metadata = data.value ?? this.metadata
-    if (kind === 'message') this.#pause(native?.isWaiting === true)
   }
 
   #pause (isPaused: boolean): void {

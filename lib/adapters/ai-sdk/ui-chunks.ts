@@ -91,7 +91,8 @@ function toolChunks (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
     return chunks
   }
   const { status, output, error, native: end } = outcome
-  const more = isOurs ? about : has({ ...end, isInput: undefined, isDenied: undefined, input: undefined, approval: undefined, ended: undefined })
+  const { isInput: _, isDenied: __, input: ___, approval: ____, ended: _____, ...kept } = end ?? {}
+  const more = isOurs ? about : kept
   const errorText = error?.message ?? status
   // What began with its arguments has fields that the error does not repeat.
   if (isInvalid && !cursor.isStarted && native !== undefined) chunks.push(inputStart)

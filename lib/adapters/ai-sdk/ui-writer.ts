@@ -50,7 +50,8 @@ export class UiWriter {
 
   /** Publishes that the answer waits for approvals, or goes on. */
   async wait (isWaiting: boolean): Promise<void> {
-    await this.#publishMetadata({ isWaiting })
+    // A part of its own: it comes after all parts before it, also for a client that reads them late.
+    await this.#reply.data('ai_sdk', { type: isWaiting ? 'pause' : 'continue' })
   }
 
   /** Writes a chunk. Resolves when the next one may come. */
@@ -197,11 +198,11 @@ export class UiWriter {
     this.#finishReason = finishReason ?? this.#finishReason
     if (messageMetadata == null && finishReason === undefined) return
     this.#metadata = mergedMetadata(this.#metadata, messageMetadata)
-    await this.#publishMetadata({})
+    await this.#publishMetadata()
   }
 
-  async #publishMetadata (more: Fields): Promise<void> {
-    const kept = { ...more, ...this.#finishReason !== undefined && { finishReason: this.#finishReason } }
+  async #publishMetadata (): Promise<void> {
+    const kept = this.#finishReason === undefined ? {} : { finishReason: this.#finishReason }
     await this.#reply.metadata(this.#metadata, native(kept))
   }
 
