@@ -3,10 +3,13 @@ import './report-failure.mjs'
 import net from 'node:net'
 
 const key = 'dGhlIHNhbXBsZSBub25jZQ=='
-/** Returns a text frame with a mask of zeros, for the few messages that Socket.IO expects from clients. */
-const say = text => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)])
-/** Empty masked pong. Servers accept any pong as a sign of life. */
-const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
+/** Returns a frame with a mask of zeros. */
+function frame (opcode, body) {
+  const head = body.length < 126 ? [0x80 | body.length] : [0x80 | 126, body.length >> 8, body.length & 0xff]
+  return Buffer.concat([Buffer.from([0x80 | opcode, ...head, 0, 0, 0, 0]), body])
+}
+const say = text => frame(0x01, Buffer.from(text))
+const pong = payload => frame(0x0a, payload)
 
 let received = 0
 let bytes = 0
@@ -24,6 +27,9 @@ let told = 0
 class Client {
   ready
   position = ''
+  /** Positions in the channels that it has subscribed to by frame, by name. */
+  channels = {}
+  #toSubscribe
   #socket
   #kind
   #isTimed
@@ -34,7 +40,9 @@ class Client {
   #rest = undefined
   #frames = 0
 
-  constructor ({ port, kind, path, isTimed = false, extensions }) {
+  /** `subscribe`: channels to subscribe to by frame, as in the `subscribe` of the protocol. The client is ready when all are. */
+  constructor ({ port, kind, path, isTimed = false, extensions, subscribe }) {
+    this.#toSubscribe = subscribe
     this.#kind = kind
     this.#isTimed = isTimed
     this.ready = new Promise(resolve => { this.#onReady = resolve })
@@ -88,13 +96,16 @@ class Client {
       const length = short === 126 ? chunk.readUInt16BE(at + 2) : short === 127 ? Number(chunk.readBigUInt64BE(at + 2)) : short
       // Control frames do not count. Pings are answered, because a server ends connections that do not answer.
       if (chunk[at] & 0x08) {
-        if ((chunk[at] & 0x0f) === 0x09) this.#socket.write(pong)
-        at += header
-        this.#left = length
+        if (chunk.length - at < header + length) {
+          this.#rest = chunk.subarray(at)
+          return
+        }
+        at += header + length
+        if ((chunk[at - header - length] & 0x0f) === 0x09) this.#socket.write(pong(chunk.subarray(at - length, at)))
         continue
       }
       // Reads the first two frames, and on a timed client all frames. They are small, so it waits for the whole frame.
-      if (this.#frames < 2 || this.#isTimed) {
+      if (this.#frames < 2 || this.#isTimed || this.#toSubscribe !== undefined) {
         if (chunk.length - at < header + length) {
           this.#rest = chunk.subarray(at)
           return
@@ -115,8 +126,10 @@ class Client {
       this.position = /"position":"([^"]*)"/.exec(text)?.[1]
       if (this.position === undefined) throw new Error(`no ack but ${JSON.stringify(text)}`)
       if (text.includes('"recovered":true')) recovered++
-      return this.#onReady()
+      if (this.#toSubscribe === undefined) return this.#onReady()
+      return this.#socket.write(say(JSON.stringify({ type: 'subscribe', ref: 1, data: { channels: this.#toSubscribe } })))
     }
+    if (this.#toSubscribe !== undefined) return this.#readSubscribed(JSON.parse(text))
     if (this.#kind === 'socket-io' && text === '2') return this.#socket.write(say('3'))
     received++
     if (!this.#isTimed) return
@@ -124,6 +137,18 @@ class Client {
     // One frame may contain several tokens.
     for (const [, field, mark] of text.matchAll(/"sentAt":([\d.]+)|@([\d.]+)@/g)) latencies.push(now - Number(field ?? mark))
     if (latencies.length >= awaitedTokens) onTokens()
+  }
+
+  /** Reads the answers to `subscribe`, and the replayed frames between them. */
+  #readSubscribed ({ type, channel, data }) {
+    if (type === 'unsubscribed') throw new Error(`not subscribed to ${channel}: ${data.reason}`)
+    if (type === 'subscribed') {
+      this.channels[channel] = data.position
+      if (data.recovered === true) recovered++
+    } else if (type === 'ack') {
+      this.#toSubscribe = undefined
+      this.#onReady()
+    } else received++
   }
 }
 
@@ -170,7 +195,7 @@ process.on('message', async ({ call, list, expect, every, count }) => {
   if (call === 'forget') latencies = []
   if (call === 'pause') for (const client of clients) client.pause()
   if (call === 'cut') {
-    const positions = clients.map(client => client.position)
+    const positions = clients.map(({ position, channels }) => ({ position, channels }))
     for (const client of clients) client.destroy()
     clients = []
     received = 0

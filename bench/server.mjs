@@ -54,6 +54,33 @@ const jobs = {
     }
     return rounds * perRound * devices
   },
+  /** Sends a message to each channel of W11's pages: to all bells in one turn, then to all first chats, and so on. */
+  async pages ({ pages, rounds }) {
+    for (let round = 0; round < rounds; round++) {
+      for (let n = 0; n < pages; n++) server.sendToUser(`u${n}`, envelope)
+      await delivered(pages)
+      for (const chat of ['c0', 'c1', 'c2']) {
+        for (let n = 0; n < pages; n++) server.sendToChatOf(`u${n}`, chat, token(round))
+        await delivered(pages)
+      }
+      for (let n = 0; n < 100; n++) server.sendToBoard(`b${n}`, envelope)
+      await delivered(2 * pages)
+    }
+    return rounds * pages * 6
+  },
+  /** Sends messages to random boards with `each` subscribers, one message per turn. */
+  async boards ({ boards, each, rounds, perRound }) {
+    let seed = 1
+    for (let round = 0; round < rounds; round++) {
+      for (let n = 0; n < perRound; n++) {
+        seed = (seed * 48271) % 2147483647
+        server.sendToBoard(`b${seed % boards}`, envelope)
+        await turn()
+      }
+      await delivered(perRound * each)
+    }
+    return rounds * perRound * each
+  },
   /** Sends tokens to every chat, `burst` at a time. */
   async tokens ({ chats, tokens, burst }) {
     for (let n = 0; n < tokens; n += burst) {

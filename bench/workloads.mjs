@@ -51,13 +51,14 @@ const warmUp = async ({ kind, port, server, client }) => {
   }
 }
 
+const used = ({ heapUsed, external }) => heapUsed + external
+
 const idle = async ({ kind, port, server, client }) => {
   await client.call({ call: 'connect', list: times(500, n => notifications(kind, port, `w${n}`)) })
   const before = await server.call({ call: 'memory' })
   const connections = 5_000
   await client.call({ call: 'connect', list: times(connections, n => notifications(kind, port, `u${n}`)) })
   const after = await server.call({ call: 'memory' })
-  const used = ({ heapUsed, external }) => heapUsed + external
   return {
     'bytes each': (used(after) - used(before)) / connections,
     'rss bytes each': (after.rss - before.rss) / connections
@@ -146,7 +147,7 @@ const storm = async ({ kind, port, server, client }) => {
   asking.catch(() => {})
   const delivered = client.first('delivered')
   client.send({ call: 'expect', expect: connections * behind })
-  await client.call({ call: 'connect', list: list.map((one, n) => ({ ...one, path: `${one.path}?since=${positions[n]}` })) })
+  await client.call({ call: 'connect', list: list.map((one, n) => ({ ...one, path: `${one.path}?since=${positions[n].position}` })) })
   await delivered
   asked.isOver = true
   await asking
@@ -165,7 +166,6 @@ const offline = channels => async ({ server }) => {
   const withChannels = await server.call({ call: 'memory' })
   const second = await server.call({ call: 'run', job: 'unheard', args: { users: 1_000, each: channels / 1_000 } })
   const withMessages = await server.call({ call: 'memory' })
-  const used = ({ heapUsed, external }) => heapUsed + external
   const perMessage = (used(withMessages) - used(withChannels)) / channels
   return {
     'bytes per channel': (used(withChannels) - used(start)) / channels - perMessage,
@@ -174,6 +174,102 @@ const offline = channels => async ({ server }) => {
     'cpu µs per publish': second.cpu / channels
   }
 }
+
+/** Page number `n`: a bell, three chats and two of 100 boards. Returns its connections; `positions`, of its connections, to resume. */
+function page (kind, port, n, positions = []) {
+  const user = `u${n}`
+  const chats = ['c0', 'c1', 'c2']
+  const boards = [`b${n % 100}`, `b${(n + 37) % 100}`]
+  if (kind === 'socket-io') return [{ port, kind, path: `/socket.io/?EIO=4&transport=websocket&user=${user}&chats=${chats}&boards=${boards}` }]
+  const bell = (channels, of = user) => ({ path: `/ws/notifications/${of}`, ...channels.length > 0 && { subscribe: channels.map(channel => ({ channel })) } })
+  const boardNames = boards.map(id => `board:${id}`)
+  const connections = kind === 'ours'
+    ? [bell([...chats.map(id => `chat:w/a/${id}/${user}`), ...boardNames])]
+    : [
+        bell([]),
+        ...chats.map(id => ({ path: `/ws/w/a/${id}/${user}` })),
+        // As other users, so that messages to the bell do not arrive on them.
+        ...boardNames.map((name, at) => bell([name], `${user}-${at}`))
+      ]
+  return connections.map(({ path, subscribe }, at) => {
+    const { position, channels } = positions[at] ?? {}
+    return {
+      port,
+      kind: 'ours',
+      path: position === undefined ? path : `${path}?since=${position}`,
+      ...subscribe && { subscribe: subscribe.map(({ channel }) => ({ channel, since: channels?.[channel] })) }
+    }
+  })
+}
+
+/** Measures pages with several channels: on one connection, with a connection each, and with rooms. */
+const pages = async ({ kind, port, server, client }) => {
+  const count = 500
+  const listOf = positions => {
+    const perPage = page(kind, port, 0).length
+    return times(count, n => page(kind, port, n, positions.slice(n * perPage, (n + 1) * perPage))).flat()
+  }
+  const cut = async () => {
+    const positions = await client.call({ call: 'cut' })
+    while ((await server.call({ call: 'counters' })).connections > 0);
+    return positions
+  }
+  const cpuOf = async list => {
+    const before = await server.call({ call: 'cpu' })
+    await client.call({ call: 'connect', list })
+    const after = await server.call({ call: 'cpu' })
+    return (after.user + after.system - before.user - before.system) / count
+  }
+  for (let round = 0; round < 5; round++) {
+    await client.call({ call: 'connect', list: listOf([]) })
+    await cut()
+  }
+  const empty = await server.call({ call: 'memory' })
+  const connecting = await cpuOf(listOf([]))
+  const idle = await server.call({ call: 'memory' })
+  const resuming = await cpuOf(listOf(await cut()))
+  const { recovered } = await client.call({ call: 'state' })
+  await server.call({ call: 'run', job: 'pages', args: { pages: count, rounds: 5 } })
+  const run = await server.call({ call: 'run', job: 'pages', args: { pages: count, rounds: 40 } })
+  return {
+    'bytes each': (used(idle) - used(empty)) / count,
+    'connect cpu µs': connecting,
+    'resume cpu µs': resuming,
+    'cpu µs': run.cpu / run.deliveries,
+    handshakes: listOf([]).length / count,
+    recovered
+  }
+}
+
+/** Measures 100 connections with 100 of 1,000 channels each. */
+const manyChannels = async ({ kind, port, server, client }) => {
+  const clients = 100
+  const boardsOf = n => times(100, at => `b${(n * 100 + at) % 1_000}`)
+  const listOf = (prefix, withBoards) => times(clients, n => {
+    const one = notifications(kind, port, `${prefix}${n}`)
+    if (!withBoards) return one
+    if (kind === 'socket-io') return { ...one, path: `${one.path}&boards=${boardsOf(n)}` }
+    return { ...one, subscribe: boardsOf(n).map(id => ({ channel: `board:${id}` })) }
+  })
+  await warmUp({ kind, port, server, client })
+  await client.call({ call: 'connect', list: listOf('warm', true) })
+  await client.call({ call: 'cut' })
+  while ((await server.call({ call: 'counters' })).connections > 0);
+  const start = await server.call({ call: 'memory' })
+  await client.call({ call: 'connect', list: listOf('plain', false) })
+  const plain = await server.call({ call: 'memory' })
+  await client.call({ call: 'connect', list: listOf('u', true) })
+  const subscribed = await server.call({ call: 'memory' })
+  await server.call({ call: 'run', job: 'boards', args: { boards: 1_000, each: 10, rounds: 5, perRound: 1_000 } })
+  const run = await server.call({ call: 'run', job: 'boards', args: { boards: 1_000, each: 10, rounds: 20, perRound: 1_000 } })
+  return {
+    'cpu µs': run.cpu / run.deliveries,
+    'bytes per subscription': (used(subscribed) - 2 * used(plain) + used(start)) / clients / 100
+  }
+}
+
+/** Options with the kind of channel of W11 and W12. */
+const withBoards = { ours: { boards: true }, 'ours-each': { boards: true } }
 
 export const workloads = [
   { name: 'W1-1000', title: 'broadcast, one message a turn, 1,000 connections', figure: 'cpu µs', kinds: all, measure: broadcast(1_000, 1, 100) },
@@ -211,6 +307,22 @@ export const workloads = [
     measure: job(
       'broadcast', (kind, port) => times(500, n => notifications(kind, port, `u${n}`, { extensions: 'permessage-deflate; client_max_window_bits' })),
       { rounds: 20, perTurn: 1, clients: 500, isLarge: true }, { rounds: 5, perTurn: 1, clients: 500, isLarge: true }, costs)
+  },
+  {
+    name: 'W11',
+    title: '500 pages with a bell, three chats and two channels: on one connection, or (ours-each) with a connection each',
+    figure: ['bytes each', 'connect cpu µs', 'resume cpu µs', 'cpu µs'],
+    kinds: ['ours', 'ours-each', 'socket-io'],
+    options: withBoards,
+    measure: pages
+  },
+  {
+    name: 'W12',
+    title: '100 connections with 100 of 1,000 channels each, a message to a random channel a turn',
+    figure: ['cpu µs', 'bytes per subscription'],
+    kinds: ['ours', 'socket-io'],
+    options: withBoards,
+    measure: manyChannels
   },
   { name: 'W16', title: '500 chats, 50 single tokens/s each, through chat.send', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('sender', 1) },
   { name: 'W16r', title: '500 chats, 50 single tokens/s each, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 1) },

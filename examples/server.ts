@@ -30,8 +30,18 @@ const StatsUpdate = Type.Object({ connections: count, users: count, publications
 /** Name of the server, when there are several. */
 const ServedBy = Type.Object({ node: Type.String() })
 
-/** Channel of a server's figures, which all users watch. Without a history: figures are worthless after a second. */
-const dashboard = defineChannel({ authorize: () => true, messages: { stats_update: StatsUpdate }, history: false })
+/**
+ * Channel of a server's figures, which all users watch, and see each other watch. Without a history: figures are worthless after a second.
+ */
+const dashboard = defineChannel({
+  authorize: () => true,
+  messages: { stats_update: StatsUpdate },
+  history: false,
+  presence: { data: Type.Object({ isTyping: Type.Boolean() }) }
+})
+
+/** Data of a device in a chat, which the other devices show. */
+const DevicePresence = Type.Object({ device: Type.String({ maxLength: 16 }), isTyping: Type.Boolean() })
 
 declare module 'fastify-realtime' {
   interface Messages { served_by: Static<typeof ServedBy> }
@@ -108,7 +118,8 @@ export async function build (demo: DemoOptions = {}) {
         await agent.answer(run, message, historyBefore(message, history.of(run.target)))
       },
       save: history.save,
-      loadHistory: history.load
+      loadHistory: history.load,
+      presence: { data: DevicePresence }
     }
   })
   addPage(app)

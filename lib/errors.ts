@@ -31,6 +31,8 @@ export const errors = {
     `%s is not a valid id. ${idRule}`, 400),
   UNKNOWN_KIND: createError('RT_ERR_UNKNOWN_KIND',
     "There is no channel kind '%s'. Add it to the option 'channels', with defineChannel({ authorize })"),
+  NO_PRESENCE: createError('RT_ERR_NO_PRESENCE',
+    "The members of '%s' are not known, because its kind has no presence. Set the option '%s' to true"),
   UNKNOWN_CLOSE_CODE: createError('RT_ERR_UNKNOWN_CLOSE_CODE',
     "%s is not a close code that this server may send. Use one of 'closeCodes', but not 1005 or 1006"),
   CLOSING: createError('RT_ERR_CLOSING',

@@ -6,7 +6,7 @@ import type { ChatOptions } from './chat/hooks.js'
 import { chatContradictions, chatLimits, chatSection, chatTimeouts } from './chat/options.js'
 import { channelContradictions, channelsOption } from './channels/options.js'
 import { errors } from './errors.js'
-import { checkOptions, checkSections, isPlain } from './options/check.js'
+import { checkOptions, checkSections, isPlain, refuseContradictions } from './options/check.js'
 import { section, type Given } from './options/define.js'
 import { serverContradictions, serverLimits, serverProperties, serverTimeouts } from './server/options.js'
 
@@ -46,8 +46,7 @@ export function resolveOptions (given: RealtimeOptions, env = process.env.NODE_E
   const options = withDefaults(given)
   checkOptions(optionsSchema, options)
   raiseForUser(options, given.limits)
-  const contradictions = [...serverContradictions(options), ...channelContradictions(options), ...chatContradictions(options)]
-  for (const [isWrong, cure] of contradictions) if (isWrong) throw new errors.OPTIONS(cure)
+  refuseContradictions([...serverContradictions(options), ...channelContradictions(options), ...chatContradictions(options)])
   if (env === 'production' && options.authenticate === undefined && !options.insecure) {
     throw new errors.AUTHENTICATE_REQUIRED()
   }

@@ -1,13 +1,16 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { AppChannels } from './channels/channels.js'
+import { messagesOfKinds } from './channels/options.js'
 import { Chats } from './chat/chats.js'
 import { chatPath } from './chat/kind.js'
 import { chatRetention } from './chat/retention.js'
 import { errors } from './errors.js'
 import { broadcastKind, notificationsPath, userKind } from './notifications/kinds.js'
 import { resolveOptions, type RealtimeOptions, type ResolvedOptions } from './plugin-options.js'
+import { Presence } from './presence/presence.js'
 import { Realtime } from './realtime.js'
 import { discardBroker, takeBroker } from './server/broker-use.js'
+import { deflatableFrame, textFrame } from './server/delivery/frame.js'
 import { addRoutes, type LogOptions } from './server/handshake/routes.js'
 import { isChild, isLoaded } from './server/handshake/scope.js'
 import { warnOf } from './server/messages/watched.js'
@@ -58,11 +61,14 @@ async function register (fastify: FastifyInstance, options: PluginOptions, modul
   const resolved = resolveOptions(options)
   listener[registered] = true
   const log = options.logLevel === undefined ? fastify.log : fastify.log.child({}, { level: options.logLevel })
-  const { server, chats, channels } = build(resolved, log, modules)
+  const { server, chats, channels, presence } = build(resolved, log, modules)
   // Before @fastify/websocket adds its own hook, which closes every socket at once and without a code.
   fastify.addHook('preClose', () => drain(server, chats, drainTime(resolved.timeouts.drain, fastify.initialConfig.pluginTimeout)))
   fastify.addHook('onListen', async () => server.parts.access.listening(fastify.addresses()))
-  fastify.addHook('onClose', () => server.close())
+  fastify.addHook('onClose', async () => {
+    await presence.close()
+    await server.close()
+  })
   fastify.decorate('ws', new Realtime(server, chats, channels))
   await server.start()
   await addRoutes(fastify, server, options)
@@ -72,25 +78,33 @@ interface Built {
   server: RealtimeServer
   chats: Chats
   channels: AppChannels
+  presence: Presence
 }
 
 /** Builds the parts, then the kinds of channels, then the server. */
 function build (options: ResolvedOptions, log: FastifyBaseLogger, modules: readonly CreateModule[]): Built {
   const { channels: definitions, chat, limits, timeouts } = options
-  const messagesOfKinds = Object.fromEntries(Object.entries(definitions).map(([name, { messages = {} }]) => [name, messages]))
-  const parts = createParts(options, log, messagesOfKinds)
+  const parts = createParts(options, log, messagesOfKinds(definitions))
   const { broker } = options
   const retention = broker.retentions?.chat ?? chatRetention()
   const chatLimits = { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }
-  const chats = new Chats({ ...parts, options: chat, limits: chatLimits, broker, retention })
+  const presence = new Presence({
+    broker,
+    timers: parts.timers,
+    encode: options.compression ? deflatableFrame : textFrame,
+    channelsPerUser: limits.channelsPerUser
+  })
+  const ofChats = chat.presence && presence.of(chat.presence, 'chat.presence')
+  const chats = new Chats({ ...parts, presence: ofChats, options: chat, limits: chatLimits, broker, retention })
   const onUnheard = warnOf(log, 'A message was not sent to a channel')
-  const channels = new AppChannels({ definitions, publisher: parts.publisher, maxBytes: limits.message, onUnheard })
+  const channels = new AppChannels({ definitions, presence, publisher: parts.publisher, maxBytes: limits.message, onUnheard })
+  const hasPresence = [chats.kind, ...channels.kinds].some(({ presence }) => presence !== undefined)
   const more = modules.map(create => create(parts))
   const kinds = new Kinds(
-    [userKind, broadcastKind, chats.kind, ...channels.kinds, ...more.flatMap(({ kinds }) => kinds)],
+    [userKind, broadcastKind, chats.kind, ...channels.kinds, ...hasPresence ? [presence.kind] : [], ...more.flatMap(({ kinds }) => kinds)],
     [notificationsPath, chatPath(chats.kind), ...more.flatMap(({ paths }) => paths)]
   )
-  return { server: new RealtimeServer(parts, kinds), chats, channels }
+  return { server: new RealtimeServer(parts, kinds), chats, channels, presence }
 }
 
 /** Ends runs while users can still be notified, then connections. */

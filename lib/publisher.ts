@@ -4,20 +4,26 @@ import type { RedisAddress } from './brokers/redis/link/connection.js'
 import { Health } from './brokers/redis/link/health.js'
 import { Keys } from './brokers/redis/keys.js'
 import { RedisLink } from './brokers/redis/link/link.js'
+import { refuseContradictions } from './options/check.js'
 import { checkRedisOptions } from './redis-options.js'
 import { BatchPublisher } from './brokers/redis/publishing/publisher.js'
 import { defaultStored, Quota } from './brokers/redis/publishing/quota.js'
-import { Retentions, type StreamLimits } from './brokers/redis/retention.js'
+import { Retentions } from './brokers/redis/retention.js'
+import { AppChannels } from './channels/channels.js'
+import type { Channel, ChannelDefinitions } from './channels/define.js'
+import { channelContradictions, messagesOfKinds } from './channels/options.js'
 import { chatChannel, type ChatAddress } from './chat/address.js'
 import type { Chat } from './chat/hooks.js'
 import { chatKind } from './chat/kind.js'
 import { chatRetention } from './chat/retention.js'
 import { broadcastChannel, broadcastKind, userChannel, userKind } from './notifications/kinds.js'
 import type { Message } from './protocol/envelope.js'
+import type { KindName } from './protocol/kind-name.js'
 import { formatPosition } from './protocol/position.js'
-import { Catalogue } from './server/messages/catalogue.js'
+import { Catalogue, type Encoded } from './server/messages/catalogue.js'
 import { Kinds, type ChannelKind } from './server/kinds.js'
 import type { Receipt } from './server/messages/publisher.js'
+import { timestamp } from './server/messages/timestamp.js'
 import { guarded, warnOf, type OnUnheard } from './server/messages/watched.js'
 
 export interface PublisherOptions extends RedisAddress {
@@ -26,6 +32,8 @@ export interface PublisherOptions extends RedisAddress {
   /** Same as for `redisBroker`. They apply to channels to which no server has published yet. */
   history?: StoredRetention | undefined
   chat?: StoredRetention | undefined
+  /** Same as for the plugin. Of a kind only `messages` and `history` matter here. */
+  channels?: ChannelDefinitions | undefined
   /** Same as for the plugin. */
   messages?: Record<string, TSchema> | undefined
   strict?: boolean | undefined
@@ -52,31 +60,40 @@ const processWarnings: PublisherLog = {
   info () {}
 }
 
-const kinds = new Kinds([userKind, broadcastKind, chatKind])
-
 /** Publishes from a process without Fastify, like `fastify.ws`: with the same checks, errors and logs. */
 export class Publisher {
   readonly #catalogue: Catalogue
   readonly #health: Health
   readonly #link: RedisLink
   readonly #publisher: BatchPublisher
-  readonly #limits: StreamLimits
-  readonly #chatLimits: StreamLimits
+  readonly #retentions: Retentions
+  readonly #chatKind: ChannelKind
+  readonly #channels: AppChannels
   readonly #onUnheard: OnUnheard
 
   constructor (options: PublisherOptions) {
     checkRedisOptions('createPublisher', options)
-    const { prefix = 'realtime:', history, chat, messages = {}, strict = false, maxBytes = 1024 * 1024, stored = defaultStored, log = processWarnings, ...address } = options
-    this.#catalogue = new Catalogue({ messages, strict, maxBytes })
+    const { prefix = 'realtime:', history, chat, channels = {}, messages = {}, strict = false, maxBytes = 1024 * 1024, stored = defaultStored, log = processWarnings, ...address } = options
+    refuseContradictions(channelContradictions({ channels }))
+    this.#catalogue = new Catalogue({ messages, messagesOfKinds: messagesOfKinds(channels), strict, maxBytes })
     const keys = new Keys(prefix)
-    const limits = new Retentions(history)
+    this.#retentions = new Retentions(history)
     this.#health = new Health(prefix, log)
     this.#link = new RedisLink(address, this.#health)
     this.#publisher = new BatchPublisher(this.#link, keys)
-    this.#publisher.quota = new Quota({ limit: stored, ownerOf: kinds.ownerOf, log })
-    this.#limits = limits.defaults.stream
-    this.#chatLimits = limits.of(chatRetention(history, chat)).stream
+    this.#chatKind = { ...chatKind, retention: chatRetention(history, chat) }
     this.#onUnheard = warnOf(log, 'A message was not sent')
+    this.#channels = new AppChannels({
+      definitions: channels,
+      publisher: {
+        publish: (kind, channel, message) => this.#store(kind, channel, this.#catalogue.encode(message, channel)),
+        store: (kind, channel, json) => this.#store(kind, channel, { json, timestamp: timestamp() })
+      },
+      maxBytes,
+      onUnheard: this.#onUnheard
+    })
+    const { ownerOf } = new Kinds([userKind, broadcastKind, this.#chatKind, ...this.#channels.kinds])
+    this.#publisher.quota = new Quota({ limit: stored, ownerOf, log })
     this.#link.start()
   }
 
@@ -97,16 +114,21 @@ export class Publisher {
   /** Returns a chat to publish to. Throws RT_ERR_INVALID_ID. */
   chat (address: ChatAddress): Pick<Chat, 'send'> {
     const channel = chatChannel(address)
-    return { send: message => this.#publish(chatKind, () => channel, message, this.#chatLimits) }
+    return { send: message => this.#publish(this.#chatKind, () => channel, message) }
   }
 
-  #publish (kind: ChannelKind, channelOf: () => string, message: Message, limits = this.#limits): Promise<Receipt> {
-    return guarded(async () => {
-      const channel = channelOf()
-      const { json, timestamp } = this.#catalogue.encode(message)
-      const position = await this.#publisher.publish(channel, json, limits, true)
-      return { id: formatPosition(kind.label, position), timestamp }
-    }, this.#onUnheard)
+  /** Returns a channel of the app. Throws RT_ERR_UNKNOWN_KIND and RT_ERR_INVALID_ID. */
+  channel<K extends KindName> (kind: K, id: string): Pick<Channel<K>, 'kind' | 'id' | 'send' | 'remove'> {
+    return this.#channels.open(kind, id) as unknown as Channel<K>
+  }
+
+  #publish (kind: ChannelKind, channelOf: () => string, message: Message): Promise<Receipt> {
+    return guarded(() => this.#store(kind, channelOf(), this.#catalogue.encode(message)), this.#onUnheard)
+  }
+
+  async #store ({ label, retention }: ChannelKind, channel: string, { json, timestamp }: Omit<Encoded, 'publication'>): Promise<Receipt> {
+    const position = await this.#publisher.publish(channel, json, this.#retentions.of(retention).stream, true)
+    return { id: formatPosition(label, position), timestamp }
   }
 
   /** Resolves when all publications are settled and the connection is closed. */

@@ -1,5 +1,6 @@
 import { Type, type TObject } from '@sinclair/typebox'
 import { errors } from './errors.js'
+import { channelsOption } from './channels/options.js'
 import { checkOptions } from './options/check.js'
 import type { RedisAddress } from './brokers/redis/link/connection.js'
 
@@ -35,6 +36,7 @@ const schemas = {
   redisBroker: Type.Object({ ...shared, lag: count }, { additionalProperties: false, examples }),
   createPublisher: Type.Object({
     ...shared,
+    channels: Type.Optional(channelsOption),
     messages: Type.Optional(Type.Record(Type.String(), Type.Object({}, { expected: 'a TypeBox schema, such as Type.Object({})' }), {
       expected: 'a plain object with a TypeBox schema for each type, such as { order_shipped: Type.Object({}) }'
     })),

@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { LoopClock } from '../lib/time/loop-clock.js'
 import type { Timers } from '../lib/time/timers.js'
 
-interface Planned {
+export interface Planned {
   at: number
   action: () => void
 }

@@ -35,6 +35,14 @@ export class FakeNodes implements Nodes {
     this.#cluster = cluster
   }
 
+  get alive (): string[] | undefined {
+    return this.fault === undefined ? this.#cluster.nodes.map(({ id }) => id) : undefined
+  }
+
+  onAlive (): () => void {
+    return () => {}
+  }
+
   async tell (message: string): Promise<void> {
     if (this.fault !== undefined) throw this.fault
     for (const other of this.#cluster.nodes) {

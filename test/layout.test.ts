@@ -35,16 +35,17 @@ const mayImport: Record<string, string[]> = {
   logs: ['protocol'],
   brokers: ['protocol', 'logs', 'errors', 'time'],
   server: ['protocol', 'logs', 'brokers', 'errors', 'options', 'time'],
+  presence: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time'],
   notifications: ['protocol', 'server'],
-  chat: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time'],
-  channels: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time'],
+  chat: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time', 'presence'],
+  channels: ['protocol', 'logs', 'brokers', 'errors', 'options', 'server', 'time', 'presence'],
   'plugin-options': ['brokers', 'errors', 'options', 'server', 'chat', 'channels'],
   realtime: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'channels'],
-  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat', 'channels', 'time'],
-  index: ['protocol', 'logs', 'brokers', 'errors', 'server', 'notifications', 'chat', 'channels', 'plugin-options', 'realtime', 'plugin'],
-  'redis-options': ['brokers', 'errors', 'options'],
+  plugin: ['plugin-options', 'realtime', 'errors', 'server', 'notifications', 'chat', 'channels', 'presence', 'time'],
+  index: ['protocol', 'logs', 'brokers', 'errors', 'server', 'notifications', 'chat', 'channels', 'presence', 'plugin-options', 'realtime', 'plugin'],
+  'redis-options': ['brokers', 'errors', 'options', 'channels'],
   redis: ['brokers', 'chat', 'redis-options'],
-  publisher: ['protocol', 'brokers', 'errors', 'server', 'notifications', 'chat', 'redis-options'],
+  publisher: ['protocol', 'brokers', 'errors', 'options', 'server', 'notifications', 'chat', 'channels', 'redis-options'],
   testing: ['protocol', 'logs', 'brokers', 'client', 'time'],
   client: ['protocol'],
   browser: ['client'],
@@ -232,7 +233,7 @@ t.test('a file and its test are found by their name, with JSX in either or none'
 })
 
 t.test('every test has the name of the file it is for, and the other way round', async t => {
-  const folders = ['protocol', 'options', 'time', 'logs', 'brokers', 'server', 'notifications', 'chat', 'channels', 'client', 'testing', 'adapters', 'react']
+  const folders = ['protocol', 'options', 'time', 'logs', 'brokers', 'server', 'notifications', 'presence', 'chat', 'channels', 'client', 'testing', 'adapters', 'react']
   for (const folder of folders) {
     const tests = [...filesIn(`test/${folder}`, '.test.ts'), ...filesIn(`test/${folder}`, '.test.tsx')]
     const files = lib.filter(file => partOf(file) === folder)

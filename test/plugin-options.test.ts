@@ -208,6 +208,7 @@ const wrong: Array<[options: object, option: string, value: string, expectation:
   ]),
   ...['onMessage', 'visible', 'save', 'loadHistory'].map((name): [object, string, string, string] => [{ chat: { [name]: true } }, `chat.${name}`, 'true', 'a function']),
   [{ chat: { concurrency: 'all' } }, 'chat.concurrency', "'all'", "'queue' or 'replace'"],
+  [{ chat: { presence: 'all' } }, 'chat.presence', "'all'", 'true, or { data, max }'],
   [{ allowedOrigins: 'https://a.example' }, 'allowedOrigins', "'https://a.example'", "an array of origins, such as ['https://app.example.com']"],
   [{ allowedOrigins: [5] }, 'allowedOrigins.0', '5', "an origin, such as 'https://app.example.com'"],
   [{ messages: 5 }, 'messages', '5', schemas],

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { inspect } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
+import { defineChannel } from '../lib/index.js'
 import { redisBroker } from '../lib/redis.js'
 import { createPublisher } from '../lib/publisher.js'
 import { connect, start } from './harness.js'
@@ -30,6 +31,32 @@ t.test('a publisher without Fastify sends to users, to all and to chats as an ap
   t.throws(() => publisher.chat({ ...address, workflow: 'notifications' }), { code: 'RT_ERR_INVALID_ID' })
   await publisher.close()
   await t.rejects(publisher.broadcast({ type: 'x' }), { code: 'RT_ERR_CLOSING' })
+})
+
+t.test('a publisher publishes to channels of the app, checks their messages and removes users', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const messages = { card_moved: Type.Object({ card: Type.String() }) }
+  const board = defineChannel({ authorize: () => true, messages, history: { size: 5 } })
+  const { url: appUrl } = await start(t, { broker: redisBroker({ url }), channels: { board } })
+  const publisher = createPublisher({ url, channels: { board } })
+  t.teardown(() => publisher.close())
+  const ada = await connect(t, `${appUrl}/ws/notifications/ada`)
+  ada.send({ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } })
+  await ada.next('subscribed')
+  const channel = publisher.channel('board', 'b1')
+  const sent = await channel.send({ type: 'card_moved', data: { card: 'c1' } })
+  t.match(await ada.next('card_moved'), { id: sent.id, channel: 'board:b1', data: { card: 'c1' } })
+  await t.rejects(channel.send({ type: 'card_moved', data: {} } as never), { code: 'RT_ERR_INVALID_MESSAGE' })
+  await channel.remove('ada')
+  await channel.send({ type: 'card_moved', data: { card: 'c2' } })
+  t.match(await ada.next('unsubscribed'), { channel: 'board:b1', data: { reason: 'removed' } })
+  ada.send({ type: 'ping', ref: 1 })
+  t.match(await ada.next(), { type: 'pong' }, 'nothing that was published after the removal')
+
+  t.throws(() => publisher.channel('bord' as never, 'b1'), { code: 'RT_ERR_UNKNOWN_KIND' })
+  t.throws(() => publisher.channel('board', 'b 1'), { code: 'RT_ERR_INVALID_ID' })
+  t.throws(() => createPublisher({ url, channels: { Board: board } }), { code: 'RT_ERR_OPTIONS', message: /'Board'/ })
+  t.throws(() => createPublisher({ url, channels: { board: {} as never } }), { code: 'RT_ERR_OPTIONS', message: /authorize/ })
 })
 
 t.test('a publisher with smaller limits does not trim the channels of a server', { skip: skipRedis }, async t => {

@@ -6,9 +6,9 @@ const workingTree = fileURLToPath(new URL('../../dist/lib', import.meta.url))
 
 /**
  * The package with its defaults, except for who may connect. `build` is the folder of the build to load; `redis` is a URL, for one of
- * several nodes.
+ * several nodes. `boards`: with a kind of channel.
  */
-export default async function ({ build = workingTree, redis, ...options } = {}) {
+export default async function ({ build = workingTree, redis, boards = false, ...options } = {}) {
   const load = file => import(pathToFileURL(`${build}/${file}`).href)
   const { default: realtime } = await load('index.js')
   // Older builds have it with the brokers.
@@ -17,6 +17,7 @@ export default async function ({ build = workingTree, redis, ...options } = {}) 
   await app.register(realtime, {
     authenticate: request => ({ userId: request.params.user_id }),
     ...redis && { broker: (await load(redisFile)).redisBroker({ url: redis }) },
+    ...boards && { channels: { board: { authorize: () => true } } },
     ...options,
     limits: { connectionsPerUser: 20_000, connections: 20_000, ...options.limits }
   })
@@ -28,6 +29,8 @@ export default async function ({ build = workingTree, redis, ...options } = {}) 
     broadcast: message => app.ws.broadcast(message),
     sendToUser: (user, message) => app.ws.sendToUser(user, message),
     sendToChat: (chat, message) => chatOf(chat).send(message),
+    sendToChatOf: (userId, chatId, message) => app.ws.chat({ workflow: 'w', appId: 'a', chatId, userId }).send(message),
+    sendToBoard: (id, message) => app.ws.channel('board', id).send(message),
     sender: chat => {
       const handle = chatOf(chat)
       return text => handle.send({ type: 'token', data: { text } })

@@ -1,5 +1,5 @@
-import { useId, useState } from 'react'
-import { useChannel, useMessages, useResume, useStatus } from 'fastify-realtime/react'
+import { useCallback, useId, useState } from 'react'
+import { useChannel, useMessages, usePresence, useResume, useStatus } from 'fastify-realtime/react'
 import type { Figures } from './api.js'
 import { Bell } from './bell.jsx'
 import type { Cable } from './cable.js'
@@ -7,6 +7,8 @@ import { Connection } from './connection.jsx'
 import { Send } from './send.jsx'
 import { Tasks } from './tasks.jsx'
 import type { Toast } from './toasts.jsx'
+import { useTyping } from './typing.js'
+import { Watchers } from './watchers.jsx'
 
 interface UserProps {
   name: string
@@ -22,9 +24,11 @@ export function User ({ name, other, cable, toast, onFigures }: UserProps) {
   const title = useId()
   const [node, setNode] = useState('')
   useMessages('served_by', data => setNode((data as { node: string }).node))
+  const { members, isStale, update } = usePresence('dashboard', node || 'server')
+  const onInput = useTyping(useCallback((isTyping: boolean) => update({ isTyping }), [update]))
   useChannel('dashboard', node || 'server', { stats_update: (data, { timestamp }) => onFigures(data as Figures, timestamp) })
   return (
-    <section className='user' aria-labelledby={title}>
+    <section className='user' aria-labelledby={title} onInput={onInput}>
       <div className='bar'>
         <span className='avatar' aria-hidden='true'>{name.slice(-1)}</span>
         <div className='who'>
@@ -33,6 +37,7 @@ export function User ({ name, other, cable, toast, onFigures }: UserProps) {
         </div>
         <Bell user={name} toast={toast} />
       </div>
+      <Watchers members={members} isStale={isStale} self={name} />
       <Connection cable={cable} hint='Cut it, send something, and watch it catch up' />
       <Tasks user={name} toast={toast} />
       <Send from={name} to={other} />

@@ -118,6 +118,11 @@ export interface Nodes {
   /** Id of this node. Unique, and different after each start. */
   readonly id: string
 
+  /** Ids of the nodes that are alive, this one included; `undefined` while that is not known: the store does not answer. */
+  readonly alive: readonly string[] | undefined
+  /** Calls `listener` whenever `alive` was read again, at least every 5 s, or became unknown. Returns a function that removes it. */
+  onAlive (listener: () => void): () => void
+
   /**
    * Sends a message, JSON as text, to every other node, once and in the order in which messages were stored. A node that is disconnected
    * for longer than the history of a channel covers misses it. Resolves when it is stored.

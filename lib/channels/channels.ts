@@ -1,5 +1,6 @@
 import { errors } from '../errors.js'
 import { checkId } from '../server/ids.js'
+import { membersOf, type Presence, type PresenceOfKind } from '../presence/presence.js'
 import type { ChannelKind } from '../server/kinds.js'
 import type { MessagePublisher } from '../server/messages/publisher.js'
 import { guarded, type OnUnheard } from '../server/messages/watched.js'
@@ -9,24 +10,31 @@ import { removalOf } from './removal.js'
 
 export interface AppChannelsParts {
   readonly definitions: ChannelDefinitions
-  readonly publisher: MessagePublisher
+  readonly publisher: Pick<MessagePublisher, 'publish' | 'store'>
   /** Maximum bytes of an answer. */
   readonly maxBytes: number
   /** Called when a call was not successful and the app does not handle the rejection. */
   readonly onUnheard: OnUnheard
+  /** Default: no channel has presence. */
+  readonly presence?: Presence | undefined
 }
 
 /** The app's own channels. */
 export class AppChannels {
   readonly kinds: readonly ChannelKind[]
   readonly #byName: ReadonlyMap<string, ChannelKind>
+  readonly #presence = new Map<string, PresenceOfKind>()
   readonly #parts: AppChannelsParts
 
   /** Throws RT_ERR_OPTIONS if a schema of an answer cannot be used. */
   constructor (parts: AppChannelsParts) {
     this.#parts = parts
     const channelOf = (kind: string, id: string) => this.open(kind, id)
-    this.kinds = Object.entries(parts.definitions).map(([name, definition]) => kindOf(name, definition, { ...parts, channelOf }))
+    this.kinds = Object.entries(parts.definitions).map(([name, definition]) => {
+      const presence = definition.presence && parts.presence?.of(definition.presence, `channels.${name}.presence`)
+      if (presence !== undefined) this.#presence.set(name, presence)
+      return kindOf(name, definition, { ...parts, channelOf, presence })
+    })
     this.#byName = new Map(this.kinds.map(kind => [kind.name, kind]))
   }
 
@@ -40,6 +48,7 @@ export class AppChannels {
       kind: name,
       id,
       send: message => guarded(() => publisher.publish(kind, channel, message), onUnheard),
+      members: () => guarded(() => membersOf(this.#presence.get(name), channel, `channels.${name}.presence`), onUnheard),
       remove: userId => guarded(async () => { await publisher.store(kind, channel, removalOf(checkId(userId))) }, onUnheard)
     }
   }

@@ -2,7 +2,8 @@ import type { Retention } from '../brokers/broker.js'
 import { isId } from '../protocol/ids.js'
 import { splitChannel } from '../protocol/channels.js'
 import type { Identity } from '../server/hooks.js'
-import type { ChannelKind, SubscriptionAccess } from '../server/kinds.js'
+import { isHiding } from '../server/access/access.js'
+import type { Admitted, ChannelKind, KindPresence, SubscriptionAccess } from '../server/kinds.js'
 import { refKey, type MessageRow } from '../server/inbound/message-row.js'
 import { answerFrom } from '../server/messages/answer.js'
 import type { Channel, ChannelContext, ChannelDefinition } from './define.js'
@@ -13,6 +14,8 @@ export interface KindParts {
   readonly maxBytes: number
   /** Returns a channel, to publish to. */
   readonly channelOf: (kind: string, id: string) => Channel
+  /** Presence of the kind. Default: it has none. */
+  readonly presence?: KindPresence | undefined
 }
 
 /** Retention of a channel without a history: a shared store keeps publications only until all servers have read them. */
@@ -28,6 +31,7 @@ export function kindOf (name: string, definition: ChannelDefinition, parts: Kind
     types: new Set(Object.keys(definition.messages ?? {})),
     access: accessOf(name, definition),
     createLog: (epoch, limits, frameOf) => new AppLog(epoch, limits, frameOf),
+    presence: parts.presence,
     retention: history === false ? live : history && { ...history },
     rows: rowsOf(name, definition, parts)
   }
@@ -39,24 +43,29 @@ function accessOf (kind: string, { authorize, authorizeAll }: ChannelDefinition)
     isJoint: authorizeAll !== undefined,
     async decide (identity, channels) {
       const ids = channels.map(channel => splitChannel(channel).id!)
+      const rule = `'channels.${kind}.authorize' must return true or { presence: 'hidden' }, or else false or undefined`
       if (authorizeAll !== undefined) return decideAll(kind, authorizeAll, identity, ids)
-      return Promise.all(ids.map(async id => verdictOf(kind, await authorize(identity, { kind, id }))))
+      return Promise.all(ids.map(async id => verdictOf(await authorize(identity, { kind, id }), rule)))
     }
   }
 }
 
-async function decideAll (kind: string, authorizeAll: NonNullable<ChannelDefinition['authorizeAll']>, identity: Identity, ids: readonly string[]): Promise<boolean[]> {
+async function decideAll (kind: string, authorizeAll: NonNullable<ChannelDefinition['authorizeAll']>, identity: Identity, ids: readonly string[]): Promise<Admitted[]> {
   const allowed: unknown = await authorizeAll(identity, ids)
+  const rule = `'channels.${kind}.authorizeAll' must return an array or a Set of the ids that the user may subscribe to, ` +
+    "or a Map with true or { presence: 'hidden' } for each"
+  if (allowed instanceof Map) return ids.map(id => verdictOf(allowed.get(id), rule))
   const isList = Array.isArray(allowed) || allowed instanceof Set
-  if (!isList) throw new TypeError(`'channels.${kind}.authorizeAll' must return an array or a Set of the ids that the user may subscribe to`)
+  if (!isList) throw new TypeError(rule)
   const set = new Set<unknown>(allowed)
   return ids.map(id => set.has(id))
 }
 
-function verdictOf (kind: string, verdict: unknown): boolean {
+function verdictOf (verdict: unknown, rule: string): Admitted {
   if (verdict === true) return true
+  if (isHiding(verdict)) return 'hidden'
   if (verdict === false || verdict === undefined) return false
-  throw new TypeError(`'channels.${kind}.authorize' must return true, or else false or undefined`)
+  throw new TypeError(rule)
 }
 
 function rowsOf (

@@ -1,5 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { Contradiction } from '../options/define.js'
+import { presenceSchema } from '../presence/options.js'
 import { kindPattern } from '../protocol/kind-name.js'
 import type { ChannelDefinitions } from './define.js'
 
@@ -22,7 +23,8 @@ const definition: TSchema = Type.Object({
       size: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })),
       ttl: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 }))
     }, { additionalProperties: false })
-  ], { expected: 'false, or { size, ttl } with whole numbers from 1 to 2147483647, such as { size: 100, ttl: 300000 }' }))
+  ], { expected: 'false, or { size, ttl } with whole numbers from 1 to 2147483647, such as { size: 100, ttl: 300000 }' })),
+  presence: Type.Optional(presenceSchema)
 }, { additionalProperties: false, expected: 'the definition of a channel kind, such as defineChannel({ authorize: () => true })' })
 
 /** The option `channels`. */
@@ -49,4 +51,9 @@ export function channelContradictions ({ channels }: { channels: ChannelDefiniti
       [reserved !== undefined, `'${reserved}' in 'channels.${name}' is reserved for fastify-realtime. Choose another type`]
     ]
   })
+}
+
+/** Schemas of the message types of channel kinds, by kind. */
+export function messagesOfKinds (definitions: ChannelDefinitions): Record<string, Record<string, TSchema>> {
+  return Object.fromEntries(Object.entries(definitions).map(([name, { messages = {} }]) => [name, messages]))
 }

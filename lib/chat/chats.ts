@@ -3,13 +3,14 @@ import { Budget } from '../brokers/budget.js'
 import { ChatLog } from './log/chat-log.js'
 import type { Broker, Retention } from '../brokers/broker.js'
 import { errors } from '../errors.js'
+import { membersOf, type PresenceOfKind } from '../presence/presence.js'
 import type { Inbound, Message } from '../protocol/envelope.js'
 import { isSentId } from '../protocol/message-id.js'
 import type { Access } from '../server/access/access.js'
 import type { AwaitedWork } from '../server/reports/awaited.js'
 import { ignoreRejection } from '../server/reports/caught.js'
 import type { Chat, ChatOptions, Run, SavedMessage } from './hooks.js'
-import type { Flusher } from '../server/connection/flush.js'
+import type { Flusher } from '../server/delivery/flush.js'
 import { subject, type Cluster } from '../server/cluster.js'
 import type { Identity } from '../server/hooks.js'
 import { Refusal } from '../server/inbound/fault.js'
@@ -47,6 +48,8 @@ export interface ChatsParts {
   cluster?: Cluster | undefined
   /** Retention of chats. */
   retention?: Retention | undefined
+  /** Presence of chats, if they have it. */
+  presence?: PresenceOfKind | undefined
   /** Broker with the log of a run whose server died. */
   broker: Broker
 }
@@ -91,6 +94,7 @@ export class Chats {
       retention: parts.retention,
       access: chatAccess(parts.access),
       isSeen: this.#isSeen(),
+      presence: parts.presence,
       rows: this.#rows(),
       // Used unless the app handles the type with the option `onMessage`.
       fallbacks: new Map([['chat_message', { handle: inChats(without('chat.onMessage')) }]])
@@ -108,7 +112,8 @@ export class Chats {
       start: (handler, { ref } = {}) => {
         const target = chatAddressOf(channel)
         return this.#start(target, { userId: target.userId, ref, handler })
-      }
+      },
+      members: () => guarded(() => membersOf(this.#parts.presence, channel, 'chat.presence'), this.#onUnheard)
     }
   }
 

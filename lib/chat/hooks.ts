@@ -1,6 +1,8 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import type { Outcome } from '../protocol/chat.js'
 import type { Envelope, Message } from '../protocol/envelope.js'
+import type { PresenceOptions } from '../presence/options.js'
+import type { Member, PresenceOf } from '../protocol/member.js'
 import type { ChatAddress } from './address.js'
 import type { Identity } from '../server/hooks.js'
 import type { Receipt } from '../server/messages/publisher.js'
@@ -19,6 +21,11 @@ export interface Chat {
    * than is free. Throws RT_ERR_CLOSING when the server is closing.
    */
   start (handler: (run: Run) => unknown, options?: StartOptions): Run
+  /**
+   * Users who are connected to the chat on any server, or were until at most 5 s ago, with their connections. Hidden users are not among
+   * them. Rejects with RT_ERR_NO_PRESENCE if the option `chat.presence` is not set, and with RT_ERR_BROKER.
+   */
+  members (): Promise<Member<PresenceOf<'chat'>>[]>
 }
 
 export interface StartOptions {
@@ -256,6 +263,8 @@ export interface ChatOptions {
    * it is saved, and refused when saving fails. Failures to save other messages are logged.
    */
   save?: ((message: SavedMessage, target: ChatAddress) => Awaitable<unknown>) | undefined
+  /** Whether clients see who else is connected to a chat; see `presence` of a channel kind. Default: no presence. */
+  presence?: true | PresenceOptions | undefined
   /** Returns messages before the message with the id `before`, or else the newest; oldest first. An empty array: there are no more. */
   loadHistory?: ((target: ChatAddress, before: string | undefined) => Awaitable<readonly SavedMessage[]>) | undefined
 }

@@ -1,6 +1,6 @@
 import { isId } from '../protocol/ids.js'
-import type { Access } from '../server/access/access.js'
-import type { ChannelKind, ChannelPath, SubscriptionAccess } from '../server/kinds.js'
+import type { Access, TargetDecision } from '../server/access/access.js'
+import type { Admitted, ChannelKind, ChannelPath, SubscriptionAccess } from '../server/kinds.js'
 import { chatAddressOf, chatChannel, reservedWorkflow, type ChatTarget } from './address.js'
 import { ChatLog } from './log/chat-log.js'
 
@@ -18,8 +18,12 @@ export function chatAccess (access: Access): SubscriptionAccess {
   return {
     isValid: id => chatTargetOf(id.split('/')) !== 'invalid',
     decide: (identity, channels) => Promise.all(channels.map(async channel =>
-      await access.denial(identity, { kind: 'chat', ...chatAddressOf(channel) }) === undefined))
+      admittedOf(await access.decide(identity, { kind: 'chat', ...chatAddressOf(channel) }))))
   }
+}
+
+function admittedOf ({ denial, isHidden }: TargetDecision): Admitted {
+  return denial === undefined && (isHidden ? 'hidden' : true)
 }
 
 function chatTargetOf (segments: readonly string[]): ChatTarget | 'invalid' {

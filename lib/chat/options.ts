@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { count, hook, ms, section, type Contradiction } from '../options/define.js'
 import type { MessageHandlers } from '../server/hooks.js'
+import { presenceSchema } from '../presence/options.js'
 import type { ChatOptions } from './hooks.js'
 
 /** The option `chat`. */
@@ -12,7 +13,11 @@ export const chatSection = section({
   }),
   visible: hook<NonNullable<ChatOptions['visible']>>('Decides which publications of chats users can see. Default: all of them'),
   save: hook<NonNullable<ChatOptions['save']>>('Called with each finished message of a chat'),
-  loadHistory: hook<NonNullable<ChatOptions['loadHistory']>>('Loads messages that are older than the log')
+  loadHistory: hook<NonNullable<ChatOptions['loadHistory']>>('Loads messages that are older than the log'),
+  presence: Type.Optional(Type.Unsafe<NonNullable<ChatOptions['presence']>>({
+    ...presenceSchema,
+    description: 'Shows clients who else is connected to a chat: `true`, or `{ data, max }` as for a channel kind. Default: no presence'
+  }))
 })
 
 /** The chats' part of `limits`. */

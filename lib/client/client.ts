@@ -5,19 +5,22 @@ import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
 import { Channel, channelName } from './channels/channel.js'
-import { channels, type ClientChannel } from './channels/channels.js'
+import { applied, nobody } from './channels/roster.js'
+import { subscriptions, type Reader } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
 import { attempt, listeners } from './listeners.js'
 import { liveness } from './liveness.js'
-import { Lost, outageOf, type Loss } from './outage.js'
-import { outbox, type Outbox } from './outbox.js'
+import { abnormal, handover, outageOf, type Loss } from './outage.js'
+import { bytesOf, outbox, type Outbox } from './outbox.js'
+import { paced } from './pace.js'
 import { isHidden, watchPage } from './page.js'
 import { renewal, type GetToken } from './renewal.js'
 import type { Resume, Status } from './status.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
-import { canShare, joinTabs, type Tabs } from './sharing/tabs.js'
+import { locksToShare, type Locks } from './sharing/locks.js'
+import type { joinTabs, Tabs } from './sharing/tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
 
@@ -35,7 +38,8 @@ export interface ClientOptions extends Address {
   /**
    * Shares one WebSocket among all tabs of this browser with the same address, with the channels and chats of each. These tabs must belong
    * to the same user. Ignored for a client on the path of a chat, and for a URL with `since`, where each tab reads the history. Without Web
-   * Locks or BroadcastChannel, for example on a page without https, each tab has its own WebSocket. Default: false.
+   * Locks or BroadcastChannel, for example on a page without https, each tab has its own WebSocket. The code for this is loaded with
+   * `import()`. Default: false.
    */
   share?: boolean | undefined
   /** Maximum number of unanswered messages, at most 500. Further messages reject with `queue_full`. Default: 100. */
@@ -48,12 +52,12 @@ export interface ClientOptions extends Address {
 }
 
 /** @inline */
-export interface SendOptions {
+export interface AnswerOptions {
   /** Maximum time for the answer of the server, in ms. Default: 30,000. */
   timeout?: number | undefined
 }
 
-interface RequestOptions extends SendOptions {
+interface RequestOptions extends AnswerOptions {
   /** Name of the channel that the message is for. Default: that of the client. */
   channel?: string
 }
@@ -66,22 +70,24 @@ type AnyListener = (envelope: Envelope) => unknown
 /** @inline */
 type StatusListener = (status: Status, closed: Closed | undefined) => unknown
 
-/** Times in ms. A const enum adds nothing to the bundle of a page. */
-const enum Ms {
-  /** Time for the `connection_ack`, plus a random part of `handshakeSpread`: clients that time out together retry at different times. */
-  handshake = 7_500,
-  handshakeSpread = 5_000,
-  /** Time for the answer to a `send`. */
-  answer = 30_000,
-  /** Minimum duration of a connection that resets the count of attempts. */
-  settled = 5_000,
-  /** Delay after 4429, in addition to the backoff. */
-  tooMany = 5_000,
-  /** Minimum delay between the attempts of a hidden page, except before the first. */
-  hidden = 20_000,
-  /** Time for the answer to the ping of a page that wakes up. */
-  waking = 500
-}
+/** Time for the `connection_ack`, plus a random part of `handshakeSpreadMs`: clients that time out together retry at different times. */
+const handshakeMs = 7_500
+const handshakeSpreadMs = 5_000
+
+/** Time for the answer to a `send`. */
+const answerMs = 30_000
+
+/** Minimum duration of a connection that resets the count of attempts. */
+const settledMs = 5_000
+
+/** Delay after 4429, in addition to the backoff. */
+const tooManyMs = 5_000
+
+/** Minimum delay between the attempts of a hidden page, except before the first. */
+const hiddenMs = 20_000
+
+/** Time for the answer to the ping of a page that wakes up. */
+const wakingMs = 500
 
 const sinceParameter = /([?&])since=[^&]*/
 
@@ -104,12 +110,13 @@ export class RealtimeClient {
   readonly #own: string
   readonly #cursors = cursors()
   readonly #outbox: Outbox
-  readonly #channels = channels({
+  readonly #channels = subscriptions({
     backoff: () => this.#options.backoff,
     report: error => this.#report(error),
     onDue: () => this.#outbox.run(),
     onEnd: (name, error) => this.#outbox.refuse(name, error),
-    isOwn: ref => this.#outbox.has(ref)
+    isOwn: ref => this.#outbox.has(ref),
+    sendPresence: (channel, data) => this.request('presence', data, { channel })
   })
 
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
@@ -120,10 +127,12 @@ export class RealtimeClient {
   readonly #renewBefore: (expiresIn?: number) => void
   /** Listeners by message type, and those of the events `' status'` and `' resume'`. */
   readonly #listeners = listeners(error => this.#report(error))
+  /** Code that shares the connection among tabs, once it is needed; without a result if it cannot be loaded. */
+  #sharing: Promise<void | { joinTabs: typeof joinTabs }> | undefined
   #tabs: Tabs | undefined
   #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
-  /** Number of attempts since a connection lasted `Ms.settled`. */
+  /** Number of attempts since a connection lasted `settledMs`. */
   #attempt = 0
   /** Set while it reconnects after 4401, until the server accepts the new credential. */
   #isRenewed = false
@@ -177,15 +186,15 @@ export class RealtimeClient {
    * long as the server lives. Rejects with a RealtimeError when the server refuses it, after `timeout` ms (default: 30,000), when it is
    * too big, when too many messages wait, and when the client is closed.
    */
-  async send<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<void> {
+  async send<T extends string> (type: T, data?: DataOf<T>, options?: AnswerOptions): Promise<void> {
     await this.request(type, data, options)
   }
 
   /** Like `send`. Resolves with what the handler returned, for types with a schema in the server's `answers`. */
-  async request<T extends string> (type: T, data?: DataOf<T>, options?: SendOptions): Promise<AnswerOf<T>>
+  async request<T extends string> (type: T, data?: DataOf<T>, options?: AnswerOptions): Promise<AnswerOf<T>>
   /** @internal */
   async request<T extends string> (type: T, data?: unknown, options?: RequestOptions): Promise<AnswerOf<T>>
-  async request (type: string, data?: unknown, { timeout = Ms.answer as number, channel }: RequestOptions = {}): Promise<unknown> {
+  async request (type: string, data?: unknown, { timeout = answerMs as number, channel }: RequestOptions = {}): Promise<unknown> {
     if (this.closed) throw closedError(this.closed)
     if (channel && this.#channels.isReady(channel) === undefined) throw new RealtimeError('closed', `${channel}: closed`)
     return this.#outbox.send(type, data, timeout, channel)
@@ -196,27 +205,17 @@ export class RealtimeClient {
    * of the result. Throws a TypeError if the kind or the id is invalid.
    */
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return new Channel(this, this.#channels.open(channelName(kind, id)))
+    return new Channel(this, this.read(channelName(kind, id)))
   }
 
-  /** Opens a channel by its name, and reads it from a position. @internal */
-  open (name: string, since: string): ClientChannel {
-    return this.#channels.open(name, since)
-  }
-
-  /** Opens a channel by its name. `since`: position from which it is read unless it is open already. @internal */
-  hold (name: string, since: string): ClientChannel {
-    return this.#channels.open(name, this.#channels.has(name) ? undefined : since)
+  /** Reads a channel by its name. `since`: position to read from. @internal */
+  read (name: string, since?: string): Reader {
+    return this.#channels.read(name, since)
   }
 
   /** Options of a client for a chat beside this one. @internal */
   get options (): ClientOptions {
     return this.#options
-  }
-
-  /** Rejects the unanswered messages to a channel. @internal */
-  refuse (name: string, error: RealtimeError): void {
-    this.#outbox.refuse(name, error)
   }
 
   /**
@@ -249,7 +248,7 @@ export class RealtimeClient {
    */
   wake (): void {
     this.#attempt = 0
-    if (this.#status === 'open') this.#liveness.probe(Ms.waking)
+    if (this.#status === 'open') this.#liveness.probe(wakingMs)
     else this.#comeBack()
   }
 
@@ -271,21 +270,39 @@ export class RealtimeClient {
     // Placeholder until there is a socket.
     const pending = this.#socket = { close () {} } as WebSocketLike
     this.#openedAt = Infinity
-    this.#timer = after(Ms.handshake + Math.random() * Ms.handshakeSpread, () => {
+    this.#timer = after(handshakeMs + Math.random() * handshakeSpreadMs, () => {
       this.#hangUp()
-      this.#lost({ code: Lost.abnormal, reason: 'no connection_ack' })
+      this.#lost({ code: abnormal, reason: 'no connection_ack' })
     })
     this.#setStatus('connecting')
     try {
       // A listener may have closed the client.
       if (this.#socket !== pending) return
-      const token = await this.#options.getToken?.({ isRefused: this.#isRenewed })
-      // `getToken` may have taken too long, or the client was closed meanwhile.
-      if (this.#socket === pending) this.#open(token)
+      const locks = this.#locks()
+      if (locks) this.#sharing ??= import('./sharing/tabs.js').catch(this.#report)
+      const [token, sharing] = await Promise.all([this.#options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
+      // This may have taken too long, or the client was closed meanwhile.
+      if (this.#socket !== pending) return
+      if (locks) {
+        this.#tabs ??= sharing?.joinTabs({
+          name: `fastify-realtime 2 ${this.#url}`,
+          WebSocket: this.#WebSocket,
+          onAwaited: () => this.#comeBack(),
+          parts: { cursors, parse, bytesOf, paced, locks, applied, nobody, handover: { code: handover, reason: '' } }
+        })
+      }
+      this.#open(token)
     } catch (error) {
-      if (this.#socket === pending) this.#lost({ code: Lost.abnormal, reason: '', error })
+      if (this.#socket === pending) this.#lost({ code: abnormal, reason: '', error })
       else this.#report(error)
     }
+  }
+
+  /** Locks for the tabs that share the connection; `undefined` if it is not shared. */
+  #locks (): Locks | undefined {
+    const { share, chat } = this.#options
+    // Only the server has the history that `since` in the URL requests.
+    return share && !chat && !sinceParameter.test(this.#url) ? locksToShare() : undefined
   }
 
   /** Opens a socket. Throws what the constructor of the WebSocket throws. */
@@ -293,10 +310,6 @@ export class RealtimeClient {
     const { since } = this.#cursors
     const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
     const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
-    // Only the server has the history that `since` in the URL requests.
-    if (this.#options.share && !this.#options.chat && !sinceParameter.test(this.#url) && canShare()) {
-      this.#tabs ??= joinTabs({ name: `fastify-realtime 2 ${this.#url}`, WebSocket: this.#WebSocket, onAwaited: () => this.#comeBack() })
-    }
     const socket = this.#socket = this.#tabs?.open(url, protocols, since) ?? new this.#WebSocket(url, protocols)
     let fault: string | undefined
     socket.onmessage = ({ data }) => this.#receive(data)
@@ -365,7 +378,7 @@ export class RealtimeClient {
   /** Handles the end of a connection or of an attempt to connect. */
   #lost (loss: Loss): void {
     const { code, size, error = outageOf(this.#url, loss, this.#openedAt === Infinity) } = loss
-    if (now() - this.#openedAt >= Ms.settled) this.#attempt = 0
+    if (now() - this.#openedAt >= settledMs) this.#attempt = 0
     this.#letGo()
     if (code === ownCodes.TOO_BIG.code) this.#outbox.refuseLargest(size)
     const { action } = ownCode(code)
@@ -379,7 +392,7 @@ export class RealtimeClient {
     const delay = this.#delay(action, loss)
     this.#notBefore = isTold ? now() + delay : 0
     this.#retry(delay)
-    if (!isRenewal && code !== Lost.handover) this.#failed(error)
+    if (!isRenewal && code !== handover) this.#failed(error)
   }
 
   #delay (action: CloseAction, { code, reason }: Loss): number {
@@ -387,12 +400,12 @@ export class RealtimeClient {
     if (told !== undefined) return told
     const attempts = this.#attempt++
     // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
-    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === Lost.handover)) return 0
+    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
     attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
-    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
-    return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
+    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
+    return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
   }
 
   #retry (delay: number): void {
@@ -410,16 +423,17 @@ export class RealtimeClient {
   }
 
   /** Releases the connection: it would fail on a sleeping page, and a browser does not cache a page that has one. */
-  #rest (): void {
-    this.#hangUp()
+  #rest (code?: number): void {
+    this.#hangUp(code)
     this.#tabs?.leave()
     this.#tabs = undefined
   }
 
-  #hangUp (): void {
+  /** Closes the socket. Without a code, the server keeps this connection in the presence of its channels for a while: it may come back. */
+  #hangUp (code?: number): void {
     const socket = this.#socket
     this.#letGo()
-    socket?.close(ownCodes.NORMAL.code)
+    socket?.close(code)
   }
 
   #letGo (): void {
@@ -436,7 +450,7 @@ export class RealtimeClient {
   }
 
   #end (error: RealtimeError): void {
-    this.#rest()
+    this.#rest(ownCodes.NORMAL.code)
     this.#unwatchPage()
     this.closed = error.closed
     this.#outbox.stop(error)

@@ -10,7 +10,7 @@ export function parse (data: unknown): Envelope | undefined {
   }
 }
 
-const ofConnection = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed']
+const ofConnection = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed', 'presence']
 
 /** Whether a frame is a message, not a connection-level frame. */
 export function isMessage ({ type }: Envelope): boolean {

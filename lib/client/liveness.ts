@@ -1,7 +1,10 @@
 import { after, now, type Timer } from './clock.js'
 
-/** Silence after which the client pings, and time for the answer, as multiples of the heartbeat interval. */
-const enum Heartbeats { silent = 1.5, unanswered = 0.4 }
+/** Silence after which the client pings, in intervals of the heartbeat. */
+const silentHeartbeats = 1.5
+
+/** Time for the answer to a ping, in intervals of the heartbeat. */
+const unansweredHeartbeats = 0.4
 
 /** Detects a dead connection: nothing arrived for 1.5 heartbeats, nor within 0.4 heartbeats after a ping. */
 export interface ServerLiveness {
@@ -22,12 +25,12 @@ export function liveness (ping: () => void, onDead: () => void): ServerLiveness 
 
   const watch = (): void => {
     clearTimeout(timer)
-    const left = heartbeat * Heartbeats.silent - now() + heardAt
+    const left = heartbeat * silentHeartbeats - now() + heardAt
     if (left > 0) timer = after(left, watch)
     else probe()
   }
   const probe = (patience = Infinity): void => {
-    const wait = Math.min(patience, heartbeat * Heartbeats.unanswered)
+    const wait = Math.min(patience, heartbeat * unansweredHeartbeats)
     const isPinged = due > 0
     if (isPinged && due <= now() + wait) return
     clearTimeout(timer)

@@ -1,12 +1,10 @@
 import { closedError, RealtimeError } from './error.js'
 
-/** Codes that never appear in a Close frame. */
-export const enum Lost {
-  /** The shared connection of the tabs changes its leader: reconnect at once. */
-  handover = 0,
-  /** Lost without a Close frame (RFC 6455 section 7.4.1). */
-  abnormal = 1006
-}
+/** The shared connection of the tabs changes its leader: reconnect at once. */
+export const handover = 0
+
+/** Lost without a Close frame (RFC 6455 section 7.4.1). */
+export const abnormal = 1006
 
 /** End of a connection, or of an attempt to connect. */
 export interface Loss {
@@ -22,7 +20,7 @@ export interface Loss {
 
 /** Creates the error for `onError` from the end of a connection. `isRefused`: the attempt to connect failed. */
 export function outageOf (url: string, { code, reason, fault = reason }: Loss, isRefused: boolean): RealtimeError {
-  const isUnreachable = isRefused && code === Lost.abnormal
+  const isUnreachable = isRefused && code === abnormal
   const error = isUnreachable ? new RealtimeError('unreachable', fault || 'no connection') : closedError({ code, reason })
   // Omits the query, which may contain a credential.
   error.message += ` at ${url.replace(/\?.*/, '')}`

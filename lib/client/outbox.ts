@@ -15,10 +15,8 @@ interface Unanswered {
   settle: (error?: RealtimeError, data?: unknown) => void
 }
 
-const enum Most {
-  /** Maximum number of messages that were sent and are unanswered. */
-  flying = 16
-}
+/** Maximum number of messages that were sent and are unanswered. */
+const mostFlying = 16
 
 /**
  * Messages of the app that are not answered yet. Each message has its own `ref`. When a message is sent again after a reconnect, the
@@ -73,7 +71,7 @@ export function outbox (size: number, before: Before): Outbox {
     let frame = before.next()
     if (!frame) {
       const ready = [...unanswered.values()].filter(({ channel }) => !channel || before.isReady(channel))
-      const next = ready.slice(0, Most.flying).find(({ isSent }) => !isSent)
+      const next = ready.slice(0, mostFlying).find(({ isSent }) => !isSent)
       if (!next) return false
       next.isSent = true
       frame = next.frame

@@ -3,10 +3,8 @@ import { after, type Timer } from './clock.js'
 /** Returns the credential for an attempt to connect, or for an open connection. `isRefused`: the server refused the previous one. */
 export type GetToken = (reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>
 
-const enum Part {
-  /** Fraction of a credential's lifetime after which a new one is fetched. */
-  renewAt = 0.8
-}
+/** Fraction of a credential's lifetime after which a new one is fetched. */
+const renewAt = 0.8
 
 interface RenewalOptions {
   /** Read each time, because `getToken` may be set and removed later. */
@@ -33,6 +31,6 @@ export function renewal ({ options, send, report }: RenewalOptions): (expiresIn?
   }
   return expiresIn => {
     clearTimeout(timer)
-    timer = expiresIn! >= 0 ? after(expiresIn! * Part.renewAt, () => renew(timer)) : undefined
+    timer = expiresIn! >= 0 ? after(expiresIn! * renewAt, () => renew(timer)) : undefined
   }
 }

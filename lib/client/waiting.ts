@@ -2,10 +2,8 @@ import type { Envelope } from '../protocol/envelope.js'
 import { after, type Timer } from './clock.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 
-const enum Most {
-  /** Maximum number of envelopes that wait for a `for await` loop. */
-  waiting = 10_000
-}
+/** Maximum number of envelopes that wait for a `for await` loop. */
+const mostWaiting = 10_000
 
 /** Client to wait for. */
 interface Source {
@@ -54,7 +52,7 @@ export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, und
   let waiting: Envelope[] = []
   let wake = () => {}
   const unbind = source.on('*', envelope => {
-    if (waiting.length <= Most.waiting) waiting.push(envelope)
+    if (waiting.length <= mostWaiting) waiting.push(envelope)
     wake()
   })
   const unbindStatus = source.onStatus(() => wake())
@@ -63,7 +61,7 @@ export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, und
       for (;;) {
         const batch = waiting
         waiting = []
-        if (batch.length > Most.waiting) throw new RealtimeError('too_slow', `${Most.waiting} messages wait`)
+        if (batch.length > mostWaiting) throw new RealtimeError('too_slow', `${mostWaiting} messages wait`)
         yield * batch
         if (waiting.length > 0) continue
         if (source.closed) return

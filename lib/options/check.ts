@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from '../errors.js'
+import type { Contradiction } from './define.js'
 import { exampleOf, expectationOf, type Expected } from './expectation.js'
 import { nearNames } from './near-names.js'
 
@@ -33,6 +34,11 @@ export function checkSections (schema: TObject, given: object, owner?: string): 
     if (part.type !== 'object' || value === undefined || isPlain(value)) continue
     throw new errors.OPTIONS(wrong(name, { schema: part, value }, owner === undefined ? '' : ` of ${owner}`))
   }
+}
+
+/** Throws RT_ERR_OPTIONS with the cure of the first contradiction, if there is one. */
+export function refuseContradictions (contradictions: readonly Contradiction[]): void {
+  for (const [isWrong, cure] of contradictions) if (isWrong) throw new errors.OPTIONS(cure)
 }
 
 /** Whether a value is an object as a literal or `import * as` creates it. */

@@ -1,6 +1,8 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { ChannelName, Subscribed, Unsubscribed } from './channels.js'
 import { chatMessages } from './chat.js'
+import type { DataField } from './data-field.js'
+import type { Presence } from './presence.js'
 import { Id, Name, Timestamp, open } from './schemas.js'
 
 export { Id, Timestamp } from './schemas.js'
@@ -17,11 +19,11 @@ export const commonMessages = {
   ...chatMessages
 }
 
-/** Types of connection-level frames: only the plugin sends them, and they have no `id`. */
-export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed'] as const
+/** Types of connection-level frames: only the plugin sends them, and they have no `id`. Clients send `presence`, too. */
+export const controlTypes = ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed', 'presence'] as const
 
 /** Types that only the plugin sends or handles. */
-export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe', 'presence'] as const
+export const reservedTypes = [...controlTypes, 'subscribe', 'unsubscribe'] as const
 
 /** Limits of the server for a connection. Older servers omit some of them. */
 export const Limits = Type.Object({
@@ -129,17 +131,15 @@ export interface ControlMessages {
   error: Static<typeof ErrorData>
   subscribed: Static<typeof Subscribed>
   unsubscribed: Static<typeof Unsubscribed>
+  presence: Presence
   /** The answer of the handler, for types with a schema in `answers`. */
   ack: unknown
   pong: undefined
 }
 
-/** `data` of a message: required if its type is. @inline */
-export type Data<T> = undefined extends T ? { data?: T | undefined } : { data: T }
-
 /** `data` of a message type: required if its schema requires it, `unknown` for a type that is not in the catalogue. */
 type DataOf<T extends string> =
-  T extends keyof Messages ? Data<Messages[T]> : T extends keyof ControlMessages ? Data<ControlMessages[T]> : { data?: unknown }
+  T extends keyof Messages ? DataField<Messages[T]> : T extends keyof ControlMessages ? DataField<ControlMessages[T]> : { data?: unknown }
 
 /** A frame as a client receives it. */
 export type Envelope<T extends string = string> = {
@@ -160,9 +160,9 @@ export type Envelope<T extends string = string> = {
 export type Message<T extends string = string> =
   { type: T, action?: string | undefined, timestamp?: string | undefined } &
   (T extends 'system_announcement' ? { message: string } : { message?: string | undefined }) &
-  (T extends keyof Messages ? Data<Messages[T]> : { data?: unknown })
+  (T extends keyof Messages ? DataField<Messages[T]> : { data?: unknown })
 
 /** A client's message as a handler receives it. */
 export type Inbound<T extends string = string> =
   Omit<Static<typeof InboundMessage>, 'type' | 'data'> & { type: T } &
-  (T extends keyof Messages ? Data<Messages[T]> : { data?: unknown })
+  (T extends keyof Messages ? DataField<Messages[T]> : { data?: unknown })

@@ -1,7 +1,6 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { atFirst, type Chat, type ChatState, type ChatStatus, type Connect } from '../client/chat/chat.js'
+import { atFirst, type Chat, type ChatState, type ChatStatus } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
-import { openLine } from '../client/chat/line.js'
 import { RealtimeError, type RealtimeClient, type Status } from '../client/index.js'
 import { useLatest, useProvided } from './provider.js'
 import type { Store } from './state/store.js'
@@ -139,14 +138,14 @@ interface WithChats {
   chat (target: ChatReference): Chat
 }
 
-function openChat (client: RealtimeClient, target: ChatReference, before: Chat | undefined): Chat {
+/** Opens a chat on the connection of a client. `before`: the chat that the component showed here before. */
+export function openChat (client: RealtimeClient, target: ChatReference, before: Chat | undefined): Chat {
   return 'chat' in client ? (client as unknown as WithChats).chat(target) : chatsFor(client).open(target, before)
 }
 
 /** Returns the chats on the connection of a client. A client on the path of a chat has none: each chat gets a connection. */
 function chatsFor (client: RealtimeClient): OpenChats {
-  const connect: Connect | undefined = isOnPathOfChat(client) ? undefined : options => openLine(client, options)
-  const chats = chatsOf.get(client) ?? new OpenChats(client.options, connect)
+  const chats = chatsOf.get(client) ?? new OpenChats(client.options, isOnPathOfChat(client) ? undefined : client)
   chatsOf.set(client, chats)
   return chats
 }

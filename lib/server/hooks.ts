@@ -60,9 +60,15 @@ export type Renew = (token: string, connection: RealtimeConnection) => Awaitable
 
 /**
  * Decides whether a user may connect to a target, and stay connected after a renewal. `true` admits the user, even to another
- * user's channel; `false` refuses with 4403; `undefined` applies the default rule: users may connect only as the user of the path.
+ * user's channel; `{ presence: 'hidden' }` does so without listing the user in the presence of the channel; `false` refuses with
+ * 4403; `undefined` applies the default rule: users may connect only as the user of the path.
  */
-export type Authorize = (identity: Identity, target: Target) => Awaitable<boolean | undefined>
+export type Authorize = (identity: Identity, target: Target) => Awaitable<boolean | Hidden | undefined>
+
+/** Admits a user who is not listed in the presence of the channel. */
+export interface Hidden {
+  readonly presence: 'hidden'
+}
 
 /** How a connection was closed: the code that this server sent, or else the code that it received. */
 export interface Closed {

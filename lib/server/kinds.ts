@@ -7,14 +7,44 @@ import type { Identity } from './hooks.js'
 import type { MessageRow } from './inbound/message-row.js'
 import type { Target } from './target.js'
 
+/** Whether a user may subscribe; `hidden`: without being listed in the presence of the channel. */
+export type Admitted = boolean | 'hidden'
+
 /** Decides about subscriptions by frame. */
 export interface SubscriptionAccess {
   /** Whether the part of a channel's name after the colon is valid. */
   isValid (id: string): boolean
   /** Whether an identity may subscribe to channels, in their order. May throw or reject: nothing is known then. */
-  decide (identity: Identity, channels: readonly string[]): Promise<readonly boolean[]>
+  decide (identity: Identity, channels: readonly string[]): Promise<readonly Admitted[]>
   /** Whether `decide` is called once for all channels of a frame. Default: once for each. */
   readonly isJoint?: boolean
+}
+
+/** Cursor of a connection in a log that is no channel of the client. */
+export interface Reading {
+  /** Reads the log from its beginning again. */
+  restart (): void
+  end (): void
+}
+
+/** Connection that reads a channel. */
+export interface Attendee {
+  readonly id: string
+  readonly userId: string
+  /** Writes what a log has for a reader that has read nothing, and everything that follows. */
+  read (log: Log, kind: ChannelKind, channel: string): Reading
+}
+
+/** Follows which connections read the channels of a kind. Repeated calls have no further effect. */
+export interface KindPresence {
+  /** A connection has subscribed to a channel, or has subscribed again. `isHidden`: whether it is not listed; default: as before. */
+  enter (attendee: Attendee, channel: string, isHidden?: boolean): void
+  /** The subscription has ended. `isClean`: the connection does not come back. */
+  leave (attendee: Attendee, channel: string, isClean: boolean): void
+  /** The connection has ended. `isClean`: the client said goodbye. */
+  closed (attendee: Attendee, isClean: boolean): void
+  /** Replaces the own data of a connection in a channel; `undefined` removes it. Throws a Refusal. */
+  update (attendee: Attendee, channel: string, data: unknown): void
 }
 
 /** Definition of a channel kind: everything that the server knows about it. */
@@ -37,6 +67,8 @@ export interface ChannelKind {
   readonly retention?: Retention
   /** Whether a subscriber with this identity may read a publication. Default: all subscribers may. */
   readonly isSeen?: ((message: Message, identity: Identity) => boolean) | undefined
+  /** Follows who reads its channels. Default: nobody does. */
+  readonly presence?: KindPresence | undefined
   /** Message types whose data the kind describes: handlers of the app for all kinds do not get them. Default: none. */
   readonly types?: ReadonlySet<string>
   /** Handlers of client messages, by type. */

@@ -1,10 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import { ChannelLog } from '../logs/channel-log.js'
+import { closeCodes } from '../protocol/close-codes.js'
 import { subject } from './cluster.js'
-import { Admission } from './connection/admission.js'
+import { Admission, enterPath } from './connection/admission.js'
 import type { Connection, ConnectionContext } from './connection/connection.js'
 import { Departures } from './connection/departures.js'
-import { framesOf } from './connection/frame.js'
+import { framesOf } from './delivery/frame.js'
 import { Hub, presenceKey } from './connection/hub.js'
 import { Liveness } from './connection/liveness.js'
 import { answerFrom } from './messages/answer.js'
@@ -17,7 +18,7 @@ import { Answers } from './inbound/answers.js'
 import { Handlers } from './inbound/handlers.js'
 import { UserRates } from './inbound/user-rate.js'
 import { rowOf, type MessageRow } from './inbound/message-row.js'
-import type { Kinds } from './kinds.js'
+import type { KindPresence, Kinds } from './kinds.js'
 import type { ServerParts } from './parts.js'
 import { subscribeRows } from './subscribing/rows.js'
 import { Subscribing } from './subscribing/subscribing.js'
@@ -45,6 +46,8 @@ export class RealtimeServer {
   readonly admission: Admission
   readonly counters: Counters = { deliveries: 0, writes: 0, resyncs: 0, stalls: 0, holds: 0 }
   readonly #departures: Departures
+  /** Presence of the kinds that have it. */
+  readonly #presences: readonly KindPresence[]
   readonly #subscribing: Subscribing
   readonly #liveness: Liveness
   readonly #clock = new LoopClock()
@@ -57,6 +60,7 @@ export class RealtimeServer {
     const onGone = () => this.#onGone()
     this.parts = parts
     this.kinds = kinds
+    this.#presences = kinds.all.flatMap(({ presence }) => presence ?? [])
     this.pending = new PendingHandshakes({ limit: limits.pending, time: timeouts.authenticate + handshakeGrace, timers, onGone })
     this.refused = new RefusedSockets({ limit: limits.pending, timers, onGone })
     this.#departures = new Departures({ onDisconnect, log, onGone })
@@ -93,6 +97,7 @@ export class RealtimeServer {
       clock,
       counters: this.counters,
       liveness: this.#liveness,
+      onReleased: connection => this.#onReleased(connection),
       onUnsubscribed: (connection, channel, reason) => this.#subscribing.end(connection, channel, reason),
       handlers: new Handlers(this.#rows(), this.kinds),
       answers: new Answers({ handlerTime: timeouts.handler, cluster }),
@@ -110,9 +115,12 @@ export class RealtimeServer {
       const schema = Object.hasOwn(answers, type) ? answers[type] : undefined
       rows.set(type, rowOf(handler!, schema && answerFrom({ schema, option: 'answers', type }, limits.message)))
     }
-    for (const [type, row] of subscribeRows(this.#subscribing)) rows.set(type, row)
+    for (const [type, row] of subscribeRows(this.#subscribing, this.kinds)) rows.set(type, row)
     if (renew === undefined) return rows
-    const onRenewed = (connection: Connection) => this.#subscribing.review(connection)
+    const onRenewed = (connection: Connection, isHidden: boolean) => {
+      enterPath(connection, isHidden)
+      return this.#subscribing.review(connection)
+    }
     const renewal = new CredentialRenewal({ renew, timeout: timeouts.authenticate, access: this.parts.access, refusals, timers, onRenewed })
     // Without `onceKey`: a `renew` that is sent again is handled again.
     return rows.set('renew', { handle: (message, { connection }) => renewal.handle(message, connection as Connection) })
@@ -149,6 +157,10 @@ export class RealtimeServer {
     this.parts.cluster?.nodes.leave(presenceKey(connection.userId), connection.id)
     this.#departures.closed(connection)
     this.#onGone()
+  }
+
+  #onReleased (connection: Connection): void {
+    for (const presence of this.#presences) presence.closed(connection, connection.closed!.code === closeCodes.NORMAL.code)
   }
 
   /** Closes a user's connections on all servers. Returns the number of those on this server. */

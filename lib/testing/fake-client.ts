@@ -1,14 +1,18 @@
 import { Channel, channelName } from '../client/channels/channel.js'
-import type { ClientChannel } from '../client/channels/channels.js'
+import { presence, shownPresence } from '../client/channels/presence.js'
+import { nobody } from '../client/channels/roster.js'
+import type { Reader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
-import type { ClientOptions, Resume, RealtimeClient, SendOptions, Status } from '../client/client.js'
+import type { AnswerOptions, ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
-import { listeners } from '../client/listeners.js'
+import { frameOf } from '../client/sharing/shared-presence.js'
+import { listeners, type Listeners } from '../client/listeners.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
-import type { AnswerOf, Envelope, Messages } from '../protocol/envelope.js'
+import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
 import type { KindName } from '../protocol/kind-name.js'
+import type { Member } from '../protocol/member.js'
 
 /** Message that the code under test has sent, for the test to answer. */
 export interface FakeSent {
@@ -32,6 +36,11 @@ export interface FakeControls {
   emit<T extends (keyof Messages & string) | (string & {})> (type: T, data?: Envelope<T>['data'], parts?: Partial<Omit<Envelope, 'type' | 'data'>>): void
   /** Sets the status of the connection. `code`: close code for `closed`, which lasts until `reopen`. Default: 1000. */
   setStatus (status: Status, code?: number): void
+  /**
+   * Sets who is present, for the controls of a channel, or of the connection of a chat. `count`: number of users, if there are more than
+   * the server lists. Default: number of the members. `isStale`: whether the server cannot reach its broker. Default: false.
+   */
+  setPresence (members: readonly Member[], parts?: { count?: number, isStale?: boolean }): void
   /** Reports a reconnect or a resync. `recovered: false`: publications were missed. */
   resume (recovered: boolean): void
   /** Returns the fake client under a chat, to deliver messages and to read sent ones. Throws an Error when the chat was not opened. */
@@ -68,13 +77,21 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly #connections = new Map<string, FakeClient>()
   /** By name. */
   readonly #channels = new Map<string, FakeClient>()
-  readonly #listeners = listeners(error => { throw error })
+  readonly #listeners = listeners(rethrow)
+  /** Listeners of the readers of this channel, and of this client. */
+  readonly #readers = new Set<Listeners>([this.#listeners])
+  readonly #presence = presence({
+    send: data => this.request('presence', data),
+    report: console.error,
+    onChange: () => this.#tell(' presence')
+  })
 
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
-    this.#chats = new OpenChats({ userId }, options => this.#connect(options))
+    this.#chats = new OpenChats({ userId }, undefined, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
+    this.#presence.setOpen(status === 'open')
   }
 
   on (type: string, listener: (...heard: any[]) => unknown): () => void {
@@ -93,7 +110,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     await this.request(type, data)
   }
 
-  request<T extends string> (type: T, data?: unknown, { channel }: SendOptions & { channel?: string } = {}): Promise<AnswerOf<T>> {
+  request<T extends string> (type: T, data?: unknown, { channel }: AnswerOptions & { channel?: string } = {}): Promise<AnswerOf<T>> {
     const fake = this.#channels.get(channel!)
     if (fake !== undefined) return fake.request(type, data)
     if (this.closed !== undefined) return Promise.reject(closedError(this.closed))
@@ -103,7 +120,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   }
 
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return new Channel<K>(this, this.hold(channelName(kind, id)))
+    return new Channel<K>(this, this.read(channelName(kind, id)))
   }
 
   channelOf (kind: string, id: string): FakeControls {
@@ -112,34 +129,39 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     return fake
   }
 
-  open (name: string): ClientChannel {
-    return this.hold(name)
-  }
-
-  hold (name: string): ClientChannel {
+  read (name: string): Reader {
     const fake = this.#channels.get(name) ?? new FakeClient(this.status, this.ack.user_id)
     this.#channels.set(name, fake)
-    return fake.#asChannel(name)
+    return fake.#asReader(name)
+  }
+
+  /** Reads this channel. */
+  #asReader (name: string): Reader {
+    const own = listeners(rethrow)
+    this.#readers.add(own)
+    const isReading = () => this.#readers.has(own)
+    const status = () => isReading() ? this.status : 'closed'
+    const closed = () => isReading() ? this.closed : closedError({ code: 1000, reason: '' }).closed
+    return {
+      name,
+      since: '',
+      listeners: own,
+      presence: shownPresence({
+        snapshot: () => isReading() ? this.#presence.snapshot() : nobody,
+        update: this.#presence.update
+      }, own),
+      get status () { return status() },
+      get closed () { return closed() },
+      close: () => { this.#readers.delete(own) },
+      reopen: () => {
+        this.#readers.add(own)
+        this.reopen()
+      }
+    }
   }
 
   get options (): ClientOptions {
     return { userId: this.ack.user_id }
-  }
-
-  refuse (): void {}
-
-  #asChannel (name: string): ClientChannel {
-    const status = () => this.status
-    const closed = () => this.closed
-    return {
-      name,
-      since: '',
-      listeners: this.#listeners,
-      get status () { return status() },
-      get closed () { return closed() },
-      release () {},
-      reopen: () => this.reopen()
-    }
   }
 
   connected (options?: ConnectedOptions): Promise<void> {
@@ -148,14 +170,14 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   close (): void {
     this.setStatus('closed')
-    this.#chats.close()
+    for (const connection of this.#connections.values()) connection.close()
   }
 
   reopen (): void {
     if (this.closed === undefined) return
     this.closed = undefined
     this.#change('open')
-    this.#chats.reopen()
+    for (const connection of this.#connections.values()) connection.reopen()
   }
 
   wake (): void {}
@@ -188,8 +210,9 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   emit (type: string, data?: unknown, parts: Partial<Omit<Envelope, 'type' | 'data'>> = {}): void {
     const envelope = { timestamp: new Date().toISOString(), ...parts, type, data }
-    this.#listeners.tell(type, data, envelope)
-    this.#listeners.tell('*', envelope)
+    if (type === 'presence') this.#presence.hear(data as ControlMessages['presence'])
+    this.#tell(type, data, envelope)
+    this.#tell('*', envelope)
   }
 
   setStatus (status: Status, code = 1000): void {
@@ -199,13 +222,22 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     this.#change(status)
   }
 
+  setPresence (members: readonly Member[], { count = members.length, isStale = false }: { count?: number, isStale?: boolean } = {}): void {
+    this.emit('presence', frameOf({ members, count, isStale }))
+  }
+
   resume (recovered: boolean): void {
-    this.#listeners.tell(' resume', { recovered })
+    this.#tell(' resume', { recovered })
+  }
+
+  #tell (event: string, ...args: unknown[]): void {
+    for (const listeners of [...this.#readers]) listeners.tell(event, ...args)
   }
 
   #change (status: Status): void {
     this.status = status
-    this.#listeners.tell(' status', status, this.closed)
+    this.#presence.setOpen(status === 'open')
+    this.#tell(' status', status, this.closed)
   }
 
   #end (code: number): void {
@@ -213,6 +245,10 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     this.closed = error.closed
     for (const sent of this.sent) if (!sent.isAnswered) sent.fail(error.code, error.message)
   }
+}
+
+function rethrow (error: unknown): never {
+  throw error
 }
 
 class Sent implements FakeSent {

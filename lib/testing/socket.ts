@@ -1,3 +1,4 @@
+import { applied, nobody, type PresenceState } from '../client/channels/roster.js'
 import { closeMeaning } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 import { pathOf } from '../protocol/paths.js'
@@ -163,6 +164,19 @@ export class TestSocket {
   /** Unsubscribes from a channel. Resolves once no frame of it follows. */
   async unsubscribe (channel: string): Promise<void> {
     await this.send('unsubscribe', { channels: [channel] })
+  }
+
+  /**
+   * Resolves with who is present in a channel to which this socket has subscribed, such as `board:b1`, once `isExpected` returns true for
+   * it. Default: once it is known. Rejects after `timeout` ms. `next` returns the `presence` frames, too.
+   */
+  presence (channel: string, isExpected: (present: PresenceState) => boolean = () => true): Promise<PresenceState> {
+    const look = () => {
+      const frames = this.received.filter(({ type, channel: of }) => type === 'presence' && of === channel) as Array<Envelope<'presence'>>
+      const state = frames.reduce((state, { data }) => applied(state, data), nobody)
+      return frames.length > 0 && isExpected(state) ? state : undefined
+    }
+    return this.#wait(look, `presence in ${channel}`)
   }
 
   /** Sends a text frame, valid or not. `next` returns its answer. */

@@ -57,11 +57,18 @@ t.test('authorizeAll is asked once instead of authorize, and only ids that it re
   t.strictSame(asked, Array(2).fill([ada, ['a', 'b', 'c', 'constructor']]))
 })
 
+t.test('a user who is hidden may subscribe, by either hook, and a Map may hide the user in some channels', async t => {
+  const hidden = { presence: 'hidden' as const }
+  t.strictSame(await of({ authorize: () => hidden }).access!.decide(ada, ['board:a']), ['hidden'])
+  const { access } = of({ authorizeAll: () => new Map<string, true | typeof hidden>([['a', hidden], ['b', true]]) })
+  t.strictSame(await access!.decide(ada, ['board:a', 'board:b', 'board:c']), ['hidden', true, false])
+})
+
 t.test('a verdict of another type is an error that names the option', async t => {
   for (const verdict of ['yes', 1, 0, null, {}]) {
     await t.rejects(of({ authorize: () => verdict as never }).access!.decide(ada, ['board:a']), { name: 'TypeError', message: /'channels\.board\.authorize'/ })
   }
-  for (const allowed of ['abc', true, undefined, null, { a: true }, new Map([['a', true]])]) {
+  for (const allowed of ['abc', true, undefined, null, { a: true }, new Map([['a', 'yes']])]) {
     const { access } = of({ authorizeAll: () => allowed as never })
     await t.rejects(access!.decide(ada, ['board:a']), { name: 'TypeError', message: /'channels\.board\.authorizeAll'.*an array or a Set/ })
   }

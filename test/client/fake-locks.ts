@@ -45,6 +45,14 @@ export class FakeLocks {
     }
   }
 
+  /** The tabs that hold locks with such a name die without a word. */
+  kill (pattern: RegExp): void {
+    for (const name of [...this.#held.keys()].filter(name => pattern.test(name))) {
+      this.#held.delete(name)
+      this.#waiting.get(name)?.shift()?.()
+    }
+  }
+
   #take (name: string): void {
     this.#held.get(name)?.reject(new Error('AbortError'))
     this.#held.delete(name)

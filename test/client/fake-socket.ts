@@ -7,6 +7,8 @@ export class FakeSocket implements WebSocketLike {
   readonly protocols: string[] | undefined
   readonly sent: Array<Record<string, unknown>> = []
   isClosed = false
+  /** Code of `close`. */
+  closedWith: number | undefined
   onmessage: WebSocketLike['onmessage'] = null
   onclose: WebSocketLike['onclose'] = null
   onerror: WebSocketLike['onerror'] = null
@@ -25,8 +27,9 @@ export class FakeSocket implements WebSocketLike {
     this.sent.push(JSON.parse(data))
   }
 
-  close (): void {
+  close (code?: number): void {
     this.isClosed = true
+    this.closedWith = code
   }
 
   receive (frame: object): void {

@@ -7,23 +7,28 @@ import { every } from '../every.js'
 
 const root = new URL('../../', import.meta.url).pathname
 
-for (const [entry, limit] of [['client', 8], ['client/chat', 12]] as const) {
-  t.test(`the bundle of ${entry} has at most ${limit} KiB, and no TypeBox in it`, async t => {
+for (const [entry, limit] of [['client', 7.25], ['client/chat', 11]] as const) {
+  t.test(`the bundle of ${entry} has at most ${limit} KiB and no TypeBox, and what share: true loads has at most 2.6 KiB`, async t => {
     const { outputFiles, metafile } = await build({
-      entryPoints: [`${root}lib/${entry}/index.ts`], bundle: true, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
+      entryPoints: [`${root}lib/${entry}/index.ts`], bundle: true, splitting: true, outdir: root, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
     })
-    const size = gzipSync(outputFiles[0].contents, { level: 9 }).length
-    t.ok(size <= limit * 1024, `${size} bytes with gzip`)
+    const sizes = outputFiles.map(({ contents }) => gzipSync(contents, { level: 9 }).length)
+    t.equal(sizes.length, 2, 'the client, and its code for tabs')
+    t.ok(sizes[0] <= limit * 1024, `${sizes[0]} bytes with gzip`)
+    t.ok(sizes[1] <= 2.6 * 1024, `${sizes[1]} bytes with gzip`)
     const inputs = Object.keys(metafile.inputs)
     t.ok(inputs.length > 5)
     t.ok(every(inputs, input => /lib\/(client|protocol)\//.test(input)), inputs.join(' '))
+    const [loaded] = Object.entries(metafile.outputs).filter(([, { entryPoint }]) => entryPoint?.endsWith('sharing/tabs.ts'))
+    t.ok(every(Object.keys(loaded[1].inputs), input => input.includes('/sharing/')), 'the code for tabs has nothing of the client')
   })
 }
 
-t.test('the built file for script tags has at most 12.25 KiB: the client with chats, a licence line and the address of its map', async t => {
+t.test('the built file for script tags has at most 13.25 KiB: the client with chats, a licence line and the address of its map', async t => {
   const size = gzipSync(readFileSync(`${root}dist/lib/browser.js`), { level: 9 }).length
-  t.ok(size <= 12.25 * 1024, `${size} bytes with gzip`)
+  t.ok(size <= 13.25 * 1024, `${size} bytes with gzip`)
 })
+
 t.test('the types of the client compile in a project for browsers without those of Node, and know the messages of the app', async t => {
   const file = `${root}test/client/page.ts`
   const text = (title: string) => `

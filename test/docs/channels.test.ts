@@ -115,6 +115,16 @@ t.test('a renewed credential is decided about again, and only the channel ends',
   t.equal(client.closed, undefined)
 })
 
+t.test('the snippet with presence lists who reads a board, with their data, and no auditor', async t => {
+  const { app, host } = await page.serve(t, 'presence')
+  const [ada, auditor] = ['ada', 'auditor'].map(userId => clientOf(t, `http://${host}`, { userId }).channel('board', 'b1'))
+  ada.presence.update({ cursor: 'c1' })
+  await eventually(() => auditor.presence.members[0]?.connections[0].data !== undefined)
+  const members = (await app.inject('/boards/b1/members')).json()
+  t.match(members, [{ userId: 'ada', connections: [{ id: /./, data: { cursor: 'c1' } }] }])
+  t.equal(members.length, 1)
+})
+
 t.test('the snippet with authorizeAll decides about several channels', async t => {
   const { board } = await page.run(t, 'authorize-all')
   const asked: string[][] = []

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import * as module from '../../lib/client/index.js'
@@ -28,7 +29,7 @@ t.test('the snippets run', async t => {
       t.teardown(() => found.client.close())
       return found
     }
-    return { app, run, notify: (title: string) => app.ws.sendToUser('ada', { type: 'notification', data: { title } }) }
+    return { app, run, url, notify: (title: string) => app.ws.sendToUser('ada', { type: 'notification', data: { title } }) }
   }
 
   t.test('the first snippet connects, sends and shows a message', async t => {
@@ -122,6 +123,26 @@ t.test('the snippets run', async t => {
     t.equal(lines.includes('secret closed'), false, 'and one that the server closed keeps its reason')
   })
 
+  t.test('the snippet that shows who is here follows a board, and shows the others a card', async t => {
+    const { run, url } = await serving(t, {
+      channels: { board: defineChannel({ authorize: () => true, presence: { data: Type.Object({ card: Type.String() }) } }) }
+    })
+    const { lines, console } = recorded()
+    const { follow } = await run('presence', { globals: { console } })
+    const { point, close } = follow('b1')
+    t.teardown(close)
+    await eventually(() => lines.includes('1 ada now'))
+    const other = module.createClient({ baseUrl: `${url}/ws`, userId: 'bob', WebSocket: WebSocket as module.WebSocketConstructor })
+    t.teardown(() => other.close())
+    const { presence } = other.channel('board', 'b1')
+    await eventually(() => lines.includes('2 ada,bob now'))
+    point('c1')
+    await eventually(() => presence.members[0]?.connections[0].data !== undefined)
+    t.match(presence.members[0], { userId: 'ada', connections: [{ data: { card: 'c1' } }] })
+    other.close()
+    await eventually(() => lines.at(-1) === '1 ada now')
+  })
+
   t.test('the snippet that shows the state says that the client was closed, and opens it again', async t => {
     t.capture(console, 'error')
     const { app, run } = await serving(t)
@@ -203,6 +224,10 @@ t.test('the table of members has all public members of a client', async t => {
 
 t.test('the table of members of a channel has all public members', async t => {
   t.strictSame(namesOf(page.table('## Channels', '| Member | Meaning |')), new Declared('client/channels/channel').membersOf('Channel'))
+})
+
+t.test('the table of the presence in a channel has all public members', async t => {
+  t.strictSame(namesOf(page.table('### Who is here', '| Presence | Meaning |')), declared.membersOf('ChannelPresence'))
 })
 
 t.test('the table of errors has all codes of the client and of the close codes that it knows by name', async t => {

@@ -4,6 +4,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { closeCodes, defineChannel, parsePosition, type Envelope, type RealtimeOptions } from '../../lib/index.js'
 import { Subscribe, Subscribed, Unsubscribe, Unsubscribed, unsubscribedReasons } from '../../lib/protocol/channels.js'
+import { Presence } from '../../lib/protocol/presence.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import {
   commonMessages, ConnectionAck, controlTypes, ErrorData, InboundMessage, messageSchema, Renewal, Renewed, Resync, Timestamp
@@ -21,7 +22,7 @@ const page = new Page('docs/protocol.md')
 const code = (text: string) => `\`${text}\``
 
 /** Types that clients may send without a handler of the app; `chat_message` and `chat_history` are sent by servers, too. */
-const fromClients = ['ping', 'renew', 'subscribe', 'unsubscribe', 'chat_message', 'chat_cancel', 'input_response', 'chat_history']
+const fromClients = ['ping', 'renew', 'subscribe', 'unsubscribe', 'presence', 'chat_message', 'chat_cancel', 'input_response', 'chat_history']
 const fromServers = [...controlTypes, ...Object.keys(commonMessages)].filter(type => !['chat_cancel', 'input_response'].includes(type))
 
 /** Schemas of `data` of all types. */
@@ -34,6 +35,7 @@ const schemas: Record<string, TSchema | undefined> = {
   renewed: Renewed,
   subscribed: Subscribed,
   unsubscribed: Unsubscribed,
+  presence: Presence,
   subscribe: Subscribe,
   unsubscribe: Unsubscribe,
   ping: undefined,
@@ -92,7 +94,7 @@ t.test('the examples match the schemas of the source', async t => {
     t.ok(Value.Check(checked, isControl ? data : message), text)
     t.equal(parsePosition(id ?? '')?.label, isControl ? undefined : letterOf(frame), text)
     t.equal(ref !== undefined, ['pong', 'ack', 'error'].includes(type), text)
-    t.equal(channel !== undefined, ['subscribed', 'unsubscribed'].includes(type) || (!isControl && ['c', 'k'].includes(letterOf(frame))), text)
+    t.equal(channel !== undefined, ['subscribed', 'unsubscribed', 'presence'].includes(type) || (!isControl && ['c', 'k'].includes(letterOf(frame))), text)
   }
   const [, answer] = examples.filter(({ type }) => type === 'chat_history')
   const { messages } = answer.data as { messages: Array<{ timestamp: string }> }
@@ -107,6 +109,7 @@ const talkative: RealtimeOptions = {
   channels: {
     board: defineChannel({
       authorize: () => true,
+      presence: true,
       answers: { move_card: Type.Object({ version: Type.Integer() }) },
       onMessage: { move_card: () => ({ version: 8 }) }
     })
@@ -145,7 +148,7 @@ t.test('a server accepts the examples of clients, and each gets the answer that 
   }
   // Nobody has asked the question of the example.
   t.same(answers, {
-    ping: 'pong', mark_read: 'ack', renew: 'ack', subscribe: 'ack', move_card: 'ack', unsubscribe: 'ack', chat_message: 'ack', chat_cancel: 'ack', input_response: 'input_closed', chat_history: 'ack'
+    ping: 'pong', mark_read: 'ack', renew: 'ack', subscribe: 'ack', move_card: 'ack', presence: 'ack', unsubscribe: 'ack', chat_message: 'ack', chat_cancel: 'ack', input_response: 'input_closed', chat_history: 'ack'
   })
   t.match(client.received.find(({ type }) => type === 'renewed'), { data: { expires_in_ms: Number } })
   t.match(client.received.find(({ type }) => type === 'chat_history'), { ref: 'c2d8', data: { messages: [], is_complete: true } })
@@ -242,7 +245,7 @@ t.test('the table of reasons has every reason of unsubscribed, and the states of
 t.test('the answers about channels are those of the page', async t => {
   const { app, url } = await start(t, talkative)
   const client = await connect(t, `${url}/ws/notifications/ada`)
-  const of = (channel: string) => client.received.filter(frame => frame.channel === channel)
+  const of = (channel: string) => client.received.filter(frame => frame.channel === channel && frame.type !== 'presence')
   const send = (...channels: string[]) =>
     client.send({ type: 'subscribe', ref: channels.join(), data: { channels: channels.map(channel => ({ channel })) } })
   const names = ['board:b1', 'chat:support/shop/c1/ada', 'user:ada', 'broadcast', 'user:bob', 'nothing:n', 'board:a b', 'chat:support/shop/c1']

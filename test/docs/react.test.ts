@@ -6,6 +6,7 @@ import { renderToString } from 'react-dom/server'
 import t, { type Test } from 'tap'
 import realtime, { defineChannel, tokenOf, type RealtimeOptions } from '../../lib/index.js'
 import * as module from '../../lib/react/index.js'
+import { connect } from '../../lib/testing/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { every } from '../every.js'
 import { eventually, gate } from '../waiting.js'
@@ -25,6 +26,7 @@ t.test('the snippets render on a server, without a connection', async t => {
     tasks: '<form><ul></ul><input required="" name="title"/><button>Add</button><output></output></form>',
     reload: '<p>0 left</p>',
     board: '<section aria-label="idle"><p>No move yet</p><button disabled="">Finish</button></section>',
+    watchers: '<section aria-label="Who was here"><ul></ul><input aria-label="Comment"/></section>',
     'chat-page': '<main><button>Older messages</button><form><input required="" autoComplete="off" name="text"/>' +
       '<button>Send</button><button type="button">Stop</button></form></main>',
     send: '<button>Vote</button>',
@@ -225,6 +227,22 @@ t.test('the snippets do in a browser what the page says', { skip: skipBrowser },
     t.equal(app.ws.stats().connections, 1)
   })
 
+  t.test('the snippet that shows who is here shows others who types', async t => {
+    const board = defineChannel({ authorize: () => true, presence: { max: 2, data: Type.Object({ isTyping: Type.Boolean() }) } })
+    const element = "<>{['ada', 'bob'].map(id => <Provider key={id} userId={id}><Watchers id='b1' /></Provider>)}</>"
+    const { app, tab, shows } = await open(t, 'watchers', { element, options: { channels: { board } } })
+    const [ada, bob] = [0, 1].map(at => tab.getByRole('region', { name: 'Who is here' }).nth(at))
+    await bob.getByText('ada', { exact: true }).waitFor()
+    await ada.getByText('bob', { exact: true }).waitFor()
+    await ada.getByRole('textbox', { name: 'Comment' }).fill('Hi')
+    await bob.getByText('ada types …').waitFor()
+    await bob.getByRole('textbox', { name: 'Comment' }).focus()
+    await bob.getByText('ada types …').waitFor({ state: 'detached' })
+    const third = await connect(app, { userId: 'cid' })
+    await third.subscribe('board:b1')
+    await shows('3 people')
+  })
+
   t.test('the snippet with a chat sends, answers a question, and loads older messages', async t => {
     const old = { message_id: 'm0', role: 'user', content: 'Long ago', timestamp: '2026-01-31T09:30:00.000Z' }
     const { app, tab, shows } = await open(t, 'chat-page', {
@@ -284,7 +302,7 @@ t.test('the table of hooks has all that the module exports, with what they retur
   const rows = page.table('## Hooks', '| Hook | Result |')
   t.strictSame(namesOf(rows), Object.keys(module).filter(name => name.startsWith('use')).sort())
   const objects = rows.filter(([, result]) => result.startsWith('`{'))
-  t.strictSame(namesOf(objects), ['useChannel', 'useNotifications', 'useOptimisticList', 'useRealtime'])
+  t.strictSame(namesOf(objects), ['useChannel', 'useNotifications', 'useOptimisticList', 'usePresence', 'useRealtime'])
   for (const row of objects) t.strictSame(within(row[1]), declared.resultOf(namesOf([row])[0]))
 })
 

@@ -6,6 +6,7 @@ import t from 'tap'
 import realtime, { closeCodes, errors } from '../../lib/index.js'
 import { optionsSchema } from '../../lib/plugin-options.js'
 import { closeMeaning } from '../../lib/protocol/close-codes.js'
+import { Presence } from '../../lib/protocol/presence.js'
 import { Subscribe, Subscribed, Unsubscribe, Unsubscribed } from '../../lib/protocol/channels.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
 import { commonMessages, ConnectionAck, controlTypes, ErrorData, Renewal, Renewed, Resync } from '../../lib/protocol/envelope.js'
@@ -69,25 +70,27 @@ t.test('the table of frames of the connection has every type that only the plugi
     resync: Resync,
     renewed: Renewed,
     subscribed: Subscribed,
-    unsubscribed: Unsubscribed
+    unsubscribed: Unsubscribed,
+    presence: Presence
   }
   t.same(Object.keys(schemas), [...controlTypes])
   t.same(rowsBelow('### Frames of the connection'), rowsOf(schemas))
 })
 
 t.test('the table of messages from clients has the fields of their schemas', async t => {
-  const [ping, renew, subscribe, unsubscribe, ...ofChats] = rowsOf({
+  const [ping, renew, subscribe, unsubscribe, presence, ...ofChats] = rowsOf({
     ping: undefined,
     renew: Renewal,
     subscribe: Subscribe,
     unsubscribe: Unsubscribe,
+    presence: undefined,
     chat_cancel: cancel,
     input_response: response,
     chat_history: history
   })
   // The server sets all other fields of a client's message itself.
   const message = [code('chat_message'), listed(['content']), listed(['message_id'])]
-  t.same(rowsBelow('### Messages from clients', 'Answer'), [ping, renew, subscribe, unsubscribe, message, ...ofChats])
+  t.same(rowsBelow('### Messages from clients', 'Answer'), [ping, renew, subscribe, unsubscribe, presence, message, ...ofChats])
 })
 
 t.test('the table of errors has every error with its status', async t => {

@@ -188,6 +188,16 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     }
   })
 
+  t.test('a device shows that someone types on another one, until the message is sent', async t => {
+    const script = held()
+    const { one, two } = await open(t, { agent: script.agent })
+    await input(one).pressSequentially('Where is it')
+    await two.getByText('Device 1').waitFor()
+    t.equal(await one.locator('.typing').textContent(), '', 'not on the device itself')
+    await input(one).press('Enter')
+    await two.getByText('Device 1').waitFor({ state: 'detached' })
+  })
+
   t.test('stop ends the answer on both devices, with the text so far', async t => {
     const script = held()
     const { one, two, log } = await open(t, { agent: script.agent })

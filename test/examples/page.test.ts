@@ -135,6 +135,20 @@ t.test('the page shows the messages of its user', { skip: skipBrowser }, async t
     await page.getByRole('region', { name: 'Device 2' }).waitFor()
   })
 
+  t.test('each user sees who watches, who types, and who has gone', async t => {
+    const { page, app } = await open(t, {}, { path: '/', viewport: { width: 1200, height: 900 } })
+    const listOf = (self: string) => page.getByRole('list', { name: `Watching with ${self}` })
+    const [one, two] = [listOf('user_123'), listOf('user_456')]
+    await one.getByText('user_456').waitFor()
+    await two.getByText('user_123').waitFor()
+    await page.getByLabel('New task').first().pressSequentially('Call')
+    await two.getByText('typing …').waitFor()
+    await two.getByText('typing …').waitFor({ state: 'detached' })
+    t.equal((await app.ws.channel('dashboard', 'server').members()).length, 2)
+    await app.ws.disconnectUser('user_456')
+    await one.getByText('user_456').waitFor({ state: 'detached' })
+  })
+
   t.test('notifications and announcements are shown in the bell, as text', async t => {
     const { page, notify, post } = await open(t)
     const html = '<img src=x onerror="document.body.remove()">'

@@ -66,6 +66,53 @@ t.test(`${clients} clients resume ${channelsOf} channels each at once: all recov
   t.ok(every(hanging, client => count(client, 'subscribed') + count(client, 'unsubscribed') === 0), 'the hanging user still waits')
 })
 
+/** Memory of an app in bytes, once it no longer changes by itself. */
+async function steady (app: AppProcess): Promise<number> {
+  let memory = 0
+  let last = 0
+  await eventually(async () => {
+    last = memory
+    memory = (await app.usage()).memory
+    return Math.abs(memory - last) < 64 * 1024
+  })
+  return memory
+}
+
+t.test('an idle subscription takes at most 300 bytes, and a channel at most 2.5 KB', async t => {
+  const app = await AppProcess.startPlain(t, { limits: { channelsPerUser: 200, connectionsPerUser: 200 } })
+  const perClient = 99
+  const connections = 100
+  let round = 0
+  /** Memory of 99 more subscriptions of each of 100 connections, to `channels` channels, in bytes. */
+  const cost = async (channels: number) => {
+    // Other users each time, because a user may subscribe to 200 channels at once.
+    const prefix = `${app.url}/ws/notifications/user_${round++}`
+    const joined = await Promise.all(Array.from({ length: connections }, (_, n) => connect(t, `${prefix}_${n}`)))
+    const ask = async (select: (n: number) => string[]) => {
+      for (const [n, client] of joined.entries()) subscribe(client, select(n).map(channel => ({ channel })))
+      await Promise.all(joined.map(client => client.next('ack')))
+    }
+    // The first frame of this size, and the first subscription, take memory of the connection.
+    await ask(() => Array.from({ length: perClient }, (_, at) => at === 0 ? 'board:first' : `no_kind:b${at}`))
+    const before = await steady(app)
+    await ask(n => Array.from({ length: perClient }, (_, at) => `board:b${(n * perClient + at) % channels}`))
+    const after = await steady(app)
+    t.ok(every(joined, client => count(client, 'subscribed') === perClient + 1))
+    for (const client of joined) client.socket.close()
+    await eventually(async () => (await app.stats()).connections === 0)
+    return after - before
+  }
+  // Code and tables of a server that was used before.
+  await cost(perClient)
+  const few = await cost(perClient)
+  const many = await cost(10 * perClient)
+  const perChannel = Math.round((many - few) / (9 * perClient))
+  const perSubscription = Math.round((few - perClient * perChannel) / (connections * perClient))
+  t.comment(`${perSubscription} bytes per subscription, ${perChannel} per channel`)
+  t.ok(perSubscription > 30 && perSubscription <= 300, `${perSubscription} bytes per subscription`)
+  t.ok(perChannel > 300 && perChannel <= 2_500, `${perChannel} bytes per channel`)
+})
+
 /** Bytes per second of the slow client. */
 const bandwidth = 20 * 1024 * 1024
 
@@ -170,9 +217,9 @@ t.test('a channel that is 10 MiB behind loses nothing, and live messages of 19 o
   t.ok(every(early, at => at < last), 'what was sent in the first quarter arrived before the last of the backlog')
   const most = Math.max(...before)
   t.ok(before.length > 0 && most < 256 * 1024, `at most ${Math.round(most / 1024)} KiB were written before a live message`)
-  // The rest of the time is that of what the buffers of the system have taken: on loopback they grow to several MiB.
   const [late, usual] = [behind, beside].map(client => Math.round(percentile(delays.get(client)!, 0.99)))
   t.comment(`${before.length} live messages, p99 ${late} ms beside the backlog and ${usual} ms without it`)
+  t.ok(late - usual < (isFull ? 50 : Infinity), `p99 ${late} ms beside the backlog and ${usual} ms without it`)
 })
 
 t.test('a handler that hangs ends its channel only: the handlers and the publications of 19 other channels continue', async t => {

@@ -46,8 +46,8 @@ for (const type of Object.keys(common) as Array<keyof typeof common>) {
 }
 
 t.test('the common messages contain those of chats, and no connection-level types', async t => {
-  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed'])
-  t.strictSame([...reservedTypes], [...controlTypes, 'subscribe', 'unsubscribe', 'presence'])
+  t.strictSame([...controlTypes], ['connection_ack', 'pong', 'ack', 'error', 'resync', 'renewed', 'subscribed', 'unsubscribed', 'presence'])
+  t.strictSame([...reservedTypes], [...controlTypes, 'subscribe', 'unsubscribe'])
   for (const type of reservedTypes) t.notOk(Object.hasOwn(commonMessages, type))
   t.match(commonMessages, chatMessages, 'the messages of chats')
 })

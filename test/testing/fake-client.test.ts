@@ -153,3 +153,32 @@ t.test('the chats of a fake client are real chats with fake connections', async 
   t.equal(chat.connection, 'open')
   t.equal(fakeClient('closed').chat(target).status, 'connecting')
 })
+
+t.test('a test sets who is present in a channel, and sees the own data', async t => {
+  const client = fakeClient()
+  const { presence } = client.channel('board', 'b1')
+  const counts: number[] = []
+  presence.subscribe(() => counts.push(presence.count))
+  const fake = client.channelOf('board', 'b1')
+  const ada = { userId: 'ada', connections: [{ id: 'a1', data: { typing: true } }] }
+  fake.setPresence([ada])
+  t.match(presence.snapshot(), { members: [ada], count: 1, isStale: false })
+  fake.setPresence([ada], { isStale: true })
+  t.equal(presence.isStale, true)
+  fake.setPresence([], { count: 900 })
+  t.match(presence.snapshot(), { members: [], count: 900, isStale: false })
+  t.strictSame(counts, [1, 1, 900])
+  presence.update({ typing: true })
+  t.match(fake.sent, [{ type: 'presence', data: { typing: true } }])
+  fake.sent[0].ack()
+})
+
+t.test('a test sets who is present in a chat', async t => {
+  const client = fakeClient()
+  const target = { workflow: 'w', appId: 'a', chatId: 'c1' }
+  const { presence } = client.chat(target)
+  client.connectionOf(target).setPresence([{ userId: 'bob', connections: [{ id: 'b1' }] }])
+  t.equal(presence.count, 1)
+  client.connectionOf(target).setStatus('waiting')
+  t.equal(presence.isStale, true)
+})

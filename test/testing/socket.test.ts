@@ -262,6 +262,24 @@ t.test('a connection without an ack is closed', async t => {
   await eventually(() => closes.length === 1)
 })
 
+t.test('presence() resolves with who is present, as soon as that is what the test expects', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(websocket)
+  app.get('/ws/notifications/u1', { websocket: true }, socket => {
+    const send = (type: string, data: object, channel?: string) => socket.send(JSON.stringify({ type, channel, data }))
+    send('connection_ack', {})
+    send('presence', { count: 1, members: [{ user_id: 'ada', connections: [{ id: 'a1' }] }] }, 'board:b1')
+    send('presence', { count: 9, members: null }, 'board:b2')
+    setImmediate(() => send('presence', { count: 2, joined: [{ user_id: 'bob', connections: [{ id: 'b1' }] }] }, 'board:b1'))
+  })
+  const socket = await connect(app, brief)
+  t.match(await socket.presence('board:b1', ({ count }) => count === 2), { members: [{ userId: 'ada' }, { userId: 'bob' }], isStale: false })
+  t.match(await socket.presence('board:b2'), { members: [], count: 9 })
+  await t.rejects(socket.presence('board:b3'), { message: /^no presence in board:b3 within 400 ms/ })
+  await socket.close()
+})
+
 t.test('waits end in a test with fake timers', async t => {
   const app = await build(t)
   mock.timers.enable({ apis: ['setTimeout'] })

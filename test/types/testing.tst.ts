@@ -32,6 +32,12 @@ describe('a socket', () => {
 })
 
 describe('a fake client', () => {
+  test('sets who is present', () => {
+    expect(fakeClient().channelOf('board', 'b1').setPresence).type.toBeCallableWith([{ userId: 'ada', connections: [{ id: '1', data: { x: 1 } }] }])
+    expect(fakeClient().setPresence).type.toBeCallableWith([], { count: 900, isStale: true })
+    expect(fakeClient().setPresence).type.not.toBeCallableWith([{ user_id: 'ada', connections: [] }])
+  })
+
   test('is a RealtimeClient', () => {
     expect(fakeClient()).type.toBeAssignableTo<RealtimeClient>()
   })

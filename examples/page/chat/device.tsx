@@ -1,18 +1,29 @@
 import { useCallback, useId, useRef, useState } from 'react'
-import { useChat, type ChatMessage, type ShownChat } from 'fastify-realtime/react'
+import { useChat, usePresence, type ChatMessage, type Member, type ShownChat } from 'fastify-realtime/react'
 import { messageOf } from '../api.js'
 import type { Cable } from '../cable.js'
 import { Connection } from '../connection.jsx'
+import { useTyping } from '../typing.js'
 import { Log } from './log.jsx'
 import { Choices } from './question.jsx'
 import { Writing } from './writing.jsx'
+
+/** What the devices of a chat show each other. */
+interface Shown {
+  device: string
+  isTyping: boolean
+}
+
+const chatOf = (chatId: string) => ({ workflow: 'support', appId: 'shop', chatId })
 
 /** One device of the user, in the chat. */
 export function Device ({ name, chatId, cable }: { name: string, chatId: string, cable: Cable }) {
   const title = useId()
   const input = useRef<HTMLInputElement>(null)
   const [fault, setFault] = useState('')
-  const { send, stop, withdraw, loadOlder, retry, ...chat } = useChat({ workflow: 'support', appId: 'shop', chatId, history: true })
+  const { send, stop, withdraw, loadOlder, retry, ...chat } = useChat({ ...chatOf(chatId), history: true })
+  const { members, update } = usePresence(chatOf(chatId))
+  const onInput = useTyping(useCallback((isTyping: boolean) => update({ device: name, isTyping }), [update, name]))
 
   /** Shows the reason of a failure. A message that was not sent shows its own. */
   const attempt = async (work: () => Promise<unknown>) => {
@@ -44,10 +55,15 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
         label={`Messages on device ${name}`} chat={chat} loadOlder={() => attempt(loadOlder)}
         retry={sendAgain} withdraw={takeBack}
       />
+      <p className='muted typing'>{typingOn(members, name).map(device => `Device ${device}`).join(' and ')}</p>
       {chat.question !== undefined && <Choices key={chat.question.id} question={chat.question} onDone={focusInput} />}
       <Writing
         input={input} isGoing={chat.status === 'submitted' || chat.status === 'streaming' || chat.status === 'waiting'}
-        send={text => send(text).catch(() => {})}
+        onInput={onInput}
+        send={text => {
+          update({ device: name, isTyping: false })
+          send(text).catch(() => {})
+        }}
         stop={() => {
           focusInput()
           return attempt(stop)
@@ -56,6 +72,12 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
       <output className='bad'>{fault || (chat.error && `The agent failed: ${chat.error.message}`)}</output>
     </section>
   )
+}
+
+/** Returns the other devices on which someone types. */
+function typingOn (members: readonly Member[], name: string): string[] {
+  const shown = members.flatMap(({ connections }) => connections).map(({ data }) => data as Shown | undefined)
+  return shown.filter(each => each !== undefined && each.isTyping && each.device !== name).map(each => each!.device)
 }
 
 const activities = {

@@ -2,6 +2,8 @@ import type { FormEvent, RefObject } from 'react'
 
 interface WritingProps {
   input: RefObject<HTMLInputElement | null>
+  /** Called for each change of the text. */
+  onInput: () => void
   /** Whether there is a run to stop. */
   isGoing: boolean
   send: (text: string) => void
@@ -9,7 +11,7 @@ interface WritingProps {
 }
 
 /** Input for messages: Enter sends. A message that is sent during an answer waits for its turn. */
-export function Writing ({ input, isGoing, send, stop }: WritingProps) {
+export function Writing ({ input, onInput, isGoing, send, stop }: WritingProps) {
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     const text = input.current!.value.trim()
@@ -18,7 +20,7 @@ export function Writing ({ input, isGoing, send, stop }: WritingProps) {
     send(text)
   }
   return (
-    <form className='line writing' onSubmit={submit}>
+    <form className='line writing' onSubmit={submit} onInput={onInput}>
       <label>Message <input ref={input} name='text' placeholder='Where is my order A-1042?' required maxLength={4000} autoComplete='off' enterKeyHint='send' /></label>
       {isGoing && <button type='button' className='quiet' onClick={stop}>Stop</button>}
       <button>Send</button>

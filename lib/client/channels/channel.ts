@@ -1,9 +1,12 @@
 import { kindPattern, type AnswersOf, type KindName, type MessagesOf } from '../../protocol/kind-name.js'
-import type { Data, Envelope } from '../../protocol/envelope.js'
+import type { DataField } from '../../protocol/data-field.js'
+import type { Envelope } from '../../protocol/envelope.js'
 import { idPattern, isId } from '../../protocol/ids.js'
-import type { ClientChannel } from './channels.js'
-import type { Closed } from '../error.js'
+import type { PresenceOf } from '../../protocol/member.js'
+import { closedError, type Closed } from '../error.js'
 import type { Resume, Status } from '../status.js'
+import type { ChannelPresence } from './presence.js'
+import type { Reader } from './subscriptions.js'
 
 /** Client of a channel. */
 interface Requester {
@@ -14,7 +17,7 @@ interface Requester {
 export type ChannelData<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
 /** @inline */
 export type ChannelAnswer<K, T> = T extends keyof AnswersOf<K> ? AnswersOf<K>[T] : unknown
-export type ChannelEnvelope<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & Data<MessagesOf<K>[T]> : Envelope<T>
+export type ChannelEnvelope<K, T extends string> = T extends keyof MessagesOf<K> ? Omit<Envelope<T>, 'data'> & DataField<MessagesOf<K>[T]> : Envelope<T>
 /** @inline */
 export type TypeOf<K> = (keyof MessagesOf<K> & string) | (string & {})
 
@@ -27,42 +30,42 @@ export function channelName (kind: string, id: string): string {
 /** One use of a channel on the connection of a client, until `close`. */
 export class Channel<K extends string = KindName> {
   readonly #client: Requester
-  readonly #channel: ClientChannel
-  readonly #unbind = new Set<() => void>()
-  #isReleased = false
+  readonly #reader: Reader
 
-  constructor (client: Requester, channel: ClientChannel) {
+  constructor (client: Requester, reader: Reader) {
     this.#client = client
-    this.#channel = channel
+    this.#reader = reader
   }
 
   /** `open` once subscribed; `closed` after `closed` is set; `waiting` while the server cannot decide, or the client is not connected. */
-  get status (): Status { return this.#channel.status }
+  get status (): Status { return this.#reader.status }
 
   /**
    * Why the channel has ended; `undefined` unless its status is `closed`. `reason` is that of the server, such as `forbidden` or `removed`,
    * or that of the client's close.
    */
-  get closed (): Closed | undefined { return this.#channel.closed }
+  get closed (): Closed | undefined { return this.#reader.closed }
+
+  /** Who is present in the channel, if its kind has presence; nobody after `close`. */
+  get presence (): ChannelPresence<PresenceOf<K>> { return this.#reader.presence as ChannelPresence<PresenceOf<K>> }
 
   /**
-   * Calls `listener` with each message of a type, or for `'*'` with each envelope. Returns a function that removes the listener; `close`
-   * does it, too.
+   * Calls `listener` with each message of a type, or for `'*'` with each envelope. Returns a function that removes the listener.
    */
   on (type: '*', listener: (envelope: Envelope) => unknown): () => void
   on<T extends TypeOf<K>> (type: T, listener: (data: ChannelData<K, T>, envelope: ChannelEnvelope<K, T>) => unknown): () => void
   on (type: string, listener: (...args: any[]) => unknown): () => void {
-    return this.#add(type, listener)
+    return this.#reader.listeners.add(type, listener)
   }
 
   /** Calls `listener` with each new status, and for `closed` with the close. Returns a function that removes the listener. */
   onStatus (listener: (status: Status, closed: Closed | undefined) => unknown): () => void {
-    return this.#add(' status', listener)
+    return this.#reader.listeners.add(' status', listener)
   }
 
   /** Calls `listener` after each reconnect, and when publications were missed. Returns a function that removes the listener. */
   onResume (listener: (resume: Resume) => unknown): () => void {
-    return this.#add(' resume', listener)
+    return this.#reader.listeners.add(' resume', listener)
   }
 
   /** Sends a message to the channel's handler of its type. Resolves and rejects like `send` of the client. */
@@ -74,28 +77,18 @@ export class Channel<K extends string = KindName> {
   async request<T extends TypeOf<K>> (
     type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }
   ): Promise<ChannelAnswer<K, T>> {
-    return await this.#client.request(type, data, { ...options, channel: this.#channel.name }) as ChannelAnswer<K, T>
+    const { closed } = this
+    if (closed) throw closedError(closed)
+    return await this.#client.request(type, data, { ...options, channel: this.#reader.name }) as ChannelAnswer<K, T>
   }
 
-  /** Subscribes again after the channel has ended. */
+  /** Subscribes again after `close`, or after the channel has ended. Resumes where it stopped. */
   reopen (): void {
-    this.#channel.reopen()
+    this.#reader.reopen()
   }
 
-  /** Ends this use and its listeners. The connection unsubscribes 5 s after the last use has ended. */
+  /** Ends this use until `reopen`. The connection unsubscribes 5 s after the last use of the channel has ended. */
   close (): void {
-    for (const unbind of this.#unbind) unbind()
-    if (!this.#isReleased) this.#channel.release()
-    this.#isReleased = true
-  }
-
-  #add (event: string, listener: (...args: any[]) => unknown): () => void {
-    const unbind = this.#channel.listeners.add(event, listener)
-    const end = () => {
-      unbind()
-      this.#unbind.delete(end)
-    }
-    this.#unbind.add(end)
-    return end
+    this.#reader.close()
   }
 }

@@ -1,28 +1,15 @@
-import { RealtimeClient, type ClientOptions, type Resume, type Status } from '../client.js'
+import { RealtimeClient, type Resume, type Status } from '../client.js'
 import type { Closed, RealtimeError } from '../error.js'
 import { now } from '../clock.js'
 import { listeners } from '../listeners.js'
+import type { PresenceOf } from '../../protocol/member.js'
+import type { ChannelPresence } from '../channels/presence.js'
 import { random } from '../outbox.js'
-import { openLine, type Line } from './line.js'
+import { clientFor, connectChat, hasChannels, type ChatConnection, type Connect, type OpenChatOptions } from './connection.js'
 import { Conversation, type Page } from './conversation.js'
 import type { ChatError, ChatItem, Question, WholeMessage } from './items.js'
-import { wholeMessages } from './messages.js'
 import { beforePaint } from './paint.js'
-
-/** Ids of a chat. */
-export interface ChatIds {
-  workflow: string
-  appId: string
-  chatId: string
-}
-
-export interface OpenChatOptions extends ChatIds, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
-  userId: string
-  /** Client on whose connection the chat is. Options of the connection are then those of the client. Default: a connection of its own. */
-  client?: RealtimeClient | undefined
-  /** Loads the newest messages from the server's `loadHistory` once connected, and after a loss. Default: false. */
-  history?: boolean | undefined
-}
+import { chatPresence } from './presence.js'
 
 /**
  * Status of a chat, the first of these that applies:
@@ -62,14 +49,6 @@ export interface SendOptions {
   timeout?: number | undefined
 }
 
-/** Connects a chat; tests pass a fake connection. */
-export type Connect = (options: ClientOptions & Required<Pick<ClientOptions, 'chat'>>) => Line
-
-/** Connects a chat: on the connection of a client, or on its own. */
-function connectionOf (client: RealtimeClient | undefined): Connect {
-  return options => client ? openLine(client, options) : new RealtimeClient(options)
-}
-
 /** Minimum time between two fresh connections, in ms. A client that reads too slowly would otherwise start over forever. */
 const renewal = 30_000
 
@@ -89,7 +68,11 @@ export class Chat {
   readonly #newClient: Connect
   #conversation: Conversation
   readonly #listeners = listeners(error => this.#report(error))
-  #client!: Line
+  readonly #presence = chatPresence({ send: data => this.#say('presence', data), report: error => this.#report(error) }, this.#listeners)
+  #client!: RealtimeClient
+  #connection!: ChatConnection
+  /** Stops following the status of the client in the options. */
+  #unfollow: (() => void) | undefined
   #holders = 1
   #renewedAt = -Infinity
   #wasOpen = false
@@ -102,30 +85,41 @@ export class Chat {
   #state = atFirst
   #isStale = true
   #isTelling = false
-  #shown = atFirst
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
-  constructor (options: OpenChatOptions, connect: Connect = connectionOf(options.client)) {
+  constructor (options: OpenChatOptions, connect: Connect = options => new RealtimeClient(options)) {
     this.#options = options
     this.#newClient = connect
     this.#conversation = new Conversation(this.#answer)
     this.#wantsHistory = options.history === true
     this.#connect()
+    this.#follow()
   }
 
-  /** Messages, tool calls and questions, in order. */
-  get items (): ChatState['items'] { return this.#now().items }
-  get messages (): ChatState['messages'] { return this.#now().messages }
+  /** Texts, tool calls, questions and other parts of messages, in order. */
+  get items (): ChatState['items'] { return this.#conversation.items }
+  /** The messages, each with its parts. */
+  get messages (): ChatState['messages'] { return this.#conversation.messages }
   /** The oldest open question. It closes when it is answered on any device. */
-  get question (): ChatState['question'] { return this.#now().question }
-  get status (): ChatStatus { return this.#now().status }
-  get connection (): Status { return this.#client.status }
+  get question (): ChatState['question'] { return this.#conversation.question }
+  get status (): ChatStatus {
+    if (this.closed) return 'closed'
+    if (!this.#wasOpen) return 'connecting'
+    const { question, isStreaming, runs, submitted } = this.#conversation
+    if (question) return 'waiting'
+    if (isStreaming) return 'streaming'
+    return runs.length + submitted.length > 0 ? 'submitted' : 'ready'
+  }
+
+  get connection (): Status { return this.#connection.status }
   /** Error of the latest run, until the next one starts. */
-  get error (): ChatState['error'] { return this.#now().error }
+  get error (): ChatState['error'] { return this.#conversation.error }
   /** Whether there are no older messages to load. */
-  get isComplete (): boolean { return this.#now().isComplete }
+  get isComplete (): boolean { return this.#conversation.isComplete }
+  /** Who is present in the chat, if the server has `chat.presence`. */
+  get presence (): ChannelPresence<PresenceOf<'chat'>> { return this.#presence.shown }
   /** How the chat was closed; `undefined` unless it is closed. */
-  get closed (): ChatState['closed'] { return this.#client.closed }
+  get closed (): ChatState['closed'] { return this.#connection.closed }
 
   /**
    * Calls `listener` after changes, at most once per frame of the screen, or without a screen once per turn of the event loop. Returns a
@@ -135,8 +129,12 @@ export class Chat {
 
   /** State at the latest call of the listeners. For React's `useSyncExternalStore`, together with `subscribe`. */
   readonly snapshot = (): ChatState => {
-    if (!this.#isTelling) this.#shown = this.#now()
-    return this.#shown
+    if (this.#isStale && !this.#isTelling) {
+      this.#isStale = false
+      const { items, messages, question, status, connection, closed, error, isComplete } = this
+      this.#state = { items, messages, question, status, connection, closed, error, isComplete }
+    }
+    return this.#state
   }
 
   /**
@@ -206,13 +204,17 @@ export class Chat {
 
   /** Closes the chat, even if it has holders. */
   end (): void {
-    this.#client.close()
+    this.#unfollow?.()
+    this.#connection.close()
+    this.#changed()
   }
 
   /** Opens a closed chat again and resumes. The items stay. */
   reopen (): void {
     this.#holders ||= 1
-    this.#client.reopen()
+    this.#follow()
+    this.#connection.reopen()
+    this.#changed()
   }
 
   /** Like `wake` of a client. */
@@ -226,16 +228,35 @@ export class Chat {
   }
 
   #connect (): void {
-    // Inherits the options instead of copying them: `getToken` may be set later.
-    const client = this.#newClient(Object.assign(Object.create(this.#options), { chat: this.#options }))
-    this.#client = client
-    client.on('chat_history', data => { if (this.#loading) this.#loading.page ??= data as unknown as Page })
-    client.on('*', envelope => { if (this.#conversation.apply(envelope)) this.#changed() })
-    client.onStatus(status => {
-      if (client === this.#client) this.#onStatus(status)
+    this.#client = clientFor(this.#options, this.#newClient)
+    const connection = this.#connection = connectChat(this.#client, this.#options)
+    this.#presence.connect(connection)
+    connection.on('*', envelope => {
+      if (envelope.type === 'chat_history' && this.#loading) this.#loading.page ??= envelope.data as unknown as Page
+      if (this.#conversation.apply(envelope)) this.#changed()
     })
-    client.onResume(resume => this.#resumed(resume))
+    connection.onStatus(status => {
+      if (connection === this.#connection) this.#onStatus(status)
+    })
+    connection.onResume(resume => this.#resumed(resume))
     this.#changed()
+  }
+
+  /** Moves between a channel of the client and a connection of its own when the client meets a server of another version. */
+  #follow (): void {
+    const { client } = this.#options
+    this.#unfollow?.()
+    this.#unfollow = client?.onStatus(() => {
+      if (hasChannels(client) !== (this.#client === client)) this.#restart()
+    })
+  }
+
+  /** Reads the whole chat again on a fresh connection. */
+  #restart (): void {
+    this.#isAnew = this.#wasOpen
+    const connection = this.#connection
+    this.#connect()
+    connection.close()
   }
 
   #onStatus (status: Status): void {
@@ -277,10 +298,7 @@ export class Chat {
     const time = now()
     if (time - this.#renewedAt < renewal) return this.#lose()
     this.#renewedAt = time
-    this.#isAnew = true
-    const client = this.#client
-    this.#connect()
-    client.close()
+    this.#restart()
   }
 
   #lose (): void {
@@ -329,11 +347,11 @@ export class Chat {
   /** Like `send` of a client. Sends again when the connection is replaced by a fresh one. */
   async #say (type: string, data: unknown, timeout?: number): Promise<void> {
     for (;;) {
-      const client = this.#client
+      const connection = this.#connection
       try {
-        return await client.send(type, data, { timeout })
+        return await connection.send(type, data, { timeout })
       } catch (error) {
-        if (client === this.#client) throw error
+        if (connection === this.#connection) throw error
       }
     }
   }
@@ -360,26 +378,5 @@ export class Chat {
       this.#isTelling = false
       this.#listeners.tell('change')
     })
-  }
-
-  #now (): ChatState {
-    if (this.#isStale) this.#state = this.#read(this.#state)
-    this.#isStale = false
-    return this.#state
-  }
-
-  #read (before: ChatState): ChatState {
-    const { items, question, error, isComplete } = this.#conversation
-    const messages = items === before.items ? before.messages : wholeMessages(items, this.#conversation.wholes, before.messages)
-    return { items, messages, question, status: this.#status(), connection: this.#client.status, closed: this.closed, error, isComplete }
-  }
-
-  #status (): ChatStatus {
-    if (this.#client.status === 'closed') return 'closed'
-    if (!this.#wasOpen) return 'connecting'
-    const { question, isStreaming, runs, submitted } = this.#conversation
-    if (question) return 'waiting'
-    if (isStreaming) return 'streaming'
-    return runs.length + submitted.length > 0 ? 'submitted' : 'ready'
   }
 }

@@ -1,5 +1,6 @@
-import type { ClientOptions } from '../client.js'
-import { Chat, type ChatIds, type OpenChatOptions, type Connect } from './chat.js'
+import type { ClientOptions, RealtimeClient } from '../client.js'
+import { Chat } from './chat.js'
+import { chatName, type ChatIds, type Connect, type OpenChatOptions } from './connection.js'
 
 /** Ids of a chat of a client. All other options are those of the client. */
 export interface ChatReference extends ChatIds, Pick<OpenChatOptions, 'history'> {
@@ -7,14 +8,17 @@ export interface ChatReference extends ChatIds, Pick<OpenChatOptions, 'history'>
   userId?: string | undefined
 }
 
-/** Open chats. Each has one connection, however often it is opened. */
+/** Open chats. Each has one object, however often it is opened. */
 export class OpenChats {
   readonly #options: ClientOptions
+  readonly #client: RealtimeClient | undefined
   readonly #chats = new Map<string, Chat>()
   readonly #connect: Connect | undefined
 
-  constructor (options: ClientOptions, connect?: Connect) {
+  /** `client`: client on whose connection the chats are. Default: a connection for each chat. */
+  constructor (options: ClientOptions, client?: RealtimeClient, connect?: Connect) {
     this.#options = options
+    this.#client = client
     this.#connect = connect
   }
 
@@ -25,24 +29,12 @@ export class OpenChats {
   open ({ userId = this.#options.userId, ...target }: ChatReference, before?: Chat): Chat {
     if (this.#options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
     for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
-    const key = JSON.stringify([target.workflow, target.appId, target.chatId, userId])
+    const key = chatName(target, userId)
     const known = (this.#chats.get(key) ?? before)?.hold(target)
     if (known?.closed) known.reopen()
-    const chat = known ?? new Chat(Object.assign(Object.create(this.#options), { history: false, ...target, userId }), this.#connect)
+    const options = { client: this.#client, history: false, ...target, userId }
+    const chat = known ?? new Chat(Object.assign(Object.create(this.#options), options), this.#connect)
     this.#chats.set(key, chat)
     return chat
-  }
-
-  close (): void {
-    for (const chat of this.#chats.values()) chat.end()
-  }
-
-  /** Reopens the chats that are in use. */
-  reopen (): void {
-    for (const chat of this.#chats.values()) if (!chat.isFree) chat.reopen()
-  }
-
-  wake (): void {
-    for (const chat of this.#chats.values()) chat.wake()
   }
 }

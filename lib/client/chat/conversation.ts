@@ -1,7 +1,8 @@
 import type { Outcome } from '../../protocol/chat.js'
 import { grown, growthOf, type Growth } from '../../protocol/growth.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
-import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from './items.js'
+import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole, WholeMessage } from './items.js'
+import { wholeMessages } from './messages.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
@@ -42,6 +43,9 @@ export class Conversation {
   /** Whether items may be missing between the items from before a lost connection and newer items. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
+  #messages: readonly WholeMessage[] = []
+  /** Items that `#messages` was made of. */
+  #collected: readonly ChatItem[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
   /** `answer` sends the answer to a question. */
@@ -53,6 +57,13 @@ export class Conversation {
   get items (): readonly ChatItem[] {
     this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
     return this.#list
+  }
+
+  /** The messages, each with its parts. The same objects as long as they do not change. */
+  get messages (): readonly WholeMessage[] {
+    if (this.#collected !== this.items) this.#messages = wholeMessages(this.items, this.wholes, this.#messages)
+    this.#collected = this.items
+    return this.#messages
   }
 
   /** The oldest open question. */
@@ -226,12 +237,10 @@ export class Conversation {
   }
 
   #delta (growth: Growth | undefined, { message_id: id, part_of: messageId, run_id: runId, agent }: Messages['chat_delta'], createdAt: string): void {
-    const key = keyOf('message', id)
     this.#isAlive(runId)
-    const known = this.#items.get(key) as ChatMessage | undefined
-    const text = growth && !this.#isFinal(key) ? grown(known?.text, growth) : undefined
+    const text = growth && grown((this.#items.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
     if (text === undefined) return
-    this.#put(key, { kind: 'message', id, role: 'assistant', agent, runId, ...messageId && { messageId }, createdAt, ...known, status: 'streaming', text })
+    this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt, ...messageId && { messageId } })
   }
 
   #part (growth: Growth | undefined, data: Messages['chat_part'], createdAt: string): void {
@@ -275,8 +284,8 @@ export class Conversation {
 
   #toolCall ({ call_id: id, run_id: runId, message_id: messageId, name, title, agent, args }: Messages['tool_call'], createdAt: string): void {
     this.#isAlive(runId)
-    const key = keyOf('tool', id)
-    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt, ...messageId && { messageId, title } })
+    const change = { runId, name, agent, args, input: undefined, status: 'running', ...messageId && { messageId, title } }
+    this.#change('tool', id, change, { createdAt })
   }
 
   #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
@@ -284,19 +293,15 @@ export class Conversation {
   }
 
   #toolOutput ({ call_id: id, run_id: runId, message_id: messageId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
-    const key = keyOf('tool', id)
-    if (this.#isFinal(key)) return
-    const known = this.#items.get(key) ?? { kind: 'tool', id, runId, name, createdAt, ...messageId && { messageId } }
-    this.#put(key, { ...known as ToolCall, status, output, error })
+    this.#change('tool', id, { status, output, error }, { runId, name, createdAt, ...messageId && { messageId } })
   }
 
   #inputRequest (request: Messages['input_request'], createdAt: string): void {
     const { request_id: id, run_id: runId, prompt, schema, component, call_id: callId, expires_at: expiresAt } = request
     this.#isAlive(runId)
     const answer = (value: unknown) => this.#answer(id, value)
-    const key = keyOf('question', id)
-    if (this.#isFinal(key)) return
-    this.#put(key, { kind: 'question', id, runId, prompt, schema, component, expiresAt, status: 'open', createdAt, answer, ...callId && { callId } })
+    const change = { runId, prompt, schema, component, expiresAt, status: 'open', answer, ...callId && { callId } }
+    this.#change('question', id, change, { createdAt })
   }
 
   #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
@@ -308,10 +313,11 @@ export class Conversation {
     if (runId) this.#runs.set(runId, { ...this.#runs.get(runId), isStarted: true })
   }
 
-  #change (kind: ChatItem['kind'], id: string, change: object): void {
+  /** Changes an item, unless it is final. `initial`: fields of an item that is not known yet; without it, none is added. */
+  #change (kind: ChatItem['kind'], id: string, change: object, initial?: object): void {
     const key = keyOf(kind, id)
-    const item = this.#items.get(key)
-    if (item && !this.#isFinal(key)) this.#put(key, { ...item, ...change } as ChatItem)
+    const item = this.#items.get(key) ?? initial
+    if (item && !this.#isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
   }
 
   #interrupt (key: string, status: Outcome = 'interrupted'): void {

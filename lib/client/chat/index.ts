@@ -1,6 +1,7 @@
 import type { ClientOptions } from '../client.js'
-import { Chat, type OpenChatOptions } from './chat.js'
+import { Chat } from './chat.js'
 import { ChatClient } from './client.js'
+import type { OpenChatOptions } from './connection.js'
 
 /** Creates a client with chats. Throws a TypeError when the address is invalid, or there is no WebSocket. */
 export function createClient (options: ClientOptions): ChatClient {
@@ -20,9 +21,13 @@ export type { GetToken } from '../renewal.js'
 export type { TokenTransport } from '../token.js'
 export type { ConnectedOptions } from '../waiting.js'
 export type { Channel } from '../channels/channel.js'
+export type { ChannelPresence } from '../channels/presence.js'
+export type { PresenceState } from '../channels/roster.js'
 export type { AnswersOf, Channels, KindName, MessagesOf } from '../../protocol/kind-name.js'
+export type { ChatPresence, Member, MemberConnection, PresenceOf } from '../../protocol/member.js'
 export type * from '../../protocol/envelope.js'
-export type { Chat, ChatIds as ChatAddress, OpenChatOptions as ChatOptions, ChatState, ChatStatus, SendOptions } from './chat.js'
+export type { Chat, ChatState, ChatStatus, SendOptions } from './chat.js'
+export type { ChatIds as ChatAddress, OpenChatOptions as ChatOptions } from './connection.js'
 export type { ChatReference as ChatTarget } from './chats.js'
 export type { ChatClient } from './client.js'
 export type {

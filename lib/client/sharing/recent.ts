@@ -1,10 +1,8 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { cursors } from '../cursors.js'
+import type { Cursors } from '../cursors.js'
 
-const enum Most {
-  /** Maximum number of publications that are kept. */
-  kept = 200
-}
+/** Maximum number of publications that are kept. */
+const mostKept = 200
 
 /** Latest publications of a connection. Another reader can resume from them. */
 export interface Recent {
@@ -16,7 +14,7 @@ export interface Recent {
   after (since: string): string[] | undefined
 }
 
-export function recent (): Recent {
+export function recent (cursors: () => Cursors): Recent {
   const heard = cursors()
   /** Positions after which every publication is kept. */
   let from = cursors()
@@ -35,7 +33,7 @@ export function recent (): Recent {
     hear ({ type, id, data }, frame) {
       const { recovered, position } = (data ?? {}) as ControlMessages['connection_ack']
       if (type === 'resync' || (type === 'connection_ack' && recovered !== true)) restart(position)
-      else if (id !== undefined && heard.advance(id) && kept.push({ id, frame }) > Most.kept) from.start(kept.shift()!.id)
+      else if (id !== undefined && heard.advance(id) && kept.push({ id, frame }) > mostKept) from.start(kept.shift()!.id)
     },
     after (since) {
       const reader = cursors()

@@ -1,6 +1,7 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { parse } from '../frame.js'
+import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
+import { sharedPresence, type PresenceParts, type SharedPresence } from './shared-presence.js'
 
 /** A channel on the connection that tabs share. */
 interface SharedChannel {
@@ -12,6 +13,7 @@ interface SharedChannel {
   waiting: Array<[id: string, since: string | undefined]>
   /** Latest publications; `undefined` until the server has answered. */
   latest: Recent | undefined
+  readonly presence: SharedPresence
 }
 
 /** The channels on the connection of a leader. The server knows one subscriber, whichever tabs have subscribed. */
@@ -26,17 +28,35 @@ export interface SharedChannels {
   reset (): void
 }
 
+type ChannelParts = PresenceParts & Pick<Parts, 'parse' | 'cursors'>
+
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
-export function sharedChannels (send: (frame: string) => void, answer: (id: string, frames: string[]) => void): SharedChannels {
+export function sharedChannels (
+  parts: ChannelParts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
+): SharedChannels {
+  const { parse, cursors } = parts
   const all = new Map<string, SharedChannel>()
 
-  const ask = (type: string, channels: unknown): void => send(JSON.stringify({ type, data: { channels } }))
+  let joining: Array<{ channel: string, since: string | undefined }> = []
+  let leaving: string[] = []
+
+  const ask = (type: string, channels: unknown[]): void => {
+    if (channels.length > 0) send(JSON.stringify({ type, data: { channels } }))
+  }
+  /** Sends what the server has to know: first the channels to leave, because some are read again. */
+  const flush = (): void => {
+    ask('unsubscribe', leaving)
+    ask('subscribe', joining)
+    leaving = []
+    joining = []
+  }
 
   const subscribe = (name: string, id: string, since?: string): void => {
-    const channel = all.get(name) ?? { members: new Set(), pending: undefined, waiting: [], latest: undefined }
+    const channel = all.get(name) ??
+      { members: new Set(), pending: undefined, waiting: [], latest: undefined, presence: sharedPresence(name, parts, send) }
     all.set(name, channel)
     channel.members.add(id)
-    const { latest, pending, waiting } = channel
+    const { latest, pending, waiting, presence } = channel
     // A tab that asks again was refused for its rate.
     if (pending && pending !== id) {
       waiting.push([id, since])
@@ -46,34 +66,41 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
     const missed = latest && (since ? latest.after(since) : /^chat:/.test(name) ? undefined : [])
     if (missed) {
       const data = { position: since || latest!.position, recovered: since ? true : undefined, replayed: missed.length }
-      return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed])
+      const frame = presence.frame()
+      return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed, ...frame ? [frame] : []])
     }
     channel.pending = id
-    if (latest) ask('unsubscribe', [name])
-    ask('subscribe', [{ channel: name, since }])
+    if (latest) leaving.push(name)
+    joining.push({ channel: name, since })
   }
 
   const unsubscribe = (name: string, id: string): void => {
     const channel = all.get(name)
-    channel?.members.delete(id)
-    if (!channel || channel.members.size > 0) return
+    if (!channel?.members.delete(id)) return
+    if (channel.members.size > 0) return channel.presence.leave(id)
     all.delete(name)
-    ask('unsubscribe', [name])
+    leaving.push(name)
   }
 
   const goOn = (name: string, channel: SharedChannel): void => {
     channel.pending = undefined
     for (const [id, since] of channel.waiting.splice(0)) if (channel.members.has(id)) subscribe(name, id, since)
+    flush()
   }
 
   return {
     say (frame, id) {
+      if (/^\{"type":"presence"/.test(frame)) {
+        const channel = all.get(parse(frame)!.channel!)
+        if (channel?.members.has(id)) channel.presence.say(id, frame)
+      }
       if (!/^\{"type":"(un)?subscribe"/.test(frame)) return false
       const { type, data } = parse(frame)! as { type: string, data: { channels: any[] } }
       for (const of of data.channels) {
         if (type === 'subscribe') subscribe(of.channel, id, of.since)
         else unsubscribe(of, id)
       }
+      flush()
       return true
     },
     hear (envelope, frame) {
@@ -84,11 +111,13 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
         const isNew = !channel.latest
-        channel.latest ??= recent()
+        channel.latest ??= recent(cursors)
         channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered: isNew ? undefined : recovered, position } as any }, frame)
         // The others had subscribed before, and may have missed publications.
         const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
         if (!isNew && !recovered) for (const id of channel.members) if (id !== pending) answer(id, [resync])
+        // Subscribing again has removed the data.
+        if (!isNew) channel.presence.sayAgain()
         // After the frames that follow this one, so that the others get them as missed.
         goOn(name!, channel)
         return pending
@@ -99,11 +128,13 @@ export function sharedChannels (send: (frame: string) => void, answer: (id: stri
         all.delete(name!)
         return undefined
       }
+      if (type === 'presence') channel.presence.hear(data as ControlMessages['presence'])
       channel.latest?.hear(envelope, frame)
       return undefined
     },
     leave (id) {
       for (const [name, { members }] of [...all]) if (members.has(id)) unsubscribe(name, id)
+      flush()
     },
     reset () {
       all.clear()

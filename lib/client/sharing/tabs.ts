@@ -1,21 +1,15 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
-import { after, type Timer } from '../clock.js'
-import { parse } from '../frame.js'
-import { Lost, type Loss } from '../outage.js'
-import { bytesOf, random } from '../outbox.js'
-import { paced } from '../pace.js'
+import type { Loss } from '../outage.js'
+import type { WebSocketConstructor, WebSocketLike } from '../socket.js'
+import type { Parts } from './parts.js'
 import { recent } from './recent.js'
 import { sharedChannels } from './shared-channels.js'
-import type { WebSocketConstructor, WebSocketLike } from '../socket.js'
 
-const enum Ms {
-  /** Time for a leader to answer. A leader that does not was suspended by the browser. */
-  patience = 5_000,
-  /** Time for the last messages of a former leader to arrive. */
-  lastWords = 50
-}
+/** Time for a leader to answer. A leader that does not was suspended by the browser. */
+const patienceMs = 5_000
 
-const reconnect: Loss = { code: Lost.handover, reason: '' }
+/** Time for the last messages of a former leader to arrive. */
+const lastWordsMs = 50
 
 export interface TabsOptions {
   /** Name that the tabs have in common. */
@@ -23,6 +17,7 @@ export interface TabsOptions {
   WebSocket: WebSocketConstructor
   /** Called when another tab waits for this tab to connect. */
   onAwaited: () => void
+  parts: Parts
 }
 
 export interface Tabs {
@@ -40,6 +35,8 @@ interface SharedSocket extends Partial<WebSocketLike> {
   readonly since: string
   /** Whether it has an ack from the leader. */
   isJoined?: boolean
+  /** Releases the lock that shows that this tab lives. */
+  release?: () => void
   /** Tab that it listens to; `undefined` until a leader has sent a message. */
   leader?: string
 }
@@ -54,27 +51,22 @@ type Word = { from: string } & (
   | { is: 'heard', frame: string, to?: string }
   | { is: 'lost', how: Loss }
   | { is: 'saying', id: string, frame: string }
-  | { is: 'leaving', id: string }
 )
 
 type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : never
-
-/** Whether tabs can share a connection here. Pages without https have no locks. */
-export function canShare (): boolean {
-  return !!locksOf()?.request && typeof BroadcastChannel === 'function'
-}
 
 /**
  * Shares one WebSocket among all tabs with the same name. The tab that holds a lock leads: it has the real WebSocket, and forwards
  * frames in both directions. The client of each tab has a socket of its own, resumes from its own positions, and sends unanswered
  * messages again. The leader can therefore vanish at any time.
  */
-export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
-  const self = random()
+export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): Tabs {
+  const { cursors, parse, bytesOf, paced, locks, handover } = parts
+  const self = crypto.randomUUID()
   const channel = new BroadcastChannel(name)
-  const latest = recent()
+  const latest = recent(cursors)
   let socket: SharedSocket | undefined
-  let impatience: Timer
+  let impatience: ReturnType<typeof setTimeout> | undefined
   let isLeading = false
   /** Releases the lock, or ends the wait for it. */
   let request: AbortController | undefined
@@ -100,9 +92,11 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     pace.run()
   }
 
-  const channels = sharedChannels(sendSoon, (id, frames) => {
+  const channels = sharedChannels(parts, sendSoon, (id, frames) => {
     for (const frame of frames) deliver(frame, id)
   })
+
+  const lockOf = (id: string): string => `${name} ${id}`
 
   const tell = (said: Said): void => channel.postMessage({ ...said, from: self })
 
@@ -115,9 +109,9 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
       isHeld = true
       signal.onabort = () => resolve()
       // The last messages of the former leader may still be on their way.
-      after(socket?.isJoined ? Ms.lastWords : 0, () => lead(signal))
+      setTimeout(lead, socket?.isJoined ? lastWordsMs : 0, signal)
     })
-    locksOf()!.request(name, steal ? { steal } : { signal }, hold).catch(() => {
+    locks.request(name, steal ? { steal } : { signal }, hold).catch(() => {
       // Some pages are not allowed to use locks.
       if (!isHeld) return lead(signal)
       // Another tab took the lock while this one was suspended.
@@ -132,12 +126,12 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     clearTimeout(impatience)
     isLeading = true
     tell({ is: 'leading' })
-    if (socket?.isJoined) return close(reconnect)
+    if (socket?.isJoined) return close(handover)
     try {
       if (socket) connect(socket)
     } catch {
       // The client gets the error when it tries again.
-      close(reconnect)
+      close(handover)
     }
   }
 
@@ -163,20 +157,22 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   }
 
   /** Closes the socket of this tab's client and, in the leader, the real WebSocket. */
-  const hangUp = (code?: number): void => {
+  const hangUp = (): void => {
     clearTimeout(impatience)
     if (real) {
       real.onmessage = real.onclose = null
-      real.close(code)
+      // Without a code: another tab may connect in its place.
+      real.close()
       letGo()
-      tell({ is: 'lost', how: reconnect })
+      tell({ is: 'lost', how: handover })
     }
-    close(reconnect)
+    close(handover)
   }
 
   const close = (how: Loss): void => {
     const closed = socket
     socket = undefined
+    closed?.release?.()
     closed?.onerror?.({ message: how.fault })
     closed?.onclose?.(how)
   }
@@ -209,10 +205,19 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
     socket?.onmessage?.({ data: frame })
   }
 
+  /** Joins with a lock, which the leader gets when the socket is closed or the tab has died. */
+  const enter = (shared: SharedSocket): void => {
+    locks.request(lockOf(shared.id), {}, () => new Promise(resolve => {
+      shared.release = resolve
+      if (socket !== shared || isLeading) resolve()
+      else join(shared)
+    })).catch(() => {})
+  }
+
   const join = ({ id, since }: SharedSocket): void => {
     tell({ is: 'joining', id, since })
     clearTimeout(impatience)
-    impatience = after(Ms.patience, () => stand(true))
+    impatience = setTimeout(stand, patienceMs, true)
   }
 
   const answer = (id: string, since: string): void => {
@@ -235,17 +240,21 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
 
   const serve = (word: Word): void => {
     if (word.is === 'saying') return say(word.frame, word.id)
-    if (word.is === 'leaving') return channels.leave(word.id)
     if (word.is !== 'joining') return
-    answer(word.id, word.since)
+    const { id } = word
+    // The socket has this lock as long as it is open and its tab lives.
+    locks.request(lockOf(id), { signal: request!.signal }, async () => channels.leave(id)).catch(() => {})
+    answer(id, word.since)
     if (!real) onAwaited()
   }
 
   const follow = (word: Word, shared: SharedSocket): void => {
     if (word.is === 'leading') {
-      if (shared.isJoined) return close(reconnect)
+      if (shared.isJoined) return close(handover)
       shared.leader = word.from
-      return join(shared)
+      // Without its lock it joins as soon as it has it.
+      if (shared.release) join(shared)
+      return
     }
     // Ignores the last messages of a former leader.
     if ((shared.leader ?? word.from) !== word.from) return
@@ -269,18 +278,16 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
   return {
     open (url, protocols, since) {
       const shared: SharedSocket = {
-        id: random(),
+        id: crypto.randomUUID(),
         connect: () => new WebSocket(url, protocols),
         since,
         send: frame => isLeading ? say(frame, shared.id) : tell({ is: 'saying', id: shared.id, frame }),
-        close: code => {
-          if (socket !== shared) return
-          if (!isLeading) tell({ is: 'leaving', id: shared.id })
-          hangUp(code)
+        close: () => {
+          if (socket === shared) hangUp()
         }
       }
       if (isLeading) connect(shared)
-      else join(shared)
+      else enter(shared)
       socket = shared
       return shared as WebSocketLike
     },
@@ -294,11 +301,3 @@ export function joinTabs ({ name, WebSocket, onAwaited }: TabsOptions): Tabs {
 }
 
 type Ack = ControlMessages['connection_ack']
-
-interface Locks {
-  request (name: string, options: object, callback: () => Promise<void> | undefined): Promise<void>
-}
-
-function locksOf (): Locks | undefined {
-  return (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks
-}

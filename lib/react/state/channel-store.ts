@@ -1,4 +1,5 @@
-import type { ClientChannel } from '../../client/channels/channels.js'
+import type { ChannelPresence } from '../../client/channels/presence.js'
+import type { Reader } from '../../client/channels/subscriptions.js'
 import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../../client/index.js'
 import { attempt, listeners } from '../../client/listeners.js'
 import { Journal } from './journal.js'
@@ -65,10 +66,8 @@ export class ChannelStore {
   readonly #listeners: ReturnType<typeof listeners>
   readonly #journal = new Journal()
   readonly #onChange = new Set<() => void>()
-  /** Channel of the client; after its release, the one to resume from. */
-  #channel: ClientChannel | undefined
-  /** Removes the listeners of `#channel`. */
-  #unbind = (): void => {}
+  /** Reads the channel for the components; resumes at its position after it was closed. */
+  #reader: Reader | undefined
   #holders = 0
   #freeing: ReturnType<typeof setTimeout> | undefined
   #snapshot = atFirst
@@ -86,28 +85,27 @@ export class ChannelStore {
     clearTimeout(this.#freeing)
     if (this.#holders++ > 0) return
     const client = this.#options.connect()
-    const before = this.#channel
-    const since = before?.since ?? ''
-    const channel = this.#channel = client.hold(this.name, since)
-    if (channel !== before) this.#bind(channel)
-    // The app itself has the channel open, and has read on meanwhile.
-    if (before && channel.since !== since) this.#resumed({ recovered: false })
-    if (channel.status === 'closed' && !client.closed) channel.reopen()
+    this.#reader ??= this.#read(client)
+    if (this.#reader.status === 'closed') this.#reader.reopen()
     this.#show()
   }
 
   leave (): void {
     if (--this.#holders > 0) return
-    this.#channel!.release()
     this.#freeing = setTimeout(() => {
-      this.#unbind()
+      this.#reader!.close(0)
       this.#onFree()
     }, linger)
   }
 
   /** Subscribes again after the channel has ended. */
   reopen (): void {
-    this.#channel!.reopen()
+    this.#reader!.reopen()
+  }
+
+  /** Who is present in the channel. Only while a component holds it. */
+  get presence (): ChannelPresence {
+    return this.#reader!.presence
   }
 
   /** Place of a component that has received everything so far. */
@@ -133,27 +131,23 @@ export class ChannelStore {
 
   readonly snapshot = (): ChannelSnapshot => this.#snapshot
 
-  #bind (channel: ClientChannel): void {
-    this.#unbind()
-    const ends = [
-      channel.listeners.add('*', envelope => {
-        this.#journal.add(envelope)
-        this.#listeners.tell('*', envelope)
-      }),
-      channel.listeners.add(' resume', resume => this.#resumed(resume)),
-      channel.listeners.add(' status', () => this.#show())
-    ]
-    this.#unbind = () => { for (const end of ends) end() }
-  }
-
-  #resumed (resume: Resume): void {
-    this.#journal.resumed(resume)
-    this.#listeners.tell(' resume', resume)
+  #read (client: RealtimeClient): Reader {
+    const reader = client.read(this.name)
+    reader.listeners.add('*', envelope => {
+      this.#journal.add(envelope)
+      this.#listeners.tell('*', envelope)
+    })
+    reader.listeners.add(' resume', resume => {
+      this.#journal.resumed(resume)
+      this.#listeners.tell(' resume', resume)
+    })
+    reader.listeners.add(' status', () => this.#show())
+    return reader
   }
 
   /** Informs React of a change. A channel that no component shows keeps its state. */
   #show (): void {
-    const { status, closed } = this.#channel!
+    const { status, closed } = this.#reader!
     if (this.#holders === 0 || (status === this.#snapshot.status && closed === this.#snapshot.closed)) return
     this.#snapshot = { status, closed }
     for (const listener of [...this.#onChange]) listener()

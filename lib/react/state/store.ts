@@ -1,5 +1,5 @@
 import { createClient, RealtimeError, type ClientOptions, type Closed, type Envelope, type RealtimeClient, type Resume, type Status } from '../../client/index.js'
-import type { SendOptions } from '../../client/client.js'
+import type { AnswerOptions } from '../../client/client.js'
 import { isMessage } from '../../client/frame.js'
 import { listeners } from '../../client/listeners.js'
 import { Journal } from './journal.js'
@@ -113,7 +113,7 @@ export class Store {
   }
 
   /** `channel`: name of an open channel. Default: that of the connection. */
-  async request (type: string, data?: unknown, options?: SendOptions & { channel?: string }): Promise<unknown> {
+  async request (type: string, data?: unknown, options?: AnswerOptions & { channel?: string }): Promise<unknown> {
     // The effects of children run before the effect of the provider, which connects in the same task.
     if (!this.#isStarted) await Promise.resolve()
     if (this.#isStarted) return this.unanswered.add(this.#client!.request(type, data, options))

@@ -30,7 +30,7 @@ export interface AccessOptions {
 
 /** Result of a handshake: an identity, or the close code of a refusal. */
 export type Verdict =
-  | { identity: Identity, refusal?: undefined }
+  | { identity: Identity, isHidden: boolean, refusal?: undefined }
   | { identity?: undefined, refusal: CloseCode }
 
 /** Why `authenticate` or `authorize` did not admit a client. */
@@ -43,7 +43,15 @@ interface Denial {
   thrown?: Error
 }
 
-type Decision = { identity: Identity } | Denial
+type Decision = { identity: Identity, isHidden: boolean } | Denial
+
+/** Whether an identity may connect to a target. */
+export interface TargetDecision {
+  /** Why it may not. */
+  readonly denial: Denial | undefined
+  /** Whether it is not listed in the presence of the target. */
+  readonly isHidden: boolean
+}
 
 const cure = "Pass 'authenticate' to fastify-realtime, or 'insecure: true' if a proxy in front of this server authenticates the clients"
 
@@ -109,7 +117,7 @@ export class Access {
 
   /** Calls `authenticate` and `authorize`. Never rejects. */
   async admit (request: FastifyRequest, target: Target): Promise<Verdict> {
-    const decision = await this.#decide(request, target)
+    const decision = await this.#admit(request, target)
     if (decision.identity !== undefined) return decision
     const { reason, userId = target.userId, detail, thrown } = decision
     const error = thrown && (() => redacted(thrown, secretsOf(request)))
@@ -117,9 +125,9 @@ export class Access {
     return { refusal: closeCode(Number(refusalReasons[reason].code))! }
   }
 
-  async #decide (request: FastifyRequest, target: Target): Promise<Decision> {
+  async #admit (request: FastifyRequest, target: Target): Promise<Decision> {
     const { authenticate, timers, timeout } = this.#options
-    if (authenticate === undefined) return { identity: { userId: target.userId } }
+    if (authenticate === undefined) return { identity: { userId: target.userId }, isHidden: false }
     try {
       return await within(timeout, this.#ask(authenticate, request, target), timers)
     } catch (thrown) {
@@ -131,18 +139,28 @@ export class Access {
     const identity = await identityOf('authenticate', authenticate(request))
     if (identity === undefined) return { reason: 'unauthenticated' }
     if (expiry(identity) <= Date.now()) return { reason: 'credential_expired', userId: identity.userId }
-    return await this.denial(identity, target) ?? { identity }
+    const { denial, isHidden } = await this.decide(identity, target)
+    return denial ?? { identity, isHidden }
   }
 
-  /** Reason not to connect an identity to a target; `undefined` if it may connect. Rejects with the error of `authorize`. */
-  async denial (identity: Identity, target: Target): Promise<Denial | undefined> {
-    const { userId } = identity
+  /** Decides whether an identity may connect to a target. Rejects with the error of `authorize`. */
+  async decide (identity: Identity, target: Target): Promise<TargetDecision> {
     const verdict: unknown = await this.#options.authorize?.(identity, target) ?? undefined
+    if (isHiding(verdict)) return { denial: undefined, isHidden: true }
+    return { denial: this.#denial(verdict, identity, target), isHidden: false }
+  }
+
+  #denial (verdict: unknown, { userId }: Identity, target: Target): Denial | undefined {
     if (verdict === true || (verdict === undefined && userId === target.userId)) return undefined
     if (verdict === undefined) return { reason: 'other_user', userId, detail: `The user of the path is ${target.userId}` }
     if (verdict === false) return { reason: 'not_authorized', userId }
     return { reason: 'invalid_verdict', userId, detail: `It returned ${describeValue(verdict)}` }
   }
+}
+
+/** Whether `authorize` admits a user without listing the user in the presence of the channel. */
+export function isHiding (verdict: unknown): verdict is { presence: 'hidden' } {
+  return typeof verdict === 'object' && verdict !== null && (verdict as { presence?: unknown }).presence === 'hidden'
 }
 
 /** Denial for an error of `authenticate` or `authorize`. */

@@ -20,7 +20,7 @@ export interface CredentialRenewalParts {
   refusals: Refusals
   timers: Timers
   /** Called when a connection has a new identity. */
-  onRenewed: (connection: Connection) => unknown
+  onRenewed: (connection: Connection, isHidden: boolean) => unknown
 }
 
 /** Result of a new credential that was accepted. */
@@ -28,6 +28,8 @@ interface Renewed {
   identity: Identity
   /** Whether its identity may stay connected to the target. */
   isAllowed: boolean
+  /** Whether it is not listed in the presence of the target. */
+  isHidden: boolean
 }
 
 /** Handles the message `renew`: new credentials of connected clients. */
@@ -44,10 +46,10 @@ export class CredentialRenewal {
     if (renewed === undefined) throw new Refusal('renew_refused', 'this credential is not accepted')
     // An expiry timer would keep an ended connection in memory until the credential expires.
     if (connection.isEnding) return
-    const { identity, isAllowed } = renewed
+    const { identity, isAllowed, isHidden } = renewed
     if (!isAllowed) return connection.close(closeCodes.FORBIDDEN.code)
     connection.renew(identity)
-    this.#parts.onRenewed(connection)
+    this.#parts.onRenewed(connection, isHidden)
     connection.control('renewed', { data: { expires_in_ms: expiresIn(identity) } })
   }
 
@@ -74,8 +76,8 @@ export class CredentialRenewal {
       refusals.add('renew_refused', connection.client, fault)
       return undefined
     }
-    const denial = await access.denial(identity!, connection.target)
+    const { denial, isHidden } = await access.decide(identity!, connection.target)
     if (denial !== undefined) refusals.add(denial.reason, connection.client, denial.detail)
-    return { identity: identity!, isAllowed: denial === undefined }
+    return { identity: identity!, isAllowed: denial === undefined, isHidden }
   }
 }

@@ -17,8 +17,8 @@ import type { Target } from '../target.js'
 import { Connection, type ConnectionContext } from './connection.js'
 import type { Departures } from './departures.js'
 import { presenceKey, type Hub } from './hub.js'
-import { Recovery, sinceOf } from './recovery.js'
-import type { OpenChannel } from './subscription.js'
+import { Recovery, sinceOf } from '../delivery/recovery.js'
+import type { OpenChannel } from '../delivery/subscription.js'
 import { within } from '../../time/within.js'
 
 /** A completed handshake. */
@@ -28,6 +28,8 @@ export interface Arrival {
   stream: PeerStream
   request: FastifyRequest
   identity: Identity
+  /** Whether it is not listed in the presence of its channels. */
+  isHidden: boolean
   path: ChannelPath
   target: Target
 }
@@ -92,7 +94,7 @@ export class Admission {
   }
 
   /** Subscribes before onConnect runs, so that no publication from then on is missed. */
-  async #welcome (connection: Connection, { request, path }: Arrival): Promise<void> {
+  async #welcome (connection: Connection, { request, path, isHidden }: Arrival): Promise<void> {
     const { options: { onConnect, timeouts }, cluster, timers, departures } = this.#parts
     // The client may be gone after a wait.
     if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
@@ -106,7 +108,7 @@ export class Admission {
     connection.subscribed(recovery.subscriptions)
     if (onConnect === undefined) departures.greeted(connection)
     else await within(timeouts.connect, this.#greet(onConnect, connection, request), timers)
-    if (connection.state === 'opening') this.#open(connection, recovery)
+    if (connection.state === 'opening') this.#open(connection, recovery, isHidden)
   }
 
   /** Whether the user may have another connection, counted on all servers. */
@@ -131,7 +133,7 @@ export class Admission {
     this.#parts.departures.greeted(connection)
   }
 
-  #open (connection: Connection, recovery: Recovery): void {
+  #open (connection: Connection, recovery: Recovery, isHidden: boolean): void {
     const { position, recovered, replayed, bytes } = recovery.conclude()
     if (bytes > 0) connection.charge(bytes)
     connection.open({
@@ -144,6 +146,14 @@ export class Admission {
       expires_in_ms: expiresIn(connection.identity),
       limits: this.#clientLimits
     })
+    if (!connection.isEnding) enterPath(connection, isHidden)
+  }
+}
+
+/** Enters the presence of the channels of a connection's path. `isHidden`: whether it is not listed there. */
+export function enterPath (connection: Connection, isHidden: boolean): void {
+  for (const { kind, channel } of connection.subscriptions) {
+    if (connection.isOfPath(channel)) kind.presence?.enter(connection, channel, isHidden)
   }
 }
 

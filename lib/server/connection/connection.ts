@@ -1,27 +1,31 @@
 import { WebSocket } from 'ws'
 import { closeCode, type CloseCode } from '../../protocol/close-codes.js'
+import type { Log } from '../../logs/log.js'
 import type { UnsubscribedReason } from '../../protocol/channels.js'
 import type { Message } from '../../protocol/envelope.js'
 import { expiry } from '../access/identity.js'
 import type { PeerStream } from '../handshake/pending.js'
 import type { Identity } from '../hooks.js'
 import { Receiver, type ReceiverContext, type ReceiverOwner } from '../inbound/receiver.js'
-import type { ChannelPath } from '../kinds.js'
+import type { Attendee, ChannelKind, ChannelPath } from '../kinds.js'
 import type { Catalogue } from '../messages/catalogue.js'
 import { reasonOfFault, refusalReasons, type RefusalReason } from '../reports/refusal-reasons.js'
 import type { RefusedClient, Refusals } from '../reports/refusals.js'
 import type { Target } from '../target.js'
-import { textFrame } from './frame.js'
+import { Cursor } from '../delivery/cursor.js'
+import { textFrame } from '../delivery/frame.js'
 import { Lifecycle, type LifecycleContext } from './lifecycle.js'
 import type { Liveness, Peer } from './liveness.js'
 import { listen } from './socket-events.js'
-import type { Subscription } from './subscription.js'
+import type { Subscription } from '../delivery/subscription.js'
 
 /** Context that all connections of a server share. */
 export interface ConnectionContext extends ReceiverContext, LifecycleContext {
   readonly catalogue: Catalogue
   readonly liveness: Liveness
   readonly refusals: Refusals
+  /** Called when a connection ends, at the latest when it is closed. Further calls have no effect. */
+  readonly onReleased: (connection: Connection) => void
   /** Called when a subscription of a connection has to end. */
   readonly onUnsubscribed: (connection: Connection, channel: string, reason: UnsubscribedReason) => void
 }
@@ -41,7 +45,7 @@ export interface ConnectionOptions {
 }
 
 /** Connection of a user: identity, target, and received messages. */
-export class Connection extends Lifecycle implements ReceiverOwner, Peer {
+export class Connection extends Lifecycle implements ReceiverOwner, Peer, Attendee {
   readonly id: string
   readonly userId: string
   readonly target: Target
@@ -145,6 +149,10 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     this.#stopExpiry = at === Infinity ? undefined : this.#context.timers.at(at, () => this.turnAway('credential_expired'))
   }
 
+  read (log: Log, kind: ChannelKind, channel: string): Cursor {
+    return new Cursor(this, { log, kind, channel })
+  }
+
   send<const T extends string> (message: Message<T>): void {
     this.enqueue(textFrame(this.#context.catalogue.encode(message).json))
   }
@@ -215,8 +223,13 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
   }
 
   ping (): void {
+    this.checkProbes()
     this.#isAwaitingPong = true
     if (this.socket.readyState === WebSocket.OPEN) this.socket.ping()
+  }
+
+  protected override probe (payload: string): void {
+    this.socket.ping(payload)
   }
 
   onDead (): void {
@@ -240,7 +253,11 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     if (this.state === 'open') this.#read().receiveControl()
   }
 
-  onPong (): void {
+  onPong (payload: string): void {
+    if (this.confirm(payload)) {
+      this.#isAwaitingPong = false
+      return
+    }
     if (!this.#isAwaitingPong) return this.onPing()
     this.#isAwaitingPong = false
   }
@@ -255,6 +272,7 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer {
     this.#stopExpiry?.()
     this.#context.liveness.remove(this, this.#beat)
     this.#receiver?.end()
+    this.#context.onReleased(this)
   }
 
   protected override onClosed (): void {

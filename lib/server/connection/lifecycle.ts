@@ -6,7 +6,7 @@ import type { Closed } from '../hooks.js'
 import type { RefusalReason } from '../reports/refusal-reasons.js'
 import type { Timers } from '../../time/timers.js'
 import { dismiss } from './dismiss.js'
-import { Outlet, type OutletContext } from './outlet.js'
+import { Outlet, type OutletContext } from '../delivery/outlet.js'
 
 export interface LifecycleContext extends OutletContext {
   readonly timers: Timers
@@ -63,8 +63,7 @@ export abstract class Lifecycle extends Outlet {
     return this.#state === 'closing' || this.#state === 'closed'
   }
 
-  /** Whether it closes when all pending frames are written. */
-  protected get isClosingGently (): boolean {
+  protected override get isClosingGently (): boolean {
     return this.#pendingClose !== undefined
   }
 
@@ -112,7 +111,7 @@ export abstract class Lifecycle extends Outlet {
     if (this.#state !== 'open') return this.close(code.code, reason)
     this.#pendingClose ??= { code: code.code, reason }
     this.stopHandling()
-    this.mark(Infinity)
+    this.hurry()
   }
 
   /** Completes a `closeGently` without waiting any longer. */

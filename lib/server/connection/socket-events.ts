@@ -4,7 +4,7 @@ import type { WebSocket } from 'ws'
 export interface SocketListener {
   onMessage (data: Buffer, isBinary: boolean): void
   onPing (): void
-  onPong (): void
+  onPong (payload: string): void
   onError (error: Error & { code?: string }): void
   onClose (code: number, reason: string): void
 }
@@ -20,7 +20,7 @@ function listenerOf (socket: Owned): SocketListener {
 // Shared by all sockets, because a closure per event and connection takes memory.
 function message (this: WebSocket, data: Buffer, isBinary: boolean): void { listenerOf(this).onMessage(data, isBinary) }
 function ping (this: WebSocket): void { listenerOf(this).onPing() }
-function pong (this: WebSocket): void { listenerOf(this).onPong() }
+function pong (this: WebSocket, data: Buffer): void { listenerOf(this).onPong(data.toString('latin1')) }
 function error (this: WebSocket, error: Error): void { listenerOf(this).onError(error) }
 function close (this: WebSocket, code: number, reason: Buffer): void { listenerOf(this).onClose(code, reason.toString()) }
 

@@ -100,10 +100,10 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
     },
     wsHandler: (socket, request) => {
       const handshake = Handshake.of(request.raw)!
-      const { stream, path, target, verdict: { identity, refusal } } = handshake.take()
+      const { stream, path, target, verdict } = handshake.take()
       letGo(socket, stream)
-      if (identity === undefined) server.refused.add(socket, refusal)
-      else server.admission.accept({ socket, stream, request, identity, path, target })
+      if (verdict.identity === undefined) server.refused.add(socket, verdict.refusal)
+      else server.admission.accept({ socket, stream, request, identity: verdict.identity, isHidden: verdict.isHidden, path, target })
       handshake.end()
     }
   })

@@ -6,8 +6,12 @@ import type { Timers } from '../../time/timers.js'
 import type { Identity } from '../hooks.js'
 import { FairQueue } from './fair-queue.js'
 
-/** Whether a user may subscribe to a channel; `unavailable` if that is not known. */
-export type Decision = 'allowed' | 'forbidden' | 'unavailable'
+/** Whether a user may subscribe to a channel, listed in its presence or `hidden`; `unavailable` if that is not known. */
+export type Decision = 'allowed' | 'hidden' | 'forbidden' | 'unavailable'
+
+export function isAdmitting (decision: Decision): decision is 'allowed' | 'hidden' {
+  return decision === 'allowed' || decision === 'hidden'
+}
 
 export interface DecisionParts {
   timers: Timers
@@ -47,6 +51,7 @@ export class Decisions {
       const verdicts = await this.#queue.run(identity.userId, ask)
       if (verdicts === undefined) return channels.map(() => 'unavailable')
       return channels.map((channel, at) => {
+        if (verdicts[at] === 'hidden') return 'hidden'
         if (verdicts[at]) return 'allowed'
         refusals.add('channel_forbidden', applicant.client, channel)
         return 'forbidden'

@@ -4,10 +4,11 @@ import type { Inbound } from '../../protocol/envelope.js'
 import type { Connection } from '../connection/connection.js'
 import { Refusal } from '../inbound/fault.js'
 import type { MessagePart, MessageRow } from '../inbound/message-row.js'
+import type { Kinds } from '../kinds.js'
 import type { Subscribing } from './subscribing.js'
 
-/** Handlers of `subscribe` and `unsubscribe`. Both are repeatable, so they have no key. */
-export function subscribeRows (subscribing: Subscribing): Map<string, MessageRow> {
+/** Handlers of `subscribe`, `unsubscribe` and `presence`. All are repeatable, so they have no key. */
+export function subscribeRows (subscribing: Subscribing, kinds: Kinds): Map<string, MessageRow> {
   return new Map<string, MessageRow>([
     ['subscribe', {
       split: message => channelsOf(message).map(({ channel, since }) => partOf(message, channel, since)),
@@ -17,6 +18,13 @@ export function subscribeRows (subscribing: Subscribing): Map<string, MessageRow
     ['unsubscribe', {
       split: message => namesOf(message).map(channel => partOf(message, channel)),
       handle: (_message, { connection, channel }) => subscribing.unsubscribe(connection as Connection, channel)
+    }],
+    ['presence', {
+      handle: ({ data }, { connection, channel }) => {
+        const { presence } = kinds.of(channel)
+        if (presence === undefined) throw new Refusal('no_presence', `'${channel}' has no presence. Add the option 'presence' to its kind`)
+        presence.update(connection as Connection, channel, data)
+      }
     }]
   ])
 }

@@ -2,12 +2,12 @@ import type { Broker } from '../../brokers/broker.js'
 import type { Log, Reader } from '../../logs/log.js'
 import { splitChannel, type UnsubscribedReason } from '../../protocol/channels.js'
 import type { Connection } from '../connection/connection.js'
-import { Recovery, sinceOf } from '../connection/recovery.js'
-import type { Subscription } from '../connection/subscription.js'
+import { Recovery, sinceOf } from '../delivery/recovery.js'
+import type { Subscription } from '../delivery/subscription.js'
 import type { ChannelKind, Kinds } from '../kinds.js'
 import { within } from '../../time/within.js'
 import type { Timers } from '../../time/timers.js'
-import { Decisions, type DecisionParts } from './decisions.js'
+import { Decisions, isAdmitting, type DecisionParts } from './decisions.js'
 import { FairQueue } from './fair-queue.js'
 import { JointDecisions } from './joint-decisions.js'
 import { UserChannels, type UserChannelsParts } from './user-channels.js'
@@ -72,6 +72,7 @@ export class Subscribing {
     const subscription = connection.find(channel)
     if (subscription !== undefined) {
       connection.unsubscribe(subscription)
+      subscription.kind.presence?.leave(connection, channel, !isTemporary(reason))
       if (!connection.isOfPath(channel)) this.#release(connection)
     }
     connection.control('unsubscribed', { channel, data: { reason } })
@@ -82,11 +83,13 @@ export class Subscribing {
     const { identity } = connection
     const ofFrames = connection.subscriptions.filter(({ channel }) => !connection.isOfPath(channel))
     const questions = ofFrames.map(({ kind, channel }) => this.#joint.announce(kind, connection, channel))
-    await Promise.all(ofFrames.map(async ({ channel }, at) => {
+    await Promise.all(ofFrames.map(async ({ kind, channel }, at) => {
       const decision = await questions[at].ask()
       // A later renewal asks as well.
       if (connection.identity !== identity) return
-      if (decision !== 'allowed' && connection.find(channel) !== undefined) this.end(connection, channel, decision)
+      if (connection.find(channel) === undefined) return
+      if (isAdmitting(decision)) kind.presence?.enter(connection, channel, decision === 'hidden')
+      else this.end(connection, channel, decision)
     }))
   }
 
@@ -127,27 +130,33 @@ export class Subscribing {
     }
     const watch = new Watch(connection.userId, log)
     const { identity } = connection
-    const decision = await question?.ask() ?? 'allowed'
+    const decision = await question?.ask()
     watch.end()
     if (connection.isEnding) return undefined
     if (watch.objection !== undefined) return watch.objection
     // The identity was renewed meanwhile, so the decision is about another one.
     if (connection.identity !== identity && !isAllowed) return this.#open(connection, kind, channel, since, false)
-    if (decision !== 'allowed') return decision
+    if (decision !== undefined && !isAdmitting(decision)) return decision
+    const isHidden = decision && decision === 'hidden'
     // Another `subscribe` was decided meanwhile, after a handler of the channel took too long.
     const current = connection.find(channel)
-    if (current !== undefined) this.#move(connection, current, since)
-    else this.#begin(connection, new Recovery(connection, [{ kind, channel, log }], sinceOf(since, kind)))
+    if (current !== undefined) this.#move(connection, current, since, isHidden)
+    else this.#begin(connection, new Recovery(connection, [{ kind, channel, log }], sinceOf(since, kind)), isHidden)
     return undefined
   }
 
-  #begin (connection: Connection, recovery: Recovery): void {
+  #begin (connection: Connection, recovery: Recovery, isHidden?: boolean): void {
     const [subscription] = recovery.subscriptions
     const { bytes, ...data } = recovery.conclude()
     if (bytes > 0) connection.charge(bytes)
     // Before `control`, which can end the connection and its subscriptions. The frame of `control` is written before any publication.
     connection.subscribe(subscription)
-    connection.control('subscribed', { channel: subscription.channel, data })
+    this.#confirm(connection, subscription, data, isHidden)
+  }
+
+  #confirm (connection: Connection, { kind, channel }: Subscription, data: object, isHidden: boolean | undefined): void {
+    connection.control('subscribed', { channel, data })
+    if (!connection.isEnding) kind.presence?.enter(connection, channel, isHidden)
   }
 
   async #logOf (kind: ChannelKind, channel: string): Promise<Log> {
@@ -160,11 +169,10 @@ export class Subscribing {
    * Handles a `subscribe` to a channel that the connection reads already. It reads on, or begins after a `since` that is later, so no
    * publication is sent twice. It begins again at a `since` from before the subscription.
    */
-  #move (connection: Connection, current: Subscription, since: string | undefined): void {
+  #move (connection: Connection, current: Subscription, since: string | undefined, isHidden?: boolean): void {
     const { kind, channel, log, start, offset, epoch } = current
     if (since === undefined) {
-      connection.control('subscribed', { channel, data: { position: current.position, replayed: current.behind } })
-      return
+      return this.#confirm(connection, current, { position: current.position, replayed: current.behind }, isHidden)
     }
     const wanted = sinceOf(since, kind)
     const recovery = new Recovery(connection, [{ kind, channel, log }], wanted)
@@ -172,10 +180,10 @@ export class Subscribing {
     const isRead = epoch === moved.epoch && moved.offset >= start && moved.offset <= offset
     if (!isRead || !recovery.isRecovered) {
       connection.unsubscribe(current)
-      return this.#begin(connection, recovery)
+      return this.#begin(connection, recovery, isHidden)
     }
     moved.end()
-    connection.control('subscribed', { channel, data: { position: current.position, recovered: true, replayed: current.behind } })
+    this.#confirm(connection, current, { position: current.position, recovered: true, replayed: current.behind }, isHidden)
   }
 
   #take (connection: Connection): boolean {
@@ -193,6 +201,11 @@ export class Subscribing {
     if (count === 1) this.#counts.delete(connection)
     else this.#counts.set(connection, count - 1)
   }
+}
+
+/** Whether the client is expected to subscribe again after the end of its subscription. */
+function isTemporary (reason: UnsubscribedReason): boolean {
+  return reason === 'unavailable' || reason === 'failed'
 }
 
 /** Notices that the app removes a user from a channel while the app decides about the user's subscription. */

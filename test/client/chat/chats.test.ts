@@ -1,16 +1,30 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
+import type { Chat } from '../../../lib/client/chat/index.js'
 import { OpenChats } from '../../../lib/client/chat/chats.js'
 import { timersDue } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
 const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
+/** Opens chats. They end with the test. */
+function make (t: Test, ...args: ConstructorParameters<typeof OpenChats>): OpenChats {
+  const chats = new OpenChats(...args)
+  const opened = new Set<Chat>()
+  t.teardown(() => { for (const chat of opened) chat.end() })
+  return Object.assign(Object.create(chats), {
+    open (...target: Parameters<OpenChats['open']>) {
+      const chat = chats.open(...target)
+      opened.add(chat)
+      return chat
+    }
+  })
+}
+
 const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.beforeEach(() => { FakeSocket.made = [] })
 
 t.test('a chat that is opened twice has one connection, which the last close closes', async t => {
-  const chats = new OpenChats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
-  t.teardown(() => chats.close())
+  const chats = make(t, { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
   const chat = chats.open(target)
   t.equal(chats.open({ ...target, userId: 'ada' }), chat)
   const other = chats.open({ ...target, userId: 'bob' })
@@ -26,8 +40,7 @@ t.test('a chat that is opened twice has one connection, which the last close clo
 })
 
 t.test('a chat that is opened again with history loads the history once', async t => {
-  const chats = new OpenChats({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
-  t.teardown(() => chats.close())
+  const chats = make(t, { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
   chats.open(target)
   await settle()
   FakeSocket.last.ack({ position: 'c.e.0' })
@@ -48,8 +61,7 @@ t.test('a chat that is opened again with history loads the history once', async 
 t.test('a chat uses options that are set after it was opened, and has its own address', async t => {
   const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, share: true } as const
   const late: { token?: string } = {}
-  const chats = new OpenChats(Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
-  t.teardown(() => chats.close())
+  const chats = make(t, Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
   const chat = chats.open(target)
   late.token = 'late'
   await settle()

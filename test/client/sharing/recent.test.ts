@@ -1,8 +1,9 @@
 import t from 'tap'
+import { cursors } from '../../../lib/client/cursors.js'
 import { recent as make, type Recent } from '../../../lib/client/sharing/recent.js'
 
 function recentOf (...envelopes: Array<{ type?: string, id?: string, data?: object }>): Recent {
-  const recent = make()
+  const recent = make(cursors)
   hear(recent, ...envelopes)
   return recent
 }

@@ -1,8 +1,13 @@
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { createClient, type ChatClient } from '../../../lib/client/chat/index.js'
 import type { ClientOptions, WebSocketConstructor } from '../../../lib/client/index.js'
-import { defineChannel, type RealtimeOptions, type Run } from '../../../lib/index.js'
+import realtime, { defineChannel, type RealtimeOptions, type Run } from '../../../lib/index.js'
+import { bundle, launch, skipBrowser } from '../../chromium.js'
+import { connect } from '../../../lib/testing/index.js'
 import { start } from '../../harness.js'
 import { eventually, gate } from '../../waiting.js'
 import { FakeLocks } from '../fake-locks.js'
@@ -112,4 +117,172 @@ t.test('a tab that may not have a channel, or is removed from it, gets the reaso
   const c = openTab(t, url).channel('room', 'r1')
   await eventually(() => c.status === 'closed')
   t.match(c.closed, { reason: 'forbidden' })
+})
+
+/** WebSocket that keeps the names of the channels of each frame about subscriptions. */
+function recording () {
+  const frames: Array<[type: string, channels: string[]]> = []
+  class Recording extends WebSocket {
+    override send (frame: string): void {
+      const { type, data } = JSON.parse(frame)
+      if (/^(un)?subscribe$/.test(type)) frames.push([type, data.channels.map((of: string | { channel: string }) => typeof of === 'string' ? of : of.channel)])
+      super.send(frame)
+    }
+  }
+  return { frames, options: { WebSocket: Recording as unknown as WebSocketConstructor } }
+}
+
+t.test('the channels that a tab opens together are one frame, and those of a tab that dies are left', async t => {
+  const { url } = await open(t)
+  const { frames, options } = recording()
+  const first = openTab(t, url, options)
+  await first.connected()
+  const second = openTab(t, url, options)
+  const opened = ['b1', 'b2', 'b3'].map(id => second.channel('board', id))
+  const shared = first.channel('board', 'b1')
+  await eventually(() => [...opened, shared].every(({ status }) => status === 'open'))
+  t.strictSame(frames.flat(2).filter(word => word.startsWith('board:')).sort(), ['board:b1', 'board:b2', 'board:b3'])
+  t.ok(frames.length <= 2, 'a frame for each tab')
+  locks.kill(/ [\da-f-]{36}$/)
+  await eventually(() => frames.at(-1)![0] === 'unsubscribe')
+  t.strictSame(frames.at(-1), ['unsubscribe', ['board:b2', 'board:b3']])
+})
+
+const script = `
+  import { createClient } from '../../lib/client/chat/index.ts'
+  const client = createClient({ userId: 'u1', share: location.hash === '#share', backoff: () => 50 })
+  const seen = { titles: [], numbers: [] }
+  client.on('notification', ({ title }) => { seen.titles.push(title) })
+  const board = client.channel('board', 'b1')
+  board.on('n', number => { seen.numbers.push(number) })
+  const chats = ['c1', 'c2'].map(chatId => client.chat({ workflow: 'support', appId: 'shop', chatId }))
+  const isReady = () => client.status === 'open' && board.status === 'open' && chats.every(({ status }) => status === 'ready')
+  const answer = () => chats[0].messages.find(({ role }) => role === 'assistant')?.text ?? ''
+  Object.assign(window, { client, seen, chats, isReady, answer })
+`
+
+t.test('four pages of a browser, each with a bell, two chats and a board, have one socket, and without share four', { skip: skipBrowser }, async t => {
+  const code = await bundle(script)
+  const browser = await launch(t)
+  for (const share of [true, false]) {
+    const go = gate()
+    const opened: string[] = []
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const onMessage = async (run: Run) => {
+      const reply = run.reply()
+      for (let n = 0; n < 60; n++) {
+        await reply.write(`${n} `)
+        if (n === 20) await go.opened
+        if (n % 5 === 0) await new Promise(resolve => setImmediate(resolve))
+      }
+    }
+    await app.register(realtime, { channels: { board }, chat: { onMessage }, onConnect: ({ id }) => { opened.push(id) } })
+    app.get('/', async (_request, reply) => reply.type('text/html').send('<script type="module" src="/page.js"></script>'))
+    app.get('/page.js', async (_request, reply) => reply.type('text/javascript').send(code))
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    const pages = []
+    for (let n = 0; n < 4; n++) {
+      const page = await context.newPage()
+      page.on('pageerror', error => t.fail(error))
+      await page.goto(share ? `${url}/#share` : url)
+      await page.waitForFunction('isReady()')
+      pages.push(page)
+    }
+    t.equal(opened.length, share ? 1 : 4)
+    t.equal(app.ws.connections('u1').length, share ? 1 : 4)
+
+    const publish = async (n: number) => {
+      await app.ws.sendToUser('u1', { type: 'notification', data: { title: `${n}` } })
+      await app.ws.channel('board', 'b1').send({ type: 'n', data: n })
+    }
+    await pages[1].evaluate('chats[0].send("go").then(() => {})')
+    for (const page of pages) await page.waitForFunction('answer().includes("20 ")')
+    await publish(1)
+    await pages[1].waitForFunction('seen.numbers.length === 1')
+    // The first page leads.
+    await pages.shift()!.close()
+    go.open()
+    await publish(2)
+    const whole = Array.from({ length: 60 }, (_, n) => `${n} `).join('')
+    for (const page of pages) {
+      await page.waitForFunction(`answer() === ${JSON.stringify(whole)} && seen.numbers.length >= 2 && seen.titles.length >= 2`)
+      t.strictSame(await page.evaluate('seen'), { titles: ['1', '2'], numbers: [1, 2] })
+    }
+    t.equal(opened.length, share ? 2 : 4)
+  }
+})
+
+t.test('a page that cannot load the code for tabs has a connection of its own, and reports the error once', { skip: skipBrowser }, async t => {
+  const browser = await launch(t)
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `
+        import { createClient } from '../../lib/client/index.ts'
+        const errors = []
+        const client = createClient({ userId: 'u1', share: true, backoff: () => 50, onError: error => errors.push(String(error)) })
+        Object.assign(window, { client, errors })
+      `,
+      resolveDir: fileURLToPath(new URL('../../browser', import.meta.url)),
+      loader: 'js'
+    },
+    bundle: true,
+    splitting: true,
+    outdir: '/',
+    format: 'esm',
+    write: false
+  })
+  const app = Fastify()
+  t.teardown(() => app.close())
+  let opened = 0
+  await app.register(realtime, { onConnect: () => { opened++ } })
+  app.get('/', async (_request, reply) => reply.type('text/html').send('<script type="module" src="/stdin.js"></script>'))
+  app.get('/stdin.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+  const page = await browser.newPage()
+  await page.goto(await app.listen({ port: 0, host: '127.0.0.1' }))
+  await page.evaluate('client.connected()')
+  app.ws.connections('u1')[0].close(1013)
+  await eventually(() => opened === 2)
+  t.match((await page.evaluate<string[]>('errors')).filter(error => error.includes('imported module')), { length: 1 })
+})
+
+t.test('a client that is closed while the code for tabs is loaded does not connect', async t => {
+  const { url, opened } = await open(t)
+  const client = openTab(t, url)
+  client.close()
+  await new Promise(resolve => setImmediate(resolve))
+  const other = openTab(t, url)
+  await other.connected()
+  t.equal(client.status, 'closed')
+  t.equal(opened.length, 1)
+  other.close()
+  await eventually(() => locks.size === 0)
+})
+
+t.test('tabs show who is present, are one connection for others, and show them the data of the tab that is left', async t => {
+  const room = defineChannel({ authorize: () => true, presence: true })
+  const { app, url } = await open(t, { channels: { room }, chat: { presence: true } })
+  const other = await connect(app, { userId: 'u2', timeout: 10_000 })
+  await other.subscribe('room:r1')
+  const [first, second] = [openTab(t, url), openTab(t, url)]
+  const a = first.channel('room', 'r1')
+  await eventually(() => a.presence.count === 2)
+  const b = second.channel('room', 'r1')
+  await eventually(() => b.presence.count === 2)
+  t.strictSame(b.presence.members, a.presence.members)
+  const chats = [first, second].map(tab => tab.chat(target('c1')))
+  await eventually(() => chats.every(({ presence }) => presence.count === 1))
+  const hasData = (data: unknown) => other.presence('room:r1', ({ members }) =>
+    members.some(({ userId, connections }) => userId === 'u1' && connections.length === 1 && connections[0].data === data))
+  a.presence.update('of a')
+  await hasData('of a')
+  b.presence.update('of b')
+  await hasData('of b')
+  await eventually(() => JSON.stringify(a.presence.members).includes('of b'))
+  second.close()
+  await hasData('of a')
+  first.close()
+  await t.resolves(other.presence('room:r1', ({ count }) => count === 1))
 })

@@ -84,20 +84,6 @@ t.test('a component whose channel was opened again meanwhile learns that message
   t.strictSame(shown(now, stop).got, [{ recovered: false }])
 })
 
-t.test('a component that resumes a channel that the app has read on meanwhile learns that messages were missed', async t => {
-  let since = ''
-  const fake = fakeClient()
-  // The app keeps the channel open.
-  const client = Object.create(fake, { hold: { value: (name: string) => Object.assign(Object.create(fake.hold(name, '')), { since }) } })
-  const { channels, pass } = opened(t, client)
-  const channel = channels.open('board:b1')
-  const stop = shown(channel).leave()
-  pass(5_000)
-  since = 'k.e.2'
-  channels.open('board:b1', channel)
-  t.strictSame(shown(channel, stop).got, [{ recovered: false }])
-})
-
 t.test('listeners of a component that catches up do not affect each other', async t => {
   const client = fakeClient()
   const { channels, errors } = opened(t, client)

@@ -48,7 +48,7 @@ t.test('a handshake for a channel goes through its stages in order', async t => 
   response.assignSocket(stream as never)
   handshake.ask({ path, target }, response)
   t.equal(handshake.target, target)
-  const verdict = { identity: { userId: 'u1' } }
+  const verdict = { isHidden: false, identity: { userId: 'u1' } }
   handshake.decide(verdict)
   t.same([handshake.stage, handshake.target], ['decided', undefined])
   t.same(handshake.take(), { stream, path, target, verdict })

@@ -1,3 +1,4 @@
+import { Contact } from './contact.js'
 import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { beat, type BeatReply } from '../commands/beat.js'
@@ -31,6 +32,8 @@ export interface MemberEvents {
   canInherit (): boolean
   /** Called after each answered beat. */
   onBeat (): void
+  /** Called when Redis has answered neither beats nor pulses for a while. */
+  onSilent (): void
 }
 
 /** A caller that waits until nodes have shown that they are alive. */
@@ -56,7 +59,7 @@ export class Members {
   readonly #underWay = new Set<'beat' | 'pulse'>()
   /** Whether the last beat was not answered: this node may hold leases that it does not know. */
   #isInDoubt = false
-  #answeredAt = -Infinity
+  readonly #contact = new Contact()
   /** When this node was last declared dead, as reported by Redis. */
   #died = ''
 
@@ -82,6 +85,11 @@ export class Members {
   /** Nodes that are alive, including this one. */
   get alive (): readonly string[] {
     return this.#alive
+  }
+
+  /** Nodes that are alive; `undefined` while Redis does not answer. */
+  get known (): readonly string[] | undefined {
+    return this.#contact.isKnown ? this.#alive : undefined
   }
 
   /** Nodes without a recent pulse. They may return. */
@@ -110,6 +118,7 @@ export class Members {
 
   /** Sends a pulse of this node, and receives those of the others. Never rejects. */
   async pulse (): Promise<void> {
+    if (this.#contact.check(performance.now())) this.#events.onSilent()
     if (this.#underWay.has('pulse') || !this.#link.isReady || !this.#isStarted) return
     this.#underWay.add('pulse')
     try {
@@ -121,6 +130,9 @@ export class Members {
   }
 
   #onPulse ({ now, heardAt }: PulseReply): void {
+    this.#contact.onPulse(performance.now())
+    // Redis answers again.
+    if (!this.#contact.isKnown) this.beat()
     this.#silent = [...heardAt].filter(([, time]) => now - time > silentAfter).map(([node]) => node)
     for (const question of this.#questions) {
       question.since ??= now
@@ -149,8 +161,7 @@ export class Members {
   #onAnswer ({ isNew, died, alive, leases }: BeatReply): void {
     this.#alive = alive
     // A beat that was sent before an interruption may arrive after it, and hide that this node was forgotten meanwhile.
-    const wasSilent = performance.now() - this.#answeredAt > deadAfter / 2
-    this.#answeredAt = performance.now()
+    const wasSilent = this.#contact.onBeat(performance.now()) > deadAfter / 2
     const wasDead = died !== '' && died !== this.#died
     this.#died = died
     if (isNew || wasSilent || wasDead) this.#events.onUnknown(wasDead)

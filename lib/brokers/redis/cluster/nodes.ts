@@ -68,6 +68,7 @@ export class RedisNodes implements Nodes {
   readonly #leases: Leases
   readonly #claims: Claims
   readonly #listeners = new Set<(message: string, from: string) => void>()
+  readonly #aliveListeners = new Set<() => void>()
   /** Whether messages are delivered. Those from before this node's start are not for it. */
   #isListening = false
 
@@ -86,9 +87,24 @@ export class RedisNodes implements Nodes {
       onBeat: () => {
         this.#presence.look()
         this.#leases.look()
-      }
+        this.#onAlive()
+      },
+      onSilent: () => this.#onAlive()
     })
     this.#presence = new Presences(link, keys, this.#members)
+  }
+
+  get alive (): readonly string[] | undefined {
+    return this.#members.known
+  }
+
+  onAlive (listener: () => void): () => void {
+    this.#aliveListeners.add(listener)
+    return () => { this.#aliveListeners.delete(listener) }
+  }
+
+  #onAlive (): void {
+    for (const listener of this.#aliveListeners) listener()
   }
 
   /** Call when earlier messages have been read. */

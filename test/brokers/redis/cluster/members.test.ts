@@ -21,10 +21,11 @@ t.test('members know which other nodes are alive', { skip: skipRedis }, async t 
 
   function make (t: Test, id: string, canInherit = true) {
     // `unknown`: for each time that Redis did not know the node, whether the node counted as dead.
-    const seen = { unknown: [] as boolean[], beats: 0, inherited: [] as Array<[string, string]> }
+    const seen = { unknown: [] as boolean[], beats: 0, inherited: [] as Array<[string, string]>, silences: 0 }
     const members = new Members(id, link, keys, {
       onUnknown: wasDead => seen.unknown.push(wasDead),
       onBeat: () => seen.beats++,
+      onSilent: () => seen.silences++,
       canInherit: () => canInherit,
       onInherited: leases => seen.inherited.push(...leases)
     })

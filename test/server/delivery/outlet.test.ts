@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
-import t from 'tap'
-import { defineChannel } from '../../../lib/index.js'
+import t, { type Test } from 'tap'
+import { defineChannel, type RealtimeOptions } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
 import { eventually } from '../../waiting.js'
@@ -39,6 +39,56 @@ t.test('channels take turns: one that is far behind lets the others of its conne
   await client.until(() => client.received.length === 102)
   const at = client.received.findIndex(({ type }) => type === 'broadcast')
   t.ok(at > 0 && at < 10, `it is message ${at}`)
+})
+
+/** A raw client whose user channel is far behind. It answers no ping behind late frames. */
+async function startLate (t: Test, options: RealtimeOptions = {}) {
+  const board = defineChannel({ authorize: () => true })
+  const { app, port } = await start(t, { channels: { board }, ...options })
+  const client = await RawClient.open(t, port, path)
+  await eventually(() => client.envelopes.length === 1)
+  client.stream.write(rawFrame(JSON.stringify({ type: 'subscribe', ref: 1, data: { channels: [{ channel: 'board:b1' }] } })))
+  const count = (type: string) => client.envelopes.filter(envelope => envelope.type === type).length
+  await eventually(() => count('ack') === 1)
+  for (let n = 0; n < 100; n++) app.ws.channel('board', 'b1').send({ type: 'late', data: 'x'.repeat(4_000) })
+  await eventually(() => count('late') >= 16)
+  return { app, client, count, pings: () => client.frames.filter(({ opcode }) => opcode === 9).map(({ payload }) => payload.toString()) }
+}
+
+t.test('a channel that is far behind waits for the pongs of its client, and the other channels of the connection do not', async t => {
+  const { app, client, count, pings } = await startLate(t)
+  app.ws.broadcast({ type: 'broadcast' })
+  await eventually(() => count('broadcast') === 1)
+  t.ok(count('late') <= 20, `${count('late')} late messages of 4 KB were written`)
+  const answered = new Set<string>()
+  await eventually(() => {
+    for (const id of pings()) {
+      if (answered.has(id)) continue
+      answered.add(id)
+      client.stream.write(rawFrame(id, { opcode: 10 }))
+    }
+    return count('late') === 100
+  })
+  t.ok(answered.size > 4)
+})
+
+t.test('a client that does not answer pings behind late frames gets them a heartbeat later', async t => {
+  const { client, count, pings } = await startLate(t, { heartbeat: { interval: 100, timeout: 90 } })
+  let answered = 0
+  await eventually(() => {
+    for (; answered < pings().filter(id => id === '').length; answered++) client.stream.write(rawFrame('', { opcode: 10 }))
+    return count('late') === 100
+  })
+})
+
+t.test('a client gets late frames before its connection is closed, and before a removal from the channel', async t => {
+  for (const end of ['close', 'remove'] as const) {
+    const { app, client, count } = await startLate(t)
+    if (end === 'close') app.ws.connections('u1')[0].close(1000)
+    else await app.ws.channel('board', 'b1').remove('u1')
+    await eventually(() => end === 'close' ? client.closeCode === 1000 : count('unsubscribed') === 1)
+    t.equal(count('late'), 100)
+  }
 })
 
 t.test('large and small frames keep their order', async t => {

@@ -1,19 +1,19 @@
 import t from 'tap'
 import { ChannelLog } from '../../../lib/logs/channel-log.js'
 import { userKind } from '../../../lib/notifications/kinds.js'
-import { Subscription } from '../../../lib/server/connection/subscription.js'
+import { Subscription } from '../../../lib/server/delivery/subscription.js'
 
 t.test('a subscription reads on from its offset, and is flushed before it would miss an entry', async t => {
   const log = new ChannelLog('e1', { size: 2, ttl: 1_000, lag: 0 })
   const woken: number[] = []
-  let flushes = 0
+  let reads = 0
   const subscriber = {
     isDeflated: false,
     identity: { userId: 'u' },
     onRemoved () {},
     onDoubt () {},
     wake: (_subscription: Subscription, audience: number) => { woken.push(audience) },
-    flush: () => { flushes++; return false }
+    catchUp: () => { reads++ }
   }
   const channel = { kind: userKind, channel: 'user:u', log }
   log.append('a', 0)
@@ -28,7 +28,7 @@ t.test('a subscription reads on from its offset, and is flushed before it would 
   t.equal(subscription.position, 'u.e1.2')
 
   for (const text of ['c', 'd', 'e']) log.append(text, 0)
-  t.ok(flushes > 0, 'the subscription is flushed before an entry is evicted')
+  t.ok(reads > 0, 'the subscription can read before an entry is evicted')
   t.equal(subscription.isLost(), true)
   subscription.skipToHead()
   t.strictSame([subscription.isLost(), subscription.position, subscription.read(100, false)], [false, 'u.e1.5', ''])
@@ -50,7 +50,7 @@ t.test('a subscription reports the removal of its own user, and doubt about remo
     onRemoved: (of: Subscription) => { calls.push(['removed', of]) },
     onDoubt: (of: Subscription) => { calls.push(['doubt', of]) },
     wake () {},
-    flush: () => false
+    catchUp () {}
   }
   const subscription = new Subscription(subscriber, { kind: userKind, channel: 'user:u', log }, 0)
   subscription.onRemoved('other')

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { Flusher, slice, type Lane, type Writer } from '../../../lib/server/connection/flush.js'
+import { Flusher, slice, type Lane, type Writer } from '../../../lib/server/delivery/flush.js'
 
 /** Writer that notes its flushes. */
 class Peer implements Writer {

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import { randomBytes } from 'node:crypto'
 import * as ws from 'ws'
 import t from 'tap'
-import { compressionThreshold, deflatableFrame, framesOf, maxStringFrame, textFrame } from '../../../lib/server/connection/frame.js'
+import { compressionThreshold, deflatableFrame, framesOf, maxStringFrame, textFrame } from '../../../lib/server/delivery/frame.js'
 import type { Deflatable, Frame } from '../../../lib/logs/log.js'
 
 /** Classes that the types of `ws` lack. */

@@ -15,7 +15,8 @@ export interface Subscriber {
   onDoubt (subscription: Subscription): void
   /** Called when a subscription has something to read. `audience`: number of subscribers that are woken. */
   wake (subscription: Subscription, audience: number): void
-  flush (): boolean
+  /** Called when a log is about to evict publications that a subscription has not read. */
+  catchUp (): void
 }
 
 /** Log of a channel, with the kind of the channel. */
@@ -65,7 +66,7 @@ export class Subscription implements Reader {
   }
 
   catchUp (): void {
-    this.#subscriber.flush()
+    this.#subscriber.catchUp()
   }
 
   /** Called when the app has removed a user from the channel. */
@@ -97,6 +98,11 @@ export class Subscription implements Reader {
 
   skipToHead (): void {
     this.log.skipToHead(this)
+  }
+
+  /** Has read nothing from now on, for logs that send a state to such readers. */
+  forget (): void {
+    this.epoch = ''
   }
 
   read (room: number, textOnly: boolean): Frame {

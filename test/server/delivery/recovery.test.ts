@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ChannelLog } from '../../../lib/logs/channel-log.js'
 import { parseSince } from '../../../lib/protocol/position.js'
-import { Recovery, sinceOf, startOf } from '../../../lib/server/connection/recovery.js'
-import type { Subscriber } from '../../../lib/server/connection/subscription.js'
+import { Recovery, sinceOf, startOf } from '../../../lib/server/delivery/recovery.js'
+import type { Subscriber } from '../../../lib/server/delivery/subscription.js'
 import { chatKind } from '../../../lib/chat/kind.js'
 import { broadcastKind, userKind } from '../../../lib/notifications/kinds.js'
 
@@ -77,7 +77,7 @@ t.test('recovery is never partial', async t => {
   }), { numRuns: 300 }))
 })
 
-const subscriber: Subscriber = { isDeflated: false, identity: { userId: 'u' }, onRemoved () {}, onDoubt () {}, wake () {}, flush: () => false }
+const subscriber: Subscriber = { isDeflated: false, identity: { userId: 'u' }, onRemoved () {}, onDoubt () {}, wake () {}, catchUp () {} }
 
 t.test('conclude() returns the position of a connection, and the number and the bytes of replayed messages', async t => {
   const logs = [logOf('u', 'aa', 10, 4), logOf('b', 'bb', 3, 4), logOf('c', 'cc', 0, 4)]

@@ -3,6 +3,7 @@ import type { Identity } from '../hooks.js'
 import type { PeerStream } from '../handshake/pending.js'
 import { timestamp } from '../messages/timestamp.js'
 import type { Counters } from '../reports/counters.js'
+import { Due } from './due.js'
 import type { Flusher, Lane, Writer } from './flush.js'
 import { textFrame } from './frame.js'
 import type { Subscriber, Subscription } from './subscription.js'
@@ -46,9 +47,7 @@ export abstract class Outlet implements Subscriber, Writer {
   readonly #stream: PeerStream
   readonly #context: OutletContext
   #subscriptions: Subscription[] = []
-  /** Subscriptions with something to read, linked by `next`. */
-  #firstDue: Subscription | undefined
-  #lastDue: Subscription | undefined
+  readonly #due = new Due()
   #outbox: Frame[] = noFrames
   #outboxSize = 0
   #isBlocked = false
@@ -78,9 +77,15 @@ export abstract class Outlet implements Subscriber, Writer {
   /** Whether frames may be written. */
   protected abstract get isWriting (): boolean
 
+  /** Whether it closes when all pending frames are written. */
+  protected abstract get isClosingGently (): boolean
+
   /** Called when the socket does not take all written data; `onDrained`, when it has. */
   protected abstract onBlocked (): void
   protected abstract onDrained (): void
+
+  /** Sends a ping behind the written frames. */
+  protected abstract probe (payload: string): void
 
   /** Called when the outbox exceeds its limit. */
   protected abstract onFull (): void
@@ -111,7 +116,7 @@ export abstract class Outlet implements Subscriber, Writer {
   /** Sets its cursors. They keep their positions from now on, and are read once it is open. */
   subscribed (subscriptions: Subscription[]): void {
     this.#subscriptions = subscriptions
-    for (const subscription of subscriptions) this.#queue(subscription)
+    for (const subscription of subscriptions) this.#due.add(subscription)
   }
 
   /** Adds a cursor to an open connection. */
@@ -124,41 +129,40 @@ export abstract class Outlet implements Subscriber, Writer {
   unsubscribe (subscription: Subscription): void {
     subscription.end()
     this.#subscriptions = this.#subscriptions.filter(other => other !== subscription)
-    if (subscription.next !== undefined) this.#requeue()
-  }
-
-  /** Queues the subscriptions that are left and have something to read, in the order of the queue. */
-  #requeue (): void {
-    const due: Subscription[] = []
-    for (let first = this.#firstDue; first !== undefined; first = this.#firstDue) {
-      this.#unqueue(first)
-      if (this.#subscriptions.includes(first)) due.push(first)
-    }
-    for (const subscription of due) this.#queue(subscription)
+    this.#due.remove(subscription)
   }
 
   wake (subscription: Subscription, audience: number): void {
-    if (subscription.next === undefined) this.#queue(subscription)
+    this.#due.add(subscription)
     this.mark(audience)
+  }
+
+  catchUp (): void {
+    this.#due.release()
+    this.flush(false)
+  }
+
+  /** Handles a pong. Returns `false` if it does not answer a `probe`. */
+  protected confirm (payload: string): boolean {
+    if (!this.#due.confirm(payload)) return false
+    this.mark(1)
+    return true
+  }
+
+  /** Waits for no answers to probes, so that everything is written soon. */
+  protected hurry (): void {
+    this.#due.release()
+    this.mark(Infinity)
+  }
+
+  /** Call with each heartbeat: no longer waits for the answers to probes if there are none. */
+  protected checkProbes (): void {
+    if (this.#due.releaseStuck()) this.mark(1)
   }
 
   /** Schedules a flush. `audience`: number of connections that are flushed for the same reason. */
   protected mark (audience: number): void {
     if (this.isOpen && !this.#isBlocked) this.#context.flusher.mark(this, audience)
-  }
-
-  #queue (subscription: Subscription): void {
-    subscription.next = null
-    if (this.#lastDue === undefined) this.#firstDue = subscription
-    else this.#lastDue.next = subscription
-    this.#lastDue = subscription
-  }
-
-  /** Takes the first subscription out of the queue. */
-  #unqueue (first: Subscription): void {
-    this.#firstDue = first.next ?? undefined
-    first.next = undefined
-    if (this.#firstDue === undefined) this.#lastDue = undefined
   }
 
   /** Sends a frame to this connection alone, before frames of its subscriptions. */
@@ -186,15 +190,18 @@ export abstract class Outlet implements Subscriber, Writer {
 
   /** Whether there is something to write. */
   get #isDue (): boolean {
-    return this.#firstDue !== undefined || this.#outbox.length > 0
+    return this.#due.first !== undefined || this.#outbox.length > 0
   }
 
-  /** Writes pending frames, as far as the socket takes them. Returns `true` if it would take more. */
-  flush (): boolean {
+  /**
+   * Writes pending frames, as far as the socket takes them, and if `isPaced`, late ones only as far as the client has
+   * confirmed earlier ones. Returns `true` if the socket would take more.
+   */
+  flush (isPaced = !this.isClosingGently): boolean {
     let room = turnSize
     while (this.#isDue && this.isWriting && !this.#isBlocked && this.#stream.writable) {
       if (room <= 0) return true
-      const chunk = this.#gather()
+      const chunk = this.#gather(isPaced)
       room -= chunk.length
       if (chunk.length > 0) this.#write(chunk)
     }
@@ -204,11 +211,12 @@ export abstract class Outlet implements Subscriber, Writer {
 
   /** Writes pending frames, as far as the socket takes them, without a limit per turn. */
   protected flushAll (): void {
-    while (this.flush());
+    this.#due.release()
+    while (this.flush(false));
   }
 
   /** Next chunk to write: about `chunkSize` bytes at most, or one large frame. */
-  #gather (): Frame {
+  #gather (isPaced: boolean): Frame {
     let text = ''
     while (this.#outbox.length > 0 && text.length < chunkSize) {
       const frame = this.#outbox[0]
@@ -220,20 +228,26 @@ export abstract class Outlet implements Subscriber, Writer {
       if (typeof frame !== 'string') return frame
       text += frame
     }
-    for (let due = this.#firstDue; due !== undefined && text.length < chunkSize; due = this.#firstDue) {
+    for (let due = this.#due.first; due !== undefined && text.length < chunkSize; due = this.#due.first) {
       if (due.isLost()) text += this.#resync(due)
       const before = due.offset
       const chunk = due.read(chunkSize - text.length, text !== '')
       this.#context.counters.deliveries += due.offset - before
       // A Buffer is next, and is written alone.
       if (chunk === '' && text !== '' && due.isBehind) return text
-      this.#unqueue(due)
-      // The others come first.
-      if (due.isBehind) this.#queue(due)
+      // Reading calls hooks of the app, which can end the subscription.
+      if (this.#due.take(due) && due.isBehind) this.#readLater(due, isPaced ? chunk.length : 0)
       if (typeof chunk !== 'string') return chunk
       text = text === '' ? chunk : text + chunk
     }
     return text
+  }
+
+  /** Reads a subscription again after the others. `bytes`: number of late bytes that are about to be written for it. */
+  #readLater (subscription: Subscription, bytes: number): void {
+    // No other subscription waits behind the late frames of a single one.
+    if (bytes === 0 || this.#subscriptions.length === 1) this.#due.add(subscription)
+    else this.#due.addLate(subscription, bytes, payload => this.probe(payload))
   }
 
   /** Moves a cursor whose next publication has left the log to the head, and returns a `resync`. Recovery is never partial. */
@@ -269,7 +283,7 @@ export abstract class Outlet implements Subscriber, Writer {
   protected endSubscriptions (): void {
     for (const subscription of this.#subscriptions) subscription.end()
     this.#subscriptions = []
-    this.#firstDue = this.#lastDue = undefined
+    this.#due.clear()
     this.#outbox = noFrames
   }
 }

@@ -17,6 +17,7 @@ t.test('a chat gets a connection of its own from a server without channels, and 
   t.strictSame(FakeSocket.made[0].sent, [], 'the server does not know the message subscribe')
   FakeSocket.made[1].receive(ack(limits))
   t.equal(chat.status, 'ready')
+  chat.presence.update({ typing: true })
 
   FakeSocket.made[0].lose(1012, 'retry_ms=0')
   await eventually(() => FakeSocket.made.length === 3)
@@ -26,6 +27,7 @@ t.test('a chat gets a connection of its own from a server without channels, and 
   again.receive({ type: 'subscribed', channel: 'chat:support/shop/c1/ada', data: { position: 'c.e.0', replayed: 0 } })
   t.equal(chat.status, 'ready')
   t.equal(FakeSocket.made[1].isClosed, true)
+  t.match(again.sent.slice(1), [{ type: 'presence', channel: 'chat:support/shop/c1/ada', data: { typing: true } }])
   client.close()
 })
 

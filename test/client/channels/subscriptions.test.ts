@@ -1,5 +1,5 @@
 import t from 'tap'
-import { channels } from '../../../lib/client/channels/channels.js'
+import { subscriptions } from '../../../lib/client/channels/subscriptions.js'
 import type { RealtimeError } from '../../../lib/client/error.js'
 
 const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100 }
@@ -7,12 +7,14 @@ const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100
 function make () {
   const errors: RealtimeError[] = []
   const ended: string[] = []
-  const all = channels({
+  const updates: unknown[] = []
+  const all = subscriptions({
     backoff: () => () => 1_000,
     report: error => errors.push(error as RealtimeError),
     onDue: () => {},
     onEnd: name => ended.push(name),
-    isOwn: ref => ref === 'own'
+    isOwn: ref => ref === 'own',
+    sendPresence: async (name, data) => updates.push([name, data])
   })
   t.teardown(() => all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' }))
   /** All frames that are to be sent. */
@@ -22,12 +24,12 @@ function make () {
     return sent
   }
   const receive = (type: string, channel: string, data?: unknown, more: object = {}) => all.receive({ type, channel, data, timestamp: '', ...more })
-  return { all, frames, receive, errors, ended }
+  return { all, frames, receive, errors, ended, updates }
 }
 
 t.test('channels are subscribed in as few frames as the limits of the server allow', async t => {
   const { all, frames } = make()
-  for (let n = 0; n < 10; n++) all.open(`board:b${n}`)
+  for (let n = 0; n < 10; n++) all.read(`board:b${n}`)
   t.strictSame(frames(), [], 'not connected')
   all.start(limits)
   t.match(frames(), { length: 1, 0: { type: 'subscribe', data: { channels: { length: 10 } } } })
@@ -46,8 +48,8 @@ t.test('channels are subscribed in as few frames as the limits of the server all
 
 t.test('a server without channels gets no subscribe, and the client reports it', async t => {
   const { all, frames, errors } = make()
-  all.open('board:b1')
-  all.open('board:b2').release()
+  all.read('board:b1')
+  all.read('board:b2').close()
   all.start({ frame: 65_536, rate: 20, burst: 40 })
   t.strictSame(frames(), [])
   t.match(errors, [{ code: 'unavailable', message: 'board:b1: this server has no channels' }])
@@ -57,7 +59,7 @@ t.test('a server without channels gets no subscribe, and the client reports it',
 t.test('frames of a channel count only while it is subscribed, and those of other channels are not for it', async t => {
   const { all, frames, receive } = make()
   const got: unknown[] = []
-  const channel = all.open('board:b1')
+  const channel = all.read('board:b1')
   channel.listeners.add('*', ({ data }) => got.push(data))
   all.start(limits)
   frames()
@@ -77,7 +79,7 @@ t.test('frames of a channel count only while it is subscribed, and those of othe
 
 t.test('a final reason closes the channel until it is opened again, and another one is tried again', async t => {
   const { all, frames, receive, errors, ended } = make()
-  const channel = all.open('board:b1')
+  const channel = all.read('board:b1')
   all.start(limits)
   frames()
   receive('unsubscribed', 'board:b1', { reason: 'unavailable' })
@@ -100,7 +102,7 @@ t.test('a final reason closes the channel until it is opened again, and another 
 
 t.test('a channel beyond the limit is reported once, and tried again', async t => {
   const { all, frames, receive, errors } = make()
-  const channel = all.open('board:b1')
+  const channel = all.read('board:b1')
   all.start(limits)
   for (let times = 0; times < 3; times++) {
     frames()
@@ -116,33 +118,70 @@ t.test('a channel beyond the limit is reported once, and tried again', async t =
 
 t.test('of several subscribes to a channel only the last answer counts', async t => {
   const { all, frames, receive } = make()
-  const channel = all.open('board:b1', 'k.e.3')
+  const channel = all.read('board:b1', 'k.e.3')
   all.start(limits)
   frames()
-  all.open('board:b1', 'k.e.1')
+  const earlier = all.read('board:b1', 'k.e.1')
   t.match(frames(), [{ type: 'unsubscribe' }, { type: 'subscribe', data: { channels: [{ since: 'k.e.1' }] } }])
   receive('subscribed', 'board:b1', { position: 'k.e.3', recovered: true, replayed: 0 })
   t.equal(channel.status, 'connecting')
   receive('unsubscribed', 'board:b1', { reason: 'asked' })
   receive('subscribed', 'board:b1', { position: 'k.e.1', recovered: true, replayed: 2 })
-  t.strictSame([channel.status, channel.since], ['open', 'k.e.1'])
+  t.strictSame([channel.status, channel.since, earlier.since], ['open', 'k.e.3', 'k.e.1'])
+})
+
+t.test('a reader that was closed reads on from its position, and the others get nothing twice', async t => {
+  const { all, frames, receive } = make()
+  const got: Record<string, unknown[]> = { app: [], component: [] }
+  const [app, component] = Object.keys(got).map(name => {
+    const reader = all.read('board:b1')
+    reader.listeners.add('n', data => got[name].push(data))
+    reader.listeners.add(' resume', resume => got[name].push(resume))
+    return reader
+  })
+  all.start(limits)
+  frames()
+  receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+  receive('n', 'board:b1', 1, { id: 'k.e.1' })
+  component.close()
+  component.close()
+  t.strictSame([component.status, component.closed?.code, app.status], ['closed', 1000, 'open'])
+  receive('n', 'board:b1', 2, { id: 'k.e.2' })
+  component.reopen()
+  t.match(frames(), [{ type: 'unsubscribe' }, { type: 'subscribe', data: { channels: [{ since: 'k.e.1' }] } }])
+  receive('unsubscribed', 'board:b1', { reason: 'asked' })
+  receive('subscribed', 'board:b1', { position: 'k.e.1', recovered: true, replayed: 1 })
+  receive('n', 'board:b1', 2, { id: 'k.e.2' })
+  receive('n', 'board:b1', 3, { id: 'k.e.3' })
+  t.strictSame(got, { app: [1, 2, { recovered: true }, 3], component: [1, { recovered: true }, 2, 3] })
+})
+
+t.test('after a loss only the readers that missed something get recovered: false', async t => {
+  const { all, frames, receive } = make()
+  const resumes: unknown[] = []
+  const readers = ['k.e.3', 'k.e.9'].map(since => all.read('board:b1', since))
+  for (const reader of readers) reader.listeners.add(' resume', ({ recovered }) => resumes.push([reader.since, recovered]))
+  all.start(limits)
+  t.match(frames().at(-1), { data: { channels: [{ since: 'k.e.3' }] } }, 'from the reader that is furthest behind')
+  receive('subscribed', 'board:b1', { position: 'k.e.9', recovered: false, replayed: 0 })
+  t.strictSame(resumes, [['k.e.9', false], ['k.e.9', true]])
 })
 
 t.test('a channel that is opened at another position is subscribed again from there', async t => {
   const { all, frames, receive } = make()
-  all.open('chat:w/a/c/u')
+  all.read('chat:w/a/c/u')
   all.start(limits)
   frames()
   receive('subscribed', 'chat:w/a/c/u', { position: 'c.e.5', replayed: 0 })
-  all.open('chat:w/a/c/u', 'c.e.5')
+  all.read('chat:w/a/c/u', 'c.e.5')
   t.strictSame(frames(), [])
-  all.open('chat:w/a/c/u', '')
+  all.read('chat:w/a/c/u', '')
   t.match(frames(), [{ type: 'unsubscribe', data: { channels: ['chat:w/a/c/u'] } }, { type: 'subscribe', data: { channels: [{ channel: 'chat:w/a/c/u' }] } }])
 })
 
 t.test('a subscribed that crosses the end of a channel opens it, or unsubscribes if the end is final', async t => {
   const { all, frames, receive } = make()
-  const channel = all.open('board:b1')
+  const channel = all.read('board:b1')
   all.start(limits)
   frames()
   receive('unsubscribed', 'board:b1', { reason: 'unavailable' })
@@ -156,10 +195,66 @@ t.test('a subscribed that crosses the end of a channel opens it, or unsubscribes
 
 t.test('frames that the server dropped because they came too fast are sent again', async t => {
   const { all, frames } = make()
-  all.open('board:b1')
+  all.read('board:b1')
   all.start(limits)
   t.equal(frames().length, 1)
   all.again()
   // The subscribe may have arrived: then the server would read on instead of reading again.
   t.match(frames(), [{ type: 'unsubscribe' }, { type: 'subscribe' }])
+})
+
+t.test('presence is shared by the readers of a channel, is no message, and its data is sent with each subscription', async t => {
+  const { all, frames, receive, updates } = make()
+  const got: unknown[] = []
+  const reader = all.read('board:b1')
+  reader.listeners.add('*', ({ type }) => got.push(type))
+  reader.presence.update('x')
+  all.start(limits)
+  frames()
+  const members = [{ user_id: 'ada', connections: [{ id: 'a1' }] }]
+  receive('presence', 'board:b1', { count: 1, members })
+  t.equal(reader.presence.count, 0, 'not subscribed yet')
+  t.strictSame(updates, [])
+  receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+  t.strictSame(updates, [['board:b1', 'x']])
+  const changes = [0, 0]
+  const other = all.read('board:b1')
+  for (const [n, { presence }] of [reader, other].entries()) presence.subscribe(() => changes[n]++)
+  receive('presence', 'board:b1', { count: 1, members })
+  t.equal(other.presence.count, 1)
+  t.equal(all.read('board:b1').presence.snapshot(), other.presence.snapshot())
+  t.strictSame(changes, [1, 1])
+  t.strictSame(got, [])
+  all.stop('waiting', undefined)
+  t.match(reader.presence.snapshot(), { count: 1, isStale: true })
+})
+
+t.test('a reader that is closed shows nobody, and its data is sent again when it is opened again', async t => {
+  const { all, frames, receive, updates } = make()
+  const reader = all.read('board:b1')
+  const subscribed = () => {
+    frames()
+    receive('subscribed', 'board:b1', { position: 'k.e.0', replayed: 0 })
+    receive('presence', 'board:b1', { count: 1, members: [{ user_id: 'ada', connections: [{ id: 'a1' }] }] })
+  }
+  all.start(limits)
+  subscribed()
+  reader.presence.update('x')
+  let changes = 0
+  reader.presence.subscribe(() => { changes++ })
+  reader.close(5_000)
+  t.strictSame(reader.presence.snapshot(), { members: [], count: 0, isStale: true })
+  receive('presence', 'board:b1', { count: 2, joined: [{ user_id: 'bob', connections: [{ id: 'b1' }] }] })
+  t.equal(changes, 0)
+  reader.reopen()
+  t.match(reader.presence, { count: 2, isStale: false }, 'the channel was open all along')
+  t.strictSame(updates, [['board:b1', 'x']])
+  all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' })
+  reader.close()
+  all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' })
+  reader.reopen()
+  all.start(limits)
+  subscribed()
+  t.strictSame(updates, [['board:b1', 'x'], ['board:b1', 'x']])
+  t.equal(reader.presence.count, 1)
 })

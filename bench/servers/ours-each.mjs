@@ -1,0 +1,2 @@
+// The same server for clients with a connection per channel.
+export { default } from './ours.mjs'

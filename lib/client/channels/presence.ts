@@ -1,0 +1,93 @@
+import type { Presence } from '../../protocol/presence.js'
+import { after, type Timer } from '../clock.js'
+import type { Listeners } from '../listeners.js'
+import { applied, nobody, type PresenceState } from './roster.js'
+
+/** Minimum time between two updates: the server publishes five per second. */
+const paceMs = 200
+
+/** Who is present in a channel, and the own data of this connection. */
+export interface ChannelPresence<D = unknown> extends PresenceState<D> {
+  /** Calls `listener` after changes. Returns a function that removes it. */
+  readonly subscribe: (listener: () => unknown) => (() => void)
+  /** State as one object, the same until the next change. For React's `useSyncExternalStore`, together with `subscribe`. */
+  readonly snapshot: () => PresenceState<D>
+  /**
+   * Replaces the data that others see of this connection; `undefined` removes it. Sent at most five times a second, the latest data last,
+   * and again after each reconnect. Errors of the server go to `onError`.
+   */
+  readonly update: (data: D | undefined) => void
+}
+
+/** State of a presence, and the function for the own data. */
+export type PresenceSource = Pick<ChannelPresence, 'snapshot' | 'update'>
+
+/** Presence of a channel, for its owner. */
+export interface OwnedPresence extends PresenceSource {
+  /** Own data, as it was updated last. */
+  readonly data: unknown
+  /** Takes a frame of the server. */
+  hear (frame: Presence): void
+  /** The channel is subscribed, again if it was before, or no longer is. */
+  setOpen (isOpen: boolean): void
+}
+
+export interface PresenceOptions {
+  readonly send: (data: unknown) => Promise<unknown>
+  readonly report: (error: unknown) => void
+  readonly onChange: () => void
+}
+
+export function presence ({ send, report, onChange }: PresenceOptions): OwnedPresence {
+  let state = nobody
+  let isOpen = false
+  /** Own data as JSON, and as it was sent since the channel is open; `undefined` for none. */
+  let own: string | undefined
+  let sent: string | undefined
+  let timer: Timer
+
+  const show = (next: PresenceState): void => {
+    state = next
+    onChange()
+  }
+  const parsed = (): unknown => own && JSON.parse(own)
+  const flush = (): void => {
+    if (!isOpen || timer || own === sent) return
+    sent = own
+    timer = after(paceMs, () => {
+      timer = undefined
+      flush()
+    })
+    send(parsed()).catch(error => {
+      // A lost connection is no fault of the update.
+      if (isOpen) report(error)
+    })
+  }
+  return {
+    get data () { return parsed() },
+    snapshot: () => state,
+    update (data) {
+      own = JSON.stringify(data)
+      flush()
+    },
+    hear: frame => show(applied(state, frame)),
+    setOpen (isNowOpen) {
+      isOpen = isNowOpen
+      sent = undefined
+      if (!state.isStale) show({ ...state, isStale: true })
+      flush()
+    }
+  }
+}
+
+/** Returns the presence for an app. Its changes are the event `' presence'` of `events`. */
+export function shownPresence ({ snapshot, update }: PresenceSource, events: Listeners): ChannelPresence {
+  return {
+    get members () { return snapshot().members },
+    get count () { return snapshot().count },
+    get isStale () { return snapshot().isStale },
+    subscribe: listener => events.add(' presence', listener),
+    snapshot,
+    update
+  }
+}

@@ -1,0 +1,329 @@
+import type { UnsubscribedReason } from '../../protocol/channels.js'
+import type { ControlMessages, Envelope, Limits } from '../../protocol/envelope.js'
+import { ownCodes } from '../../protocol/own-codes.js'
+import { fullJitter, type Backoff } from '../backoff.js'
+import { after, type Timer } from '../clock.js'
+import { cursors, type Cursors } from '../cursors.js'
+import { closedError, RealtimeError, type Closed } from '../error.js'
+import { listeners, type Listeners } from '../listeners.js'
+import type { Status } from '../status.js'
+import { presence, shownPresence, type ChannelPresence, type OwnedPresence } from './presence.js'
+import { nobody } from './roster.js'
+
+/** Maximum number of channels in a frame. */
+const mostInFrame = 100
+
+/** Maximum bytes of a channel in a `subscribe`, without its name: 40 and a position. */
+const mostBytes = 40 + 51
+
+/** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
+const lingerMs = 5_000
+
+/** Code that stands for the reason for which a channel has ended. Other reasons are temporary. */
+const final: { readonly [reason in UnsubscribedReason]?: number } = {
+  removed: ownCodes.FORBIDDEN.code,
+  forbidden: ownCodes.FORBIDDEN.code,
+  unknown_channel: ownCodes.BAD_MESSAGES.code,
+  invalid_channel: ownCodes.BAD_MESSAGES.code
+}
+
+/** One use of a channel, with listeners and a position of its own. */
+export interface Reader {
+  readonly name: string
+  readonly status: Status
+  /** Why it has ended; `undefined` unless its status is `closed`. */
+  readonly closed: Closed | undefined
+  /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'` and `' presence'`. */
+  readonly listeners: Listeners
+  /** Who is present in the channel; nobody while it is closed. Its own data is that of all readers. */
+  readonly presence: ChannelPresence
+  /** Position up to which it has read; empty at first. */
+  readonly since: string
+  /** Stops reading: no listener is called until `reopen`. The last reader of a channel unsubscribes after `linger` ms. Default: 5,000. */
+  close (linger?: number): void
+  /** Reads on from its position after it was closed, or after the channel has ended. */
+  reopen (): void
+}
+
+/** Channel that the client is subscribed to, or wants to be. */
+interface Subscription {
+  readonly name: string
+  status: Status
+  closed?: Closed | undefined
+  readonly readers: Set<Pick<Reader, 'listeners'> & { readonly cursors: Cursors }>
+  readonly presence: OwnedPresence
+  /** Position up to which the server has sent the channel. */
+  readonly cursors: Cursors
+  /** `since` of the latest `subscribe`. */
+  asked: string
+  attempt: number
+  /** Ends the wait for the next attempt to subscribe. */
+  retry?: Timer
+  /** Ends a subscription without readers. */
+  linger?: Timer
+  /** Whether the server has ended it for good: only `reopen` subscribes again. */
+  isFinal: boolean
+  /** Whether a `subscribe` has to be sent. */
+  isDue: boolean
+}
+
+export interface SubscriptionsOptions {
+  readonly backoff: () => Backoff | undefined
+  readonly report: (error: unknown) => void
+  /** Called when there is a frame to send. */
+  readonly onDue: () => void
+  /** Whether a frame with this `ref` answers a message of this client: tabs with one connection get the frames of each other. */
+  readonly isOwn: (ref: unknown) => boolean
+  /** Called when a channel has ended: messages to it are not handled. */
+  readonly onEnd: (name: string, error: RealtimeError) => void
+  /** Sends the own data of the presence in a channel. */
+  readonly sendPresence: (name: string, data: unknown) => Promise<unknown>
+}
+
+/** The channels of a client, beside that of its path. */
+export interface Subscriptions {
+  /**
+   * Reads a channel, and subscribes to it if needed. `since`: position to read from; `''` for where its kind starts. Default: from now
+   * on, if the channel is subscribed.
+   */
+  read (name: string, since?: string): Reader
+  /** Takes a frame; `false` when it is not for one of these channels. */
+  receive (envelope: Envelope): boolean
+  /** Whether a message to a channel can be sent; `undefined` when it never can, because the channel has ended. */
+  isReady (name: string): boolean | undefined
+  /** Next frame to send: a `subscribe` or an `unsubscribe`; `undefined` when there is none. */
+  next (): string | undefined
+  /** A connection is open: subscribes again, within the limits of the server. */
+  start (limits: Partial<Limits> | undefined): void
+  /** The client has another status than `open`. */
+  stop (status: Status, closed: Closed | undefined): void
+  /** The server dropped frames because they came too fast: sends those again that are not answered. */
+  again (): void
+}
+
+export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPresence }: SubscriptionsOptions): Subscriptions {
+  const all = new Map<string, Subscription>()
+  let leaving: string[] = []
+  /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
+  let asked: Record<string, number> = {}
+  /** Limits of the server while the connection is open. */
+  let limits: Partial<Limits> | undefined
+  /** Latest status of the client other than `open`, and its close. */
+  let offline: Status = 'waiting'
+  let closedAs: Closed | undefined
+
+  const tell = ({ readers }: Subscription, event: string, ...args: unknown[]): void => {
+    for (const { listeners } of [...readers]) listeners.tell(event, ...args)
+  }
+  const setStatus = (channel: Subscription, status: Status, closed?: Closed): void => {
+    if (channel.status === status) return
+    channel.status = status
+    channel.closed = closed
+    channel.presence.setOpen(status === 'open')
+    tell(channel, ' status', status, closed)
+  }
+  const begin = (channel: Subscription): void => {
+    clearTimeout(channel.retry)
+    channel.isFinal = false
+    channel.isDue = true
+    setStatus(channel, limits ? 'connecting' : offline, closedAs)
+    onDue()
+  }
+  const end = (channel: Subscription, reason: UnsubscribedReason): void => {
+    const code = final[reason]
+    const closed = code ? closedError({ code, reason }).closed : undefined
+    const error = new RealtimeError(reason, `${channel.name}: ${reason}`, closed)
+    if (closed) {
+      channel.isFinal = true
+      setStatus(channel, 'closed', closed)
+      onEnd(channel.name, error)
+      return report(error)
+    }
+    if (reason === 'too_many_channels' && !channel.attempt) report(error)
+    channel.retry = after((backoff() ?? fullJitter)(channel.attempt++), () => begin(channel))
+    setStatus(channel, 'waiting')
+  }
+  const lose = (channel: Subscription): void => {
+    channel.isDue = false
+    clearTimeout(channel.retry)
+  }
+  const forget = (channel: Subscription): void => {
+    lose(channel)
+    channel.presence.setOpen(false)
+    onEnd(channel.name, new RealtimeError('closed', `${channel.name}: closed`))
+    clearTimeout(channel.linger)
+    all.delete(channel.name)
+    if (limits && !channel.isFinal) leaving.push(channel.name)
+    onDue()
+  }
+  const create = (name: string, data?: unknown): Subscription => {
+    const channel: Subscription = {
+      name,
+      status: offline,
+      closed: closedAs,
+      readers: new Set(),
+      presence: presence({
+        send: data => sendPresence(name, data),
+        report,
+        onChange: () => tell(channel, ' presence')
+      }),
+      cursors: cursors(),
+      asked: '',
+      attempt: 0,
+      isFinal: false,
+      isDue: true
+    }
+    channel.presence.update(data)
+    all.set(name, channel)
+    return channel
+  }
+  /** Subscribes from the position of the reader that is furthest behind. */
+  const subscribe = (channel: Subscription): { channel: string, since: string | undefined } => {
+    const positions = [...channel.readers].map(({ cursors }) => cursors.since).sort((a, b) => offsetOf(a) - offsetOf(b))
+    const since = channel.asked = positions[0] ?? channel.cursors.since
+    channel.isDue = false
+    asked[channel.name] = (asked[channel.name] ?? 0) + 1
+    return { channel: channel.name, since: since || undefined }
+  }
+  const subscribed = (channel: Subscription, { position, recovered }: ControlMessages['subscribed']): void => {
+    // For another tab with the same channel, or before the `subscribe` that is to be sent.
+    if (channel.status === 'open' || channel.isDue) return
+    clearTimeout(channel.retry)
+    // It crossed the end of the channel.
+    if (channel.isFinal) {
+      leaving.push(channel.name)
+      return onDue()
+    }
+    channel.cursors.start(position)
+    channel.attempt = 0
+    setStatus(channel, 'open')
+    for (const { cursors, listeners } of [...channel.readers]) {
+      const { since } = cursors
+      const isBehind = cursors.advance(position)
+      // The server has answered for the reader that is furthest behind.
+      const isRecovered = since === channel.asked ? recovered === true : !isBehind
+      if (since || recovered === false) listeners.tell(' resume', { recovered: isRecovered })
+    }
+  }
+  return {
+    read (name, since) {
+      const reader = { cursors: cursors(), listeners: listeners(report) }
+      const normal = closedError({ code: ownCodes.NORMAL.code, reason: '' }).closed
+      let channel = all.get(name) ?? create(name)
+      const isReading = () => channel.readers.has(reader)
+      const join = (since?: string): void => {
+        channel = all.get(name) ?? create(name, channel.presence.data)
+        clearTimeout(channel.linger)
+        const isElsewhere = since !== undefined && since !== channel.cursors.since
+        reader.cursors.start(since ?? channel.cursors.since)
+        channel.readers.add(reader)
+        // Also if its `subscribe` is not answered.
+        if (isElsewhere && limits && !channel.isDue) leaving.push(name)
+        if (isElsewhere || channel.isDue) begin(channel)
+      }
+      join(since)
+      return {
+        name,
+        listeners: reader.listeners,
+        presence: shownPresence({
+          snapshot: () => isReading() ? channel.presence.snapshot() : nobody,
+          update: data => channel.presence.update(data)
+        }, reader.listeners),
+        get status () { return isReading() ? channel.status : 'closed' },
+        get closed () { return isReading() ? channel.closed : normal },
+        get since () { return reader.cursors.since },
+        close (linger = lingerMs) {
+          if (!channel.readers.delete(reader) || channel.readers.size > 0) return
+          channel.linger = after(closedAs ? 0 : linger, () => forget(channel))
+        },
+        reopen () {
+          if (!isReading()) join(reader.cursors.since)
+          else if (channel.status === 'closed') begin(channel)
+        }
+      }
+    },
+    receive (envelope) {
+      const { type, channel: name, id, ref, data } = envelope
+      const isAnswer = /^(un)?subscribed$/.test(type) && (data as { reason?: string }).reason !== 'asked'
+      const isOld = isAnswer && asked[name!] > 0 && --asked[name!] > 0
+      const channel = all.get(name!)
+      if (!channel || isOld) return !!channel || /^(un)?subscribed$/.test(type)
+      if (type === 'subscribed') subscribed(channel, data as ControlMessages['subscribed'])
+      else if (type === 'unsubscribed') {
+        const { reason } = data as ControlMessages['unsubscribed']
+        if (reason !== 'asked' && !channel.isDue) end(channel, reason)
+      } else if (type === 'resync') {
+        const { position } = data as ControlMessages['resync']
+        for (const { cursors } of [channel, ...channel.readers]) cursors.start(position)
+        tell(channel, ' resume', { recovered: false })
+      } else if (channel.status !== 'open') {
+        return true
+      } else if (type === 'presence') {
+        channel.presence.hear(data as ControlMessages['presence'])
+      } else {
+        if (id) channel.cursors.advance(id)
+        for (const { cursors, listeners } of [...channel.readers]) {
+          if (id ? !cursors.advance(id) : !isOwn(ref)) continue
+          listeners.tell(type, data, envelope)
+          listeners.tell('*', envelope)
+        }
+      }
+      return true
+    },
+    isReady (name) {
+      const { status = 'closed', isDue } = all.get(name) ?? {}
+      return status === 'closed' ? undefined : status !== 'waiting' && !isDue
+    },
+    next () {
+      if (!limits) return undefined
+      if (leaving.length > 0) {
+        return JSON.stringify({ type: 'unsubscribe', data: { channels: leaving.splice(0, mostInFrame) } })
+      }
+      const due = []
+      // A channel is an object with two strings; the frame and its list are objects, too.
+      let room = Math.min(((limits.nodes ?? 1000) - 9) / 4, mostInFrame - 1)
+      let bytes = (limits.frame ?? 65536) - 99
+      for (const channel of all.values()) {
+        if (!channel.isDue) continue
+        bytes -= mostBytes + channel.name.length
+        if (due.length > 0 && (bytes < 0 || room-- < 1)) break
+        due.push(subscribe(channel))
+      }
+      return due.length > 0 ? JSON.stringify({ type: 'subscribe', data: { channels: due } }) : undefined
+    },
+    start (now) {
+      if (!now?.channels) {
+        for (const { name, readers } of all.values()) if (readers.size > 0) report(new RealtimeError('unavailable', `${name}: this server has no channels`))
+        return
+      }
+      limits = now
+      for (const channel of all.values()) if (!channel.isFinal) begin(channel)
+    },
+    stop (status, closed) {
+      limits = undefined
+      leaving = []
+      asked = {}
+      offline = status
+      closedAs = closed
+      for (const channel of all.values()) {
+        lose(channel)
+        if (!channel.isFinal) setStatus(channel, status, closed)
+        if (closed && channel.readers.size === 0) forget(channel)
+      }
+    },
+    again () {
+      asked = {}
+      for (const channel of all.values()) {
+        if (channel.status !== 'connecting' || channel.isDue) continue
+        // The server may have answered by now, and would read on instead of reading again.
+        leaving.push(channel.name)
+        channel.isDue = true
+      }
+    }
+  }
+}
+
+/** Offset of a position `<label>.<epoch>.<offset>`; 0 for the empty position. */
+function offsetOf (position: string): number {
+  return +position.split('.')[2] || 0
+}

@@ -1,0 +1,40 @@
+import type { PresenceOf } from '../../protocol/member.js'
+import type { Presence } from '../../protocol/presence.js'
+import { presence, shownPresence, type ChannelPresence, type PresenceOptions } from '../channels/presence.js'
+import type { Listeners } from '../listeners.js'
+import type { ChatConnection } from './connection.js'
+
+/** Presence of a chat, whose connections replace each other. A channel has a presence of its own; the path of a chat has this one. */
+export interface PresenceOfChat {
+  readonly shown: ChannelPresence<PresenceOf<'chat'>>
+  /** The chat is on another connection, which gets the own data. */
+  connect (connection: ChatConnection): void
+}
+
+/** Changes are the event `' presence'` of `events`. */
+export function chatPresence ({ send, report }: Omit<PresenceOptions, 'onChange'>, events: Listeners): PresenceOfChat {
+  let current: ChatConnection | undefined
+  const onChange = (): void => events.tell(' presence')
+  /** Presence on the path of the chat, and the own data. */
+  const own = presence({ send, report, onChange })
+  return {
+    shown: shownPresence({
+      snapshot: () => (current?.presence ?? own).snapshot(),
+      update (data) {
+        own.update(data)
+        current?.presence?.update(data)
+      }
+    }, events) as PresenceOfChat['shown'],
+    connect (connection) {
+      current = connection
+      own.setOpen(false)
+      const { data } = own
+      connection.presence?.subscribe(onChange)
+      if (data !== undefined) connection.presence?.update(data)
+      connection.on('*', envelope => { if (envelope.type === 'presence') own.hear(envelope.data as Presence) })
+      connection.onStatus(status => {
+        if (connection === current) own.setOpen(status === 'open' && !connection.presence)
+      })
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import type { Entry, Present } from './entry.js'
+
+/** A connection before and after changes; `undefined` while it is not present. */
+export interface Change {
+  readonly before: Present | undefined
+  readonly after: Present | undefined
+}
+
+/** Changes by connection id. */
+export type Changes = ReadonlyMap<string, Change>
+
+interface Node {
+  readonly present: Map<string, Present>
+  /** Time of its last entry, in ms of the caller's clock. */
+  heardAt: number
+  /** Whether it has announced its end. */
+  isLeaving: boolean
+}
+
+/** The connections that are present in a channel, by node, and their changes since they were taken. Pure. */
+export class Roster {
+  readonly #nodes = new Map<string, Node>()
+  #changes = new Map<string, Change>()
+
+  /** Merges an entry of the log. `now`: when it was stored, in ms of any clock. */
+  apply (entry: Entry, now: number): void {
+    const node = this.#nodes.get(entry.node) ?? { present: new Map<string, Present>(), heardAt: now, isLeaving: false }
+    this.#nodes.set(entry.node, node)
+    node.heardAt = now
+    if (entry.kind === 'bye') {
+      node.isLeaving = true
+      return
+    }
+    for (const present of entry.present) this.#set(node, present)
+    for (const id of entry.kind === 'state' ? missing(node, entry.present) : entry.gone) this.#delete(node, id)
+  }
+
+  /** Removes all connections of a node. */
+  drop (name: string): void {
+    const node = this.#nodes.get(name)
+    if (node === undefined) return
+    for (const id of node.present.keys()) this.#delete(node, id)
+    this.#nodes.delete(name)
+  }
+
+  /** Nodes that have announced their end. */
+  get leaving (): string[] {
+    return [...this.#nodes].filter(([, { isLeaving }]) => isLeaving).map(([name]) => name)
+  }
+
+  /** Nodes without an announced end whose last entry is from before a time. */
+  silentSince (time: number): string[] {
+    return [...this.#nodes].filter(([, { isLeaving, heardAt }]) => !isLeaving && heardAt < time).map(([name]) => name)
+  }
+
+  /** Returns the changes since the last call. Changes that cancel each other out are not among them. */
+  take (): Changes {
+    const changes = this.#changes
+    this.#changes = new Map()
+    return changes
+  }
+
+  /** Returns all connections as changes of an empty channel, and forgets the changes until now. */
+  takeAll (): Changes {
+    this.#changes = new Map()
+    const all = new Map<string, Change>()
+    for (const { present } of this.#nodes.values()) for (const [id, after] of present) all.set(id, { before: undefined, after })
+    return all
+  }
+
+  #set ({ present }: Node, connection: Present): void {
+    this.#note(connection.id, present.get(connection.id), connection)
+    present.set(connection.id, connection)
+  }
+
+  #delete ({ present }: Node, id: string): void {
+    this.#note(id, present.get(id), undefined)
+    present.delete(id)
+  }
+
+  #note (id: string, before: Present | undefined, after: Present | undefined): void {
+    const merged = mergedChange(this.#changes.get(id), { before, after })
+    // A connection that joins again comes after those that joined meanwhile.
+    this.#changes.delete(id)
+    if (merged !== undefined) this.#changes.set(id, merged)
+  }
+}
+
+/** One change for two consecutive ones; `undefined` if nothing has changed. */
+export function mergedChange (first: Change | undefined, { before, after }: Change): Change | undefined {
+  const start = first === undefined ? before : first.before
+  const isSame = start?.data === after?.data && (start === undefined) === (after === undefined)
+  return isSame ? undefined : { before: start, after }
+}
+
+function missing (node: Node, present: readonly Present[]): string[] {
+  const ids = new Set(present.map(({ id }) => id))
+  return [...node.present.keys()].filter(id => !ids.has(id))
+}
