@@ -284,8 +284,8 @@ export class Conversation {
 
   #toolCall ({ call_id: id, run_id: runId, message_id: messageId, name, title, agent, args }: Messages['tool_call'], createdAt: string): void {
     this.#isAlive(runId)
-    const change = { runId, name, agent, args, input: undefined, status: 'running', ...messageId && { messageId, title } }
-    this.#change('tool', id, change, { createdAt })
+    const key = keyOf('tool', id)
+    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt, ...messageId && { messageId, title } })
   }
 
   #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
@@ -300,8 +300,7 @@ export class Conversation {
     const { request_id: id, run_id: runId, prompt, schema, component, call_id: callId, expires_at: expiresAt } = request
     this.#isAlive(runId)
     const answer = (value: unknown) => this.#answer(id, value)
-    const change = { runId, prompt, schema, component, expiresAt, status: 'open', answer, ...callId && { callId } }
-    this.#change('question', id, change, { createdAt })
+    this.#change('question', id, { runId, prompt, schema, component, expiresAt, status: 'open', answer, ...callId && { callId } }, { createdAt })
   }
 
   #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
