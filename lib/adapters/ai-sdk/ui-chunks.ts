@@ -13,6 +13,8 @@ export interface Cursor {
   isCalled: boolean
   /** Number of streamed chunks about approvals. */
   approvals: number
+  /** Streamed metadata of a text, as JSON text. */
+  metadata?: string | undefined
 }
 
 export function newCursor (): Cursor {
@@ -40,12 +42,16 @@ function textChunks (part: TextPart, cursor: Cursor): UIMessageChunk[] {
   const more = has({ providerMetadata: metadata })
   if (!cursor.isStarted) chunks.push({ type: `${kind}-start`, id, ...more })
   const delta = part.text.slice(cursor.length)
-  if (delta !== '' || (cursor.isStarted && native !== undefined && !isDone)) chunks.push({ type: `${kind}-delta`, id, delta, ...native && more })
+  // The AI SDK leaves a text open that its model did not end.
+  const isToEnd = isDone && (native === undefined || native.ended === true || part.isCut === true)
+  const metadataText = JSON.stringify(metadata)
+  const isNewMetadata = cursor.isStarted && native !== undefined && !isToEnd && metadataText !== cursor.metadata
+  if (delta !== '' || isNewMetadata) chunks.push({ type: `${kind}-delta`, id, delta, ...native && more })
   cursor.isStarted = true
+  cursor.metadata = metadataText
   cursor.length = part.text.length
   cursor.isEnded = isDone
-  // The AI SDK leaves a text open that its model did not end.
-  if (isDone && (native === undefined || native.ended === true || part.isCut === true)) {
+  if (isToEnd) {
     chunks.push({ type: `${kind}-end`, id, ...more, ...has({ citations: native?.citations }) } as UIMessageChunk)
   }
   return chunks

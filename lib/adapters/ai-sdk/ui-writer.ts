@@ -21,6 +21,8 @@ interface OpenCall {
   /** Metadata of its latest output. */
   result: Fields
   isOver: boolean
+  /** Number of the step in which it began. */
+  readonly step: number
 }
 
 /** Request of the AI SDK for an approval. */
@@ -43,6 +45,7 @@ export class UiWriter {
   #finishReason: string | undefined
   /** Data gets new ids after parts were removed. */
   #generation = 0
+  #step = 0
 
   constructor (reply: Reply) {
     this.#reply = reply
@@ -80,15 +83,15 @@ export class UiWriter {
         { title: chunk.title, media_type: chunk.mediaType, ...fieldsOf(of, ['filename']), id: chunk.sourceId }, native(fieldsOf(of, ['providerMetadata'])))
       case 'file': return await this.#file(of, {})
       case 'reasoning-file' as string: return await this.#file(of, { isReasoning: true })
-      case 'start-step': return await this.#reply.step()
-      case 'finish-step':
-        // The next texts are others, even with the same ids.
-        return this.#texts.clear()
+      case 'start-step':
+        this.#step++
+        return await this.#reply.step()
+      case 'finish-step': return await this.#endTexts()
       case 'start':
       case 'message-metadata':
       case 'finish': return await this.#meta(of)
     }
-    if (of.type === 'reset-step') this.#generation++
+    if (of.type === 'reset-step') await this.#reset()
     if (of.type.startsWith('data-')) return await this.#data(of)
     await this.#carry(of)
   }
@@ -113,10 +116,28 @@ export class UiWriter {
     await open.writer.end({ ai_sdk: { ...open.native, ...fieldsOf(chunk, ['providerMetadata', 'citations']), ended: true } })
   }
 
+  /** The texts of a step get nothing more. The next ones are others, even with the same ids. */
+  async #endTexts (): Promise<void> {
+    const open = [...this.#texts.values()]
+    this.#texts.clear()
+    await Promise.all(open.map(({ writer, native }) => writer.end({ ai_sdk: native })))
+  }
+
+  /** Closes the parts of a step that the AI SDK removes: chunks about them after that would be errors. */
+  async #reset (): Promise<void> {
+    this.#generation++
+    await this.#endTexts()
+    for (const open of this.#calls.values()) {
+      if (open.isOver || open.step !== this.#step) continue
+      open.isOver = true
+      await open.call.fail({ code: 'reset', message: 'the model began this step again' }, { ai_sdk: { ...open.result, ended: true } })
+    }
+  }
+
   #beginCall (chunk: Fields): void {
     const kept = fieldsOf(chunk, toolFields)
     const call = this.#reply.call(chunk.toolName, { id: chunk.toolCallId, fields: { ...titleOf(kept), ai_sdk: kept } })
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: {}, isOver: false })
+    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: {}, isOver: false, step: this.#step })
   }
 
   async #continueCall (chunk: Fields): Promise<void> {
@@ -131,7 +152,7 @@ export class UiWriter {
     if (known?.isOver) return await this.#carry(chunk)
     const kept = { ...known?.native, ...fieldsOf(chunk, toolFields) }
     const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: known?.result ?? {}, isOver: false })
+    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: known?.result ?? {}, isOver: false, step: known?.step ?? this.#step })
     await call.call(chunk.input, { ...titleOf(kept), ai_sdk: kept })
   }
 
@@ -140,7 +161,7 @@ export class UiWriter {
     if (known?.isOver) return await this.#carry(chunk)
     const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
     const kept = { ...fieldsOf(chunk, toolFields), ...fieldsOf(known?.native ?? {}, ['title']), input: chunk.input, isInput: true, ended: true }
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: {}, result: {}, isOver: true })
+    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: {}, result: {}, isOver: true, step: this.#step })
     await call.fail({ code: 'invalid_input', message: chunk.errorText }, { ai_sdk: kept })
   }
 

@@ -60,6 +60,8 @@ export class LiveCall implements ToolCall, OpenPart {
 
   async call (args: unknown, fields: Fields = {}): Promise<void> {
     if (this.#state === 'closed') return
+    // The call has its place where its arguments began.
+    if (this.#state === 'input') this.#parts.flush()
     this.#state = 'called'
     this.#input.drop()
     Object.assign(this.#saved, { args, ...fields })
@@ -89,7 +91,6 @@ export class LiveCall implements ToolCall, OpenPart {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     const text = this.#input.text
-    // The call has its place where its arguments began.
     this.#parts.flush()
     this.#input.drop()
     const { onClosed } = this.#parts
