@@ -8,7 +8,7 @@ import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
 import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { startAgent } from '../adapters/agent.js'
-import { eventually, gate } from '../waiting.js'
+import { eventually, gate, within } from '../waiting.js'
 
 type Fixed = Exclude<UIMessageChunk['type'], `data-${string}`>
 type ChunkOf<T extends Fixed> = Extract<UIMessageChunk, { type: T }>
@@ -127,6 +127,31 @@ const streams = fc.tuple(fc.array(fc.tuple(fc.constantFrom(...types, 'data' as c
     return chunks
   })
 
+const start: UIMessageChunk = { type: 'start', messageId: 'answer', messageMetadata: { n: 1 } }
+const last: UIMessageChunk[] = [{ type: 'text-start', id: 'last' }, { type: 'text-delta', id: 'last', delta: 'Bye' }, { type: 'finish', finishReason: 'stop' }]
+
+/** Streams that random ones contain seldom. */
+const rare: UIMessageChunk[][] = [
+  // The arguments of two calls begin before any of them is published.
+  [
+    start, { type: 'tool-input-start', toolCallId: 'a', toolName: 'tool0' }, { type: 'tool-input-start', toolCallId: 'b', toolName: 'tool0' },
+    { type: 'tool-input-available', toolCallId: 'a', toolName: 'tool0', input: {} }, ...last
+  ],
+  // A step is removed while its texts and calls are open.
+  [
+    start, { type: 'text-start', id: '1' }, { type: 'tool-input-available', toolCallId: 'a', toolName: 'tool0', input: {} },
+    { type: 'tool-approval-request', toolCallId: 'a', approvalId: 'approve a', isAutomatic: true },
+    { type: 'text-delta', id: '1', delta: 'No', providerMetadata: { test: { n: 1 } } }, { type: 'reset-step' },
+    { type: 'tool-input-available', toolCallId: 'b', toolName: 'tool0', input: {} },
+    { type: 'message-metadata', messageMetadata: { later: true } }, ...last
+  ],
+  // Metadata comes with the last piece of a text that its model leaves open.
+  [
+    start, { type: 'text-start', id: '1' }, { type: 'source-url', sourceId: 's', url: 'https://a.example' }, { type: 'text-delta', id: '1', delta: 'a' },
+    { type: 'text-delta', id: '1', delta: 'b', providerMetadata: { test: { n: 1 } } }, ...last
+  ]
+]
+
 class Socket extends WebSocket {
   constructor (url: string, protocols?: string[]) {
     super(url, protocols, { closeTimeout: 100 } as object)
@@ -190,10 +215,10 @@ t.test("useChat ends with the same messages as over the AI SDK's own transport",
     Object.assign(server.play, { chunks, at: chunks.length, hold: gate() })
     server.play.hold.open()
     const chat = chatOf(t, server.url, `c${++count}`)
-    await chat.sendMessage({ text: 'go' })
+    await within(chat.sendMessage({ text: 'go' }), 'the end of the answer')
     await settled(chat)
     assert.deepStrictEqual(json(chat.messages), await expected(chunks))
-  }), runs)
+  }), { ...runs, examples: rare.map(chunks => [chunks]) })
 })
 
 t.test('also when the connection is cut at any chunk, and on a second device that joins there', async t => {
@@ -210,11 +235,11 @@ t.test('also when the connection is cut at any chunk, and on a second device tha
     await eventually(() => isShown(late))
     server.cut()
     server.play.hold.open()
-    await Promise.all([sent, resumed])
+    await within(Promise.all([sent, resumed]), 'the end of the answer on both devices')
     await Promise.all([settled(chat), settled(late)])
     const wanted = await expected(chunks)
     for (const each of [chat, late]) assert.deepStrictEqual(json(each.messages), wanted)
-  }), runs)
+  }), { ...runs, examples: rare.flatMap(chunks => [[chunks, 1], [chunks, 2], [chunks, 4]]) })
 })
 
 t.test('a tool that needs an approval runs once the user has approved it, also after a reload', async t => {

@@ -152,7 +152,8 @@ export class UiWriter {
     if (known?.isOver) return await this.#carry(chunk)
     const kept = { ...known?.native, ...fieldsOf(chunk, toolFields) }
     const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: known?.result ?? {}, isOver: false, step: known?.step ?? this.#step })
+    const { result = {}, step = this.#step } = known ?? {}
+    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result, isOver: false, step })
     await call.call(chunk.input, { ...titleOf(kept), ai_sdk: kept })
   }
 
