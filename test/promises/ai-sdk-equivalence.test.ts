@@ -121,7 +121,7 @@ const streams = fc.tuple(fc.array(fc.tuple(fc.constantFrom(...types, 'data' as c
         : makers[type](draft, n)
       if (chunk !== undefined && (chunk.type !== 'start' || n % 5 === 0)) chunks.push(chunk)
     }
-    // Of a step that begins and has nothing in it, the AI SDK shows only what comes with the next change.
+    // The AI SDK shows an empty step only with the next change.
     chunks.push(...[{ type: 'text-start', id: 'last' }, { type: 'text-delta', id: 'last', delta: 'Bye' }] satisfies UIMessageChunk[])
     chunks.push(last === 'error' ? { type: 'error', errorText: 'No.' } : { type: 'finish', finishReason: 'length', messageMetadata: { done: true } })
     return chunks

@@ -67,7 +67,7 @@ export class UiStream implements RunReader {
   }
 
   changed (part: RunPart): void {
-    // Metadata comes after what came before its change.
+    // Metadata comes after all parts that were published before its change.
     if (part.kind === 'chunk') this.#changed.delete(part)
     this.#changed.add(part)
     this.#flush()

@@ -13,7 +13,7 @@ export interface LiveCallParts extends Pick<GrowingPartParts, 'context' | 'outle
   head: { message_id: string, run_id: string, agent?: string }
   /** Publishes in the order of the calls, also of the other parts of the message. */
   publish: (type: 'tool_call' | 'tool_progress' | 'tool_output' | 'chat_part', data: Fields) => Promise<void>
-  /** Publishes what was written to all parts of the message, in their order. */
+  /** Publishes the unpublished text of all parts of the message, in their order. */
   flush: () => void
   onClosed: (call: LiveCall) => void
 }

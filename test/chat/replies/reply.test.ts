@@ -258,6 +258,7 @@ t.test('the parts of a message are published in order, and saved with it', async
     ['chat_message', 'm', undefined, 'Let me see.'],
     ['chat_part', 'message', 'message', undefined],
     ['chat_part_delta', '1', 'reasoning', 'Orders of '],
+    ['chat_part_delta', 'c1', 'tool', ''],
     ['tool_call', 'c1', undefined, undefined],
     ['chat_part', '1', 'reasoning', 'Orders of u'],
     ['tool_output', 'c1', undefined, undefined],
