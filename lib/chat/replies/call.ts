@@ -21,7 +21,7 @@ export interface LiveCallParts extends Pick<GrowingPartParts, 'context' | 'outle
 /** Errors that users see when a call has none of its own. */
 const failed = { code: 'tool_failed', message: 'the tool failed' }
 
-/** A call of a tool that runs elsewhere, for example in the library of a model: publishes what it is told. */
+/** A call of a tool that runs elsewhere, for example in the library of a model: publishes its arguments, progress and outcome. */
 export class LiveCall implements ToolCall, OpenPart {
   readonly id: string
   readonly #parts: LiveCallParts
