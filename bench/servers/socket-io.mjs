@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import { Server } from 'socket.io'
 
-/** Socket.IO on the same HTTP server: websocket only, one room per user, chat and board. With the URL of a `redis`: one of several nodes. */
+/** Socket.IO on the same HTTP server: websocket only, one room per user, chat and board. With the URL of a `redis`: one of many nodes. */
 export default async function ({ compression = false, redis } = {}) {
   const app = Fastify()
   app.get('/alive', async () => 'yes')

@@ -199,6 +199,7 @@ t.test('a connection that does not watch the figures gets none', async t => {
   const { post, url } = await listening(t, { refresh: 1 })
   const other = await connect(t, `${url}/notifications/user_123`)
   const client = await connect(t, `${url}/support/app_1/chat_1/user_123`)
+  await client.next('presence')
   await watchFigures(other)
   await other.next('stats_update')
   await other.next('stats_update')
