@@ -7,6 +7,7 @@ import type { ChannelPresence } from '../channels/presence.js'
 import { random } from '../outbox.js'
 import { clientFor, connectChat, hasChannels, type ChatConnection, type Connect, type OpenChatOptions } from './connection.js'
 import { Conversation, type Page } from './conversation.js'
+import { wholeMessages } from './messages.js'
 import type { ChatError, ChatItem, Question, WholeMessage } from './items.js'
 import { beforePaint } from './paint.js'
 import { chatPresence } from './presence.js'
@@ -82,6 +83,9 @@ export class Chat {
   #loading: { page?: Page, readonly done: Promise<boolean> } | undefined
   /** Prefix of the ids of this client's messages: its user id and a slash; empty for the owner of the chat. */
   #prefix = ''
+  #messages: ChatState['messages'] = none
+  /** Items that `#messages` was made of. */
+  #collected: ChatState['items'] | undefined
   #state = atFirst
   #isStale = true
   #isTelling = false
@@ -99,7 +103,13 @@ export class Chat {
   /** Texts, tool calls, questions and other parts of messages, in order. */
   get items (): ChatState['items'] { return this.#conversation.items }
   /** The messages, each with its parts. */
-  get messages (): ChatState['messages'] { return this.#conversation.messages }
+  get messages (): ChatState['messages'] {
+    const { items, wholes } = this.#conversation
+    if (this.#collected !== items) this.#messages = wholeMessages(items, wholes, this.#messages)
+    this.#collected = items
+    return this.#messages
+  }
+
   /** The oldest open question. It closes when it is answered on any device. */
   get question (): ChatState['question'] { return this.#conversation.question }
   get status (): ChatStatus {

@@ -1,8 +1,7 @@
 import type { Outcome } from '../../protocol/chat.js'
 import { grown, growthOf, type Growth } from '../../protocol/growth.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
-import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole, WholeMessage } from './items.js'
-import { wholeMessages } from './messages.js'
+import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from './items.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
@@ -43,9 +42,6 @@ export class Conversation {
   /** Whether items may be missing between the items from before a lost connection and newer items. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
-  #messages: readonly WholeMessage[] = []
-  /** Items that `#messages` was made of. */
-  #collected: readonly ChatItem[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
   /** `answer` sends the answer to a question. */
@@ -57,13 +53,6 @@ export class Conversation {
   get items (): readonly ChatItem[] {
     this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
     return this.#list
-  }
-
-  /** The messages, each with its parts. The same objects as long as they do not change. */
-  get messages (): readonly WholeMessage[] {
-    if (this.#collected !== this.items) this.#messages = wholeMessages(this.items, this.wholes, this.#messages)
-    this.#collected = this.items
-    return this.#messages
   }
 
   /** The oldest open question. */
