@@ -12,6 +12,7 @@ export interface UiResult {
 }
 
 type Awaitable<T> = T | PromiseLike<T>
+/** @inline */
 type Source = Awaitable<UiResult | ReadableStream<UIMessageChunk>>
 
 export interface StreamUiOptions {
