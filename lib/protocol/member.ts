@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import type { Channels } from './kind-name.js'
 
-/** User who is present in a channel. */
+/** Member of a channel: a user with at least one connection to it. */
 export interface Member<D = unknown> {
   readonly userId: string
   /** The user's connections to the channel, for example one per device. */

@@ -13,7 +13,7 @@ function usersWith<T extends TSchema> (connection: T) {
 const PresentConnection = Type.Object({ id: Type.String(), data: Type.Optional(Type.Unknown()) })
 
 /**
- * `data` of `presence`: who is present in a channel. With `members` it is the state, and without, the difference to the frame before.
+ * `data` of `presence`: the members of a channel. With `members` it is the state; without, the difference from the previous frame.
  * `joined` and `updated` list only the connections concerned, and come before `left`: a connection that replaces another one joins in the
  * frame in which that one leaves.
  */

@@ -10,7 +10,7 @@ import { openChat, type ChatProps } from './chat.js'
 import { useProvided } from './provider.js'
 import type { Store } from './state/store.js'
 
-/** Who is present in a channel or a chat, and the function for the own data. */
+/** Members of a channel or a chat, and the function that sets the connection's own data. */
 export interface ShownPresence<D = unknown> extends PresenceState<D>, Pick<ChannelPresence<D>, 'update'> {}
 
 /** Ids of a chat. An id that is unknown yet is `undefined`. */
@@ -20,7 +20,7 @@ const nothing = () => () => {}
 const first = () => nobody
 
 /**
- * Opens a channel, or a chat, on the connection of the provider while the component is mounted, and returns who is present. Renders after
+ * Opens a channel, or a chat, on the connection of the provider while the component is mounted, and returns its members. Renders after
  * changes, at most once per frame of the screen. `members` is the same array while no member changes, and a member that did not change is
  * the same object, for `memo`. `update` is the same function while the channel is the same. Components that are hidden, for example by
  * `<Activity>`, leave after 5 s. Throws a TypeError if the kind or the id is invalid. `id`: `undefined` while it is unknown.

@@ -46,7 +46,7 @@ export class Channel<K extends string = KindName> {
    */
   get closed (): Closed | undefined { return this.#reader.closed }
 
-  /** Who is present in the channel, if its kind has presence; nobody after `close`. */
+  /** Members of the channel, if its kind has presence. Empty after `close`. */
   get presence (): ChannelPresence<PresenceOf<K>> { return this.#reader.presence as ChannelPresence<PresenceOf<K>> }
 
   /**

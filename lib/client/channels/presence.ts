@@ -6,7 +6,7 @@ import { applied, nobody, type PresenceState } from './roster.js'
 /** Minimum time between two updates: the server publishes five per second. */
 const paceMs = 200
 
-/** Who is present in a channel, and the own data of this connection. */
+/** Members of a channel, and the function that sets the data of this connection. */
 export interface ChannelPresence<D = unknown> extends PresenceState<D> {
   /** Calls `listener` after changes. Returns a function that removes it. */
   readonly subscribe: (listener: () => unknown) => (() => void)

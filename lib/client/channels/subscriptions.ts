@@ -35,7 +35,7 @@ export interface Reader {
   readonly closed: Closed | undefined
   /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'` and `' presence'`. */
   readonly listeners: Listeners
-  /** Who is present in the channel; nobody while it is closed. Its own data is that of all readers. */
+  /** Members of the channel. Empty while it is closed. All readers share the connection's own data. */
   readonly presence: ChannelPresence
   /** Position up to which it has read; empty at first. */
   readonly since: string

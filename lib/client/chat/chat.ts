@@ -115,7 +115,7 @@ export class Chat {
   get error (): ChatState['error'] { return this.#conversation.error }
   /** Whether there are no older messages to load. */
   get isComplete (): boolean { return this.#conversation.isComplete }
-  /** Who is present in the chat, if the server has `chat.presence`. */
+  /** Members of the chat, if the server has `chat.presence`. */
   get presence (): ChannelPresence<PresenceOf<'chat'>> { return this.#presence.shown }
   /** How the chat was closed; `undefined` unless it is closed. */
   get closed (): ChatState['closed'] { return this.#connection.closed }

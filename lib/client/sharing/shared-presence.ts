@@ -9,7 +9,7 @@ export type PresenceParts = Pick<Parts, 'applied' | 'nobody'>
 export interface SharedPresence {
   /** Takes a `presence` frame that the tab with the socket `id` sends. */
   say (id: string, frame: string): void
-  /** A tab has left the channel: sends the latest data of those that are left, unless the server has it. */
+  /** Call when a tab leaves the channel. Sends the latest data of the other tabs, unless the server has it. */
   leave (id: string): void
   /** Sends the latest data. */
   sayAgain (): void

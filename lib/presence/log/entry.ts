@@ -10,7 +10,7 @@ export interface Present {
 export type Entry =
   /** All connections of the node. `hello`: the node begins to follow the channel, and the others publish their states too. */
   | { readonly kind: 'state', readonly node: string, readonly present: readonly Present[], readonly hello?: boolean }
-  /** Connections that are new or have other data, and the ids of those that left. */
+  /** New connections, connections with changed data, and ids of closed connections. */
   | { readonly kind: 'change', readonly node: string, readonly present: readonly Present[], readonly gone: readonly string[] }
   /** The node ends. Its connections stay for the grace period: their clients are about to reconnect to other nodes. */
   | { readonly kind: 'bye', readonly node: string }

@@ -80,7 +80,7 @@ export class Roster {
 
   #note (id: string, before: Present | undefined, after: Present | undefined): void {
     const merged = mergedChange(this.#changes.get(id), { before, after })
-    // A connection that joins again comes after those that joined meanwhile.
+    // A connection that joins again moves to the end of the list.
     this.#changes.delete(id)
     if (merged !== undefined) this.#changes.set(id, merged)
   }
