@@ -32,13 +32,13 @@ export interface OwnedPresence extends PresenceSource {
   setOpen (isOpen: boolean): void
 }
 
-export interface PresenceOptions {
+export interface PresenceEvents {
   readonly send: (data: unknown) => Promise<unknown>
   readonly report: (error: unknown) => void
   readonly onChange: () => void
 }
 
-export function presence ({ send, report, onChange }: PresenceOptions): OwnedPresence {
+export function presence ({ send, report, onChange }: PresenceEvents): OwnedPresence {
   let state = nobody
   let isOpen = false
   /** Own data as JSON, and as it was sent since the channel is open; `undefined` for none. */

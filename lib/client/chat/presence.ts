@@ -1,6 +1,6 @@
 import type { PresenceOf } from '../../protocol/member.js'
 import type { Presence } from '../../protocol/presence.js'
-import { presence, shownPresence, type ChannelPresence, type PresenceOptions } from '../channels/presence.js'
+import { presence, shownPresence, type ChannelPresence, type PresenceEvents } from '../channels/presence.js'
 import type { Listeners } from '../listeners.js'
 import type { ChatConnection } from './connection.js'
 
@@ -12,7 +12,7 @@ export interface PresenceOfChat {
 }
 
 /** Changes are the event `' presence'` of `events`. */
-export function chatPresence ({ send, report }: Omit<PresenceOptions, 'onChange'>, events: Listeners): PresenceOfChat {
+export function chatPresence ({ send, report }: Omit<PresenceEvents, 'onChange'>, events: Listeners): PresenceOfChat {
   let current: ChatConnection | undefined
   const onChange = (): void => events.tell(' presence')
   /** Presence on the path of the chat, and the own data. */

@@ -1,7 +1,7 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
 import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
-import { sharedPresence, type PresenceParts, type SharedPresence } from './shared-presence.js'
+import { sharedPresence, type MergeParts, type SharedPresence } from './shared-presence.js'
 
 /** A channel on the connection that tabs share. */
 interface SharedChannel {
@@ -28,7 +28,7 @@ export interface SharedChannels {
   reset (): void
 }
 
-type ChannelParts = PresenceParts & Pick<Parts, 'parse' | 'cursors'>
+type ChannelParts = MergeParts & Pick<Parts, 'parse' | 'cursors'>
 
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
 export function sharedChannels (

@@ -3,7 +3,7 @@ import type { PresenceState } from '../channels/roster.js'
 import type { Parts } from './parts.js'
 
 /** Parts of the client that the presence needs. */
-export type PresenceParts = Pick<Parts, 'applied' | 'nobody'>
+export type MergeParts = Pick<Parts, 'applied' | 'nobody'>
 
 /** Presence in a channel on the connection that tabs share: for the server, the tabs are one connection with one data. */
 export interface SharedPresence {
@@ -20,7 +20,7 @@ export interface SharedPresence {
 }
 
 /** `send` sends a frame to the server. */
-export function sharedPresence (channel: string, { applied, nobody }: PresenceParts, send: (frame: string) => void): SharedPresence {
+export function sharedPresence (channel: string, { applied, nobody }: MergeParts, send: (frame: string) => void): SharedPresence {
   /** Latest frame of each socket; the latest of all is the last. */
   const frames = new Map<string, string>()
   let state: PresenceState | undefined
