@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import net, { type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { createClient } from '../../lib/client/index.js'
@@ -8,6 +7,7 @@ import type { Presence } from '../../lib/protocol/presence.js'
 import { defineChannel, type RealtimeOptions } from '../../lib/index.js'
 import { redisBroker } from '../../lib/redis.js'
 import { Keys } from '../../lib/brokers/redis/keys.js'
+import { balance } from '../balance.js'
 import { connect, start, type Client } from '../harness.js'
 import { AppProcess } from '../process.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../redis-server.js'
@@ -26,31 +26,6 @@ t.jobs = 4
 
 const below = (limit: number) => Math.floor(Math.random() * limit)
 const pick = <T> (items: readonly T[]): T => items[below(items.length)]
-
-/** A load balancer: a connection goes to the next node that answers. */
-async function balance (t: Test, ports: number[]): Promise<number> {
-  let next = 0
-  const server = net.createServer(client => {
-    client.on('error', () => {})
-    const first = next++
-    const connect = (attempt: number) => {
-      const node = net.connect(ports[(first + attempt) % ports.length], '127.0.0.1')
-      const onRefused = () => attempt + 1 < ports.length ? connect(attempt + 1) : client.destroy()
-      node.on('error', onRefused)
-      node.on('connect', () => {
-        node.off('error', onRefused).on('error', () => {})
-        node.on('close', () => client.destroy())
-        client.on('close', () => node.destroy())
-        if (client.destroyed) node.destroy()
-        else client.pipe(node).pipe(client)
-      })
-    }
-    connect(0)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  return (server.address() as AddressInfo).port
-}
 
 /** A device of a user, and the list that it shows. */
 class Device {
@@ -148,7 +123,7 @@ t.test('every client shows the truth, with devices, cuts, updates, goodbyes and 
   const server = await RedisServer.start(t)
   const options = { redis: { url: server.url }, limits: { pending: 5_000, connectionsPerUser: 100 } }
   const nodes = [await AppProcess.start(t, options), await AppProcess.start(t, options)]
-  const port = await balance(t, nodes.map(({ port }) => port))
+  const port = await balance(t, () => nodes.map(({ port }) => port))
   const names = Array.from({ length: userCount }, (_, n) => `user_${n}`)
   const all = names.flatMap((name, n) => Array.from({ length: n < userCount / 10 ? 3 : 1 }, () => new Device(t, port, name)))
   await isTrue(t, all, 20_000, 'at the start')
@@ -179,7 +154,7 @@ t.test('a rolling deploy is shown to no client as a leave and a join, and the co
   const server = await RedisServer.start(t)
   const options = { redis: { url: server.url }, timeouts: { spread: 1 } }
   const nodes = [await AppProcess.start(t, options), await AppProcess.start(t, options)]
-  const port = await balance(t, nodes.map(({ port }) => port))
+  const port = await balance(t, () => nodes.map(({ port }) => port))
   const all = ['ada', 'bob', 'eve', 'joe'].map(name => new Device(t, port, name))
   await isTrue(t, all, 20_000, 'at the start')
   for (const device of all) device.vanished.length = 0

@@ -1,10 +1,10 @@
 import { once } from 'node:events'
-import net, { type AddressInfo } from 'node:net'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { createClient, type Envelope } from '../../lib/client/index.js'
 import type { ChatAddress } from '../../lib/index.js'
 import { createPublisher } from '../../lib/publisher.js'
+import { balance } from '../balance.js'
 import { every } from '../every.js'
 import { connect, outcome } from '../harness.js'
 import { AppProcess } from '../process.js'
@@ -16,31 +16,6 @@ const isFull = process.env.FULL === '1'
 const kills = isFull ? 50 : 1
 const catchUp = isFull ? 1_000 : 5_000
 const users = Array.from({ length: 10 }, (_, n) => `user_${n}`)
-
-/** A load balancer: a connection goes to the next node that answers. */
-async function balance (t: { teardown (action: () => unknown): void }, ports: () => number[]): Promise<number> {
-  let next = 0
-  const server = net.createServer(client => {
-    client.on('error', () => {})
-    const first = next++
-    const connect = (attempt: number) => {
-      const node = net.connect(ports()[(first + attempt) % ports().length], '127.0.0.1')
-      const onRefused = () => attempt + 1 < ports().length ? connect(attempt + 1) : client.destroy()
-      node.on('error', onRefused)
-      node.on('connect', () => {
-        node.off('error', onRefused).on('error', () => {})
-        node.on('close', () => client.destroy())
-        client.on('close', () => node.destroy())
-        if (client.destroyed) node.destroy()
-        else client.pipe(node).pipe(client)
-      })
-    }
-    connect(0)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  return (server.address() as AddressInfo).port
-}
 
 /** Close codes with which clients were refused. */
 const refusals: number[] = []
