@@ -53,6 +53,8 @@ export const errors = {
     "The run was ended: a reply has more than %s bytes. Write shorter replies, or raise 'limits.message'", 413),
   RUN_TOO_LONG: createError('RT_ERR_RUN_TOO_LONG',
     "The run was ended: it published more than %s bytes. Publish less in a run, or raise 'limits.run'", 413),
+  ANSWER_FAILED: createError('RT_ERR_ANSWER_FAILED',
+    '%s', 502),
   NO_ANSWER: createError('RT_ERR_NO_ANSWER',
     'No user answered the question within %s ms', 408),
   CHAT_BUSY: createError('RT_ERR_CHAT_BUSY',

@@ -50,7 +50,8 @@ const mayImport: Record<string, string[]> = {
   client: ['protocol'],
   browser: ['client'],
   react: ['client'],
-  adapters: ['protocol', 'client']
+  // The server's side of an adapter writes to runs.
+  adapters: ['protocol', 'client', 'chat', 'errors']
 }
 
 /** Which packages a part may import; a part that is not here may import any. */
@@ -61,7 +62,7 @@ const mayNeed: Record<string, RegExp> = {
   client: /^$/,
   browser: /^$/,
   react: /^react$/,
-  adapters: /^(ai|@ag-ui\/core)$/,
+  adapters: /^(ai|@ag-ui\/core|@sinclair\/typebox)$/,
   // Works under any test runner; of Fastify it needs types.
   testing: /^(node:|fastify$|@fastify\/websocket$)/
 }

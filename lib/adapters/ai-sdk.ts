@@ -39,6 +39,9 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   async sendMessages (options: SendOptions<UI_MESSAGE>): Promise<ReadableStream<UIMessageChunk>> {
     const { chatId, messages, abortSignal: signal } = options
     const last = messages.at(-1)
+    const approvals = approvalsOf(last)
+    const rest = approvals.size === 0 ? undefined : await this.#chat(chatId).approve(approvals, signal)
+    if (rest !== undefined) return rest
     return this.#chat(chatId).send({
       data: dataOf(options),
       // The page has this message, and appends the chunks to it.
@@ -80,6 +83,17 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     this.#chats.set(chatId, chat)
     return chat
   }
+}
+
+/** Returns the approvals that the user has given or denied in a message, and whose tools have not run. */
+function approvalsOf (message: UIMessage | undefined): Map<string, { approved: boolean, reason?: string }> {
+  const approvals = new Map<string, { approved: boolean, reason?: string }>()
+  for (const part of message?.role === 'assistant' ? message.parts : []) {
+    if (!('state' in part) || part.state !== 'approval-responded') continue
+    const { id, approved, reason } = part.approval
+    approvals.set(id, { approved, ...reason !== undefined && { reason } })
+  }
+  return approvals
 }
 
 /** Maximum characters of a page's id that gets a suffix. The server accepts ids of 128 characters. */

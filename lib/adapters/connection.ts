@@ -4,9 +4,9 @@ import { closedError, RealtimeError } from '../client/error.js'
 import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { sentIdOf } from '../protocol/message-id.js'
-import { FollowedRun } from './run.js'
+import { FollowedRun } from './ai-sdk/run.js'
 import { listening } from './socket.js'
-import { textOf, UiStream } from './ui-stream.js'
+import { textOf, UiStream } from './ai-sdk/ui-stream.js'
 
 export interface ChatConnectionOptions {
   client: ClientOptions
@@ -25,6 +25,9 @@ interface Awaited {
   readonly stream: UiStream
   isAcked: boolean
 }
+
+/** Answers to approvals, by the ids of the approvals. */
+export type Approvals = ReadonlyMap<string, { approved: boolean, reason?: string }>
 
 export interface Sending {
   /** Data of the message. Its `message_id` identifies its run. */
@@ -100,6 +103,30 @@ export class ChatConnection {
         // A stream that is aborted because the next one replaces it does not cancel its run.
         queueMicrotask(() => { if (count === this.#resumes) this.#cancel({ run_id: run.id }) })
       })
+      return stream.stream
+    } finally {
+      this.#release()
+    }
+  }
+
+  /**
+   * Answers approvals that a run waits for, by their ids, and streams the rest of the run. `undefined` when no run of this chat waits for
+   * any of them.
+   */
+  async approve (answers: Approvals, signal?: AbortSignal): Promise<ReadableStream<UIMessageChunk> | undefined> {
+    this.#use()
+    try {
+      await this.#replayed(signal)
+      const run = [...this.#runs.values()].find(({ isPaused, approvals }) => isPaused && [...answers.keys()].some(id => approvals.has(id)))
+      if (run === undefined || signal?.aborted) return undefined
+      const stream = this.#stream()
+      stream.readOn(run)
+      this.#onAbort(stream, signal, () => { this.#cancel({ run_id: run.id }) })
+      for (const [id, value] of answers) {
+        const requestId = run.approvals.get(id)
+        // An approval that was answered on another device is closed.
+        if (requestId !== undefined) this.respond(requestId, value).catch(() => {})
+      }
       return stream.stream
     } finally {
       this.#release()

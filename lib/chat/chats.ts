@@ -176,13 +176,11 @@ export class Chats {
     const log = await this.#parts.broker.subscribe(channel, this.kind.retention)
     const open = log instanceof ChatLog ? log.unfinished(about.run_id) : undefined
     if (open === undefined || lost.aborted) return
+    const answers = (log as ChatLog).unfinishedAnswers(about.run_id)
     const chat = this.#activeChat(channel, target)
     const finished: Message = { type: 'run_finished', data: { ...about, status: 'interrupted' } }
-    for (const message of [...open, finished]) {
-      const isWanted = () => !lost.aborted
-      await chat.deliver(message, isWanted)
-      if (message.type === 'chat_message' && isWanted()) chat.save(message.data as SavedMessage)
-    }
+    for (const message of [...open, finished]) await chat.deliver(message, () => !lost.aborted)
+    if (!lost.aborted) for (const answer of answers) chat.save(answer as SavedMessage)
   }
 
   #activeChat (channel: string, target: ChatAddress): ActiveChat {

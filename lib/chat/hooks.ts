@@ -67,6 +67,22 @@ export interface Run {
   /** Begins a message of an agent, which the handler writes in pieces. */
   reply (options?: ReplyOptions): Reply
   /**
+   * Begins a reasoning of the model. This and the next methods write parts of the latest open reply. Without one they begin a reply, which
+   * the next `reply` or `stream` without an agent or role continues.
+   */
+  reasoning (options?: PartOptions): PartWriter
+  /** Adds a source that the answer cites. Settles like `data`. */
+  source (source: SourcePart, options?: PartOptions): Promise<void>
+  /** Adds a file. Settles like `data`. */
+  file (file: FilePart, options?: PartOptions): Promise<void>
+  /**
+   * Adds data of the app, or replaces the data with the same `id`. Resolves when it is stored. Rejects with the error of the broker when
+   * all attempts to store it have failed.
+   */
+  data (name: string, value: unknown, options?: DataOptions): Promise<void>
+  /** Begins the next step of the answer. Settles like `data`. */
+  step (options?: PartOptions): Promise<void>
+  /**
    * Writes all text of a source into a new reply, at most as fast as the broker stores it, and resolves with the text. When the source
    * throws, the reply ends with the status `error`, and the promise rejects with the error of the source. Rejects with
    * RT_ERR_RUN_ENDED when the run ends first. In both cases the source is stopped.
@@ -105,6 +121,27 @@ export interface Reply {
    * Throws a TypeError when `text` is not a string.
    */
   write (text: string): boolean
+  /** Begins another text of the message, even if it stays empty. */
+  addText (options?: PartOptions): PartWriter
+  /** Begins a reasoning of the model. */
+  reasoning (options?: PartOptions): PartWriter
+  /** Begins a call of a tool that runs elsewhere, such as in the library of the model. */
+  call (name: string, options?: PartOptions & { id?: string | undefined }): ToolCall
+  /** Adds a source that the answer cites. Settles like `data`. */
+  source (source: SourcePart, options?: PartOptions): Promise<void>
+  /** Adds a file. Settles like `data`. */
+  file (file: FilePart, options?: PartOptions): Promise<void>
+  /**
+   * Adds data of the app, or replaces the data with the same `id`. Resolves when it is stored. Rejects with the error of the broker when
+   * all attempts to store it have failed.
+   */
+  data (name: string, value: unknown, options?: DataOptions): Promise<void>
+  /** Begins the next step of the answer. Settles like `data`. */
+  step (options?: PartOptions): Promise<void>
+  /** Sets the metadata of the message, such as its usage: any JSON value. Replaces the earlier metadata. Settles like `data`. */
+  metadata (value: unknown, options?: PartOptions): Promise<void>
+  /** Resolves when more may be written: at once, unless the broker is behind. A source of much text waits for it. */
+  ready (): Promise<void>
   /**
    * Ends the message. Resolves once its final form is stored. Rejects with the error of the broker, such as RT_ERR_BROKER, when all 60
    * attempts to store it, 1 s apart, have failed. Further calls return the same promise.
@@ -113,6 +150,63 @@ export interface Reply {
   /** Ends the message with the status `error`. The server logs `error`; clients see only the status. Settles like `end`. */
   fail (error?: unknown): Promise<void>
 }
+
+export interface PartOptions {
+  /** Fields to send in addition to those of the part. Default: none. */
+  fields?: Record<string, unknown> | undefined
+}
+
+export interface DataOptions extends PartOptions {
+  /** Id of the data, unique among the parts of the message. Default: a new id. */
+  id?: string | undefined
+  /** Shows the data only to clients that are connected now, and does not save it. Default: false. */
+  isTransient?: boolean | undefined
+}
+
+/** A text of a message, or a reasoning, that is being written. */
+export interface PartWriter {
+  /** Like `write` of a reply. `fields`: fields of the part, from now on. */
+  write (text: string, fields?: Record<string, unknown>): boolean
+  /** Ends the part, once. Settles like `end` of a reply. `fields`: further fields of its final form. */
+  end (fields?: Record<string, unknown>): Promise<void>
+}
+
+/** A call of a tool that runs elsewhere. Its promises settle like `data` of a reply. */
+export interface ToolCall {
+  /** The `call_id`. */
+  readonly id: string
+  /** Appends text to the arguments, as JSON text, while the model writes them. Returns `false` once the call is complete. */
+  write (text: string, fields?: Record<string, unknown>): boolean
+  /** Publishes the whole arguments. */
+  call (args: unknown, fields?: Record<string, unknown>): Promise<void>
+  /** Publishes the progress of the tool: any JSON value. */
+  progress (value: unknown, fields?: Record<string, unknown>): Promise<void>
+  /** Ends the call with its output, once. */
+  output (value: unknown, fields?: Record<string, unknown>): Promise<void>
+  /** Ends the call with an error that users see. Default: `tool_failed`. */
+  fail (error?: { code: string, message: string }, fields?: Record<string, unknown>): Promise<void>
+}
+
+/** A web page, or a document, that an answer cites. */
+export type SourcePart =
+  { url: string, title?: string | undefined, id?: string | undefined } |
+  { title: string, media_type: string, filename?: string | undefined, id?: string | undefined }
+
+/** A file. `url`: where it is, or a `data:` URL. */
+export interface FilePart {
+  url: string
+  media_type: string
+  filename?: string | undefined
+}
+
+/** A part of a saved message, by its `kind`. The `value` of `source` and `file` is a SourcePart or a FilePart. */
+export type SavedPart = { part_id: string, [field: string]: unknown } & (
+  { kind: 'text' | 'reasoning', text: string } |
+  { kind: 'tool', name: string, args?: unknown, status?: Outcome, output?: unknown, error?: { code: string, message: string } } |
+  { kind: 'source' | 'file', value: unknown } |
+  { kind: 'data', name: string, value: unknown } |
+  { kind: 'step' }
+)
 
 /** Source of strings, or of objects with a `text`. */
 export type TextSource = AsyncIterable<string | { text: string }> | ReadableStream<string | { text: string }>
@@ -127,6 +221,8 @@ export interface ToolContext {
 export interface ToolOptions {
   /** Name of the agent that uses the tool. Default: none. */
   agent?: string | undefined
+  /** The `call_id`, such as the id that the model gave the call. Unique in the chat. Default: a new id. */
+  id?: string | undefined
 }
 
 export interface Question<S extends TSchema = TSchema> {
@@ -135,10 +231,17 @@ export interface Question<S extends TSchema = TSchema> {
   schema?: S | undefined
   /** Name of the component with which the page should ask. The app defines these names. Default: none. */
   component?: string | undefined
+  /** Id of the tool call that the question is about. Default: none. */
+  callId?: string | undefined
+  /** Fields to send in addition. Default: none. */
+  fields?: Record<string, unknown> | undefined
 }
 
-/** A message as it is saved and loaded: the `data` of its `chat_message`, and its timestamp. */
-export type SavedMessage = Envelope<'chat_message'>['data'] & { message_id: string, timestamp: string }
+/**
+ * A message as it is saved and loaded: the `data` of its `chat_message`, and its timestamp. `parts`: all parts of a message that is more
+ * than one text; `content` has its texts, with an empty line between them.
+ */
+export type SavedMessage = Envelope<'chat_message'>['data'] & { message_id: string, timestamp: string, parts?: SavedPart[], metadata?: unknown }
 
 type Awaitable<T> = T | Promise<T>
 

@@ -23,6 +23,13 @@ const orNothing = <T extends TSchema>(schema: T) => optional(Type.Union([schema,
 /** Id of a run, and its origin. */
 const Origin = Type.Object({ run_id: id, ref: optional(Ref), message_id: optional(messageId), user_id: optional(Type.String()) })
 
+/** Kinds of `chat_part`. `tool`: a tool whose arguments are still being written; `tool_call` replaces it. `message`: the whole message. */
+const PartKind = Type.Union([
+  Type.Literal('reasoning'), Type.Literal('tool'), Type.Literal('source'), Type.Literal('file'), Type.Literal('data'), Type.Literal('step'),
+  Type.Literal('message')
+])
+export type PartKind = Static<typeof PartKind>
+
 /** Schemas of the `data` of a chat's messages, by type. */
 export const chatMessages = {
   /** A whole message. It replaces the known message with the same `message_id`. `streaming`: deltas follow. */
@@ -35,13 +42,45 @@ export const chatMessages = {
     agent: optional(Type.String()),
     status: optional(Type.Union([...outcomes, Type.Literal('streaming')])),
     /** Id of the author of a user's message. */
-    user_id: optional(Type.String())
+    user_id: optional(Type.String()),
+    /** Id of the message that this text is a later part of. */
+    part_of: optional(messageId)
   })),
   /** Continues a message: its text is now the known text up to `at`, in UTF-16 code units, and then `text`. */
   chat_delta: open(Type.Object({
     message_id: messageId,
     run_id: optional(id),
     agent: optional(Type.String()),
+    part_of: optional(messageId),
+    at: Type.Integer({ minimum: 0 }),
+    text: Type.String()
+  })),
+  /**
+   * A part of a message other than its text, or the message as a whole (`kind: 'message'`). It replaces the known part with the same
+   * `message_id` and `part_id`. `streaming`: deltas of its `text` follow.
+   */
+  chat_part: open(Type.Object({
+    message_id: messageId,
+    part_id: Type.String({ minLength: 1 }),
+    kind: PartKind,
+    run_id: optional(id),
+    agent: optional(Type.String()),
+    status: optional(Type.Union([...outcomes, Type.Literal('streaming')])),
+    /** Text of a reasoning, or the arguments of a tool so far, as JSON text. */
+    text: optional(Type.String()),
+    /** Name of a tool, or of data. */
+    name: optional(Type.String()),
+    /** Content of a source, a file, or data; metadata of a message. */
+    value: optional(Type.Unknown())
+  })),
+  /** Continues the `text` of a part, by the rule of `chat_delta`. Has the other fields of the part, too. */
+  chat_part_delta: open(Type.Object({
+    message_id: messageId,
+    part_id: Type.String({ minLength: 1 }),
+    kind: optional(PartKind),
+    run_id: optional(id),
+    agent: optional(Type.String()),
+    name: optional(Type.String()),
     at: Type.Integer({ minimum: 0 }),
     text: Type.String()
   })),
@@ -54,7 +93,14 @@ export const chatMessages = {
     run_id: id, ref: optional(Ref), message_id: optional(messageId), status: Outcome, error: optional(Fault)
   })),
   tool_call: open(Type.Object({
-    call_id: id, run_id: optional(id), name: Type.String(), args: optional(Type.Unknown()), agent: optional(Type.String())
+    call_id: id,
+    run_id: optional(id),
+    name: Type.String(),
+    args: optional(Type.Unknown()),
+    agent: optional(Type.String()),
+    /** Id of the message that the tool is a part of. */
+    message_id: optional(messageId),
+    title: optional(Type.String())
   })),
   /** Progress of a tool. Clients that connect later get only the latest one. */
   tool_progress: open(Type.Object({
@@ -66,6 +112,7 @@ export const chatMessages = {
     run_id: optional(id),
     name: optional(Type.String()),
     agent: optional(Type.String()),
+    message_id: optional(messageId),
     status: Outcome,
     output: optional(Type.Unknown()),
     error: optional(Fault)
@@ -77,6 +124,8 @@ export const chatMessages = {
     prompt: Type.String(),
     schema: optional(Type.Unknown()),
     component: optional(Type.String()),
+    /** Id of the tool call that the question is about. */
+    call_id: optional(id),
     expires_at: optional(Timestamp)
   })),
   /** Published exactly once for each `input_request`. */

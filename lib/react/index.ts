@@ -14,4 +14,6 @@ export { RealtimeProvider, type ProviderProps } from './provider.js'
 export type { Snapshot, StoreOptions } from './state/store.js'
 export { RealtimeError, type Closed, type Member, type MemberConnection } from '../client/index.js'
 export type { ChatState, ChatStatus, SendOptions } from '../client/chat/chat.js'
-export type { ChatItem, ChatMessage, Question, ToolCall } from '../client/chat/items.js'
+export type {
+  ChatItem, ChatMessage, MessageData, MessageFile, Question, Reasoning, Source, Step, ToolCall, WholeMessage
+} from '../client/chat/items.js'

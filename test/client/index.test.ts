@@ -7,7 +7,7 @@ import { every } from '../every.js'
 
 const root = new URL('../../', import.meta.url).pathname
 
-for (const [entry, limit] of [['client', 7.25], ['client/chat', 11]] as const) {
+for (const [entry, limit] of [['client', 7.25], ['client/chat', 12]] as const) {
   t.test(`the bundle of ${entry} has at most ${limit} KiB and no TypeBox, and what share: true loads has at most 2.6 KiB`, async t => {
     const { outputFiles, metafile } = await build({
       entryPoints: [`${root}lib/${entry}/index.ts`], bundle: true, splitting: true, outdir: root, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
@@ -24,9 +24,9 @@ for (const [entry, limit] of [['client', 7.25], ['client/chat', 11]] as const) {
   })
 }
 
-t.test('the built file for script tags has at most 13.25 KiB: the client with chats, a licence line and the address of its map', async t => {
+t.test('the built file for script tags has at most 14.5 KiB: the client with chats, a licence line and the address of its map', async t => {
   const size = gzipSync(readFileSync(`${root}dist/lib/browser.js`), { level: 9 }).length
-  t.ok(size <= 13.25 * 1024, `${size} bytes with gzip`)
+  t.ok(size <= 14.5 * 1024, `${size} bytes with gzip`)
 })
 
 t.test('the types of the client compile in a project for browsers without those of Node, and know the messages of the app', async t => {

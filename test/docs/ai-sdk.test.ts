@@ -1,3 +1,4 @@
+import { connect } from '../harness.js'
 import { readUIMessageStream, type UIMessage } from 'ai'
 import { createElement } from 'react'
 import { renderToString } from 'react-dom/server'
@@ -67,6 +68,14 @@ t.test('the fields in the table of the data are those that chat.onMessage gets',
   t.same([...namesOf(rows), 'content', 'message_id', 'model'].sort(), Object.keys(data).sort())
   t.match(data, { trigger: 'submit-message', metadata: { page: 'home' }, ui_message: { metadata: { color: 'red' } }, target_id: 'm1' })
   t.not(data.message_id, 'm1', 'it is a message of its own')
+})
+
+t.test('the snippet with streamUI answers', async t => {
+  const { url } = await page.serve(t, 'stream-ui')
+  const client = await connect(t, `${url}/support/shop/ui/ada`)
+  client.send({ type: 'chat_message', ref: 'm1', data: { message_id: 'm1', content: 'hello' } })
+  await client.next('run_finished')
+  t.match(client.received.filter(({ type }) => type === 'chat_message').at(-1), { data: { content: 'You said: hello' } })
 })
 
 t.test('every snippet of the page is run', async t => { page.allRan(t) })

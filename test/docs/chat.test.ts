@@ -62,6 +62,18 @@ t.test('the snippet that streams from a model shows its text, stops its request,
   t.match(await client.next('run_finished'), { data: { status: 'error', error: { code: 'handler_failed' } } })
 })
 
+t.test('the snippet with parts shows each of them, and text after a tool is a text of its own', async t => {
+  const { url } = await page.serve(t, 'parts')
+  const client = await connect(t, `${url}/support/shop/parts/ada`)
+  say(client, 'Where is my order?')
+  await client.next('run_finished')
+  const parts = client.received.filter(({ type }) => type === 'chat_part').map(({ data }) => data as any).filter(({ kind }) => kind !== 'message')
+  t.match(parts, [
+    { kind: 'reasoning', text: 'The user asks for an order. I need its number.' }, { kind: 'source' }, { kind: 'file' }, { kind: 'data', name: 'map' }
+  ])
+  t.match(client.received.filter(({ type }) => type === 'tool_output'), [{ data: { call_id: 'call-1', output: [{ order: 'o1' }] } }])
+})
+
 t.test('the snippet with a question takes the first answer that matches, and goes on without one', async t => {
   const { url } = await page.serve(t, 'ask')
   for (const [ship, text] of [[true, 'It is on its way.'], [false, 'It stays here.']]) {

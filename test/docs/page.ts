@@ -25,6 +25,7 @@ export const exported: Record<string, string> = {
   'fastify-realtime/browser': 'browser',
   'fastify-realtime/react': 'react/index',
   'fastify-realtime/ai-sdk': 'adapters/ai-sdk',
+  'fastify-realtime/ai-sdk/server': 'adapters/ai-sdk-server',
   'fastify-realtime/ag-ui': 'adapters/ag-ui',
   'fastify-realtime/redis': 'redis',
   'fastify-realtime/publisher': 'publisher',

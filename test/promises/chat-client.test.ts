@@ -32,7 +32,9 @@ async function serve (t: Scope, chat: RealtimeOptions['chat'], options: Realtime
   }
 }
 
-const shown = (chat: Chat) => chat.items.map(item => `${item.kind} ${item.kind === 'message' ? item.text : item.kind === 'tool' ? item.output : item.value}: ${item.status}`)
+const contentOf = (item: Chat['items'][number]) =>
+  item.kind === 'message' ? item.text : item.kind === 'tool' ? item.output : item.kind === 'question' ? item.value : ''
+const shown = (chat: Chat) => chat.items.map(item => `${item.kind} ${contentOf(item)}: ${item.status}`)
 /** Waits for one turn, in which pending writes are sent. */
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 

@@ -135,11 +135,9 @@ const cases: Record<string, Case> = {
       run.send({ type: '' })
     },
     status: 'complete',
-    content: '',
-    reply: 'complete',
     tool: 'error'
   },
-  'writes a number': { handler: run => run.reply().write(5 as never), status: 'error', reply: 'error', content: '' },
+  'writes a number': { handler: run => run.reply().write(5 as never), status: 'error' },
   'streams from a source that throws': {
     handler: run => run.stream({ async * [Symbol.asyncIterator] () { yield 'so far'; throw new Error('secret') } }),
     status: 'error',
@@ -152,13 +150,11 @@ const cases: Record<string, Case> = {
       await t.rejects(run.stream({ async * [Symbol.asyncIterator] () { yield 5 as never } }), TypeError)
       await t.rejects(run.stream({ [Symbol.asyncIterator] () { throw new Error('no iterator') } } as never), { message: 'no iterator' })
     },
-    status: 'complete',
-    content: '',
-    reply: 'error'
+    status: 'complete'
   },
   'streams from a source that hangs': { handler: run => run.stream(hanging), options: short, status: 'interrupted', content: 'so far', reply: 'interrupted' },
   'streams from a source that never ends': { handler: run => run.stream(endless), options: small, status: 'error', reply: 'error', code: 'reply_too_long' },
-  'streams from an endless source of empty texts': { handler: run => run.stream(empty), options: short, status: 'interrupted', content: '', reply: 'interrupted' },
+  'streams from an endless source of empty texts': { handler: run => run.stream(empty), options: short, status: 'interrupted' },
   'streams a whole source': {
     handler: async run => {
       const source = new ReadableStream<string | { text: string }>({

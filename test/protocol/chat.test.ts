@@ -24,6 +24,20 @@ const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unk
     right: [{ message_id: 'm', at: 0, text: '' }, { message_id: 'm', run_id: 'r', agent: 'a', at: 5, text: '\ud83d', more: 1 }, { message_id: longest, at: 0, text: '' }],
     wrong: [undefined, {}, { at: 0, text: '' }, { message_id: 'm', at: -1, text: '' }, { message_id: 'm', at: 0.5, text: '' }, { message_id: 'm', at: 0 }]
   },
+  chat_part: {
+    right: [
+      { message_id: 'm', part_id: '1', kind: 'step' }, { message_id: 'm', part_id: '1', kind: 'reasoning', run_id: 'r', agent: 'a', text: 't', status: 'streaming', more: 1 },
+      { message_id: 'm', part_id: '1', kind: 'data', name: 'n', value: null }, { message_id: 'm', part_id: 'message', kind: 'message', status: 'complete' }
+    ],
+    wrong: [
+      undefined, {}, { message_id: 'm', kind: 'step' }, { part_id: '1', kind: 'step' }, { message_id: 'm', part_id: '', kind: 'step' },
+      { message_id: 'm', part_id: '1' }, { message_id: 'm', part_id: '1', kind: 'other' }, { message_id: 'm', part_id: '1', kind: 'reasoning', text: 1 }
+    ]
+  },
+  chat_part_delta: {
+    right: [{ message_id: 'm', part_id: '1', at: 0, text: '' }, { message_id: 'm', part_id: '1', kind: 'tool', name: 'n', run_id: 'r', at: 5, text: '{' }],
+    wrong: [undefined, {}, { message_id: 'm', at: 0, text: '' }, { message_id: 'm', part_id: '1', at: -1, text: '' }, { message_id: 'm', part_id: '1', at: 0 }]
+  },
   run_queued: {
     right: [{ run_id: 'r' }, { run_id: 'r', ref: 'a', message_id: 'u/m', user_id: 'u' }],
     wrong: [undefined, {}, { run_id: '' }, { run_id: 'r', user_id: 5 }]

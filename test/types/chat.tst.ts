@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'tstyche'
-import { createChat, createClient, type Chat, type ChatItem, type ChatMessage, type ChatState, type ChatStatus, type Question, type ToolCall } from '../../lib/client/chat/index.js'
+import { createChat, createClient, type Chat, type ChatItem, type ChatMessage, type ChatState, type ChatStatus, type Question, type ToolCall, type WholeMessage } from '../../lib/client/chat/index.js'
 import type { RealtimeClient } from '../../lib/client/index.js'
 import { useChat } from '../../lib/react/index.js'
 
@@ -32,11 +32,11 @@ describe('a chat', () => {
     if (item.kind === 'message') expect(item).type.toBe<ChatMessage>()
     if (item.kind === 'tool') expect(item).type.toBe<ToolCall>()
     if (item.kind === 'question') expect(item).type.toBe<Question>()
-    expect<ChatItem['kind']>().type.toBe<'message' | 'tool' | 'question'>()
+    expect<ChatItem['kind']>().type.toBe<'message' | 'tool' | 'question' | 'reasoning' | 'source' | 'file' | 'data' | 'step'>()
   })
 
   test('is read-only', () => {
-    expect(chat.messages).type.toBe<readonly ChatMessage[]>()
+    expect(chat.messages).type.toBe<readonly WholeMessage[]>()
     expect(chat.items).type.toBe<readonly ChatItem[]>()
     expect<ChatMessage>().type.not.toBe<{ -readonly [K in keyof ChatMessage]: ChatMessage[K] }>()
     expect<ChatMessage['status']>().type.toBe<'pending' | 'queued' | 'streaming' | 'complete' | 'cancelled' | 'interrupted' | 'error'>()

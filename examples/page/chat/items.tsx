@@ -1,5 +1,5 @@
 import { memo } from 'react'
-import type { ChatItem, ChatMessage, Question, ToolCall } from 'fastify-realtime/react'
+import type { ChatItem, ChatMessage, MessageFile, Question, Reasoning, Source, ToolCall } from 'fastify-realtime/react'
 import { titleOf } from './question.jsx'
 
 interface ItemProps<T> {
@@ -12,7 +12,9 @@ interface ItemProps<T> {
 export const Item = memo(function Item ({ item, retry, withdraw }: ItemProps<ChatItem>) {
   if (item.kind === 'tool') return <Tool {...item} />
   if (item.kind === 'question') return item.status === 'open' ? null : <Asked {...item} />
-  return <Message item={item} retry={retry} withdraw={withdraw} />
+  if (item.kind === 'reasoning') return <Thoughts {...item} />
+  if (item.kind === 'source' || item.kind === 'file') return <Linked {...item} />
+  return item.kind === 'message' ? <Message item={item} retry={retry} withdraw={withdraw} /> : null
 })
 
 const endings = { cancelled: 'Stopped', interrupted: 'Interrupted', error: 'Failed', timeout: 'Not answered in time', complete: '', answered: '' }
@@ -42,17 +44,33 @@ interface Progress {
   step?: string
 }
 
-function Tool ({ name, agent, args, progress, status, output, error }: ToolCall) {
+function Tool ({ name, agent, args, input, progress, status, output, error }: ToolCall) {
   const { percent, step } = (progress ?? {}) as Progress
   return (
     <li className='tool' data-status={status}>
       <div className='top'><b>{name}</b><small>{agent}</small></div>
-      <code>{JSON.stringify(args)}</code>
+      <code>{status === 'streaming' ? input : JSON.stringify(args)}</code>
       {status === 'running' && <label>{step ?? 'Working'} <progress value={percent} max={100} /></label>}
       {status === 'complete' && <code className='output'>{JSON.stringify(output)}</code>}
-      {status !== 'running' && status !== 'complete' && <small className='note'>{endings[status]}{error && `: ${error.message}`}</small>}
+      {status in endings && status !== 'complete' && (
+        <small className='note'>{endings[status as keyof typeof endings]}{error && `: ${error.message}`}</small>
+      )}
     </li>
   )
+}
+
+function Thoughts ({ text, status }: Reasoning) {
+  return (
+    <li className='tool' data-status={status}>
+      <details><summary>Reasoning</summary>{text}</details>
+    </li>
+  )
+}
+
+/** Source or file of an answer. */
+function Linked ({ kind, value }: Source | MessageFile) {
+  const name = ('title' in value && value.title) || value.filename || value.url || kind
+  return <li className='tool'>{value.url === undefined ? name : <a href={value.url}>{name}</a>}</li>
 }
 
 /** Closed question. An open question is shown elsewhere. */

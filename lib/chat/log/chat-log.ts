@@ -1,12 +1,14 @@
 import { withDelta } from '../../protocol/delta.js'
 import type { Message } from '../../protocol/envelope.js'
+import { growthOf, messageKey, partKey, type Growth } from '../../protocol/growth.js'
 import { ByLast } from './by-last.js'
 import { formOf } from '../../logs/channel-log.js'
 import { Deque, emptyDeque } from '../../logs/deque.js'
 import { GrowingText } from './growing-text.js'
 import { entryOverhead, Log, type Deflatable, type Frame, type Publication, type Reader } from '../../logs/log.js'
 import { memoryOf } from '../../logs/size.js'
-import { isDelta, isMessageSnapshot, restOf, type MessageDelta, type MessageSnapshot, type Streaming } from './streaming.js'
+import { formOfType, headOf, restOf, wholeOf, type Streaming } from './streaming.js'
+import { unfinishedAnswers } from './answers.js'
 import { unfinished } from './unfinished.js'
 
 /** Multiple of `limits.lag` up to which a log may grow to protect unfinished runs. */
@@ -38,6 +40,14 @@ interface Due {
   readonly at: number
 }
 
+/** Publication that a text grows by. */
+interface Growing {
+  readonly type: string
+  readonly data: Record<string, unknown>
+  readonly timestamp: string
+  readonly body: string
+}
+
 /** Bytes of bookkeeping for the id of an entry, beside the characters of the id. */
 const idOverhead = 130
 
@@ -47,12 +57,14 @@ const dueAtOnce = 64
 /** Fields of a publication that the log examines. */
 interface Telling {
   type: string
-  data?: { message_id?: unknown, run_id?: unknown, call_id?: unknown, status?: unknown, user_id?: unknown }
+  data?: Record<string, unknown>
   timestamp?: string
 }
 
 /** Message types that the log merges, or that start or end the protection of entries. It stores all other types unread. */
-const tellingTypes = ['chat_delta', 'chat_message', 'run_queued', 'run_started', 'run_finished', 'tool_progress', 'tool_output']
+const tellingTypes = [
+  'chat_delta', 'chat_message', 'chat_part', 'chat_part_delta', 'run_queued', 'run_started', 'run_finished', 'tool_call', 'tool_progress', 'tool_output'
+]
 const telling = new RegExp(`^\\{"type":"(?:${tellingTypes.join('|')})"`)
 
 /** Parses a publication of one of `tellingTypes`; `undefined` for other types. `parsed`: the same as `body`, if the caller has it. */
@@ -131,13 +143,24 @@ export class ChatLog extends Log {
     return unfinished(this.#entries, runId)
   }
 
-  /** Merges a publication into the entry of its message or tool, or creates that entry. Returns `false` for other publications. */
+  /** Returns the unfinished messages of a run, in the form in which they are saved. */
+  unfinishedAnswers (runId: string): Array<Record<string, any>> {
+    return unfinishedAnswers(this.#entries, runId)
+  }
+
+  /** Merges a publication into the entry of its message, part or tool, or creates that entry. Returns `false` for other publications. */
   #merge ({ type, data = {}, timestamp = '' }: Telling, body: string, now: number): boolean {
-    const { message_id: messageId, call_id: callId } = data
-    if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
-    else if (type === 'chat_delta' && isDelta(data) && !this.#isFinal(data.message_id)) this.#extend(data, timestamp, body, now)
-    else if (type === 'chat_message' && data.status === 'streaming' && isMessageSnapshot(data)) this.#snapshot(data, timestamp, body, now)
-    else if (type === 'chat_message' && typeof messageId === 'string') this.#finish(messageId, body, now)
+    const { message_id: messageId, part_id: partId, call_id: callId } = data
+    const growth = growthOf(type, data)
+    if (growth?.at !== undefined) {
+      if (this.#isFinal(growth.key)) return false
+      this.#extend(growth, { type, data, timestamp, body }, now)
+    } else if (growth?.isOpen) this.#snapshot(growth, { type, data, timestamp, body }, now)
+    else if (growth !== undefined) this.#finish(growth.key, body, now)
+    else if (type === 'chat_part' && typeof messageId === 'string' && typeof partId === 'string') this.#replace(partKey(messageId, partId), body, now)
+    else if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
+    // The call replaces its arguments, which were being written.
+    else if (type === 'tool_call' && this.#byId.has(partKey(messageId, callId))) this.#replace(partKey(messageId, callId), body, now)
     else return false
     return true
   }
@@ -193,46 +216,46 @@ export class ChatLog extends Log {
     this.#resize(entry, memoryOf(body))
   }
 
-  #finish (messageId: string, body: string, now: number): void {
-    this.#reopen(messageId)
-    this.#replace(messageKey(messageId), body, now)
+  #finish (key: string, body: string, now: number): void {
+    this.#reopen(key)
+    this.#replace(key, body, now)
   }
 
-  /** Starts a new entry for a finished message that is published again. Evicting its old entry would end the history at its new offset. */
-  #reopen (messageId: string): void {
-    const id = messageKey(messageId)
-    if (this.#byId.get(id)?.text === undefined) this.#empty(id)
+  /** Starts a new entry for a finished text that is published again. Evicting its old entry would end the history at its new offset. */
+  #reopen (key: string): void {
+    if (this.#byId.get(key)?.text === undefined) this.#empty(key)
   }
 
-  /** Whether a message has its final form. Later deltas are from a server that was taken for dead and continues: clients ignore them. */
-  #isFinal (messageId: string): boolean {
-    const entry = this.#byId.get(messageKey(messageId))
+  /** Whether a text has its final form. Later deltas are from a server that was taken for dead and continues: clients ignore them. */
+  #isFinal (key: string): boolean {
+    const entry = this.#byId.get(key)
     return entry !== undefined && entry.text === undefined
   }
 
-  #extend ({ at, text, ...head }: MessageDelta, timestamp: string, body: string, now: number): void {
-    const entry = this.#entryOf(messageKey(head.message_id), now)
-    if (entry.text?.text.length === at) {
-      Object.assign(entry.text, { head, timestamp })
-      entry.text.text.append(this.head, text)
+  #extend ({ key, at = 0, text }: Growth, { type, data, timestamp, body }: Growing, now: number): void {
+    const entry = this.#entryOf(key, now)
+    const known = entry.text?.text
+    const head = { ...entry.text?.head, ...headOf(type, data) }
+    if (known?.length === at) {
+      Object.assign(entry.text!, { head, timestamp })
+      known.append(this.head, text)
     } else {
       // The delta does not continue the known text, so readers get the whole text.
-      const known = entry.text?.text
       const whole = known !== undefined && known.base <= at ? withDelta(known.slice(0), at - known.base, text) : undefined
       const growing = new GrowingText(this.head - 1, whole === undefined ? at : known!.base)
       growing.append(this.head, whole ?? text)
-      entry.text = { text: growing, head, timestamp }
+      entry.text = { text: growing, form: formOfType(type), head, timestamp }
       entry.body = ''
     }
-    this.#resize(entry, entry.text.text.bytes + body.length - text.length)
+    this.#resize(entry, entry.text!.text.bytes + body.length - text.length)
   }
 
-  #snapshot ({ content, status, ...head }: MessageSnapshot, timestamp: string, body: string, now: number): void {
-    this.#reopen(head.message_id)
-    const entry = this.#entryOf(messageKey(head.message_id), now)
+  #snapshot ({ key, text: content }: Growth, { type, data, timestamp, body }: Growing, now: number): void {
+    this.#reopen(key)
+    const entry = this.#entryOf(key, now)
     const text = new GrowingText(this.head - 1)
     text.append(this.head, content)
-    entry.text = { text, head, timestamp }
+    entry.text = { text, form: formOfType(type), head: headOf(type, data), timestamp }
     entry.body = ''
     this.#resize(entry, text.bytes + body.length - content.length)
   }
@@ -459,8 +482,8 @@ export class ChatLog extends Log {
   #isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
     if (sees === undefined) return true
     if (text === undefined) return sees(this.#parse(body))
-    const { head, timestamp } = text
-    return sees({ type: 'chat_message', data: { role: 'assistant', ...head, content: '' }, timestamp } as Message)
+    const { type, data: { status: _, ...data }, timestamp } = wholeOf(text, '', '')
+    return sees({ type, data, timestamp } as Message)
   }
 
   /** Like `#isSeen`, for an entry that is read now: remembers that a part of a message was withheld. */
@@ -491,5 +514,4 @@ function forgetReached (reader: Reader): void {
   if (ahead!.size === 0) reader.ahead = undefined
 }
 
-const messageKey = (id: string) => `message ${id}`
 const toolKey = (id: string) => `tool ${id}`

@@ -1,45 +1,55 @@
-import type { Delta } from '../../protocol/delta.js'
 import type { GrowingText } from './growing-text.js'
 
-/** An unfinished message. */
+/** Types of the publications of a text: one continues it, and one has the whole of it in a field. */
+interface Form {
+  readonly delta: string
+  readonly whole: string
+  readonly field: string
+}
+
+const forms = {
+  message: { delta: 'chat_delta', whole: 'chat_message', field: 'content' },
+  part: { delta: 'chat_part_delta', whole: 'chat_part', field: 'text' }
+} satisfies Record<string, Form>
+
+/** A text of a message, or of another part of an answer, that is not finished. */
 export interface Streaming {
   readonly text: GrowingText
-  /** Fields of its deltas other than `at` and `text`. */
+  readonly form: keyof typeof forms
+  /** Fields of its publications other than `at`, the text and `status`. */
   head: Record<string, unknown>
   timestamp: string
 }
 
-/** Data of a `chat_delta`: the continuation of a message. */
-export interface MessageDelta extends Delta {
-  message_id: string
+/** Returns which kind of text a publication belongs to. */
+export function formOfType (type: string): Streaming['form'] {
+  return type === forms.part.delta || type === forms.part.whole ? 'part' : 'message'
 }
 
-/** Data of a `chat_message` with the status `streaming`: an unfinished message so far. */
-export interface MessageSnapshot {
-  message_id: string
-  content: string
-  status: 'streaming'
+/** Returns the fields of a publication other than its text, its `at` and its status. */
+export function headOf (type: string, { status: _, ...data }: Record<string, unknown>): Record<string, unknown> {
+  if (type === forms.message.whole) {
+    const { content: _, ...head } = data
+    return head
+  }
+  const { at: __, text: ___, ...head } = data
+  return head
 }
 
-export function isDelta (data: object): data is MessageDelta {
-  const { message_id: id, at, text } = data as Partial<MessageDelta>
-  return typeof id === 'string' && Number.isSafeInteger(at) && at! >= 0 && typeof text === 'string'
-}
-
-/** `data`: that of a message with the status `streaming`. */
-export function isMessageSnapshot (data: object): data is MessageSnapshot {
-  const { message_id: id, content } = data as Partial<MessageSnapshot>
-  return typeof id === 'string' && typeof content === 'string'
+/** Returns the whole of an unfinished text so far, as a publication. `content`: its text. */
+export function wholeOf ({ form, head, timestamp }: Streaming, content: string, status: string) {
+  const { whole, field } = forms[form]
+  // The default role is left out of deltas.
+  return { type: whole, data: { ...form === 'message' && { role: 'assistant' }, ...head, [field]: content, status }, timestamp }
 }
 
 /**
- * Returns the part of an unfinished message that a reader lacks, as the JSON text of a publication: the whole message when the reader
+ * Returns the part of an unfinished text that a reader lacks, as the JSON text of a publication: the whole text when the reader
  * has nothing of it, otherwise one delta. The reader has read up to `from`, and may have begun after `since`.
  */
-export function restOf ({ text, head, timestamp }: Streaming, from: number, since: number): string {
+export function restOf (streaming: Streaming, from: number, since: number): string {
+  const { text, form, head, timestamp } = streaming
   const at = text.lengthAt(from, since)
   const rest = text.slice(at)
-  return JSON.stringify(at === 0
-    ? { type: 'chat_message', data: { role: 'assistant', ...head, content: rest, status: 'streaming' }, timestamp }
-    : { type: 'chat_delta', data: { ...head, at, text: rest }, timestamp })
+  return JSON.stringify(at === 0 ? wholeOf(streaming, rest, 'streaming') : { type: forms[form].delta, data: { ...head, at, text: rest }, timestamp })
 }

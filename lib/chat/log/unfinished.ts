@@ -1,5 +1,5 @@
 import type { Message } from '../../protocol/envelope.js'
-import type { Streaming } from './streaming.js'
+import { wholeOf, type Streaming } from './streaming.js'
 
 /** Entry of a chat's log: a publication, or the `text` of an unfinished message. */
 interface Piece {
@@ -14,13 +14,16 @@ interface Piece {
 export function unfinished (pieces: Iterable<Piece>, runId: string): Message[] | undefined {
   const open = new Map<unknown, Message>()
   for (const { body, text } of pieces) {
-    const { type, data } = text === undefined ? mentioning(body, runId) : { type: 'chat_delta', data: text.head }
+    const { type, data } = text === undefined ? mentioning(body, runId) : { type: undefined, data: text.head }
     if (data?.run_id !== runId) continue
     const about = { run_id: runId }
     if (type === 'run_finished') return undefined
-    if (type === 'chat_delta' && text !== undefined) {
-      const content = text.text.slice(0)
-      open.set(text, { type: 'chat_message', data: { role: 'assistant', ...data, content, status: 'interrupted' } })
+    if (text !== undefined) {
+      const { type, data } = wholeOf(text, text.text.slice(0), 'interrupted')
+      open.set(text, { type, data } as Message)
+    }
+    if (type === 'chat_part' && data.status === 'streaming') {
+      open.set(`part ${data.message_id} ${data.part_id}`, { type, data: { ...data, status: 'interrupted' } } as Message)
     }
     if (type === 'tool_call') {
       const { call_id: id, name } = data as { call_id: string, name: string }

@@ -36,11 +36,13 @@ export class LiveQuestion implements OpenPart {
 
   /** Publishes the question. Never rejects: `answered` rejects with the error. */
   async ask (): Promise<void> {
-    const { context: { timers }, runId, question: { prompt, schema, component }, timeout, outlet } = this.#parts
+    const { context: { timers }, runId, question: { prompt, schema, component, callId, fields }, timeout, outlet } = this.#parts
     try {
       if (schema !== undefined) this.#check = checkOf(schema)
       const expiresAt = timeout === Infinity ? undefined : new Date(Date.now() + timeout).toISOString()
-      const stored = outlet.publish('input_request', { request_id: this.id, run_id: runId, prompt, schema, component, expires_at: expiresAt })
+      const stored = outlet.publish('input_request', {
+        ...fields, request_id: this.id, run_id: runId, prompt, schema, component, call_id: callId, expires_at: expiresAt
+      })
       if (timeout !== Infinity) this.#stopClock = timers.after(timeout, () => this.#end('timeout', new errors.NO_ANSWER(timeout)))
       if (stored instanceof Promise) await stored
     } catch (error) {

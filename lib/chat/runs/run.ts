@@ -5,7 +5,9 @@ import type { Outcome } from '../../protocol/chat.js'
 import type { Message } from '../../protocol/envelope.js'
 import { caught, report } from '../../server/reports/caught.js'
 import type { ChatAddress } from '../address.js'
-import type { Question, Reply, ReplyOptions, Run, TextSource, ToolContext, ToolOptions } from '../hooks.js'
+import type {
+  DataOptions, FilePart, PartOptions, PartWriter, Question, Reply, ReplyOptions, Run, SourcePart, TextSource, ToolContext, ToolOptions
+} from '../hooks.js'
 import { outgoing } from '../../server/messages/outgoing.js'
 import type { Receipt } from '../../server/messages/publisher.js'
 import { guarded, warnOf } from '../../server/messages/watched.js'
@@ -13,7 +15,7 @@ import type { RunContext } from './context.js'
 import { newMessageId } from '../message-id.js'
 import { quiet, type PartOutlet, type OpenPart } from './part.js'
 import { LiveQuestion } from './question.js'
-import { LiveReply } from './reply.js'
+import { LiveReply } from '../replies/reply.js'
 import { isStartedBy, type RunOrigin, type RunName } from './run-name.js'
 import { textsOf } from './source.js'
 import { LiveTool } from './tool.js'
@@ -61,6 +63,8 @@ export class LiveRun implements Run {
   readonly #controller = new AbortController()
   readonly #parts = new Set<OpenPart>()
   readonly #replies = new Set<LiveReply>()
+  /** Reply that parts of the run have begun. */
+  #begun: LiveReply | undefined
   /** Called with RT_ERR_RUN_ENDED when the run is over. */
   readonly #onOver = new Set<(error: Error) => void>()
   #outcome: Outcome = 'complete'
@@ -121,7 +125,8 @@ export class LiveRun implements Run {
     } catch (error) {
       if (this.#isOver()) return
       report(log, error, 'a run failed', { runId: this.id })
-      this.end('error', failed)
+      // The message of this error is meant for users.
+      this.end('error', error instanceof errors.ANSWER_FAILED ? { code: 'answer_failed', message: error.message } : failed)
     }
   }
 
@@ -176,7 +181,43 @@ export class LiveRun implements Run {
     return this.#reply(options)
   }
 
-  #reply ({ agent, role = 'assistant' }: ReplyOptions = {}): LiveReply {
+  reasoning (options?: PartOptions): PartWriter {
+    return this.#current().reasoning(options)
+  }
+
+  source (source: SourcePart, options?: PartOptions): Promise<void> {
+    return this.#current().source(source, options)
+  }
+
+  file (file: FilePart, options?: PartOptions): Promise<void> {
+    return this.#current().file(file, options)
+  }
+
+  data (name: string, value: unknown, options?: DataOptions): Promise<void> {
+    return this.#current().data(name, value, options)
+  }
+
+  step (options?: PartOptions): Promise<void> {
+    return this.#current().step(options)
+  }
+
+  /** The reply that parts of the run belong to: the latest open one, or a new one, which the next reply continues. */
+  #current (): LiveReply {
+    const latest = [...this.#replies].at(-1)
+    if (latest !== undefined) return latest
+    const begun = this.#reply()
+    this.#begun = begun
+    return begun
+  }
+
+  #reply (options: ReplyOptions = {}): LiveReply {
+    const begun = this.#begun
+    this.#begun = undefined
+    const isPlain = options.agent === undefined && (options.role ?? 'assistant') === 'assistant'
+    return isPlain && begun?.isOpen === true ? begun : this.#newReply(options)
+  }
+
+  #newReply ({ agent, role = 'assistant' }: ReplyOptions): LiveReply {
     const id = newMessageId()
     const data = { message_id: id, run_id: this.id, agent, role, content: '', status: 'streaming' as const }
     const reply: LiveReply = new LiveReply({
@@ -236,9 +277,9 @@ export class LiveRun implements Run {
     }
   }
 
-  tool<T> (name: string, args: unknown, work: (context: ToolContext) => T | PromiseLike<T>, { agent }: ToolOptions = {}): Promise<T> {
+  tool<T> (name: string, args: unknown, work: (context: ToolContext) => T | PromiseLike<T>, { agent, id }: ToolOptions = {}): Promise<T> {
     return this.#unlessOver(() => {
-      const callId = randomUUID()
+      const callId = id ?? randomUUID()
       const outlet = this.#outlet({ type: 'tool_call', data: { call_id: callId, run_id: this.id, name, args, agent } })
       const tool = new LiveTool({
         context: this.#context,
@@ -261,8 +302,9 @@ export class LiveRun implements Run {
   ask<S extends TSchema> (question: Question<S>, { timeout = Infinity }: { timeout?: number } = {}): Promise<Static<S>> {
     return this.#unlessOver(() => {
       const requestId = randomUUID()
-      const { prompt, schema, component } = question
-      const outlet = this.#outlet({ type: 'input_request', data: { request_id: requestId, run_id: this.id, prompt, schema, component } })
+      const { prompt, schema, component, callId, fields } = question
+      const data = { ...fields, request_id: requestId, run_id: this.id, prompt, schema, component, call_id: callId }
+      const outlet = this.#outlet({ type: 'input_request', data })
       const asked = new LiveQuestion({
         context: this.#context,
         outlet,

@@ -7,7 +7,8 @@ import type { ChannelPresence } from '../channels/presence.js'
 import { random } from '../outbox.js'
 import { clientFor, connectChat, hasChannels, type ChatConnection, type Connect, type OpenChatOptions } from './connection.js'
 import { Conversation, type Page } from './conversation.js'
-import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
+import { wholeMessages } from './messages.js'
+import type { ChatError, ChatItem, Question, WholeMessage } from './items.js'
 import { beforePaint } from './paint.js'
 import { chatPresence } from './presence.js'
 
@@ -24,10 +25,10 @@ export type ChatStatus = 'closed' | 'connecting' | 'waiting' | 'streaming' | 'su
 
 /** State of a chat. Immutable: a change creates another object, with the same objects for unchanged parts. */
 export interface ChatState {
-  /** Messages, tool calls and questions, in order. */
+  /** Texts, tool calls, questions and other parts of messages, in order. */
   readonly items: readonly ChatItem[]
-  /** The items that are messages. */
-  readonly messages: readonly ChatMessage[]
+  /** The messages, each with its parts. */
+  readonly messages: readonly WholeMessage[]
   /** The oldest open question. */
   readonly question: Question | undefined
   readonly status: ChatStatus
@@ -82,6 +83,9 @@ export class Chat {
   #loading: { page?: Page, readonly done: Promise<boolean> } | undefined
   /** Prefix of the ids of this client's messages: its user id and a slash; empty for the owner of the chat. */
   #prefix = ''
+  #messages: ChatState['messages'] = none
+  /** Items that `#messages` was made of. */
+  #collected: ChatState['items'] | undefined
   #state = atFirst
   #isStale = true
   #isTelling = false
@@ -96,9 +100,16 @@ export class Chat {
     this.#follow()
   }
 
-  /** Messages, tool calls and questions, in order. */
+  /** Texts, tool calls, questions and other parts of messages, in order. */
   get items (): ChatState['items'] { return this.#conversation.items }
-  get messages (): ChatState['messages'] { return this.#conversation.messages }
+  /** The messages, each with its parts. */
+  get messages (): ChatState['messages'] {
+    const { items, wholes } = this.#conversation
+    if (this.#collected !== items) this.#messages = wholeMessages(items, wholes, this.#messages)
+    this.#collected = items
+    return this.#messages
+  }
+
   /** The oldest open question. It closes when it is answered on any device. */
   get question (): ChatState['question'] { return this.#conversation.question }
   get status (): ChatStatus {
@@ -274,7 +285,7 @@ export class Chat {
     const { user_id: userId } = this.#client.ack!
     if (userId === this.#options.userId) return
     this.#prefix = `${userId}/`
-    const { messages } = this
+    const messages = this.items.filter(item => item.kind === 'message')
     this.#conversation = new Conversation(this.#answer)
     for (const message of messages) {
       const id = this.#prefix + message.id

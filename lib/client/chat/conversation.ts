@@ -1,14 +1,17 @@
 import type { Outcome } from '../../protocol/chat.js'
-import { withDelta } from '../../protocol/delta.js'
+import { grown, growthOf, type Growth } from '../../protocol/growth.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
-import type { ChatError, ChatItem, ChatMessage, Question } from './items.js'
+import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from './items.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
 
+type Saved = Messages['chat_message'] & { timestamp?: string, parts?: Data[], metadata?: unknown }
+type Data = Record<string, any>
+
 /** The answer to `chat_history`: messages, oldest first. */
 export interface Page {
-  messages: ReadonlyArray<Messages['chat_message'] & { timestamp?: string }>
+  messages: ReadonlyArray<Saved>
   /** Whether there are no older messages. */
   is_complete: boolean
 }
@@ -32,12 +35,13 @@ export class Conversation {
   readonly #doubted = new Set<string>()
   /** Unfinished runs, by id: whether they have started, and the messages that they answer. */
   readonly #runs = new Map<string, { isStarted: boolean, messageId?: string | undefined }>()
+  /** State of messages of several parts, by id. */
+  readonly wholes = new Map<string, Whole>()
   /** Ids of messages of this client whose run is unknown yet. */
   readonly #submitted = new Set<string>()
   /** Whether items may be missing between the items from before a lost connection and newer items. */
   #hasHole = false
   #list: readonly ChatItem[] | undefined
-  #messages: readonly ChatMessage[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
   /** `answer` sends the answer to a question. */
@@ -49,12 +53,6 @@ export class Conversation {
   get items (): readonly ChatItem[] {
     this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
     return this.#list
-  }
-
-  /** The items that are messages. */
-  get messages (): readonly ChatMessage[] {
-    this.#messages ??= this.items.filter(item => item.kind === 'message')
-    return this.#messages
   }
 
   /** The oldest open question. */
@@ -92,7 +90,9 @@ export class Conversation {
       case 'run_queued': this.#runKnown(of, false); break
       case 'run_started': this.#runKnown(of, true); break
       case 'run_finished': this.#runFinished(of); break
-      case 'chat_delta': this.#delta(of, timestamp); break
+      case 'chat_delta': this.#delta(growthOf(type, of), of, timestamp); break
+      case 'chat_part':
+      case 'chat_part_delta': this.#part(growthOf(type, of), of, timestamp); break
       case 'chat_message': this.#message(of, id, timestamp); break
       case 'tool_call': this.#toolCall(of, timestamp); break
       case 'tool_progress': this.#toolProgress(of); break
@@ -142,6 +142,7 @@ export class Conversation {
   /** Publications were missed: interrupts the open items. Later publications open them again. */
   doubt (): void {
     for (const key of [...this.#open]) this.#interrupt(key)
+    this.#closeWholes('interrupted')
     const runs = [...this.#runs.values()]
     this.#runs.clear()
     for (const { messageId } of runs) this.#mark(messageId)
@@ -154,10 +155,7 @@ export class Conversation {
     const anchor = this.#order.indexOf(before! && keyOf('message', before))
     let at = anchor === -1 ? this.#order.length : anchor
     let isNew = false
-    for (const message of [...messages].reverse()) {
-      const { message_id: id, timestamp = '' } = message
-      if (id === undefined) continue
-      const key = keyOf('message', id)
+    for (const { key, item, timestamp } of messages.flatMap(message => this.#saved(message)).reverse()) {
       const isFinal = this.#isFinal(key)
       this.#unsettled.delete(key)
       const index = this.#order.indexOf(key)
@@ -167,10 +165,10 @@ export class Conversation {
         while (at > 0 && isLater(this.#items.get(this.#order[at - 1])!.createdAt, timestamp)) at--
         this.#order.splice(at, 0, key)
       }
-      if (isFinal || (message.status === 'streaming' && !isNew)) continue
-      this.#set(key, messageOf(message, id, isNew ? timestamp : this.#items.get(key)!.createdAt))
+      if (isFinal || (item.status === 'streaming' && !isNew)) continue
+      this.#set(key, isNew ? item : { ...item, createdAt: this.#items.get(key)!.createdAt })
       // Only the log knows whether the message is still being written.
-      if (message.status === 'streaming') this.#interrupt(key)
+      if (item.status === 'streaming') this.#interrupt(key)
     }
     this.isComplete ||= isComplete
     if (before || !this.#hasHole) return
@@ -179,6 +177,22 @@ export class Conversation {
     // Items before the page may not be adjacent to it. They can be loaded again.
     for (const key of this.#order.splice(0, at)) this.#forget(key)
     this.isComplete = false
+  }
+
+  /** Items of a saved message: one, or one for each of its parts. */
+  #saved ({ parts, metadata, ...message }: Saved): Array<{ key: string, item: ChatItem, timestamp: string }> {
+    const { message_id: messageId, run_id: runId, timestamp = '', status = 'complete', agent } = message
+    if (messageId === undefined) return []
+    if (!parts) return [{ key: keyOf('message', messageId), item: messageOf(message, messageId, timestamp), timestamp }]
+    if (!this.wholes.has(messageId)) this.wholes.set(messageId, { status, metadata })
+    return parts.map(part => {
+      const { kind, part_id: id, text } = part
+      const about = { ...part, message_id: messageId, run_id: runId, agent } as never
+      const item = kind === 'text'
+        ? messageOf({ ...message, content: text, part_of: id === messageId ? undefined : messageId }, id, timestamp)
+        : { status: 'complete', ...partOf(about, text), createdAt: timestamp, ...part.status && { status: part.status } }
+      return { key: kind === 'text' ? keyOf('message', id) : partKeyOf(kind, messageId, id), item: item as ChatItem, timestamp }
+    })
   }
 
   #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
@@ -194,6 +208,7 @@ export class Conversation {
     this.#submitted.delete(messageId!)
     this.#mark(messageId, hasStarted ? 'complete' : status, error)
     if (status === 'error') this.error = error
+    this.#closeWholes(status === 'complete' ? 'interrupted' : status, id)
     // The parts of a run are closed before it, unless these publications were missed.
     for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
   }
@@ -210,10 +225,25 @@ export class Conversation {
     if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.#set(key, { ...item, status, error } as ChatMessage)
   }
 
-  #delta ({ message_id: id, run_id: runId, agent, at, text: added }: Messages['chat_delta'], createdAt: string): void {
+  #delta (growth: Growth | undefined, { message_id: id, part_of: messageId, run_id: runId, agent }: Messages['chat_delta'], createdAt: string): void {
     this.#isAlive(runId)
-    const text = withDelta((this.#items.get(keyOf('message', id)) as ChatMessage | undefined)?.text ?? '', at, added)
-    if (text !== undefined) this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt })
+    const text = growth && grown((this.#items.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
+    if (text === undefined) return
+    this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt, ...messageId && { messageId } })
+  }
+
+  #part (growth: Growth | undefined, data: Messages['chat_part'], createdAt: string): void {
+    const { message_id: messageId, part_id: partId, run_id: runId, kind, status } = data
+    if (status === 'streaming' || growth?.isOpen) this.#isAlive(runId)
+    if (kind === 'message') {
+      return this.#setWhole(messageId, { runId, status: status ?? 'complete', metadata: data.value })
+    }
+    const key = partKeyOf(kind!, messageId, partId)
+    const known = this.#items.get(key) as ToolCall & { text?: string } | undefined
+    if (known?.status === 'running' || (growth && this.#isFinal(key))) return
+    const text = growth && grown(kind === 'tool' ? known?.input : known?.text, growth)
+    if (growth && text === undefined) return
+    this.#put(key, { createdAt, ...known, ...partOf(data, text), status: growth?.isOpen ? 'streaming' : status ?? 'complete' } as ChatItem)
   }
 
   #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
@@ -229,24 +259,37 @@ export class Conversation {
     if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
   }
 
-  #toolCall ({ call_id: id, run_id: runId, name, agent, args }: Messages['tool_call'], createdAt: string): void {
+  #setWhole (messageId: string, whole: Whole): void {
+    this.wholes.set(messageId, whole)
+    this.#list = undefined
+  }
+
+  /** Closes the messages of a run, or of all runs, whose end was missed. */
+  #closeWholes (status: Outcome, runId?: string): void {
+    for (const [id, whole] of this.wholes) {
+      if (whole.status === 'streaming' && (runId === undefined || whole.runId === runId)) this.#setWhole(id, { ...whole, status })
+    }
+  }
+
+  #toolCall ({ call_id: id, run_id: runId, message_id: messageId, name, title, agent, args }: Messages['tool_call'], createdAt: string): void {
     this.#isAlive(runId)
-    this.#change('tool', id, { runId, name, agent, args, status: 'running' }, { createdAt })
+    const key = keyOf('tool', id)
+    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt, ...messageId && { messageId, title } })
   }
 
   #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
     this.#change('tool', id, { progress, status: 'running' })
   }
 
-  #toolOutput ({ call_id: id, run_id: runId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
-    this.#change('tool', id, { status, output, error }, { runId, name, createdAt })
+  #toolOutput ({ call_id: id, run_id: runId, message_id: messageId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
+    this.#change('tool', id, { status, output, error }, { runId, name, createdAt, ...messageId && { messageId } })
   }
 
   #inputRequest (request: Messages['input_request'], createdAt: string): void {
-    const { request_id: id, run_id: runId, prompt, schema, component, expires_at: expiresAt } = request
+    const { request_id: id, run_id: runId, prompt, schema, component, call_id: callId, expires_at: expiresAt } = request
     this.#isAlive(runId)
     const answer = (value: unknown) => this.#answer(id, value)
-    this.#change('question', id, { runId, prompt, schema, component, expiresAt, status: 'open', answer }, { createdAt })
+    this.#change('question', id, { runId, prompt, schema, component, expiresAt, status: 'open', answer, ...callId && { callId } }, { createdAt })
   }
 
   #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
@@ -296,17 +339,33 @@ export class Conversation {
     this.#doubted.delete(key)
     if (isOpen(item)) this.#open.add(key)
     else this.#open.delete(key)
-    this.#list = this.#messages = undefined
+    this.#list = undefined
   }
 
   #forget (key: string): void {
-    this.#list = this.#messages = undefined
+    this.#list = undefined
+    const item = this.#items.get(key)!
+    if (item.kind === 'message') this.wholes.delete(item.messageId ?? item.id)
     for (const keys of [this.#items, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
 }
 
 function keyOf (kind: ChatItem['kind'], id: string): string {
   return `${kind} ${id}`
+}
+
+/** Key of a part of a message. Calls and texts are unique in the chat. */
+function partKeyOf (kind: ChatItem['kind'], messageId: string, partId: string): string {
+  return keyOf(kind, kind === 'tool' ? partId : `${messageId} ${partId}`)
+}
+
+/** Fields of the item of a part. `text`: the whole of its text. */
+function partOf (data: Data, text?: string) {
+  const { kind, part_id: id, message_id: messageId, run_id: runId, agent, name, title, value, args, output, error } = data
+  const about = { kind, id: kind === 'tool' ? id : `${messageId} ${id}`, messageId, runId, agent }
+  if (kind === 'tool') return { ...about, name, title, ...text !== undefined && { input: text }, ...'args' in data && { args }, output, error }
+  if (kind === 'reasoning') return { ...about, text }
+  return kind === 'step' ? about : { ...about, ...kind === 'data' && { name }, value }
 }
 
 function isOpen ({ status }: ChatItem): boolean {
@@ -319,6 +378,7 @@ function isLater (a: string, b: string): boolean {
 }
 
 function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
-  const { message_id: _, timestamp: __, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
-  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length ? data : undefined }
+  const { message_id: _, timestamp: __, part_of: messageId, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
+  const more = messageId && { messageId }
+  return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length ? data : undefined, ...more }
 }

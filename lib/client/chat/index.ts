@@ -30,4 +30,6 @@ export type { Chat, ChatState, ChatStatus, SendOptions } from './chat.js'
 export type { ChatIds as ChatAddress, OpenChatOptions as ChatOptions } from './connection.js'
 export type { ChatReference as ChatTarget } from './chats.js'
 export type { ChatClient } from './client.js'
-export type { ChatError, ChatItem, ChatMessage, Question, ToolCall } from './items.js'
+export type {
+  ChatError, ChatItem, ChatMessage, MessageData, MessageFile, Question, Reasoning, Source, Step, ToolCall, WholeMessage
+} from './items.js'

@@ -246,3 +246,26 @@ t.test('a run that is over has no timers, however it ended', async t => {
     t.equal(run.questions.size, 0)
   }
 })
+
+t.test('parts of a run belong to its latest reply, or begin one that the next plain reply continues', async t => {
+  const context = new FakeContext()
+  const run = new LiveRun(context, {
+    userId: 'u',
+    handler: async run => {
+      run.reasoning().write('hm')
+      await run.stream((async function * () { yield 'text' })())
+      const reply = run.reply({ agent: 'b' })
+      reply.write('b')
+      await run.source({ url: 'u' })
+      await run.file({ url: 'data:,', media_type: 'text/plain' })
+      await run.data('n', 1)
+      await run.step()
+    }
+  })
+  await run.begin()
+  t.match(context.saved, [
+    { content: 'text', parts: [{ kind: 'reasoning', text: 'hm' }, { kind: 'text' }] },
+    { agent: 'b', content: 'b', parts: [{ kind: 'text' }, { kind: 'source' }, { kind: 'file' }, { kind: 'data' }, { kind: 'step' }] }
+  ])
+  t.equal(context.saved.length, 2)
+})

@@ -378,3 +378,77 @@ t.test('the author of a message is the one in the log, even when its ack comes f
   t.strictSame(texts(chat), ['Hi: complete', 'truth: complete'])
   t.end()
 })
+
+const part = { message_id: '/a', run_id: 'r', agent: 'a' }
+/** A message with a part of each kind. */
+const answer: Publication[] = [
+  ['run_started', { run_id: 'r' }],
+  ['chat_part', { ...part, part_id: 'message', kind: 'message', status: 'streaming' }],
+  ['chat_part_delta', { ...part, part_id: '1', kind: 'reasoning', at: 0, text: 'h' }],
+  ['chat_part_delta', { ...part, part_id: '1', kind: 'reasoning', at: 1, text: 'm' }],
+  ['chat_part', { ...part, part_id: '1', kind: 'reasoning', text: 'hm', status: 'complete' }],
+  ['chat_message', { ...part, role: 'assistant', content: 'One.', status: 'complete' }],
+  ['chat_part_delta', { ...part, part_id: 'c', kind: 'tool', name: 'find', at: 0, text: '{' }],
+  ['tool_call', { ...part, call_id: 'c', name: 'find', title: 'Find', args: { q: 1 } }],
+  ['tool_output', { ...part, call_id: 'c', name: 'find', status: 'complete', output: 2 }],
+  ['chat_part', { ...part, part_id: '2', kind: 'step' }],
+  ['chat_part', { ...part, part_id: '3', kind: 'source', value: { url: 'u' } }],
+  ['chat_part', { ...part, part_id: '4', kind: 'file', value: { url: 'f', media_type: 'm' } }],
+  ['chat_part', { ...part, part_id: 'd', kind: 'data', name: 'chart', value: 1 }],
+  ['chat_part', { ...part, part_id: 'd', kind: 'data', name: 'chart', value: 2 }],
+  ['chat_message', { ...part, message_id: '/a.1', part_of: '/a', role: 'assistant', content: 'Two.', status: 'complete' }],
+  ['chat_part', { ...part, part_id: 'message', kind: 'message', status: 'complete', value: { tokens: 1 } }]
+]
+const kinds = ['reasoning', 'message', 'tool', 'step', 'source', 'file', 'data', 'message']
+
+t.test('the parts of a message are items in order, and applying them again changes nothing', async t => {
+  const chat = conversation(...answer)
+  const { items } = chat
+  t.strictSame(items.map(({ kind }) => kind), kinds)
+  t.match(items[0], { id: '/a 1', messageId: '/a', text: 'hm', status: 'complete', agent: 'a' })
+  t.match(items[2], { id: 'c', messageId: '/a', title: 'Find', args: { q: 1 }, input: undefined, status: 'complete', output: 2 })
+  t.match(items[6], { id: '/a d', name: 'chart', value: 2 })
+  t.match(items[7], { id: '/a.1', messageId: '/a', text: 'Two.' })
+  t.match(chat.wholes.get('/a'), { status: 'complete', metadata: { tokens: 1 } })
+  for (const each of answer) chat.apply(publication(...each))
+  t.strictSame(chat.items.map(item => ({ ...item, createdAt: '' })), items.map(item => ({ ...item, createdAt: '' })))
+})
+
+t.test('arguments that are being written are shown, and a gap is not', async t => {
+  const chat = conversation(answer[0], answer[1], answer[6])
+  t.match(chat.items, [{ kind: 'tool', status: 'streaming', input: '{' }])
+  chat.apply(publication('chat_part_delta', { ...part, part_id: 'c', kind: 'tool', name: 'find', at: 5, text: 'x' }))
+  t.match(chat.items, [{ input: '{' }])
+  chat.apply(publication('run_finished', { run_id: 'r', status: 'cancelled' }))
+  t.match([chat.items[0].status, chat.wholes.get('/a')?.status], ['cancelled', 'cancelled'])
+  const lost = conversation(...answer.slice(0, 3))
+  lost.doubt()
+  t.match([lost.items[0].status, lost.wholes.get('/a')?.status], ['interrupted', 'interrupted'])
+})
+
+t.test('a saved message has the same items as the one in the log', async t => {
+  const saved = {
+    message_id: '/a',
+    run_id: 'r',
+    agent: 'a',
+    role: 'assistant',
+    content: 'One.\n\nTwo.',
+    status: 'complete' as const,
+    metadata: { tokens: 1 },
+    timestamp: at(0),
+    parts: [
+      { kind: 'reasoning', part_id: '1', text: 'hm' }, { kind: 'text', part_id: '/a', text: 'One.' },
+      { kind: 'tool', part_id: 'c', name: 'find', title: 'Find', args: { q: 1 }, status: 'complete', output: 2 }, { kind: 'step', part_id: '2' },
+      { kind: 'source', part_id: '3', value: { url: 'u' } }, { kind: 'file', part_id: '4', value: { url: 'f', media_type: 'm' } },
+      { kind: 'data', part_id: 'd', name: 'chart', value: 2 }, { kind: 'text', part_id: '/a.1', text: 'Two.' }
+    ]
+  }
+  const json = (of: Conversation) => JSON.parse(JSON.stringify(of.items)).map(({ input: _, ...item }: Record<string, unknown>) => item)
+  const loaded = conversation()
+  loaded.merge({ messages: [saved], is_complete: true })
+  t.strictSame(json(loaded), json(conversation(...answer)))
+  t.match(loaded.wholes.get('/a'), { metadata: { tokens: 1 } })
+  const both = conversation(...answer)
+  both.merge({ messages: [saved], is_complete: true })
+  t.strictSame(both.items.map(({ kind }) => kind), kinds)
+})

@@ -242,7 +242,7 @@ t.test('a page that cannot load the code for tabs has a connection of its own, a
   app.get('/stdin.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
   const page = await browser.newPage()
   await page.goto(await app.listen({ port: 0, host: '127.0.0.1' }))
-  await page.evaluate('client.connected({ timeout: 20_000 })')
+  await page.evaluate('client.connected()')
   app.ws.connections('u1')[0].close(1013)
   await eventually(() => opened === 2)
   t.match((await page.evaluate<string[]>('errors')).filter(error => error.includes('imported module')), { length: 1 })

@@ -1,9 +1,9 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { LiveReply, type ReplyParts } from '../../../lib/chat/runs/reply.js'
+import { LiveReply, type ReplyParts } from '../../../lib/chat/replies/reply.js'
 import { errors } from '../../../lib/errors.js'
 import { gate } from '../../waiting.js'
-import { down, FakeContext } from './context.js'
+import { down, FakeContext } from '../runs/context.js'
 
 function setup (parts: Partial<ReplyParts> = {}) {
   const context = new FakeContext()
@@ -69,7 +69,8 @@ t.test('a reply ends once, with the first status', async t => {
 t.test('the error of a failed reply is logged and not sent to clients', async t => {
   const { context, reply } = setup()
   await reply.fail(new Error('secret'))
-  t.match(context.published, [{ data: { content: '', status: 'error' } }])
+  t.strictSame([context.published, context.saved], [[], []], 'an empty reply that failed is not shown')
+  reply.write('late')
   t.notMatch(JSON.stringify(context.published), 'secret')
   t.match(context.logged, [/reply failed/])
   t.match(context.loggedFields, [{ messageId: 'm', err: { message: 'secret' } }])
@@ -224,5 +225,113 @@ t.test('the limit of a reply is exact to the byte', async t => {
   const { length } = JSON.stringify({ message_id: 'm', run_id: 'r' })
   t.equal(reply.write('x'.repeat(10_000 - 2_048 - length)), true)
   t.equal(reply.write('x'), false)
+  t.match(calls.failed, [{ code: 'RT_ERR_REPLY_TOO_LONG' }])
+})
+
+t.test('the parts of a message are published in order, and saved with it', async t => {
+  const { context, reply } = setup()
+  reply.write('Let me see.')
+  const reasoning = reply.reasoning({ fields: { signature: 's' } })
+  reasoning.write('Orders of ')
+  const call = reply.call('find', { id: 'c1', fields: { title: 'Find' } })
+  await call.call({ user: 'u' })
+  reasoning.write('u', { signature: 't' })
+  await reasoning.end()
+  await call.output(2)
+  await reply.step()
+  await reply.source({ url: 'https://a.example', title: 'A' })
+  await reply.file({ url: 'data:,', media_type: 'text/plain' })
+  await reply.data('chart', { n: 1 }, { id: 'd' })
+  await reply.data('chart', { n: 2 }, { id: 'd' })
+  await reply.data('hint', 'now', { isTransient: true })
+  await reply.metadata({ tokens: 5 })
+  reply.write('You have two.')
+  const text = reply.addText()
+  text.write('Bye.')
+  await text.end()
+  t.equal(reply.text, 'Let me see.\n\nYou have two.\n\nBye.')
+  await reply.end()
+  const part = { message_id: 'm', run_id: 'r', agent: 'a' }
+  t.match(context.published.map(
+    ({ type, data }) => [type, data.part_id ?? data.call_id ?? data.message_id, data.kind, data.text ?? data.content]), [
+    ['chat_delta', 'm', undefined, 'Let me see.'],
+    ['chat_message', 'm', undefined, 'Let me see.'],
+    ['chat_part', 'message', 'message', undefined],
+    ['chat_part_delta', '1', 'reasoning', 'Orders of '],
+    ['chat_part_delta', 'c1', 'tool', ''],
+    ['tool_call', 'c1', undefined, undefined],
+    ['chat_part', '1', 'reasoning', 'Orders of u'],
+    ['tool_output', 'c1', undefined, undefined],
+    ['chat_part', '2', 'step', undefined],
+    ['chat_part', '3', 'source', undefined],
+    ['chat_part', '4', 'file', undefined],
+    ['chat_part', 'd', 'data', undefined],
+    ['chat_part', 'd', 'data', undefined],
+    ['chat_part', 'transient hint', 'data', undefined],
+    ['chat_part', 'message', 'message', undefined],
+    ['chat_delta', 'm.1', undefined, 'You have two.'],
+    ['chat_message', 'm.1', undefined, 'You have two.'],
+    ['chat_delta', 'm.2', undefined, 'Bye.'],
+    ['chat_message', 'm.2', undefined, 'Bye.'],
+    ['chat_part', 'message', 'message', undefined]
+  ])
+  t.match(context.published.find(({ data }) => data.message_id === 'm.1'), { data: { part_of: 'm' } })
+  t.strictSame(context.published.at(-1)!.data, { ...part, part_id: 'message', kind: 'message', status: 'complete', value: { tokens: 5 } })
+  t.strictSame(context.saved, [{
+    ...part,
+    role: 'assistant',
+    content: reply.text,
+    status: 'complete',
+    metadata: { tokens: 5 },
+    parts: [
+      { kind: 'text', part_id: 'm', text: 'Let me see.' },
+      { kind: 'reasoning', part_id: '1', text: 'Orders of u', signature: 't' },
+      { kind: 'tool', part_id: 'c1', name: 'find', args: { user: 'u' }, status: 'complete', output: 2 },
+      { kind: 'step', part_id: '2' },
+      { kind: 'source', part_id: '3', value: { url: 'https://a.example', title: 'A' } },
+      { kind: 'file', part_id: '4', value: { url: 'data:,', media_type: 'text/plain' } },
+      { kind: 'data', part_id: 'd', name: 'chart', value: { n: 2 } },
+      { kind: 'text', part_id: 'm.1', text: 'You have two.' },
+      { kind: 'text', part_id: 'm.2', text: 'Bye.' }
+    ]
+  }])
+})
+
+t.test('open parts end with their message, and nothing follows', async t => {
+  const { context, reply } = setup()
+  const reasoning = reply.reasoning()
+  const call = reply.call('find', { id: 'c1' })
+  call.write('{')
+  reply.close('cancelled')
+  t.match(context.published.slice(-3).map(({ type, data }) => [type, data.kind, data.status]), [
+    ['chat_part', 'reasoning', 'cancelled'], ['tool_output', undefined, 'cancelled'], ['chat_part', 'message', 'cancelled']
+  ])
+  const { length } = context.published
+  t.equal(reasoning.write('late'), false)
+  await reply.source({ url: 'u' })
+  t.equal(reply.reasoning().write('late'), false)
+  t.equal(reply.call('late').write('late'), false)
+  t.equal(reply.addText().write('late'), false)
+  await reply.end()
+  context.turn()
+  t.equal(context.published.length, length)
+  t.equal(context.saved.length, 1)
+})
+
+t.test('a part that the broker did not store is delivered, and one that can never be stored rejects', async t => {
+  const { context, reply } = setup()
+  reply.write('a')
+  context.turn()
+  context.answer = down
+  await reply.source({ url: 'u' })
+  t.match(context.published.at(-1), { type: 'chat_part', data: { kind: 'source' } })
+  context.answer = () => { throw new TypeError('not JSON') }
+  await t.rejects(reply.file({ url: 'u', media_type: 'm' }), { message: 'not JSON' })
+  await t.rejects(reply.data('n', 1n), TypeError)
+})
+
+t.test('parts count for the limits of a reply', async t => {
+  const { reply, calls } = setup()
+  await reply.file({ url: `data:,${'x'.repeat(9_000)}`, media_type: 'text/plain' })
   t.match(calls.failed, [{ code: 'RT_ERR_REPLY_TOO_LONG' }])
 })

@@ -1,8 +1,7 @@
 import type { UIMessageChunk } from 'ai'
-import type { DataPart, RunPart, FollowedRun, RunReader, TextPart, ToolPart } from './run.js'
-
-/** Key of a part's `providerMetadata` with the message and the agent of the text, and whether the text was replaced. */
-export const metadataName = 'fastify-realtime'
+import type { FollowedRun, RunReader } from './run.js'
+import type { RunPart } from './run-parts.js'
+import { chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
 
 /** Maximum number of chunks that wait in a stream. Further changes wait in the run, merged. */
 const highWaterMark = 8
@@ -20,6 +19,9 @@ export class UiStream implements RunReader {
   #run: FollowedRun | undefined
   #cursors = new Map<RunPart, Cursor>()
   #changed = new Set<RunPart>()
+  /** Parts that were streamed before a pause. */
+  readonly #skipped = new Set<RunPart>()
+  #pauses = 0
   #isFlushing = false
   #hasBegun = false
   #isEnded = false
@@ -45,10 +47,19 @@ export class UiStream implements RunReader {
   /** Streams a run from its beginning. The first chunk comes when its turn has come. */
   read (run: FollowedRun): void {
     if (this.#isEnded || this.#run !== undefined) return
-    for (const part of run.parts) this.#changed.add(part)
+    for (const part of run.parts) if (!this.#skipped.has(part)) this.#changed.add(part)
+    this.#skipped.clear()
     this.#run = run
     run.readers.add(this)
     this.#flush()
+  }
+
+  /** Streams a run from where it paused for approvals. */
+  readOn (run: FollowedRun): void {
+    this.#pauses = run.pauses
+    for (const [part, cursor] of run.pausedAt) this.#cursors.set(part, { ...cursor })
+    for (const part of run.pausedAt.keys()) if (part.kind === 'chunk') this.#skipped.add(part)
+    this.read(run)
   }
 
   started (): void {
@@ -56,7 +67,13 @@ export class UiStream implements RunReader {
   }
 
   changed (part: RunPart): void {
+    // Metadata comes after all parts that were published before its change.
+    if (part.kind === 'chunk') this.#changed.delete(part)
     this.#changed.add(part)
+    this.#flush()
+  }
+
+  paused (): void {
     this.#flush()
   }
 
@@ -91,9 +108,13 @@ export class UiStream implements RunReader {
       for (const chunk of this.#news(part)) this.#controller.enqueue(chunk)
     }
     const { outcome } = run
-    if (outcome === undefined || !this.#hasRoom()) return
+    if (!this.#hasRoom()) return
+    // The run waits for approvals. Their answers are sent with the next message, which streams the rest.
+    if (outcome === undefined && run.isPaused && run.pauses > this.#pauses) return this.#close({ type: 'finish', finishReason: 'tool-calls' })
+    if (outcome === undefined) return
     const { status, error } = outcome
-    if (status === 'complete') this.#close({ type: 'finish', finishReason: 'stop' })
+    const metadata = run.metadata === undefined ? {} : { messageMetadata: run.metadata }
+    if (status === 'complete') this.#close({ type: 'finish', finishReason: run.finishReason, ...metadata })
     else if (status === 'cancelled') this.#close({ type: 'abort', reason: status })
     else this.fail(textOf({ code: error?.code ?? status, message: error?.message }))
   }
@@ -103,11 +124,9 @@ export class UiStream implements RunReader {
   }
 
   #news (part: RunPart): UIMessageChunk[] {
-    const cursor = this.#cursors.get(part) ?? { length: 0, isStarted: false, isEnded: false }
+    const cursor = this.#cursors.get(part) ?? newCursor()
     this.#cursors.set(part, cursor)
-    if (part.kind === 'text') return textNews(part, cursor)
-    if (part.kind === 'tool') return toolNews(part, cursor)
-    return dataNews(part)
+    return chunksAfter(part, cursor)
   }
 
   #close (last: UIMessageChunk): void {
@@ -125,53 +144,6 @@ export class UiStream implements RunReader {
     this.#changed.clear()
     for (const action of this.#onEnd) action()
   }
-}
-
-/** Streamed portion of a part. */
-interface Cursor {
-  isStarted: boolean
-  isEnded: boolean
-  /** Number of streamed characters of its text. */
-  length: number
-}
-
-function textNews (part: TextPart, cursor: Cursor): UIMessageChunk[] {
-  const { id } = part
-  const chunks: UIMessageChunk[] = []
-  // A text that was replaced before it was streamed is omitted.
-  if (cursor.isEnded || (part.isReplaced && !cursor.isStarted)) return chunks
-  if (!cursor.isStarted) chunks.push({ type: 'text-start', id, providerMetadata: metadataOf(part) })
-  cursor.isStarted = true
-  const delta = part.text.slice(cursor.length)
-  if (delta !== '') chunks.push({ type: 'text-delta', id, delta })
-  cursor.length = part.text.length
-  cursor.isEnded = part.isDone
-  if (part.isDone) chunks.push({ type: 'text-end', id, providerMetadata: metadataOf(part) })
-  return chunks
-}
-
-function metadataOf ({ messageId, agent, isReplaced }: TextPart) {
-  return { [metadataName]: { message_id: messageId, ...agent !== undefined && { agent }, ...isReplaced && { replaced: true } } }
-}
-
-/** Chunks of a tool, marked as `providerExecuted`: the tool runs on the server, not in the page. */
-function toolNews (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
-  const { callId: toolCallId, name: toolName, args: input, outcome } = part
-  const chunks: UIMessageChunk[] = []
-  if (cursor.isEnded) return chunks
-  if (!cursor.isStarted) chunks.push({ type: 'tool-input-available', toolCallId, toolName, input, providerExecuted: true })
-  cursor.isStarted = true
-  cursor.isEnded = outcome !== undefined
-  if (outcome?.status === 'complete') chunks.push({ type: 'tool-output-available', toolCallId, output: outcome.output, providerExecuted: true })
-  else if (outcome !== undefined) chunks.push({ type: 'tool-output-error', toolCallId, errorText: outcome.error?.message ?? outcome.status, providerExecuted: true })
-  else if (part.progress !== undefined) {
-    chunks.push({ type: 'tool-output-available', toolCallId, output: part.progress, preliminary: true, providerExecuted: true })
-  }
-  return chunks
-}
-
-function dataNews ({ type, id, data }: DataPart): UIMessageChunk[] {
-  return [{ type: `data-${type}`, id, data }]
 }
 
 /** Text of the page's `error`. It begins with the code, by which the page can recognise the error. */

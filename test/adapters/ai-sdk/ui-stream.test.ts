@@ -1,7 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 import t from 'tap'
-import { FollowedRun } from '../../lib/adapters/run.js'
-import { textOf, UiStream } from '../../lib/adapters/ui-stream.js'
+import { FollowedRun } from '../../../lib/adapters/ai-sdk/run.js'
+import { textOf, UiStream } from '../../../lib/adapters/ai-sdk/ui-stream.js'
 
 function streaming () {
   const run = new FollowedRun('r')

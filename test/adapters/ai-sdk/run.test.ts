@@ -1,5 +1,6 @@
 import t from 'tap'
-import { FollowedRun, type RunPart } from '../../lib/adapters/run.js'
+import { FollowedRun } from '../../../lib/adapters/ai-sdk/run.js'
+import type { RunPart } from '../../../lib/adapters/ai-sdk/run-parts.js'
 
 /** Returns a run, and a record of the calls to its reader. */
 function runOf () {
@@ -7,7 +8,7 @@ function runOf () {
   const told: RunPart[] = []
   let ends = 0
   let starts = 0
-  run.readers.add({ started: () => { starts++ }, changed: part => told.push(part), ended: () => { ends++ } })
+  run.readers.add({ started: () => { starts++ }, changed: part => told.push(part), paused: () => {}, ended: () => { ends++ } })
   const apply = (type: string, data: object, id?: string) => run.apply({ type, data: { run_id: 'r', ...data }, id, timestamp: '' } as never)
   const delta = (at: number, text: string) => apply('chat_delta', { message_id: 'a', at, text })
   const message = (content: string, status: string) => apply('chat_message', { message_id: 'a', content, status })
@@ -104,7 +105,7 @@ t.test('tools, questions and messages of the app that are replayed are parts onc
     apply('mine', { a: 1 }, 'c.e.9')
   }
   t.same(run.parts, [
-    { kind: 'tool', callId: 't', name: 'x', args: 1, progress: 0, outcome: { status: 'complete', output: 2 } },
+    { kind: 'tool', callId: 't', name: 'x', args: 1, agent: undefined, isCalled: true, progress: 0, outcome: { status: 'complete', output: 2 } },
     { kind: 'tool', callId: 'late', name: 'y', outcome: { status: 'error', error: { message: 'No.' } } },
     { kind: 'data', type: 'input_request', id: 'q', data: { request_id: 'q', prompt: '?', closed: { reason: 'timeout' } } },
     { kind: 'data', type: 'mine', id: 'c.e.9', data: { a: 1 } }

@@ -1,0 +1,59 @@
+import type { Streaming } from './streaming.js'
+
+type Data = Record<string, any>
+
+/** Entry of a chat's log: a publication, or the `text` of an unfinished one. */
+interface Piece {
+  readonly body: string
+  readonly text?: Streaming
+}
+
+/** A message of a run, with its parts so far. */
+interface Answer {
+  readonly data: Data
+  readonly parts: Map<unknown, Data>
+  /** Whether it has more than one text. */
+  isWhole: boolean
+  isOpen: boolean
+}
+
+/** Returns the unfinished messages of a run whose server died, in the form in which messages are saved. */
+export function unfinishedAnswers (pieces: Iterable<Piece>, runId: string): Data[] {
+  const answers = new Map<string, Answer>()
+  const answerOf = (id: string, { run_id: runId, agent, role = 'assistant' }: Data): Answer => {
+    const known = answers.get(id)
+    const data = { message_id: id, run_id: runId, ...agent !== undefined && { agent }, role }
+    const answer = known ?? { data, parts: new Map<unknown, Data>(), isWhole: false, isOpen: false }
+    answers.set(id, answer)
+    return answer
+  }
+  for (const { body, text } of pieces) {
+    const { type, data } = text === undefined
+      ? publicationOf(body, runId)
+      : { type: `${text.form} text`, data: { ...text.head, text: text.text.slice(0) } as Data }
+    if (data?.run_id !== runId || data.message_id === undefined) continue
+    const { message_id: messageId, part_of: partOf, part_id: partId, call_id: callId, status, content, ...rest } = data
+    const { run_id: _, agent: __, role: ___, ...fields } = rest
+    const answer = answerOf(partOf ?? messageId, data)
+    const put = (id: unknown, part: Data) => answer.parts.set(id, { ...answer.parts.get(id), ...part })
+    if (type === 'message text' || type === 'chat_message') {
+      put(messageId, { ...fields, kind: 'text', part_id: messageId, text: fields.text ?? content })
+      answer.isOpen ||= text !== undefined && !answer.isWhole
+    } else if (type === 'part text') put(partId, { ...fields, part_id: partId })
+    else if (type === 'tool_call' || type === 'tool_output') put(callId, { ...fields, kind: 'tool', part_id: callId, ...status !== undefined && { status } })
+    else if (type === 'chat_part' && fields.kind === 'message') {
+      answer.isWhole = true
+      answer.isOpen = status === 'streaming'
+      if (fields.value !== undefined) answer.data.metadata = fields.value
+    } else if (type === 'chat_part' && fields.is_transient !== true) put(partId, { ...fields, part_id: partId })
+  }
+  return [...answers.values()].filter(({ isOpen }) => isOpen).map(({ data, parts, isWhole }) => {
+    const all = [...parts.values()]
+    const content = all.flatMap(({ kind, text }) => kind === 'text' && text !== '' ? text : []).join('\n\n')
+    return { ...data, content, status: 'interrupted', ...isWhole && { parts: all } }
+  })
+}
+
+function publicationOf (body: string, runId: string): { type?: string, data?: Data } {
+  return body.includes(runId) ? JSON.parse(body) : {}
+}

@@ -1,0 +1,341 @@
+import { errors, isBrokersFailure } from '../../errors.js'
+import type { Outcome } from '../../protocol/chat.js'
+import { report } from '../../server/reports/caught.js'
+import type { DataOptions, FilePart, PartOptions, PartWriter, Reply, SavedPart, SourcePart, ToolCall } from '../hooks.js'
+import { LiveCall } from './call.js'
+import type { RunContext } from '../runs/context.js'
+import { GrowingPart, messageForm, partForm } from './growing-part.js'
+import { quiet, type OpenPart, type PartOutlet } from '../runs/part.js'
+
+type Fields = Record<string, unknown>
+
+/** Bytes that count for a message beside its text, and for each further part. */
+const messageOverhead = 2_048
+const partOverhead = 256
+
+/** Part id of the message as a whole. */
+const wholeId = 'message'
+
+export interface ReplyParts {
+  context: RunContext
+  outlet: PartOutlet
+  id: string
+  runId: string
+  agent: string | undefined
+  role: string
+  /** Whether the run is over: then nothing is published. */
+  isOver: boolean
+  /** Counts bytes of the run. Returns `false` when the run is over, also because these bytes exceed its limit. */
+  charge: (bytes: number) => boolean
+  /** Ends the run, because the reply is too long. */
+  fail: (error: Error) => void
+  onClosed: (reply: LiveReply) => void
+}
+
+/** A part of a reply, in order: what is saved of it. */
+interface Held {
+  readonly text?: GrowingPart
+  readonly save: () => SavedPart
+}
+
+/** A message that is being written: publishes its text and its other parts, and then their final forms. */
+export class LiveReply implements Reply, OpenPart {
+  readonly id: string
+  readonly #parts: ReplyParts
+  /** Fields of every publication of this reply. */
+  readonly #head: { message_id: string, run_id: string, agent?: string, role?: string }
+  readonly #held: Held[] = []
+  /** Open texts and calls, in the order in which they began. */
+  readonly #open = new Set<GrowingPart | LiveCall>()
+  /** Data by its id: a later value replaces the earlier one. */
+  readonly #data = new Map<string, { value: unknown, fields: Fields }>()
+  /** The text that `write` continues; `undefined` once another part has begun. */
+  #text: GrowingPart | undefined
+  #bytes: number
+  #count = 0
+  /** Whether it has more than one text: then the message as a whole is published, too. */
+  #isWhole = false
+  #metadata: unknown
+  /** Further fields of the message as a whole. */
+  #wholeFields: Fields = {}
+  #isClosing = false
+  #closed: Promise<void> | undefined
+
+  constructor (parts: ReplyParts) {
+    const { id, runId, agent, role } = parts
+    this.id = id
+    this.#parts = parts
+    // The default role of a delta is `assistant`.
+    this.#head = { message_id: id, run_id: runId, ...(agent !== undefined && { agent }), ...(role !== 'assistant' && { role }) }
+    this.#bytes = messageOverhead + JSON.stringify(this.#head).length
+    if (parts.isOver) this.#closed = Promise.resolve()
+  }
+
+  /** All of its text, with an empty line between two texts. */
+  get text (): string {
+    return this.#held.flatMap(({ text }) => text?.text || []).join('\n\n')
+  }
+
+  /** Whether nothing was written. */
+  get isEmpty (): boolean {
+    return this.#held.length === 0 && !this.#isWhole
+  }
+
+  get isOpen (): boolean {
+    return this.#closed === undefined
+  }
+
+  /** Whether the source must pause until the broker has stored more. */
+  get isFull (): boolean {
+    return [...this.#open].some(part => part instanceof GrowingPart && part.isFull)
+  }
+
+  async ready (): Promise<void> {
+    while (this.isFull && this.stored !== undefined) await this.stored
+  }
+
+  /** Resolves when the broker has answered; `undefined` when no delta is being stored. */
+  get stored (): Promise<unknown> | undefined {
+    for (const part of this.#open) if (part instanceof GrowingPart && part.stored !== undefined) return part.stored
+    return undefined
+  }
+
+  write (text: string): boolean {
+    if (typeof text !== 'string') throw new TypeError(`'write' takes a string, not ${typeof text}`)
+    if (this.#closed !== undefined) return false
+    if (text === '') return true
+    if (this.#text?.isClosed !== false) this.#text = this.#newText()
+    return this.#text.write(text)
+  }
+
+  addText ({ fields = {} }: PartOptions = {}): PartWriter {
+    // The text before it gets nothing more.
+    this.#endText()
+    const text = this.#newText()
+    text.set(fields)
+    return this.#writer(text)
+  }
+
+  reasoning ({ fields = {} }: PartOptions = {}): PartWriter {
+    this.#divide()
+    const { message_id: messageId, run_id: runId, agent } = this.#head
+    const partId = this.#newId()
+    const part = this.#grow({ message_id: messageId, part_id: partId, kind: 'reasoning', run_id: runId, ...agent !== undefined && { agent } }, partForm)
+    part.set(fields)
+    this.#hold({ save: () => ({ ...part.fields, kind: 'reasoning', part_id: partId, text: part.text }) })
+    return this.#writer(part)
+  }
+
+  call (name: string, { id, fields }: PartOptions & { id?: string | undefined } = {}): ToolCall {
+    this.#divide()
+    const { role: _, ...head } = this.#head
+    const { context, outlet } = this.#parts
+    const call: LiveCall = new LiveCall({
+      context,
+      outlet,
+      id,
+      name,
+      head,
+      charge: bytes => this.#charge(bytes),
+      publish: (type, data) => this.#store(type, data),
+      flush: () => this.flush(),
+      onClosed: () => this.#open.delete(call)
+    })
+    if (this.#closed === undefined) this.#open.add(call)
+    else call.close('interrupted')
+    if (fields !== undefined) call.write('', fields)
+    this.#hold({ save: () => call.saved as unknown as SavedPart })
+    return call
+  }
+
+  source (source: SourcePart, { fields }: PartOptions = {}): Promise<void> {
+    return this.#add('source', { value: source, ...fields })
+  }
+
+  file (file: FilePart, { fields }: PartOptions = {}): Promise<void> {
+    return this.#add('file', { value: file, ...fields })
+  }
+
+  step ({ fields }: PartOptions = {}): Promise<void> {
+    return this.#add('step', { ...fields })
+  }
+
+  data (name: string, value: unknown, { id, isTransient = false, fields = {} }: DataOptions = {}): Promise<void> {
+    if (isTransient) {
+      this.#divide()
+      return this.#publishPart('data', `transient ${name}`, { name, value, is_transient: true, ...fields })
+    }
+    const known = id === undefined ? undefined : this.#data.get(id)
+    if (known === undefined) {
+      const held = { value, fields }
+      const partId = id ?? this.#newId()
+      this.#data.set(partId, held)
+      return this.#add('data', { name, value, ...fields }, partId, () => ({ ...held.fields, kind: 'data', part_id: partId, name, value: held.value }))
+    }
+    Object.assign(known, { value, fields })
+    return this.#publishPart('data', id!, { name, value, ...fields })
+  }
+
+  metadata (value: unknown, { fields = {} }: PartOptions = {}): Promise<void> {
+    this.#metadata = value
+    this.#wholeFields = fields
+    this.#isWhole = true
+    return this.#publishWhole('streaming')
+  }
+
+  end (): Promise<void> {
+    if (this.isEmpty && this.#closed === undefined) this.#newText()
+    return this.#close('complete')
+  }
+
+  fail (error?: unknown): Promise<void> {
+    if (this.#closed === undefined && error !== undefined) report(this.#parts.context.log, error, 'a reply failed', { messageId: this.id })
+    return this.#close('error')
+  }
+
+  close (outcome: Outcome): void {
+    this.#close(outcome)
+  }
+
+  /** Publishes the text that was written since the last delta. Called before anything else of the run is published. */
+  flush (): void {
+    for (const part of this.#open) part.flush()
+  }
+
+  #flushBefore (part: GrowingPart): void {
+    for (const other of this.#open) {
+      if (other === part) return
+      other.flush()
+    }
+  }
+
+  #close (status: Outcome): Promise<void> {
+    if (this.#closed !== undefined) return this.#closed
+    if (this.#isClosing) return Promise.resolve()
+    this.#isClosing = true
+    const { context, role, onClosed } = this.#parts
+    const open = [...this.#open]
+    if (this.#isWhole) this.flush()
+    const ends = open.map(part => part instanceof GrowingPart ? part.close(status, {}, this.#isWhole) : part.close(status))
+    if (this.#isWhole) ends.push(this.#publishWhole(status))
+    this.#closed = quiet(Promise.all(ends).then(() => {}))
+    const more = this.#isWhole && { parts: this.#saved(), metadata: this.#metadata }
+    if (!this.isEmpty) context.save({ ...this.#head, role, content: this.text, status, ...more })
+    onClosed(this)
+    return this.#closed
+  }
+
+  #saved (): SavedPart[] {
+    return this.#held.map(({ save }) => save())
+  }
+
+  #hold (held: Held): void {
+    this.#held.push(held)
+  }
+
+  #newId (): string {
+    return `${++this.#count}`
+  }
+
+  #newText (): GrowingPart {
+    const count = this.#held.filter(({ text }) => text !== undefined).length
+    if (count > 0) this.#divide()
+    const id = count === 0 ? this.id : `${this.id}.${count}`
+    const head = { ...this.#head, message_id: id, ...count > 0 && { part_of: this.id } }
+    const text = this.#grow(head, messageForm, { role: this.#parts.role })
+    this.#hold({ text, save: () => ({ ...text.fields, kind: 'text', part_id: id, text: text.text }) })
+    return text
+  }
+
+  #grow (head: Fields, form: typeof messageForm, tail?: Fields): GrowingPart {
+    const { context, outlet } = this.#parts
+    const part: GrowingPart = new GrowingPart({
+      context, outlet, form, head, tail, charge: bytes => this.#charge(bytes), onClosed: () => this.#open.delete(part)
+    })
+    if (this.#closed === undefined) this.#open.add(part)
+    else part.drop()
+    return part
+  }
+
+  #writer (part: GrowingPart): PartWriter {
+    return {
+      write: (text, fields) => {
+        if (fields !== undefined) part.set(fields)
+        return part.write(text)
+      },
+      end: fields => {
+        // Parts that began before it have their places first.
+        if (this.#isWhole) this.#flushBefore(part)
+        return part.close('complete', fields, this.#isWhole)
+      }
+    }
+  }
+
+  /** Makes the message one of several parts. The text before gets nothing more. */
+  #divide (): void {
+    this.#endText()
+    if (this.#isWhole) return
+    this.#isWhole = true
+    quiet(this.#publishWhole('streaming'))
+  }
+
+  #endText (): void {
+    const text = this.#text
+    this.#text = undefined
+    if (text?.isClosed !== false) return
+    // It has its place before the next part.
+    this.#flushBefore(text)
+    text.flush()
+    quiet(text.close('complete', {}, true))
+  }
+
+  #add (kind: 'source' | 'file' | 'data' | 'step', fields: Fields, partId = this.#newId(), save = () => ({ ...fields, kind, part_id: partId })): Promise<void> {
+    this.#divide()
+    this.#hold({ save: save as () => SavedPart })
+    return this.#publishPart(kind, partId, fields)
+  }
+
+  #publishPart (kind: string, partId: string, fields: Fields): Promise<void> {
+    const { message_id: messageId, run_id: runId, agent } = this.#head
+    return this.#store('chat_part', { message_id: messageId, part_id: partId, kind, run_id: runId, ...agent !== undefined && { agent }, ...fields })
+  }
+
+  #publishWhole (status: string): Promise<void> {
+    const { role } = this.#head
+    const fields = this.#wholeFields
+    return this.#publishPart('message', wholeId, { ...fields, ...role !== undefined && { role }, status, ...this.#metadata !== undefined && { value: this.#metadata } })
+  }
+
+  /** Publishes after everything that was written, and with retries when the broker fails. Rejects when it is given up. */
+  #store (type: 'chat_part' | 'tool_call' | 'tool_progress' | 'tool_output', data: Fields): Promise<void> {
+    if (this.#closed !== undefined) return Promise.resolve()
+    const { outlet } = this.#parts
+    try {
+      const bytes = Buffer.byteLength(JSON.stringify(data)) + partOverhead
+      if (!this.#isClosing && !this.#charge(bytes)) return Promise.resolve()
+      this.flush()
+      const stored = Promise.resolve(outlet.publish(type, data as never)).then(() => {}, error => this.#again(type, data, error))
+      return quiet(stored)
+    } catch (error) {
+      return quiet(this.#again(type, data, error))
+    }
+  }
+
+  async #again (type: 'chat_part' | 'tool_call' | 'tool_progress' | 'tool_output', data: Fields, error: unknown): Promise<void> {
+    if (!isBrokersFailure(error)) throw error
+    await this.#parts.outlet.deliver(type, data as never)
+  }
+
+  /** Counts bytes of the message. Returns `false` when nothing more may be written. */
+  #charge (bytes: number): boolean {
+    const { charge, fail, context: { limits } } = this.#parts
+    if (this.#closed !== undefined || this.#isClosing) return false
+    if (this.#bytes + bytes > limits.message) {
+      fail(new errors.REPLY_TOO_LONG(limits.message))
+      return false
+    }
+    if (!charge(bytes)) return false
+    this.#bytes += bytes
+    return true
+  }
+}

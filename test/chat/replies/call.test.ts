@@ -1,0 +1,74 @@
+import t from 'tap'
+import { LiveCall } from '../../../lib/chat/replies/call.js'
+import { FakeContext } from '../runs/context.js'
+
+function setup () {
+  const context = new FakeContext()
+  const calls = { closed: 0 }
+  const call = new LiveCall({
+    context,
+    outlet: {
+      publish: (type, data) => context.publish({ type, data } as never),
+      deliver: (type, data) => context.deliver({ type, data } as never)
+    },
+    id: 'c',
+    name: 'search',
+    head: { message_id: 'm', run_id: 'r', agent: 'a' },
+    charge: () => true,
+    flush: () => {},
+    publish: async (type, data) => { context.publish({ type, data } as never) },
+    onClosed: () => { calls.closed++ }
+  })
+  return { context, call, calls }
+}
+
+const head = { message_id: 'm', run_id: 'r', agent: 'a' }
+const about = { ...head, call_id: 'c', name: 'search' }
+
+t.test('the arguments grow, are replaced by the whole call, and the call ends once', async t => {
+  const { context, call, calls } = setup()
+  call.write('', { title: 'Search' })
+  context.turn()
+  call.write('{"q":')
+  call.flush()
+  call.write('1')
+  await call.call({ q: 1 }, { title: 'Search' })
+  t.equal(call.write('late'), false)
+  await call.progress('half')
+  await call.output([1], { note: 'n' })
+  await call.output([2])
+  await call.fail()
+  await call.progress('late')
+  await call.call({})
+  call.close('cancelled')
+  context.turn()
+  const input = { ...head, part_id: 'c', kind: 'tool', name: 'search' }
+  t.strictSame(context.published, [
+    { type: 'chat_part_delta', data: { ...input, title: 'Search', at: 0, text: '' } },
+    { type: 'chat_part_delta', data: { ...input, at: 0, text: '{"q":' } },
+    { type: 'tool_call', data: { ...about, args: { q: 1 }, title: 'Search' } },
+    { type: 'tool_progress', data: { ...about, progress: 'half' } },
+    { type: 'tool_output', data: { ...about, status: 'complete', output: [1], note: 'n' } }
+  ])
+  t.strictSame(call.saved, { kind: 'tool', part_id: 'c', name: 'search', args: { q: 1 }, title: 'Search', status: 'complete', output: [1], note: 'n' })
+  t.equal(calls.closed, 1)
+})
+
+t.test('a call that its run leaves open is closed with the outcome of the run', async t => {
+  for (const [outcome, status] of [['complete', 'interrupted'], ['cancelled', 'cancelled'], ['error', 'error']] as const) {
+    const { context, call } = setup()
+    call.write('{"q')
+    call.close(outcome)
+    t.match(context.published.at(-1), { type: 'tool_output', data: { ...about, status } })
+    t.match(call.saved, { status, text: '{"q' })
+  }
+})
+
+t.test('a call that fails has the given error, or that of a tool', async t => {
+  const one = setup()
+  await one.call.fail()
+  t.match(one.context.published, [{ data: { status: 'error', error: { code: 'tool_failed' } } }])
+  const two = setup()
+  await two.call.fail({ code: 'not_found', message: 'no such order' })
+  t.match(two.call.saved, { error: { code: 'not_found' } })
+})
