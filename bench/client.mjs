@@ -56,6 +56,8 @@ class Client {
   pause () { this.#socket.pause() }
   send (text) { this.#socket.write(say(text)) }
   destroy () { this.#socket.destroy() }
+  /** Ends the connection as a page does that is left: with the code 1000. */
+  close () { this.#socket.end(frame(0x08, Buffer.from([0x03, 0xe8]))) }
 
   #onData (chunk) {
     if (!this.#isUpgraded) {
@@ -198,7 +200,7 @@ async function attend ({ list, seconds, updaters, updates, every }) {
   for (const [n, { client, timer }] of entered.entries()) {
     await at(list.length + n)
     clearInterval(timer)
-    client.destroy()
+    client.close()
   }
 }
 

@@ -9,6 +9,7 @@ const bookkeeping = undefined
 const figures = {
   'cpu µs': lower(),
   'cpu ms': lower(),
+  'cpu µs per member': lower(),
   frames: lower(),
   'MiB sent': lower(),
   'cpu µs per first publish': lower(),

@@ -268,30 +268,32 @@ const manyChannels = async ({ kind, port, server, client }) => {
   }
 }
 
-/** Measures 200 members who enter a channel and leave it within 10 s, while 20 of them update their data five times a second. */
-const members = async ({ kind, port, server, client }) => {
+/** Measures `count` members who enter a channel and leave it within `seconds`. The first `updaters` update their data each 200 ms. */
+const members = ({ count, seconds, updaters }) => async ({ kind, port, server, client }) => {
   const isOurs = kind === 'ours'
-  const list = times(200, n => {
-    const one = notifications(kind, port, `u${n}`)
+  const listOf = prefix => times(count, n => {
+    const one = notifications(kind, port, `${prefix}${n}`)
     return isOurs ? { ...one, subscribe: [{ channel: 'desk:d1' }] } : { ...one, path: `${one.path}&desk=d1` }
   })
   const updates = times(10, n => isOurs
     ? JSON.stringify({ type: 'presence', channel: 'desk:d1', data: { cursor: `c${n}` } })
     : `42["update",{"cursor":"c${n}"}]`)
-  const run = () => client.call({ call: 'attend', list, args: { seconds: 10, updaters: 20, updates, every: 200 } })
-  await run()
+  const run = prefix => client.call({ call: 'attend', list: listOf(prefix), args: { seconds, updaters, updates, every: 200 } })
+  await run('warm')
+  while ((await server.call({ call: 'counters' })).connections > 0);
   const before = await client.call({ call: 'state' })
   const cpu = await server.call({ call: 'cpu' })
-  const after = await run()
+  const after = await run('u')
   const { user, system } = await server.call({ call: 'cpu' })
   return {
     'cpu ms': (user + system - cpu.user - cpu.system) / 1_000,
+    'cpu µs per member': (user + system - cpu.user - cpu.system) / count,
     frames: after.received - before.received,
     'MiB sent': (after.bytes - before.bytes) / 1024 / 1024
   }
 }
 
-/** Options with the kinds of channels of W11 to W13. */
+/** Options with the kinds of channels of W11 to W14. */
 const withBoards = { ours: { boards: true }, 'ours-each': { boards: true } }
 
 export const workloads = [
@@ -353,7 +355,7 @@ export const workloads = [
     figure: ['cpu ms', 'frames', 'MiB sent'],
     kinds: ['ours', 'socket-io'],
     options: withBoards,
-    measure: members
+    measure: members({ count: 200, seconds: 10, updaters: 20 })
   },
   { name: 'W16', title: '500 chats, 50 single tokens/s each, through chat.send', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('sender', 1) },
   { name: 'W16r', title: '500 chats, 50 single tokens/s each, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 1) },
@@ -372,6 +374,14 @@ export const workloads = [
     figure: 'cpu µs',
     kinds: ['ours'],
     measure: broadcast(clients, 1, Math.ceil(100_000 / clients))
+  })),
+  ...[1_000, 10_000].map(count => ({
+    name: 'W14',
+    title: `${count} members enter a channel and leave within ${count / 250} s: counts only`,
+    figure: 'cpu µs per member',
+    kinds: ['ours'],
+    options: withBoards,
+    measure: members({ count, seconds: count / 250, updaters: 0 })
   })),
   ...[1_000, 10_000, 50_000].map(channels => ({ name: 'growth', title: `${channels} channels of users who are offline`, figure: 'bytes per channel', kinds: ['ours'], options: roomy, measure: offline(channels) }))
 ]
