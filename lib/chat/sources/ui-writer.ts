@@ -1,5 +1,4 @@
-import type { UIMessageChunk } from 'ai'
-import type { PartWriter, Reply, ToolCall } from '../../chat/hooks.js'
+import type { PartWriter, Reply, ToolCall, UiChunk } from '../hooks.js'
 
 type Fields = Record<string, any>
 
@@ -58,7 +57,7 @@ export class UiWriter {
   }
 
   /** Writes a chunk. Resolves when the next one may come. */
-  async write (chunk: UIMessageChunk): Promise<void> {
+  async write (chunk: UiChunk): Promise<void> {
     const of = chunk as Fields & { type: string }
     switch (chunk.type) {
       case 'text-start': return this.#begin(`text ${chunk.id}`, fields => this.#reply.addText({ fields }), fieldsOf(of, ['providerMetadata']))
