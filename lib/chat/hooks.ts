@@ -83,10 +83,10 @@ export interface Run {
   /** Begins the next step of the answer. Settles like `data`. */
   step (options?: PartOptions): Promise<void>
   /**
-   * Writes a source into a new reply, at most as fast as the broker stores it, and resolves with its text. `map` turns the events of any other
-   * source into pieces. When the source throws, the reply ends with the status `error`, and the promise rejects with the error of the source. For a
-   * UiResult or a ModelResponse the error is RT_ERR_ANSWER_FAILED, whose `cause` is the error of the model. Rejects with RT_ERR_RUN_ENDED when
-   * the run ends first. In all these cases the source is stopped.
+   * Writes a source into a new reply, at most as fast as the broker stores it, and resolves with its text. `map` turns the events of any
+   * other source into pieces. When the source throws, the reply ends with the status `error`, and the promise rejects with the error of
+   * the source. For a UiResult or a ModelResponse the error is RT_ERR_ANSWER_FAILED, whose `cause` is the error of the model. Rejects with
+   * RT_ERR_RUN_ENDED when the run ends first. In all these cases the source is stopped.
    */
   stream (source: AnswerSource, options?: StreamOptions): Promise<string>
   stream<E> (source: AsyncIterable<E> | ReadableStream<E>, options: StreamOptions & { map: MapEvent<E> }): Promise<string>
@@ -219,7 +219,13 @@ export type AnswerPart =
   { kind?: 'text' | undefined, text: string } |
   { kind: 'reasoning', text: string } |
   {
-    kind: 'tool', id: string, name?: string | undefined, text?: string | undefined, args?: unknown, progress?: unknown, output?: unknown
+    kind: 'tool'
+    id: string
+    name?: string | undefined
+    text?: string | undefined
+    args?: unknown
+    progress?: unknown
+    output?: unknown
     error?: { code: string, message: string } | undefined
   } |
   { kind: 'source', value: SourcePart } |

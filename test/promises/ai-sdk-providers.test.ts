@@ -123,7 +123,7 @@ for (const [way, answer] of Object.entries(ways)) {
   })
 }
 
-t.test('a model that answers 429 once is asked again, and the run is complete', async t => {
+t.test('a model that answers 429 once gets a second request, and the run is complete', async t => {
   const { model, count } = modelOf(refused(429), { parts: whole('Hello.'), end: 'close' })
   const { url, runs } = await startAgent(t, run => streamUI(run, () => streamText({ model, prompt: 'p', abortSignal: run.signal, maxRetries: 1 })))
   const chat = chatOf(t, url, 'c')

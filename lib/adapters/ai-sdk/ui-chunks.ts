@@ -113,8 +113,10 @@ function toolChunks (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
 }
 
 /** Chunks of a tool that the AI SDK runs: about its approvals, and the latest preliminary output at its place among them. */
-function approvalChunks ({ callId: toolCallId, progress, progressNative, outcome }: ToolPart, cursor: Cursor, isShown: boolean): UIMessageChunk[] {
-  const { approval: approvals = [], preliminary: { count = 0, after = 0 } = {} } = outcome?.native ?? progressNative ?? {}
+function approvalChunks (part: ToolPart, cursor: Cursor, isShown: boolean): UIMessageChunk[] {
+  const { callId: toolCallId, progress, progressNative, outcome } = part
+  const { approval: approvals = [], preliminary = {} } = outcome?.native ?? progressNative ?? {}
+  const { count = 0, after = 0 } = preliminary
   const isNew = isShown && progress !== undefined && count > cursor.preliminaries
   const before = isNew ? Math.max(after, cursor.approvals) : approvals.length
   const more = has({ ...progressNative, approval: undefined, preliminary: undefined, isDenied: undefined, ended: undefined })

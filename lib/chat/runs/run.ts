@@ -6,7 +6,8 @@ import type { Message } from '../../protocol/envelope.js'
 import { caught, report } from '../../server/reports/caught.js'
 import type { ChatAddress } from '../address.js'
 import type {
-  AnswerSource, DataOptions, FilePart, MapEvent, PartOptions, PartWriter, Question, Reply, ReplyOptions, Run, SourcePart, StreamOptions, ToolContext, ToolOptions
+  AnswerSource, DataOptions, FilePart, MapEvent, PartOptions, PartWriter, Question, Reply, ReplyOptions, Run, SourcePart, StreamOptions,
+  ToolContext, ToolOptions
 } from '../hooks.js'
 import { outgoing } from '../../server/messages/outgoing.js'
 import type { Receipt } from '../../server/messages/publisher.js'
@@ -241,7 +242,9 @@ export class LiveRun implements Run {
     return reply
   }
 
-  stream (source: AnswerSource | AsyncIterable<any> | ReadableStream<any>, options?: StreamOptions & { map?: MapEvent<any> }): Promise<string> {
+  stream (
+    source: AnswerSource | AsyncIterable<any> | ReadableStream<any>, options?: StreamOptions & { map?: MapEvent<any> }
+  ): Promise<string> {
     return this.#unlessOver(() => this.#stream(source, options))
   }
 

@@ -31,8 +31,8 @@ export function isResponse (source: object): source is ModelResponse {
 }
 
 /**
- * Iterates the parts of a streamed response of OpenAI's chat completions; `return` cancels it. Throws when the response is an error, when it
- * contains one, and when it ends early.
+ * Iterates the parts of a streamed response of OpenAI's chat completions; `return` cancels it. Throws when the response is an error, when
+ * it contains one, and when it ends early.
  */
 export class CompletionParts implements AsyncIterator<AnswerPart> {
   readonly #response: ModelResponse

@@ -12,7 +12,9 @@ export interface OpenSource {
 }
 
 /** Opens a source of any type. Throws a TypeError when it is none. */
-export function openSource (source: AnswerSource | AsyncIterable<any> | ReadableStream<any>, options: StreamOptions & { map?: MapEvent<any> } = {}): OpenSource {
+export function openSource (
+  source: AnswerSource | AsyncIterable<any> | ReadableStream<any>, options: StreamOptions & { map?: MapEvent<any> } = {}
+): OpenSource {
   const { map, onError } = options
   const given = Object(source)
   if (isResult(given)) return { pieces: uiChunksOf(given, { onError }), writerOf: reply => new UiWriter(reply) }

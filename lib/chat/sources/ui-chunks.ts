@@ -24,8 +24,8 @@ export function isResult (source: object): source is UiResult {
 }
 
 /**
- * Iterates the chunks of a result of the AI SDK, or of a stream of chunks; `return` cancels it. Throws RT_ERR_ANSWER_FAILED, whose `cause` is
- * the error of the model, when the model fails, when its stream is aborted, and when a result has no content.
+ * Iterates the chunks of a result of the AI SDK, or of a stream of chunks; `return` cancels it. Throws RT_ERR_ANSWER_FAILED, whose `cause`
+ * is the error of the model, when the model fails, when its stream is aborted, and when a result has no content.
  */
 export function uiChunksOf (source: UiResult | ReadableStream<UiChunk>, options: UiChunksOptions = {}): AsyncIterator<UiChunk> {
   const { onError = () => modelFailed, messageMetadata = usageOf } = options

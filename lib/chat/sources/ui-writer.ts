@@ -138,8 +138,8 @@ export class UiWriter {
   }
 
   /**
-   * Whether the chunks of a call are published as they are from now on: the AI SDK makes another part of a call that goes on in another step,
-   * or begins again.
+   * Whether the chunks of a call are published as they are from now on: the AI SDK makes another part of a call that goes on in another
+   * step, or begins again.
    */
   #isAnother (open: OpenCall | undefined, isToBegin = false): boolean {
     if (open !== undefined && !open.isCalled && (isToBegin || open.step !== this.#step)) open.isOver = true
@@ -150,7 +150,8 @@ export class UiWriter {
     if (this.#isAnother(this.#calls.get(chunk.toolCallId), true)) return await this.#carry(chunk)
     const kept = fieldsOf(chunk, toolFields)
     const call = this.#reply.call(chunk.toolName, { id: chunk.toolCallId, fields: { ...titleOf(kept), ai_sdk: kept } })
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: {}, isOver: false, isCalled: false, step: this.#step })
+    const open = { call, name: chunk.toolName, native: kept, result: {}, isOver: false, isCalled: false, step: this.#step }
+    this.#calls.set(chunk.toolCallId, open)
   }
 
   async #continueCall (chunk: Fields): Promise<void> {
@@ -175,7 +176,8 @@ export class UiWriter {
     if (this.#isAnother(known)) return await this.#carry(chunk)
     const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
     const kept = { ...fieldsOf(chunk, toolFields), ...fieldsOf(known?.native ?? {}, ['title']), input: chunk.input, isInput: true, ended: true }
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: {}, result: {}, isOver: true, isCalled: true, step: this.#step })
+    const closed = { call, name: chunk.toolName, native: {}, result: {}, isOver: true, isCalled: true, step: this.#step }
+    this.#calls.set(chunk.toolCallId, closed)
     await call.fail({ code: 'invalid_input', message: chunk.errorText }, { ai_sdk: kept })
   }
 
