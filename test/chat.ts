@@ -1,3 +1,4 @@
+import type { FastifyServerOptions } from 'fastify'
 import type { Chat, ChatOptions, Envelope, RealtimeOptions, Run } from '../lib/index.js'
 import { as, authenticateByHeader, Client, connect, start } from './harness.js'
 
@@ -18,9 +19,11 @@ export interface Started {
 }
 
 /** An app with one chat, to which anyone may connect. */
-export async function startChat (t: Scope, chat: ChatOptions = {}, options: RealtimeOptions = {}): Promise<Started> {
+export async function startChat (
+  t: Scope, chat: ChatOptions = {}, options: RealtimeOptions = {}, server: FastifyServerOptions = {}
+): Promise<Started> {
   const limits = { rate: 1_000, burst: 1_000, connectionsPerUser: 100, ...options.limits }
-  const { app, url, port } = await start(t, { authenticate: authenticateByHeader, authorize: () => true, ...options, chat, limits })
+  const { app, url, port } = await start(t, { authenticate: authenticateByHeader, authorize: () => true, ...options, chat, limits }, server)
   const join = (user = 'u1', since?: string) => connect(t, `${url}${path}${since === undefined ? '' : `?since=${since}`}`, as(user))
   return { app, url, port, chat: app.ws.chat(address), join }
 }

@@ -1,15 +1,13 @@
 import { Type } from '@sinclair/typebox'
 import { convertToModelMessages, readUIMessageStream, type ModelMessage, type UIMessage, type UIMessageChunk } from 'ai'
-import type { Run, SavedMessage } from '../chat/hooks.js'
+import type { Run, SavedMessage, UiResult } from '../chat/hooks.js'
+import { uiChunksOf } from '../chat/sources/ui-chunks.js'
+import { UiWriter, type ApprovalRequest } from '../chat/sources/ui-writer.js'
 import { errors } from '../errors.js'
 import { FollowedRun } from './ai-sdk/run.js'
 import { UiStream } from './ai-sdk/ui-stream.js'
-import { UiWriter, type ApprovalRequest } from './ai-sdk/ui-writer.js'
 
-/** Result of `streamText`, or of an agent. */
-export interface UiResult {
-  toUIMessageStream (options?: any): ReadableStream<UIMessageChunk>
-}
+export type { UiResult }
 
 type Awaitable<T> = T | PromiseLike<T>
 /** @inline */
@@ -30,13 +28,7 @@ export interface StreamUiOptions {
   approvalTimeout?: number | undefined
 }
 
-/** Text for users when a model fails. */
-const modelFailed = 'The model could not finish this answer'
-
 const Approval = Type.Object({ approved: Type.Boolean(), reason: Type.Optional(Type.String()) })
-
-const usageOf = ({ part }: { part: any }) =>
-  part.type === 'finish' ? { usage: part.totalUsage, finishReason: part.finishReason } : undefined
 
 /**
  * Writes a stream of the AI SDK into one reply of a run, with all its parts. `source`: a result of `streamText` or of an agent, a stream of
@@ -94,33 +86,16 @@ async function approve (run: Run, writer: UiWriter, requests: ApprovalRequest[],
 async function write (
   run: Run, writer: UiWriter, given: UiResult | ReadableStream<UIMessageChunk>, before: UIMessage | undefined, options: StreamUiOptions
 ): Promise<UIMessage> {
-  const { onError = () => modelFailed, messageMetadata = usageOf } = options
-  let cause: unknown
-  const ours = 'getReader' in given
-    ? given
-    : given.toUIMessageStream({
-      sendReasoning: true,
-      sendSources: true,
-      messageMetadata,
-      onError: (error: unknown) => {
-        cause = error
-        return onError(error)
-      }
-    })
-  const reader = ours.getReader()
-  const stop = () => { reader.cancel(run.signal.reason).catch(() => {}) }
+  const chunks = uiChunksOf(given, options) as AsyncIterator<UIMessageChunk>
+  const stop = () => { chunks.return!().catch(() => {}) }
   run.signal.addEventListener('abort', stop, { once: true })
   const copy = new TransformStream<UIMessageChunk, UIMessageChunk>(undefined, { highWaterMark: Infinity }, { highWaterMark: Infinity })
   const built = lastOf(readUIMessageStream({ stream: copy.readable, ...before !== undefined && { message: before }, onError: () => {} }))
   const sink = copy.writable.getWriter()
   try {
-    for (let chunks = 0; ; chunks++) {
-      const { done, value: chunk } = await reader.read().catch(error => { throw failure(error, onError(error)) })
-      if (done || run.signal.aborted) break
-      if (chunk.type === 'error') throw failure(cause ?? new Error(chunk.errorText), chunk.errorText)
-      if (chunk.type === 'abort') throw failure(new Error('the stream was aborted'), modelFailed)
-      sink.write(chunk).catch(() => {})
-      await writer.write(chunk)
+    for (let next = await chunks.next(); next.done !== true && !run.signal.aborted; next = await chunks.next()) {
+      sink.write(next.value).catch(() => {})
+      await writer.write(next.value)
     }
   } catch (error) {
     stop()
@@ -130,10 +105,6 @@ async function write (
     sink.close().catch(() => {})
   }
   return await built ?? before ?? { id: run.id, role: 'assistant', parts: [] }
-}
-
-function failure (cause: unknown, message: string): Error {
-  return Object.assign(new errors.ANSWER_FAILED(message), { cause })
 }
 
 async function lastOf (messages: AsyncIterable<UIMessage>): Promise<UIMessage | undefined> {

@@ -83,11 +83,13 @@ export interface Run {
   /** Begins the next step of the answer. Settles like `data`. */
   step (options?: PartOptions): Promise<void>
   /**
-   * Writes all text of a source into a new reply, at most as fast as the broker stores it, and resolves with the text. When the source
-   * throws, the reply ends with the status `error`, and the promise rejects with the error of the source. Rejects with
-   * RT_ERR_RUN_ENDED when the run ends first. In both cases the source is stopped.
+   * Writes a source into a new reply, at most as fast as the broker stores it, and resolves with its text. `map` turns the events of any
+   * other source into pieces. When the source throws, the reply ends with the status `error`, and the promise rejects with the error of
+   * the source. For a UiResult or a ModelResponse the error is RT_ERR_ANSWER_FAILED, whose `cause` is the error of the model. Rejects with
+   * RT_ERR_RUN_ENDED when the run ends first. In all these cases the source is stopped.
    */
-  stream (source: TextSource, options?: ReplyOptions): Promise<string>
+  stream (source: AnswerSource, options?: StreamOptions): Promise<string>
+  stream<E> (source: AsyncIterable<E> | ReadableStream<E>, options: StreamOptions & { map: MapEvent<E> }): Promise<string>
   /**
    * Executes a tool and publishes its `tool_call`, its progress, and its `tool_output`, also when `work` throws.
    * Settles as `work` does, or rejects with RT_ERR_RUN_ENDED when the run ends first.
@@ -208,8 +210,60 @@ export type SavedPart = { part_id: string, [field: string]: unknown } & (
   { kind: 'step' }
 )
 
-/** Source of strings, or of objects with a `text`. */
-export type TextSource = AsyncIterable<string | { text: string }> | ReadableStream<string | { text: string }>
+/**
+ * Piece of an answer, by its kind; without a kind it is text. A text continues the text before it, unless another part came between them.
+ * So does a reasoning. The pieces of a tool call have the same `id`: the first one has its `name`, `text` continues its arguments as JSON
+ * text, `args` has all of them, and `output` or `error` ends it.
+ */
+export type AnswerPart =
+  { kind?: 'text' | undefined, text: string } |
+  { kind: 'reasoning', text: string } |
+  {
+    kind: 'tool'
+    id: string
+    name?: string | undefined
+    text?: string | undefined
+    args?: unknown
+    progress?: unknown
+    output?: unknown
+    error?: { code: string, message: string } | undefined
+  } |
+  { kind: 'source', value: SourcePart } |
+  { kind: 'file', value: FilePart } |
+  { kind: 'data', name: string, value: unknown, id?: string | undefined, isTransient?: boolean | undefined } |
+  { kind: 'step' } |
+  { kind: 'metadata', value: unknown }
+
+/** Chunk of the AI SDK's UI message stream. */
+export interface UiChunk {
+  readonly type: string
+  readonly [field: string]: any
+}
+
+/** Result of `streamText` of the AI SDK, or of an agent. */
+export interface UiResult {
+  toUIMessageStream (options?: any): ReadableStream<any>
+}
+
+/** HTTP response, of any implementation of fetch. */
+export interface ModelResponse {
+  readonly ok: boolean
+  readonly status: number
+  readonly headers: { get (name: string): string | null }
+  readonly body: ReadableStream<Uint8Array> | null
+  text (): Promise<string>
+}
+
+/** Source of an answer. A ModelResponse is a streamed response of OpenAI's chat completions. */
+export type AnswerSource = AsyncIterable<string | AnswerPart> | ReadableStream<string | AnswerPart> | UiResult | ModelResponse
+
+/** Turns an event of a source into pieces of the answer; `undefined` for none. */
+export type MapEvent<E> = (event: E) => string | AnswerPart | ReadonlyArray<string | AnswerPart> | undefined
+
+export interface StreamOptions extends ReplyOptions {
+  /** Returns the text that users see when the model of a UiResult or a ModelResponse fails. Default: a text without details. */
+  onError?: ((error: unknown) => string) | undefined
+}
 
 export interface ToolContext {
   /** Publishes the progress of the tool: any JSON value. Only the latest value of one turn of the event loop is sent. */

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { FastifyServerOptions } from 'fastify'
 import type { RealtimeOptions, Run, UserMessage } from '../../lib/index.js'
 import { start } from '../harness.js'
 
@@ -7,7 +8,9 @@ interface Scope {
 }
 
 /** Starts an app whose chats have a handler. Returns their messages and runs, and a function that cuts all connections. */
-export async function startAgent (t: Scope, onMessage: (run: Run, message: UserMessage) => unknown, options: RealtimeOptions = {}) {
+export async function startAgent (
+  t: Scope, onMessage: (run: Run, message: UserMessage) => unknown, options: RealtimeOptions = {}, server: FastifyServerOptions = {}
+) {
   const messages: UserMessage[] = []
   const runs: Run[] = []
   const started = await start(t, {
@@ -20,7 +23,7 @@ export async function startAgent (t: Scope, onMessage: (run: Run, message: UserM
       },
       ...options.chat
     }
-  })
+  }, server)
   const sockets = new Set<Socket>()
   started.app.server.on('connection', (socket: Socket) => {
     sockets.add(socket)

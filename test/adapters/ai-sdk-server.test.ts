@@ -55,7 +55,7 @@ t.test("the model's error is that of the run: users see a text, and the text so 
   const failing = new ReadableStream<UIMessageChunk>({ start (controller) { controller.error(new Error('secret')) } })
   for (const [source, message, content] of [
     [() => result, 'Too many requests', 'so far'], [streamOf({ type: 'error', errorText: 'No.' }), 'No.'], [failing, 'Too many requests'],
-    [streamOf({ type: 'abort' }), 'The model could not finish this answer']
+    [streamOf({ type: 'abort' }), 'Too many requests']
   ] as const) {
     const errors: unknown[] = []
     const { url } = await startAgent(t, run => streamUI(run, source as any, { onError: () => 'Too many requests' }).catch(error => {

@@ -62,6 +62,30 @@ t.test('the snippet that streams from a model shows its text, stops its request,
   t.match(await client.next('run_finished'), { data: { status: 'error', error: { code: 'handler_failed' } } })
 })
 
+t.test('the snippet that streams a response of chat completions shows its text, and a text of its own when the model fails', async t => {
+  const headers = { 'content-type': 'text/event-stream' }
+  const responses = [
+    new Response('data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n', { headers }),
+    new Response('busy', { status: 429 })
+  ]
+  const { url } = await page.serve(t, 'completions', { globals: { fetch: async () => responses.shift()! } })
+  const client = await connect(t, `${url}/support/shop/c1/ada`)
+  say(client, 'Hi')
+  t.match(await client.next('run_finished'), { data: { status: 'complete' } })
+  t.match(client.received.filter(({ type }) => type === 'chat_message').at(-1), { data: { content: 'Hello', status: 'complete' } })
+  say(client, 'Hi again', 'm2')
+  t.match(await client.next('run_finished'), { data: { error: { code: 'answer_failed', message: 'The model is busy. Try again later.' } } })
+})
+
+t.test('the snippet with a function for events shows the tool and the text of each', async t => {
+  const { url } = await page.serve(t, 'map')
+  const client = await connect(t, `${url}/support/shop/c1/ada`)
+  say(client, 'Hi')
+  t.match(await client.next('run_finished'), { data: { status: 'complete' } })
+  t.match(client.received.filter(({ type }) => type === 'tool_output'), [{ data: { name: 'search', output: 'found' } }])
+  t.match(client.received.filter(({ type }) => type === 'chat_message').at(-1), { data: { content: 'You said: Hi', status: 'complete' } })
+})
+
 t.test('the snippet with parts shows each of them, and text after a tool is a text of its own', async t => {
   const { url } = await page.serve(t, 'parts')
   const client = await connect(t, `${url}/support/shop/parts/ada`)

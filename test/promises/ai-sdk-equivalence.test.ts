@@ -46,13 +46,12 @@ const makers: { [T in Fixed]: (draft: Draft, n: number) => ChunkOf<T> | undefine
     calls.delete(toolCallId)
     return { type: 'tool-input-error', toolCallId, toolName: 'tool0', input: '{"a', errorText: `no ${n}` }
   }),
-  'tool-approval-request': ({ calls }, n) => withCall(calls, n, ['called'], toolCallId => {
+  'tool-approval-request': ({ calls }, n) => withCall(calls, n, ['called', 'running'], toolCallId => {
     calls.set(toolCallId, 'asked')
     return { type: 'tool-approval-request', toolCallId, approvalId: `approval ${toolCallId}`, ...n % 2 && { isAutomatic: true } }
   }),
   'tool-approval-response': ({ calls }, n) => withCall(calls, n, ['asked'], toolCallId =>
     ({ type: 'tool-approval-response', approvalId: `approval ${toolCallId}`, approved: n % 2 === 0, reason: `because ${n}` })),
-  // The AI SDK asks before a tool runs, not when it has preliminary output.
   'tool-output-available': ({ calls }, n) => withCall(calls, n, ['called', 'asked', 'running'], toolCallId => {
     const preliminary = n % 3 !== 0
     if (preliminary) calls.set(toolCallId, 'running')
@@ -68,13 +67,9 @@ const makers: { [T in Fixed]: (draft: Draft, n: number) => ChunkOf<T> | undefine
     return { type: 'tool-output-denied', toolCallId }
   }),
   'steering-message': (_, n) => ({ type: 'steering-message', id: `steer${n}`, parts: [{ type: 'text', text: 'faster' }] }),
-  'start-step': draft => {
-    endInputs(draft)
-    return { type: 'start-step' }
-  },
+  'start-step': () => ({ type: 'start-step' }),
   'finish-step': draft => {
     Object.assign(draft, { texts: [], reasonings: [] })
-    endInputs(draft)
     return { type: 'finish-step' }
   },
   'reset-step': draft => {
@@ -89,8 +84,6 @@ const makers: { [T in Fixed]: (draft: Draft, n: number) => ChunkOf<T> | undefine
 
 const metadata = (n: number) => n % 4 === 0 ? { providerMetadata: { test: { n } } } : {}
 const about = (n: number) => ({ ...metadata(n), ...n % 3 === 0 && { title: 'Title' }, ...n % 5 === 0 && { providerExecuted: true }, ...n % 7 === 0 && { toolMetadata: { n } } })
-/** A step has the whole of its calls' arguments. */
-const endInputs = ({ calls }: Draft) => { for (const [id, state] of calls) if (state === 'input') calls.delete(id) }
 const pick = <T>(from: T[], n: number) => from[n % from.length]
 const end = (from: string[], n: number) => from.splice(n % from.length, 1)[0]
 function begin (draft: Draft, open: string[]): string {
@@ -110,8 +103,14 @@ function withCall<T> (calls: Draft['calls'], n: number, states: string[], make: 
 
 const types = Object.keys(makers) as Fixed[]
 
+const ends = {
+  finish: { type: 'finish', finishReason: 'length', messageMetadata: { done: true } },
+  error: { type: 'error', errorText: 'No.' },
+  abort: { type: 'abort', reason: 'too slow' }
+} satisfies Record<string, UIMessageChunk>
+
 /** Random streams. `last`: how the stream ends. */
-const streams = fc.tuple(fc.array(fc.tuple(fc.constantFrom(...types, 'data' as const, 'text-delta' as const), fc.nat(100)), { minLength: 5, maxLength: 60 }), fc.constantFrom('finish', 'error'))
+const streams = fc.tuple(fc.array(fc.tuple(fc.constantFrom(...types, 'data' as const, 'text-delta' as const), fc.nat(100)), { minLength: 5, maxLength: 60 }), fc.constantFrom('finish', 'error', 'abort'))
   .map(([steps, last]) => {
     const draft: Draft = { texts: [], reasonings: [], calls: new Map(), count: 0 }
     const chunks: UIMessageChunk[] = [makers.start(draft, 1)!]
@@ -123,7 +122,7 @@ const streams = fc.tuple(fc.array(fc.tuple(fc.constantFrom(...types, 'data' as c
     }
     // The AI SDK shows an empty step only with the next change.
     chunks.push(...[{ type: 'text-start', id: 'last' }, { type: 'text-delta', id: 'last', delta: 'Bye' }] satisfies UIMessageChunk[])
-    chunks.push(last === 'error' ? { type: 'error', errorText: 'No.' } : { type: 'finish', finishReason: 'length', messageMetadata: { done: true } })
+    chunks.push(ends[last as keyof typeof ends])
     return chunks
   })
 
@@ -144,6 +143,19 @@ const rare: UIMessageChunk[][] = [
     { type: 'text-delta', id: '1', delta: 'No', providerMetadata: { test: { n: 1 } } }, { type: 'reset-step' },
     { type: 'tool-input-available', toolCallId: 'b', toolName: 'tool0', input: {} },
     { type: 'message-metadata', messageMetadata: { later: true } }, ...last
+  ],
+  // An approval is requested of a tool that has preliminary output, and denied.
+  [
+    start, { type: 'tool-input-available', toolCallId: 'a', toolName: 'tool0', input: {} },
+    { type: 'tool-output-available', toolCallId: 'a', output: 1, preliminary: true, providerMetadata: { test: { n: 1 } } },
+    { type: 'tool-approval-request', toolCallId: 'a', approvalId: 'approve a', isAutomatic: true },
+    { type: 'tool-approval-response', approvalId: 'approve a', approved: false }, { type: 'tool-output-denied', toolCallId: 'a' }, ...last
+  ],
+  // The arguments of a call go on in the next step.
+  [
+    start, { type: 'start-step' }, { type: 'tool-input-start', toolCallId: 'a', toolName: 'tool0' }, { type: 'tool-input-delta', toolCallId: 'a', inputTextDelta: '{"a"' },
+    { type: 'finish-step' }, { type: 'start-step' }, { type: 'tool-input-delta', toolCallId: 'a', inputTextDelta: ':1}' },
+    { type: 'tool-input-available', toolCallId: 'a', toolName: 'tool0', input: { a: 1 } }, { type: 'tool-output-available', toolCallId: 'a', output: 1 }, ...last
   ],
   // Metadata comes with the last piece of a text that its model leaves open.
   [

@@ -13,12 +13,14 @@ export interface Cursor {
   isCalled: boolean
   /** Number of streamed chunks about approvals. */
   approvals: number
+  /** Number of preliminary outputs up to the streamed one. */
+  preliminaries: number
   /** Streamed metadata of a text, as JSON text. */
   metadata?: string | undefined
 }
 
 export function newCursor (): Cursor {
-  return { length: 0, isStarted: false, isEnded: false, isCalled: false, approvals: 0 }
+  return { length: 0, isStarted: false, isEnded: false, isCalled: false, approvals: 0, preliminaries: 0 }
 }
 
 /** Returns the chunks of a part that come after a cursor, and moves the cursor. */
@@ -85,30 +87,43 @@ function toolChunks (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
     chunks.push({ type: 'tool-input-available', toolCallId, toolName, input, ...about })
     cursor.isStarted = cursor.isCalled = true
   }
-  const approvals: UIMessageChunk[] = outcome?.native?.approval ?? part.progressNative?.approval ?? []
-  chunks.push(...approvals.slice(cursor.approvals))
-  cursor.approvals = approvals.length
+  const isDenied = outcome?.native?.isDenied === true
+  chunks.push(...approvalChunks(part, cursor, outcome === undefined || isLeft || isDenied))
   cursor.isEnded = outcome !== undefined && !isLeft
   if (outcome === undefined || isLeft) {
-    if (part.progress !== undefined) {
-      const more = isOurs ? about : has({ ...part.progressNative, approval: undefined })
-      chunks.push({ type: 'tool-output-available', toolCallId, output: part.progress, preliminary: true, ...more })
+    if (isOurs && part.progress !== undefined) {
+      chunks.push({ type: 'tool-output-available', toolCallId, output: part.progress, preliminary: true, ...about })
     }
     return chunks
   }
   const { status, output, error, native: end } = outcome
-  const { isInput: _, isDenied: __, input: ___, approval: ____, ended: _____, ...kept } = end ?? {}
+  const { isInput: _, isDenied: __, input: ___, approval: ____, ended: _____, preliminary: ______, ...kept } = end ?? {}
   const more = isOurs ? about : kept
   const errorText = error?.message ?? status
   // What began with its arguments has fields that the error does not repeat.
   if (isInvalid && !cursor.isStarted && native !== undefined) chunks.push(inputStart)
   if (isInvalid) chunks.push({ type: 'tool-input-error', toolCallId, toolName, input: end!.input, errorText, ...more })
-  else if (end?.isDenied === true) chunks.push({ type: 'tool-output-denied', toolCallId })
+  else if (isDenied) chunks.push({ type: 'tool-output-denied', toolCallId })
   else if (status === 'complete') chunks.push({ type: 'tool-output-available', toolCallId, output, ...more })
   else if (!isLeft) {
     if (!cursor.isCalled && !cursor.isStarted) chunks.push({ type: 'tool-input-available', toolCallId, toolName, input, ...about })
     chunks.push({ type: 'tool-output-error', toolCallId, errorText, ...more })
   }
+  return chunks
+}
+
+/** Chunks of a tool that the AI SDK runs: about its approvals, and the latest preliminary output at its place among them. */
+function approvalChunks (part: ToolPart, cursor: Cursor, isShown: boolean): UIMessageChunk[] {
+  const { callId: toolCallId, progress, progressNative, outcome } = part
+  const { approval: approvals = [], preliminary = {} } = outcome?.native ?? progressNative ?? {}
+  const { count = 0, after = 0 } = preliminary
+  const isNew = isShown && progress !== undefined && count > cursor.preliminaries
+  const before = isNew ? Math.max(after, cursor.approvals) : approvals.length
+  const more = has({ ...progressNative, approval: undefined, preliminary: undefined, isDenied: undefined, ended: undefined })
+  const shown: UIMessageChunk[] = isNew ? [{ type: 'tool-output-available', toolCallId, output: progress, preliminary: true, ...more }] : []
+  const chunks = [...approvals.slice(cursor.approvals, before), ...shown, ...approvals.slice(before)]
+  cursor.approvals = approvals.length
+  cursor.preliminaries = count
   return chunks
 }
 

@@ -76,6 +76,11 @@ export class LiveReply implements Reply, OpenPart {
     return this.#held.flatMap(({ text }) => text?.text || []).join('\n\n')
   }
 
+  /** Number of bytes that count for it. */
+  get size (): number {
+    return this.#bytes
+  }
+
   /** Whether nothing was written. */
   get isEmpty (): boolean {
     return this.#held.length === 0 && !this.#isWhole

@@ -6,7 +6,8 @@ import type { Message } from '../../protocol/envelope.js'
 import { caught, report } from '../../server/reports/caught.js'
 import type { ChatAddress } from '../address.js'
 import type {
-  DataOptions, FilePart, PartOptions, PartWriter, Question, Reply, ReplyOptions, Run, SourcePart, TextSource, ToolContext, ToolOptions
+  AnswerSource, DataOptions, FilePart, MapEvent, PartOptions, PartWriter, Question, Reply, ReplyOptions, Run, SourcePart, StreamOptions,
+  ToolContext, ToolOptions
 } from '../hooks.js'
 import { outgoing } from '../../server/messages/outgoing.js'
 import type { Receipt } from '../../server/messages/publisher.js'
@@ -16,8 +17,8 @@ import { newMessageId } from '../message-id.js'
 import { quiet, type PartOutlet, type OpenPart } from './part.js'
 import { LiveQuestion } from './question.js'
 import { LiveReply } from '../replies/reply.js'
+import { openSource } from '../sources/source.js'
 import { isStartedBy, type RunOrigin, type RunName } from './run-name.js'
-import { textsOf } from './source.js'
 import { LiveTool } from './tool.js'
 import { unpublished } from '../visible.js'
 
@@ -38,9 +39,9 @@ export function weightOf (bytes: number): number {
 /** Bytes that count for each publication beside its data. */
 const overhead = 128
 
-/** Characters that a source may write before it yields to the event loop, and characters that count for each part, even an empty one. */
-const breath = 16 * 1024
-const partSize = 32
+/** Bytes that a source may write before it yields to the event loop, and bytes that count for each piece, even an empty one. */
+const yieldAfter = 16 * 1024
+const pieceSize = 32
 
 /** Error that users see when a handler throws. */
 const failed = { code: 'handler_failed', message: 'the server could not finish this run' }
@@ -241,27 +242,32 @@ export class LiveRun implements Run {
     return reply
   }
 
-  stream (source: TextSource, options?: ReplyOptions): Promise<string> {
+  stream (
+    source: AnswerSource | AsyncIterable<any> | ReadableStream<any>, options?: StreamOptions & { map?: MapEvent<any> }
+  ): Promise<string> {
     return this.#unlessOver(() => this.#stream(source, options))
   }
 
-  async #stream (source: TextSource, options?: ReplyOptions): Promise<string> {
-    const texts = textsOf(source)
+  async #stream (...[source, options]: Parameters<LiveRun['stream']>): Promise<string> {
+    const { pieces, writerOf } = openSource(source, options)
     const reply = this.#reply(options)
+    const writer = writerOf(reply)
     let interrupt = (_error: Error) => {}
     const onOver = (error: Error) => interrupt(error)
-    const next = () => new Promise<IteratorResult<string>>((resolve, reject) => {
+    const unlessOver = <T>(promise: Promise<T>) => new Promise<T>((resolve, reject) => {
       interrupt = reject
-      texts.next().then(resolve, reject)
+      promise.then(resolve, reject)
     })
     this.#onOver.add(onOver)
     try {
-      let taken = 0
-      for (let part = await next(); part.done !== true; part = await next()) {
-        if (!reply.write(part.value)) throw this.#ended()
-        taken += part.value.length + partSize
-        if (taken < breath) continue
-        taken = 0
+      let due = reply.size + yieldAfter
+      for (let next = await unlessOver(pieces.next()); next.done !== true; next = await unlessOver(pieces.next())) {
+        const writing = writer.write(next.value)
+        if (writing !== undefined) await unlessOver(writing)
+        if (!reply.isOpen) throw this.#ended()
+        due -= pieceSize
+        if (reply.size < due) continue
+        due = reply.size + yieldAfter
         await new Promise<void>(resolve => this.#context.soon(resolve))
         if (reply.isFull) await reply.stored
       }
@@ -269,7 +275,7 @@ export class LiveRun implements Run {
       return reply.text
     } catch (error) {
       // The source may never stop, so the run does not wait for it.
-      quiet(Promise.resolve(texts.return?.()))
+      quiet(Promise.resolve(pieces.return?.()))
       reply.close('error')
       throw error
     } finally {

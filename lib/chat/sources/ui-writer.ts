@@ -1,5 +1,4 @@
-import type { UIMessageChunk } from 'ai'
-import type { PartWriter, Reply, ToolCall } from '../../chat/hooks.js'
+import type { PartWriter, Reply, ToolCall, UiChunk } from '../hooks.js'
 
 type Fields = Record<string, any>
 
@@ -18,9 +17,13 @@ interface OpenText {
 interface OpenCall {
   readonly call: ToolCall
   native: Fields
-  /** Metadata of its latest output. */
+  /** Metadata of its latest output, its approvals, and which of them came before its latest preliminary output. */
   result: Fields
+  /** Latest preliminary output. */
+  shown?: unknown
+  /** Whether its further chunks are published as they are. */
   isOver: boolean
+  isCalled: boolean
   /** Number of the step in which it began. */
   readonly step: number
 }
@@ -58,7 +61,7 @@ export class UiWriter {
   }
 
   /** Writes a chunk. Resolves when the next one may come. */
-  async write (chunk: UIMessageChunk): Promise<void> {
+  async write (chunk: UiChunk): Promise<void> {
     const of = chunk as Fields & { type: string }
     switch (chunk.type) {
       case 'text-start': return this.#begin(`text ${chunk.id}`, fields => this.#reply.addText({ fields }), fieldsOf(of, ['providerMetadata']))
@@ -68,8 +71,8 @@ export class UiWriter {
       case 'reasoning-delta': return await this.#continue(`reasoning ${chunk.id}`, chunk.delta, of)
       case 'text-end': return await this.#end(`text ${chunk.id}`, of)
       case 'reasoning-end': return await this.#end(`reasoning ${chunk.id}`, of)
-      case 'tool-input-start': return this.#beginCall(of)
-      case 'tool-input-delta': return this.#continueCall(of)
+      case 'tool-input-start': return await this.#beginCall(of)
+      case 'tool-input-delta': return await this.#continueCall(of)
       case 'tool-input-available': return await this.#called(of)
       case 'tool-input-error': return await this.#invalid(of)
       case 'tool-output-available': return await this.#output(of)
@@ -134,35 +137,47 @@ export class UiWriter {
     }
   }
 
-  #beginCall (chunk: Fields): void {
+  /**
+   * Whether the chunks of a call are published as they are from now on: the AI SDK makes another part of a call that goes on in another
+   * step, or begins again.
+   */
+  #isAnother (open: OpenCall | undefined, isToBegin = false): boolean {
+    if (open !== undefined && !open.isCalled && (isToBegin || open.step !== this.#step)) open.isOver = true
+    return open?.isOver === true
+  }
+
+  async #beginCall (chunk: Fields): Promise<void> {
+    if (this.#isAnother(this.#calls.get(chunk.toolCallId), true)) return await this.#carry(chunk)
     const kept = fieldsOf(chunk, toolFields)
     const call = this.#reply.call(chunk.toolName, { id: chunk.toolCallId, fields: { ...titleOf(kept), ai_sdk: kept } })
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result: {}, isOver: false, step: this.#step })
+    const open = { call, name: chunk.toolName, native: kept, result: {}, isOver: false, isCalled: false, step: this.#step }
+    this.#calls.set(chunk.toolCallId, open)
   }
 
   async #continueCall (chunk: Fields): Promise<void> {
     const open = this.#calls.get(chunk.toolCallId)
-    if (open === undefined) return await this.#carry(chunk)
+    if (open === undefined || this.#isAnother(open)) return await this.#carry(chunk)
     open.call.write(chunk.inputTextDelta)
     await this.#reply.ready()
   }
 
   async #called (chunk: Fields): Promise<void> {
     const known = this.#calls.get(chunk.toolCallId)
-    if (known?.isOver) return await this.#carry(chunk)
+    if (this.#isAnother(known)) return await this.#carry(chunk)
     const kept = { ...known?.native, ...fieldsOf(chunk, toolFields) }
     const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
     const { result = {}, step = this.#step } = known ?? {}
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result, isOver: false, step })
+    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result, isOver: false, isCalled: true, step })
     await call.call(chunk.input, { ...titleOf(kept), ai_sdk: kept })
   }
 
   async #invalid (chunk: Fields): Promise<void> {
     const known = this.#calls.get(chunk.toolCallId)
-    if (known?.isOver) return await this.#carry(chunk)
+    if (this.#isAnother(known)) return await this.#carry(chunk)
     const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
     const kept = { ...fieldsOf(chunk, toolFields), ...fieldsOf(known?.native ?? {}, ['title']), input: chunk.input, isInput: true, ended: true }
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: {}, result: {}, isOver: true, step: this.#step })
+    const closed = { call, name: chunk.toolName, native: {}, result: {}, isOver: true, isCalled: true, step: this.#step }
+    this.#calls.set(chunk.toolCallId, closed)
     await call.fail({ code: 'invalid_input', message: chunk.errorText }, { ai_sdk: kept })
   }
 
@@ -171,7 +186,11 @@ export class UiWriter {
     // The call is of an earlier message.
     if (open === undefined || open.isOver) return await this.#carry(chunk)
     open.result = { ...open.result, ...fieldsOf(chunk, ['providerExecuted', 'providerMetadata', 'toolMetadata', 'dynamic']) }
-    if (chunk.preliminary === true) return await open.call.progress(chunk.output, { ai_sdk: open.result })
+    if (chunk.preliminary === true) {
+      open.shown = chunk.output
+      open.result.preliminary = { count: (open.result.preliminary?.count ?? 0) + 1, after: open.result.approval?.length ?? 0 }
+      return await open.call.progress(chunk.output, { ai_sdk: open.result })
+    }
     open.isOver = true
     await open.call.output(chunk.output, { ai_sdk: { ...open.result, ended: true } })
   }
@@ -180,18 +199,21 @@ export class UiWriter {
     const open = this.#calls.get(chunk.toolCallId)
     if (open === undefined || open.isOver) return await this.#carry(chunk)
     open.isOver = true
-    const denied = { ...open.result, isDenied: true, ended: true }
-    if (chunk.type === 'tool-output-denied') return await open.call.fail({ code: 'denied', message: 'the user denied the call' }, { ai_sdk: denied })
+    if (chunk.type === 'tool-output-denied') {
+      // The AI SDK keeps what the call has shown.
+      const shown = { ai_sdk: { ...open.result, isDenied: true, ended: true }, ...open.shown !== undefined && { progress: open.shown } }
+      return await open.call.fail({ code: 'denied', message: 'the user denied the call' }, shown)
+    }
     const kept = { ...open.result, ...fieldsOf(chunk, ['providerExecuted', 'providerMetadata', 'toolMetadata', 'dynamic']), ended: true }
     await open.call.fail({ code: 'tool_failed', message: chunk.errorText }, { ai_sdk: kept })
   }
 
   async #request (chunk: ApprovalRequest['chunk']): Promise<void> {
     const open = this.#calls.get(chunk.toolCallId)
-    if (open === undefined || open.isOver) return await this.#carry(chunk)
+    if (open === undefined) return await this.#carry(chunk)
     this.#asked.set(chunk.approvalId, open)
     if (chunk.isAutomatic !== true) this.requests.push({ toolCallId: chunk.toolCallId, toolName: open.name, chunk })
-    await this.#approval(open, chunk)
+    await (open.isOver ? this.#carry(chunk) : this.#approval(open, chunk))
   }
 
   async #response (chunk: Fields): Promise<void> {
@@ -203,7 +225,7 @@ export class UiWriter {
   /** Publishes a chunk about the approval of a call, with those before it. */
   async #approval (open: OpenCall, chunk: Fields): Promise<void> {
     open.result = { ...open.result, approval: [...open.result.approval ?? [], chunk] }
-    await open.call.progress(undefined, { ai_sdk: open.result })
+    await open.call.progress(open.shown, { ai_sdk: open.result })
   }
 
   async #file (chunk: Fields, more: Fields): Promise<void> {

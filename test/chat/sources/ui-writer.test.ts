@@ -1,5 +1,5 @@
 import t from 'tap'
-import { UiWriter } from '../../../lib/adapters/ai-sdk/ui-writer.js'
+import { UiWriter } from '../../../lib/chat/sources/ui-writer.js'
 import type { Reply } from '../../../lib/index.js'
 
 t.test('a chunk without its beginning is carried as it is', async t => {
