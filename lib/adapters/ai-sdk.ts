@@ -1,16 +1,36 @@
 import type { ChatRequestOptions, ChatTransport, UIMessage, UIMessageChunk } from 'ai'
-import type { ClientOptions } from '../client/client.js'
+import type { ChatIds } from '../client/chat/connection.js'
+import type { ClientOptions, RealtimeClient } from '../client/client.js'
 import { random } from '../client/outbox.js'
-import { ChatConnection } from './connection.js'
+import { ChatConnection, type ChatConnectionOptions } from './connection.js'
+import { onClient, onPath } from './link.js'
 
-/** Ids of the chats, and options of the client. */
-export interface RealtimeChatTransportOptions extends Omit<ClientOptions, 'url' | 'chat' | 'share'> {
+interface CommonOptions {
   workflow: string
   appId: string
-  userId: string
   /** Time after which an unused chat is disconnected, in ms. Default: 10,000. */
   idle?: number | undefined
 }
+
+/** Options of a transport whose chats each have a connection of their own. */
+export interface OwnConnectionOptions extends CommonOptions, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
+  userId: string
+  client?: undefined
+}
+
+/** Options of a transport whose chats are on the connection of a client. */
+export interface SharedConnectionOptions extends CommonOptions {
+  /** Client of `createClient`, created with `baseUrl` and `userId`. Address, credential and errors are those of the client. */
+  client: RealtimeClient
+  /** Owner of the chats. Default: the user of the client. */
+  userId?: string | undefined
+}
+
+/** Ids of the chats, and either the options of a connection or a client. */
+export type RealtimeChatTransportOptions = OwnConnectionOptions | SharedConnectionOptions
+
+/** Options that a transport with a client takes. */
+const withClient: readonly string[] = ['client', 'workflow', 'appId', 'userId', 'idle'] satisfies Array<keyof SharedConnectionOptions>
 
 type SendOptions<UI_MESSAGE extends UIMessage> = Parameters<ChatTransport<UI_MESSAGE>['sendMessages']>[0]
 /** @inline */
@@ -26,8 +46,10 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   readonly #options: RealtimeChatTransportOptions
   readonly #chats = new Map<string, ChatConnection>()
 
+  /** Throws a TypeError when an option cannot be together with `client`, or when the client cannot have chats. */
   constructor (options: RealtimeChatTransportOptions) {
     this.#options = options
+    if (options.client !== undefined) check(options)
   }
 
   /**
@@ -72,16 +94,35 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   }
 
   #chat (chatId: string): ChatConnection {
-    const { workflow, appId, idle = 10_000, ...client } = this.#options
     const present = this.#chats.get(chatId)
     if (present !== undefined) return present
+    const { workflow, appId, idle = 10_000 } = this.#options
     const chat: ChatConnection = new ChatConnection({
-      client: { ...client, chat: { workflow, appId, chatId } },
+      ...this.#linkTo({ workflow, appId, chatId }),
       idle,
       onClose: () => { if (this.#chats.get(chatId) === chat) this.#chats.delete(chatId) }
     })
     this.#chats.set(chatId, chat)
     return chat
+  }
+
+  #linkTo (chat: ChatIds): Pick<ChatConnectionOptions, 'open' | 'ownerId' | 'onError'> {
+    const options = this.#options
+    if (options.client === undefined) {
+      const { userId, onError = console.error } = options
+      return { open: onPath({ ...options, chat }), ownerId: userId, onError }
+    }
+    const { client, userId: ownerId = client.options.userId! } = options
+    return { open: onClient(client, ownerId, chat), ownerId, onError: client.options.onError ?? console.error }
+  }
+}
+
+function check ({ client, ...others }: SharedConnectionOptions): void {
+  const other = Object.entries(others).find(([name, value]) => value !== undefined && !withClient.includes(name))
+  if (other !== undefined) throw new TypeError(`'${other[0]}' has no effect with 'client': pass it to createClient, or leave 'client' out`)
+  const { url, userId } = client.options
+  if (url !== undefined || userId === undefined) {
+    throw new TypeError("A client with 'url' cannot have chats: pass 'baseUrl' and 'userId' to createClient")
   }
 }
 
