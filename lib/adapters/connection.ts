@@ -238,7 +238,7 @@ export class ChatConnection {
       awaited.isAcked = true
     } catch (error) {
       // Another link has sent the message again.
-      if (link === this.#link && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(error as RealtimeError))
+      if (link === this.#link && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(withCure(error as RealtimeError, awaited.data)))
     }
   }
 
@@ -297,4 +297,10 @@ export class ChatConnection {
     this.#link.close()
     this.#tellReplayed()
   }
+}
+
+/** Files are sent as data URLs, in one frame with their message. */
+function withCure ({ code, message }: RealtimeError, { ui_message: whole }: Record<string, unknown>): { code: string, message: string } {
+  const hasFiles = (whole as { parts?: Array<{ type: string }> } | undefined)?.parts?.some(({ type }) => type === 'file')
+  return { code, message: code === 'too_big' && hasFiles ? `${message}. Upload the files, and send their URLs` : message }
 }
