@@ -1,16 +1,57 @@
 import type { ChatRequestOptions, ChatTransport, UIMessage, UIMessageChunk } from 'ai'
-import type { ClientOptions } from '../client/client.js'
+import type { ChatIds } from '../client/chat/connection.js'
+import type { ClientOptions, RealtimeClient } from '../client/client.js'
 import { random } from '../client/outbox.js'
-import { ChatConnection } from './connection.js'
+import { ChatConnection, type ChatConnectionOptions } from './connection.js'
+import { onClient, onPath } from './link.js'
 
-/** Ids of the chats, and options of the client. */
-export interface RealtimeChatTransportOptions extends Omit<ClientOptions, 'url' | 'chat' | 'share'> {
+/** What `prepareSendMessagesRequest` gets: what the AI SDK's own transport gives it, without what is about HTTP. */
+export interface PrepareOptions<UI_MESSAGE extends UIMessage = UIMessage> {
+  /** Id of the chat. */
+  id: string
+  messages: UI_MESSAGE[]
+  trigger: 'submit-message' | 'regenerate-message'
+  messageId: string | undefined
+  body: Record<string, any> | undefined
+  requestMetadata: unknown
+}
+
+interface CommonOptions<UI_MESSAGE extends UIMessage> {
   workflow: string
   appId: string
-  userId: string
   /** Time after which an unused chat is disconnected, in ms. Default: 10,000. */
   idle?: number | undefined
+  /**
+   * Returns the fields to send beside `message_id` and `content`, as `body`. A `content` in it replaces the text of the message.
+   * Default: those that `sendMessages` names.
+   */
+  prepareSendMessagesRequest?: ((options: PrepareOptions<UI_MESSAGE>) => Prepared | PromiseLike<Prepared>) | undefined
 }
+
+/** @inline */
+interface Prepared { body: object }
+
+/** Options of a transport whose chats each have a connection of their own. */
+export interface OwnConnectionOptions<UI_MESSAGE extends UIMessage = UIMessage> extends CommonOptions<UI_MESSAGE>, Omit<ClientOptions, 'url' | 'chat' | 'share'> {
+  userId: string
+  client?: undefined
+}
+
+/** Options of a transport whose chats are on the connection of a client. */
+export interface SharedConnectionOptions<UI_MESSAGE extends UIMessage = UIMessage> extends CommonOptions<UI_MESSAGE> {
+  /** Client of `createClient`, created with `baseUrl` and `userId`. Address, credential and errors are those of the client. */
+  client: RealtimeClient
+  /** Owner of the chats. Default: the user of the client. */
+  userId?: string | undefined
+}
+
+/** Ids of the chats, and either the options of a connection or a client. */
+export type RealtimeChatTransportOptions<UI_MESSAGE extends UIMessage = UIMessage> =
+  OwnConnectionOptions<UI_MESSAGE> | SharedConnectionOptions<UI_MESSAGE>
+
+/** Options that a transport with a client takes. */
+const withClient: readonly string[] =
+  ['client', 'workflow', 'appId', 'userId', 'idle', 'prepareSendMessagesRequest'] satisfies Array<keyof SharedConnectionOptions>
 
 type SendOptions<UI_MESSAGE extends UIMessage> = Parameters<ChatTransport<UI_MESSAGE>['sendMessages']>[0]
 /** @inline */
@@ -23,11 +64,13 @@ type ReconnectOptions = { chatId: string, abortSignal?: AbortSignal } & ChatRequ
 export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> implements ChatTransport<UI_MESSAGE> {
   /** A resumed stream begins at the beginning of its run. */
   readonly resumeStreamIsReplay = true
-  readonly #options: RealtimeChatTransportOptions
+  readonly #options: RealtimeChatTransportOptions<UI_MESSAGE>
   readonly #chats = new Map<string, ChatConnection>()
 
-  constructor (options: RealtimeChatTransportOptions) {
+  /** Throws a TypeError when an option cannot be together with `client`, or when the client cannot have chats. */
+  constructor (options: RealtimeChatTransportOptions<UI_MESSAGE>) {
     this.#options = options
+    if (options.client !== undefined) check(options)
   }
 
   /**
@@ -42,8 +85,9 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     const approvals = approvalsOf(last)
     const rest = approvals.size === 0 ? undefined : await this.#chat(chatId).approve(approvals, signal)
     if (rest !== undefined) return rest
+    const data = await this.#prepared(options)
     return this.#chat(chatId).send({
-      data: dataOf(options),
+      data,
       // The page has this message, and appends the chunks to it.
       messageId: last?.role === 'assistant' ? last.id : undefined,
       signal
@@ -71,17 +115,43 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     for (const chat of [...this.#chats.values()]) chat.close()
   }
 
+  async #prepared (options: SendOptions<UI_MESSAGE>) {
+    const data = dataOf(options)
+    const { chatId: id, messages, trigger, messageId, body, metadata: requestMetadata } = options
+    const prepared = await this.#options.prepareSendMessagesRequest?.({ id, messages, trigger, messageId, body: body as PrepareOptions['body'], requestMetadata })
+    return prepared === undefined ? data : { content: data.content, ...prepared.body, message_id: data.message_id }
+  }
+
   #chat (chatId: string): ChatConnection {
-    const { workflow, appId, idle = 10_000, ...client } = this.#options
     const present = this.#chats.get(chatId)
     if (present !== undefined) return present
+    const { workflow, appId, idle = 10_000 } = this.#options
     const chat: ChatConnection = new ChatConnection({
-      client: { ...client, chat: { workflow, appId, chatId } },
+      ...this.#linkTo({ workflow, appId, chatId }),
       idle,
       onClose: () => { if (this.#chats.get(chatId) === chat) this.#chats.delete(chatId) }
     })
     this.#chats.set(chatId, chat)
     return chat
+  }
+
+  #linkTo (chat: ChatIds): Pick<ChatConnectionOptions, 'open' | 'ownerId' | 'onError'> {
+    const options = this.#options
+    if (options.client === undefined) {
+      const { userId, onError = console.error } = options
+      return { open: onPath({ ...options, chat }), ownerId: userId, onError }
+    }
+    const { client, userId: ownerId = client.options.userId! } = options
+    return { open: onClient(client, ownerId, chat), ownerId, onError: client.options.onError ?? console.error }
+  }
+}
+
+function check ({ client, ...others }: SharedConnectionOptions<any>): void {
+  const other = Object.entries(others).find(([name, value]) => value !== undefined && !withClient.includes(name))
+  if (other !== undefined) throw new TypeError(`'${other[0]}' has no effect with 'client': pass it to createClient, or leave 'client' out`)
+  const { url, userId } = client.options
+  if (url !== undefined || userId === undefined) {
+    throw new TypeError("A client with 'url' cannot have chats: pass 'baseUrl' and 'userId' to createClient")
   }
 }
 

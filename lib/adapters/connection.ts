@@ -1,15 +1,18 @@
 import type { UIMessageChunk } from 'ai'
-import { RealtimeClient, type ClientOptions } from '../client/client.js'
 import { closedError, RealtimeError } from '../client/error.js'
-import type { WebSocketConstructor } from '../client/socket.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { sentIdOf } from '../protocol/message-id.js'
 import { FollowedRun } from './ai-sdk/run.js'
-import { listening } from './socket.js'
+import type { Link, LinkEvents, OpenLink } from './link.js'
 import { textOf, UiStream } from './ai-sdk/ui-stream.js'
 
 export interface ChatConnectionOptions {
-  client: ClientOptions
+  /** Opens the chat, again after publications were missed. */
+  open: OpenLink
+  /** Owner of the chat. Default: the user of the connection. */
+  ownerId?: string | undefined
+  /** Called with the errors of cancels. */
+  onError: (error: unknown) => void
   /** Time after which an unused connection is closed, in ms. */
   idle: number
   /** Called when the connection is closed, which is final. */
@@ -43,12 +46,11 @@ export interface Sending {
  */
 export class ChatConnection {
   readonly #options: ChatConnectionOptions
-  readonly #WebSocket: WebSocketConstructor
   readonly #runs = new Map<string, FollowedRun>()
   readonly #awaited = new Map<string, Awaited>()
   /** Ids of runs without an envelope since publications were missed. */
   readonly #doubtful = new Set<string>()
-  #client: RealtimeClient
+  #link: Link
   #isReplayed = false
   #onReplayed = new Set<() => void>()
   #epoch: string | undefined
@@ -62,11 +64,8 @@ export class ChatConnection {
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
   constructor (options: ChatConnectionOptions) {
-    const WebSocket = options.client.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
-    if (WebSocket === undefined) throw new TypeError('No WebSocket here: pass { WebSocket }')
     this.#options = options
-    this.#WebSocket = WebSocket
-    this.#client = this.#connect()
+    this.#link = this.#connect()
   }
 
   /** Sends a message, and streams its run. The last chunk reports a failure. */
@@ -137,7 +136,7 @@ export class ChatConnection {
   async respond (requestId: string, value: unknown): Promise<void> {
     this.#use()
     try {
-      await this.#client.send('input_response', { request_id: requestId, value })
+      await this.#link.send('input_response', { request_id: requestId, value })
     } finally {
       this.#release()
     }
@@ -147,29 +146,25 @@ export class ChatConnection {
     this.#end(new RealtimeError('closed', 'the transport was closed'))
   }
 
-  #connect (): RealtimeClient {
-    const isCurrent = () => client === this.#client
-    const client = new RealtimeClient({
-      ...this.#options.client,
-      WebSocket: listening(this.#WebSocket, {
-        onConnected: (epoch, recovered) => { if (isCurrent()) this.#connected(epoch, recovered) },
-        onReplayed: () => { if (isCurrent()) this.#caughtUp() }
-      })
-    })
-    client.on('*', envelope => { if (isCurrent()) this.#take(envelope) })
-    client.onResume(({ recovered }) => { if (isCurrent() && !recovered) this.#startOver() })
-    client.onStatus(status => {
-      if (status === 'closed' && isCurrent()) this.#end(closedError(client.closed!))
-    })
-    return client
+  #connect (): Link {
+    const ifCurrent = <T extends unknown[]>(action: (...given: T) => void) => (...given: T) => { if (link === this.#link) action(...given) }
+    const events: LinkEvents = {
+      onConnected: ifCurrent((epoch, recovered) => this.#connected(epoch, recovered)),
+      onReplayed: ifCurrent(() => this.#caughtUp()),
+      onEnvelope: ifCurrent(envelope => this.#take(envelope)),
+      onLost: ifCurrent(() => this.#startOver()),
+      onClosed: ifCurrent(closed => this.#end(closedError(closed)))
+    }
+    const link = this.#options.open(events)
+    return link
   }
 
-  /** After missed publications, reads the whole history again on another connection. Runs that are not in it are over. */
+  /** After missed publications, reads the whole history again on another link. Runs that are not in it are over. */
   #startOver (): void {
-    const old = this.#client
+    const old = this.#link
     this.#isReplayed = false
     for (const id of this.#runs.keys()) this.#doubtful.add(id)
-    this.#client = this.#connect()
+    this.#link = this.#connect()
     old.close()
     // The server recognises a message that it already has by its id.
     for (const [ref, awaited] of this.#awaited) if (!awaited.isAcked) this.#deliver(ref, awaited)
@@ -228,9 +223,8 @@ export class ChatConnection {
 
   /** Connects a run to the stream of its message, if the message was sent from here. */
   #claim (run: FollowedRun, messageId: string): void {
-    const userId = this.#client.ack?.user_id ?? ''
-    const { userId: ownerId = userId } = this.#options.client
-    const ref = sentIdOf(messageId, userId, ownerId)
+    const { userId = '' } = this.#link
+    const ref = sentIdOf(messageId, userId, this.#options.ownerId ?? userId)
     if (ref === undefined) return
     const awaited = this.#awaited.get(ref)
     this.#awaited.delete(ref)
@@ -238,13 +232,13 @@ export class ChatConnection {
   }
 
   async #deliver (ref: string, awaited: Awaited): Promise<void> {
-    const client = this.#client
+    const link = this.#link
     try {
-      await client.send('chat_message', awaited.data as { content: string })
+      await link.send('chat_message', awaited.data)
       awaited.isAcked = true
     } catch (error) {
-      // Another connection has sent the message again.
-      if (client === this.#client && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(error as RealtimeError))
+      // Another link has sent the message again.
+      if (link === this.#link && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(withCure(error as RealtimeError, awaited.data)))
     }
   }
 
@@ -257,9 +251,9 @@ export class ChatConnection {
   async #cancel (which: { ref: string } | { run_id: string }): Promise<void> {
     this.#use()
     try {
-      await this.#client.send('chat_cancel', which)
+      await this.#link.send('chat_cancel', which)
     } catch (error) {
-      if (this.#closed === undefined) (this.#options.client.onError ?? console.error)(error)
+      if (this.#closed === undefined) this.#options.onError(error)
     } finally {
       this.#release()
     }
@@ -300,7 +294,13 @@ export class ChatConnection {
     for (const ref of [...this.#awaited.keys()]) this.#fail(ref, textOf(error))
     for (const run of this.#runs.values()) run.end({ status: 'error', error })
     this.#runs.clear()
-    this.#client.close()
+    this.#link.close()
     this.#tellReplayed()
   }
+}
+
+/** Files are sent as data URLs, in one frame with their message. */
+function withCure ({ code, message }: RealtimeError, { ui_message: whole }: Record<string, unknown>): { code: string, message: string } {
+  const hasFiles = (whole as { parts?: Array<{ type: string }> } | undefined)?.parts?.some(({ type }) => type === 'file')
+  return { code, message: code === 'too_big' && hasFiles ? `${message}. Upload the files, and send their URLs` : message }
 }

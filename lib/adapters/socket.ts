@@ -2,20 +2,17 @@ import { parse } from '../client/frame.js'
 import type { WebSocketConstructor, WebSocketLike } from '../client/socket.js'
 import type { ControlMessages } from '../protocol/envelope.js'
 import { parsePosition } from '../protocol/position.js'
+import { Replay } from './replay.js'
 
-/** Events of a connection that a client does not report. */
+/** Events of a subscription that a client does not report. */
 export interface Overheard {
-  /** The ack arrived, and the replay follows. `epoch`: the epoch of the chat's log. `recovered`: no publication was missed. */
+  /** The server has subscribed, and the replay follows. `epoch`: the epoch of the chat's log. `recovered`: no publication was missed. */
   onConnected (epoch: string | undefined, recovered: boolean): void
-  /** Everything that the server retained when the connection was opened has arrived. */
+  /** Everything that the server retained when it subscribed has arrived. */
   onReplayed (): void
 }
 
-/**
- * Returns a WebSocket constructor that also reports the end of the replay. Only then is it known which runs are live and which are over.
- * The ack has the number of replayed frames. If the server has evicted some of them meanwhile, the replay ends with a ping that is
- * answered without a frame in between.
- */
+/** Returns a WebSocket constructor that also reports the end of the replay. */
 export function listening (WebSocket: WebSocketConstructor, { onConnected, onReplayed }: Overheard): WebSocketConstructor {
   return class implements WebSocketLike {
     onmessage: WebSocketLike['onmessage'] = null
@@ -54,46 +51,5 @@ export function listening (WebSocket: WebSocketConstructor, { onConnected, onRep
       if (this.#replay.isToldOver()) onReplayed()
       else if (this.#replay.isToAsk()) this.#socket.send('{"type":"ping"}')
     }
-  }
-}
-
-/** Progress of a replay. */
-class Replay {
-  /** Whether the replay is over and this was reported. */
-  isDone = false
-  #frames: number | undefined
-  #isOver = false
-  #isAsked = false
-  #heard = 0
-  #heardWhenAsked = 0
-
-  start (frames: number): void {
-    this.#frames = frames
-    this.#isOver = frames === 0
-  }
-
-  advance (): void {
-    this.#heard++
-    if (this.#heard === this.#frames) this.#isOver = true
-  }
-
-  answered (): void {
-    if (!this.#isAsked) return
-    this.#isAsked = false
-    if (this.#heard === this.#heardWhenAsked) this.#isOver = true
-  }
-
-  /** Whether the end of the replay must be reported now. Returns `true` once. */
-  isToldOver (): boolean {
-    if (!this.#isOver || this.isDone) return false
-    this.isDone = true
-    return true
-  }
-
-  isToAsk (): boolean {
-    if (this.#isAsked || this.#frames === undefined) return false
-    this.#isAsked = true
-    this.#heardWhenAsked = this.#heard
-    return true
   }
 }

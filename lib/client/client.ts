@@ -333,6 +333,7 @@ export class RealtimeClient {
     switch (envelope.type) {
       case 'connection_ack': return this.#opened(envelope.data as Ack)
       case 'renewed': return this.#renewBefore((envelope.data as ControlMessages['renewed']).expires_in_ms)
+      case 'pong':
       case 'ack': return this.#outbox.settle(envelope.ref, undefined, envelope.data)
       case 'error': return this.#refused(envelope)
       case 'resync':

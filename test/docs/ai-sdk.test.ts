@@ -50,7 +50,7 @@ t.test('the snippet of a question renders it, and disables its buttons once it i
 })
 
 t.test('the table has the options that the transport adds to those of the client, and the text those that it leaves out', async t => {
-  const options = new Declared('fastify-realtime/ai-sdk').membersOf('RealtimeChatTransportOptions')
+  const options = new Declared('fastify-realtime/ai-sdk').membersOf('OwnConnectionOptions')
   const ofClient = new Declared('fastify-realtime/client').membersOf('ClientOptions')
   const added = options.filter(name => !ofClient.includes(name))
   t.same(namesOf(page.table('## Options of the transport', '| Option | Default | Meaning |')), [...added, 'userId'].sort())
@@ -76,6 +76,17 @@ t.test('the snippet with streamUI answers', async t => {
   client.send({ type: 'chat_message', ref: 'm1', data: { message_id: 'm1', content: 'hello' } })
   await client.next('run_finished')
   t.match(client.received.filter(({ type }) => type === 'chat_message').at(-1), { data: { content: 'You said: hello' } })
+})
+
+t.test('the snippet with a client sends on the connection of the client', async t => {
+  const { url } = await page.serve(t, 'server')
+  // The snippet is for a page, which has one.
+  Object.assign(globalThis, { WebSocket })
+  t.teardown(() => { delete (globalThis as { WebSocket?: unknown }).WebSocket })
+  const { client, transport } = await page.run(t, 'ai-sdk-client', { replace: { 'http://localhost:3000/ws': url } })
+  t.teardown(() => client.close())
+  await client.connected()
+  for await (const chunk of await transport.sendMessages(sending(hi))) t.not(chunk.type, 'error')
 })
 
 t.test('every snippet of the page is run', async t => { page.allRan(t) })

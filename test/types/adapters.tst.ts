@@ -3,7 +3,9 @@ import type { useChat } from '@ai-sdk/react'
 import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
 import { describe, expect, test } from 'tstyche'
 import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
-import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
+import { RealtimeChatTransport, type PrepareOptions } from '../../lib/adapters/ai-sdk.js'
+import type { ChatClient } from '../../lib/client/chat/index.js'
+import type { RealtimeClient } from '../../lib/client/index.js'
 import type { Chat, Envelope } from '../../lib/index.js'
 
 interface Tools { search: { input: { q: string }, output: number } }
@@ -11,6 +13,8 @@ interface Mine extends UIMessage<{ model: string }, { order_packed: { order: num
 
 declare const transport: RealtimeChatTransport<Mine>
 declare const chat: Chat
+declare const client: RealtimeClient
+declare const chatClient: ChatClient
 
 describe('RealtimeChatTransport', () => {
   test('is a ChatTransport of the AI SDK for any type of message', () => {
@@ -26,6 +30,25 @@ describe('RealtimeChatTransport', () => {
     expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', url: 'ws://x' })
     expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', userId: 'u', share: true })
     expect(transport.respond).type.not.toBeCallableWith('c1', 7, true)
+  })
+})
+
+describe('RealtimeChatTransport with a client', () => {
+  test('takes the client of either createClient, and the user of it', () => {
+    expect(RealtimeChatTransport).type.toBeConstructableWith({ workflow: 'w', appId: 'a', client })
+    expect(RealtimeChatTransport).type.toBeConstructableWith({ workflow: 'w', appId: 'a', client: chatClient, userId: 'u', idle: 1 })
+  })
+
+  test('refuses the options of a connection', () => {
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', client, baseUrl: '/ws' })
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', client, getToken: () => 'x' })
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ workflow: 'w', appId: 'a', client: {} })
+  })
+
+  test('prepareSendMessagesRequest gets the messages, and returns a body', () => {
+    const options = { workflow: 'w', appId: 'a', client }
+    expect(RealtimeChatTransport).type.toBeConstructableWith({ ...options, prepareSendMessagesRequest: ({ messages }: PrepareOptions) => ({ body: { messages } }) })
+    expect(RealtimeChatTransport).type.not.toBeConstructableWith({ ...options, prepareSendMessagesRequest: () => 'text' })
   })
 })
 

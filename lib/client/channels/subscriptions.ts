@@ -33,7 +33,7 @@ export interface Reader {
   readonly status: Status
   /** Why it has ended; `undefined` unless its status is `closed`. */
   readonly closed: Closed | undefined
-  /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'` and `' presence'`. */
+  /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'`, `' subscribed'` and `' presence'`. */
   readonly listeners: Listeners
   /** Members of the channel. Empty while it is closed. All readers share the connection's own data. */
   readonly presence: ChannelPresence
@@ -185,7 +185,8 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
     asked[channel.name] = (asked[channel.name] ?? 0) + 1
     return { channel: channel.name, since: since || undefined }
   }
-  const subscribed = (channel: Subscription, { position, recovered }: ControlMessages['subscribed']): void => {
+  const subscribed = (channel: Subscription, data: ControlMessages['subscribed']): void => {
+    const { position, recovered } = data
     // For another tab with the same channel, or before the `subscribe` that is to be sent.
     if (channel.status === 'open' || channel.isDue) return
     clearTimeout(channel.retry)
@@ -203,6 +204,7 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
       // The server has answered for the reader that is furthest behind.
       const isRecovered = since === channel.asked ? recovered === true : !isBehind
       if (since || recovered === false) listeners.tell(' resume', { recovered: isRecovered })
+      listeners.tell(' subscribed', data)
     }
   }
   return {

@@ -1,0 +1,166 @@
+import { Chat } from '@ai-sdk/react'
+import type { UIMessage } from 'ai'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
+import { ChatConnection } from '../../lib/adapters/connection.js'
+import { onClient } from '../../lib/adapters/link.js'
+import { createClient as createChatClient } from '../../lib/client/chat/index.js'
+import { createClient, type ClientOptions, type WebSocketConstructor } from '../../lib/client/index.js'
+import { FakeSocket } from '../client/fake-socket.js'
+import { eventually, gate, within } from '../waiting.js'
+import { startAgent } from './agent.js'
+
+interface Scope {
+  teardown (action: () => unknown): void
+}
+
+class Socket extends WebSocket {
+  constructor (url: string, protocols?: string[]) {
+    super(url, protocols, { closeTimeout: 100 } as object)
+  }
+}
+
+const optionsOf = (url: string): ClientOptions => ({
+  baseUrl: `${url}/ws`, userId: 'ada', WebSocket: Socket as WebSocketConstructor, backoff: () => 0, onError: () => {}
+})
+
+/** A client, and a transport on its connection. */
+function pageOf (t: Scope, url: string, options: Partial<RealtimeChatTransportOptions> = {}) {
+  const client = createClient(optionsOf(url))
+  const transport = new RealtimeChatTransport({ workflow: 'w', appId: 'a', client, ...options } as RealtimeChatTransportOptions)
+  t.teardown(() => client.close())
+  const chat = (id: string, messages: UIMessage[] = []) => new Chat<UIMessage>({ id, transport, messages, onError: () => {} })
+  return { client, transport, chat }
+}
+
+const textOf = ({ messages }: Chat<UIMessage>) => messages.at(-1)?.parts.map(part => part.type === 'text' ? part.text : '').join('')
+const settled = (chat: Chat<UIMessage>) => eventually(() => chat.status === 'ready' || chat.status === 'error')
+
+t.test('the chats of a transport with a client are on the one socket of the client, beside its other channels and chats', async t => {
+  const { url, app } = await startAgent(t, async (run, { content }) => { await run.stream([`You said ${content}`]) })
+  let handshakes = 0
+  app.server.on('upgrade', () => { handshakes++ })
+  const client = createChatClient(optionsOf(url))
+  t.teardown(() => client.close())
+  const transport = new RealtimeChatTransport({ workflow: 'w', appId: 'a', client })
+  const own = client.chat({ workflow: 'w', appId: 'a', chatId: 'c0' })
+  const chats = Array.from({ length: 5 }, (_, n) => new Chat<UIMessage>({ id: `c${n}`, transport }))
+  await within(Promise.all(chats.map(chat => chat.sendMessage({ text: chat.id }))), 'the end of all answers')
+  t.strictSame(chats.map(textOf), chats.map(({ id }) => `You said ${id}`))
+  await eventually(() => own.messages.length === 2)
+  t.equal(own.messages[1].text, 'You said c0', 'a chat of the client with the same id has the same answer')
+  t.equal(handshakes, 1)
+  t.equal(app.ws.stats().connections, 1)
+  transport.close()
+  t.equal(client.status, 'open', 'the transport does not close the client')
+  own.close()
+})
+
+t.test('an answer on the connection of a client survives cuts, and a page that is loaded meanwhile resumes it', async t => {
+  const hold = gate()
+  const { url, cut } = await startAgent(t, async run => {
+    const reply = run.reply()
+    for (const word of ['one ', 'two ']) reply.write(word)
+    await hold.opened
+    reply.write('three')
+    await reply.end()
+  })
+  const chat = pageOf(t, url).chat('c')
+  const sent = chat.sendMessage({ text: 'go' })
+  await eventually(() => textOf(chat) === 'one two ')
+  const late = pageOf(t, url).chat('c', chat.messages.slice(0, 1))
+  const resumed = late.resumeStream()
+  await eventually(() => textOf(late) === 'one two ')
+  cut()
+  hold.open()
+  await within(Promise.all([sent, resumed]), 'the end of the answer on both pages')
+  t.strictSame([textOf(chat), textOf(late)], ['one two three', 'one two three'])
+  await late.resumeStream()
+  t.equal(late.status, 'ready')
+  t.equal(late.messages.length, 2, 'nothing runs')
+})
+
+t.test('resume on a client returns null at once where nothing was ever published, also when the channel is open', async t => {
+  const { url } = await startAgent(t, () => {})
+  const { client, transport } = pageOf(t, url)
+  const channel = client.channel('chat' as never, 'w/a/c/ada')
+  await eventually(() => channel.status === 'open')
+  t.equal(await within(transport.reconnectToStream({ chatId: 'c' }), 'the end of the replay'), null)
+})
+
+t.test('stop ends the run of a chat on the connection of a client', async t => {
+  const { url, runs } = await startAgent(t, async run => {
+    await run.stream(['Wait.'])
+    await new Promise(resolve => run.signal.addEventListener('abort', resolve))
+  })
+  const chat = pageOf(t, url).chat('c')
+  const sent = chat.sendMessage({ text: 'go' })
+  await eventually(() => textOf(chat) === 'Wait.')
+  await chat.stop()
+  await sent
+  t.equal(await within(runs[0].finished, 'the end of the run'), 'cancelled')
+})
+
+t.test('a chat ends when its client is closed or the server refuses it, and the next one may be accepted', async t => {
+  const { url } = await startAgent(t, run => new Promise(resolve => run.signal.addEventListener('abort', resolve)), {
+    authorize: (_, { kind, ...target }) => kind !== 'chat' || (target as { chatId: string }).chatId !== 'secret'
+  })
+  const { client, chat } = pageOf(t, url)
+  const refused = chat('secret')
+  await refused.sendMessage({ text: 'go' })
+  t.match(refused.error, { message: /^forbidden: / })
+  const open = chat('c')
+  const sent = open.sendMessage({ text: 'go' })
+  await eventually(() => client.status === 'open')
+  client.close()
+  await sent
+  t.match(open.error, { message: /^closed: / })
+  await open.sendMessage({ text: 'again' })
+  t.match(open.error, { message: /^closed: / }, 'a closed client refuses at once')
+  client.reopen()
+  const third = open.sendMessage({ text: 'once more' })
+  await eventually(() => open.status === 'submitted')
+  await open.stop()
+  await third
+  t.equal(open.error, undefined)
+})
+
+t.test('options that have no effect with a client are refused, and so is a client that cannot have chats', t => {
+  const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket }
+  const client = createClient(options)
+  t.teardown(() => client.close())
+  const create = (more: object) => () => new RealtimeChatTransport({ workflow: 'w', appId: 'a', client, ...more } as RealtimeChatTransportOptions)
+  for (const [name, value] of Object.entries({ baseUrl: '/ws', getToken: () => 'x', WebSocket: FakeSocket, share: true, onError: () => {} })) {
+    t.throws(create({ [name]: value }), { name: 'TypeError', message: `'${name}' has no effect with 'client': pass it to createClient, or leave 'client' out` })
+  }
+  t.doesNotThrow(create({ idle: 5, userId: 'bob', getToken: undefined }))
+  const byUrl = createClient({ url: 'ws://a.example/ws/notifications/ada', WebSocket: FakeSocket })
+  t.teardown(() => byUrl.close())
+  t.throws(create({ client: byUrl }), { name: 'TypeError', message: /pass 'baseUrl' and 'userId' to createClient/ })
+  t.end()
+})
+
+t.test('with a server without channels, a chat of a client gets a connection of its own, and moves back to the client with a newer server', async t => {
+  FakeSocket.made = []
+  const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} })
+  t.teardown(() => client.close())
+  await eventually(() => FakeSocket.made.length === 1)
+  const chat = new ChatConnection({
+    open: onClient(client, 'ada', { workflow: 'w', appId: 'a', chatId: 'c' }), ownerId: 'ada', idle: 1_000, onClose: () => {}, onError: () => {}
+  })
+  t.teardown(() => chat.close())
+  const resumed = chat.resume()
+  const [first] = FakeSocket.made
+  first.ack({ limits: undefined })
+  await eventually(() => FakeSocket.made.length === 2)
+  const [, path] = FakeSocket.made
+  t.equal(path.url, 'ws://a.example/ws/w/a/c/ada')
+  path.ack({ position: 'c.e.0' })
+  t.equal(await within(resumed, 'the end of the replay'), undefined)
+  first.lose()
+  await eventually(() => FakeSocket.made.length === 3)
+  FakeSocket.last.ack({ limits: { frame: 1024, nodes: 100, rate: 100, burst: 100, channels: 100 } })
+  await eventually(() => path.isClosed)
+  await eventually(() => FakeSocket.last.sent.some(({ type }) => type === 'subscribe'))
+})
