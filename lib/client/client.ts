@@ -113,7 +113,8 @@ export class RealtimeClient {
   readonly #channels = subscriptions({
     backoff: () => this.#options.backoff,
     report: error => this.#report(error),
-    onDue: () => this.#outbox.run(),
+    // Channels that are opened together are subscribed with one frame.
+    onDue: () => queueMicrotask(() => this.#outbox.run()),
     onEnd: (name, error) => this.#outbox.refuse(name, error),
     isOwn: ref => this.#outbox.has(ref),
     sendPresence: (channel, data) => this.request('presence', data, { channel })

@@ -68,6 +68,22 @@ t.test('channels share the connection of the client, and each resumes after a cu
   t.strictSame(statuses.filter((status, at) => status !== statuses[at - 1]), ['open', 'waiting', 'connecting', 'open'])
 })
 
+t.test('channels that are opened together are subscribed with one frame', async t => {
+  const { url } = await start(t, { channels: { board } })
+  const sent: Array<{ type: string, data: { channels: unknown } }> = []
+  class Recording extends Socket {
+    override send (frame: string): void {
+      sent.push(JSON.parse(frame))
+      super.send(frame)
+    }
+  }
+  const client = connectTo(t, url, { WebSocket: Recording as WebSocketConstructor })
+  await client.connected()
+  const channels = ['b1', 'b2', 'b3'].map(id => client.channel('board', id))
+  await eventually(() => channels.every(({ status }) => status === 'open'))
+  t.strictSame(sent, [{ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }, { channel: 'board:b2' }, { channel: 'board:b3' }] } }])
+})
+
 t.test('a request to a channel, or without one, resolves with the answer of the handler', async t => {
   const { url } = await start(t, { channels: { board }, answers: { quote: Type.Number() }, onMessage: { quote: ({ data }) => Number(data) + 1, note: () => 'kept' } })
   const client = connectTo(t, url)
