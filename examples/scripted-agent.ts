@@ -51,7 +51,9 @@ export function scriptedAgent ({ pause = (ms, signal) => setTimeout(ms, undefine
       const number = /\b[A-Z]-\d{3,6}\b/.exec(content)?.[0] ?? 'A-1042'
 
       reply.step()
-      await speak(reply.reasoning(), `This is about order ${number}. I look it up, ask how it shall be sent, and then explain.`, rest)
+      const thoughts = reply.reasoning()
+      await speak(thoughts, `This is about order ${number}. I look it up, ask how it shall be sent, and then explain.`, rest)
+      await thoughts.end()
       const order = await findOrder(reply, number, rest)
       const shipping = await ask(run, order.number)
 
@@ -72,13 +74,12 @@ export function scriptedAgent ({ pause = (ms, signal) => setTimeout(ms, undefine
   }
 }
 
-/** Writes a text token by token. */
+/** Writes a text token by token, and does not end its part. */
 async function speak (part: PartWriter, text: string, rest: Pause): Promise<void> {
   for (const token of tokensOf(text)) {
     await rest(pace)
     part.write(token)
   }
-  await part.end()
 }
 
 /** Writes the input of a tool, as a model does, then reports progress, and the output. */

@@ -38,7 +38,7 @@ export function Tool ({ name, args, input, progress, status, output, error }: To
     <li className='tool' data-status={status}>
       <div className='top'><b>{name}</b><small>{error?.code === 'denied' ? 'Denied' : states[status]}</small></div>
       <code className='input'>{args === undefined ? input : JSON.stringify(args)}</code>
-      {status === 'running' && <label>{step ?? 'Working'} <progress value={percent} max={100} /></label>}
+      {status === 'running' && progress !== undefined && <label>{step ?? 'Working'} <progress value={percent} max={100} /></label>}
       {status === 'complete' && output !== undefined && <code className='output'>{JSON.stringify(output)}</code>}
       {status === 'error' && <small className='note bad'>{error?.message}</small>}
     </li>
