@@ -37,7 +37,7 @@ async function notifications (): Promise<void> {
 }
 
 async function chat (): Promise<void> {
-  const page = await open('/chat', 980)
+  const page = await open('/chat', 920)
   const input = page.getByRole('textbox', { name: 'Message' }).first()
   await input.fill('Where is my order A-1042?')
   await input.press('Enter')

@@ -225,7 +225,14 @@ t.test('the script uses standard shipping without an answer, and fails when the 
     const part = { write, end: async () => {} }
     const call = { id: 't', write () {}, call: async () => {}, progress: async () => {}, output: async () => {}, fail: async () => {} }
     const reply = {
-      step () {}, data () {}, source () {}, file () {}, end: async () => {}, reasoning: () => ({ ...part, write () {} }), addText: () => part, call: () => call
+      step () {},
+      data () {},
+      source () {},
+      file () {},
+      end: async () => {},
+      reasoning: () => ({ ...part, write () {} }),
+      addText: () => part,
+      call: () => call
     }
     const ask = async ({ component }: { component: string }) => {
       if (component === 'buttons' && shipping !== undefined) return shipping
