@@ -37,13 +37,13 @@ async function notifications (): Promise<void> {
 }
 
 async function chat (): Promise<void> {
-  const page = await open('/chat', 760)
+  const page = await open('/chat', 920)
   const input = page.getByRole('textbox', { name: 'Message' }).first()
   await input.fill('Where is my order A-1042?')
   await input.press('Enter')
   await page.getByRole('group', { name: /How shall it come/ }).first().getByRole('button').first().click()
-  await page.locator('.message.theirs').nth(1).waitFor()
-  await page.waitForFunction(() => [...document.querySelectorAll('.message.theirs .text')].every(({ textContent }) => textContent!.length > 60))
+  await page.getByRole('button', { name: 'Approve' }).nth(1).waitFor()
+  await page.locator('.thoughts summary').first().click()
   await page.screenshot({ path: `${folder}chat.png` })
 }
 

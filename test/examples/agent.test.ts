@@ -210,7 +210,7 @@ t.test('the script quotes the first 300 characters of a long message, and splits
   for (const unit of ['x', '👍', '👩‍👩‍👧‍👦']) {
     one.send(unit.repeat(1_000))
     const { data } = await one.client.next('input_request')
-    one.client.send({ type: 'input_response', data: { request_id: data!.request_id, value: 'express' } })
+    one.client.send({ type: 'input_response', data: { request_id: data!.request_id, value: 'pickup' } })
     await one.client.next('run_finished')
     const quoted = /“(.*)…”/s.exec(answers(one).at(-1)!.content)?.[1] ?? ''
     t.equal(quoted, unit.repeat(300))
@@ -219,17 +219,29 @@ t.test('the script quotes the first 300 characters of a long message, and splits
 
 t.test('the script uses standard shipping without an answer, and fails when the run is over', async t => {
   const { signal } = new AbortController()
-  const answer = async (code: string) => {
+  const answer = async (code: string, shipping?: string) => {
     let text = ''
-    const run = {
-      signal,
-      tool: async (_name: string, _args: unknown, work: (context: object) => unknown) => work({ progress () {}, signal }),
-      ask: async () => { throw Object.assign(new Error(code), { code }) },
-      stream: async (source: AsyncIterable<string>) => { for await (const token of source) text += token }
+    const write = (token: string) => { text += token }
+    const part = { write, end: async () => {} }
+    const call = { id: 't', write () {}, call: async () => {}, progress: async () => {}, output: async () => {}, fail: async () => {} }
+    const reply = {
+      step () {},
+      data () {},
+      source () {},
+      file () {},
+      end: async () => {},
+      reasoning: () => ({ ...part, write () {} }),
+      addText: () => part,
+      call: () => call
     }
-    await atOnce.answer(run as never, { id: 'm', content: 'Hi', userId: 'ada', data: {} }, [])
+    const ask = async ({ component }: { component: string }) => {
+      if (component === 'buttons' && shipping !== undefined) return shipping
+      throw Object.assign(new Error(code), { code })
+    }
+    await atOnce.answer({ signal, reply: () => reply, ask } as never, { id: 'm', content: 'Hi', userId: 'ada', data: {} }, [])
     return text
   }
   t.match(await answer('RT_ERR_NO_ANSWER'), 'in three days')
+  t.match(await answer('RT_ERR_NO_ANSWER', 'express'), 'in three days', 'without an approval')
   await t.rejects(answer('RT_ERR_RUN_ENDED'), { code: 'RT_ERR_RUN_ENDED' })
 })

@@ -42,8 +42,11 @@ interface Scroller {
   scrollTo (x: number, y: number): void
 }
 
-/** Number of steps of the agent's tool. */
-const steps = 3
+/** Numbers of steps of the agent: the tokens of its thoughts, the pieces of the input of its tool, and its progress. */
+const thinking = 18
+const writing = 5
+const working = 3
+const steps = thinking + writing + working
 const wide = { width: 1280, height: 900 }
 
 const answersOf = (device: Locator) => device.locator('.message.theirs')
@@ -124,23 +127,31 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await page.getByText('A script answers here, not a model.').waitFor()
     await say(one, 'Where is B-2077? 👩‍👩‍👧‍👦')
     t.equal(await input(one).inputValue(), '')
-    script.allow(1)
+    script.allow(5)
+    for (const device of [one, two]) await device.locator('.thoughts[data-status=streaming] p', { hasText: /^This is about order B-2077\.\s*$/ }).waitFor()
+    script.allow(thinking - 5 + 2)
+    for (const device of [one, two]) {
+      await device.locator('.thoughts[data-status=complete]', { hasText: 'Thoughts' }).waitFor()
+      t.equal(await device.locator('.thoughts p').isVisible(), false, 'finished thoughts are folded')
+      await device.locator('.tool[data-status=streaming] .input', { hasText: /^{"number":"B-2077","incl$/ }).waitFor()
+    }
+    script.allow(writing - 2 + 1)
     for (const device of [one, two]) {
       await device.locator('.message.own[data-status=complete]', { hasText: 'Where is B-2077? 👩‍👩‍👧‍👦' }).waitFor()
       const tool = device.locator('.tool[data-status=running]', { hasText: 'find_order' })
       t.equal(await tool.getByLabel('Asking the warehouse').getAttribute('value'), '35')
       await stop(device).waitFor()
     }
-    script.allow(steps - 1)
+    script.allow(working - 1)
     for (const device of [one, two]) {
       await device.locator('.tool[data-status=complete] .output', { hasText: '"items":3' }).waitFor()
       await device.getByRole('button', { name: 'Standard, in three days' }).waitFor()
       await device.getByText('Live, waiting for your answer').waitFor()
     }
 
-    await choose(two, 'Express, tomorrow')
+    await choose(two, 'Standard, in three days')
     for (const device of [one, two]) {
-      await device.locator('.asked[data-status=answered]', { hasText: 'Express, tomorrow' }).waitFor()
+      await device.locator('.asked[data-status=answered]', { hasText: 'Standard, in three days' }).waitFor()
       t.equal(await device.locator('.question').count(), 0)
     }
     await input(two).and(page.locator(':focus')).waitFor()
@@ -198,6 +209,36 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     await two.getByText('Device 1').waitFor({ state: 'detached' })
   })
 
+  t.test('a tool waits for an approval, which any device gives or denies, also after a reload', async t => {
+    const script = held()
+    const { one, two, page } = await open(t, { agent: script.agent })
+    script.allow(Infinity)
+    await say(one, 'Where is B-2077?')
+    await choose(one, 'Express, tomorrow')
+    const asked = (device: Locator) => device.getByRole('group', { name: 'Run book_courier?' })
+    await asked(two).getByText('"price":"9.90 EUR"').waitFor()
+    await page.reload()
+    await asked(two).getByRole('button', { name: 'Approve' }).click()
+    for (const device of [one, two]) {
+      await device.locator('.asked', { hasText: 'Run book_courier? Approved' }).waitFor()
+      await device.locator('.tool[data-status=complete] .output', { hasText: 'C-B-2077' }).waitFor()
+      await device.locator('.data', { hasText: 'Courier' }).waitFor()
+      t.equal(await device.getByRole('link', { name: 'Delivery times' }).getAttribute('href'), 'https://example.com/delivery')
+      t.ok(await device.getByRole('img', { name: 'label-B-2077.svg' }).evaluate((image: { naturalWidth: number }) => image.naturalWidth > 0))
+      t.equal(await asked(device).count(), 0)
+    }
+
+    await say(two, 'Where is C-3000? Then fail.')
+    await choose(two, 'Express, tomorrow')
+    await asked(one).getByRole('button', { name: 'Deny' }).click()
+    for (const device of [one, two]) {
+      await device.locator('.asked', { hasText: 'Run book_courier? Denied' }).waitFor()
+      await device.locator('.tool[data-status=error]', { hasText: 'Denied' }).getByText('the user denied the call').waitFor()
+      await device.locator('.message.theirs[data-status=error]', { hasText: 'You asked me to fail' }).getByText('Failed').waitFor()
+      await device.getByText('The agent failed: the server could not finish this run').waitFor()
+    }
+  })
+
   t.test('stop ends the answer on both devices, with the text so far', async t => {
     const script = held()
     const { one, two, log } = await open(t, { agent: script.agent })
@@ -238,6 +279,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     t.equal(await statusOf(one), 'streaming')
     await stop(one).waitFor()
     t.equal(await one.locator('.tool, .asked, .message').count(), 4, 'each earlier item is shown once')
+    t.equal(await one.locator('.thoughts').count(), 1)
     script.allow(Infinity)
     await one.locator('.message.theirs[data-status=complete]').waitFor()
     t.match(await log(), [{ role: 'user' }, { status: 'complete', content: await textOf(one) }])
@@ -345,15 +387,19 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     const script = held()
     const { page, one } = await open(t, { agent: script.agent }, { viewport: phone, colorScheme: 'dark' })
     await say(one, 'y'.repeat(300))
-    script.allow(1)
+    script.allow(thinking + writing + 1)
     await one.locator('progress').waitFor()
     t.strictSame(await unnamed(page), [])
-    script.allow(steps - 1)
+    script.allow(working - 1)
     await one.getByRole('button', { name: 'Express, tomorrow' }).waitFor()
     t.strictSame(await unnamed(page), [])
     await one.getByRole('button', { name: 'Express, tomorrow' }).focus()
     await page.keyboard.press('Enter')
-    await one.locator('.asked').waitFor()
+    await one.getByRole('button', { name: 'Approve' }).focus()
+    t.strictSame(await unnamed(page), [])
+    await page.keyboard.press('Enter')
+    await one.locator('.asked', { hasText: 'Approved' }).waitFor()
+    script.allow(1)
     script.allow(40)
     await hasTokens(one, 40)
     t.equal(await one.getByRole('log').getAttribute('aria-busy'), 'true', 'a screen reader does not read each token')

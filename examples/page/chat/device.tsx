@@ -1,5 +1,5 @@
 import { useCallback, useId, useRef, useState } from 'react'
-import { useChat, usePresence, type ChatMessage, type Member, type ShownChat } from 'fastify-realtime/react'
+import { useChat, usePresence, type ChatItem, type ChatMessage, type Member, type ShownChat, type ToolCall } from 'fastify-realtime/react'
 import { messageOf } from '../api.js'
 import type { Cable } from '../cable.js'
 import { Connection } from '../connection.jsx'
@@ -56,7 +56,9 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
         retry={sendAgain} withdraw={takeBack}
       />
       <p className='muted typing'>{typingOn(members, name).map(device => `Device ${device}`).join(' and ')}</p>
-      {chat.question !== undefined && <Choices key={chat.question.id} question={chat.question} onDone={focusInput} />}
+      {chat.question !== undefined && (
+        <Choices key={chat.question.id} question={chat.question} call={callOf(chat.items, chat.question.callId)} onDone={focusInput} />
+      )}
       <Writing
         input={input} isGoing={chat.status === 'submitted' || chat.status === 'streaming' || chat.status === 'waiting'}
         onInput={onInput}
@@ -78,6 +80,10 @@ export function Device ({ name, chatId, cable }: { name: string, chatId: string,
 function typingOn (members: readonly Member[], name: string): string[] {
   const shown = members.flatMap(({ connections }) => connections).map(({ data }) => data as Shown | undefined)
   return shown.filter(each => each !== undefined && each.isTyping && each.device !== name).map(each => each!.device)
+}
+
+function callOf (items: readonly ChatItem[], id: string | undefined): ToolCall | undefined {
+  return items.find((item): item is ToolCall => item.kind === 'tool' && item.id === id)
 }
 
 const activities = {

@@ -1,5 +1,6 @@
 import { memo } from 'react'
-import type { ChatItem, ChatMessage, MessageFile, Question, Reasoning, Source, ToolCall } from 'fastify-realtime/react'
+import type { ChatItem, ChatMessage, Question } from 'fastify-realtime/react'
+import { Attached, Cited, Data, Thoughts, Tool } from './parts.jsx'
 import { titleOf } from './question.jsx'
 
 interface ItemProps<T> {
@@ -10,11 +11,17 @@ interface ItemProps<T> {
 
 /** Item of the chat. While an answer is written the other items are the same objects, and are not rendered again. */
 export const Item = memo(function Item ({ item, retry, withdraw }: ItemProps<ChatItem>) {
-  if (item.kind === 'tool') return <Tool {...item} />
-  if (item.kind === 'question') return item.status === 'open' ? null : <Asked {...item} />
-  if (item.kind === 'reasoning') return <Thoughts {...item} />
-  if (item.kind === 'source' || item.kind === 'file') return <Linked {...item} />
-  return item.kind === 'message' ? <Message item={item} retry={retry} withdraw={withdraw} /> : null
+  switch (item.kind) {
+    case 'message': return <Message item={item} retry={retry} withdraw={withdraw} />
+    case 'reasoning': return <Thoughts {...item} />
+    case 'tool': return <Tool {...item} />
+    case 'question': return item.status === 'open' ? null : <Asked {...item} />
+    case 'source': return <Cited {...item} />
+    case 'file': return <Attached {...item} />
+    case 'step': return <li className='step' aria-hidden='true' />
+    // Data of this name is for the AI SDK on other pages.
+    case 'data': return item.name === 'ai_sdk' ? null : <Data {...item} />
+  }
 })
 
 const endings = { cancelled: 'Stopped', interrupted: 'Interrupted', error: 'Failed', timeout: 'Not answered in time', complete: '', answered: '' }
@@ -37,40 +44,6 @@ function Message ({ item, retry, withdraw }: ItemProps<ChatMessage>) {
       {!isOwn && status in endings && endings[status as keyof typeof endings] !== '' && <small className='note'>{endings[status as keyof typeof endings]}</small>}
     </li>
   )
-}
-
-interface Progress {
-  percent?: number
-  step?: string
-}
-
-function Tool ({ name, agent, args, input, progress, status, output, error }: ToolCall) {
-  const { percent, step } = (progress ?? {}) as Progress
-  return (
-    <li className='tool' data-status={status}>
-      <div className='top'><b>{name}</b><small>{agent}</small></div>
-      <code>{status === 'streaming' ? input : JSON.stringify(args)}</code>
-      {status === 'running' && <label>{step ?? 'Working'} <progress value={percent} max={100} /></label>}
-      {status === 'complete' && <code className='output'>{JSON.stringify(output)}</code>}
-      {status in endings && status !== 'complete' && (
-        <small className='note'>{endings[status as keyof typeof endings]}{error && `: ${error.message}`}</small>
-      )}
-    </li>
-  )
-}
-
-function Thoughts ({ text, status }: Reasoning) {
-  return (
-    <li className='tool' data-status={status}>
-      <details><summary>Reasoning</summary>{text}</details>
-    </li>
-  )
-}
-
-/** Source or file of an answer. */
-function Linked ({ kind, value }: Source | MessageFile) {
-  const name = ('title' in value && value.title) || value.filename || value.url || kind
-  return <li className='tool'>{value.url === undefined ? name : <a href={value.url}>{name}</a>}</li>
 }
 
 /** Closed question. An open question is shown elsewhere. */

@@ -1,5 +1,5 @@
 import { useState } from 'react'
-import type { Question } from 'fastify-realtime/react'
+import type { Question, ToolCall } from 'fastify-realtime/react'
 import { messageOf } from '../api.js'
 
 interface Choice {
@@ -7,18 +7,34 @@ interface Choice {
   title?: string
 }
 
-/** Returns the choices: the literals in the schema of the answer. */
-export function choicesOf ({ schema }: Question): Choice[] {
+const approvals: Choice[] = [{ const: { approved: true }, title: 'Approve' }, { const: { approved: false }, title: 'Deny' }]
+
+function isApproval ({ component }: Question): boolean {
+  return component === 'tool-approval'
+}
+
+/** Returns the choices: the literals in the schema of the answer, or those of an approval. */
+function choicesOf (question: Question): Choice[] {
+  if (isApproval(question)) return approvals
+  const { schema } = question
   const { anyOf = [schema] } = (schema ?? {}) as { anyOf?: unknown[] }
   return anyOf.filter((each): each is Choice => typeof each === 'object' && each !== null && 'const' in each)
 }
 
 export function titleOf (question: Question, value: unknown): string {
+  if (isApproval(question)) return (value as { approved?: boolean } | undefined)?.approved ? 'Approved' : 'Denied'
   return choicesOf(question).find(choice => choice.const === value)?.title ?? String(value)
 }
 
+interface ChoicesProps {
+  question: Question
+  /** Call of a tool that the question is about. */
+  call?: ToolCall | undefined
+  onDone: () => void
+}
+
 /** Open question, with a button for each answer. It disappears on all devices when one of them has answered. */
-export function Choices ({ question, onDone }: { question: Question, onDone: () => void }) {
+export function Choices ({ question, call, onDone }: ChoicesProps) {
   const [isSending, setSending] = useState(false)
   const [fault, setFault] = useState('')
   const answer = async (value: unknown) => {
@@ -36,10 +52,11 @@ export function Choices ({ question, onDone }: { question: Question, onDone: () 
   return (
     <div className='question' role='group' aria-label={question.prompt}>
       <p>{question.prompt}</p>
+      {call !== undefined && <code>{JSON.stringify(call.args)}</code>}
       <div className='line'>
         {choicesOf(question).map(choice => (
-          <button key={String(choice.const)} type='button' className='quiet' aria-disabled={isSending} onClick={() => answer(choice.const)}>
-            {titleOf(question, choice.const)}
+          <button key={titleOf(question, choice.const)} type='button' className='quiet' aria-disabled={isSending} onClick={() => answer(choice.const)}>
+            {choice.title ?? String(choice.const)}
           </button>
         ))}
       </div>
