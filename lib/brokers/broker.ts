@@ -25,6 +25,11 @@ export interface StoredRetention {
   readonly ttl?: number | undefined
   /** Maximum bytes. The newest publication stays, whatever its size. */
   readonly bytes?: number | undefined
+  /**
+   * Time for which the epoch and the head of a channel outlive its last publication and the last node that has followed it, in ms. Later
+   * the channel begins again, in another epoch. Default: 24 h, or twice the `ttl`.
+   */
+  readonly headTtl?: number | undefined
 }
 
 /** Methods of a logger that a broker uses. Those of Fastify and pino fit. */
