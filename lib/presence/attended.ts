@@ -269,7 +269,7 @@ export class Attended implements EntryListener, Reader {
         this.#publishedAt = now() + retryAfter - pace
       }
       this.#isPublishing = false
-    }
+    } else if (!this.#isSettled) this.#settleNow()
     this.#publishSoon()
     this.#endIfIdle()
   }
@@ -279,9 +279,15 @@ export class Attended implements EntryListener, Reader {
     const node = this.#node
     const due = this.#due
     this.#due = 'changes'
+    if (due === 'hello' && this.#isNobodyKnown) return undefined
     if (due !== 'changes') return { kind: 'state', node, present: this.#own.takeAll(now()), hello: due === 'hello' ? true : undefined }
     const change = this.#own.take(now())
     return change.present.length + change.gone.length === 0 ? undefined : { kind: 'change', node, ...change }
+  }
+
+  /** Whether no node has published a connection, and this one has none to publish. So a server that only reads a channel writes nothing. */
+  get #isNobodyKnown (): boolean {
+    return this.#log!.head === 0 && this.#own.size === 0 && !this.#own.hasChanged
   }
 
   /** Waits for the states of the other nodes, if there are any. */
