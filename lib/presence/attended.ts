@@ -3,7 +3,7 @@ import type { FrameOf, Log, Reader } from '../logs/log.js'
 import type { Attendee, ChannelKind, Reading } from '../server/kinds.js'
 import type { Deadline } from '../time/deadline.js'
 import type { Timers } from '../time/timers.js'
-import { encodeEntry, type Entry } from './log/entry.js'
+import { encodeEntry, splitEntry, type Entry } from './log/entry.js'
 import type { EntryListener, PresenceLog } from './log/presence-log.js'
 import { OwnConnections } from './own.js'
 import { Versions } from './versions.js'
@@ -260,8 +260,10 @@ export class Attended implements EntryListener, Reader {
     if (entry !== undefined) {
       this.#isPublishing = true
       try {
-        const stored = broker.publish(name, encodeEntry(entry), retention)
-        if ('then' in stored) await stored
+        for (const part of splitEntry(entry)) {
+          const stored = broker.publish(name, encodeEntry(part), retention)
+          if ('then' in stored) await stored
+        }
         if (!this.#isSettled && entry.kind === 'state') this.#settleSoon()
       } catch {
         // The broker has logged why. Others may lack the entry, so the next one has all connections.
