@@ -5,7 +5,7 @@ import type { Presence as PresenceData } from '../../lib/protocol/presence.js'
 import { errors } from '../../lib/errors.js'
 import type { Log, Reader } from '../../lib/logs/log.js'
 import { PresenceLog } from '../../lib/presence/log/presence-log.js'
-import { Presence, type PresenceParts } from '../../lib/presence/presence.js'
+import { ServerPresence, type PresenceParts } from '../../lib/presence/presence.js'
 import type { Attendee } from '../../lib/server/kinds.js'
 import { movedClock } from '../clock.js'
 
@@ -52,7 +52,7 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
       }
     } as unknown as Broker
     const log = (name: string) => logOf(name)
-    const presence = new Presence({ broker, timers, encode: json => json, channelsPerUser, now } satisfies PresenceParts)
+    const presence = new ServerPresence({ broker, timers, encode: json => json, channelsPerUser, now } satisfies PresenceParts)
     return { id, presence, board: presence.of({ max: 10 }, 'channels.board.presence'), look: () => { for (const listener of listeners) listener() } }
   })
   return {

@@ -39,7 +39,8 @@ export function splitEntry (entry: Entry): Entry[] {
   const parts = slicesOf(entry.present)
   if (parts.length === 1) return [entry]
   if (entry.kind === 'change') return parts.map((present, part) => ({ ...entry, present, gone: part === 0 ? entry.gone : [] }))
-  return parts.map((present, part) => ({ ...entry, present, hello: part === 0 ? entry.hello : undefined, part, hasMore: part < parts.length - 1 }))
+  const last = parts.length - 1
+  return parts.map((present, part) => ({ ...entry, present, hello: part === 0 ? entry.hello : undefined, part, hasMore: part < last }))
 }
 
 function slicesOf (present: readonly Present[]): Present[][] {

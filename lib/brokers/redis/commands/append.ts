@@ -7,8 +7,8 @@ import { script, type Runner } from './script.js'
  * exceed their limit, and every half ttl, it is also trimmed by bytes and age: to 7/8 of the bytes, so that this is seldom needed.
  *
  * KEYS: stream and meta of each channel. ARGV: deadline on Redis's clock, epoch of new channels, PUBLISH or SPUBLISH; then for each channel
- * size, ttl and bytes of its stream, ttl of its meta or '' for the default, 1 if these apply only to a channel whose meta has none, number of publications, and mark and body of
- * each. Times in ms.
+ * size, ttl and bytes of its stream, ttl of its meta or '' for the default, 1 if these apply only to a channel whose meta has none, number
+ * of publications, and mark and body of each. Times in ms.
  * Returns the time; epoch and head of each channel, or an error text and -1; and another error text if stored publications could not be
  * announced. Returns only the time after the deadline.
  */

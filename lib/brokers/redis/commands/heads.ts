@@ -2,7 +2,7 @@ import type { StreamHead } from './read.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Reads the heads of channels. KEYS: the meta of each. ARGV: ttl in ms of those that have none of their own. It is renewed when half of it is over.
+ * Reads the heads of channels. KEYS: the meta of each. ARGV: ttl in ms of metas without their own. It is renewed when half of it is over.
  * Returns epoch, head and mark of each; empty texts and 0 for an unknown channel.
  */
 export const headsScript = script('heads', `
