@@ -20,7 +20,7 @@ export const realtime = fp((fastify: FastifyInstance, options: PluginOptions) =>
 export default realtime
 
 export { errors, type ErrorClass } from './errors.js'
-export type { Broker, BrokerHost, BrokerLog, BrokerStats, CreateLog, Lease, Nodes, OwnerOf, Presence, Retention, StoredRetention } from './brokers/broker.js'
+export type { Broker, BrokerHost, BrokerLog, BrokerStats, CreateLog, EnteredConnection, Lease, Nodes, OwnerOf, Retention, StoredRetention } from './brokers/broker.js'
 export { ChannelLog } from './logs/channel-log.js'
 export { Log, type Deflatable, type Frame, type FrameOf, type LogLimits, type Precedes, type Publication, type Reader } from './logs/log.js'
 export { MemoryBroker, type MemoryBrokerOptions } from './brokers/memory.js'

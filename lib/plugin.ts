@@ -7,7 +7,7 @@ import { chatRetention } from './chat/retention.js'
 import { errors } from './errors.js'
 import { broadcastKind, notificationsPath, userKind } from './notifications/kinds.js'
 import { resolveOptions, type RealtimeOptions, type ResolvedOptions } from './plugin-options.js'
-import { Presence } from './presence/presence.js'
+import { ServerPresence } from './presence/presence.js'
 import { Realtime } from './realtime.js'
 import { discardBroker, takeBroker } from './server/broker-use.js'
 import { deflatableFrame, textFrame } from './server/delivery/frame.js'
@@ -78,7 +78,7 @@ interface Built {
   server: RealtimeServer
   chats: Chats
   channels: AppChannels
-  presence: Presence
+  presence: ServerPresence
 }
 
 /** Builds the parts, then the kinds of channels, then the server. */
@@ -88,7 +88,7 @@ function build (options: ResolvedOptions, log: FastifyBaseLogger, modules: reado
   const { broker } = options
   const retention = broker.retentions?.chat ?? chatRetention()
   const chatLimits = { ...limits, runTime: timeouts.run, saveTime: timeouts.handler }
-  const presence = new Presence({
+  const presence = new ServerPresence({
     broker,
     timers: parts.timers,
     encode: options.compression ? deflatableFrame : textFrame,

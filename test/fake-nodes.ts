@@ -1,4 +1,4 @@
-import type { Broker, CreateLog, Lease, Nodes, Presence } from '../lib/brokers/broker.js'
+import type { Broker, CreateLog, EnteredConnection, Lease, Nodes } from '../lib/brokers/broker.js'
 import type { Log } from '../lib/logs/log.js'
 
 interface Held {
@@ -28,7 +28,7 @@ export class FakeNodes implements Nodes {
   readonly #cluster: FakeCluster
   readonly #told = new Set<(message: string, from: string) => void>()
   readonly #inherited = new Set<(lease: Lease) => void>()
-  readonly #present = new Map<string, Presence[]>()
+  readonly #present = new Map<string, EnteredConnection[]>()
 
   constructor (id: string, cluster: FakeCluster) {
     this.id = id
@@ -65,7 +65,7 @@ export class FakeNodes implements Nodes {
     this.#present.set(userId, (this.#present.get(userId) ?? []).filter(present => present.connectionId !== connectionId))
   }
 
-  async present (userId: string): Promise<Presence[]> {
+  async present (userId: string): Promise<EnteredConnection[]> {
     if (this.fault !== undefined) throw this.fault
     return this.#cluster.nodes.flatMap(node => node.#present.get(userId) ?? [])
   }

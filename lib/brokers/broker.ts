@@ -25,6 +25,11 @@ export interface StoredRetention {
   readonly ttl?: number | undefined
   /** Maximum bytes. The newest publication stays, whatever its size. */
   readonly bytes?: number | undefined
+  /**
+   * Time for which the epoch and the head of a channel outlive its last publication and the last node that has followed it, in ms. Later
+   * the channel begins again, in another epoch. Default: 24 h, or twice the `ttl`.
+   */
+  readonly headTtl?: number | undefined
 }
 
 /** Methods of a logger that a broker uses. Those of Fastify and pino fit. */
@@ -139,7 +144,7 @@ export interface Nodes {
   /** Removes a connection, as soon as the store can be reached. Entering it again requires another id. */
   leave (key: string, connectionId: string): void
   /** Connections under a key on all nodes, except those of dead nodes. */
-  present (key: string): Promise<Presence[]>
+  present (key: string): Promise<EnteredConnection[]>
 
   /**
    * Resolves with whether this is the first claim of a holder to `key`, on any node, within the `ms` of the previous claim. `holder` is a
@@ -156,7 +161,8 @@ export interface Nodes {
   onInherited (listener: (lease: Lease) => void): () => void
 }
 
-export interface Presence {
+/** A connection that is registered under a key. */
+export interface EnteredConnection {
   readonly connectionId: string
   /** Id of its node. */
   readonly node: string

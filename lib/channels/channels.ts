@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import { checkId } from '../server/ids.js'
-import { membersOf, type Presence, type PresenceOfKind } from '../presence/presence.js'
+import { membersOf, type PresenceOfKind, type ServerPresence } from '../presence/presence.js'
 import type { ChannelKind } from '../server/kinds.js'
 import type { MessagePublisher } from '../server/messages/publisher.js'
 import { guarded, type OnUnheard } from '../server/messages/watched.js'
@@ -16,7 +16,7 @@ export interface AppChannelsParts {
   /** Called when a call was not successful and the app does not handle the rejection. */
   readonly onUnheard: OnUnheard
   /** Default: no channel has presence. */
-  readonly presence?: Presence | undefined
+  readonly presence?: ServerPresence | undefined
 }
 
 /** The app's own channels. */

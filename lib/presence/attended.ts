@@ -3,7 +3,7 @@ import type { FrameOf, Log, Reader } from '../logs/log.js'
 import type { Attendee, ChannelKind, Reading } from '../server/kinds.js'
 import type { Deadline } from '../time/deadline.js'
 import type { Timers } from '../time/timers.js'
-import { encodeEntry, type Entry } from './log/entry.js'
+import { encodeEntry, splitEntry, type Entry } from './log/entry.js'
 import type { EntryListener, PresenceLog } from './log/presence-log.js'
 import { OwnConnections } from './own.js'
 import { Versions } from './versions.js'
@@ -260,8 +260,10 @@ export class Attended implements EntryListener, Reader {
     if (entry !== undefined) {
       this.#isPublishing = true
       try {
-        const stored = broker.publish(name, encodeEntry(entry), retention)
-        if ('then' in stored) await stored
+        for (const part of splitEntry(entry)) {
+          const stored = broker.publish(name, encodeEntry(part), retention)
+          if ('then' in stored) await stored
+        }
         if (!this.#isSettled && entry.kind === 'state') this.#settleSoon()
       } catch {
         // The broker has logged why. Others may lack the entry, so the next one has all connections.
@@ -269,7 +271,7 @@ export class Attended implements EntryListener, Reader {
         this.#publishedAt = now() + retryAfter - pace
       }
       this.#isPublishing = false
-    }
+    } else if (!this.#isSettled) this.#settleNow()
     this.#publishSoon()
     this.#endIfIdle()
   }
@@ -279,9 +281,15 @@ export class Attended implements EntryListener, Reader {
     const node = this.#node
     const due = this.#due
     this.#due = 'changes'
+    if (due === 'hello' && this.#isNobodyKnown) return undefined
     if (due !== 'changes') return { kind: 'state', node, present: this.#own.takeAll(now()), hello: due === 'hello' ? true : undefined }
     const change = this.#own.take(now())
     return change.present.length + change.gone.length === 0 ? undefined : { kind: 'change', node, ...change }
+  }
+
+  /** Whether no node has published a connection, and this one has none to publish. So a server that only reads a channel writes nothing. */
+  get #isNobodyKnown (): boolean {
+    return this.#log!.head === 0 && this.#own.size === 0 && !this.#own.hasChanged
   }
 
   /** Waits for the states of the other nodes, if there are any. */

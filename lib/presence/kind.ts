@@ -13,8 +13,9 @@ export const presenceKind: ChannelKind = {
   name: 'presence',
   label: 'k',
   start: 'now',
-  // Nodes need the entries only until all of them have merged them.
-  retention: { size: 0, ttl: 1, stored: { size: 1_000, ttl: 10_000 } },
+  // Nodes need the entries only until all of them have merged them. No client has a position in them: what Redis keeps of a channel that
+  // no node follows any more is gone after a minute.
+  retention: { size: 0, ttl: 1, stored: { size: 1_000, ttl: 10_000, bytes: 16 * 1024 * 1024, headTtl: 60_000 } },
   createLog: (epoch, limits) => new PresenceLog(epoch, limits)
 }
 

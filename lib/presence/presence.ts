@@ -40,7 +40,7 @@ export interface PresenceOfKind extends KindPresence {
 }
 
 /** Presence in all channels of a server. */
-export class Presence {
+export class ServerPresence {
   readonly #parts: PresenceParts
   readonly #now: () => number
   readonly #grace: Deadline

@@ -5,7 +5,7 @@ import type { Presence as PresenceData } from '../../lib/protocol/presence.js'
 import { errors } from '../../lib/errors.js'
 import type { Log, Reader } from '../../lib/logs/log.js'
 import { PresenceLog } from '../../lib/presence/log/presence-log.js'
-import { Presence, type PresenceParts } from '../../lib/presence/presence.js'
+import { ServerPresence, type PresenceParts } from '../../lib/presence/presence.js'
 import type { Attendee } from '../../lib/server/kinds.js'
 import { movedClock } from '../clock.js'
 
@@ -13,6 +13,8 @@ import { movedClock } from '../clock.js'
 export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerUser = 400 } = {}) {
   const { timers, clock, pass, planned } = movedClock(t)
   const logs = new Map<string, PresenceLog>()
+  /** Number of entries by the name of the log. */
+  const heads = new Map<string, number>()
   const published: string[] = []
   const state = { isAway: false, alive: Array.from({ length: count }, (_, n) => `n${n}`) }
   const now = () => clock.now()
@@ -28,7 +30,10 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
     } as unknown as Nodes
     const logOf = (name: string) => {
       const key = `${id} ${name}`
-      const log = logs.get(key) ?? new PresenceLog('e', { size: 0, ttl: 1, lag: 0 })
+      const known = logs.get(key)
+      if (known !== undefined) return known
+      const log = new PresenceLog('e', { size: 0, ttl: 1, lag: 0 })
+      log.head = heads.get(name) ?? 0
       logs.set(key, log)
       return log
     }
@@ -41,12 +46,13 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
       publish (name: string, body: string) {
         if (state.isAway) return Promise.reject(new errors.BROKER('away'))
         published.push(body)
+        heads.set(name, (heads.get(name) ?? 0) + 1)
         for (const [key, log] of logs) if (key.endsWith(` ${name}`)) log.append(body, now())
         return isMemory ? log(name).position : Promise.resolve(log(name).position)
       }
     } as unknown as Broker
     const log = (name: string) => logOf(name)
-    const presence = new Presence({ broker, timers, encode: json => json, channelsPerUser, now } satisfies PresenceParts)
+    const presence = new ServerPresence({ broker, timers, encode: json => json, channelsPerUser, now } satisfies PresenceParts)
     return { id, presence, board: presence.of({ max: 10 }, 'channels.board.presence'), look: () => { for (const listener of listeners) listener() } }
   })
   return {

@@ -9,6 +9,8 @@ export interface StreamLimits {
   readonly ttl: number
   /** Maximum bytes. The newest publications stay, whatever their size. */
   readonly bytes: number
+  /** TTL of the meta, in ms. Default: it outlives the publications, and lasts for 24 h. */
+  readonly headTtl?: number | undefined
 }
 
 /** Limits of a channel: of its log on this node, and of its stream. */
@@ -38,17 +40,22 @@ export class Retentions {
   #resolve ({ size, ttl, stored = {} }: Retention): ChannelLimits {
     const { log, stream } = this.defaults
     const own = { size: size ?? log.size, ttl: ttl ?? log.ttl }
-    return {
-      log: own,
-      stream: { size: stored.size ?? own.size, ttl: stored.ttl ?? own.ttl, bytes: stored.bytes ?? stream.bytes }
-    }
+    const { headTtl } = stored
+    const limits = { size: stored.size ?? own.size, ttl: stored.ttl ?? own.ttl, bytes: stored.bytes ?? stream.bytes }
+    return { log: own, stream: headTtl === undefined ? limits : { ...limits, headTtl } }
   }
 }
 
-/** Minimum ttl of a meta, in ms. */
+/** Minimum default TTL of a meta, in ms. */
 export const leastMetaTtl = 24 * 60 * 60 * 1_000
 
 /** TTL of a meta (epoch and head), in ms. It outlives the publications: no offset occurs twice in an epoch. `append` does the same. */
-export function metaTtlOf ({ ttl }: Pick<StreamLimits, 'ttl'>): number {
-  return Math.max(leastMetaTtl, 2 * ttl)
+export function metaTtlOf ({ ttl, headTtl }: Pick<StreamLimits, 'ttl' | 'headTtl'>): number {
+  return headTtl ?? Math.max(leastMetaTtl, 2 * ttl)
+}
+
+/** Limits as they are stored in a meta, for nodes that do not know them. The TTL of the meta is the last one, if it is not the default. */
+export function encodeLimits ({ size, ttl, bytes, headTtl }: StreamLimits): string {
+  const limits = `${size} ${ttl} ${bytes}`
+  return headTtl === undefined ? limits : `${limits} ${headTtl}`
 }

@@ -1,4 +1,4 @@
-import type { Entry, Present } from './entry.js'
+import type { Entry, Present, State } from './entry.js'
 
 /** A connection before and after changes; `undefined` while it is not present. */
 export interface Change {
@@ -15,6 +15,8 @@ interface Node {
   heardAt: number
   /** Whether it has announced its end. */
   isLeaving: boolean
+  /** Ids in the entries so far of a state that is not complete yet. */
+  stated: Set<string> | undefined
 }
 
 /** The connections that are present in a channel, by node, and their changes since they were taken. Pure. */
@@ -24,7 +26,7 @@ export class Roster {
 
   /** Merges an entry of the log. `now`: when it was stored, in ms of any clock. */
   apply (entry: Entry, now: number): void {
-    const node = this.#nodes.get(entry.node) ?? { present: new Map<string, Present>(), heardAt: now, isLeaving: false }
+    const node = this.#nodes.get(entry.node) ?? { present: new Map<string, Present>(), heardAt: now, isLeaving: false, stated: undefined }
     this.#nodes.set(entry.node, node)
     node.heardAt = now
     if (entry.kind === 'bye') {
@@ -32,7 +34,7 @@ export class Roster {
       return
     }
     for (const present of entry.present) this.#set(node, present)
-    for (const id of entry.kind === 'state' ? missing(node, entry.present) : entry.gone) this.#delete(node, id)
+    for (const id of entry.kind === 'state' ? missing(node, entry) : entry.gone) this.#delete(node, id)
   }
 
   /** Removes all connections of a node. */
@@ -93,7 +95,10 @@ export function mergedChange (first: Change | undefined, { before, after }: Chan
   return isSame ? undefined : { before: start, after }
 }
 
-function missing (node: Node, present: readonly Present[]): string[] {
-  const ids = new Set(present.map(({ id }) => id))
-  return [...node.present.keys()].filter(id => !ids.has(id))
+/** Connections of a node that are not in its state. None while the state is incomplete, or its beginning is unknown. */
+function missing (node: Node, { present, part = 0, hasMore }: State): string[] {
+  const stated = part === 0 ? new Set<string>() : node.stated
+  for (const { id } of present) stated?.add(id)
+  node.stated = hasMore === true ? stated : undefined
+  return hasMore === true || stated === undefined ? [] : [...node.present.keys()].filter(id => !stated.has(id))
 }

@@ -1,11 +1,18 @@
 import t from 'tap'
-import { metaTtlOf, Retentions } from '../../../lib/brokers/redis/retention.js'
+import { encodeLimits, metaTtlOf, Retentions } from '../../../lib/brokers/redis/retention.js'
 
 const mib = 1024 * 1024
 
 t.test('a meta outlives its stream', async t => {
   t.equal(metaTtlOf({ ttl: 1_000 }), 86_400_000)
   t.equal(metaTtlOf({ ttl: 86_400_000 }), 172_800_000)
+})
+
+t.test('a retention may shorten the life of a meta, which is stored with its other limits', async t => {
+  const { stream } = new Retentions().of({ stored: { size: 5, ttl: 9, bytes: 7, headTtl: 60_000 } })
+  t.equal(metaTtlOf(stream), 60_000)
+  t.equal(encodeLimits(stream), '5 9 7 60000')
+  t.equal(encodeLimits({ size: 5, ttl: 9, bytes: 7 }), '5 9 7')
 })
 
 t.test('a channel without a retention of its own has the limits of the options, and these have defaults', async t => {

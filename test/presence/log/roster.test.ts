@@ -84,3 +84,17 @@ t.test('two consecutive changes are one, from the first before to the last after
   t.strictSame(mergedChange({ before: undefined, after: one }, { before: one, after: two }), { before: undefined, after: two })
   t.equal(mergedChange({ before: undefined, after: one }, { before: one, after: undefined }), undefined)
 })
+
+t.test('a state in several entries removes what it lacks with its last entry', async t => {
+  const roster = new Roster()
+  const part = (part: number, hasMore: boolean, ...present: Array<ReturnType<typeof connection>>) =>
+    roster.apply({ kind: 'state', node: 'n1', present, part, hasMore }, 0)
+  part(1, false, connection('b'))
+  part(0, true, connection('a'))
+  t.strictSame(ids(roster), ['a', 'b'], 'a state without its beginning removes nothing')
+  part(0, true, connection('c'))
+  part(1, true, connection('d'))
+  t.strictSame(ids(roster), ['a', 'b', 'c', 'd'])
+  part(2, false, connection('e'))
+  t.strictSame(ids(roster), ['c', 'd', 'e'], 'an entry of a state that was begun and not ended does not count')
+})

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Lease, Nodes, Presence } from '../../broker.js'
+import type { EnteredConnection, Lease, Nodes } from '../../broker.js'
 import { never } from '../../../logs/log.js'
 import { Claims } from './claims.js'
 import { unanswered } from '../link/connection.js'
@@ -148,7 +148,7 @@ export class RedisNodes implements Nodes {
     this.#presence.leave(key, connectionId)
   }
 
-  present (key: string): Promise<Presence[]> {
+  present (key: string): Promise<EnteredConnection[]> {
     return this.#do(() => this.#presence.present(key))
   }
 

@@ -1,4 +1,4 @@
-import type { Presence } from '../../broker.js'
+import type { EnteredConnection } from '../../broker.js'
 import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { tellAgainAfter, type Members } from './members.js'
@@ -95,7 +95,7 @@ export class Presences {
     if (this.#changes.size < maxChanges) this.#changes.set(connectionId, { connectionId, key, at: performance.now() })
   }
 
-  async present (key: string): Promise<Presence[]> {
+  async present (key: string): Promise<EnteredConnection[]> {
     return connections(this.#link, this.#keys.presence(key), this.#members.alive)
   }
 

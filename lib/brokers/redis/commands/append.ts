@@ -7,8 +7,8 @@ import { script, type Runner } from './script.js'
  * exceed their limit, and every half ttl, it is also trimmed by bytes and age: to 7/8 of the bytes, so that this is seldom needed.
  *
  * KEYS: stream and meta of each channel. ARGV: deadline on Redis's clock, epoch of new channels, PUBLISH or SPUBLISH; then for each channel
- * size, ttl and bytes of its stream, 1 if these apply only to a channel whose meta has none, number of publications, and mark and body of
- * each. Times in ms.
+ * size, ttl and bytes of its stream, ttl of its meta or '' for the default, 1 if these apply only to a channel whose meta has none, number
+ * of publications, and mark and body of each. Times in ms.
  * Returns the time; epoch and head of each channel, or an error text and -1; and another error text if stored publications could not be
  * announced. Returns only the time after the deadline.
  */
@@ -17,7 +17,7 @@ local result = {now}
 if now > tonumber(ARGV[1]) then return result end
 local unannounced
 
-local function store(stream, meta, size, ttl, bytes, isDefault, first, last)
+local function store(stream, meta, size, ttl, bytes, headTtl, isDefault, first, last)
   -- Epoch, head, bytes published; when to trim by bytes and age: beyond a number of bytes, or after a time; size, ttl and bytes.
   local known = redis.call('HMGET', meta, 'e', 'o', 'c', 'd', 'w', 'r')
   local epoch, head, sum = known[1], tonumber(known[2] or 0), tonumber(known[3] or 0)
@@ -26,9 +26,10 @@ local function store(stream, meta, size, ttl, bytes, isDefault, first, last)
     clear(stream)
   end
   local retention = size .. ' ' .. ttl .. ' ' .. bytes
+  if headTtl ~= '' then retention = retention .. ' ' .. headTtl end
   if isDefault == '1' then
     retention = known[6] or nil
-    if retention then size, ttl, bytes = string.match(retention, '^(%S+) (%S+) (%S+)$') end
+    if retention then size, ttl, bytes, headTtl = string.match(retention, '^(%S+) (%S+) (%S+) ?(%S*)$') end
   end
   local total = sum
   for at = first + 1, last, 2 do total = total + sizeOf(ARGV[at]) end
@@ -50,7 +51,7 @@ local function store(stream, meta, size, ttl, bytes, isDefault, first, last)
   redis.call('HSET', meta, 'e', epoch, 'o', head, 'm', ARGV[last - 1], 'c', sum)
   if due then redis.call('HSET', meta, 'd', due, 'w', math.floor(now + ttl / 2)) end
   if retention and retention ~= known[6] then redis.call('HSET', meta, 'r', retention) end
-  redis.call('PEXPIRE', meta, math.max(${leastMetaTtl}, 2 * ttl))
+  redis.call('PEXPIRE', meta, headTtl == '' and math.max(${leastMetaTtl}, 2 * ttl) or headTtl)
   redis.call('PEXPIRE', stream, ttl)
   -- It is stored, whether or not it may be announced.
   local receivers = redis.pcall(ARGV[3], stream, table.concat(parts, '\\30'))
@@ -60,8 +61,9 @@ end
 
 local at = 4
 for key = 1, #KEYS, 2 do
-  local last = at + 4 + 2 * tonumber(ARGV[at + 4])
-  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], at + 5, last)
+  local size, ttl, bytes, headTtl, isDefault, count = unpack(ARGV, at, at + 5)
+  local last = at + 5 + 2 * tonumber(count)
+  local isDone, epoch, head = pcall(store, KEYS[key], KEYS[key + 1], size, ttl, bytes, headTtl, isDefault, at + 6, last)
   if not isDone then
     if type(epoch) == 'table' then epoch = epoch.err end
     epoch, head = tostring(epoch), -1
@@ -102,9 +104,9 @@ export interface AppendReply {
 export async function append (link: Runner, { deadline, epoch, publishCommand, channels }: AppendRequest): Promise<AppendReply> {
   const keys: string[] = []
   const args: Array<string | number> = [deadline, epoch, publishCommand]
-  for (const { stream, meta, limits: { size, ttl, bytes }, isDefault, publications } of channels) {
+  for (const { stream, meta, limits: { size, ttl, bytes, headTtl = '' }, isDefault, publications } of channels) {
     keys.push(stream, meta)
-    args.push(size, ttl, bytes, Number(isDefault), publications.length)
+    args.push(size, ttl, bytes, headTtl, Number(isDefault), publications.length)
     for (const { mark, body } of publications) args.push(mark, body)
   }
   const [now, ...rest] = await link.run(appendScript, keys, args) as [number, ...Array<string | number>]

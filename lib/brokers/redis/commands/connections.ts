@@ -1,4 +1,4 @@
-import type { Presence } from '../../broker.js'
+import type { EnteredConnection } from '../../broker.js'
 import { present } from './lua.js'
 import { script, type Runner } from './script.js'
 
@@ -7,7 +7,7 @@ export const connectionsScript = script('connections', `${present}
 return present(redis.call('HGETALL', KEYS[1]), set(1, #ARGV), {})
 `)
 
-export async function connections (link: Runner, presence: string, alive: readonly string[]): Promise<Presence[]> {
+export async function connections (link: Runner, presence: string, alive: readonly string[]): Promise<EnteredConnection[]> {
   const found = await link.run(connectionsScript, [presence], [...alive]) as string[]
   return found.flatMap((connectionId, at) => at % 2 === 0 ? [{ connectionId, node: found[at + 1] }] : [])
 }

@@ -2,14 +2,14 @@ import type { StreamHead } from './read.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Reads the heads of channels. KEYS: the meta of each. ARGV: their ttl in ms, which is renewed when half of it is over.
+ * Reads the heads of channels. KEYS: the meta of each. ARGV: ttl in ms of metas without their own. It is renewed when half of it is over.
  * Returns epoch, head and mark of each; empty texts and 0 for an unknown channel.
  */
 export const headsScript = script('heads', `
-local ttl = tonumber(ARGV[1])
 local result = {}
 for _, meta in ipairs(KEYS) do
-  local known = redis.call('HMGET', meta, 'e', 'o', 'm')
+  local known = redis.call('HMGET', meta, 'e', 'o', 'm', 'r')
+  local ttl = tonumber(string.match(known[4] or '', '^%S+ %S+ %S+ (%S+)$') or ARGV[1])
   if known[1] and redis.call('PTTL', meta) < ttl / 2 then redis.call('PEXPIRE', meta, ttl) end
   result[#result + 1] = known[1] or ''
   result[#result + 1] = tonumber(known[2] or 0)

@@ -1,4 +1,4 @@
-import type { StreamLimits } from '../retention.js'
+import { encodeLimits, type StreamLimits } from '../retention.js'
 import { clear, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
@@ -102,9 +102,8 @@ const originHead: StreamHead = { epoch: '', offset: 0, mark: '' }
 
 export async function read (link: Runner, request: ReadRequest): Promise<ReadReply> {
   const { stream, meta, epoch: newEpoch, limits, metaTtl, after = originHead, isForking, isBeginning } = request
-  const { size, ttl, bytes } = limits
   const known = [after.epoch, after.offset, after.mark]
-  const args = [newEpoch, size, metaTtl, ...known, Number(isForking), Number(isBeginning), `${size} ${ttl} ${bytes}`]
+  const args = [newEpoch, limits.size, metaTtl, ...known, Number(isForking), Number(isBeginning), encodeLimits(limits)]
   const answer = await link.run(readScript, [stream, meta], args)
   const [now, epoch, offset, mark, isLost, isForked, ...rest] = answer as [number, string, number, string, number, number, ...string[]]
   const stored = []

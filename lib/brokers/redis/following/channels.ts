@@ -4,7 +4,7 @@ import type { BrokerStats, CreateLog } from '../../broker.js'
 import { nodesChannel, type Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import type { RedisClock } from '../clock.js'
-import type { ChannelLimits, StreamLimits } from '../retention.js'
+import { metaTtlOf, type ChannelLimits, type StreamLimits } from '../retention.js'
 import { Checks } from './checks.js'
 import { Doorbell } from './doorbell.js'
 import type { StreamHead } from '../commands/read.js'
@@ -115,6 +115,7 @@ export class FollowedChannels {
     const feed = new Feed({
       createLog,
       unborn: channel === nodesChannel ? alwaysBorn : this.#unborn,
+      metaTtl: metaTtlOf(stream),
       read: (after, inAnotherEpoch) => this.#read(channel, stream, after, inAnotherEpoch),
       mend: (head, publications) => this.#parts.store.mend(channel, stream, head, publications)
     })

@@ -28,6 +28,8 @@ export interface Reading {
 export interface FeedParts<L extends Fed> {
   createLog: (epoch: string) => L
   unborn: Pick<Unborn, 'epoch' | 'precedes'>
+  /** TTL of the channel's meta, in ms. Default: longer than any position is valid. */
+  metaTtl?: number
   /** Reads the publications after a position; all that are retained if it is unknown. */
   read: (after: StreamHead | undefined, inAnotherEpoch: boolean) => Promise<Reading>
   /** Stores publications after the head that Redis has. Resolves with whether they are there now. */
@@ -175,15 +177,16 @@ export class Feed<L extends Fed = Fed> {
 
   /** Applies a reading without a publication. An existing log without publications keeps its readers' positions. */
   #applyUnborn (): void {
-    const { unborn } = this.#parts
+    const { unborn, metaTtl } = this.#parts
     if (this.log !== undefined) return this.renew()
     this.log = this.#parts.createLog(unborn.epoch)
-    this.#precede(unborn.precedes())
+    this.#precede(unborn.precedes(metaTtl))
   }
 
   #applyBorn ({ epoch, offset, mark: last }: StreamHead, isForked: boolean, stored: StoredPublication[]): void {
     const start = offset - stored.length
-    const precedes = isForked ? never : this.#parts.unborn.precedes()
+    const { unborn, metaTtl } = this.#parts
+    const precedes = isForked ? never : unborn.precedes(metaTtl)
     const isNew = this.log === undefined
     this.log ??= this.#parts.createLog(epoch)
     const { log } = this
@@ -212,12 +215,12 @@ export class Feed<L extends Fed = Fed> {
    */
   renew (): void {
     const { log } = this
-    const { unborn } = this.#parts
+    const { unborn, metaTtl } = this.#parts
     if (log === undefined || this.#unbornEpoch === unborn.epoch) return
     const isSameEra = log.precedes(unborn.epoch)
     if (this.isUnborn && isSameEra) log.begin(unborn.epoch)
     else if (this.isUnborn) log.reset(unborn.epoch)
-    if (!isSameEra) this.#precede(this.isUnborn ? unborn.precedes() : never)
+    if (!isSameEra) this.#precede(this.isUnborn ? unborn.precedes(metaTtl) : never)
     this.#unbornEpoch = unborn.epoch
   }
 

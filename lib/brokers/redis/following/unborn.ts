@@ -1,7 +1,10 @@
 import { never, type Precedes } from '../../../logs/log.js'
 
-/** Time during which a position in a channel without a publication is valid, in ms. A channel with one has its meta for longer. */
-const trustedFor = 23 * 60 * 60 * 1_000
+/** Maximum time during which a position in a channel without a publication is valid, in ms. */
+const maxTrustedFor = 23 * 60 * 60 * 1_000
+
+/** Time, in ms, by which a channel with a publication has its meta for longer. */
+const margin = 60 * 60 * 1_000
 
 /** Time during which such positions stay the same, in ms. */
 const renewedEvery = 60 * 60 * 1_000
@@ -48,8 +51,12 @@ export class Unborn {
     return this.#epoch
   }
 
-  /** Matches the epochs that denote a channel that is read now, before its first publication. */
-  precedes (): Precedes {
+  /**
+   * Matches the epochs that denote a channel that is read now, before its first publication. `metaTtl`: TTL of its meta, in ms. Within it
+   * the channel cannot have existed and expired.
+   */
+  precedes (metaTtl = Infinity): Precedes {
+    const trustedFor = Math.min(maxTrustedFor, metaTtl - Math.min(margin, metaTtl / 2))
     const { epoch } = this
     const [, , era] = pattern.exec(epoch)!
     const first = (this.#now() ?? this.#time) - trustedFor

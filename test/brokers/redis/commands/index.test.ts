@@ -25,7 +25,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
   const run = (script: Script, keys: string[], args: Args) =>
     client.eval(script.text, keys.length, ...keys, ...args) as Promise<Args>
   const store = (key: string, bodies: string[], deadline = Date.now() + 60_000) =>
-    run(append, [key, `${key}:meta`], [deadline, 'e1', 'PUBLISH', 3, 60_000, 1_000_000, 0, bodies.length, ...bodies.flatMap(body => [`m-${body}`, body])])
+    run(append, [key, `${key}:meta`], [deadline, 'e1', 'PUBLISH', 3, 60_000, 1_000_000, '', 0, bodies.length, ...bodies.flatMap(body => [`m-${body}`, body])])
   const readAfter = (key: string, epoch = '', offset = 0, mark = '', fork = 0) =>
     run(read, [key, `${key}:meta`], ['e2', 3, 600_000, epoch, offset, mark, fork]).then(([_now, ...rest]) => rest)
 
@@ -61,7 +61,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
   t.test('append returns an error for a channel that cannot be stored, and stores the others', async t => {
     await client.set('bad:meta', 'no hash')
     const keys = ['bad', 'bad:meta', 'good', 'good:meta']
-    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 9, 0, 1, 'm', 'x', 3, 1, 9, 0, 1, 'm', 'y'])
+    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 9, '', 0, 1, 'm', 'x', 3, 1, 9, '', 0, 1, 'm', 'y'])
     t.match(text, /ERR|WRONGTYPE/)
     t.equal(head, -1)
     t.strictSame(good, ['e1', 1])
@@ -76,7 +76,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
 
   t.test('a stream keeps at most a number of bytes, but always its newest publications', async t => {
     const publish = (bodies: string[], size = 10_000, ttl = 60_000) =>
-      run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, ttl, 100_000, 0, bodies.length, ...bodies.flatMap(body => ['m', body])])
+      run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, ttl, 100_000, '', 0, bodies.length, ...bodies.flatMap(body => ['m', body])])
     const bytes = async () => {
       const entries = await client.xrange('b', '-', '+')
       return entries.reduce((sum, [, fields]) => sum + fields[fields.indexOf('b') + 1].length + publicationOverhead, 0)
@@ -96,7 +96,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.strictSame((await client.xrange('b', '-', '+')).map(([, fields]) => fields[5].length), [200_000], `instead of ${length}`)
     await publish(['z'])
     t.equal((await client.xrange('b', '-', '+')).length, 1)
-    t.strictSame((await run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 5, 60_000, 100_000, 0, 1, 'm', 'x'])).slice(1), ['e1', 603])
+    t.strictSame((await run(append, ['b', 'b:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 5, 60_000, 100_000, '', 0, 1, 'm', 'x'])).slice(1), ['e1', 603])
   })
 
   t.test('append removes publications that are older than the ttl of their stream', async t => {
@@ -105,7 +105,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     for (const [at, age] of ages.entries()) await client.xadd('old', at + 1, 'm', 'm', 't', Date.now() - age, 'b', 'x'.repeat(5_000), 'c', (at + 1) * size)
     // The limit is 1,000,000 bytes; the last trim by age was 30 s ago.
     await client.hset('old:meta', 'e', 'e1', 'o', 4, 'm', 'm', 'c', 4 * size, 'd', 1_000_000, 'w', Date.now() - 30_000)
-    t.strictSame((await run(append, ['old', 'old:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', 100, 60_000, 1_000_000, 0, 1, 'm', 'y'])).slice(1), ['e1', 5])
+    t.strictSame((await run(append, ['old', 'old:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', 100, 60_000, 1_000_000, '', 0, 1, 'm', 'y'])).slice(1), ['e1', 5])
     t.strictSame((await client.xrange('old', '-', '+')).map(([id]) => id), ['3-0', '4-0', '5-0'])
   })
 
@@ -114,7 +114,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
       for (let n = from; n <= to; n++) await client.xadd('mixed', 'MAXLEN', '~', 100, n, 'm', `m${n}`, 't', Date.now(), 'b', 'o'.repeat(5_000))
       await client.hset('mixed:meta', 'e', 'e1', 'o', to, 'm', `m${to}`)
     }
-    const newer = (n: number) => run(append, ['mixed', 'mixed:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 100, 60_000, 100_000, 0, 1, `m${n}`, 'n'.repeat(5_000)])
+    const newer = (n: number) => run(append, ['mixed', 'mixed:meta'], [Date.now() + 60_000, 'e9', 'PUBLISH', 100, 60_000, 100_000, '', 0, 1, `m${n}`, 'n'.repeat(5_000)])
     await older(1, 5)
     t.strictSame((await newer(6)).slice(1), ['e1', 6])
     t.equal(await client.xlen('mixed'), 6, 'publications of unknown size are kept')
@@ -229,7 +229,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
 
   t.test('a stream keeps its number of publications and at most one more node of Redis, with and without batches', async t => {
     const publish = (key: string, count: number) =>
-      run(append, [key, `${key}:meta`], [Date.now() + 60_000, 'e1', 'PUBLISH', 10, 60_000, 1_000_000, 0, count, ...Array(count).fill(['m', 'x']).flat()])
+      run(append, [key, `${key}:meta`], [Date.now() + 60_000, 'e1', 'PUBLISH', 10, 60_000, 1_000_000, '', 0, count, ...Array(count).fill(['m', 'x']).flat()])
     for (let n = 0; n < 500; n++) await publish('single', 1)
     await publish('batch', 500)
     // Redis drops whole nodes, of 100 entries each.
@@ -238,7 +238,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
 
   t.test('a stream whose size was reduced is trimmed with the next publication, even one that trims by bytes and age', async t => {
     const publish = (size: number, count: number) =>
-      run(append, ['less', 'less:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, 60_000, 1_000_000, 0, count, ...Array(count).fill(['m', 'x']).flat()])
+      run(append, ['less', 'less:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, 60_000, 1_000_000, '', 0, count, ...Array(count).fill(['m', 'x']).flat()])
     await publish(1_000, 500)
     await client.hset('less:meta', 'w', 0)
     await publish(10, 1)
@@ -247,7 +247,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
 
   t.test('known limits are stored with the channel and replace older ones; default limits are replaced by stored ones', async t => {
     const publish = (limits: number[], isDefault: number, count = 1) =>
-      run(append, ['kept', 'kept:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, isDefault, count, ...Array(count).fill(['m', 'x']).flat()])
+      run(append, ['kept', 'kept:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, '', isDefault, count, ...Array(count).fill(['m', 'x']).flat()])
     const known = [500, 90_000, 1_000_000]
     const unknown = [3, 1_000, 1_000]
     await publish(unknown, 1)
@@ -277,7 +277,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     await client.call('ACL', 'SETUSER', 'mute', 'on', '>x', '~*', 'resetchannels', '+@all')
     const mute = client.duplicate({ username: 'mute', password: 'x' })
     t.teardown(() => mute.disconnect())
-    const args = [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 60_000, 1_000_000, 0, 1, 'm1', 'x']
+    const args = [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 60_000, 1_000_000, '', 0, 1, 'm1', 'x']
     const [, epoch, head, reason] = await mute.eval(append.text, 2, 'mute', 'mute:meta', ...args) as Args
     t.strictSame([epoch, head], ['e1', 1])
     t.match(reason, /can't publish/)
@@ -323,6 +323,19 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     const sums = (await client.xrange('tail', '-', '+')).map(([, fields]) => Number(fields[7]))
     t.strictSame(sums, [1, 2, 3].map(count => count * (1 + publicationOverhead)))
     t.strictSame(await readAfter('tail', 'e1', 3, 'm-z'), ['e1', 3, 'm-z', 0, 0])
+  })
+
+  t.test('a channel with a TTL of its own for its meta keeps it, whoever publishes to it or reads its head', async t => {
+    const publish = (...limits: Array<string | number>) => run(append, ['own', 'own:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, 1, 'm', 'x'])
+    await publish(10, 10_000, 1_000, 60_000, 0)
+    t.equal(await client.hget('own:meta', 'r'), '10 10000 1000 60000')
+    await lasts(t, 'own:meta', 60_000)
+    await publish(100, 300_000, 9_000, '', 1)
+    await lasts(t, 'own:meta', 60_000)
+    await lasts(t, 'own', 10_000)
+    await client.pexpire('own:meta', 20_000)
+    await run(heads, ['own:meta'], [86_400_000])
+    await lasts(t, 'own:meta', 60_000)
   })
 
   t.test('heads renews the expiry of a meta only once half of it is over', async t => {

@@ -57,3 +57,14 @@ t.test('epochs of the last 23 hours precede a channel that is read now, within o
   now = day
   t.equal(unborn.precedes()(epoch), false)
 })
+
+t.test('an epoch precedes a channel only while its meta cannot have expired since', async t => {
+  let now = day
+  const unborn = new Unborn(() => 'a', () => now)
+  const { epoch } = unborn
+  now = day + 30_000
+  t.equal(unborn.precedes(60_000)(epoch), true)
+  now = day + 30_001
+  t.equal(unborn.precedes(60_000)(epoch), false)
+  t.equal(unborn.precedes()(epoch), true)
+})
