@@ -35,10 +35,9 @@ function pageOf (t: Scope, url: string, options: Partial<RealtimeChatTransportOp
 }
 
 const textOf = ({ messages }: Chat<UIMessage>) => messages.at(-1)?.parts.map(part => part.type === 'text' ? part.text : '').join('')
-const settled = (chat: Chat<UIMessage>) => eventually(() => chat.status === 'ready' || chat.status === 'error')
 
 t.test('the chats of a transport with a client are on the one socket of the client, beside its other channels and chats', async t => {
-  const { url, app } = await startAgent(t, async (run, { content }) => { await run.stream([`You said ${content}`]) })
+  const { url, app } = await startAgent(t, (run, { content }) => { run.reply().write(`You said ${content}`) })
   let handshakes = 0
   app.server.on('upgrade', () => { handshakes++ })
   const client = createChatClient(optionsOf(url))
@@ -84,14 +83,14 @@ t.test('an answer on the connection of a client survives cuts, and a page that i
 t.test('resume on a client returns null at once where nothing was ever published, also when the channel is open', async t => {
   const { url } = await startAgent(t, () => {})
   const { client, transport } = pageOf(t, url)
-  const channel = client.channel('chat' as never, 'w/a/c/ada')
-  await eventually(() => channel.status === 'open')
+  const reader = client.read('chat:w/a/c/ada')
+  await eventually(() => reader.status === 'open')
   t.equal(await within(transport.reconnectToStream({ chatId: 'c' }), 'the end of the replay'), null)
 })
 
 t.test('stop ends the run of a chat on the connection of a client', async t => {
   const { url, runs } = await startAgent(t, async run => {
-    await run.stream(['Wait.'])
+    run.reply().write('Wait.')
     await new Promise(resolve => run.signal.addEventListener('abort', resolve))
   })
   const chat = pageOf(t, url).chat('c')
@@ -104,7 +103,8 @@ t.test('stop ends the run of a chat on the connection of a client', async t => {
 
 t.test('a chat ends when its client is closed or the server refuses it, and the next one may be accepted', async t => {
   const { url } = await startAgent(t, run => new Promise(resolve => run.signal.addEventListener('abort', resolve)), {
-    authorize: (_, { kind, ...target }) => kind !== 'chat' || (target as { chatId: string }).chatId !== 'secret'
+    authenticate: () => ({ userId: 'ada' }),
+    authorize: (_, target) => !JSON.stringify(target).includes('secret')
   })
   const { client, chat } = pageOf(t, url)
   const refused = chat('secret')
@@ -131,7 +131,7 @@ t.test('options that have no effect with a client are refused, and so is a clien
   const client = createClient(options)
   t.teardown(() => client.close())
   const create = (more: object) => () => new RealtimeChatTransport({ workflow: 'w', appId: 'a', client, ...more } as RealtimeChatTransportOptions)
-  for (const [name, value] of Object.entries({ baseUrl: '/ws', getToken: () => 'x', WebSocket: FakeSocket, share: true, onError: () => {} })) {
+  for (const [name, value] of Object.entries({ baseUrl: '/ws', getToken: String, WebSocket: FakeSocket, share: true, onError: () => {} })) {
     t.throws(create({ [name]: value }), { name: 'TypeError', message: `'${name}' has no effect with 'client': pass it to createClient, or leave 'client' out` })
   }
   t.doesNotThrow(create({ idle: 5, userId: 'bob', getToken: undefined }))

@@ -29,7 +29,8 @@ const streamOf = (chunks: UIMessageChunk[]) => new ReadableStream<UIMessageChunk
     controller.close()
   }
 })
-const text = (delta: string): UIMessageChunk[] => [{ type: 'text-start', id: 't' }, { type: 'text-delta', id: 't', delta }, { type: 'text-end', id: 't' }]
+/** A step of its own: a step with a call that is answered would be sent again and again by `sendAutomaticallyWhen`. */
+const text = (delta: string): UIMessageChunk[] => [{ type: 'start-step' }, { type: 'text-start', id: 't' }, { type: 'text-delta', id: 't', delta }, { type: 'text-end', id: 't' }, { type: 'finish-step' }]
 const asks: UIMessageChunk[] = [
   { type: 'start-step' }, { type: 'tool-input-available', toolCallId: 'c', toolName: 'locate', input: { precise: true } }, { type: 'finish-step' }, { type: 'finish' }
 ]
@@ -104,7 +105,7 @@ t.test('addToolOutput with an error ends the call with it', async t => {
 t.test('addToolApprovalResponse to a bare stream, whose run is over, is sent with the message', async t => {
   const script: Script = last => last.role === 'user'
     ? [...asks.slice(0, 2), { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'a' }, ...asks.slice(2)]
-    : [{ type: 'tool-output-available', toolCallId: 'c', output: 'home' }, { type: 'start-step' }, ...text('At home.'), { type: 'finish' }]
+    : [{ type: 'tool-output-available', toolCallId: 'c', output: 'home' }, ...text('At home.'), { type: 'finish' }]
   const { own, ours } = await both(t, script, async chat => {
     await chat.sendMessage({ text: 'Where am I?' })
     await settled(chat)
@@ -158,7 +159,7 @@ t.test('prepareSendMessagesRequest chooses the fields that the server gets', asy
   await chat.sendMessage({ text: 'Hi' }, { body: { secret: true } })
   t.match(given[0], { id: 'c', trigger: 'submit-message', messageId: undefined, messages: [{ role: 'user' }], body: { model: 'm' }, requestMetadata: { a: 1 } })
   t.match(messages[0], { id: chat.messages[0].id, content: 'Hi' })
-  t.strictSame(messages[0].data, { last: 1 })
+  t.strictSame(messages[0].data, { last: 1, content: 'Hi', message_id: chat.messages[0].id })
   t.equal(messages[1].content, '(secret)')
 })
 
@@ -168,12 +169,12 @@ t.test('resume streams a run between the acceptance of its message and its start
   const first = new Chat<UIMessage>({ id: 'c', transport: transportTo(t, url), onError: () => {} })
   const sent = first.sendMessage({ text: 'Hi' })
   const page = transportTo(t, url)
-  const late = new Chat<UIMessage>({ id: 'c', transport: page, messages: first.messages })
   await eventually(async () => {
     const stream = await page.reconnectToStream({ chatId: 'c' })
     await stream?.cancel()
     return stream !== null
   })
+  const late = new Chat<UIMessage>({ id: 'c', transport: page, messages: first.messages.slice(0, 1) })
   const resumed = late.resumeStream()
   saved.open()
   await within(Promise.all([sent, resumed]), 'the end of the answer on both pages')

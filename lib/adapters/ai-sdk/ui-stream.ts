@@ -47,7 +47,7 @@ export class UiStream implements RunReader {
   /** Streams a run from its beginning. The first chunk comes when its turn has come. */
   read (run: FollowedRun): void {
     if (this.#isEnded || this.#run !== undefined) return
-    for (const part of run.parts) if (!this.#skipped.has(part)) this.#changed.add(part)
+    for (const part of run.parts) if (!this.#skipped.has(part) && !isTransient(part)) this.#changed.add(part)
     this.#skipped.clear()
     this.#run = run
     run.readers.add(this)
@@ -144,6 +144,11 @@ export class UiStream implements RunReader {
     this.#changed.clear()
     for (const action of this.#onEnd) action()
   }
+}
+
+/** Whether a part is only for those who read the run when it comes. */
+function isTransient (part: RunPart): boolean {
+  return part.kind === 'chunk' && 'transient' in part.chunk && part.chunk.transient === true
 }
 
 /** Text of the page's `error`. It begins with the code, by which the page can recognise the error. */
