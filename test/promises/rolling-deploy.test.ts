@@ -6,6 +6,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { createClient, type ChatClient } from '../../lib/client/chat/index.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import realtime, { defineChannel, type RealtimeOptions } from '../../lib/index.js'
+import { every } from '../every.js'
 import { Client, start } from '../harness.js'
 import { eventually } from '../waiting.js'
 
@@ -143,7 +144,7 @@ t.test('an older client works on a new server: the bell resumes with since', asy
   t.match(await after.next('connection_ack'), { data: { recovered: true, replayed: 2 } })
   const replayed = [await after.next(), await after.next()]
   t.strictSame(replayed.map(({ data }) => (data as { title: string }).title).sort(), ['all', 'two'])
-  t.ok(replayed.every(envelope => !('channel' in envelope)))
+  t.ok(every(replayed, envelope => !('channel' in envelope)))
 })
 
 t.test('an older client works on a new server: a chat on its path, with frames that name no channel', async t => {
