@@ -61,12 +61,16 @@ export function isListening (port: number): Promise<boolean> {
   return within(connected, `a connection to port ${port}, or its refusal`)
 }
 
+/** Keys that outlive all nodes on purpose: a lease waits for a node that takes it over. Nodes remove their entries in them. */
+const lasting = /\{~nodes\}:(?:alive|holders|leases)$/
+
 /** A redis-server on a free loopback port, which ends with the test. */
 export class RedisServer {
   readonly port: number
   readonly #args: string[]
   readonly #sentinelLines: string[]
   readonly #folder = mkdtempSync(join(tmpdir(), 'realtime-redis-'))
+  readonly #socket = join(this.#folder, 'socket')
   #process!: ChildProcess
 
   private constructor (port: number, args: string[], sentinelLines: string[]) {
@@ -119,7 +123,7 @@ export class RedisServer {
   }
 
   async #spawn (): Promise<void> {
-    const common = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', '--daemonize', 'no']
+    const common = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', '--daemonize', 'no', '--unixsocket', this.#socket]
     const isSentinel = this.#sentinelLines.length > 0
     const file = join(this.#folder, 'sentinel.conf')
     if (isSentinel) {
@@ -139,10 +143,29 @@ export class RedisServer {
     throw new Error(`redis-server ended: ${lines.join('\n')}`)
   }
 
+  /** Ends the server. Rejects when a key of a broker would stay for ever: its nodes have ended, so only a TTL removes it. */
   async end (): Promise<void> {
     this.#process.kill('SIGCONT')
-    await this.kill()
+    const left = await this.#lastingKeys().finally(() => this.kill())
     rmSync(this.#folder, { recursive: true, force: true })
+    if (left.length > 0) throw new Error(`keys without a TTL are left in Redis: ${left.join(', ')}`)
+  }
+
+  /** Keys without a TTL that a broker has made: all of these have a hash tag. A server that has ended has none. */
+  async #lastingKeys (): Promise<string[]> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null || this.#sentinelLines.length > 0) return []
+    // A socket of its own: the port may ask for TLS.
+    const password = this.#args[this.#args.indexOf('--requirepass') + 1]
+    const client = new Redis({ path: this.#socket, ...this.#args.includes('--requirepass') ? { password } : {}, lazyConnect: true, retryStrategy: () => null })
+    client.on('error', () => {})
+    try {
+      await within(client.connect(), `redis-server on port ${this.port} to accept a last connection`)
+      const keys = (await client.keys('*{*}*')).sort()
+      const ttls = await Promise.all(keys.map(key => client.pttl(key)))
+      return keys.filter((key, at) => ttls[at] === -1 && !lasting.test(key))
+    } finally {
+      client.disconnect()
+    }
   }
 }
 

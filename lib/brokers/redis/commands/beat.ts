@@ -40,6 +40,7 @@ if #gone > 0 or ARGV[4] == '1' then
     redis.call('ZADD', KEYS[4], now, other)
     if not isLeft[other] then redis.call('ZREM', nodes, other) end
   end
+  redis.call('PEXPIRE', KEYS[4], 3600000)
 end
 local result = redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now - dead), '+inf')
 table.insert(result, 1, #result)

@@ -69,6 +69,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     const stream = keys.stream('old')
     await client.hset(keys.meta(stream), 'e', 'e1', 'o', 1, 'm', 'm1')
     await client.xadd(stream, '1-0', 'm', 'm1', 't', Date.now() - 60_000, 'b', '{}', 'c', 66)
+    await client.pexpire(stream, 60_000)
     const { stored: [{ age }] } = await store.read('old', limits)
     t.ok(age >= 60_000 && age < 80_000, `${age} ms`)
   })
