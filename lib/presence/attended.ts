@@ -211,7 +211,7 @@ export class Attended implements EntryListener, Reader {
 
   #dropLater (node: string): void {
     this.#parts.timers.after(graceTime, () => {
-      this.#log?.roster.drop(node)
+      this.#log?.drop(node)
       this.#versionSoon()
     })
   }
@@ -229,8 +229,8 @@ export class Attended implements EntryListener, Reader {
       this.#setStale(true)
       return
     }
-    const { roster } = this.#log
-    for (const node of roster.silentSince(now() - freshTime)) if (!alive.includes(node)) roster.drop(node)
+    const log = this.#log
+    for (const node of log.roster.silentSince(now() - freshTime)) if (!alive.includes(node)) log.drop(node)
     this.#versionSoon()
     if (!this.#isStale) return
     this.onMissed()

@@ -30,6 +30,7 @@ export class PresenceLog extends Log {
     const entry = decodeEntry(body)
     if (entry === undefined) return
     this.roster.apply(entry, now)
+    this.bytes = this.roster.bytes
     this.listener?.onEntry(entry)
   }
 
@@ -38,7 +39,14 @@ export class PresenceLog extends Log {
 
   override reset (epoch: string, head?: number): void {
     super.reset(epoch, head)
+    this.bytes = this.roster.bytes
     this.listener?.onMissed()
+  }
+
+  /** Removes all connections of a node. */
+  drop (node: string): void {
+    this.roster.drop(node)
+    this.bytes = this.roster.bytes
   }
 
   expire (): void {}

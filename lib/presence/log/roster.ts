@@ -19,10 +19,15 @@ interface Node {
   stated: Set<string> | undefined
 }
 
+/** Bytes of bookkeeping per connection: its objects, and its places in the maps of the roster and of the list of members. */
+const connectionOverhead = 400
+
 /** The connections that are present in a channel, by node, and their changes since they were taken. Pure. */
 export class Roster {
   readonly #nodes = new Map<string, Node>()
   #changes = new Map<string, Change>()
+  /** Bytes of all connections, including bookkeeping. */
+  bytes = 0
 
   /** Merges an entry of the log. `now`: when it was stored, in ms of any clock. */
   apply (entry: Entry, now: number): void {
@@ -71,13 +76,17 @@ export class Roster {
   }
 
   #set ({ present }: Node, connection: Present): void {
-    this.#note(connection.id, present.get(connection.id), connection)
+    const before = present.get(connection.id)
+    this.#note(connection.id, before, connection)
     present.set(connection.id, connection)
+    this.bytes += bytesOf(connection) - bytesOf(before)
   }
 
   #delete ({ present }: Node, id: string): void {
-    this.#note(id, present.get(id), undefined)
+    const before = present.get(id)
+    this.#note(id, before, undefined)
     present.delete(id)
+    this.bytes -= bytesOf(before)
   }
 
   #note (id: string, before: Present | undefined, after: Present | undefined): void {
@@ -86,6 +95,12 @@ export class Roster {
     this.#changes.delete(id)
     if (merged !== undefined) this.#changes.set(id, merged)
   }
+}
+
+function bytesOf (connection: Present | undefined): number {
+  if (connection === undefined) return 0
+  const { id, user, data = '' } = connection
+  return id.length + user.length + data.length + connectionOverhead
 }
 
 /** One change for two consecutive ones; `undefined` if nothing has changed. */
