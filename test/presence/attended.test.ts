@@ -160,7 +160,7 @@ t.test('one that nobody needs any more is not followed later', async t => {
   t.strictSame([presence.size, ada.frames], [0, []])
 })
 
-t.test('a node that reads a channel in which nobody is present publishes nothing, and asks the others where somebody was', async t => {
+t.test('a node that reads a channel in which nobody is present publishes nothing, and asks the other nodes once connections were present', async t => {
   const { nodes: [one, two], pass, published } = startNodes(t, { count: 2 })
   const spy = new FakeAttendee('spy')
   one.board.enter(spy, channel, true)

@@ -325,7 +325,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.strictSame(await readAfter('tail', 'e1', 3, 'm-z'), ['e1', 3, 'm-z', 0, 0])
   })
 
-  t.test('a channel with a TTL of its own for its meta keeps it, whoever publishes to it or reads its head', async t => {
+  t.test('a channel with a TTL of its own for its meta keeps it, after a publication with defaults and a read of its head too', async t => {
     const publish = (...limits: Array<string | number>) => run(append, ['own', 'own:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, 1, 'm', 'x'])
     await publish(10, 10_000, 1_000, 60_000, 0)
     t.equal(await client.hget('own:meta', 'r'), '10 10000 1000 60000')
