@@ -110,7 +110,7 @@ function withCall<T> (calls: Draft['calls'], n: number, states: string[], make: 
   return ids.length === 0 ? undefined : make(pick(ids, n))
 }
 
-/** Types that `ai` 6 does not know: `ai-6.test.ts` runs this file with it. */
+/** Types that `ai` 6 does not know: `ai-sdk-6.test.ts` runs this file with it. */
 const since7: Fixed[] = ['custom', 'reasoning-file', 'tool-approval-response', 'steering-message', 'reset-step']
 const is6 = process.env.AI_SDK === '6'
 const types = (Object.keys(makers) as Fixed[]).filter(type => !is6 || !since7.includes(type))
@@ -199,7 +199,7 @@ async function startPlayer (t: Parameters<typeof startAgent>[0], options = {}) {
 }
 
 /** `next`: node of the connections after the first one. */
-function chatOf (t: { teardown (action: () => unknown): void }, url: string, id: string, messages: UIMessage[] = [], sends = () => false, next = url) {
+function chatOf (t: Scope, url: string, id: string, messages: UIMessage[] = [], sends = () => false, next = url) {
   let connections = 0
   const WebSocket = class extends Socket {
     constructor (address: string, protocols?: string[]) {

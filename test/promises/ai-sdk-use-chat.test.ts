@@ -10,7 +10,7 @@ import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { eventually, gate, within } from '../waiting.js'
-import { startAgent } from './agent.js'
+import { startAgent } from '../adapters/agent.js'
 
 type Scope = Parameters<typeof startAgent>[0]
 type ChatOptions = Partial<ConstructorParameters<typeof Chat<UIMessage>>[0]>
