@@ -74,7 +74,7 @@ async function approve (run: Run, writer: UiWriter, requests: ApprovalRequest[],
   const answers = await Promise.all(asked)
   await writer.wait(false)
   for (const [at, { chunk: { approvalId } }] of requests.entries()) {
-    await writer.write({ type: 'tool-approval-response', approvalId, ...answers[at] } as UIMessageChunk)
+    await writer.write({ type: 'tool-approval-response', approvalId, ...answers[at] } as object as UIMessageChunk)
   }
   for (const [at, { toolCallId, chunk }] of requests.entries()) {
     const part = answer.parts.find(part => 'toolCallId' in part && part.toolCallId === toolCallId)

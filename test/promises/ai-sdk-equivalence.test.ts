@@ -103,7 +103,7 @@ function withCall<T> (calls: Draft['calls'], n: number, states: string[], make: 
   return ids.length === 0 ? undefined : make(pick(ids, n))
 }
 
-/** Types that `ai` 6 does not know: `ai-6.test.ts` runs this file with it. */
+/** Types that `ai` 6 does not know: `ai-sdk-6.test.ts` runs this file with it. */
 const since7: Fixed[] = ['custom', 'reasoning-file', 'tool-approval-response', 'steering-message', 'reset-step']
 const is6 = process.env.AI_SDK === '6'
 const types = (Object.keys(makers) as Fixed[]).filter(type => !is6 || !since7.includes(type))
@@ -167,7 +167,7 @@ const rare = ([
     start, { type: 'text-start', id: '1' }, { type: 'source-url', sourceId: 's', url: 'https://a.example' }, { type: 'text-delta', id: '1', delta: 'a' },
     { type: 'text-delta', id: '1', delta: 'b', providerMetadata: { test: { n: 1 } } }, ...last
   ]
-] satisfies UIMessageChunk[][] as UIMessageChunk[][]).filter(chunks => chunks.every(({ type }) => (types as string[]).includes(type) || type.startsWith('data-')))
+] satisfies UIMessageChunk[][] as UIMessageChunk[][]).filter(chunks => chunks.every(({ type }) => (types as string[]).includes(type)))
 
 class Socket extends WebSocket {
   constructor (url: string, protocols?: string[]) {
@@ -211,7 +211,7 @@ async function startPlayer (t: Parameters<typeof startAgent>[0], options = {}) {
 }
 
 /** `next`: node of the connections after the first one. */
-function chatOf (t: { teardown (action: () => unknown): void }, url: string, id: string, messages: UIMessage[] = [], sends = () => false, next = url) {
+function chatOf (t: Scope, url: string, id: string, messages: UIMessage[] = [], sends = () => false, next = url) {
   let connections = 0
   const WebSocket = class extends Socket {
     constructor (address: string, protocols?: string[]) {
@@ -248,10 +248,11 @@ t.test("useChat ends with the same messages as over the AI SDK's own transport",
   }), { ...runs, examples: rare.map(chunks => [chunks]) })
 })
 
+type Scope = Parameters<typeof startAgent>[0]
 type Player = Awaited<ReturnType<typeof startPlayer>>
 
 /** Plays a stream to a device at `server` that is cut before the chunk `at`, and to one at `other` that joins there. */
-async function checkCut (t: Parameters<typeof startAgent>[0], server: Player, other: Player, chunks: UIMessageChunk[], at: number) {
+async function checkCut (t: Scope, server: Player, other: Player, chunks: UIMessageChunk[], at: number) {
   Object.assign(server.play, { chunks, at, hold: gate() })
   const id = `c${++count}`
   const chat = chatOf(t, server.url, id, [], undefined, other.url)
@@ -277,7 +278,8 @@ t.test('also when the connection is cut at any chunk, and on a second device tha
 
 t.test('also with Redis, where the second device and the reconnect are on another node', { skip: skipRedis }, async t => {
   const redis = await RedisServer.start(t)
-  const nodes = [await startPlayer(t, { broker: redisBroker({ url: redis.url }) }), await startPlayer(t, { broker: redisBroker({ url: redis.url }) })] as const
+  const startNode = () => startPlayer(t, { broker: redisBroker({ url: redis.url }) })
+  const nodes = [await startNode(), await startNode()] as const
   await fc.assert(fc.asyncProperty(streams, fc.nat(100), fc.boolean(), async (chunks, n, isFirst) => {
     const [server, other] = isFirst ? nodes : [nodes[1], nodes[0]]
     await checkCut(t, server, other, chunks, 1 + n % (chunks.length - 1))

@@ -47,7 +47,8 @@ describe('RealtimeChatTransport with a client', () => {
 
   test('prepareSendMessagesRequest gets the messages, and returns a body', () => {
     const options = { workflow: 'w', appId: 'a', client }
-    expect(RealtimeChatTransport).type.toBeConstructableWith({ ...options, prepareSendMessagesRequest: ({ messages }: PrepareOptions) => ({ body: { messages } }) })
+    const prepareSendMessagesRequest = ({ messages }: PrepareOptions) => ({ body: { messages } })
+    expect(RealtimeChatTransport).type.toBeConstructableWith({ ...options, prepareSendMessagesRequest })
     expect(RealtimeChatTransport).type.not.toBeConstructableWith({ ...options, prepareSendMessagesRequest: () => 'text' })
   })
 })

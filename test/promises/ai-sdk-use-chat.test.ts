@@ -1,6 +1,7 @@
 import { Chat } from '@ai-sdk/react'
 import {
-  createUIMessageStreamResponse, DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses, lastAssistantMessageIsCompleteWithToolCalls,
+  createUIMessageStreamResponse, DefaultChatTransport,
+  lastAssistantMessageIsCompleteWithApprovalResponses, lastAssistantMessageIsCompleteWithToolCalls,
   type ChatTransport, type UIMessage, type UIMessageChunk
 } from 'ai'
 import t from 'tap'
@@ -9,7 +10,7 @@ import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { eventually, gate, within } from '../waiting.js'
-import { startAgent } from './agent.js'
+import { startAgent } from '../adapters/agent.js'
 
 type Scope = Parameters<typeof startAgent>[0]
 type ChatOptions = Partial<ConstructorParameters<typeof Chat<UIMessage>>[0]>
@@ -74,7 +75,8 @@ async function both (t: Scope, script: Script, act: (chat: Chat<UIMessage>) => P
     await within(act(chat), 'the end of the conversation')
     await settled(chat)
   }
-  const [own, ours] = chats.map(({ messages, error }) => ({ error: error?.message, messages: messages.map(({ role, parts, metadata }) => ({ role, parts, metadata })) }))
+  const [own, ours] = chats.map(({ messages, error }) =>
+    ({ error: error?.message, messages: messages.map(({ role, parts, metadata }) => ({ role, parts, metadata })) }))
   return { own: JSON.parse(JSON.stringify(own)), ours: JSON.parse(JSON.stringify(ours)) }
 }
 

@@ -4,7 +4,8 @@ import { promisify } from 'node:util'
 import t from 'tap'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const run = (args: string[], env: object = {}) => promisify(execFile)(process.execPath, args, { cwd: root, env: { ...process.env, ...env } })
+const run = (args: string[], env: object = {}) =>
+  promisify(execFile)(process.execPath, args, { cwd: root, env: { ...process.env, ...env } })
 
 t.test('the messages of useChat are those of the own transport of the AI SDK 6, too', async t => {
   const loaders = ['./.ci/typescript/register.mjs', './test/fixtures/ai-6/register.mjs'].flatMap(file => ['--import', file])
