@@ -1,2 +1,3 @@
 export { fromAgUi } from './from-ag-ui.js'
-export { agUiName, agUiType, toAgUi, type UnsentMessage as ChatMessage } from './to-ag-ui.js'
+export { agUiName, agUiType, type UnsentMessage as ChatMessage } from './ag-ui-kept.js'
+export { toAgUi } from './to-ag-ui.js'

@@ -2,7 +2,7 @@ import {
   EventType,
   type ContentPart, type Event, type Message as AgUiMessage, type TextMessageChunkEvent, type ToolCallChunkEvent, type ToolCallResultEvent
 } from '@ag-ui/core'
-import { agUiName, agUiType, type UnsentMessage, type Data, type Kept } from './to-ag-ui.js'
+import { agUiName, agUiType, type Data, type Kept, type UnsentMessage } from './ag-ui-kept.js'
 
 /**
  * Returns a function that converts AG-UI events, in order, to messages of a chat. It keeps the text of unfinished messages and the
@@ -39,6 +39,7 @@ class FromAgUi {
   #ours (event: Event, kept: Kept): UnsentMessage[] {
     const text = this.#textOf(event)
     const { data, part, isOutput, ...rest } = kept
+    if (part && event.type === EventType.TOOL_CALL_END) this.#calls.delete(event.toolCallId)
     if (part) return []
     const whole = this.#wholeOf(event, isOutput ? { output: (event as ToolCallResultEvent).content, ...data } : data, text)
     return [{ ...stamped(event, whole), ...rest }]
@@ -48,18 +49,23 @@ class FromAgUi {
   #textOf (event: Event): string | undefined {
     switch (event.type) {
       case EventType.TEXT_MESSAGE_START:
+      case EventType.REASONING_MESSAGE_START:
         this.#texts.set(event.messageId, { text: '', start: {} })
         return ''
-      case EventType.TEXT_MESSAGE_CONTENT: return this.#append(event.messageId, event.delta)
-      case EventType.TEXT_MESSAGE_END: {
+      case EventType.TEXT_MESSAGE_CONTENT:
+      case EventType.REASONING_MESSAGE_CONTENT: return this.#append(event.messageId, event.delta)
+      case EventType.TEXT_MESSAGE_END:
+      case EventType.REASONING_END: {
         const text = this.#texts.get(event.messageId)?.text ?? ''
         this.#texts.delete(event.messageId)
         return text
       }
       case EventType.TOOL_CALL_START:
         this.#calls.set(event.toolCallId, { name: event.toolCallName, args: '' })
-        return undefined
-      case EventType.TOOL_CALL_ARGS: this.#addArgs(event.toolCallId, event.delta)
+        return ''
+      case EventType.TOOL_CALL_ARGS:
+        this.#addArgs(event.toolCallId, event.delta)
+        return this.#calls.get(event.toolCallId)?.args
     }
   }
 
@@ -71,6 +77,11 @@ class FromAgUi {
         return data?.at === undefined ? { ...data, content: text } : { message_id: event.messageId, ...data, text: event.delta }
       case EventType.TEXT_MESSAGE_START:
       case EventType.TEXT_MESSAGE_END: return { ...data, content: text }
+      case EventType.REASONING_MESSAGE_START:
+      case EventType.REASONING_END:
+      case EventType.TOOL_CALL_START: return { ...data, text }
+      case EventType.REASONING_MESSAGE_CONTENT:
+      case EventType.TOOL_CALL_ARGS: return { ...data, text: data?.at === undefined ? text : event.delta }
       case EventType.TOOL_CALL_END: {
         const { name, args } = this.#calls.get(event.toolCallId) ?? { name: '', args: '' }
         this.#calls.delete(event.toolCallId)

@@ -1,31 +1,8 @@
 import { EventType, type CustomEvent, type Event } from '@ag-ui/core'
 import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
-
-/** Message for `run.send` and `chat.send`. It has no id, which only a log assigns. */
-export interface UnsentMessage {
-  type: string
-  action?: string
-  message?: string
-  data?: Record<string, any>
-  timestamp?: string
-}
-
-/** Key of an event's `metadata` with the fields that AG-UI does not have. `CUSTOM` events are named `fastify-realtime.<type>`. */
-export const agUiName = 'fastify-realtime'
-
-/** Type of messages that carry an AG-UI event in `data.event`, for events without an equivalent message. */
-export const agUiType = 'ag_ui'
-
-export type Data = Record<string, any>
-
-/** Fields of a message for which its event has no field. `data` omits all fields that the event has. */
-export interface Kept extends UnsentMessage {
-  /** Set on all events of a message except the one with the message's fields. */
-  part?: true
-  /** Set when the `content` of the event is the output itself. */
-  isOutput?: true
-}
+import { agUiName, agUiType, keeping, part, type Data, type UnsentMessage } from './ag-ui-kept.js'
+import { PartsToAgUi } from './parts-to-ag-ui.js'
 
 const roles = new Set<unknown>(['developer', 'system', 'assistant', 'user'])
 
@@ -45,6 +22,7 @@ class ToAgUi {
   readonly #open = new Map<string, { text: string, runId: unknown }>()
   /** Ids of active runs. */
   readonly #runs = new Set<unknown>()
+  readonly #parts = new PartsToAgUi()
   #nameless = 0
 
   constructor (threadId: string) {
@@ -60,8 +38,10 @@ class ToAgUi {
       case 'run_finished': return this.#finished(envelope, data)
       case 'chat_delta': return this.#delta(envelope, data)
       case 'chat_message': return this.#message(envelope, data)
-      case 'tool_call': return called(envelope, data)
-      case 'tool_output': return [returned(envelope, data)]
+      case 'tool_call': return this.#parts.called(envelope, data)
+      case 'tool_output': return [...this.#parts.ended(data), returned(envelope, data)]
+      case 'chat_part':
+      case 'chat_part_delta': return this.#parts.take(envelope, data) ?? [custom(envelope)]
       default: return [custom(envelope)]
     }
   }
@@ -74,14 +54,15 @@ class ToAgUi {
 
   #finished (envelope: Envelope | UnsentMessage, data: Data): Event[] {
     const { run_id: runId, ag_ui: native, ...rest } = data
-    for (const [id, open] of this.#open) if (open.runId === runId) this.#open.delete(id)
     const run = { threadId: this.#threadId, runId }
+    const ends = [...this.#endTexts(runId), ...this.#parts.finish(runId)]
     // A run that was cancelled before it started gets a start, which AG-UI requires.
-    const before: Event[] = this.#runs.delete(runId) ? [] : [{ type: EventType.RUN_STARTED, ...run, ...part }]
+    const isStarted = this.#runs.delete(runId) || native !== undefined
+    const before: Event[] = [...ends, ...isStarted ? [] : [{ type: EventType.RUN_STARTED as const, ...run, ...part }]]
     const { status, error } = rest
     if (native !== undefined) {
       const isError = status === 'error'
-      return [isError ? { type: EventType.RUN_ERROR, ...native } : { type: EventType.RUN_FINISHED, ...run, ...native }]
+      return [...before, isError ? { type: EventType.RUN_ERROR, ...native } : { type: EventType.RUN_FINISHED, ...run, ...native }]
     }
     if (status === 'error' || status === 'interrupted') {
       const why = { message: String(error?.message ?? status), code: String(error?.code ?? status) }
@@ -89,6 +70,15 @@ class ToAgUi {
     }
     const outcome = { type: status === 'cancelled' ? 'cancelled' : 'success' } as const
     return [...before, { type: EventType.RUN_FINISHED, ...run, outcome, ...keeping(envelope, rest) }]
+  }
+
+  /** Ends the texts of a run that are still open. */
+  #endTexts (runId: unknown): Event[] {
+    const open = [...this.#open].filter(([, text]) => text.runId === runId)
+    return open.map(([messageId]) => {
+      this.#open.delete(messageId)
+      return { type: EventType.TEXT_MESSAGE_END, messageId, ...part }
+    })
   }
 
   #delta (envelope: Envelope | UnsentMessage, { message_id: messageId, text, ag_ui: native, ...rest }: Data): Event[] {
@@ -143,15 +133,6 @@ class ToAgUi {
   }
 }
 
-function called (envelope: Envelope | UnsentMessage, data: Data): Event[] {
-  const { call_id: toolCallId, name: toolCallName, args, ag_ui: native, ...rest } = data
-  const end = { type: EventType.TOOL_CALL_END, toolCallId } as const
-  // The start and the arguments of the call were carried as events.
-  if (native !== undefined) return [{ ...end, ...native }]
-  const delta = args === undefined ? [] : [{ type: EventType.TOOL_CALL_ARGS as const, toolCallId, delta: JSON.stringify(args), ...part }]
-  return [{ type: EventType.TOOL_CALL_START, toolCallId, toolCallName, ...part }, ...delta, { ...end, ...keeping(envelope, rest) }]
-}
-
 function returned (envelope: Envelope | UnsentMessage, data: Data): Event {
   const { call_id: toolCallId, output, ag_ui: native, ...rest } = data
   const event = { type: EventType.TOOL_CALL_RESULT, toolCallId, messageId: `${toolCallId}-result` } as const
@@ -163,20 +144,4 @@ function returned (envelope: Envelope | UnsentMessage, data: Data): Event {
 
 function custom (envelope: Envelope | UnsentMessage): CustomEvent {
   return { type: EventType.CUSTOM, name: `${agUiName}.${envelope.type}`, value: envelope.data ?? null, ...keeping(envelope) }
-}
-
-const part = { metadata: { [agUiName]: { part: true } } }
-
-function keeping ({ type, timestamp, action, message }: Envelope | UnsentMessage, data?: Data, more?: Partial<Kept>) {
-  const time = timestamp === undefined ? NaN : Date.parse(timestamp)
-  const isExact = !Number.isNaN(time) && new Date(time).toISOString() === timestamp
-  const kept: Kept = {
-    type,
-    ...data !== undefined && { data },
-    ...timestamp !== undefined && !isExact && { timestamp },
-    ...action !== undefined && { action },
-    ...message !== undefined && { message },
-    ...more
-  }
-  return { ...isExact && { timestamp: time }, metadata: { [agUiName]: kept } }
 }

@@ -14,6 +14,9 @@ const sentByClients = ['chat_cancel', 'input_response', 'chat_history']
 /** Rows of the table of types: the names in both cells. */
 const rows = page.table('## Mapping of types', '| In a chat | In AG-UI |').map(row => row.map(namesIn))
 
+/** Kinds of parts, which rows may be about. */
+const kinds = ['reasoning', 'tool', 'step', 'source', 'file', 'data', 'message']
+
 /** The words in code of a cell: types, and patterns such as `STATE_*`. */
 function namesIn (cell: string): string[] {
   return [...cell.matchAll(/`([\w*]+)`/g)].map(([, name]) => name)
@@ -50,10 +53,11 @@ t.test('the table has every type of a chat and every event, and they become what
     tool_output: { call_id: 't1', status: 'complete', output: 'a' }
   }
   for (const [types, events] of rows.slice(0, -1)) {
+    const partOfKind = { message_id: 'm1', part_id: 'p1', kind: types.find(type => kinds.includes(type)), at: 0, text: 'a', run_id: 'r1' }
     for (const type of types.filter(type => type in chatMessages)) {
       const toEvents = toAgUi({ threadId: 'c1' })
       if (type === 'run_finished') toEvents({ type: 'run_started', data: { run_id: 'r1' } })
-      const made = toEvents({ type, data: data[type] ?? { run_id: 'r1' } }).map(event => event.type)
+      const made = toEvents({ type, data: data[type] ?? partOfKind }).map(event => event.type)
       t.ok(made.length > 0, `${type} is an event`)
       t.same(made.filter(event => !events.includes(event)), [], type)
     }
