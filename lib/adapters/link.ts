@@ -17,7 +17,7 @@ export interface LinkEvents extends Overheard {
   onClosed (closed: Closed): void
 }
 
-/** Subscription to one chat. It comes back by itself after lost connections. */
+/** Subscription to one chat. It is resumed after a lost connection. */
 export interface Link {
   /** User of the connection; `undefined` before the first ack. */
   readonly userId: string | undefined
@@ -96,7 +96,7 @@ function channelOf (client: RealtimeClient, name: string, events: LinkEvents): L
   channel.onStatus((_, closed) => { if (closed !== undefined) events.onClosed(closed) })
   queueMicrotask(() => {
     if (channel.closed !== undefined) events.onClosed(channel.closed)
-    // Somebody else reads this channel from its beginning, where it has no publication yet.
+    // Another reader this channel from its beginning, where it has no publication yet.
     else if (channel.status === 'open') events.onReplayed()
   })
   return {
