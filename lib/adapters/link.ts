@@ -96,7 +96,7 @@ function channelOf (client: RealtimeClient, name: string, events: LinkEvents): L
   channel.onStatus((_, closed) => { if (closed !== undefined) events.onClosed(closed) })
   queueMicrotask(() => {
     if (channel.closed !== undefined) events.onClosed(channel.closed)
-    // Another reader this channel from its beginning, where it has no publication yet.
+    // Another reader reads this channel from its beginning, where it has no publication yet.
     else if (channel.status === 'open') events.onReplayed()
   })
   return {
