@@ -73,6 +73,20 @@ t.test("the model's error is that of the run: users see a text, and the text so 
   }
 })
 
+t.test('an answer that fails before it has content is not saved', async t => {
+  const begun: UIMessageChunk[] = [{ type: 'start', messageMetadata: { a: 1 } }, { type: 'start-step' }, { type: 'reasoning-start', id: 'r' }, { type: 'text-start', id: 't' }]
+  for (let count = 0; count <= begun.length + 1; count++) {
+    const saved: SavedMessage[] = []
+    const chunks = [...begun, { type: 'text-delta', id: 't', delta: 'so far' } as const].slice(0, count)
+    const { url } = await startAgent(t, run => streamUI(run, streamOf(...chunks, { type: 'error', errorText: 'No.' })), { chat: { save: message => { saved.push(message) } } })
+    const client = await connect(t, `${url}/ws/support/shop/c1/ada`)
+    client.send(say())
+    t.match(await client.next('run_finished'), { data: { status: 'error' } })
+    await eventually(() => saved.length > (count > begun.length ? 1 : 0))
+    t.same(saved.map(({ role, status }) => `${role} ${status}`), ['user complete', ...count > begun.length ? ['assistant error'] : []], `after ${count} chunks`)
+  }
+})
+
 t.test('a tool that needs an approval waits for a user, and the function is called again with the answer', async t => {
   for (const approved of [true, false]) {
     const calls: unknown[] = []

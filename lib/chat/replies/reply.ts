@@ -35,6 +35,8 @@ export interface ReplyParts {
 /** A part of a reply, in order: what is saved of it. */
 interface Held {
   readonly text?: GrowingPart
+  /** Whether a user would see nothing of it. */
+  readonly isBlank: () => boolean
   readonly save: () => SavedPart
 }
 
@@ -127,7 +129,7 @@ export class LiveReply implements Reply, OpenPart {
     const partId = this.#newId()
     const part = this.#grow({ message_id: messageId, part_id: partId, kind: 'reasoning', run_id: runId, ...agent !== undefined && { agent } }, partForm)
     part.set(fields)
-    this.#hold({ save: () => ({ ...part.fields, kind: 'reasoning', part_id: partId, text: part.text }) })
+    this.#hold({ isBlank: () => part.text === '', save: () => ({ ...part.fields, kind: 'reasoning', part_id: partId, text: part.text }) })
     return this.#writer(part)
   }
 
@@ -149,7 +151,7 @@ export class LiveReply implements Reply, OpenPart {
     if (this.#closed === undefined) this.#open.add(call)
     else call.close('interrupted')
     if (fields !== undefined) call.write('', fields)
-    this.#hold({ save: () => call.saved as unknown as SavedPart })
+    this.#hold({ isBlank: () => false, save: () => call.saved as unknown as SavedPart })
     return call
   }
 
@@ -225,7 +227,9 @@ export class LiveReply implements Reply, OpenPart {
     if (this.#isWhole) ends.push(this.#publishWhole(status))
     this.#closed = quiet(Promise.all(ends).then(() => {}))
     const more = this.#isWhole && { parts: this.#saved(), metadata: this.#metadata }
-    if (!this.isEmpty) context.save({ ...this.#head, role, content: this.text, status, ...more })
+    // An answer that fails before it has content leaves no message.
+    const isSaved = status === 'complete' ? !this.isEmpty : this.#held.some(({ isBlank }) => !isBlank())
+    if (isSaved) context.save({ ...this.#head, role, content: this.text, status, ...more })
     onClosed(this)
     return this.#closed
   }
@@ -248,7 +252,7 @@ export class LiveReply implements Reply, OpenPart {
     const id = count === 0 ? this.id : `${this.id}.${count}`
     const head = { ...this.#head, message_id: id, ...count > 0 && { part_of: this.id } }
     const text = this.#grow(head, messageForm, { role: this.#parts.role })
-    this.#hold({ text, save: () => ({ ...text.fields, kind: 'text', part_id: id, text: text.text }) })
+    this.#hold({ text, isBlank: () => text.text === '', save: () => ({ ...text.fields, kind: 'text', part_id: id, text: text.text }) })
     return text
   }
 
@@ -296,7 +300,7 @@ export class LiveReply implements Reply, OpenPart {
 
   #add (kind: 'source' | 'file' | 'data' | 'step', fields: Fields, partId = this.#newId(), save = () => ({ ...fields, kind, part_id: partId })): Promise<void> {
     this.#divide()
-    this.#hold({ save: save as () => SavedPart })
+    this.#hold({ isBlank: () => kind === 'step', save: save as () => SavedPart })
     return this.#publishPart(kind, partId, fields)
   }
 

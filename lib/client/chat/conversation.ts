@@ -1,7 +1,7 @@
 import type { Outcome } from '../../protocol/chat.js'
 import { grown, growthOf, type Growth } from '../../protocol/growth.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
-import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from './items.js'
+import { isCut, type ChatError, type ChatItem, type ChatMessage, type Question, type ToolCall, type Whole } from './items.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
@@ -49,9 +49,12 @@ export class Conversation {
     this.#answer = answer
   }
 
-  /** Items in the order of the log, then the pending ones. The same array as long as nothing changes. */
+  /**
+   * Items in the order of the log, then the pending ones, without texts that ended before they had content. The same array as long as
+   * nothing changes.
+   */
   get items (): readonly ChatItem[] {
-    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!)
+    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!).filter(item => !isBlank(item))
     return this.#list
   }
 
@@ -370,6 +373,11 @@ function partOf (data: Data, text?: string) {
 
 function isOpen ({ status }: ChatItem): boolean {
   return /^(streaming|running|open)$/.test(status)
+}
+
+/** Whether a text of an answer has failed, or was stopped, before it had content. */
+function isBlank (item: ChatItem): boolean {
+  return (item.kind === 'reasoning' || (item.kind === 'message' && item.role !== 'user')) && item.text === '' && isCut(item)
 }
 
 /** Whether the time `a` is after `b`; `false` when one of them is not a time. */

@@ -1,6 +1,9 @@
-import type { ChatItem, ChatMessage, Whole, WholeMessage } from './items.js'
+import { isCut, type ChatItem, type ChatMessage, type Whole, type WholeMessage } from './items.js'
 
-/** Collects items into messages with their parts. Returns the same objects as in `before` for unchanged messages. */
+/**
+ * Collects items into messages with their parts. An answer that has ended with nothing but steps is none. Returns the same objects as in
+ * `before` for unchanged messages.
+ */
 export function wholeMessages (
   items: readonly ChatItem[], wholes: ReadonlyMap<string, Whole>, before: readonly WholeMessage[]
 ): WholeMessage[] {
@@ -13,9 +16,10 @@ export function wholeMessages (
     else groups.set(id, [item])
   }
   const known = new Map(before.map(message => [message.id, message]))
-  return [...groups].map(([id, parts]) => {
+  return [...groups].flatMap(([id, parts]) => {
     const whole = wholes.get(id)
     const next = wholeOf(id, parts, whole)
+    if (isCut(next) && parts.every(({ kind }) => kind === 'step')) return []
     const last = known.get(id)
     const isSame = last && last.status === next.status && last.metadata === next.metadata &&
       last.parts.length === parts.length && last.parts.every((part, at) => part === parts[at])

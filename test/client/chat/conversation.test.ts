@@ -452,3 +452,17 @@ t.test('a saved message has the same items as the one in the log', async t => {
   both.merge({ messages: [saved], is_complete: true })
   t.strictSame(both.items.map(({ kind }) => kind), kinds)
 })
+
+t.test('a text of an answer that ends before it has content is no item, unless it is complete', async t => {
+  for (const status of ['error', 'cancelled', 'interrupted']) {
+    const chat = conversation(
+      ['chat_message', { message_id: 'm1', role: 'user', content: '', user_id: 'ada', status: 'complete' }],
+      delta('a1', 0, ''),
+      ['chat_part', { message_id: 'a1', part_id: '1', kind: 'reasoning', run_id: 'r', at: 0, text: '', status: 'streaming' }])
+    t.equal(chat.items.length, 3, 'while it may still get some')
+    chat.apply(publication('chat_message', { message_id: 'a1', run_id: 'r', content: '', status }))
+    chat.apply(publication('chat_part', { message_id: 'a1', part_id: '1', kind: 'reasoning', run_id: 'r', text: '', status }))
+    t.same(ids(chat), ['m1'], status)
+  }
+  t.same(texts(conversation(['chat_message', { message_id: 'a1', run_id: 'r', content: '', status: 'complete' }])), [': complete'])
+})

@@ -27,3 +27,10 @@ t.test('an unchanged message is the same object', async t => {
   t.not(after[1], before[1])
   t.not(wholeMessages([user, reasoning, one], new Map([['/a', { status: 'error' as const }]]), before)[1], before[1])
 })
+
+t.test('an answer that has failed with nothing but steps is no message', async t => {
+  const step: ChatItem = { ...about, kind: 'step', id: '/a 0' }
+  for (const [status, parts, count] of [['error', [step], 0], ['cancelled', [step, step], 0], ['streaming', [step], 1], ['complete', [step], 1], ['error', [step, one], 1]] as const) {
+    t.equal(wholeMessages(parts, new Map([['/a', { status }]]), []).length, count, `${status} ${parts.length}`)
+  }
+})
