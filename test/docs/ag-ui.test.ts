@@ -1,8 +1,10 @@
-import { EventType } from '@ag-ui/core'
+import { EventType, type Event, type RunAgentInput } from '@ag-ui/core'
+import Fastify from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { toAgUi } from '../../lib/adapters/ag-ui.js'
 import { chatMessages } from '../../lib/protocol/chat.js'
+import { connect } from '../harness.js'
 import { eventually } from '../waiting.js'
 import { Page, post, recorded } from './page.js'
 
@@ -26,6 +28,49 @@ t.test('the snippet that converts does so in both directions', async t => {
   const { lines, console } = recorded()
   await page.run(t, 'ag-ui', { globals: { console } })
   t.same(lines, ['chat_message ', 'chat_delta Hello', 'TEXT_MESSAGE_START', 'TEXT_MESSAGE_CONTENT'])
+})
+
+t.test('the snippet of an agent over HTTP shows its answer and its error, and the end of a run ends the request', async t => {
+  const agent = Fastify({ forceCloseConnections: true })
+  const requests: RunAgentInput[] = []
+  let isClosed = false
+  agent.post<{ Body: RunAgentInput }>('/run', async ({ body }, reply) => {
+    requests.push(body)
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+    const send = (event: Event) => reply.raw.write(`data: ${JSON.stringify(event)}\n\n`)
+    const { threadId, runId } = body
+    send({ type: EventType.RUN_STARTED, threadId, runId })
+    send({ type: EventType.REASONING_MESSAGE_CHUNK, messageId: 'z', delta: 'Hm' })
+    send({ type: EventType.TOOL_CALL_CHUNK, toolCallId: 'c1', toolCallName: 'find', delta: '{"q":1}' })
+    send({ type: EventType.TOOL_CALL_RESULT, messageId: 'x', toolCallId: 'c1', content: 'found' })
+    send({ type: EventType.TEXT_MESSAGE_CHUNK, messageId: 'a', delta: 'Hello' })
+    const last = body.messages[0].content
+    if (last === 'Hi') send({ type: EventType.RUN_FINISHED, threadId, runId })
+    if (last === 'Fail') send({ type: EventType.RUN_ERROR, message: 'a secret' })
+    if (last === 'Wait') reply.raw.on('close', () => { isClosed = true })
+    else reply.raw.end()
+  })
+  const agentUrl = await agent.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => agent.close())
+  const { url } = await page.serve(t, 'agent', { replace: { 'https://agent.example': agentUrl } })
+  const client = await connect(t, `${url}/support/shop/c1/ada`)
+  client.send({ type: 'chat_message', ref: 'm1', data: { content: 'Hi' } })
+  t.match(await client.next('run_finished'), { data: { status: 'complete' } })
+  t.match(requests, [{ threadId: 'c1', messages: [{ id: 'm1', role: 'user', content: 'Hi' }] }])
+  const parts = client.received.map(({ data }) => Object(data))
+  t.ok(parts.find(({ kind, text, status }) => kind === 'reasoning' && text === 'Hm' && status === 'complete'))
+  t.match(parts.find(({ output }) => output !== undefined), { call_id: 'c1', name: 'find', status: 'complete', output: 'found' })
+  t.match(client.received.filter(({ type }) => type === 'chat_message').at(-1), { data: { content: 'Hello', status: 'complete' } })
+  client.send({ type: 'chat_message', ref: 'm2', data: { content: 'Fail' } })
+  const failed = await client.next('run_finished')
+  t.match(failed, { data: { status: 'error' } })
+  t.notMatch(JSON.stringify(failed), 'a secret')
+  client.send({ type: 'chat_message', ref: 'm3', data: { content: 'Wait' } })
+  await eventually(() => requests.length === 3)
+  client.send({ type: 'chat_cancel' })
+  t.match(await client.next('run_finished'), { data: { status: 'cancelled' } })
+  await eventually(() => isClosed)
 })
 
 t.test('the snippet of the server publishes a run of an agent, and the snippet of the page shows its events', async t => {

@@ -2,8 +2,9 @@ import type { Event } from '@ag-ui/core'
 import type { useChat } from '@ai-sdk/react'
 import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
 import { describe, expect, test } from 'tstyche'
-import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
+import { agUiSource, fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import { RealtimeChatTransport, type PrepareOptions } from '../../lib/adapters/ai-sdk.js'
+import type { AnswerSource } from '../../lib/chat/hooks.js'
 import type { ChatClient } from '../../lib/client/chat/index.js'
 import type { RealtimeClient } from '../../lib/client/index.js'
 import type { Chat, Envelope } from '../../lib/index.js'
@@ -62,5 +63,12 @@ describe('AG-UI', () => {
 
   test('chat.send accepts the messages of fromAgUi', () => {
     expect(chat.send).type.toBeCallableWith({} as ChatMessage)
+  })
+
+  test('agUiSource takes a response or events, and its result is a source of an answer', () => {
+    expect(agUiSource(new Response())).type.toBeAssignableTo<AnswerSource>()
+    expect(agUiSource).type.toBeCallableWith({} as AsyncIterable<Event>)
+    expect(agUiSource).type.not.toBeCallableWith({} as AsyncIterable<string>)
+    expect(agUiSource).type.not.toBeCallableWith('https://agent.example')
   })
 })
