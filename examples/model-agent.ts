@@ -1,60 +1,66 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { isStepCount, jsonSchema, streamText, tool, type UIMessage } from 'ai'
+import { messagesOf, streamUI } from 'fastify-realtime/ai-sdk/server'
 import type { Agent } from './agent.js'
-import { eventData } from './sse.js'
-
-export interface ModelOptions {
-  /** URL of an API of OpenAI's chat completions, such as `https://api.openai.com/v1` or `http://localhost:11434/v1`. */
-  baseUrl: string
-  apiKey?: string
-  model: string
-}
+import { chatCompletions, type ModelOptions } from './chat-completions.js'
 
 /** Maximum number of earlier messages that the model gets. */
 const memory = 20
 
-const instructions = 'You are a helpful assistant in the demo of a chat. Answer in plain text, without Markdown.'
+/** Maximum number of calls of the model for one answer, or between two approvals. */
+const maxCalls = 8
 
-/** Creates an agent with a model behind HTTP. The end of a run aborts its request. */
-export function modelAgent ({ baseUrl, apiKey, model }: ModelOptions): Agent {
-  const url = new URL('chat/completions', baseUrl.replace(/\/*$/, '/'))
-  const headers: Record<string, string> = { 'content-type': 'application/json' }
-  if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`
+const instructions = 'You are a helpful assistant of a shop, in the demo of a chat. Answer in plain text, without Markdown. ' +
+  'Use the tools for questions about an order, and ask for its number if you do not know it.'
 
+const Order = Type.Object({ number: Type.String({ pattern: '^[A-Z]-\\d{3,6}$', description: 'number of the order, such as A-1042' }) })
+
+/** The tools of the model. `book_courier` runs when the user approves it. */
+const tools = {
+  find_order: tool({
+    description: 'Looks up an order of the user.',
+    inputSchema: schemaOf(Order),
+    execute: async ({ number }) => ({ number, items: 3, status: 'packed' })
+  }),
+  book_courier: tool({
+    description: 'Books a courier, who brings an order tomorrow before noon for 9.90 EUR. The user is asked for an approval.',
+    inputSchema: schemaOf(Order),
+    needsApproval: true,
+    execute: async ({ number }) => ({ booking: `C-${number}` })
+  })
+}
+
+/** Creates an agent with a model behind HTTP, which thinks and uses tools. The end of a run aborts its request. */
+export function modelAgent (options: ModelOptions): Agent {
+  const model = chatCompletions(options)
   return {
-    name: model,
+    name: options.model,
     isScripted: false,
-    async answer (run, { content }, history) {
-      const said = history.filter(message => message.content !== '').slice(-memory).map(({ role, content }) => ({ role, content }))
-      const messages = [{ role: 'system', content: instructions }, ...said, { role: 'user', content }]
-      const body = JSON.stringify({ model, stream: true, messages })
-      const response = await fetch(url, { method: 'POST', headers, body, signal: run.signal })
-      if (!response.ok) throw new Error(`the model answered ${response.status}: ${await reasonOf(response, apiKey)}`)
-      await run.stream(tokens(response.body!), { agent: model })
+    async answer (run, { id, content }, history) {
+      // Of a user's message only the text counts: a client can put anything beside it.
+      const said = history.map(message => ({ ...message, ui_message: undefined }))
+      const earlier = (await messagesOf(said)).slice(-memory)
+      const asked: UIMessage = { id, role: 'user', parts: [{ type: 'text', text: content }] }
+      await streamUI(run, messages => streamText({
+        model,
+        instructions,
+        messages,
+        tools,
+        stopWhen: isStepCount(maxCalls),
+        abortSignal: run.signal,
+        // The server logs the error of a run.
+        onError () {}
+      }), { agent: options.model, messages: [...earlier, asked] })
     }
   }
 }
 
-interface Chunk {
-  choices?: Array<{ delta?: { content?: string | null }, finish_reason?: string | null }>
-  error?: { message?: string }
-}
-
-/** Yields the text of a stream of chat completions. Throws when the stream ends early, so that half an answer does not look complete. */
-async function * tokens (body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let isWhole = false
-  for await (const data of eventData(body)) {
-    if (data === '[DONE]') return
-    const { choices = [], error }: Chunk = JSON.parse(data)
-    if (error !== undefined) throw new Error(`the model failed: ${error.message}`)
-    // An event with the usage has no choice.
-    const [choice] = choices
-    if (choice?.delta?.content) yield choice.delta.content
-    if (choice?.finish_reason) isWhole = true
-  }
-  if (!isWhole) throw new Error("the model's answer broke off")
-}
-
-/** Returns the reason of a failure for the log, without the key. */
-async function reasonOf (response: Response, apiKey: string | undefined): Promise<string> {
-  const text = await response.text()
-  return (apiKey === undefined ? text : text.replaceAll(apiKey, '…')).slice(0, 500)
+/** Returns a TypeBox schema as one of the AI SDK. The model gets the error of a wrong input, and may correct it. */
+function schemaOf<T extends TSchema> (type: T) {
+  return jsonSchema<Static<T>>(type, {
+    validate: value => Value.Check(type, value)
+      ? { success: true, value }
+      : { success: false, error: new TypeError(`${Value.Errors(type, value).First()?.message}`) }
+  })
 }

@@ -4,18 +4,26 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { agentFrom, type Agent } from '../../examples/agent.js'
+import { chatCompletions } from '../../examples/chat-completions.js'
 import { scriptedAgent } from '../../examples/scripted-agent.js'
 import { build } from '../../examples/server.js'
 import type { Envelope, Messages } from '../../lib/index.js'
 import { connect } from '../harness.js'
-import { eventually } from '../waiting.js'
+import { eventually, gate } from '../waiting.js'
 
 const key = 'sk-secret-0123456789'
+
+interface Said {
+  role: string
+  content: string | null
+  tool_calls?: unknown[]
+  tool_call_id?: string
+}
 
 interface Request {
   url?: string
   authorization?: string
-  body: { model: string, stream: boolean, messages: Array<{ role: string, content: string }> }
+  body: { model: string, stream: boolean, messages: Said[], tools: Array<{ function: { name: string } }> }
   response: ServerResponse
   /** Whether its client has disconnected. */
   isGone: boolean
@@ -59,10 +67,16 @@ async function chat (t: Test, agent: Agent) {
 
 type Chat = Awaited<ReturnType<typeof chat>>
 
-const streamed = ({ of }: Chat) => of('chat_delta').map(({ text }) => text).join('')
+/** Text that was shown while it was written: a message begins with what was merged so far. */
+const streamed = ({ client }: Chat) => client.received.map(({ type, data }) => {
+  const { role, status, content, text } = data as { role?: string, status?: string, content?: string, text?: string }
+  if (type === 'chat_delta') return text
+  return type === 'chat_message' && role === 'assistant' && status === 'streaming' ? content : ''
+}).join('')
 const answers = ({ of }: Chat) => of('chat_message').filter(({ role, status }) => role === 'assistant' && status !== 'streaming')
-const event = (content: string) => `data: ${JSON.stringify({ choices: [{ delta: { content }, finish_reason: null }] })}\n\n`
-const last = `data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: 'stop' }] })}\n\n`
+const delta = (delta: object, reason: string | null = null) => `data: ${JSON.stringify({ choices: [{ delta, finish_reason: reason }] })}\n\n`
+const event = (content: string) => delta({ content })
+const last = delta({}, 'stop')
 const begin = ({ response }: Request) => response.writeHead(200, { 'content-type': 'text/event-stream' })
 
 t.test('agentFrom returns a model or a script, depending on the environment', async t => {
@@ -118,13 +132,16 @@ t.test('without OPENAI_API_KEY no key is sent', async t => {
   t.match(answers(one), [{ content: 'Hi' }])
 })
 
-for (const status of [401, 500]) {
+for (const [status, times] of [[401, 1], [429, 3], [500, 3]]) {
   t.test(`a model that answers ${status} fails the run, and the log has the reason without the key`, async t => {
-    const { baseUrl } = await modelServer(t, ({ response, authorization }) => response.writeHead(status).end(`{"error":"no: ${authorization}"}`))
+    const { baseUrl, requests } = await modelServer(t, ({ response, authorization }) => {
+      response.writeHead(status, { 'retry-after-ms': '1', 'x-secret': key }).end(`{"error":"no: ${authorization}"}`)
+    })
     const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: key }))
     one.send('Hallo')
-    t.match(await one.client.next('run_finished'), { data: { status: 'error', error: { code: 'handler_failed' } } })
+    t.match(await one.client.next('run_finished'), { data: { status: 'error', error: { code: 'answer_failed' } } })
     t.strictSame(answers(one), [])
+    t.equal(requests.length, times)
     await eventually(() => one.log() !== '')
     t.match(one.log(), `the model answered ${status}: {`)
     t.notMatch(one.log(), key)
@@ -164,7 +181,7 @@ t.test('a cancel aborts the request before and during the answer, and the next r
   await eventually(() => requests[0].isGone)
 
   one.send('second')
-  await one.client.next('chat_delta')
+  await eventually(() => streamed(one) === 'So far')
   // Both wait behind the run that is cancelled. The first of them then starts at once.
   for (const text of ['third', 'fourth']) {
     one.send(text)
@@ -180,6 +197,141 @@ t.test('a cancel aborts the request before and during the answer, and the next r
   t.strictSame(told(2), ['first', 'second', 'So far', 'third'], 'without the message that waits behind it')
   t.strictSame(told(3), ['first', 'second', 'third', 'So far', 'Yes', 'fourth'], 'in the order in which they were saved')
   t.equal(one.log(), '', 'a cancel is not a failure')
+})
+
+t.test('a model thinks, calls tools whose input grows, and answers with their outputs', async t => {
+  const call = (call: object) => delta({ tool_calls: [call] })
+  const grown = gate()
+  const { baseUrl, requests } = await modelServer(t, async request => {
+    begin(request)
+    if (requests.length > 1) return request.response.end(`${event('Both are packed.')}${last}data: [DONE]\n\n`)
+    request.response.write([
+      delta({ reasoning_content: 'Two ' }), delta({ reasoning: 'orders.', content: '' }), event('I look. '),
+      call({ index: 0, id: 'a', function: { name: 'find_order', arguments: '' } }),
+      call({ index: 0, function: { arguments: '{"number":' } })
+    ].join(''))
+    await grown.opened
+    request.response.end([
+      call({ index: 0, id: 'a', function: { arguments: '"A-100"}' } }),
+      // Some servers give each call the same index, or none.
+      call({ index: 0, id: 'b', function: { name: 'find_order', arguments: '{"number":"B-200"}' } }),
+      call({ id: 'c', function: { name: 'find_order', arguments: '{"number":"?"}' } }), call({ id: 'd', function: { name: 'guess' } }),
+      delta({}, 'tool_calls'),
+      `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 7, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 2 } } })}\n\n`,
+      'data: [DONE]\n\n'
+    ].join(''))
+  })
+  const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
+  one.send('Where are A-100 and B-200?')
+  await eventually(() => one.of('chat_part').some(({ part_id: id, text }) => id === 'a' && text === '{"number":'))
+  grown.open()
+  t.match(await one.client.next('run_finished'), { data: { status: 'complete' } })
+  const thoughts = one.of('chat_part').filter(({ kind }) => kind === 'reasoning')
+  t.match(thoughts.at(-1), { status: 'complete', text: 'Two orders.' })
+  const calls = one.of('tool_call').toSorted((a, b) => a.call_id < b.call_id ? -1 : 1)
+  t.match(calls, [{ call_id: 'a', name: 'find_order', args: { number: 'A-100' } }, { call_id: 'b', args: { number: 'B-200' } }])
+  const outputs = Object.fromEntries(one.of('tool_output').map(output => [output.call_id, output]))
+  t.match(outputs, {
+    a: { status: 'complete', output: { number: 'A-100', items: 3 } }, b: { output: { number: 'B-200' } }, c: { error: { code: 'invalid_input' } }, d: { name: 'guess', status: 'error' }
+  })
+  t.match(answers(one), [{ content: 'I look. ' }, { content: 'Both are packed.', status: 'complete' }])
+  const [first, second] = requests.map(({ body }) => body)
+  t.strictSame(first.tools.map(({ function: { name } }) => name), ['find_order', 'book_courier'])
+  t.match(second.messages.slice(2), [
+    { role: 'assistant', content: 'I look. ', tool_calls: [{ id: 'a', type: 'function', function: { name: 'find_order', arguments: '{"number":"A-100"}' } }, {}, {}, {}] },
+    { role: 'tool', tool_call_id: 'a', content: '{"number":"A-100","items":3,"status":"packed"}' }, { tool_call_id: 'b' },
+    { tool_call_id: 'c', content: /Expected string to match/ }, { tool_call_id: 'd', content: /unavailable tool/ }
+  ])
+  t.equal(one.log(), '')
+})
+
+t.test('book_courier runs when the user approves it', async t => {
+  const { baseUrl, requests } = await modelServer(t, request => {
+    begin(request)
+    const isAnswered = request.body.messages.at(-1)!.role === 'tool'
+    const input = JSON.stringify({ number: 'A-100' })
+    request.response.end(isAnswered ? `${event('Done.')}${last}` : delta({ tool_calls: [{ function: { name: 'book_courier', arguments: input } }] }, 'tool_calls'))
+  })
+  const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
+  for (const [n, approved] of [true, false].entries()) {
+    one.send('Hurry!')
+    const { data } = await one.client.next('input_request')
+    t.match(data, { component: 'tool-approval', prompt: 'Run book_courier?' })
+    one.client.send({ type: 'input_response', data: { request_id: data!.request_id, value: { approved } } })
+    t.match(await one.client.next('run_finished'), { data: { status: 'complete' } })
+    t.match(one.of('tool_output')[n], approved ? { status: 'complete', output: { booking: 'C-A-100' } } : { status: 'error', error: { code: 'denied' } })
+  }
+  t.match(requests.at(-1)!.body.messages.slice(1), [
+    { role: 'user' }, { tool_calls: [{}] }, { role: 'tool', content: '{"booking":"C-A-100"}' }, { role: 'assistant', content: 'Done.' },
+    { role: 'user' }, { tool_calls: [{}] }, { role: 'tool', content: /denied/ }
+  ])
+})
+
+t.test('after a run is cancelled in thoughts, in the input of a tool or before an approval, the model still gets a valid conversation', async t => {
+  const call = (input: string) => delta({ tool_calls: [{ index: 0, id: 'c', function: { name: 'book_courier', arguments: input } }] })
+  const phases: Array<[string, string, boolean]> = [
+    [delta({ reasoning: 'Hm' }), 'Hm', false], [call('{"numb'), '{\\"numb', false], [call('{"number":"A-100"}') + delta({}, 'tool_calls'), 'input_request', true]
+  ]
+  for (const [answer, sign, isWhole] of phases) {
+    const { baseUrl, requests } = await modelServer(t, request => {
+      begin(request)
+      if (requests.length > 1) request.response.end(`${event('Yes')}${last}`)
+      else if (isWhole) request.response.end(answer)
+      else request.response.write(answer)
+    })
+    const one = await chat(t, agentFrom({ OPENAI_BASE_URL: baseUrl }))
+    one.send('first')
+    await eventually(() => JSON.stringify(one.client.received).includes(sign))
+    one.client.send({ type: 'chat_cancel' })
+    t.match(await one.client.next('run_finished'), { data: { status: 'cancelled' } })
+    one.send('second')
+    t.match(await one.client.next('run_finished'), { data: { status: 'complete' } }, sign)
+    const { messages } = requests[1].body
+    const called = messages.flatMap(({ tool_calls: calls = [] }) => calls.map(call => (call as { id: string }).id))
+    const answered = messages.flatMap(({ tool_call_id: id }) => id === undefined ? [] : [id])
+    t.strictSame(answered, called, `${sign}: each call has an answer`)
+    t.notOk(messages.some(({ content, tool_calls: calls }) => !content && calls === undefined), `${sign}: no message is empty`)
+    t.equal(messages.at(-1)!.content, 'second')
+    t.equal(one.log(), '')
+  }
+})
+
+t.test('the language model maps the settings, messages and finish reasons of the AI SDK, and only streams', async t => {
+  const { baseUrl, requests } = await modelServer(t, request => begin(request).end(requests.length > 1 ? 'data: [DONE]\n\n' : `${event('Hi')}${delta({}, 'eos')}`))
+  const model = chatCompletions({ baseUrl, model: 'tiny' })
+  const prompt: Parameters<typeof model.doStream>[0]['prompt'] = [
+    { role: 'user', content: [{ type: 'text', text: 'Hi' }, { type: 'file', mediaType: 'image/png', data: { type: 'data', data: 'AA==' } }] },
+    { role: 'assistant', content: [{ type: 'reasoning', text: 'Hm' }] },
+    {
+      role: 'tool',
+      content: [
+        { type: 'tool-result', toolCallId: 'a', toolName: 'x', output: { type: 'text', value: 'one' } },
+        { type: 'tool-result', toolCallId: 'b', toolName: 'x', output: { type: 'execution-denied' } },
+        { type: 'tool-approval-response', approvalId: 'c', approved: true }
+      ]
+    }
+  ]
+  const partsOf = async (stream: ReadableStream<object>) => {
+    const parts: object[] = []
+    for await (const part of stream) parts.push(part)
+    return parts
+  }
+  const tool = { type: 'function', name: 'x', inputSchema: { type: 'object' } } as const
+  const { stream } = await model.doStream({ prompt, tools: [tool], toolChoice: { type: 'tool', toolName: 'x' }, maxOutputTokens: 5, stopSequences: ['.'] })
+  const parts = await partsOf(stream)
+  t.match(parts.at(-1), { type: 'finish', finishReason: { unified: 'other', raw: 'eos' } })
+  t.match(requests[0].body, {
+    messages: [{ role: 'user', content: 'Hi' }, { role: 'tool', tool_call_id: 'a', content: 'one' }, { tool_call_id: 'b', content: /denied/ }],
+    tools: [{ type: 'function', function: { name: 'x' } }],
+    tool_choice: { type: 'function', function: { name: 'x' } },
+    max_tokens: 5,
+    stop: ['.']
+  })
+  t.equal(requests[0].body.messages.length, 3)
+  const second = await model.doStream({ prompt })
+  t.match((await partsOf(second.stream)).at(-1), { finishReason: { unified: 'stop', raw: undefined } })
+  t.equal(requests[1].body.tools, undefined)
+  await t.rejects(async () => await model.doGenerate({ prompt }), /in one piece/)
 })
 
 const atOnce = scriptedAgent({ pause: async (_ms, signal) => signal.throwIfAborted() })
