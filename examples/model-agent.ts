@@ -24,7 +24,7 @@ const tools = {
     execute: async ({ number }) => ({ number, items: 3, status: 'packed' })
   }),
   book_courier: tool({
-    description: 'Books a courier, who brings an order tomorrow before noon for 9.90 EUR. The user is asked for an approval.',
+    description: 'Books a courier, who brings an order tomorrow before noon for 9.90 EUR. Needs an approval by the user.',
     inputSchema: schemaOf(Order),
     needsApproval: true,
     execute: async ({ number }) => ({ booking: `C-${number}` })

@@ -1,8 +1,11 @@
 import type { Socket } from 'node:net'
 import { Type } from '@sinclair/typebox'
+import { isStepCount, jsonSchema, streamText, tool } from 'ai'
+import { MockLanguageModelV4 } from 'ai/test'
 import Fastify from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
 import realtime, { type Run, type UserMessage } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { eventually, gate } from '../waiting.js'
@@ -12,27 +15,37 @@ const script = `
   import { createElement as h, StrictMode, useState } from 'react'
   import { createRoot } from 'react-dom/client'
   import { useChat } from '@ai-sdk/react'
+  import { isToolUIPart, lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai'
   import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.ts'
 
   const transport = new RealtimeChatTransport({ workflow: 'support', appId: 'shop', userId: 'ada', backoff: () => 10 })
 
-  function Part ({ part }) {
+  function Part ({ part, onApproval }) {
     if (part.type === 'text') return h('p', { className: part.state }, part.text)
+    if (part.type === 'reasoning') return h('blockquote', { className: part.state }, part.text)
+    if (part.type === 'source-url') return h('a', { href: part.url }, part.title)
+    if (part.state === 'approval-requested') {
+      const answer = approved => () => onApproval({ id: part.approval.id, approved })
+      return h('fieldset', null, part.type, h('button', { onClick: answer(true) }, 'Approve'), h('button', { onClick: answer(false) }, 'Deny'))
+    }
     if (part.type === 'tool-search') return h('code', { className: part.state }, JSON.stringify([part.input, part.output, part.preliminary]))
     if (part.type === 'data-input_request') {
       const { request_id: id, prompt, closed } = part.data
       return closed ? h('em', null, prompt + ' ' + closed.value) : h('button', { onClick: () => transport.respond('c1', id, true) }, prompt)
     }
+    if (isToolUIPart(part)) return h('code', { className: part.state }, part.type + JSON.stringify([part.input, part.output]))
     return null
   }
 
   function Chat () {
-    const { messages, status, error, sendMessage, regenerate, stop } = useChat({ id: 'c1', transport, resume: true })
+    const { messages, status, error, sendMessage, regenerate, stop, addToolApprovalResponse } = useChat({
+      id: 'c1', transport, resume: true, sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses
+    })
     const [text, setText] = useState('')
     return h('main', null,
       h('output', { id: 'status' }, status),
       h('output', { id: 'error' }, error?.message ?? ''),
-      messages.map(({ id, role, parts }) => h('article', { key: id, className: role }, parts.map((part, at) => h(Part, { key: at, part })))),
+      messages.map(({ id, role, parts }) => h('article', { key: id, className: role }, parts.map((part, at) => h(Part, { key: at, part, onApproval: addToolApprovalResponse })))),
       h('input', { value: text, onChange: event => setText(event.target.value) }),
       h('button', { onClick: () => sendMessage({ text }) }, 'Send'),
       h('button', { onClick: () => regenerate() }, 'Again'),
@@ -121,6 +134,71 @@ t.test("the AI SDK's useChat shows chats in a browser", { skip: skipBrowser }, a
     t.equal(await page.locator('.assistant').count(), 1, 'one message')
     t.equal(await page.locator('p.streaming').count(), 0)
     t.equal(app.ws.stats().connections, 1)
+  })
+
+  t.test('an answer of a language model is shown with its thoughts, source and tools, and a tool runs when a button approves it', async t => {
+    const steps = { thought: gate(), input: gate() }
+    const paid: unknown[] = []
+    const usage = { inputTokens: { total: 1 }, outputTokens: { total: 1 } }
+    const call = (toolCallId: string, toolName: string, input: string) => [
+      { type: 'tool-input-end', id: toolCallId },
+      { type: 'tool-call', toolCallId, toolName, input },
+      { type: 'finish', finishReason: { unified: 'tool-calls' }, usage }
+    ]
+    async function * first () {
+      yield { type: 'stream-start', warnings: [] }
+      yield { type: 'reasoning-start', id: 'r' }
+      yield { type: 'reasoning-delta', id: 'r', delta: 'They want' }
+      await steps.thought.opened
+      yield { type: 'reasoning-delta', id: 'r', delta: ' milk' }
+      yield { type: 'reasoning-end', id: 'r' }
+      yield { type: 'source', sourceType: 'url', id: 's', url: 'https://example.com/milk', title: 'Milk' }
+      yield { type: 'tool-input-start', id: 'find', toolName: 'find' }
+      yield { type: 'tool-input-delta', id: 'find', delta: '{"what":"mi' }
+      await steps.input.opened
+      yield { type: 'tool-input-delta', id: 'find', delta: 'lk"}' }
+      yield * call('find', 'find', '{"what":"milk"}')
+    }
+    const answers = [
+      first,
+      () => [{ type: 'tool-input-start', id: 'pay', toolName: 'pay' }, ...call('pay', 'pay', '{"sum":2}')],
+      () => [
+        { type: 'text-start', id: '1' }, { type: 'text-delta', id: '1', delta: 'Here it is' }, { type: 'text-end', id: '1' },
+        { type: 'finish', finishReason: { unified: 'stop' }, usage }
+      ]
+    ]
+    const model = new MockLanguageModelV4({
+      doStream: async () => ({ stream: ReadableStream.from(answers.shift()!()) as ReadableStream<any> })
+    })
+    const inputSchema = jsonSchema<Record<string, unknown>>({ type: 'object' })
+    const tools = {
+      find: tool({ inputSchema, execute: () => ({ found: 2 }) }),
+      pay: tool({ inputSchema, needsApproval: true, execute: input => ({ paid: paid.push(input) }) })
+    }
+    const { page, messages } = await open(t, (run, { content }) => streamUI(run, earlier => streamText({
+      model, tools, messages: earlier, stopWhen: isStepCount(5), abortSignal: run.signal
+    }), { messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: content }] }] }))
+    await page.setViewportSize({ width: 360, height: 640 })
+    const whole = (text: string) => new RegExp(`^${text}$`)
+    await send(page, 'milk')
+    await page.locator('blockquote.streaming', { hasText: whole('They want') }).waitFor()
+    steps.thought.open()
+    await page.locator('blockquote.done', { hasText: whole('They want milk') }).waitFor()
+    await page.locator('a[href="https://example.com/milk"]', { hasText: 'Milk' }).waitFor()
+    await page.locator('code.input-streaming', { hasText: 'tool-find[{"what":"mi"},null]' }).waitFor()
+    steps.input.open()
+    await page.locator('code.output-available', { hasText: 'tool-find[{"what":"milk"},{"found":2}]' }).waitFor()
+    await page.locator('fieldset', { hasText: 'tool-pay' }).waitFor()
+    t.strictSame(paid, [])
+    await page.getByRole('button', { name: 'Approve' }).click()
+    await page.locator('code.output-available', { hasText: 'tool-pay[{"sum":2},{"paid":1}]' }).waitFor()
+    await shows(page, 'Here it is')
+    await is(page, 'ready')
+    t.strictSame(paid, [{ sum: 2 }])
+    t.equal(await page.locator('.assistant').count(), 1, 'one message')
+    t.equal(await page.locator('.streaming, .input-streaming, fieldset').count(), 0, 'nothing is open')
+    t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, 'the page is not wider than the phone')
+    t.equal(messages.length, 1, 'the approval continues the run')
   })
 
   t.test('stop ends the run on the server, and the text so far stays', async t => {
