@@ -54,7 +54,7 @@ export class Conversation {
    * nothing changes.
    */
   get items (): readonly ChatItem[] {
-    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!).filter(item => !isBlank(item))
+    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!).filter(isShown)
     return this.#list
   }
 
@@ -211,9 +211,10 @@ export class Conversation {
     this.#submitted.delete(messageId!)
     this.#mark(messageId, hasStarted ? 'complete' : status, error)
     if (status === 'error') this.error = error
-    this.#closeWholes(status === 'complete' ? 'interrupted' : status, id)
     // The parts of a run are closed before it, unless these publications were missed.
-    for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, status)
+    const end = status === 'complete' ? 'interrupted' : status
+    this.#closeWholes(end, id)
+    for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, end)
   }
 
   /** Status of a user's message in the log, as long as the end of its run is unknown. */
@@ -312,7 +313,7 @@ export class Conversation {
   }
 
   #interrupt (key: string, status: Outcome = 'interrupted'): void {
-    this.#set(key, { ...this.#items.get(key)!, status: status === 'complete' ? 'interrupted' : status } as ChatItem)
+    this.#set(key, { ...this.#items.get(key)!, status } as ChatItem)
     this.#doubted.add(key)
   }
 
@@ -367,17 +368,17 @@ function partOf (data: Data, text?: string) {
   const { kind, part_id: id, message_id: messageId, run_id: runId, agent, name, title, value, args, output, error } = data
   const about = { kind, id: kind === 'tool' ? id : `${messageId} ${id}`, messageId, runId, agent }
   if (kind === 'tool') return { ...about, name, title, ...text !== undefined && { input: text }, ...'args' in data && { args }, output, error }
-  if (kind === 'reasoning') return { ...about, text }
-  return kind === 'step' ? about : { ...about, ...kind === 'data' && { name }, value }
+  return kind === 'reasoning' ? { ...about, text } : { ...about, name, value }
 }
 
 function isOpen ({ status }: ChatItem): boolean {
   return /^(streaming|running|open)$/.test(status)
 }
 
-/** Whether a text of an answer has failed, or was stopped, before it had content. */
-function isBlank (item: ChatItem): boolean {
-  return (item.kind === 'reasoning' || (item.kind === 'message' && item.role !== 'user')) && item.text === '' && isCut(item)
+/** Whether an item is not a text of an answer that has failed, or was stopped, before it had content. */
+function isShown (item: ChatItem): boolean {
+  const { role, text } = item as ChatMessage
+  return text !== '' || role === 'user' || !isCut(item)
 }
 
 /** Whether the time `a` is after `b`; `false` when one of them is not a time. */

@@ -147,5 +147,5 @@ export type ChatItem = ChatMessage | ToolCall | Question | Reasoning | Source | 
 
 /** Whether something has failed, or was stopped. */
 export function isCut ({ status }: { readonly status: string }): boolean {
-  return /^(error|cancelled|interrupted)$/.test(status)
+  return /error|cancelled|interrupted/.test(status)
 }

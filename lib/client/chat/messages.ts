@@ -31,8 +31,7 @@ function wholeOf (id: string, parts: ChatItem[], whole: Whole | undefined): Whol
   const texts = parts.filter(part => part.kind === 'message')
   const { runId, agent, createdAt } = parts[0] as ChatMessage
   const first = texts[0] ?? { kind: 'message', role: 'assistant', runId, agent, createdAt, status: 'complete' }
-  const text = texts.length === 1 ? first.text : texts.map(({ text }) => text).filter(Boolean).join('\n\n')
+  const text = texts.map(({ text }) => text).filter(Boolean).join('\n\n')
   const { messageId: _, ...rest } = first
-  const metadata = whole?.metadata
-  return { ...rest, id, text, status: whole?.status ?? first.status, parts, ...metadata !== undefined && { metadata } }
+  return { ...rest, id, text, status: whole?.status ?? first.status, parts, metadata: whole?.metadata }
 }
