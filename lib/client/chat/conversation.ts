@@ -1,7 +1,8 @@
 import type { Outcome } from '../../protocol/chat.js'
 import { grown, growthOf, type Growth } from '../../protocol/growth.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
-import { isCut, type ChatError, type ChatItem, type ChatMessage, type Question, type ToolCall, type Whole } from './items.js'
+import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from './items.js'
+import { isCut } from './messages.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000

@@ -144,8 +144,3 @@ export interface Question {
 
 /** Item of a conversation. Immutable: a change creates another object. */
 export type ChatItem = ChatMessage | ToolCall | Question | Reasoning | Source | MessageFile | MessageData | Step
-
-/** Whether something has failed, or was stopped. */
-export function isCut ({ status }: { readonly status: string }): boolean {
-  return /error|cancelled|interrupted/.test(status)
-}

@@ -1,4 +1,4 @@
-import { isCut, type ChatItem, type ChatMessage, type Whole, type WholeMessage } from './items.js'
+import type { ChatItem, ChatMessage, Whole, WholeMessage } from './items.js'
 
 /**
  * Collects items into messages with their parts. An answer that has ended with nothing but steps is none. Returns the same objects as in
@@ -34,4 +34,9 @@ function wholeOf (id: string, parts: ChatItem[], whole: Whole | undefined): Whol
   const text = texts.map(({ text }) => text).filter(Boolean).join('\n\n')
   const { messageId: _, ...rest } = first
   return { ...rest, id, text, status: whole?.status ?? first.status, parts, metadata: whole?.metadata }
+}
+
+/** Whether something has failed, or was stopped. */
+export function isCut ({ status }: { readonly status: string }): boolean {
+  return /error|cancelled|interrupted/.test(status)
 }
