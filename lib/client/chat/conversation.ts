@@ -2,7 +2,6 @@ import type { Outcome } from '../../protocol/chat.js'
 import { grown, growthOf, type Growth } from '../../protocol/growth.js'
 import type { Envelope, Messages } from '../../protocol/envelope.js'
 import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from './items.js'
-import { isCut } from './messages.js'
 
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
@@ -379,7 +378,7 @@ function isOpen ({ status }: ChatItem): boolean {
 /** Whether an item is not a text of an answer that has failed, or was stopped, before it had content. */
 function isShown (item: ChatItem): boolean {
   const { role, text } = item as ChatMessage
-  return text !== '' || role === 'user' || !isCut(item)
+  return text !== '' || role === 'user' || isOpen(item) || item.status === 'complete'
 }
 
 /** Whether the time `a` is after `b`; `false` when one of them is not a time. */

@@ -19,7 +19,7 @@ export function wholeMessages (
   return [...groups].flatMap(([id, parts]) => {
     const whole = wholes.get(id)
     const next = wholeOf(id, parts, whole)
-    if (isCut(next) && parts.every(({ kind }) => kind === 'step')) return []
+    if (!/^(streaming|complete)$/.test(next.status) && parts.every(({ kind }) => kind === 'step')) return []
     const last = known.get(id)
     const isSame = last && last.status === next.status && last.metadata === next.metadata &&
       last.parts.length === parts.length && last.parts.every((part, at) => part === parts[at])
@@ -34,9 +34,4 @@ function wholeOf (id: string, parts: ChatItem[], whole: Whole | undefined): Whol
   const text = texts.map(({ text }) => text).filter(Boolean).join('\n\n')
   const { messageId: _, ...rest } = first
   return { ...rest, id, text, status: whole?.status ?? first.status, parts, metadata: whole?.metadata }
-}
-
-/** Whether something has failed, or was stopped. */
-export function isCut ({ status }: { readonly status: string }): boolean {
-  return /error|cancelled|interrupted/.test(status)
 }
