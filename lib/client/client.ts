@@ -114,7 +114,7 @@ export class RealtimeClient {
     backoff: () => this.#options.backoff,
     report: error => this.#report(error),
     // Channels that are opened together are subscribed with one frame.
-    onDue: () => queueMicrotask(() => this.#outbox.run()),
+    onDue: () => Promise.resolve().then(() => this.#outbox.run()),
     onEnd: (name, error) => this.#outbox.refuse(name, error),
     isOwn: ref => this.#outbox.has(ref),
     sendPresence: (channel, data) => this.request('presence', data, { channel })

@@ -14,6 +14,7 @@ t.test('the messages of useChat are those of the own transport of the AI SDK 6, 
 })
 
 t.test('the transport and the server adapter compile with the types of the AI SDK 6', async t => {
-  // Without what tap puts into NODE_OPTIONS of every child: its loader cannot load the compiler.
-  await t.resolves(run(['node_modules/typescript-7/bin/tsc', '-p', 'test/fixtures/ai-6'], { NODE_OPTIONS: '' }))
+  // Tap puts its loader into NODE_OPTIONS of every child. The loader cannot load the compiler.
+  const compile = ['-u', 'NODE_OPTIONS', process.execPath, 'node_modules/typescript-7/bin/tsc', '-p', 'test/fixtures/ai-6']
+  await t.resolves(promisify(execFile)('env', compile, { cwd: root }))
 })
