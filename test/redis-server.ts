@@ -153,8 +153,9 @@ export class RedisServer {
 
   /** Keys without a TTL that a broker has made: all of these have a hash tag. A server that has ended has none. */
   async #lastingKeys (): Promise<string[]> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null || this.#sentinelLines.length > 0) return []
-    // A socket of its own: the port may ask for TLS.
+    const hasEnded = this.#process.exitCode !== null || this.#process.signalCode !== null
+    // Nobody stores anything in a server that takes TLS only: its tests are about what keeps brokers from it.
+    if (hasEnded || this.#sentinelLines.length > 0 || this.#args.includes('--tls-port')) return []
     const password = this.#args[this.#args.indexOf('--requirepass') + 1]
     const client = new Redis({ path: this.#socket, ...this.#args.includes('--requirepass') ? { password } : {}, lazyConnect: true, retryStrategy: () => null })
     client.on('error', () => {})
