@@ -127,7 +127,8 @@ export class LiveRun implements Run {
       if (this.#isOver()) return
       report(log, error, 'a run failed', { runId: this.id })
       // The message of this error is meant for users.
-      this.end('error', error instanceof errors.ANSWER_FAILED ? { code: 'answer_failed', message: error.message } : failed)
+      const thrown = caught(error)
+      this.end('error', thrown instanceof errors.ANSWER_FAILED ? { code: 'answer_failed', message: thrown.message } : failed)
     }
   }
 
