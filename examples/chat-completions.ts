@@ -18,7 +18,7 @@ type Finish = Extract<StreamPart, { type: 'finish' }>
 
 /**
  * Creates a language model of the AI SDK over an API of OpenAI's chat completions. It streams text, reasoning and calls of tools; text
- * and tools are what it sends. An app would install the package of its provider instead.
+ * and tools are what it sends. An app installs its provider's package instead.
  */
 export function chatCompletions ({ baseUrl, apiKey, model }: ModelOptions): Model {
   const url = new URL('chat/completions', baseUrl.replace(/\/*$/, '/'))

@@ -5,7 +5,7 @@ import { random } from '../client/outbox.js'
 import { ChatConnection, type ChatConnectionOptions } from './connection.js'
 import { onClient, onPath } from './link.js'
 
-/** What `prepareSendMessagesRequest` gets: what the AI SDK's own transport gives it, without what is about HTTP. */
+/** Argument of `prepareSendMessagesRequest`: that of the AI SDK's own transport, without its HTTP fields. */
 export interface PrepareOptions<UI_MESSAGE extends UIMessage = UIMessage> {
   /** Id of the chat. */
   id: string
@@ -23,7 +23,7 @@ interface CommonOptions<UI_MESSAGE extends UIMessage> {
   idle?: number | undefined
   /**
    * Returns the fields to send beside `message_id` and `content`, as `body`. A `content` in it replaces the text of the message.
-   * Default: those that `sendMessages` names.
+   * Default: the fields listed at `sendMessages`.
    */
   prepareSendMessagesRequest?: ((options: PrepareOptions<UI_MESSAGE>) => Prepared | PromiseLike<Prepared>) | undefined
 }

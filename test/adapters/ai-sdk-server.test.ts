@@ -108,7 +108,7 @@ t.test('a tool that needs an approval waits for a user, and the function is call
   }
 })
 
-t.test('an approval that nobody gives in time counts as denied', async t => {
+t.test('an approval counts as denied after the timeout', async t => {
   const answers: unknown[] = []
   const { url } = await startAgent(t, run => streamUI(run, messages => {
     if (messages.length > 0) {

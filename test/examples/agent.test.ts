@@ -67,7 +67,7 @@ async function chat (t: Test, agent: Agent) {
 
 type Chat = Awaited<ReturnType<typeof chat>>
 
-/** Text that was shown while it was written: a message begins with what was merged so far. */
+/** Text that a client saw while the answer was written. */
 const streamed = ({ client }: Chat) => client.received.map(({ type, data }) => {
   const { role, status, content, text } = data as { role?: string, status?: string, content?: string, text?: string }
   if (type === 'chat_delta') return text

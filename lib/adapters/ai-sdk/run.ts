@@ -39,7 +39,7 @@ export class FollowedRun {
   /** Whether the run waits for approvals, and how often it has. */
   isPaused = false
   pauses = 0
-  /** What was streamed of each part when the run paused last. */
+  /** How far each part was streamed when the run last paused. */
   pausedAt = new Map<RunPart, Cursor>()
   readonly #pauseIds = new Set<string>()
   finishReason: any = 'stop'
@@ -50,9 +50,9 @@ export class FollowedRun {
   readonly #texts = new Map<string, TextPart>()
   /** Ids of all text parts. */
   readonly #textIds = new Set<string>()
-  /** Other parts, by kind and id: agents choose the ids of tool calls, which may equal those of questions. */
   /** Ids of the questions for approvals, by the ids of the approvals. */
   readonly approvals = new Map<string, string>()
+  /** Other parts, by kind and id: agents choose the ids of tool calls, which may equal those of questions. */
   readonly #others = new Map<string, ToolPart | DataPart | ChunkPart>()
 
   constructor (id: string, messageId?: string) {
@@ -113,7 +113,7 @@ export class FollowedRun {
     for (const reader of this.readers) reader.ended()
   }
 
-  /** Applies a publication of a text, or of a reasoning. A replay can repeat what was applied already. */
+  /** Applies a publication of a text or of reasoning. A replay may repeat publications. */
   #text (type: string, data: Data): void {
     if (data.role === 'user') return
     const growth = growthOf(type, data)

@@ -146,7 +146,7 @@ export class UiStream implements RunReader {
   }
 }
 
-/** Whether a part is only for those who read the run when it comes. */
+/** Whether a part is transient: only readers that are connected when it is sent get it. */
 function isTransient (part: RunPart): boolean {
   return part.kind === 'chunk' && 'transient' in part.chunk && part.chunk.transient === true
 }

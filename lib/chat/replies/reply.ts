@@ -32,7 +32,7 @@ export interface ReplyParts {
   onClosed: (reply: LiveReply) => void
 }
 
-/** A part of a reply, in order: what is saved of it. */
+/** A part of a reply, and its form for `save`. */
 interface Held {
   readonly text?: GrowingPart
   /** Whether a user would see nothing of it. */

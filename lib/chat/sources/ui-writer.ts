@@ -2,7 +2,7 @@ import type { PartWriter, Reply, ToolCall, UiChunk } from '../hooks.js'
 
 type Fields = Record<string, any>
 
-/** Fields of a chunk that are kept with the part: those that are set. */
+/** Returns the fields of a chunk that are set, to be kept with the part. */
 function fieldsOf (chunk: Fields, names: readonly string[]): Fields {
   return Object.fromEntries(names.filter(name => chunk[name] != null).map(name => [name, chunk[name]]))
 }

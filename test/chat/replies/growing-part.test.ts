@@ -63,7 +63,7 @@ t.test('a dropped part publishes nothing', async t => {
   t.strictSame([context.published, part.isClosed, part.text], [[], true, 'a'])
 })
 
-t.test('fields that the broker did not store are published again, with those that were set since', async t => {
+t.test('fields that the broker failed to store are published again, together with newer fields', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { context, part } = setup()

@@ -86,6 +86,6 @@ t.test('map turns the events of any source into pieces', async t => {
   t.match(all(client, 'tool_output'), [{ name: 'x' }, { name: 'y' }])
 })
 
-t.test('what is no source is refused', async t => {
+t.test('a value of another type is refused as a source', async t => {
   for (const wrong of [null, undefined, 5, {}, { body: 1 }]) t.throws(() => openSource(wrong as never), /^'stream' takes/)
 })
