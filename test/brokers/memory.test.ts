@@ -302,7 +302,7 @@ const broken: Record<string, () => Broker> = {
   }
 }
 
-/** Part of the name of the obligation that must detect the broker. */
+/** Part of the name of the obligations of which one must detect the broker. */
 const noticedBy: Record<string, string> = {
   'never answers': 'offsets 1, 2, 3',
   'stores publications in another order': 'order of the calls',
@@ -337,12 +337,12 @@ t.test('the contract detects each way of breaking it', async t => {
         }
       }
       hurry()
+      const obligations = brokerContract.filter(obligation => obligation.name.includes(noticedBy[name]))
       const outcomes: Array<PromiseSettledResult<void>> = []
-      for (const { run } of brokerContract) outcomes.push(...await Promise.allSettled([run(makeBroken)]))
+      for (const { run } of obligations) outcomes.push(...await Promise.allSettled([run(makeBroken)]))
       over.abort()
       mock.timers.reset()
-      const failed = brokerContract.filter((_, at) => outcomes[at].status === 'rejected').map(({ name }) => name)
-      t.ok(failed.some(obligation => obligation.includes(noticedBy[name])), `${name}: ${failed}`)
+      t.ok(outcomes.some(({ status }) => status === 'rejected'), `${name}: ${noticedBy[name]}`)
     })
   }
 })
