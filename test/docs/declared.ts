@@ -3,6 +3,16 @@ import { join } from 'node:path'
 import ts from 'typescript'
 import { exported, root } from './page.js'
 
+const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile).config, ts.sys, root)
+const host = ts.createCompilerHost(options)
+const { getSourceFile } = host
+const parsed = new Map<string, ts.SourceFile | undefined>()
+// The programs of one page share the files that they have parsed.
+host.getSourceFile = (file, ...rest) => {
+  if (!parsed.has(file)) parsed.set(file, getSourceFile(file, ...rest))
+  return parsed.get(file)
+}
+
 /** The declarations that one entry point of the package exports. */
 export class Declared {
   readonly #checker: ts.TypeChecker
@@ -12,9 +22,7 @@ export class Declared {
   /** `name`: an entry point, such as `fastify-realtime/client`, or the path of a file in lib without its extension. */
   constructor (name: string) {
     const file = join(root, `lib/${exported[name] ?? name}.ts`)
-    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
-    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
-    const program = ts.createProgram([file], { ...options, noEmit: true })
+    const program = ts.createProgram([file], options, host)
     this.#checker = program.getTypeChecker()
     this.#source = program.getSourceFile(file)!
     const symbols = this.#checker.getExportsOfModule(this.#checker.getSymbolAtLocation(this.#source)!)

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { transformSync } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type t from 'tap'
-import ts from 'typescript'
 import { WebSocket } from 'ws'
 import realtime from '../../lib/index.js'
 import { spawnChild } from '../children.js'
@@ -109,12 +109,7 @@ export class Page {
   /** Writes a snippet as a file of its own, with the library's source in place of the package. */
   write (t: Test, name: string, { replace = {}, globals = {} }: Running = {}): string {
     const file = join(t.testdir(), `${name}-${++written}.mjs`)
-    let text = ts.transpileModule(this.take(name), {
-      fileName: `${name}.tsx`,
-      compilerOptions: {
-        target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, jsx: ts.JsxEmit.ReactJSX, verbatimModuleSyntax: true
-      }
-    }).outputText
+    let text = this.take(name)
     const replacements = { 'port: 3000': "port: 0, host: '127.0.0.1'", ...replace }
     for (const [from, to] of Object.entries(replacements)) text = text.replaceAll(from, to)
     for (const [name, file] of Object.entries(exported)) {
@@ -127,7 +122,8 @@ export class Page {
     }
     const own = ['app', 'socket', 'client', 'chat'].filter(name => new RegExp(`^const ${name} =`, 'm').test(text))
     if (own.length > 0) text += `\nexport { ${own.join(', ')} }\n`
-    writeFileSync(file, text)
+    const tsconfigRaw = { compilerOptions: { verbatimModuleSyntax: true } }
+    writeFileSync(file, transformSync(text, { loader: 'tsx', format: 'esm', target: 'node20', jsx: 'automatic', tsconfigRaw }).code)
     return file
   }
 
