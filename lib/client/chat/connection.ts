@@ -1,5 +1,4 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import { Channel } from '../channels/channel.js'
 import type { ChannelPresence } from '../channels/presence.js'
 import type { ClientOptions, RealtimeClient } from '../client.js'
 
@@ -50,5 +49,5 @@ export function clientFor (options: OpenChatOptions, connect: Connect): Realtime
 
 /** Connects a chat with the client from `clientFor`. */
 export function connectChat (client: RealtimeClient, options: OpenChatOptions): ChatConnection {
-  return client === options.client ? new Channel(client, client.read(chatName(options, options.userId), '')) : client
+  return client === options.client ? client.read(chatName(options, options.userId), '') : client
 }

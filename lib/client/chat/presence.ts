@@ -28,9 +28,8 @@ export function chatPresence ({ send, report }: Omit<PresenceEvents, 'onChange'>
     connect (connection) {
       current = connection
       own.setOpen(false)
-      const { data } = own
       connection.presence?.subscribe(onChange)
-      if (data !== undefined) connection.presence?.update(data)
+      if (own.own) connection.presence?.update(JSON.parse(own.own))
       connection.on('*', envelope => { if (envelope.type === 'presence') own.hear(envelope.data as Presence) })
       connection.onStatus(status => {
         if (connection === current) own.setOpen(status === 'open' && !connection.presence)
