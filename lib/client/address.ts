@@ -19,7 +19,8 @@ export interface Address {
  */
 export function urlOf ({ url, baseUrl = '/ws', userId, chat }: Address): string {
   const { location } = globalThis as { location?: { origin: string } }
-  const text = String(url ?? String(baseUrl).replace(/\/*$/, pathOf(chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }, check)))
+  const ids = chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }
+  const text = String(url ?? String(baseUrl).replace(/\/*$/, pathOf(ids, check)))
   const whole = (location && text[0] === '/' ? location.origin + text : text).replace(/^http/i, 'ws')
   // The constructor throws when the host or the port is invalid.
   if (/^wss?:\/\/[^\s#]+$/i.test(whole) && new URL(whole)) return whole

@@ -244,10 +244,11 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     },
     receive (envelope) {
       const { type, channel: name, id, ref, data } = envelope
-      const isAnswer = /^(un)?subscribed$/.test(type) && (data as { reason?: string }).reason !== 'asked'
-      const isOld = isAnswer && asked[name!] > 0 && --asked[name!] > 0
       const channel = all.get(name!)
-      if (!channel || isOld) return !!channel || /^(un)?subscribed$/.test(type)
+      const isAnswer = /^(un)?subscribed$/.test(type)
+      // Only the answer to the last `subscribe` counts.
+      if (isAnswer && (data as { reason?: string }).reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0) return true
+      if (!channel) return isAnswer
       if (type === 'subscribed') subscribed(channel, data as ControlMessages['subscribed'])
       else if (type === 'unsubscribed') {
         const { reason } = data as ControlMessages['unsubscribed']

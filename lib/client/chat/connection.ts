@@ -25,6 +25,7 @@ export interface ChatConnection extends Pick<RealtimeClient, 'status' | 'closed'
   /** That of the channel; `undefined` on the path of the chat. */
   readonly presence?: ChannelPresence
   on (type: '*', listener: (envelope: Envelope) => unknown): () => void
+  on (type: 'presence', listener: (data: unknown) => unknown): () => void
   send (type: string, data: unknown, options: { timeout?: number | undefined }): Promise<void>
 }
 
