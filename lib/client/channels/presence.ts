@@ -12,7 +12,10 @@ export interface PresenceState<D = unknown> {
   readonly members: readonly Member<D>[]
   /** Number of users who are present, whether they are listed or not. */
   readonly count: number
-  /** Whether the state may be old: before the first frame, while not connected, and while the server cannot reach its broker. */
+  /**
+   * Whether the state may be old: before the first frame, while not connected, when the
+   * code for it could not be loaded, and while the server cannot reach its broker.
+   */
   readonly isStale: boolean
 }
 
