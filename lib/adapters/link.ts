@@ -1,4 +1,3 @@
-import { Channel } from '../client/channels/channel.js'
 import { chatName, hasChannels, type ChatIds } from '../client/chat/connection.js'
 import { RealtimeClient, type ClientOptions } from '../client/client.js'
 import type { Closed } from '../client/error.js'
@@ -68,7 +67,6 @@ export function onClient (client: RealtimeClient, userId: string, { workflow, ap
 
 function channelOf (client: RealtimeClient, name: string, events: LinkEvents): Link {
   const reader = client.read(name, '')
-  const channel = new Channel(client, reader)
   let replay = new Replay()
   const look = (): void => {
     if (replay.isToldOver()) events.onReplayed()
@@ -86,22 +84,22 @@ function channelOf (client: RealtimeClient, name: string, events: LinkEvents): L
     events.onConnected(parsePosition(position)?.position.epoch, recovered === true)
     look()
   })
-  channel.on('*', envelope => {
+  reader.on('*', envelope => {
     events.onEnvelope(envelope)
     if (envelope.id === undefined || replay.isDone) return
     replay.advance()
     look()
   })
-  channel.onResume(({ recovered }) => { if (!recovered) events.onLost() })
-  channel.onStatus((_, closed) => { if (closed !== undefined) events.onClosed(closed) })
+  reader.onResume(({ recovered }) => { if (!recovered) events.onLost() })
+  reader.onStatus((_, closed) => { if (closed !== undefined) events.onClosed(closed) })
   queueMicrotask(() => {
-    if (channel.closed !== undefined) events.onClosed(channel.closed)
+    if (reader.closed !== undefined) events.onClosed(reader.closed)
     // Another reader reads this channel from its beginning, where it has no publication yet.
-    else if (channel.status === 'open') events.onReplayed()
+    else if (reader.status === 'open') events.onReplayed()
   })
   return {
     get userId () { return client.ack?.user_id },
-    send: (type, data) => channel.send(type, data),
+    send: (type, data) => reader.send(type, data),
     close: () => reader.close()
   }
 }

@@ -1,6 +1,6 @@
 import { EventType, type Event } from '@ag-ui/core'
 import type { Envelope } from '../protocol/envelope.js'
-import { grown, growthOf, partKey, type Growth } from '../protocol/growth.js'
+import { grown, keyedGrowthOf, partKey, type KeyedGrowth } from '../protocol/growth.js'
 import { keeping, part, type Data, type UnsentMessage } from './ag-ui-kept.js'
 
 type Message = Envelope | UnsentMessage
@@ -26,7 +26,7 @@ export class PartsToAgUi {
   /** Converts a `chat_part` or `chat_part_delta`. Returns `undefined` if AG-UI has no event for it. */
   take (envelope: Message, data: Data): Event[] | undefined {
     if (data.kind === 'step') return this.#step(envelope, data)
-    const growth = growthOf(envelope.type, data)
+    const growth = keyedGrowthOf(envelope.type, data)
     if (growth === undefined) return undefined
     const kind = this.#open.get(growth.key)?.kind ?? data.kind
     return kind === 'reasoning' || kind === 'tool' ? this.#grow(envelope, data, growth, kind) : undefined
@@ -72,7 +72,7 @@ export class PartsToAgUi {
     return step === undefined ? [] : [{ type: EventType.STEP_FINISHED, stepName: step.name }]
   }
 
-  #grow (envelope: Message, data: Data, growth: Growth, kind: OpenPart['kind']): Event[] {
+  #grow (envelope: Message, data: Data, growth: KeyedGrowth, kind: OpenPart['kind']): Event[] {
     const { key, at, isOpen } = growth
     const known = this.#open.get(key)
     const { message_id: messageId, part_id: partId, run_id: runId, name = known?.name ?? '' } = data

@@ -18,11 +18,12 @@ export interface Address {
  * names the invalid address or id.
  */
 export function urlOf ({ url, baseUrl = '/ws', userId, chat }: Address): string {
-  const text = String(url ?? baseUrl).replace(/\/*$/, url === undefined ? pathOf(chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }, check) : '$&')
-  const { location } = globalThis as { location?: { href: string } }
-  const whole = location && text[0] === '/' ? new URL(location.href).origin + text : text
+  const { location } = globalThis as { location?: { origin: string } }
+  const ids = chat ? { workflow: chat.workflow, appId: chat.appId, chatId: chat.chatId, userId } : { userId }
+  const text = String(url ?? String(baseUrl).replace(/\/*$/, pathOf(ids, check)))
+  const whole = (location && text[0] === '/' ? location.origin + text : text).replace(/^http/i, 'ws')
   // The constructor throws when the host or the port is invalid.
-  if (/^(http|ws)s?:\/\/[^\s#]+$/i.test(whole) && new URL(whole)) return whole.replace(/^http/i, 'ws')
+  if (/^wss?:\/\/[^\s#]+$/i.test(whole) && new URL(whole)) return whole
   throw new TypeError(`url '${text}' does not match https://app.example/ws`)
 }
 

@@ -4,9 +4,9 @@ import { ownCode, ownCodes, parseDelay, type CloseAction } from '../protocol/own
 import { urlOf, withQuery, type Address } from './address.js'
 import { fullJitter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
-import { Channel, channelName } from './channels/channel.js'
-import { applied, nobody } from './channels/roster.js'
-import { subscriptions, type Reader } from './channels/subscriptions.js'
+import { channelName, type Channel } from './channels/channel.js'
+import { loadRoster } from './channels/presence.js'
+import { subscriptions, type Reader, type Subscriptions } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
@@ -19,7 +19,7 @@ import { isHidden, watchPage } from './page.js'
 import { renewal, type GetToken } from './renewal.js'
 import type { Resume, Status } from './status.js'
 import type { WebSocketConstructor, WebSocketLike } from './socket.js'
-import { locksToShare, type Locks } from './sharing/locks.js'
+import type { Parts } from './sharing/parts.js'
 import type { joinTabs, Tabs } from './sharing/tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
 import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
@@ -57,11 +57,6 @@ export interface AnswerOptions {
   timeout?: number | undefined
 }
 
-interface RequestOptions extends AnswerOptions {
-  /** Name of the channel that the message is for. Default: that of the client. */
-  channel?: string
-}
-
 type DataOf<T extends string> = T extends keyof Messages ? Messages[T] : unknown
 /** @inline */
 type Listener<T extends string> = (data: Envelope<T>['data'], envelope: Envelope<T>) => unknown
@@ -70,24 +65,20 @@ type AnyListener = (envelope: Envelope) => unknown
 /** @inline */
 type StatusListener = (status: Status, closed: Closed | undefined) => unknown
 
-/** Time for the `connection_ack`, plus a random part of `handshakeSpreadMs`: clients that time out together retry at different times. */
-const handshakeMs = 7_500
-const handshakeSpreadMs = 5_000
-
-/** Time for the answer to a `send`. */
-const answerMs = 30_000
-
-/** Minimum duration of a connection that resets the count of attempts. */
-const settledMs = 5_000
-
-/** Delay after 4429, in addition to the backoff. */
-const tooManyMs = 5_000
-
-/** Minimum delay between the attempts of a hidden page, except before the first. */
-const hiddenMs = 20_000
-
-/** Time for the answer to the ping of a page that wakes up. */
-const wakingMs = 500
+/** Times in ms. A const enum: bundlers inline its values. */
+const enum Ms {
+  /** For the `connection_ack`, plus a random part of `handshakeSpread`: clients that time out together retry at different times. */
+  handshake = 7_500,
+  handshakeSpread = 5_000,
+  /** Minimum duration of a connection that resets the count of attempts. */
+  settled = 5_000,
+  /** Delay after 4429, in addition to the backoff. */
+  tooMany = 5_000,
+  /** Minimum delay between the attempts of a hidden page, except before the first. */
+  hidden = 20_000,
+  /** For the answer to the ping of a page that wakes up. */
+  waking = 500
+}
 
 const sinceParameter = /([?&])since=[^&]*/
 
@@ -110,16 +101,7 @@ export class RealtimeClient {
   readonly #own: string
   readonly #cursors = cursors()
   readonly #outbox: Outbox
-  readonly #channels = subscriptions({
-    backoff: () => this.#options.backoff,
-    report: error => this.#report(error),
-    // Channels that are opened together are subscribed with one frame.
-    onDue: () => Promise.resolve().then(() => this.#outbox.run()),
-    onEnd: (name, error) => this.#outbox.refuse(name, error),
-    isOwn: ref => this.#outbox.has(ref),
-    sendPresence: (channel, data) => this.request('presence', data, { channel })
-  })
-
+  readonly #channels: Subscriptions
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
     this.#hangUp()
     this.#connect()
@@ -129,11 +111,11 @@ export class RealtimeClient {
   /** Listeners by message type, and those of the events `' status'` and `' resume'`. */
   readonly #listeners = listeners(error => this.#report(error))
   /** Code that shares the connection among tabs, once it is needed; without a result if it cannot be loaded. */
-  #sharing: Promise<void | { joinTabs: typeof joinTabs }> | undefined
+  #sharing: Promise<void | [{ joinTabs: typeof joinTabs }, Pick<Parts, 'applied'>]> | undefined
   #tabs: Tabs | undefined
   #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
-  /** Number of attempts since a connection lasted `settledMs`. */
+  /** Number of attempts since a connection lasted `Ms.settled`. */
   #attempt = 0
   /** Set while it reconnects after 4401, until the server accepts the new credential. */
   #isRenewed = false
@@ -153,7 +135,8 @@ export class RealtimeClient {
     this.#url = urlOf(options)
     this.#own = 'chat:' + decodeURIComponent(this.#url.replace(/\?.*/, '')).split('/').slice(-4).join('/')
     // The server remembers its answers to slightly more than 500 messages.
-    this.#outbox = outbox(Math.min(options.queue ?? 100, 500), this.#channels)
+    this.#outbox = outbox(Math.min(options.queue ?? 100, 500))
+    this.#channels = subscriptions({ options, outbox: this.#outbox, report: this.#report })
     this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
     this.#start()
   }
@@ -193,12 +176,9 @@ export class RealtimeClient {
 
   /** Like `send`. Resolves with what the handler returned, for types with a schema in the server's `answers`. */
   async request<T extends string> (type: T, data?: DataOf<T>, options?: AnswerOptions): Promise<AnswerOf<T>>
-  /** @internal */
-  async request<T extends string> (type: T, data?: unknown, options?: RequestOptions): Promise<AnswerOf<T>>
-  async request (type: string, data?: unknown, { timeout = answerMs as number, channel }: RequestOptions = {}): Promise<unknown> {
+  async request (type: string, data?: unknown, options?: AnswerOptions): Promise<unknown> {
     if (this.closed) throw closedError(this.closed)
-    if (channel && this.#channels.isReady(channel) === undefined) throw new RealtimeError('closed', `${channel}: closed`)
-    return this.#outbox.send(type, data, timeout, channel)
+    return this.#outbox.send(type, data, options)
   }
 
   /**
@@ -206,7 +186,7 @@ export class RealtimeClient {
    * of the result. Throws a TypeError if the kind or the id is invalid.
    */
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return new Channel(this, this.read(channelName(kind, id)))
+    return this.read(channelName(kind, id)) as Reader & Channel<K>
   }
 
   /** Reads a channel by its name. `since`: position to read from. @internal */
@@ -249,7 +229,7 @@ export class RealtimeClient {
    */
   wake (): void {
     this.#attempt = 0
-    if (this.#status === 'open') this.#liveness.probe(wakingMs)
+    if (this.#status === 'open') this.#liveness.probe(Ms.waking)
     else this.#comeBack()
   }
 
@@ -271,7 +251,7 @@ export class RealtimeClient {
     // Placeholder until there is a socket.
     const pending = this.#socket = { close () {} } as WebSocketLike
     this.#openedAt = Infinity
-    this.#timer = after(handshakeMs + Math.random() * handshakeSpreadMs, () => {
+    this.#timer = after(Ms.handshake + Math.random() * Ms.handshakeSpread, () => {
       this.#hangUp()
       this.#lost({ code: abnormal, reason: 'no connection_ack' })
     })
@@ -279,31 +259,23 @@ export class RealtimeClient {
     try {
       // A listener may have closed the client.
       if (this.#socket !== pending) return
-      const locks = this.#locks()
-      if (locks) this.#sharing ??= import('./sharing/tabs.js').catch(this.#report)
-      const [token, sharing] = await Promise.all([this.#options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
+      const { share, chat } = this.#options
+      // Only the server has the history that `since` in the URL requests.
+      if (share && !chat && !sinceParameter.test(this.#url)) this.#sharing ??= Promise.all([import('./sharing/tabs.js'), loadRoster()]).catch(this.#report)
+      const [token, [tabs, roster] = []] = await Promise.all([this.#options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
       // This may have taken too long, or the client was closed meanwhile.
       if (this.#socket !== pending) return
-      if (locks) {
-        this.#tabs ??= sharing?.joinTabs({
-          name: `fastify-realtime 2 ${this.#url}`,
-          WebSocket: this.#WebSocket,
-          onAwaited: () => this.#comeBack(),
-          parts: { cursors, parse, bytesOf, paced, locks, applied, nobody, handover: { code: handover, reason: '' } }
-        })
-      }
+      this.#tabs ??= tabs?.joinTabs({
+        url: this.#url,
+        WebSocket: this.#WebSocket,
+        onAwaited: () => this.#comeBack(),
+        parts: { cursors, parse, bytesOf, paced, handover, ...roster! }
+      })
       this.#open(token)
     } catch (error) {
       if (this.#socket === pending) this.#lost({ code: abnormal, reason: '', error })
       else this.#report(error)
     }
-  }
-
-  /** Locks for the tabs that share the connection; `undefined` if it is not shared. */
-  #locks (): Locks | undefined {
-    const { share, chat } = this.#options
-    // Only the server has the history that `since` in the URL requests.
-    return share && !chat && !sinceParameter.test(this.#url) ? locksToShare() : undefined
   }
 
   /** Opens a socket. Throws what the constructor of the WebSocket throws. */
@@ -358,7 +330,7 @@ export class RealtimeClient {
     // A listener may have closed the client.
     if (!this.#socket) return
     this.#channels.start(limits)
-    this.#outbox.start(frame => this.#send(frame), limits)
+    this.#outbox.start(frame => this.#send(frame), this.#channels, limits)
   }
 
   #refused ({ ref, data }: Envelope): void {
@@ -380,10 +352,10 @@ export class RealtimeClient {
   /** Handles the end of a connection or of an attempt to connect. */
   #lost (loss: Loss): void {
     const { code, size, error = outageOf(this.#url, loss, this.#openedAt === Infinity) } = loss
-    if (now() - this.#openedAt >= settledMs) this.#attempt = 0
+    if (now() - this.#openedAt >= Ms.settled) this.#attempt = 0
     this.#letGo()
     if (code === ownCodes.TOO_BIG.code) this.#outbox.refuseLargest(size)
-    const { action } = ownCode(code)
+    const [, { action }] = ownCode(code)
     const isRenewal = action === 'renew'
     if (action === 'stop' || (isRenewal && this.#isRenewed)) {
       this.#end(error as RealtimeError)
@@ -406,8 +378,8 @@ export class RealtimeClient {
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
     attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
-    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
-    return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
+    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
+    return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
   }
 
   #retry (delay: number): void {

@@ -28,6 +28,6 @@ export class RealtimeError extends Error {
 
 /** Creates the error for a close. The `code` of the error is `closed` for 1000, with which a client closes. */
 export function closedError ({ code, reason }: Pick<Closed, 'code' | 'reason'>): RealtimeError {
-  const { name } = ownCode(code)
+  const [name] = ownCode(code)
   return new RealtimeError(code === 1000 ? 'closed' : name.toLowerCase(), `closed with ${code} ${reason || name}`, { code, reason, name })
 }

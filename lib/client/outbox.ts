@@ -15,6 +15,16 @@ interface Unanswered {
   settle: (error?: RealtimeError, data?: unknown) => void
 }
 
+export interface RequestOptions {
+  /** Maximum time for the answer of the server, in ms. Default: 30,000. */
+  timeout?: number | undefined
+  /** Name of the channel that the message is for. Default: that of the connection. */
+  channel?: string | undefined
+}
+
+/** Default time for the answer to a message. */
+const answerMs = 30_000
+
 /** Maximum number of messages that were sent and are unanswered. */
 const mostFlying = 16
 
@@ -24,12 +34,11 @@ const mostFlying = 16
  */
 export interface Outbox {
   /**
-   * Sends a message. Resolves with the data of the `ack` and rejects with the `error` of the server, also after reconnects. `timeout` in
-   * ms. `channel`: name of the channel that it is for; default: that of the connection.
+   * Sends a message. Resolves with the data of the `ack` and rejects with the `error` of the server, also after reconnects.
    */
-  send (type: string, data: unknown, timeout: number, channel?: string): Promise<unknown>
-  /** A connection is open: sends the unanswered messages, in order and within the limits of the server. */
-  start (write: (frame: string) => void, limits?: Partial<Limits>): void
+  send (type: string, data: unknown, options?: RequestOptions): Promise<unknown>
+  /** A connection is open: sends the unanswered messages, in order and within the limits of the server, after the frames of `before`. */
+  start (write: (frame: string) => void, before: Before, limits?: Partial<Limits>): void
   /** The connection is lost: unanswered messages wait for the next one, or reject with `error`. */
   stop (error?: RealtimeError): void
   /** The server answered a message: resolves it with `data`, or rejects it with `error`. */
@@ -56,7 +65,7 @@ interface Before {
 }
 
 /** `size`: maximum number of unanswered messages. Further messages reject with `queue_full`. */
-export function outbox (size: number, before: Before): Outbox {
+export function outbox (size: number): Outbox {
   const unanswered = new Map<unknown, Unanswered>()
   /** Unique for each client. */
   const session = random() + random()
@@ -64,6 +73,7 @@ export function outbox (size: number, before: Before): Outbox {
   /** Maximum bytes of a frame that the server accepts. */
   let limit: number | undefined
   let write: ((frame: string) => void) | undefined
+  let before: Before
 
   /** Sends one message. Returns `false` when none may be sent. */
   const pace = paced(() => {
@@ -90,7 +100,7 @@ export function outbox (size: number, before: Before): Outbox {
     }
   }
   return {
-    async send (type, data, timeout, channel) {
+    async send (type, data, { timeout = answerMs, channel } = {}) {
       if (unanswered.size >= size) throw new RealtimeError('queue_full', `${size} messages wait`)
       const ref = `${session}.${++count}`
       const frame = JSON.stringify({ type, channel, ref, data })
@@ -114,11 +124,12 @@ export function outbox (size: number, before: Before): Outbox {
         pace.run()
       })
     },
-    start (writer, limits) {
+    start (writer, first, limits) {
       limit = limits?.frame
       pace.start(limits)
       refuse(limit)
       write = writer
+      before = first
       sendAgain()
     },
     stop (error) {

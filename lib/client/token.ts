@@ -13,5 +13,5 @@ export function credentialed (url: string, token: string | undefined, transport:
 
 /** Escapes a credential for a subprotocol, which must be a token (RFC 9110 section 5.6.2). */
 function escape (token: string): string {
-  return encodeURIComponent(token).replace(/[()]/g, character => character === '(' ? '%28' : '%29')
+  return encodeURIComponent(token).replaceAll('(', '%28').replaceAll(')', '%29')
 }

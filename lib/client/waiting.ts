@@ -49,7 +49,7 @@ export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions 
 
 /** Iterates over the envelopes from now on, until `source` is closed. Throws a RealtimeError when over 10,000 wait for the loop. */
 export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, undefined> {
-  let waiting: Envelope[] = []
+  const waiting: Envelope[] = []
   let wake = () => {}
   const unbind = source.on('*', envelope => {
     if (waiting.length <= mostWaiting) waiting.push(envelope)
@@ -59,13 +59,11 @@ export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, und
   return (async function * () {
     try {
       for (;;) {
-        const batch = waiting
-        waiting = []
-        if (batch.length > mostWaiting) throw new RealtimeError('too_slow', `${mostWaiting} messages wait`)
-        yield * batch
-        if (waiting.length > 0) continue
-        if (source.closed) return
-        await new Promise<void>(resolve => { wake = resolve })
+        if (waiting.length > mostWaiting) throw new RealtimeError('too_slow', `${mostWaiting} messages wait`)
+        const envelope = waiting.shift()
+        if (envelope) yield envelope
+        else if (source.closed) return
+        else await new Promise<void>(resolve => { wake = resolve })
       }
     } finally {
       unbind()

@@ -24,10 +24,9 @@ export const ownCodes = {
   TOO_SLOW: { code: 4430, action: 'reconnect' }
 } as const satisfies Record<string, CloseCode>
 
-/** Returns the name of a code and the action after it. A code without a row here means a lost connection. */
-export function ownCode (code: number): { name: string, action: CloseAction } {
-  for (const [name, row] of Object.entries(ownCodes)) if (row.code === code) return { name, action: row.action }
-  return { name: 'LOST', action: 'backoff' }
+/** Returns the name of a code and its row. A code without a row here means a lost connection. */
+export function ownCode (code: number): [name: string, row: CloseCode] {
+  return Object.entries(ownCodes).find(([, row]) => row.code === code) ?? ['LOST', { code, action: 'backoff' }]
 }
 
 /** Parses the delay in the reason of a 1012, in ms; `undefined` when there is none. */

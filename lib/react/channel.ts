@@ -120,7 +120,7 @@ class Place<K extends KindName> {
   async #request (type: string, data: unknown, options: object | undefined): Promise<unknown> {
     // The effects of children run before the effect that opens the channel, which runs in the same task.
     if (this.#channel === undefined) await Promise.resolve()
-    if (this.#channel !== undefined) return this.#store.request(type, data, { ...options, channel: this.#name! })
+    if (this.#channel !== undefined) return this.#store.unanswered.add(this.#channel.request(type, data, options))
     const reason = this.#name === undefined ? 'the id of this channel is unknown yet' : 'the component of this channel is not mounted'
     throw new RealtimeError('closed', reason)
   }

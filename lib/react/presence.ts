@@ -1,7 +1,6 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { channelName } from '../client/channels/channel.js'
-import type { ChannelPresence } from '../client/channels/presence.js'
-import { nobody, type PresenceState } from '../client/channels/roster.js'
+import { nobody, type ChannelPresence, type PresenceState } from '../client/channels/presence.js'
 import type { Chat } from '../client/chat/chat.js'
 import type { ChatReference } from '../client/chat/chats.js'
 import { beforePaint } from '../client/chat/paint.js'

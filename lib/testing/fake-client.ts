@@ -1,11 +1,11 @@
-import { Channel, channelName } from '../client/channels/channel.js'
-import { presence, shownPresence } from '../client/channels/presence.js'
-import { nobody } from '../client/channels/roster.js'
+import { channelName, type Channel } from '../client/channels/channel.js'
+import { nobody, presence, shownPresence, type PresenceState } from '../client/channels/presence.js'
+import { applied } from '../client/channels/roster.js'
 import type { Reader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
 import { OpenChats, type ChatReference } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
-import type { AnswerOptions, ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
+import type { ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { frameOf } from '../client/sharing/shared-presence.js'
 import { listeners, type Listeners } from '../client/listeners.js'
@@ -80,18 +80,18 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly #listeners = listeners(rethrow)
   /** Listeners of the readers of this channel, and of this client. */
   readonly #readers = new Set<Listeners>([this.#listeners])
-  readonly #presence = presence({
-    send: data => this.request('presence', data),
-    report: console.error,
-    onChange: () => this.#tell(' presence')
-  })
+  /** Sends the own data. */
+  readonly #ownData = presence({ send: data => this.request('presence', data), report: console.error, onChange () {} })
+  #members = nobody
+  /** Members of a chat. */
+  readonly presence = shownPresence({ snapshot: () => this.#members, update: this.#ownData.update }, this.#listeners)
 
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
     this.#chats = new OpenChats({ userId }, undefined, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
-    this.#presence.setOpen(status === 'open')
+    this.#ownData.setOpen(status === 'open')
   }
 
   on (type: string, listener: (...heard: any[]) => unknown): () => void {
@@ -110,9 +110,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     await this.request(type, data)
   }
 
-  request<T extends string> (type: T, data?: unknown, { channel }: AnswerOptions & { channel?: string } = {}): Promise<AnswerOf<T>> {
-    const fake = this.#channels.get(channel!)
-    if (fake !== undefined) return fake.request(type, data)
+  request<T extends string> (type: T, data?: unknown): Promise<AnswerOf<T>> {
     if (this.closed !== undefined) return Promise.reject(closedError(this.closed))
     const sent = new Sent(type, data)
     this.sent.push(sent)
@@ -120,7 +118,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   }
 
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return new Channel<K>(this, this.read(channelName(kind, id)))
+    return this.read(channelName(kind, id)) as Reader & Channel<K>
   }
 
   channelOf (kind: string, id: string): FakeControls {
@@ -142,13 +140,22 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     const isReading = () => this.#readers.has(own)
     const status = () => isReading() ? this.status : 'closed'
     const closed = () => isReading() ? this.closed : closedError({ code: 1000, reason: '' }).closed
-    return {
+    const reader: Reader = {
       name,
       since: '',
       listeners: own,
+      on: own.add,
+      onStatus: listener => own.add(' status', listener),
+      onResume: listener => own.add(' resume', listener),
+      send: async (type, data) => { await reader.request(type, data) },
+      request: async (type, data) => {
+        const closed = reader.closed
+        if (closed !== undefined) throw closedError(closed)
+        return this.request(type, data)
+      },
       presence: shownPresence({
-        snapshot: () => isReading() ? this.#presence.snapshot() : nobody,
-        update: this.#presence.update
+        snapshot: () => isReading() ? this.#members : nobody,
+        update: this.#ownData.update
       }, own),
       get status () { return status() },
       get closed () { return closed() },
@@ -158,6 +165,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
         this.reopen()
       }
     }
+    return reader
   }
 
   get options (): ClientOptions {
@@ -210,7 +218,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   emit (type: string, data?: unknown, parts: Partial<Omit<Envelope, 'type' | 'data'>> = {}): void {
     const envelope = { timestamp: new Date().toISOString(), ...parts, type, data }
-    if (type === 'presence') this.#presence.hear(data as ControlMessages['presence'])
+    if (type === 'presence') this.#showMembers(applied(this.#members, data as ControlMessages['presence']))
     this.#tell(type, data, envelope)
     this.#tell('*', envelope)
   }
@@ -230,13 +238,19 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     this.#tell(' resume', { recovered })
   }
 
+  #showMembers (state: PresenceState): void {
+    this.#members = state
+    this.#tell(' presence')
+  }
+
   #tell (event: string, ...args: unknown[]): void {
     for (const listeners of [...this.#readers]) listeners.tell(event, ...args)
   }
 
   #change (status: Status): void {
     this.status = status
-    this.#presence.setOpen(status === 'open')
+    this.#ownData.setOpen(status === 'open')
+    if (!this.#members.isStale) this.#showMembers({ ...this.#members, isStale: true })
     this.#tell(' status', status, this.closed)
   }
 

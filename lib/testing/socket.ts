@@ -1,4 +1,5 @@
-import { applied, nobody, type PresenceState } from '../client/channels/roster.js'
+import { nobody, type PresenceState } from '../client/channels/presence.js'
+import { applied } from '../client/channels/roster.js'
 import { closeMeaning } from '../protocol/close-codes.js'
 import type { ControlMessages, Envelope } from '../protocol/envelope.js'
 import { pathOf } from '../protocol/paths.js'

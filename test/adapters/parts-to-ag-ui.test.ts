@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import type { Envelope } from '../../lib/index.js'
-import { growthOf, grown } from '../../lib/protocol/growth.js'
+import { keyedGrowthOf, grown } from '../../lib/protocol/growth.js'
 import { recorded } from './recorded.js'
 
 const eventsOf = (messages: Array<Envelope | ChatMessage>) => messages.flatMap(toAgUi({ threadId: 'thread' }))
@@ -129,7 +129,7 @@ t.test('the events of any chat are in order, write its texts, and leave nothing 
   await t.resolves(fc.assert(fc.asyncProperty(fc.array(message, { maxLength: 25 }), fc.constantFrom('complete', 'cancelled', 'error'), async (messages, status) => {
     const texts = new Map<string, string>()
     for (const { type, data } of messages) {
-      const growth = growthOf(type, data)
+      const growth = keyedGrowthOf(type, data)
       if (growth === undefined || !('kind' in data) || data.kind !== 'reasoning') continue
       const text = grown(texts.get(growth.key), growth)
       // A part that has ended begins again with its next text.

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { Broker, Nodes } from '../../lib/brokers/broker.js'
-import { applied, nobody } from '../../lib/client/channels/roster.js'
+import { nobody } from '../../lib/client/channels/presence.js'
+import { applied } from '../../lib/client/channels/roster.js'
 import type { Presence as PresenceData } from '../../lib/protocol/presence.js'
 import { errors } from '../../lib/errors.js'
 import type { Log, Reader } from '../../lib/logs/log.js'

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { applied, nobody, type PresenceState } from '../../lib/client/channels/roster.js'
+import { nobody, type PresenceState } from '../../lib/client/channels/presence.js'
+import { applied } from '../../lib/client/channels/roster.js'
 import type { Reader } from '../../lib/logs/log.js'
 import type { Change } from '../../lib/presence/log/roster.js'
 import { Versions } from '../../lib/presence/versions.js'

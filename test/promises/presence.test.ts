@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import { defineChannel, type Envelope, type RealtimeOptions } from '../../lib/index.js'
-import { applied, nobody, type PresenceState } from '../../lib/client/channels/roster.js'
+import { nobody, type PresenceState } from '../../lib/client/channels/presence.js'
+import { applied } from '../../lib/client/channels/roster.js'
 import type { Presence } from '../../lib/protocol/presence.js'
 import { as, authenticateByHeader, connect, start, type Client } from '../harness.js'
 

@@ -1,5 +1,5 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import { grown, growthOf, partKey } from '../../protocol/growth.js'
+import { grown, growthOf, keyedGrowthOf, partKey } from '../../protocol/growth.js'
 import type { ChunkPart, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
 import { chunkOf, chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
 
@@ -116,7 +116,7 @@ export class FollowedRun {
   /** Applies a publication of a text or of reasoning. A replay may repeat publications. */
   #text (type: string, data: Data): void {
     if (data.role === 'user') return
-    const growth = growthOf(type, data)
+    const growth = keyedGrowthOf(type, data)
     if (growth === undefined) return
     const part = this.#texts.get(growth.key)
     const whole = grown(part?.text, growth)

@@ -1,6 +1,6 @@
 import { withDelta } from '../../protocol/delta.js'
 import type { Message } from '../../protocol/envelope.js'
-import { growthOf, messageKey, partKey, type Growth } from '../../protocol/growth.js'
+import { keyedGrowthOf, messageKey, partKey, type KeyedGrowth } from '../../protocol/growth.js'
 import { ByLast } from './by-last.js'
 import { formOf } from '../../logs/channel-log.js'
 import { Deque, emptyDeque } from '../../logs/deque.js'
@@ -151,7 +151,7 @@ export class ChatLog extends Log {
   /** Merges a publication into the entry of its message, part or tool, or creates that entry. Returns `false` for other publications. */
   #merge ({ type, data = {}, timestamp = '' }: Telling, body: string, now: number): boolean {
     const { message_id: messageId, part_id: partId, call_id: callId } = data
-    const growth = growthOf(type, data)
+    const growth = keyedGrowthOf(type, data)
     if (growth?.at !== undefined) {
       if (this.#isFinal(growth.key)) return false
       this.#extend(growth, { type, data, timestamp, body }, now)
@@ -232,7 +232,7 @@ export class ChatLog extends Log {
     return entry !== undefined && entry.text === undefined
   }
 
-  #extend ({ key, at = 0, text }: Growth, { type, data, timestamp, body }: Growing, now: number): void {
+  #extend ({ key, at = 0, text }: KeyedGrowth, { type, data, timestamp, body }: Growing, now: number): void {
     const entry = this.#entryOf(key, now)
     const known = entry.text?.text
     const head = { ...entry.text?.head, ...headOf(type, data) }
@@ -250,7 +250,7 @@ export class ChatLog extends Log {
     this.#resize(entry, entry.text!.text.bytes + body.length - text.length)
   }
 
-  #snapshot ({ key, text: content }: Growth, { type, data, timestamp, body }: Growing, now: number): void {
+  #snapshot ({ key, text: content }: KeyedGrowth, { type, data, timestamp, body }: Growing, now: number): void {
     this.#reopen(key)
     const entry = this.#entryOf(key, now)
     const text = new GrowingText(this.head - 1)

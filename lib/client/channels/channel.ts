@@ -3,15 +3,9 @@ import type { DataField } from '../../protocol/data-field.js'
 import type { Envelope } from '../../protocol/envelope.js'
 import { idPattern, isId } from '../../protocol/ids.js'
 import type { PresenceOf } from '../../protocol/member.js'
-import { closedError, type Closed } from '../error.js'
+import type { Closed } from '../error.js'
 import type { Resume, Status } from '../status.js'
 import type { ChannelPresence } from './presence.js'
-import type { Reader } from './subscriptions.js'
-
-/** Client of a channel. */
-interface Requester {
-  request (type: string, data: unknown, options: { channel: string, timeout?: number | undefined }): Promise<unknown>
-}
 
 /** @inline */
 export type ChannelData<K, T> = T extends keyof MessagesOf<K> ? MessagesOf<K>[T] : unknown
@@ -28,67 +22,31 @@ export function channelName (kind: string, id: string): string {
 }
 
 /** One use of a channel on the connection of a client, until `close`. */
-export class Channel<K extends string = KindName> {
-  readonly #client: Requester
-  readonly #reader: Reader
-
-  constructor (client: Requester, reader: Reader) {
-    this.#client = client
-    this.#reader = reader
-  }
-
+export interface Channel<K extends string = KindName> {
   /** `open` once subscribed; `closed` after `closed` is set; `waiting` while the server cannot decide, or the client is not connected. */
-  get status (): Status { return this.#reader.status }
-
+  readonly status: Status
   /**
    * Why the channel has ended; `undefined` unless its status is `closed`. `reason` is that of the server, such as `forbidden` or `removed`,
    * or that of the client's close.
    */
-  get closed (): Closed | undefined { return this.#reader.closed }
-
+  readonly closed: Closed | undefined
   /** Members of the channel, if its kind has presence. Empty after `close`. */
-  get presence (): ChannelPresence<PresenceOf<K>> { return this.#reader.presence as ChannelPresence<PresenceOf<K>> }
-
+  readonly presence: ChannelPresence<PresenceOf<K>>
   /**
    * Calls `listener` with each message of a type, or for `'*'` with each envelope. Returns a function that removes the listener.
    */
   on (type: '*', listener: (envelope: Envelope) => unknown): () => void
   on<T extends TypeOf<K>> (type: T, listener: (data: ChannelData<K, T>, envelope: ChannelEnvelope<K, T>) => unknown): () => void
-  on (type: string, listener: (...args: any[]) => unknown): () => void {
-    return this.#reader.listeners.add(type, listener)
-  }
-
   /** Calls `listener` with each new status, and for `closed` with the close. Returns a function that removes the listener. */
-  onStatus (listener: (status: Status, closed: Closed | undefined) => unknown): () => void {
-    return this.#reader.listeners.add(' status', listener)
-  }
-
+  onStatus (listener: (status: Status, closed: Closed | undefined) => unknown): () => void
   /** Calls `listener` after each reconnect, and when publications were missed. Returns a function that removes the listener. */
-  onResume (listener: (resume: Resume) => unknown): () => void {
-    return this.#reader.listeners.add(' resume', listener)
-  }
-
+  onResume (listener: (resume: Resume) => unknown): () => void
   /** Sends a message to the channel's handler of its type. Resolves and rejects like `send` of the client. */
-  async send<T extends TypeOf<K>> (type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }): Promise<void> {
-    await this.request(type, data, options)
-  }
-
+  send<T extends TypeOf<K>> (type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }): Promise<void>
   /** Like `send`. Resolves with what the handler returned, for types with a schema in the `answers` of the kind. */
-  async request<T extends TypeOf<K>> (
-    type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }
-  ): Promise<ChannelAnswer<K, T>> {
-    const { closed } = this
-    if (closed) throw closedError(closed)
-    return await this.#client.request(type, data, { ...options, channel: this.#reader.name }) as ChannelAnswer<K, T>
-  }
-
+  request<T extends TypeOf<K>> (type: T, data?: ChannelData<K, T>, options?: { timeout?: number | undefined }): Promise<ChannelAnswer<K, T>>
   /** Subscribes again after `close`, or after the channel has ended. Resumes where it stopped. */
-  reopen (): void {
-    this.#reader.reopen()
-  }
-
+  reopen (): void
   /** Ends this use until `reopen`. The connection unsubscribes 5 s after the last use of the channel has ended. */
-  close (): void {
-    this.#reader.close()
-  }
+  close (): void
 }

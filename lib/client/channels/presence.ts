@@ -1,10 +1,26 @@
+import type { Member } from '../../protocol/member.js'
 import type { Presence } from '../../protocol/presence.js'
 import { after, type Timer } from '../clock.js'
 import type { Listeners } from '../listeners.js'
-import { applied, nobody, type PresenceState } from './roster.js'
 
 /** Minimum time between two updates: the server publishes five per second. */
 const paceMs = 200
+
+/** State of the presence in a channel. Immutable: a change creates another object, with the same objects for unchanged parts. */
+export interface PresenceState<D = unknown> {
+  /** Members in the order in which they joined; empty when there are more than the server lists. */
+  readonly members: readonly Member<D>[]
+  /** Number of users who are present, whether they are listed or not. */
+  readonly count: number
+  /**
+   * Whether the state may be old: before the first frame, while not connected, when the
+   * code for it could not be loaded, and while the server cannot reach its broker.
+   */
+  readonly isStale: boolean
+}
+
+/** State before the first frame. */
+export const nobody: PresenceState = { members: [], count: 0, isStale: true }
 
 /** Members of a channel, and the function that sets the data of this connection. */
 export interface ChannelPresence<D = unknown> extends PresenceState<D> {
@@ -24,8 +40,8 @@ export type PresenceSource = Pick<ChannelPresence, 'snapshot' | 'update'>
 
 /** Presence of a channel, for its owner. */
 export interface OwnedPresence extends PresenceSource {
-  /** Own data, as it was updated last. */
-  readonly data: unknown
+  /** Own data as JSON, as it was updated last; `undefined` for none. */
+  readonly own: string | undefined
   /** Takes a frame of the server. */
   hear (frame: Presence): void
   /** The channel is subscribed, again if it was before, or no longer is. */
@@ -38,19 +54,23 @@ export interface PresenceEvents {
   readonly onChange: () => void
 }
 
-export function presence ({ send, report, onChange }: PresenceEvents): OwnedPresence {
+/** Loads the code that applies frames. Most pages have no presence. */
+export const loadRoster = () => import('./roster.js')
+
+/** `own`: own data as JSON. */
+export function presence ({ send, report, onChange }: PresenceEvents, own?: string, load = loadRoster): OwnedPresence {
   let state = nobody
   let isOpen = false
-  /** Own data as JSON, and as it was sent since the channel is open; `undefined` for none. */
-  let own: string | undefined
+  /** Own data as it was sent since the channel is open; `undefined` for none. */
   let sent: string | undefined
   let timer: Timer
+  /** Frames that are not applied yet; `undefined` after the code for it could not be loaded, until the next connection. */
+  let frames: Presence[] | undefined = []
 
   const show = (next: PresenceState): void => {
     state = next
     onChange()
   }
-  const parsed = (): unknown => own && JSON.parse(own)
   const flush = (): void => {
     if (!isOpen || timer || own === sent) return
     sent = own
@@ -58,22 +78,35 @@ export function presence ({ send, report, onChange }: PresenceEvents): OwnedPres
       timer = undefined
       flush()
     })
-    send(parsed()).catch(error => {
+    send(own && JSON.parse(own)).catch(error => {
       // A lost connection is no fault of the update.
       if (isOpen) report(error)
     })
   }
+  const apply = async (batch: Presence[]): Promise<void> => {
+    try {
+      const { applied } = await load()
+      if (batch === frames) show(batch.splice(0).reduce(applied, state))
+    } catch (error) {
+      if (batch === frames) frames = undefined
+      report(error)
+    }
+  }
   return {
-    get data () { return parsed() },
+    get own () { return own },
     snapshot: () => state,
     update (data) {
       own = JSON.stringify(data)
       flush()
     },
-    hear: frame => show(applied(state, frame)),
+    hear (frame) {
+      if (frames?.push(frame) === 1) apply(frames)
+    },
     setOpen (isNowOpen) {
       isOpen = isNowOpen
       sent = undefined
+      // The first frame of a connection is the whole state.
+      frames = []
       if (!state.isStale) show({ ...state, isStale: true })
       flush()
     }

@@ -1,22 +1,9 @@
-import type { Member } from '../../protocol/member.js'
 import type { Presence } from '../../protocol/presence.js'
-
-/** State of the presence in a channel. Immutable: a change creates another object, with the same objects for unchanged parts. */
-export interface PresenceState<D = unknown> {
-  /** Members in the order in which they joined; empty when there are more than the server lists. */
-  readonly members: readonly Member<D>[]
-  /** Number of users who are present, whether they are listed or not. */
-  readonly count: number
-  /** Whether the state may be old: before the first frame, while not connected, and while the server cannot reach its broker. */
-  readonly isStale: boolean
-}
-
-/** State before the first frame. */
-export const nobody: PresenceState = { members: [], count: 0, isStale: true }
+import type { PresenceState } from './presence.js'
 
 /** Applies a frame. */
 export function applied (
-  state: PresenceState, { count, members, joined = [], updated = [], left = [], stale }: Presence
+  state: Pick<PresenceState, 'members'>, { count, members, joined = [], updated = [], left = [], stale }: Presence
 ): PresenceState {
   const known = new Map(state.members.map(member => [member.userId, member]))
   const all = new Map(members === undefined ? known : [])

@@ -6,9 +6,10 @@ import { after, type Timer } from '../clock.js'
 import { cursors, type Cursors } from '../cursors.js'
 import { closedError, RealtimeError, type Closed } from '../error.js'
 import { listeners, type Listeners } from '../listeners.js'
+import type { Outbox, RequestOptions } from '../outbox.js'
 import type { Status } from '../status.js'
-import { presence, shownPresence, type ChannelPresence, type OwnedPresence } from './presence.js'
-import { nobody } from './roster.js'
+import type { Channel } from './channel.js'
+import { nobody, presence, shownPresence, type OwnedPresence } from './presence.js'
 
 /** Maximum number of channels in a frame. */
 const mostInFrame = 100
@@ -28,21 +29,14 @@ const final: { readonly [reason in UnsubscribedReason]?: number } = {
 }
 
 /** One use of a channel, with listeners and a position of its own. */
-export interface Reader {
+export interface Reader extends Channel<string> {
   readonly name: string
-  readonly status: Status
-  /** Why it has ended; `undefined` unless its status is `closed`. */
-  readonly closed: Closed | undefined
   /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'`, `' subscribed'` and `' presence'`. */
   readonly listeners: Listeners
-  /** Members of the channel. Empty while it is closed. All readers share the connection's own data. */
-  readonly presence: ChannelPresence
   /** Position up to which it has read; empty at first. */
   readonly since: string
   /** Stops reading: no listener is called until `reopen`. The last reader of a channel unsubscribes after `linger` ms. Default: 5,000. */
   close (linger?: number): void
-  /** Reads on from its position after it was closed, or after the channel has ended. */
-  reopen (): void
 }
 
 /** Channel that the client is subscribed to, or wants to be. */
@@ -68,16 +62,11 @@ interface Subscription {
 }
 
 export interface SubscriptionsOptions {
-  readonly backoff: () => Backoff | undefined
+  /** Read each time, because `backoff` may be set later. */
+  readonly options: { readonly backoff?: Backoff | undefined }
+  /** Messages to the channels. It also sends the frames of the subscriptions. */
+  readonly outbox: Pick<Outbox, 'send' | 'run' | 'refuse' | 'has'>
   readonly report: (error: unknown) => void
-  /** Called when there is a frame to send. */
-  readonly onDue: () => void
-  /** Whether a frame with this `ref` answers a message of this client: tabs with one connection get the frames of each other. */
-  readonly isOwn: (ref: unknown) => boolean
-  /** Called when a channel has ended: messages to it are not handled. */
-  readonly onEnd: (name: string, error: RealtimeError) => void
-  /** Sends the own data of the presence in a channel. */
-  readonly sendPresence: (name: string, data: unknown) => Promise<unknown>
 }
 
 /** The channels of a client, beside that of its path. */
@@ -101,7 +90,7 @@ export interface Subscriptions {
   again (): void
 }
 
-export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPresence }: SubscriptionsOptions): Subscriptions {
+export function subscriptions ({ options, outbox, report }: SubscriptionsOptions): Subscriptions {
   const all = new Map<string, Subscription>()
   let leaving: string[] = []
   /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
@@ -112,6 +101,8 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
   let offline: Status = 'waiting'
   let closedAs: Closed | undefined
 
+  /** Channels that are opened together are subscribed with one frame. */
+  const onDue = (): void => { Promise.resolve().then(outbox.run) }
   const tell = ({ readers }: Subscription, event: string, ...args: unknown[]): void => {
     for (const { listeners } of [...readers]) listeners.tell(event, ...args)
   }
@@ -136,11 +127,11 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
     if (closed) {
       channel.isFinal = true
       setStatus(channel, 'closed', closed)
-      onEnd(channel.name, error)
+      outbox.refuse(channel.name, error)
       return report(error)
     }
     if (reason === 'too_many_channels' && !channel.attempt) report(error)
-    channel.retry = after((backoff() ?? fullJitter)(channel.attempt++), () => begin(channel))
+    channel.retry = after((options.backoff ?? fullJitter)(channel.attempt++), () => begin(channel))
     setStatus(channel, 'waiting')
   }
   const lose = (channel: Subscription): void => {
@@ -150,30 +141,29 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
   const forget = (channel: Subscription): void => {
     lose(channel)
     channel.presence.setOpen(false)
-    onEnd(channel.name, new RealtimeError('closed', `${channel.name}: closed`))
+    outbox.refuse(channel.name, new RealtimeError('closed', `${channel.name}: closed`))
     clearTimeout(channel.linger)
     all.delete(channel.name)
     if (limits && !channel.isFinal) leaving.push(channel.name)
     onDue()
   }
-  const create = (name: string, data?: unknown): Subscription => {
+  const create = (name: string, own?: string): Subscription => {
     const channel: Subscription = {
       name,
       status: offline,
       closed: closedAs,
       readers: new Set(),
       presence: presence({
-        send: data => sendPresence(name, data),
+        send: data => outbox.send('presence', data, { channel: name }),
         report,
         onChange: () => tell(channel, ' presence')
-      }),
+      }, own),
       cursors: cursors(),
       asked: '',
       attempt: 0,
       isFinal: false,
       isDue: true
     }
-    channel.presence.update(data)
     all.set(name, channel)
     return channel
   }
@@ -214,7 +204,7 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
       let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
       const join = (since?: string): void => {
-        channel = all.get(name) ?? create(name, channel.presence.data)
+        channel = all.get(name) ?? create(name, channel.presence.own)
         clearTimeout(channel.linger)
         const isElsewhere = since !== undefined && since !== channel.cursors.since
         reader.cursors.start(since ?? channel.cursors.since)
@@ -234,6 +224,14 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
         get status () { return isReading() ? channel.status : 'closed' },
         get closed () { return isReading() ? channel.closed : normal },
         get since () { return reader.cursors.since },
+        on: reader.listeners.add,
+        onStatus: listener => reader.listeners.add(' status', listener),
+        onResume: listener => reader.listeners.add(' resume', listener),
+        async send (type, data, options) { await this.request(type, data, options) },
+        async request (type: string, data?: unknown, options?: RequestOptions): Promise<any> {
+          if (this.closed) throw closedError(this.closed)
+          return outbox.send(type, data, { ...options, channel: name })
+        },
         close (linger = lingerMs) {
           if (!channel.readers.delete(reader) || channel.readers.size > 0) return
           channel.linger = after(closedAs ? 0 : linger, () => forget(channel))
@@ -246,10 +244,11 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
     },
     receive (envelope) {
       const { type, channel: name, id, ref, data } = envelope
-      const isAnswer = /^(un)?subscribed$/.test(type) && (data as { reason?: string }).reason !== 'asked'
-      const isOld = isAnswer && asked[name!] > 0 && --asked[name!] > 0
       const channel = all.get(name!)
-      if (!channel || isOld) return !!channel || /^(un)?subscribed$/.test(type)
+      const isAnswer = /^(un)?subscribed$/.test(type)
+      // Only the answer to the last `subscribe` counts.
+      if (isAnswer && (data as { reason?: string }).reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0) return true
+      if (!channel) return isAnswer
       if (type === 'subscribed') subscribed(channel, data as ControlMessages['subscribed'])
       else if (type === 'unsubscribed') {
         const { reason } = data as ControlMessages['unsubscribed']
@@ -265,7 +264,7 @@ export function subscriptions ({ backoff, report, onDue, onEnd, isOwn, sendPrese
       } else {
         if (id) channel.cursors.advance(id)
         for (const { cursors, listeners } of [...channel.readers]) {
-          if (id ? !cursors.advance(id) : !isOwn(ref)) continue
+          if (id ? !cursors.advance(id) : !outbox.has(ref)) continue
           listeners.tell(type, data, envelope)
           listeners.tell('*', envelope)
         }

@@ -1,5 +1,4 @@
 import type { Envelope } from '../../protocol/envelope.js'
-import { Channel } from '../channels/channel.js'
 import type { ChannelPresence } from '../channels/presence.js'
 import type { ClientOptions, RealtimeClient } from '../client.js'
 
@@ -26,6 +25,7 @@ export interface ChatConnection extends Pick<RealtimeClient, 'status' | 'closed'
   /** That of the channel; `undefined` on the path of the chat. */
   readonly presence?: ChannelPresence
   on (type: '*', listener: (envelope: Envelope) => unknown): () => void
+  on (type: 'presence', listener: (data: unknown) => unknown): () => void
   send (type: string, data: unknown, options: { timeout?: number | undefined }): Promise<void>
 }
 
@@ -50,5 +50,5 @@ export function clientFor (options: OpenChatOptions, connect: Connect): Realtime
 
 /** Connects a chat with the client from `clientFor`. */
 export function connectChat (client: RealtimeClient, options: OpenChatOptions): ChatConnection {
-  return client === options.client ? new Channel(client, client.read(chatName(options, options.userId), '')) : client
+  return client === options.client ? client.read(chatName(options, options.userId), '') : client
 }

@@ -9,11 +9,11 @@ export function wholeMessages (
 ): WholeMessage[] {
   const groups = new Map<string, ChatItem[]>()
   for (const item of items) {
-    const id = 'messageId' in item && item.messageId ? item.messageId : item.kind === 'message' ? item.id : undefined
-    if (id === undefined) continue
-    const parts = groups.get(id)
+    const { kind, id: itemId, messageId = kind === 'message' ? itemId : undefined } = item as ChatMessage
+    if (messageId === undefined) continue
+    const parts = groups.get(messageId)
     if (parts) parts.push(item)
-    else groups.set(id, [item])
+    else groups.set(messageId, [item])
   }
   const known = new Map(before.map(message => [message.id, message]))
   return [...groups].flatMap(([id, parts]) => {

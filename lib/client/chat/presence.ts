@@ -1,5 +1,4 @@
 import type { PresenceOf } from '../../protocol/member.js'
-import type { Presence } from '../../protocol/presence.js'
 import { presence, shownPresence, type ChannelPresence, type PresenceEvents } from '../channels/presence.js'
 import type { Listeners } from '../listeners.js'
 import type { ChatConnection } from './connection.js'
@@ -28,10 +27,9 @@ export function chatPresence ({ send, report }: Omit<PresenceEvents, 'onChange'>
     connect (connection) {
       current = connection
       own.setOpen(false)
-      const { data } = own
       connection.presence?.subscribe(onChange)
-      if (data !== undefined) connection.presence?.update(data)
-      connection.on('*', envelope => { if (envelope.type === 'presence') own.hear(envelope.data as Presence) })
+      if (own.own) connection.presence?.update(JSON.parse(own.own))
+      connection.on('presence', own.hear as (data: unknown) => void)
       connection.onStatus(status => {
         if (connection === current) own.setOpen(status === 'open' && !connection.presence)
       })

@@ -1,10 +1,9 @@
-import type { applied, nobody } from '../channels/roster.js'
+import type { applied } from '../channels/roster.js'
 import type { cursors } from '../cursors.js'
 import type { parse } from '../frame.js'
-import type { Loss } from '../outage.js'
+import type { handover } from '../outage.js'
 import type { bytesOf } from '../outbox.js'
 import type { paced } from '../pace.js'
-import type { Locks } from './locks.js'
 
 /**
  * Parts of the client that sharing needs. They are passed, not imported: bundlers split the code for sharing from that of the client, and
@@ -15,9 +14,6 @@ export interface Parts {
   readonly parse: typeof parse
   readonly bytesOf: typeof bytesOf
   readonly paced: typeof paced
-  readonly locks: Locks
   readonly applied: typeof applied
-  readonly nobody: typeof nobody
-  /** End of the socket of a client that reconnects at once. */
-  readonly handover: Loss
+  readonly handover: typeof handover
 }

@@ -1,7 +1,7 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
 import type { Parts } from './parts.js'
 import { recent, type Recent } from './recent.js'
-import { sharedPresence, type MergeParts, type SharedPresence } from './shared-presence.js'
+import { sharedPresence, type SharedPresence } from './shared-presence.js'
 
 /** A channel on the connection that tabs share. */
 interface SharedChannel {
@@ -28,13 +28,10 @@ export interface SharedChannels {
   reset (): void
 }
 
-type ChannelParts = MergeParts & Pick<Parts, 'parse' | 'cursors'>
-
 /** `send` sends a frame to the server, and `answer` frames to the socket `id`. */
 export function sharedChannels (
-  parts: ChannelParts, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
+  { parse, cursors, applied }: Pick<Parts, 'parse' | 'cursors' | 'applied'>, send: (frame: string) => void, answer: (id: string, frames: string[]) => void
 ): SharedChannels {
-  const { parse, cursors } = parts
   const all = new Map<string, SharedChannel>()
 
   let joining: Array<{ channel: string, since: string | undefined }> = []
@@ -53,7 +50,7 @@ export function sharedChannels (
 
   const subscribe = (name: string, id: string, since?: string): void => {
     const channel = all.get(name) ??
-      { members: new Set(), pending: undefined, waiting: [], latest: undefined, presence: sharedPresence(name, parts, send) }
+      { members: new Set(), pending: undefined, waiting: [], latest: undefined, presence: sharedPresence(name, applied, send) }
     all.set(name, channel)
     channel.members.add(id)
     const { latest, pending, waiting, presence } = channel

@@ -1,9 +1,6 @@
 import type { Presence } from '../../protocol/presence.js'
-import type { PresenceState } from '../channels/roster.js'
+import type { PresenceState } from '../channels/presence.js'
 import type { Parts } from './parts.js'
-
-/** Parts of the client that the presence needs. */
-export type MergeParts = Pick<Parts, 'applied' | 'nobody'>
 
 /** Presence in a channel on the connection that tabs share: for the server, the tabs are one connection with one data. */
 export interface SharedPresence {
@@ -20,7 +17,7 @@ export interface SharedPresence {
 }
 
 /** `send` sends a frame to the server. */
-export function sharedPresence (channel: string, { applied, nobody }: MergeParts, send: (frame: string) => void): SharedPresence {
+export function sharedPresence (channel: string, applied: Parts['applied'], send: (frame: string) => void): SharedPresence {
   /** Latest frame of each socket; the latest of all is the last. */
   const frames = new Map<string, string>()
   let state: PresenceState | undefined
@@ -42,7 +39,7 @@ export function sharedPresence (channel: string, { applied, nobody }: MergeParts
     },
     sayAgain: () => sayAgain(),
     hear (data) {
-      state = applied(state ?? nobody, data)
+      state = applied(state ?? { members: [] }, data)
     },
     frame: () => state && JSON.stringify({ type, channel, data: frameOf(state) })
   }

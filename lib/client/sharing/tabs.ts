@@ -1,6 +1,7 @@
 import type { ControlMessages, Envelope } from '../../protocol/envelope.js'
 import type { Loss } from '../outage.js'
 import type { WebSocketConstructor, WebSocketLike } from '../socket.js'
+import { locksToShare } from './locks.js'
 import type { Parts } from './parts.js'
 import { recent } from './recent.js'
 import { sharedChannels } from './shared-channels.js'
@@ -12,8 +13,8 @@ const patienceMs = 5_000
 const lastWordsMs = 50
 
 export interface TabsOptions {
-  /** Name that the tabs have in common. */
-  name: string
+  /** Address of the connection: tabs with the same address share it. */
+  url: string
   WebSocket: WebSocketConstructor
   /** Called when another tab waits for this tab to connect. */
   onAwaited: () => void
@@ -58,10 +59,15 @@ type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : ne
 /**
  * Shares one WebSocket among all tabs with the same name. The tab that holds a lock leads: it has the real WebSocket, and forwards
  * frames in both directions. The client of each tab has a socket of its own, resumes from its own positions, and sends unanswered
- * messages again. The leader can therefore vanish at any time.
+ * messages again. The leader can therefore vanish at any time. Returns `undefined` where tabs cannot share.
  */
-export function joinTabs ({ name, WebSocket, onAwaited, parts }: TabsOptions): Tabs {
-  const { cursors, parse, bytesOf, paced, locks, handover } = parts
+export function joinTabs ({ url, WebSocket, onAwaited, parts }: TabsOptions): Tabs | undefined {
+  const { cursors, parse, bytesOf, paced } = parts
+  const locks = locksToShare()
+  if (!locks) return undefined
+  const name = `fastify-realtime 2 ${url}`
+  /** End of the socket of a client that reconnects at once. */
+  const handover: Loss = { code: parts.handover, reason: '' }
   const self = crypto.randomUUID()
   const channel = new BroadcastChannel(name)
   const latest = recent(cursors)

@@ -1,5 +1,6 @@
 import type { ChannelPresence } from '../../client/channels/presence.js'
 import type { Reader } from '../../client/channels/subscriptions.js'
+import type { AnswerOptions } from '../../client/client.js'
 import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../../client/index.js'
 import { attempt, listeners } from '../../client/listeners.js'
 import { Journal } from './journal.js'
@@ -101,6 +102,11 @@ export class ChannelStore {
   /** Subscribes again after the channel has ended. */
   reopen (): void {
     this.#reader!.reopen()
+  }
+
+  /** Sends a message to the channel. Only while a component holds it. */
+  request (type: string, data: unknown, options: AnswerOptions | undefined): Promise<unknown> {
+    return this.#reader!.request(type, data, options)
   }
 
   /** Who is present in the channel. Only while a component holds it. */

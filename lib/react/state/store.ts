@@ -112,8 +112,7 @@ export class Store {
     await this.request(...args)
   }
 
-  /** `channel`: name of an open channel. Default: that of the connection. */
-  async request (type: string, data?: unknown, options?: AnswerOptions & { channel?: string }): Promise<unknown> {
+  async request (type: string, data?: unknown, options?: AnswerOptions): Promise<unknown> {
     // The effects of children run before the effect of the provider, which connects in the same task.
     if (!this.#isStarted) await Promise.resolve()
     if (this.#isStarted) return this.unanswered.add(this.#client!.request(type, data, options))

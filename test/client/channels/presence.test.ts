@@ -1,15 +1,22 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { presence, shownPresence } from '../../../lib/client/channels/presence.js'
+import * as roster from '../../../lib/client/channels/roster.js'
 import { listeners } from '../../../lib/client/listeners.js'
+import { eventually } from '../../waiting.js'
 
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
 t.afterEach(() => mock.timers.reset())
 
-function make () {
+const ada = { user_id: 'ada', connections: [{ id: 'a1' }] }
+const bob = { user_id: 'bob', connections: [{ id: 'b1' }] }
+
+/** `isHeld`: the code for frames is loaded when the test settles `loads`. */
+function make (isHeld = false) {
   const sent: unknown[] = []
   const errors: unknown[] = []
   const answers: Array<(error?: Error) => void> = []
+  const loads: Array<{ resolve (code: typeof roster): void, reject (error: Error): void }> = []
   const report = (error: unknown) => errors.push(error)
   const events = listeners(report)
   const own = presence({
@@ -19,8 +26,8 @@ function make () {
     },
     report,
     onChange: () => events.tell(' presence')
-  })
-  return { own, shown: shownPresence(own, events), sent, errors, answers }
+  }, undefined, isHeld ? () => new Promise((resolve, reject) => { loads.push({ resolve, reject }) }) : undefined)
+  return { own, shown: shownPresence(own, events), sent, errors, answers, loads }
 }
 
 t.test('updates are sent at once, then at most every 200 ms, the latest last', async t => {
@@ -112,8 +119,9 @@ t.test('the state is stale until the first frame, and while the channel is not o
   t.strictSame(shown.snapshot(), { members: [], count: 0, isStale: true })
   own.setOpen(true)
   t.equal(shown.isStale, true)
-  own.hear({ count: 1, members: [{ user_id: 'ada', connections: [{ id: 'a1' }] }] })
-  t.strictSame([shown.count, shown.isStale, shown.members], [1, false, [{ userId: 'ada', connections: [{ id: 'a1' }] }]])
+  own.hear({ count: 1, members: [ada] })
+  await eventually(() => !shown.isStale)
+  t.strictSame([shown.count, shown.members], [1, [{ userId: 'ada', connections: [{ id: 'a1' }] }]])
   const { members } = shown
   own.setOpen(false)
   t.strictSame([shown.count, shown.isStale], [1, true])
@@ -124,7 +132,42 @@ t.test('the state is stale until the first frame, and while the channel is not o
   t.equal(changes, 2, 'it was stale already')
   stop()
   own.setOpen(true)
-  own.hear({ count: 1, members: [{ user_id: 'ada', connections: [{ id: 'a1' }] }] })
+  own.hear({ count: 1, members: [ada] })
+  await eventually(() => !shown.isStale)
   t.equal(shown.members, members)
   t.equal(changes, 2, 'the listener was removed')
+})
+
+t.test('frames that arrive while the code for them is loaded are applied in order, and those of an earlier connection are not', async t => {
+  const { own, shown, loads } = make(true)
+  own.setOpen(true)
+  own.hear({ count: 1, members: [ada] })
+  own.setOpen(false)
+  own.setOpen(true)
+  own.hear({ count: 1, members: [bob] })
+  own.hear({ count: 2, joined: [ada] })
+  own.hear({ count: 1, left: [{ user_id: 'bob', connections: ['b1'] }] })
+  t.equal(loads.length, 2, 'one for each connection')
+  for (const { resolve } of loads) resolve(roster)
+  await eventually(() => !shown.isStale)
+  t.strictSame([shown.count, shown.members], [1, [{ userId: 'ada', connections: [{ id: 'a1' }] }]])
+})
+
+t.test('code that cannot be loaded is reported once, and loaded again for the next connection', async t => {
+  const { own, shown, errors, loads } = make(true)
+  own.setOpen(true)
+  own.hear({ count: 1, members: [bob] })
+  own.setOpen(true)
+  for (let n = 0; n < 10; n++) own.hear({ count: 1, members: [ada] })
+  for (const { reject } of loads) reject(new TypeError('Failed to fetch'))
+  await eventually(() => errors.length === 2)
+  own.hear({ count: 2, joined: [bob] })
+  t.strictSame([loads.length, shown.isStale, shown.count], [2, true, 0], 'a difference without the state before it')
+  own.setOpen(false)
+  own.setOpen(true)
+  own.hear({ count: 2, members: [ada, bob] })
+  loads[2].resolve(roster)
+  await eventually(() => !shown.isStale)
+  t.equal(shown.count, 2)
+  t.match(errors, { length: 2, 0: { message: 'Failed to fetch' } })
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { applied, nobody } from '../../../lib/client/channels/roster.js'
+import { nobody } from '../../../lib/client/channels/presence.js'
+import { applied } from '../../../lib/client/channels/roster.js'
 import { frameOf } from '../../../lib/client/sharing/shared-presence.js'
 import type { Presence } from '../../../lib/protocol/presence.js'
 

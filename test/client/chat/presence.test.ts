@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { createChat } from '../../../lib/client/chat/index.js'
+import { eventually } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 import { ack, limits, settle, target } from './fake-server.js'
 
@@ -27,6 +28,7 @@ t.test('a chat on its own path shows who is present, and sends its data again af
   await settle()
   FakeSocket.last.receive(ack(limits))
   receive('presence', { count: 2, members })
+  await eventually(() => !chat.presence.isStale)
   t.strictSame([chat.presence.members, chat.presence.count, chat.presence.isStale, changes], [shown, 2, false, 1])
   const { members: list } = chat.presence
   t.match(updates(), { length: 1, 0: { data: { typing: true } } })
@@ -39,11 +41,12 @@ t.test('a chat on its own path shows who is present, and sends its data again af
   await settle()
   FakeSocket.last.receive({ ...ack(limits) })
   receive('presence', { count: 2, members })
+  await eventually(() => !chat.presence.isStale)
   t.equal(chat.presence.members, list)
   t.match(updates().at(-1), { data: { typing: true } })
   stop()
   receive('presence', { count: 1, left: [{ user_id: 'bob', connections: ['b1'] }] })
-  t.equal(chat.presence.count, 1)
+  await eventually(() => chat.presence.count === 1)
   t.equal(changes, 3)
   t.equal(chat.items.length, 0)
   chat.close()
@@ -54,6 +57,7 @@ t.test('a chat that reads its history again on a fresh connection keeps its memb
   await settle()
   FakeSocket.last.receive(ack(limits))
   receive('presence', { count: 2, members })
+  await eventually(() => !chat.presence.isStale)
   chat.presence.update({ typing: true })
   const { members: list } = chat.presence
   receive('resync', { position: 'c.e.9' })
@@ -63,6 +67,7 @@ t.test('a chat that reads its history again on a fresh connection keeps its memb
   t.equal(chat.presence.members, list)
   FakeSocket.last.receive(ack(limits))
   receive('presence', { count: 2, members })
+  await eventually(() => !chat.presence.isStale)
   t.equal(chat.presence.members, list)
   t.match(updates(), [{ data: { typing: true } }])
   chat.close()
@@ -75,6 +80,7 @@ t.test('a chat on the connection of a client shows who is present, also when it 
   FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
   receive('subscribed', { position: 'c.e.0', replayed: 0 })
   receive('presence', { count: 2, members })
+  await eventually(() => !chat.presence.isStale)
   t.strictSame(chat.presence.members, shown)
   chat.presence.update({ typing: true })
   t.match(updates(), [{ channel, data: { typing: true } }])
@@ -83,6 +89,7 @@ t.test('a chat on the connection of a client shows who is present, also when it 
   receive('presence', { count: 1, left: [{ user_id: 'bob', connections: ['b1'] }] })
   chat.reopen()
   t.equal(chat.status, 'ready')
+  await eventually(() => chat.presence.count === 1)
   t.strictSame([chat.presence.members, chat.presence.isStale], [shown.slice(0, 1), false])
   chat.close()
   mock.timers.tick(5_000)

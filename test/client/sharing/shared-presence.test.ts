@@ -1,5 +1,5 @@
 import t from 'tap'
-import { applied, nobody } from '../../../lib/client/channels/roster.js'
+import { applied } from '../../../lib/client/channels/roster.js'
 import { cursors } from '../../../lib/client/cursors.js'
 import { parse } from '../../../lib/client/frame.js'
 import { sharedChannels } from '../../../lib/client/sharing/shared-channels.js'
@@ -12,7 +12,7 @@ function make () {
   const sent: Array<{ type: string }> = []
   const answers: Record<string, Array<{ type: string, data: unknown }>> = {}
   const channels = sharedChannels(
-    { parse, cursors, applied, nobody },
+    { parse, cursors, applied },
     frame => sent.push(JSON.parse(frame)),
     (id, frames) => { (answers[id] ??= []).push(...frames.map(frame => JSON.parse(frame))) }
   )
