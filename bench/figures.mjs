@@ -10,6 +10,8 @@ const figures = {
   'cpu µs': lower(),
   'cpu ms': lower(),
   'cpu µs per member': lower(),
+  'of it presence': lower(),
+  'frames per member': lower(),
   frames: lower(),
   'MiB sent': lower(),
   'cpu µs per first publish': lower(),

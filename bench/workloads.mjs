@@ -268,28 +268,49 @@ const manyChannels = async ({ kind, port, server, client }) => {
   }
 }
 
-/** Measures `count` members who enter a channel and leave it within `seconds`. The first `updaters` update their data each 200 ms. */
-const members = ({ count, seconds, updaters }) => async ({ kind, port, server, client }) => {
+/**
+ * Lets `count` clients enter a channel and leave it within `seconds`, and measures the server meanwhile. The first `updaters` update their
+ * data each 200 ms. `prefix`: of their user ids.
+ */
+async function attend ({ kind, port, server, client }, { count, seconds, updaters = 0 }, prefix, channel = 'desk:d1') {
   const isOurs = kind === 'ours'
-  const listOf = prefix => times(count, n => {
+  const list = times(count, n => {
     const one = notifications(kind, port, `${prefix}${n}`)
-    return isOurs ? { ...one, subscribe: [{ channel: 'desk:d1' }] } : { ...one, path: `${one.path}&desk=d1` }
+    return isOurs ? { ...one, subscribe: [{ channel }] } : { ...one, path: `${one.path}&desk=d1` }
   })
   const updates = times(10, n => isOurs
-    ? JSON.stringify({ type: 'presence', channel: 'desk:d1', data: { cursor: `c${n}` } })
+    ? JSON.stringify({ type: 'presence', channel, data: { cursor: `c${n}` } })
     : `42["update",{"cursor":"c${n}"}]`)
-  const run = prefix => client.call({ call: 'attend', list: listOf(prefix), args: { seconds, updaters, updates, every: 200 } })
-  await run('warm')
   while ((await server.call({ call: 'counters' })).connections > 0);
   const before = await client.call({ call: 'state' })
-  const cpu = await server.call({ call: 'cpu' })
-  const after = await run('u')
+  const cpuBefore = await server.call({ call: 'cpu' })
+  const after = await client.call({ call: 'attend', list, args: { seconds, updaters, updates, every: 200 } })
   const { user, system } = await server.call({ call: 'cpu' })
   return {
-    'cpu ms': (user + system - cpu.user - cpu.system) / 1_000,
-    'cpu µs per member': (user + system - cpu.user - cpu.system) / count,
+    cpu: user + system - cpuBefore.user - cpuBefore.system,
     frames: after.received - before.received,
-    'MiB sent': (after.bytes - before.bytes) / 1024 / 1024
+    bytes: after.bytes - before.bytes
+  }
+}
+
+/** Measures members of a channel with presence who enter, update their data and leave. */
+const members = moves => async context => {
+  await attend(context, moves, 'warm')
+  const { cpu, frames, bytes } = await attend(context, moves, 'u')
+  return { 'cpu ms': cpu / 1_000, frames, 'MiB sent': bytes / 1024 / 1024 }
+}
+
+/** Measures the cost per member of a channel with presence, beside the same of a channel without presence. */
+const manyMembers = count => async context => {
+  const moves = { count, seconds: count / 250 }
+  await warmUp(context)
+  await attend(context, { count: 1_000, seconds: 4 }, 'warm')
+  const without = await attend(context, moves, 'plain', 'board:b1')
+  const { cpu, frames } = await attend(context, moves, 'u')
+  return {
+    'cpu µs per member': cpu / count,
+    'of it presence': (cpu - without.cpu) / count,
+    'frames per member': frames / count
   }
 }
 
@@ -381,7 +402,9 @@ export const workloads = [
     figure: 'cpu µs per member',
     kinds: ['ours'],
     options: withBoards,
-    measure: members({ count, seconds: count / 250, updaters: 0 })
+    // Takes 90 s with 10,000 members.
+    once: count > 1_000,
+    measure: manyMembers(count)
   })),
   ...[1_000, 10_000, 50_000].map(channels => ({ name: 'growth', title: `${channels} channels of users who are offline`, figure: 'bytes per channel', kinds: ['ours'], options: roomy, measure: offline(channels) }))
 ]

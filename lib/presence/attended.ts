@@ -5,6 +5,7 @@ import type { Deadline } from '../time/deadline.js'
 import type { Timers } from '../time/timers.js'
 import { encodeEntry, splitEntry, type Entry } from './log/entry.js'
 import type { EntryListener, PresenceLog } from './log/presence-log.js'
+import type { Changes } from './log/roster.js'
 import { OwnConnections } from './own.js'
 import { Versions } from './versions.js'
 
@@ -189,9 +190,9 @@ export class Attended implements EntryListener, Reader {
     })
   }
 
-  /** Makes a version with everything that is known. */
+  /** Makes a version with everything that is known. The connections read it in their turn. */
   refresh (): void {
-    if (this.#isSettled && !this.#isEnded) this.#makeVersion()
+    if (this.#isSettled && !this.#isEnded) this.versions.publish(this.#log!.roster.take(), this.#isStale)
   }
 
   onEntry (entry: Entry): void {
@@ -303,24 +304,25 @@ export class Attended implements EntryListener, Reader {
   #settleNow (): void {
     if (this.#isSettled || this.#isEnded) return
     this.#isSettled = true
-    this.versions.publish(this.#log!.roster.takeAll(), this.#isStale)
-    this.#versionAt = this.#parts.now()
-    this.#showAll()
+    this.#makeVersion(this.#log!.roster.takeAll())
     this.#settle()
   }
 
   #versionSoon (): void {
     if (!this.#isSettled || this.#isEnded) return
     const { now, timers } = this.#parts
-    this.#stopVersion ??= timers.after(Math.max(0, this.#versionAt + pace - now()), () => this.#makeVersion())
+    this.#stopVersion ??= timers.after(Math.max(0, this.#versionAt + pace - now()), () => {
+      this.#stopVersion = undefined
+      this.#makeVersion(this.#log!.roster.take())
+    })
   }
 
-  #makeVersion (): void {
-    this.#stopVersion?.()
-    this.#stopVersion = undefined
+  /** Makes a version, and shows it to new connections. The others read it in their turn. */
+  #makeVersion (changes: Changes): void {
     this.#versionAt = this.#parts.now()
-    this.versions.publish(this.#log!.roster.take(), this.#isStale)
+    this.versions.publish(changes, this.#isStale)
     this.#showAll()
+    if (!this.versions.wakeReaders()) this.#versionSoon()
   }
 
   /** Announces that this node ends. Never rejects. */

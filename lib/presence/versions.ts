@@ -10,6 +10,9 @@ const keptVersions = 32
 /** Fraction of the maximum number of members below which they are listed again, so that a change of one member does not toggle it. */
 const listedAgainBelow = 0.9
 
+/** Maximum number of readers that are woken per call of `wakeReaders`, on average: ten calls a second cost at most 5,000 frames. */
+const readersPerCall = 500
+
 /**
  * Versions of the list of members of a channel, for the connections that read it. A reader that is behind gets one frame, however many
  * versions it has missed: the difference, or the state. Each frame is encoded once for all readers that need it.
@@ -26,6 +29,9 @@ export class Versions extends Log {
   readonly #frames = new Map<number, Frame | Deflatable>()
   #isStale = false
   #isListed = true
+  /** Version for which the readers were woken last, and the number of calls for a later one that have woken none. */
+  #wokenFor = 0
+  #skipped = 0
 
   /** `max`: number of members above which only their number is sent. `frameOf`: encodes the `data` of a frame. */
   constructor (max: number, frameOf: FrameOf) {
@@ -45,7 +51,7 @@ export class Versions extends Log {
     return this.head
   }
 
-  /** Makes the next version. Does nothing if the frame would tell nothing new. `isStale`: whether the list may be old. */
+  /** Makes the next version, and wakes no reader. Does nothing without news. `isStale`: whether the list may be old. */
   publish (changes: Changes, isStale: boolean): void {
     const { size: before } = this.#members
     for (const [id, change] of changes) this.#apply(id, change)
@@ -57,7 +63,20 @@ export class Versions extends Log {
     this.head++
     this.#kept = this.#isListed && wasListed ? [...this.#kept.slice(1 - keptVersions), changes] : []
     this.#frames.clear()
+  }
+
+  /**
+   * Wakes the readers for the newest version, with many readers only every few calls: so the cost of a change does not grow with their
+   * number. Returns whether they were woken for the newest version. If not, call it again.
+   */
+  wakeReaders (): boolean {
+    if (this.#wokenFor === this.head) return true
+    this.#skipped++
+    if (this.#skipped * readersPerCall < this.readers.length) return false
+    this.#skipped = 0
+    this.#wokenFor = this.head
     this.wakeAll()
+    return true
   }
 
   #apply (id: string, { before, after }: Change): void {

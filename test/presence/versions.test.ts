@@ -35,6 +35,8 @@ t.test('a new reader gets the state, and then one difference per version, encode
   const readers = [reader(), reader(), reader()]
   for (const each of readers) t.match(read(each), { count: 1, members: [{ user_id: 'user_a' }] })
   versions.publish(join('b'), false)
+  t.strictSame(readers.map(({ woken }) => woken), [0, 0, 0], 'not by the version itself')
+  versions.wakeReaders()
   t.strictSame(readers.map(({ woken }) => woken), [1, 1, 1])
   for (const each of readers) t.strictSame(read(each), { count: 2, joined: [{ user_id: 'user_b', connections: [{ id: 'b' }] }] })
   t.strictSame([read(readers[0]), versions.behind(readers[0]), encoded()], [undefined, 0, 2])
@@ -73,6 +75,23 @@ t.test('above the maximum there are only numbers, and nothing if the number is t
   t.equal(read(own).members.length, 9)
   versions.publish(leave('i'), false)
   t.match(read(own), { count: 8, left: [{ user_id: 'user_i' }] })
+})
+
+t.test('readers are woken once per version, and more than 500 of them only with every second call', t => {
+  const { versions, reader } = setup()
+  const readers = Array.from({ length: 500 }, reader)
+  const woken = () => readers.reduce((sum, { woken }) => sum + woken, 0)
+  t.ok(versions.wakeReaders())
+  versions.publish(join('a'), false)
+  t.strictSame([versions.wakeReaders(), versions.wakeReaders(), woken()], [true, true, 500])
+  readers.push(reader())
+  versions.publish(join('b'), false)
+  t.strictSame([versions.wakeReaders(), woken()], [false, 500])
+  versions.publish(join('c'), false)
+  t.strictSame([versions.wakeReaders(), woken()], [true, 1_001])
+  versions.publish(join('d'), false)
+  t.strictSame([versions.wakeReaders(), versions.wakeReaders(), woken()], [false, true, 1_502])
+  t.end()
 })
 
 t.test('a list that may be old is marked, and nothing is published without news', async t => {

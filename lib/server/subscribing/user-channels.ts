@@ -38,6 +38,8 @@ export interface UserChannelsParts {
 export class UserChannels {
   readonly #parts: UserChannelsParts
   readonly #byUser = new Map<string, UserChannel>()
+  /** Users who wait, or have no channels: only these are served, so the cost does not grow with the number of users. */
+  readonly #toServe = new Set<string>()
   #stopClock: (() => void) | undefined
 
   constructor (parts: UserChannelsParts) {
@@ -55,7 +57,7 @@ export class UserChannels {
     if (user.waiting.length === 0 && user.bucket.take()) return Promise.resolve()
     return new Promise(resolve => {
       user.waiting.push({ applicant, go: resolve })
-      this.#serveLater()
+      this.#serveLater(applicant.userId)
     })
   }
 
@@ -72,7 +74,7 @@ export class UserChannels {
     const user = this.#byUser.get(userId)
     if (user === undefined) return
     user.count -= count
-    if (user.count === 0) this.#serveLater()
+    if (user.count === 0) this.#serveLater(userId)
   }
 
   #of (userId: string): UserChannel {
@@ -80,23 +82,29 @@ export class UserChannels {
     if (known !== undefined) return known
     const user = { count: 0, bucket: new TokenBucket(subscribeRate, this.#parts.clock), waiting: new Deque<Waiting>() }
     this.#byUser.set(userId, user)
-    this.#serveLater()
+    this.#serveLater(userId)
     return user
   }
 
-  #serveLater (): void {
+  #serveLater (userId: string): void {
+    this.#toServe.add(userId)
+    this.#startClock()
+  }
+
+  #startClock (): void {
     this.#stopClock ??= this.#parts.timers.after(serveEvery, () => this.#serve())
   }
 
   /** Serves waiting users, and forgets those with nothing to remember. */
   #serve (): void {
     this.#stopClock = undefined
-    for (const [userId, { count, bucket, waiting }] of this.#byUser) {
+    for (const userId of this.#toServe) {
+      const { count, bucket, waiting } = this.#byUser.get(userId)!
       while (waiting.length > 0 && (waiting.at(0)!.applicant.isEnding || bucket.take())) waiting.shift()!.go()
-      if (count === 0 && bucket.emptiness <= 0) this.#byUser.delete(userId)
+      const isForgotten = count === 0 && bucket.emptiness <= 0
+      if (isForgotten) this.#byUser.delete(userId)
+      if (isForgotten || (count > 0 && waiting.length === 0)) this.#toServe.delete(userId)
     }
-    for (const { count, waiting } of this.#byUser.values()) {
-      if (waiting.length > 0 || count === 0) return this.#serveLater()
-    }
+    if (this.#toServe.size > 0) this.#startClock()
   }
 }
