@@ -1,8 +1,7 @@
 import type { FastifyRequest } from 'fastify'
+import type { Awaitable } from '../time/awaitable.js'
 import type { Inbound, Message, Messages } from '../protocol/envelope.js'
 import type { Target } from './target.js'
-
-type Awaitable<T> = T | Promise<T>
 
 /**
  * Authenticated user of a connection, as returned by `authenticate`. An app that returns further fields declares them, and can then

@@ -25,15 +25,17 @@ export class Deadline {
     const group = this.#group()
     group.waiting.add(onLate)
     return () => {
-      if (!group.waiting.delete(onLate) || group.waiting.size > 0) return
-      group.cancel()
-      if (this.#newest === group) this.#newest = undefined
+      // The newest group keeps its timer for actions that are added next.
+      if (group.waiting.delete(onLate) && group.waiting.size === 0 && group !== this.#newest) group.cancel()
     }
   }
 
   #group (): Group {
     const now = performance.now()
-    if (this.#newest === undefined || now - this.#newest.startedAt >= apart) this.#newest = this.#begin(now)
+    const newest = this.#newest
+    if (newest !== undefined && now - newest.startedAt < apart) return newest
+    if (newest?.waiting.size === 0) newest.cancel()
+    this.#newest = this.#begin(now)
     return this.#newest
   }
 

@@ -8,15 +8,19 @@ export interface WithinOptions {
 export class TimeoutError extends Error {}
 
 /** Settles like `work`, or rejects after `ms` milliseconds. The work itself continues. */
-export async function within<T> (ms: number, work: PromiseLike<T>, options: WithinOptions = {}): Promise<T> {
+export function within<T> (ms: number, work: PromiseLike<T>, options: WithinOptions = {}): Promise<T> {
   const { after = timeout, late = () => new TimeoutError(`not done within ${ms} ms`) } = options
-  let cancel = () => {}
-  const isLate = new Promise<never>((_resolve, reject) => { cancel = after(ms, () => reject(late())) })
-  try {
-    return await Promise.race([work, isLate])
-  } finally {
-    cancel()
-  }
+  return new Promise((resolve, reject) => {
+    const working = Promise.resolve(work)
+    const cancel = after(ms, () => reject(late()))
+    working.then(value => {
+      cancel()
+      resolve(value)
+    }, error => {
+      cancel()
+      reject(error)
+    })
+  })
 }
 
 function timeout (ms: number, action: () => void): () => void {

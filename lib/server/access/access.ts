@@ -14,6 +14,7 @@ import { refusalReasons, type RefusalReason } from '../reports/refusal-reasons.j
 import type { Refusals } from '../reports/refusals.js'
 import { addressOf, clientOf } from '../handshake/refused-request.js'
 import type { Timers } from '../../time/timers.js'
+import { awaitableOf, chain, isPromise, type Awaitable } from '../../time/awaitable.js'
 import { TimeoutError, within } from '../../time/within.js'
 
 export interface AccessOptions {
@@ -115,39 +116,43 @@ export class Access {
     return `without 'authenticate' only pages of this machine may connect, and this one comes from ${quoted(origin)}. ${cure}`
   }
 
-  /** Calls `authenticate` and `authorize`. Never rejects. */
-  async admit (request: FastifyRequest, target: Target): Promise<Verdict> {
-    const decision = await this.#admit(request, target)
-    if (decision.identity !== undefined) return decision
-    const { reason, userId = target.userId, detail, thrown } = decision
-    const error = thrown && (() => redacted(thrown, secretsOf(request)))
-    this.#options.refusals.add(reason, { userId, remoteAddress: addressOf(request) }, detail, error)
-    return { refusal: closeCode(Number(refusalReasons[reason].code))! }
+  /** Calls `authenticate` and `authorize`. Returns the verdict at once if they do not return promises. Never throws or rejects. */
+  admit (request: FastifyRequest, target: Target): Awaitable<Verdict> {
+    return chain(this.#decideInTime(request, target), decision => {
+      if (decision.identity !== undefined) return decision
+      const { reason, userId = target.userId, detail, thrown } = decision
+      const error = thrown && (() => redacted(thrown, secretsOf(request)))
+      this.#options.refusals.add(reason, { userId, remoteAddress: addressOf(request) }, detail, error)
+      return { refusal: closeCode(Number(refusalReasons[reason].code))! }
+    })
   }
 
-  async #admit (request: FastifyRequest, target: Target): Promise<Decision> {
+  #decideInTime (request: FastifyRequest, target: Target): Awaitable<Decision> {
     const { authenticate, timers, timeout } = this.#options
     if (authenticate === undefined) return { identity: { userId: target.userId }, isHidden: false }
     try {
-      return await within(timeout, this.#ask(authenticate, request, target), timers)
+      const decision = this.#ask(authenticate, request, target)
+      return isPromise(decision) ? within(timeout, decision, timers).catch(denialOf) : decision
     } catch (thrown) {
-      return denialOf(caught(thrown))
+      return denialOf(thrown)
     }
   }
 
-  async #ask (authenticate: Authenticate, request: FastifyRequest, target: Target): Promise<Decision> {
-    const identity = await identityOf('authenticate', authenticate(request))
-    if (identity === undefined) return { reason: 'unauthenticated' }
-    if (expiry(identity) <= Date.now()) return { reason: 'credential_expired', userId: identity.userId }
-    const { denial, isHidden } = await this.decide(identity, target)
-    return denial ?? { identity, isHidden }
+  #ask (authenticate: Authenticate, request: FastifyRequest, target: Target): Awaitable<Decision> {
+    return chain(identityOf('authenticate', authenticate(request)), identity => {
+      if (identity === undefined) return { reason: 'unauthenticated' }
+      if (expiry(identity) <= Date.now()) return { reason: 'credential_expired', userId: identity.userId }
+      return chain(this.decide(identity, target), ({ denial, isHidden }) => denial ?? { identity, isHidden })
+    })
   }
 
-  /** Decides whether an identity may connect to a target. Rejects with the error of `authorize`. */
-  async decide (identity: Identity, target: Target): Promise<TargetDecision> {
-    const verdict: unknown = await this.#options.authorize?.(identity, target) ?? undefined
-    if (isHiding(verdict)) return { denial: undefined, isHidden: true }
-    return { denial: this.#denial(verdict, identity, target), isHidden: false }
+  /** Decides whether an identity may connect to a target. Throws or rejects with the error of `authorize`. */
+  decide (identity: Identity, target: Target): Awaitable<TargetDecision> {
+    return chain(awaitableOf(this.#options.authorize?.(identity, target)), returned => {
+      const verdict = returned ?? undefined
+      if (isHiding(verdict)) return { denial: undefined, isHidden: true }
+      return { denial: this.#denial(verdict, identity, target), isHidden: false }
+    })
   }
 
   #denial (verdict: unknown, { userId }: Identity, target: Target): Denial | undefined {
@@ -164,7 +169,8 @@ export function isHiding (verdict: unknown): verdict is { presence: 'hidden' } {
 }
 
 /** Denial for an error of `authenticate` or `authorize`. */
-function denialOf (error: ReturnType<typeof caught>): Denial {
+function denialOf (thrown: unknown): Denial {
+  const error = caught(thrown)
   if (error instanceof TimeoutError) return { reason: 'authenticate_timeout' }
   if (error instanceof IdentityFault) return { reason: 'invalid_identity', detail: error.message }
   if (isClientError(error)) return { reason: 'credential_refused', detail: codesOf(error) }

@@ -1,5 +1,6 @@
 import { types } from 'node:util'
 import { isId } from '../../protocol/ids.js'
+import { awaitableOf, chain, type Awaitable } from '../../time/awaitable.js'
 import { ignoreRejection } from '../reports/caught.js'
 import type { Identity } from '../hooks.js'
 
@@ -9,23 +10,17 @@ export class IdentityFault extends TypeError {}
 /** Minimum of a time in ms since 1970: March 1973. Smaller numbers are seconds. */
 const earliest = 1e11
 
-/** Awaits the result of a hook; `undefined` if it is null or undefined. Rejects with an IdentityFault, or with the error of the hook. */
-export async function identityOf (hook: 'authenticate' | 'renew', returned: unknown): Promise<Identity | undefined> {
-  const identity = isReadable(returned) ? await returned : returned
-  if (identity === null || identity === undefined) return undefined
-  const fault = faultOf(identity)
-  if (fault !== undefined) throw new IdentityFault(`'${hook}' returned ${fault}`)
-  return identity as Identity
-}
-
-/** Whether `await` can read the `then` of a value: a Proxy may throw there. */
-function isReadable (returned: unknown): boolean {
-  try {
-    Reflect.get(Object(returned), 'then')
-    return true
-  } catch {
-    return false
-  }
+/**
+ * Checks the result of a hook; `undefined` if it is null or undefined. Throws, or rejects if the hook returned a promise, with an
+ * IdentityFault or the error of the hook.
+ */
+export function identityOf (hook: 'authenticate' | 'renew', returned: unknown): Awaitable<Identity | undefined> {
+  return chain(awaitableOf(returned), identity => {
+    if (identity === null || identity === undefined) return undefined
+    const fault = faultOf(identity)
+    if (fault !== undefined) throw new IdentityFault(`'${hook}' returned ${fault}`)
+    return identity as Identity
+  })
 }
 
 /** Time at which an identity expires, in ms since 1970; `Infinity` if it does not. */

@@ -19,6 +19,7 @@ import type { Departures } from './departures.js'
 import { presenceKey, type Hub } from './hub.js'
 import { Recovery, sinceOf } from '../delivery/recovery.js'
 import type { OpenChannel } from '../delivery/subscription.js'
+import { chain, isPromise, type Awaitable } from '../../time/awaitable.js'
 import { within } from '../../time/within.js'
 
 /** A completed handshake. */
@@ -46,17 +47,18 @@ export interface AdmissionParts extends Omit<ServerParts, 'catalogue' | 'publish
 /** Turns WebSockets into connections and opens them: counts, subscribes, calls `onConnect`, acknowledges. */
 export class Admission {
   readonly #parts: AdmissionParts
-  /** Limits that `connection_ack` reports. */
-  readonly #clientLimits: Limits
+  /** Fields of `connection_ack` that are the same for all connections, as JSON without braces. */
+  readonly #commonFields: string
   /** Makes the connection ids of this process differ from those of another. */
   readonly #prefix = randomInt(36 ** 5).toString(36)
   #accepted = 0
   #isDraining = false
 
   constructor (parts: AdmissionParts) {
-    const { frame, nodes, rate, burst, channels } = parts.options.limits
+    const { heartbeat, limits: { frame, nodes, rate, burst, channels } } = parts.options
+    const limits: Limits = { frame, nodes, rate, burst, channels }
     this.#parts = parts
-    this.#clientLimits = { frame, nodes, rate, burst, channels }
+    this.#commonFields = JSON.stringify({ heartbeat_ms: heartbeat.interval, limits }).slice(1, -1)
   }
 
   /** Closes all connections, and every later one, each with a random reconnect delay. */
@@ -71,7 +73,7 @@ export class Admission {
 
   /** Accepts a WebSocket as a connection, or refuses it. */
   accept (arrival: Arrival): void {
-    const { hub, options: { limits }, refusals, refused, log, context, onClosed } = this.#parts
+    const { hub, options: { limits }, refusals, refused, context, onClosed } = this.#parts
     const { socket, stream, request, identity, path, target } = arrival
     if (!hub.hasRoom(identity.userId, limits.connectionsPerUser)) {
       refusals.add('user_connections', { userId: identity.userId, remoteAddress: addressOf(request) })
@@ -86,29 +88,38 @@ export class Admission {
       refusals.add('closing', connection.client)
       return this.#sendAway(connection)
     }
-    this.#welcome(connection, arrival).catch(thrown => {
-      const error = () => redacted(thrown, secretsOf(request))
-      if (connection.isEnding) report(log, error(), 'onConnect or the broker failed after the connection had ended', { connectionId: id })
-      else connection.turnAway('not_opened', error)
-    })
+    // Never rejects.
+    this.#welcome(connection, arrival)
   }
 
-  /** Subscribes before onConnect runs, so that no publication from then on is missed. */
+  /** Subscribes before onConnect runs, so that no publication from then on is missed. Never rejects. */
   async #welcome (connection: Connection, { request, path, isHidden }: Arrival): Promise<void> {
     const { options: { onConnect, timeouts }, cluster, timers, departures } = this.#parts
-    // The client may be gone after a wait.
-    if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
-    if (cluster !== undefined && !await this.#enter(connection)) return connection.turnAway('user_connections')
-    // A user who reconnects too often is delayed.
-    if (connection.isUserHeld) await connection.whenFree()
-    if (connection.state !== 'opening') return
-    const logs = await this.#subscribe(connection, path)
-    if (connection.state !== 'opening') return
-    const recovery = new Recovery(connection, logs, sinceOf((request.query as { since?: unknown }).since, path.kinds[0]))
-    connection.subscribed(recovery.subscriptions)
-    if (onConnect === undefined) departures.greeted(connection)
-    else await within(timeouts.connect, this.#greet(onConnect, connection, request), timers)
-    if (connection.state === 'opening') this.#open(connection, recovery, isHidden)
+    try {
+      // The client may be gone after a wait.
+      if (cluster !== undefined || connection.isUserHeld || onConnect !== undefined) connection.noteAddress()
+      if (cluster !== undefined && !await this.#enter(connection)) return connection.turnAway('user_connections')
+      // A user who reconnects too often is delayed.
+      if (connection.isUserHeld) await connection.whenFree()
+      if (connection.state !== 'opening') return
+      const subscribed = this.#subscribe(connection, path)
+      const logs = isPromise(subscribed) ? await subscribed : subscribed
+      if (connection.state !== 'opening') return
+      const recovery = new Recovery(connection, logs, sinceOf((request.query as { since?: unknown }).since, path.kinds[0]))
+      connection.subscribed(recovery.subscriptions)
+      if (onConnect === undefined) departures.greeted(connection)
+      else await within(timeouts.connect, this.#greet(onConnect, connection, request), timers)
+      if (connection.state === 'opening') this.#open(connection, recovery, isHidden)
+    } catch (thrown) {
+      this.#fail(connection, request, thrown)
+    }
+  }
+
+  /** Closes a connection that could not be opened. */
+  #fail (connection: Connection, request: FastifyRequest, thrown: unknown): void {
+    const error = () => redacted(thrown, secretsOf(request))
+    if (!connection.isEnding) return connection.turnAway('not_opened', error)
+    report(this.#parts.log, error(), 'onConnect or the broker failed after the connection had ended', { connectionId: connection.id })
   }
 
   /** Whether the user may have another connection, counted on all servers. */
@@ -117,14 +128,14 @@ export class Admission {
     return cluster!.nodes.enter(presenceKey(userId), id, limits.connectionsPerUser)
   }
 
-  async #subscribe ({ target }: Connection, path: ChannelPath): Promise<OpenChannel[]> {
+  /** Opens the logs of a path: at once with a broker that returns them, such as that in memory. */
+  #subscribe ({ target }: Connection, path: ChannelPath): Awaitable<OpenChannel[]> {
     const { options: { broker, timeouts }, timers } = this.#parts
     const channels = path.channelsOf(target)
     const found = channels.map((channel, at) => broker.subscribe(channel, path.kinds[at].retention))
-    // The memory broker returns logs at once.
     const isThere = found.every(log => log instanceof Log)
-    const logs = isThere ? found : await within(timeouts.connect, Promise.all(found), timers)
-    return logs.map((log, at) => ({ kind: path.kinds[at], channel: channels[at], log }))
+    return chain(isThere ? found : within(timeouts.connect, Promise.all(found), timers),
+      logs => logs.map((log, at) => ({ kind: path.kinds[at], channel: channels[at], log })))
   }
 
   /** If onConnect succeeds, even after its timeout, onDisconnect will be called. */
@@ -136,16 +147,15 @@ export class Admission {
   #open (connection: Connection, recovery: Recovery, isHidden: boolean): void {
     const { position, recovered, replayed, bytes } = recovery.conclude()
     if (bytes > 0) connection.charge(bytes)
-    connection.open({
+    const fields = {
       user_id: connection.userId,
       connection_id: connection.id,
       position,
       recovered,
       replayed,
-      heartbeat_ms: this.#parts.options.heartbeat.interval,
-      expires_in_ms: expiresIn(connection.identity),
-      limits: this.#clientLimits
-    })
+      expires_in_ms: expiresIn(connection.identity)
+    }
+    connection.open(`${JSON.stringify(fields).slice(0, -1)},${this.#commonFields}}`)
     if (!connection.isEnding) enterPath(connection, isHidden)
   }
 }
@@ -153,7 +163,7 @@ export class Admission {
 /** Enters the presence of the channels of a connection's path. `isHidden`: whether it is not listed there. */
 export function enterPath (connection: Connection, isHidden: boolean): void {
   for (const { kind, channel } of connection.subscriptions) {
-    if (connection.isOfPath(channel)) kind.presence?.enter(connection, channel, isHidden)
+    if (kind.presence !== undefined && connection.isOfPath(channel)) kind.presence.enter(connection, channel, isHidden)
   }
 }
 

@@ -125,12 +125,12 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer, Attend
     return this.#receiver?.isBusy === true
   }
 
-  /** Starts to read and to write: `connection_ack`, then the frames of the subscriptions. */
-  open (ack: object): void {
+  /** Starts to read and to write: `connection_ack`, then the frames of the subscriptions. `ack`: its data as JSON. */
+  open (ack: string): void {
     this.begin()
     this.#expire()
     // Frames that onConnect sent come after it.
-    this.controlFirst('connection_ack', { data: ack })
+    this.controlFirst('connection_ack', ack)
     // Writing can end the connection.
     if (this.isEnding) return
     if (this.isUserHeld) this.#read()

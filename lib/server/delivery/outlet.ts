@@ -180,9 +180,9 @@ export abstract class Outlet implements Subscriber, Writer {
     this.enqueue(controlFrame(type, parts))
   }
 
-  /** Sends a connection-level frame before queued ones, and writes. */
-  protected controlFirst (type: string, parts: ControlParts): void {
-    const frame = controlFrame(type, parts)
+  /** Sends a connection-level frame before queued ones, and writes. `data`: as JSON. */
+  protected controlFirst (type: string, data: string): void {
+    const frame = textFrame(`{"type":"${type}","data":${data},"timestamp":"${timestamp()}"}`)
     this.#outbox = [frame, ...this.#outbox]
     this.#outboxSize += frame.length
     if (this.flush()) this.mark(1)

@@ -109,7 +109,8 @@ export class Handshake {
 
   decide (verdict: Verdict): void {
     if (this.#stage.name !== 'asking') return
-    this.#stage = { ...this.#stage, name: 'decided', verdict }
+    const { asked, response } = this.#stage
+    this.#stage = { name: 'decided', asked, response, verdict }
   }
 
   /** Takes the stream from the HTTP response. The caller calls `end` when it has created or refused the connection. */

@@ -14,6 +14,7 @@ import { proxiedAddressOf } from './refused-request.js'
 import { cleanUrl, hidingQueries } from './request-log.js'
 import type { RealtimeServer } from '../server.js'
 import { Upgrades } from './upgrades.js'
+import { chain, isPromise } from '../../time/awaitable.js'
 
 type Params = Record<string, string>
 
@@ -79,20 +80,25 @@ function addRoute (scope: FastifyInstance, server: RealtimeServer, { path, segme
     exposeHeadRoute: false,
     // Hides the route from the OpenAPI document of @fastify/swagger, which cannot describe WebSockets.
     schema: { hide: true } as object,
-    onRequest: async (request, reply) => {
+    onRequest: (request, reply, done) => {
       const asked = askedOf(request.url, segments(request.params as Params), server.kinds)
       const handshake = Handshake.of(request.raw)
-      if (handshake === undefined) return
-      const fault = handshakeFault(request.headers)
-      if (fault !== undefined) throw new errors.HANDSHAKE(fault)
-      const reason = server.parts.access.forbids(request)
-      if (reason !== undefined) throw new errors.FORBIDDEN(reason)
-      if (!handshake.hasRoom) throw new errors.OVERLOADED()
-      handshake.ask(asked, reply.raw)
+      if (handshake !== undefined) {
+        const fault = handshakeFault(request.headers)
+        if (fault !== undefined) throw new errors.HANDSHAKE(fault)
+        const reason = server.parts.access.forbids(request)
+        if (reason !== undefined) throw new errors.FORBIDDEN(reason)
+        if (!handshake.hasRoom) throw new errors.OVERLOADED()
+        handshake.ask(asked, reply.raw)
+      }
+      done()
     },
-    preHandler: async request => {
+    // Fastify continues at once after `done`, or when a returned promise resolves.
+    preHandler: (request, _reply, done) => {
       const handshake = Handshake.of(request.raw)
-      if (handshake?.target !== undefined) handshake.decide(await server.parts.access.admit(request, handshake.target))
+      if (handshake?.target === undefined) return done()
+      const decided = chain(server.parts.access.admit(request, handshake.target), verdict => handshake.decide(verdict))
+      return isPromise(decided) ? decided : done()
     },
     handler: async (_request, reply) => {
       askForUpgrade(reply)

@@ -63,8 +63,9 @@ export class Upgrades {
     const { hasRoom } = this.#handshake(request, stream)
     // The routes of this package answer with an error in JSON.
     if (!hasRoom && !isOwn) return refuse(stream, 503)
+    const path = urlPathOf(request.url!)
     // Only a WebSocket route needs the query, and @fastify/websocket writes the URL of a plain route to the log.
-    if (isOwn && !this.#isRoute(request.url!)) request.url = urlPathOf(request.url!)
+    if (isOwn && path !== request.url && !this.#isRoute(path)) request.url = path
     // `ws` compares with this value.
     request.headers.upgrade = 'websocket'
     afterResponses(stream, () => {

@@ -1,5 +1,6 @@
 import { types } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
+import { isThenable } from '../../time/awaitable.js'
 
 /**
  * Turns any thrown value into an error that can be inspected. Getters, `instanceof` and the traps of a Proxy may throw themselves. A value
@@ -62,12 +63,4 @@ export function ignoreRejection (value: unknown): boolean {
   }
   settle()
   return true
-}
-
-function isThenable (value: unknown): boolean {
-  try {
-    return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-  } catch {
-    return false
-  }
 }

@@ -108,7 +108,7 @@ t.test('identityOf() returns a valid identity itself, with the properties that t
   }
   t.equal(await identityOf('authenticate', null), undefined)
   t.equal(await identityOf('renew', Promise.resolve()), undefined)
-  await t.rejects(identityOf('renew', Promise.reject(new Error('of the hook'))), { message: 'of the hook' })
+  await t.rejects(async () => { await identityOf('renew', Promise.reject(new Error('of the hook'))) }, { message: 'of the hook' })
 })
 
 t.test('a promise that the app adds to an identity does not end the process when it rejects', async t => {
