@@ -1,23 +1,12 @@
-import type { Member } from '../../protocol/member.js'
 import type { Presence } from '../../protocol/presence.js'
 import { after, type Timer } from '../clock.js'
 import type { Listeners } from '../listeners.js'
+import type { PresenceState } from './roster.js'
+
+export type { PresenceState }
 
 /** Minimum time between two updates: the server publishes five per second. */
 const paceMs = 200
-
-/** State of the presence in a channel. Immutable: a change creates another object, with the same objects for unchanged parts. */
-export interface PresenceState<D = unknown> {
-  /** Members in the order in which they joined; empty when there are more than the server lists. */
-  readonly members: readonly Member<D>[]
-  /** Number of users who are present, whether they are listed or not. */
-  readonly count: number
-  /**
-   * Whether the state may be old: before the first frame, while not connected, when the
-   * code for it could not be loaded, and while the server cannot reach its broker.
-   */
-  readonly isStale: boolean
-}
 
 /** State before the first frame. */
 export const nobody: PresenceState = { members: [], count: 0, isStale: true }

@@ -1,5 +1,18 @@
+import type { Member } from '../../protocol/member.js'
 import type { Presence } from '../../protocol/presence.js'
-import type { PresenceState } from './presence.js'
+
+/** State of the presence in a channel. Immutable: a change creates another object, with the same objects for unchanged parts. */
+export interface PresenceState<D = unknown> {
+  /** Members in the order in which they joined; empty when there are more than the server lists. */
+  readonly members: readonly Member<D>[]
+  /** Number of users who are present, whether they are listed or not. */
+  readonly count: number
+  /**
+   * Whether the state may be old: before the first frame, while not connected, when the
+   * code for it could not be loaded, and while the server cannot reach its broker.
+   */
+  readonly isStale: boolean
+}
 
 /** Applies a frame. */
 export function applied (
