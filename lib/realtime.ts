@@ -71,11 +71,19 @@ export class Realtime {
     return this.#server.hub.connections(userId).filter(({ state }) => state === 'open')
   }
 
-  /** Connections of a user on all servers. Rejects with RT_ERR_BROKER. */
+  /**
+   * Connections of a user on all servers. A connection that was lost is not among them, while `members()` of a channel lists its user for
+   * 5 s more. Rejects with RT_ERR_BROKER.
+   */
   present (userId: string): Promise<Present[]> {
     return guarded(() => this.#present(userId), this.#onUnheard)
   }
 
+  /**
+   * Reads this server's connections, and the connections of the others in the broker's registry, which `limits.connectionsPerUser` counts
+   * too. Presence in a channel cannot answer this: a user may be in no channel, and is listed for a grace period. Both drop the connections
+   * of dead nodes by the same list of live nodes.
+   */
   async #present (userId: string): Promise<Present[]> {
     const { cluster } = this.#server.parts
     const here = this.connections(userId).map(({ id }) => ({ id, userId }))
@@ -85,7 +93,9 @@ export class Realtime {
     return [...here, ...elsewhere.map(({ connectionId }) => ({ id: connectionId, userId }))]
   }
 
-  /** Whether a user is connected to any server. Returns a promise if other servers must be asked. Rejects with RT_ERR_BROKER. */
+  /**
+   * Whether `present` would list a connection of the user. Returns a promise if other servers must be asked. Rejects with RT_ERR_BROKER.
+   */
   isOnline (userId: string): boolean | Promise<boolean> {
     const isHere = this.connections(userId).length > 0
     if (isHere || this.#server.parts.cluster === undefined) return isHere

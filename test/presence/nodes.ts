@@ -11,7 +11,7 @@ import type { Attendee } from '../../lib/server/kinds.js'
 import { movedClock } from '../clock.js'
 
 /** Nodes with a log each, and a broker between them that the test stops. */
-export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerUser = 400 } = {}) {
+export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerUser = 400, max = 10 } = {}) {
   const { timers, clock, pass, planned } = movedClock(t)
   const logs = new Map<string, PresenceLog>()
   /** Number of entries by the name of the log. */
@@ -54,7 +54,7 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
     } as unknown as Broker
     const log = (name: string) => logOf(name)
     const presence = new ServerPresence({ broker, timers, encode: json => json, channelsPerUser, now } satisfies PresenceParts)
-    return { id, presence, board: presence.of({ max: 10 }, 'channels.board.presence'), look: () => { for (const listener of listeners) listener() } }
+    return { id, presence, board: presence.of({ max }, 'channels.board.presence'), look: () => { for (const listener of listeners) listener() } }
   })
   return {
     nodes,

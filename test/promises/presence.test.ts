@@ -1,48 +1,14 @@
 import { Type } from '@sinclair/typebox'
-import t, { type Test } from 'tap'
-import { defineChannel, type Envelope, type RealtimeOptions } from '../../lib/index.js'
-import { nobody, type PresenceState } from '../../lib/client/channels/presence.js'
-import { applied } from '../../lib/client/channels/roster.js'
-import type { Presence } from '../../lib/protocol/presence.js'
+import t from 'tap'
+import { defineChannel } from '../../lib/index.js'
 import { as, authenticateByHeader, connect, start, type Client } from '../harness.js'
+import { framesOf, isSpy, startBoards, stateOf, subscribe, update, usersOf } from '../presence/boards.js'
 
 // Most of a test is waiting.
 t.jobs = 4
 
-const Cursor = Type.Object({ cursor: Type.Optional(Type.String()) }, { additionalProperties: false })
-const isSpy = (userId: string) => userId.startsWith('spy')
-
-async function startServer (t: Test, options: RealtimeOptions = {}) {
-  const board = defineChannel({
-    authorize: ({ userId }) => isSpy(userId) ? { presence: 'hidden' } : true,
-    presence: { data: Cursor, max: 10 }
-  })
-  const plain = defineChannel({ authorize: () => true })
-  const { app, url } = await start(t, { channels: { board, plain }, authenticate: authenticateByHeader, ...options })
-  return { app, url, join: (user: string) => connect(t, `${url}/ws/notifications/${user}`, as(user)) }
-}
-
-const isPresence = ({ type }: Envelope) => type === 'presence'
-const framesOf = (client: Client, channel = 'board:b1') =>
-  client.received.filter(isPresence).filter(envelope => envelope.channel === channel).map(({ data }) => data as Presence)
-/** What a client shows. */
-const stateOf = (client: Client, channel?: string): PresenceState => framesOf(client, channel).reduce(applied, nobody)
-const usersOf = (client: Client, channel?: string) => stateOf(client, channel).members.map(({ userId }) => userId)
-
-async function subscribe (client: Client, channel = 'board:b1'): Promise<void> {
-  const count = framesOf(client, channel).length
-  client.send({ type: 'subscribe', data: { channels: [{ channel }] } })
-  await client.until(() => framesOf(client, channel).length > count)
-}
-
-async function update (client: Client, data: unknown, channel = 'board:b1'): Promise<Envelope> {
-  const ref = `u${client.received.length}-${Math.random()}`
-  client.send({ type: 'presence', ref, channel, data })
-  return client.until(() => client.received.find(envelope => envelope.ref === ref))
-}
-
 t.test('a subscriber gets the state after subscribed, and the others get the difference', async t => {
-  const { join, app } = await startServer(t)
+  const { join, app } = await startBoards(t)
   const [ada, bob] = [await join('ada'), await join('bob')]
   await subscribe(ada)
   const types = ada.received.map(({ type }) => type)
@@ -65,7 +31,7 @@ t.test('a subscriber gets the state after subscribed, and the others get the dif
 })
 
 t.test('a goodbye and a removal are shown at once', async t => {
-  const { join, app } = await startServer(t)
+  const { join, app } = await startBoards(t)
   const [ada, bob, eve] = [await join('ada'), await join('bob'), await join('eve')]
   for (const client of [ada, bob, eve]) await subscribe(client)
   await ada.until(() => stateOf(ada).count === 3)
@@ -79,7 +45,7 @@ t.test('a goodbye and a removal are shown at once', async t => {
 })
 
 t.test('a connection that is cut stays for 5 s', async t => {
-  const { join } = await startServer(t)
+  const { join } = await startBoards(t)
   const [ada, bob] = [await join('ada'), await join('bob')]
   for (const client of [ada, bob]) await subscribe(client)
   await ada.until(() => stateOf(ada).count === 2)
@@ -91,7 +57,7 @@ t.test('a connection that is cut stays for 5 s', async t => {
 })
 
 t.test('a connection within the grace period of another one of its user replaces it in one frame, without its data', async t => {
-  const { join } = await startServer(t)
+  const { join } = await startBoards(t)
   const [ada, bob] = [await join('ada'), await join('bob')]
   for (const client of [ada, bob]) await subscribe(client)
   await update(bob, { cursor: 'c1' })
@@ -109,7 +75,7 @@ t.test('a connection within the grace period of another one of its user replaces
 })
 
 t.test('a user is present until the last connection has left', async t => {
-  const { join } = await startServer(t)
+  const { join } = await startBoards(t)
   const [ada, phone, laptop] = [await join('ada'), await join('bob'), await join('bob')]
   for (const client of [ada, phone, laptop]) await subscribe(client)
   await ada.until(() => stateOf(ada).members[1]?.connections.length === 2)
@@ -120,7 +86,7 @@ t.test('a user is present until the last connection has left', async t => {
 })
 
 t.test('a hidden user sees the others and is listed for nobody', async t => {
-  const { join, app } = await startServer(t)
+  const { join, app } = await startBoards(t)
   const [ada, spy] = [await join('ada'), await join('spy')]
   await subscribe(spy)
   t.strictSame(framesOf(spy), [{ count: 0, members: [] }])
@@ -131,7 +97,7 @@ t.test('a hidden user sees the others and is listed for nobody', async t => {
 })
 
 t.test('updates that are hostile get an error and reach nobody', async t => {
-  const { join } = await startServer(t)
+  const { join } = await startBoards(t)
   const [ada, bob, spy] = [await join('ada'), await join('bob'), await join('spy')]
   for (const client of [ada, bob, spy]) await subscribe(client)
   await subscribe(bob, 'board:other')
@@ -156,7 +122,7 @@ t.test('updates that are hostile get an error and reach nobody', async t => {
 })
 
 t.test('updates that come too often are no error, and the last one is shown', async t => {
-  const { join } = await startServer(t, { limits: { rate: 1_000, burst: 1_000 } })
+  const { join } = await startBoards(t, { limits: { rate: 1_000, burst: 1_000 } })
   const [ada, bob] = [await join('ada'), await join('bob')]
   for (const client of [ada, bob]) await subscribe(client)
   await ada.until(() => stateOf(ada).count === 2)
@@ -170,7 +136,7 @@ t.test('updates that come too often are no error, and the last one is shown', as
 })
 
 t.test('above the maximum only the number of members is sent, and below 90 % of it a state', async t => {
-  const { join } = await startServer(t)
+  const { join } = await startBoards(t)
   const ada = await join('ada')
   await subscribe(ada)
   const others = await Promise.all(Array.from({ length: 11 }, (_, n) => join(`user_${n}`)))
@@ -188,7 +154,7 @@ t.test('above the maximum only the number of members is sent, and below 90 % of 
 })
 
 t.test('a client that did not read gets one frame for all that it has missed', async t => {
-  const { join } = await startServer(t)
+  const { join } = await startBoards(t)
   const [ada, bob] = [await join('ada'), await join('bob')]
   for (const client of [ada, bob]) await subscribe(client)
   await ada.until(() => stateOf(ada).count === 2)
@@ -225,7 +191,7 @@ t.test('a chat has presence on its path and by frame, and the data of a connecti
 })
 
 t.test('members of a channel that nobody reads are none, and of a kind without presence an error', async t => {
-  const { app } = await startServer(t)
+  const { app } = await startBoards(t)
   t.strictSame(await app.ws.channel('board', 'empty').members(), [])
   await t.rejects(app.ws.channel('plain', 'p1').members(), { code: 'RT_ERR_NO_PRESENCE', message: /channels\.plain\.presence/ })
 })
@@ -256,7 +222,7 @@ t.test('authorizeAll may hide a user in some of the channels', async t => {
     authorizeAll: (_identity, ids) => new Map(ids.map(id => [id, id === 'b2' ? { presence: 'hidden' as const } : true])),
     presence: true
   })
-  const { join } = await startServer(t, { channels: { board } })
+  const { join } = await startBoards(t, { channels: { board } })
   const ada = await join('ada')
   for (const channel of ['board:b1', 'board:b2']) await subscribe(ada, channel)
   t.strictSame([usersOf(ada, 'board:b1'), usersOf(ada, 'board:b2')], [['ada'], []])
