@@ -187,7 +187,9 @@ export class ChatLog extends Log {
   }
 
   #add (body: string, now: number, id?: string): Entry {
-    const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
+    const entry: Entry = {
+      first: this.head, last: this.head, time: now, bytes: 0, id, body, text: undefined, previous: undefined, next: undefined
+    }
     if (this.#entries === emptyDeque) this.#entries = new Deque()
     this.#entries.push(entry)
     this.#newestEntry = entry
