@@ -1,5 +1,6 @@
 import { readUIMessageStream, type UIMessage } from 'ai'
 import type { SavedMessage, SavedPart } from '../../chat/hooks.js'
+import { messageIdOf } from '../../protocol/message-id.js'
 import { FollowedRun } from './run.js'
 import { UiStream } from './ui-stream.js'
 
@@ -12,10 +13,13 @@ type Data = Record<string, any>
 export async function messagesOf (history: readonly SavedMessage[]): Promise<UIMessage[]> {
   const runs = new Map<string, FollowedRun>()
   const places: Array<UIMessage | FollowedRun> = []
+  const said = new Map<string, string>()
   for (const message of history) {
-    const { role = 'assistant', message_id: id, run_id: runId = id } = message as SavedMessage & Data
+    const { role = 'assistant', message_id: id, run_id: runId = id, content, repeats, user_id: userId } = message as SavedMessage & Data
     if (role !== 'assistant') {
-      places.push(saidBy(message))
+      const isAgain = repeats !== undefined && [repeats, messageIdOf(repeats, `${userId}`, '')].some(id => said.get(id) === content)
+      if (!isAgain) places.push(saidBy(message))
+      said.set(id, content)
       continue
     }
     const run = runs.get(runId) ?? new FollowedRun(runId)

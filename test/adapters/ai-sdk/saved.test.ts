@@ -65,6 +65,15 @@ t.test('an answer that is being written is a message of the AI SDK', async t => 
   })
 })
 
+t.test('a second copy of a user\'s message is left out', async t => {
+  const of = (id: string, content: string, more = {}) => ({ message_id: id, role: 'user', content, timestamp: '', ...more })
+  const messages = await messagesOf([
+    of('m', 'hi'), of('m2', 'hi', { repeats: 'm', user_id: 'ada' }), of('m3', 'ho', { repeats: 'm', user_id: 'ada' }), of('m4', 'hi'),
+    of('bob/m', 'yes', { user_id: 'bob' }), of('bob/m2', 'yes', { repeats: 'm', user_id: 'bob' })
+  ])
+  t.strictSame(messages.map(({ id }) => id), ['m', 'm3', 'm4', 'bob/m'])
+})
+
 t.test('messages that earlier versions saved without the fields of the call are read, too', async t => {
   const status: Outcome = 'complete'
   const saved = [
