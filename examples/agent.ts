@@ -21,8 +21,13 @@ export function agentFrom ({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: apiKey, O
   return modelAgent({ baseUrl: baseUrl || 'https://api.openai.com/v1', apiKey: apiKey || undefined, model: model || 'gpt-4o-mini' })
 }
 
-/** Returns the messages before a message, without users' messages that wait behind it for their turn. */
-export function historyBefore (message: UserMessage, messages: readonly SavedMessage[]): SavedMessage[] {
-  const own = messages.findIndex(({ message_id: id }) => id === message.id)
+/**
+ * Returns the messages before a message, without users' messages that wait behind it for their turn. A message that repeats an earlier
+ * one is not saved again: it is answered as if nothing had followed that one.
+ */
+export function historyBefore ({ id, data }: UserMessage, messages: readonly SavedMessage[]): SavedMessage[] {
+  const own = messages.findIndex(message => message.message_id === id)
+  const repeated = messages.findIndex(message => message.message_id === data.repeats)
+  if (own < 0 && repeated >= 0) return messages.slice(0, repeated)
   return messages.filter(({ role }, index) => index < own || (index > own && role !== 'user'))
 }

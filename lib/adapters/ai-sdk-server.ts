@@ -1,12 +1,12 @@
 import { Type } from '@sinclair/typebox'
-import { convertToModelMessages, readUIMessageStream, type ModelMessage, type UIMessage, type UIMessageChunk } from 'ai'
-import type { Run, SavedMessage, UiResult } from '../chat/hooks.js'
+import { convertToModelMessages, type ModelMessage, type UIMessage, type UIMessageChunk } from 'ai'
+import type { Run, UiResult } from '../chat/hooks.js'
 import { uiChunksOf } from '../chat/sources/ui-chunks.js'
 import { UiWriter, type ApprovalRequest } from '../chat/sources/ui-writer.js'
 import { errors } from '../errors.js'
-import { FollowedRun } from './ai-sdk/run.js'
-import { UiStream } from './ai-sdk/ui-stream.js'
+import { answerOf } from './ai-sdk/saved.js'
 
+export { messagesOf } from './ai-sdk/saved.js'
 export type { UiResult }
 
 type Awaitable<T> = T | PromiseLike<T>
@@ -42,15 +42,16 @@ export async function streamUI (
   const { agent, messages = [], maxSteps = 20 } = options
   const reply = run.reply({ agent })
   const writer = new UiWriter(reply)
-  let answer: UIMessage | undefined
   try {
+    let known = messages
     for (let step = 1; ; step++) {
-      const known = [...messages, ...answer === undefined ? [] : [answer]]
       const given = typeof source === 'function' ? source(await convertToModelMessages(known)) : source
-      answer = await write(run, writer, await given, answer, options)
+      await write(run, writer, await given, options)
       const requests = writer.requests.splice(0)
       if (requests.length === 0 || typeof source !== 'function' || step >= maxSteps || run.signal.aborted) break
+      const answer = await answerOf(run.id, reply.parts)
       await approve(run, writer, requests, answer, options)
+      known = [...messages, answer]
     }
     await reply.end()
   } catch (error) {
@@ -82,87 +83,17 @@ async function approve (run: Run, writer: UiWriter, requests: ApprovalRequest[],
   }
 }
 
-/** Writes one stream. Returns the message so far, as the AI SDK builds it. */
-async function write (
-  run: Run, writer: UiWriter, given: UiResult | ReadableStream<UIMessageChunk>, before: UIMessage | undefined, options: StreamUiOptions
-): Promise<UIMessage> {
+/** Writes one stream. */
+async function write ({ signal }: Run, writer: UiWriter, given: Awaited<Source>, options: StreamUiOptions): Promise<void> {
   const chunks = uiChunksOf(given, options) as AsyncIterator<UIMessageChunk>
   const stop = () => { chunks.return!().catch(() => {}) }
-  run.signal.addEventListener('abort', stop, { once: true })
-  const copy = new TransformStream<UIMessageChunk, UIMessageChunk>(undefined, { highWaterMark: Infinity }, { highWaterMark: Infinity })
-  const built = lastOf(readUIMessageStream({ stream: copy.readable, ...before !== undefined && { message: before }, onError: () => {} }))
-  const sink = copy.writable.getWriter()
+  signal.addEventListener('abort', stop, { once: true })
   try {
-    for (let next = await chunks.next(); next.done !== true && !run.signal.aborted; next = await chunks.next()) {
-      sink.write(next.value).catch(() => {})
-      await writer.write(next.value)
-    }
+    for (let next = await chunks.next(); next.done !== true && !signal.aborted; next = await chunks.next()) await writer.write(next.value)
   } catch (error) {
     stop()
     throw error
   } finally {
-    run.signal.removeEventListener('abort', stop)
-    sink.close().catch(() => {})
+    signal.removeEventListener('abort', stop)
   }
-  return await built ?? before ?? { id: run.id, role: 'assistant', parts: [] }
-}
-
-async function lastOf (messages: AsyncIterable<UIMessage>): Promise<UIMessage | undefined> {
-  let last: UIMessage | undefined
-  for await (const message of messages) last = message
-  return last
-}
-
-type Data = Record<string, any>
-
-/**
- * Returns saved messages as messages of the AI SDK, with the ids that `useChat` has: that of the run for an answer, and that of the
- * message for a user's. The replies of one run are one message. `convertToModelMessages` of the AI SDK makes model messages of them.
- */
-export async function messagesOf (history: readonly SavedMessage[]): Promise<UIMessage[]> {
-  const messages: UIMessage[] = []
-  const runs = new Map<string, FollowedRun>()
-  const places: Array<UIMessage | FollowedRun> = []
-  for (const message of history) {
-    const { role = 'assistant', message_id: id, run_id: runId = id, content, ui_message: given } = message as SavedMessage & Data
-    if (role !== 'assistant') {
-      const parts = given?.role === 'user' && Array.isArray(given.parts) ? given.parts : [{ type: 'text', text: content }]
-      const metadata = given?.metadata
-      places.push({ id, role: role === 'system' ? 'system' : 'user', parts, ...metadata !== undefined && { metadata } } as UIMessage)
-      continue
-    }
-    const run = runs.get(runId) ?? new FollowedRun(runId)
-    if (!runs.has(runId)) places.push(run)
-    runs.set(runId, run)
-    replay(run, message)
-  }
-  for (const place of places) {
-    if (!(place instanceof FollowedRun)) {
-      messages.push(place)
-      continue
-    }
-    place.end({ status: 'complete' })
-    const stream = new UiStream()
-    stream.read(place)
-    const message = await lastOf(readUIMessageStream({ stream: stream.stream }))
-    if (message !== undefined) messages.push(message)
-  }
-  return messages
-}
-
-/** Applies a saved message to a run, as the publications that the log has of it. */
-function replay (run: FollowedRun, { parts, metadata, ...message }: SavedMessage): void {
-  const { message_id: messageId, status, timestamp } = message
-  const about = { run_id: run.id, message_id: messageId, status }
-  const apply = (type: string, data: Data) => run.apply({ type, data: { ...about, ...data }, timestamp } as never)
-  if (parts === undefined) return apply('chat_message', message)
-  for (const part of parts as Data[]) {
-    const { kind, part_id: partId, text, ...rest } = part
-    if (kind === 'text') apply('chat_message', { status: 'complete', ...rest, message_id: partId, content: text })
-    else if (kind === 'tool') {
-      if ('args' in rest) apply('tool_call', { ...rest, call_id: partId })
-      if (rest.status !== undefined) apply('tool_output', { ...rest, call_id: partId })
-    } else apply('chat_part', { status: 'complete', ...part })
-  }
-  if (metadata !== undefined) apply('chat_part', { part_id: 'message', kind: 'message', value: metadata })
 }

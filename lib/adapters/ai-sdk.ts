@@ -75,9 +75,9 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
 
   /**
    * Sends the last message of the user, and streams its run. `data` has its `message_id`, its text as `content`, the `trigger`, the
-   * given `body` and `metadata`, and, if the last message is more than that text, the whole of it as `ui_message`. A repeated message,
-   * for example of `regenerate`, gets a new `message_id`, and `target_id` is the id of the message that it replaces. The last chunk of
-   * the stream reports a failure.
+   * given `body` and `metadata`, and, if the last message is more than that text, the whole of it as `ui_message`. A message that is sent
+   * again, for example by `regenerate`, gets a new `message_id`, `repeats` is the id that it had, and `target_id` is the id of the answer
+   * that it replaces. The last chunk of the stream reports a failure.
    */
   async sendMessages (options: SendOptions<UI_MESSAGE>): Promise<ReadableStream<UIMessageChunk>> {
     const { chatId, messages, abortSignal: signal } = options
@@ -119,7 +119,8 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     const data = dataOf(options)
     const { chatId: id, messages, trigger, messageId, body, metadata: requestMetadata } = options
     const prepared = await this.#options.prepareSendMessagesRequest?.({ id, messages, trigger, messageId, body: body as PrepareOptions['body'], requestMetadata })
-    return prepared === undefined ? data : { content: data.content, ...prepared.body, message_id: data.message_id }
+    if (prepared === undefined) return data
+    return { content: data.content, ...prepared.body, message_id: data.message_id, ...data.repeats !== undefined && { repeats: data.repeats } }
   }
 
   #chat (chatId: string): ChatConnection {
@@ -176,13 +177,16 @@ function dataOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, b
   const isOnlyText = last === ofUser && last?.metadata === undefined && (last?.parts.every(({ type }) => type === 'text') ?? true)
   // A loaded message may have an id of the server, with a slash.
   const id = (ofUser?.id ?? random()).replaceAll('/', '~')
+  // The page's user said this before. An edited message, which has a `messageId`, has another text.
+  const isRepeated = ofUser !== undefined && (trigger !== 'submit-message' || last !== ofUser)
   // The server does not start a second run for a known id.
-  const isAgain = trigger !== 'submit-message' || messageId !== undefined || last !== ofUser
+  const isAgain = isRepeated || messageId !== undefined || last !== ofUser
   return {
     ...body,
     message_id: isAgain ? `${id.slice(0, maxBaseId)}~${random()}` : id,
     content,
     trigger,
+    ...isRepeated && { repeats: ofUser.id },
     ...messageId !== undefined && { target_id: messageId },
     ...metadata !== undefined && { metadata },
     ...!isOnlyText && { ui_message: last }

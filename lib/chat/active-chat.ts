@@ -127,13 +127,16 @@ export class ActiveChat implements RunContext {
     if (this.#going !== run) run.announce()
   }
 
-  /** Saves and publishes a user's message, then starts its run, or ends it with `stop`. Requires that `lack` returned `undefined`. */
-  async receive (data: UserData, start: RunStart, stop?: Stop): Promise<void> {
+  /**
+   * Saves and publishes a user's message, then starts its run, or ends it with `stop`. Requires that `lack` returned `undefined`. `data`:
+   * `undefined` when the text was said before.
+   */
+  async receive (data: UserData | undefined, start: RunStart, stop?: Stop): Promise<void> {
     const run = this.#run(start)
     const coming: Coming = { run, stop }
     this.#coming.add(coming)
     try {
-      await this.#store(run, data)
+      await (data === undefined ? this.#announce(run) : this.#store(run, data))
       this.#coming.delete(coming)
       if (coming.stop !== undefined) run.end(coming.stop)
       else if (run.state === 'waiting') this.#queue(run)
@@ -168,6 +171,12 @@ export class ActiveChat implements RunContext {
     // The lease is requested before the message is stored: if this server dies in between, no stored message lacks the end of its run.
     this.#enter(run)
     if (this.isVisible({ type: 'chat_message', data })) await this.publish({ type: 'chat_message', data })
+  }
+
+  /** Announces the run of a message that is not published, so that the log recognises the message when it is sent again. */
+  async #announce (run: LiveRun): Promise<void> {
+    this.#enter(run)
+    await run.announceFirst()
   }
 
   /** Cancels the runs with this name, or all runs. Returns `false` when there were none. */

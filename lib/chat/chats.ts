@@ -5,7 +5,7 @@ import type { Broker, Retention } from '../brokers/broker.js'
 import { errors } from '../errors.js'
 import { membersOf, type PresenceOfKind } from '../presence/presence.js'
 import type { Inbound, Message } from '../protocol/envelope.js'
-import { isSentId } from '../protocol/message-id.js'
+import { isSentId, messageIdOf } from '../protocol/message-id.js'
 import type { Access } from '../server/access/access.js'
 import type { AwaitedWork } from '../server/reports/awaited.js'
 import { ignoreRejection } from '../server/reports/caught.js'
@@ -221,7 +221,7 @@ export class Chats {
     const { ref, data } = message
     const id = receivedMessageId(message, userId, target)
     // On a retry, the log may have the message although its run never started: a broker that did not answer may have stored it.
-    if (!isRetry && isLogged(id, sender)) return
+    if (!isRetry && isLogged(id, data.repeats !== undefined, sender)) return
     if (this.#isClosing) throw new errors.CLOSING()
     const { onMessage } = this.#parts.options
     const channel = chatChannel(target)
@@ -235,6 +235,8 @@ export class Chats {
       throw new Refusal('chat_busy', lack.reason)
     }
     const isCancelled = this.#takeEarly(channel, userId, [data.message_id, ref])
+    // Its text was said before: it starts a run, and is not shown or saved again.
+    if (saysAgain(data, sender, target)) return await chat.receive(undefined, start, isCancelled ? 'cancelled' : undefined)
     const published = { ...withoutServerFields(data), message_id: id, role: 'user', content, status: 'complete' as const, user_id: userId }
     await chat.receive(published, start, isCancelled ? 'cancelled' : undefined)
   }
@@ -343,10 +345,17 @@ function earlyKey (channel: string, userId: string, name: string): string {
   return keyOf(channel, userId, name)
 }
 
-/** Whether the log has this message of this user. Throws a Refusal when another author's message has this id. */
-function isLogged (id: string, { log, userId }: Sender): boolean {
-  const author = log instanceof ChatLog ? log.authorOf(id) : undefined
-  if (author === undefined) return false
+/** Whether the text of a message is that of the user's message in the log which it says that it repeats. */
+function saysAgain ({ repeats, content }: Inbound<'chat_message'>['data'], { log, userId }: Sender, { userId: ownerId }: ChatAddress): boolean {
+  if (repeats === undefined || !(log instanceof ChatLog)) return false
+  return [repeats, messageIdOf(repeats, userId, ownerId)].some(id => log.hasSaid(id, content))
+}
+
+/** Whether the log has this message of this user, or its run. Throws a Refusal when another author's message has this id. */
+function isLogged (id: string, isRepetition: boolean, { log, userId }: Sender): boolean {
+  if (!(log instanceof ChatLog)) return false
+  const author = log.authorOf(id)
+  if (author === undefined) return isRepetition && log.hasRunOf(id)
   if (author.userId === userId) return true
   throw new Refusal('bad_message', '/data/message_id is that of another message: use a UUID')
 }

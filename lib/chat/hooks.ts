@@ -117,6 +117,8 @@ export interface ReplyOptions {
 export interface Reply {
   /** The `message_id`. It begins with a slash; ids that clients choose do not. */
   readonly id: string
+  /** Its parts so far, in the form in which they are saved. */
+  readonly parts: SavedPart[]
   /**
    * Appends text. All text of one turn of the event loop is sent as one delta. Returns `false`, and writes nothing, once the reply or
    * its run has ended. A reply over `limits.message` bytes or a run over `limits.run` bytes ends the run with the outcome `error`.

@@ -44,7 +44,9 @@ export const chatMessages = {
     /** Id of the author of a user's message. */
     user_id: optional(Type.String()),
     /** Id of the message that this text is a later part of. */
-    part_of: optional(messageId)
+    part_of: optional(messageId),
+    /** Id of the user's message whose text this is again. */
+    repeats: optional(messageId)
   })),
   /** Continues a message: its text is now the known text up to `at`, in UTF-16 code units, and then `text`. */
   chat_delta: open(Type.Object({

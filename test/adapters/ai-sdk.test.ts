@@ -301,7 +301,7 @@ t.test('regenerate sends the last message again, and the continuation of a messa
     const chunks = await all(await transport.sendMessages(sending('', { trigger: 'regenerate-message', messageId: 'a1', messages: conversation })))
     t.equal(textOf(chunks), 'answer', 'the server handles it as a new message')
   }
-  t.match(messages.slice(1), Array.from({ length: 2 }, () => ({ content: 'hi', data: { trigger: 'regenerate-message', target_id: 'a1', ui_message: undefined } })))
+  t.match(messages.slice(1), Array.from({ length: 2 }, () => ({ content: 'hi', data: { trigger: 'regenerate-message', target_id: 'a1', repeats: 'm-hi', ui_message: undefined } })))
   t.equal(new Set(messages.map(({ id }) => id)).size, 3)
 
   const answer: UIMessage = { id: 'a2', role: 'assistant', parts: [{ type: 'text', text: 'which?' }] }

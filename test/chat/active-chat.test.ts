@@ -164,6 +164,19 @@ t.test('a message that cannot be saved or published is refused, and leaves the c
   t.equal(unpublished.state.idle, 1)
 })
 
+t.test('a message whose text was said before is announced, then answered, and refused when that cannot be stored', async t => {
+  const { context, conversation } = setup({ save: () => { throw new Error('not saved again') } })
+  await conversation.receive(undefined, { userId: 'u', messageId: 'm', handler: () => {} })
+  t.strictSame(context.types, ['run_queued', 'run_started', 'run_finished'])
+  await conversation.receive(undefined, hang('n'), 'cancelled')
+  t.strictSame(context.types.slice(3), ['run_queued', 'run_finished'])
+  const other = setup()
+  other.context.answer = down
+  await t.rejects(other.conversation.receive(undefined, hang('m')), { code: 'RT_ERR_BROKER' })
+  t.strictSame(other.context.types, [], 'a run that was never announced has no end')
+  t.equal(other.state.idle, 1)
+})
+
 t.test('a message that is not visible is answered nevertheless', async t => {
   const { context, conversation } = setup({ visible: ({ type }) => type !== 'chat_message' })
   await conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => {} })

@@ -126,6 +126,31 @@ t.test('a message with a known id is handled once in its chat, even if another s
   t.equal(count(), 5, 'a number is not an id')
 })
 
+t.test('a message that repeats one in the log starts a run, and is neither published nor saved again', async t => {
+  const asked: string[] = []
+  const saved: string[] = []
+  const { handle, context, log, connection } = setup({ onMessage: (_, { id }) => { asked.push(id) }, save: ({ message_id: id }) => { saved.push(id) } })
+  const said = (data: object) => log.append(JSON.stringify({ type: 'chat_message', data: { role: 'user', ...data } }), 0)
+  said({ message_id: 'a', content: 'q' })
+  said({ message_id: 'bob/b', content: 'q' })
+  await handle('chat_message', { content: 'q', repeats: 'a' }, 'a2')
+  await handle('chat_message', { content: 'q', repeats: 'a' }, 'a2')
+  await handle('chat_message', { content: 'q', repeats: 'b' }, 'b2', connection('c', 'bob'))
+  t.strictSame(context.types, ['run_queued', 'run_started', 'run_finished', 'run_queued', 'run_started', 'run_finished'])
+  t.strictSame([asked, saved], [['a2', 'bob/b2'], []])
+
+  t.comment('its run is in the log: another server has handled it')
+  log.append(JSON.stringify({ type: 'run_queued', data: { run_id: 'r', message_id: 'a3' } }), 0)
+  await handle('chat_message', { content: 'q', repeats: 'a' }, 'a3')
+  t.equal(asked.length, 2)
+
+  t.comment('another text, or one that the log has no more, is a message like any other')
+  await handle('chat_message', { content: 'other', repeats: 'a' }, 'a4')
+  await handle('chat_message', { content: 'q', repeats: 'z' }, 'a5')
+  t.strictSame(saved, ['a4', 'a5'])
+  t.match(context.published.filter(({ type }) => type === 'chat_message'), [{ data: { content: 'other', repeats: 'a' } }, { data: { content: 'q', repeats: 'z' } }])
+})
+
 t.test('a message that was refused can be sent again, and two copies at once are handled once', async t => {
   const { handle, context } = setup({ onMessage: () => {} })
   context.answer = down

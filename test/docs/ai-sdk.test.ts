@@ -64,9 +64,12 @@ t.test('the fields in the table of the data are those that chat.onMessage gets',
   const message = { ...hi, metadata: { color: 'red' } }
   const request = { ...sending(message), messageId: 'm1', body: { model: 'small' }, metadata: { page: 'home' } }
   for await (const chunk of await transportTo(t, `${url}/ws`).sendMessages(request) as any) t.type(chunk, 'object')
+  const first = Object.keys(data)
+  for await (const chunk of await transportTo(t, `${url}/ws`).sendMessages({ ...request, trigger: 'regenerate-message' }) as any) t.type(chunk, 'object')
   const rows = page.table('## Read the message on the server', '| Field | Value |').filter(([field]) => field.startsWith('`'))
   t.same([...namesOf(rows), 'content', 'message_id', 'model'].sort(), Object.keys(data).sort())
-  t.match(data, { trigger: 'submit-message', metadata: { page: 'home' }, ui_message: { metadata: { color: 'red' } }, target_id: 'm1' })
+  t.same(first, Object.keys(data).filter(name => name !== 'repeats'))
+  t.match(data, { trigger: 'regenerate-message', repeats: message.id, metadata: { page: 'home' }, ui_message: { metadata: { color: 'red' } }, target_id: 'm1' })
   t.not(data.message_id, 'm1', 'it is a message of its own')
 })
 

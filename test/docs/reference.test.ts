@@ -89,7 +89,7 @@ t.test('the table of messages from clients has the fields of their schemas', asy
     chat_history: history
   })
   // The server sets all other fields of a client's message itself.
-  const message = [code('chat_message'), listed(['content']), listed(['message_id'])]
+  const message = [code('chat_message'), listed(['content']), listed(['message_id', 'repeats'])]
   t.same(rowsBelow('### Messages from clients', 'Answer'), [ping, renew, subscribe, unsubscribe, presence, message, ...ofChats])
 })
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { agentFrom, type Agent } from '../../examples/agent.js'
+import { agentFrom, historyBefore, type Agent } from '../../examples/agent.js'
 import { chatCompletions } from '../../examples/chat-completions.js'
 import { scriptedAgent } from '../../examples/scripted-agent.js'
 import { build } from '../../examples/server.js'
@@ -121,6 +121,14 @@ t.test('a model gets the conversation, and its answer is streamed, whatever its 
   t.strictSame(told.slice(1), [
     { role: 'user', content: 'Hallo' }, { role: 'assistant', content: said }, { role: 'user', content: 'Noch einmal' }
   ])
+})
+
+t.test('the history of a message ends before it, and that of a repeated one before the message that it repeats', async t => {
+  const history = ['m1', '/a1', 'm2', 'm3', '/a2'].map(id => ({ message_id: id, role: id.startsWith('/') ? 'assistant' : 'user', content: '', timestamp: '' }))
+  const idsBefore = (id: string, data = {}) => historyBefore({ id, content: '', userId: 'ada', data }, history).map(({ message_id: id }) => id)
+  t.strictSame(idsBefore('m2'), ['m1', '/a1', '/a2'], 'without a message that waits behind it')
+  t.strictSame(idsBefore('m2~1', { repeats: 'm2' }), ['m1', '/a1'])
+  t.strictSame(idsBefore('m2', { repeats: 'm1' }), ['m1', '/a1', '/a2'], 'it was saved: its text differs')
 })
 
 t.test('without OPENAI_API_KEY no key is sent', async t => {

@@ -4,7 +4,8 @@ import { createUIMessageStreamResponse, DefaultChatTransport, type UIMessage, ty
 import fc from 'fast-check'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
+import { messagesOf, streamUI } from '../../lib/adapters/ai-sdk-server.js'
+import type { SavedMessage } from '../../lib/index.js'
 import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { redisBroker } from '../../lib/redis.js'
@@ -245,6 +246,20 @@ t.test("useChat ends with the same messages as over the AI SDK's own transport",
     await within(chat.sendMessage({ text: 'go' }), 'the end of the answer')
     await settled(chat)
     assert.deepStrictEqual(json(chat.messages), await expected(chunks))
+  }), { ...runs, examples: rare.map(chunks => [chunks]) })
+})
+
+t.test('messagesOf makes the same messages of what is saved', async t => {
+  const saved: SavedMessage[] = []
+  const server = await startPlayer(t, { chat: { save: (message: SavedMessage) => { saved.push(JSON.parse(JSON.stringify(message))) } } })
+  await fc.assert(fc.asyncProperty(streams.filter(chunks => chunks.at(-1)!.type === 'finish'), async chunks => {
+    saved.length = 0
+    Object.assign(server.play, { chunks, at: chunks.length, hold: gate() })
+    server.play.hold.open()
+    const chat = chatOf(t, server.url, `c${++count}`)
+    await within(chat.sendMessage({ text: 'go' }), 'the end of the answer')
+    await eventually(() => saved.length === 2)
+    assert.deepStrictEqual(json(await messagesOf(saved)), await expected(chunks))
   }), { ...runs, examples: rare.map(chunks => [chunks]) })
 })
 

@@ -6,9 +6,11 @@ import {
 } from 'ai'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
+import { messagesOf, streamUI } from '../../lib/adapters/ai-sdk-server.js'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
+import { createChat } from '../../lib/client/chat/index.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
+import type { SavedMessage } from '../../lib/index.js'
 import { eventually, gate, within } from '../waiting.js'
 import { startAgent } from '../adapters/agent.js'
 
@@ -128,6 +130,26 @@ t.test('regenerate replaces the answer, the last one or an earlier one', async t
   })
   t.equal(ours.messages.length, 2)
   t.strictSame(ours, own)
+})
+
+t.test("regenerate and a continuation leave the user's message once in the log, in what is saved, and on a second device", async t => {
+  const saved: SavedMessage[] = []
+  const save = (message: SavedMessage) => { saved.push(message) }
+  const { url } = await startAgent(t, run => streamUI(run, streamOf(text('answer'))), { chat: { save } })
+  const chat = new Chat<UIMessage>({ id: 'c', transport: transportTo(t, url), messages: [], onError: () => {} })
+  await chat.sendMessage({ text: 'Hi' })
+  await chat.regenerate()
+  // Continues the answer, like after a tool of the page.
+  await chat.sendMessage()
+  t.match(chat.messages, [{ role: 'user' }, { role: 'assistant', parts: [{ type: 'step-start' }, { text: 'answer' }, { type: 'step-start' }, { text: 'answer' }] }])
+  await eventually(() => saved.length === 4)
+  t.strictSame(saved.map(({ role }) => role), ['user', 'assistant', 'assistant', 'assistant'])
+  t.strictSame((await messagesOf(saved)).map(({ role }) => role), ['user', 'assistant', 'assistant', 'assistant'])
+
+  const page = createChat({ workflow: 'w', appId: 'a', userId: 'ada', chatId: 'c', baseUrl: `${url}/ws`, WebSocket: Socket as WebSocketConstructor })
+  t.teardown(() => page.end())
+  await eventually(() => page.messages.length === 4 && page.status === 'ready')
+  t.strictSame(page.messages.map(({ role }) => role), ['user', 'assistant', 'assistant', 'assistant'])
 })
 
 t.test('files come with their message', async t => {

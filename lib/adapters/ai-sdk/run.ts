@@ -94,8 +94,8 @@ export class FollowedRun {
     for (const reader of this.readers) reader.started()
   }
 
-  /** Closes the calls that the AI SDK left open. */
-  #cut (): void {
+  /** Closes the calls that the AI SDK left open, because the run was cancelled or interrupted. */
+  cut (): void {
     for (const part of this.#others.values()) {
       if (part.kind !== 'tool' || part.native === undefined) continue
       part.isCut = true
@@ -108,7 +108,7 @@ export class FollowedRun {
     if (this.outcome !== undefined) return
     this.#start()
     for (const part of this.#texts.values()) this.#done(part)
-    if (outcome.status === 'cancelled' || outcome.status === 'interrupted') this.#cut()
+    if (outcome.status === 'cancelled' || outcome.status === 'interrupted') this.cut()
     this.outcome = outcome
     for (const reader of this.readers) reader.ended()
   }

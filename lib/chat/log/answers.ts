@@ -1,3 +1,5 @@
+import type { SavedPart } from '../hooks.js'
+import { savedCall, textOf } from '../saved-part.js'
 import type { Streaming } from './streaming.js'
 
 type Data = Record<string, any>
@@ -40,8 +42,11 @@ export function unfinishedAnswers (pieces: Iterable<Piece>, runId: string): Data
       put(messageId, { ...fields, kind: 'text', part_id: messageId, text: fields.text ?? content })
       answer.isOpen ||= text !== undefined && !answer.isWhole
     } else if (type === 'part text') put(partId, { ...fields, part_id: partId })
-    else if (type === 'tool_call' || type === 'tool_output') put(callId, { ...fields, kind: 'tool', part_id: callId, ...status !== undefined && { status } })
-    else if (type === 'chat_part' && fields.kind === 'message') {
+    else if (type === 'tool_call') put(callId, { ...fields, kind: 'tool', part_id: callId })
+    else if (type === 'tool_output') {
+      const { name, ...outcome } = fields
+      put(callId, savedCall({ ...answer.parts.get(callId), kind: 'tool', part_id: callId, name }, { status, ...outcome }))
+    } else if (type === 'chat_part' && fields.kind === 'message') {
       answer.isWhole = true
       answer.isOpen = status === 'streaming'
       if (fields.value !== undefined) answer.data.metadata = fields.value
@@ -49,8 +54,7 @@ export function unfinishedAnswers (pieces: Iterable<Piece>, runId: string): Data
   }
   return [...answers.values()].filter(({ isOpen }) => isOpen).map(({ data, parts, isWhole }) => {
     const all = [...parts.values()]
-    const content = all.flatMap(({ kind, text }) => kind === 'text' && text !== '' ? text : []).join('\n\n')
-    return { ...data, content, status: 'interrupted', ...isWhole && { parts: all } }
+    return { ...data, content: textOf(all as SavedPart[]), status: 'interrupted', ...isWhole && { parts: all } }
   })
 }
 

@@ -138,6 +138,21 @@ export class ChatLog extends Log {
     return { userId: data?.user_id }
   }
 
+  /** Whether the log has a user's message with this id and text. */
+  hasSaid (messageId: string, content: string): boolean {
+    const body = this.#byId.get(messageKey(messageId))?.body ?? ''
+    const { role, content: said } = (body === '' ? {} : (JSON.parse(body) as Telling).data) ?? {}
+    return role === 'user' && said === content
+  }
+
+  /** Whether a run of this message was queued or started. */
+  hasRunOf (messageId: string): boolean {
+    for (const { body } of this.#entries) {
+      if (body.startsWith('{"type":"run_') && body.includes(messageId) && (JSON.parse(body) as Telling).data?.message_id === messageId) return true
+    }
+    return false
+  }
+
   /** Returns the messages that close the open parts of a run; `undefined` when the run is over. */
   unfinished (runId: string): Message[] | undefined {
     return unfinished(this.#entries, runId)
@@ -187,7 +202,9 @@ export class ChatLog extends Log {
   }
 
   #add (body: string, now: number, id?: string): Entry {
-    const entry: Entry = { first: this.head, last: this.head, time: now, bytes: 0, id, body }
+    const entry: Entry = {
+      first: this.head, last: this.head, time: now, bytes: 0, id, body, text: undefined, previous: undefined, next: undefined
+    }
     if (this.#entries === emptyDeque) this.#entries = new Deque()
     this.#entries.push(entry)
     this.#newestEntry = entry

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Outcome } from '../../protocol/chat.js'
-import type { ToolCall } from '../hooks.js'
+import type { SavedPart, ToolCall } from '../hooks.js'
 import { GrowingPart, partForm, type GrowingPartParts } from './growing-part.js'
 import type { OpenPart } from '../runs/part.js'
+import { savedCall } from '../saved-part.js'
 
 type Fields = Record<string, unknown>
 
@@ -25,52 +26,72 @@ const failed = { code: 'tool_failed', message: 'the tool failed' }
 export class LiveCall implements ToolCall, OpenPart {
   readonly id: string
   readonly #parts: LiveCallParts
-  readonly #input: GrowingPart
+  /** Arguments that are being written; `undefined` once they are complete. */
+  #input: GrowingPart | undefined
   #state: 'new' | 'input' | 'called' | 'closed' = 'new'
-  #saved: Fields
-  /** Further fields of the latest progress. */
-  #latest: Fields = {}
+  /** Fields of the call, of its latest progress and of its outcome, as JSON text: values take far more memory. */
+  #called: string | undefined
+  #latest = '{}'
+  #outcome = '{}'
 
   constructor (parts: LiveCallParts) {
     const { id = randomUUID(), name, head, context, outlet, charge } = parts
     this.id = id
     this.#parts = parts
-    this.#saved = { kind: 'tool', part_id: id, name }
     this.#input = new GrowingPart({
       context, outlet, charge, form: partForm, head: { ...head, part_id: id, kind: 'tool', name }, onClosed: () => {}
     })
   }
 
-  /** The call as it is saved with its message. */
-  get saved (): Fields {
-    return this.#saved
+  /** The call so far, as it is saved with its message. */
+  get saved (): SavedPart {
+    const called = JSON.parse(this.#called ?? this.#begun())
+    return { kind: 'tool', part_id: this.id, name: this.#parts.name, ...savedCall(called, JSON.parse(this.#outcome)) }
+  }
+
+  /** Arguments so far, if they have begun, and further fields. */
+  #begun (): string {
+    return this.#state === 'input' ? JSON.stringify({ ...this.#input!.fields, text: this.#input!.text }) : '{}'
+  }
+
+  /** Whether the source must pause until the broker has stored more. */
+  get isFull (): boolean {
+    return this.#input?.isFull === true
+  }
+
+  /** Resolves when the broker has answered; `undefined` when no delta is being stored. */
+  get stored (): Promise<unknown> | undefined {
+    return this.#input?.stored
   }
 
   flush (): void {
-    this.#input.flush()
+    this.#input?.flush()
   }
 
   write (text: string, fields?: Fields): boolean {
-    if (this.#state !== 'new' && this.#state !== 'input') return false
+    const input = this.#input
+    if (input === undefined) return false
     this.#state = 'input'
-    if (fields !== undefined) this.#input.set(fields)
-    else if (text === '') this.#input.begin()
-    return this.#input.write(text)
+    if (fields !== undefined) input.set(fields)
+    else if (text === '') input.begin()
+    return input.write(text)
   }
 
   async call (args: unknown, fields: Fields = {}): Promise<void> {
     if (this.#state === 'closed') return
+    const called = JSON.stringify({ args, ...fields })
     // The call has its place where its arguments began.
     if (this.#state === 'input') this.#parts.flush()
     this.#state = 'called'
-    this.#input.drop()
-    Object.assign(this.#saved, { args, ...fields })
+    this.#input?.drop()
+    this.#input = undefined
+    this.#called = called
     await this.#publish('tool_call', { args, ...fields })
   }
 
   async progress (value: unknown, fields: Fields = {}): Promise<void> {
     if (this.#state === 'closed') return
-    this.#latest = { ...value !== undefined && { progress: value }, ...fields }
+    this.#latest = JSON.stringify({ progress: value, ...fields })
     await this.#publish('tool_progress', { progress: value, ...fields })
   }
 
@@ -84,20 +105,19 @@ export class LiveCall implements ToolCall, OpenPart {
 
   close (outcome: Outcome): void {
     const status = outcome === 'complete' ? 'interrupted' : outcome
-    this.#end(status, { ...this.#latest, ...status === 'error' && { error: failed } })
+    this.#end(status, { ...JSON.parse(this.#latest), ...status === 'error' && { error: failed } })
   }
 
   async #end (status: Outcome, fields: Fields): Promise<void> {
     if (this.#state === 'closed') return
+    this.#outcome = JSON.stringify({ status, ...fields })
+    // Arguments that were not completed are saved so far: the output closes them, too.
+    this.#called ??= this.#begun()
     this.#state = 'closed'
-    const text = this.#input.text
     this.#parts.flush()
-    this.#input.drop()
-    const { onClosed } = this.#parts
-    Object.assign(this.#saved, { status, ...fields })
-    onClosed(this)
-    // The arguments were not completed: the output closes the call, too.
-    if (text !== '') Object.assign(this.#saved, this.#saved.args === undefined && { text })
+    this.#input?.drop()
+    this.#input = undefined
+    this.#parts.onClosed(this)
     await this.#publish('tool_output', { status, ...fields })
   }
 

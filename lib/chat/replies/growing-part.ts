@@ -2,6 +2,7 @@ import { Text } from '../log/text.js'
 import { isBrokersFailure } from '../../errors.js'
 import type { Messages } from '../../protocol/envelope.js'
 import { report } from '../../server/reports/caught.js'
+import type { SavedPart } from '../hooks.js'
 import type { RunContext } from '../runs/context.js'
 import { quiet, type PartOutlet } from '../runs/part.js'
 
@@ -29,6 +30,8 @@ export interface GrowingPartParts {
   head: Record<string, unknown>
   /** Fields of the final form alone. */
   tail?: Record<string, unknown>
+  /** Kind and id in the form in which it is saved. */
+  about?: { kind: 'text' | 'reasoning', part_id: string }
   /** Counts bytes. Returns `false` when nothing more may be written. */
   charge: (bytes: number) => boolean
   onClosed: (part: GrowingPart) => void
@@ -54,6 +57,11 @@ export class GrowingPart {
 
   get text (): string {
     return this.#text.slice()
+  }
+
+  /** The part so far, in the form in which it is saved. */
+  get saved (): SavedPart {
+    return { ...this.#fields, ...this.#parts.about!, text: this.text }
   }
 
   get isClosed (): boolean {

@@ -4,7 +4,9 @@ import { report } from '../../server/reports/caught.js'
 import type { DataOptions, FilePart, PartOptions, PartWriter, Reply, SavedPart, SourcePart, ToolCall } from '../hooks.js'
 import { LiveCall } from './call.js'
 import type { RunContext } from '../runs/context.js'
-import { GrowingPart, messageForm, partForm } from './growing-part.js'
+import { GrowingPart, messageForm, partForm, type GrowingPartParts } from './growing-part.js'
+import { KeptPart } from './kept-part.js'
+import { isBlank, textOf } from '../saved-part.js'
 import { quiet, type OpenPart, type PartOutlet } from '../runs/part.js'
 
 type Fields = Record<string, unknown>
@@ -32,29 +34,22 @@ export interface ReplyParts {
   onClosed: (reply: LiveReply) => void
 }
 
-/** A part of a reply, and its form for `save`. */
-interface Held {
-  readonly text?: GrowingPart
-  /** Whether a user would see nothing of it. */
-  readonly isBlank: () => boolean
-  readonly save: () => SavedPart
-}
-
 /** A message that is being written: publishes its text and its other parts, and then their final forms. */
 export class LiveReply implements Reply, OpenPart {
   readonly id: string
   readonly #parts: ReplyParts
   /** Fields of every publication of this reply. */
   readonly #head: { message_id: string, run_id: string, agent?: string, role?: string }
-  readonly #held: Held[] = []
+  readonly #kept: KeptPart[] = []
   /** Open texts and calls, in the order in which they began. */
-  readonly #open = new Set<GrowingPart | LiveCall>()
+  readonly #open = new Map<GrowingPart | LiveCall, KeptPart>()
   /** Data by its id: a later value replaces the earlier one. */
-  readonly #data = new Map<string, { value: unknown, fields: Fields }>()
+  readonly #data = new Map<string, KeptPart>()
   /** The text that `write` continues; `undefined` once another part has begun. */
   #text: GrowingPart | undefined
   #bytes: number
   #count = 0
+  #texts = 0
   /** Whether it has more than one text: then the message as a whole is published, too. */
   #isWhole = false
   #metadata: unknown
@@ -75,7 +70,7 @@ export class LiveReply implements Reply, OpenPart {
 
   /** All of its text, with an empty line between two texts. */
   get text (): string {
-    return this.#held.flatMap(({ text }) => text?.text || []).join('\n\n')
+    return textOf(this.parts)
   }
 
   /** Number of bytes that count for it. */
@@ -85,7 +80,11 @@ export class LiveReply implements Reply, OpenPart {
 
   /** Whether nothing was written. */
   get isEmpty (): boolean {
-    return this.#held.length === 0 && !this.#isWhole
+    return this.#kept.length === 0 && !this.#isWhole
+  }
+
+  get parts (): SavedPart[] {
+    return this.#kept.map(({ saved }) => saved)
   }
 
   get isOpen (): boolean {
@@ -94,7 +93,7 @@ export class LiveReply implements Reply, OpenPart {
 
   /** Whether the source must pause until the broker has stored more. */
   get isFull (): boolean {
-    return [...this.#open].some(part => part instanceof GrowingPart && part.isFull)
+    return [...this.#open.keys()].some(part => part.isFull)
   }
 
   async ready (): Promise<void> {
@@ -103,7 +102,7 @@ export class LiveReply implements Reply, OpenPart {
 
   /** Resolves when the broker has answered; `undefined` when no delta is being stored. */
   get stored (): Promise<unknown> | undefined {
-    for (const part of this.#open) if (part instanceof GrowingPart && part.stored !== undefined) return part.stored
+    for (const part of this.#open.keys()) if (part.stored !== undefined) return part.stored
     return undefined
   }
 
@@ -127,9 +126,9 @@ export class LiveReply implements Reply, OpenPart {
     this.#divide()
     const { message_id: messageId, run_id: runId, agent } = this.#head
     const partId = this.#newId()
-    const part = this.#grow({ message_id: messageId, part_id: partId, kind: 'reasoning', run_id: runId, ...agent !== undefined && { agent } }, partForm)
+    const about = { kind: 'reasoning', part_id: partId } as const
+    const part = this.#grow(about, { message_id: messageId, ...about, run_id: runId, ...agent !== undefined && { agent } }, partForm)
     part.set(fields)
-    this.#hold({ isBlank: () => part.text === '', save: () => ({ ...part.fields, kind: 'reasoning', part_id: partId, text: part.text }) })
     return this.#writer(part)
   }
 
@@ -146,12 +145,10 @@ export class LiveReply implements Reply, OpenPart {
       charge: bytes => this.#charge(bytes),
       publish: (type, data) => this.#store(type, data),
       flush: () => this.flush(),
-      onClosed: () => this.#open.delete(call)
+      onClosed: () => this.#finished(call)
     })
-    if (this.#closed === undefined) this.#open.add(call)
-    else call.close('interrupted')
+    if (!this.#begin(call)) call.close('interrupted')
     if (fields !== undefined) call.write('', fields)
-    this.#hold({ isBlank: () => false, save: () => call.saved as unknown as SavedPart })
     return call
   }
 
@@ -172,15 +169,9 @@ export class LiveReply implements Reply, OpenPart {
       this.#divide()
       return this.#publishPart('data', `transient ${name}`, { name, value, is_transient: true, ...fields })
     }
-    const known = id === undefined ? undefined : this.#data.get(id)
-    if (known === undefined) {
-      const held = { value, fields }
-      const partId = id ?? this.#newId()
-      this.#data.set(partId, held)
-      return this.#add('data', { name, value, ...fields }, partId, () => ({ ...held.fields, kind: 'data', part_id: partId, name, value: held.value }))
-    }
-    Object.assign(known, { value, fields })
-    return this.#publishPart('data', id!, { name, value, ...fields })
+    const kept = this.#data.get(id ?? '') ?? new KeptPart()
+    if (id !== undefined) this.#data.set(id, kept)
+    return this.#add('data', { name, value, ...fields }, id, kept)
   }
 
   metadata (value: unknown, { fields = {} }: PartOptions = {}): Promise<void> {
@@ -206,11 +197,11 @@ export class LiveReply implements Reply, OpenPart {
 
   /** Publishes the text that was written since the last delta. Called before anything else of the run is published. */
   flush (): void {
-    for (const part of this.#open) part.flush()
+    for (const part of this.#open.keys()) part.flush()
   }
 
   #flushBefore (part: GrowingPart): void {
-    for (const other of this.#open) {
+    for (const other of this.#open.keys()) {
       if (other === part) return
       other.flush()
     }
@@ -221,25 +212,34 @@ export class LiveReply implements Reply, OpenPart {
     if (this.#isClosing) return Promise.resolve()
     this.#isClosing = true
     const { context, role, onClosed } = this.#parts
-    const open = [...this.#open]
+    const open = [...this.#open.keys()]
     if (this.#isWhole) this.flush()
     const ends = open.map(part => part instanceof GrowingPart ? part.close(status, {}, this.#isWhole) : part.close(status))
     if (this.#isWhole) ends.push(this.#publishWhole(status))
     this.#closed = quiet(Promise.all(ends).then(() => {}))
-    const more = this.#isWhole && { parts: this.#saved(), metadata: this.#metadata }
+    const { parts } = this
+    const more = this.#isWhole && { parts, metadata: this.#metadata }
     // An answer that fails before it has content leaves no message.
-    const isSaved = status === 'complete' ? !this.isEmpty : this.#held.some(({ isBlank }) => !isBlank())
-    if (isSaved) context.save({ ...this.#head, role, content: this.text, status, ...more })
+    const isSaved = status === 'complete' ? !this.isEmpty : !parts.every(isBlank)
+    if (isSaved) context.save({ ...this.#head, role, content: textOf(parts), status, ...more })
     onClosed(this)
     return this.#closed
   }
 
-  #saved (): SavedPart[] {
-    return this.#held.map(({ save }) => save())
+  /** Keeps a part from its beginning. Returns `false`, and keeps nothing, when the reply is closed. */
+  #begin (part: GrowingPart | LiveCall): boolean {
+    if (this.#closed !== undefined) return false
+    const kept = new KeptPart(part)
+    this.#kept.push(kept)
+    this.#open.set(part, kept)
+    return true
   }
 
-  #hold (held: Held): void {
-    this.#held.push(held)
+  #finished (part: GrowingPart | LiveCall): void {
+    const kept = this.#open.get(part)
+    this.#open.delete(part)
+    // All parts of a reply that closes are about to be saved.
+    if (!this.#isClosing) kept?.finish()
   }
 
   #newId (): string {
@@ -247,22 +247,19 @@ export class LiveReply implements Reply, OpenPart {
   }
 
   #newText (): GrowingPart {
-    const count = this.#held.filter(({ text }) => text !== undefined).length
+    const count = this.#texts++
     if (count > 0) this.#divide()
     const id = count === 0 ? this.id : `${this.id}.${count}`
     const head = { ...this.#head, message_id: id, ...count > 0 && { part_of: this.id } }
-    const text = this.#grow(head, messageForm, { role: this.#parts.role })
-    this.#hold({ text, isBlank: () => text.text === '', save: () => ({ ...text.fields, kind: 'text', part_id: id, text: text.text }) })
-    return text
+    return this.#grow({ kind: 'text', part_id: id }, head, messageForm, { role: this.#parts.role })
   }
 
-  #grow (head: Fields, form: typeof messageForm, tail?: Fields): GrowingPart {
+  #grow (about: GrowingPartParts['about'], head: Fields, form: typeof messageForm, tail?: Fields): GrowingPart {
     const { context, outlet } = this.#parts
     const part: GrowingPart = new GrowingPart({
-      context, outlet, form, head, tail, charge: bytes => this.#charge(bytes), onClosed: () => this.#open.delete(part)
+      context, outlet, form, head, tail, about, charge: bytes => this.#charge(bytes), onClosed: () => this.#finished(part)
     })
-    if (this.#closed === undefined) this.#open.add(part)
-    else part.drop()
+    if (!this.#begin(part)) part.drop()
     return part
   }
 
@@ -298,10 +295,19 @@ export class LiveReply implements Reply, OpenPart {
     quiet(text.close('complete', {}, true))
   }
 
-  #add (kind: 'source' | 'file' | 'data' | 'step', fields: Fields, partId = this.#newId(), save = () => ({ ...fields, kind, part_id: partId })): Promise<void> {
-    this.#divide()
-    this.#hold({ isBlank: () => kind === 'step', save: save as () => SavedPart })
-    return this.#publishPart(kind, partId, fields)
+  /** Adds a part that is finished at once. `kept`: that of the data which it replaces. */
+  #add (kind: 'source' | 'file' | 'data' | 'step', fields: Fields, partId = this.#newId(), kept = new KeptPart()): Promise<void> {
+    try {
+      const isNew = !kept.isSet
+      kept.set({ ...fields, kind, part_id: partId } as SavedPart)
+      if (isNew) {
+        this.#divide()
+        this.#kept.push(kept)
+      }
+      return this.#publishPart(kind, partId, fields)
+    } catch (error) {
+      return quiet(Promise.reject(error))
+    }
   }
 
   #publishPart (kind: string, partId: string, fields: Fields): Promise<void> {

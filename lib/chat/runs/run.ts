@@ -105,6 +105,14 @@ export class LiveRun implements Run {
     this.#tell('run_queued')
   }
 
+  /** Like `announce`. Resolves when it is stored; rejects, and the run is not announced, when the broker fails. */
+  async announceFirst (): Promise<void> {
+    if (this.#isAnnounced || this.state !== 'waiting') return
+    const about = { ...this.about, user_id: this.userId }
+    await this.#outlet({ type: 'run_queued', data: about }).publish('run_queued', about)
+    this.#isAnnounced = true
+  }
+
   #tell (type: 'run_queued' | 'run_started'): void | Promise<void> {
     const about = { ...this.about, user_id: this.userId }
     return this.#outlet({ type, data: about }).deliver(type, about)

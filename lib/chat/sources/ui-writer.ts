@@ -21,11 +21,15 @@ interface OpenCall {
   result: Fields
   /** Latest preliminary output. */
   shown?: unknown
-  /** Whether its further chunks are published as they are. */
-  isOver: boolean
-  isCalled: boolean
+  readonly isCalled: boolean
   /** Number of the step in which it began. */
   readonly step: number
+}
+
+interface Call {
+  readonly name: string
+  /** Undefined when its further chunks are published as they are. */
+  open: OpenCall | undefined
 }
 
 /** Request of the AI SDK for an approval. */
@@ -41,9 +45,9 @@ export class UiWriter {
   readonly requests: ApprovalRequest[] = []
   readonly #reply: Reply
   readonly #texts = new Map<string, OpenText>()
-  readonly #calls = new Map<string, OpenCall & { readonly name: string }>()
+  readonly #calls = new Map<string, Call>()
   /** Calls by the ids of their approvals. */
-  readonly #asked = new Map<string, OpenCall>()
+  readonly #asked = new Map<string, Call>()
   #metadata: unknown
   #finishReason: string | undefined
   /** Data gets new ids after parts were removed. */
@@ -130,9 +134,10 @@ export class UiWriter {
   async #reset (): Promise<void> {
     this.#generation++
     await this.#endTexts()
-    for (const open of this.#calls.values()) {
-      if (open.isOver || open.step !== this.#step) continue
-      open.isOver = true
+    for (const call of this.#calls.values()) {
+      if (call.open?.step !== this.#step) continue
+      const { open } = call
+      call.open = undefined
       await open.call.fail({ code: 'reset', message: 'the model began this step again' }, { ai_sdk: { ...open.result, ended: true } })
     }
   }
@@ -141,64 +146,65 @@ export class UiWriter {
    * Whether the chunks of a call are published as they are from now on: the AI SDK makes another part of a call that goes on in another
    * step, or begins again.
    */
-  #isAnother (open: OpenCall | undefined, isToBegin = false): boolean {
-    if (open !== undefined && !open.isCalled && (isToBegin || open.step !== this.#step)) open.isOver = true
-    return open?.isOver === true
+  #isAnother (call: Call | undefined, isToBegin = false): boolean {
+    if (call === undefined) return false
+    const { open } = call
+    if (open?.isCalled === false && (isToBegin || open.step !== this.#step)) call.open = undefined
+    return call.open === undefined
   }
 
   async #beginCall (chunk: Fields): Promise<void> {
     if (this.#isAnother(this.#calls.get(chunk.toolCallId), true)) return await this.#carry(chunk)
     const kept = fieldsOf(chunk, toolFields)
     const call = this.#reply.call(chunk.toolName, { id: chunk.toolCallId, fields: { ...titleOf(kept), ai_sdk: kept } })
-    const open = { call, name: chunk.toolName, native: kept, result: {}, isOver: false, isCalled: false, step: this.#step }
-    this.#calls.set(chunk.toolCallId, open)
+    this.#calls.set(chunk.toolCallId, { name: chunk.toolName, open: { call, native: kept, result: {}, isCalled: false, step: this.#step } })
   }
 
   async #continueCall (chunk: Fields): Promise<void> {
-    const open = this.#calls.get(chunk.toolCallId)
-    if (open === undefined || this.#isAnother(open)) return await this.#carry(chunk)
-    open.call.write(chunk.inputTextDelta)
+    const known = this.#calls.get(chunk.toolCallId)
+    if (known?.open === undefined || this.#isAnother(known)) return await this.#carry(chunk)
+    known.open.call.write(chunk.inputTextDelta)
     await this.#reply.ready()
   }
 
   async #called (chunk: Fields): Promise<void> {
     const known = this.#calls.get(chunk.toolCallId)
     if (this.#isAnother(known)) return await this.#carry(chunk)
-    const kept = { ...known?.native, ...fieldsOf(chunk, toolFields) }
-    const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
-    const { result = {}, step = this.#step } = known ?? {}
-    this.#calls.set(chunk.toolCallId, { call, name: chunk.toolName, native: kept, result, isOver: false, isCalled: true, step })
+    const kept = { ...known?.open?.native, ...fieldsOf(chunk, toolFields) }
+    const { call = this.#reply.call(chunk.toolName, { id: chunk.toolCallId }), result = {}, step = this.#step } = known?.open ?? {}
+    this.#calls.set(chunk.toolCallId, { name: chunk.toolName, open: { call, native: kept, result, isCalled: true, step } })
     await call.call(chunk.input, { ...titleOf(kept), ai_sdk: kept })
   }
 
   async #invalid (chunk: Fields): Promise<void> {
     const known = this.#calls.get(chunk.toolCallId)
     if (this.#isAnother(known)) return await this.#carry(chunk)
-    const call = known?.call ?? this.#reply.call(chunk.toolName, { id: chunk.toolCallId })
-    const kept = { ...fieldsOf(chunk, toolFields), ...fieldsOf(known?.native ?? {}, ['title']), input: chunk.input, isInput: true, ended: true }
-    const closed = { call, name: chunk.toolName, native: {}, result: {}, isOver: true, isCalled: true, step: this.#step }
-    this.#calls.set(chunk.toolCallId, closed)
+    const { call = this.#reply.call(chunk.toolName, { id: chunk.toolCallId }), native = {} } = known?.open ?? {}
+    const kept = { ...fieldsOf(chunk, toolFields), ...fieldsOf(native, ['title']), input: chunk.input, isInput: true, ended: true }
+    this.#calls.set(chunk.toolCallId, { name: chunk.toolName, open: undefined })
     await call.fail({ code: 'invalid_input', message: chunk.errorText }, { ai_sdk: kept })
   }
 
   async #output (chunk: Fields): Promise<void> {
-    const open = this.#calls.get(chunk.toolCallId)
+    const known = this.#calls.get(chunk.toolCallId)
     // The call is of an earlier message.
-    if (open === undefined || open.isOver) return await this.#carry(chunk)
+    if (known?.open === undefined) return await this.#carry(chunk)
+    const { open } = known
     open.result = { ...open.result, ...fieldsOf(chunk, ['providerExecuted', 'providerMetadata', 'toolMetadata', 'dynamic']) }
     if (chunk.preliminary === true) {
       open.shown = chunk.output
       open.result.preliminary = { count: (open.result.preliminary?.count ?? 0) + 1, after: open.result.approval?.length ?? 0 }
       return await open.call.progress(chunk.output, { ai_sdk: open.result })
     }
-    open.isOver = true
+    known.open = undefined
     await open.call.output(chunk.output, { ai_sdk: { ...open.result, ended: true } })
   }
 
   async #failed (chunk: Fields): Promise<void> {
-    const open = this.#calls.get(chunk.toolCallId)
-    if (open === undefined || open.isOver) return await this.#carry(chunk)
-    open.isOver = true
+    const known = this.#calls.get(chunk.toolCallId)
+    if (known?.open === undefined) return await this.#carry(chunk)
+    const { open } = known
+    known.open = undefined
     if (chunk.type === 'tool-output-denied') {
       // The AI SDK keeps what the call has shown.
       const shown = { ai_sdk: { ...open.result, isDenied: true, ended: true }, ...open.shown !== undefined && { progress: open.shown } }
@@ -209,16 +215,16 @@ export class UiWriter {
   }
 
   async #request (chunk: ApprovalRequest['chunk']): Promise<void> {
-    const open = this.#calls.get(chunk.toolCallId)
-    if (open === undefined) return await this.#carry(chunk)
-    this.#asked.set(chunk.approvalId, open)
-    if (chunk.isAutomatic !== true) this.requests.push({ toolCallId: chunk.toolCallId, toolName: open.name, chunk })
-    await (open.isOver ? this.#carry(chunk) : this.#approval(open, chunk))
+    const known = this.#calls.get(chunk.toolCallId)
+    if (known === undefined) return await this.#carry(chunk)
+    this.#asked.set(chunk.approvalId, known)
+    if (chunk.isAutomatic !== true) this.requests.push({ toolCallId: chunk.toolCallId, toolName: known.name, chunk })
+    await (known.open === undefined ? this.#carry(chunk) : this.#approval(known.open, chunk))
   }
 
   async #response (chunk: Fields): Promise<void> {
-    const open = this.#asked.get(chunk.approvalId)
-    if (open === undefined || open.isOver) return await this.#carry(chunk)
+    const open = this.#asked.get(chunk.approvalId)?.open
+    if (open === undefined) return await this.#carry(chunk)
     await this.#approval(open, chunk)
   }
 

@@ -201,6 +201,19 @@ t.test('authorOf returns the author of a finished or unfinished message, and und
   t.strictSame(['a', 'b', 'c', 'd'].map(id => log.authorOf(id)), [{ userId: 'ada' }, { userId: 'bot' }, { userId: undefined }, undefined])
 })
 
+t.test('hasSaid and hasRunOf recognise a user\'s message by id and text, and the run of a message', async t => {
+  const log = logOf([
+    bodyOf('chat_message', { message_id: 'a', role: 'user', content: 'hi' }),
+    bodyOf('chat_message', { message_id: 'b', role: 'assistant', content: 'hi' }),
+    bodyOf('chat_delta', { message_id: 'c', at: 0, text: 'hi' }),
+    bodyOf('run_queued', { run_id: 'r', message_id: 'a~1' }),
+    bodyOf('tool_call', { run_id: 'r', call_id: 'x', args: 'a~2' })
+  ])
+  t.strictSame([log.hasSaid('a', 'hi'), log.hasSaid('a', 'ho')], [true, false])
+  t.strictSame(['b', 'c', 'd'].map(id => log.hasSaid(id, 'hi')), [false, false, false], 'of an agent, unfinished, unknown')
+  t.strictSame(['a', 'a~1', 'a~2', 'r'].map(id => log.hasRunOf(id)), [false, true, false, false])
+})
+
 t.test('a run without an end is only protected up to a limit', async t => {
   const log = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 10, lag: 10_000 })
   for (let n = 0; n < 1_000; n++) log.append(bodyOf('app', { n, pad: 'x'.repeat(100) }), 0)

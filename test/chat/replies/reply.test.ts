@@ -137,6 +137,50 @@ t.test('a reply is full when more than 65,536 characters wait', async t => {
   t.equal(reply.isFull, false)
 })
 
+t.test('a reply is full when more than 65,536 characters of the arguments of a call wait', async t => {
+  const { context, reply } = setup()
+  context.limits.message = 1_000_000
+  const { opened, open } = gate()
+  context.answer = () => opened
+  await reply.ready()
+  const call = reply.call('search')
+  call.write('x')
+  context.turn()
+  call.write('x'.repeat(64 * 1024))
+  t.equal(reply.isFull, false)
+  call.write('x')
+  t.equal(reply.isFull, true)
+  let isReady = false
+  const ready = reply.ready().then(() => { isReady = true })
+  await settle()
+  t.equal(isReady, false)
+  call.fail()
+  open()
+  await ready
+  t.equal(reply.isFull, false)
+})
+
+t.test('the parts of a reply are there while it is written, as they will be saved', async t => {
+  const { context, reply } = setup()
+  reply.write('Let me see.')
+  const call = reply.call('search', { id: 'c' })
+  call.write('{"q"')
+  t.strictSame(reply.parts, [{ kind: 'text', part_id: 'm', text: 'Let me see.' }, { kind: 'tool', part_id: 'c', name: 'search', text: '{"q"' }])
+  await call.call({ q: 1 })
+  await call.output(2)
+  await t.rejects(reply.data('chart', 1n), TypeError)
+  await reply.data('chart', 1, { id: 'd' })
+  reply.write('Two.')
+  await reply.data('chart', 2, { id: 'd' })
+  const parts = reply.parts
+  t.match(parts, [
+    { part_id: 'm' }, { kind: 'tool', args: { q: 1 }, status: 'complete', output: 2 },
+    { kind: 'data', part_id: 'd', value: 2 }, { kind: 'text', part_id: 'm.1', text: 'Two.' }
+  ])
+  reply.end()
+  t.strictSame(context.saved, [{ ...head, role: 'assistant', content: 'Let me see.\n\nTwo.', status: 'complete', parts, metadata: undefined }])
+})
+
 t.test('text that the broker did not store is published again, together with later text', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())

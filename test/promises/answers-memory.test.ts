@@ -1,0 +1,37 @@
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { forkChild } from '../children.js'
+import { connect } from '../harness.js'
+import { fixture } from '../process.js'
+import { within } from '../waiting.js'
+
+const chats = process.env.FULL === '1' ? 200 : 6
+const chunks = 20_000
+const maxTime = process.env.FULL === '1' ? 500_000 : 60_000
+
+/** Key of the part that a publication is about, and its type: a call and its output are two publications of a tool. */
+function subjectOf ({ type, data }: { type: string, data?: unknown }): string {
+  const { message_id: messageId, part_id: partId, call_id: callId } = data as Record<string, string>
+  return [type, callId ?? partId ?? messageId].join(' ')
+}
+
+t.test(`${chats} answers of ${chunks} chunks take at most 3 times their content, and a client that connects late gets each part once`, async t => {
+  const build = fileURLToPath(new URL('../../dist/lib', import.meta.url))
+  const child = forkChild(fixture('answers.mjs'), [build, `${chats}`, `${chunks}`], { execArgv: ['--expose-gc'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [{ url, memory }] = await within(once(child, 'message'), 'the answers', maxTime)
+
+  const late = await connect(t, `${url}/ws/support/shop/c0/u0`)
+  await late.until(() => JSON.stringify(late.received.at(-1)).includes('"status":"streaming"') && late.received.length > 100)
+  const subjects = late.received.filter(({ type }) => /^(chat_|tool_)/.test(type)).map(subjectOf)
+  t.strictSame(subjects, [...new Set(subjects)])
+  t.ok(subjects.length > 100, `${subjects.length} publications`)
+  t.notMatch(subjects.join(), /delta|progress/)
+
+  child.send('end')
+  const [ended] = await within(once(child, 'message'), 'the ends', maxTime)
+  t.strictSame(ended.outcomes, ['complete'])
+  t.ok(memory <= 3 * ended.content, `${(memory / ended.content).toFixed(2)} times the content while the answers are open`)
+  t.ok(ended.memory < memory, 'their ends free memory')
+})
