@@ -39,8 +39,8 @@ export async function transformed (file) {
 
 async function transform (file, text, cached) {
   const { default: blankSpace } = await import('ts-blank-space')
-  const code = blankSpace(text, node => {
-    throw new SyntaxError(`${file.pathname}: only a compiler can remove the types of this: ${node.getText()}`)
+  const code = blankSpace(text, ({ pos, end }) => {
+    throw new SyntaxError(`${file.pathname}: only a compiler can remove the types of this: ${text.slice(pos, end)}`)
   })
   // Another process may read the file meanwhile.
   const unfinished = new URL(`${cached.href}.${process.pid}`)

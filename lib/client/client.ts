@@ -65,20 +65,17 @@ type AnyListener = (envelope: Envelope) => unknown
 /** @inline */
 type StatusListener = (status: Status, closed: Closed | undefined) => unknown
 
-/** Times in ms. A const enum: bundlers inline its values. */
-const enum Ms {
-  /** For the `connection_ack`, plus a random part of `handshakeSpread`: clients that time out together retry at different times. */
-  handshake = 7_500,
-  handshakeSpread = 5_000,
-  /** Minimum duration of a connection that resets the count of attempts. */
-  settled = 5_000,
-  /** Delay after 4429, in addition to the backoff. */
-  tooMany = 5_000,
-  /** Minimum delay between the attempts of a hidden page, except before the first. */
-  hidden = 20_000,
-  /** For the answer to the ping of a page that wakes up. */
-  waking = 500
-}
+/** Time for the `connection_ack`, plus a random part of `handshakeSpreadMs`: clients that time out together retry at different times. */
+const handshakeMs = 7_500
+const handshakeSpreadMs = 5_000
+/** Minimum duration of a connection that resets the count of attempts. */
+const settledMs = 5_000
+/** Delay after 4429, in addition to the backoff. */
+const tooManyMs = 5_000
+/** Minimum delay between the attempts of a hidden page, except before the first. */
+const hiddenMs = 20_000
+/** Time for the answer to the ping of a page that wakes up. */
+const wakingMs = 500
 
 const sinceParameter = /([?&])since=[^&]*/
 
@@ -115,7 +112,7 @@ export class RealtimeClient {
   #tabs: Tabs | undefined
   #unwatchPage!: () => void
   #socket: WebSocketLike | undefined
-  /** Number of attempts since a connection lasted `Ms.settled`. */
+  /** Number of attempts since a connection lasted `settledMs`. */
   #attempt = 0
   /** Set while it reconnects after 4401, until the server accepts the new credential. */
   #isRenewed = false
@@ -229,7 +226,7 @@ export class RealtimeClient {
    */
   wake (): void {
     this.#attempt = 0
-    if (this.#status === 'open') this.#liveness.probe(Ms.waking)
+    if (this.#status === 'open') this.#liveness.probe(wakingMs)
     else this.#comeBack()
   }
 
@@ -251,7 +248,7 @@ export class RealtimeClient {
     // Placeholder until there is a socket.
     const pending = this.#socket = { close () {} } as WebSocketLike
     this.#openedAt = Infinity
-    this.#timer = after(Ms.handshake + Math.random() * Ms.handshakeSpread, () => {
+    this.#timer = after(handshakeMs + Math.random() * handshakeSpreadMs, () => {
       this.#hangUp()
       this.#lost({ code: abnormal, reason: 'no connection_ack' })
     })
@@ -352,7 +349,7 @@ export class RealtimeClient {
   /** Handles the end of a connection or of an attempt to connect. */
   #lost (loss: Loss): void {
     const { code, size, error = outageOf(this.#url, loss, this.#openedAt === Infinity) } = loss
-    if (now() - this.#openedAt >= Ms.settled) this.#attempt = 0
+    if (now() - this.#openedAt >= settledMs) this.#attempt = 0
     this.#letGo()
     if (code === ownCodes.TOO_BIG.code) this.#outbox.refuseLargest(size)
     const [, { action }] = ownCode(code)
@@ -378,8 +375,8 @@ export class RealtimeClient {
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
     attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
-    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? Ms.tooMany : 0)
-    return isHidden() && attempts > 0 ? Math.max(delay, Ms.hidden) : delay
+    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
+    return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
   }
 
   #retry (delay: number): void {

@@ -129,7 +129,10 @@ t.test('a message with a known id is handled once in its chat, even if another s
 t.test('a message that repeats one in the log starts a run, and is neither published nor saved again', async t => {
   const asked: string[] = []
   const saved: string[] = []
-  const { handle, context, log, connection } = setup({ onMessage: (_, { id }) => { asked.push(id) }, save: ({ message_id: id }) => { saved.push(id) } })
+  const { handle, context, log, connection } = setup({
+    onMessage: (_, { id }) => { asked.push(id) },
+    save: ({ message_id: id }) => { saved.push(id) }
+  })
   const said = (data: object) => log.append(JSON.stringify({ type: 'chat_message', data: { role: 'user', ...data } }), 0)
   said({ message_id: 'a', content: 'q' })
   said({ message_id: 'bob/b', content: 'q' })
