@@ -120,7 +120,8 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     const { chatId: id, messages, trigger, messageId, body, metadata: requestMetadata } = options
     const prepared = await this.#options.prepareSendMessagesRequest?.({ id, messages, trigger, messageId, body: body as PrepareOptions['body'], requestMetadata })
     if (prepared === undefined) return data
-    return { content: data.content, ...prepared.body, message_id: data.message_id, ...data.repeats !== undefined && { repeats: data.repeats } }
+    const { message_id: sentId, repeats, content } = data
+    return { content, ...prepared.body, message_id: sentId, ...repeats !== undefined && { repeats } }
   }
 
   #chat (chatId: string): ChatConnection {
