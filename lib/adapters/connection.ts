@@ -22,6 +22,9 @@ export interface ChatConnectionOptions {
 /** Message types that announce a run. */
 const boundaries = ['run_queued', 'run_started', 'run_finished']
 
+/** Maximum number of runs with approvals that are known after their end. */
+const maxApproved = 10
+
 /** Sent message whose run is unknown yet. */
 interface Awaited {
   readonly data: Record<string, unknown>
@@ -48,6 +51,8 @@ export class ChatConnection {
   readonly #options: ChatConnectionOptions
   readonly #runs = new Map<string, FollowedRun>()
   readonly #awaited = new Map<string, Awaited>()
+  /** The latest runs that are over and had approvals. */
+  #approved: FollowedRun[] = []
   /** Ids of runs without an envelope since publications were missed. */
   readonly #doubtful = new Set<string>()
   #link: Link
@@ -109,17 +114,18 @@ export class ChatConnection {
   }
 
   /**
-   * Answers approvals that a run waits for, by their ids, and streams the rest of the run. `undefined` when no run of this chat waits for
-   * any of them.
+   * Answers approvals that a run waits for, by their ids, and streams the rest of the run. If they were answered elsewhere, or the run is
+   * over, only streams the rest. `undefined` when no known run has asked for any of them.
    */
   async approve (answers: Approvals, signal?: AbortSignal): Promise<ReadableStream<UIMessageChunk> | undefined> {
     this.#use()
     try {
       await this.#replayed(signal)
-      const run = [...this.#runs.values()].find(({ isPaused, approvals }) => isPaused && [...answers.keys()].some(id => approvals.has(id)))
+      const run = [...this.#runs.values(), ...this.#approved].find(({ approvals }) => [...answers.keys()].some(id => approvals.has(id)))
       if (run === undefined || signal?.aborted) return undefined
       const stream = this.#stream()
       stream.readOn(run)
+      if (!run.isPaused || run.outcome !== undefined) return stream.stream
       this.#onAbort(stream, signal, () => { this.#cancel({ run_id: run.id }) })
       for (const [id, value] of answers) {
         const requestId = run.approvals.get(id)
@@ -177,8 +183,11 @@ export class ChatConnection {
   }
 
   #caughtUp (): void {
-    for (const id of this.#doubtful) this.#runs.get(id)?.end({ status: 'interrupted' })
-    for (const id of this.#doubtful) this.#runs.delete(id)
+    for (const id of this.#doubtful) {
+      const run = this.#runs.get(id)
+      run?.end({ status: 'interrupted' })
+      if (run !== undefined) this.#forget(run)
+    }
     this.#doubtful.clear()
     if (this.#isNewEpoch) for (const [ref, { isAcked }] of this.#awaited) if (isAcked) this.#fail(ref, 'interrupted')
     this.#isNewEpoch = false
@@ -218,7 +227,13 @@ export class ChatConnection {
     if (run === undefined) return
     run.apply(envelope)
     if (run.messageId !== undefined) this.#claim(run, run.messageId)
-    if (run.outcome !== undefined) this.#runs.delete(id)
+    if (run.outcome !== undefined) this.#forget(run)
+  }
+
+  /** Removes a run that is over. A page may still show its approvals as open. */
+  #forget (run: FollowedRun): void {
+    this.#runs.delete(run.id)
+    if (run.approvals.size > 0) this.#approved = [...this.#approved, run].slice(-maxApproved)
   }
 
   /** Connects a run to the stream of its message, if the message was sent from here. */

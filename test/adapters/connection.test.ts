@@ -287,3 +287,34 @@ t.test('a run that is replayed on a fresh connection continues its stream', asyn
   t.equal(chunks.some(chunk => chunk.type === 'error'), false)
   t.match(chunks.filter(chunk => chunk.type === 'text-delta'), [{ delta: 'still here' }])
 })
+
+t.test('approve streams the end of a run whose server died while it waited, and answers nothing', async t => {
+  const { chat, server } = await connect(t)
+  server.open('e', { replayed: 4 })
+  const run = { run_id: 'r', message_id: 'm' }
+  const about = { run_id: 'r', message_id: '/a' }
+  server.publish('run_started', run)
+  server.publish('tool_call', { ...about, call_id: 'c', name: 'pay', args: { sum: 5 }, ai_sdk: {} })
+  server.publish('input_request', { run_id: 'r', request_id: 'q', prompt: 'Run pay?', ai_sdk: { approvalId: 'a' } })
+  server.publish('chat_part', { ...about, part_id: '1', kind: 'data', name: 'ai_sdk', value: { type: 'pause' } })
+  server.publish('tool_output', { ...about, call_id: 'c', name: 'pay', status: 'interrupted' })
+  server.publish('input_closed', { run_id: 'r', request_id: 'q', reason: 'interrupted' })
+  server.publish('run_finished', { ...run, status: 'interrupted' })
+  const { chunks, ended } = read((await chat.approve(new Map([['a', { approved: true }]])))!)
+  await ended
+  t.match(chunks, [{ type: 'start', messageId: 'r' }, { type: 'tool-output-error', toolCallId: 'c', errorText: 'interrupted' }, { type: 'error', errorText: 'interrupted' }])
+  t.notOk(server.sent().some(({ type }) => type === 'input_response'))
+  t.equal(await chat.approve(new Map([['other', { approved: true }]])), undefined)
+})
+
+t.test('only the latest ten runs with approvals are known after their ends', async t => {
+  const { chat, server } = await connect(t)
+  server.open()
+  for (let n = 0; n < 11; n++) {
+    server.publish('run_started', { run_id: `r${n}` })
+    server.publish('input_request', { run_id: `r${n}`, request_id: `q${n}`, prompt: '', ai_sdk: { approvalId: `a${n}` } })
+    server.publish('run_finished', { run_id: `r${n}`, status: 'complete' })
+  }
+  const isKnown = async (n: number) => await chat.approve(new Map([[`a${n}`, { approved: true }]])) !== undefined
+  t.strictSame([await isKnown(0), await isKnown(1), await isKnown(10)], [false, true, true])
+})

@@ -1,14 +1,17 @@
 import { Chat as AiChat } from '@ai-sdk/react'
 import { jsonSchema, streamText, tool, type UIMessage } from 'ai'
 import { MockLanguageModelV4 } from 'ai/test'
+import { createElement } from 'react'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { streamUI } from '../../lib/adapters/ai-sdk-server.js'
 import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
 import { createChat } from '../../lib/client/chat/index.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
+import { RealtimeProvider, useChat } from '../../lib/react/index.js'
 import { startAgent } from '../adapters/agent.js'
 import { connect } from '../harness.js'
+import { mount } from '../react/render.js'
 import { eventually, gate, within } from '../waiting.js'
 
 type Part = Record<string, unknown>
@@ -83,6 +86,9 @@ async function startPhase (t: Test, { parts }: Phase) {
   return { ...server, order, executed }
 }
 
+/** States of items of our clients that wait for something. */
+const waiting = ['pending', 'queued', 'streaming', 'running', 'open']
+
 /** States of parts of the AI SDK that wait for something. */
 const pending = ['streaming', 'input-streaming', 'input-available', 'approval-requested', 'approval-responded']
 const pendingOf = ({ messages }: AiChat<UIMessage>) =>
@@ -107,12 +113,38 @@ for (const [name, phase] of Object.entries(phases)) {
     t.strictSame(pendingOf(sdk), [phase.left ?? []].flat(), 'useChat')
     await eventually(() => page.items.length > 0 && page.status === 'ready')
     const statuses = [...page.items, ...page.messages, ...page.messages.flatMap(({ parts }) => parts)].map(item => 'status' in item ? item.status : undefined)
-    t.strictSame(statuses.filter(status => ['pending', 'queued', 'streaming', 'running', 'open'].includes(String(status))), [], 'the client')
+    t.strictSame(statuses.filter(status => waiting.includes(String(status))), [], 'the client')
     t.equal(await runs[0].finished, 'cancelled')
 
     await within(sdk.sendMessage({ text: 'Again' }), 'the next answer')
     t.match(sdk.messages.at(-1)!.parts.at(-1), { type: 'text', text: 'Hello.', state: 'done' })
     t.strictSame(executed, name === 'in a running tool' ? ['hang'] : [], 'the tool of an approval that is cancelled does not run')
+  })
+}
+
+for (const [name, phase] of Object.entries(phases)) {
+  t.test(`stop of our own useChat ${name} aborts the model, no item stays pending, and the next message is answered`, async t => {
+    const { url, runs, order, executed } = await startPhase(t, phase)
+    const { workflow, appId, ...connection } = options(url)
+    let chat = { status: 'idle' } as ReturnType<typeof useChat>
+    mount(t, createElement(RealtimeProvider, connection, createElement(function Page () {
+      chat = useChat({ workflow, appId, chatId: 'c' })
+      return null
+    })))
+    await eventually(() => chat.status === 'ready')
+    const raw = await connect(t, `${url}/ws/w/a/c/ada`)
+    await chat.send('Hi')
+    await eventually(() => JSON.stringify(raw.received).includes(phase.sign))
+    await chat.stop()
+    t.equal(await runs[0].finished, 'cancelled')
+    t.strictSame(order, ['abort'])
+    await eventually(() => chat.status === 'ready')
+    const shown = [...chat.items, ...chat.messages, ...chat.messages.flatMap(({ parts }) => parts)]
+    t.strictSame(shown.filter(item => 'status' in item && waiting.includes(String(item.status))), [])
+
+    await chat.send('Again')
+    await eventually(() => chat.messages.at(-1)?.text === 'Hello.' && chat.status === 'ready')
+    t.strictSame(executed, name === 'in a running tool' ? ['hang'] : [])
   })
 }
 
