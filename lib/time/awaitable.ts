@@ -1,5 +1,3 @@
-import { types } from 'node:util'
-
 /** A value that is there, or a promise of it. */
 export type Awaitable<T> = T | Promise<T>
 
@@ -12,15 +10,9 @@ export function isThenable (value: unknown): value is PromiseLike<unknown> {
   }
 }
 
-/** Result of a function of the app: a native promise for a promise of any library, otherwise the value itself. */
-export function awaitableOf (returned: unknown): Awaitable<unknown> {
-  // A function may be a promise as well, and `await` reads it without throwing.
-  return isThenable(returned) || typeof returned === 'function' ? Promise.resolve(returned) : returned
-}
-
-/** Whether a value is a native promise. Never throws. */
+/** Whether a value of this package is a promise. */
 export function isPromise<T> (value: Awaitable<T>): value is Promise<T> {
-  return types.isPromise(value)
+  return value instanceof Promise
 }
 
 /**
@@ -29,4 +21,10 @@ export function isPromise<T> (value: Awaitable<T>): value is Promise<T> {
  */
 export function chain<T, R> (value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
   return isPromise(value) ? value.then(next) : next(value)
+}
+
+/** Like `chain`, with the result of a function of the app: any value, or a promise of any library. */
+export function chainResult<R> (returned: unknown, next: (value: unknown) => Awaitable<R>): Awaitable<R> {
+  // A function may be a promise as well, and `then` is then read without a throw.
+  return isThenable(returned) || typeof returned === 'function' ? Promise.resolve(returned).then(next) : next(returned)
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { awaitableOf, chain, isPromise, isThenable } from '../../lib/time/awaitable.js'
+import { chain, chainResult, isPromise, isThenable } from '../../lib/time/awaitable.js'
 
 const thenable = (value: unknown) => ({ then (resolve: (value: unknown) => void) { resolve(value) } })
 const { proxy: revoked, revoke } = Proxy.revocable({}, {})
@@ -17,25 +17,27 @@ t.test('chain() calls its function at once with a value, and later with the valu
   t.throws(() => chain(1, () => { throw new Error('of the function') }), { message: 'of the function' })
 })
 
-t.test('the promise of any library becomes a native one, and other values stay as they are', async t => {
+t.test('chainResult() calls its function at once with a value that cannot be awaited, and later with the value of a promise of any library', async t => {
   const callable = Object.assign(() => {}, thenable('of a function'))
   const plain = () => {}
   const rows: Array<[unknown, unknown]> = [[Promise.resolve(1), 1], [thenable(2), 2], [callable, 'of a function'], [plain, plain]]
   for (const [returned, expected] of rows) {
-    const awaitable = awaitableOf(returned)
-    t.ok(isPromise(awaitable))
-    t.equal(await awaitable, expected)
+    const calls: unknown[] = []
+    const later = chainResult(returned, value => { calls.push(value); return 'next' })
+    t.ok(isPromise(later))
+    t.strictSame(calls, [])
+    t.equal(await later, 'next')
+    t.equal(calls[0], expected)
   }
   const throwing = { get then () { throw new Error('of the getter') } }
   for (const value of [undefined, null, 1, 'then', { then: 1 }, revoked, throwing]) {
     t.notOk(isThenable(value))
-    t.equal(awaitableOf(value), value)
-    t.notOk(isPromise(value))
+    chainResult(value, given => { t.equal(given, value) })
   }
 })
 
 t.test('a thenable whose then cannot be read the second time gives a rejected promise', async t => {
   let reads = 0
   const fickle = { get then () { if (++reads > 1) throw new Error('read again'); return () => {} } }
-  await t.rejects(async () => { await awaitableOf(fickle) }, { message: 'read again' })
+  await t.rejects(async () => { await chainResult(fickle, () => {}) }, { message: 'read again' })
 })

@@ -14,7 +14,7 @@ import { refusalReasons, type RefusalReason } from '../reports/refusal-reasons.j
 import type { Refusals } from '../reports/refusals.js'
 import { addressOf, clientOf } from '../handshake/refused-request.js'
 import type { Timers } from '../../time/timers.js'
-import { awaitableOf, chain, isPromise, type Awaitable } from '../../time/awaitable.js'
+import { chain, chainResult, isPromise, type Awaitable } from '../../time/awaitable.js'
 import { TimeoutError, within } from '../../time/within.js'
 
 export interface AccessOptions {
@@ -148,7 +148,7 @@ export class Access {
 
   /** Decides whether an identity may connect to a target. Throws or rejects with the error of `authorize`. */
   decide (identity: Identity, target: Target): Awaitable<TargetDecision> {
-    return chain(awaitableOf(this.#options.authorize?.(identity, target)), returned => {
+    return chainResult(this.#options.authorize?.(identity, target), returned => {
       const verdict = returned ?? undefined
       if (isHiding(verdict)) return { denial: undefined, isHidden: true }
       return { denial: this.#denial(verdict, identity, target), isHidden: false }

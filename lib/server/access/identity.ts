@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { isId } from '../../protocol/ids.js'
-import { awaitableOf, chain, type Awaitable } from '../../time/awaitable.js'
+import { chainResult, type Awaitable } from '../../time/awaitable.js'
 import { ignoreRejection } from '../reports/caught.js'
 import type { Identity } from '../hooks.js'
 
@@ -15,7 +15,7 @@ const earliest = 1e11
  * IdentityFault or the error of the hook.
  */
 export function identityOf (hook: 'authenticate' | 'renew', returned: unknown): Awaitable<Identity | undefined> {
-  return chain(awaitableOf(returned), identity => {
+  return chainResult(returned, identity => {
     if (identity === null || identity === undefined) return undefined
     const fault = faultOf(identity)
     if (fault !== undefined) throw new IdentityFault(`'${hook}' returned ${fault}`)

@@ -17,7 +17,7 @@ import type { Target } from '../target.js'
 import { Connection, type ConnectionContext } from './connection.js'
 import type { Departures } from './departures.js'
 import { presenceKey, type Hub } from './hub.js'
-import { Recovery, sinceOf } from '../delivery/recovery.js'
+import { Recovery, sinceOf, type Recovered } from '../delivery/recovery.js'
 import type { OpenChannel } from '../delivery/subscription.js'
 import { chain, isPromise, type Awaitable } from '../../time/awaitable.js'
 import { within } from '../../time/within.js'
@@ -80,8 +80,9 @@ export class Admission {
       return refused.add(socket, closeCodes.TOO_MANY)
     }
     const id = `${this.#prefix}-${(++this.#accepted).toString(36)}`
-    const client = { proxiedAddress: proxiedAddressOf(request), isDeflated: takesDeflated(arrival) }
-    const connection = new Connection(socket, stream, context, { id, identity, path, target, ...client, onClosed })
+    const proxiedAddress = proxiedAddressOf(request)
+    const isDeflated = takesDeflated(arrival)
+    const connection = new Connection(socket, stream, context, { id, identity, path, target, proxiedAddress, isDeflated, onClosed })
     hub.add(connection)
     connection.charge(0)
     if (this.#isDraining) {
@@ -145,18 +146,19 @@ export class Admission {
   }
 
   #open (connection: Connection, recovery: Recovery, isHidden: boolean): void {
-    const { position, recovered, replayed, bytes } = recovery.conclude()
-    if (bytes > 0) connection.charge(bytes)
-    const fields = {
-      user_id: connection.userId,
-      connection_id: connection.id,
-      position,
-      recovered,
-      replayed,
-      expires_in_ms: expiresIn(connection.identity)
-    }
-    connection.open(`${JSON.stringify(fields).slice(0, -1)},${this.#commonFields}}`)
+    const concluded = recovery.conclude()
+    if (concluded.bytes > 0) connection.charge(concluded.bytes)
+    connection.open(this.#ackOf(connection, concluded))
     if (!connection.isEnding) enterPath(connection, isHidden)
+  }
+
+  /** Data of `connection_ack` as JSON. Ids and positions contain no characters that JSON escapes. */
+  #ackOf ({ userId, id, identity }: Connection, { position, recovered, replayed }: Recovered): string {
+    const expiresInMs = expiresIn(identity)
+    const recovery = recovered === undefined ? '' : `"recovered":${recovered},`
+    const expiry = expiresInMs === undefined ? '' : `"expires_in_ms":${expiresInMs},`
+    const own = `"user_id":"${userId}","connection_id":"${id}","position":"${position}",${recovery}"replayed":${replayed},${expiry}`
+    return `{${own}${this.#commonFields}}`
   }
 }
 

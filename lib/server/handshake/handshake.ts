@@ -117,9 +117,9 @@ export class Handshake {
   take (): DecidedHandshake {
     const { stream } = this
     if (this.#stage.name !== 'decided') throw new Error(`a handshake that is ${this.#stage.name} cannot be taken`)
-    const { asked, verdict, response } = this.#stage
+    const { asked: { path, target }, verdict, response } = this.#stage
     response.detachSocket(stream as Socket)
-    return { stream, ...asked, verdict }
+    return { stream, path, target, verdict }
   }
 
   /** Removes it from the pending handshakes. */

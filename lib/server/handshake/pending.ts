@@ -55,7 +55,8 @@ export class PendingHandshakes {
     const pending = new PendingHandshake(stream, this, this.#deadline.add(onLate))
     this.#all.add(pending)
     this.#uncounted.add(pending)
-    stream.once('close', pending.end)
+    // `end` removes it: `once` would create a function for each handshake.
+    stream.on('close', pending.end)
     return pending
   }
 

@@ -21,8 +21,7 @@ const maxWait = 10_000
  * pace are waiting, and the client is within the rate nevertheless.
  */
 export class TokenBucket {
-  readonly #rate: number
-  readonly #burst: number
+  readonly #limits: TokenRate
   readonly #clock: LoopClock
   #tokens: number
   #credit = 0
@@ -31,11 +30,10 @@ export class TokenBucket {
   #excused = 0
   #filledAt: number
 
-  constructor ({ rate, burst }: TokenRate, clock: LoopClock) {
-    this.#rate = rate / 1_000
-    this.#burst = burst
+  constructor (limits: TokenRate, clock: LoopClock) {
+    this.#limits = limits
     this.#clock = clock
-    this.#tokens = burst
+    this.#tokens = limits.burst
     this.#filledAt = clock.now()
     // The first frames may have been sent while the event loop was late.
     this.#credit = clock.lateSince(-Infinity) * this.#rate
@@ -71,7 +69,12 @@ export class TokenBucket {
   /** Time until the bucket is full, in ms. */
   get emptiness (): number {
     this.#fill()
-    return (this.#burst - this.#tokens) / this.#rate
+    return (this.#limits.burst - this.#tokens) / this.#rate
+  }
+
+  /** Tokens per ms. */
+  get #rate (): number {
+    return this.#limits.rate / 1_000
   }
 
   get #debtTime (): number {
@@ -88,9 +91,9 @@ export class TokenBucket {
     const now = this.#clock.now()
     if (now - this.#creditedAt >= creditKeep) this.#credit = 0
     const filled = this.#tokens + (now - this.#filledAt) * this.#rate
-    const beyond = filled - this.#burst
+    const beyond = filled - this.#limits.burst
     if (beyond > 0) this.#keep(beyond, this.#clock.lateSince(this.#filledAt) + this.#excused, now)
-    this.#tokens = Math.min(this.#burst, filled)
+    this.#tokens = Math.min(this.#limits.burst, filled)
     this.#filledAt = now
     this.#excused = 0
   }

@@ -39,8 +39,8 @@ export class UserRates {
   /** Bytes of messages that wait for a handler or are being handled, by user. */
   readonly held: Budget
   readonly #byUser = new Map<string, UserRate>()
-  /** Users that may soon be forgotten. */
-  readonly #leaving = new Set<UserRate>()
+  /** Users that may soon be forgotten. `isLeaving` of each is set: a set would cost more per handshake. */
+  #leaving: UserRate[] = []
 
   constructor (limits: UserLimits, parts: UserRateParts) {
     this.limits = limits
@@ -64,17 +64,20 @@ export class UserRates {
 
   /** Forgets a user once all tokens are refilled, unless the user is active again by then. */
   forgetLater (rate: UserRate): void {
-    if (this.#leaving.size === 0) this.parts.timers.after(forgetEvery, () => this.#forget())
-    this.#leaving.add(rate)
+    if (rate.isLeaving) return
+    rate.isLeaving = true
+    if (this.#leaving.length === 0) this.parts.timers.after(forgetEvery, () => this.#forget())
+    this.#leaving.push(rate)
   }
 
   #forget (): void {
-    for (const rate of this.#leaving) {
-      if (rate.isIdle && !rate.isFull) continue
-      this.#leaving.delete(rate)
+    this.#leaving = this.#leaving.filter(rate => {
+      if (rate.isIdle && !rate.isFull) return true
+      rate.isLeaving = false
       if (rate.isIdle) this.#byUser.delete(rate.userId)
-    }
-    if (this.#leaving.size > 0) this.parts.timers.after(forgetEvery, () => this.#forget())
+      return false
+    })
+    if (this.#leaving.length > 0) this.parts.timers.after(forgetEvery, () => this.#forget())
   }
 
   /** Rate of a user; `undefined` if the user is not known. */
@@ -89,9 +92,12 @@ export class UserRates {
  */
 export class UserRate {
   readonly userId: string
+  /** Whether it may soon be forgotten. Only `UserRates` changes it. */
+  isLeaving = false
   readonly #all: UserRates
   readonly #bucket: TokenBucket
-  readonly #sources = new Set<Source>()
+  /** Created with the first source: most users only listen. */
+  #sources: Set<Source> | undefined
   #isHeld = false
   #stopClock: (() => void) | undefined
 
@@ -108,7 +114,7 @@ export class UserRate {
 
   /** Whether the user has no connection that sends, and no message that waits or is being handled. */
   get isIdle (): boolean {
-    return this.#sources.size === 0 && !this.#isHeld && this.#all.held.heldBy(this.userId) === 0
+    return (this.#sources === undefined || this.#sources.size === 0) && !this.#isHeld && this.#all.held.heldBy(this.userId) === 0
   }
 
   /** Whether all tokens are refilled. */
@@ -117,12 +123,13 @@ export class UserRate {
   }
 
   join (source: Source): void {
+    this.#sources ??= new Set()
     this.#sources.add(source)
     if (this.#isHeld) source.onHeld()
   }
 
   leave (source: Source): void {
-    this.#sources.delete(source)
+    this.#sources?.delete(source)
     this.#forgetIfIdle()
   }
 
@@ -173,7 +180,7 @@ export class UserRate {
     this.#isHeld = isHeld
     if (isHeld) this.#all.parts.onHold()
     // Frames that the first source has read already may exceed the limit again.
-    for (const source of this.#sources) this.#isHeld ? source.onHeld() : source.onReleased()
+    for (const source of this.#sources ?? []) this.#isHeld ? source.onHeld() : source.onReleased()
     this.#forgetIfIdle()
   }
 
