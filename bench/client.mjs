@@ -204,6 +204,17 @@ async function attend ({ list, seconds, updaters, updates, every }) {
   }
 }
 
+/** Lets the last `count` clients stop their answers, one every `every` ms. Returns the times. */
+async function stop ({ count, every }) {
+  const times = []
+  for (const client of clients.slice(-count)) {
+    await sleep(every)
+    times.push(Number(process.hrtime.bigint()) / 1e6)
+    client.send('{"type":"chat_cancel","ref":"stop"}')
+  }
+  return times
+}
+
 function percentile (values, share) {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
@@ -220,6 +231,7 @@ process.on('message', async ({ call, list, expect, every, count, args }) => {
   }
   if (call === 'connect') await connect(list)
   if (call === 'attend') await attend({ list, ...args })
+  if (call === 'stop') return process.send({ result: await stop(args) })
   if (call === 'tell') tellEvery = every
   if (call === 'tokens') await tokens(count)
   if (call === 'forget') latencies = []

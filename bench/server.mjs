@@ -32,6 +32,9 @@ function writersOf (through, chats) {
   return writers.get(through)
 }
 
+/** Times at which the answers of W18 were aborted, by their numbers. */
+const aborted = []
+
 const jobs = {
   /** Publishes `perTurn` broadcasts in one turn to `clients`, `rounds` times. */
   async broadcast ({ rounds, perTurn, clients, isLarge = false }) {
@@ -172,6 +175,11 @@ process.on('message', async ({ call, job, args, told }) => {
   if (call === 'memory') return process.send({ result: memory() })
   if (call === 'cpu') return process.send({ result: process.cpuUsage() })
   if (call === 'counters') return process.send({ result: server.counters() })
+  if (call === 'stoppable') {
+    for (let n = 0; n < args.answers; n++) server.stoppable(`s${n}`, () => { aborted[n] = clock() })
+    return process.send({ result: {} })
+  }
+  if (call === 'aborted') return process.send({ result: aborted })
   if (call !== 'run') return
   if (args.publishBefore !== undefined) for (let n = 0; n < args.publishBefore; n++) await server.broadcast(envelope)
   globalThis.gc()

@@ -116,6 +116,22 @@ const stream = (through, burst) => async ({ kind, port, server, client }) => {
   }
 }
 
+/** Stops 200 answers, one every 10 ms, while 200 other chats get tokens. Those before them warm up. */
+const stops = async ({ kind, port, server, client }) => {
+  const count = 200
+  const before = 100
+  await client.call({ call: 'connect', list: times(count, n => chat(kind, port, `c${n}`)) })
+  await client.call({ call: 'connect', list: times(before + count, n => chat(kind, port, `s${n}`)) })
+  await server.call({ call: 'stoppable', args: { answers: before + count } })
+  const writing = server.call({ call: 'run', job: 'stream', args: { through: 'answer', chats: count, perSecond: 50, burst: 1, seconds: 6 } })
+  const sent = await client.call({ call: 'stop', args: { count: before + count, every: 10 } })
+  await writing
+  const aborted = await server.call({ call: 'aborted' })
+  const latencies = sent.map((at, n) => aborted[n] - at).slice(before).toSorted((a, b) => a - b)
+  if (latencies.length !== count || !latencies.every(Number.isFinite)) throw new Error(`${kind}: an answer was not stopped`)
+  return { 'stop p50 ms': latencies[count / 2], 'stop p99 ms': latencies[Math.floor(count * 0.99)] }
+}
+
 const stopped = async ({ kind, port, server, client }) => {
   await client.call({ call: 'connect', list: times(1_000, n => notifications(kind, port, `u${n}`)) })
   const before = await server.call({ call: 'memory' })
@@ -381,6 +397,7 @@ export const workloads = [
   { name: 'W16', title: '500 chats, 50 single tokens/s each, through chat.send', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('sender', 1) },
   { name: 'W16r', title: '500 chats, 50 single tokens/s each, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 1) },
   { name: 'W17', title: '500 chats, 50 tokens/s each in bursts of five, through run.reply', figure: ['cpu µs', 'token p99 ms'], kinds: all, measure: stream('answer', 5) },
+  { name: 'W18', title: '200 answers are stopped while 200 other chats get 50 tokens/s each', figure: ['stop p50 ms', 'stop p99 ms'], kinds: ['ours', 'by-hand'], measure: stops },
   {
     name: 'heap',
     title: 'heap bytes per delivery: as W1 with 1,000 connections, and with room for all garbage, so that they are exact',

@@ -22,7 +22,12 @@ export default async function ({ compression = false } = {}) {
   }
   await app.register(websocket, { options: { perMessageDeflate: compression && { threshold: 1024 } } })
   app.get('/ws/notifications/:user_id', { websocket: true }, (socket, request) => add(request.params.user_id, socket))
-  app.get('/ws/:workflow/:app_id/:chat_id/:user_id', { websocket: true }, (socket, request) => add(request.params.chat_id, socket))
+  const answers = new Map()
+  app.get('/ws/:workflow/:app_id/:chat_id/:user_id', { websocket: true }, (socket, request) => {
+    const chat = request.params.chat_id
+    add(chat, socket)
+    socket.on('message', data => { if (JSON.parse(data).type === 'chat_cancel') answers.get(chat)?.abort() })
+  })
   app.get('/alive', async () => 'yes')
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
   return {
@@ -32,6 +37,11 @@ export default async function ({ compression = false } = {}) {
     sendToChat: (chat, message) => send(byKey.get(chat), message),
     sender: chat => text => send(byKey.get(chat), { type: 'token', data: { text } }),
     answer: chat => text => send(byKey.get(chat), { type: 'chat_delta', data: { text } }),
+    stoppable: (chat, onAbort) => {
+      const answer = new AbortController()
+      answer.signal.addEventListener('abort', onAbort)
+      answers.set(chat, answer)
+    },
     counters: () => ({ connections: sockets.size })
   }
 }

@@ -40,6 +40,8 @@ export default async function ({ build = workingTree, redis, boards = false, ...
       const reply = run.reply()
       return text => reply.write(text)
     },
+    /** Starts an answer, whose abort signal calls `onAbort` when a client stops it. */
+    stoppable: (chat, onAbort) => { chatOf(chat).start(run => run.finished).signal.addEventListener('abort', onAbort) },
     counters: () => app.ws.stats()
   }
 }

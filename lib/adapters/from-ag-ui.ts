@@ -17,6 +17,7 @@ export function fromAgUi (): (event: Event) => UnsentMessage[] {
 
 class FromAgUi {
   #runId: string | undefined
+  #steps = 0
   readonly #texts = new Map<string, { text: string, start: Data, role?: string, name?: string }>()
   readonly #calls = new Map<string, { name: string, args: string }>()
   /** Names of the calls without a result, by id. */
@@ -131,6 +132,27 @@ class FromAgUi {
         this.#texts.delete(messageId)
         return [message(event, 'chat_message', data)]
       }
+      case EventType.REASONING_MESSAGE_START:
+        this.#texts.set(event.messageId, { text: '', start: {} })
+        return [this.#carried(event)]
+      case EventType.REASONING_MESSAGE_CONTENT: {
+        const { type: _, messageId, delta, ...content } = event
+        const at = this.#texts.get(messageId)?.text.length ?? 0
+        this.#append(messageId, delta)
+        return [message(event, 'chat_part_delta', { ...this.#reasoning(messageId), at, text: delta, ag_ui: { content } })]
+      }
+      case EventType.REASONING_MESSAGE_END: {
+        const { type: _, messageId, ...end } = event
+        const text = this.#texts.get(messageId)?.text ?? ''
+        this.#texts.delete(messageId)
+        return [message(event, 'chat_part', { ...this.#reasoning(messageId), text, status: 'complete', ag_ui: { end } })]
+      }
+      case EventType.STEP_STARTED: {
+        // A step is a part of a message, and no message is known yet.
+        if (this.#runId === undefined) return [this.#carried(event)]
+        const { type: _, stepName: name, ...native } = event
+        return [message(event, 'chat_part', { message_id: this.#runId, part_id: `${++this.#steps}`, kind: 'step', ...this.#run(), name, ag_ui: native })]
+      }
       case EventType.TOOL_CALL_START:
         this.#calls.set(event.toolCallId, { name: event.toolCallName, args: '' })
         return [this.#carried(event)]
@@ -154,6 +176,10 @@ class FromAgUi {
 
   #run (): Data {
     return this.#runId === undefined ? {} : { run_id: this.#runId }
+  }
+
+  #reasoning (messageId: string): Data {
+    return { message_id: messageId, part_id: 'reasoning', kind: 'reasoning', ...this.#run() }
   }
 
   #agent (messageId: string): Data {

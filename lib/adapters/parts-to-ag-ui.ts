@@ -20,16 +20,38 @@ interface OpenPart {
 export class PartsToAgUi {
   /** By the key of their growth. */
   readonly #open = new Map<string, OpenPart>()
+  /** Text of reasonings of AG-UI that are not finished, and their runs, by the key of their growth. */
+  readonly #read = new Map<string, { readonly runId: unknown, readonly text: string }>()
   /** Latest step of each active run, and the number of its steps. */
-  readonly #steps = new Map<unknown, { name: string, count: number }>()
+  readonly #steps = new Map<unknown, { name: string, count: number, isOpen: boolean }>()
 
   /** Converts a `chat_part` or `chat_part_delta`. Returns `undefined` if AG-UI has no event for it. */
   take (envelope: Message, data: Data): Event[] | undefined {
+    if (data.ag_ui !== undefined) return this.#native(envelope, data)
     if (data.kind === 'step') return this.#step(envelope, data)
     const growth = keyedGrowthOf(envelope.type, data)
     if (growth === undefined) return undefined
     const kind = this.#open.get(growth.key)?.kind ?? data.kind
     return kind === 'reasoning' || kind === 'tool' ? this.#grow(envelope, data, growth, kind) : undefined
+  }
+
+  /** Converts a step or a reasoning of AG-UI. The starts of a reasoning, and the ends of steps, were carried as events. */
+  #native ({ type }: Message, data: Data): Event[] {
+    const { kind, message_id: messageId, run_id: runId, name, ag_ui: native } = data
+    if (kind === 'step') return [{ type: EventType.STEP_STARTED, stepName: name, ...native }]
+    const growth = growthOf(type, data)
+    if (growth === undefined) return []
+    const known = this.#read.get(growth.key)?.text ?? ''
+    const whole = grown(known, growth)
+    // The log merges deltas, and a replay can repeat them.
+    if (whole === undefined || (growth.isOpen && known.startsWith(whole))) return []
+    if (growth.isOpen) this.#read.set(growth.key, { runId, text: whole })
+    else this.#read.delete(growth.key)
+    const delta = whole.slice(known.length)
+    return [
+      ...delta === '' ? [] : [{ type: EventType.REASONING_MESSAGE_CONTENT as const, messageId, delta, ...native.content }],
+      ...growth.isOpen ? [] : [{ type: EventType.REASONING_MESSAGE_END as const, messageId, ...native.end }]
+    ]
   }
 
   /** Converts a `tool_call`: adds the arguments that AG-UI does not have yet. */
@@ -53,9 +75,16 @@ export class PartsToAgUi {
 
   /** Ends all parts of a run that are still open. */
   finish (runId: unknown): Event[] {
+    const ends = this.pause(runId)
+    this.#steps.delete(runId)
+    for (const [key, read] of this.#read) if (read.runId === runId) this.#read.delete(key)
+    return ends
+  }
+
+  /** Ends the parts of a run that are still open; its steps are counted on. */
+  pause (runId: unknown): Event[] {
     const keys = [...this.#open.keys()].filter(key => this.#open.get(key)!.runId === runId)
     const ends = [...keys.flatMap(key => this.#end(key)), ...this.#endStep(runId)]
-    this.#steps.delete(runId)
     return ends.map(event => ({ ...event, ...part }))
   }
 
@@ -63,13 +92,15 @@ export class PartsToAgUi {
     const count = (this.#steps.get(data.run_id)?.count ?? 0) + 1
     const name = typeof data.name === 'string' ? data.name : `step ${count}`
     const before = this.#endStep(data.run_id)
-    this.#steps.set(data.run_id, { name, count })
+    this.#steps.set(data.run_id, { name, count, isOpen: true })
     return kept([...before, { type: EventType.STEP_STARTED, stepName: name }], envelope, data)
   }
 
   #endStep (runId: unknown): Event[] {
     const step = this.#steps.get(runId)
-    return step === undefined ? [] : [{ type: EventType.STEP_FINISHED, stepName: step.name }]
+    if (step?.isOpen !== true) return []
+    step.isOpen = false
+    return [{ type: EventType.STEP_FINISHED, stepName: step.name }]
   }
 
   #grow (envelope: Message, data: Data, growth: KeyedGrowth, kind: OpenPart['kind']): Event[] {

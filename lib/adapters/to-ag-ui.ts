@@ -1,4 +1,4 @@
-import { EventType, type CustomEvent, type Event } from '@ag-ui/core'
+import { EventType, type CustomEvent, type Event, type Interrupt } from '@ag-ui/core'
 import { withDelta } from '../protocol/delta.js'
 import type { Envelope } from '../protocol/envelope.js'
 import { agUiName, agUiType, keeping, part, type Data, type UnsentMessage } from './ag-ui-kept.js'
@@ -23,6 +23,8 @@ class ToAgUi {
   /** Ids of active runs. */
   readonly #runs = new Set<unknown>()
   readonly #parts = new PartsToAgUi()
+  /** Open approvals as interrupts, by the ids of their questions. */
+  readonly #interrupts = new Map<string, Interrupt & { runId: unknown }>()
   #nameless = 0
 
   constructor (threadId: string) {
@@ -41,9 +43,32 @@ class ToAgUi {
       case 'tool_call': return this.#parts.called(envelope, data)
       case 'tool_output': return [...this.#parts.ended(data), returned(envelope, data)]
       case 'chat_part':
-      case 'chat_part_delta': return this.#parts.take(envelope, data) ?? [custom(envelope)]
+      case 'chat_part_delta': return this.#pause(envelope, data) ?? this.#parts.take(envelope, data) ?? [custom(envelope)]
+      case 'input_request':
+        if (data.ai_sdk !== undefined) this.#interrupts.set(data.request_id, { runId: data.run_id, ...interruptOf(data) })
+        return [custom(envelope)]
+      case 'input_closed':
+        this.#interrupts.delete(data.request_id)
+        return [custom(envelope)]
       default: return [custom(envelope)]
     }
+  }
+
+  /** A run that waits for approvals ends with interrupts in AG-UI, and starts again. Returns `undefined` for any other part. */
+  #pause (envelope: Envelope | UnsentMessage, data: Data): Event[] | undefined {
+    const { kind, name, value, run_id: runId } = data
+    if (kind !== 'data' || name !== 'ai_sdk' || typeof runId !== 'string') return undefined
+    const { run_id: _, ...rest } = data
+    const kept = { threadId: this.#threadId, runId, ...keeping(envelope, rest) }
+    if (value?.type === 'continue' && !this.#runs.has(runId)) {
+      this.#runs.add(runId)
+      return [{ type: EventType.RUN_STARTED, ...kept }]
+    }
+    const ofRun = [...this.#interrupts.values()].filter(interrupt => interrupt.runId === runId)
+    const interrupts = ofRun.map(({ runId: _, ...interrupt }) => interrupt)
+    if (value?.type !== 'pause' || interrupts.length === 0 || !this.#runs.delete(runId)) return undefined
+    const ends = [...this.#endTexts(runId), ...this.#parts.pause(runId)]
+    return [...ends, { type: EventType.RUN_FINISHED, outcome: { type: 'interrupt', interrupts }, ...kept }]
   }
 
   #started (envelope: Envelope | UnsentMessage, { run_id: runId, ag_ui: native, ...rest }: Data): Event[] {
@@ -58,6 +83,7 @@ class ToAgUi {
     const ends = [...this.#endTexts(runId), ...this.#parts.finish(runId)]
     // A run that was cancelled before it started gets a start, which AG-UI requires.
     const isStarted = this.#runs.delete(runId) || native !== undefined
+    for (const [id, interrupt] of this.#interrupts) if (interrupt.runId === runId) this.#interrupts.delete(id)
     const before: Event[] = [...ends, ...isStarted ? [] : [{ type: EventType.RUN_STARTED as const, ...run, ...part }]]
     const { status, error } = rest
     if (native !== undefined) {
@@ -131,6 +157,10 @@ class ToAgUi {
     if (native !== undefined) return [{ ...start, ...native }]
     return [{ ...start, role: roles.has(role) ? role : 'assistant', ...agent !== undefined && { name: agent }, ...part }]
   }
+}
+
+function interruptOf ({ request_id: id, prompt: message, call_id: toolCallId, schema: responseSchema }: Data): Interrupt {
+  return { id, reason: 'tool_approval', message, ...toolCallId !== undefined && { toolCallId }, ...responseSchema !== undefined && { responseSchema } }
 }
 
 function returned (envelope: Envelope | UnsentMessage, data: Data): Event {

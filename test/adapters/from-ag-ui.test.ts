@@ -58,3 +58,31 @@ t.test('an event of a later version is carried unchanged', async t => {
   t.same(messages, [{ type: 'ag_ui', data: { event } }])
   t.same(messages.flatMap(toAgUi({ threadId: 't' })), [event])
 })
+
+t.test('reasoning and steps of an agent become parts, and their events again, also of merged deltas', async t => {
+  const agent: Event[] = [
+    { type: EventType.RUN_STARTED, threadId: 't', runId: 'r' },
+    { type: EventType.STEP_STARTED, stepName: 'think', timestamp: 1 },
+    { type: EventType.REASONING_MESSAGE_START, messageId: 'z', role: 'reasoning' },
+    { type: EventType.REASONING_MESSAGE_CONTENT, messageId: 'z', delta: 'one ' },
+    { type: EventType.REASONING_MESSAGE_CONTENT, messageId: 'z', delta: 'two' },
+    { type: EventType.REASONING_MESSAGE_END, messageId: 'z' },
+    { type: EventType.STEP_FINISHED, stepName: 'think' }
+  ]
+  const messages = messagesOf(agent)
+  const reasoning = { message_id: 'z', part_id: 'reasoning', kind: 'reasoning', run_id: 'r' }
+  t.same(plain(messages.filter(({ type }) => /^chat_/.test(type))), [
+    { type: 'chat_part', data: { message_id: 'r', part_id: '1', kind: 'step', run_id: 'r', name: 'think' } },
+    { type: 'chat_part_delta', data: { ...reasoning, at: 0, text: 'one ' } },
+    { type: 'chat_part_delta', data: { ...reasoning, at: 4, text: 'two' } },
+    { type: 'chat_part', data: { ...reasoning, text: 'one two', status: 'complete' } }
+  ])
+  const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId: 't' }))
+  t.same(eventsOf(messages), agent)
+
+  const whole = { ...agent[3], delta: 'one two' }
+  t.same(eventsOf(messages.toSpliced(3, 2)), [...agent.slice(0, 3), whole, ...agent.slice(5)], 'a client that connects late')
+  t.same(eventsOf(messages.toSpliced(4, 0, messages[3])), agent, 'a repeated delta')
+  t.same(eventsOf(messages.toSpliced(3, 1)).slice(3), [{ ...agent[3], delta: 'one two' }, agent[5], agent[6]], 'without its beginning')
+  t.same(messagesOf([agent[1]]), [{ type: 'ag_ui', timestamp: '1970-01-01T00:00:00.001Z', data: { event: agent[1] } }], 'a step outside of a run')
+})

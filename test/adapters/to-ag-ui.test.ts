@@ -1,6 +1,7 @@
 import { EventType, type Event } from '@ag-ui/core'
+import { EventSchemas } from '@ag-ui/core/schemas'
 import t from 'tap'
-import { toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
+import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 
 const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId: 'thread' }))
 /** Removes the fields that only a chat has. */
@@ -70,4 +71,38 @@ t.test('messages without an id become separate messages', async t => {
   const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as ChatMessage])
   t.same(events.filter(({ type }) => type === EventType.TEXT_MESSAGE_START).map(event => (event as { messageId: string }).messageId),
     ['message-1', 'message-2', 'c.e.1'])
+})
+
+t.test('a run that waits for approvals ends with interrupts, and starts again, and returns from AG-UI as it was', async t => {
+  const run = { run_id: 'r' }
+  const pause = (partId: string, type: string) => ({ type: 'chat_part', data: { ...run, message_id: 'a', part_id: partId, kind: 'data', name: 'ai_sdk', value: { type } } })
+  const schema = { type: 'object' }
+  const messages = [
+    { type: 'run_started', data: run },
+    { type: 'chat_part', data: { ...run, message_id: 'a', part_id: '1', kind: 'step' } },
+    { type: 'tool_call', data: { ...run, message_id: 'a', call_id: 'c', name: 'pay', args: { sum: 5 } } },
+    { type: 'input_request', data: { ...run, request_id: 'q', prompt: 'Run pay?', schema, call_id: 'c', ai_sdk: { approvalId: 'p' } } },
+    pause('2', 'pause'),
+    { type: 'input_closed', data: { ...run, request_id: 'q', reason: 'answered' } },
+    pause('3', 'continue'),
+    { type: 'chat_part', data: { ...run, message_id: 'a', part_id: '4', kind: 'step' } },
+    { type: 'run_finished', data: { ...run, status: 'complete' } }
+  ]
+  const events = messages.flatMap(toAgUi({ threadId: 't' }))
+  for (const event of events) t.strictSame(EventSchemas.parse(event), event)
+  const interrupts = [{ id: 'q', reason: 'tool_approval', message: 'Run pay?', toolCallId: 'c', responseSchema: schema }]
+  t.match(events.filter(({ type }) => /^(RUN|STEP)_/.test(type)), [
+    { type: 'RUN_STARTED' }, { type: 'STEP_STARTED', stepName: 'step 1' }, { type: 'STEP_FINISHED' },
+    { type: 'RUN_FINISHED', runId: 'r', outcome: { type: 'interrupt', interrupts } }, { type: 'RUN_STARTED', runId: 'r' },
+    { type: 'STEP_STARTED', stepName: 'step 2' }, { type: 'STEP_FINISHED' }, { type: 'RUN_FINISHED', outcome: { type: 'success' } }
+  ])
+  t.same(events.flatMap(fromAgUi()), messages)
+
+  t.comment('a run that is cancelled while it waits starts again before its end')
+  const cancelled = [...messages.slice(0, 5), { type: 'run_finished', data: { ...run, status: 'cancelled' } }].flatMap(toAgUi({ threadId: 't' }))
+  t.match(cancelled.slice(-2), [{ type: 'RUN_STARTED' }, { type: 'RUN_FINISHED', outcome: { type: 'cancelled' } }])
+
+  t.comment('parts of the AI SDK without questions are custom events')
+  t.match([{ type: 'run_started', data: run }, pause('1', 'pause'), pause('2', 'continue'), pause('3', 'other')].flatMap(toAgUi({ threadId: 't' })),
+    [{ type: 'RUN_STARTED' }, { type: 'CUSTOM' }, { type: 'CUSTOM' }, { type: 'CUSTOM' }])
 })
