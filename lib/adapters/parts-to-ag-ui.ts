@@ -39,7 +39,7 @@ export class PartsToAgUi {
   #native ({ type }: Message, data: Data): Event[] {
     const { kind, message_id: messageId, run_id: runId, name, ag_ui: native } = data
     if (kind === 'step') return [{ type: EventType.STEP_STARTED, stepName: name, ...native }]
-    const growth = growthOf(type, data)
+    const growth = keyedGrowthOf(type, data)
     if (growth === undefined) return []
     const known = this.#read.get(growth.key)?.text ?? ''
     const whole = grown(known, growth)
