@@ -1,11 +1,9 @@
-/** Share of a holder. Only a `Budget` changes `held`, `level` and `seat`. */
+/** Share of a holder. Only a `Budget` changes `held` and `level`. */
 export interface Share {
   readonly holder: string
   held: number
-  /** Index of the list of shares of similar size; -1: it holds nothing. */
+  /** Index of the set of shares of similar size; -1: it holds nothing. */
   level: number
-  /** Its index in that list. */
-  seat: number
 }
 
 /** Amount up to which each level is one amount. Above, there are four levels per doubling. */
@@ -30,12 +28,12 @@ export class Budget<S extends Share = Share> {
   readonly total: number
   #used = 0
   readonly #shares = new Map<string, S>()
-  /** Shares by amount, to within a fifth. Lists, because sets of many users take more time and memory. */
-  readonly #levels: S[][] = []
+  /** Shares by amount, to within a fifth. */
+  readonly #levels: Array<Set<S>> = []
   readonly #begin: (holder: string) => S
 
   /** `begin` creates the share of a new holder. A caller that keeps more data with a share passes its own. */
-  constructor (total: number, begin: (holder: string) => S = holder => ({ holder, held: 0, level: -1, seat: -1 }) as S) {
+  constructor (total: number, begin: (holder: string) => S = holder => ({ holder, held: 0, level: -1 }) as S) {
     this.total = total
     this.#begin = begin
   }
@@ -94,11 +92,7 @@ export class Budget<S extends Share = Share> {
 
   /** Shares, the largest first, to within a fifth. They may change during the iteration. */
   * heaviest (): Generator<S> {
-    for (let level = this.#levels.length - 1; level >= 0; level--) {
-      const shares = this.#levels[level]
-      // From the end: when a share leaves the list, one that was yielded before takes its seat.
-      for (let seat = shares.length - 1; seat >= 0; seat--) if (seat < shares.length) yield shares[seat]
-    }
+    for (let level = this.#levels.length - 1; level >= 0; level--) yield * this.#levels[level]
   }
 
   #sort (share: S): void {
@@ -106,19 +100,10 @@ export class Budget<S extends Share = Share> {
     const level = share.held > 0 ? levelOf(share.held) : -1
     if (level === -1) this.#shares.delete(share.holder)
     if (level === share.level) return
-    if (share.level !== -1) this.#unseat(share)
+    this.#levels[share.level]?.delete(share)
     share.level = level
     if (level === -1) return
-    while (this.#levels.length <= level) this.#levels.push([])
-    share.seat = this.#levels[level].push(share) - 1
-  }
-
-  /** Takes a share out of its list. The last one of the list gets its seat. */
-  #unseat ({ level, seat }: S): void {
-    const shares = this.#levels[level]
-    const last = shares.pop()!
-    if (seat === shares.length) return
-    shares[seat] = last
-    last.seat = seat
+    while (this.#levels.length <= level) this.#levels.push(new Set())
+    this.#levels[level].add(share)
   }
 }

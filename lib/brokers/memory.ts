@@ -67,7 +67,7 @@ export class MemoryBroker implements Broker {
     this.#options = options
     // V8 stores integers below 2^31 without a heap object: in ms, for the first 24 days of a process.
     this.#now = options.now ?? (() => Math.floor(performance.now()))
-    this.#budget = new Budget(options.bytes, holder => ({ holder, held: 0, level: -1, seat: -1, newest: undefined }))
+    this.#budget = new Budget(options.bytes, holder => ({ holder, held: 0, level: -1, newest: undefined }))
   }
 
   /** Throws RT_ERR_BROKER_USED. */
