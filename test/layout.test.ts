@@ -191,6 +191,13 @@ function largeClassesOf (file: string): string[] {
   })
 }
 
+t.test('no two classes share a name', async t => {
+  const classes = lib.flatMap(file =>
+    [...textOf(file).matchAll(/^(?:export )?(?:abstract )?class (\w+)/gm)].map(([, name]) => ({ name, file })))
+  t.ok(classes.length > 100, `${classes.length} classes`)
+  for (const { name, file } of classes) t.strictSame(classes.filter(other => other.name === name).map(other => other.file), [file], name)
+})
+
 t.test('no class of the server and the brokers has more than 250 lines or a dozen fields', async t => {
   for (const file of lib.filter(file => ['server', 'brokers', 'logs'].includes(partOf(file)))) t.strictSame(largeClassesOf(file), [], file)
 })

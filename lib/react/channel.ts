@@ -49,15 +49,15 @@ export function useChannel<K extends KindName, T extends string = never> (
 ): ShownChannel<K> {
   const { store, isAddressed } = useProvided()
   const isKnown = isAddressed && id != null
-  const place = useMemo(() => new Place<K>(store, isKnown ? channelName(kind, id) : undefined), [store, isKnown, kind, id])
+  const mounted = useMemo(() => new MountedChannel<K>(store, isKnown ? channelName(kind, id) : undefined), [store, isKnown, kind, id])
   const latest = useLatest({ handlers: handlers as Readonly<Record<string, Handler | undefined>>, onResume })
-  const stopped = useRef<{ place: Place<K>, stop: Stop }>(undefined)
-  const [shown, show] = useState<{ place: Place<K>, channel: ChannelStore }>()
+  const stopped = useRef<{ mounted: MountedChannel<K>, stop: Stop }>(undefined)
+  const [shown, show] = useState<{ mounted: MountedChannel<K>, channel: ChannelStore }>()
   useEffect(() => {
     if (!isKnown) return
-    const stop = stopped.current?.place.is(place) ? stopped.current.stop : undefined
-    const channel = place.open(stop?.channel)
-    show({ place, channel })
+    const stop = stopped.current?.mounted.is(mounted) ? stopped.current.stop : undefined
+    const channel = mounted.open(stop?.channel)
+    show({ mounted, channel })
     const unbind = channel.listen({
       onMessage (envelope) {
         const { handlers } = latest.current
@@ -69,18 +69,18 @@ export function useChannel<K extends KindName, T extends string = never> (
     }, stop)
     return () => {
       unbind()
-      stopped.current = { place, stop: channel.stop }
-      place.leave()
+      stopped.current = { mounted, stop: channel.stop }
+      mounted.leave()
     }
-  }, [store, place, isKnown, latest])
+  }, [store, mounted, isKnown, latest])
   // Until the effect has run, `shown` is the previous channel.
-  const current = shown?.place.is(place) ? shown.channel : undefined
+  const current = shown?.mounted.is(mounted) ? shown.channel : undefined
   const state = useSyncExternalStore(current?.subscribe ?? nothing, current?.snapshot ?? first, first)
-  return useMemo(() => ({ ...isKnown ? state : idle, ...place.actions }), [state, place, isKnown])
+  return useMemo(() => ({ ...isKnown ? state : idle, ...mounted.actions }), [state, mounted, isKnown])
 }
 
 /** Holds the channel of a mounted component. Its functions never act on another channel. */
-class Place<K extends KindName> {
+class MountedChannel<K extends KindName> {
   readonly #store: Store
   /** Name of the channel; `undefined` while it is unknown. */
   readonly #name: string | undefined
@@ -102,8 +102,8 @@ class Place<K extends KindName> {
   }
 
   /** Whether both are for the same channel: React may discard memoized values. */
-  is (place: Place<K>): boolean {
-    return place.#store === this.#store && place.#name === this.#name
+  is (mounted: MountedChannel<K>): boolean {
+    return mounted.#store === this.#store && mounted.#name === this.#name
   }
 
   /** Opens the channel. `before`: the object of the channel that the component showed before. */

@@ -28,7 +28,7 @@ const first = () => atFirst
 
 /** Chat that a component holds, or held until it was hidden. */
 interface Held {
-  readonly place: Place
+  readonly mounted: MountedChat
   readonly chat: Chat
   readonly snapshot: () => ChatState
 }
@@ -44,26 +44,26 @@ export function useChat ({ workflow, appId, chatId, userId, history = false }: C
   const { store, userId: ownUserId, isAddressed } = useProvided()
   const owner = userId ?? ownUserId
   const isKnown = isAddressed && workflow != null && appId != null && chatId != null
-  const place = useMemo(() => new Place(store, isKnown ? { workflow, appId, chatId, userId: owner } : undefined),
+  const mounted = useMemo(() => new MountedChat(store, isKnown ? { workflow, appId, chatId, userId: owner } : undefined),
     [store, isKnown, workflow, appId, chatId, owner])
   const wantsHistory = useLatest(history)
   const held = useRef<Held>(undefined)
   const [shown, show] = useState<Held>()
   useEffect(() => {
     if (!isKnown) return
-    const before = held.current?.place.is(place) ? held.current.chat : undefined
-    const chat = place.open(wantsHistory.current, before)
-    held.current = { place, chat, snapshot: snapshotOf(chat) }
+    const before = held.current?.mounted.is(mounted) ? held.current.chat : undefined
+    const chat = mounted.open(wantsHistory.current, before)
+    held.current = { mounted, chat, snapshot: snapshotOf(chat) }
     show(held.current)
-    return () => place.leave()
-  }, [place, isKnown, wantsHistory])
+    return () => mounted.leave()
+  }, [mounted, isKnown, wantsHistory])
   useEffect(() => {
-    if (history) place.chat?.hold({ history }).close()
-  }, [place, history])
+    if (history) mounted.chat?.hold({ history }).close()
+  }, [mounted, history])
   // Until the effect has run, `shown` is the previous chat.
-  const current = shown?.place.is(place) ? shown : undefined
+  const current = shown?.mounted.is(mounted) ? shown : undefined
   const state = useSyncExternalStore(current?.chat.subscribe ?? nothing, current?.snapshot ?? first, first)
-  return { ...state, ...!isKnown && idle, ...place.actions }
+  return { ...state, ...!isKnown && idle, ...mounted.actions }
 }
 
 /** Returns a function for the state of a chat. A chat that no component shows is closed, but that state is never shown. */
@@ -78,7 +78,7 @@ function snapshotOf (chat: Chat): () => ChatState {
 const idle = { status: 'idle', connection: 'idle' } as const
 
 /** Holds the chat of a mounted component. Its functions never act on another chat. */
-class Place {
+class MountedChat {
   chat: Chat | undefined
   readonly #store: Store
   /** `undefined` while an id is unknown. */
@@ -105,8 +105,8 @@ class Place {
   }
 
   /** Whether both are for the same chat: React may discard memoized values. */
-  is (place: Place): boolean {
-    return place.#store === this.#store && place.#key === this.#key
+  is (mounted: MountedChat): boolean {
+    return mounted.#store === this.#store && mounted.#key === this.#key
   }
 
   /** Opens the chat. `before`: the chat that the component showed here before. */

@@ -30,22 +30,22 @@ export function usePresence (of: string | PresenceOfChat, id?: string): ShownPre
   const { store, userId: ownUserId, isAddressed } = useProvided()
   const { workflow, appId, chatId, userId = ownUserId } = typeof of === 'string' ? {} as Partial<ChatReference> : of
   const kind = typeof of === 'string' ? of : undefined
-  const place = useMemo(() => {
-    if (!isAddressed) return new Place()
-    if (kind !== undefined) return id == null ? new Place() : new Place(openerOf(store, channelName(kind, id)))
-    if (workflow == null || appId == null || chatId == null) return new Place()
-    return new Place(chatOpenerOf(store, { workflow, appId, chatId, userId }))
+  const mounted = useMemo(() => {
+    if (!isAddressed) return new MountedPresence()
+    if (kind !== undefined) return id == null ? new MountedPresence() : new MountedPresence(openerOf(store, channelName(kind, id)))
+    if (workflow == null || appId == null || chatId == null) return new MountedPresence()
+    return new MountedPresence(chatOpenerOf(store, { workflow, appId, chatId, userId }))
   }, [store, isAddressed, kind, id, workflow, appId, chatId, userId])
-  const [shown, show] = useState<{ place: Place, source: Source }>()
+  const [shown, show] = useState<{ mounted: MountedPresence, source: Source }>()
   useEffect(() => {
-    const source = place.enter()
-    if (source) show({ place, source })
-    return () => place.leave()
-  }, [place])
+    const source = mounted.enter()
+    if (source) show({ mounted, source })
+    return () => mounted.leave()
+  }, [mounted])
   // Until the effect has run, `shown` is the previous channel.
-  const current = shown?.place === place ? shown.source : undefined
+  const current = shown?.mounted === mounted ? shown.source : undefined
   const state = useSyncExternalStore(current?.subscribe ?? nothing, current?.snapshot ?? first, first)
-  return useMemo(() => ({ ...state, update: place.update }), [state, place])
+  return useMemo(() => ({ ...state, update: mounted.update }), [state, mounted])
 }
 
 /** Presence of an open channel or chat, and the function that closes it. */
@@ -73,7 +73,7 @@ function chatOpenerOf (store: Store, target: ChatReference): () => Opened {
 type Source = Pick<ChannelPresence, 'subscribe' | 'snapshot'>
 
 /** Presence that a mounted component shows. */
-class Place {
+class MountedPresence {
   readonly #open: (() => Opened) | undefined
   #opened: Opened | undefined
   /** Own data, once the component has set it. */
