@@ -116,14 +116,14 @@ const stream = (through, burst) => async ({ kind, port, server, client }) => {
   }
 }
 
-/** Stops 200 answers, one every 10 ms, while 200 other chats get tokens. Those before them warm up. */
+/** Stops 200 answers, one every 10 ms, while 200 other chats get tokens. Those before them warm the server up. */
 const stops = async ({ kind, port, server, client }) => {
   const count = 200
-  const before = 100
+  const before = 500
   await client.call({ call: 'connect', list: times(count, n => chat(kind, port, `c${n}`)) })
   await client.call({ call: 'connect', list: times(before + count, n => chat(kind, port, `s${n}`)) })
   await server.call({ call: 'stoppable', args: { answers: before + count } })
-  const writing = server.call({ call: 'run', job: 'stream', args: { through: 'answer', chats: count, perSecond: 50, burst: 1, seconds: 6 } })
+  const writing = server.call({ call: 'run', job: 'stream', args: { through: 'answer', chats: count, perSecond: 50, burst: 1, seconds: 9 } })
   const sent = await client.call({ call: 'stop', args: { count: before + count, every: 10 } })
   await writing
   const aborted = await server.call({ call: 'aborted' })
