@@ -207,7 +207,7 @@ export class RealtimeClient {
 
   /** Closes the client until `reopen`. Unanswered messages reject. */
   close (): void {
-    if (!this.closed) this.#end(closedError({ code: ownCodes.NORMAL.code, reason: '' }))
+    if (!this.closed) this.#end(closedError())
   }
 
   /** Opens a closed client again and resumes. Otherwise the same as `wake`. */
@@ -313,15 +313,15 @@ export class RealtimeClient {
   }
 
   #opened (ack: Ack): void {
-    const { position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn, limits } = this.ack = ack
+    const { position, recovered, limits } = this.ack = ack
     const { since } = this.#cursors
     clearTimeout(this.#timer)
     this.#cursors.start(position)
     this.#openedAt = now()
     this.#isRenewed = false
     this.outage = undefined
-    this.#liveness.start(heartbeat)
-    this.#renewBefore(expiresIn)
+    this.#liveness.start(ack.heartbeat_ms)
+    this.#renewBefore(ack.expires_in_ms)
     this.#setStatus('open')
     if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
     // A listener may have closed the client.

@@ -3,7 +3,7 @@ import { nobody, presence, shownPresence, type PresenceState } from '../client/c
 import { applied } from '../client/channels/roster.js'
 import type { Reader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
-import { OpenChats, type ChatReference } from '../client/chat/chats.js'
+import { openChats, type ChatReference, type OpenChat } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
 import type { ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
@@ -72,7 +72,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   outage: Error | undefined
   readonly ack: NonNullable<RealtimeClient['ack']>
   readonly sent: Sent[] = []
-  readonly #chats: OpenChats
+  readonly #openChat: OpenChat
   /** Connections of the chats, by address. */
   readonly #connections = new Map<string, FakeClient>()
   /** By name. */
@@ -89,7 +89,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
-    this.#chats = new OpenChats({ userId }, undefined, options => this.#connect(options))
+    this.#openChat = openChats({ userId }, undefined, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
     this.#ownData.setOpen(status === 'open')
   }
@@ -191,7 +191,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   wake (): void {}
 
   chat (target: ChatReference): Chat {
-    return this.#chats.open(target)
+    return this.#openChat(target)
   }
 
   connectionOf (chat: ChatReference): ChatClient & FakeControls {

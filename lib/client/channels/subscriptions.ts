@@ -102,7 +102,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
   let closedAs: Closed | undefined
 
   /** Channels that are opened together are subscribed with one frame. */
-  const onDue = (): void => { Promise.resolve().then(outbox.run) }
+  const onDue = (): void => queueMicrotask(outbox.run)
   const tell = ({ readers }: Subscription, event: string, ...args: unknown[]): void => {
     for (const { listeners } of [...readers]) listeners.tell(event, ...args)
   }
@@ -200,7 +200,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
   return {
     read (name, since) {
       const reader = { cursors: cursors(), listeners: listeners(report) }
-      const normal = closedError({ code: ownCodes.NORMAL.code, reason: '' }).closed
+      const normal = closedError().closed
       let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
       const join = (since?: string): void => {

@@ -68,8 +68,9 @@ export class Chat {
   readonly #options: OpenChatOptions
   readonly #newClient: Connect
   #conversation: Conversation
-  readonly #listeners = listeners(error => this.#report(error))
-  readonly #presence = chatPresence({ send: data => this.#say('presence', data), report: error => this.#report(error) }, this.#listeners)
+  readonly #report = (error: unknown): void => (this.#options.onError ?? console.error)(error)
+  readonly #listeners = listeners(this.#report)
+  readonly #presence = chatPresence({ send: data => this.#say('presence', data), report: this.#report }, this.#listeners)
   #client!: RealtimeClient
   #connection!: ChatConnection
   /** Stops following the status of the client in the options. */
@@ -374,10 +375,6 @@ export class Chat {
       this.#changed()
       throw error
     }
-  }
-
-  #report (error: unknown): void {
-    (this.#options.onError ?? console.error)(error)
   }
 
   #changed (): void {

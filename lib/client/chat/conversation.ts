@@ -86,25 +86,36 @@ export class Conversation {
     return [...this.#submitted]
   }
 
+  /** What the publications of a chat do, by type. */
+  readonly #effects: Record<string, (data: any, time: string, position: string | undefined) => void> = {
+    __proto__: null as never,
+    run_queued: data => this.#runKnown(data, false),
+    run_started: data => this.#runKnown(data, true),
+    run_finished: data => this.#runFinished(data),
+    chat_message: (data, time, position) => this.#message(data, time, position),
+    chat_delta: (data, time) => this.#delta(growthOf('chat_delta', data), data, time),
+    chat_part: (data, time) => this.#part(growthOf('chat_part', data), data, time),
+    chat_part_delta: (data, time) => this.#part(growthOf('chat_part_delta', data), data, time),
+    tool_call: ({ call_id: id, ...data }, createdAt) => {
+      this.#isAlive(data.run_id)
+      const key = keyOf('tool', id)
+      if (!this.#isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
+    },
+    tool_progress: ({ call_id: id, progress }) => this.#change('tool', id, { progress, status: 'running' }),
+    tool_output: ({ call_id: id, ...data }, createdAt) => this.#change('tool', id, fieldsOf(data), { name: '', createdAt }),
+    input_request: ({ request_id: id, ...data }, createdAt) => {
+      this.#isAlive(data.run_id)
+      const answer = (value: unknown) => this.#answer(id, value)
+      this.#change('question', id, { ...fieldsOf(data), status: 'open', answer }, { createdAt })
+    },
+    input_closed: ({ request_id: id, reason: status, ...data }) => this.#change('question', id, { ...fieldsOf(data), status })
+  }
+
   /** Applies a publication. Returns `false` when it is not one of a chat. */
-  apply ({ type, data, id, timestamp }: Envelope): boolean {
-    const of = data as never
-    switch (type as keyof Messages) {
-      case 'run_queued': this.#runKnown(of, false); break
-      case 'run_started': this.#runKnown(of, true); break
-      case 'run_finished': this.#runFinished(of); break
-      case 'chat_delta': this.#delta(growthOf(type, of), of, timestamp); break
-      case 'chat_part':
-      case 'chat_part_delta': this.#part(growthOf(type, of), of, timestamp); break
-      case 'chat_message': this.#message(of, id, timestamp); break
-      case 'tool_call': this.#toolCall(of, timestamp); break
-      case 'tool_progress': this.#toolProgress(of); break
-      case 'tool_output': this.#toolOutput(of, timestamp); break
-      case 'input_request': this.#inputRequest(of, timestamp); break
-      case 'input_closed': this.#inputClosed(of); break
-      default: return false
-    }
-    return true
+  apply ({ type, data, id, timestamp }: Pick<Envelope, 'type' | 'data' | 'id' | 'timestamp'>): boolean {
+    const effect = this.#effects[type]
+    effect?.(data, timestamp, id)
+    return !!effect
   }
 
   /** Adds a message that is being sent. Replaces a failed message with the same id. */
@@ -144,8 +155,7 @@ export class Conversation {
 
   /** Publications were missed: interrupts the open items. Later publications open them again. */
   doubt (): void {
-    for (const key of [...this.#open]) this.#interrupt(key)
-    this.#closeWholes('interrupted')
+    this.#endOpen('interrupted')
     const runs = [...this.#runs.values()]
     this.#runs.clear()
     for (const { messageId } of runs) this.#mark(messageId)
@@ -155,17 +165,20 @@ export class Conversation {
 
   /** Inserts a page of older messages: those before the message `before`, or else the newest. */
   merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
+    const page = new Conversation(this.#answer)
+    for (const message of messages) for (const publication of publicationsOf(message)) page.apply(publication)
+    for (const [id, whole] of page.wholes) if (!this.wholes.has(id)) this.wholes.set(id, whole)
     const anchor = this.#order.indexOf(before! && keyOf('message', before))
     let at = anchor === -1 ? this.#order.length : anchor
     let isNew = false
-    for (const { key, item, timestamp } of messages.flatMap(message => this.#saved(message)).reverse()) {
+    for (const [key, item] of [...page.#items].reverse()) {
       const isFinal = this.#isFinal(key)
       this.#unsettled.delete(key)
       const index = this.#order.indexOf(key)
       isNew = index === -1
       if (!isNew) at = Math.min(at, index)
       else {
-        while (at > 0 && isLater(this.#items.get(this.#order[at - 1])!.createdAt, timestamp)) at--
+        while (at > 0 && isLater(this.#items.get(this.#order[at - 1])!.createdAt, item.createdAt)) at--
         this.#order.splice(at, 0, key)
       }
       if (isFinal || (item.status === 'streaming' && !isNew)) continue
@@ -182,22 +195,6 @@ export class Conversation {
     this.isComplete = false
   }
 
-  /** Items of a saved message: one, or one for each of its parts. */
-  #saved ({ parts, metadata, ...message }: Saved): Array<{ key: string, item: ChatItem, timestamp: string }> {
-    const { message_id: messageId, run_id: runId, timestamp = '', status = 'complete', agent } = message
-    if (messageId === undefined) return []
-    if (!parts) return [{ key: keyOf('message', messageId), item: messageOf(message, messageId, timestamp), timestamp }]
-    if (!this.wholes.has(messageId)) this.wholes.set(messageId, { status, metadata })
-    return parts.map(part => {
-      const { kind, part_id: id, text } = part
-      const about = { ...part, message_id: messageId, run_id: runId, agent } as never
-      const item = kind === 'text'
-        ? messageOf({ ...message, content: text, part_of: id === messageId ? undefined : messageId }, id, timestamp)
-        : { status: 'complete', ...partOf(about, text), createdAt: timestamp, ...part.status && { status: part.status } }
-      return { key: kind === 'text' ? keyOf('message', id) : partKeyOf(kind, messageId, id), item: item as ChatItem, timestamp }
-    })
-  }
-
   #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
     if (isStarted) this.error = undefined
     this.#runs.set(id, { isStarted: isStarted || !!this.#runs.get(id)?.isStarted, messageId })
@@ -212,9 +209,7 @@ export class Conversation {
     this.#mark(messageId, hasStarted ? 'complete' : status, error)
     if (status === 'error') this.error = error
     // The parts of a run are closed before it, unless these publications were missed.
-    const end = status === 'complete' ? 'interrupted' : status
-    this.#closeWholes(end, id)
-    for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, end)
+    this.#endOpen(status === 'complete' ? 'interrupted' : status, id)
   }
 
   /** Status of a user's message in the log, as long as the end of its run is unknown. */
@@ -237,20 +232,21 @@ export class Conversation {
   }
 
   #part (growth: Growth | undefined, data: Messages['chat_part'], createdAt: string): void {
-    const { message_id: messageId, part_id: partId, run_id: runId, kind, status } = data
+    const { message_id: messageId, part_id: partId, run_id: runId, kind, status = 'complete', value } = data
     if (status === 'streaming' || growth?.isOpen) this.#isAlive(runId)
-    if (kind === 'message') {
-      return this.#setWhole(messageId, { runId, status: status ?? 'complete', metadata: data.value })
-    }
-    const key = partKeyOf(kind!, messageId, partId)
-    const known = this.#items.get(key) as ToolCall & { text?: string } | undefined
+    if (kind === 'message') return this.#setWhole(messageId, { runId, status, metadata: value })
+    // Calls are unique in the chat, other parts in their message.
+    const [id, textField] = kind === 'tool' ? [partId, 'input'] : [`${messageId} ${partId}`, 'text']
+    const key = keyOf(kind!, id)
+    const known = this.#items.get(key) as Data | undefined
     if (known?.status === 'running' || (growth && this.#isFinal(key))) return
-    const text = growth && grown(kind === 'tool' ? known?.input : known?.text, growth)
+    const text = growth && grown(known?.[textField], growth)
     if (growth && text === undefined) return
-    this.#put(key, { createdAt, ...known, ...partOf(data, text), status: growth?.isOpen ? 'streaming' : status ?? 'complete' } as ChatItem)
+    const { partId: _, at: __, text: ___, ...fields } = fieldsOf(data)
+    this.#put(key, { createdAt, ...known, ...fields, id, status: growth?.isOpen ? 'streaming' : status, ...growth && { [textField]: text } } as ChatItem)
   }
 
-  #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
+  #message (message: Messages['chat_message'], timestamp: string, position: string | undefined): void {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
     const isOurs = this.#settle(key) || this.#accepted.delete(key)
@@ -259,8 +255,9 @@ export class Conversation {
     if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
     // Clients choose the ids of their messages: a message must not replace one of another user.
-    if (!isOurs && next.userId && this.#isFinal(key) && known!.userId !== next.userId) return
-    if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
+    const isOfOther = next.userId && known?.userId !== next.userId
+    const isSame = known?.text === next.text && known.status === next.status
+    if (isOurs || !this.#isFinal(key) || !(isOfOther || isSame)) this.#put(key, next)
   }
 
   #setWhole (messageId: string, whole: Whole): void {
@@ -268,36 +265,11 @@ export class Conversation {
     this.#list = undefined
   }
 
-  /** Closes the messages of a run, or of all runs, whose end was missed. */
-  #closeWholes (status: Outcome, runId?: string): void {
-    for (const [id, whole] of this.wholes) {
-      if (whole.status === 'streaming' && (runId === undefined || whole.runId === runId)) this.#setWhole(id, { ...whole, status })
-    }
-  }
-
-  #toolCall ({ call_id: id, run_id: runId, message_id: messageId, name, title, agent, args }: Messages['tool_call'], createdAt: string): void {
-    this.#isAlive(runId)
-    const key = keyOf('tool', id)
-    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt, ...messageId && { messageId, title } })
-  }
-
-  #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
-    this.#change('tool', id, { progress, status: 'running' })
-  }
-
-  #toolOutput ({ call_id: id, run_id: runId, message_id: messageId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
-    this.#change('tool', id, { status, output, error }, { runId, name, createdAt, ...messageId && { messageId } })
-  }
-
-  #inputRequest (request: Messages['input_request'], createdAt: string): void {
-    const { request_id: id, run_id: runId, prompt, schema, component, call_id: callId, expires_at: expiresAt } = request
-    this.#isAlive(runId)
-    const answer = (value: unknown) => this.#answer(id, value)
-    this.#change('question', id, { runId, prompt, schema, component, expiresAt, status: 'open', answer, ...callId && { callId } }, { createdAt })
-  }
-
-  #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
-    this.#change('question', id, { status: reason, value, userId })
+  /** Ends what is open, of one run or of all, whose last publication was missed. */
+  #endOpen (status: Outcome, runId?: string): void {
+    const isMeant = (one: { runId?: string | undefined }) => runId === undefined || one.runId === runId
+    for (const [id, whole] of this.wholes) if (whole.status === 'streaming' && isMeant(whole)) this.#setWhole(id, { ...whole, status })
+    for (const key of [...this.#open]) if (isMeant(this.#items.get(key)!)) this.#interrupt(key, status)
   }
 
   /** Marks the run of a publication as active, even if its start was missed. */
@@ -319,7 +291,7 @@ export class Conversation {
 
   /** Whether an item cannot change any more. */
   #isFinal (key: string): boolean {
-    return this.#items.has(key) && !this.#open.has(key) && !this.#unsettled.has(key) && !this.#doubted.has(key)
+    return this.#items.has(key) && ![this.#open, this.#unsettled, this.#doubted].some(keys => keys.has(key))
   }
 
   /** Gives a pending message its place in the log. Returns `false` when it was not pending. */
@@ -358,17 +330,23 @@ function keyOf (kind: ChatItem['kind'], id: string): string {
   return `${kind} ${id}`
 }
 
-/** Key of a part of a message. Calls and texts are unique in the chat. */
-function partKeyOf (kind: ChatItem['kind'], messageId: string, partId: string): string {
-  return keyOf(kind, kind === 'tool' ? partId : `${messageId} ${partId}`)
+/** Fields of a publication, with the names that they have in an item: `run_id` becomes `runId`. */
+function fieldsOf (data: Data): Data {
+  return Object.fromEntries(Object.entries(data).map(([name, value]) => [name.replace(/_./g, ([, letter]) => letter.toUpperCase()), value]))
 }
 
-/** Fields of the item of a part. `text`: the whole of its text. */
-function partOf (data: Data, text?: string) {
-  const { kind, part_id: id, message_id: messageId, run_id: runId, agent, name, title, value, args, output, error } = data
-  const about = { kind, id: kind === 'tool' ? id : `${messageId} ${id}`, messageId, runId, agent }
-  if (kind === 'tool') return { ...about, name, title, ...text !== undefined && { input: text }, ...'args' in data && { args }, output, error }
-  return kind === 'reasoning' ? { ...about, text } : { ...about, name, value }
+/** Publications that a saved message stands for. */
+function publicationsOf ({ parts, metadata, timestamp = '', ...message }: Saved): Array<Pick<Envelope, 'type' | 'data' | 'timestamp'>> {
+  const { message_id: id, run_id: runId, agent, status } = message
+  if (id === undefined) return []
+  const of = (type: string, data: Data) => ({ type, data, timestamp })
+  if (!parts) return [of('chat_message', message)]
+  return [
+    of('chat_part', { kind: 'message', message_id: id, run_id: runId, status, value: metadata }),
+    ...parts.map(part => part.kind === 'text'
+      ? of('chat_message', { ...message, message_id: part.part_id, content: part.text, part_of: part.part_id === id ? undefined : id })
+      : of('chat_part', { ...part, message_id: id, run_id: runId, agent }))
+  ]
 }
 
 function isOpen ({ status }: ChatItem): boolean {
@@ -387,7 +365,7 @@ function isLater (a: string, b: string): boolean {
 }
 
 function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
-  const { message_id: _, timestamp: __, part_of: messageId, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
+  const { message_id: _, part_of: messageId, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
   const more = messageId && { messageId }
   return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length ? data : undefined, ...more }
 }

@@ -34,7 +34,7 @@ t.test('the messages, tool calls and questions of a run are items in order', asy
   t.strictSame(chat.items.map(item => ({ ...item })), [
     { kind: 'message', id: 'm1', role: 'user', agent: undefined, text: 'Hi', status: 'complete', userId: 'ada', runId: undefined, createdAt: at(1), data: undefined },
     { kind: 'message', id: 'a1', role: 'assistant', agent: 'a', text: 'Let me look', status: 'streaming', runId: 'r', createdAt: at(3) },
-    { kind: 'tool', id: 't1', runId: 'r', name: 'search', agent: undefined, args: { q: 'x' }, status: 'running', progress: 0.5, createdAt: at(5) }
+    { kind: 'tool', id: 't1', runId: 'r', name: 'search', args: { q: 'x' }, status: 'running', progress: 0.5, createdAt: at(5) }
   ])
   const [user] = chat.items
   chat.apply(publication('tool_output', { call_id: 't1', run_id: 'r', name: 'search', status: 'complete', output: [1] }, 7))
