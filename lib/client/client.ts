@@ -91,7 +91,8 @@ export class RealtimeClient {
   /** Data of the latest `connection_ack`; `user_id` is the user of this connection. `undefined` before the first one. */
   declare ack: Ack | undefined
   #status: Status = 'waiting'
-  readonly #options: ClientOptions
+  /** @internal */
+  readonly options: ClientOptions
   readonly #WebSocket: WebSocketConstructor
   readonly #url: string
   /** Name of its channel, if its path is that of a chat. */
@@ -128,7 +129,7 @@ export class RealtimeClient {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
     if (!WebSocket) throw new TypeError('No WebSocket here: pass { WebSocket }')
     this.#WebSocket = WebSocket
-    this.#options = options
+    this.options = options
     this.#url = urlOf(options)
     this.#own = 'chat:' + decodeURIComponent(this.#url.replace(/\?.*/, '')).split('/').slice(-4).join('/')
     // The server remembers its answers to slightly more than 500 messages.
@@ -191,11 +192,6 @@ export class RealtimeClient {
     return this.#channels.read(name, since)
   }
 
-  /** Options of a client for a chat beside this one. @internal */
-  get options (): ClientOptions {
-    return this.#options
-  }
-
   /**
    * Resolves once connected. Rejects with a RealtimeError when the client is closed first or not connected within `timeout` ms (default:
    * no limit), and with the reason of `signal` when that aborts. Add listeners before: replayed publications arrive together with the
@@ -256,10 +252,10 @@ export class RealtimeClient {
     try {
       // A listener may have closed the client.
       if (this.#socket !== pending) return
-      const { share, chat } = this.#options
+      const { share, chat } = this.options
       // Only the server has the history that `since` in the URL requests.
       if (share && !chat && !sinceParameter.test(this.#url)) this.#sharing ??= Promise.all([import('./sharing/tabs.js'), loadRoster()]).catch(this.#report)
-      const [token, [tabs, roster] = []] = await Promise.all([this.#options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
+      const [token, [tabs, roster] = []] = await Promise.all([this.options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
       // This may have taken too long, or the client was closed meanwhile.
       if (this.#socket !== pending) return
       this.#tabs ??= tabs?.joinTabs({
@@ -279,7 +275,7 @@ export class RealtimeClient {
   #open (token: string | undefined): void {
     const { since } = this.#cursors
     const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
-    const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
+    const [url, protocols] = credentialed(resuming, token, this.options.tokenIn)
     const socket = this.#socket = this.#tabs?.open(url, protocols, since) ?? new this.#WebSocket(url, protocols)
     let fault: string | undefined
     socket.onmessage = ({ data }) => this.#receive(data)
@@ -374,7 +370,7 @@ export class RealtimeClient {
     if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
-    attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
+    attempt(() => { own = this.options.backoff?.(attempts) }, this.#report)
     const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
     return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
   }
@@ -444,7 +440,7 @@ export class RealtimeClient {
 
   readonly #report = (error: unknown): void => {
     try {
-      (this.#options.onError ?? console.error)(error)
+      (this.options.onError ?? console.error)(error)
     } catch {
       // An error of `onError` itself cannot be reported.
     }

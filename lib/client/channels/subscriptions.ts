@@ -175,10 +175,16 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     asked[channel.name] = (asked[channel.name] ?? 0) + 1
     return { channel: channel.name, since: since || undefined }
   }
+  /** Channels for one `subscribe`. Each is an object with two strings; the frame and its list are objects, too. */
+  const dueWithin = ({ frame = 65_536, nodes = 1_000 }: Partial<Limits>): Subscription[] => {
+    const due = [...all.values()].filter(({ isDue }) => isDue)
+    const bytes = mostBytes + Math.max(...due.map(({ name }) => name.length))
+    return due.slice(0, Math.max(Math.min(mostInFrame, (frame - 99) / bytes, (nodes - 5) / 4), 1))
+  }
   const subscribed = (channel: Subscription, data: ControlMessages['subscribed']): void => {
     const { position, recovered } = data
-    // For another tab with the same channel, or before the `subscribe` that is to be sent.
-    if (channel.status === 'open' || channel.isDue) return
+    // For another tab with the same channel.
+    if (channel.status === 'open') return
     clearTimeout(channel.retry)
     // It crossed the end of the channel.
     if (channel.isFinal) {
@@ -245,15 +251,17 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     receive (envelope) {
       const { type, channel: name, id, ref, data } = envelope
       const channel = all.get(name!)
-      const isAnswer = /^(un)?subscribed$/.test(type)
-      // Only the answer to the last `subscribe` counts.
-      if (isAnswer && (data as { reason?: string }).reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0) return true
-      if (!channel) return isAnswer
-      if (type === 'subscribed') subscribed(channel, data as ControlMessages['subscribed'])
-      else if (type === 'unsubscribed') {
-        const { reason } = data as ControlMessages['unsubscribed']
-        if (reason !== 'asked' && !channel.isDue) end(channel, reason)
-      } else if (type === 'resync') {
+      if (/^(un)?subscribed$/.test(type)) {
+        const { reason } = data as Partial<ControlMessages['unsubscribed']>
+        // Only the answer to the last `subscribe` counts, and none before the `subscribe` that is to be sent.
+        const isOld = reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0
+        if (isOld || !channel || channel.isDue || reason === 'asked') return true
+        if (reason) end(channel, reason)
+        else subscribed(channel, data as ControlMessages['subscribed'])
+        return true
+      }
+      if (!channel) return false
+      if (type === 'resync') {
         const { position } = data as ControlMessages['resync']
         for (const { cursors } of [channel, ...channel.readers]) cursors.start(position)
         tell(channel, ' resume', { recovered: false })
@@ -277,20 +285,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     },
     next () {
       if (!limits) return undefined
-      if (leaving.length > 0) {
-        return JSON.stringify({ type: 'unsubscribe', data: { channels: leaving.splice(0, mostInFrame) } })
-      }
-      const due = []
-      // A channel is an object with two strings; the frame and its list are objects, too.
-      let room = Math.min(((limits.nodes ?? 1000) - 9) / 4, mostInFrame - 1)
-      let bytes = (limits.frame ?? 65536) - 99
-      for (const channel of all.values()) {
-        if (!channel.isDue) continue
-        bytes -= mostBytes + channel.name.length
-        if (due.length > 0 && (bytes < 0 || room-- < 1)) break
-        due.push(subscribe(channel))
-      }
-      return due.length > 0 ? JSON.stringify({ type: 'subscribe', data: { channels: due } }) : undefined
+      return frameOf('unsubscribe', leaving.splice(0, mostInFrame)) ?? frameOf('subscribe', dueWithin(limits).map(subscribe))
     },
     start (now) {
       if (!now?.channels) {
@@ -322,6 +317,11 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       }
     }
   }
+}
+
+/** Frame about some channels; `undefined` for none. */
+function frameOf (type: string, channels: unknown[]): string | undefined {
+  return channels.length > 0 ? JSON.stringify({ type, data: { channels } }) : undefined
 }
 
 /** Offset of a position `<label>.<epoch>.<offset>`; 0 for the empty position. */

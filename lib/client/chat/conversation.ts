@@ -6,15 +6,10 @@ import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
 
-type Saved = Messages['chat_message'] & { timestamp?: string, parts?: Data[], metadata?: unknown }
 type Data = Record<string, any>
 
-/** The answer to `chat_history`: messages, oldest first. */
-export interface Page {
-  messages: ReadonlyArray<Saved>
-  /** Whether there are no older messages. */
-  is_complete: boolean
-}
+/** Part of an envelope that a conversation uses. */
+export type Publication = Pick<Envelope, 'type' | 'data' | 'id' | 'timestamp'>
 
 /** Known content of a chat. Uses no socket and no clock. Applying the same publications again has no effect. */
 export class Conversation {
@@ -22,11 +17,12 @@ export class Conversation {
   error: ChatError | undefined
   /** Whether nothing is older than the first item. */
   isComplete = false
-  readonly #items = new Map<string, ChatItem>()
+  /** Items by key. */
+  readonly byKey = new Map<string, ChatItem>()
   /** Keys of the items in the log, in its order. */
-  readonly #order: string[] = []
+  readonly order: string[] = []
   /** Keys of messages that this client has sent and that are not in the log yet. They come after all others. */
-  readonly #unsettled = new Set<string>()
+  readonly unsettled = new Set<string>()
   /** Keys of messages that the server has accepted. Their author and time come with the log. */
   readonly #accepted = new Set<string>()
   /** Keys of open items: they may still change. */
@@ -40,7 +36,7 @@ export class Conversation {
   /** Ids of messages of this client whose run is unknown yet. */
   readonly #submitted = new Set<string>()
   /** Whether items may be missing between the items from before a lost connection and newer items. */
-  #hasHole = false
+  hasHole = false
   #list: readonly ChatItem[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
@@ -54,14 +50,14 @@ export class Conversation {
    * nothing changes.
    */
   get items (): readonly ChatItem[] {
-    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!).filter(isShown)
+    this.#list ??= [...this.order, ...this.unsettled].map(key => this.byKey.get(key)!).filter(isShown)
     return this.#list
   }
 
   /** The oldest open question. */
   get question (): Question | undefined {
     for (const key of this.#open) {
-      const item = this.#items.get(key)!
+      const item = this.byKey.get(key)!
       if (item.kind === 'question') return item
     }
     return undefined
@@ -99,7 +95,7 @@ export class Conversation {
     tool_call: ({ call_id: id, ...data }, createdAt) => {
       this.#isAlive(data.run_id)
       const key = keyOf('tool', id)
-      if (!this.#isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
+      if (!this.isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
     },
     tool_progress: ({ call_id: id, progress }) => this.#change('tool', id, { progress, status: 'running' }),
     tool_output: ({ call_id: id, ...data }, createdAt) => this.#change('tool', id, fieldsOf(data), { name: '', createdAt }),
@@ -111,8 +107,15 @@ export class Conversation {
     input_closed: ({ request_id: id, reason: status, ...data }) => this.#change('question', id, { ...fieldsOf(data), status })
   }
 
+  /** Another conversation, with some publications and the same function for answers. */
+  sibling (publications: readonly Publication[]): Conversation {
+    const sibling = new Conversation(this.#answer)
+    for (const publication of publications) sibling.apply(publication)
+    return sibling
+  }
+
   /** Applies a publication. Returns `false` when it is not one of a chat. */
-  apply ({ type, data, id, timestamp }: Pick<Envelope, 'type' | 'data' | 'id' | 'timestamp'>): boolean {
+  apply ({ type, data, id, timestamp }: Publication): boolean {
     const effect = this.#effects[type]
     effect?.(data, timestamp, id)
     return !!effect
@@ -121,14 +124,14 @@ export class Conversation {
   /** Adds a message that is being sent. Replaces a failed message with the same id. */
   send (message: Pick<ChatMessage, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
     const key = keyOf('message', message.id)
-    if (this.#items.has(key)) {
-      if (this.#items.get(key)!.status !== 'error') return
-      this.#order.splice(this.#order.indexOf(key), 1)
+    if (this.byKey.has(key)) {
+      if (this.byKey.get(key)!.status !== 'error') return
+      this.order.splice(this.order.indexOf(key), 1)
     }
     this.error = undefined
     this.#submitted.add(message.id)
-    this.#unsettled.add(key)
-    this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
+    this.unsettled.add(key)
+    this.set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
   }
 
   /** The server has accepted a message. */
@@ -150,7 +153,7 @@ export class Conversation {
   /** The server has reported that a question is no longer open. */
   expire (id: string): void {
     const key = keyOf('question', id)
-    if (this.#open.has(key)) this.#interrupt(key)
+    if (this.#open.has(key)) this.interrupt(key)
   }
 
   /** Publications were missed: interrupts the open items. Later publications open them again. */
@@ -159,40 +162,8 @@ export class Conversation {
     const runs = [...this.#runs.values()]
     this.#runs.clear()
     for (const { messageId } of runs) this.#mark(messageId)
-    for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
-    this.#hasHole = this.#order.length > 0
-  }
-
-  /** Inserts a page of older messages: those before the message `before`, or else the newest. */
-  merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
-    const page = new Conversation(this.#answer)
-    for (const message of messages) for (const publication of publicationsOf(message)) page.apply(publication)
-    for (const [id, whole] of page.wholes) if (!this.wholes.has(id)) this.wholes.set(id, whole)
-    const anchor = this.#order.indexOf(before! && keyOf('message', before))
-    let at = anchor === -1 ? this.#order.length : anchor
-    let isNew = false
-    for (const [key, item] of [...page.#items].reverse()) {
-      const isFinal = this.#isFinal(key)
-      this.#unsettled.delete(key)
-      const index = this.#order.indexOf(key)
-      isNew = index === -1
-      if (!isNew) at = Math.min(at, index)
-      else {
-        while (at > 0 && isLater(this.#items.get(this.#order[at - 1])!.createdAt, item.createdAt)) at--
-        this.#order.splice(at, 0, key)
-      }
-      if (isFinal || (item.status === 'streaming' && !isNew)) continue
-      this.#set(key, isNew ? item : { ...item, createdAt: this.#items.get(key)!.createdAt })
-      // Only the log knows whether the message is still being written.
-      if (item.status === 'streaming') this.#interrupt(key)
-    }
-    this.isComplete ||= isComplete
-    if (before || !this.#hasHole) return
-    this.#hasHole = false
-    if (!isNew || isComplete) return
-    // Items before the page may not be adjacent to it. They can be loaded again.
-    for (const key of this.#order.splice(0, at)) this.#forget(key)
-    this.isComplete = false
+    for (const id of this.#submitted) if (!this.unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
+    this.hasHole = this.order.length > 0
   }
 
   #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
@@ -220,13 +191,13 @@ export class Conversation {
   /** Updates a user's message: its run waits, has started, or ended before it started. */
   #mark (id = '', status: ChatMessage['status'] = this.#statusOf(id), error?: ChatError): void {
     const key = keyOf('message', id)
-    const item = this.#items.get(key)
-    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.#set(key, { ...item, status, error } as ChatMessage)
+    const item = this.byKey.get(key)
+    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.set(key, { ...item, status, error } as ChatMessage)
   }
 
   #delta (growth: Growth | undefined, { message_id: id, part_of: messageId, run_id: runId, agent }: Messages['chat_delta'], createdAt: string): void {
     this.#isAlive(runId)
-    const text = growth && grown((this.#items.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
+    const text = growth && grown((this.byKey.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
     if (text === undefined) return
     this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt, ...messageId && { messageId } })
   }
@@ -238,8 +209,8 @@ export class Conversation {
     // Calls are unique in the chat, other parts in their message.
     const [id, textField] = kind === 'tool' ? [partId, 'input'] : [`${messageId} ${partId}`, 'text']
     const key = keyOf(kind!, id)
-    const known = this.#items.get(key) as Data | undefined
-    if (known?.status === 'running' || (growth && this.#isFinal(key))) return
+    const known = this.byKey.get(key) as Data | undefined
+    if (known?.status === 'running' || (growth && this.isFinal(key))) return
     const text = growth && grown(known?.[textField], growth)
     if (growth && text === undefined) return
     const { partId: _, at: __, text: ___, ...fields } = fieldsOf(data)
@@ -250,14 +221,14 @@ export class Conversation {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
     const isOurs = this.#settle(key) || this.#accepted.delete(key)
-    const known = this.#items.get(key) as ChatMessage | undefined
+    const known = this.byKey.get(key) as ChatMessage | undefined
     const next = messageOf(message, id, !known || isOurs ? timestamp : known.createdAt)
     if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
     // Clients choose the ids of their messages: a message must not replace one of another user.
     const isOfOther = next.userId && known?.userId !== next.userId
     const isSame = known?.text === next.text && known.status === next.status
-    if (isOurs || !this.#isFinal(key) || !(isOfOther || isSame)) this.#put(key, next)
+    if (isOurs || !this.isFinal(key) || !(isOfOther || isSame)) this.#put(key, next)
   }
 
   #setWhole (messageId: string, whole: Whole): void {
@@ -269,7 +240,7 @@ export class Conversation {
   #endOpen (status: Outcome, runId?: string): void {
     const isMeant = (one: { runId?: string | undefined }) => runId === undefined || one.runId === runId
     for (const [id, whole] of this.wholes) if (whole.status === 'streaming' && isMeant(whole)) this.#setWhole(id, { ...whole, status })
-    for (const key of [...this.#open]) if (isMeant(this.#items.get(key)!)) this.#interrupt(key, status)
+    for (const key of [...this.#open]) if (isMeant(this.byKey.get(key)!)) this.interrupt(key, status)
   }
 
   /** Marks the run of a publication as active, even if its start was missed. */
@@ -280,49 +251,49 @@ export class Conversation {
   /** Changes an item, unless it is final. `initial`: fields of an item that is not known yet; without it, none is added. */
   #change (kind: ChatItem['kind'], id: string, change: object, initial?: object): void {
     const key = keyOf(kind, id)
-    const item = this.#items.get(key) ?? initial
-    if (item && !this.#isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
+    const item = this.byKey.get(key) ?? initial
+    if (item && !this.isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
   }
 
-  #interrupt (key: string, status: Outcome = 'interrupted'): void {
-    this.#set(key, { ...this.#items.get(key)!, status } as ChatItem)
+  interrupt (key: string, status: Outcome = 'interrupted'): void {
+    this.set(key, { ...this.byKey.get(key)!, status } as ChatItem)
     this.#doubted.add(key)
   }
 
   /** Whether an item cannot change any more. */
-  #isFinal (key: string): boolean {
-    return this.#items.has(key) && ![this.#open, this.#unsettled, this.#doubted].some(keys => keys.has(key))
+  isFinal (key: string): boolean {
+    return this.byKey.has(key) && ![this.#open, this.unsettled, this.#doubted].some(keys => keys.has(key))
   }
 
   /** Gives a pending message its place in the log. Returns `false` when it was not pending. */
   #settle (key: string, change: Partial<ChatMessage> = {}): boolean {
-    if (!this.#unsettled.delete(key)) return false
-    this.#order.push(key)
-    this.#set(key, { ...this.#items.get(key) as ChatMessage, ...change })
+    if (!this.unsettled.delete(key)) return false
+    this.order.push(key)
+    this.set(key, { ...this.byKey.get(key) as ChatMessage, ...change })
     return true
   }
 
   #put (key: string, item: ChatItem): void {
-    if (!this.#items.has(key)) this.#order.push(key)
-    this.#set(key, item)
-    if (this.#order.length <= maxItems) return
-    this.#forget(this.#order.shift()!)
+    if (!this.byKey.has(key)) this.order.push(key)
+    this.set(key, item)
+    if (this.order.length <= maxItems) return
+    this.forget(this.order.shift()!)
     this.isComplete = false
   }
 
-  #set (key: string, item: ChatItem): void {
-    this.#items.set(key, item)
+  set (key: string, item: ChatItem): void {
+    this.byKey.set(key, item)
     this.#doubted.delete(key)
     if (isOpen(item)) this.#open.add(key)
     else this.#open.delete(key)
     this.#list = undefined
   }
 
-  #forget (key: string): void {
+  forget (key: string): void {
     this.#list = undefined
-    const item = this.#items.get(key)!
+    const item = this.byKey.get(key)!
     if (item.kind === 'message') this.wholes.delete(item.messageId ?? item.id)
-    for (const keys of [this.#items, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
+    for (const keys of [this.byKey, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
 }
 
@@ -335,20 +306,6 @@ function fieldsOf (data: Data): Data {
   return Object.fromEntries(Object.entries(data).map(([name, value]) => [name.replace(/_./g, ([, letter]) => letter.toUpperCase()), value]))
 }
 
-/** Publications that a saved message stands for. */
-function publicationsOf ({ parts, metadata, timestamp = '', ...message }: Saved): Array<Pick<Envelope, 'type' | 'data' | 'timestamp'>> {
-  const { message_id: id, run_id: runId, agent, status } = message
-  if (id === undefined) return []
-  const of = (type: string, data: Data) => ({ type, data, timestamp })
-  if (!parts) return [of('chat_message', message)]
-  return [
-    of('chat_part', { kind: 'message', message_id: id, run_id: runId, status, value: metadata }),
-    ...parts.map(part => part.kind === 'text'
-      ? of('chat_message', { ...message, message_id: part.part_id, content: part.text, part_of: part.part_id === id ? undefined : id })
-      : of('chat_part', { ...part, message_id: id, run_id: runId, agent }))
-  ]
-}
-
 function isOpen ({ status }: ChatItem): boolean {
   return /^(streaming|running|open)$/.test(status)
 }
@@ -359,12 +316,7 @@ function isShown (item: ChatItem): boolean {
   return text !== '' || role === 'user' || isOpen(item) || item.status === 'complete'
 }
 
-/** Whether the time `a` is after `b`; `false` when one of them is not a time. */
-function isLater (a: string, b: string): boolean {
-  return Date.parse(a) > Date.parse(b)
-}
-
-function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
+function messageOf (message: Messages['chat_message'], id: string, createdAt: string): ChatMessage {
   const { message_id: _, part_of: messageId, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
   const more = messageId && { messageId }
   return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length ? data : undefined, ...more }
