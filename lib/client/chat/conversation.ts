@@ -9,7 +9,7 @@ const maxItems = 10_000
 type Data = Record<string, any>
 
 /** Part of an envelope that a conversation uses. */
-export type Publication = Pick<Envelope, 'type' | 'data' | 'id' | 'timestamp'>
+type Publication = Pick<Envelope, 'type' | 'data' | 'id' | 'timestamp'>
 
 /** Known content of a chat. Uses no socket and no clock. Applying the same publications again has no effect. */
 export class Conversation {

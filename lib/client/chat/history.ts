@@ -1,5 +1,5 @@
-import type { Messages } from '../../protocol/envelope.js'
-import type { Conversation, Publication } from './conversation.js'
+import type { Envelope, Messages } from '../../protocol/envelope.js'
+import type { ChatItem, Whole } from './items.js'
 
 type Data = Record<string, any>
 type Saved = Messages['chat_message'] & { timestamp?: string, parts?: Data[], metadata?: unknown }
@@ -11,8 +11,25 @@ export interface Page {
   is_complete: boolean
 }
 
+type Publication = Pick<Envelope, 'type' | 'data' | 'timestamp'>
+
+/** Part of a conversation that a page is inserted into. */
+interface Log {
+  isComplete: boolean
+  hasHole: boolean
+  readonly byKey: Map<string, ChatItem>
+  readonly order: string[]
+  readonly unsettled: Set<string>
+  readonly wholes: Map<string, Whole>
+  isFinal (key: string): boolean
+  set (key: string, item: ChatItem): void
+  interrupt (key: string): void
+  forget (key: string): void
+  sibling (publications: readonly Publication[]): Log
+}
+
 /** Inserts a page of older messages: those before the message `before`, or else the newest. */
-export function insertPage (conversation: Conversation, { messages, is_complete: isComplete }: Page, before?: string): void {
+export function insertPage (conversation: Log, { messages, is_complete: isComplete }: Page, before?: string): void {
   const { byKey, order, wholes } = conversation
   const page = conversation.sibling(messages.flatMap(publicationsOf))
   for (const [id, whole] of page.wholes) if (!wholes.has(id)) wholes.set(id, whole)
