@@ -8,6 +8,7 @@ import { channelName, type Channel } from './channels/channel.js'
 import { loadRoster } from './channels/presence.js'
 import { subscriptions, type Reader, type Subscriptions } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
+import { envelopesOf } from './envelopes.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
 import { attempt, listeners } from './listeners.js'
@@ -22,7 +23,7 @@ import type { WebSocketConstructor, WebSocketLike } from './socket.js'
 import type { Parts } from './sharing/parts.js'
 import type { joinTabs, Tabs } from './sharing/tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
-import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
+import type { ConnectedOptions } from './waiting.js'
 
 export type { Resume, Status }
 
@@ -134,8 +135,8 @@ export class RealtimeClient {
     this.#own = 'chat:' + decodeURIComponent(this.#url.replace(/\?.*/, '')).split('/').slice(-4).join('/')
     // The server remembers its answers to slightly more than 500 messages.
     this.#outbox = outbox(Math.min(options.queue ?? 100, 500))
-    this.#channels = subscriptions({ options, outbox: this.#outbox, report: this.#report })
-    this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
+    this.#channels = subscriptions(options, this.#outbox, this.#report)
+    this.#renewBefore = renewal(options, token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), this.#report)
     this.#start()
   }
 
@@ -195,10 +196,11 @@ export class RealtimeClient {
   /**
    * Resolves once connected. Rejects with a RealtimeError when the client is closed first or not connected within `timeout` ms (default:
    * no limit), and with the reason of `signal` when that aborts. Add listeners before: replayed publications arrive together with the
-   * connection.
+   * connection. The code for this is loaded with `import()`; rejects also when that fails.
    */
-  connected (options?: ConnectedOptions): Promise<void> {
-    return whenOpen(this, options)
+  async connected (options: ConnectedOptions = {}): Promise<void> {
+    const { whenOpen } = await import('./waiting.js')
+    return whenOpen(this, options, { after, closedError, RealtimeError })
   }
 
   /** Closes the client until `reopen`. Unanswered messages reject. */

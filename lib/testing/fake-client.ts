@@ -6,10 +6,12 @@ import type { Chat } from '../client/chat/chat.js'
 import { openChats, type ChatReference, type OpenChat } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
 import type { ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
+import { after } from '../client/clock.js'
+import { envelopesOf } from '../client/envelopes.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { frameOf } from '../client/sharing/shared-presence.js'
 import { listeners, type Listeners } from '../client/listeners.js'
-import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
+import { whenOpen, type ConnectedOptions } from '../client/waiting.js'
 import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
 import type { KindName } from '../protocol/kind-name.js'
 import type { Member } from '../protocol/member.js'
@@ -81,7 +83,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   /** Listeners of the readers of this channel, and of this client. */
   readonly #readers = new Set<Listeners>([this.#listeners])
   /** Sends the own data. */
-  readonly #ownData = presence({ send: data => this.request('presence', data), report: console.error, onChange () {} })
+  readonly #ownData = presence(data => this.request('presence', data), console.error, () => {})
   #members = nobody
   /** Members of a chat. */
   readonly presence = shownPresence({ snapshot: () => this.#members, update: this.#ownData.update }, this.#listeners)
@@ -172,8 +174,8 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     return { userId: this.ack.user_id }
   }
 
-  connected (options?: ConnectedOptions): Promise<void> {
-    return whenOpen(this, options)
+  connected (options: ConnectedOptions = {}): Promise<void> {
+    return whenOpen(this, options, { after, closedError, RealtimeError })
   }
 
   close (): void {

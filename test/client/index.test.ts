@@ -8,11 +8,11 @@ import { every } from '../every.js'
 const root = new URL('../../', import.meta.url).pathname
 
 /** Limits of files that are loaded with `import()` when they are needed, in KiB. */
-const loadedLater = { 'client/channels/roster.ts': 0.4, 'client/sharing/tabs.ts': 2.6 }
+const loadedLater = { 'client/waiting.ts': 0.3, 'client/channels/roster.ts': 0.4, 'client/sharing/tabs.ts': 2.6 }
 
 for (const [entry, limits] of Object.entries<Record<string, number>>({
-  client: { 'client/index.ts': 6.8, ...loadedLater },
-  'client/chat': { 'client/chat/index.ts': 11.1, 'client/chat/history.ts': 0.67, ...loadedLater }
+  client: { 'client/index.ts': 6.65, ...loadedLater },
+  'client/chat': { 'client/chat/index.ts': 11, 'client/chat/history.ts': 0.67, ...loadedLater }
 })) {
   t.test(`the bundle of ${entry} has no TypeBox, and its files are small: ${JSON.stringify(limits)} KiB`, async t => {
     const { outputFiles, metafile } = await build({
@@ -32,9 +32,9 @@ for (const [entry, limits] of Object.entries<Record<string, number>>({
   })
 }
 
-t.test('the built file for script tags has at most 14.2 KiB: the client with chats, a licence line and the address of its map', async t => {
+t.test('the built file for script tags has at most 14.25 KiB: the client with chats, a licence line and the address of its map', async t => {
   const size = gzipSync(readFileSync(`${root}dist/lib/browser.js`), { level: 9 }).length
-  t.ok(size <= 14.2 * 1024, `${size} bytes with gzip`)
+  t.ok(size <= 14.25 * 1024, `${size} bytes with gzip`)
 })
 
 t.test('the types of the client compile in a project for browsers without those of Node, and know the messages of the app', async t => {

@@ -37,17 +37,13 @@ export interface OwnedPresence extends PresenceSource {
   setOpen (isOpen: boolean): void
 }
 
-export interface PresenceEvents {
-  readonly send: (data: unknown) => Promise<unknown>
-  readonly report: (error: unknown) => void
-  readonly onChange: () => void
-}
-
 /** Loads the code that applies frames. Most pages have no presence. */
 export const loadRoster = () => import('./roster.js')
 
-/** `own`: own data as JSON. */
-export function presence ({ send, report, onChange }: PresenceEvents, own?: string, load = loadRoster): OwnedPresence {
+/** `send` sends the own data, and `own` is that data at first, as JSON. */
+export function presence (
+  send: (data: unknown) => Promise<unknown>, report: (error: unknown) => void, onChange: () => void, own?: string, load = loadRoster
+): OwnedPresence {
   let state = nobody
   let isOpen = false
   /** Own data as it was sent since the channel is open; `undefined` for none. */

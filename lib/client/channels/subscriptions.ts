@@ -61,14 +61,6 @@ interface Subscription {
   isDue: boolean
 }
 
-export interface SubscriptionsOptions {
-  /** Read each time, because `backoff` may be set later. */
-  readonly options: { readonly backoff?: Backoff | undefined }
-  /** Messages to the channels. It also sends the frames of the subscriptions. */
-  readonly outbox: Pick<Outbox, 'send' | 'run' | 'refuse' | 'has'>
-  readonly report: (error: unknown) => void
-}
-
 /** The channels of a client, beside that of its path. */
 export interface Subscriptions {
   /**
@@ -90,7 +82,13 @@ export interface Subscriptions {
   again (): void
 }
 
-export function subscriptions ({ options, outbox, report }: SubscriptionsOptions): Subscriptions {
+/**
+ * `options`: read each time, because `backoff` may be set later. `outbox`: messages to the channels. It also sends the frames of the
+ * subscriptions.
+ */
+export function subscriptions (
+  options: { readonly backoff?: Backoff | undefined }, outbox: Pick<Outbox, 'send' | 'run' | 'refuse' | 'has'>, report: (error: unknown) => void
+): Subscriptions {
   const all = new Map<string, Subscription>()
   let leaving: string[] = []
   /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
@@ -153,11 +151,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       status: offline,
       closed: closedAs,
       readers: new Set(),
-      presence: presence({
-        send: data => outbox.send('presence', data, { channel: name }),
-        report,
-        onChange: () => tell(channel, ' presence')
-      }, own),
+      presence: presence(data => outbox.send('presence', data, { channel: name }), report, () => tell(channel, ' presence'), own),
       cursors: cursors(),
       asked: '',
       attempt: 0,

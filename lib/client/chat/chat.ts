@@ -71,7 +71,7 @@ export class Chat {
   #conversation: Conversation
   readonly #report = (error: unknown): void => (this.#options.onError ?? console.error)(error)
   readonly #listeners = listeners(this.#report)
-  readonly #presence = chatPresence({ send: data => this.#say('presence', data), report: this.#report }, this.#listeners)
+  readonly #presence = chatPresence(data => this.#say('presence', data), this.#report, this.#listeners)
   #client!: RealtimeClient
   #connection!: ChatConnection
   /** Stops following the status of the client in the options. */
