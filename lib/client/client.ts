@@ -260,12 +260,9 @@ export class RealtimeClient {
       const [token, [tabs, roster] = []] = await Promise.all([this.options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
       // This may have taken too long, or the client was closed meanwhile.
       if (this.#socket !== pending) return
-      this.#tabs ??= tabs?.joinTabs({
-        url: this.#url,
-        WebSocket: this.#WebSocket,
-        onAwaited: () => this.#comeBack(),
-        parts: { cursors, parse, bytesOf, paced, handover, ...roster! }
-      })
+      this.#tabs ??= tabs?.joinTabs(
+        this.#url, this.#WebSocket, () => this.#comeBack(), { cursors, parse, bytesOf, paced, handover, ...roster! }
+      )
       this.#open(token)
     } catch (error) {
       if (this.#socket === pending) this.#lost({ code: abnormal, reason: '', error })
@@ -321,7 +318,7 @@ export class RealtimeClient {
     this.#liveness.start(ack.heartbeat_ms)
     this.#renewBefore(ack.expires_in_ms)
     this.#setStatus('open')
-    if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
+    if (since || recovered === false) this.#listeners.tell(' resume', { recovered: !!recovered })
     // A listener may have closed the client.
     if (!this.#socket) return
     this.#channels.start(limits)
@@ -365,16 +362,16 @@ export class RealtimeClient {
   }
 
   #delay (action: CloseAction, { code, reason }: Loss): number {
-    const told = action === 'delay' ? parseDelay(reason) : undefined
+    const told = parseDelay(reason)
     if (told !== undefined) return told
     const attempts = this.#attempt++
     // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
-    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
+    if (!attempts && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
     attempt(() => { own = this.options.backoff?.(attempts) }, this.#report)
     const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
-    return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
+    return isHidden() && attempts ? Math.max(delay, hiddenMs) : delay
   }
 
   #retry (delay: number): void {

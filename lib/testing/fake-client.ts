@@ -86,7 +86,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   readonly #ownData = presence(data => this.request('presence', data), console.error, () => {})
   #members = nobody
   /** Members of a chat. */
-  readonly presence = shownPresence({ snapshot: () => this.#members, update: this.#ownData.update }, this.#listeners)
+  readonly presence = shownPresence(() => this.#members, this.#ownData.update, this.#listeners)
 
   constructor (status: Status, userId: string) {
     this.status = status
@@ -155,10 +155,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
         if (closed !== undefined) throw closedError(closed)
         return this.request(type, data)
       },
-      presence: shownPresence({
-        snapshot: () => isReading() ? this.#members : nobody,
-        update: this.#ownData.update
-      }, own),
+      presence: shownPresence(() => isReading() ? this.#members : nobody, this.#ownData.update, own),
       get status () { return status() },
       get closed () { return closed() },
       close: () => { this.#readers.delete(own) },

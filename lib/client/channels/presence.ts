@@ -24,11 +24,8 @@ export interface ChannelPresence<D = unknown> extends PresenceState<D> {
   readonly update: (data: D | undefined) => void
 }
 
-/** State of a presence, and the function for the own data. */
-export type PresenceSource = Pick<ChannelPresence, 'snapshot' | 'update'>
-
 /** Presence of a channel, for its owner. */
-export interface OwnedPresence extends PresenceSource {
+export interface OwnedPresence extends Pick<ChannelPresence, 'snapshot' | 'update'> {
   /** Own data as JSON, as it was updated last; `undefined` for none. */
   readonly own: string | undefined
   /** Takes a frame of the server. */
@@ -99,7 +96,9 @@ export function presence (
 }
 
 /** Returns the presence for an app. Its changes are the event `' presence'` of `events`. */
-export function shownPresence ({ snapshot, update }: PresenceSource, events: Listeners): ChannelPresence {
+export function shownPresence (
+  snapshot: ChannelPresence['snapshot'], update: ChannelPresence['update'], events: Listeners
+): ChannelPresence {
   return {
     get members () { return snapshot().members },
     get count () { return snapshot().count },

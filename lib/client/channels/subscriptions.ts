@@ -1,6 +1,6 @@
 import type { UnsubscribedReason } from '../../protocol/channels.js'
 import type { ControlMessages, Envelope, Limits } from '../../protocol/envelope.js'
-import { ownCodes } from '../../protocol/own-codes.js'
+import { ownCodes, type CloseCode } from '../../protocol/own-codes.js'
 import { fullJitter, type Backoff } from '../backoff.js'
 import { after, type Timer } from '../clock.js'
 import { cursors, type Cursors } from '../cursors.js'
@@ -14,18 +14,20 @@ import { nobody, presence, shownPresence, type OwnedPresence } from './presence.
 /** Maximum number of channels in a frame. */
 const mostInFrame = 100
 
-/** Maximum bytes of a channel in a `subscribe`, without its name: 40 and a position. */
-const mostBytes = 40 + 51
+/** Maximum bytes of a channel in a `subscribe`: 600 for its name, 51 for a position, and the rest for JSON. */
+const mostBytes = 700
 
 /** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
 const lingerMs = 5_000
 
-/** Code that stands for the reason for which a channel has ended. Other reasons are temporary. */
-const final: { readonly [reason in UnsubscribedReason]?: number } = {
-  removed: ownCodes.FORBIDDEN.code,
-  forbidden: ownCodes.FORBIDDEN.code,
-  unknown_channel: ownCodes.BAD_MESSAGES.code,
-  invalid_channel: ownCodes.BAD_MESSAGES.code
+const { FORBIDDEN, BAD_MESSAGES } = ownCodes
+
+/** Close codes that stand for the reasons for which a channel has ended. Other reasons are temporary. */
+const final: { readonly [reason in UnsubscribedReason]?: CloseCode } = {
+  removed: FORBIDDEN,
+  forbidden: FORBIDDEN,
+  unknown_channel: BAD_MESSAGES,
+  invalid_channel: BAD_MESSAGES
 }
 
 /** One use of a channel, with listeners and a position of its own. */
@@ -49,14 +51,14 @@ interface Subscription {
   /** Position up to which the server has sent the channel. */
   readonly cursors: Cursors
   /** `since` of the latest `subscribe`. */
-  asked: string
+  asked?: string
   attempt: number
   /** Ends the wait for the next attempt to subscribe. */
   retry?: Timer
   /** Ends a subscription without readers. */
   linger?: Timer
   /** Whether the server has ended it for good: only `reopen` subscribes again. */
-  isFinal: boolean
+  isFinal?: boolean
   /** Whether a `subscribe` has to be sent. */
   isDue: boolean
 }
@@ -75,7 +77,7 @@ export interface Subscriptions {
   /** Next frame to send: a `subscribe` or an `unsubscribe`; `undefined` when there is none. */
   next (): string | undefined
   /** A connection is open: subscribes again, within the limits of the server. */
-  start (limits: Partial<Limits> | undefined): void
+  start (limits: Limits | undefined): void
   /** The client has another status than `open`. */
   stop (status: Status, closed: Closed | undefined): void
   /** The server dropped frames because they came too fast: sends those again that are not answered. */
@@ -94,7 +96,7 @@ export function subscriptions (
   /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
   let asked: Record<string, number> = {}
   /** Limits of the server while the connection is open. */
-  let limits: Partial<Limits> | undefined
+  let limits: Limits | undefined
   /** Latest status of the client other than `open`, and its close. */
   let offline: Status = 'waiting'
   let closedAs: Closed | undefined
@@ -119,7 +121,7 @@ export function subscriptions (
     onDue()
   }
   const end = (channel: Subscription, reason: UnsubscribedReason): void => {
-    const code = final[reason]
+    const code = final[reason]?.code
     const closed = code ? closedError({ code, reason }).closed : undefined
     const error = new RealtimeError(reason, `${channel.name}: ${reason}`, closed)
     if (closed) {
@@ -139,7 +141,7 @@ export function subscriptions (
   const forget = (channel: Subscription): void => {
     lose(channel)
     channel.presence.setOpen(false)
-    outbox.refuse(channel.name, new RealtimeError('closed', `${channel.name}: closed`))
+    outbox.refuse(channel.name, closedError())
     clearTimeout(channel.linger)
     all.delete(channel.name)
     if (limits && !channel.isFinal) leaving.push(channel.name)
@@ -153,9 +155,7 @@ export function subscriptions (
       readers: new Set(),
       presence: presence(data => outbox.send('presence', data, { channel: name }), report, () => tell(channel, ' presence'), own),
       cursors: cursors(),
-      asked: '',
       attempt: 0,
-      isFinal: false,
       isDue: true
     }
     all.set(name, channel)
@@ -170,15 +170,12 @@ export function subscriptions (
     return { channel: channel.name, since: since || undefined }
   }
   /** Channels for one `subscribe`. Each is an object with two strings; the frame and its list are objects, too. */
-  const dueWithin = ({ frame = 65_536, nodes = 1_000 }: Partial<Limits>): Subscription[] => {
-    const due = [...all.values()].filter(({ isDue }) => isDue)
-    const bytes = mostBytes + Math.max(...due.map(({ name }) => name.length))
-    return due.slice(0, Math.max(Math.min(mostInFrame, (frame - 99) / bytes, (nodes - 5) / 4), 1))
+  const dueWithin = ({ frame, nodes = 1_000 }: Limits): Subscription[] => {
+    const most = Math.max(Math.min(mostInFrame, frame / mostBytes - 1, nodes / 4 - 1), 1)
+    return [...all.values()].filter(({ isDue }) => isDue).slice(0, most)
   }
   const subscribed = (channel: Subscription, data: ControlMessages['subscribed']): void => {
     const { position, recovered } = data
-    // For another tab with the same channel.
-    if (channel.status === 'open') return
     clearTimeout(channel.retry)
     // It crossed the end of the channel.
     if (channel.isFinal) {
@@ -192,7 +189,7 @@ export function subscriptions (
       const { since } = cursors
       const isBehind = cursors.advance(position)
       // The server has answered for the reader that is furthest behind.
-      const isRecovered = since === channel.asked ? recovered === true : !isBehind
+      const isRecovered = since === channel.asked ? !!recovered : !isBehind
       if (since || recovered === false) listeners.tell(' resume', { recovered: isRecovered })
       listeners.tell(' subscribed', data)
     }
@@ -200,7 +197,6 @@ export function subscriptions (
   return {
     read (name, since) {
       const reader = { cursors: cursors(), listeners: listeners(report) }
-      const normal = closedError().closed
       let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
       const join = (since?: string): void => {
@@ -217,12 +213,11 @@ export function subscriptions (
       return {
         name,
         listeners: reader.listeners,
-        presence: shownPresence({
-          snapshot: () => isReading() ? channel.presence.snapshot() : nobody,
-          update: data => channel.presence.update(data)
-        }, reader.listeners),
+        presence: shownPresence(
+          () => isReading() ? channel.presence.snapshot() : nobody, data => channel.presence.update(data), reader.listeners
+        ),
         get status () { return isReading() ? channel.status : 'closed' },
-        get closed () { return isReading() ? channel.closed : normal },
+        get closed () { return isReading() ? channel.closed : closedError().closed },
         get since () { return reader.cursors.since },
         on: reader.listeners.add,
         onStatus: listener => reader.listeners.add(' status', listener),
@@ -251,7 +246,8 @@ export function subscriptions (
         const isOld = reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0
         if (isOld || !channel || channel.isDue || reason === 'asked') return true
         if (reason) end(channel, reason)
-        else subscribed(channel, data as ControlMessages['subscribed'])
+        // An open channel was subscribed by another tab.
+        else if (channel.status !== 'open') subscribed(channel, data as ControlMessages['subscribed'])
         return true
       }
       if (!channel) return false
@@ -274,8 +270,8 @@ export function subscriptions (
       return true
     },
     isReady (name) {
-      const { status = 'closed', isDue } = all.get(name) ?? {}
-      return status === 'closed' ? undefined : status !== 'waiting' && !isDue
+      const channel = all.get(name)
+      return channel && !channel.closed ? channel.status !== 'waiting' && !channel.isDue : undefined
     },
     next () {
       if (!limits) return undefined

@@ -19,12 +19,9 @@ export function chatPresence (
   /** Presence on the path of the chat, and the own data. */
   const own = presence(send, report, onChange)
   return {
-    shown: shownPresence({
-      snapshot: () => (current?.presence ?? own).snapshot(),
-      update (data) {
-        own.update(data)
-        current?.presence?.update(data)
-      }
+    shown: shownPresence(() => (current?.presence ?? own).snapshot(), data => {
+      own.update(data)
+      current?.presence?.update(data)
     }, events) as PresenceOfChat['shown'],
     connect (connection) {
       current = connection

@@ -23,7 +23,7 @@ function make (isHeld = false) {
     sent.push(data)
     await new Promise<void>((resolve, reject) => answers.push(error => error ? reject(error) : resolve()))
   }, report, () => events.tell(' presence'), undefined, isHeld ? () => new Promise((resolve, reject) => { loads.push({ resolve, reject }) }) : undefined)
-  return { own, shown: shownPresence(own, events), sent, errors, answers, loads }
+  return { own, shown: shownPresence(own.snapshot, own.update, events), sent, errors, answers, loads }
 }
 
 t.test('updates are sent at once, then at most every 200 ms, the latest last', async t => {
