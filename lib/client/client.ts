@@ -8,6 +8,7 @@ import { channelName, type Channel } from './channels/channel.js'
 import { loadRoster } from './channels/presence.js'
 import { subscriptions, type Reader, type Subscriptions } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
+import { envelopesOf } from './envelopes.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
 import { parse } from './frame.js'
 import { attempt, listeners } from './listeners.js'
@@ -22,7 +23,7 @@ import type { WebSocketConstructor, WebSocketLike } from './socket.js'
 import type { Parts } from './sharing/parts.js'
 import type { joinTabs, Tabs } from './sharing/tabs.js'
 import { credentialed, type TokenTransport } from './token.js'
-import { envelopesOf, whenOpen, type ConnectedOptions } from './waiting.js'
+import type { ConnectedOptions } from './waiting.js'
 
 export type { Resume, Status }
 
@@ -91,7 +92,8 @@ export class RealtimeClient {
   /** Data of the latest `connection_ack`; `user_id` is the user of this connection. `undefined` before the first one. */
   declare ack: Ack | undefined
   #status: Status = 'waiting'
-  readonly #options: ClientOptions
+  /** @internal */
+  readonly options: ClientOptions
   readonly #WebSocket: WebSocketConstructor
   readonly #url: string
   /** Name of its channel, if its path is that of a chat. */
@@ -128,13 +130,13 @@ export class RealtimeClient {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket
     if (!WebSocket) throw new TypeError('No WebSocket here: pass { WebSocket }')
     this.#WebSocket = WebSocket
-    this.#options = options
+    this.options = options
     this.#url = urlOf(options)
     this.#own = 'chat:' + decodeURIComponent(this.#url.replace(/\?.*/, '')).split('/').slice(-4).join('/')
     // The server remembers its answers to slightly more than 500 messages.
     this.#outbox = outbox(Math.min(options.queue ?? 100, 500))
-    this.#channels = subscriptions({ options, outbox: this.#outbox, report: this.#report })
-    this.#renewBefore = renewal({ options, send: token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), report: this.#report })
+    this.#channels = subscriptions(options, this.#outbox, this.#report)
+    this.#renewBefore = renewal(options, token => this.#send(JSON.stringify({ type: 'renew', ref: 0, data: { token } })), this.#report)
     this.#start()
   }
 
@@ -191,23 +193,19 @@ export class RealtimeClient {
     return this.#channels.read(name, since)
   }
 
-  /** Options of a client for a chat beside this one. @internal */
-  get options (): ClientOptions {
-    return this.#options
-  }
-
   /**
    * Resolves once connected. Rejects with a RealtimeError when the client is closed first or not connected within `timeout` ms (default:
    * no limit), and with the reason of `signal` when that aborts. Add listeners before: replayed publications arrive together with the
-   * connection.
+   * connection. The code for this is loaded with `import()`; rejects also when that fails.
    */
-  connected (options?: ConnectedOptions): Promise<void> {
-    return whenOpen(this, options)
+  async connected (options: ConnectedOptions = {}): Promise<void> {
+    const { whenOpen } = await import('./waiting.js')
+    return whenOpen(this, options, { after, closedError, RealtimeError })
   }
 
   /** Closes the client until `reopen`. Unanswered messages reject. */
   close (): void {
-    if (!this.closed) this.#end(closedError({ code: ownCodes.NORMAL.code, reason: '' }))
+    if (!this.closed) this.#end(closedError())
   }
 
   /** Opens a closed client again and resumes. Otherwise the same as `wake`. */
@@ -256,18 +254,15 @@ export class RealtimeClient {
     try {
       // A listener may have closed the client.
       if (this.#socket !== pending) return
-      const { share, chat } = this.#options
+      const { share, chat } = this.options
       // Only the server has the history that `since` in the URL requests.
       if (share && !chat && !sinceParameter.test(this.#url)) this.#sharing ??= Promise.all([import('./sharing/tabs.js'), loadRoster()]).catch(this.#report)
-      const [token, [tabs, roster] = []] = await Promise.all([this.#options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
+      const [token, [tabs, roster] = []] = await Promise.all([this.options.getToken?.({ isRefused: this.#isRenewed }), this.#sharing])
       // This may have taken too long, or the client was closed meanwhile.
       if (this.#socket !== pending) return
-      this.#tabs ??= tabs?.joinTabs({
-        url: this.#url,
-        WebSocket: this.#WebSocket,
-        onAwaited: () => this.#comeBack(),
-        parts: { cursors, parse, bytesOf, paced, handover, ...roster! }
-      })
+      this.#tabs ??= tabs?.joinTabs(
+        this.#url, this.#WebSocket, () => this.#comeBack(), { cursors, parse, bytesOf, paced, handover, ...roster! }
+      )
       this.#open(token)
     } catch (error) {
       if (this.#socket === pending) this.#lost({ code: abnormal, reason: '', error })
@@ -279,7 +274,7 @@ export class RealtimeClient {
   #open (token: string | undefined): void {
     const { since } = this.#cursors
     const resuming = since ? withQuery(this.#url.replace(sinceParameter, '$1'), 'since', since) : this.#url
-    const [url, protocols] = credentialed(resuming, token, this.#options.tokenIn)
+    const [url, protocols] = credentialed(resuming, token, this.options.tokenIn)
     const socket = this.#socket = this.#tabs?.open(url, protocols, since) ?? new this.#WebSocket(url, protocols)
     let fault: string | undefined
     socket.onmessage = ({ data }) => this.#receive(data)
@@ -313,17 +308,17 @@ export class RealtimeClient {
   }
 
   #opened (ack: Ack): void {
-    const { position, recovered, heartbeat_ms: heartbeat, expires_in_ms: expiresIn, limits } = this.ack = ack
+    const { position, recovered, limits } = this.ack = ack
     const { since } = this.#cursors
     clearTimeout(this.#timer)
     this.#cursors.start(position)
     this.#openedAt = now()
     this.#isRenewed = false
     this.outage = undefined
-    this.#liveness.start(heartbeat)
-    this.#renewBefore(expiresIn)
+    this.#liveness.start(ack.heartbeat_ms)
+    this.#renewBefore(ack.expires_in_ms)
     this.#setStatus('open')
-    if (since || recovered === false) this.#listeners.tell(' resume', { recovered: recovered === true })
+    if (since || recovered === false) this.#listeners.tell(' resume', { recovered: !!recovered })
     // A listener may have closed the client.
     if (!this.#socket) return
     this.#channels.start(limits)
@@ -367,16 +362,16 @@ export class RealtimeClient {
   }
 
   #delay (action: CloseAction, { code, reason }: Loss): number {
-    const told = action === 'delay' ? parseDelay(reason) : undefined
+    const told = parseDelay(reason)
     if (told !== undefined) return told
     const attempts = this.#attempt++
     // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
-    if (attempts === 0 && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
+    if (!attempts && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
     // A `backoff` that throws or returns no delay does not end the retries.
     let own: number | undefined
-    attempt(() => { own = this.#options.backoff?.(attempts) }, this.#report)
+    attempt(() => { own = this.options.backoff?.(attempts) }, this.#report)
     const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
-    return isHidden() && attempts > 0 ? Math.max(delay, hiddenMs) : delay
+    return isHidden() && attempts ? Math.max(delay, hiddenMs) : delay
   }
 
   #retry (delay: number): void {
@@ -444,7 +439,7 @@ export class RealtimeClient {
 
   readonly #report = (error: unknown): void => {
     try {
-      (this.#options.onError ?? console.error)(error)
+      (this.options.onError ?? console.error)(error)
     } catch {
       // An error of `onError` itself cannot be reported.
     }

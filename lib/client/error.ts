@@ -26,8 +26,8 @@ export class RealtimeError extends Error {
   }
 }
 
-/** Creates the error for a close. The `code` of the error is `closed` for 1000, with which a client closes. */
-export function closedError ({ code, reason }: Pick<Closed, 'code' | 'reason'>): RealtimeError {
+/** Creates the error for a close. Default: 1000, with which a client closes; the `code` of the error is then `closed`. */
+export function closedError ({ code = 1000, reason = '' }: Partial<Pick<Closed, 'code' | 'reason'>> = {}): RealtimeError {
   const [name] = ownCode(code)
   return new RealtimeError(code === 1000 ? 'closed' : name.toLowerCase(), `closed with ${code} ${reason || name}`, { code, reason, name })
 }

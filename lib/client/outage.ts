@@ -20,8 +20,7 @@ export interface Loss {
 
 /** Creates the error for `onError` from the end of a connection. `isRefused`: the attempt to connect failed. */
 export function outageOf (url: string, { code, reason, fault = reason }: Loss, isRefused: boolean): RealtimeError {
-  const isUnreachable = isRefused && code === abnormal
-  const error = isUnreachable ? new RealtimeError('unreachable', fault || 'no connection') : closedError({ code, reason })
+  const error = isRefused && code === abnormal ? new RealtimeError('unreachable', fault || 'no connection') : closedError({ code, reason })
   // Omits the query, which may contain a credential.
   error.message += ` at ${url.replace(/\?.*/, '')}`
   return error

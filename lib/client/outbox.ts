@@ -67,9 +67,6 @@ interface Before {
 /** `size`: maximum number of unanswered messages. Further messages reject with `queue_full`. */
 export function outbox (size: number): Outbox {
   const unanswered = new Map<unknown, Unanswered>()
-  /** Unique for each client. */
-  const session = random() + random()
-  let count = 0
   /** Maximum bytes of a frame that the server accepts. */
   let limit: number | undefined
   let write: ((frame: string) => void) | undefined
@@ -102,7 +99,7 @@ export function outbox (size: number): Outbox {
   return {
     async send (type, data, { timeout = answerMs, channel } = {}) {
       if (unanswered.size >= size) throw new RealtimeError('queue_full', `${size} messages wait`)
-      const ref = `${session}.${++count}`
+      const ref = random() + random()
       const frame = JSON.stringify({ type, channel, ref, data })
       return new Promise((resolve, reject) => {
         const timer = after(timeout, () => message.settle(new RealtimeError('timeout', `'${type}': no answer in ${timeout} ms`)))

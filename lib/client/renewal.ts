@@ -6,20 +6,17 @@ export type GetToken = (reason: { isRefused: boolean }) => string | undefined | 
 /** Fraction of a credential's lifetime after which a new one is fetched. */
 const renewAt = 0.8
 
-interface RenewalOptions {
-  /** Read each time, because `getToken` may be set and removed later. */
-  options: { readonly getToken?: GetToken | undefined }
-  /** Sends the new credential. A server that cannot renew answers `unknown_type`, and closes with 4401 when the old one expires. */
-  send: (token: string) => void
-  report: (error: unknown) => void
-}
-
 /**
  * Renews the credential of an open connection before it expires. When that fails, the server closes with 4401, and the client
  * reconnects with a new credential. Call the returned function with the time until the credential expires, in ms; without it, nothing
  * is renewed.
+ *
+ * `options`: read each time, because `getToken` may be set and removed later. `send`: sends the new credential. A server that cannot renew
+ * answers `unknown_type`, and closes with 4401 when the old one expires.
  */
-export function renewal ({ options, send, report }: RenewalOptions): (expiresIn?: number) => void {
+export function renewal (
+  options: { readonly getToken?: GetToken | undefined }, send: (token: string) => void, report: (error: unknown) => void
+): (expiresIn?: number) => void {
   let timer: Timer
   const renew = async (current: Timer): Promise<void> => {
     try {

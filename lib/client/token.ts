@@ -7,11 +7,6 @@ export type TokenTransport = 'protocol' | 'query'
 export function credentialed (url: string, token: string | undefined, transport: TokenTransport = 'protocol'): [string, string[]] {
   if (!token) return [url, []]
   if (transport === 'query') return [withQuery(url, 'token', token), []]
-  // The credential is a second subprotocol, which the server does not select.
-  return [url, ['fastify-realtime', 'token.' + escape(token)]]
-}
-
-/** Escapes a credential for a subprotocol, which must be a token (RFC 9110 section 5.6.2). */
-function escape (token: string): string {
-  return encodeURIComponent(token).replaceAll('(', '%28').replaceAll(')', '%29')
+  // The credential is a second subprotocol, which the server does not select. It is escaped, to be a token (RFC 9110 section 5.6.2).
+  return [url, ['fastify-realtime', 'token.' + encodeURIComponent(token).replace(/\(/g, '%28').replace(/\)/g, '%29')]]
 }

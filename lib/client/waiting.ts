@@ -1,9 +1,5 @@
-import type { Envelope } from '../protocol/envelope.js'
-import { after, type Timer } from './clock.js'
-import { closedError, RealtimeError, type Closed } from './error.js'
-
-/** Maximum number of envelopes that wait for a `for await` loop. */
-const mostWaiting = 10_000
+import type { after, Timer } from './clock.js'
+import type { closedError, Closed, RealtimeError } from './error.js'
 
 /** Client to wait for. */
 interface Source {
@@ -11,8 +7,14 @@ interface Source {
   readonly closed: Closed | undefined
   /** Reason why it is not connected. */
   readonly outage?: Error | undefined
-  on (type: '*', listener: (envelope: Envelope) => void): () => void
   onStatus (listener: () => void): () => void
+}
+
+/** Parts of the client that waiting needs. They are passed, not imported, as to the code for sharing. */
+export interface Parts {
+  readonly after: typeof after
+  readonly closedError: typeof closedError
+  readonly RealtimeError: typeof RealtimeError
 }
 
 export interface ConnectedOptions {
@@ -26,7 +28,9 @@ export interface ConnectedOptions {
  * Resolves once `source` is open. Rejects with a RealtimeError when it is closed first or not open within `timeout` ms, and with the
  * reason of `signal` when that aborts.
  */
-export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions = {}): Promise<void> {
+export function whenOpen (
+  source: Source, { timeout, signal }: ConnectedOptions, { after, closedError, RealtimeError }: Parts
+): Promise<void> {
   let timer: Timer
   let unbind: () => void
   return new Promise<void>((resolve, reject) => {
@@ -45,29 +49,4 @@ export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions 
     clearTimeout(timer)
     unbind()
   })
-}
-
-/** Iterates over the envelopes from now on, until `source` is closed. Throws a RealtimeError when over 10,000 wait for the loop. */
-export function envelopesOf (source: Source): AsyncGenerator<Envelope, void, undefined> {
-  const waiting: Envelope[] = []
-  let wake = () => {}
-  const unbind = source.on('*', envelope => {
-    if (waiting.length <= mostWaiting) waiting.push(envelope)
-    wake()
-  })
-  const unbindStatus = source.onStatus(() => wake())
-  return (async function * () {
-    try {
-      for (;;) {
-        if (waiting.length > mostWaiting) throw new RealtimeError('too_slow', `${mostWaiting} messages wait`)
-        const envelope = waiting.shift()
-        if (envelope) yield envelope
-        else if (source.closed) return
-        else await new Promise<void>(resolve => { wake = resolve })
-      }
-    } finally {
-      unbind()
-      unbindStatus()
-    }
-  })()
 }

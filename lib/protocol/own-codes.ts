@@ -31,6 +31,6 @@ export function ownCode (code: number): [name: string, row: CloseCode] {
 
 /** Parses the delay in the reason of a 1012, in ms; `undefined` when there is none. */
 export function parseDelay (reason: string): number | undefined {
-  const match = /^retry_ms=(\d{1,10})$/.exec(reason)
-  return match ? +match[1] : undefined
+  const [, delay] = /^retry_ms=(\d{1,10})$/.exec(reason) ?? []
+  return delay ? +delay : undefined
 }

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { atFirst, type Chat, type ChatState, type ChatStatus } from '../client/chat/chat.js'
-import { OpenChats, type ChatReference } from '../client/chat/chats.js'
+import { openChats, type ChatReference, type OpenChat } from '../client/chat/chats.js'
 import { RealtimeError, type RealtimeClient, type Status } from '../client/index.js'
 import { useLatest, useProvided } from './provider.js'
 import type { Store } from './state/store.js'
@@ -20,8 +20,8 @@ export interface ShownChat extends Omit<ChatState, 'status' | 'connection'>, Act
   readonly connection: Status | 'idle'
 }
 
-/** Chats by their client, for clients without chats of their own. */
-const chatsOf = new WeakMap<RealtimeClient, OpenChats>()
+/** What opens the chats of a client, for clients without chats of their own. */
+const openers = new WeakMap<RealtimeClient, OpenChat>()
 
 const nothing = () => () => {}
 const first = () => atFirst
@@ -140,14 +140,14 @@ interface WithChats {
 
 /** Opens a chat on the connection of a client. `before`: the chat that the component showed here before. */
 export function openChat (client: RealtimeClient, target: ChatReference, before: Chat | undefined): Chat {
-  return 'chat' in client ? (client as unknown as WithChats).chat(target) : chatsFor(client).open(target, before)
+  return 'chat' in client ? (client as unknown as WithChats).chat(target) : openerFor(client)(target, before)
 }
 
-/** Returns the chats on the connection of a client. A client on the path of a chat has none: each chat gets a connection. */
-function chatsFor (client: RealtimeClient): OpenChats {
-  const chats = chatsOf.get(client) ?? new OpenChats(client.options, isOnPathOfChat(client) ? undefined : client)
-  chatsOf.set(client, chats)
-  return chats
+/** Opens chats on the connection of a client. A client on the path of a chat has none: each chat gets a connection. */
+function openerFor (client: RealtimeClient): OpenChat {
+  const open = openers.get(client) ?? openChats(client.options, isOnPathOfChat(client) ? undefined : client)
+  openers.set(client, open)
+  return open
 }
 
 function isOnPathOfChat ({ options }: RealtimeClient): boolean {

@@ -3,13 +3,15 @@ import { nobody, presence, shownPresence, type PresenceState } from '../client/c
 import { applied } from '../client/channels/roster.js'
 import type { Reader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
-import { OpenChats, type ChatReference } from '../client/chat/chats.js'
+import { openChats, type ChatReference, type OpenChat } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
 import type { ClientOptions, RealtimeClient, Resume, Status } from '../client/client.js'
+import { after } from '../client/clock.js'
+import { envelopesOf } from '../client/envelopes.js'
 import { closedError, RealtimeError, type Closed } from '../client/error.js'
 import { frameOf } from '../client/sharing/shared-presence.js'
 import { listeners, type Listeners } from '../client/listeners.js'
-import { envelopesOf, whenOpen, type ConnectedOptions } from '../client/waiting.js'
+import { whenOpen, type ConnectedOptions } from '../client/waiting.js'
 import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
 import type { KindName } from '../protocol/kind-name.js'
 import type { Member } from '../protocol/member.js'
@@ -72,7 +74,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   outage: Error | undefined
   readonly ack: NonNullable<RealtimeClient['ack']>
   readonly sent: Sent[] = []
-  readonly #chats: OpenChats
+  readonly #openChat: OpenChat
   /** Connections of the chats, by address. */
   readonly #connections = new Map<string, FakeClient>()
   /** By name. */
@@ -81,15 +83,15 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   /** Listeners of the readers of this channel, and of this client. */
   readonly #readers = new Set<Listeners>([this.#listeners])
   /** Sends the own data. */
-  readonly #ownData = presence({ send: data => this.request('presence', data), report: console.error, onChange () {} })
+  readonly #ownData = presence(data => this.request('presence', data), console.error, () => {})
   #members = nobody
   /** Members of a chat. */
-  readonly presence = shownPresence({ snapshot: () => this.#members, update: this.#ownData.update }, this.#listeners)
+  readonly presence = shownPresence(() => this.#members, this.#ownData.update, this.#listeners)
 
   constructor (status: Status, userId: string) {
     this.status = status
     this.ack = { user_id: userId, connection_id: 'fake', position: '', replayed: 0, heartbeat_ms: 25_000 }
-    this.#chats = new OpenChats({ userId }, undefined, options => this.#connect(options))
+    this.#openChat = openChats({ userId }, undefined, options => this.#connect(options))
     if (status === 'closed') this.#end(1000)
     this.#ownData.setOpen(status === 'open')
   }
@@ -153,10 +155,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
         if (closed !== undefined) throw closedError(closed)
         return this.request(type, data)
       },
-      presence: shownPresence({
-        snapshot: () => isReading() ? this.#members : nobody,
-        update: this.#ownData.update
-      }, own),
+      presence: shownPresence(() => isReading() ? this.#members : nobody, this.#ownData.update, own),
       get status () { return status() },
       get closed () { return closed() },
       close: () => { this.#readers.delete(own) },
@@ -172,8 +171,8 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     return { userId: this.ack.user_id }
   }
 
-  connected (options?: ConnectedOptions): Promise<void> {
-    return whenOpen(this, options)
+  connected (options: ConnectedOptions = {}): Promise<void> {
+    return whenOpen(this, options, { after, closedError, RealtimeError })
   }
 
   close (): void {
@@ -191,7 +190,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   wake (): void {}
 
   chat (target: ChatReference): Chat {
-    return this.#chats.open(target)
+    return this.#openChat(target)
   }
 
   connectionOf (chat: ChatReference): ChatClient & FakeControls {

@@ -10,7 +10,7 @@ function renewing (t: { teardown (action: () => void): void }, getToken?: () => 
   const sent: string[] = []
   const reported: unknown[] = []
   const options: { getToken?: () => Promise<string | undefined> } = { getToken }
-  return { options, sent, reported, before: renewal({ options, send: token => sent.push(token), report: error => reported.push(error) }) }
+  return { options, sent, reported, before: renewal(options, token => sent.push(token), error => reported.push(error)) }
 }
 
 t.test('a new credential is sent after 80 % of the lifetime of the current one', async t => {

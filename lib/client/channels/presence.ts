@@ -24,11 +24,8 @@ export interface ChannelPresence<D = unknown> extends PresenceState<D> {
   readonly update: (data: D | undefined) => void
 }
 
-/** State of a presence, and the function for the own data. */
-export type PresenceSource = Pick<ChannelPresence, 'snapshot' | 'update'>
-
 /** Presence of a channel, for its owner. */
-export interface OwnedPresence extends PresenceSource {
+export interface OwnedPresence extends Pick<ChannelPresence, 'snapshot' | 'update'> {
   /** Own data as JSON, as it was updated last; `undefined` for none. */
   readonly own: string | undefined
   /** Takes a frame of the server. */
@@ -37,17 +34,13 @@ export interface OwnedPresence extends PresenceSource {
   setOpen (isOpen: boolean): void
 }
 
-export interface PresenceEvents {
-  readonly send: (data: unknown) => Promise<unknown>
-  readonly report: (error: unknown) => void
-  readonly onChange: () => void
-}
-
 /** Loads the code that applies frames. Most pages have no presence. */
 export const loadRoster = () => import('./roster.js')
 
-/** `own`: own data as JSON. */
-export function presence ({ send, report, onChange }: PresenceEvents, own?: string, load = loadRoster): OwnedPresence {
+/** `send` sends the own data, and `own` is that data at first, as JSON. */
+export function presence (
+  send: (data: unknown) => Promise<unknown>, report: (error: unknown) => void, onChange: () => void, own?: string, load = loadRoster
+): OwnedPresence {
   let state = nobody
   let isOpen = false
   /** Own data as it was sent since the channel is open; `undefined` for none. */
@@ -103,7 +96,9 @@ export function presence ({ send, report, onChange }: PresenceEvents, own?: stri
 }
 
 /** Returns the presence for an app. Its changes are the event `' presence'` of `events`. */
-export function shownPresence ({ snapshot, update }: PresenceSource, events: Listeners): ChannelPresence {
+export function shownPresence (
+  snapshot: ChannelPresence['snapshot'], update: ChannelPresence['update'], events: Listeners
+): ChannelPresence {
   return {
     get members () { return snapshot().members },
     get count () { return snapshot().count },

@@ -1,6 +1,6 @@
 import type { UnsubscribedReason } from '../../protocol/channels.js'
 import type { ControlMessages, Envelope, Limits } from '../../protocol/envelope.js'
-import { ownCodes } from '../../protocol/own-codes.js'
+import { ownCodes, type CloseCode } from '../../protocol/own-codes.js'
 import { fullJitter, type Backoff } from '../backoff.js'
 import { after, type Timer } from '../clock.js'
 import { cursors, type Cursors } from '../cursors.js'
@@ -14,18 +14,20 @@ import { nobody, presence, shownPresence, type OwnedPresence } from './presence.
 /** Maximum number of channels in a frame. */
 const mostInFrame = 100
 
-/** Maximum bytes of a channel in a `subscribe`, without its name: 40 and a position. */
-const mostBytes = 40 + 51
+/** Maximum bytes of a channel in a `subscribe`: 600 for its name, 51 for a position, and the rest for JSON. */
+const mostBytes = 700
 
 /** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
 const lingerMs = 5_000
 
-/** Code that stands for the reason for which a channel has ended. Other reasons are temporary. */
-const final: { readonly [reason in UnsubscribedReason]?: number } = {
-  removed: ownCodes.FORBIDDEN.code,
-  forbidden: ownCodes.FORBIDDEN.code,
-  unknown_channel: ownCodes.BAD_MESSAGES.code,
-  invalid_channel: ownCodes.BAD_MESSAGES.code
+const { FORBIDDEN, BAD_MESSAGES } = ownCodes
+
+/** Close codes that stand for the reasons for which a channel has ended. Other reasons are temporary. */
+const final: { readonly [reason in UnsubscribedReason]?: CloseCode } = {
+  removed: FORBIDDEN,
+  forbidden: FORBIDDEN,
+  unknown_channel: BAD_MESSAGES,
+  invalid_channel: BAD_MESSAGES
 }
 
 /** One use of a channel, with listeners and a position of its own. */
@@ -49,24 +51,16 @@ interface Subscription {
   /** Position up to which the server has sent the channel. */
   readonly cursors: Cursors
   /** `since` of the latest `subscribe`. */
-  asked: string
+  asked?: string
   attempt: number
   /** Ends the wait for the next attempt to subscribe. */
   retry?: Timer
   /** Ends a subscription without readers. */
   linger?: Timer
   /** Whether the server has ended it for good: only `reopen` subscribes again. */
-  isFinal: boolean
+  isFinal?: boolean
   /** Whether a `subscribe` has to be sent. */
   isDue: boolean
-}
-
-export interface SubscriptionsOptions {
-  /** Read each time, because `backoff` may be set later. */
-  readonly options: { readonly backoff?: Backoff | undefined }
-  /** Messages to the channels. It also sends the frames of the subscriptions. */
-  readonly outbox: Pick<Outbox, 'send' | 'run' | 'refuse' | 'has'>
-  readonly report: (error: unknown) => void
 }
 
 /** The channels of a client, beside that of its path. */
@@ -83,26 +77,32 @@ export interface Subscriptions {
   /** Next frame to send: a `subscribe` or an `unsubscribe`; `undefined` when there is none. */
   next (): string | undefined
   /** A connection is open: subscribes again, within the limits of the server. */
-  start (limits: Partial<Limits> | undefined): void
+  start (limits: Limits | undefined): void
   /** The client has another status than `open`. */
   stop (status: Status, closed: Closed | undefined): void
   /** The server dropped frames because they came too fast: sends those again that are not answered. */
   again (): void
 }
 
-export function subscriptions ({ options, outbox, report }: SubscriptionsOptions): Subscriptions {
+/**
+ * `options`: read each time, because `backoff` may be set later. `outbox`: messages to the channels. It also sends the frames of the
+ * subscriptions.
+ */
+export function subscriptions (
+  options: { readonly backoff?: Backoff | undefined }, outbox: Pick<Outbox, 'send' | 'run' | 'refuse' | 'has'>, report: (error: unknown) => void
+): Subscriptions {
   const all = new Map<string, Subscription>()
   let leaving: string[] = []
   /** Number of `subscribe`s that the server has not answered, by channel. Only the last answer counts. */
   let asked: Record<string, number> = {}
   /** Limits of the server while the connection is open. */
-  let limits: Partial<Limits> | undefined
+  let limits: Limits | undefined
   /** Latest status of the client other than `open`, and its close. */
   let offline: Status = 'waiting'
   let closedAs: Closed | undefined
 
   /** Channels that are opened together are subscribed with one frame. */
-  const onDue = (): void => { Promise.resolve().then(outbox.run) }
+  const onDue = (): void => queueMicrotask(outbox.run)
   const tell = ({ readers }: Subscription, event: string, ...args: unknown[]): void => {
     for (const { listeners } of [...readers]) listeners.tell(event, ...args)
   }
@@ -121,7 +121,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     onDue()
   }
   const end = (channel: Subscription, reason: UnsubscribedReason): void => {
-    const code = final[reason]
+    const code = final[reason]?.code
     const closed = code ? closedError({ code, reason }).closed : undefined
     const error = new RealtimeError(reason, `${channel.name}: ${reason}`, closed)
     if (closed) {
@@ -141,7 +141,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
   const forget = (channel: Subscription): void => {
     lose(channel)
     channel.presence.setOpen(false)
-    outbox.refuse(channel.name, new RealtimeError('closed', `${channel.name}: closed`))
+    outbox.refuse(channel.name, closedError())
     clearTimeout(channel.linger)
     all.delete(channel.name)
     if (limits && !channel.isFinal) leaving.push(channel.name)
@@ -153,15 +153,9 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       status: offline,
       closed: closedAs,
       readers: new Set(),
-      presence: presence({
-        send: data => outbox.send('presence', data, { channel: name }),
-        report,
-        onChange: () => tell(channel, ' presence')
-      }, own),
+      presence: presence(data => outbox.send('presence', data, { channel: name }), report, () => tell(channel, ' presence'), own),
       cursors: cursors(),
-      asked: '',
       attempt: 0,
-      isFinal: false,
       isDue: true
     }
     all.set(name, channel)
@@ -175,10 +169,13 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     asked[channel.name] = (asked[channel.name] ?? 0) + 1
     return { channel: channel.name, since: since || undefined }
   }
+  /** Channels for one `subscribe`. Each is an object with two strings; the frame and its list are objects, too. */
+  const dueWithin = ({ frame, nodes = 1_000 }: Limits): Subscription[] => {
+    const most = Math.max(Math.min(mostInFrame, frame / mostBytes - 1, nodes / 4 - 1), 1)
+    return [...all.values()].filter(({ isDue }) => isDue).slice(0, most)
+  }
   const subscribed = (channel: Subscription, data: ControlMessages['subscribed']): void => {
     const { position, recovered } = data
-    // For another tab with the same channel, or before the `subscribe` that is to be sent.
-    if (channel.status === 'open' || channel.isDue) return
     clearTimeout(channel.retry)
     // It crossed the end of the channel.
     if (channel.isFinal) {
@@ -192,7 +189,7 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       const { since } = cursors
       const isBehind = cursors.advance(position)
       // The server has answered for the reader that is furthest behind.
-      const isRecovered = since === channel.asked ? recovered === true : !isBehind
+      const isRecovered = since === channel.asked ? !!recovered : !isBehind
       if (since || recovered === false) listeners.tell(' resume', { recovered: isRecovered })
       listeners.tell(' subscribed', data)
     }
@@ -200,7 +197,6 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
   return {
     read (name, since) {
       const reader = { cursors: cursors(), listeners: listeners(report) }
-      const normal = closedError({ code: ownCodes.NORMAL.code, reason: '' }).closed
       let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
       const join = (since?: string): void => {
@@ -217,12 +213,11 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       return {
         name,
         listeners: reader.listeners,
-        presence: shownPresence({
-          snapshot: () => isReading() ? channel.presence.snapshot() : nobody,
-          update: data => channel.presence.update(data)
-        }, reader.listeners),
+        presence: shownPresence(
+          () => isReading() ? channel.presence.snapshot() : nobody, data => channel.presence.update(data), reader.listeners
+        ),
         get status () { return isReading() ? channel.status : 'closed' },
-        get closed () { return isReading() ? channel.closed : normal },
+        get closed () { return isReading() ? channel.closed : closedError().closed },
         get since () { return reader.cursors.since },
         on: reader.listeners.add,
         onStatus: listener => reader.listeners.add(' status', listener),
@@ -245,15 +240,18 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
     receive (envelope) {
       const { type, channel: name, id, ref, data } = envelope
       const channel = all.get(name!)
-      const isAnswer = /^(un)?subscribed$/.test(type)
-      // Only the answer to the last `subscribe` counts.
-      if (isAnswer && (data as { reason?: string }).reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0) return true
-      if (!channel) return isAnswer
-      if (type === 'subscribed') subscribed(channel, data as ControlMessages['subscribed'])
-      else if (type === 'unsubscribed') {
-        const { reason } = data as ControlMessages['unsubscribed']
-        if (reason !== 'asked' && !channel.isDue) end(channel, reason)
-      } else if (type === 'resync') {
+      if (/^(un)?subscribed$/.test(type)) {
+        const { reason } = data as Partial<ControlMessages['unsubscribed']>
+        // Only the answer to the last `subscribe` counts, and none before the `subscribe` that is to be sent.
+        const isOld = reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0
+        if (isOld || !channel || channel.isDue || reason === 'asked') return true
+        if (reason) end(channel, reason)
+        // An open channel was subscribed by another tab.
+        else if (channel.status !== 'open') subscribed(channel, data as ControlMessages['subscribed'])
+        return true
+      }
+      if (!channel) return false
+      if (type === 'resync') {
         const { position } = data as ControlMessages['resync']
         for (const { cursors } of [channel, ...channel.readers]) cursors.start(position)
         tell(channel, ' resume', { recovered: false })
@@ -272,25 +270,12 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       return true
     },
     isReady (name) {
-      const { status = 'closed', isDue } = all.get(name) ?? {}
-      return status === 'closed' ? undefined : status !== 'waiting' && !isDue
+      const channel = all.get(name)
+      return channel && !channel.closed ? channel.status !== 'waiting' && !channel.isDue : undefined
     },
     next () {
       if (!limits) return undefined
-      if (leaving.length > 0) {
-        return JSON.stringify({ type: 'unsubscribe', data: { channels: leaving.splice(0, mostInFrame) } })
-      }
-      const due = []
-      // A channel is an object with two strings; the frame and its list are objects, too.
-      let room = Math.min(((limits.nodes ?? 1000) - 9) / 4, mostInFrame - 1)
-      let bytes = (limits.frame ?? 65536) - 99
-      for (const channel of all.values()) {
-        if (!channel.isDue) continue
-        bytes -= mostBytes + channel.name.length
-        if (due.length > 0 && (bytes < 0 || room-- < 1)) break
-        due.push(subscribe(channel))
-      }
-      return due.length > 0 ? JSON.stringify({ type: 'subscribe', data: { channels: due } }) : undefined
+      return frameOf('unsubscribe', leaving.splice(0, mostInFrame)) ?? frameOf('subscribe', dueWithin(limits).map(subscribe))
     },
     start (now) {
       if (!now?.channels) {
@@ -322,6 +307,11 @@ export function subscriptions ({ options, outbox, report }: SubscriptionsOptions
       }
     }
   }
+}
+
+/** Frame about some channels; `undefined` for none. */
+function frameOf (type: string, channels: unknown[]): string | undefined {
+  return channels.length > 0 ? JSON.stringify({ type, data: { channels } }) : undefined
 }
 
 /** Offset of a position `<label>.<epoch>.<offset>`; 0 for the empty position. */

@@ -6,7 +6,8 @@ import type { PresenceOf } from '../../protocol/member.js'
 import type { ChannelPresence } from '../channels/presence.js'
 import { random } from '../outbox.js'
 import { clientFor, connectChat, hasChannels, type ChatConnection, type Connect, type OpenChatOptions } from './connection.js'
-import { Conversation, type Page } from './conversation.js'
+import { Conversation } from './conversation.js'
+import type { Page } from './history.js'
 import { wholeMessages } from './messages.js'
 import type { ChatError, ChatItem, Question, WholeMessage } from './items.js'
 import { beforePaint } from './paint.js'
@@ -68,8 +69,9 @@ export class Chat {
   readonly #options: OpenChatOptions
   readonly #newClient: Connect
   #conversation: Conversation
-  readonly #listeners = listeners(error => this.#report(error))
-  readonly #presence = chatPresence({ send: data => this.#say('presence', data), report: error => this.#report(error) }, this.#listeners)
+  readonly #report = (error: unknown): void => (this.#options.onError ?? console.error)(error)
+  readonly #listeners = listeners(this.#report)
+  readonly #presence = chatPresence(data => this.#say('presence', data), this.#report, this.#listeners)
   #client!: RealtimeClient
   #connection!: ChatConnection
   /** Stops following the status of the client in the options. */
@@ -190,7 +192,7 @@ export class Chat {
 
   /**
    * Loads older messages, or the newest ones when there are none yet. Calls during a load join it. Resolves with `true` when there are no
-   * older ones, also on a server without `chat.loadHistory`. Rejects like `send`.
+   * older ones, also on a server without `chat.loadHistory`. Rejects like `send`, and when the code for the history cannot be loaded.
    */
   readonly loadOlder = (): Promise<boolean> => {
     if (this.#conversation.isComplete) return Promise.resolve(true)
@@ -339,17 +341,19 @@ export class Chat {
   }
 
   async #history (before: string | undefined): Promise<boolean> {
+    const code = import('./history.js')
     // After a lost connection the server repeats the ack, but not the page before it.
     for (let attempt = 0; attempt < attempts; attempt++) {
       try {
-        await this.#say('chat_history', { before })
+        const [{ insertPage }] = await Promise.all([code, this.#say('chat_history', { before })])
+        const page = this.#loading?.page
+        if (!page) continue
+        insertPage(this.#conversation, page, before)
       } catch (error) {
         if ((error as RealtimeError).code !== 'unknown_type') throw error
         this.#conversation.isComplete = true
       }
-      const page = this.#loading?.page
-      if (page) this.#conversation.merge(page, before)
-      if (page || this.#conversation.isComplete) break
+      break
     }
     return this.#conversation.isComplete
   }
@@ -374,10 +378,6 @@ export class Chat {
       this.#changed()
       throw error
     }
-  }
-
-  #report (error: unknown): void {
-    (this.#options.onError ?? console.error)(error)
   }
 
   #changed (): void {

@@ -8,33 +8,26 @@ export interface ChatReference extends ChatIds, Pick<OpenChatOptions, 'history'>
   userId?: string | undefined
 }
 
-/** Open chats. Each has one object, however often it is opened. */
-export class OpenChats {
-  readonly #options: ClientOptions
-  readonly #client: RealtimeClient | undefined
-  readonly #chats = new Map<string, Chat>()
-  readonly #connect: Connect | undefined
+/**
+ * Opens a chat, or returns the one that is open. Each call needs a `close` of the chat. Throws a TypeError when the address or the user
+ * is unknown. `before`: an earlier object of the same chat, which is used again, and reopened, unless there is another one by now.
+ */
+export type OpenChat = (target: ChatReference, before?: Chat) => Chat
 
-  /** `client`: client on whose connection the chats are. Default: a connection for each chat. */
-  constructor (options: ClientOptions, client?: RealtimeClient, connect?: Connect) {
-    this.#options = options
-    this.#client = client
-    this.#connect = connect
-  }
-
-  /**
-   * Opens a chat, or returns the one that is open. Each call needs a `close` of the chat. Throws a TypeError when the address or the user
-   * is unknown. `before`: an earlier object of the same chat, which is used again, and reopened, unless there is another one by now.
-   */
-  open ({ userId = this.#options.userId, ...target }: ChatReference, before?: Chat): Chat {
-    if (this.#options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
-    for (const [key, chat] of this.#chats) if (chat.isFree) this.#chats.delete(key)
+/**
+ * Returns a function that opens chats. Each chat has one object, however often it is opened. `client`: client on whose connection the
+ * chats are. Default: a connection for each chat.
+ */
+export function openChats (options: ClientOptions, client?: RealtimeClient, connect?: Connect): OpenChat {
+  const chats = new Map<string, Chat>()
+  return ({ userId = options.userId, ...target }, before) => {
+    if (options.url !== undefined) throw new TypeError("A chat needs 'baseUrl' and 'userId'")
+    for (const [key, chat] of chats) if (chat.isFree) chats.delete(key)
     const key = chatName(target, userId)
-    const known = (this.#chats.get(key) ?? before)?.hold(target)
+    const known = (chats.get(key) ?? before)?.hold(target)
     if (known?.closed) known.reopen()
-    const options = { client: this.#client, history: false, ...target, userId }
-    const chat = known ?? new Chat(Object.assign(Object.create(this.#options), options), this.#connect)
-    this.#chats.set(key, chat)
+    const chat = known ?? new Chat(Object.assign(Object.create(options), { client, history: false, ...target, userId }), connect)
+    chats.set(key, chat)
     return chat
   }
 }

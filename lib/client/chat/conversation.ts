@@ -6,15 +6,10 @@ import type { ChatError, ChatItem, ChatMessage, Question, ToolCall, Whole } from
 /** Maximum number of items. The oldest are dropped; they can be loaded again. */
 const maxItems = 10_000
 
-type Saved = Messages['chat_message'] & { timestamp?: string, parts?: Data[], metadata?: unknown }
 type Data = Record<string, any>
 
-/** The answer to `chat_history`: messages, oldest first. */
-export interface Page {
-  messages: ReadonlyArray<Saved>
-  /** Whether there are no older messages. */
-  is_complete: boolean
-}
+/** Part of an envelope that a conversation uses. */
+type Publication = Pick<Envelope, 'type' | 'data' | 'id' | 'timestamp'>
 
 /** Known content of a chat. Uses no socket and no clock. Applying the same publications again has no effect. */
 export class Conversation {
@@ -22,11 +17,12 @@ export class Conversation {
   error: ChatError | undefined
   /** Whether nothing is older than the first item. */
   isComplete = false
-  readonly #items = new Map<string, ChatItem>()
+  /** Items by key. */
+  readonly byKey = new Map<string, ChatItem>()
   /** Keys of the items in the log, in its order. */
-  readonly #order: string[] = []
+  readonly order: string[] = []
   /** Keys of messages that this client has sent and that are not in the log yet. They come after all others. */
-  readonly #unsettled = new Set<string>()
+  readonly unsettled = new Set<string>()
   /** Keys of messages that the server has accepted. Their author and time come with the log. */
   readonly #accepted = new Set<string>()
   /** Keys of open items: they may still change. */
@@ -40,7 +36,7 @@ export class Conversation {
   /** Ids of messages of this client whose run is unknown yet. */
   readonly #submitted = new Set<string>()
   /** Whether items may be missing between the items from before a lost connection and newer items. */
-  #hasHole = false
+  hasHole = false
   #list: readonly ChatItem[] | undefined
   readonly #answer: (questionId: string, value: unknown) => Promise<void>
 
@@ -54,14 +50,14 @@ export class Conversation {
    * nothing changes.
    */
   get items (): readonly ChatItem[] {
-    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#items.get(key)!).filter(isShown)
+    this.#list ??= [...this.order, ...this.unsettled].map(key => this.byKey.get(key)!).filter(isShown)
     return this.#list
   }
 
   /** The oldest open question. */
   get question (): Question | undefined {
     for (const key of this.#open) {
-      const item = this.#items.get(key)!
+      const item = this.byKey.get(key)!
       if (item.kind === 'question') return item
     }
     return undefined
@@ -86,38 +82,56 @@ export class Conversation {
     return [...this.#submitted]
   }
 
+  /** What the publications of a chat do, by type. */
+  readonly #effects: Record<string, (data: any, time: string, position: string | undefined) => void> = {
+    __proto__: null as never,
+    run_queued: data => this.#runKnown(data, false),
+    run_started: data => this.#runKnown(data, true),
+    run_finished: data => this.#runFinished(data),
+    chat_message: (data, time, position) => this.#message(data, time, position),
+    chat_delta: (data, time) => this.#delta(growthOf('chat_delta', data), data, time),
+    chat_part: (data, time) => this.#part(growthOf('chat_part', data), data, time),
+    chat_part_delta: (data, time) => this.#part(growthOf('chat_part_delta', data), data, time),
+    tool_call: ({ call_id: id, ...data }, createdAt) => {
+      this.#isAlive(data.run_id)
+      const key = keyOf('tool', id)
+      if (!this.isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
+    },
+    tool_progress: ({ call_id: id, progress }) => this.#change('tool', id, { progress, status: 'running' }),
+    tool_output: ({ call_id: id, ...data }, createdAt) => this.#change('tool', id, fieldsOf(data), { name: '', createdAt }),
+    input_request: ({ request_id: id, ...data }, createdAt) => {
+      this.#isAlive(data.run_id)
+      const answer = (value: unknown) => this.#answer(id, value)
+      this.#change('question', id, { ...fieldsOf(data), status: 'open', answer }, { createdAt })
+    },
+    input_closed: ({ request_id: id, reason: status, ...data }) => this.#change('question', id, { ...fieldsOf(data), status })
+  }
+
+  /** Another conversation, with some publications and the same function for answers. */
+  sibling (publications: readonly Publication[]): Conversation {
+    const sibling = new Conversation(this.#answer)
+    for (const publication of publications) sibling.apply(publication)
+    return sibling
+  }
+
   /** Applies a publication. Returns `false` when it is not one of a chat. */
-  apply ({ type, data, id, timestamp }: Envelope): boolean {
-    const of = data as never
-    switch (type as keyof Messages) {
-      case 'run_queued': this.#runKnown(of, false); break
-      case 'run_started': this.#runKnown(of, true); break
-      case 'run_finished': this.#runFinished(of); break
-      case 'chat_delta': this.#delta(growthOf(type, of), of, timestamp); break
-      case 'chat_part':
-      case 'chat_part_delta': this.#part(growthOf(type, of), of, timestamp); break
-      case 'chat_message': this.#message(of, id, timestamp); break
-      case 'tool_call': this.#toolCall(of, timestamp); break
-      case 'tool_progress': this.#toolProgress(of); break
-      case 'tool_output': this.#toolOutput(of, timestamp); break
-      case 'input_request': this.#inputRequest(of, timestamp); break
-      case 'input_closed': this.#inputClosed(of); break
-      default: return false
-    }
-    return true
+  apply ({ type, data, id, timestamp }: Publication): boolean {
+    const effect = this.#effects[type]
+    effect?.(data, timestamp, id)
+    return !!effect
   }
 
   /** Adds a message that is being sent. Replaces a failed message with the same id. */
   send (message: Pick<ChatMessage, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
     const key = keyOf('message', message.id)
-    if (this.#items.has(key)) {
-      if (this.#items.get(key)!.status !== 'error') return
-      this.#order.splice(this.#order.indexOf(key), 1)
+    if (this.byKey.has(key)) {
+      if (this.byKey.get(key)!.status !== 'error') return
+      this.order.splice(this.order.indexOf(key), 1)
     }
     this.error = undefined
     this.#submitted.add(message.id)
-    this.#unsettled.add(key)
-    this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
+    this.unsettled.add(key)
+    this.set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
   }
 
   /** The server has accepted a message. */
@@ -139,63 +153,17 @@ export class Conversation {
   /** The server has reported that a question is no longer open. */
   expire (id: string): void {
     const key = keyOf('question', id)
-    if (this.#open.has(key)) this.#interrupt(key)
+    if (this.#open.has(key)) this.interrupt(key)
   }
 
   /** Publications were missed: interrupts the open items. Later publications open them again. */
   doubt (): void {
-    for (const key of [...this.#open]) this.#interrupt(key)
-    this.#closeWholes('interrupted')
+    this.#endOpen('interrupted')
     const runs = [...this.#runs.values()]
     this.#runs.clear()
     for (const { messageId } of runs) this.#mark(messageId)
-    for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
-    this.#hasHole = this.#order.length > 0
-  }
-
-  /** Inserts a page of older messages: those before the message `before`, or else the newest. */
-  merge ({ messages, is_complete: isComplete }: Page, before?: string): void {
-    const anchor = this.#order.indexOf(before! && keyOf('message', before))
-    let at = anchor === -1 ? this.#order.length : anchor
-    let isNew = false
-    for (const { key, item, timestamp } of messages.flatMap(message => this.#saved(message)).reverse()) {
-      const isFinal = this.#isFinal(key)
-      this.#unsettled.delete(key)
-      const index = this.#order.indexOf(key)
-      isNew = index === -1
-      if (!isNew) at = Math.min(at, index)
-      else {
-        while (at > 0 && isLater(this.#items.get(this.#order[at - 1])!.createdAt, timestamp)) at--
-        this.#order.splice(at, 0, key)
-      }
-      if (isFinal || (item.status === 'streaming' && !isNew)) continue
-      this.#set(key, isNew ? item : { ...item, createdAt: this.#items.get(key)!.createdAt })
-      // Only the log knows whether the message is still being written.
-      if (item.status === 'streaming') this.#interrupt(key)
-    }
-    this.isComplete ||= isComplete
-    if (before || !this.#hasHole) return
-    this.#hasHole = false
-    if (!isNew || isComplete) return
-    // Items before the page may not be adjacent to it. They can be loaded again.
-    for (const key of this.#order.splice(0, at)) this.#forget(key)
-    this.isComplete = false
-  }
-
-  /** Items of a saved message: one, or one for each of its parts. */
-  #saved ({ parts, metadata, ...message }: Saved): Array<{ key: string, item: ChatItem, timestamp: string }> {
-    const { message_id: messageId, run_id: runId, timestamp = '', status = 'complete', agent } = message
-    if (messageId === undefined) return []
-    if (!parts) return [{ key: keyOf('message', messageId), item: messageOf(message, messageId, timestamp), timestamp }]
-    if (!this.wholes.has(messageId)) this.wholes.set(messageId, { status, metadata })
-    return parts.map(part => {
-      const { kind, part_id: id, text } = part
-      const about = { ...part, message_id: messageId, run_id: runId, agent } as never
-      const item = kind === 'text'
-        ? messageOf({ ...message, content: text, part_of: id === messageId ? undefined : messageId }, id, timestamp)
-        : { status: 'complete', ...partOf(about, text), createdAt: timestamp, ...part.status && { status: part.status } }
-      return { key: kind === 'text' ? keyOf('message', id) : partKeyOf(kind, messageId, id), item: item as ChatItem, timestamp }
-    })
+    for (const id of this.#submitted) if (!this.unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
+    this.hasHole = this.order.length > 0
   }
 
   #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
@@ -212,9 +180,7 @@ export class Conversation {
     this.#mark(messageId, hasStarted ? 'complete' : status, error)
     if (status === 'error') this.error = error
     // The parts of a run are closed before it, unless these publications were missed.
-    const end = status === 'complete' ? 'interrupted' : status
-    this.#closeWholes(end, id)
-    for (const key of [...this.#open]) if (this.#items.get(key)!.runId === id) this.#interrupt(key, end)
+    this.#endOpen(status === 'complete' ? 'interrupted' : status, id)
   }
 
   /** Status of a user's message in the log, as long as the end of its run is unknown. */
@@ -225,42 +191,44 @@ export class Conversation {
   /** Updates a user's message: its run waits, has started, or ended before it started. */
   #mark (id = '', status: ChatMessage['status'] = this.#statusOf(id), error?: ChatError): void {
     const key = keyOf('message', id)
-    const item = this.#items.get(key)
-    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.#set(key, { ...item, status, error } as ChatMessage)
+    const item = this.byKey.get(key)
+    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.set(key, { ...item, status, error } as ChatMessage)
   }
 
   #delta (growth: Growth | undefined, { message_id: id, part_of: messageId, run_id: runId, agent }: Messages['chat_delta'], createdAt: string): void {
     this.#isAlive(runId)
-    const text = growth && grown((this.#items.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
+    const text = growth && grown((this.byKey.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
     if (text === undefined) return
     this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt, ...messageId && { messageId } })
   }
 
   #part (growth: Growth | undefined, data: Messages['chat_part'], createdAt: string): void {
-    const { message_id: messageId, part_id: partId, run_id: runId, kind, status } = data
+    const { message_id: messageId, part_id: partId, run_id: runId, kind, status = 'complete', value } = data
     if (status === 'streaming' || growth?.isOpen) this.#isAlive(runId)
-    if (kind === 'message') {
-      return this.#setWhole(messageId, { runId, status: status ?? 'complete', metadata: data.value })
-    }
-    const key = partKeyOf(kind!, messageId, partId)
-    const known = this.#items.get(key) as ToolCall & { text?: string } | undefined
-    if (known?.status === 'running' || (growth && this.#isFinal(key))) return
-    const text = growth && grown(kind === 'tool' ? known?.input : known?.text, growth)
+    if (kind === 'message') return this.#setWhole(messageId, { runId, status, metadata: value })
+    // Calls are unique in the chat, other parts in their message.
+    const [id, textField] = kind === 'tool' ? [partId, 'input'] : [`${messageId} ${partId}`, 'text']
+    const key = keyOf(kind!, id)
+    const known = this.byKey.get(key) as Data | undefined
+    if (known?.status === 'running' || (growth && this.isFinal(key))) return
+    const text = growth && grown(known?.[textField], growth)
     if (growth && text === undefined) return
-    this.#put(key, { createdAt, ...known, ...partOf(data, text), status: growth?.isOpen ? 'streaming' : status ?? 'complete' } as ChatItem)
+    const { partId: _, at: __, text: ___, ...fields } = fieldsOf(data)
+    this.#put(key, { createdAt, ...known, ...fields, id, status: growth?.isOpen ? 'streaming' : status, ...growth && { [textField]: text } } as ChatItem)
   }
 
-  #message (message: Messages['chat_message'], position: string | undefined, timestamp: string): void {
+  #message (message: Messages['chat_message'], timestamp: string, position: string | undefined): void {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
     const isOurs = this.#settle(key) || this.#accepted.delete(key)
-    const known = this.#items.get(key) as ChatMessage | undefined
+    const known = this.byKey.get(key) as ChatMessage | undefined
     const next = messageOf(message, id, !known || isOurs ? timestamp : known.createdAt)
     if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
     // Clients choose the ids of their messages: a message must not replace one of another user.
-    if (!isOurs && next.userId && this.#isFinal(key) && known!.userId !== next.userId) return
-    if (isOurs || !this.#isFinal(key) || known!.text !== next.text || known!.status !== next.status) this.#put(key, next)
+    const isOfOther = next.userId && known?.userId !== next.userId
+    const isSame = known?.text === next.text && known.status === next.status
+    if (isOurs || !this.isFinal(key) || !(isOfOther || isSame)) this.#put(key, next)
   }
 
   #setWhole (messageId: string, whole: Whole): void {
@@ -268,36 +236,11 @@ export class Conversation {
     this.#list = undefined
   }
 
-  /** Closes the messages of a run, or of all runs, whose end was missed. */
-  #closeWholes (status: Outcome, runId?: string): void {
-    for (const [id, whole] of this.wholes) {
-      if (whole.status === 'streaming' && (runId === undefined || whole.runId === runId)) this.#setWhole(id, { ...whole, status })
-    }
-  }
-
-  #toolCall ({ call_id: id, run_id: runId, message_id: messageId, name, title, agent, args }: Messages['tool_call'], createdAt: string): void {
-    this.#isAlive(runId)
-    const key = keyOf('tool', id)
-    if (!this.#isFinal(key)) this.#put(key, { kind: 'tool', id, runId, name, agent, args, status: 'running', createdAt, ...messageId && { messageId, title } })
-  }
-
-  #toolProgress ({ call_id: id, progress }: Messages['tool_progress']): void {
-    this.#change('tool', id, { progress, status: 'running' })
-  }
-
-  #toolOutput ({ call_id: id, run_id: runId, message_id: messageId, name = '', status, output, error }: Messages['tool_output'], createdAt: string): void {
-    this.#change('tool', id, { status, output, error }, { runId, name, createdAt, ...messageId && { messageId } })
-  }
-
-  #inputRequest (request: Messages['input_request'], createdAt: string): void {
-    const { request_id: id, run_id: runId, prompt, schema, component, call_id: callId, expires_at: expiresAt } = request
-    this.#isAlive(runId)
-    const answer = (value: unknown) => this.#answer(id, value)
-    this.#change('question', id, { runId, prompt, schema, component, expiresAt, status: 'open', answer, ...callId && { callId } }, { createdAt })
-  }
-
-  #inputClosed ({ request_id: id, reason, value, user_id: userId }: Messages['input_closed']): void {
-    this.#change('question', id, { status: reason, value, userId })
+  /** Ends what is open, of one run or of all, whose last publication was missed. */
+  #endOpen (status: Outcome, runId?: string): void {
+    const isMeant = (one: { runId?: string | undefined }) => runId === undefined || one.runId === runId
+    for (const [id, whole] of this.wholes) if (whole.status === 'streaming' && isMeant(whole)) this.#setWhole(id, { ...whole, status })
+    for (const key of [...this.#open]) if (isMeant(this.byKey.get(key)!)) this.interrupt(key, status)
   }
 
   /** Marks the run of a publication as active, even if its start was missed. */
@@ -308,49 +251,49 @@ export class Conversation {
   /** Changes an item, unless it is final. `initial`: fields of an item that is not known yet; without it, none is added. */
   #change (kind: ChatItem['kind'], id: string, change: object, initial?: object): void {
     const key = keyOf(kind, id)
-    const item = this.#items.get(key) ?? initial
-    if (item && !this.#isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
+    const item = this.byKey.get(key) ?? initial
+    if (item && !this.isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
   }
 
-  #interrupt (key: string, status: Outcome = 'interrupted'): void {
-    this.#set(key, { ...this.#items.get(key)!, status } as ChatItem)
+  interrupt (key: string, status: Outcome = 'interrupted'): void {
+    this.set(key, { ...this.byKey.get(key)!, status } as ChatItem)
     this.#doubted.add(key)
   }
 
   /** Whether an item cannot change any more. */
-  #isFinal (key: string): boolean {
-    return this.#items.has(key) && !this.#open.has(key) && !this.#unsettled.has(key) && !this.#doubted.has(key)
+  isFinal (key: string): boolean {
+    return this.byKey.has(key) && ![this.#open, this.unsettled, this.#doubted].some(keys => keys.has(key))
   }
 
   /** Gives a pending message its place in the log. Returns `false` when it was not pending. */
   #settle (key: string, change: Partial<ChatMessage> = {}): boolean {
-    if (!this.#unsettled.delete(key)) return false
-    this.#order.push(key)
-    this.#set(key, { ...this.#items.get(key) as ChatMessage, ...change })
+    if (!this.unsettled.delete(key)) return false
+    this.order.push(key)
+    this.set(key, { ...this.byKey.get(key) as ChatMessage, ...change })
     return true
   }
 
   #put (key: string, item: ChatItem): void {
-    if (!this.#items.has(key)) this.#order.push(key)
-    this.#set(key, item)
-    if (this.#order.length <= maxItems) return
-    this.#forget(this.#order.shift()!)
+    if (!this.byKey.has(key)) this.order.push(key)
+    this.set(key, item)
+    if (this.order.length <= maxItems) return
+    this.forget(this.order.shift()!)
     this.isComplete = false
   }
 
-  #set (key: string, item: ChatItem): void {
-    this.#items.set(key, item)
+  set (key: string, item: ChatItem): void {
+    this.byKey.set(key, item)
     this.#doubted.delete(key)
     if (isOpen(item)) this.#open.add(key)
     else this.#open.delete(key)
     this.#list = undefined
   }
 
-  #forget (key: string): void {
+  forget (key: string): void {
     this.#list = undefined
-    const item = this.#items.get(key)!
+    const item = this.byKey.get(key)!
     if (item.kind === 'message') this.wholes.delete(item.messageId ?? item.id)
-    for (const keys of [this.#items, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
+    for (const keys of [this.byKey, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
 }
 
@@ -358,17 +301,9 @@ function keyOf (kind: ChatItem['kind'], id: string): string {
   return `${kind} ${id}`
 }
 
-/** Key of a part of a message. Calls and texts are unique in the chat. */
-function partKeyOf (kind: ChatItem['kind'], messageId: string, partId: string): string {
-  return keyOf(kind, kind === 'tool' ? partId : `${messageId} ${partId}`)
-}
-
-/** Fields of the item of a part. `text`: the whole of its text. */
-function partOf (data: Data, text?: string) {
-  const { kind, part_id: id, message_id: messageId, run_id: runId, agent, name, title, value, args, output, error } = data
-  const about = { kind, id: kind === 'tool' ? id : `${messageId} ${id}`, messageId, runId, agent }
-  if (kind === 'tool') return { ...about, name, title, ...text !== undefined && { input: text }, ...'args' in data && { args }, output, error }
-  return kind === 'reasoning' ? { ...about, text } : { ...about, name, value }
+/** Fields of a publication, with the names that they have in an item: `run_id` becomes `runId`. */
+function fieldsOf (data: Data): Data {
+  return Object.fromEntries(Object.entries(data).map(([name, value]) => [name.replace(/_./g, ([, letter]) => letter.toUpperCase()), value]))
 }
 
 function isOpen ({ status }: ChatItem): boolean {
@@ -381,13 +316,8 @@ function isShown (item: ChatItem): boolean {
   return text !== '' || role === 'user' || isOpen(item) || item.status === 'complete'
 }
 
-/** Whether the time `a` is after `b`; `false` when one of them is not a time. */
-function isLater (a: string, b: string): boolean {
-  return Date.parse(a) > Date.parse(b)
-}
-
-function messageOf (message: Page['messages'][number], id: string, createdAt: string): ChatMessage {
-  const { message_id: _, timestamp: __, part_of: messageId, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
+function messageOf (message: Messages['chat_message'], id: string, createdAt: string): ChatMessage {
+  const { message_id: _, part_of: messageId, run_id: runId, role = 'assistant', agent, content, status = 'complete', user_id: userId, ...data } = message
   const more = messageId && { messageId }
   return { kind: 'message', id, role, agent, text: content, status, userId, runId, createdAt, data: Object.keys(data).length ? data : undefined, ...more }
 }

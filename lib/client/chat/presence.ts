@@ -1,5 +1,5 @@
 import type { PresenceOf } from '../../protocol/member.js'
-import { presence, shownPresence, type ChannelPresence, type PresenceEvents } from '../channels/presence.js'
+import { presence, shownPresence, type ChannelPresence } from '../channels/presence.js'
 import type { Listeners } from '../listeners.js'
 import type { ChatConnection } from './connection.js'
 
@@ -10,19 +10,18 @@ export interface PresenceOfChat {
   connect (connection: ChatConnection): void
 }
 
-/** Changes are the event `' presence'` of `events`. */
-export function chatPresence ({ send, report }: Omit<PresenceEvents, 'onChange'>, events: Listeners): PresenceOfChat {
+/** `send` sends the own data. Changes are the event `' presence'` of `events`. */
+export function chatPresence (
+  send: (data: unknown) => Promise<unknown>, report: (error: unknown) => void, events: Listeners
+): PresenceOfChat {
   let current: ChatConnection | undefined
   const onChange = (): void => events.tell(' presence')
   /** Presence on the path of the chat, and the own data. */
-  const own = presence({ send, report, onChange })
+  const own = presence(send, report, onChange)
   return {
-    shown: shownPresence({
-      snapshot: () => (current?.presence ?? own).snapshot(),
-      update (data) {
-        own.update(data)
-        current?.presence?.update(data)
-      }
+    shown: shownPresence(() => (current?.presence ?? own).snapshot(), data => {
+      own.update(data)
+      current?.presence?.update(data)
     }, events) as PresenceOfChat['shown'],
     connect (connection) {
       current = connection

@@ -12,15 +12,6 @@ const patienceMs = 5_000
 /** Time for the last messages of a former leader to arrive. */
 const lastWordsMs = 50
 
-export interface TabsOptions {
-  /** Address of the connection: tabs with the same address share it. */
-  url: string
-  WebSocket: WebSocketConstructor
-  /** Called when another tab waits for this tab to connect. */
-  onAwaited: () => void
-  parts: Parts
-}
-
 export interface Tabs {
   /** Opens a socket, like `new WebSocket`. `since`: positions to resume from. The previous socket must be closed. */
   open (url: string, protocols: string[], since: string): WebSocketLike
@@ -60,8 +51,11 @@ type Said = Word extends infer W ? W extends Word ? Omit<W, 'from'> : never : ne
  * Shares one WebSocket among all tabs with the same name. The tab that holds a lock leads: it has the real WebSocket, and forwards
  * frames in both directions. The client of each tab has a socket of its own, resumes from its own positions, and sends unanswered
  * messages again. The leader can therefore vanish at any time. Returns `undefined` where tabs cannot share.
+ *
+ * `url`: address of the connection; tabs with the same address share it. `onAwaited`: called when another tab waits for this tab to
+ * connect.
  */
-export function joinTabs ({ url, WebSocket, onAwaited, parts }: TabsOptions): Tabs | undefined {
+export function joinTabs (url: string, WebSocket: WebSocketConstructor, onAwaited: () => void, parts: Parts): Tabs | undefined {
   const { cursors, parse, bytesOf, paced } = parts
   const locks = locksToShare()
   if (!locks) return undefined

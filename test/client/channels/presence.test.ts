@@ -19,15 +19,11 @@ function make (isHeld = false) {
   const loads: Array<{ resolve (code: typeof roster): void, reject (error: Error): void }> = []
   const report = (error: unknown) => errors.push(error)
   const events = listeners(report)
-  const own = presence({
-    send: async data => {
-      sent.push(data)
-      await new Promise<void>((resolve, reject) => answers.push(error => error ? reject(error) : resolve()))
-    },
-    report,
-    onChange: () => events.tell(' presence')
-  }, undefined, isHeld ? () => new Promise((resolve, reject) => { loads.push({ resolve, reject }) }) : undefined)
-  return { own, shown: shownPresence(own, events), sent, errors, answers, loads }
+  const own = presence(async data => {
+    sent.push(data)
+    await new Promise<void>((resolve, reject) => answers.push(error => error ? reject(error) : resolve()))
+  }, report, () => events.tell(' presence'), undefined, isHeld ? () => new Promise((resolve, reject) => { loads.push({ resolve, reject }) }) : undefined)
+  return { own, shown: shownPresence(own.snapshot, own.update, events), sent, errors, answers, loads }
 }
 
 t.test('updates are sent at once, then at most every 200 ms, the latest last', async t => {

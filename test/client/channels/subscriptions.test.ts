@@ -9,16 +9,12 @@ function make () {
   const errors: RealtimeError[] = []
   const ended: string[] = []
   const updates: unknown[] = []
-  const all = subscriptions({
-    options: { backoff: () => 1_000 },
-    outbox: {
-      send: async (_type, data, options) => updates.push([options!.channel, data]),
-      run () {},
-      refuse: name => ended.push(name),
-      has: ref => ref === 'own'
-    },
-    report: error => errors.push(error as RealtimeError)
-  })
+  const all = subscriptions({ backoff: () => 1_000 }, {
+    send: async (_type, data, options) => updates.push([options!.channel, data]),
+    run () {},
+    refuse: name => ended.push(name),
+    has: ref => ref === 'own'
+  }, error => errors.push(error as RealtimeError))
   t.teardown(() => all.stop('closed', { code: 1000, reason: '', name: 'NORMAL' }))
   /** All frames that are to be sent. */
   const frames = () => {

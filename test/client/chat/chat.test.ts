@@ -8,8 +8,11 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** Lets promises and immediates settle. */
-const settle = async () => { for (let n = 0; n < 3; n++) await new Promise<void>(resolve => setImmediate(resolve)) }
+/** Lets promises and immediates settle, and the code for the history be loaded. */
+const settle = async () => {
+  await import('../../../lib/client/chat/history.js')
+  for (let n = 0; n < 3; n++) await new Promise<void>(resolve => setImmediate(resolve))
+}
 
 /** A server that the test controls. It counts its publications. */
 class Server {

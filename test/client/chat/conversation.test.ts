@@ -1,26 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Conversation } from '../../../lib/client/chat/conversation.js'
-import type { ChatMessage } from '../../../lib/client/chat/items.js'
+import { insertPage } from '../../../lib/client/chat/history.js'
 import type { Envelope } from '../../../lib/client/index.js'
-
-let offset = 0
-const at = (second: number) => new Date(1_800_000_000_000 + second * 1000).toISOString()
-const publication = (type: string, data: object, second = 0): Envelope => ({ type, data, id: `c.e.${++offset}`, timestamp: at(second) })
-
-type Publication = [type: string, data: object, second?: number]
-
-function conversation (...publications: Publication[]): Conversation {
-  const one = new Conversation(async () => {})
-  for (const each of publications) one.apply(publication(...each))
-  return one
-}
-
-const messages = (of: Conversation) => of.items.filter((item): item is ChatMessage => item.kind === 'message')
-const texts = (of: Conversation) => messages(of).map(({ text, status }) => `${text}: ${status}`)
-const ids = (of: Conversation) => of.items.map(({ id }) => id)
-const pending = (id: string, text = id) => ({ id, text, userId: 'ada', createdAt: at(0) })
-const delta = (id: string, at: number, text: string): [string, object] => ['chat_delta', { message_id: id, run_id: 'r', agent: 'a', at, text }]
+import { at, conversation, delta, ids, messages, pending, publication, texts, type Publication } from './conversation.js'
 
 t.test('the messages, tool calls and questions of a run are items in order', async t => {
   const chat = conversation(
@@ -34,7 +17,7 @@ t.test('the messages, tool calls and questions of a run are items in order', asy
   t.strictSame(chat.items.map(item => ({ ...item })), [
     { kind: 'message', id: 'm1', role: 'user', agent: undefined, text: 'Hi', status: 'complete', userId: 'ada', runId: undefined, createdAt: at(1), data: undefined },
     { kind: 'message', id: 'a1', role: 'assistant', agent: 'a', text: 'Let me look', status: 'streaming', runId: 'r', createdAt: at(3) },
-    { kind: 'tool', id: 't1', runId: 'r', name: 'search', agent: undefined, args: { q: 'x' }, status: 'running', progress: 0.5, createdAt: at(5) }
+    { kind: 'tool', id: 't1', runId: 'r', name: 'search', args: { q: 'x' }, status: 'running', progress: 0.5, createdAt: at(5) }
   ])
   const [user] = chat.items
   chat.apply(publication('tool_output', { call_id: 't1', run_id: 'r', name: 'search', status: 'complete', output: [1] }, 7))
@@ -226,83 +209,6 @@ t.test('after a loss the open items are interrupted, until further publications 
   t.strictSame(chat.runs, ['r'])
 })
 
-const stored = (id: string, second: number, more: object = {}) => ({ message_id: id, role: 'user', content: id, status: 'complete' as const, timestamp: at(second), ...more })
-
-t.test('merge inserts a page of the history into the items', async t => {
-  const live = () => conversation(['chat_message', { message_id: 'c', content: 'c' }, 30], ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }, 31], ['chat_message', { message_id: 'd', content: 'd' }, 32])
-
-  t.test('a page comes before the known items, without those that are known', async t => {
-    const chat = live()
-    const before = chat.items[0]
-    chat.merge({ messages: [stored('a', 10), stored('b', 20), stored('c', 29)], is_complete: false })
-    t.strictSame(ids(chat), ['a', 'b', 'c', 't', 'd'])
-    t.equal(chat.items[2], before)
-    t.equal(chat.isComplete, false)
-    chat.merge({ messages: [stored('-1', 10), stored('0', 10)], is_complete: true }, 'a')
-    t.strictSame(ids(chat), ['-1', '0', 'a', 'b', 'c', 't', 'd'])
-    t.equal(chat.isComplete, true)
-  })
-
-  t.test('a page without a known message is sorted in by time', async t => {
-    const chat = live()
-    chat.merge({ messages: [stored('a', 10), stored('b', 31)], is_complete: true })
-    t.strictSame(ids(chat), ['a', 'c', 't', 'b', 'd'])
-  })
-
-  t.test('a refused message that is in the page is complete, because only its answer was lost', async t => {
-    const chat = live()
-    chat.send(pending('m'))
-    chat.refuse('m', { code: 'timeout', message: '' })
-    chat.merge({ messages: [stored('m', 33)], is_complete: true })
-    t.match(chat.items.at(-1), { id: 'm', status: 'complete', error: undefined })
-  })
-
-  t.test('a page before a known message is inserted there, whatever its timestamps are', async t => {
-    for (const timestamp of [undefined, 'nonsense', at(99)]) {
-      const chat = live()
-      chat.merge({ messages: [stored('a', 0, { timestamp }), stored('b', 0, { timestamp })], is_complete: true }, 'c')
-      t.strictSame(ids(chat), ['a', 'b', 'c', 't', 'd'], `${timestamp}`)
-    }
-  })
-
-  t.test('a page completes interrupted messages, but not those that are being written', async t => {
-    const chat = conversation(delta('a', 0, 'abc'), delta('b', 0, 'xyz'))
-    chat.doubt()
-    chat.apply(publication(...delta('b', 3, '!')))
-    chat.merge({ messages: [stored('a', 1, { content: 'abcdef' }), stored('b', 2, { content: 'x', status: 'streaming' }), stored('old', 0, { status: 'streaming' })], is_complete: true })
-    t.strictSame(texts(chat).sort(), ['abcdef: complete', 'old: interrupted', 'xyz!: streaming'])
-    t.strictSame(chat.runs, ['r'])
-  })
-
-  t.test('a pending message that is in the page is complete, because only its answer was lost', async t => {
-    const chat = live()
-    chat.send(pending('m'))
-    chat.merge({ messages: [stored('d', 32), stored('m', 33)], is_complete: true })
-    t.match(chat.items.at(-1), { id: 'm', status: 'complete', createdAt: at(33) })
-    t.equal(chat.items.length, 4)
-  })
-
-  t.test('after a loss, a page without a link to the older items drops them', async t => {
-    const chat = live()
-    chat.isComplete = true
-    chat.doubt()
-    chat.apply(publication('chat_message', { message_id: 'z', content: 'z' }, 90))
-    chat.merge({ messages: [stored('x', 70), stored('y', 80), stored('z', 90)], is_complete: false })
-    t.strictSame(ids(chat), ['x', 'y', 'z'])
-    t.equal(chat.isComplete, false)
-  })
-
-  t.test('after a loss, a page with a link to the older items, or a complete one, keeps them', async t => {
-    for (const [messages, isComplete] of [[[stored('d', 32), stored('y', 80)], false], [[stored('x', 70), stored('y', 80)], true]] as const) {
-      const chat = live()
-      chat.doubt()
-      chat.merge({ messages, is_complete: isComplete })
-      t.equal(ids(chat)[0], 'c')
-      t.equal(ids(chat).at(-1), 'y')
-    }
-  })
-})
-
 t.test('a conversation keeps at most 10,000 items', async t => {
   const chat = new Conversation(async () => {})
   chat.isComplete = true
@@ -445,11 +351,11 @@ t.test('a saved message has the same items as the one in the log', async t => {
   }
   const json = (of: Conversation) => JSON.parse(JSON.stringify(of.items)).map(({ input: _, ...item }: Record<string, unknown>) => item)
   const loaded = conversation()
-  loaded.merge({ messages: [saved], is_complete: true })
+  insertPage(loaded, { messages: [saved], is_complete: true })
   t.strictSame(json(loaded), json(conversation(...answer)))
   t.match(loaded.wholes.get('/a'), { metadata: { tokens: 1 } })
   const both = conversation(...answer)
-  both.merge({ messages: [saved], is_complete: true })
+  insertPage(both, { messages: [saved], is_complete: true })
   t.strictSame(both.items.map(({ kind }) => kind), kinds)
 })
 
