@@ -50,7 +50,8 @@ function transportTo (t: Scope, url: string, options: Partial<RealtimeChatTransp
 function ownTransport (script: Script): ChatTransport<UIMessage> {
   return new DefaultChatTransport({
     fetch: async (_, init) => {
-      const last = JSON.parse(init!.body as string).messages.at(-1)
+      const { messages, messageId } = JSON.parse(init!.body as string)
+      const last = messages.find(({ id }: UIMessage) => id === messageId) ?? messages.at(-1)
       return createUIMessageStreamResponse({ stream: streamOf([{ type: 'start', messageId: last.role === 'assistant' ? last.id : `to ${last.id}` }, ...script(last)]) })
     }
   })
@@ -117,6 +118,53 @@ t.test('addToolApprovalResponse to a bare stream, whose run is over, is sent wit
     await eventually(() => JSON.stringify(chat.messages).includes('At home.'))
   }, { sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses })
   t.strictSame(ours, own)
+})
+
+t.test('addToolOutput to an earlier message continues that message', async t => {
+  const script: Script = last => {
+    if (last.role === 'assistant') return text('At home.')
+    return JSON.stringify(last).includes('Where') ? asks : text('Hello.')
+  }
+  const { own, ours } = await both(t, script, async chat => {
+    await chat.sendMessage({ text: 'Where am I?' })
+    await chat.sendMessage({ text: 'Hi' })
+    await chat.addToolOutput({ tool: 'locate' as never, toolCallId: 'c', output: 'home' as never })
+    await eventually(() => JSON.stringify(chat.messages).includes('At home.'))
+  }, { sendAutomaticallyWhen: ({ messages }) => messages.some(({ parts }) => (parts.at(-1) as { state?: string } | undefined)?.state === 'output-available') })
+  t.match(ours.messages, [{ role: 'user' }, { parts: [{}, { output: 'home' }, {}, { text: 'At home.' }] }, { role: 'user' }, { parts: [{}, { text: 'Hello.' }] }])
+  t.strictSame(ours, own)
+})
+
+t.test('a second device that joins the continuation of an answer shows it as a message of its own, without the outputs of earlier calls', async t => {
+  const hold = gate()
+  const { url } = await startAgent(t, (run, { data }) => {
+    const given = data.ui_message as UIMessage | undefined
+    if (given === undefined) return streamUI(run, streamOf([...asks.slice(0, 2), { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'a' }, ...asks.slice(2)]))
+    return streamUI(run, new ReadableStream<UIMessageChunk>({
+      async start (controller) {
+        controller.enqueue({ type: 'tool-approval-response', approvalId: 'a', approved: true } as object as UIMessageChunk)
+        controller.enqueue({ type: 'tool-output-available', toolCallId: 'c', output: 'home' })
+        for (const chunk of text('At home.')) controller.enqueue(chunk)
+        await hold.opened
+        controller.close()
+      }
+    }), { messages: [given] })
+  })
+  const first = new Chat<UIMessage>({
+    id: 'c', transport: transportTo(t, url), messages: [], onError: () => {}, sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses
+  })
+  await first.sendMessage({ text: 'Where am I?' })
+  const second = new Chat<UIMessage>({ id: 'c', transport: transportTo(t, url), messages: JSON.parse(JSON.stringify(first.messages)), onError: () => {} })
+  await first.addToolApprovalResponse({ id: 'a', approved: true })
+  await eventually(() => JSON.stringify(first.messages).includes('At home.'))
+  const resumed = second.resumeStream()
+  await eventually(() => second.messages.length === 3)
+  hold.open()
+  await within(resumed, 'the end of the answer')
+  await settled(first)
+  t.strictSame([first.error, second.error], [undefined, undefined])
+  t.strictSame(first.messages.map(({ parts }) => parts.map(({ type }) => type)), [['text'], ['step-start', 'tool-locate', 'step-start', 'text']])
+  t.strictSame(second.messages.map(({ parts }) => parts.map(({ type }) => type)), [['text'], ['step-start', 'tool-locate'], ['step-start', 'text']])
 })
 
 t.test('regenerate replaces the answer, the last one or an earlier one', async t => {

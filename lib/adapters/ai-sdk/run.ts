@@ -1,6 +1,7 @@
+import type { UIMessageChunk } from 'ai'
 import type { Envelope } from '../../protocol/envelope.js'
 import { grown, growthOf, keyedGrowthOf, partKey } from '../../protocol/growth.js'
-import type { ChunkPart, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
+import type { ChunkPart, Continuation, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
 import { chunkOf, chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
 
 /** Outcome of a run. */
@@ -43,6 +44,8 @@ export class FollowedRun {
   pausedAt = new Map<RunPart, Cursor>()
   readonly #pauseIds = new Set<string>()
   finishReason: any = 'stop'
+  /** Message that the answer continues. */
+  continuation: Continuation | undefined
   /** Metadata of the message. */
   metadata: unknown
   readonly readers = new Set<RunReader>()
@@ -92,6 +95,13 @@ export class FollowedRun {
     if (!this.isQueued) return
     this.isQueued = false
     for (const reader of this.readers) reader.started()
+  }
+
+  /** Whether a chunk is about a call of the message that this run continues. */
+  isOfContinued (chunk: UIMessageChunk): boolean {
+    const { toolCallId, approvalId } = chunk as Data
+    const tools = this.continuation?.tools ?? []
+    return tools.some(tool => tool.toolCallId === toolCallId || (approvalId !== undefined && tool.approval?.id === approvalId))
   }
 
   /** Closes the calls that the AI SDK left open, because the run was cancelled or interrupted. */
@@ -144,6 +154,10 @@ export class FollowedRun {
       if (this.#pauseIds.has(partId)) return
       this.#pauseIds.add(partId)
       return this.#pause(data.value.type === 'pause')
+    }
+    if (kind === 'data' && data.name === 'ai_sdk' && data.value?.type === 'continues') {
+      this.continuation = data.value
+      return
     }
     const chunk = chunkOf(data)
     if (kind === 'message' && native?.finishReason !== undefined) this.finishReason = native.finishReason

@@ -13,7 +13,7 @@ export interface UiChunksOptions {
 }
 
 /** Chunks that a model need not send anything for. */
-const frame = ['start', 'start-step', 'finish-step', 'finish', 'message-metadata']
+export const frame = ['start', 'start-step', 'finish-step', 'finish', 'message-metadata']
 
 const usageOf = ({ part }: { part: any }) =>
   part.type === 'finish' ? { usage: part.totalUsage, finishReason: part.finishReason } : undefined
