@@ -88,7 +88,8 @@ for (const [connection, connect] of Object.entries(connections)) {
   for (const isReloaded of [false, true]) {
     t.test(`${connection}${isReloaded ? ', page reloaded' : ''}: what is said again is in the log, in the history and on a second device once`, async t => {
       const saved: SavedMessage[] = []
-      const { url, runs } = await startAgent(t, answer, { chat: { save: (message, { chatId }) => { saved.push({ ...JSON.parse(JSON.stringify(message)), chatId }) } } })
+      const save = (message: SavedMessage, { chatId }: { chatId: string }) => { saved.push({ ...json(message), chatId }) }
+      const { url, runs } = await startAgent(t, answer, { chat: { save } })
       const savedOf = (id: string) => saved.filter(message => (message as { chatId?: string }).chatId === id)
       const open = (id: string, messages: UIMessage[] = []) => {
         const transport = connect(t, url)

@@ -9,7 +9,8 @@ type Data = Record<string, any>
 
 /**
  * Returns saved messages as messages of the AI SDK, with the ids that `useChat` has: that of the run for an answer, and that of the
- * message for a user's. The replies of one run are one message, and so are an answer and its continuation. `convertToModelMessages` of the AI SDK makes model messages of them.
+ * message for a user's. The replies of one run are one message, and so are an answer and its continuation. `convertToModelMessages` of
+ * the AI SDK makes model messages of them.
  */
 export async function messagesOf (history: readonly SavedMessage[]): Promise<UIMessage[]> {
   const runs = new Map<string, FollowedRun>()
