@@ -18,7 +18,7 @@ export interface StreamUiOptions {
   messages?: UIMessage[] | undefined
   /** Name of the agent that writes. Default: none. */
   agent?: string | undefined
-  /** Returns the text that users see when the model fails. Default: a text without details. */
+  /** Returns the text that users see when the model, or a tool that the AI SDK runs, fails. Default: a text without details. */
   onError?: ((error: unknown) => string) | undefined
   /** Returns the metadata of the message for a part of the model's stream. Default: usage and finish reason, when the model is done. */
   messageMetadata?: ((options: { part: any }) => unknown) | undefined

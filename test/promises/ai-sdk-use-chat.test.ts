@@ -200,6 +200,43 @@ t.test("regenerate and a continuation leave the user's message once in the log, 
   t.strictSame(page.messages.map(({ role }) => role), ['user', 'assistant', 'assistant', 'assistant'])
 })
 
+t.test('a call with an input that is not valid is a part of the same type', async t => {
+  const failed = { type: 'tool-input-error', toolCallId: 'c', toolName: 'unknown', input: {}, dynamic: true, errorText: 'no such tool' } as const
+  const { own, ours } = await both(t, () => [{ type: 'start-step' }, failed, { type: 'finish-step' }, ...text('Sorry.')], chat => chat.sendMessage({ text: 'Hi' }))
+  t.match(ours.messages[1].parts[1], { type: 'dynamic-tool', state: 'output-error' })
+  t.strictSame(ours, own)
+})
+
+t.test('a tool call of chat completions is shown while its arguments grow, and ends with its run', async t => {
+  let hold = gate()
+  const eventOf = (choice: object) => `data: ${JSON.stringify({ choices: [choice] })}\n\n`
+  const callOf = (text: string, more: object = {}) =>
+    eventOf({ delta: { tool_calls: [{ index: 0, function: { arguments: text }, ...more }] } })
+  const { url } = await startAgent(t, async (run, { content }) => {
+    const body = new ReadableStream<Uint8Array>({
+      async start (controller) {
+        const write = (text: string) => controller.enqueue(Buffer.from(text))
+        write(callOf('{"q":', { id: 'c', function: { name: 'find', arguments: '{"q":' } }))
+        await hold.opened
+        write(callOf(content))
+        write(eventOf({ finish_reason: 'tool_calls' }))
+        controller.close()
+      }
+    })
+    await run.stream(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))
+  })
+  for (const [content, part] of [['1}', { input: { q: 1 }, errorText: 'interrupted' }], ['oops', { errorText: 'the arguments are not JSON' }]] as const) {
+    hold = gate()
+    const chat = new Chat<UIMessage>({ id: content.slice(0, 1), transport: transportTo(t, url), messages: [], onError: () => {} })
+    const sent = chat.sendMessage({ text: content })
+    await eventually(() => (chat.messages[1]?.parts[0] as { state?: string } | undefined)?.state === 'input-streaming')
+    hold.open()
+    await within(sent, 'the end of the answer')
+    t.strictSame([chat.error, chat.status], [undefined, 'ready'])
+    t.match(chat.messages[1].parts, [{ type: 'tool-find', state: 'output-error', ...part }])
+  }
+})
+
 t.test('files come with their message', async t => {
   const script: Script = last => text(last.parts.map(part => part.type === 'file' ? `${part.mediaType} ${part.filename} ${part.url}` : part.type).join())
   const files = [{ type: 'file' as const, mediaType: 'text/plain', filename: 'a.txt', url: 'data:text/plain;base64,aGk=' }]

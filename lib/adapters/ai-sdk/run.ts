@@ -188,14 +188,14 @@ export class FollowedRun {
   #input (type: string, data: Data): void {
     const { part_id: callId, name, agent, status, ai_sdk: native } = data
     const growth = growthOf(type, data)
-    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined, agent, ...native && { native } }))
-    if (part?.kind !== 'tool' || part.isCalled || part.outcome !== undefined || growth === undefined) return
-    const text = grown(part.inputText, growth)
-    if (text === undefined) return
-    if (status !== undefined && status !== 'streaming') part.outcome = { status }
-    part.inputText = text
-    if (native !== undefined) part.native = native
-    this.#changed(part)
+    const known = this.#others.get(toolKey(callId)) as ToolPart | undefined
+    const inputText = growth && grown(known?.inputText, growth)
+    // Without the beginning of the text, a snapshot follows.
+    if (inputText === undefined || known?.isCalled || known?.outcome !== undefined) return
+    const isClosed = status !== undefined && status !== 'streaming'
+    const news = { inputText, ...native && { native }, ...isClosed && { outcome: { status } } }
+    if (known === undefined) this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined, agent, ...news }))
+    else this.#changed(Object.assign(known, news))
   }
 
   /** Sets the text of a message. */
@@ -250,12 +250,14 @@ export class FollowedRun {
   }
 
   #output ({ call_id: callId, name, status, output, error, progress, ai_sdk: native }: Data): void {
-    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined }))
+    const news = {
+      outcome: { status, output, error, ...native && { native } },
+      // The latest progress of a call that was left open.
+      ...progress !== undefined && { progress, progressNative: native }
+    }
+    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined, ...news }))
     if (part?.kind !== 'tool' || part.outcome !== undefined) return
-    part.outcome = { status, output, error, ...native && { native } }
-    // The latest progress of a call that was left open.
-    if (progress !== undefined) Object.assign(part, { progress, progressNative: native })
-    this.#changed(part)
+    this.#changed(Object.assign(part, news))
   }
 
   #question (data: Data): void {
