@@ -329,8 +329,10 @@ export class ChatConnection {
   }
 }
 
-/** Files are sent as data URLs, in one frame with their message. */
+/** Files are sent as data URLs, in one frame with their message, and an answer that the page continues is sent whole. */
 function withCure ({ code, message }: RealtimeError, { ui_message: whole }: Record<string, unknown>): { code: string, message: string } {
-  const hasFiles = (whole as { parts?: Array<{ type: string }> } | undefined)?.parts?.some(({ type }) => type === 'file')
-  return { code, message: code === 'too_big' && hasFiles ? `${message}. Upload the files, and send their URLs` : message }
+  if (code !== 'too_big' || whole === undefined) return { code, message }
+  const { role, parts } = whole as { role?: string, parts?: Array<{ type: string }> }
+  if (role === 'assistant') return { code, message: `${message}. Send only what the page has added to the answer, with prepareSendMessagesRequest` }
+  return { code, message: parts?.some(({ type }) => type === 'file') ? `${message}. Upload the files, and send their URLs` : message }
 }

@@ -256,6 +256,28 @@ t.test('files beyond the limit of a frame end with too_big and the cure, and the
   t.equal(chat.status, 'ready')
 })
 
+t.test('an answer beyond the limit of a frame cannot be continued as a whole: it ends with too_big and the cure, which works', async t => {
+  const { url, messages } = await startAgent(t, run => streamUI(run, streamOf(text('At home.'))))
+  const call = { type: 'tool-locate', toolCallId: 'c', state: 'input-available', input: {} }
+  const long = [
+    { id: 'u', role: 'user', parts: [{ type: 'text', text: 'Where am I?' }] },
+    { id: 'a', role: 'assistant', parts: [{ type: 'text', text: 'x'.repeat(70_000) }, call] }
+  ] as UIMessage[]
+  const outputs: RealtimeChatTransportOptions['prepareSendMessagesRequest'] = ({ messages }) =>
+    ({ body: { outputs: messages.at(-1)!.parts.flatMap(part => 'output' in part ? [part.output] : []) } })
+  const answer = async (prepareSendMessagesRequest?: typeof outputs) => {
+    const transport = transportTo(t, url, { prepareSendMessagesRequest })
+    const chat = new Chat<UIMessage>({ id: 'c', transport, messages: structuredClone(long), onError: () => {} })
+    await chat.addToolOutput({ tool: 'locate' as never, toolCallId: 'c', output: 'home' as never })
+    await chat.sendMessage()
+    return chat
+  }
+  const cure = 'Send only what the page has added to the answer, with prepareSendMessagesRequest'
+  t.match((await answer()).error?.message, new RegExp(`^too_big: \\d+ bytes, at most 65536\\. ${cure}$`))
+  t.match((await answer(outputs)).messages.at(-1), { id: 'a', parts: [{}, { output: 'home' }, {}, { text: 'At home.' }] })
+  t.match(messages.map(({ data }) => data), [{ outputs: ['home'], ui_message: undefined }])
+})
+
 t.test('prepareSendMessagesRequest chooses the fields that the server gets', async t => {
   const { url, messages } = await startAgent(t, run => streamUI(run, streamOf(text('Hello'))))
   const given: unknown[] = []
