@@ -1,5 +1,4 @@
-import { APICallError, UnsupportedFunctionalityError, generateId, type LanguageModel } from 'ai'
-import { eventData } from './sse.js'
+import { APICallError, UnsupportedFunctionalityError, generateId, jsonSchema, parseJsonEventStream, type LanguageModel } from 'ai'
 
 export interface ModelOptions {
   /** URL of an API of OpenAI's chat completions, such as `https://api.openai.com/v1` or `http://localhost:11434/v1`. */
@@ -138,13 +137,11 @@ interface Usage {
 async function * partsOf (body: ReadableStream<Uint8Array>): AsyncGenerator<StreamPart> {
   const answer = new Answer()
   let reason: string | undefined
-  let isWhole = false
   let usage: Usage = {}
   yield { type: 'stream-start', warnings: [] }
-  for await (const data of eventData(body)) {
-    isWhole ||= data === '[DONE]'
-    if (data === '[DONE]') break
-    const { choices = [], error, ...chunk }: Chunk = JSON.parse(data)
+  for await (const event of parseJsonEventStream({ stream: body, schema: jsonSchema<Chunk>({}) })) {
+    if (!event.success) throw event.error
+    const { choices = [], error, ...chunk } = event.value
     if (error !== undefined) throw new Error(`the model failed: ${error.message}`)
     usage = chunk.usage ?? usage
     // An event with the usage has no choice.
@@ -155,7 +152,7 @@ async function * partsOf (body: ReadableStream<Uint8Array>): AsyncGenerator<Stre
     for (const call of calls ?? []) yield * answer.call(call)
     reason = choice?.finish_reason ?? reason
   }
-  if (!isWhole && reason === undefined) throw new Error("the model's answer broke off")
+  if (reason === undefined) throw new Error("the model's answer broke off")
   yield * answer.end()
   yield { type: 'finish', finishReason: finishReasonOf(reason), usage: usageOf(usage) }
 }
@@ -213,8 +210,8 @@ const finishReasons: Record<string, Finish['finishReason']['unified']> = {
   stop: 'stop', length: 'length', tool_calls: 'tool-calls', content_filter: 'content-filter'
 }
 
-function finishReasonOf (raw: string | undefined): Finish['finishReason'] {
-  return { unified: finishReasons[raw ?? 'stop'] ?? 'other', raw }
+function finishReasonOf (raw: string): Finish['finishReason'] {
+  return { unified: finishReasons[raw] ?? 'other', raw }
 }
 
 function usageOf ({ prompt_tokens: input, completion_tokens: output, ...details }: Usage): Finish['usage'] {

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { convertToModelMessages, type ModelMessage, type UIMessage, type UIMessageChunk } from 'ai'
 import type { Run, UiResult } from '../chat/hooks.js'
 import { uiChunksOf } from '../chat/sources/ui-chunks.js'
-import { UiWriter, type ApprovalRequest } from '../chat/sources/ui-writer.js'
+import { UiWriter, type ApprovalRequest, type Continuation } from '../chat/sources/ui-writer.js'
 import { errors } from '../errors.js'
 import { answerOf } from './ai-sdk/saved.js'
 
@@ -18,7 +18,7 @@ export interface StreamUiOptions {
   messages?: UIMessage[] | undefined
   /** Name of the agent that writes. Default: none. */
   agent?: string | undefined
-  /** Returns the text that users see when the model fails. Default: a text without details. */
+  /** Returns the text that users see when the model, or a tool that the AI SDK runs, fails. Default: a text without details. */
   onError?: ((error: unknown) => string) | undefined
   /** Returns the metadata of the message for a part of the model's stream. Default: usage and finish reason, when the model is done. */
   messageMetadata?: ((options: { part: any }) => unknown) | undefined
@@ -41,11 +41,11 @@ export async function streamUI (
 ): Promise<void> {
   const { agent, messages = [], maxSteps = 20 } = options
   const reply = run.reply({ agent })
-  const writer = new UiWriter(reply)
+  const writer = new UiWriter(reply, continuationOf(messages.at(-1)))
   try {
     let known = messages
     for (let step = 1; ; step++) {
-      const given = typeof source === 'function' ? source(await convertToModelMessages(known)) : source
+      const given = typeof source === 'function' ? source(await convertToModelMessages(known, { ignoreIncompleteToolCalls: true })) : source
       await write(run, writer, await given, options)
       const requests = writer.requests.splice(0)
       if (requests.length === 0 || typeof source !== 'function' || step >= maxSteps || run.signal.aborted) break
@@ -59,6 +59,21 @@ export async function streamUI (
     throw error
   }
 }
+
+/** Returns what the page has added to a message that the answer continues: the outputs and approvals of its last step. */
+function continuationOf (message: UIMessage | undefined): Continuation | undefined {
+  if (message?.role !== 'assistant') return undefined
+  const step = message.parts.slice(message.parts.findLastIndex(({ type }) => type === 'step-start') + 1)
+  const tools = step.flatMap(part => {
+    if (!('toolCallId' in part) || part.providerExecuted === true || !answered.includes(part.state)) return []
+    const { toolCallId, state, output, errorText, approval } = part
+    return [{ toolCallId, state, output, errorText, approval }]
+  })
+  return { id: message.id, tools }
+}
+
+/** States of a call that a page has answered. */
+const answered = ['output-available', 'output-error', 'approval-responded']
 
 /** Asks for the approvals, and adds the answers to the message. */
 async function approve (run: Run, writer: UiWriter, requests: ApprovalRequest[], answer: UIMessage, options: StreamUiOptions) {

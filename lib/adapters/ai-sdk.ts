@@ -77,21 +77,17 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
    * Sends the last message of the user, and streams its run. `data` has its `message_id`, its text as `content`, the `trigger`, the
    * given `body` and `metadata`, and, if the last message is more than that text, the whole of it as `ui_message`. A message that is sent
    * again, for example by `regenerate`, gets a new `message_id`, `repeats` is the id that it had, and `target_id` is the id of the answer
-   * that it replaces. The last chunk of the stream reports a failure.
+   * that it replaces. A message that begins a new answer cancels the runs of this user that wait for approvals. The last chunk of the
+   * stream reports a failure.
    */
   async sendMessages (options: SendOptions<UI_MESSAGE>): Promise<ReadableStream<UIMessageChunk>> {
-    const { chatId, messages, abortSignal: signal } = options
-    const last = messages.at(-1)
-    const approvals = approvalsOf(last)
+    const { chatId, abortSignal: signal } = options
+    const continued = continuedBy(options)
+    const approvals = approvalsOf(continued)
     const rest = approvals.size === 0 ? undefined : await this.#chat(chatId).approve(approvals, signal)
     if (rest !== undefined) return rest
     const data = await this.#prepared(options)
-    return this.#chat(chatId).send({
-      data,
-      // The page has this message, and appends the chunks to it.
-      messageId: last?.role === 'assistant' ? last.id : undefined,
-      signal
-    })
+    return this.#chat(chatId).send({ data, messageId: continued?.id, signal })
   }
 
   /**
@@ -157,6 +153,13 @@ function check ({ client, ...others }: SharedConnectionOptions<any>): void {
   }
 }
 
+/** Returns the message of the page to which the answer is appended; `undefined` when the answer is a new message. */
+function continuedBy ({ trigger, messageId, messages }: SendOptions<any>): UIMessage | undefined {
+  if (trigger === 'regenerate-message') return undefined
+  const continued = messages.find(({ id }) => id === messageId) ?? messages.at(-1)
+  return continued?.role === 'assistant' ? continued : undefined
+}
+
 /** Returns the approvals that the user has given or denied in a message, and whose tools have not run. */
 function approvalsOf (message: UIMessage | undefined): Map<string, { approved: boolean, reason?: string }> {
   const approvals = new Map<string, { approved: boolean, reason?: string }>()
@@ -171,9 +174,11 @@ function approvalsOf (message: UIMessage | undefined): Map<string, { approved: b
 /** Maximum characters of a page's id that gets a suffix. The server accepts ids of 128 characters. */
 const maxBaseId = 100
 
-function dataOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, body, metadata }: SendOptions<UI_MESSAGE>) {
-  const last = messages.at(-1)
-  const ofUser = messages.findLast(({ role }) => role === 'user')
+function dataOf<UI_MESSAGE extends UIMessage> (options: SendOptions<UI_MESSAGE>) {
+  const { trigger, messageId, messages, body, metadata } = options
+  const continued = continuedBy(options)
+  const last = continued ?? messages.at(-1)
+  const ofUser = messages.slice(0, messages.findLastIndex(({ id }) => id === last?.id) + 1).findLast(({ role }) => role === 'user')
   const content = ofUser?.parts.map(part => part.type === 'text' ? part.text : '').join('') ?? ''
   const isOnlyText = last === ofUser && last?.metadata === undefined && (last?.parts.every(({ type }) => type === 'text') ?? true)
   // A loaded message may have an id of the server, with a slash.
@@ -188,7 +193,7 @@ function dataOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, b
     content,
     trigger,
     ...isRepeated && { repeats: ofUser.id },
-    ...messageId !== undefined && { target_id: messageId },
+    ...messageId !== undefined && continued === undefined && { target_id: messageId },
     ...metadata !== undefined && { metadata },
     ...!isOnlyText && { ui_message: last }
   }

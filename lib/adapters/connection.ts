@@ -86,6 +86,7 @@ export class ChatConnection {
         this.#awaited.delete(ref)
         this.#cancel({ ref })
       })
+      if (messageId === undefined) this.#abandon(ref)
     }
     return stream.stream
   }
@@ -226,7 +227,7 @@ export class ChatConnection {
     const run = this.#runs.get(id)
     if (run === undefined) return
     run.apply(envelope)
-    if (run.messageId !== undefined) this.#claim(run, run.messageId)
+    this.#claim(run)
     if (run.outcome !== undefined) this.#forget(run)
   }
 
@@ -236,10 +237,24 @@ export class ChatConnection {
     if (run.approvals.size > 0) this.#approved = [...this.#approved, run].slice(-maxApproved)
   }
 
-  /** Connects a run to the stream of its message, if the message was sent from here. */
-  #claim (run: FollowedRun, messageId: string): void {
+  /** Cancels the runs of this user that wait for approvals: the user went on without them, and the next run would wait, too. */
+  async #abandon (nextRef: string): Promise<void> {
+    await this.#replayed().catch(() => {})
+    for (const run of [...this.#runs.values()]) {
+      const ref = this.#refOf(run)
+      if (run.isPaused && ref !== undefined && ref !== nextRef) this.#cancel({ run_id: run.id })
+    }
+  }
+
+  /** Returns the id with which this user has sent the message of a run; `undefined` for another user's, and for a run without a message. */
+  #refOf ({ messageId }: FollowedRun): string | undefined {
     const { userId = '' } = this.#link
-    const ref = sentIdOf(messageId, userId, this.#options.ownerId ?? userId)
+    return messageId === undefined ? undefined : sentIdOf(messageId, userId, this.#options.ownerId ?? userId)
+  }
+
+  /** Connects a run to the stream of its message, if the message was sent from here. */
+  #claim (run: FollowedRun): void {
+    const ref = this.#refOf(run)
     if (ref === undefined) return
     const awaited = this.#awaited.get(ref)
     this.#awaited.delete(ref)
@@ -314,8 +329,10 @@ export class ChatConnection {
   }
 }
 
-/** Files are sent as data URLs, in one frame with their message. */
+/** Files are sent as data URLs, in one frame with their message, and an answer that the page continues is sent whole. */
 function withCure ({ code, message }: RealtimeError, { ui_message: whole }: Record<string, unknown>): { code: string, message: string } {
-  const hasFiles = (whole as { parts?: Array<{ type: string }> } | undefined)?.parts?.some(({ type }) => type === 'file')
-  return { code, message: code === 'too_big' && hasFiles ? `${message}. Upload the files, and send their URLs` : message }
+  if (code !== 'too_big' || whole === undefined) return { code, message }
+  const { role, parts } = whole as { role?: string, parts?: Array<{ type: string }> }
+  if (role === 'assistant') return { code, message: `${message}. Send only what the page has added to the answer, with prepareSendMessagesRequest` }
+  return { code, message: parts?.some(({ type }) => type === 'file') ? `${message}. Upload the files, and send their URLs` : message }
 }

@@ -263,7 +263,7 @@ export type AnswerSource = AsyncIterable<string | AnswerPart> | ReadableStream<s
 export type MapEvent<E> = (event: E) => string | AnswerPart | ReadonlyArray<string | AnswerPart> | undefined
 
 export interface StreamOptions extends ReplyOptions {
-  /** Returns the text that users see when the model of a UiResult or a ModelResponse fails. Default: a text without details. */
+  /** Returns the text for users when the model of a UiResult or a ModelResponse, or its tool, fails. Default: a text without details. */
   onError?: ((error: unknown) => string) | undefined
 }
 

@@ -1,4 +1,4 @@
-import { convertToModelMessages, type UIMessageChunk } from 'ai'
+import { convertToModelMessages, type UIMessage, type UIMessageChunk } from 'ai'
 import t from 'tap'
 import { messagesOf, streamUI, type UiResult } from '../../lib/adapters/ai-sdk-server.js'
 import type { SavedMessage } from '../../lib/index.js'
@@ -121,6 +121,38 @@ t.test('an approval counts as denied after the timeout', async t => {
   client.send(say())
   t.match(await client.next('run_finished'), { data: { status: 'complete' } })
   t.match(answers, [{ content: [{ approved: false, reason: 'timeout' }] }])
+})
+
+t.test('the model does not get a call of a page that the page has left open', async t => {
+  const call = { type: 'tool-locate', toolCallId: 'c', state: 'input-available', input: {} }
+  const messages = [
+    { id: '1', role: 'user', parts: [{ type: 'text', text: 'Where am I?' }] },
+    { id: '2', role: 'assistant', parts: [{ type: 'text', text: 'I ask your page.' }, call] },
+    { id: '3', role: 'user', parts: [{ type: 'text', text: 'Never mind.' }] }
+  ] as UIMessage[]
+  const given: unknown[] = []
+  const { url } = await startAgent(t, run => streamUI(run, messages => {
+    given.push(...messages)
+    return streamOf(...text('t', 'Fine.'))
+  }, { messages }))
+  const client = await connect(t, `${url}/ws/support/shop/c1/ada`)
+  client.send(say())
+  t.match(await client.next('run_finished'), { data: { status: 'complete' } })
+  t.match(given, [{ role: 'user' }, { role: 'assistant' }, { role: 'user' }])
+  t.strictSame((given[1] as { content: Array<{ type: string }> }).content.map(({ type }) => type), ['text'])
+})
+
+t.test('an answer that continues a message and fails before it has content leaves nothing', async t => {
+  const saved: SavedMessage[] = []
+  const messages = [{ id: '2', role: 'assistant', parts: [{ type: 'text', text: 'So far' }] }] as UIMessage[]
+  const { url } = await startAgent(t, run => streamUI(run, streamOf({ type: 'start' }, { type: 'start-step' }, { type: 'error', errorText: 'No.' }), { messages }), {
+    chat: { save: message => { saved.push(message) } }
+  })
+  const client = await connect(t, `${url}/ws/support/shop/c1/ada`)
+  client.send(say())
+  t.match(await client.next('run_finished'), { data: { status: 'error' } })
+  t.notMatch(JSON.stringify(client.received), 'continues')
+  t.strictSame(saved.map(({ role }) => role), ['user'])
 })
 
 t.test('cancelling a run ends the stream of its model', async t => {

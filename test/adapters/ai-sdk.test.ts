@@ -305,9 +305,9 @@ t.test('regenerate sends the last message again, and the continuation of a messa
   t.equal(new Set(messages.map(({ id }) => id)).size, 3)
 
   const answer: UIMessage = { id: 'a2', role: 'assistant', parts: [{ type: 'text', text: 'which?' }] }
-  const [start] = await all(await transport.sendMessages(sending('', { messages: [...conversation, answer] })))
+  const [start] = await all(await transport.sendMessages(sending('', { messageId: 'a2', messages: [...conversation, answer] })))
   t.same(start, { type: 'start', messageId: 'a2' })
-  t.match(messages.at(-1), { content: 'hi', data: { ui_message: answer } })
+  t.match(messages.at(-1), { content: 'hi', data: { ui_message: answer, target_id: undefined, repeats: 'm-hi' } })
 
   const file = { type: 'file' as const, mediaType: 'text/plain', url: 'data:,x' }
   await all(await transport.sendMessages(sending('', { messages: [{ id: 'f', role: 'user', parts: [file, { type: 'text', text: 'see' }] }] })))

@@ -218,6 +218,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     const asked = (device: Locator) => device.getByRole('group', { name: 'Run book_courier?' })
     await asked(two).getByText('"price":"9.90 EUR"').waitFor()
     await page.reload()
+    await two.locator('.tool', { hasText: 'book_courier' }).getByText('Waits for your approval').waitFor()
     await asked(two).getByRole('button', { name: 'Approve' }).click()
     for (const device of [one, two]) {
       await device.locator('.asked', { hasText: 'Run book_courier? Approved' }).waitFor()

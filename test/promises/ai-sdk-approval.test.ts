@@ -7,7 +7,7 @@ import { messagesOf, streamUI, type StreamUiOptions } from '../../lib/adapters/a
 import { RealtimeChatTransport } from '../../lib/adapters/ai-sdk.js'
 import { createChat } from '../../lib/client/chat/index.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
-import type { SavedMessage } from '../../lib/index.js'
+import { tokenOf, type RealtimeOptions, type SavedMessage } from '../../lib/index.js'
 import { startAgent } from '../adapters/agent.js'
 import { connect } from '../harness.js'
 import { eventually, within } from '../waiting.js'
@@ -38,8 +38,8 @@ const place = { workflow: 'w', appId: 'a', userId: 'ada' }
 const options = (url: string) => ({ ...place, baseUrl: `${url}/ws`, WebSocket: Socket as WebSocketConstructor, backoff: () => 0 })
 
 /** A device: a page with the AI SDK's hook, which the user may leave. */
-function device (t: Test, url: string, messages: UIMessage[] = []) {
-  const transport = new RealtimeChatTransport({ ...options(url), idle: 0, onError: () => {} })
+function device (t: Test, url: string, messages: UIMessage[] = [], getToken?: () => string) {
+  const transport = new RealtimeChatTransport({ ...options(url), idle: 0, onError: () => {}, getToken })
   t.teardown(() => transport.close())
   const chat = new AiChat<UIMessage>({ id: 'c', transport, messages, onError: () => {}, sendAutomaticallyWhen: isAnswered })
   return Object.assign(chat, { leave: () => transport.close() })
@@ -55,7 +55,7 @@ const approve = ({ messages, addToolApprovalResponse }: Device, approved: boolea
 }
 
 /** Starts a server whose model wants to pay, and a device that was asked for the approval. */
-async function startAsking (t: Test, streaming: StreamUiOptions = {}) {
+async function startAsking (t: Test, streaming: StreamUiOptions = {}, more: RealtimeOptions = {}) {
   const saved: SavedMessage[] = []
   let executions = 0
   const pay = tool({
@@ -68,7 +68,7 @@ async function startAsking (t: Test, streaming: StreamUiOptions = {}) {
   } as any)
   const server = await startAgent(t, (run, { content }) => streamUI(run, messages => streamText({
     model: model(), tools: { pay } as any, messages: [{ role: 'user', content }, ...messages], abortSignal: run.signal
-  }), streaming), { chat: { save: message => { saved.push(JSON.parse(JSON.stringify(message))) } } })
+  }), streaming), { ...more, chat: { save: message => { saved.push(JSON.parse(JSON.stringify(message))) } } })
   const first = device(t, server.url)
   await within(first.sendMessage({ text: 'Pay.' }), 'the pause')
   t.equal(stateOf(first), 'approval-requested')
@@ -153,6 +153,35 @@ t.test('cancelled: the tool does not run, and a device that answers later gets t
   await eventually(() => !isPending(stateOf(asking.first)))
   t.match(asking.first.messages.at(-1)!.parts.at(-1), { state: 'output-error', errorText: 'cancelled' })
   t.strictSame([asking.runs.length, asking.executions()], [1, 0])
+})
+
+t.test('a new message gives up the approval: its run is cancelled, its tool does not run, and the next run starts', async t => {
+  const asking = await startAsking(t)
+  const page = await asking.reload()
+  await within(page.sendMessage({ text: 'Pay in cash.' }), 'the pause of the next run')
+  t.strictSame([page.error, stateOf(page), asking.runs.length], [undefined, 'approval-requested', 2])
+  t.equal(await asking.runs[0].finished, 'cancelled')
+  // Another device still shows the first question.
+  await approve(asking.first, true)
+  await eventually(() => !isPending(stateOf(asking.first)))
+  t.strictSame([asking.runs.length, asking.executions()], [2, 0])
+  await approve(page, true)
+  await eventually(() => textOf(page) === 'Paid.')
+  t.strictSame([asking.runs.length, asking.executions()], [2, 1])
+})
+
+t.test("a new message of another user does not give up the approval of the owner's run", async t => {
+  const asking = await startAsking(t, {}, { authenticate: request => ({ userId: tokenOf(request) ?? 'ada' }), authorize: () => true })
+  const bob = device(t, asking.url, [], () => 'bob')
+  bob.resumeStream()
+  await eventually(() => stateOf(bob) === 'approval-requested')
+  const raw = await connect(t, `${asking.url}/ws/w/a/c/ada`)
+  bob.sendMessage({ text: 'Me too.' })
+  t.match(await raw.next('run_queued'), { data: { user_id: 'bob' } })
+  await approve(asking.first, true)
+  await eventually(() => textOf(asking.first) === 'Paid.')
+  await eventually(() => stateOf(bob) === 'approval-requested' && bob.status === 'ready')
+  t.strictSame([await asking.runs[0].finished, asking.runs.length, asking.executions()], ['complete', 2, 1])
 })
 
 t.test('every device disconnects: the run waits, and the tool runs once when a page that is opened later approves it', async t => {

@@ -50,7 +50,8 @@ function transportTo (t: Scope, url: string, options: Partial<RealtimeChatTransp
 function ownTransport (script: Script): ChatTransport<UIMessage> {
   return new DefaultChatTransport({
     fetch: async (_, init) => {
-      const last = JSON.parse(init!.body as string).messages.at(-1)
+      const { messages, messageId } = JSON.parse(init!.body as string)
+      const last = messages.find(({ id }: UIMessage) => id === messageId) ?? messages.at(-1)
       return createUIMessageStreamResponse({ stream: streamOf([{ type: 'start', messageId: last.role === 'assistant' ? last.id : `to ${last.id}` }, ...script(last)]) })
     }
   })
@@ -119,6 +120,53 @@ t.test('addToolApprovalResponse to a bare stream, whose run is over, is sent wit
   t.strictSame(ours, own)
 })
 
+t.test('addToolOutput to an earlier message continues that message', async t => {
+  const script: Script = last => {
+    if (last.role === 'assistant') return text('At home.')
+    return JSON.stringify(last).includes('Where') ? asks : text('Hello.')
+  }
+  const { own, ours } = await both(t, script, async chat => {
+    await chat.sendMessage({ text: 'Where am I?' })
+    await chat.sendMessage({ text: 'Hi' })
+    await chat.addToolOutput({ tool: 'locate' as never, toolCallId: 'c', output: 'home' as never })
+    await eventually(() => JSON.stringify(chat.messages).includes('At home.'))
+  }, { sendAutomaticallyWhen: ({ messages }) => messages.some(({ parts }) => (parts.at(-1) as { state?: string } | undefined)?.state === 'output-available') })
+  t.match(ours.messages, [{ role: 'user' }, { parts: [{}, { output: 'home' }, {}, { text: 'At home.' }] }, { role: 'user' }, { parts: [{}, { text: 'Hello.' }] }])
+  t.strictSame(ours, own)
+})
+
+t.test('a second device that joins the continuation of an answer shows it as a message of its own, without the outputs of earlier calls', async t => {
+  const hold = gate()
+  const { url } = await startAgent(t, (run, { data }) => {
+    const given = data.ui_message as UIMessage | undefined
+    if (given === undefined) return streamUI(run, streamOf([...asks.slice(0, 2), { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'a' }, ...asks.slice(2)]))
+    return streamUI(run, new ReadableStream<UIMessageChunk>({
+      async start (controller) {
+        controller.enqueue({ type: 'tool-approval-response', approvalId: 'a', approved: true } as object as UIMessageChunk)
+        controller.enqueue({ type: 'tool-output-available', toolCallId: 'c', output: 'home' })
+        for (const chunk of text('At home.')) controller.enqueue(chunk)
+        await hold.opened
+        controller.close()
+      }
+    }), { messages: [given] })
+  })
+  const first = new Chat<UIMessage>({
+    id: 'c', transport: transportTo(t, url), messages: [], onError: () => {}, sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses
+  })
+  await first.sendMessage({ text: 'Where am I?' })
+  const second = new Chat<UIMessage>({ id: 'c', transport: transportTo(t, url), messages: JSON.parse(JSON.stringify(first.messages)), onError: () => {} })
+  await first.addToolApprovalResponse({ id: 'a', approved: true })
+  await eventually(() => JSON.stringify(first.messages).includes('At home.'))
+  const resumed = second.resumeStream()
+  await eventually(() => second.messages.length === 3)
+  hold.open()
+  await within(resumed, 'the end of the answer')
+  await settled(first)
+  t.strictSame([first.error, second.error], [undefined, undefined])
+  t.strictSame(first.messages.map(({ parts }) => parts.map(({ type }) => type)), [['text'], ['step-start', 'tool-locate', 'step-start', 'text']])
+  t.strictSame(second.messages.map(({ parts }) => parts.map(({ type }) => type)), [['text'], ['step-start', 'tool-locate'], ['step-start', 'text']])
+})
+
 t.test('regenerate replaces the answer, the last one or an earlier one', async t => {
   let count = 0
   const script: Script = () => text(`answer ${++count % 4}`)
@@ -152,6 +200,43 @@ t.test("regenerate and a continuation leave the user's message once in the log, 
   t.strictSame(page.messages.map(({ role }) => role), ['user', 'assistant', 'assistant', 'assistant'])
 })
 
+t.test('a call with an input that is not valid is a part of the same type', async t => {
+  const failed = { type: 'tool-input-error', toolCallId: 'c', toolName: 'unknown', input: {}, dynamic: true, errorText: 'no such tool' } as const
+  const { own, ours } = await both(t, () => [{ type: 'start-step' }, failed, { type: 'finish-step' }, ...text('Sorry.')], chat => chat.sendMessage({ text: 'Hi' }))
+  t.match(ours.messages[1].parts[1], { type: 'dynamic-tool', state: 'output-error' })
+  t.strictSame(ours, own)
+})
+
+t.test('a tool call of chat completions is shown while its arguments grow, and ends with its run', async t => {
+  let hold = gate()
+  const eventOf = (choice: object) => `data: ${JSON.stringify({ choices: [choice] })}\n\n`
+  const callOf = (text: string, more: object = {}) =>
+    eventOf({ delta: { tool_calls: [{ index: 0, function: { arguments: text }, ...more }] } })
+  const { url } = await startAgent(t, async (run, { content }) => {
+    const body = new ReadableStream<Uint8Array>({
+      async start (controller) {
+        const write = (text: string) => controller.enqueue(Buffer.from(text))
+        write(callOf('{"q":', { id: 'c', function: { name: 'find', arguments: '{"q":' } }))
+        await hold.opened
+        write(callOf(content))
+        write(eventOf({ finish_reason: 'tool_calls' }))
+        controller.close()
+      }
+    })
+    await run.stream(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))
+  })
+  for (const [content, part] of [['1}', { input: { q: 1 }, errorText: 'interrupted' }], ['oops', { errorText: 'the arguments are not JSON' }]] as const) {
+    hold = gate()
+    const chat = new Chat<UIMessage>({ id: content.slice(0, 1), transport: transportTo(t, url), messages: [], onError: () => {} })
+    const sent = chat.sendMessage({ text: content })
+    await eventually(() => (chat.messages[1]?.parts[0] as { state?: string } | undefined)?.state === 'input-streaming')
+    hold.open()
+    await within(sent, 'the end of the answer')
+    t.strictSame([chat.error, chat.status], [undefined, 'ready'])
+    t.match(chat.messages[1].parts, [{ type: 'tool-find', state: 'output-error', ...part }])
+  }
+})
+
 t.test('files come with their message', async t => {
   const script: Script = last => text(last.parts.map(part => part.type === 'file' ? `${part.mediaType} ${part.filename} ${part.url}` : part.type).join())
   const files = [{ type: 'file' as const, mediaType: 'text/plain', filename: 'a.txt', url: 'data:text/plain;base64,aGk=' }]
@@ -169,6 +254,28 @@ t.test('files beyond the limit of a frame end with too_big and the cure, and the
   t.match(chat.error?.message, /^too_big: \d+ bytes, at most 65536$/)
   await chat.sendMessage({ text: 'Hi' })
   t.equal(chat.status, 'ready')
+})
+
+t.test('an answer beyond the limit of a frame cannot be continued as a whole: it ends with too_big and the cure, which works', async t => {
+  const { url, messages } = await startAgent(t, run => streamUI(run, streamOf(text('At home.'))))
+  const call = { type: 'tool-locate', toolCallId: 'c', state: 'input-available', input: {} }
+  const long = [
+    { id: 'u', role: 'user', parts: [{ type: 'text', text: 'Where am I?' }] },
+    { id: 'a', role: 'assistant', parts: [{ type: 'text', text: 'x'.repeat(70_000) }, call] }
+  ] as UIMessage[]
+  const outputs: RealtimeChatTransportOptions['prepareSendMessagesRequest'] = ({ messages }) =>
+    ({ body: { outputs: messages.at(-1)!.parts.flatMap(part => 'output' in part ? [part.output] : []) } })
+  const answer = async (prepareSendMessagesRequest?: typeof outputs) => {
+    const transport = transportTo(t, url, { prepareSendMessagesRequest })
+    const chat = new Chat<UIMessage>({ id: 'c', transport, messages: structuredClone(long), onError: () => {} })
+    await chat.addToolOutput({ tool: 'locate' as never, toolCallId: 'c', output: 'home' as never })
+    await chat.sendMessage()
+    return chat
+  }
+  const cure = 'Send only what the page has added to the answer, with prepareSendMessagesRequest'
+  t.match((await answer()).error?.message, new RegExp(`^too_big: \\d+ bytes, at most 65536\\. ${cure}$`))
+  t.match((await answer(outputs)).messages.at(-1), { id: 'a', parts: [{}, { output: 'home' }, {}, { text: 'At home.' }] })
+  t.match(messages.map(({ data }) => data), [{ outputs: ['home'], ui_message: undefined }])
 })
 
 t.test('prepareSendMessagesRequest chooses the fields that the server gets', async t => {

@@ -5,16 +5,18 @@ import { titleOf } from './question.jsx'
 
 interface ItemProps<T> {
   item: T
+  /** Whether the user has to approve the call of a tool. */
+  isAsked?: boolean
   retry: (message: ChatMessage) => void
   withdraw: (message: ChatMessage) => void
 }
 
 /** Item of the chat. While an answer is written the other items are the same objects, and are not rendered again. */
-export const Item = memo(function Item ({ item, retry, withdraw }: ItemProps<ChatItem>) {
+export const Item = memo(function Item ({ item, isAsked = false, retry, withdraw }: ItemProps<ChatItem>) {
   switch (item.kind) {
     case 'message': return <Message item={item} retry={retry} withdraw={withdraw} />
     case 'reasoning': return <Thoughts {...item} />
-    case 'tool': return <Tool {...item} />
+    case 'tool': return <Tool {...item} isAsked={isAsked} />
     case 'question': return item.status === 'open' ? null : <Asked {...item} />
     case 'source': return <Cited {...item} />
     case 'file': return <Attached {...item} />

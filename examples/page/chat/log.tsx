@@ -13,11 +13,16 @@ interface LogProps {
 /** The conversation. A screen reader announces an answer when it is finished, not with each token. */
 export function Log ({ label, chat: { items, isComplete, status }, loadOlder, retry, withdraw }: LogProps) {
   const { list, onScroll } = useScroll(items[0]?.id)
+  const asked = items.flatMap(item => item.kind === 'question' && item.status === 'open' ? item.callId : [])
   return (
     <div ref={list} className='log' role='log' aria-label={label} aria-busy={status === 'streaming'} tabIndex={0} onScroll={onScroll}>
       {items.length > 0 && !isComplete && <Older before={items[0].id} load={loadOlder} />}
       {items.length === 0 && <p className='empty'>Nothing yet. Say something.</p>}
-      <ol>{items.map(item => <Item key={`${item.kind} ${item.id}`} item={item} retry={retry} withdraw={withdraw} />)}</ol>
+      <ol>
+        {items.map(item => (
+          <Item key={`${item.kind} ${item.id}`} item={item} isAsked={asked.includes(item.id)} retry={retry} withdraw={withdraw} />
+        ))}
+      </ol>
     </div>
   )
 }

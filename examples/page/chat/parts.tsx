@@ -31,12 +31,18 @@ const states = {
   streaming: 'Writing its input', running: 'Running', complete: 'Done', cancelled: 'Stopped', interrupted: 'Interrupted', error: 'Failed'
 }
 
+function stateOf ({ status, error }: ToolCall, isAsked: boolean): string {
+  if (isAsked && status === 'running') return 'Waits for your approval'
+  return error?.code === 'denied' ? 'Denied' : states[status]
+}
+
 /** Call of a tool: its input while the model writes it, its progress, and its output. */
-export function Tool ({ name, args, input, progress, status, output, error }: ToolCall) {
+export function Tool ({ isAsked, ...call }: ToolCall & { isAsked: boolean }) {
+  const { name, args, input, progress, status, output, error } = call
   const { percent, step } = (progress ?? {}) as Progress
   return (
     <li className='tool' data-status={status}>
-      <div className='top'><b>{name}</b><small>{error?.code === 'denied' ? 'Denied' : states[status]}</small></div>
+      <div className='top'><b>{name}</b><small>{stateOf(call, isAsked)}</small></div>
       <code className='input'>{args === undefined ? input : JSON.stringify(args)}</code>
       {status === 'running' && progress !== undefined && <label>{step ?? 'Working'} <progress value={percent} max={100} /></label>}
       {status === 'complete' && output !== undefined && <code className='output'>{JSON.stringify(output)}</code>}

@@ -54,3 +54,9 @@ export interface DataPart {
 }
 
 export type RunPart = TextPart | ToolPart | DataPart | ChunkPart
+
+/** Message that an answer continues, and what its page has added to the calls of tools. */
+export interface Continuation {
+  readonly id: string
+  readonly tools: ReadonlyArray<{ toolCallId: string, state: string, output?: unknown, errorText?: string, approval?: Data }>
+}

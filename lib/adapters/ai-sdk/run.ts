@@ -1,6 +1,7 @@
+import type { UIMessageChunk } from 'ai'
 import type { Envelope } from '../../protocol/envelope.js'
 import { grown, growthOf, keyedGrowthOf, partKey } from '../../protocol/growth.js'
-import type { ChunkPart, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
+import type { ChunkPart, Continuation, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
 import { chunkOf, chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
 
 /** Outcome of a run. */
@@ -43,6 +44,8 @@ export class FollowedRun {
   pausedAt = new Map<RunPart, Cursor>()
   readonly #pauseIds = new Set<string>()
   finishReason: any = 'stop'
+  /** Message that the answer continues. */
+  continuation: Continuation | undefined
   /** Metadata of the message. */
   metadata: unknown
   readonly readers = new Set<RunReader>()
@@ -92,6 +95,13 @@ export class FollowedRun {
     if (!this.isQueued) return
     this.isQueued = false
     for (const reader of this.readers) reader.started()
+  }
+
+  /** Whether a chunk is about a call of the message that this run continues. */
+  isOfContinued (chunk: UIMessageChunk): boolean {
+    const { toolCallId, approvalId } = chunk as Data
+    const tools = this.continuation?.tools ?? []
+    return tools.some(tool => tool.toolCallId === toolCallId || (approvalId !== undefined && tool.approval?.id === approvalId))
   }
 
   /** Closes the calls that the AI SDK left open, because the run was cancelled or interrupted. */
@@ -145,6 +155,10 @@ export class FollowedRun {
       this.#pauseIds.add(partId)
       return this.#pause(data.value.type === 'pause')
     }
+    if (kind === 'data' && data.name === 'ai_sdk' && data.value?.type === 'continues') {
+      this.continuation = data.value
+      return
+    }
     const chunk = chunkOf(data)
     if (kind === 'message' && native?.finishReason !== undefined) this.finishReason = native.finishReason
     if (chunk !== undefined) {
@@ -174,14 +188,14 @@ export class FollowedRun {
   #input (type: string, data: Data): void {
     const { part_id: callId, name, agent, status, ai_sdk: native } = data
     const growth = growthOf(type, data)
-    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined, agent, ...native && { native } }))
-    if (part?.kind !== 'tool' || part.isCalled || part.outcome !== undefined || growth === undefined) return
-    const text = grown(part.inputText, growth)
-    if (text === undefined) return
-    if (status !== undefined && status !== 'streaming') part.outcome = { status }
-    part.inputText = text
-    if (native !== undefined) part.native = native
-    this.#changed(part)
+    const known = this.#others.get(toolKey(callId)) as ToolPart | undefined
+    const inputText = growth && grown(known?.inputText, growth)
+    // Without the beginning of the text, a snapshot follows.
+    if (inputText === undefined || known?.isCalled || known?.outcome !== undefined) return
+    const isClosed = status !== undefined && status !== 'streaming'
+    const news = { inputText, ...native && { native }, ...isClosed && { outcome: { status } } }
+    if (known === undefined) this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined, agent, ...news }))
+    else this.#changed(Object.assign(known, news))
   }
 
   /** Sets the text of a message. */
@@ -236,12 +250,14 @@ export class FollowedRun {
   }
 
   #output ({ call_id: callId, name, status, output, error, progress, ai_sdk: native }: Data): void {
-    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined }))
+    const news = {
+      outcome: { status, output, error, ...native && { native } },
+      // The latest progress of a call that was left open.
+      ...progress !== undefined && { progress, progressNative: native }
+    }
+    const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args: undefined, ...news }))
     if (part?.kind !== 'tool' || part.outcome !== undefined) return
-    part.outcome = { status, output, error, ...native && { native } }
-    // The latest progress of a call that was left open.
-    if (progress !== undefined) Object.assign(part, { progress, progressNative: native })
-    this.#changed(part)
+    this.#changed(Object.assign(part, news))
   }
 
   #question (data: Data): void {

@@ -2,13 +2,15 @@ import { readUIMessageStream, type UIMessage } from 'ai'
 import type { SavedMessage, SavedPart } from '../../chat/hooks.js'
 import { messageIdOf } from '../../protocol/message-id.js'
 import { FollowedRun } from './run.js'
+import type { Continuation } from './run-parts.js'
 import { UiStream } from './ui-stream.js'
 
 type Data = Record<string, any>
 
 /**
  * Returns saved messages as messages of the AI SDK, with the ids that `useChat` has: that of the run for an answer, and that of the
- * message for a user's. The replies of one run are one message. `convertToModelMessages` of the AI SDK makes model messages of them.
+ * message for a user's. The replies of one run are one message, and so are an answer and its continuation. `convertToModelMessages` of
+ * the AI SDK makes model messages of them.
  */
 export async function messagesOf (history: readonly SavedMessage[]): Promise<UIMessage[]> {
   const runs = new Map<string, FollowedRun>()
@@ -20,6 +22,8 @@ export async function messagesOf (history: readonly SavedMessage[]): Promise<UIM
       const isAgain = repeats !== undefined && [repeats, messageIdOf(repeats, `${userId}`, '')].some(id => said.get(id) === content)
       if (!isAgain) places.push(saidBy(message))
       said.set(id, content)
+      // The first one may not have arrived.
+      if (repeats !== undefined) said.set(repeats, content)
       continue
     }
     const run = runs.get(runId) ?? new FollowedRun(runId)
@@ -27,8 +31,30 @@ export async function messagesOf (history: readonly SavedMessage[]): Promise<UIM
     runs.set(runId, run)
     replay(run, message)
   }
-  const messages = await Promise.all(places.map(place => place instanceof FollowedRun ? built(place) : place))
-  return messages.filter(message => message !== undefined)
+  const messages: UIMessage[] = []
+  for (const place of places) {
+    if (place instanceof FollowedRun) await add(messages, place)
+    else messages.push(place)
+  }
+  return messages
+}
+
+/** Adds the message of a run, or continues the message that the run continues. */
+async function add (messages: UIMessage[], run: FollowedRun): Promise<void> {
+  const { continuation } = run
+  const at = messages.findLastIndex(({ id }) => id === continuation?.id)
+  const message = await built(run, at === -1 ? undefined : withAnswers(messages[at], continuation!.tools))
+  if (message !== undefined) messages.splice(at === -1 ? messages.length : at, 1, message)
+}
+
+/** Returns a message with what its page has added to the calls that were left to it. */
+function withAnswers (message: UIMessage, tools: Continuation['tools']): UIMessage {
+  const parts = message.parts.map(part => {
+    const isLeft = 'toolCallId' in part && (part.state === 'input-available' || part.state === 'approval-requested')
+    const answer = isLeft ? tools.find(({ toolCallId }) => toolCallId === part.toolCallId) : undefined
+    return answer === undefined ? part : { ...part, ...answer } as typeof part
+  })
+  return { ...message, parts }
 }
 
 /** Returns an answer that is being written as a message of the AI SDK. */
@@ -44,13 +70,13 @@ function saidBy ({ message_id: id, role, content, ui_message: given }: SavedMess
   return { id, role: role === 'system' ? 'system' : 'user', parts, ...metadata !== undefined && { metadata } }
 }
 
-/** Builds the message of a run like the AI SDK. */
-async function built (run: FollowedRun): Promise<UIMessage | undefined> {
+/** Builds the message of a run like the AI SDK. `continued`: message that the run continues. */
+async function built (run: FollowedRun, continued?: UIMessage): Promise<UIMessage | undefined> {
   run.end({ status: 'complete' })
-  const stream = new UiStream()
+  const stream = new UiStream(continued?.id)
   stream.read(run)
-  let last: UIMessage | undefined
-  for await (const message of readUIMessageStream({ stream: stream.stream })) last = message
+  let last = continued
+  for await (const message of readUIMessageStream({ stream: stream.stream, ...continued && { message: continued } })) last = message
   return last
 }
 

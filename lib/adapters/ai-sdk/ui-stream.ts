@@ -126,7 +126,9 @@ export class UiStream implements RunReader {
   #news (part: RunPart): UIMessageChunk[] {
     const cursor = this.#cursors.get(part) ?? newCursor()
     this.#cursors.set(part, cursor)
-    return chunksAfter(part, cursor)
+    const chunks = chunksAfter(part, cursor)
+    // Without the message that the run continues, the page does not have its calls.
+    return this.#messageId === undefined ? chunks.filter(chunk => !this.#run!.isOfContinued(chunk)) : chunks
   }
 
   #close (last: UIMessageChunk): void {

@@ -138,17 +138,22 @@ export class ChatLog extends Log {
     return { userId: data?.user_id }
   }
 
-  /** Whether the log has a user's message with this id and text. */
+  /** Whether the log has a user's message with this text, and with this id or as a repetition of it. */
   hasSaid (messageId: string, content: string): boolean {
-    const body = this.#byId.get(messageKey(messageId))?.body ?? ''
-    const { role, content: said } = (body === '' ? {} : (JSON.parse(body) as Telling).data) ?? {}
-    return role === 'user' && said === content
+    return this.#hasAbout(messageId, 'chat_message', ({ role, content: said, message_id: id, repeats }) =>
+      role === 'user' && said === content && (id === messageId || repeats === messageId))
   }
 
   /** Whether a run of this message was queued or started. */
   hasRunOf (messageId: string): boolean {
+    return this.#hasAbout(messageId, 'run_', ({ message_id: id }) => id === messageId)
+  }
+
+  /** Whether the log has a publication with this id in it, of a type that begins like this, whose data passes. */
+  #hasAbout (id: string, type: string, passes: (data: Record<string, unknown>) => boolean): boolean {
+    const [start, text] = [`{"type":"${type}`, JSON.stringify(id)]
     for (const { body } of this.#entries) {
-      if (body.startsWith('{"type":"run_') && body.includes(messageId) && (JSON.parse(body) as Telling).data?.message_id === messageId) return true
+      if (body.startsWith(start) && body.includes(text) && passes((JSON.parse(body) as Telling).data ?? {})) return true
     }
     return false
   }

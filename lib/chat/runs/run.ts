@@ -280,7 +280,9 @@ export class LiveRun implements Run {
         await new Promise<void>(resolve => this.#context.soon(resolve))
         if (reply.isFull) await reply.stored
       }
-      await reply.end()
+      // A source without any content, such as the text of a model that was refused, leaves no message.
+      if (reply.isEmpty) reply.close('complete')
+      else await reply.end()
       return reply.text
     } catch (error) {
       // The source may never stop, so the run does not wait for it.

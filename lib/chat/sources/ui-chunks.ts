@@ -2,18 +2,19 @@ import { errors } from '../../errors.js'
 import type { UiChunk, UiResult } from '../hooks.js'
 import { readerOf } from './reader.js'
 
-/** Text for users when a model fails. */
+/** Texts for users when a model fails, and when one of its tools does. */
 export const modelFailed = 'The model could not finish this answer'
+const toolFailed: Partial<Record<string, string>> = { 'tool-output-error': 'The tool failed', 'tool-input-error': 'The model called the tool wrongly' }
 
 export interface UiChunksOptions {
-  /** Returns the text that users see when the model fails. */
+  /** Returns the text that users see when the model, or a tool that the AI SDK runs, fails. */
   onError?: ((error: unknown) => string) | undefined
   /** Returns the metadata of the message for a part of the model's stream. Default: usage and finish reason, when the model is done. */
   messageMetadata?: ((options: { part: any }) => unknown) | undefined
 }
 
 /** Chunks that a model need not send anything for. */
-const frame = ['start', 'start-step', 'finish-step', 'finish', 'message-metadata']
+export const frame = ['start', 'start-step', 'finish-step', 'finish', 'message-metadata']
 
 const usageOf = ({ part }: { part: any }) =>
   part.type === 'finish' ? { usage: part.totalUsage, finishReason: part.finishReason } : undefined
@@ -50,6 +51,8 @@ export function uiChunksOf (source: UiResult | ReadableStream<UiChunk>, options:
         return next
       }
       const { type, errorText, reason } = next.value
+      const toolText = errorText === modelFailed ? toolFailed[type] : undefined
+      if (toolText !== undefined) return { done: false, value: { ...next.value, errorText: toolText } }
       if (type === 'error') throw failure(cause ?? new Error(errorText), errorText)
       if (type === 'abort') throw fail(new Error(['the stream was aborted', reason].filter(Boolean).join(': ')))
       hasContent ||= !frame.includes(type)

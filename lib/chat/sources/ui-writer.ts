@@ -1,4 +1,5 @@
 import type { PartWriter, Reply, ToolCall, UiChunk } from '../hooks.js'
+import { frame } from './ui-chunks.js'
 
 type Fields = Record<string, any>
 
@@ -39,6 +40,12 @@ export interface ApprovalRequest {
   readonly chunk: Fields & { approvalId: string }
 }
 
+/** Message that an answer continues, and what its page has added to the calls of tools. */
+export interface Continuation {
+  readonly id: string
+  readonly tools: ReadonlyArray<Fields & { toolCallId: string }>
+}
+
 /** Writes the chunks of an AI SDK stream as the parts of a reply. */
 export class UiWriter {
   /** Approvals that a user has to give. */
@@ -53,9 +60,12 @@ export class UiWriter {
   /** Data gets new ids after parts were removed. */
   #generation = 0
   #step = 0
+  /** Message that the answer continues, until this is published. */
+  #continuation: Continuation | undefined
 
-  constructor (reply: Reply) {
+  constructor (reply: Reply, continuation?: Continuation) {
     this.#reply = reply
+    this.#continuation = continuation
   }
 
   /** Publishes that the answer waits for approvals, or goes on. */
@@ -67,6 +77,8 @@ export class UiWriter {
   /** Writes a chunk. Resolves when the next one may come. */
   async write (chunk: UiChunk): Promise<void> {
     const of = chunk as Fields & { type: string }
+    // Not before there is content: an answer that fails before leaves nothing.
+    if (this.#continuation !== undefined && !frame.includes(of.type)) await this.#continues(this.#continuation)
     switch (chunk.type) {
       case 'text-start': return this.#begin(`text ${chunk.id}`, fields => this.#reply.addText({ fields }), fieldsOf(of, ['providerMetadata']))
       case 'reasoning-start':
@@ -101,6 +113,11 @@ export class UiWriter {
     if (of.type === 'reset-step') await this.#reset()
     if (of.type.startsWith('data-')) return await this.#data(of)
     await this.#carry(of)
+  }
+
+  async #continues (continuation: Continuation): Promise<void> {
+    this.#continuation = undefined
+    await this.#carry({ type: 'continues', ...continuation })
   }
 
   #begin (key: string, open: (fields: Fields) => PartWriter, kept: Fields): void {

@@ -107,14 +107,16 @@ export function sharedChannels (
       const { pending } = channel
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
-        const isNew = !channel.latest
+        const { latest } = channel
+        const others = cursors()
+        others.start(latest ? latest.position : position)
         channel.latest ??= recent(cursors)
-        channel.latest.hear({ ...envelope, type: 'connection_ack', data: { recovered: isNew ? undefined : recovered, position } as any }, frame)
-        // The others had subscribed before, and may have missed publications.
+        channel.latest.hear({ type: 'connection_ack', data: { recovered: latest && recovered, position } } as Envelope, frame)
+        // The others had subscribed before, and have missed publications if their position is before this one.
         const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
-        if (!isNew && !recovered) for (const id of channel.members) if (id !== pending) answer(id, [resync])
+        if (!recovered && others.advance(position)) for (const id of channel.members) if (id !== pending) answer(id, [resync])
         // Subscribing again has removed the data.
-        if (!isNew) channel.presence.sayAgain()
+        if (latest) channel.presence.sayAgain()
         // After the frames that follow this one, so that the others get them as missed.
         goOn(name!, channel)
         return pending

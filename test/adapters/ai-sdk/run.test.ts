@@ -110,7 +110,7 @@ t.test('tools, questions and messages of the app that are replayed are parts onc
     { kind: 'data', type: 'input_request', id: 'q', data: { request_id: 'q', prompt: '?', closed: { reason: 'timeout' } } },
     { kind: 'data', type: 'mine', id: 'c.e.9', data: { a: 1 } }
   ])
-  t.equal(told.length, 3 + 2 + 2 + 1)
+  t.equal(told.length, 3 + 1 + 2 + 1)
 })
 
 t.test('a run ends once, and later envelopes are ignored', async t => {

@@ -207,9 +207,11 @@ t.test('hasSaid and hasRunOf recognise a user\'s message by id and text, and the
     bodyOf('chat_message', { message_id: 'b', role: 'assistant', content: 'hi' }),
     bodyOf('chat_delta', { message_id: 'c', at: 0, text: 'hi' }),
     bodyOf('run_queued', { run_id: 'r', message_id: 'a~1' }),
-    bodyOf('tool_call', { run_id: 'r', call_id: 'x', args: 'a~2' })
+    bodyOf('tool_call', { run_id: 'r', call_id: 'x', args: 'a~2' }),
+    bodyOf('chat_message', { message_id: 'e~1', role: 'user', content: 'hi', repeats: 'e' })
   ])
   t.strictSame([log.hasSaid('a', 'hi'), log.hasSaid('a', 'ho')], [true, false])
+  t.strictSame([log.hasSaid('e', 'hi'), log.hasSaid('e', 'ho')], [true, false], 'the first one did not arrive')
   t.strictSame(['b', 'c', 'd'].map(id => log.hasSaid(id, 'hi')), [false, false, false], 'of an agent, unfinished, unknown')
   t.strictSame(['a', 'a~1', 'a~2', 'r'].map(id => log.hasRunOf(id)), [false, true, false, false])
 })

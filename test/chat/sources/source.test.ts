@@ -57,6 +57,16 @@ t.test('the error of a model is that of the run: a text for users, the cause in 
   }
 })
 
+t.test('a source without content leaves no message', async t => {
+  const { chat, join } = await startChat(t)
+  const client = await join()
+  for (const source of [streamOf(), streamOf('', { text: '' })]) {
+    chat.start(async run => { t.equal(await run.stream(source), '') })
+    t.match(await client.next('run_finished'), { data: { status: 'complete' } })
+  }
+  t.strictSame(all(client, 'chat_message'), [])
+})
+
 t.test('the end of a run stops its source', async t => {
   const { chat } = await startChat(t)
   const stopped: string[] = []

@@ -44,6 +44,17 @@ t.test('each failure of a model is RT_ERR_ANSWER_FAILED with a text for users an
   t.strictSame(await read(new ReadableStream({ start (controller) { controller.error(new Error('broken')) } })), { types: [], code, message, cause: 'broken' })
 })
 
+t.test('the error of a tool has a text of its own, or that of onError', async t => {
+  const errors = ['tool-output-error', 'tool-input-error']
+  const failing = { toUIMessageStream: ({ onError }: any) => streamOf(...errors.map(type => ({ type, toolCallId: 'c', errorText: onError(new Error('secret')) }))) }
+  const textsOf = async (options?: UiChunksOptions) => {
+    const chunks = uiChunksOf(failing, options)
+    return [await chunks.next(), await chunks.next()].map(({ value }) => value)
+  }
+  t.match(await textsOf(), [{ toolCallId: 'c', errorText: 'The tool failed' }, { toolCallId: 'c', errorText: 'The model called the tool wrongly' }])
+  t.match(await textsOf({ onError: error => `${error}` }), [{ errorText: 'Error: secret' }, { errorText: 'Error: secret' }])
+})
+
 t.test('a result without content is a failure; a stream of chunks without content is not', async t => {
   const nothing = () => streamOf(...['start', 'start-step', 'finish-step', 'message-metadata', 'finish'].map(type => ({ type })))
   t.match(await read({ toUIMessageStream: nothing }), { cause: 'the model sent nothing' })

@@ -4,8 +4,12 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { createClient, type ChatClient } from '../../../lib/client/chat/index.js'
+import { applied } from '../../../lib/client/channels/roster.js'
+import { cursors } from '../../../lib/client/cursors.js'
+import { parse } from '../../../lib/client/frame.js'
 import type { ClientOptions, WebSocketConstructor } from '../../../lib/client/index.js'
-import realtime, { defineChannel, type RealtimeOptions, type Run } from '../../../lib/index.js'
+import { sharedChannels } from '../../../lib/client/sharing/shared-channels.js'
+import realtime, { defineChannel, type Envelope, type RealtimeOptions, type Run } from '../../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../../chromium.js'
 import { connect } from '../../../lib/testing/index.js'
 import { start } from '../../harness.js'
@@ -160,6 +164,33 @@ const script = `
   const answer = () => chats[0].messages.find(({ role }) => role === 'assistant')?.text ?? ''
   Object.assign(window, { client, seen, chats, isReady, answer })
 `
+
+t.test('a tab that reads a chat from its beginning restarts the others only if they have missed something', async t => {
+  const subscribed = (position: string) => ({ type: 'subscribed', channel: 'chat:c', data: { position, replayed: 0 } }) as unknown as Envelope
+  const publication = (id: string) => ({ type: 'chat_message', channel: 'chat:c', id, data: {} }) as unknown as Envelope
+  // What the channel has published, the position of the second tab's subscription, and whether the first tab missed something.
+  for (const [id, position, isMissed] of [
+    [undefined, 'c.e.0', false],
+    [undefined, 'c.e.2', true],
+    ['c.e.5', 'c.e.0', false],
+    ['c.e.5', 'c.e.5', false],
+    ['c.e.5', 'c.e.6', true],
+    ['c.e.5', 'c.f.0', true]
+  ] as const) {
+    const answers: Array<[id: string, type: string]> = []
+    const channels = sharedChannels({ parse, cursors, applied }, () => {}, (id, frames) => {
+      for (const frame of frames) answers.push([id, JSON.parse(frame).type])
+    })
+    const hear = (envelope: Envelope) => channels.hear(envelope, JSON.stringify(envelope))
+    const subscribe = JSON.stringify({ type: 'subscribe', data: { channels: [{ channel: 'chat:c' }] } })
+    channels.say(subscribe, 'a')
+    t.equal(hear(subscribed('c.e.0')), 'a')
+    if (id !== undefined) hear(publication(id))
+    channels.say(subscribe, 'b')
+    t.equal(hear(subscribed(position)), 'b')
+    t.strictSame(answers, isMissed ? [['a', 'resync']] : [], `${id}, ${position}`)
+  }
+})
 
 t.test('four pages of a browser, each with a bell, two chats and a board, have one socket, and without share four', { skip: skipBrowser }, async t => {
   const code = await bundle(script)
