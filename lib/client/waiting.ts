@@ -28,9 +28,10 @@ export interface ConnectedOptions {
  */
 export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions = {}): Promise<void> {
   let timer: Timer
+  let look: () => void
   let unbind: () => void
   return new Promise<void>((resolve, reject) => {
-    const look = () => {
+    look = () => {
       if (signal?.aborted) reject(signal.reason)
       else if (source.closed) reject(closedError(source.closed))
       else if (source.status === 'open') resolve()
@@ -43,6 +44,7 @@ export function whenOpen (source: Source, { timeout, signal }: ConnectedOptions 
     look()
   }).finally(() => {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', look)
     unbind()
   })
 }

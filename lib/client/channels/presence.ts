@@ -93,7 +93,7 @@ export function presence ({ send, report, onChange }: PresenceEvents, own?: stri
     },
     setOpen (isNowOpen) {
       isOpen = isNowOpen
-      sent = undefined
+      sent = timer = clearTimeout(timer) as undefined
       // The first frame of a connection is the whole state.
       frames = []
       if (!state.isStale) show({ ...state, isStale: true })

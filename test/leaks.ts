@@ -1,0 +1,134 @@
+// The rule of all tests: when a test has ended, the package has left nothing behind. `.ci/typescript/register.mjs` loads this file before
+// each test file, and `start` of test/harness.ts checks the connections of its app.
+import { getEventListeners } from 'node:events'
+import { readFileSync } from 'node:fs'
+import t, { type TestBase } from 'tap'
+import { eventually } from './waiting.js'
+
+/** Folder of the package, as stacks name it. */
+const lib = new URL('../lib/', import.meta.url).href
+
+/** Object with the stack of a call. V8 formats it when it is read. */
+interface Place {
+  stack: string
+}
+
+interface Listener {
+  target: WeakRef<EventTarget>
+  type: string
+  listener: WeakRef<object>
+  place: Place
+}
+
+/** Timers that are set, by anybody. */
+const timers = new Map<unknown, Place>()
+
+/** Listeners that anybody has added, for example to a signal. Weak, so that they do not keep alive what is to be collected. */
+let listeners: Listener[] = []
+
+/** Number of tests of the file that are running: some files run several at a time. */
+let running = 0
+
+/** Timers that may outlive their owner: a component of React that is shown again within 5 s continues where it was. */
+const lingering = /^at ChannelStore\.leave /
+
+/** Maximum time until something ends that was told to end with the test, in ms. */
+const grace = 50
+
+type Call = (this: unknown, ...args: any[]) => any
+
+const recording = new WeakSet<Call>()
+
+/** Replaces a function, or its mock, by one that records its calls. */
+function record (owner: object, name: string, recorded: (original: Call) => Call): void {
+  const original = Reflect.get(owner, name) as Call
+  if (recording.has(original)) return
+  const { prototype: _, ...properties } = Object.getOwnPropertyDescriptors(original)
+  const replacement = Object.defineProperties(recorded(original), properties)
+  recording.add(replacement)
+  Object.defineProperty(owner, name, { ...Object.getOwnPropertyDescriptor(owner, name), value: replacement })
+}
+
+function placeOf (callee: Call): Place {
+  const place = {}
+  Error.captureStackTrace(place, callee)
+  return place as Place
+}
+
+function recordTimers (): void {
+  for (const name of ['setTimeout', 'setInterval']) {
+    record(globalThis, name, set => function recorded (action: Call, ...rest) {
+      const timer: unknown = set(function (this: unknown, ...args) {
+        if (name === 'setTimeout') timers.delete(timer)
+        action.apply(this, args)
+      }, ...rest)
+      // A shorter timer fires in the next turn of the event loop.
+      if (rest[0] > 1) timers.set(timer, placeOf(recorded))
+      return timer
+    })
+  }
+  for (const name of ['clearTimeout', 'clearInterval']) {
+    record(globalThis, name, clear => timer => {
+      timers.delete(timer)
+      clear(timer)
+    })
+  }
+}
+
+function recordListeners (): void {
+  record(EventTarget.prototype, 'addEventListener', add => function recorded (this: EventTarget, type: string, listener, options) {
+    add.call(this, type, listener, options)
+    // Node loads modules over a port, with thousands of listeners.
+    if (listener && !(this instanceof MessagePort)) listeners.push({ target: new WeakRef(this), type, listener: new WeakRef(listener), place: placeOf(recorded) })
+  })
+}
+
+/** Lines of the package in a stack, if the call is one of the package. */
+function linesOf ({ stack }: Place): string[] {
+  const lines = stack.split('\n').slice(1).filter(line => !line.includes('node:internal/test_runner'))
+  if (lines[0]?.includes(lib) !== true || lingering.test(lines[0].trim())) return []
+  return lines.filter(line => line.includes(lib)).map(line => line.trim().replace(lib, 'lib/'))
+}
+
+function isAdded ({ target, type, listener }: Listener): boolean {
+  const on = target.deref()
+  return on !== undefined && getEventListeners(on, type).includes(listener.deref() as never)
+}
+
+/** What the package has set or added and not removed, with the places. */
+export function leaks (): string[] {
+  listeners = listeners.filter(isAdded)
+  const left = [
+    ...[...timers.values()].map(place => ({ what: 'a timer', place })),
+    ...listeners.map(({ type, place }) => ({ what: `a listener for '${type}'`, place }))
+  ]
+  const lines = left.map(({ what, place }) => [what, ...linesOf(place)]).filter(({ length }) => length > 1)
+  return [...new Set(lines.map(parts => parts.join(' ')))]
+}
+
+/** Fails a test if the package has left something, and forgets it. */
+async function check (test: Pick<TestBase, 'threw'>): Promise<void> {
+  await eventually(() => leaks().length === 0, grace).catch(() => {})
+  const left = leaks()
+  timers.clear()
+  listeners = []
+  if (left.length > 0) test.threw(new Error(`left at the end of the test:\n${left.join('\n')}`))
+}
+
+recordTimers()
+recordListeners()
+// Loading this module takes as long as a short test.
+if (readFileSync(process.argv[1], 'utf8').includes("'node:test'")) {
+  const { mock: { timers: clock } } = await import('node:test')
+  const { enable } = clock
+  clock.enable = options => {
+    enable.call(clock, options)
+    recordTimers()
+  }
+}
+t.teardown(() => check(t))
+t.beforeEach(test => {
+  if (test.parent !== t) return
+  running++
+  test.teardown(() => { if (--running === 0) return check(test) })
+})
