@@ -2,26 +2,23 @@
 // each test file, and `start` of test/harness.ts checks the connections of its app.
 import { getEventListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type TestBase } from 'tap'
 import { eventually } from './waiting.js'
 
 /** Folder of the package, as stacks name it. */
 const lib = new URL('../lib/', import.meta.url).href
 
-/** Object with the stack of a call. V8 formats it when it is read. */
-interface Place {
-  stack: string
-}
-
 interface Listener {
   target: WeakRef<EventTarget>
   type: string
   listener: WeakRef<object>
-  place: Place
+  stack: string
 }
 
 /** Timers that are set, by anybody. */
-const timers = new Map<unknown, Place>()
+const timers = new Map<unknown, string>()
 
 /** Listeners that anybody has added, for example to a signal. Weak, so that they do not keep alive what is to be collected. */
 let listeners: Listener[] = []
@@ -29,13 +26,16 @@ let listeners: Listener[] = []
 /** Number of tests of the file that are running: some files run several at a time. */
 let running = 0
 
-/** Timers that may outlive their owner: a component of React that is shown again within 5 s continues where it was. */
-const lingering = /^at ChannelStore\.leave /
+/**
+ * Places whose timers and listeners may be left. A component of React that is shown again within 5 s continues where it was, and the signal
+ * of a lease is garbage once the lease is released.
+ */
+const lingering = /^at (?:ChannelStore\.leave|onLost) /
 
 /** Maximum time until something ends that was told to end with the test, in ms. */
 const grace = 50
 
-type Call = (this: unknown, ...args: any[]) => any
+type Call = (this: any, ...args: any[]) => any
 
 const recording = new WeakSet<Call>()
 
@@ -49,21 +49,22 @@ function record (owner: object, name: string, recorded: (original: Call) => Call
   Object.defineProperty(owner, name, { ...Object.getOwnPropertyDescriptor(owner, name), value: replacement })
 }
 
-function placeOf (callee: Call): Place {
-  const place = {}
-  Error.captureStackTrace(place, callee)
-  return place as Place
+/** Stack of the call of a function. It is read at once, because an unread one refers to the objects of the stack. */
+function stackOf (callee: Call): string {
+  const error: { stack?: string } = {}
+  Error.captureStackTrace(error, callee)
+  return error.stack!
 }
 
 function recordTimers (): void {
   for (const name of ['setTimeout', 'setInterval']) {
-    record(globalThis, name, set => function recorded (action: Call, ...rest) {
-      const timer: unknown = set(function (this: unknown, ...args) {
+    record(globalThis, name, set => function recorded (action: Call, ...rest: unknown[]) {
+      const timer: unknown = set(function (this: unknown, ...args: unknown[]) {
         if (name === 'setTimeout') timers.delete(timer)
         action.apply(this, args)
       }, ...rest)
       // A shorter timer fires in the next turn of the event loop.
-      if (rest[0] > 1) timers.set(timer, placeOf(recorded))
+      if (Number(rest[0]) > 1) timers.set(timer, stackOf(recorded))
       return timer
     })
   }
@@ -79,12 +80,12 @@ function recordListeners (): void {
   record(EventTarget.prototype, 'addEventListener', add => function recorded (this: EventTarget, type: string, listener, options) {
     add.call(this, type, listener, options)
     // Node loads modules over a port, with thousands of listeners.
-    if (listener && !(this instanceof MessagePort)) listeners.push({ target: new WeakRef(this), type, listener: new WeakRef(listener), place: placeOf(recorded) })
+    if (listener && !(this instanceof MessagePort)) listeners.push({ target: new WeakRef(this), type, listener: new WeakRef(listener), stack: stackOf(recorded) })
   })
 }
 
 /** Lines of the package in a stack, if the call is one of the package. */
-function linesOf ({ stack }: Place): string[] {
+function linesOf (stack: string): string[] {
   const lines = stack.split('\n').slice(1).filter(line => !line.includes('node:internal/test_runner'))
   if (lines[0]?.includes(lib) !== true || lingering.test(lines[0].trim())) return []
   return lines.filter(line => line.includes(lib)).map(line => line.trim().replace(lib, 'lib/'))
@@ -99,10 +100,10 @@ function isAdded ({ target, type, listener }: Listener): boolean {
 export function leaks (): string[] {
   listeners = listeners.filter(isAdded)
   const left = [
-    ...[...timers.values()].map(place => ({ what: 'a timer', place })),
-    ...listeners.map(({ type, place }) => ({ what: `a listener for '${type}'`, place }))
+    ...[...timers.values()].map(stack => ({ what: 'a timer', stack })),
+    ...listeners.map(({ type, stack }) => ({ what: `a listener for '${type}'`, stack }))
   ]
-  const lines = left.map(({ what, place }) => [what, ...linesOf(place)]).filter(({ length }) => length > 1)
+  const lines = left.map(({ what, stack }) => [what, ...linesOf(stack)]).filter(({ length }) => length > 1)
   return [...new Set(lines.map(parts => parts.join(' ')))]
 }
 
@@ -113,6 +114,14 @@ async function check (test: Pick<TestBase, 'threw'>): Promise<void> {
   timers.clear()
   listeners = []
   if (left.length > 0) test.threw(new Error(`left at the end of the test:\n${left.join('\n')}`))
+}
+
+/** Number of objects that are not garbage. Collects the garbage of the process, which takes about 50 ms. */
+export function countAlive (objects: Array<WeakRef<object>>): number {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  collectGarbage()
+  return objects.filter(object => object.deref() !== undefined).length
 }
 
 recordTimers()
