@@ -1,4 +1,8 @@
 // Shows that the rule of test/leaks.ts notices each kind of leak, and that a closed connection is garbage while its app lives.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { mock } from 'node:test'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
@@ -10,6 +14,23 @@ import { FakeSocket } from './client/fake-socket.js'
 import { as, authenticateByHeader, connect, start, type Client } from './harness.js'
 import { countAlive, leaks } from './leaks.js'
 import { eventually } from './waiting.js'
+
+t.test('a test fails that leaves a timer or a listener of the package, and the tests after it run', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'realtime-leaks-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const file = join(folder, 'leaking.test.ts')
+  writeFileSync(file, `
+    import t from 'tap'
+    import { Timers } from '${new URL('../lib/time/timers.js', import.meta.url)}'
+    t.test('leaves a timer', async () => { new Timers().after(60_000, () => {}) })
+    t.test('leaves nothing', async () => { new Timers().after(60_000, () => {})() })
+  `)
+  const { status, stdout } = spawnSync(process.execPath, ['--import', './.ci/typescript/register.mjs', file], { encoding: 'utf8' })
+  t.equal(status, 1)
+  t.match(stdout, /^ +test: leaves a timer$/m)
+  t.match(stdout, /^ok \d+ - leaves nothing/m)
+  t.match(stdout, /^not ok \d+ - left at the end of the test: a timer at Timers\.after \(lib\/time\/timers\.ts/m)
+})
 
 t.test('a timer of the package is reported with its place until it fires or is cleared', async t => {
   const timers = new Timers()
@@ -61,7 +82,7 @@ async function used (t: Parameters<typeof start>[0]) {
     authorize: () => true,
     presence: true,
     answers: { move: Type.Object({ by: Type.String() }) },
-    onMessage: { move: async (_message, { userId }) => ({ by: userId }) }
+    onMessage: { move: async (_message, { connection }) => ({ by: connection.userId }) }
   })
   const { app, url } = await start(t, {
     channels: { board },
@@ -77,7 +98,7 @@ async function used (t: Parameters<typeof start>[0]) {
       presence: true,
       onMessage: async (run: Run, { content }) => {
         if (content === 'ask') await run.ask({ prompt: 'Sure?', schema: Type.Boolean() }, { timeout: 600_000 })
-        await run.reply().end('done')
+        await run.reply().end()
       }
     }
   })

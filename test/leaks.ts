@@ -1,5 +1,5 @@
-// The rule of all tests: when a test has ended, the package has left nothing behind. `.ci/typescript/register.mjs` loads this file before
-// each test file, and `start` of test/harness.ts checks the connections of its app.
+// The rule of all tests: when a test has ended, the package has left no timer, and no listener on an object of its user.
+// `.ci/typescript/register.mjs` loads this file before each test file.
 import { getEventListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -14,13 +14,13 @@ interface Listener {
   target: WeakRef<EventTarget>
   type: string
   listener: WeakRef<object>
-  stack: string
+  place: string
 }
 
-/** Timers that are set, by anybody. */
+/** Timers of the package that are set, and the places where it set them. */
 const timers = new Map<unknown, string>()
 
-/** Listeners that anybody has added, for example to a signal. Weak, so that they do not keep alive what is to be collected. */
+/** Listeners that the package has added, for example to a signal. Weak, because what is collected is not left. */
 let listeners: Listener[] = []
 
 /** Number of tests of the file that are running: some files run several at a time. */
@@ -49,11 +49,13 @@ function record (owner: object, name: string, recorded: (original: Call) => Call
   Object.defineProperty(owner, name, { ...Object.getOwnPropertyDescriptor(owner, name), value: replacement })
 }
 
-/** Stack of the call of a function. It is read at once, because an unread one refers to the objects of the stack. */
-function stackOf (callee: Call): string {
+/** Lines of the package in the stack of a call of `callee`; '' if it was not the package that called it. */
+function placeOf (callee: Call): string {
   const error: { stack?: string } = {}
   Error.captureStackTrace(error, callee)
-  return error.stack!
+  const lines = error.stack!.split('\n').slice(1).filter(line => !line.includes('node:internal/test_runner')).map(line => line.trim())
+  if (lines[0]?.includes(lib) !== true || lingering.test(lines[0])) return ''
+  return lines.filter(line => line.includes(lib)).map(line => line.replace(lib, 'lib/')).join(' ')
 }
 
 function recordTimers (): void {
@@ -64,7 +66,8 @@ function recordTimers (): void {
         action.apply(this, args)
       }, ...rest)
       // A shorter timer fires in the next turn of the event loop.
-      if (Number(rest[0]) > 1) timers.set(timer, stackOf(recorded))
+      const place = Number(rest[0]) > 1 ? placeOf(recorded) : ''
+      if (place !== '') timers.set(timer, place)
       return timer
     })
   }
@@ -80,15 +83,9 @@ function recordListeners (): void {
   record(EventTarget.prototype, 'addEventListener', add => function recorded (this: EventTarget, type: string, listener, options) {
     add.call(this, type, listener, options)
     // Node loads modules over a port, with thousands of listeners.
-    if (listener && !(this instanceof MessagePort)) listeners.push({ target: new WeakRef(this), type, listener: new WeakRef(listener), stack: stackOf(recorded) })
+    const place = this instanceof MessagePort ? '' : placeOf(recorded)
+    if (place !== '') listeners.push({ target: new WeakRef(this), type, listener: new WeakRef(listener), place })
   })
-}
-
-/** Lines of the package in a stack, if the call is one of the package. */
-function linesOf (stack: string): string[] {
-  const lines = stack.split('\n').slice(1).filter(line => !line.includes('node:internal/test_runner'))
-  if (lines[0]?.includes(lib) !== true || lingering.test(lines[0].trim())) return []
-  return lines.filter(line => line.includes(lib)).map(line => line.trim().replace(lib, 'lib/'))
 }
 
 function isAdded ({ target, type, listener }: Listener): boolean {
@@ -100,11 +97,10 @@ function isAdded ({ target, type, listener }: Listener): boolean {
 export function leaks (): string[] {
   listeners = listeners.filter(isAdded)
   const left = [
-    ...[...timers.values()].map(stack => ({ what: 'a timer', stack })),
-    ...listeners.map(({ type, stack }) => ({ what: `a listener for '${type}'`, stack }))
+    ...[...timers.values()].map(place => `a timer ${place}`),
+    ...listeners.map(({ type, place }) => `a listener for '${type}' ${place}`)
   ]
-  const lines = left.map(({ what, stack }) => [what, ...linesOf(stack)]).filter(({ length }) => length > 1)
-  return [...new Set(lines.map(parts => parts.join(' ')))]
+  return [...new Set(left)]
 }
 
 /** Fails a test if the package has left something, and forgets it. */
