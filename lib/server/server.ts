@@ -220,9 +220,9 @@ export class RealtimeServer {
     this.pending.destroy()
   }
 
-  /** Terminates the remaining connections, and closes the broker. */
-  async close (): Promise<void> {
-    const { flusher, refusals, timers, cluster, options: { broker } } = this.parts
+  /** Terminates the remaining connections, and stops everything but the broker. */
+  stop (): void {
+    const { flusher, refusals, timers, cluster } = this.parts
     this.#terminate()
     flusher.close()
     this.#liveness.close()
@@ -230,7 +230,11 @@ export class RealtimeServer {
     this.#clock.close()
     timers.close()
     cluster?.close()
-    await broker.close()
+  }
+
+  async close (): Promise<void> {
+    this.stop()
+    await this.parts.options.broker.close()
   }
 }
 
