@@ -70,8 +70,13 @@ async function register (fastify: FastifyInstance, options: PluginOptions, modul
     await server.close()
   })
   fastify.decorate('ws', new Realtime(server, chats, channels))
-  await server.start()
-  await addRoutes(fastify, server, options)
+  try {
+    await server.start()
+    await addRoutes(fastify, server, options)
+  } catch (error) {
+    server.stop()
+    throw error
+  }
 }
 
 interface Built {

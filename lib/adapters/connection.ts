@@ -198,21 +198,19 @@ export class ChatConnection {
 
   #tellReplayed (): void {
     for (const tell of this.#onReplayed) tell()
-    this.#onReplayed.clear()
   }
 
   #replayed (signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = () => {
+        this.#onReplayed.delete(look)
+        signal?.removeEventListener('abort', look)
         if (this.#closed !== undefined) reject(this.#closed)
         else resolve()
       }
       if (this.#isReplayed || this.#closed !== undefined || signal?.aborted) return look()
       this.#onReplayed.add(look)
-      signal?.addEventListener('abort', () => {
-        this.#onReplayed.delete(look)
-        resolve()
-      }, { once: true })
+      signal?.addEventListener('abort', look)
     })
   }
 

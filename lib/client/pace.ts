@@ -4,6 +4,7 @@ import { after, now, type Timer } from './clock.js'
 export interface Pace {
   /** Takes the steps that are due, and schedules the others. */
   run (): void
+  /** Takes no more steps until `start`. */
   stop (): void
   /** Begins a connection, at a pace below the limits of the server: frames that were written one by one may arrive together. */
   start (limits: Partial<Limits> | undefined): void
@@ -31,8 +32,8 @@ export function paced (step: () => boolean): Pace {
       })
     },
     stop () {
-      clearTimeout(timer)
-      timer = undefined
+      timer = clearTimeout(timer) as undefined
+      rate = 0
     },
     start (limits) {
       rate = (limits?.rate ?? 20) * 0.75 / 1000

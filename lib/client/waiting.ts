@@ -32,9 +32,10 @@ export function whenOpen (
   source: Source, { timeout, signal }: ConnectedOptions, { after, closedError, RealtimeError }: Parts
 ): Promise<void> {
   let timer: Timer
+  let look: () => void
   let unbind: () => void
   return new Promise<void>((resolve, reject) => {
-    const look = () => {
+    look = () => {
       if (signal?.aborted) reject(signal.reason)
       else if (source.closed) reject(closedError(source.closed))
       else if (source.status === 'open') resolve()
@@ -47,6 +48,7 @@ export function whenOpen (
     look()
   }).finally(() => {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', look)
     unbind()
   })
 }

@@ -19,6 +19,7 @@ import { Handlers } from './inbound/handlers.js'
 import { UserRates } from './inbound/user-rate.js'
 import { rowOf, type MessageRow } from './inbound/message-row.js'
 import type { KindPresence, Kinds } from './kinds.js'
+import type { ServerOptions } from './options.js'
 import type { ServerParts } from './parts.js'
 import { subscribeRows } from './subscribing/rows.js'
 import { Subscribing } from './subscribing/subscribing.js'
@@ -50,7 +51,7 @@ export class RealtimeServer {
   readonly #presences: readonly KindPresence[]
   readonly #subscribing: Subscribing
   readonly #liveness: Liveness
-  readonly #clock = new LoopClock()
+  readonly #clock: LoopClock
   #onEmpty = () => {}
 
   /** Throws RT_ERR_OPTIONS if the app handles a message type that a channel kind handles. */
@@ -60,6 +61,10 @@ export class RealtimeServer {
     const onGone = () => this.#onGone()
     this.parts = parts
     this.kinds = kinds
+    // First, because it may throw: later, timers run.
+    const rows = appRows(options)
+    const handlers = new Handlers(rows, kinds)
+    this.#clock = new LoopClock()
     this.#presences = kinds.all.flatMap(({ presence }) => presence ?? [])
     this.pending = new PendingHandshakes({ limit: limits.pending, time: timeouts.authenticate + handshakeGrace, timers, onGone })
     this.refused = new RefusedSockets({ limit: limits.pending, timers, onGone })
@@ -76,9 +81,10 @@ export class RealtimeServer {
       most: limits.channelsPerUser,
       mostOfConnection: limits.channels
     })
+    this.#addRows(rows)
     this.admission = new Admission({
       ...parts,
-      context: this.#context(),
+      context: this.#context(handlers),
       hub: this.hub,
       refused: this.refused,
       departures: this.#departures,
@@ -88,7 +94,7 @@ export class RealtimeServer {
   }
 
   /** Creates the context that all connections share. */
-  #context (): ConnectionContext {
+  #context (handlers: Handlers): ConnectionContext {
     const { options: { limits, timeouts }, cluster, timers } = this.parts
     const clock = this.#clock
     const onHold = () => { this.counters.holds++ }
@@ -99,7 +105,7 @@ export class RealtimeServer {
       liveness: this.#liveness,
       onReleased: connection => this.#onReleased(connection),
       onUnsubscribed: (connection, channel, reason) => this.#subscribing.end(connection, channel, reason),
-      handlers: new Handlers(this.#rows(), this.kinds),
+      handlers,
       answers: new Answers({ handlerTime: timeouts.handler, cluster }),
       userRates: new UserRates({ rate: limits.userRate, burst: limits.userBurst, bytes: limits.waiting }, { clock, timers, onHold }),
       inboundLimits: { ...limits, handlerTimeout: timeouts.handler },
@@ -107,23 +113,18 @@ export class RealtimeServer {
     }
   }
 
-  /** Handlers of the app, and of the messages about connections, by message type. */
-  #rows (): Map<string, MessageRow> {
-    const { options: { onMessage, answers, limits, renew, timeouts }, refusals, timers } = this.parts
-    const rows = new Map<string, MessageRow>()
-    for (const [type, handler] of Object.entries(onMessage)) {
-      const schema = Object.hasOwn(answers, type) ? answers[type] : undefined
-      rows.set(type, rowOf(handler!, schema && answerFrom({ schema, option: 'answers', type }, limits.message)))
-    }
+  /** Adds the handlers of the messages about connections. */
+  #addRows (rows: Map<string, MessageRow>): void {
+    const { options: { renew, timeouts }, refusals, timers } = this.parts
     for (const [type, row] of subscribeRows(this.#subscribing, this.kinds)) rows.set(type, row)
-    if (renew === undefined) return rows
+    if (renew === undefined) return
     const onRenewed = (connection: Connection, isHidden: boolean) => {
       enterPath(connection, isHidden)
       return this.#subscribing.review(connection)
     }
     const renewal = new CredentialRenewal({ renew, timeout: timeouts.authenticate, access: this.parts.access, refusals, timers, onRenewed })
     // Without `onceKey`: a `renew` that is sent again is handled again.
-    return rows.set('renew', { handle: (message, { connection }) => renewal.handle(message, connection as Connection) })
+    rows.set('renew', { handle: (message, { connection }) => renewal.handle(message, connection as Connection) })
   }
 
   /** Whether the server accepts another handshake. */
@@ -219,9 +220,9 @@ export class RealtimeServer {
     this.pending.destroy()
   }
 
-  /** Terminates the remaining connections, and closes the broker. */
-  async close (): Promise<void> {
-    const { flusher, refusals, timers, cluster, options: { broker } } = this.parts
+  /** Terminates the remaining connections, and stops everything but the broker. */
+  stop (): void {
+    const { flusher, refusals, timers, cluster } = this.parts
     this.#terminate()
     flusher.close()
     this.#liveness.close()
@@ -229,6 +230,20 @@ export class RealtimeServer {
     this.#clock.close()
     timers.close()
     cluster?.close()
-    await broker.close()
   }
+
+  async close (): Promise<void> {
+    this.stop()
+    await this.parts.options.broker.close()
+  }
+}
+
+/** Handlers of the app, by message type. Throws RT_ERR_OPTIONS if the schema of an answer cannot be used. */
+function appRows ({ onMessage, answers, limits }: ServerOptions): Map<string, MessageRow> {
+  const rows = new Map<string, MessageRow>()
+  for (const [type, handler] of Object.entries(onMessage)) {
+    const schema = Object.hasOwn(answers, type) ? answers[type] : undefined
+    rows.set(type, rowOf(handler!, schema && answerFrom({ schema, option: 'answers', type }, limits.message)))
+  }
+  return rows
 }

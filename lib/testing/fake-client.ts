@@ -177,14 +177,19 @@ class FakeClient implements Public<ChatClient>, FakeControls {
 
   close (): void {
     this.setStatus('closed')
-    for (const connection of this.#connections.values()) connection.close()
+    for (const fake of this.#parts) fake.close()
   }
 
   reopen (): void {
     if (this.closed === undefined) return
     this.closed = undefined
     this.#change('open')
-    for (const connection of this.#connections.values()) connection.reopen()
+    for (const fake of this.#parts) fake.reopen()
+  }
+
+  /** Its chats and channels, which close and open with it. */
+  get #parts (): FakeClient[] {
+    return [...this.#connections.values(), ...this.#channels.values()]
   }
 
   wake (): void {}

@@ -18,9 +18,11 @@ function make (options: Partial<MemoryBrokerOptions> = {}): MemoryBroker {
 }
 
 /** A broker with a clock that stands still until it is set. */
-function clocked (options: Partial<MemoryBrokerOptions> = {}) {
+function clocked (t: { teardown (action: () => void): void }, options: Partial<MemoryBrokerOptions> = {}) {
   const clock = { now: 0 }
-  return { clock, broker: make({ ttl: 1_000, ...options, now: () => clock.now }) }
+  const broker = make({ ttl: 1_000, ...options, now: () => clock.now })
+  t.teardown(() => broker.close())
+  return { clock, broker }
 }
 
 const roomy = { size: 100, ttl: 60_000, lag: 4 * 1024 * 1024 }
@@ -348,7 +350,7 @@ t.test('the contract detects each way of breaking it', async t => {
 })
 
 t.test('two brokers, two channels and two incarnations of a channel have different epochs', async t => {
-  const { clock, broker } = clocked()
+  const { clock, broker } = clocked(t)
   const first = await broker.publish('a', '{}')
   t.not((await make().publish('a', '{}')).epoch, first.epoch)
   t.not((await broker.publish('b', '{}')).epoch, first.epoch)
@@ -393,7 +395,7 @@ t.test('a wall clock that is set forward or back expires no publications', async
 
 t.test('a broker keeps publications for the ttl', async t => {
   t.test('a publication can be recovered until it is older than the ttl', async t => {
-    const { clock, broker } = clocked()
+    const { clock, broker } = clocked(t)
     const first = await broker.publish('a', '{}')
     clock.now = 400
     const second = await broker.publish('a', '{}')
@@ -412,7 +414,7 @@ t.test('a broker keeps publications for the ttl', async t => {
   })
 
   t.test('sweep evicts publications that are older than the ttl', async t => {
-    const { clock, broker } = clocked()
+    const { clock, broker } = clocked(t)
     await broker.publish('a', '{}')
     clock.now = 500
     await broker.publish('b', '{}')
@@ -422,7 +424,7 @@ t.test('a broker keeps publications for the ttl', async t => {
   })
 
   t.test('sweep evicts publications beyond the history once their readers have read them', async t => {
-    const { broker } = clocked({ size: 1 })
+    const { broker } = clocked(t, { size: 1 })
     const log = await broker.subscribe('a')
     const behind = reader(log)
     for (let n = 0; n < 10; n++) await broker.publish('a', '{}')
@@ -436,7 +438,7 @@ t.test('a broker keeps publications for the ttl', async t => {
   t.test('a broker calls sweep at an interval until close', async t => {
     t.teardown(() => mock.timers.reset())
     mock.timers.enable({ apis: ['setInterval'] })
-    const { clock, broker } = clocked()
+    const { clock, broker } = clocked(t)
     broker.open(createLog)
     await broker.publish('a', '{}')
     clock.now = 1_001
@@ -452,7 +454,7 @@ t.test('a broker keeps publications for the ttl', async t => {
 
 t.test('a broker removes unused channels', async t => {
   t.test('a channel is removed when sweeps find it unused twice, more than a ttl apart', async t => {
-    const { clock, broker } = clocked()
+    const { clock, broker } = clocked(t)
     await broker.subscribe('a')
     clock.now = 1_000
     broker.sweep()
@@ -469,7 +471,7 @@ t.test('a broker removes unused channels', async t => {
   })
 
   t.test('a channel stays while it has readers, and one sweep longer, so that their clients can resume', async t => {
-    const { clock, broker } = clocked()
+    const { clock, broker } = clocked(t)
     const log = await broker.subscribe('a')
     const connected = reader(log)
     for (let round = 1; round <= 5; round++) {
@@ -494,7 +496,7 @@ t.test('a broker removes unused channels', async t => {
   })
 
   t.test('two sweeps remove all of 1,000 unused channels', async t => {
-    const { clock, broker } = clocked()
+    const { clock, broker } = clocked(t)
     for (let n = 0; n < 1_000; n++) await broker.publish(`user:${n}`, '{}')
     for (clock.now of [1_001, 2_002]) broker.sweep()
     t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
@@ -502,7 +504,7 @@ t.test('a broker removes unused channels', async t => {
 })
 
 t.test('the log of a subscriber stays the log of its channel, and gets its publications', async t => {
-  const { clock, broker } = clocked({ bytes: 8_192 })
+  const { clock, broker } = clocked(t, { bytes: 8_192 })
   const log = await broker.subscribe('a')
   // Between subscribe and the first reader, other channels get more publications than the broker has room for.
   for (let n = 0; n < 50; n++) await broker.publish(`other:${n}`, JSON.stringify('x'.repeat(500)))
@@ -522,7 +524,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
   const one = body.length + overhead.entry
 
   t.test('the oldest publications in the largest channel of the largest owner are evicted first', async t => {
-    const { broker } = clocked({ bytes: 100_000 })
+    const { broker } = clocked(t, { bytes: 100_000 })
     broker.open(createLog, { ownerOf: channel => channel[0] })
     const big = await broker.subscribe('a:big') as ChannelLog
     await broker.publish('a:small', body)
@@ -536,7 +538,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
 
   for (const [when, step] of [['', 10], [', in the order of their creation within one millisecond', 0]] as const) {
     t.test(`among channels of equal size the least recently used are evicted first${when}`, async t => {
-      const { clock, broker } = clocked({ bytes: 100_000 })
+      const { clock, broker } = clocked(t, { bytes: 100_000 })
       broker.open(createLog, { ownerOf: () => 'ada' })
       const logs: Log[] = []
       for (let n = 10; n < 50; n++) {
@@ -551,7 +553,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
   }
 
   t.test('a message that is larger than the share of its owner is kept until the next one', async t => {
-    const { broker } = clocked({ bytes: 10_000 })
+    const { broker } = clocked(t, { bytes: 10_000 })
     broker.open(createLog, { ownerOf: () => 'ada' })
     const log = await broker.subscribe('a')
     const position = await broker.publish('a', 'x'.repeat(8_900))
@@ -563,7 +565,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
   t.test('no owner keeps more bytes than are still free, and each new publication is kept', async () => {
     const step = fc.record({ owner: fc.nat(5), channel: fc.nat(2), size: fc.nat(900) })
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 100, maxLength: 300 }), async steps => {
-      const { broker } = clocked({ bytes: 50_000, size: 1_000 })
+      const { broker } = clocked(t, { bytes: 50_000, size: 1_000 })
       const held = new Map<string, number>()
       broker.open((_channel, epoch, limits) => new ChannelLog(epoch, limits), { ownerOf: channel => channel.split(':')[0] })
       const channels = new Set<string>()
@@ -585,7 +587,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
   })
 
   t.test('a flood into the channels of one user evicts no publications of 200 other users', async t => {
-    const { clock, broker } = clocked({ bytes: 4 * 1024 * 1024, ttl: 300_000 })
+    const { clock, broker } = clocked(t, { bytes: 4 * 1024 * 1024, ttl: 300_000 })
     broker.open(createLog, { ownerOf: kinds.ownerOf })
     const others = Array.from({ length: 200 }, (_, n) => `user:u${n}`)
     const positions = await Promise.all(others.map(channel => broker.publish(channel, body)))
@@ -600,7 +602,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
   })
 
   t.test('a broker never holds more than its limit, and uses most of it', async t => {
-    const { broker } = clocked({ bytes: 20_000 })
+    const { broker } = clocked(t, { bytes: 20_000 })
     for (let n = 0; n < 500; n++) {
       await broker.publish(`user:${n % 7}`, 'y'.repeat((n * 37) % 900))
       if (broker.stats().bytes > 20_000) t.fail(`${broker.stats().bytes} after ${n}`)
@@ -609,7 +611,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
   })
 
   t.test('a broker calls catchUp of readers that are behind before it evicts publications', async t => {
-    const { broker } = clocked({ bytes: 2 * (overhead.channel + 1 + 3 * one) })
+    const { broker } = clocked(t, { bytes: 2 * (overhead.channel + 1 + 3 * one) })
     const log = await broker.subscribe('a')
     const reads = reader(log)
     const sleeps = reader(log, false)
@@ -621,7 +623,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
 
   t.test('channels without publications and readers are removed too, unless they were just subscribed to', async t => {
     const each = overhead.channel + 'user:0'.length
-    const { clock, broker } = clocked({ bytes: 10 * each })
+    const { clock, broker } = clocked(t, { bytes: 10 * each })
     const connected = await broker.subscribe('user:0')
     reader(connected)
     for (let n = 1; n < 10; n++) await broker.subscribe(`user:${n}`)
@@ -636,7 +638,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
 })
 
 t.test('stats count channels, publications and bytes exactly', async t => {
-  const { clock, broker } = clocked({ size: 3, bytes: 14_000 })
+  const { clock, broker } = clocked(t, { size: 3, bytes: 14_000 })
   const logs = new Map<string, Log>()
   for (let n = 0; n < 400; n++) {
     clock.now += n % 90

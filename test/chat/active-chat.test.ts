@@ -6,7 +6,7 @@ import { runNameOf } from '../../lib/chat/runs/run-name.js'
 import { gate } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
-function setup (options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['enter']) {
+function setup (t: { teardown (action: () => unknown): void }, options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['enter']) {
   const context = new FakeContext()
   const state = { idle: 0 }
   const budget = new Budget(10)
@@ -21,6 +21,7 @@ function setup (options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['en
     enter,
     onIdle: () => { state.idle++ }
   } as ActiveChatParts)
+  t.teardown(() => conversation.end())
   return { context, conversation, state, budget }
 }
 
@@ -29,7 +30,7 @@ const user = (id: string): UserData => ({ message_id: id, role: 'user', content:
 const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 t.test('a chat executes its runs one at a time, in order, and is then idle', async t => {
-  const { context, conversation, state } = setup()
+  const { context, conversation, state } = setup(t)
   const gates = [gate(), gate()]
   const runs = gates.map(({ opened }, n) => conversation.start({ userId: 'u', ref: n, handler: () => opened }))
   t.strictSame(runs.map(({ state }) => state), ['going', 'waiting'])
@@ -45,7 +46,7 @@ t.test('a chat executes its runs one at a time, in order, and is then idle', asy
 
 t.test('a chat has room for one active run and limits.runs waiting ones, including runs whose message is being saved', async t => {
   const { opened, open } = gate()
-  const { conversation } = setup({ save: () => opened })
+  const { conversation } = setup(t, { save: () => opened })
   const rooms: boolean[] = []
   const look = () => rooms.push(conversation.lack(hang('next')) === undefined)
   look()
@@ -57,13 +58,13 @@ t.test('a chat has room for one active run and limits.runs waiting ones, includi
   look()
   t.strictSame(rooms, [true, true, true, false])
   t.match(conversation.lack(hang('d')), { reason: '2 runs of this chat are already waiting', cure: /'limits\.runs'/ })
-  t.equal(setup({ concurrency: 'replace' }, 0).conversation.lack(hang('a')), undefined)
+  t.equal(setup(t, { concurrency: 'replace' }, 0).conversation.lack(hang('a')), undefined)
   open()
   await received
 })
 
 t.test('the runs of a user never weigh more than what is left of limits.liveRuns', async t => {
-  const { conversation, budget } = setup({}, 100)
+  const { conversation, budget } = setup(t, {}, 100)
   const heavy = { ...hang('heavy'), weight: 4 }
   conversation.start(heavy)
   t.equal(conversation.lack(hang('b')), undefined)
@@ -78,14 +79,14 @@ t.test('the runs of a user never weigh more than what is left of limits.liveRuns
 
 t.test('the run of a message counts from the start of the save until the save fails or the run is over', async t => {
   const { opened, open } = gate()
-  const { conversation, budget } = setup({ save: () => opened.then(() => { throw new Error('down') }) }, 100)
+  const { conversation, budget } = setup(t, { save: () => opened.then(() => { throw new Error('down') }) }, 100)
   const received = conversation.receive(user('a'), { ...hang('a'), weight: 3 })
   t.equal(budget.heldBy('u'), 3)
   open()
   await t.rejects(received, { message: 'down' })
   t.equal(budget.used, 0)
 
-  const { conversation: other, budget: others, context } = setup({}, 100)
+  const { conversation: other, budget: others, context } = setup(t, {}, 100)
   context.answer = down
   await t.rejects(other.receive(user('a'), { ...hang('a'), weight: 3 }))
   t.equal(others.used, 0, 'nor when it cannot be published')
@@ -96,7 +97,7 @@ t.test('the run of a message counts from the start of the save until the save fa
 
 t.test('no waiting run begins when all runs are ended', async t => {
   for (const end of ['cancel', 'end'] as const) {
-    const { context, conversation } = setup()
+    const { context, conversation } = setup(t)
     for (const name of ['a', 'b', 'c']) conversation.start(hang(name))
     conversation[end]()
     t.strictSame(context.published.map(({ type, data }) => `${type} ${data.ref}`),
@@ -107,7 +108,7 @@ t.test('no waiting run begins when all runs are ended', async t => {
 })
 
 t.test('a run is cancelled by its name or by its id', async t => {
-  const { context, conversation } = setup()
+  const { context, conversation } = setup(t)
   const [, second, third] = ['a', 'b', 'c'].map(name => conversation.start(hang(name)))
   t.strictSame([conversation.cancel({ runId: 'x' }), conversation.cancel(runNameOf('b', 'u', conversation.target)), conversation.cancel({ runId: third.id })], [false, true, true])
   t.strictSame([second.state, third.state], ['over', 'over'])
@@ -117,7 +118,7 @@ t.test('a run is cancelled by its name or by its id', async t => {
 t.test('a message is saved, then published, then answered, and the chat is not idle meanwhile', async t => {
   const order: string[] = []
   const { opened, open } = gate()
-  const { context, conversation, state } = setup({
+  const { context, conversation, state } = setup(t, {
     save: async () => {
       await opened
       order.push('saved')
@@ -142,7 +143,7 @@ t.test('a message whose run is ended during the save is published, and its run f
   ]
   for (const { stop, end, returned, status } of ends) {
     const { opened, open } = gate()
-    const { context, conversation } = setup({ save: () => opened })
+    const { context, conversation } = setup(t, { save: () => opened })
     const received = conversation.receive(user('m'), hang('m'), stop)
     t.equal(end(conversation), returned)
     open()
@@ -153,24 +154,24 @@ t.test('a message whose run is ended during the save is published, and its run f
 })
 
 t.test('a message that cannot be saved or published is refused, and leaves the chat idle', async t => {
-  const unsaved = setup({ save: () => { throw new Error('no') } })
+  const unsaved = setup(t, { save: () => { throw new Error('no') } })
   await t.rejects(unsaved.conversation.receive(user('m'), hang('m')), { message: 'no' })
   t.strictSame(unsaved.context.published, [])
   await settle()
   t.ok(unsaved.state.idle > 0)
-  const unpublished = setup()
+  const unpublished = setup(t)
   unpublished.context.answer = down
   await t.rejects(unpublished.conversation.receive(user('m'), hang('m')), { code: 'RT_ERR_BROKER' })
   t.equal(unpublished.state.idle, 1)
 })
 
 t.test('a message whose text was said before is announced, then answered, and refused when that cannot be stored', async t => {
-  const { context, conversation } = setup({ save: () => { throw new Error('not saved again') } })
+  const { context, conversation } = setup(t, { save: () => { throw new Error('not saved again') } })
   await conversation.receive(undefined, { userId: 'u', messageId: 'm', handler: () => {} })
   t.strictSame(context.types, ['run_queued', 'run_started', 'run_finished'])
   await conversation.receive(undefined, hang('n'), 'cancelled')
   t.strictSame(context.types.slice(3), ['run_queued', 'run_finished'])
-  const other = setup()
+  const other = setup(t)
   other.context.answer = down
   await t.rejects(other.conversation.receive(undefined, hang('m')), { code: 'RT_ERR_BROKER' })
   t.strictSame(other.context.types, [], 'a run that was never announced has no end')
@@ -178,13 +179,13 @@ t.test('a message whose text was said before is announced, then answered, and re
 })
 
 t.test('a message that is not visible is answered nevertheless', async t => {
-  const { context, conversation } = setup({ visible: ({ type }) => type !== 'chat_message' })
+  const { context, conversation } = setup(t, { visible: ({ type }) => type !== 'chat_message' })
   await conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => {} })
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
 
 t.test('with concurrency replace, a new run cancels the active one and starts', async t => {
-  const { context, conversation, state } = setup({ concurrency: 'replace' })
+  const { context, conversation, state } = setup(t, { concurrency: 'replace' })
   const runs = ['a', 'b'].map(name => conversation.start(hang(name)))
   t.equal(state.idle, 0, 'the chat is not idle between the two')
   t.strictSame(runs.map(({ state }) => state), ['over', 'going'])
@@ -194,7 +195,7 @@ t.test('with concurrency replace, a new run cancels the active one and starts', 
 t.test('settled resolves when every run is over and every message is saved', async t => {
   const { opened, open } = gate()
   const saved: string[] = []
-  const { conversation } = setup({
+  const { conversation } = setup(t, {
     save: async ({ content }) => {
       await opened
       saved.push(content)
@@ -219,7 +220,7 @@ t.test('settled resolves when every run is over and every message is saved', asy
 })
 
 t.test('the questions of a chat are those of its active run', async t => {
-  const { conversation } = setup()
+  const { conversation } = setup(t)
   t.equal(conversation.question('q'), undefined)
   const run = conversation.start({ ...hang('a'), handler: (run: Run) => run.ask({ prompt: 'p' }) })
   const [[id, question]] = run.questions
@@ -228,7 +229,7 @@ t.test('the questions of a chat are those of its active run', async t => {
 })
 
 t.test('a reply that cannot be saved is logged', async t => {
-  const { context, conversation } = setup({ save: () => { throw new Error('no') } })
+  const { context, conversation } = setup(t, { save: () => { throw new Error('no') } })
   conversation.save(user('m'))
   await settle()
   t.strictSame(context.logged, ['realtime: a message was not saved'])
@@ -242,7 +243,7 @@ t.test('with several servers a run waits for its turn, and releases it once its 
     take: () => opened,
     end: async () => { order.push(run.told instanceof Promise ? await run.told.then(() => 'told', () => 'given up') : 'told') }
   })
-  const { context, conversation, state } = setup({}, 2, turn as never)
+  const { context, conversation, state } = setup(t, {}, 2, turn as never)
   const run = conversation.start({ userId: 'u', handler: () => { order.push('works') } })
   await conversation.receive(user('m'), { userId: 'u', messageId: 'm', handler: () => { context.answer = () => { throw new Error('closing') } } })
   t.strictSame([run.state, order], ['waiting', []])

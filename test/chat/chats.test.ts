@@ -8,7 +8,7 @@ import type { Sender } from '../../lib/server/inbound/message-row.js'
 import { gate } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
-function setup (options: ChatOptions = {}, liveRuns = 100) {
+function setup (t: { teardown (action: () => unknown): void }, options: ChatOptions = {}, liveRuns = 100) {
   const context = new FakeContext()
   const channels: string[] = []
   const charged: number[] = []
@@ -25,6 +25,7 @@ function setup (options: ChatOptions = {}, liveRuns = 100) {
     log: context.log,
     flusher: { before: (action: () => void) => context.soon(action) }
   } as unknown as ChatsParts)
+  t.teardown(() => { chats.close() })
   const rows = chats.kind.rows!
   const answers = new Answers()
   const log = new ChatLog('e', { size: 10, ttl: 1_000, lag: 1_000 })
@@ -63,18 +64,18 @@ const address = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 const hang = () => new Promise(() => {})
 
 t.test('chat_message is only handled when the option chat.onMessage is set', async t => {
-  const types = (options: ChatOptions) => [...setup(options).rows.keys()].sort()
+  const types = (options: ChatOptions) => [...setup(t, options).rows.keys()].sort()
   t.strictSame(types({}), ['chat_cancel', 'chat_history', 'input_response'])
   t.strictSame(types({ onMessage: () => {}, loadHistory: () => [] }), ['chat_cancel', 'chat_history', 'chat_message', 'input_response'])
 })
 
 t.test('limits.liveRuns below the weight of the largest message throws RT_ERR_OPTIONS', async t => {
-  t.throws(() => setup({}, 15), { code: 'RT_ERR_OPTIONS', message: /'limits\.liveRuns' must be at least 16/ })
-  t.doesNotThrow(() => setup({}, 16))
+  t.throws(() => setup(t, {}, 15), { code: 'RT_ERR_OPTIONS', message: /'limits\.liveRuns' must be at least 16/ })
+  t.doesNotThrow(() => setup(t, {}, 16))
 })
 
 t.test('a run that is refused leaves no active chat', async t => {
-  const { chats, handle, connection } = setup({ onMessage: hang }, 16)
+  const { chats, handle, connection } = setup(t, { onMessage: hang }, 16)
   for (let n = 0; n < 8; n++) chats.open({ ...address, chatId: `full${n}` }).start(hang)
   t.equal(chats.size, 8)
   t.throws(() => chats.open({ ...address, chatId: 'other' }).start(hang), { code: 'RT_ERR_CHAT_BUSY' })
@@ -83,13 +84,13 @@ t.test('a run that is refused leaves no active chat', async t => {
 })
 
 t.test('the weight of a run counts all fields of its message, not only content', async t => {
-  const { handle, connection } = setup({ onMessage: hang }, 16)
+  const { handle, connection } = setup(t, { onMessage: hang }, 16)
   await handle('chat_message', { content: 'q', blob: 'x'.repeat(20_000) }, 'm', connection('a'))
   await t.rejects(handle('chat_message', { content: 'q', blob: 'x'.repeat(28_000) }, 'm', connection('b')), { code: 'chat_busy' })
 })
 
 t.test('10,000 chats leave no active chat once their runs are over', async t => {
-  const { chats, handle, connection, context } = setup({ onMessage: run => run.reply().end(), save: () => {} })
+  const { chats, handle, connection, context } = setup(t, { onMessage: run => run.reply().end(), save: () => {} })
   for (let n = 0; n < 10_000; n++) {
     chats.open({ ...address, chatId: `s${n}` }).start(() => {})
     if (n % 10 === 0) await handle('chat_message', { content: 'q' }, 'm', connection(`m${n}`))
@@ -101,7 +102,7 @@ t.test('10,000 chats leave no active chat once their runs are over', async t => 
 
 t.test('a chat whose runs failed, were refused, replaced or cancelled is not active any more', async t => {
   for (const concurrency of ['queue', 'replace'] as const) {
-    const { chats, handle, context } = setup({ onMessage: hang, concurrency })
+    const { chats, handle, context } = setup(t, { onMessage: hang, concurrency })
     context.answer = down
     await t.rejects(handle('chat_message', { content: 'q' }), { code: 'RT_ERR_BROKER' })
     context.answer = () => ({})
@@ -113,7 +114,7 @@ t.test('a chat whose runs failed, were refused, replaced or cancelled is not act
 })
 
 t.test('a message with a known id is handled once in its chat, even if another server handled it', async t => {
-  const { handle, context, log, connection } = setup({ onMessage: () => {} })
+  const { handle, context, log, connection } = setup(t, { onMessage: () => {} })
   const count = () => context.types.filter(type => type === 'chat_message').length
   for (const [data, ref] of [[{ message_id: 'a' }, 'r'], [{ message_id: 'a' }, 's'], [{}, 'a']] as const) await handle('chat_message', { content: 'q', ...data }, ref)
   t.equal(count(), 1)
@@ -129,7 +130,7 @@ t.test('a message with a known id is handled once in its chat, even if another s
 t.test('a message that repeats one in the log starts a run, and is neither published nor saved again', async t => {
   const asked: string[] = []
   const saved: string[] = []
-  const { handle, context, log, connection } = setup({
+  const { handle, context, log, connection } = setup(t, {
     onMessage: (_, { id }) => { asked.push(id) },
     save: ({ message_id: id }) => { saved.push(id) }
   })
@@ -155,7 +156,7 @@ t.test('a message that repeats one in the log starts a run, and is neither publi
 })
 
 t.test('a message that was refused can be sent again, and two copies at once are handled once', async t => {
-  const { handle, context } = setup({ onMessage: () => {} })
+  const { handle, context } = setup(t, { onMessage: () => {} })
   context.answer = down
   const both = [handle('chat_message', { content: 'q' }, 'a'), handle('chat_message', { content: 'q' }, 'a')]
   for (const each of both) await t.rejects(each, { code: 'RT_ERR_BROKER' })
@@ -165,7 +166,7 @@ t.test('a message that was refused can be sent again, and two copies at once are
 })
 
 t.test('a cancel that arrives before its message is remembered if it names the message by a string', async t => {
-  const { handle, context } = setup({ onMessage: hang })
+  const { handle, context } = setup(t, { onMessage: hang })
   await handle('chat_cancel', { ref: 'a' })
   await handle('chat_cancel', { ref: 5 })
   await handle('chat_cancel', { run_id: 'b' })
@@ -179,14 +180,14 @@ t.test('a cancel that arrives before its message is remembered if it names the m
 })
 
 t.test('the kind has a filter by identity only when chat.visible takes an identity', async t => {
-  t.equal(setup().chats.kind.isSeen, undefined)
-  t.equal(setup({ visible: () => false }).chats.kind.isSeen, undefined)
-  const sees = setup({ visible: (_message, { userId }) => userId === 'v' }).chats.kind.isSeen!
+  t.equal(setup(t).chats.kind.isSeen, undefined)
+  t.equal(setup(t, { visible: () => false }).chats.kind.isSeen, undefined)
+  const sees = setup(t, { visible: (_message, { userId }) => userId === 'v' }).chats.kind.isSeen!
   t.strictSame(['u', 'v'].map(userId => sees({ type: 'a' }, { userId })), [false, true])
 })
 
 t.test('the message ids of participants begin with their user ids, and those of the owner are as sent', async t => {
-  const { handle, context, connection } = setup({ onMessage: () => {} })
+  const { handle, context, connection } = setup(t, { onMessage: () => {} })
   const ids = () => context.published.filter(({ type }) => type === 'chat_message').map(({ data }) => data.message_id)
   for (const userId of ['u', 'v', 'w']) await handle('chat_message', { content: 'q', message_id: 'm' }, 'r', connection('c', userId))
   t.strictSame(ids(), ['m', 'v/m', 'w/m'])
@@ -195,7 +196,7 @@ t.test('the message ids of participants begin with their user ids, and those of 
 })
 
 t.test('a cancel by ref applies to messages of the same user, whether it arrives before or after them', async t => {
-  const { handle, context, connection } = setup({ onMessage: hang })
+  const { handle, context, connection } = setup(t, { onMessage: hang })
   const [owner, guest] = [connection(), connection('c', 'v')]
   const ends = () => context.published.filter(({ type }) => type === 'run_finished').map(({ data }) => data.message_id)
   await handle('chat_cancel', { ref: 'm' }, 1, guest)
@@ -213,14 +214,14 @@ t.test('a cancel by ref applies to messages of the same user, whether it arrives
 })
 
 t.test('any participant of a chat can cancel a run of the app by its ref', async t => {
-  const { chats, handle, connection } = setup()
+  const { chats, handle, connection } = setup(t)
   const run = chats.open(address).start(hang, { ref: 'greeting' })
   await handle('chat_cancel', { ref: 'greeting' }, 1, connection('c', 'v'))
   t.equal(await run.finished, 'cancelled')
 })
 
 t.test('a user cannot send the id of a message of the app while the log has that message', async t => {
-  const { handle, context, log, connection } = setup({ onMessage: () => {} })
+  const { handle, context, log, connection } = setup(t, { onMessage: () => {} })
   log.append(JSON.stringify({ type: 'chat_message', data: { message_id: 'welcome', role: 'assistant', content: 'hi' } }), 0)
   log.append(JSON.stringify({ type: 'chat_delta', data: { message_id: 'growing', at: 0, text: 'hi' } }), 0)
   for (const id of ['welcome', 'growing']) await t.rejects(handle('chat_message', { content: 'q' }, id), { code: 'bad_message' })
@@ -230,7 +231,7 @@ t.test('a user cannot send the id of a message of the app while the log has that
 })
 
 t.test('send publishes a visible message in the channel of the chat, and open refuses an invalid address', async t => {
-  const { chats, channels, context } = setup({ visible: ({ type }) => type !== 'hidden' })
+  const { chats, channels, context } = setup(t, { visible: ({ type }) => type !== 'hidden' })
   await chats.open(address).send({ type: 'shown' })
   t.equal((await chats.open(address).send({ type: 'hidden' })).id, '')
   t.strictSame([channels, context.types], [['chat:w/a/c/u'], ['shown']])
@@ -243,7 +244,7 @@ t.test('the message that visible gets is the one that is sent', async t => {
     asked.push((data as { agent: string }).agent)
     return asked.at(-1) === 'outer'
   }
-  const { chats, context } = setup({ visible })
+  const { chats, context } = setup(t, { visible })
   const chat = chats.open(address)
   const data = (...agents: string[]) => ({ get agent () { return agents.shift() } })
   t.not((await chat.send({ type: 'app', data: data('outer', 'inner') })).id, '')
@@ -255,7 +256,7 @@ t.test('the message that visible gets is the one that is sent', async t => {
 
 t.test('close interrupts active runs and runs whose message is being saved, and later runs are refused', async t => {
   const { opened, open } = gate()
-  const { chats, handle, context } = setup({ onMessage: hang, save: () => opened })
+  const { chats, handle, context } = setup(t, { onMessage: hang, save: () => opened })
   const coming = handle('chat_message', { content: 'q' }, 'm')
   await new Promise<void>(resolve => { setImmediate(resolve) })
   const run = chats.open({ ...address, chatId: 'other' }).start(hang)
@@ -267,12 +268,12 @@ t.test('close interrupts active runs and runs whose message is being saved, and 
   t.throws(() => chats.open(address).start(hang), { code: 'RT_ERR_CLOSING' })
   await t.rejects(handle('chat_message', { content: 'q' }, 'n'), { code: 'RT_ERR_CLOSING' })
   t.equal(chats.size, 0)
-  await setup().chats.close()
+  await setup(t).chats.close()
 })
 
 t.test('a page of the history goes to the connection that requested it, and is complete when it is empty', async t => {
   const message = { message_id: 'a', content: 'c', timestamp: '' }
-  const { handle, controls } = setup({ loadHistory: (_target, before) => before === undefined ? [message] : [] })
+  const { handle, controls } = setup(t, { loadHistory: (_target, before) => before === undefined ? [message] : [] })
   await handle('chat_history', undefined, 'r')
   await handle('chat_history', { before: 'a' })
   t.strictSame(controls, [
@@ -287,7 +288,7 @@ t.test('history is converted to JSON before visible gets it and before it is sen
     { message_id: 'b', content: 'two', timestamp: new Date(0), agent: Object('inner') }
   ] as never
   const asked: unknown[] = []
-  const { handle, controls } = setup({
+  const { handle, controls } = setup(t, {
     loadHistory: rows,
     visible: message => {
       asked.push((message.data as { agent?: string }).agent)
@@ -303,7 +304,7 @@ t.test('history is converted to JSON before visible gets it and before it is sen
     data: { messages: [{ message_id: 'a', content: 'one', timestamp: '1970-01-01T00:00:00.000Z', agent: 'outer' }], is_complete: false }
   }])
   for (const [wrong, path] of [[() => {}, 'messages/0/x'], [5n, 'messages/0/x'], [new Map(), 'messages/0/x']] as const) {
-    const { handle } = setup({ loadHistory: () => [{ message_id: 'a', content: '', timestamp: '', x: wrong }] as never })
+    const { handle } = setup(t, { loadHistory: () => [{ message_id: 'a', content: '', timestamp: '', x: wrong }] as never })
     await t.rejects(handle('chat_history'), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(path) })
   }
 })

@@ -6,11 +6,15 @@ const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 function renewing (t: { teardown (action: () => void): void }, getToken?: () => Promise<string | undefined>) {
   mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => mock.timers.reset())
   const sent: string[] = []
   const reported: unknown[] = []
   const options: { getToken?: () => Promise<string | undefined> } = { getToken }
-  return { options, sent, reported, before: renewal(options, token => sent.push(token), error => reported.push(error)) }
+  const before = renewal(options, token => sent.push(token), error => reported.push(error))
+  t.teardown(() => {
+    before()
+    mock.timers.reset()
+  })
+  return { options, sent, reported, before }
 }
 
 t.test('a new credential is sent after 80 % of the lifetime of the current one', async t => {

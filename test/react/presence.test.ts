@@ -28,6 +28,7 @@ const provider = (client: RealtimeClient, ...children: ReactElement[]) => create
 
 t.test('a component shows who is present, and renders once for changes of the same frame of the screen', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { shown, Board, now } = recorder()
   await mount(t, provider(client, createElement(Board, { id: 'b1' }))).committed()
   t.match(shown[0], { members: [], count: 0, isStale: true })
@@ -42,6 +43,7 @@ t.test('a component shows who is present, and renders once for changes of the sa
 
 t.test('unchanged members are the same objects, the result is the same without a change, and too many are only counted', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { Board, now } = recorder()
   const element = () => provider(client, createElement(Board, { id: 'b1' }))
   const { render, committed } = mount(t, element())
@@ -70,6 +72,7 @@ t.test('unchanged members are the same objects, the result is the same without a
 
 t.test('update sends the own data, also from an effect before the channel is open, and after the component has left', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { Board, now } = recorder()
   const Early = memo(function Early () {
     const { update } = usePresence('board', 'b1')
@@ -88,6 +91,7 @@ t.test('update sends the own data, also from an effect before the channel is ope
 
 t.test('another id shows nothing of the channel before, and an unknown one nobody', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { Board, now } = recorder()
   const element = (id: string | undefined) => provider(client, createElement(Board, { id }))
   const { render, committed } = mount(t, element('b1'))
@@ -109,6 +113,7 @@ t.test('another id shows nothing of the channel before, and an unknown one nobod
 
 t.test('a chat has presence, too, and shows nothing while one of its ids is unknown', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { Chat, now } = recorder()
   const element = (chatId: string | undefined) => provider(client, createElement(Chat, { of: { ...chat, chatId } }))
   const { render, committed } = mount(t, element(undefined))
@@ -126,6 +131,7 @@ t.test('a chat has presence, too, and shows nothing while one of its ids is unkn
 
 t.test('a component that <Activity> hides for a moment shows the same members again, and sends its data once', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { Board, Chat, now, shown } = recorder()
   const element = (mode: 'visible' | 'hidden') => provider(client, createElement(Activity, {
     mode, children: [createElement(Board, { key: 1, id: 'b1' }), createElement(Chat, { key: 2, of: chat })]
@@ -148,6 +154,7 @@ t.test('a component that <Activity> hides for a moment shows the same members ag
 t.test('a page that is rendered on a server shows nobody, and a wrong kind throws', async t => {
   const { Board, now } = recorder()
   const client = fakeClient()
+  t.teardown(() => client.close())
   renderToString(provider(client, createElement(Board, { id: 'b1' })))
   t.match(now(), { members: [], count: 0, isStale: true })
   function Wrong () {

@@ -12,6 +12,7 @@ function bell (client: RealtimeClient) {
 
 t.test('a fake client can be passed in place of a client', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { titles, markRead } = bell(client)
   client.emit('notification', { title: 'Hello' })
   t.strictSame(titles, ['Hello'])
@@ -42,6 +43,7 @@ t.test('a fake client has all members of a client', async t => {
 
 t.test('listeners get emitted messages until they are removed', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const heard: unknown[] = []
   const ends = [
     client.on('a', (data, envelope) => { heard.push([data, envelope.type, envelope.id]) }),
@@ -57,6 +59,7 @@ t.test('listeners get emitted messages until they are removed', async t => {
 
 t.test('send rejects with the error of the test, and a second answer throws', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const first = client.send('a')
   client.sent[0].fail('handler_failed', 'no')
   const error = await first.catch(error => error)
@@ -73,6 +76,7 @@ t.test('send rejects with the error of the test, and a second answer throws', as
 
 t.test('setStatus sets the status, calls the listeners and settles connected()', async t => {
   const client = fakeClient('connecting')
+  t.teardown(() => client.close())
   const seen: string[] = []
   const end = client.onStatus(status => { seen.push(status) })
   let isConnected = false
@@ -100,6 +104,7 @@ t.test('setStatus sets the status, calls the listeners and settles connected()',
 
 t.test('listeners get resumes until they are removed', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const seen: boolean[] = []
   const end = client.onResume(({ recovered }) => { seen.push(recovered) })
   client.resume(true)
@@ -111,6 +116,7 @@ t.test('listeners get resumes until they are removed', async t => {
 
 t.test('for await yields emitted messages, and ends when the client is closed', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const types: string[] = []
   const loop = (async () => {
     for await (const { type } of client as AsyncIterable<Envelope>) types.push(type)
@@ -126,6 +132,7 @@ t.test('for await yields emitted messages, and ends when the client is closed', 
 
 t.test('the chats of a fake client are real chats with fake connections', async t => {
   const client = fakeClient('open', { userId: 'ada' })
+  t.teardown(() => client.close())
   const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
   t.throws(() => client.connectionOf(target), { message: /the chat 'c1' of this client was not opened/ })
   const chat = client.chat(target)
@@ -156,6 +163,7 @@ t.test('the chats of a fake client are real chats with fake connections', async 
 
 t.test('a test sets who is present in a channel, and sees the own data', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const { presence } = client.channel('board', 'b1')
   const counts: number[] = []
   presence.subscribe(() => counts.push(presence.count))
@@ -175,6 +183,7 @@ t.test('a test sets who is present in a channel, and sees the own data', async t
 
 t.test('a test sets who is present in a chat', async t => {
   const client = fakeClient()
+  t.teardown(() => client.close())
   const target = { workflow: 'w', appId: 'a', chatId: 'c1' }
   const { presence } = client.chat(target)
   client.connectionOf(target).setPresence([{ userId: 'bob', connections: [{ id: 'b1' }] }])

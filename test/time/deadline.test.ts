@@ -11,11 +11,13 @@ function setup (t: { teardown (action: () => void): void }) {
   let now = 0
   const { now: original } = performance
   performance.now = () => now
+  const timers = new Timers()
   t.teardown(() => {
+    timers.close()
     clock.reset()
     performance.now = original
   })
-  const deadline = new Deadline(new Timers(), 100)
+  const deadline = new Deadline(timers, 100)
   const late: string[] = []
   const at = (ms: number) => {
     clock.tick(ms - now)

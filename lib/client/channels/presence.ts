@@ -86,7 +86,7 @@ export function presence (
     },
     setOpen (isNowOpen) {
       isOpen = isNowOpen
-      sent = undefined
+      sent = timer = clearTimeout(timer) as undefined
       // The first frame of a connection is the whole state.
       frames = []
       if (!state.isStale) show({ ...state, isStale: true })

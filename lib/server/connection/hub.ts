@@ -15,6 +15,11 @@ export class Hub<C extends Connected> {
     return this.#all.size
   }
 
+  /** Number of users with a connection. */
+  get users (): number {
+    return this.#byUser.size
+  }
+
   add (connection: C): void {
     this.#all.add(connection)
     const ofUser = this.#byUser.get(connection.userId)

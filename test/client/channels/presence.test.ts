@@ -12,7 +12,7 @@ const ada = { user_id: 'ada', connections: [{ id: 'a1' }] }
 const bob = { user_id: 'bob', connections: [{ id: 'b1' }] }
 
 /** `isHeld`: the code for frames is loaded when the test settles `loads`. */
-function make (isHeld = false) {
+function make (t: { teardown (action: () => void): void }, isHeld = false) {
   const sent: unknown[] = []
   const errors: unknown[] = []
   const answers: Array<(error?: Error) => void> = []
@@ -23,11 +23,12 @@ function make (isHeld = false) {
     sent.push(data)
     await new Promise<void>((resolve, reject) => answers.push(error => error ? reject(error) : resolve()))
   }, report, () => events.tell(' presence'), undefined, isHeld ? () => new Promise((resolve, reject) => { loads.push({ resolve, reject }) }) : undefined)
+  t.teardown(() => own.setOpen(false))
   return { own, shown: shownPresence(own.snapshot, own.update, events), sent, errors, answers, loads }
 }
 
 t.test('updates are sent at once, then at most every 200 ms, the latest last', async t => {
-  const { own, sent } = make()
+  const { own, sent } = make(t)
   own.setOpen(true)
   for (let x = 0; x < 50; x++) own.update({ x })
   t.strictSame(sent, [{ x: 0 }])
@@ -40,7 +41,7 @@ t.test('updates are sent at once, then at most every 200 ms, the latest last', a
 })
 
 t.test('the same data is sent once, and undefined removes it', async t => {
-  const { own, sent } = make()
+  const { own, sent } = make(t)
   own.setOpen(true)
   own.update(undefined)
   t.strictSame(sent, [], 'nothing to remove')
@@ -52,7 +53,7 @@ t.test('the same data is sent once, and undefined removes it', async t => {
 })
 
 t.test('data that changes back before it was sent is not sent', async t => {
-  const { own, sent } = make()
+  const { own, sent } = make(t)
   own.setOpen(true)
   own.update(1)
   own.update(2)
@@ -62,7 +63,7 @@ t.test('data that changes back before it was sent is not sent', async t => {
 })
 
 t.test('data waits until the channel is open, and is sent again each time it is, unless it was removed', async t => {
-  const { own, sent } = make()
+  const { own, sent } = make(t)
   own.update({ x: 1 })
   t.strictSame(sent, [])
   own.setOpen(true)
@@ -85,7 +86,7 @@ t.test('data waits until the channel is open, and is sent again each time it is,
 })
 
 t.test('data that is changed by the app after an update is sent as it was', async t => {
-  const { own, sent } = make()
+  const { own, sent } = make(t)
   const data = { x: 1 }
   own.update(data)
   data.x = 2
@@ -94,7 +95,7 @@ t.test('data that is changed by the app after an update is sent as it was', asyn
 })
 
 t.test('an update that the server refuses is reported, and one that was lost with the connection is not', async t => {
-  const { own, errors, answers } = make()
+  const { own, errors, answers } = make(t)
   own.setOpen(true)
   own.update(1)
   answers[0](new Error('presence_hidden'))
@@ -109,7 +110,7 @@ t.test('an update that the server refuses is reported, and one that was lost wit
 })
 
 t.test('the state is stale until the first frame, and while the channel is not open', async t => {
-  const { own, shown } = make()
+  const { own, shown } = make(t)
   let changes = 0
   const stop = shown.subscribe(() => { changes++ })
   t.strictSame(shown.snapshot(), { members: [], count: 0, isStale: true })
@@ -135,7 +136,7 @@ t.test('the state is stale until the first frame, and while the channel is not o
 })
 
 t.test('frames that arrive while the code for them is loaded are applied in order, and those of an earlier connection are not', async t => {
-  const { own, shown, loads } = make(true)
+  const { own, shown, loads } = make(t, true)
   own.setOpen(true)
   own.hear({ count: 1, members: [ada] })
   own.setOpen(false)
@@ -153,7 +154,7 @@ t.test('frames that arrive while the code for them is loaded are applied in orde
 })
 
 t.test('code that cannot be loaded is reported once, and loaded again for the next connection', async t => {
-  const { own, shown, errors, loads } = make(true)
+  const { own, shown, errors, loads } = make(t, true)
   own.setOpen(true)
   own.hear({ count: 1, members: [bob] })
   own.setOpen(true)

@@ -5,7 +5,7 @@ import { eventually } from '../../waiting.js'
 
 const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100 }
 
-function make () {
+function make (t: { teardown (action: () => void): void }) {
   const errors: RealtimeError[] = []
   const ended: string[] = []
   const updates: unknown[] = []
@@ -27,7 +27,7 @@ function make () {
 }
 
 t.test('channels are subscribed in as few frames as the limits of the server allow', async t => {
-  const { all, frames } = make()
+  const { all, frames } = make(t)
   for (let n = 0; n < 10; n++) all.read(`board:b${n}`)
   t.strictSame(frames(), [], 'not connected')
   all.start(limits)
@@ -46,7 +46,7 @@ t.test('channels are subscribed in as few frames as the limits of the server all
 })
 
 t.test('a server without channels gets no subscribe, and the client reports it', async t => {
-  const { all, frames, errors } = make()
+  const { all, frames, errors } = make(t)
   all.read('board:b1')
   all.read('board:b2').close()
   all.start({ frame: 65_536, rate: 20, burst: 40 })
@@ -56,7 +56,7 @@ t.test('a server without channels gets no subscribe, and the client reports it',
 })
 
 t.test('frames of a channel count only while it is subscribed, and those of other channels are not for it', async t => {
-  const { all, frames, receive } = make()
+  const { all, frames, receive } = make(t)
   const got: unknown[] = []
   const channel = all.read('board:b1')
   channel.listeners.add('*', ({ data }) => got.push(data))
@@ -77,7 +77,7 @@ t.test('frames of a channel count only while it is subscribed, and those of othe
 })
 
 t.test('a final reason closes the channel until it is opened again, and another one is tried again', async t => {
-  const { all, frames, receive, errors, ended } = make()
+  const { all, frames, receive, errors, ended } = make(t)
   const channel = all.read('board:b1')
   all.start(limits)
   frames()
@@ -100,7 +100,7 @@ t.test('a final reason closes the channel until it is opened again, and another 
 })
 
 t.test('a channel beyond the limit is reported once, and tried again', async t => {
-  const { all, frames, receive, errors } = make()
+  const { all, frames, receive, errors } = make(t)
   const channel = all.read('board:b1')
   all.start(limits)
   for (let times = 0; times < 3; times++) {
@@ -116,7 +116,7 @@ t.test('a channel beyond the limit is reported once, and tried again', async t =
 })
 
 t.test('of several subscribes to a channel only the last answer counts', async t => {
-  const { all, frames, receive } = make()
+  const { all, frames, receive } = make(t)
   const channel = all.read('board:b1', 'k.e.3')
   all.start(limits)
   frames()
@@ -130,7 +130,7 @@ t.test('of several subscribes to a channel only the last answer counts', async t
 })
 
 t.test('a reader that was closed reads on from its position, and the others get nothing twice', async t => {
-  const { all, frames, receive } = make()
+  const { all, frames, receive } = make(t)
   const got: Record<string, unknown[]> = { app: [], component: [] }
   const [app, component] = Object.keys(got).map(name => {
     const reader = all.read('board:b1')
@@ -156,7 +156,7 @@ t.test('a reader that was closed reads on from its position, and the others get 
 })
 
 t.test('after a loss only the readers that missed something get recovered: false', async t => {
-  const { all, frames, receive } = make()
+  const { all, frames, receive } = make(t)
   const resumes: unknown[] = []
   const readers = ['k.e.3', 'k.e.9'].map(since => all.read('board:b1', since))
   for (const reader of readers) reader.listeners.add(' resume', ({ recovered }) => resumes.push([reader.since, recovered]))
@@ -167,7 +167,7 @@ t.test('after a loss only the readers that missed something get recovered: false
 })
 
 t.test('a channel that is opened at another position is subscribed again from there', async t => {
-  const { all, frames, receive } = make()
+  const { all, frames, receive } = make(t)
   all.read('chat:w/a/c/u')
   all.start(limits)
   frames()
@@ -179,7 +179,7 @@ t.test('a channel that is opened at another position is subscribed again from th
 })
 
 t.test('a subscribed that crosses the end of a channel opens it, or unsubscribes if the end is final', async t => {
-  const { all, frames, receive } = make()
+  const { all, frames, receive } = make(t)
   const channel = all.read('board:b1')
   all.start(limits)
   frames()
@@ -193,7 +193,7 @@ t.test('a subscribed that crosses the end of a channel opens it, or unsubscribes
 })
 
 t.test('frames that the server dropped because they came too fast are sent again', async t => {
-  const { all, frames } = make()
+  const { all, frames } = make(t)
   all.read('board:b1')
   all.start(limits)
   t.equal(frames().length, 1)
@@ -203,7 +203,7 @@ t.test('frames that the server dropped because they came too fast are sent again
 })
 
 t.test('presence is shared by the readers of a channel, is no message, and its data is sent with each subscription', async t => {
-  const { all, frames, receive, updates } = make()
+  const { all, frames, receive, updates } = make(t)
   const got: unknown[] = []
   const reader = all.read('board:b1')
   reader.listeners.add('*', ({ type }) => got.push(type))
@@ -229,7 +229,7 @@ t.test('presence is shared by the readers of a channel, is no message, and its d
 })
 
 t.test('a reader that is closed shows nobody, and its data is sent again when it is opened again', async t => {
-  const { all, frames, receive, updates } = make()
+  const { all, frames, receive, updates } = make(t)
   const [reader, other] = [all.read('board:b1'), all.read('board:b1')]
   const subscribed = () => {
     frames()

@@ -13,11 +13,15 @@ const { timers: clock } = mock
 /** Refusals on the mocked clock, and the lines that they log. */
 function setup (t: { teardown (action: () => void): void }) {
   clock.enable({ apis: ['setTimeout'] })
-  t.teardown(() => clock.reset())
   const lines: Array<Record<string, unknown>> = []
   const at = (level: string) => (fields: object, msg: string) => { lines.push({ level, ...fields, msg }) }
   const log = { info: at('info'), error: at('error') } as unknown as FastifyBaseLogger
-  return { lines, refusals: new Refusals(log, new Timers()) }
+  const refusals = new Refusals(log, new Timers())
+  t.teardown(() => {
+    refusals.close()
+    clock.reset()
+  })
+  return { lines, refusals }
 }
 
 t.test('the first refusal of a reason is logged at once, with its code, user id and address', async t => {
