@@ -7,6 +7,8 @@ import { mock } from 'node:test'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { createClient } from '../lib/client/index.js'
+import { after } from '../lib/client/clock.js'
+import { closedError, RealtimeError } from '../lib/client/error.js'
 import { whenOpen } from '../lib/client/waiting.js'
 import { defineChannel, type Run } from '../lib/index.js'
 import { Timers } from '../lib/time/timers.js'
@@ -59,7 +61,7 @@ t.test('a listener of the package is reported until it is removed', async t => {
   const { signal } = new AbortController()
   signal.addEventListener('abort', () => {})
   const stop = new AbortController()
-  const waiting = whenOpen(source, { signal: stop.signal })
+  const waiting = whenOpen(source, { signal: stop.signal }, { after, closedError, RealtimeError })
   t.match(leaks(), [/^a listener for 'abort' at lib\/client\/waiting\.ts/])
   stop.abort(new Error('enough'))
   await t.rejects(waiting, { message: 'enough' })

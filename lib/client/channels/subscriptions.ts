@@ -102,7 +102,7 @@ export function subscriptions (
   let closedAs: Closed | undefined
 
   /** Channels that are opened together are subscribed with one frame. */
-  const onDue = (): void => queueMicrotask(outbox.run)
+  const onDue = (): void => { Promise.resolve().then(outbox.run) }
   const tell = ({ readers }: Subscription, event: string, ...args: unknown[]): void => {
     for (const { listeners } of [...readers]) listeners.tell(event, ...args)
   }
