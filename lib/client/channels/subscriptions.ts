@@ -197,6 +197,7 @@ export function subscriptions (
   return {
     read (name, since) {
       const reader = { cursors: cursors(), listeners: listeners(report) }
+      const { closed: released } = closedError()
       let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
       const join = (since?: string): void => {
@@ -217,7 +218,7 @@ export function subscriptions (
           () => isReading() ? channel.presence.snapshot() : nobody, data => channel.presence.update(data), reader.listeners
         ),
         get status () { return isReading() ? channel.status : 'closed' },
-        get closed () { return isReading() ? channel.closed : closedError().closed },
+        get closed () { return isReading() ? channel.closed : released },
         get since () { return reader.cursors.since },
         on: reader.listeners.add,
         onStatus: listener => reader.listeners.add(' status', listener),

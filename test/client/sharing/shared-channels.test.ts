@@ -270,7 +270,9 @@ t.test('a page that cannot load the code for tabs has a connection of its own, a
   let opened = 0
   await app.register(realtime, { onConnect: () => { opened++ } })
   app.get('/', async (_request, reply) => reply.type('text/html').send('<script type="module" src="/stdin.js"></script>'))
-  app.get('/stdin.js', async (_request, reply) => reply.type('text/javascript').send(outputFiles[0].text))
+  for (const { path, text } of outputFiles.filter(({ path }) => !path.startsWith('/tabs'))) {
+    app.get(path, async (_request, reply) => reply.type('text/javascript').send(text))
+  }
   const page = await browser.newPage()
   await page.goto(await app.listen({ port: 0, host: '127.0.0.1' }))
   await page.evaluate('client.connected()')
