@@ -90,6 +90,11 @@ export class FakeNodes implements Nodes {
     return () => { this.#inherited.delete(listener) }
   }
 
+  /** Number of listeners of this node. */
+  get listeners (): number {
+    return this.#told.size + this.#inherited.size
+  }
+
   /** Simulates the loss of the leases with this key prefix to other nodes. */
   lose (prefix: string): void {
     for (const [key, { holder, lost }] of this.#cluster.held) {

@@ -235,6 +235,20 @@ t.test('a reply that cannot be saved is logged', async t => {
   t.strictSame(context.logged, ['realtime: a message was not saved'])
 })
 
+t.test('with several servers a run whose message is saved at once is registered once, and not again after its end', async t => {
+  const entered: unknown[] = []
+  const enter = (run: unknown) => {
+    entered.push(run)
+    return { registered: Promise.resolve(), take: async () => {}, end: async () => {} }
+  }
+  const { conversation } = setup(t, { save: () => {} }, 2, enter as never)
+  await conversation.receive(user('a'), { userId: 'u', ref: 'a', handler: () => {} })
+  await conversation.settled()
+  // A slow save registers it after 5 ms.
+  await new Promise(resolve => setTimeout(resolve, 10))
+  t.equal(entered.length, 1)
+})
+
 t.test('with several servers a run waits for its turn, and releases it once its end is stored or given up', async t => {
   const { opened, open } = gate()
   const order: string[] = []

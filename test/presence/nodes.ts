@@ -54,7 +54,7 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
     } as unknown as Broker
     const log = (name: string) => logOf(name)
     const presence = new ServerPresence({ broker, timers, encode: json => json, channelsPerUser, now } satisfies PresenceParts)
-    return { id, presence, board: presence.of({ max }, 'channels.board.presence'), look: () => { for (const listener of listeners) listener() } }
+    return { id, presence, board: presence.of({ max }, 'channels.board.presence'), look: () => { for (const listener of listeners) listener() }, listeners }
   })
   return {
     nodes,

@@ -19,7 +19,15 @@ t.test('a connection that ends without a goodbye stays for 5 s, and nothing is l
   board.closed(ada, true)
   board.closed(ada, true)
   await pass(200)
-  t.strictSame([presence.size, planned.size, logs.get('n0 presence:board:b1')!.readers.length], [0, 0, 0])
+  const log = logs.get('n0 presence:board:b1')!
+  t.strictSame([presence.size, planned.size, log.readers.length, log.listener], [0, 0, 0, undefined])
+})
+
+t.test('presence that is closed listens to its node no longer', async t => {
+  const { nodes: [{ presence, listeners }] } = startNodes(t)
+  t.equal(listeners.size, 1)
+  await presence.close()
+  t.equal(listeners.size, 0)
 })
 
 t.test('a user keeps at most as many ended connections as channels', async t => {

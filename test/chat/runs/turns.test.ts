@@ -26,6 +26,15 @@ t.test('a chat has one active run at a time on all servers', async t => {
   for (let n = 0; n < order.length; n += 2) t.equal(order[n].replace('starts', 'ends'), order[n + 1], `${order}`)
 })
 
+t.test('an app that is closed listens to its node no longer', async t => {
+  const [{ nodes }, other] = brokersOfNodes(2)
+  const broker = { ...other, nodes }
+  const { app } = await start(t, { broker })
+  t.ok(nodes.listeners > 0)
+  await app.close()
+  t.equal(nodes.listeners, 0)
+})
+
 t.test('a run that is cancelled before its turn leaves no lease', async t => {
   const [one, two] = brokersOfNodes(2)
   const [a, b] = await Promise.all([one, two].map(broker => start(t, { broker })))

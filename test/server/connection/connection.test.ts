@@ -1,6 +1,8 @@
+import { mock } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Connection } from '../../../lib/server/connection/connection.js'
+import { Liveness } from '../../../lib/server/connection/liveness.js'
 import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
 import { wallClockTimers } from '../../timers.js'
@@ -32,6 +34,24 @@ t.test('a connection that has ended is a reader of no log', async t => {
     t.strictSame(logs.map(({ readers }) => readers.length), [0, 0], end)
     t.strictSame(connection.subscriptions, [])
   }
+})
+
+t.test('a client that reads again after a pause is no longer regarded as stalled', async t => {
+  const { app, port } = await start(t, { timeouts: { stall: 600_000 }, limits: { message: 20_000_000 } })
+  const client = await RawClient.open(t, port, path)
+  await eventually(() => client.envelopes.length === 1)
+  const [blocked, drained] = (['blocked', 'drained'] as const).map(name => mock.method(Liveness.prototype, name))
+  t.teardown(() => mock.restoreAll())
+  client.stream.pause()
+  // More than the buffers of the system take.
+  await app.ws.sendToUser('u1', { type: 'large', data: 'x'.repeat(15_000_000) })
+  await eventually(() => blocked.mock.callCount() > 0)
+  client.stream.resume()
+  await eventually(() => client.envelopes.length === 2)
+  await eventually(() => drained.mock.callCount() > 0)
+  const [peers, others] = [blocked, drained].map(({ mock }) => mock.calls.map(call => call.arguments[0]))
+  t.equal(others.length, peers.length, 'each block ends')
+  t.strictSame(new Set([...peers, ...others]).size, 1)
 })
 
 t.test('an unsolicited pong counts like a message, and any frame shows that the client is alive', async t => {

@@ -81,6 +81,15 @@ t.test('a place is freed once, by the end of its handshake or of its stream', as
   t.ok(pending.hasRoomFor(from('a')))
 })
 
+t.test('a handshake that is over has no deadline', async t => {
+  const { pending } = setup(t, 10, 20)
+  const running = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(running))
+  pending.add(new PassThrough(), () => t.fail('it was over')).end()
+  await new Promise<void>(resolve => { pending.add(new PassThrough(), resolve) })
+  t.equal(pending.size, 1)
+})
+
 t.test('the callback of a handshake is called at its deadline, and destroy() ends all streams', async t => {
   const { pending } = setup(t, 10, 20)
   const running = setInterval(() => {}, 1_000)
