@@ -32,7 +32,7 @@ let running = 0
  */
 const lingering = /^at (?:ChannelStore\.leave|onLost) /
 
-/** Maximum time until the timers and listeners of what the test has closed are gone, in ms. */
+/** Maximum time between the end of a test and the end of something that the test has closed, in ms. */
 const grace = 50
 
 type Call = (this: any, ...args: any[]) => any
