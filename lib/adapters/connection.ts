@@ -288,6 +288,7 @@ export class ChatConnection {
   }
 
   #onAbort (stream: UiStream, signal: AbortSignal | undefined, action: () => void): void {
+    if (stream.isEnded) return
     const abort = () => {
       if (stream.isEnded) return
       action()

@@ -64,6 +64,8 @@ t.test('2,000 tokens in a second render once per frame of the screen', { skip: s
     await chat.send({ type: 'chat_delta', data: { message_id: 'answer', at: text.length, text: token } })
     text += token
     await eventually(() => performance.now() - start >= n / 2)
+    // A busy machine may run the page only when all tokens have arrived.
+    if (n === 1_000) await page.locator('#answer').waitFor()
   }
   const took = performance.now() - start
   await page.waitForFunction(`document.getElementById('answer')?.textContent.length === ${text.length}`)
