@@ -21,16 +21,16 @@ const answerTime = 300
 /**
  * Connects once more to find out why a connection ended without a reason. Redis closes refused connections (protected mode, maxclients) so
  * early that its message is lost, and peers with and without TLS do not understand each other. Sends a PING at most. Resolves with
- * `undefined` if nothing is found. Never rejects.
+ * `undefined` if nothing is found, or when `signal` aborts. Never rejects.
  */
-export async function diagnose (target: ProbedServer): Promise<Error | undefined> {
+export async function diagnose (target: ProbedServer, signal: AbortSignal): Promise<Error | undefined> {
   const socket = net.connect(target.port, target.host)
   socket.on('error', () => {})
   try {
-    await within(answerTime, once(socket, 'connect'))
-    const greeting = await read(socket, greetingTime)
+    await within(answerTime, once(socket, 'connect', { signal }))
+    const greeting = await read(socket, greetingTime, signal)
     if (greeting.startsWith('-')) return new Error(firstSentence(greeting))
-    return target.isTls ? await findPlainServer(socket) ?? await findAlert(target) : await findTlsServer(target)
+    return target.isTls ? await findPlainServer(socket, signal) ?? await findAlert(target, signal) : await findTlsServer(target, signal)
   } catch (error) {
     // If there is no connection, the error contains the reason.
     return (error as { syscall?: string }).syscall === 'connect' ? error as Error : undefined
@@ -39,20 +39,20 @@ export async function diagnose (target: ProbedServer): Promise<Error | undefined
   }
 }
 
-async function findPlainServer (socket: Socket): Promise<Error | undefined> {
+async function findPlainServer (socket: Socket, signal: AbortSignal): Promise<Error | undefined> {
   socket.write('PING\r\n')
-  const answer = await read(socket, answerTime)
+  const answer = await read(socket, answerTime, signal)
   if (!/^[-+]/.test(answer)) return undefined
   return Object.assign(new Error('Redis answers without TLS'), { code: 'TLS_UNEXPECTED' })
 }
 
 /** Error of a server that requires a certificate. It arrives after the handshake (RFC 8446 section 4.4.2.4), if nothing is sent. */
-async function findAlert (target: ProbedServer): Promise<Error | undefined> {
+async function findAlert (target: ProbedServer, signal: AbortSignal): Promise<Error | undefined> {
   if (target.hasCertificate) return undefined
   const socket = secure(target)
   try {
     // 'close' means that there was no error: `once` rejects with an error.
-    await within(answerTime, once(socket, 'close'))
+    await within(answerTime, once(socket, 'close', { signal }))
     return undefined
   } catch (error) {
     return (error as { code?: string }).code?.startsWith('ERR_SSL') === true ? error as Error : undefined
@@ -68,10 +68,10 @@ function secure ({ host, port }: ProbedServer): tls.TLSSocket {
   return socket
 }
 
-async function findTlsServer (target: ProbedServer): Promise<Error | undefined> {
+async function findTlsServer (target: ProbedServer, signal: AbortSignal): Promise<Error | undefined> {
   const socket = secure(target)
   try {
-    await within(answerTime, once(socket, 'secureConnect'))
+    await within(answerTime, once(socket, 'secureConnect', { signal }))
     return Object.assign(new Error('Redis answers with TLS'), { code: 'TLS_EXPECTED' })
   } catch {
     return undefined
@@ -81,9 +81,9 @@ async function findTlsServer (target: ProbedServer): Promise<Error | undefined> 
 }
 
 /** First data within `ms` milliseconds; an empty text if there is none. */
-async function read (socket: Socket, ms: number): Promise<string> {
+async function read (socket: Socket, ms: number, signal: AbortSignal): Promise<string> {
   try {
-    const [chunk] = await within(ms, once(socket, 'data'))
+    const [chunk] = await within(ms, once(socket, 'data', { signal }))
     return String(chunk)
   } catch {
     return ''

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Cluster, Redis } from 'ioredis'
 import { causeOf, isCause } from './cause.js'
 import { createConnection, end, isCluster, isReady, type RedisAddress, type RedisClient } from './connection.js'
@@ -29,7 +30,8 @@ export class RedisLink {
   #isElsewhere = false
   /** Whether the connection is being replaced on purpose. */
   #isReconnecting = false
-  #isEnded = false
+  /** Aborted when this has ended; ends a diagnosis, too. */
+  readonly #ending = new AbortController()
   #isDiagnosing = false
   #diagnosedAt = -Infinity
   #handshake: NodeJS.Timeout | undefined
@@ -104,6 +106,10 @@ export class RedisLink {
     }
   }
 
+  get #isEnded (): boolean {
+    return this.#ending.signal.aborted
+  }
+
   /** Reconnects, because the server is no longer the right one. */
   reconnect (): void {
     this.#isReconnecting = true
@@ -111,7 +117,7 @@ export class RedisLink {
   }
 
   end (): void {
-    this.#isEnded = true
+    this.#ending.abort()
     clearTimeout(this.#handshake)
     end(this.client)
   }
@@ -171,8 +177,9 @@ export class RedisLink {
     if (now - this.#diagnosedAt < diagnoseEvery && this.health.isFailing(this.#line)) return
     this.#isDiagnosing = true
     // A server that stops closes its connections shortly before its port.
-    await new Promise(resolve => { setTimeout(resolve, settleTime).unref() })
-    const found = await diagnose(target)
+    const { signal } = this.#ending
+    await delay(settleTime, undefined, { signal, ref: false }).catch(() => {})
+    const found = await diagnose(target, signal)
     this.#isDiagnosing = false
     this.#diagnosedAt = performance.now()
     if (this.#isEnded || (found ?? error) === undefined) return

@@ -6,7 +6,8 @@ import { RedisServer, freePort, selfSigned, skipRedis, skipTls, tlsOnly } from '
 
 const host = '127.0.0.1'
 
-const look = (port: number, isTls: boolean, hasCertificate = false) => diagnose({ host, port, isTls, hasCertificate })
+const look = (port: number, isTls: boolean, hasCertificate = false, signal = new AbortController().signal) =>
+  diagnose({ host, port, isTls, hasCertificate }, signal)
 
 async function serve (t: { teardown (action: () => unknown): void }, onConnection: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>()
@@ -58,5 +59,19 @@ t.test('diagnose finds no reason, within a second, for a server that is silent o
       // A busy machine may notice late.
       t.ok(performance.now() - start < 3_000)
     }
+  }
+})
+
+t.test('a diagnosis that is aborted ends at once', async t => {
+  for (const isTls of [false, true]) {
+    const abort = new AbortController()
+    const port = await serve(t, () => abort.abort())
+    const ended = look(port, isTls, false, abort.signal).then(() => 'ended')
+    await once(abort.signal, 'abort')
+    const turns = async () => {
+      for (let n = 0; n < 20; n++) await new Promise(resolve => { setImmediate(resolve) })
+      return 'waits'
+    }
+    t.equal(await Promise.race([ended, turns()]), 'ended')
   }
 })
