@@ -33,7 +33,7 @@ let running = 0
 const lingering = /^at (?:ChannelStore\.leave|onLost) /
 
 /** Maximum time between the end of a test and the end of something that the test has closed, in ms. */
-const grace = 50
+const grace = 100
 
 type Call = (this: any, ...args: any[]) => any
 

@@ -62,16 +62,21 @@ t.test('diagnose finds no reason, within a second, for a server that is silent o
   }
 })
 
-t.test('a diagnosis that is aborted ends at once', async t => {
-  for (const isTls of [false, true]) {
+t.test('a diagnosis that is aborted ends at once, whatever it waits for', async t => {
+  const turns = async () => {
+    for (let n = 0; n < 20; n++) await new Promise(resolve => { setImmediate(resolve) })
+    return 'waits'
+  }
+  // Waits for a greeting, and for the answer to a PING.
+  for (const [isTls, event] of [[false, 'resume'], [true, 'data']] as const) {
     const abort = new AbortController()
-    const port = await serve(t, () => abort.abort())
+    const port = await serve(t, socket => {
+      socket.resume()
+      socket.once(event, () => turns().then(() => abort.abort()))
+    })
     const ended = look(port, isTls, false, abort.signal).then(() => 'ended')
     await once(abort.signal, 'abort')
-    const turns = async () => {
-      for (let n = 0; n < 20; n++) await new Promise(resolve => { setImmediate(resolve) })
-      return 'waits'
-    }
-    t.equal(await Promise.race([ended, turns()]), 'ended')
+    t.equal(await Promise.race([ended, turns()]), 'ended', event)
   }
+  t.equal(await look(await serve(t, () => {}), false, false, AbortSignal.abort()), undefined)
 })
