@@ -20,7 +20,7 @@ interface Listener {
 /** Timers of the package that are set, and the places where it set them. */
 const timers = new Map<unknown, string>()
 
-/** Listeners that the package has added, for example to a signal. Weak, because what is collected is not left. */
+/** Event listeners added to a target, for example to a signal. Weak references: garbage is no leak. */
 let listeners: Listener[] = []
 
 /** Number of tests of the file that are running: some files run several at a time. */

@@ -86,7 +86,7 @@ const lastText = ({ messages }: Chat<UIMessage>) => messages.at(-1)?.parts.flatM
 
 for (const [connection, connect] of Object.entries(connections)) {
   for (const isReloaded of [false, true]) {
-    t.test(`${connection}${isReloaded ? ', page reloaded' : ''}: what is said again is in the log, in the history and on a second device once`, async t => {
+    t.test(`${connection}${isReloaded ? ', page reloaded' : ''}: a repeated message is once in the log, in the history and on a second device`, async t => {
       const saved: SavedMessage[] = []
       const save = (message: SavedMessage, { chatId }: { chatId: string }) => { saved.push({ ...json(message), chatId }) }
       const { url, runs } = await startAgent(t, answer, { chat: { save } })

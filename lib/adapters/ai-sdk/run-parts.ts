@@ -55,8 +55,8 @@ export interface DataPart {
 
 export type RunPart = TextPart | ToolPart | DataPart | ChunkPart
 
-/** Message that an answer continues, and what its page has added to the calls of tools. */
-export interface Continuation {
+/** Message that an answer continues, and the outputs and approvals that its page has added to tool calls. */
+export interface ContinuedMessage {
   readonly id: string
   readonly tools: ReadonlyArray<{ toolCallId: string, state: string, output?: unknown, errorText?: string, approval?: Data }>
 }

@@ -1,7 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 import type { Envelope } from '../../protocol/envelope.js'
 import { grown, growthOf, keyedGrowthOf, partKey } from '../../protocol/growth.js'
-import type { ChunkPart, Continuation, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
+import type { ChunkPart, ContinuedMessage, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
 import { chunkOf, chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
 
 /** Outcome of a run. */
@@ -45,7 +45,7 @@ export class FollowedRun {
   readonly #pauseIds = new Set<string>()
   finishReason: any = 'stop'
   /** Message that the answer continues. */
-  continuation: Continuation | undefined
+  continuation: ContinuedMessage | undefined
   /** Metadata of the message. */
   metadata: unknown
   readonly readers = new Set<RunReader>()

@@ -2,7 +2,7 @@ import { readUIMessageStream, type UIMessage } from 'ai'
 import type { SavedMessage, SavedPart } from '../../chat/hooks.js'
 import { messageIdOf } from '../../protocol/message-id.js'
 import { FollowedRun } from './run.js'
-import type { Continuation } from './run-parts.js'
+import type { ContinuedMessage } from './run-parts.js'
 import { UiStream } from './ui-stream.js'
 
 type Data = Record<string, any>
@@ -47,8 +47,8 @@ async function add (messages: UIMessage[], run: FollowedRun): Promise<void> {
   if (message !== undefined) messages.splice(at === -1 ? messages.length : at, 1, message)
 }
 
-/** Returns a message with what its page has added to the calls that were left to it. */
-function withAnswers (message: UIMessage, tools: Continuation['tools']): UIMessage {
+/** Returns a message with the outputs and approvals that its page has added to open tool calls. */
+function withAnswers (message: UIMessage, tools: ContinuedMessage['tools']): UIMessage {
   const parts = message.parts.map(part => {
     const isLeft = 'toolCallId' in part && (part.state === 'input-available' || part.state === 'approval-requested')
     const answer = isLeft ? tools.find(({ toolCallId }) => toolCallId === part.toolCallId) : undefined

@@ -40,7 +40,7 @@ export interface ApprovalRequest {
   readonly chunk: Fields & { approvalId: string }
 }
 
-/** Message that an answer continues, and what its page has added to the calls of tools. */
+/** Message that an answer continues, and the outputs and approvals that its page has added to tool calls. */
 export interface Continuation {
   readonly id: string
   readonly tools: ReadonlyArray<Fields & { toolCallId: string }>

@@ -236,7 +236,7 @@ export class Conversation {
     this.#list = undefined
   }
 
-  /** Ends what is open, of one run or of all, whose last publication was missed. */
+  /** Closes open items and messages whose last publication was missed. `runId`: only those of this run. */
   #endOpen (status: Outcome, runId?: string): void {
     const isMeant = (one: { runId?: string | undefined }) => runId === undefined || one.runId === runId
     for (const [id, whole] of this.wholes) if (whole.status === 'streaming' && isMeant(whole)) this.#setWhole(id, { ...whole, status })

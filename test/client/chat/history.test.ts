@@ -7,7 +7,7 @@ const stored = (id: string, second: number, more: object = {}) => ({ message_id:
 t.test('insertPage inserts a page of the history into the items', async t => {
   const live = () => conversation(['chat_message', { message_id: 'c', content: 'c' }, 30], ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }, 31], ['chat_message', { message_id: 'd', content: 'd' }, 32])
 
-  t.test('a page comes before the known items, without those that are known', async t => {
+  t.test('a page of the history adds its unknown items before the known ones', async t => {
     const chat = live()
     const before = chat.items[0]
     insertPage(chat, { messages: [stored('a', 10), stored('b', 20), stored('c', 29)], is_complete: false })
@@ -41,7 +41,7 @@ t.test('insertPage inserts a page of the history into the items', async t => {
     }
   })
 
-  t.test('a page completes interrupted messages, but not those that are being written', async t => {
+  t.test('a page of the history completes interrupted messages, and leaves streaming messages unchanged', async t => {
     const chat = conversation(delta('a', 0, 'abc'), delta('b', 0, 'xyz'))
     chat.doubt()
     chat.apply(publication(...delta('b', 3, '!')))
