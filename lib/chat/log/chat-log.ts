@@ -25,6 +25,8 @@ interface Entry {
   bytes: number
   /** Key of the message or tool that its publications belong to. */
   readonly id?: string
+  /** Key of the message that this one repeats. */
+  repeats?: string
   /** The newest publication; empty while there is a `text`. */
   body: string
   text?: Streaming
@@ -140,20 +142,17 @@ export class ChatLog extends Log {
 
   /** Whether the log has a user's message with this text, and with this id or as a repetition of it. */
   hasSaid (messageId: string, content: string): boolean {
-    return this.#hasAbout(messageId, 'chat_message', ({ role, content: said, message_id: id, repeats }) =>
-      role === 'user' && said === content && (id === messageId || repeats === messageId))
+    return [messageKey(messageId), repeatKey(messageId)].some(key => {
+      const body = this.#byId.get(key)?.body ?? ''
+      const { role, content: said } = (body === '' ? {} : (JSON.parse(body) as Telling).data) ?? {}
+      return role === 'user' && said === content
+    })
   }
 
   /** Whether a run of this message was queued or started. */
   hasRunOf (messageId: string): boolean {
-    return this.#hasAbout(messageId, 'run_', ({ message_id: id }) => id === messageId)
-  }
-
-  /** Whether the log has a publication with this id in it, of a type that begins like this, whose data passes. */
-  #hasAbout (id: string, type: string, passes: (data: Record<string, unknown>) => boolean): boolean {
-    const [start, text] = [`{"type":"${type}`, JSON.stringify(id)]
     for (const { body } of this.#entries) {
-      if (body.startsWith(start) && body.includes(text) && passes((JSON.parse(body) as Telling).data ?? {})) return true
+      if (body.startsWith('{"type":"run_') && body.includes(messageId) && (JSON.parse(body) as Telling).data?.message_id === messageId) return true
     }
     return false
   }
@@ -176,7 +175,7 @@ export class ChatLog extends Log {
       if (this.#isFinal(growth.key)) return false
       this.#extend(growth, { type, data, timestamp, body }, now)
     } else if (growth?.isOpen) this.#snapshot(growth, { type, data, timestamp, body }, now)
-    else if (growth !== undefined) this.#finish(growth.key, body, now)
+    else if (growth !== undefined) this.#noteRepeat(this.#finish(growth.key, body, now), data)
     else if (type === 'chat_part' && typeof messageId === 'string' && typeof partId === 'string') this.#replace(partKey(messageId, partId), body, now)
     else if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
     // The call replaces its arguments, which were being written.
@@ -208,7 +207,16 @@ export class ChatLog extends Log {
 
   #add (body: string, now: number, id?: string): Entry {
     const entry: Entry = {
-      first: this.head, last: this.head, time: now, bytes: 0, id, body, text: undefined, previous: undefined, next: undefined
+      first: this.head,
+      last: this.head,
+      time: now,
+      bytes: 0,
+      id,
+      repeats: undefined,
+      body,
+      text: undefined,
+      previous: undefined,
+      next: undefined
     }
     if (this.#entries === emptyDeque) this.#entries = new Deque()
     this.#entries.push(entry)
@@ -231,16 +239,25 @@ export class ChatLog extends Log {
     return entry
   }
 
-  #replace (id: string, body: string, now: number): void {
+  #replace (id: string, body: string, now: number): Entry {
     const entry = this.#entryOf(id, now)
     entry.text = undefined
     entry.body = body
     this.#resize(entry, memoryOf(body))
+    return entry
   }
 
-  #finish (key: string, body: string, now: number): void {
+  #finish (key: string, body: string, now: number): Entry {
     this.#reopen(key)
-    this.#replace(key, body, now)
+    return this.#replace(key, body, now)
+  }
+
+  /** Makes a message known as the latest repetition of another one. */
+  #noteRepeat (entry: Entry, { repeats }: Record<string, unknown>): void {
+    if (typeof repeats !== 'string') return
+    entry.repeats = repeatKey(repeats)
+    this.#byId.set(entry.repeats, entry)
+    this.#resize(entry, memoryOf(entry.body))
   }
 
   /** Starts a new entry for a finished text that is published again. Evicting its old entry would end the history at its new offset. */
@@ -293,13 +310,13 @@ export class ChatLog extends Log {
   }
 
   #forget (entry: Entry): void {
-    if (entry.id !== undefined && this.#byId.get(entry.id) === entry) this.#byId.delete(entry.id)
+    for (const key of [entry.id, entry.repeats]) if (key !== undefined && this.#byId.get(key) === entry) this.#byId.delete(key)
     this.#merged.delete(entry)
   }
 
   /** Sets the size of an entry. `content`: its bytes without the overhead that every entry has. */
   #resize (entry: Entry, content: number): void {
-    const bytes = content + entryOverhead + (entry.id === undefined ? 0 : idOverhead + entry.id.length)
+    const bytes = content + entryOverhead + bytesOfKey(entry.id) + bytesOfKey(entry.repeats)
     const more = bytes - entry.bytes
     entry.bytes = bytes
     this.bytes += more
@@ -536,4 +553,6 @@ function forgetReached (reader: Reader): void {
   if (ahead!.size === 0) reader.ahead = undefined
 }
 
+const bytesOfKey = (key: string | undefined) => key === undefined ? 0 : idOverhead + key.length
 const toolKey = (id: string) => `tool ${id}`
+const repeatKey = (messageId: string) => `repeat ${messageId}`

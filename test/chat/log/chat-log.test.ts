@@ -214,6 +214,8 @@ t.test('hasSaid and hasRunOf recognise a user\'s message by id and text, and the
   t.strictSame([log.hasSaid('e', 'hi'), log.hasSaid('e', 'ho')], [true, false], 'the first one did not arrive')
   t.strictSame(['b', 'c', 'd'].map(id => log.hasSaid(id, 'hi')), [false, false, false], 'of an agent, unfinished, unknown')
   t.strictSame(['a', 'a~1', 'a~2', 'r'].map(id => log.hasRunOf(id)), [false, true, false, false])
+  while (log.length > 0) log.shift()
+  t.strictSame([log.hasSaid('e', 'hi'), log.bytes], [false, 0], 'evicted')
 })
 
 t.test('a run without an end is only protected up to a limit', async t => {
