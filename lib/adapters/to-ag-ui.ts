@@ -33,6 +33,9 @@ class ToAgUi {
 
   take (envelope: Envelope | UnsentMessage): Event[] {
     const data = (envelope.data ?? {}) as Data
+    const { call, ...rest } = data
+    // A client that is behind gets the call with a later frame of the tool.
+    if (envelope.type.startsWith('tool_') && call !== undefined) return [...this.take(call), ...this.take({ ...envelope, data: rest })]
     if (data.ag_ui?.isDerived) return []
     switch (envelope.type) {
       case agUiType: return [data.event as Event]

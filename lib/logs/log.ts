@@ -28,6 +28,8 @@ export interface Reader {
   offset: number
   /** The epoch that `offset` belongs to. */
   epoch: string
+  /** Offset of the log's head when it was added. Only the log changes it. */
+  joined?: number
   /** Its index among the log's readers. Only the log changes it. */
   seat?: number
   /** Entries that it has read beyond its `offset`, each with the offset that it has read up to. Only the log changes it. */
@@ -179,6 +181,7 @@ export abstract class Log {
   /** Adds a reader that has read everything up to its `offset` in its `epoch`. */
   add (reader: Reader): void {
     reader.seat = this.#readers.length
+    reader.joined = this.head
     // Most channels have one reader, and an array that grows allocates room for 17.
     if (this.#readers.length === 0) this.#readers = [reader]
     else this.#readers.push(reader)

@@ -67,6 +67,7 @@ export class Attended implements EntryListener, Reader {
   offset = 0
   epoch = ''
   seat = -1
+  joined = 0
   #log: PresenceLog | undefined
   #settle = () => {}
   #isSettled = false

@@ -20,6 +20,9 @@ const Ref = Type.Union([Type.String(), Type.Integer()])
 /** Schema of a `data` that may be missing: `Optional` alone only applies to properties. */
 const orNothing = <T extends TSchema>(schema: T) => optional(Type.Union([schema, Type.Undefined()]))
 
+/** A call that a client has not received before a later publication of the tool. */
+const MissedCall = Type.Object({ type: Type.Literal('tool_call'), data: Type.Unknown(), timestamp: Timestamp })
+
 /** Id of a run, and its origin. */
 const Origin = Type.Object({ run_id: id, ref: optional(Ref), message_id: optional(messageId), user_id: optional(Type.String()) })
 
@@ -106,7 +109,7 @@ export const chatMessages = {
   })),
   /** Progress of a tool. Clients that connect later get only the latest one. */
   tool_progress: open(Type.Object({
-    call_id: id, run_id: optional(id), progress: optional(Type.Unknown()), agent: optional(Type.String())
+    call_id: id, run_id: optional(id), progress: optional(Type.Unknown()), agent: optional(Type.String()), call: optional(MissedCall)
   })),
   /** Published exactly once for each `tool_call`. */
   tool_output: open(Type.Object({
@@ -117,7 +120,8 @@ export const chatMessages = {
     message_id: optional(messageId),
     status: Outcome,
     output: optional(Type.Unknown()),
-    error: optional(Fault)
+    error: optional(Fault),
+    call: optional(MissedCall)
   })),
   /** A question to the user. `schema`: the JSON schema of the answer. */
   input_request: open(Type.Object({

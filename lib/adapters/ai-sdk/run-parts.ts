@@ -32,6 +32,8 @@ export interface ToolPart {
   /** Arguments so far, as JSON text. */
   inputText?: string
   isCalled?: boolean
+  /** Whether the call came with later news of the tool, so that it is not known what of them is older than a pause. */
+  isMerged?: boolean
   /** Whether its run was cancelled or interrupted. */
   isCut?: boolean
   /** Fields of the AI SDK's chunks, for a tool that it runs. */

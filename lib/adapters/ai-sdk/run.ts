@@ -179,7 +179,9 @@ export class FollowedRun {
     this.pauses++
     this.pausedAt = new Map(this.parts.map(part => {
       const cursor = newCursor()
-      chunksAfter(part, cursor)
+      // What may be newer than the pause is streamed again: the page keeps one part for each call.
+      if (part.kind === 'tool' && part.isMerged) Object.assign(cursor, { isStarted: true, isCalled: true })
+      else chunksAfter(part, cursor)
       return [part, cursor]
     }))
     for (const reader of this.readers) reader.paused()
@@ -234,6 +236,13 @@ export class FollowedRun {
     if (isChanged) this.#changed(part)
   }
 
+  /** Applies the call that a reader which came after it gets with later news of the tool. */
+  #missedCall ({ data }: { data: Data }): void {
+    this.#call(data)
+    const part = this.#others.get(toolKey(data.call_id))
+    if (part?.kind === 'tool') part.isMerged = true
+  }
+
   #call ({ call_id: callId, name, args, agent, ai_sdk: native }: Data): void {
     const part = this.#addOther(toolKey(callId), () => ({ kind: 'tool', callId, name: String(name), args, agent, isCalled: true, ...native && { native } }))
     if (part?.kind !== 'tool' || part.isCalled || part.outcome !== undefined) return
@@ -241,7 +250,8 @@ export class FollowedRun {
     this.#changed(part)
   }
 
-  #progress ({ call_id: callId, progress, ai_sdk: native }: Data): void {
+  #progress ({ call_id: callId, call, progress, ai_sdk: native }: Data): void {
+    if (call !== undefined) this.#missedCall(call)
     const part = this.#others.get(toolKey(callId))
     if (part?.kind !== 'tool' || part.outcome !== undefined) return
     part.progress = progress
@@ -249,7 +259,8 @@ export class FollowedRun {
     this.#changed(part)
   }
 
-  #output ({ call_id: callId, name, status, output, error, progress, ai_sdk: native }: Data): void {
+  #output ({ call_id: callId, call, name, status, output, error, progress, ai_sdk: native }: Data): void {
+    if (call !== undefined) this.#missedCall(call)
     const news = {
       outcome: { status, output, error, ...native && { native } },
       // The latest progress of a call that was left open.

@@ -14,7 +14,7 @@ import { unfinished } from './unfinished.js'
 /** Multiple of `limits.lag` up to which a log may grow to protect unfinished runs. */
 const maxHeld = 4
 
-/** One publication, or the merged publications of one message or of one tool's progress. */
+/** One publication, or the merged publications of one message, of one part or of one tool's progress. */
 interface Entry {
   /** Offset of the first publication in the entry. */
   readonly first: number
@@ -25,11 +25,15 @@ interface Entry {
   bytes: number
   /** Key of the message or tool that its publications belong to. */
   readonly id?: string
-  /** Key of the message that this one repeats. */
-  repeats?: string
+  /** Another key by which it is found: of the message that it repeats, or of the tool that it calls. */
+  alias?: string
   /** The newest publication; empty while there is a `text`. */
   body: string
   text?: Streaming
+  /** Of a `tool_call`: the entry of its output or of its latest progress. */
+  later?: Entry
+  /** Of an output or of progress: the entry of its `tool_call`. */
+  call?: Entry
   /** Neighbours among the entries with several publications; see `ByLast`. */
   previous?: Entry
   next?: Entry
@@ -78,7 +82,8 @@ function tellingOf (body: string, parsed: Publication | undefined): Telling | un
 /**
  * Log of a chat. It keeps the current content of the chat, not each change: a message is one entry, however many deltas it was
  * written in. A reader that is behind gets the missing part of a message as one delta, or the whole message. A finished message is
- * kept once, in its final form, and only the latest progress of a tool is kept. `size` and `ttl` do not evict the publications of
+ * kept once, in its final form, and only the latest progress of a tool is kept. A reader that came after a tool was called gets the call
+ * and its output or latest progress in one frame. `size` and `ttl` do not evict the publications of
  * an unfinished run, however long it waits and takes, unless the log exceeds `maxHeld`.
  *
  * Entries are read in the order of their first publications. An entry may hold publications that are newer than some of the next
@@ -177,19 +182,39 @@ export class ChatLog extends Log {
     } else if (growth?.isOpen) this.#snapshot(growth, { type, data, timestamp, body }, now)
     else if (growth !== undefined) this.#noteRepeat(this.#finish(growth.key, body, now), data)
     else if (type === 'chat_part' && typeof messageId === 'string' && typeof partId === 'string') this.#replace(partKey(messageId, partId), body, now)
-    else if (type === 'tool_progress' && typeof callId === 'string') this.#replace(toolKey(callId), body, now)
-    // The call replaces its arguments, which were being written.
-    else if (type === 'tool_call' && this.#byId.has(partKey(messageId, callId))) this.#replace(partKey(messageId, callId), body, now)
+    else if (type.startsWith('tool_') && typeof callId === 'string') this.#addTool(type, { callId, messageId }, body, now)
     else return false
     return true
   }
 
-  /** Protects a run from `run_queued` or `run_started` until `run_finished`, and drops a tool's progress at its `tool_output`. */
+  #addTool (type: string, { callId, messageId }: { callId: string, messageId: unknown }, body: string, now: number): void {
+    if (type === 'tool_call') {
+      // The call replaces its arguments, which were being written.
+      const written = partKey(messageId, callId)
+      this.#name(this.#byId.has(written) ? this.#replace(written, body, now) : this.#add(body, now), callKey(callId))
+    } else if (type === 'tool_progress') this.#link(callId, this.#replace(progressKey(callId), body, now))
+    else {
+      this.#empty(progressKey(callId))
+      this.#link(callId, this.#add(body, now))
+      // Progress after the output is from a server that was taken for dead.
+      const call = this.#byId.get(callKey(callId))
+      if (call !== undefined) this.#name(call, undefined)
+    }
+  }
+
+  /** Makes the output or the latest progress of a tool known to its call. */
+  #link (callId: string, later: Entry): void {
+    const call = this.#byId.get(callKey(callId))
+    if (call === undefined) return
+    call.later = later
+    later.call = call
+  }
+
+  /** Protects a run from `run_queued` or `run_started` until `run_finished`. */
   #mind ({ type, data = {} }: Telling): void {
-    const { run_id: runId, call_id: callId, message_id: messageId } = data
+    const { run_id: runId, message_id: messageId } = data
     if (type === 'run_queued' || type === 'run_started') this.#protect(String(runId), String(messageId))
     if (type === 'run_finished') this.#unprotect(String(runId))
-    if (type === 'tool_output') this.#empty(toolKey(String(callId)))
   }
 
   /** Protects a run from the message that started it, or else from its first publication. */
@@ -212,9 +237,11 @@ export class ChatLog extends Log {
       time: now,
       bytes: 0,
       id,
-      repeats: undefined,
+      alias: undefined,
       body,
       text: undefined,
+      later: undefined,
+      call: undefined,
       previous: undefined,
       next: undefined
     }
@@ -254,10 +281,19 @@ export class ChatLog extends Log {
 
   /** Makes a message known as the latest repetition of another one. */
   #noteRepeat (entry: Entry, { repeats }: Record<string, unknown>): void {
-    if (typeof repeats !== 'string') return
-    entry.repeats = repeatKey(repeats)
-    this.#byId.set(entry.repeats, entry)
+    if (typeof repeats === 'string') this.#name(entry, repeatKey(repeats))
+  }
+
+  /** Sets or removes the second key of an entry. */
+  #name (entry: Entry, alias: string | undefined): void {
+    this.#unname(entry, entry.alias)
+    entry.alias = alias
+    if (alias !== undefined) this.#byId.set(alias, entry)
     this.#resize(entry, memoryOf(entry.body))
+  }
+
+  #unname (entry: Entry, key: string | undefined): void {
+    if (key !== undefined && this.#byId.get(key) === entry) this.#byId.delete(key)
   }
 
   /** Starts a new entry for a finished text that is published again. Evicting its old entry would end the history at its new offset. */
@@ -310,13 +346,16 @@ export class ChatLog extends Log {
   }
 
   #forget (entry: Entry): void {
-    for (const key of [entry.id, entry.repeats]) if (key !== undefined && this.#byId.get(key) === entry) this.#byId.delete(key)
+    this.#unname(entry, entry.id)
+    this.#unname(entry, entry.alias)
     this.#merged.delete(entry)
+    if (entry.later !== undefined) entry.later.call = undefined
+    if (entry.call !== undefined) entry.call.later = undefined
   }
 
   /** Sets the size of an entry. `content`: its bytes without the overhead that every entry has. */
   #resize (entry: Entry, content: number): void {
-    const bytes = content + entryOverhead + bytesOfKey(entry.id) + bytesOfKey(entry.repeats)
+    const bytes = content + entryOverhead + bytesOfKey(entry.id) + bytesOfKey(entry.alias)
     const more = bytes - entry.bytes
     entry.bytes = bytes
     this.bytes += more
@@ -425,7 +464,7 @@ export class ChatLog extends Log {
   behind (reader: Reader): number {
     const { offset } = reader
     let count = 0
-    const visit = (entry: Entry) => { if (entry.last > offset && this.#isSeen(entry, reader)) count++ }
+    const visit = (entry: Entry) => { if (entry.last > offset && !this.#isAhead(entry, reader) && this.#isSeen(entry, reader)) count++ }
     for (let at = this.#indexAfter(offset); at < this.#entries.length; at++) visit(this.#entries.at(at)!)
     for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
       if (entry.first <= offset) visit(entry)
@@ -456,14 +495,16 @@ export class ChatLog extends Log {
       const due = this.#dueAfter(reader)
       for (let index = 0; index < due.length && index < dueAtOnce; index++) {
         const { entry } = due[index]
-        if (text !== '' && text.length + entry.bytes > room) return text
+        const later = this.#laterOf(entry, reader)
+        if (text !== '' && text.length + entry.bytes + (later?.bytes ?? 0) > room) return text
         const upTo = (due[index + 1]?.at ?? this.head + 1) - 1
-        const frame = this.#mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo), isDeflated) : ''
+        const frame = this.#mayRead(entry, reader) ? formOf(this.#build(entry, reader, upTo, later), isDeflated) : ''
         const isText = typeof frame === 'string'
         // A Buffer is returned alone.
         if (!isText && (textOnly || text !== '')) return text
         if (frame !== '') reader.withheld?.delete(entry)
         move(reader, entry, upTo)
+        if (later !== undefined) move(reader, later, upTo)
         if (!isText) return frame
         text += frame
       }
@@ -475,7 +516,8 @@ export class ChatLog extends Log {
   }
 
   /** Returns the next entries that a reader must be sent, in order: at most `dueAtOnce` and one more. */
-  #dueAfter ({ offset, ahead }: Reader): Due[] {
+  #dueAfter (reader: Reader): Due[] {
+    const { offset, ahead } = reader
     const due: Due[] = []
     for (let entry = this.#merged.newest; entry !== undefined && entry.last > offset; entry = entry.previous) {
       const read = Math.max(offset, ahead?.get(entry) ?? 0)
@@ -483,7 +525,7 @@ export class ChatLog extends Log {
     }
     for (let at = this.#indexAfter(offset), found = 0; at < this.#entries.length && found <= dueAtOnce; at++) {
       const entry = this.#entries.at(at)!
-      if (entry.last === 0) continue
+      if (entry.last === 0 || this.#isAhead(entry, reader)) continue
       due.push({ entry, at: entry.first })
       found++
     }
@@ -502,16 +544,35 @@ export class ChatLog extends Log {
     return low
   }
 
-  /** Builds the frame with the part of an entry that a reader lacks. `id`: offset up to which the reader has read after this frame. */
-  #build (entry: Entry, { offset, ahead, withheld }: Reader, id: number): Frame | Deflatable {
-    const { last } = entry
+  /** Returns the output or the latest progress of a tool, if a reader that lacks the call gets both in one frame. */
+  #laterOf (call: Entry, reader: Reader): Entry | undefined {
+    const { later } = call
+    if (later === undefined || call.last > (reader.joined ?? 0)) return undefined
+    return this.#isSeen(call, reader) && this.#isSeen(later, reader) ? later : undefined
+  }
+
+  /** Whether a reader has read an entry before its turn, or reads it together with its call. */
+  #isAhead (entry: Entry, reader: Reader): boolean {
+    const { call } = entry
+    const { offset, ahead } = reader
+    if (ahead?.get(entry) === entry.last) return true
+    return call !== undefined && call.last > Math.max(offset, ahead?.get(call) ?? 0) && this.#laterOf(call, reader) === entry
+  }
+
+  /**
+   * Builds the frame with the part of an entry that a reader lacks, and with its `later` entry. `id`: offset up to which the reader has
+   * read after this frame.
+   */
+  #build (entry: Entry, { offset, ahead, withheld }: Reader, id: number, later?: Entry): Frame | Deflatable {
+    const { last } = later ?? entry
     // A reader from which a part was withheld gets the whole message.
     const from = withheld?.has(entry) ? 0 : ahead?.get(entry) ?? offset
     const since = this.#beginning
     const built = this.#built
     const isBuilt = built?.entry === entry && built.from === from && built.since === since && built.last === last && built.id === id
     if (isBuilt) return built.frame
-    const body = entry.text === undefined ? entry.body : restOf(entry.text, from, since)
+    const content = entry.text === undefined ? entry.body : restOf(entry.text, from, since)
+    const body = later === undefined ? content : withCall(later.body, content)
     const frame = this.frameOf({ epoch: this.epoch, offset: id }, body)
     this.#built = { entry, from, since, last, id, frame }
     return frame
@@ -553,6 +614,13 @@ function forgetReached (reader: Reader): void {
   if (ahead!.size === 0) reader.ahead = undefined
 }
 
+/** Returns the output or the progress of a tool with its call in it. */
+function withCall (later: string, call: string): string {
+  const publication = JSON.parse(later) as { data: object }
+  return JSON.stringify({ ...publication, data: { ...publication.data, call: JSON.parse(call) as unknown } })
+}
+
 const bytesOfKey = (key: string | undefined) => key === undefined ? 0 : idOverhead + key.length
-const toolKey = (id: string) => `tool ${id}`
+const callKey = (callId: string) => `call ${callId}`
+const progressKey = (callId: string) => `progress ${callId}`
 const repeatKey = (messageId: string) => `repeat ${messageId}`

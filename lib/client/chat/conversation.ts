@@ -97,8 +97,14 @@ export class Conversation {
       const key = keyOf('tool', id)
       if (!this.isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
     },
-    tool_progress: ({ call_id: id, progress }) => this.#change('tool', id, { progress, status: 'running' }),
-    tool_output: ({ call_id: id, ...data }, createdAt) => this.#change('tool', id, fieldsOf(data), { name: '', createdAt }),
+    tool_progress: ({ call_id: id, call, progress }) => {
+      if (call) this.apply(call)
+      this.#change('tool', id, { progress, status: 'running' })
+    },
+    tool_output: ({ call_id: id, call, ...data }, createdAt) => {
+      if (call) this.apply(call)
+      this.#change('tool', id, fieldsOf(data), { name: '', createdAt })
+    },
     input_request: ({ request_id: id, ...data }, createdAt) => {
       this.#isAlive(data.run_id)
       const answer = (value: unknown) => this.#answer(id, value)

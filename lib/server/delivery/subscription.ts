@@ -36,6 +36,7 @@ export class Subscription implements Reader {
   offset: number
   epoch: string
   seat = -1
+  joined = 0
   ahead: Map<object, number> | undefined
   withheld: WeakSet<object> | undefined
   /** Subscription of the same connection that is read after this one; `null` if this is the last, `undefined` if it is not queued. */

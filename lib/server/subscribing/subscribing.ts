@@ -213,6 +213,7 @@ class Watch implements Reader {
   offset: number
   epoch: string
   seat = -1
+  joined = 0
   /** Why the decision no longer holds. */
   objection: 'removed' | 'unavailable' | undefined
   readonly #userId: string

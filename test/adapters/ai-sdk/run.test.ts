@@ -91,6 +91,20 @@ t.test('messages of users are omitted, and messages without an id are separate p
   t.match(run.parts, [{ id: 'c.e.2', isDone: true }, { id: 'c.e.3', isDone: true }])
 })
 
+t.test('a tool whose call comes with its progress or its output is the same part', async t => {
+  const call = { call_id: 't', name: 'x', args: 1, ai_sdk: { providerMetadata: { of: 'call' } } }
+  const progress = { call_id: 't', progress: 0.5, ai_sdk: {} }
+  const output = { call_id: 't', name: 'x', status: 'complete', output: 2, ai_sdk: { providerMetadata: { of: 'output' } } }
+  const parts = (...publications: Array<[string, object]>) => {
+    const { run, apply } = runOf()
+    for (const publication of publications) apply(...publication)
+    return run.parts.map(({ isMerged: _, ...part }: any) => part)
+  }
+  const missed = { call: { type: 'tool_call', data: call, timestamp: '' } }
+  t.strictSame(parts(['tool_progress', { ...progress, ...missed }]), parts(['tool_call', call], ['tool_progress', progress]))
+  t.strictSame(parts(['tool_output', { ...output, ...missed }]), parts(['tool_call', call], ['tool_output', output]))
+})
+
 t.test('tools, questions and messages of the app that are replayed are parts once', async t => {
   const { run, told, apply } = runOf()
   for (let times = 0; times < 2; times++) {

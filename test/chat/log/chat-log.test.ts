@@ -128,13 +128,98 @@ t.test('messages that are written at the same time are each sent once, with posi
   t.equal(client.ahead, undefined)
 })
 
+const progressOf = (n: number) => bodyOf('tool_progress', { call_id: 'c', progress: n })
+const callOf = (args: unknown) => bodyOf('tool_call', { call_id: 'c', args })
+const outputOf = (output: unknown) => bodyOf('tool_output', { call_id: 'c', output })
+const other = bodyOf('other', {})
+
+/** What a client receives of tools: its type, whether it has the call in it, and its position. */
+const toolsOf = (client: Client) => client.readAll().received.map(({ type, data, id }) => `${type}${'call' in data ? ' with call' : ''} ${id}`)
+
 t.test('the log keeps the latest progress of a tool, and drops it once there is an output', async t => {
-  const progress = (n: number) => bodyOf('tool_progress', { call_id: 'c', progress: n })
-  const log = logOf([bodyOf('tool_call', { call_id: 'c' }), progress(1), progress(2)])
-  t.strictSame(new Client(log).readAll().received.map(({ data }) => data.progress), [undefined, 2])
-  log.append(bodyOf('tool_output', { call_id: 'c', output: 1 }), 0)
-  t.strictSame(new Client(log).readAll().types, ['tool_call', 'tool_output'])
-  t.strictSame(new Client(log, 3).readAll().types, ['tool_output'])
+  const log = logOf([callOf(1), progressOf(1), progressOf(2)])
+  t.strictSame(new Client(log, 1).readAll().received.map(({ data }) => data), [{ call_id: 'c', progress: 2 }])
+  log.append(outputOf(3), 0)
+  t.strictSame(new Client(log, 1).readAll().received.map(({ data }) => data), [{ call_id: 'c', output: 3 }])
+  t.strictSame(new Client(log, 3).readAll().received.map(({ data }) => data), [{ call_id: 'c', output: 3 }])
+})
+
+t.test('a reader that came after a tool was called gets the call with its latest progress or its output, in one frame at the place of the call', async t => {
+  const log = logOf([callOf({ a: 1 }), other, progressOf(1), progressOf(2)])
+  const call = JSON.parse(callOf({ a: 1 }))
+  const dataOf = (client: Client) => client.readAll().received.map(({ data }) => data)
+  t.strictSame(dataOf(new Client(log)), [{ call_id: 'c', progress: 2, call }, {}])
+  const early = new Client(log)
+  t.equal(log.behind(early), 2)
+  t.ok(early.read(1))
+  log.append(progressOf(3), 0)
+  log.append(outputOf(4), 0)
+  t.strictSame(dataOf(early), [{ call_id: 'c', progress: 2, call }, {}, { call_id: 'c', output: 4 }])
+  const late = new Client(log)
+  t.equal(log.behind(late), 2)
+  t.strictSame(dataOf(late), [{ call_id: 'c', output: 4, call }, {}])
+  t.strictSame(late.received.map(({ id }) => id), ['e.1', 'e.6'])
+  t.equal(late.ahead, undefined)
+})
+
+t.test('a reader that was there when a tool was called gets the call and the output alone, also when it is slow', async t => {
+  const log = logOf([other])
+  const slow = new Client(log)
+  for (const body of [callOf(1), progressOf(1), outputOf(2)]) log.append(body, 0)
+  const late = new Client(log)
+  t.strictSame(toolsOf(slow), ['other e.1', 'tool_call e.3', 'tool_output e.4'])
+  t.strictSame(toolsOf(late), ['other e.1', 'tool_output with call e.4'])
+})
+
+t.test('a reader that has the arguments of a tool so far gets its call with the output', async t => {
+  const part = (id: string) => bodyOf('chat_part', { message_id: 'm', part_id: id, kind: 'tool', text: '', status: 'streaming' })
+  const call = bodyOf('tool_call', { message_id: 'm', call_id: 'c', args: 1 })
+  const log = logOf([part('c'), part('d'), call, other, outputOf(2)])
+  t.strictSame(toolsOf(new Client(log, 0)), ['tool_output with call e.1', 'chat_part e.3', 'other e.5'])
+  t.strictSame(toolsOf(new Client(log, 1)), ['chat_part e.2', 'tool_output with call e.3', 'other e.5'])
+  t.strictSame(toolsOf(new Client(log, 2)), ['tool_output with call e.3', 'other e.5'])
+  t.strictSame(toolsOf(new Client(log, 3)), ['other e.4', 'tool_output e.5'])
+})
+
+t.test('what a reader got with a call it gets once, however many entries are between them, also when the call is evicted meanwhile', async t => {
+  const many = Array.from({ length: 150 }, () => other)
+  const log = logOf([callOf(1), ...many, outputOf(2), other], { size: 200 })
+  const reader = new Client(log)
+  t.ok(reader.read(1))
+  for (let count = 0; count < 60; count++) log.append(other, 0)
+  t.equal(log.beginning > 1, true)
+  t.strictSame(toolsOf(reader).filter(line => line.startsWith('tool_')), ['tool_output with call e.1'])
+  t.equal(reader.received.length, 212)
+})
+
+t.test('publications of a tool that are not expected are kept as they are', async t => {
+  t.strictSame(toolsOf(new Client(logOf([callOf(1), callOf(2), outputOf(3), progressOf(4)]))),
+    ['tool_call e.1', 'tool_output with call e.3', 'tool_progress e.4'])
+  t.strictSame(toolsOf(new Client(logOf([outputOf(1), callOf(2)]))), ['tool_output e.1', 'tool_call e.2'])
+  t.strictSame(toolsOf(new Client(logOf([progressOf(1), outputOf(2)]))), ['tool_output e.2'])
+  t.strictSame(toolsOf(new Client(logOf([callOf(1), outputOf(2), outputOf(3)]))), ['tool_output with call e.2', 'tool_output e.3'])
+})
+
+t.test('a reader with a filter gets the call and the output of a tool that it may see, together or each alone', async t => {
+  const log = logOf([callOf(1), other, outputOf(2)])
+  const reading = (hidden: string[]) => toolsOf(Object.assign(new Client(log), { sees: ({ type }: { type: string }) => !hidden.includes(type) }))
+  t.strictSame(reading([]), ['tool_output with call e.1', 'other e.3'])
+  t.strictSame(reading(['tool_call']), ['other e.2', 'tool_output e.3'])
+  t.strictSame(reading(['tool_output']), ['tool_call e.1', 'other e.2'])
+  t.strictSame(reading(['tool_call', 'tool_output']), ['other e.2'])
+  t.strictSame(toolsOf(new Client(log)), ['tool_output with call e.1', 'other e.3'])
+})
+
+t.test('the size of the log is the size of its entries after calls, progress and outputs', async t => {
+  const log = logOf([callOf(1), progressOf(1)])
+  const running = log.bytes
+  log.append(progressOf(2), 0)
+  t.equal(log.bytes, running)
+  log.append(outputOf(3), 0)
+  let freed = 0
+  const { bytes } = log
+  for (let count = log.length; count > 0; count--) freed += log.shift()
+  t.strictSame([freed, log.bytes], [bytes, 0])
 })
 
 t.test('an active run is kept, from the message that started it onwards', async t => {

@@ -177,6 +177,16 @@ t.test('question returns the oldest open question', async t => {
   t.match(chat.items[0], { status: 'timeout' })
 })
 
+t.test('a client that was not connected when a tool was called gets the call with a later publication of the tool', async t => {
+  const call: [string, object, number] = ['tool_call', { call_id: 't', run_id: 'r', name: 'search', args: { q: 1 } }, 1]
+  const outcome = { call_id: 't', run_id: 'r', name: 'search', status: 'complete', output: 2 }
+  const { id: _, ...missed } = publication(...call)
+  const late = (type: string, data: object) => conversation([type, { ...data, call: missed }, 2]).items
+  t.strictSame(late('tool_progress', { call_id: 't', progress: 0.5 }), conversation(call, ['tool_progress', { call_id: 't', progress: 0.5 }]).items)
+  t.strictSame(late('tool_output', outcome), conversation(call, ['tool_output', outcome]).items)
+  t.match(late('tool_output', outcome), [{ createdAt: at(1), args: { q: 1 }, output: 2 }])
+})
+
 t.test('the end of a run closes its open items, and sets the error if it failed', async t => {
   const chat = conversation(delta('a', 0, 'x'), ['tool_call', { call_id: 't', run_id: 'r', name: 'n' }], ['tool_call', { call_id: 'u', run_id: 'other', name: 'n' }],
     ['input_request', { request_id: 'q', run_id: 'r', prompt: '?' }],
