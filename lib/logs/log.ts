@@ -34,8 +34,6 @@ export interface Reader {
   seat?: number
   /** Entries that it has read beyond its `offset`, each with the offset that it has read up to. Only the log changes it. */
   ahead?: Map<object, number> | undefined
-  /** Growing messages of which it has not read a part, because `sees` did not allow it. Only the log changes it. */
-  withheld?: WeakSet<object> | undefined
   /** Whether it reads the compressed form of frames that have one. Default: `false`. */
   readonly isDeflated?: boolean
   /** Whether it may read a publication, for logs that support this. Default: it may read all. */

@@ -57,7 +57,7 @@ t.test('a client that connects late gets each part of an answer in one frame, in
   ])
   t.equal(partsOf(late).length, 10)
   t.ok(partsOf(first).length > 300, 'the client that was there got the deltas')
-  t.match(partsOf(first).filter(({ type }) => type.startsWith('tool_')).map(({ type, call }) => [type, call]), [['tool_call', undefined], ['tool_output', undefined]])
+  t.match(partsOf(first).filter(({ type }) => type.startsWith('tool_')).map(({ type, call }: Record<string, unknown>) => [type, call]), [['tool_call', undefined], ['tool_output', undefined]])
 
   t.comment('clients that know only chat_delta and chat_message see both texts, each as a message')
   go.open()

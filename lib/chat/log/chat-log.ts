@@ -107,6 +107,8 @@ export class ChatLog extends Log {
   /** The newest publication as it was appended: most reads need only this one. */
   #newest = ''
   #newestEntry: Entry | undefined
+  /** Growing messages of which a reader has not read a part, because its filter did not allow it. */
+  #withheld: WeakMap<Reader, WeakSet<Entry>> | undefined
   /** Latest message for readers with a filter, which share it: the published object, or parsed from `body`. */
   #parsed: { body: string, message: Message } | undefined
   #newestFrame: Frame | Deflatable | undefined
@@ -479,7 +481,7 @@ export class ChatLog extends Log {
       this.#newestFrame ??= this.frameOf(this.position, this.#newest)
       const frame = formOf(this.#newestFrame, isDeflated)
       const isHidden = !this.#mayRead(this.#newestEntry!, reader)
-      if (!isHidden && reader.withheld?.has(this.#newestEntry!)) return this.#catchUp(reader, isDeflated, room, textOnly)
+      if (!isHidden && this.#isWithheld(this.#newestEntry!, reader)) return this.#catchUp(reader, isDeflated, room, textOnly)
       if (textOnly && typeof frame !== 'string' && !isHidden) return ''
       reader.offset = this.head
       return isHidden ? '' : frame
@@ -502,7 +504,7 @@ export class ChatLog extends Log {
         const isText = typeof frame === 'string'
         // A Buffer is returned alone.
         if (!isText && (textOnly || text !== '')) return text
-        if (frame !== '') reader.withheld?.delete(entry)
+        if (frame !== '') this.#withheld?.get(reader)?.delete(entry)
         move(reader, entry, upTo)
         if (later !== undefined) move(reader, later, upTo)
         if (!isText) return frame
@@ -563,10 +565,10 @@ export class ChatLog extends Log {
    * Builds the frame with the part of an entry that a reader lacks, and with its `later` entry. `id`: offset up to which the reader has
    * read after this frame.
    */
-  #build (entry: Entry, { offset, ahead, withheld }: Reader, id: number, later?: Entry): Frame | Deflatable {
+  #build (entry: Entry, reader: Reader, id: number, later?: Entry): Frame | Deflatable {
     const { last } = later ?? entry
     // A reader from which a part was withheld gets the whole message.
-    const from = withheld?.has(entry) ? 0 : ahead?.get(entry) ?? offset
+    const from = this.#isWithheld(entry, reader) ? 0 : reader.ahead?.get(entry) ?? reader.offset
     const since = this.#beginning
     const built = this.#built
     const isBuilt = built?.entry === entry && built.from === from && built.since === since && built.last === last && built.id === id
@@ -589,8 +591,18 @@ export class ChatLog extends Log {
   /** Like `#isSeen`, for an entry that is read now: remembers that a part of a message was withheld. */
   #mayRead (entry: Entry, reader: Reader): boolean {
     const isVisible = this.#isSeen(entry, reader)
-    if (!isVisible && entry.text !== undefined) reader.withheld = (reader.withheld ?? new WeakSet()).add(entry)
+    if (!isVisible && entry.text !== undefined) this.#withhold(entry, reader)
     return isVisible
+  }
+
+  #withhold (entry: Entry, reader: Reader): void {
+    this.#withheld ??= new WeakMap()
+    const entries = this.#withheld.get(reader) ?? new WeakSet()
+    this.#withheld.set(reader, entries.add(entry))
+  }
+
+  #isWithheld (entry: Entry, reader: Reader): boolean {
+    return this.#withheld?.get(reader)?.has(entry) === true
   }
 
   #parse (body: string): Message {

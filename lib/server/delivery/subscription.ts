@@ -38,7 +38,6 @@ export class Subscription implements Reader {
   seat = -1
   joined = 0
   ahead: Map<object, number> | undefined
-  withheld: WeakSet<object> | undefined
   /** Subscription of the same connection that is read after this one; `null` if this is the last, `undefined` if it is not queued. */
   next: Subscription | null | undefined
   readonly sees: Reader['sees']

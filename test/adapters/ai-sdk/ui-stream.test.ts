@@ -98,3 +98,24 @@ t.test('errors begin with their code', async t => {
   t.equal(textOf({ code: 'chat_busy', message: 'wait' }), 'chat_busy: wait')
   t.equal(textOf({ code: 'chat_busy', message: '' }), 'chat_busy')
 })
+
+t.test('a tool whose call comes with its output is streamed with its approval and its output after the pause, and without its call', async t => {
+  const { run, delta, apply } = streaming()
+  const [request, response] = [{ type: 'tool-approval-request', approvalId: 'q', toolCallId: 't' }, { type: 'tool-approval-response', approvalId: 'q', approved: true }]
+  const pause = (type: string) => apply('chat_part', { message_id: 'm', part_id: type, kind: 'data', name: 'ai_sdk', value: { type } })
+  delta(0, 'Wait.')
+  apply('tool_output', {
+    call_id: 't',
+    name: 'pay',
+    status: 'complete',
+    output: 'paid',
+    ai_sdk: { approval: [request, response], ended: true },
+    call: { type: 'tool_call', data: { run_id: 'r', call_id: 't', name: 'pay', args: {}, ai_sdk: {} }, timestamp: '' }
+  })
+  pause('pause')
+  pause('continue')
+  run.end({ status: 'complete' })
+  const ui = new UiStream('m')
+  ui.readOn(run)
+  t.match(await all(ui.stream), [{ type: 'start' }, { type: 'text-end' }, request, response, { type: 'tool-output-available', output: 'paid' }, { type: 'finish' }])
+})

@@ -192,6 +192,16 @@ t.test('what a reader got with a call it gets once, however many entries are bet
   t.equal(reader.received.length, 212)
 })
 
+t.test('a call with its output is not read together with other frames if both exceed the room', t => {
+  const log = logOf([other, callOf('a'.repeat(300)), outputOf('b'.repeat(300))])
+  const client = new Client(log)
+  client.read(1_000)
+  t.strictSame(client.types, ['other'])
+  client.read(1_000)
+  t.strictSame(client.types, ['other', 'tool_output'])
+  t.end()
+})
+
 t.test('publications of a tool that are not expected are kept as they are', async t => {
   t.strictSame(toolsOf(new Client(logOf([callOf(1), callOf(2), outputOf(3), progressOf(4)]))),
     ['tool_call e.1', 'tool_output with call e.3', 'tool_progress e.4'])
@@ -202,7 +212,8 @@ t.test('publications of a tool that are not expected are kept as they are', asyn
 
 t.test('a reader with a filter gets the call and the output of a tool that it may see, together or each alone', async t => {
   const log = logOf([callOf(1), other, outputOf(2)])
-  const reading = (hidden: string[]) => toolsOf(Object.assign(new Client(log), { sees: ({ type }: { type: string }) => !hidden.includes(type) }))
+  const reading = (hidden: string[]) =>
+    toolsOf(Object.assign(new Client(log), { sees: ({ type }: { type: string }) => !hidden.includes(type) }))
   t.strictSame(reading([]), ['tool_output with call e.1', 'other e.3'])
   t.strictSame(reading(['tool_call']), ['other e.2', 'tool_output e.3'])
   t.strictSame(reading(['tool_output']), ['tool_call e.1', 'other e.2'])
