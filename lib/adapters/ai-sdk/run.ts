@@ -2,7 +2,7 @@ import type { UIMessageChunk } from 'ai'
 import type { Envelope } from '../../protocol/envelope.js'
 import { grown, growthOf, keyedGrowthOf, partKey } from '../../protocol/growth.js'
 import type { ChunkPart, ContinuedMessage, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
-import { chunkOf, chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
+import { chunkOf, chunksAfter, cursorAtPause, newCursor, type Cursor } from './ui-chunks.js'
 
 /** Outcome of a run. */
 export interface RunEnd {
@@ -179,8 +179,7 @@ export class FollowedRun {
     this.pauses++
     this.pausedAt = new Map(this.parts.map(part => {
       const cursor = newCursor()
-      // What may be newer than the pause is streamed again: the page keeps one part for each call.
-      if (part.kind === 'tool' && part.isMerged) Object.assign(cursor, { isStarted: true, isCalled: true })
+      if (part.kind === 'tool' && part.isMerged) Object.assign(cursor, cursorAtPause(part))
       else chunksAfter(part, cursor)
       return [part, cursor]
     }))

@@ -23,6 +23,16 @@ export function newCursor (): Cursor {
   return { length: 0, isStarted: false, isEnded: false, isCalled: false, approvals: 0, preliminaries: 0 }
 }
 
+/**
+ * Returns how far a tool was streamed at the latest pause, if it is not known which of its news are newer: up to its latest request for an
+ * approval. An output that is older is streamed again, which changes nothing in the page.
+ */
+export function cursorAtPause ({ progressNative, outcome }: ToolPart): Partial<Cursor> {
+  const { approval: approvals = [] } = outcome?.native ?? progressNative ?? {}
+  const approvalsAtPause = (approvals as UIMessageChunk[]).findLastIndex(({ type }) => type === 'tool-approval-request') + 1
+  return { isStarted: true, isCalled: true, approvals: approvalsAtPause }
+}
+
 /** Returns the chunks of a part that come after a cursor, and moves the cursor. */
 export function chunksAfter (part: RunPart, cursor: Cursor): UIMessageChunk[] {
   if (part.kind === 'text') return textChunks(part, cursor)

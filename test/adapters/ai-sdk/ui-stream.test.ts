@@ -99,7 +99,7 @@ t.test('errors begin with their code', async t => {
   t.equal(textOf({ code: 'chat_busy', message: '' }), 'chat_busy')
 })
 
-t.test('a tool whose call comes with its output is streamed with its approval and its output after the pause, and without its call', async t => {
+t.test('a tool whose call comes with its output is streamed after the pause with the answer to its approval and its output', async t => {
   const { run, delta, apply } = streaming()
   const [request, response] = [{ type: 'tool-approval-request', approvalId: 'q', toolCallId: 't' }, { type: 'tool-approval-response', approvalId: 'q', approved: true }]
   const pause = (type: string) => apply('chat_part', { message_id: 'm', part_id: type, kind: 'data', name: 'ai_sdk', value: { type } })
@@ -117,5 +117,5 @@ t.test('a tool whose call comes with its output is streamed with its approval an
   run.end({ status: 'complete' })
   const ui = new UiStream('m')
   ui.readOn(run)
-  t.match(await all(ui.stream), [{ type: 'start' }, { type: 'text-end' }, request, response, { type: 'tool-output-available', output: 'paid' }, { type: 'finish' }])
+  t.match(await all(ui.stream), [{ type: 'start' }, { type: 'text-end' }, response, { type: 'tool-output-available', output: 'paid' }, { type: 'finish' }])
 })
