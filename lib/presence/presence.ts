@@ -9,6 +9,7 @@ import { Refusal } from '../server/inbound/fault.js'
 import type { Attendee, ChannelKind, KindPresence } from '../server/kinds.js'
 import { compiled } from '../server/messages/catalogue.js'
 import { formatFault } from '../server/messages/formats.js'
+import { Tally } from '../server/tally.js'
 import { Deadline } from '../time/deadline.js'
 import type { Timers } from '../time/timers.js'
 import { within } from '../time/within.js'
@@ -46,8 +47,8 @@ export class ServerPresence {
   readonly #grace: Deadline
   /** By the name of the channel. */
   readonly #attended = new Map<string, Attended>()
-  /** Number of connections in their grace periods, by user. */
-  readonly #lingering = new Map<string, number>()
+  /** Connections in their grace periods, by user. */
+  readonly #lingering = new Tally<string>()
   readonly #unbind: (() => void) | undefined
 
   constructor (parts: PresenceParts) {
@@ -92,7 +93,7 @@ export class ServerPresence {
       frameOf: dataFrames(encode, channel),
       retention: presenceKind.retention!,
       mayLinger: userId => this.#mayLinger(userId),
-      onLingered: userId => this.#onLingered(userId),
+      onLingered: userId => this.#lingering.take(userId),
       onIdle: idle => { if (this.#attended.get(channel) === idle) this.#attended.delete(channel) }
     })
     this.#attended.set(channel, attended)
@@ -102,16 +103,9 @@ export class ServerPresence {
   }
 
   #mayLinger (userId: string): boolean {
-    const count = this.#lingering.get(userId) ?? 0
-    if (count >= this.#parts.channelsPerUser) return false
-    this.#lingering.set(userId, count + 1)
+    if (this.#lingering.of(userId) >= this.#parts.channelsPerUser) return false
+    this.#lingering.add(userId)
     return true
-  }
-
-  #onLingered (userId: string): void {
-    const count = this.#lingering.get(userId)!
-    if (count === 1) this.#lingering.delete(userId)
-    else this.#lingering.set(userId, count - 1)
   }
 
   /** Announces to the other nodes that this one ends. Call before the broker is closed. Never rejects. */

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
+import { encodeEntry } from '../../lib/presence/log/entry.js'
 import { FakeAttendee, startNodes } from './nodes.js'
 
 const channel = 'board:b1'
@@ -28,6 +29,20 @@ t.test('presence that is closed listens to its node no longer', async t => {
   t.equal(listeners.size, 1)
   await presence.close()
   t.equal(listeners.size, 0)
+})
+
+t.test('presence that is closed neither publishes nor makes a version later', async t => {
+  const { nodes: [{ board, presence }], pass, planned, logs } = startNodes(t, { isMemory: true })
+  const ada = new FakeAttendee('ada')
+  board.enter(ada, channel)
+  await pass(500)
+  t.equal(planned.size, 0)
+  board.update(ada, channel, 1)
+  t.equal(planned.size, 1, 'an entry is due')
+  logs.get('n0 presence:board:b1')!.append(encodeEntry({ kind: 'bye', node: '' }), 0)
+  t.equal(planned.size, 2, 'a version is due')
+  await presence.close()
+  t.equal(planned.size, 0)
 })
 
 t.test('a user keeps at most as many ended connections as channels', async t => {

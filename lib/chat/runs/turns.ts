@@ -49,6 +49,11 @@ export class Turns {
     this.#unbind = cluster.nodes.onInherited(lease => this.#inherit(lease))
   }
 
+  /** Number of chats in which a run of this server waits. */
+  get size (): number {
+    return this.#waiting.size
+  }
+
   /** Queues a run behind the other runs of its chat, on all servers. */
   enter (orphan: Orphan, run: LiveRun): Turn {
     const { channel } = orphan

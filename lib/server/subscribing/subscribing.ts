@@ -5,6 +5,7 @@ import type { Connection } from '../connection/connection.js'
 import { Recovery, sinceOf } from '../delivery/recovery.js'
 import type { Subscription } from '../delivery/subscription.js'
 import type { ChannelKind, Kinds } from '../kinds.js'
+import { Tally } from '../tally.js'
 import { within } from '../../time/within.js'
 import type { Timers } from '../../time/timers.js'
 import { Decisions, isAdmitting, type DecisionParts } from './decisions.js'
@@ -35,7 +36,7 @@ export class Subscribing {
   readonly #users: UserChannels
   readonly #undecided = new FairQueue(mostUndecided)
   /** Number of channels beside those of the path that a connection has or asks for. */
-  readonly #counts = new Map<Connection, number>()
+  readonly #counts = new Tally<Connection>()
 
   constructor (parts: SubscribingParts) {
     this.#parts = parts
@@ -95,10 +96,8 @@ export class Subscribing {
 
   /** Call when a connection is closed. */
   closed (connection: Connection): void {
-    const count = this.#counts.get(connection)
-    if (count === undefined) return
-    this.#counts.delete(connection)
-    this.#users.release(connection.userId, count)
+    const count = this.#counts.remove(connection)
+    if (count > 0) this.#users.release(connection.userId, count)
   }
 
   /** Subscribes a connection. Returns the reason if it may not. */
@@ -187,19 +186,16 @@ export class Subscribing {
   }
 
   #take (connection: Connection): boolean {
-    const count = this.#counts.get(connection) ?? 0
-    if (count >= this.#parts.mostOfConnection || !this.#users.take(connection.userId)) return false
-    this.#counts.set(connection, count + 1)
+    if (this.#counts.of(connection) >= this.#parts.mostOfConnection || !this.#users.take(connection.userId)) return false
+    this.#counts.add(connection)
     return true
   }
 
   #release (connection: Connection): void {
-    const count = this.#counts.get(connection)
     // The connection has ended, and everything is released.
-    if (count === undefined) return
+    if (this.#counts.of(connection) === 0) return
     this.#users.release(connection.userId)
-    if (count === 1) this.#counts.delete(connection)
-    else this.#counts.set(connection, count - 1)
+    this.#counts.take(connection)
   }
 }
 

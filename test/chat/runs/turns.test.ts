@@ -273,11 +273,11 @@ t.test('a run that ends while it waits for its chat stops waiting, and leaves no
   await eventually(() => planned.size === 2)
   first.run.cancel()
   await taken[0]
-  t.equal(planned.size, 1, 'the other one still waits')
+  t.strictSame([planned.size, turns.size], [1, 1], 'the other one still waits')
   await held.release()
   await new Cluster(there, timers, context.log).tell(subject<{ channel: string }>('chat_free'), { channel })
   await taken[1]
-  t.equal(planned.size, 0)
+  t.strictSame([planned.size, turns.size], [0, 0])
   t.equal(await there.hold(`chat ${channel}`, ''), undefined, 'the second run holds the lease')
   await second.turn.end()
   t.not(await there.hold(`chat ${channel}`, ''), undefined)
