@@ -2,7 +2,7 @@ import { forgive, time } from './lua.js'
 import { script, type Runner } from './script.js'
 
 /**
- * Records that this node is alive, and gives it leases of dead nodes, up to a maximum number. A dead node without leases is removed.
+ * Records that this node is alive, and gives it leases of dead nodes, up to a maximum number. Dead nodes are removed.
  *
  * KEYS: nodes by time of their last beat, holders of leases, data of leases, dead nodes by time of death. ARGV: node, ms without a beat
  * until a node is dead, maximum number of leases, 1 to return also leases that the node holds already.
@@ -15,9 +15,9 @@ forgive(nodes, dead)
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do redis.call('ZADD', nodes, now, other) end
 local isNew = redis.call('ZADD', nodes, now, node)
 local died = redis.call('ZSCORE', KEYS[4], node) or ''
--- A holder of a lease that is not among the nodes died before its first beat.
+-- A holder of a lease that is not among the nodes died before its first beat, or more of its leases are left than were given.
 for _, holder in ipairs(redis.call('HVALS', holders)) do redis.call('ZADD', nodes, 'NX', 0, holder) end
-local isDead, isLeft, inherited = {}, {}, {}
+local isDead, inherited = {}, {}
 local gone = redis.call('ZRANGEBYSCORE', nodes, '-inf', now - dead)
 for _, other in ipairs(gone) do isDead[other] = true end
 if #gone > 0 or ARGV[4] == '1' then
@@ -31,14 +31,12 @@ if #gone > 0 or ARGV[4] == '1' then
       redis.call('HSET', holders, key, node)
       inherited[#inherited + 1] = key
       inherited[#inherited + 1] = redis.call('HGET', data, key) or ''
-    elseif isDead[holder] then
-      isLeft[holder] = true
     end
   end
   redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - 3600000)
   for _, other in ipairs(gone) do
     redis.call('ZADD', KEYS[4], now, other)
-    if not isLeft[other] then redis.call('ZREM', nodes, other) end
+    redis.call('ZREM', nodes, other)
   end
   redis.call('PEXPIRE', KEYS[4], 3600000)
 end

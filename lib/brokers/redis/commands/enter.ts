@@ -8,12 +8,17 @@ import { script, type Runner } from './script.js'
  */
 export const enterScript = script('enter', `${present}
 local presence, connection, ttl, silent = KEYS[1], ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
-local all = redis.call('HGETALL', presence)
+local all, valid = redis.call('HGETALL', presence), {}
 for at = 1, #all, 2 do
   local renewed = string.match(all[at + 1], ' (%d+)$')
-  if now - tonumber(renewed) > ttl then redis.call('HDEL', presence, all[at]) end
+  if now - tonumber(renewed) > ttl then
+    redis.call('HDEL', presence, all[at])
+  else
+    valid[#valid + 1] = all[at]
+    valid[#valid + 1] = all[at + 1]
+  end
 end
-local found = present(all, set(6 + silent, #ARGV), set(6, 5 + silent))
+local found = present(valid, set(6 + silent, #ARGV), set(6, 5 + silent))
 local nodes = {}
 for at = 1, #found, 2 do
   if found[at] ~= connection then nodes[#nodes + 1] = found[at + 1] end

@@ -61,10 +61,11 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
   t.test('append returns an error for a channel that cannot be stored, and stores the others', async t => {
     await client.set('bad:meta', 'no hash')
     const keys = ['bad', 'bad:meta', 'good', 'good:meta']
-    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 9, '', 0, 1, 'm', 'x', 3, 1, 9, '', 0, 1, 'm', 'y'])
-    t.match(text, /ERR|WRONGTYPE/)
+    const [, text, head, ...good] = await run(append, keys, [Date.now() + 60_000, 'e1', 'PUBLISH', 3, 1, 9, '', 0, 1, 'm', 'x', 3, 60_000, 9, '', 0, 1, 'n', 'y'])
+    t.match(text, /^WRONGTYPE/)
     t.equal(head, -1)
     t.strictSame(good, ['e1', 1])
+    t.match(await client.xrange('good', '-', '+'), [['1-0', ['m', 'n', 't', String, 'b', 'y']]], 'each channel has its own publications')
   })
 
   t.test('append starts a stream without its meta again', async t => {
@@ -250,7 +251,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
       run(append, ['kept', 'kept:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', ...limits, '', isDefault, count, ...Array(count).fill(['m', 'x']).flat()])
     const known = [500, 90_000, 1_000_000]
     const unknown = [3, 1_000, 1_000]
-    await publish(unknown, 1)
+    t.match(await publish(unknown, 1), [Number, 'e1', 1])
     t.equal(await client.hget('kept:meta', 'r'), null, 'defaults are not kept')
     await publish(known, 0, 300)
     t.equal(await client.hget('kept:meta', 'r'), '500 90000 1000000')
@@ -382,9 +383,10 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.strictSame((await beatOf('b', 2)).leases, [])
   })
 
-  t.test('beat returns all leases that a node in doubt holds, unless it requests none', async t => {
+  t.test('beat returns all leases that a node in doubt holds, but none of another node that is alive, unless it requests none', async t => {
     const { beatOf, holdOf } = cluster('c2')
     await holdOf('a', 'l1', 'd1')
+    await holdOf('b', 'l2', 'd2')
     t.strictSame((await beatOf('a', 1, 0)).leases, [])
     t.strictSame((await beatOf('a', 1, 1)).leases, ['l1', 'd1'])
     t.strictSame((await beatOf('a', 0, 1)).leases, [])
@@ -406,6 +408,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     await client.zadd(alive, 0, 'b')
     await beatOf('a')
     t.strictSame((await client.zrange(dead, 0, '-1')).sort(), ['b', 'lately'])
+    await lasts(t, dead, hour)
   })
 
   t.test('hold does not count as a beat, and stores the data of the lease', async t => {
@@ -419,6 +422,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.equal(await client.hget(leases, 'l1'), 'd2')
     t.equal(await holdOf('b', 'l1', 'd3'), 0)
     t.equal(await client.hget(leases, 'l1'), 'd2')
+    t.equal(await holdOf('a', 'l1', 'd2', 1), 1, 'a node keeps a lease that it must hold already')
     t.equal(await holdOf('b', 'l2', 'd', 1), 0, 'a lease without a holder is over for a node that must hold it already')
   })
 
@@ -449,11 +453,27 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.strictSame(await enterOf('c2', [], ['a']), ['a'])
   })
 
-  t.test('claim removes the expired claims of its holder', async t => {
-    await client.zadd('over:claims', Date.now() - 1, 'over')
-    await client.zadd('over:claims', Date.now() + 60_000, 'lasts')
-    t.strictSame(await run(claim, ['over:claims'], ['new', 1_000, 10]), 1)
-    t.strictSame((await client.zrange('over:claims', 0, '-1')).sort(), ['lasts', 'new'])
+  t.test('enter counts the connections of live nodes, and those of unknown nodes that have just started, and removes the expired ones', async t => {
+    const key = 'counted:presence'
+    const now = Date.now()
+    const entries = { c1: `live ${now - 30_000}`, c2: `silent ${now}`, c3: `new ${now}`, c4: `unknown ${now - 11_000}`, c5: `live ${now - 61_000}` }
+    await client.hset(key, entries)
+    const enterOf = (limit: number) => run(enter, [key], ['c6', 'live', limit, 60_000, 1, 'silent', 'live'])
+    t.strictSame((await enterOf(2)).sort(), ['live', 'new'])
+    t.strictSame((await client.hkeys(key)).sort(), ['c1', 'c2', 'c3', 'c4'])
+    t.strictSame(await enterOf(3), [])
+    t.strictSame((await client.hkeys(key)).sort(), ['c1', 'c2', 'c3', 'c4', 'c6'])
+  })
+
+  t.test('a claim succeeds once until it has expired, and removes the expired claims of its holder', async t => {
+    const claims = 'over:claims'
+    await client.zadd(claims, Date.now() - 1, 'over', Date.now() + 60_000, 'lasts')
+    t.equal(await run(claim, [claims], ['lasts', 60_000, 10]), 0)
+    t.equal(await run(claim, [claims], ['new', 60_000, 10]), 1)
+    t.strictSame((await client.zrange(claims, 0, '-1')).sort(), ['lasts', 'new'])
+    await client.zadd(claims, Date.now() - 1, 'new')
+    t.equal(await run(claim, [claims], ['new', 1_000, 10]), 1, 'an expired claim can be made again')
+    await lasts(t, claims, 60_000, 'a short claim leaves longer ones their time')
   })
 })
 
