@@ -51,6 +51,18 @@ t.test('send rejects with an error of the server, after its timeout, when the qu
   for (const each of waiting) await t.rejects(each, { code: 'closed' })
 })
 
+t.test('the pace of a lost connection does not delay the messages on the next one', async t => {
+  const { box, written, write } = open()
+  box.start(write, before, { frame: 10_000, rate: 1, burst: 2 })
+  const sent = [1, 2].map(n => box.send('n', n, { timeout: 1_000 }))
+  t.strictSame(written.map(({ data }) => data), [1], 'the other one waits')
+  box.stop()
+  box.start(write, before, ample)
+  t.strictSame(written.map(({ data }) => data), [1, 1, 2])
+  box.stop(closed)
+  for (const each of sent) await t.rejects(each, { code: 'closed' })
+})
+
 t.test('messages that came too fast are sent again after 1 s', async t => {
   let now = 0
   mock.method(performance, 'now', () => now)

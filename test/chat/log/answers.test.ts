@@ -20,7 +20,8 @@ t.test('an unfinished message is saved with its parts', async t => {
     ['chat_part', { ...part, part_id: '2', kind: 'step' }],
     ['chat_part', { ...part, part_id: 'transient hint', kind: 'data', name: 'hint', value: 1, is_transient: true }],
     ['chat_delta', { ...part, message_id: '/a.1', part_of: '/a', at: 0, text: 'Two' }],
-    ['app_message', { text: 'of the app' }]
+    ['app_message', { text: 'of the app' }],
+    ['chat_delta', { run_id: 'another', message_id: '/b', at: 0, text: 'of another run' }]
   ])
   t.strictSame(log.unfinishedAnswers('r'), [{
     message_id: '/a',

@@ -2,7 +2,7 @@ import t from 'tap'
 import { LiveCall } from '../../../lib/chat/replies/call.js'
 import { FakeContext } from '../runs/context.js'
 
-function setup () {
+function setup (fault?: Error) {
   const context = new FakeContext()
   const calls = { closed: 0 }
   const call = new LiveCall({
@@ -16,7 +16,10 @@ function setup () {
     head: { message_id: 'm', run_id: 'r', agent: 'a' },
     charge: () => true,
     flush: () => {},
-    publish: async (type, data) => { context.publish({ type, data } as never) },
+    publish: async (type, data) => {
+      if (fault !== undefined) throw fault
+      context.publish({ type, data } as never)
+    },
     onClosed: () => { calls.closed++ }
   })
   return { context, call, calls }
@@ -52,6 +55,25 @@ t.test('the arguments grow, are replaced by the whole call, and the call ends on
   ])
   t.strictSame(call.saved, { kind: 'tool', part_id: 'c', name: 'search', args: { q: 1 }, title: 'Search', status: 'complete', output: [1], note: 'n' })
   t.equal(calls.closed, 1)
+})
+
+t.test('a call whose arguments were not completed takes none after its end', async t => {
+  const { context, call } = setup()
+  call.write('{"q')
+  await call.output(1)
+  const { length } = context.published
+  t.equal(call.write('":1}'), false)
+  await call.output(2)
+  await call.call({})
+  t.equal(context.published.length, length)
+})
+
+t.test('a call rejects if a part of it cannot be published', async t => {
+  const fault = new Error('too large')
+  const { call } = setup(fault)
+  await t.rejects(call.call({}), fault)
+  await t.rejects(call.progress(1), fault)
+  await t.rejects(call.output(1), fault)
 })
 
 t.test('a call that its run leaves open is closed with the outcome of the run', async t => {

@@ -36,8 +36,8 @@ t.test('a part begins, grows and ends, with the fields that were set', async t =
     { type: 'chat_part_delta', data: { ...head, signature: 's', at: 0, text: 'a' } },
     { type: 'chat_part', data: { ...head, signature: 's', end: true, text: 'ab', status: 'complete' } }
   ])
-  t.strictSame(part.fields, { signature: 's', end: true })
   part.set({ late: true })
+  t.strictSame(part.fields, { signature: 's', end: true })
   part.begin()
   context.turn()
   t.equal(part.write('c'), false)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { PieceWriter } from '../../../lib/chat/sources/piece-writer.js'
-import type { AnswerPart } from '../../../lib/index.js'
+import type { AnswerPart, Reply } from '../../../lib/index.js'
 import { all, finished, startChat } from '../../chat.js'
 
 /** The final parts that the pieces make, as they are saved. */
@@ -38,6 +38,16 @@ t.test('sources, files, data, steps and metadata', async t => {
   t.match(saved, { metadata: { a: 1 }, parts: [{ kind: 'step' }, { kind: 'source', value: { url: 'u' } }, { kind: 'file', value: { media_type: 'a/b' } }, { kind: 'data', name: 'map', value: 2 }] })
   t.equal(saved.parts.length, 4)
   t.match(all(client, 'chat_part').find(({ name }) => name === 'hint'), { is_transient: true, value: 3 })
+})
+
+t.test('the next piece waits until a part of a call is stored, and a part that cannot be stored rejects', async t => {
+  const fault = new Error('too large')
+  const fail = () => Promise.reject(fault)
+  const call = { write: () => true, call: fail, progress: fail, fail, output: fail }
+  const writer = new PieceWriter({ call: () => call } as unknown as Reply)
+  for (const part of [{ args: {} }, { progress: 1 }, { error: { code: 'no' } }, { output: 1 }]) {
+    await t.rejects(writer.write({ kind: 'tool', id: 'c', name: 'find', ...part } as AnswerPart), fault, Object.keys(part)[0])
+  }
 })
 
 t.test('a call without a name fails', async t => {

@@ -55,6 +55,7 @@ t.test('return stops a source, even while it waits for a part', async t => {
       yield 'a'
       yield 'b'
     } finally {
+      await new Promise(resolve => setImmediate(resolve))
       isStopped = true
     }
   })())

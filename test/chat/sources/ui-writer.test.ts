@@ -1,6 +1,7 @@
 import t from 'tap'
 import { UiWriter } from '../../../lib/chat/sources/ui-writer.js'
 import type { Reply } from '../../../lib/index.js'
+import { gate } from '../../waiting.js'
 
 t.test('a chunk without its beginning is carried as it is', async t => {
   const data: unknown[] = []
@@ -13,4 +14,25 @@ t.test('a chunk without its beginning is carried as it is', async t => {
   for (const chunk of chunks) await writer.write(chunk as never)
   t.strictSame(data, chunks.map(chunk => ['ai_sdk', chunk]))
   t.strictSame(writer.requests, [])
+})
+
+t.test('an answer that continues a message says so once, before its first content', async t => {
+  const data: unknown[] = []
+  const reply = { data: async (_name: string, value: unknown) => { data.push(value) }, addMetadata () {}, step: async () => {} }
+  const writer = new UiWriter(reply as unknown as Reply, { messageId: 'm1' } as never)
+  for (const type of ['new-type', 'newer-type']) await writer.write({ type } as never)
+  t.strictSame(data, [{ type: 'continues', messageId: 'm1' }, { type: 'new-type' }, { type: 'newer-type' }])
+})
+
+t.test('the chunk after a delta waits until the reply has room', async t => {
+  const room = gate()
+  const reply = { addText: () => ({ write: () => true }), ready: () => room.opened }
+  const writer = new UiWriter(reply as unknown as Reply)
+  await writer.write({ type: 'text-start', id: 'x' })
+  let isDone = false
+  const written = writer.write({ type: 'text-delta', id: 'x', delta: 'a' }).then(() => { isDone = true })
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(isDone, false)
+  room.open()
+  await written
 })

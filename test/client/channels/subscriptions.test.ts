@@ -1,6 +1,7 @@
 import t from 'tap'
 import { subscriptions } from '../../../lib/client/channels/subscriptions.js'
 import type { RealtimeError } from '../../../lib/client/error.js'
+import { leaks } from '../../leaks.js'
 import { eventually } from '../../waiting.js'
 
 const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100 }
@@ -97,6 +98,18 @@ t.test('a final reason closes the channel until it is opened again, and another 
   t.strictSame(frames(), [])
   channel.reopen()
   t.match(frames(), [{ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } }])
+})
+
+t.test('a channel without readers is not tried again', async t => {
+  const { all, frames, receive } = make(t)
+  const channel = all.read('board:b1')
+  all.start(limits)
+  frames()
+  receive('unsubscribed', 'board:b1', { reason: 'unavailable' })
+  t.match(leaks(), [/subscriptions/], 'it waits for the next attempt')
+  channel.close(0)
+  await eventually(() => all.isReady('board:b1') === undefined)
+  t.strictSame(leaks(), [])
 })
 
 t.test('a channel beyond the limit is reported once, and tried again', async t => {

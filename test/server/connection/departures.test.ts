@@ -1,5 +1,6 @@
 import t from 'tap'
 import { closeCodes, type RealtimeConnection } from '../../../lib/index.js'
+import { Departures } from '../../../lib/server/connection/departures.js'
 import { Client, RawClient, connect, start } from '../../harness.js'
 import { eventually, gate } from '../../waiting.js'
 
@@ -49,4 +50,14 @@ t.test('app.close() waits for onDisconnect hooks', async t => {
   await connect(t, url + path)
   await app.close()
   t.strictSame(steps, ['hook'])
+})
+
+t.test('without onDisconnect nothing is called and nothing is logged', async t => {
+  const fail = () => t.fail('there is no hook')
+  const departures = new Departures({ onDisconnect: undefined, log: { error: fail, warn: fail } as never, onGone: fail })
+  const connection = { id: 'c1', state: 'closed', closed: { code: 1000, reason: '' } }
+  departures.greeted(connection as never)
+  departures.closed(connection as never)
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(departures.size, 0)
 })

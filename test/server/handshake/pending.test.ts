@@ -81,6 +81,19 @@ t.test('a place is freed once, by the end of its handshake or of its stream', as
   t.ok(pending.hasRoomFor(from('a')))
 })
 
+t.test('a handshake that is over counts for no network, even if its address becomes known later', async t => {
+  const { pending, add } = setup(t, 20)
+  const all = Array.from({ length: 19 }, (_, n) => add(`192.0.2.${n}`))
+  t.ok(pending.hasRoomFor(from('198.51.100.1')), 'each is counted for its network')
+  for (const one of all.slice(0, 6)) {
+    one.end()
+    one.comesFrom('198.51.100.1')
+  }
+  for (let n = 0; n < 5; n++) add(`203.0.113.${n}`)
+  t.equal(pending.size, 18)
+  t.ok(pending.hasRoomFor(from('198.51.100.1')))
+})
+
 t.test('a handshake that is over has no deadline', async t => {
   const { pending } = setup(t, 10, 20)
   const running = setInterval(() => {}, 1_000)
