@@ -519,3 +519,12 @@ t.test('a reader with a filter gets the published object, without parsing it aga
   t.equal(shown.length, 1)
   t.equal(shown[0], publication)
 })
+
+t.test('a read that takes only text leaves a newest publication whose frame is a Buffer for the next read', async t => {
+  const log = logOf([message('m', 'x'.repeat(5_000))])
+  const reader: Reader = { offset: 0, epoch: 'e', wake () {}, catchUp () {} }
+  t.equal(log.read(reader, 10_000, true), '')
+  t.equal(reader.offset, 0)
+  t.ok(Buffer.isBuffer(log.read(reader, 10_000)))
+  t.equal(reader.offset, 1)
+})

@@ -49,7 +49,11 @@ t.test('a body gives the same events wherever its chunks end, also within a char
 
 t.test('return cancels the body while it is being read', async t => {
   let isCancelled = false
-  const events = eventData(new ReadableStream({ pull: () => new Promise(() => {}), cancel () { isCancelled = true } }))
+  const cancel = async () => {
+    await new Promise(resolve => setImmediate(resolve))
+    isCancelled = true
+  }
+  const events = eventData(new ReadableStream({ pull: () => new Promise(() => {}), cancel }))
   const next = events.next()
   t.strictSame(await events.return!(), { done: true, value: undefined })
   t.equal(isCancelled, true)

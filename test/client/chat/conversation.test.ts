@@ -217,6 +217,9 @@ t.test('after a loss the open items are interrupted, until further publications 
   ]) chat.apply(each)
   t.match(chat.items, [{ text: 'abcdef', status: 'streaming' }, { text: 'xyz', status: 'complete' }, { status: 'running' }, { status: 'open' }, {}, {}])
   t.strictSame(chat.runs, ['r'])
+  chat.apply(publication('tool_output', { call_id: 't', run_id: 'r', name: 'n', status: 'complete', output: 1 }))
+  chat.apply(publication('tool_progress', { call_id: 't', run_id: 'r', progress: 2 }))
+  t.match(chat.items[2], { status: 'complete', progress: 1 }, 'an item that has ended is final again')
 })
 
 t.test('a conversation keeps at most 10,000 items', async t => {
@@ -226,6 +229,9 @@ t.test('a conversation keeps at most 10,000 items', async t => {
   t.equal(chat.items.length, 10_000)
   t.equal(chat.items[0].id, '10')
   t.equal(chat.isComplete, false)
+  t.equal(chat.byKey.size, 10_000)
+  chat.apply(publication('chat_message', { message_id: '0', content: 'x' }))
+  t.equal(chat.items.at(-1)!.id, '0', 'a dropped item can be added again')
 })
 
 /** Any UTF-16, divided anywhere, even between the halves of a surrogate pair. */

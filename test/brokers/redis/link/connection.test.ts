@@ -5,6 +5,7 @@ import { createConnection, isCluster, isReady, unanswered } from '../../../../li
 t.test('createConnection throws RT_ERR_OPTIONS without an address, and with an invalid one', async t => {
   t.throws(() => createConnection({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
   t.throws(() => createConnection({ url: 'localhost:6379' }), { code: 'RT_ERR_OPTIONS' })
+  t.throws(() => createConnection({ url: 'redis://localhost:6379/first' }), { code: 'RT_ERR_OPTIONS', message: /database/ })
 })
 
 t.test("createConnection does not change the app's client", async t => {

@@ -50,4 +50,12 @@ t.test('a batch in doubt is looked up in Redis after its deadline: each publicat
   t.equal(doubts.size, 0)
   doubts.add(batch)
   t.equal(doubts.size, 0, 'a settled batch is not added')
+  const late = { ...pending[0], isSettled: false }
+  const other = { ...batch, publications: [late] }
+  doubts.add(other)
+  doubts.drop(other)
+  t.equal(doubts.size, 1, 'a batch that is not settled stays')
+  late.isSettled = true
+  doubts.drop(other)
+  t.equal(doubts.size, 0)
 })

@@ -31,5 +31,7 @@ t.test('a preparation waits at most 500 ms for the prepare function, and close e
   other.close()
   await ready
   t.equal(other.isDone, false)
+  const listeners = link.client.listenerCount('ready')
   preparation.close()
+  t.equal(link.client.listenerCount('ready'), listeners - 1, 'a closed preparation no longer follows the connection')
 })

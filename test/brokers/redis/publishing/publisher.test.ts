@@ -1,10 +1,12 @@
+import { mock } from 'node:test'
 import type { Cluster } from 'ioredis'
 import t from 'tap'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
+import type { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import type { Position } from '../../../../lib/protocol/position.js'
 import { every } from '../../../every.js'
-import { eventually } from '../../../waiting.js'
+import { eventually, within } from '../../../waiting.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
 
@@ -210,6 +212,28 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     connection.disconnect(true)
     await eventually(() => count === 3)
     t.equal((await publisher.publish('prepared', '{}')).offset, 3, 'a preparation that takes too long does not stop publications')
+  })
+
+  t.test('each publication is sent after its turn, without the regular checks', async t => {
+    const { publisher } = await make(t)
+    mock.timers.enable({ apis: ['setInterval'] })
+    t.teardown(() => mock.timers.reset())
+    for (let n = 1; n <= 3; n++) t.equal((await within(publisher.publish('turns', '{}'), 'a publication is stored', 2_000)).offset, n)
+    await new Promise(resolve => setImmediate(resolve))
+  })
+
+  t.test('the quota is charged once for a channel that begins, and gets back what is not stored', async t => {
+    const { publisher } = await make(t)
+    const charged: unknown[] = []
+    publisher.quota = {
+      refusal: () => undefined,
+      onBegun: (channel: string) => { charged.push(['begun', channel]) },
+      giveBack: (channel: string, bytes: number) => { charged.push(['given back', channel, bytes]) }
+    } as unknown as Quota
+    for (let n = 0; n < 2; n++) await Promise.all([publisher.publish('quota', '{}'), publisher.publish('quota', '{}')])
+    await client.set(keys.meta(keys.stream('wrong')), 'no hash', 'EX', 60)
+    await t.rejects(publisher.publish('wrong', '{"n":1}'), { code: 'RT_ERR_BROKER' })
+    t.strictSame(charged, [['begun', 'quota'], ['given back', 'wrong', 7]])
   })
 
   t.test('close rejects the publications under way, and later publications are refused', async t => {

@@ -36,7 +36,9 @@ t.test('a batch is full with 256 publications, or with 256 KiB', async t => {
   t.equal(queue.isFull, false)
   const large = [pending('x', 256 * 1024), pending('x')]
   t.equal(queueOf(large).isFull, true)
-  t.strictSame(queueOf(large).take('x'), [large[0]])
+  const ofLarge = queueOf(large)
+  t.strictSame(ofLarge.take('x'), [large[0]])
+  t.equal(ofLarge.isFull, false, 'only waiting publications fill a batch')
 })
 
 t.test('publications that are taken back return to their place in the queue', async t => {
@@ -55,4 +57,8 @@ t.test('takeBefore takes only the publications that were added up to a time', as
   t.strictSame(queue.takeBefore(2), all.slice(0, 2))
   t.strictSame(queue.takeBefore(Infinity), all.slice(2))
   t.strictSame([queue.waiting, queue.isFull], [0, false])
+  const large = queueOf([pending('x', 256 * 1024, 1)])
+  large.takeBefore(1)
+  large.add(pending('x'))
+  t.equal(large.isFull, false, 'taken publications no longer fill a batch')
 })
