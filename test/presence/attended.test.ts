@@ -1,4 +1,5 @@
 import t from 'tap'
+import { gate } from '../waiting.js'
 import { FakeAttendee, startNodes } from './nodes.js'
 
 const channel = 'board:b1'
@@ -87,6 +88,23 @@ t.test('the members of a node that says goodbye stay for 5 s', async t => {
   t.equal(ada.users, 'ada,bob')
   await pass(400)
   t.equal(ada.users, 'ada')
+})
+
+t.test('a node that ends waits until its goodbye is stored, and ends too if that fails', async t => {
+  const { nodes: [one, two], pass, state, published } = startNodes(t, { count: 2 })
+  for (const { id, board } of [one, two]) board.enter(new FakeAttendee(id), channel)
+  await pass(500)
+  const stored = gate()
+  state.stored = stored.opened
+  let isClosed = false
+  const closed = one.presence.close().then(() => { isClosed = true })
+  await pass(10)
+  t.match(published.at(-1), /"bye"/)
+  t.equal(isClosed, false)
+  stored.open()
+  await closed
+  state.isAway = true
+  await two.presence.close()
 })
 
 t.test('a node that begins to follow after a goodbye drops the members as well', async t => {

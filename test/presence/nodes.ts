@@ -17,7 +17,8 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
   /** Number of entries by the name of the log. */
   const heads = new Map<string, number>()
   const published: string[] = []
-  const state = { isAway: false, alive: Array.from({ length: count }, (_, n) => `n${n}`) }
+  /** `stored`: when the broker answers a publication; at once by default. */
+  const state = { isAway: false, alive: Array.from({ length: count }, (_, n) => `n${n}`), stored: Promise.resolve() }
   const now = () => clock.now()
   const nodes = state.alive.map(id => {
     const listeners = new Set<() => void>()
@@ -49,7 +50,7 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
         published.push(body)
         heads.set(name, (heads.get(name) ?? 0) + 1)
         for (const [key, log] of logs) if (key.endsWith(` ${name}`)) log.append(body, now())
-        return isMemory ? log(name).position : Promise.resolve(log(name).position)
+        return isMemory ? log(name).position : state.stored.then(() => log(name).position)
       }
     } as unknown as Broker
     const log = (name: string) => logOf(name)

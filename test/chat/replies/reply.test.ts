@@ -371,6 +371,9 @@ t.test('a part that the broker did not store is delivered, and one that can neve
   context.answer = down
   await reply.source({ url: 'u' })
   t.match(context.published.at(-1), { type: 'chat_part', data: { kind: 'source' } })
+  const fault = new Error('too large')
+  const refusing = setup({ outlet: { publish: down, deliver: () => Promise.reject(fault) as never } })
+  await t.rejects(refusing.reply.source({ url: 'u' }), fault)
   context.answer = () => { throw new TypeError('not JSON') }
   await t.rejects(reply.file({ url: 'u', media_type: 'm' }), { message: 'not JSON' })
   await t.rejects(reply.data('n', 1n), TypeError)

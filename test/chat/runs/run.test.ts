@@ -25,6 +25,32 @@ t.test('a run publishes its start, calls its handler and publishes its end, once
   t.equal(run.target, context.target)
 })
 
+t.test('a run that waits is announced once it is stored, and can be announced again after a failure', async t => {
+  const { context, run } = setup()
+  const stored = gate()
+  context.answer = () => Promise.reject(new Error('away'))
+  await t.rejects(run.announceFirst(), { message: 'away' })
+  context.answer = () => stored.opened
+  let isStored = false
+  const announced = run.announceFirst().then(() => { isStored = true })
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(isStored, false)
+  stored.open()
+  await announced
+  await run.announceFirst()
+  t.strictSame(context.types, ['run_queued', 'run_queued'], 'the failed one, and one that is stored')
+})
+
+t.test('the limit of a run is exact to the byte', async t => {
+  const written: boolean[] = []
+  const { run } = setup(run => {
+    for (const length of [5_000, 5_000, 5_000, 5_000]) written.push(run.reply().write('x'.repeat(length)))
+    written.push(run.reply().write('x'))
+  })
+  await run.begin()
+  t.strictSame([written, await run.finished], [[true, true, true, true, false], 'error'])
+})
+
 t.test('a run is named by its id, by its message and by its ref', async t => {
   const { run } = setup()
   t.strictSame([run.id, 'm', ''].map(runId => run.goesBy({ runId })), [true, false, false])

@@ -309,7 +309,7 @@ t.test('the next run of a chat begins at once when the run of another server has
   there.close()
 })
 
-t.test('a server that inherits the lease of a run holds it until the end of the run is stored', async t => {
+t.test('a server that inherits the lease of a run, and that of its chat before it, holds both until the end of the run is stored', async t => {
   const { timers } = movedClock(t)
   const nodes = new FakeCluster()
   const [gone, heir, third] = [nodes.join(), nodes.join(), nodes.join()]
@@ -321,12 +321,13 @@ t.test('a server that inherits the lease of a run holds it until the end of the 
   }
   const turns = new Turns({ timers, log: context.log, onOrphan, cluster: new Cluster(heir, timers, context.log) })
   const run = new LiveRun(context, { userId: 'u', handler: () => {} })
-  await gone.hold(`run ${run.id}`, JSON.stringify({ channel: 'chat:w/a/c/u', target, about: run.about }))
+  const keys = ['chat chat:w/a/c/u', `run ${run.id}`]
+  for (const key of keys) await gone.hold(key, JSON.stringify({ channel: 'chat:w/a/c/u', target, about: run.about }))
   gone.die()
   await ending.opened
   for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
-  t.equal(await third.hold(`run ${run.id}`, ''), undefined)
+  for (const key of keys) t.equal(await third.hold(key, ''), undefined)
   stored.open()
-  await eventually(async () => await third.hold(`run ${run.id}`, '') !== undefined)
+  for (const key of keys) await eventually(async () => await third.hold(key, '') !== undefined)
   turns.close()
 })

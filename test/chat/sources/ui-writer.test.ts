@@ -36,3 +36,15 @@ t.test('the chunk after a delta waits until the reply has room', async t => {
   room.open()
   await written
 })
+
+t.test('the texts of a step get nothing after its end: a chunk for one of them is carried as it is', async t => {
+  const written: unknown[] = []
+  const writer = new UiWriter({
+    data: async (name: string, value: unknown) => { written.push(value) },
+    addText: () => ({ write: (text: string) => { written.push(text) }, end: async () => { written.push('end') } }),
+    ready: async () => {}
+  } as unknown as Reply)
+  const late = { type: 'text-delta', id: 'x', delta: 'b' }
+  for (const chunk of [{ type: 'text-start', id: 'x' }, { type: 'text-delta', id: 'x', delta: 'a' }, { type: 'finish-step' }, late]) await writer.write(chunk as never)
+  t.strictSame(written, ['a', 'end', late])
+})

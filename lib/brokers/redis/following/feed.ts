@@ -94,6 +94,11 @@ export class Feed<L extends Fed = Fed> {
     for (const announcement of announcements) this.#take(announcement)
   }
 
+  /** Number of the last publications whose marks are known. */
+  get known (): number {
+    return this.#recent.length
+  }
+
   /** Whether the log has no publication yet, and no epoch of its own. */
   get isUnborn (): boolean {
     return this.log !== undefined && isUnborn(this.log.epoch)

@@ -183,7 +183,9 @@ export class RedisLink {
     this.#isDiagnosing = false
     this.#diagnosedAt = performance.now()
     if (this.#isEnded || (found ?? error) === undefined) return
-    this.health.failed(this.#line, found ?? (isCause(error) ? error : new Error('No node of the Cluster can be reached')), now)
+    // With a single server, an error that is no cause follows one that is. The health ignores it.
+    const known = isCause(error) || !this.isCluster ? error : new Error('No node of the Cluster can be reached')
+    this.health.failed(this.#line, found ?? known, now)
     if (this.isReady) this.health.well(this.#line)
   }
 

@@ -141,6 +141,15 @@ t.test('a feed appends each announced publication once', async t => {
   t.equal(stream.reads, 1)
 })
 
+t.test('a feed knows the marks of at least 16 publications, and of few more once Redis is unlikely to lose them', async t => {
+  const { feed, stream } = await begun()
+  stream.publish(5_000)
+  feed.onAnnounced(stream.announcements(1))
+  t.ok(feed.known >= 256 && feed.known <= 512, `${feed.known}`)
+  feed.settle(performance.now() + 1)
+  t.equal(feed.known, 16)
+})
+
 t.test('a feed reads missing publications from the stream', async t => {
   const { feed, log, stream } = await begun()
   stream.publish(4)

@@ -98,8 +98,9 @@ t.test('a connection that is replaced on purpose is not an outage', { skip: skip
   t.strictSame(lines, [])
 })
 
-t.test('a link does not use another database instead of one that does not exist', { skip: skipRedis }, async t => {
-  const server = await RedisServer.start(t, ['--databases', '4'])
+t.test('a link does not use another database instead of one that does not exist, and is ready once this exists', { skip: skipRedis }, async t => {
+  const args = ['--databases', '4']
+  const server = await RedisServer.start(t, args)
   const { lines, link } = observed(t, { url: `${server.url}/4` })
   let isReady = false
   link.client.on('ready', () => { isReady = true })
@@ -110,6 +111,11 @@ t.test('a link does not use another database instead of one that does not exist'
   t.equal(isReady, false)
   t.equal(lines.length, 1)
   t.match(lines[0], /DB index is out of range\. Correct the number of the database/)
+  args[1] = '5'
+  await server.restart()
+  await eventually(() => isReady)
+  await eventually(() => lines.length > 1)
+  t.match(lines, { length: 2, 1: /^info / }, 'the only fault that was logged is the database')
 })
 
 t.test('a link logs the reason why a Cluster is unreachable, or why its name does not resolve', { skip: skipRedis }, async t => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Ping } from '../../../../lib/brokers/redis/link/ping.js'
+import { leaks } from '../../../leaks.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
@@ -15,6 +16,7 @@ t.test('an answered ping records its time, and an unanswered ping reports silenc
   const before = performance.now()
   await ping.send()
   t.ok(ping.answeredAt >= before && ping.answeredAt <= performance.now())
+  t.strictSame(leaks().filter(leak => leak.includes('Ping.send')), [], 'an answered ping leaves no timer')
   let silences = 0
   link.health.silent = () => { silences++ }
   const answered = ping.answeredAt
