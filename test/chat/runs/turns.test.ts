@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
+import type { Lease } from '../../../lib/brokers/broker.js'
 import { LiveRun } from '../../../lib/chat/runs/run.js'
 import { Turns } from '../../../lib/chat/runs/turns.js'
 import { errors, type Run } from '../../../lib/index.js'
@@ -307,6 +308,34 @@ t.test('the next run of a chat begins at once when the run of another server has
   t.equal(planned.size, 0)
   here.close()
   there.close()
+})
+
+t.test('a server that inherits the lease of a chat announces that the chat is free once the lease is released', async t => {
+  const { timers } = movedClock(t)
+  const nodes = new FakeCluster()
+  const [heir, other] = [nodes.join(), nodes.join()]
+  let inherit = (_lease: Lease) => {}
+  heir.onInherited = listener => {
+    inherit = listener
+    return () => {}
+  }
+  const context = new FakeContext()
+  const turns = new Turns({ timers, log: context.log, onOrphan: async () => {}, cluster: new Cluster(heir, timers, context.log) })
+  const order: string[] = []
+  new Cluster(other, timers, context.log).on(subject<{ channel: string }>('chat_free'), () => { order.push('free') })
+  const released = gate()
+  const release = async () => {
+    await released.opened
+    order.push('released')
+  }
+  const data = JSON.stringify({ channel: 'chat:w/a/c/u', target, about: { run_id: 'r' } })
+  inherit({ key: 'chat chat:w/a/c/u', data, lost: new AbortController().signal, release })
+  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(order, [])
+  released.open()
+  await eventually(() => order.length === 2)
+  t.strictSame(order, ['released', 'free'])
+  turns.close()
 })
 
 t.test('a server that inherits the lease of a run, and that of its chat before it, holds both until the end of the run is stored', async t => {

@@ -164,7 +164,7 @@ t.test('a user without connections is forgotten, also if it is the only one', as
   t.equal(userRates.size, 0)
 })
 
-t.test('a user who is connected, or has reconnected in time, is known', async t => {
+t.test('a user who is connected, or has reconnected in time, is known until the connection ends', async t => {
   const { userRates, turn } = setup(t)
   const [user, connection] = [userRates.of('u'), source()]
   user.join(connection)
@@ -175,6 +175,9 @@ t.test('a user who is connected, or has reconnected in time, is known', async t 
   user.join(connection)
   turn(2_000)
   t.equal(userRates.known('u'), user)
+  user.leave(connection)
+  turn(2_000)
+  t.equal(userRates.size, 0)
 })
 
 t.test('disconnected users are forgotten once their tokens are refilled and their messages are handled', async t => {
