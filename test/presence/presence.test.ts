@@ -75,6 +75,7 @@ t.test('data is checked: bytes, schema, and whose it is', async t => {
   await pass(200)
   t.throws(() => typed.update(ada, 'chat:c1', { typing: 1 }), { code: 'bad_message', message: /^\/data\/typing/ })
   t.throws(() => board.update(ada, channel, 'é'.repeat(512)), { code: 'too_big', message: /1024 bytes.*1026/ })
+  board.update(ada, channel, 'é'.repeat(511))
   t.throws(() => board.update(spy, channel, 1), { code: 'presence_hidden' })
   t.throws(() => board.update(ada, 'board:other', 1), { code: 'not_subscribed' })
   t.throws(() => board.update(new FakeAttendee('eve'), channel, 1), { code: 'not_subscribed' })

@@ -46,7 +46,7 @@ t.test('the next piece waits until a part of a call is stored, and a part that c
   const call = { write: () => true, call: fail, progress: fail, fail, output: fail }
   const writer = new PieceWriter({ call: () => call } as unknown as Reply)
   for (const part of [{ args: {} }, { progress: 1 }, { error: { code: 'no' } }, { output: 1 }]) {
-    await t.rejects(writer.write({ kind: 'tool', id: 'c', name: 'find', ...part } as AnswerPart), fault, Object.keys(part)[0])
+    await t.rejects(async () => { await writer.write({ kind: 'tool', id: 'c', name: 'find', ...part } as AnswerPart) }, fault, Object.keys(part)[0])
   }
 })
 

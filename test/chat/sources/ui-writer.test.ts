@@ -40,7 +40,7 @@ t.test('the chunk after a delta waits until the reply has room', async t => {
 t.test('the texts of a step get nothing after its end: a chunk for one of them is carried as it is', async t => {
   const written: unknown[] = []
   const writer = new UiWriter({
-    data: async (name: string, value: unknown) => { written.push(value) },
+    data: async (_name: string, value: unknown) => { written.push(value) },
     addText: () => ({ write: (text: string) => { written.push(text) }, end: async () => { written.push('end') } }),
     ready: async () => {}
   } as unknown as Reply)
