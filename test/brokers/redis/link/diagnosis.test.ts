@@ -3,6 +3,7 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 import t from 'tap'
 import { diagnose } from '../../../../lib/brokers/redis/link/diagnosis.js'
 import { RedisServer, freePort, selfSigned, skipRedis, skipTls, tlsOnly } from '../../../redis-server.js'
+import { eventually } from '../../../waiting.js'
 
 const host = '127.0.0.1'
 
@@ -49,8 +50,12 @@ t.test('diagnose returns the error of the network when no server listens on the 
   t.match(await look(await freePort(), false), { code: 'ECONNREFUSED' })
 })
 
-t.test('diagnose finds no reason, within a second, for a server that is silent or closes at once', async t => {
-  const silent = await serve(t, () => {})
+t.test('diagnose finds no reason, within a second, for a server that is silent or closes at once, and leaves no connection', async t => {
+  let open = 0
+  const silent = await serve(t, socket => {
+    open++
+    socket.resume().on('close', () => { open-- })
+  })
   const closing = await serve(t, socket => socket.destroy())
   for (const port of [silent, closing]) {
     for (const isTls of [false, true]) {
@@ -60,6 +65,7 @@ t.test('diagnose finds no reason, within a second, for a server that is silent o
       t.ok(performance.now() - start < 3_000)
     }
   }
+  await eventually(() => open === 0)
 })
 
 t.test('a diagnosis that is aborted ends at once, whatever it waits for', async t => {
