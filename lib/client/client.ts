@@ -2,7 +2,7 @@ import type { KindName } from '../protocol/kind-name.js'
 import type { AnswerOf, ControlMessages, Envelope, Messages } from '../protocol/envelope.js'
 import { ownCode, ownCodes, parseDelay, type CloseAction } from '../protocol/own-codes.js'
 import { urlOf, withQuery, type Address } from './address.js'
-import { fullJitter, type Backoff } from './backoff.js'
+import { delayAfter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
 import { channelName, type Channel } from './channels/channel.js'
 import { loadRoster } from './channels/presence.js'
@@ -101,6 +101,16 @@ export class RealtimeClient {
   readonly #cursors = cursors()
   readonly #outbox: Outbox
   readonly #channels: Subscriptions
+  readonly #report = (error: unknown): void => {
+    try {
+      (this.options.onError ?? console.error)(error)
+    } catch {
+      // An error of `onError` itself cannot be reported.
+    }
+  }
+
+  /** Writes a frame. A socket that is closing may throw; its close event follows. */
+  readonly #send = (frame: string): void => attempt(() => this.#socket?.send(frame), this.#report)
   readonly #liveness = liveness(() => this.#send('{"type":"ping"}'), () => {
     this.#hangUp()
     this.#connect()
@@ -108,7 +118,7 @@ export class RealtimeClient {
 
   readonly #renewBefore: (expiresIn?: number) => void
   /** Listeners by message type, and those of the events `' status'` and `' resume'`. */
-  readonly #listeners = listeners(error => this.#report(error))
+  readonly #listeners = listeners(this.#report)
   /** Code that shares the connection among tabs, once it is needed; without a result if it cannot be loaded. */
   #sharing: Promise<void | [{ joinTabs: typeof joinTabs }, Pick<Parts, 'applied'>]> | undefined
   #tabs: Tabs | undefined
@@ -198,7 +208,7 @@ export class RealtimeClient {
    * no limit), and with the reason of `signal` when that aborts. Add listeners before: replayed publications arrive together with the
    * connection. The code for this is loaded with `import()`; rejects also when that fails.
    */
-  async connected (options: ConnectedOptions = {}): Promise<void> {
+  async connected (options?: ConnectedOptions): Promise<void> {
     const { whenOpen } = await import('./waiting.js')
     return whenOpen(this, options, { after, closedError, RealtimeError })
   }
@@ -320,9 +330,9 @@ export class RealtimeClient {
     this.#setStatus('open')
     if (since || recovered === false) this.#listeners.tell(' resume', { recovered: !!recovered })
     // A listener may have closed the client.
-    if (!this.#socket) return
+    if (this.#status !== 'open') return
     this.#channels.start(limits)
-    this.#outbox.start(frame => this.#send(frame), this.#channels, limits)
+    this.#outbox.start(this.#send, this.#channels, limits)
   }
 
   #refused ({ ref, data }: Envelope): void {
@@ -334,11 +344,6 @@ export class RealtimeClient {
       this.#channels.again()
       this.#outbox.slowDown()
     }
-  }
-
-  /** Writes a frame. A socket that is closing may throw; its close event follows. */
-  #send (frame: string): void {
-    attempt(() => this.#socket?.send(frame), this.#report)
   }
 
   /** Handles the end of a connection or of an attempt to connect. */
@@ -363,14 +368,11 @@ export class RealtimeClient {
 
   #delay (action: CloseAction, { code, reason }: Loss): number {
     const told = parseDelay(reason)
-    if (told !== undefined) return told
+    if (told! >= 0) return told!
     const attempts = this.#attempt++
     // Only the first attempt is made at once: a server that keeps closing the connection gets the backoff.
     if (!attempts && (action === 'reconnect' || action === 'renew' || code === handover)) return 0
-    // A `backoff` that throws or returns no delay does not end the retries.
-    let own: number | undefined
-    attempt(() => { own = this.options.backoff?.(attempts) }, this.#report)
-    const delay = (own! >= 0 ? own! : fullJitter(attempts)) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
+    const delay = delayAfter(attempts, this.options.backoff, this.#report) + (code === ownCodes.TOO_MANY.code ? tooManyMs : 0)
     return isHidden() && attempts ? Math.max(delay, hiddenMs) : delay
   }
 
@@ -416,7 +418,7 @@ export class RealtimeClient {
   }
 
   #end (error: RealtimeError): void {
-    this.#rest(ownCodes.NORMAL.code)
+    this.#rest(error.closed!.code)
     this.#unwatchPage()
     this.closed = error.closed
     this.#outbox.stop(error)
@@ -432,17 +434,9 @@ export class RealtimeClient {
 
   /** Reports an outage, unless its reason is the same as before. */
   #failed (outage: unknown): void {
-    const isKnown = String(this.outage) === String(outage)
+    const before = this.outage
     this.outage = outage as Error
-    if (!isKnown) this.#report(outage)
-  }
-
-  readonly #report = (error: unknown): void => {
-    try {
-      (this.options.onError ?? console.error)(error)
-    } catch {
-      // An error of `onError` itself cannot be reported.
-    }
+    if (String(before) !== String(outage)) this.#report(outage)
   }
 }
 

@@ -6,7 +6,7 @@ export function parse (data: unknown): Envelope | undefined {
     const envelope = JSON.parse(String(data))
     return typeof envelope?.type === 'string' ? envelope : undefined
   } catch {
-    return undefined
+    // Not JSON.
   }
 }
 

@@ -22,11 +22,13 @@ export function listeners (report: Report): Listeners {
   }
 }
 
-/** Calls `action`. Passes its error or rejection to `report`. */
-export function attempt (action: () => unknown, report: Report): void {
+/** Returns what `action` returns; `undefined` when it throws. Passes its error or rejection to `report`. */
+export function attempt<T> (action: () => T, report: Report): T | undefined {
   try {
-    const result = action() as { then?: (done: undefined, failed: Report) => unknown } | null | undefined
-    result?.then?.(undefined, report)
+    const result = action()
+    const promised = result as { then?: (done: undefined, failed: Report) => unknown } | null | undefined
+    promised?.then?.(undefined, report)
+    return result
   } catch (error) {
     report(error)
   }

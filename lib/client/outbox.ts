@@ -77,8 +77,10 @@ export function outbox (size: number): Outbox {
     if (!write) return false
     let frame = before.next()
     if (!frame) {
-      const ready = [...unanswered.values()].filter(({ channel }) => !channel || before.isReady(channel))
-      const next = ready.slice(0, mostFlying).find(({ isSent }) => !isSent)
+      const next = [...unanswered.values()]
+        .filter(({ channel }) => !channel || before.isReady(channel))
+        .slice(0, mostFlying)
+        .find(({ isSent }) => !isSent)
       if (!next) return false
       next.isSent = true
       frame = next.frame

@@ -1,4 +1,5 @@
 import { after, type Timer } from './clock.js'
+import { attempt } from './listeners.js'
 
 /** Returns the credential for an attempt to connect, or for an open connection. `isRefused`: the server refused the previous one. */
 export type GetToken = (reason: { isRefused: boolean }) => string | undefined | Promise<string | undefined>
@@ -18,16 +19,12 @@ export function renewal (
   options: { readonly getToken?: GetToken | undefined }, send: (token: string) => void, report: (error: unknown) => void
 ): (expiresIn?: number) => void {
   let timer: Timer
-  const renew = async (current: Timer): Promise<void> => {
-    try {
-      const token = await options.getToken?.({ isRefused: false })
-      if (token && current === timer) send(token)
-    } catch (error) {
-      report(error)
-    }
-  }
   return expiresIn => {
     clearTimeout(timer)
-    timer = expiresIn! >= 0 ? after(expiresIn! * renewAt, () => renew(timer)) : undefined
+    const renew = async (): Promise<void> => {
+      const token = await options.getToken?.({ isRefused: false })
+      if (token && current === timer) send(token)
+    }
+    const current = timer = expiresIn! >= 0 ? after(expiresIn! * renewAt, () => { attempt(renew, report) }) : undefined
   }
 }

@@ -29,7 +29,7 @@ export interface ConnectedOptions {
  * reason of `signal` when that aborts.
  */
 export function whenOpen (
-  source: Source, { timeout, signal }: ConnectedOptions, { after, closedError, RealtimeError }: Parts
+  source: Source, { timeout, signal }: ConnectedOptions = {}, { after, closedError, RealtimeError }: Parts
 ): Promise<void> {
   let timer: Timer
   let look: () => void

@@ -428,6 +428,26 @@ t.test('after 4430 a client reconnects at once, and after a second 4430 with a b
   t.equal(FakeSocket.made.length, 3)
 })
 
+t.test('a client that a listener closes and opens again while it connects subscribes on the new connection alone', async t => {
+  const errors: unknown[] = []
+  const { client } = simulate(t, { onError: error => { errors.push(error) } })
+  const limits = { frame: 65_536, nodes: 1_000, rate: 20, burst: 40, channels: 100 }
+  client.channel('board', 'b1')
+  const unbind = client.onStatus(status => {
+    if (status !== 'open') return
+    unbind()
+    client.close()
+    client.reopen()
+  })
+  await settle()
+  FakeSocket.last.ack({ limits })
+  await settle()
+  FakeSocket.last.ack({ limits })
+  await settle()
+  t.strictSame(errors, [])
+  t.match(FakeSocket.made.map(({ sent }) => sent), [[], [{ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } }]])
+})
+
 t.test('a backoff that throws, or returns no delay, is reported and replaced by the default, and the client reconnects', async t => {
   const failure = new Error('no backoff')
   const wrong: Array<() => any> = [() => { throw failure }, () => NaN, () => undefined, () => -1, () => 'soon']

@@ -1,7 +1,7 @@
 import type { UnsubscribedReason } from '../../protocol/channels.js'
 import type { ControlMessages, Envelope, Limits } from '../../protocol/envelope.js'
 import { ownCodes, type CloseCode } from '../../protocol/own-codes.js'
-import { fullJitter, type Backoff } from '../backoff.js'
+import { delayAfter, type Backoff } from '../backoff.js'
 import { after, type Timer } from '../clock.js'
 import { cursors, type Cursors } from '../cursors.js'
 import { closedError, RealtimeError, type Closed } from '../error.js'
@@ -14,8 +14,8 @@ import { nobody, presence, shownPresence, type OwnedPresence } from './presence.
 /** Maximum number of channels in a frame. */
 const mostInFrame = 100
 
-/** Maximum bytes of a channel in a `subscribe`: 600 for its name, 51 for a position, and the rest for JSON. */
-const mostBytes = 700
+/** Maximum bytes of a channel in a frame beside its name: 51 for a position, and the rest for JSON. */
+const besideName = 80
 
 /** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
 const lingerMs = 5_000
@@ -113,16 +113,19 @@ export function subscriptions (
     channel.presence.setOpen(status === 'open')
     tell(channel, ' status', status, closed)
   }
-  const begin = (channel: Subscription): void => {
+  const stopTrying = (channel: Subscription): void => {
+    channel.isDue = false
     clearTimeout(channel.retry)
+  }
+  const begin = (channel: Subscription): void => {
+    stopTrying(channel)
     channel.isFinal = false
     channel.isDue = true
     setStatus(channel, limits ? 'connecting' : offline, closedAs)
     onDue()
   }
   const end = (channel: Subscription, reason: UnsubscribedReason): void => {
-    const code = final[reason]?.code
-    const closed = code ? closedError({ code, reason }).closed : undefined
+    const closed = final[reason] && closedError({ ...final[reason], reason }).closed
     const error = new RealtimeError(reason, `${channel.name}: ${reason}`, closed)
     if (closed) {
       channel.isFinal = true
@@ -131,15 +134,11 @@ export function subscriptions (
       return report(error)
     }
     if (reason === 'too_many_channels' && !channel.attempt) report(error)
-    channel.retry = after((options.backoff ?? fullJitter)(channel.attempt++), () => begin(channel))
+    channel.retry = after(delayAfter(channel.attempt++, options.backoff, report), () => begin(channel))
     setStatus(channel, 'waiting')
   }
-  const lose = (channel: Subscription): void => {
-    channel.isDue = false
-    clearTimeout(channel.retry)
-  }
   const forget = (channel: Subscription): void => {
-    lose(channel)
+    stopTrying(channel)
     channel.presence.setOpen(false)
     outbox.refuse(channel.name, closedError())
     clearTimeout(channel.linger)
@@ -162,21 +161,26 @@ export function subscriptions (
     return channel
   }
   /** Subscribes from the position of the reader that is furthest behind. */
-  const subscribe = (channel: Subscription): { channel: string, since: string | undefined } => {
+  const subscribe = (name: string): { channel: string, since: string | undefined } => {
+    const channel = all.get(name)!
     const positions = [...channel.readers].map(({ cursors }) => cursors.since).sort((a, b) => offsetOf(a) - offsetOf(b))
     const since = channel.asked = positions[0] ?? channel.cursors.since
     channel.isDue = false
-    asked[channel.name] = (asked[channel.name] ?? 0) + 1
-    return { channel: channel.name, since: since || undefined }
+    asked[name] = (asked[name] || 0) + 1
+    return { channel: name, since: since || undefined }
   }
-  /** Channels for one `subscribe`. Each is an object with two strings; the frame and its list are objects, too. */
-  const dueWithin = ({ frame, nodes = 1_000 }: Limits): Subscription[] => {
-    const most = Math.max(Math.min(mostInFrame, frame / mostBytes - 1, nodes / 4 - 1), 1)
-    return [...all.values()].filter(({ isDue }) => isDue).slice(0, most)
+  /** Frame about the first of some channels, as many as fit; `undefined` for none. Each is up to three values: an object and two texts. */
+  const frameOf = (type: string, names: string[], partOf: (name: string) => unknown): string | undefined => {
+    let { frame: room, nodes = 1_000 } = limits!
+    const channels = names
+      .slice(0, Math.min(mostInFrame, (nodes - 4) / 3))
+      .filter(({ length }, at) => (room -= length + besideName) > 0 || !at)
+      .map(partOf)
+    return channels.length > 0 ? JSON.stringify({ type, data: { channels } }) : undefined
   }
   const subscribed = (channel: Subscription, data: ControlMessages['subscribed']): void => {
     const { position, recovered } = data
-    clearTimeout(channel.retry)
+    stopTrying(channel)
     // It crossed the end of the channel.
     if (channel.isFinal) {
       leaving.push(channel.name)
@@ -244,8 +248,7 @@ export function subscriptions (
       if (/^(un)?subscribed$/.test(type)) {
         const { reason } = data as Partial<ControlMessages['unsubscribed']>
         // Only the answer to the last `subscribe` counts, and none before the `subscribe` that is to be sent.
-        const isOld = reason !== 'asked' && asked[name!] > 0 && --asked[name!] > 0
-        if (isOld || !channel || channel.isDue || reason === 'asked') return true
+        if (reason === 'asked' || (asked[name!] > 0 && --asked[name!] > 0) || !channel || channel.isDue) return true
         if (reason) end(channel, reason)
         // An open channel was subscribed by another tab.
         else if (channel.status !== 'open') subscribed(channel, data as ControlMessages['subscribed'])
@@ -274,10 +277,10 @@ export function subscriptions (
       const channel = all.get(name)
       return channel && !channel.closed ? channel.status !== 'waiting' && !channel.isDue : undefined
     },
-    next () {
-      if (!limits) return undefined
-      return frameOf('unsubscribe', leaving.splice(0, mostInFrame)) ?? frameOf('subscribe', dueWithin(limits).map(subscribe))
-    },
+    next: () => limits && (
+      frameOf('unsubscribe', leaving, () => leaving.shift()) ??
+      frameOf('subscribe', [...all.keys()].filter(name => all.get(name)!.isDue), subscribe)
+    ),
     start (now) {
       if (!now?.channels) {
         for (const { name, readers } of all.values()) if (readers.size > 0) report(new RealtimeError('unavailable', `${name}: this server has no channels`))
@@ -293,7 +296,7 @@ export function subscriptions (
       offline = status
       closedAs = closed
       for (const channel of all.values()) {
-        lose(channel)
+        stopTrying(channel)
         if (!channel.isFinal) setStatus(channel, status, closed)
         if (closed && channel.readers.size === 0) forget(channel)
       }
@@ -308,11 +311,6 @@ export function subscriptions (
       }
     }
   }
-}
-
-/** Frame about some channels; `undefined` for none. */
-function frameOf (type: string, channels: unknown[]): string | undefined {
-  return channels.length > 0 ? JSON.stringify({ type, data: { channels } }) : undefined
 }
 
 /** Offset of a position `<label>.<epoch>.<offset>`; 0 for the empty position. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Backoff } from '../../../lib/client/backoff.js'
 import { subscriptions } from '../../../lib/client/channels/subscriptions.js'
 import type { RealtimeError } from '../../../lib/client/error.js'
 import { leaks } from '../../leaks.js'
@@ -6,11 +7,11 @@ import { eventually } from '../../waiting.js'
 
 const limits = { frame: 65_536, rate: 20, burst: 40, nodes: 1_000, channels: 100 }
 
-function make (t: { teardown (action: () => void): void }) {
+function make (t: { teardown (action: () => void): void }, backoff: Backoff = () => 1_000) {
   const errors: RealtimeError[] = []
   const ended: string[] = []
   const updates: unknown[] = []
-  const all = subscriptions({ backoff: () => 1_000 }, {
+  const all = subscriptions({ backoff }, {
     send: async (_type, data, options) => updates.push([options!.channel, data]),
     run () {},
     refuse: name => ended.push(name),
@@ -27,23 +28,52 @@ function make (t: { teardown (action: () => void): void }) {
   return { all, frames, receive, errors, ended, updates }
 }
 
-t.test('channels are subscribed in as few frames as the limits of the server allow', async t => {
-  const { all, frames } = make(t)
-  for (let n = 0; n < 10; n++) all.read(`board:b${n}`)
-  t.strictSame(frames(), [], 'not connected')
+t.test('channels are subscribed and unsubscribed in as few frames as the limits of the server allow', async t => {
+  const nodesOf = (value: unknown): number => {
+    return value instanceof Object ? Object.values(value).reduce((sum: number, part) => sum + nodesOf(part), 1) : 1
+  }
+  const idOf = (n: number, length: number) => `${n}`.padEnd(length, 'x')
+  for (const [of, count, length, given, expected] of [
+    ['usual names', 100, 36, {}, 1],
+    ['more channels than a frame may name', 150, 36, {}, 2],
+    ['names of the maximum length', 100, 595, {}, 2],
+    ['few values in a frame', 10, 36, { nodes: 20 }, 2],
+    ['the least values that have room for a channel', 3, 36, { nodes: 7 }, 3],
+    ['a small frame', 10, 36, { frame: 500 }, 3],
+    ['a frame that may be too small for any channel', 2, 36, { frame: 120 }, 2],
+    ['a server that does not limit the values', 100, 36, { nodes: undefined }, 1]
+  ] as const) {
+    const { all, frames } = make(t)
+    const readers = Array.from({ length: count }, (_, n) => all.read(`board:${idOf(n, length)}`, `k.epoch678.${'9'.repeat(16)}`))
+    t.strictSame(frames(), [], 'not connected')
+    const { frame, nodes = Infinity } = { ...limits, ...given }
+    all.start({ ...limits, ...given } as typeof limits)
+    const subscribes = frames()
+    for (const reader of readers) reader.close(0)
+    await eventually(() => readers.every(({ name }) => all.isReady(name) === undefined))
+    const unsubscribes = frames()
+    for (const [type, sent] of Object.entries({ subscribe: subscribes, unsubscribe: unsubscribes })) {
+      t.ok(sent.length <= expected, `${of}: ${sent.length} frames of ${type}`)
+      for (const one of sent) {
+        t.equal(one.type, type)
+        t.ok(JSON.stringify(one).length <= Math.max(frame, 150) && nodesOf(one) <= nodes && one.data.channels.length <= 100, 'the server accepts it')
+      }
+      const names = sent.flatMap(({ data }) => data.channels.map((one: string | { channel: string }) => typeof one === 'string' ? one : one.channel))
+      t.strictSame(names, readers.map(({ name }) => name), `${of}: each once, in order`)
+    }
+  }
+})
+
+t.test('a backoff that throws is reported, and the channel is tried again after the default delay', async t => {
+  const failure = new Error('no backoff')
+  const { all, frames, receive, errors } = make(t, () => { throw failure })
+  const channel = all.read('board:b1')
   all.start(limits)
-  t.match(frames(), { length: 1, 0: { type: 'subscribe', data: { channels: { length: 10 } } } })
-  all.stop('waiting', undefined)
-  all.start({ ...limits, nodes: 20 })
-  const few = frames()
-  t.ok(few.length > 1)
-  const nodesOf = (value: unknown): number => typeof value === 'object' && value !== null ? 1 + Object.values(value).reduce((sum: number, part) => sum + nodesOf(part), 0) : 1
-  for (const frame of few) t.ok(nodesOf(frame) <= 20, `${nodesOf(frame)} values`)
-  all.stop('waiting', undefined)
-  all.start({ ...limits, frame: 300 })
-  const small = frames()
-  for (const frame of small) t.ok(JSON.stringify(frame).length <= 300)
-  t.equal(small.flatMap(({ data }) => data.channels).length, 10)
+  frames()
+  receive('unsubscribed', 'board:b1', { reason: 'unavailable' })
+  t.strictSame([channel.status, errors], ['waiting', [failure]])
+  await eventually(() => channel.status === 'connecting')
+  t.match(frames(), [{ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } }])
 })
 
 t.test('a server without channels gets no subscribe, and the client reports it', async t => {
