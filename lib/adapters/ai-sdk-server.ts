@@ -11,7 +11,7 @@ export type { UiResult }
 
 type Awaitable<T> = T | PromiseLike<T>
 /** @inline */
-type Source = Awaitable<UiResult | ReadableStream<UIMessageChunk>>
+type UiSource = Awaitable<UiResult | ReadableStream<UIMessageChunk>>
 
 export interface StreamUiOptions {
   /** Messages of the conversation so far, with the one to answer. The function gets them as model messages. Default: none. */
@@ -37,7 +37,7 @@ const Approval = Type.Object({ approved: Type.Boolean(), reason: Type.Optional(T
  * the model, and with RT_ERR_RUN_ENDED when the run ends first.
  */
 export async function streamUI (
-  run: Run, source: Source | ((messages: ModelMessage[]) => Source), options: StreamUiOptions = {}
+  run: Run, source: UiSource | ((messages: ModelMessage[]) => UiSource), options: StreamUiOptions = {}
 ): Promise<void> {
   const { agent, messages = [], maxSteps = 20 } = options
   const reply = run.reply({ agent })
@@ -99,7 +99,7 @@ async function approve (run: Run, writer: UiWriter, requests: ApprovalRequest[],
 }
 
 /** Writes one stream. */
-async function write ({ signal }: Run, writer: UiWriter, given: Awaited<Source>, options: StreamUiOptions): Promise<void> {
+async function write ({ signal }: Run, writer: UiWriter, given: Awaited<UiSource>, options: StreamUiOptions): Promise<void> {
   const chunks = uiChunksOf(given, options) as AsyncIterator<UIMessageChunk>
   const stop = () => { chunks.return!().catch(() => {}) }
   signal.addEventListener('abort', stop, { once: true })

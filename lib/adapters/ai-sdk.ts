@@ -2,7 +2,7 @@ import type { ChatRequestOptions, ChatTransport, UIMessage, UIMessageChunk } fro
 import type { ChatIds } from '../client/chat/connection.js'
 import type { ClientOptions, RealtimeClient } from '../client/client.js'
 import { random } from '../client/outbox.js'
-import { ChatConnection, type ChatConnectionOptions } from './connection.js'
+import { FollowedChat, type FollowedChatOptions } from './followed-chat.js'
 import { onClient, onPath } from './link.js'
 
 /** Argument of `prepareSendMessagesRequest`: that of the AI SDK's own transport, without its HTTP fields. */
@@ -65,7 +65,7 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
   /** A resumed stream begins at the beginning of its run. */
   readonly resumeStreamIsReplay = true
   readonly #options: RealtimeChatTransportOptions<UI_MESSAGE>
-  readonly #chats = new Map<string, ChatConnection>()
+  readonly #chats = new Map<string, FollowedChat>()
 
   /** Throws a TypeError when an option cannot be together with `client`, or when the client cannot have chats. */
   constructor (options: RealtimeChatTransportOptions<UI_MESSAGE>) {
@@ -120,11 +120,11 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     return { content, ...prepared.body, message_id: sentId, ...repeats !== undefined && { repeats } }
   }
 
-  #chat (chatId: string): ChatConnection {
+  #chat (chatId: string): FollowedChat {
     const present = this.#chats.get(chatId)
     if (present !== undefined) return present
     const { workflow, appId, idle = 10_000 } = this.#options
-    const chat: ChatConnection = new ChatConnection({
+    const chat: FollowedChat = new FollowedChat({
       ...this.#linkTo({ workflow, appId, chatId }),
       idle,
       onClose: () => { if (this.#chats.get(chatId) === chat) this.#chats.delete(chatId) }
@@ -133,7 +133,7 @@ export class RealtimeChatTransport<UI_MESSAGE extends UIMessage = UIMessage> imp
     return chat
   }
 
-  #linkTo (chat: ChatIds): Pick<ChatConnectionOptions, 'open' | 'ownerId' | 'onError'> {
+  #linkTo (chat: ChatIds): Pick<FollowedChatOptions, 'open' | 'ownerId' | 'onError'> {
     const options = this.#options
     if (options.client === undefined) {
       const { userId, onError = console.error } = options

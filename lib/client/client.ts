@@ -6,7 +6,7 @@ import { delayAfter, type Backoff } from './backoff.js'
 import { after, now, type Timer } from './clock.js'
 import { channelName, type Channel } from './channels/channel.js'
 import { loadRoster } from './channels/presence.js'
-import { subscriptions, type Reader, type Subscriptions } from './channels/subscriptions.js'
+import { subscriptions, type ChannelReader, type Subscriptions } from './channels/subscriptions.js'
 import { cursors } from './cursors.js'
 import { envelopesOf } from './envelopes.js'
 import { closedError, RealtimeError, type Closed } from './error.js'
@@ -195,11 +195,11 @@ export class RealtimeClient {
    * of the result. Throws a TypeError if the kind or the id is invalid.
    */
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return this.read(channelName(kind, id)) as Reader & Channel<K>
+    return this.read(channelName(kind, id)) as ChannelReader & Channel<K>
   }
 
   /** Reads a channel by its name. `since`: position to read from. @internal */
-  read (name: string, since?: string): Reader {
+  read (name: string, since?: string): ChannelReader {
     return this.#channels.read(name, since)
   }
 
@@ -224,7 +224,6 @@ export class RealtimeClient {
     this.closed = this.outage = undefined
     this.#isRenewed = false
     this.#attempt = this.#notBefore = 0
-    this.#status = 'waiting'
     this.#start()
   }
 

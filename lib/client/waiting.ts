@@ -2,7 +2,7 @@ import type { after, Timer } from './clock.js'
 import type { closedError, Closed, RealtimeError } from './error.js'
 
 /** Client to wait for. */
-interface Source {
+interface AwaitedClient {
   readonly status: string
   readonly closed: Closed | undefined
   /** Reason why it is not connected. */
@@ -25,11 +25,11 @@ export interface ConnectedOptions {
 }
 
 /**
- * Resolves once `source` is open. Rejects with a RealtimeError when it is closed first or not open within `timeout` ms, and with the
+ * Resolves once `client` is open. Rejects with a RealtimeError when it is closed first or not open within `timeout` ms, and with the
  * reason of `signal` when that aborts.
  */
 export function whenOpen (
-  source: Source, { timeout, signal }: ConnectedOptions = {}, { after, closedError, RealtimeError }: Parts
+  client: AwaitedClient, { timeout, signal }: ConnectedOptions = {}, { after, closedError, RealtimeError }: Parts
 ): Promise<void> {
   let timer: Timer
   let look: () => void
@@ -37,13 +37,13 @@ export function whenOpen (
   return new Promise<void>((resolve, reject) => {
     look = () => {
       if (signal?.aborted) reject(signal.reason)
-      else if (source.closed) reject(closedError(source.closed))
-      else if (source.status === 'open') resolve()
+      else if (client.closed) reject(closedError(client.closed))
+      else if (client.status === 'open') resolve()
     }
-    unbind = source.onStatus(look)
+    unbind = client.onStatus(look)
     signal?.addEventListener('abort', look)
     if (timeout! >= 0) {
-      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms: ${source.outage?.message}`)))
+      timer = after(timeout!, () => reject(new RealtimeError('timeout', `no connection in ${timeout} ms: ${client.outage?.message}`)))
     }
     look()
   }).finally(() => {

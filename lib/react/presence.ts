@@ -36,7 +36,7 @@ export function usePresence (of: string | PresenceOfChat, id?: string): ShownPre
     if (workflow == null || appId == null || chatId == null) return new MountedPresence()
     return new MountedPresence(chatOpenerOf(store, { workflow, appId, chatId, userId }))
   }, [store, isAddressed, kind, id, workflow, appId, chatId, userId])
-  const [shown, show] = useState<{ mounted: MountedPresence, source: Source }>()
+  const [shown, show] = useState<{ mounted: MountedPresence, source: PresenceStore }>()
   useEffect(() => {
     const source = mounted.enter()
     if (source) show({ mounted, source })
@@ -70,7 +70,7 @@ function chatOpenerOf (store: Store, target: ChatReference): () => Opened {
   }
 }
 
-type Source = Pick<ChannelPresence, 'subscribe' | 'snapshot'>
+type PresenceStore = Pick<ChannelPresence, 'subscribe' | 'snapshot'>
 
 /** Presence that a mounted component shows. */
 class MountedPresence {
@@ -90,7 +90,7 @@ class MountedPresence {
     this.#opened?.presence.update(data)
   }
 
-  enter (): Source | undefined {
+  enter (): PresenceStore | undefined {
     if (!this.#open) return undefined
     const { presence } = this.#opened = this.#open()
     if (this.#own) presence.update(this.#own.data)

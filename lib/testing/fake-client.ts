@@ -1,7 +1,7 @@
 import { channelName, type Channel } from '../client/channels/channel.js'
 import { nobody, presence, shownPresence, type PresenceState } from '../client/channels/presence.js'
 import { applied } from '../client/channels/roster.js'
-import type { Reader } from '../client/channels/subscriptions.js'
+import type { ChannelReader } from '../client/channels/subscriptions.js'
 import type { Chat } from '../client/chat/chat.js'
 import { openChats, type ChatReference, type OpenChat } from '../client/chat/chats.js'
 import type { ChatClient } from '../client/chat/client.js'
@@ -120,7 +120,7 @@ class FakeClient implements Public<ChatClient>, FakeControls {
   }
 
   channel<K extends KindName> (kind: K, id: string): Channel<K> {
-    return this.read(channelName(kind, id)) as Reader & Channel<K>
+    return this.read(channelName(kind, id)) as ChannelReader & Channel<K>
   }
 
   channelOf (kind: string, id: string): FakeControls {
@@ -129,20 +129,20 @@ class FakeClient implements Public<ChatClient>, FakeControls {
     return fake
   }
 
-  read (name: string): Reader {
+  read (name: string): ChannelReader {
     const fake = this.#channels.get(name) ?? new FakeClient(this.status, this.ack.user_id)
     this.#channels.set(name, fake)
     return fake.#asReader(name)
   }
 
   /** Reads this channel. */
-  #asReader (name: string): Reader {
+  #asReader (name: string): ChannelReader {
     const own = listeners(rethrow)
     this.#readers.add(own)
     const isReading = () => this.#readers.has(own)
     const status = () => isReading() ? this.status : 'closed'
     const closed = () => isReading() ? this.closed : closedError({ code: 1000, reason: '' }).closed
-    const reader: Reader = {
+    const reader: ChannelReader = {
       name,
       since: '',
       listeners: own,

@@ -3,7 +3,7 @@ import type { UIMessage } from 'ai'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
-import { ChatConnection } from '../../lib/adapters/connection.js'
+import { FollowedChat } from '../../lib/adapters/followed-chat.js'
 import { onClient } from '../../lib/adapters/link.js'
 import { createClient as createChatClient } from '../../lib/client/chat/index.js'
 import { createClient, type ClientOptions, type WebSocketConstructor } from '../../lib/client/index.js'
@@ -146,7 +146,7 @@ t.test('with a server without channels, a chat of a client gets a connection of 
   const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} })
   t.teardown(() => client.close())
   await eventually(() => FakeSocket.made.length === 1)
-  const chat = new ChatConnection({
+  const chat = new FollowedChat({
     open: onClient(client, 'ada', { workflow: 'w', appId: 'a', chatId: 'c' }), ownerId: 'ada', idle: 1_000, onClose: () => {}, onError: () => {}
   })
   t.teardown(() => chat.close())

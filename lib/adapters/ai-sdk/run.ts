@@ -2,7 +2,7 @@ import type { UIMessageChunk } from 'ai'
 import type { Envelope } from '../../protocol/envelope.js'
 import { grown, growthOf, keyedGrowthOf, partKey } from '../../protocol/growth.js'
 import type { ChunkPart, ContinuedMessage, DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
-import { chunkOf, chunksAfter, cursorAtPause, newCursor, type Cursor } from './ui-chunks.js'
+import { chunkOf, chunksAfter, cursorAtPause, partCursor, type PartCursor } from './ui-chunks.js'
 
 /** Outcome of a run. */
 export interface RunEnd {
@@ -41,7 +41,7 @@ export class FollowedRun {
   isPaused = false
   pauses = 0
   /** How far each part was streamed when the run last paused. */
-  pausedAt = new Map<RunPart, Cursor>()
+  pausedAt = new Map<RunPart, PartCursor>()
   readonly #pauseIds = new Set<string>()
   finishReason: any = 'stop'
   /** Message that the answer continues. */
@@ -178,7 +178,7 @@ export class FollowedRun {
     if (!isPaused) return
     this.pauses++
     this.pausedAt = new Map(this.parts.map(part => {
-      const cursor = newCursor()
+      const cursor = partCursor()
       if (part.kind === 'tool' && part.isMerged) Object.assign(cursor, cursorAtPause(part))
       else chunksAfter(part, cursor)
       return [part, cursor]

@@ -5,7 +5,7 @@ import type { DataPart, RunPart, TextPart, ToolPart } from './run-parts.js'
 export const metadataName = 'fastify-realtime'
 
 /** Streamed portion of a part. */
-export interface Cursor {
+export interface PartCursor {
   isStarted: boolean
   isEnded: boolean
   /** Number of streamed characters of its text, or of a tool's arguments. */
@@ -19,7 +19,7 @@ export interface Cursor {
   metadata?: string | undefined
 }
 
-export function newCursor (): Cursor {
+export function partCursor (): PartCursor {
   return { length: 0, isStarted: false, isEnded: false, isCalled: false, approvals: 0, preliminaries: 0 }
 }
 
@@ -27,14 +27,14 @@ export function newCursor (): Cursor {
  * Returns how far a tool was streamed at the latest pause, if it is not known which of its news are newer: up to its latest request for an
  * approval. An output that is older is streamed again, which changes nothing in the page.
  */
-export function cursorAtPause ({ progressNative, outcome }: ToolPart): Partial<Cursor> {
+export function cursorAtPause ({ progressNative, outcome }: ToolPart): Partial<PartCursor> {
   const { approval: approvals = [] } = outcome?.native ?? progressNative ?? {}
   const approvalsAtPause = (approvals as UIMessageChunk[]).findLastIndex(({ type }) => type === 'tool-approval-request') + 1
   return { isStarted: true, isCalled: true, approvals: approvalsAtPause }
 }
 
 /** Returns the chunks of a part that come after a cursor, and moves the cursor. */
-export function chunksAfter (part: RunPart, cursor: Cursor): UIMessageChunk[] {
+export function chunksAfter (part: RunPart, cursor: PartCursor): UIMessageChunk[] {
   if (part.kind === 'text') return textChunks(part, cursor)
   if (part.kind === 'tool') return toolChunks(part, cursor)
   return part.kind === 'chunk' ? [part.chunk] : dataChunks(part)
@@ -43,7 +43,7 @@ export function chunksAfter (part: RunPart, cursor: Cursor): UIMessageChunk[] {
 /** Fields of a chunk for a part that the AI SDK wrote on the server; undefined fields are left out. */
 const has = (fields: object): object => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
-function textChunks (part: TextPart, cursor: Cursor): UIMessageChunk[] {
+function textChunks (part: TextPart, cursor: PartCursor): UIMessageChunk[] {
   const { native, isReasoning, isDone } = part
   const id = isReasoning && native?.id !== undefined ? native.id : part.id
   const kind = isReasoning ? 'reasoning' : 'text'
@@ -74,7 +74,7 @@ function metadataOf ({ messageId, agent, isReplaced }: TextPart) {
 }
 
 /** Chunks of a tool. Unless the AI SDK runs it, it is marked as `providerExecuted`: it runs on the server, not in the page. */
-function toolChunks (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
+function toolChunks (part: ToolPart, cursor: PartCursor): UIMessageChunk[] {
   const { callId: toolCallId, name: toolName, args: input, outcome, inputText, isCalled, native } = part
   const isOurs = native === undefined && outcome?.native === undefined
   const about = isOurs ? { providerExecuted: true } : has({ ...native, inputEncoding: undefined })
@@ -123,7 +123,7 @@ function toolChunks (part: ToolPart, cursor: Cursor): UIMessageChunk[] {
 }
 
 /** Chunks of a tool that the AI SDK runs: about its approvals, and the latest preliminary output at its place among them. */
-function approvalChunks (part: ToolPart, cursor: Cursor, isShown: boolean): UIMessageChunk[] {
+function approvalChunks (part: ToolPart, cursor: PartCursor, isShown: boolean): UIMessageChunk[] {
   const { callId: toolCallId, progress, progressNative, outcome } = part
   const { approval: approvals = [], preliminary = {} } = outcome?.native ?? progressNative ?? {}
   const { count = 0, after = 0 } = preliminary

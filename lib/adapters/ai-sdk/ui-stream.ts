@@ -1,7 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 import type { FollowedRun, RunReader } from './run.js'
 import type { RunPart } from './run-parts.js'
-import { chunksAfter, newCursor, type Cursor } from './ui-chunks.js'
+import { chunksAfter, partCursor, type PartCursor } from './ui-chunks.js'
 
 /** Maximum number of chunks that wait in a stream. Further changes wait in the run, merged. */
 const highWaterMark = 8
@@ -17,7 +17,7 @@ export class UiStream implements RunReader {
   readonly #onEnd: Array<() => void> = []
   #controller!: ReadableStreamDefaultController<UIMessageChunk>
   #run: FollowedRun | undefined
-  #cursors = new Map<RunPart, Cursor>()
+  #cursors = new Map<RunPart, PartCursor>()
   #changed = new Set<RunPart>()
   /** Parts that were streamed before a pause. */
   readonly #skipped = new Set<RunPart>()
@@ -116,7 +116,7 @@ export class UiStream implements RunReader {
     const metadata = run.metadata === undefined ? {} : { messageMetadata: run.metadata }
     if (status === 'complete') this.#close({ type: 'finish', finishReason: run.finishReason, ...metadata })
     else if (status === 'cancelled') this.#close({ type: 'abort', reason: status })
-    else this.fail(textOf({ code: error?.code ?? status, message: error?.message }))
+    else this.fail(errorTextOf({ code: error?.code ?? status, message: error?.message }))
   }
 
   #hasRoom (): boolean {
@@ -124,7 +124,7 @@ export class UiStream implements RunReader {
   }
 
   #news (part: RunPart): UIMessageChunk[] {
-    const cursor = this.#cursors.get(part) ?? newCursor()
+    const cursor = this.#cursors.get(part) ?? partCursor()
     this.#cursors.set(part, cursor)
     const chunks = chunksAfter(part, cursor)
     // Without the message that the run continues, the page does not have its calls.
@@ -154,6 +154,6 @@ function isTransient (part: RunPart): boolean {
 }
 
 /** Text of the page's `error`. It begins with the code, by which the page can recognise the error. */
-export function textOf ({ code, message }: { code?: string, message?: string }): string {
+export function errorTextOf ({ code, message }: { code?: string, message?: string }): string {
   return [code, message].filter(Boolean).join(': ')
 }

@@ -31,7 +31,7 @@ const final: { readonly [reason in UnsubscribedReason]?: CloseCode } = {
 }
 
 /** One use of a channel, with listeners and a position of its own. */
-export interface Reader extends Channel<string> {
+export interface ChannelReader extends Channel<string> {
   readonly name: string
   /** Listeners by message type, `'*'`, and those of the events `' status'`, `' resume'`, `' subscribed'` and `' presence'`. */
   readonly listeners: Listeners
@@ -46,7 +46,7 @@ interface Subscription {
   readonly name: string
   status: Status
   closed?: Closed | undefined
-  readonly readers: Set<Pick<Reader, 'listeners'> & { readonly cursors: Cursors }>
+  readonly readers: Set<Pick<ChannelReader, 'listeners'> & { readonly cursors: Cursors }>
   readonly presence: OwnedPresence
   /** Position up to which the server has sent the channel. */
   readonly cursors: Cursors
@@ -69,7 +69,7 @@ export interface Subscriptions {
    * Reads a channel, and subscribes to it if needed. `since`: position to read from; `''` for where its kind starts. Default: from now
    * on, if the channel is subscribed.
    */
-  read (name: string, since?: string): Reader
+  read (name: string, since?: string): ChannelReader
   /** Takes a frame; `false` when it is not for one of these channels. */
   receive (envelope: Envelope): boolean
   /** Whether a message to a channel can be sent; `undefined` when it never can, because the channel has ended. */

@@ -1,5 +1,5 @@
 import type { ChannelPresence } from '../../client/channels/presence.js'
-import type { Reader } from '../../client/channels/subscriptions.js'
+import type { ChannelReader } from '../../client/channels/subscriptions.js'
 import type { AnswerOptions } from '../../client/client.js'
 import type { Closed, Envelope, RealtimeClient, Resume, Status } from '../../client/index.js'
 import { attempt, listeners } from '../../client/listeners.js'
@@ -68,7 +68,7 @@ export class ChannelStore {
   readonly #journal = new Journal()
   readonly #onChange = new Set<() => void>()
   /** Reads the channel for the components; resumes at its position after it was closed. */
-  #reader: Reader | undefined
+  #reader: ChannelReader | undefined
   #holders = 0
   #freeing: ReturnType<typeof setTimeout> | undefined
   #snapshot = atFirst
@@ -137,7 +137,7 @@ export class ChannelStore {
 
   readonly snapshot = (): ChannelSnapshot => this.#snapshot
 
-  #read (client: RealtimeClient): Reader {
+  #read (client: RealtimeClient): ChannelReader {
     const reader = client.read(this.name)
     reader.listeners.add('*', envelope => {
       this.#journal.add(envelope)

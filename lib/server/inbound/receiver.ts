@@ -1,6 +1,6 @@
 import { Deque } from '../../logs/deque.js'
 import { Dispatcher, type Flow, type DispatcherContext, type DispatcherOwner } from './dispatcher.js'
-import type { UserRate, UserRates, Source } from './user-rate.js'
+import type { UserRate, UserRates, FrameSource } from './user-rate.js'
 
 export interface ReceiverContext extends DispatcherContext {
   readonly userRates: UserRates
@@ -13,7 +13,7 @@ export interface ReceiverOwner extends DispatcherOwner {
 }
 
 /** Receives the frames of a connection. Stops reading while too many of its messages wait, or while its user has sent too much. */
-export class Receiver implements Source, Flow {
+export class Receiver implements FrameSource, Flow {
   readonly #owner: ReceiverOwner
   readonly #context: ReceiverContext
   readonly #dispatcher: Dispatcher

@@ -13,7 +13,7 @@ const recheckMs = 50
 const forgetEvery = 1_000
 
 /** Source of a user's frames: a connection. */
-export interface Source {
+export interface FrameSource {
   /** Stops reading until `onReleased`, because the user has sent too much. */
   onHeld (): void
   /** Resumes reading. */
@@ -97,7 +97,7 @@ export class UserRate {
   readonly #all: UserRates
   readonly #bucket: TokenBucket
   /** Created with the first source: most users only listen. */
-  #sources: Set<Source> | undefined
+  #sources: Set<FrameSource> | undefined
   #isHeld = false
   #stopClock: (() => void) | undefined
 
@@ -122,13 +122,13 @@ export class UserRate {
     return this.#bucket.emptiness <= 0
   }
 
-  join (source: Source): void {
+  join (source: FrameSource): void {
     this.#sources ??= new Set()
     this.#sources.add(source)
     if (this.#isHeld) source.onHeld()
   }
 
-  leave (source: Source): void {
+  leave (source: FrameSource): void {
     this.#sources?.delete(source)
     this.#forgetIfIdle()
   }

@@ -128,7 +128,7 @@ export function compiled (schema: TSchema, option: string, type: string): TypeCh
   try {
     return TypeCompiler.Compile(schema)
   } catch (error) {
-    throw new errors.OPTIONS(`${option}: the schema of '${type}' cannot be compiled (${textOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
+    throw new errors.OPTIONS(`${option}: the schema of '${type}' cannot be compiled (${firstLineOf(error)}). Write it with Type from @sinclair/typebox 0.34`)
   }
 }
 
@@ -160,6 +160,6 @@ function cureOf (check: TypeCheck<TSchema>, value: unknown): string {
   return ". JSON has no such type: describe the value that is sent, like Type.String({ format: 'date-time' }) for a Date"
 }
 
-function textOf (error: unknown): string {
+function firstLineOf (error: unknown): string {
   return caught(error).message.split('\n', 1)[0]
 }

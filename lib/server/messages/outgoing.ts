@@ -44,16 +44,16 @@ function formOf (given: Outgoing, maxBytes: number, copied: CopiedTypes): Outgoi
     if (!fields.includes(field) && Object.hasOwn(given, field)) throw new errors.INVALID_MESSAGE(`/${field} is not a field of a message. Put it into 'data'`)
   }
   const { type, action, data, message, timestamp } = given
-  const form: Outgoing = { type: textOf('type', type, maxBytes)! }
-  if (action !== undefined) form.action = textOf('action', action, maxBytes)
+  const form: Outgoing = { type: checkedText('type', type, maxBytes)! }
+  if (action !== undefined) form.action = checkedText('action', action, maxBytes)
   if (data !== undefined) form.data = jsonForm(data, 'data', { isCopied: copied.has(form.type), maxBytes })
-  if (message !== undefined) form.message = textOf('message', message, maxBytes)
-  if (timestamp !== undefined) form.timestamp = textOf('timestamp', timestamp, maxBytes)
+  if (message !== undefined) form.message = checkedText('message', message, maxBytes)
+  if (timestamp !== undefined) form.timestamp = checkedText('timestamp', timestamp, maxBytes)
   return form
 }
 
 /** JSON form of a field whose schema is a string. */
-function textOf (field: string, value: string | undefined, maxBytes: number): string | undefined {
+function checkedText (field: string, value: string | undefined, maxBytes: number): string | undefined {
   if (typeof value === 'string' || value === undefined) return value
   return jsonForm(value, field, { isCopied: true, maxBytes }) as string
 }

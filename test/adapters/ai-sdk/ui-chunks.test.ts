@@ -1,13 +1,13 @@
 import t from 'tap'
-import { chunkOf, chunksAfter, newCursor } from '../../../lib/adapters/ai-sdk/ui-chunks.js'
+import { chunkOf, chunksAfter, partCursor } from '../../../lib/adapters/ai-sdk/ui-chunks.js'
 
 t.test('a part becomes the chunks after its cursor, once', async t => {
-  const cursor = newCursor()
+  const cursor = partCursor()
   const part = { kind: 'text', id: '/a 1', messageId: '/a', text: 'hm', isDone: true, isReplaced: false, isReasoning: true } as const
   t.match(chunksAfter(part, cursor), [{ type: 'reasoning-start' }, { type: 'reasoning-delta', delta: 'hm' }, { type: 'reasoning-end' }])
   t.strictSame(chunksAfter(part, cursor), [])
   const tool = { kind: 'tool', callId: 'c', name: 'n', args: undefined, inputText: '{', native: {} } as const
-  const atTool = newCursor()
+  const atTool = partCursor()
   t.match(chunksAfter(tool, atTool), [{ type: 'tool-input-start' }, { type: 'tool-input-delta', inputTextDelta: '{' }])
   t.match(chunksAfter({ ...tool, isCut: true, outcome: { status: 'cancelled' } }, atTool), [{ type: 'tool-output-error', errorText: 'cancelled' }])
 })

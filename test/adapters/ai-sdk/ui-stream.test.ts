@@ -1,7 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 import t from 'tap'
 import { FollowedRun } from '../../../lib/adapters/ai-sdk/run.js'
-import { textOf, UiStream } from '../../../lib/adapters/ai-sdk/ui-stream.js'
+import { errorTextOf, UiStream } from '../../../lib/adapters/ai-sdk/ui-stream.js'
 
 function streaming () {
   const run = new FollowedRun('r')
@@ -95,8 +95,8 @@ t.test('a stream ends once', async t => {
 })
 
 t.test('errors begin with their code', async t => {
-  t.equal(textOf({ code: 'chat_busy', message: 'wait' }), 'chat_busy: wait')
-  t.equal(textOf({ code: 'chat_busy', message: '' }), 'chat_busy')
+  t.equal(errorTextOf({ code: 'chat_busy', message: 'wait' }), 'chat_busy: wait')
+  t.equal(errorTextOf({ code: 'chat_busy', message: '' }), 'chat_busy')
 })
 
 t.test('a tool whose call comes with its output is streamed after the pause with the answer to its approval and its output', async t => {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { UserRates, type UserLimits, type Source } from '../../../lib/server/inbound/user-rate.js'
+import { UserRates, type UserLimits, type FrameSource } from '../../../lib/server/inbound/user-rate.js'
 import { movedClock } from '../../clock.js'
 
 /** Rates of users on a clock that the test moves. */
@@ -11,7 +11,7 @@ function setup (t: Test, limits: Partial<UserLimits> = {}) {
   return { userRates, planned, state, turn: pass }
 }
 
-function source (): Source & { isHeld: boolean, turns: number } {
+function source (): FrameSource & { isHeld: boolean, turns: number } {
   return {
     isHeld: false,
     turns: 0,

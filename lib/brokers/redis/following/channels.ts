@@ -8,7 +8,7 @@ import { metaTtlOf, type ChannelLimits, type StreamLimits } from '../retention.j
 import { Checks } from './checks.js'
 import { Doorbell } from './doorbell.js'
 import type { StreamHead } from '../commands/read.js'
-import { Feed, type Fed, type Reading } from './feed.js'
+import { Feed, type Fed, type ReadPublications } from './feed.js'
 import type { StreamStore } from './store.js'
 import { alwaysBorn, Unborn } from './unborn.js'
 
@@ -131,7 +131,7 @@ export class FollowedChannels {
   }
 
   /** Reads a channel. One without a publication needs the era; the nodes' own channel always has its epoch. */
-  async #read (channel: string, limits: StreamLimits, after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<Reading> {
+  async #read (channel: string, limits: StreamLimits, after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<ReadPublications> {
     const { store } = this.#parts
     if (channel === nodesChannel) return store.read(channel, limits, after, inAnotherEpoch, true)
     await this.begun

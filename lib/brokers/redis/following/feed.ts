@@ -15,7 +15,7 @@ export interface StoredPublication {
 }
 
 /** Publications after a position. `stored` ends with the head; if its beginning is missing, it has all that is retained. */
-export interface Reading {
+export interface ReadPublications {
   /** `undefined`: the channel has no publication yet. */
   readonly head: StreamHead | undefined
   /** The head is before the position, or another publication is there. Nothing was read. */
@@ -31,7 +31,7 @@ export interface FeedParts<L extends Fed> {
   /** TTL of the channel's meta, in ms. Default: longer than any position is valid. */
   metaTtl?: number
   /** Reads the publications after a position; all that are retained if it is unknown. */
-  read: (after: StreamHead | undefined, inAnotherEpoch: boolean) => Promise<Reading>
+  read: (after: StreamHead | undefined, inAnotherEpoch: boolean) => Promise<ReadPublications>
   /** Stores publications after the head that Redis has. Resolves with whether they are there now. */
   mend: (head: StreamHead, publications: Array<{ mark: string, body: string }>) => Promise<boolean>
 }
@@ -174,7 +174,7 @@ export class Feed<L extends Fed = Fed> {
     return this.#recent.slice(-count) as Array<{ mark: string, body: string }>
   }
 
-  #apply ({ head, isForked, stored }: Reading): void {
+  #apply ({ head, isForked, stored }: ReadPublications): void {
     if (head === undefined) this.#applyUnborn()
     else this.#applyBorn(head, isForked, stored)
     this.#begin()

@@ -1,7 +1,7 @@
 import type { RedisClock } from '../clock.js'
 import { newEpoch } from '../epoch.js'
 import type { StreamHead } from '../commands/read.js'
-import type { Reading } from './feed.js'
+import type { ReadPublications } from './feed.js'
 import type { Keys } from '../keys.js'
 import type { RedisLink } from '../link/link.js'
 import { metaTtlOf, type StreamLimits } from '../retention.js'
@@ -37,7 +37,9 @@ export class StreamStore {
    * Reads the publications after a position of a channel, or all that are retained. If the channel has lost its tail, nothing is read,
    * unless `inAnotherEpoch` continues it under another epoch. Writes nothing for a channel without a publication, unless `isToBegin`.
    */
-  async read (channel: string, limits: StreamLimits, after?: StreamHead, inAnotherEpoch = false, isToBegin = false): Promise<Reading> {
+  async read (
+    channel: string, limits: StreamLimits, after?: StreamHead, inAnotherEpoch = false, isToBegin = false
+  ): Promise<ReadPublications> {
     if (this.#reads >= maxReads) await new Promise<void>(resolve => this.#waiting.push(resolve))
     this.#reads++
     try {
@@ -50,7 +52,7 @@ export class StreamStore {
 
   async #read (
     channel: string, limits: StreamLimits, after: StreamHead | undefined, isForking: boolean, isBeginning: boolean
-  ): Promise<Reading> {
+  ): Promise<ReadPublications> {
     this.#check()
     const sent = performance.now()
     const given = { epoch: newEpoch(), limits, metaTtl: metaTtlOf(limits) }

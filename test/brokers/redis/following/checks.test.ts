@@ -1,13 +1,13 @@
 import t from 'tap'
 import { Checks } from '../../../../lib/brokers/redis/following/checks.js'
 import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
-import { Feed, type Fed, type Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import { Feed, type Fed, type ReadPublications } from '../../../../lib/brokers/redis/following/feed.js'
 import { never } from '../../../../lib/logs/log.js'
 import { alwaysBorn } from '../../../../lib/brokers/redis/following/unborn.js'
 
 const nowhere = { head: { epoch: 'e', offset: 0, mark: '' }, isTailLost: false, isForked: false, stored: [] }
 
-async function begun (read: () => Promise<Reading> = async () => nowhere): Promise<Feed> {
+async function begun (read: () => Promise<ReadPublications> = async () => nowhere): Promise<Feed> {
   const log: Fed = {
     epoch: 'e',
     head: 0,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
-import { Feed, type Fed, type Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import { Feed, type Fed, type ReadPublications } from '../../../../lib/brokers/redis/following/feed.js'
 import { never } from '../../../../lib/logs/log.js'
 import { alwaysBorn, Unborn } from '../../../../lib/brokers/redis/following/unborn.js'
 import { every } from '../../../every.js'
@@ -28,7 +28,7 @@ class Stream {
     return { epoch: this.epoch, offset: this.all.length, mark: this.all.at(-1)?.mark ?? '' }
   }
 
-  readonly read = async (after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<Reading> => {
+  readonly read = async (after: StreamHead | undefined, inAnotherEpoch: boolean): Promise<ReadPublications> => {
     this.reads++
     const isSame = after?.epoch === this.epoch
     const isOther = after !== undefined && after.offset > this.evicted && this.all[after.offset - 1]?.mark !== after.mark

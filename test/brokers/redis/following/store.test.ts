@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { RedisClock } from '../../../../lib/brokers/redis/clock.js'
 import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
-import type { Reading } from '../../../../lib/brokers/redis/following/feed.js'
+import type { ReadPublications } from '../../../../lib/brokers/redis/following/feed.js'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
 import { StreamStore } from '../../../../lib/brokers/redis/following/store.js'
@@ -28,7 +28,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
 
   t.test('a store reads publications and heads, detects a lost tail, and learns the time of Redis', async t => {
     await Promise.all([1, 2, 3].map(n => publisher.publish('a', `{"n":${n}}`, limits)))
-    const { head, stored, isTailLost } = await store.read('a', limits) as Reading & { head: StreamHead }
+    const { head, stored, isTailLost } = await store.read('a', limits) as ReadPublications & { head: StreamHead }
     t.strictSame([head.offset, stored.map(({ body }) => body), isTailLost], [3, ['{"n":1}', '{"n":2}', '{"n":3}'], false])
     t.ok(every(stored, ({ age }) => age >= 0 && age < 5_000))
     t.ok(Math.abs(clock.at(performance.now())! - Date.now()) < 1_000)
@@ -49,7 +49,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
   })
 
   t.test('a stream without its tail is mended once', async t => {
-    const { head } = await store.read('a', limits) as Reading & { head: StreamHead }
+    const { head } = await store.read('a', limits) as ReadPublications & { head: StreamHead }
     t.equal(await store.mend('a', limits, head, [{ mark: 'm', body: '{"n":4}' }]), true)
     t.equal(await store.mend('a', limits, head, [{ mark: 'm', body: '{"n":4}' }]), false)
     t.match(await publisher.publish('a', '{"n":5}', limits), { offset: 5, epoch: head.epoch })
@@ -60,7 +60,7 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     const { link } = startLink(t, { url: url.replace('//', '//mute:x@') })
     await eventually(() => link.isReady)
     const mute = new StreamStore(link, keys, limits, clock)
-    const { head } = await mute.read('a', limits) as Reading & { head: StreamHead }
+    const { head } = await mute.read('a', limits) as ReadPublications & { head: StreamHead }
     t.equal(await mute.mend('a', limits, head, [{ mark: 'm', body: '{}' }]), true)
     t.equal(link.health.isFailing('PUBLISH'), true)
   })
@@ -109,13 +109,13 @@ t.test('a store reads and mends streams', { skip: skipRedis }, async t => {
     const before = await client.dbsize()
     t.equal((await store.read('none', limits)).head, undefined)
     t.equal(await client.dbsize(), before)
-    const { head, isForked } = await store.read('none', limits, undefined, false, true) as Reading & { head: StreamHead }
+    const { head, isForked } = await store.read('none', limits, undefined, false, true) as ReadPublications & { head: StreamHead }
     t.strictSame([head.offset, isForked, await client.dbsize()], [0, true, before + 1])
     t.match(await publisher.publish('none', '{}', limits), { epoch: head.epoch, offset: 1 })
   })
 
   t.test('a channel that Redis has lost continues under another epoch for a node that has its log', async t => {
-    const { head, isForked } = await store.read('gone', limits, { epoch: 'e1', offset: 7, mark: 'm' }) as Reading & { head: StreamHead }
+    const { head, isForked } = await store.read('gone', limits, { epoch: 'e1', offset: 7, mark: 'm' }) as ReadPublications & { head: StreamHead }
     t.not(head.epoch, 'e1')
     t.strictSame([head.offset, isForked], [0, true])
     t.match(await publisher.publish('gone', '{}', limits), { epoch: head.epoch, offset: 1 })

@@ -4,9 +4,9 @@ import type { Envelope } from '../protocol/envelope.js'
 import { sentIdOf } from '../protocol/message-id.js'
 import { FollowedRun } from './ai-sdk/run.js'
 import type { Link, LinkEvents, OpenLink } from './link.js'
-import { textOf, UiStream } from './ai-sdk/ui-stream.js'
+import { errorTextOf, UiStream } from './ai-sdk/ui-stream.js'
 
-export interface ChatConnectionOptions {
+export interface FollowedChatOptions {
   /** Opens the chat, again after publications were missed. */
   open: OpenLink
   /** Owner of the chat. Default: the user of the connection. */
@@ -44,11 +44,11 @@ export interface Sending {
 }
 
 /**
- * Connection to one chat, as long as it is used. Follows all live runs from their beginnings, so that a stream that is opened later
- * begins there too.
+ * One chat, on a link that is open as long as it is used. Follows all live runs from their beginnings, so that a stream that is opened
+ * later begins there too.
  */
-export class ChatConnection {
-  readonly #options: ChatConnectionOptions
+export class FollowedChat {
+  readonly #options: FollowedChatOptions
   readonly #runs = new Map<string, FollowedRun>()
   readonly #awaited = new Map<string, Awaited>()
   /** The latest runs that are over and had approvals. */
@@ -68,7 +68,7 @@ export class ChatConnection {
   #timer: ReturnType<typeof setTimeout> | undefined
 
   /** Connects at once. Throws a TypeError when the address is invalid, or there is no WebSocket. */
-  constructor (options: ChatConnectionOptions) {
+  constructor (options: FollowedChatOptions) {
     this.#options = options
     this.#link = this.#connect()
   }
@@ -266,7 +266,8 @@ export class ChatConnection {
       awaited.isAcked = true
     } catch (error) {
       // Another link has sent the message again.
-      if (link === this.#link && this.#awaited.get(ref) === awaited) this.#fail(ref, textOf(withCure(error as RealtimeError, awaited.data)))
+      const isCurrent = link === this.#link && this.#awaited.get(ref) === awaited
+      if (isCurrent) this.#fail(ref, errorTextOf(withCure(error as RealtimeError, awaited.data)))
     }
   }
 
@@ -320,7 +321,7 @@ export class ChatConnection {
     this.#closed = error
     clearTimeout(this.#timer)
     this.#options.onClose()
-    for (const ref of [...this.#awaited.keys()]) this.#fail(ref, textOf(error))
+    for (const ref of [...this.#awaited.keys()]) this.#fail(ref, errorTextOf(error))
     for (const run of this.#runs.values()) run.end({ status: 'error', error })
     this.#runs.clear()
     this.#link.close()

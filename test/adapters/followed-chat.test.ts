@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import type { UIMessageChunk } from 'ai'
 import t from 'tap'
-import { ChatConnection } from '../../lib/adapters/connection.js'
+import { FollowedChat } from '../../lib/adapters/followed-chat.js'
 import { onPath } from '../../lib/adapters/link.js'
 import type { ClientOptions } from '../../lib/client/client.js'
 import { FakeSocket } from '../client/fake-socket.js'
@@ -19,7 +19,7 @@ async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: numbe
   mock.timers.enable({ apis: ['setTimeout'] })
   let closes = 0
   const errors: unknown[] = []
-  const chat = new ChatConnection({
+  const chat = new FollowedChat({
     open: onPath({ url: 'ws://a.example/ws/w/a/c/u', WebSocket: FakeSocket, backoff: () => 0, onError: error => errors.push(error), ...client }),
     ownerId: client.userId,
     onError: error => errors.push(error),
