@@ -18,11 +18,11 @@ export class Conversation {
   /** Whether nothing is older than the first item. */
   isComplete = false
   /** Items by key. */
-  readonly byKey = new Map<string, ChatItem>()
+  readonly #byKey = new Map<string, ChatItem>()
   /** Keys of the items in the log, in its order. */
-  readonly order: string[] = []
+  #order: string[] = []
   /** Keys of messages that this client has sent and that are not in the log yet. They come after all others. */
-  readonly unsettled = new Set<string>()
+  readonly #unsettled = new Set<string>()
   /** Keys of messages that the server has accepted. Their author and time come with the log. */
   readonly #accepted = new Set<string>()
   /** Keys of open items: they may still change. */
@@ -50,14 +50,14 @@ export class Conversation {
    * nothing changes.
    */
   get items (): readonly ChatItem[] {
-    this.#list ??= [...this.order, ...this.unsettled].map(key => this.byKey.get(key)!).filter(isShown)
+    this.#list ??= [...this.#order, ...this.#unsettled].map(key => this.#byKey.get(key)!).filter(isShown)
     return this.#list
   }
 
   /** The oldest open question. */
   get question (): Question | undefined {
     for (const key of this.#open) {
-      const item = this.byKey.get(key)!
+      const item = this.#byKey.get(key)!
       if (item.kind === 'question') return item
     }
     return undefined
@@ -95,7 +95,7 @@ export class Conversation {
     tool_call: ({ call_id: id, ...data }, createdAt) => {
       this.#isAlive(data.run_id)
       const key = keyOf('tool', id)
-      if (!this.isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
+      if (!this.#isFinal(key)) this.#put(key, { ...fieldsOf(data), kind: 'tool', id, status: 'running', createdAt } as ToolCall)
     },
     tool_progress: ({ call_id: id, call, progress }) => {
       if (call) this.apply(call)
@@ -113,11 +113,32 @@ export class Conversation {
     input_closed: ({ request_id: id, reason: status, ...data }) => this.#change('question', id, { ...fieldsOf(data), status })
   }
 
+  /** The items in the log by key, in its order. */
+  get log (): ReadonlyMap<string, ChatItem> {
+    return new Map(this.#order.map(key => [key, this.#byKey.get(key)!]))
+  }
+
   /** Another conversation, with some publications and the same function for answers. */
   sibling (publications: readonly Publication[]): Conversation {
     const sibling = new Conversation(this.#answer)
     for (const publication of publications) sibling.apply(publication)
     return sibling
+  }
+
+  /**
+   * Sets saved items, unless they are final, and the order of the log. `order`: keys of all items. `first`: index of the first that is
+   * kept.
+   */
+  restore (items: ReadonlyMap<string, ChatItem>, order: string[], first: number): void {
+    for (const [key, item] of items) {
+      if (this.#isFinal(key)) continue
+      this.#unsettled.delete(key)
+      this.#set(key, item)
+      // Only the log knows whether the message is still being written.
+      if (item.status === 'streaming') this.#interrupt(key)
+    }
+    this.#order = order
+    for (const key of order.splice(0, first)) this.#forget(key)
   }
 
   /** Applies a publication. Returns `false` when it is not one of a chat. */
@@ -130,14 +151,14 @@ export class Conversation {
   /** Adds a message that is being sent. Replaces a failed message with the same id. */
   send (message: Pick<ChatMessage, 'id' | 'text' | 'data' | 'userId' | 'createdAt'>): void {
     const key = keyOf('message', message.id)
-    if (this.byKey.has(key)) {
-      if (this.byKey.get(key)!.status !== 'error') return
-      this.order.splice(this.order.indexOf(key), 1)
+    if (this.#byKey.has(key)) {
+      if (this.#byKey.get(key)!.status !== 'error') return
+      this.#order.splice(this.#order.indexOf(key), 1)
     }
     this.error = undefined
     this.#submitted.add(message.id)
-    this.unsettled.add(key)
-    this.set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
+    this.#unsettled.add(key)
+    this.#set(key, { kind: 'message', role: 'user', status: 'pending', ...message })
   }
 
   /** The server has accepted a message. */
@@ -159,7 +180,7 @@ export class Conversation {
   /** The server has reported that a question is no longer open. */
   expire (id: string): void {
     const key = keyOf('question', id)
-    if (this.#open.has(key)) this.interrupt(key)
+    if (this.#open.has(key)) this.#interrupt(key)
   }
 
   /** Publications were missed: interrupts the open items. Later publications open them again. */
@@ -168,8 +189,8 @@ export class Conversation {
     const runs = [...this.#runs.values()]
     this.#runs.clear()
     for (const { messageId } of runs) this.#mark(messageId)
-    for (const id of this.#submitted) if (!this.unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
-    this.hasHole = this.order.length > 0
+    for (const id of this.#submitted) if (!this.#unsettled.has(keyOf('message', id))) this.#submitted.delete(id)
+    this.hasHole = this.#order.length > 0
   }
 
   #runKnown ({ run_id: id, message_id: messageId }: Messages['run_started'], isStarted: boolean): void {
@@ -197,13 +218,13 @@ export class Conversation {
   /** Updates a user's message: its run waits, has started, or ended before it started. */
   #mark (id = '', status: ChatMessage['status'] = this.#statusOf(id), error?: ChatError): void {
     const key = keyOf('message', id)
-    const item = this.byKey.get(key)
-    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.set(key, { ...item, status, error } as ChatMessage)
+    const item = this.#byKey.get(key)
+    if (item && item.status !== status && /^(queued|complete)$/.test(item.status)) this.#set(key, { ...item, status, error } as ChatMessage)
   }
 
   #delta (growth: Growth | undefined, { message_id: id, part_of: messageId, run_id: runId, agent }: Messages['chat_delta'], createdAt: string): void {
     this.#isAlive(runId)
-    const text = growth && grown((this.byKey.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
+    const text = growth && grown((this.#byKey.get(keyOf('message', id)) as ChatMessage | undefined)?.text, growth)
     if (text === undefined) return
     this.#change('message', id, { status: 'streaming', text }, { role: 'assistant', agent, runId, createdAt, ...messageId && { messageId } })
   }
@@ -215,8 +236,8 @@ export class Conversation {
     // Calls are unique in the chat, other parts in their message.
     const [id, textField] = kind === 'tool' ? [partId, 'input'] : [`${messageId} ${partId}`, 'text']
     const key = keyOf(kind!, id)
-    const known = this.byKey.get(key) as Data | undefined
-    if (known?.status === 'running' || (growth && this.isFinal(key))) return
+    const known = this.#byKey.get(key) as Data | undefined
+    if (known?.status === 'running' || (growth && this.#isFinal(key))) return
     const text = growth && grown(known?.[textField], growth)
     if (growth && text === undefined) return
     const { partId: _, at: __, text: ___, ...fields } = fieldsOf(data)
@@ -227,14 +248,14 @@ export class Conversation {
     const id = message.message_id ?? position ?? timestamp
     const key = keyOf('message', id)
     const isOurs = this.#settle(key) || this.#accepted.delete(key)
-    const known = this.byKey.get(key) as ChatMessage | undefined
+    const known = this.#byKey.get(key) as ChatMessage | undefined
     const next = messageOf(message, id, !known || isOurs ? timestamp : known.createdAt)
     if (next.status === 'complete') Object.assign(next, { status: this.#statusOf(id) })
     if (isOpen(next)) this.#isAlive(next.runId)
     // Clients choose the ids of their messages: a message must not replace one of another user.
     const isOfOther = next.userId && known?.userId !== next.userId
     const isSame = known?.text === next.text && known.status === next.status
-    if (isOurs || !this.isFinal(key) || !(isOfOther || isSame)) this.#put(key, next)
+    if (isOurs || !this.#isFinal(key) || !(isOfOther || isSame)) this.#put(key, next)
   }
 
   #setWhole (messageId: string, whole: Whole): void {
@@ -246,7 +267,7 @@ export class Conversation {
   #endOpen (status: Outcome, runId?: string): void {
     const isMeant = (one: { runId?: string | undefined }) => runId === undefined || one.runId === runId
     for (const [id, whole] of this.wholes) if (whole.status === 'streaming' && isMeant(whole)) this.#setWhole(id, { ...whole, status })
-    for (const key of [...this.#open]) if (isMeant(this.byKey.get(key)!)) this.interrupt(key, status)
+    for (const key of [...this.#open]) if (isMeant(this.#byKey.get(key)!)) this.#interrupt(key, status)
   }
 
   /** Marks the run of a publication as active, even if its start was missed. */
@@ -257,49 +278,49 @@ export class Conversation {
   /** Changes an item, unless it is final. `initial`: fields of an item that is not known yet; without it, none is added. */
   #change (kind: ChatItem['kind'], id: string, change: object, initial?: object): void {
     const key = keyOf(kind, id)
-    const item = this.byKey.get(key) ?? initial
-    if (item && !this.isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
+    const item = this.#byKey.get(key) ?? initial
+    if (item && !this.#isFinal(key)) this.#put(key, { kind, id, ...item, ...change } as ChatItem)
   }
 
-  interrupt (key: string, status: Outcome = 'interrupted'): void {
-    this.set(key, { ...this.byKey.get(key)!, status } as ChatItem)
+  #interrupt (key: string, status: Outcome = 'interrupted'): void {
+    this.#set(key, { ...this.#byKey.get(key)!, status } as ChatItem)
     this.#doubted.add(key)
   }
 
   /** Whether an item cannot change any more. */
-  isFinal (key: string): boolean {
-    return this.byKey.has(key) && ![this.#open, this.unsettled, this.#doubted].some(keys => keys.has(key))
+  #isFinal (key: string): boolean {
+    return this.#byKey.has(key) && ![this.#open, this.#unsettled, this.#doubted].some(keys => keys.has(key))
   }
 
   /** Gives a pending message its place in the log. Returns `false` when it was not pending. */
   #settle (key: string, change: Partial<ChatMessage> = {}): boolean {
-    if (!this.unsettled.delete(key)) return false
-    this.order.push(key)
-    this.set(key, { ...this.byKey.get(key) as ChatMessage, ...change })
+    if (!this.#unsettled.delete(key)) return false
+    this.#order.push(key)
+    this.#set(key, { ...this.#byKey.get(key) as ChatMessage, ...change })
     return true
   }
 
   #put (key: string, item: ChatItem): void {
-    if (!this.byKey.has(key)) this.order.push(key)
-    this.set(key, item)
-    if (this.order.length <= maxItems) return
-    this.forget(this.order.shift()!)
+    if (!this.#byKey.has(key)) this.#order.push(key)
+    this.#set(key, item)
+    if (this.#order.length <= maxItems) return
+    this.#forget(this.#order.shift()!)
     this.isComplete = false
   }
 
-  set (key: string, item: ChatItem): void {
-    this.byKey.set(key, item)
+  #set (key: string, item: ChatItem): void {
+    this.#byKey.set(key, item)
     this.#doubted.delete(key)
     if (isOpen(item)) this.#open.add(key)
     else this.#open.delete(key)
     this.#list = undefined
   }
 
-  forget (key: string): void {
+  #forget (key: string): void {
     this.#list = undefined
-    const item = this.byKey.get(key)!
+    const item = this.#byKey.get(key)!
     if (item.kind === 'message') this.wholes.delete(item.messageId ?? item.id)
-    for (const keys of [this.byKey, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
+    for (const keys of [this.#byKey, this.#open, this.#doubted, this.#accepted]) keys.delete(key)
   }
 }
 

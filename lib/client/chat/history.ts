@@ -13,51 +13,47 @@ export interface Page {
 
 type Publication = Pick<Envelope, 'type' | 'data' | 'timestamp'>
 
+/** Items of a conversation by key, in their order, and the state of its messages. */
+interface Content {
+  readonly log: ReadonlyMap<string, ChatItem>
+  readonly wholes: Map<string, Whole>
+}
+
 /** Part of a conversation that a page is inserted into. */
-interface Log {
+interface Paged extends Content {
   isComplete: boolean
   hasHole: boolean
-  readonly byKey: Map<string, ChatItem>
-  readonly order: string[]
-  readonly unsettled: Set<string>
-  readonly wholes: Map<string, Whole>
-  isFinal (key: string): boolean
-  set (key: string, item: ChatItem): void
-  interrupt (key: string): void
-  forget (key: string): void
-  sibling (publications: readonly Publication[]): Log
+  sibling (publications: readonly Publication[]): Content
+  restore (items: ReadonlyMap<string, ChatItem>, order: string[], first: number): void
 }
 
 /** Inserts a page of older messages: those before the message `before`, or else the newest. */
-export function insertPage (conversation: Log, { messages, is_complete: isComplete }: Page, before?: string): void {
-  const { byKey, order, wholes } = conversation
+export function insertPage (conversation: Paged, { messages, is_complete: isComplete }: Page, before?: string): void {
+  const { log, wholes } = conversation
   const page = conversation.sibling(messages.flatMap(publicationsOf))
   for (const [id, whole] of page.wholes) if (!wholes.has(id)) wholes.set(id, whole)
-  const anchor = order.map(key => byKey.get(key)!).findIndex(({ kind, id }) => kind === 'message' && id === before)
+  const all = new Map([...page.log, ...log])
+  const order = [...log.keys()]
+  const anchor = [...log.values()].findIndex(({ kind, id }) => kind === 'message' && id === before)
   let at = anchor === -1 ? order.length : anchor
   let isNew = false
-  for (const [key, item] of [...page.byKey].reverse()) {
-    const isFinal = conversation.isFinal(key)
-    conversation.unsettled.delete(key)
+  const items = new Map<string, ChatItem>()
+  for (const [key, item] of [...page.log].reverse()) {
+    const { createdAt } = all.get(key)!
     const index = order.indexOf(key)
     isNew = index === -1
     if (!isNew) at = Math.min(at, index)
     else {
-      while (at > 0 && isLater(byKey.get(order[at - 1])!.createdAt, item.createdAt)) at--
+      while (at > 0 && isLater(all.get(order[at - 1])!.createdAt, createdAt)) at--
       order.splice(at, 0, key)
     }
-    if (isFinal || (item.status === 'streaming' && !isNew)) continue
-    conversation.set(key, isNew ? item : { ...item, createdAt: byKey.get(key)!.createdAt })
-    // Only the log knows whether the message is still being written.
-    if (item.status === 'streaming') conversation.interrupt(key)
+    if (isNew || item.status !== 'streaming') items.set(key, { ...item, createdAt })
   }
-  conversation.isComplete ||= isComplete
-  if (before || !conversation.hasHole) return
-  conversation.hasHole = false
-  if (!isNew || isComplete) return
   // Items before the page may not be adjacent to it. They can be loaded again.
-  for (const key of order.splice(0, at)) conversation.forget(key)
-  conversation.isComplete = false
+  const isDetached = !before && conversation.hasHole && isNew && !isComplete
+  conversation.restore(items, order, isDetached ? at : 0)
+  conversation.isComplete = !isDetached && (isComplete || conversation.isComplete)
+  conversation.hasHole &&= !!before
 }
 
 /** Publications that a saved message stands for. */
