@@ -4,7 +4,7 @@ import type { Envelope } from '../protocol/envelope.js'
 export function parse (data: unknown): Envelope | undefined {
   try {
     const envelope = JSON.parse(String(data))
-    return typeof envelope?.type === 'string' ? envelope : undefined
+    if (typeof envelope?.type === 'string') return envelope
   } catch {
     // Not JSON.
   }

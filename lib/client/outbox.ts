@@ -152,7 +152,7 @@ export function outbox (size: number): Outbox {
       sendAgain()
     },
     refuseLargest (bytes = Math.max(...[...unanswered.values()].map(({ isSent, bytes }) => isSent ? bytes : 0))) {
-      if (bytes > 0) refuse(bytes - 1)
+      if (bytes) refuse(bytes - 1)
     }
   }
 }

@@ -15,7 +15,7 @@ import { nobody, presence, shownPresence, type OwnedPresence } from './presence.
 const mostInFrame = 100
 
 /** Maximum bytes of a channel in a frame beside its name: 51 for a position, and the rest for JSON. */
-const besideName = 80
+const besideName = 100
 
 /** Time for which a channel without a reader stays subscribed: a component that is mounted again does not subscribe again. */
 const lingerMs = 5_000
@@ -46,7 +46,7 @@ interface Subscription {
   readonly name: string
   status: Status
   closed?: Closed | undefined
-  readonly readers: Set<Pick<ChannelReader, 'listeners'> & { readonly cursors: Cursors }>
+  readonly readers: Set<Pick<ChannelReader, 'listeners'> & { readonly cursors: Cursors, readonly since: string | undefined }>
   readonly presence: OwnedPresence
   /** Position up to which the server has sent the channel. */
   readonly cursors: Cursors
@@ -200,7 +200,7 @@ export function subscriptions (
   }
   return {
     read (name, since) {
-      const reader = { cursors: cursors(), listeners: listeners(report) }
+      const reader = { cursors: cursors(), listeners: listeners(report), since }
       const { closed: released } = closedError()
       let channel = all.get(name) ?? create(name)
       const isReading = () => channel.readers.has(reader)
@@ -248,7 +248,7 @@ export function subscriptions (
       if (/^(un)?subscribed$/.test(type)) {
         const { reason } = data as Partial<ControlMessages['unsubscribed']>
         // Only the answer to the last `subscribe` counts, and none before the `subscribe` that is to be sent.
-        if (reason === 'asked' || (asked[name!] > 0 && --asked[name!] > 0) || !channel || channel.isDue) return true
+        if (reason === 'asked' || (asked[name!] && --asked[name!]) || !channel || channel.isDue) return true
         if (reason) end(channel, reason)
         // An open channel was subscribed by another tab.
         else if (channel.status !== 'open') subscribed(channel, data as ControlMessages['subscribed'])
@@ -265,17 +265,19 @@ export function subscriptions (
         channel.presence.hear(data as ControlMessages['presence'])
       } else {
         if (id) channel.cursors.advance(id)
-        for (const { cursors, listeners } of [...channel.readers]) {
-          if (id ? !cursors.advance(id) : !outbox.has(ref)) continue
-          listeners.tell(type, data, envelope)
-          listeners.tell('*', envelope)
+        for (const { cursors, listeners, since } of [...channel.readers]) {
+          // A publication of a chat may have the text of later ones, too. Its readers apply it again.
+          if (id ? cursors.advance(id) || since === '' : outbox.has(ref)) {
+            listeners.tell(type, data, envelope)
+            listeners.tell('*', envelope)
+          }
         }
       }
       return true
     },
     isReady (name) {
       const channel = all.get(name)
-      return channel && !channel.closed ? channel.status !== 'waiting' && !channel.isDue : undefined
+      if (channel && !channel.closed) return channel.status !== 'waiting' && !channel.isDue
     },
     next: () => limits && (
       frameOf('unsubscribe', leaving, () => leaving.shift()) ??
@@ -298,7 +300,7 @@ export function subscriptions (
       for (const channel of all.values()) {
         stopTrying(channel)
         if (!channel.isFinal) setStatus(channel, status, closed)
-        if (closed && channel.readers.size === 0) forget(channel)
+        if (closed && !channel.readers.size) forget(channel)
       }
     },
     again () {

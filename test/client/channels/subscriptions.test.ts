@@ -39,7 +39,7 @@ t.test('channels are subscribed and unsubscribed in as few frames as the limits 
     ['names of the maximum length', 100, 595, {}, 2],
     ['few values in a frame', 10, 36, { nodes: 20 }, 2],
     ['the least values that have room for a channel', 3, 36, { nodes: 7 }, 3],
-    ['a small frame', 10, 36, { frame: 500 }, 3],
+    ['a small frame', 10, 36, { frame: 500 }, 4],
     ['a frame that may be too small for any channel', 2, 36, { frame: 120 }, 2],
     ['a server that does not limit the values', 100, 36, { nodes: undefined }, 1]
   ] as const) {
@@ -207,6 +207,25 @@ t.test('after a loss only the readers that missed something get recovered: false
   t.match(frames().at(-1), { data: { channels: [{ since: 'k.e.3' }] } }, 'from the reader that is furthest behind')
   receive('subscribed', 'board:b1', { position: 'k.e.9', recovered: false, replayed: 0 })
   t.strictSame(resumes, [['k.e.9', false], ['k.e.9', true]])
+})
+
+t.test('the readers of a chat, which begin at its beginning, get what is read again for another one: it may have newer text', async t => {
+  const { all, frames, receive } = make(t)
+  const got: unknown[] = []
+  const chat = all.read('chat:w/a/c/u', '')
+  chat.on('chat_message', data => got.push(data))
+  all.start(limits)
+  frames()
+  receive('subscribed', 'chat:w/a/c/u', { position: 'c.e.0', replayed: 0 })
+  receive('chat_message', 'chat:w/a/c/u', 'so far', { id: 'c.e.5' })
+  const other = all.read('chat:w/a/c/u', '')
+  other.on('chat_message', data => got.push(['other', data]))
+  t.match(frames(), [{ type: 'unsubscribe' }, { type: 'subscribe' }])
+  receive('unsubscribed', 'chat:w/a/c/u', { reason: 'asked' })
+  receive('subscribed', 'chat:w/a/c/u', { position: 'c.e.0', replayed: 1 })
+  receive('chat_message', 'chat:w/a/c/u', 'so far, and more', { id: 'c.e.2' })
+  t.strictSame(got, ['so far', 'so far, and more', ['other', 'so far, and more']])
+  t.strictSame([chat.since, other.since], ['c.e.5', 'c.e.2'])
 })
 
 t.test('a channel that is opened at another position is subscribed again from there', async t => {
