@@ -56,6 +56,48 @@ t.test('the chats of a transport with a client are on the one socket of the clie
   own.close()
 })
 
+t.test('a chat of a client has the whole answer, when a transport begins to read the same chat after a cut in which the answer ended', async t => {
+  let isDown = false
+  class Gated extends Socket {
+    constructor (url: string, protocols?: string[]) {
+      if (isDown) throw new Error('no network')
+      super(url, protocols)
+    }
+  }
+  const [hold, ended] = [gate(), gate()]
+  const { url, cut, runs } = await startAgent(t, async run => {
+    const reply = run.reply()
+    reply.write('one ')
+    await hold.opened
+    reply.write('two')
+    await reply.end()
+    ended.open()
+  })
+  const client = createChatClient({ ...optionsOf(url), WebSocket: Gated as WebSocketConstructor, backoff: () => 5 })
+  t.teardown(() => client.close())
+  const place = { workflow: 'w', appId: 'a' }
+  const own = client.chat({ ...place, chatId: 'c' })
+  await own.send('go')
+  await eventually(() => own.messages.at(-1)?.text === 'one ')
+  // Entries of the log after the beginning of the answer, up to which the chat has read.
+  const other = runs[0].reply()
+  other.write('another reply')
+  await other.end()
+  await eventually(() => own.messages.at(-1)?.text === 'another reply')
+  isDown = true
+  cut()
+  hold.open()
+  await within(Promise.all([ended.opened, runs[0].finished]), 'the end of the run')
+  const transport = new RealtimeChatTransport({ ...place, client })
+  t.teardown(() => transport.close())
+  const resumed = transport.reconnectToStream({ chatId: 'c' })
+  isDown = false
+  t.equal(await within(resumed, 'the transport'), null, 'nothing runs')
+  await eventually(() => own.status === 'ready')
+  t.match(own.messages.slice(1), [{ text: 'one two', status: 'complete' }, { text: 'another reply' }])
+  own.close()
+})
+
 t.test('an answer on the connection of a client survives cuts, and a page that is loaded meanwhile resumes it', async t => {
   const hold = gate()
   const { url, cut } = await startAgent(t, async run => {
