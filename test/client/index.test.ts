@@ -12,7 +12,7 @@ const loadedLater = { 'client/waiting.ts': 0.3, 'client/channels/roster.ts': 0.4
 
 for (const [entry, limits] of Object.entries<Record<string, number>>({
   client: { 'client/index.ts': 6.5, ...loadedLater },
-  'client/chat': { 'client/chat/index.ts': 10.85, 'client/chat/history.ts': 0.67, ...loadedLater }
+  'client/chat': { 'client/chat/index.ts': 10.9, 'client/chat/history.ts': 0.67, ...loadedLater }
 })) {
   t.test(`the bundle of ${entry} has no TypeBox, and its files are small: ${JSON.stringify(limits)} KiB`, async t => {
     const { outputFiles, metafile } = await build({

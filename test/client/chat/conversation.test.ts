@@ -229,7 +229,6 @@ t.test('a conversation keeps at most 10,000 items', async t => {
   t.equal(chat.items.length, 10_000)
   t.equal(chat.items[0].id, '10')
   t.equal(chat.isComplete, false)
-  t.equal(chat.byKey.size, 10_000)
   chat.apply(publication('chat_message', { message_id: '0', content: 'x' }))
   t.equal(chat.items.at(-1)!.id, '0', 'a dropped item can be added again')
 })
