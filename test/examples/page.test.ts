@@ -14,7 +14,7 @@ import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
 
 /** With `FULL=1` the connection is cut more often. */
-const cuts = process.env.FULL === '1' ? 100 : 30
+const cuts = process.env.FULL === '1' ? 100 : 20
 
 const items = '.inbox li'
 const tasks = '.tasks li'
