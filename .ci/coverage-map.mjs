@@ -1,5 +1,6 @@
 // Every test counts towards the coverage of all of lib/, files that no test loads included.
 import { readdirSync } from 'node:fs'
 
-const lib = readdirSync(new URL('../lib', import.meta.url), { recursive: true }).filter(file => file.endsWith('.ts')).map(file => `lib/${file}`)
+const compiled = new URL('../.compiled/lib', import.meta.url)
+const lib = readdirSync(compiled, { recursive: true }).filter(file => file.endsWith('.js')).map(file => `.compiled/lib/${file}`)
 export default () => lib

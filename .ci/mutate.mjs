@@ -48,7 +48,7 @@ function optionsOf (name) {
     concurrency: 1,
     // The types of a mutant do not matter: esbuild strips them.
     disableTypeChecks: false,
-    ignorePatterns: ['dist', 'bench', 'reports', 'coverage', '.tap', '*.tgz'],
+    ignorePatterns: ['dist', '.compiled', 'bench', 'reports', 'coverage', '.tap', '*.tgz'],
     reporters: ['html', 'json'],
     htmlReporter: { fileName: `reports/mutation/${name}.html` },
     jsonReporter: { fileName: `reports/mutation/${name}.json` },

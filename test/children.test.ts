@@ -20,7 +20,7 @@ const startTime = 50_000
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   t.test(`processes that a test file has started end when the test file is ended by ${signal}`, async t => {
-    const child = forkChild(fixture('children.ts'), Object.keys(skips).filter(what => skips[what] === false))
+    const child = forkChild(fixture('children.js'), Object.keys(skips).filter(what => skips[what] === false))
     t.teardown(() => child.kill('SIGKILL'))
     const [started] = await within(once(child, 'message'), 'the processes to start', startTime) as [Array<[string, number]>]
     for (const [what, port] of started) t.equal(await isListening(port), true, `${what} listens`)

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { build, type BuildOptions } from 'esbuild'
 import { chromium, type Browser, type LaunchOptions } from 'playwright-core'
+import { root } from './root.js'
 
 export const executablePath = '/usr/bin/chromium'
 
@@ -9,7 +10,7 @@ export const executablePath = '/usr/bin/chromium'
 export const skipBrowser = existsSync(executablePath) ? false as const : `needs ${executablePath}`
 
 /** Base of the relative imports in a script, like the folder of a test. */
-const resolveDir = fileURLToPath(new URL('./browser', import.meta.url))
+const resolveDir = join(root, 'test/browser')
 
 /** The script of a page, by default in development mode, in which React's StrictMode is active. */
 export async function bundle (contents: string, options: BuildOptions = {}): Promise<string> {

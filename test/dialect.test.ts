@@ -2,10 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { root } from './root.js'
 
-const root = new URL('../', import.meta.url).pathname
-
-const phrases = readFileSync(new URL('dialect.txt', import.meta.url), 'utf8').split('\n').filter(line => line !== '' && !line.startsWith('#'))
+const phrases = readFileSync(join(root, 'test/dialect.txt'), 'utf8').split('\n').filter(line => line !== '' && !line.startsWith('#'))
 const found = new RegExp(`(?<![\\w-])(?:${phrases.map(phrase => phrase.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|')})(?![\\w-])`, 'gi')
 
 /** The phrases in a text, each with the words around it. A phrase may go over the end of a line, in a comment too. */

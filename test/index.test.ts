@@ -120,7 +120,7 @@ for (const [where, register] of Object.entries(registrations)) {
 }
 
 t.test("an app that registers @fastify/websocket later, on the root or on a child, fails at start with Fastify's own error", async t => {
-  const child = spawnChild(process.execPath, [...process.execArgv, fixture('second-websocket.ts')], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawnChild(process.execPath, [...process.execArgv, fixture('second-websocket.js')], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''
   child.stdout!.on('data', chunk => { output += chunk })

@@ -2,17 +2,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
-
-const root = new URL('..', import.meta.url)
+import { root } from './root.js'
 
 function filesIn (folder: string, ending: string): string[] {
-  const url = new URL(`${folder}/`, root)
-  if (!existsSync(url)) return []
-  return readdirSync(url, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith(ending)).map(file => `${folder}/${file.replaceAll('\\', '/')}`).sort()
+  const path = join(root, folder)
+  if (!existsSync(path)) return []
+  return readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith(ending)).map(file => `${folder}/${file.replaceAll('\\', '/')}`).sort()
 }
 
 function textOf (file: string): string {
-  return readFileSync(new URL(file, root), 'utf8')
+  return readFileSync(join(root, file), 'utf8')
 }
 
 /** What a file imports and exports from, types included: its own files as paths, packages by their names. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mock } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { createClient } from '../lib/client/index.js'
@@ -15,6 +16,7 @@ import { Timers } from '../lib/time/timers.js'
 import { FakeSocket } from './client/fake-socket.js'
 import { as, authenticateByHeader, connect, start, type Client } from './harness.js'
 import { countAlive, leaks } from './leaks.js'
+import { root } from './root.js'
 import { eventually } from './waiting.js'
 
 t.test('a test fails that leaves a timer or a listener of the package, and the tests after it run', async t => {
@@ -23,7 +25,7 @@ t.test('a test fails that leaves a timer or a listener of the package, and the t
   const file = join(folder, 'leaking.test.ts')
   writeFileSync(file, `
     import t from 'tap'
-    import { Timers } from '${new URL('../lib/time/timers.js', import.meta.url)}'
+    import { Timers } from '${pathToFileURL(join(root, 'lib/time/timers.js'))}'
     t.test('leaves a timer', async () => { new Timers().after(60_000, () => {}) })
     t.test('leaves nothing', async () => { new Timers().after(60_000, () => {})() })
   `)
@@ -37,7 +39,7 @@ t.test('a test fails that leaves a timer or a listener of the package, and the t
 t.test('a timer of the package is reported with its place until it fires or is cleared', async t => {
   const timers = new Timers()
   const cancel = timers.after(60_000, () => {})
-  t.match(leaks(), [/^a timer at Timers\.after \(lib\/time\/timers\.ts:\d+:\d+\)$/])
+  t.match(leaks(), [/^a timer at Timers\.after \(lib\/time\/timers\.[jt]s:\d+:\d+\)$/])
   cancel()
   t.strictSame(leaks(), [])
   timers.after(2, () => {})
@@ -51,7 +53,7 @@ t.test('a timer on a mocked clock is reported too, and one of the test is not', 
   FakeSocket.made = []
   const client = createClient({ url: 'ws://a.example/ws/notifications/u1', WebSocket: FakeSocket })
   const own = setTimeout(() => {}, 60_000) // Not of the package.
-  t.match(leaks(), [/^a timer at after \(lib\/client\/clock\.ts.+ at #connect \(lib\/client\/client\.ts/])
+  t.match(leaks(), [/^a timer at after \(lib\/client\/clock\.[jt]s.+ at #connect \(lib\/client\/client\.[jt]s/])
   client.close()
   t.strictSame(leaks(), [])
   clearTimeout(own)
@@ -63,7 +65,7 @@ t.test('a listener of the package is reported until it is removed', async t => {
   signal.addEventListener('abort', () => {})
   const stop = new AbortController()
   const waiting = whenOpen(source, { signal: stop.signal }, { after, closedError, RealtimeError })
-  t.match(leaks(), [/^a listener for 'abort' at lib\/client\/waiting\.ts/])
+  t.match(leaks(), [/^a listener for 'abort' at lib\/client\/waiting\.[jt]s/])
   stop.abort(new Error('enough'))
   await t.rejects(waiting, { message: 'enough' })
   t.strictSame(leaks(), [])

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnChild } from './children.js'
 import { freePort, isListening } from './redis-server.js'
+import { root } from './root.js'
 import { eventually, within } from './waiting.js'
 
 interface Scope {
@@ -14,7 +15,7 @@ interface Scope {
 const binary = '/usr/sbin/nginx'
 
 /** The `location` block that docs/scaling.md shows. */
-export const nginxLocation = /```nginx\n(.*?)```/s.exec(readFileSync(new URL('../docs/scaling.md', import.meta.url), 'utf8'))![1]
+export const nginxLocation = /```nginx\n(.*?)```/s.exec(readFileSync(join(root, 'docs/scaling.md'), 'utf8'))![1]
 
 /** Reason to skip tests that need nginx, or `false`. */
 export const skipNginx = existsSync(binary) ? false : `needs ${binary}`

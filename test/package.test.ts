@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import { linkFaults } from './docs/link.js'
 import { every } from './every.js'
 import { RedisServer, skipRedis } from './redis-server.js'
+import { root } from './root.js'
 
 /** With `FULL=1` the compilers that take a minute, TypeScript 5.9 and 6, compile an app in every module resolution, not only in one. */
 const isFull = process.env.FULL === '1'
@@ -17,7 +18,6 @@ const isFull = process.env.FULL === '1'
 // The compilers take most of it, and longer where they share the processors.
 t.setTimeout(900_000)
 
-const root = dirname(import.meta.dirname)
 const execute = promisify(execFile)
 
 /** Runs a command without what tap puts into NODE_OPTIONS of every child: its loader. A failure has what the command wrote, too. */

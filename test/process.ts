@@ -2,11 +2,13 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { RedisBrokerOptions } from '../lib/redis.js'
 import type { RealtimeOptions, Stats } from '../lib/index.js'
 import { forkChild } from './children.js'
+import { root } from './root.js'
 import { within } from './waiting.js'
 
 /** Options of the plugin, and of its Redis broker, if any. */
@@ -16,9 +18,9 @@ interface Scope {
   teardown (action: () => unknown): void
 }
 
-/** The path of a file in test/fixtures. */
+/** The path of a file in test/fixtures, or of its source: `fixture('app.js')`. */
 export function fixture (name: string): string {
-  return fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
+  return fileURLToPath(import.meta.resolve(`./fixtures/${name}`))
 }
 
 /** The fixture app in a process of its own, ended with the test. */
@@ -35,13 +37,13 @@ export class AppProcess {
 
   /** Starts the app on a free port, or on a given one. */
   static start (t: Scope, options: Options = {}, host = '127.0.0.1', port = 0): Promise<AppProcess> {
-    return AppProcess.#start(t, fixture('app.ts'), process.execArgv, options, host, port)
+    return AppProcess.#start(t, fixture('app.js'), process.execArgv, options, host, port)
   }
 
   /** Starts the app without the loaders of the tests, which take more memory and time than the app. */
   static async startPlain (t: Scope, options: Options = {}, port = 0): Promise<AppProcess> {
-    const file = fileURLToPath(new URL(`../node_modules/.cache/fastify-realtime/app-${process.pid}.mjs`, import.meta.url))
-    await build({ entryPoints: [fixture('app.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
+    const file = join(root, `node_modules/.cache/fastify-realtime/app-${process.pid}.mjs`)
+    await build({ entryPoints: [fixture('app.js')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
     t.teardown(() => rmSync(file, { force: true }))
     return AppProcess.#start(t, file, [], options, '127.0.0.1', port)
   }

@@ -1,9 +1,11 @@
 // Tests the tests: every assertion can fail, and every wait for a time has a reason.
 import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
+import { root } from './root.js'
 
-const folder = new URL('./', import.meta.url)
+const folder = join(root, 'test')
 
 /** Assertions of tap. `fail` is not among them: under a condition it is an assertion of that condition. */
 const assertions = new Set([
@@ -100,7 +102,7 @@ for (const { title, look, wrong, right } of rules) {
     for (const text of right) t.equal(find('a.ts', text, look).length, 0, text)
     t.ok(files.length > 100, `${files.length} files`)
     for (const file of files.filter(file => file !== 'tests.test.ts')) {
-      const found = find(file, readFileSync(new URL(file, folder), 'utf8'), look)
+      const found = find(file, readFileSync(join(folder, file), 'utf8'), look)
       t.strictSame(found.map(({ line, text }) => `${line}: ${text}`), [], file)
     }
   })

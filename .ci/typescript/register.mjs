@@ -1,6 +1,9 @@
-// `node --import ./.ci/typescript/register.mjs file.ts` runs TypeScript, and a test under the rule of test/leaks.ts.
+// `node --import ./.ci/typescript/register.mjs file.ts` runs TypeScript, and a test under the rule of test/leaks.ts. What compile.mjs has
+// written needs the rule alone.
 import { register } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 
-register('./hooks.mjs', import.meta.url)
-if (isMainThread && /\.test\.ts$/.test(process.argv[1])) await import('../../test/leaks.ts')
+const [, main = ''] = process.argv
+const isCompiled = /[\\/]\.compiled[\\/]/.test(main)
+if (!isCompiled) register('./hooks.mjs', import.meta.url)
+if (isMainThread && /\.test\.[jt]s$/.test(main)) await import(isCompiled ? '../../.compiled/test/leaks.js' : '../../test/leaks.ts')

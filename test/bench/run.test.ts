@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import t from 'tap'
 import { spawnChild } from '../children.js'
+import { root } from '../root.js'
 import { within } from '../waiting.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const skipGit = !existsSync(`${root}.git`) && 'no git repository'
+const skipGit = !existsSync(join(root, '.git')) && 'no git repository'
 
 /** Runs the benchmark's command line, with a folder of the test for temporary files. */
 function bench (temporary: string, ...args: string[]) {

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import Fastify from 'fastify'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { launch, skipBrowser } from '../chromium.js'
+import { root } from '../root.js'
 
 /** What a page imports the client from, and its HTML before the script. */
 const pages = {
@@ -18,7 +20,7 @@ for (const [title, { from, head }] of Object.entries(pages)) {
     const app = Fastify()
     t.teardown(() => app.close())
     await app.register(realtime, { chat: { onMessage: async (run, { content }) => { await run.reply().write(`You said: ${content}`) } } })
-    const file = readFileSync(new URL('../../dist/lib/browser.js', import.meta.url))
+    const file = readFileSync(join(root, 'dist/lib/browser.js'))
     app.get('/realtime.js', async (_request, reply) => reply.type('text/javascript').send(file))
     app.get('/', async (_request, reply) => reply.type('text/html').send(`<!doctype html><title>page</title>${head}
       <script type="module">

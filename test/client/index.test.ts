@@ -4,8 +4,7 @@ import { build } from 'esbuild'
 import t from 'tap'
 import ts from 'typescript'
 import { every } from '../every.js'
-
-const root = new URL('../../', import.meta.url).pathname
+import { root } from '../root.js'
 
 /** Limits of files that are loaded with `import()` when they are needed, in KiB. */
 const loadedLater = { 'client/waiting.ts': 0.3, 'client/channels/roster.ts': 0.4, 'client/sharing/tabs.ts': 2.6 }
@@ -16,7 +15,7 @@ for (const [entry, limits] of Object.entries<Record<string, number>>({
 })) {
   t.test(`the bundle of ${entry} has no TypeBox, and its files are small: ${JSON.stringify(limits)} KiB`, async t => {
     const { outputFiles, metafile } = await build({
-      entryPoints: [`${root}lib/${entry}/index.ts`], bundle: true, splitting: true, outdir: root, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
+      entryPoints: [`${root}/lib/${entry}/index.ts`], bundle: true, splitting: true, outdir: root, minify: true, format: 'esm', platform: 'browser', write: false, metafile: true
     })
     const outputs = Object.values(metafile.outputs).map(({ entryPoint }, at) => {
       const name = entryPoint?.replace(/.*lib\//, '') ?? ''
@@ -33,12 +32,12 @@ for (const [entry, limits] of Object.entries<Record<string, number>>({
 }
 
 t.test('the built file for script tags has at most 14.25 KiB: the client with chats, a licence line and the address of its map', async t => {
-  const size = gzipSync(readFileSync(`${root}dist/lib/browser.js`), { level: 9 }).length
+  const size = gzipSync(readFileSync(`${root}/dist/lib/browser.js`), { level: 9 }).length
   t.ok(size <= 14.25 * 1024, `${size} bytes with gzip`)
 })
 
 t.test('the types of the client compile in a project for browsers without those of Node, and know the messages of the app', async t => {
-  const file = `${root}test/client/page.ts`
+  const file = `${root}/test/client/page.ts`
   const text = (title: string) => `
     import { createClient, RealtimeError, type Envelope } from '../../dist/lib/client/index.js'
     declare module '../../dist/lib/client/index.js' { interface Messages { order_shipped: { order_id: number } } }

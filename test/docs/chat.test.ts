@@ -4,9 +4,10 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
+import { root } from '../root.js'
 import { eventually, gate } from '../waiting.js'
 import { Declared, namesOf } from './declared.js'
-import { Page, post, recorded, refusal, root } from './page.js'
+import { Page, post, recorded, refusal } from './page.js'
 
 const page = new Page('docs/chat.md')
 const ofClient = new Declared('fastify-realtime/chat')

@@ -8,9 +8,10 @@ import { defineChannel, tokenOf, type RealtimeOptions } from '../../lib/index.js
 import { ownCodes } from '../../lib/protocol/own-codes.js'
 import { FakeLocks } from '../client/fake-locks.js'
 import { start } from '../harness.js'
+import { root } from '../root.js'
 import { eventually, gate } from '../waiting.js'
 import { Declared, namesOf } from './declared.js'
-import { Page, recorded, root, type Running } from './page.js'
+import { Page, recorded, type Running } from './page.js'
 
 const page = new Page('docs/client.md')
 const declared = new Declared('fastify-realtime/client')

@@ -1,7 +1,8 @@
 // What the package declares, as the compiler sees it: the tables of the pages are compared with it.
 import { join } from 'node:path'
 import ts from 'typescript'
-import { exported, root } from './page.js'
+import { root } from '../root.js'
+import { exported } from './page.js'
 
 const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile).config, ts.sys, root)
 const host = ts.createCompilerHost(options)

@@ -4,8 +4,9 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { launch, skipBrowser } from '../chromium.js'
 import { connect, start } from '../harness.js'
+import { root } from '../root.js'
 import { eventually } from '../waiting.js'
-import { Page, post, recorded, root } from './page.js'
+import { Page, post, recorded } from './page.js'
 
 const page = new Page('docs/getting-started.md')
 

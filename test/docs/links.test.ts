@@ -2,8 +2,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { root } from '../root.js'
 import { linkFault, linkFaults, linksAndAnchors } from './link.js'
-import { pages, root } from './page.js'
+import { pages } from './page.js'
 
 /** The text of a file of this repository, and of a folder an empty one. What is built or installed is not in the repository. */
 function textAt (path: string): string | undefined {

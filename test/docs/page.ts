@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { transformSync } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type t from 'tap'
@@ -10,9 +10,8 @@ import { WebSocket } from 'ws'
 import realtime from '../../lib/index.js'
 import { spawnChild } from '../children.js'
 import { Client } from '../harness.js'
+import { root } from '../root.js'
 import { within } from '../waiting.js'
-
-export const root = dirname(dirname(import.meta.dirname))
 
 /** Every page, by its path from the root. */
 export const pages = ['README.md', ...readdirSync(join(root, 'docs')).filter(file => file.endsWith('.md')).map(file => `docs/${file}`)]

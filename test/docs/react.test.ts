@@ -9,9 +9,10 @@ import * as module from '../../lib/react/index.js'
 import { connect } from '../../lib/testing/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { every } from '../every.js'
+import { root } from '../root.js'
 import { eventually, gate } from '../waiting.js'
 import { Declared, namesOf } from './declared.js'
-import { Page, root } from './page.js'
+import { Page } from './page.js'
 
 const page = new Page('docs/react.md')
 const declared = new Declared('fastify-realtime/react')

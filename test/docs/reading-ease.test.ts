@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readingOf } from '../../.ci/prose.mjs'
-import { root } from './page.js'
+import { root } from '../root.js'
 
 /** Pages that are read from top to bottom. Those about the protocol, failures and options are looked things up in. */
 const easy = ['README.md', ...[

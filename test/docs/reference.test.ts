@@ -12,7 +12,8 @@ import { chatMessages } from '../../lib/protocol/chat.js'
 import { commonMessages, ConnectionAck, controlTypes, ErrorData, Renewal, Renewed, Resync } from '../../lib/protocol/envelope.js'
 import { refusalReasons } from '../../lib/server/reports/refusal-reasons.js'
 import { every } from '../every.js'
-import { Page, root } from './page.js'
+import { root } from '../root.js'
+import { Page } from './page.js'
 import { dataFieldsOf } from './frames.js'
 
 const page = new Page('docs/reference.md')

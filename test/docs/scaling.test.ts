@@ -13,7 +13,8 @@ import { Nginx, skipNginx } from '../nginx.js'
 import { RedisServer, skipRedis, startCluster } from '../redis-server.js'
 import { eventually } from '../waiting.js'
 import { every } from '../every.js'
-import { Page, root } from './page.js'
+import { root } from '../root.js'
+import { Page } from './page.js'
 
 const page = new Page('docs/scaling.md')
 

@@ -3,14 +3,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
-import { exported, Page, pages, root } from './page.js'
+import { root } from '../root.js'
+import { exported, Page, pages } from './page.js'
 
 const withSnippets = pages.map(file => new Page(file)).filter(({ snippets }) => snippets.length > 0)
 
 t.test('every page with snippets has a test that runs all of them', async t => {
   t.ok(withSnippets.length > 8)
   for (const { file } of withSnippets) {
-    const test = join(import.meta.dirname, `${basename(file, '.md').toLowerCase()}.test.ts`)
+    const test = join(root, `test/docs/${basename(file, '.md').toLowerCase()}.test.ts`)
     t.match(existsSync(test) ? readFileSync(test, 'utf8') : '', /page\.allRan\(t\)/, file)
   }
 })

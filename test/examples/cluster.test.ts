@@ -1,13 +1,15 @@
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { spawnChild } from '../children.js'
 import { RedisServer, freePort, skipRedis } from '../redis-server.js'
 import { within } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
+import { root } from '../root.js'
 import { args, watch } from './browser.js'
 
-const program = new URL('../../dist/examples/cluster.js', import.meta.url).pathname
+const program = join(root, 'dist/examples/cluster.js')
 
 /** Starts the demo on two nodes, and ends it with the test. */
 async function run (t: Test, env: NodeJS.ProcessEnv = {}) {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -7,9 +8,10 @@ import { build, type DemoOptions } from '../../examples/server.js'
 import { MemoryBroker, errors, type Broker, type Envelope } from '../../lib/index.js'
 import { spawnChild } from '../children.js'
 import { Client, connect } from '../harness.js'
+import { root } from '../root.js'
 import { eventually, within } from '../waiting.js'
 
-const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
+const program = join(root, 'dist/examples/server.js')
 const notification = { type: 'notification', data: { title: 'Hi' } }
 
 async function demo (t: Test, options?: DemoOptions) {

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type Browser, type BrowserContextOptions, type Page, type Route } from 'playwright-core'
 import t, { type Test } from 'tap'
@@ -9,9 +10,10 @@ import { spawnChild } from '../children.js'
 import { connect } from '../harness.js'
 import { eventually, within } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
+import { root } from '../root.js'
 import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 
-const program = new URL('../../dist/examples/server.js', import.meta.url).pathname
+const program = join(root, 'dist/examples/server.js')
 
 /** With `FULL=1` the connection is cut more often. */
 const cuts = process.env.FULL === '1' ? 100 : 20

@@ -1,9 +1,11 @@
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { spawnChild } from '../children.js'
+import { root } from '../root.js'
 
-const example = new URL('../../dist/examples/testing.js', import.meta.url).pathname
+const example = join(root, 'dist/examples/testing.js')
 
 t.test('the tests of the example pass under node:test', async t => {
   // Without the environment of tap: the example runs on plain Node.

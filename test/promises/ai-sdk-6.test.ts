@@ -2,14 +2,15 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { fixture } from '../process.js'
+import { root } from '../root.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 const run = (args: string[], env: object = {}) =>
   promisify(execFile)(process.execPath, args, { cwd: root, env: { ...process.env, ...env } })
 
 t.test('the messages of useChat are those of the own transport of the AI SDK 6, too', async t => {
-  const loaders = ['./.ci/typescript/register.mjs', './test/fixtures/ai-6/register.mjs'].flatMap(file => ['--import', file])
-  const { stdout } = await run([...loaders, 'test/promises/ai-sdk-equivalence.test.ts'], { AI_SDK: '6', RUNS: process.env.FULL === '1' ? '200' : '5' })
+  const loaders = [...process.execArgv, '--import', fixture('ai-6/register.mjs')]
+  const { stdout } = await run([...loaders, fileURLToPath(import.meta.resolve('./ai-sdk-equivalence.test.js'))], { AI_SDK: '6', RUNS: process.env.FULL === '1' ? '200' : '5' })
   t.match(stdout, /^# file:.*\/node_modules\/ai-6\//m, 'the process has used it')
 })
 

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import t from 'tap'
 import { forkChild } from '../children.js'
 import { connect } from '../harness.js'
 import { fixture } from '../process.js'
+import { root } from '../root.js'
 import { within } from '../waiting.js'
 
 const chats = process.env.FULL === '1' ? 200 : 6
@@ -17,7 +18,7 @@ function subjectOf ({ data }: { data?: unknown }): string {
 }
 
 t.test(`${chats} answers of ${chunks} chunks take at most 3 times their content, and a client that connects late gets each part once`, async t => {
-  const build = fileURLToPath(new URL('../../dist/lib', import.meta.url))
+  const build = join(root, 'dist/lib')
   const child = forkChild(fixture('answers.mjs'), [build, `${chats}`, `${chunks}`], { execArgv: ['--expose-gc'] })
   t.teardown(() => child.kill('SIGKILL'))
   const [{ url, memory }] = await within(once(child, 'message'), 'the answers', maxTime)

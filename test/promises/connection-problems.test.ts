@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import Fastify from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
@@ -7,8 +8,9 @@ import { createClient, type ClientOptions, type WebSocketConstructor } from '../
 import realtime, { tokenOf } from '../../lib/index.js'
 import { bundle, launch, skipBrowser } from '../chromium.js'
 import { observe, type Seen } from '../fixtures/observe.js'
+import { root } from '../root.js'
 
-const docs = new URL('../../docs/connection-problems.md', import.meta.url)
+const docs = join(root, 'docs/connection-problems.md')
 
 interface Problem {
   title: string

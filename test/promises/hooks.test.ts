@@ -55,7 +55,7 @@ function isLogged ({ name, does }: Case): boolean {
 }
 
 t.test('for any value that a hook throws or returns, the process lives, the client gets an answer, and the log has the cause', async t => {
-  const child = forkChild(fixture('hooks.ts'), [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  const child = forkChild(fixture('hooks.js'), [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''
   child.stderr!.on('data', chunk => { output += chunk })

@@ -11,8 +11,8 @@ import { eventually } from '../waiting.js'
 import { answering } from '../answering.js'
 import { launch } from '../chromium.js'
 import { freePort } from '../redis-server.js'
+import { root } from '../root.js'
 
-const root = join(import.meta.dirname, '../..')
 const app = join(root, 'test/fixtures/next-app')
 const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' as const }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import t from 'tap'
@@ -9,6 +10,7 @@ import realtime from '../../lib/index.js'
 import { as, authenticateByHeader, connect, outcome } from '../harness.js'
 import { eventually } from '../waiting.js'
 import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly } from '../redis-server.js'
+import { root } from '../root.js'
 
 /** Duration of an outage, in ms. With `FULL=1` it is the promised one. */
 const outage = process.env.FULL === '1' ? 30_000 : 3_000
@@ -16,7 +18,7 @@ const outage = process.env.FULL === '1' ? 30_000 : 3_000
 /** `UPDATE=1` rewrites the table. */
 const isUpdate = process.env.UPDATE === '1'
 
-const file = new URL('../../docs/redis-failures.md', import.meta.url)
+const file = join(root, 'docs/redis-failures.md')
 const secret = 's3cr3t'
 
 // Most of a case is waiting.

@@ -1,19 +1,20 @@
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 import t from 'tap'
 import { forkChild } from '../children.js'
 import { fixture } from '../process.js'
 import { RedisServer, freePort, skipRedis } from '../redis-server.js'
+import { root } from '../root.js'
 
 /** Time for a process to end once it has nothing to do, in ms. */
 const patience = 10_000
 
 t.test('a process whose registrations fail exits by itself, with and without a running Redis', { skip: skipRedis }, async t => {
   const { port } = await RedisServer.start(t, ['--requirepass', 'right'])
-  const file = fileURLToPath(new URL(`../../node_modules/.cache/fastify-realtime/fail-${process.pid}.mjs`, import.meta.url))
-  await build({ entryPoints: [fixture('register-and-fail.ts')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
+  const file = join(root, `node_modules/.cache/fastify-realtime/fail-${process.pid}.mjs`)
+  await build({ entryPoints: [fixture('register-and-fail.js')], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm' })
   t.teardown(() => rmSync(file, { force: true }))
   const child = forkChild(file, [`redis://:right@127.0.0.1:${port}`, `redis://127.0.0.1:${await freePort()}`], { execArgv: [] })
   t.teardown(() => child.kill('SIGKILL'))

@@ -13,7 +13,7 @@ t.test('publications of two nodes to the same users arrive on both in the same o
   const { url } = await RedisServer.start(t)
   const nodes = ['a', 'b'].map((name, at) => {
     const task = { url, name, users: 50, publishers: 2, count: total / 2, total, ahead: at * 3_600_000 }
-    const child = forkChild(fixture('redis-node.ts'), [JSON.stringify(task)])
+    const child = forkChild(fixture('redis-node.js'), [JSON.stringify(task)])
     t.teardown(() => child.kill('SIGKILL'))
     return child
   })

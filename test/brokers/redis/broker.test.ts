@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Cluster } from 'ioredis'
 import t from 'tap'
 import { ChannelLog } from '../../../lib/logs/channel-log.js'
@@ -11,6 +12,7 @@ import { brokerContract } from '../../../lib/testing/index.js'
 import { every } from '../../every.js'
 import { Follower, TestNode } from '../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../redis-server.js'
+import { root } from '../../root.js'
 import { eventually } from '../../waiting.js'
 
 t.test('the Redis broker keeps the contract on a single server', { skip: skipRedis }, async t => {
@@ -31,7 +33,7 @@ t.test('the Redis broker keeps the contract on a Cluster', { skip: skipRedis }, 
 })
 
 t.test('the Redis broker keeps the contract with the permissions that docs/redis-failures.md lists', { skip: skipRedis }, async t => {
-  const docs = readFileSync(new URL('../../../docs/redis-failures.md', import.meta.url), 'utf8')
+  const docs = readFileSync(join(root, 'docs/redis-failures.md'), 'utf8')
   const [, acl] = /<!-- acl: start -->\n```\n(.*?)\n```/s.exec(docs)!
   const server = await RedisServer.start(t)
   const admin = server.client(t)

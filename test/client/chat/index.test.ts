@@ -1,16 +1,16 @@
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { createClient } from '../../../lib/client/chat/index.js'
 import { every } from '../../every.js'
+import { root } from '../../root.js'
 import { FakeSocket } from '../fake-socket.js'
-
-const root = new URL('../../../', import.meta.url).pathname
 
 async function bundle (contents: string) {
   const { outputFiles, metafile } = await build({
-    stdin: { contents, resolveDir: `${root}lib` },
+    stdin: { contents, resolveDir: join(root, 'lib') },
     bundle: true,
     splitting: true,
     outdir: root,

@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
@@ -13,6 +13,7 @@ import realtime, { defineChannel, type Envelope, type RealtimeOptions, type Run 
 import { bundle, launch, skipBrowser } from '../../chromium.js'
 import { connect } from '../../../lib/testing/index.js'
 import { start } from '../../harness.js'
+import { root } from '../../root.js'
 import { eventually, gate } from '../../waiting.js'
 import { FakeLocks } from '../fake-locks.js'
 
@@ -256,7 +257,7 @@ t.test('a page that cannot load the code for tabs has a connection of its own, a
         const client = createClient({ userId: 'u1', share: true, backoff: () => 50, onError: error => errors.push(String(error)) })
         Object.assign(window, { client, errors })
       `,
-      resolveDir: fileURLToPath(new URL('../../browser', import.meta.url)),
+      resolveDir: join(root, 'test/browser'),
       loader: 'js'
     },
     bundle: true,
