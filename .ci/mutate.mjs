@@ -47,7 +47,7 @@ function optionsOf (name) {
     concurrency: 1,
     // The types of a mutant do not matter: they are removed.
     disableTypeChecks: false,
-    ignorePatterns: ['dist', '.compiled', 'reports', 'coverage', '.tap', '*.tgz'],
+    ignorePatterns: ['/dist', '/.compiled', '/reports', '/coverage', '/.tap', '/*.tgz'],
     reporters: ['html', 'json'],
     htmlReporter: { fileName: `reports/mutation/${name}.html` },
     jsonReporter: { fileName: `reports/mutation/${name}.json` },

@@ -1,9 +1,10 @@
 import { build } from 'esbuild'
 import Fastify from 'fastify'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import t from 'tap'
 import realtime from '../../lib/index.js'
 import { launch, skipBrowser } from '../chromium.js'
+import { root } from '../root.js'
 
 const script = `
   import { createClient } from '../../lib/client/chat/index.ts'
@@ -15,7 +16,7 @@ const script = `
 
 t.test('a page that cannot load code rejects connected() and loadOlder(), and loads it with a later call', { skip: skipBrowser }, async t => {
   const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: fileURLToPath(new URL('.', import.meta.url)), loader: 'js' },
+    stdin: { contents: script, resolveDir: join(root, 'test/browser'), loader: 'js' },
     bundle: true,
     splitting: true,
     format: 'esm',
