@@ -8,6 +8,8 @@ import { root } from '../root.js'
 import { within } from '../waiting.js'
 
 const chats = process.env.FULL === '1' ? 200 : 6
+/** Bytes by which the heap differs from run to run. Few beside 200 answers, and a tenth of what six may take. */
+const noise = process.env.FULL === '1' ? 0 : 300_000
 const chunks = 20_000
 const maxTime = process.env.FULL === '1' ? 500_000 : 60_000
 
@@ -34,6 +36,6 @@ t.test(`${chats} answers of ${chunks} chunks take at most 3 times their content,
   child.send('end')
   const [ended] = await within(once(child, 'message'), 'the ends', maxTime)
   t.strictSame(ended.outcomes, ['complete'])
-  t.ok(memory <= 3 * ended.content, `${(memory / ended.content).toFixed(2)} times the content while the answers are open`)
+  t.ok(memory <= 3 * ended.content + noise, `${(memory / ended.content).toFixed(2)} times the content while the answers are open`)
   t.ok(ended.memory < memory, 'their ends free memory')
 })

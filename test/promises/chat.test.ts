@@ -227,7 +227,8 @@ t.test('a cancel that arrives while the message is being saved prevents its run'
   saved.open()
   t.equal(await answered, 'ack')
   t.match(await finished(client), [{ ref: 'm', status: 'cancelled' }])
-  t.strictSame(typesOf(client), ['chat_message', 'run_finished'])
+  // On a busy machine the save takes long enough for the run to be announced.
+  t.strictSame(typesOf(client).filter(type => type !== 'run_queued'), ['chat_message', 'run_finished'])
 })
 
 t.test('with either concurrency and with save, a question is answered, the other runs are cancelled, and each run ends once', async t => {
