@@ -28,7 +28,7 @@ export interface Reader {
   offset: number
   /** The epoch that `offset` belongs to. */
   epoch: string
-  /** Offset of the log's head when it was added. Only the log changes it. */
+  /** Offset of the log's head when it was added to the log, or when the log last started again. Only the log changes it. */
   joined?: number
   /** Its index among the log's readers. Only the log changes it. */
   seat?: number
@@ -164,6 +164,7 @@ export abstract class Log {
     this.floor = head
     this.#nextLook = 0
     this.release()
+    for (const reader of this.#readers) reader.joined = head
     this.wakeAll()
   }
 

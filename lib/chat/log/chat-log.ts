@@ -23,7 +23,7 @@ interface Entry {
   /** Time at which the newest publication was appended, in ms. */
   time: number
   bytes: number
-  /** Key of the message or tool that its publications belong to. */
+  /** Key of the message, of the part or of the tool's progress that its publications belong to. */
   readonly id?: string
   /** Another key by which it is found: of the message that it repeats, or of the tool that it calls. */
   alias?: string
@@ -92,7 +92,7 @@ function tellingOf (body: string, parsed: Publication | undefined): Telling | un
 export class ChatLog extends Log {
   /** Entries in the order of their first offsets. */
   #entries: Deque<Entry> = emptyDeque
-  /** Entries of messages and of tools' progress, by their ids. */
+  /** Entries of messages, of parts and of tools, by their keys. */
   readonly #byId = new Map<string, Entry>()
   /** Entries with more than one publication. */
   readonly #merged = new ByLast<Entry>()
@@ -190,13 +190,15 @@ export class ChatLog extends Log {
   }
 
   #addTool (type: string, { callId, messageId }: { callId: string, messageId: unknown }, body: string, now: number): void {
+    // Progress of an earlier call with this id, or of this one, does not matter any more.
+    if (type !== 'tool_progress') this.#empty(progressKey(callId))
     if (type === 'tool_call') {
+      const key = partKey(messageId, callId)
       // The call replaces its arguments, which were being written.
-      const written = partKey(messageId, callId)
-      this.#name(this.#byId.has(written) ? this.#replace(written, body, now) : this.#add(body, now), callKey(callId))
+      const isWritten = this.#byId.get(key)?.text !== undefined
+      this.#name(isWritten ? this.#replace(key, body, now) : this.#add(body, now), callKey(callId))
     } else if (type === 'tool_progress') this.#link(callId, this.#replace(progressKey(callId), body, now))
     else {
-      this.#empty(progressKey(callId))
       this.#link(callId, this.#add(body, now))
       // Progress after the output is from a server that was taken for dead.
       const call = this.#byId.get(callKey(callId))

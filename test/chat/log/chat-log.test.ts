@@ -208,6 +208,26 @@ t.test('publications of a tool that are not expected are kept as they are', asyn
   t.strictSame(toolsOf(new Client(logOf([outputOf(1), callOf(2)]))), ['tool_output e.1', 'tool_call e.2'])
   t.strictSame(toolsOf(new Client(logOf([progressOf(1), outputOf(2)]))), ['tool_output e.2'])
   t.strictSame(toolsOf(new Client(logOf([callOf(1), outputOf(2), outputOf(3)]))), ['tool_output with call e.2', 'tool_output e.3'])
+  t.strictSame(toolsOf(new Client(logOf([callOf(1), progressOf(1), callOf(2), progressOf(2)]))), ['tool_call e.2', 'tool_progress with call e.4'])
+  t.strictSame(toolsOf(new Client(logOf([callOf(1), progressOf(1), callOf(2), progressOf(2), outputOf(3)]))),
+    ['tool_call e.2', 'tool_output with call e.5'])
+})
+
+t.test('a call that is published again is sent with its own output, and the first one too', async t => {
+  const call = (args: number) => bodyOf('tool_call', { message_id: 'm', call_id: 'c', args })
+  const written = bodyOf('chat_part', { message_id: 'm', part_id: 'c', kind: 'tool', text: '', status: 'streaming' })
+  const late = new Client(logOf([written, other, call(1), outputOf(1), call(2), outputOf(2)]))
+  t.strictSame(toolsOf(late), ['tool_output with call e.1', 'other e.4', 'tool_output with call e.6'])
+  t.match(late.received, [{ data: { output: 1, call: { data: { args: 1 } } } }, {}, { data: { output: 2, call: { data: { args: 2 } } } }])
+})
+
+t.test('a reader that is there when a tool is called gets the call alone, also after the log has begun again', async t => {
+  const log = logOf([other, other, other])
+  const slow = new Client(log)
+  log.reset('f')
+  for (const body of [callOf(1), outputOf(2)]) log.append(body, 0)
+  Object.assign(slow, { epoch: 'f', offset: 0 })
+  t.strictSame(toolsOf(slow), ['tool_call f.1', 'tool_output f.2'])
 })
 
 t.test('a reader with a filter gets the call and the output of a tool that it may see, together or each alone', async t => {
