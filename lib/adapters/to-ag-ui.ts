@@ -5,6 +5,8 @@ import { agUiName, agUiType, keeping, part, type Data, type UnsentMessage } from
 import { PartsToAgUi } from './parts-to-ag-ui.js'
 
 const roles = new Set<unknown>(['developer', 'system', 'assistant', 'user'])
+/** Types of the publications of a tool after its call. */
+const newsOfTools = new Set(['tool_progress', 'tool_output'])
 
 /**
  * Returns a function that converts the envelopes of a chat, in order, to AG-UI events. It keeps the text of unfinished messages.
@@ -34,8 +36,8 @@ class ToAgUi {
   take (envelope: Envelope | UnsentMessage): Event[] {
     const data = (envelope.data ?? {}) as Data
     const { call, ...rest } = data
-    // A client that is behind gets the call with a later frame of the tool.
-    if (envelope.type.startsWith('tool_') && call !== undefined) return [...this.take(call), ...this.take({ ...envelope, data: rest })]
+    // A client that came after the call gets it with a later frame of the tool.
+    if (newsOfTools.has(envelope.type) && call !== undefined) return [...this.take(call), ...this.take({ ...envelope, data: rest })]
     if (data.ag_ui?.isDerived) return []
     switch (envelope.type) {
       case agUiType: return [data.event as Event]

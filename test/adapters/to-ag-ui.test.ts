@@ -66,6 +66,17 @@ t.test('a message whose text is replaced ends and begins again', async t => {
   t.same(types([message('one'), delta(0, 'one'), delta(0, 'one two')]), [start, 'one', ' two'])
 })
 
+t.test('a call that comes with the progress or the output of its tool becomes the same events, and other messages of the app can have a call', async t => {
+  const call = { type: 'tool_call', data: { call_id: 't', name: 'search', args: 1 }, timestamp: '2026-01-01T00:00:00.000Z' }
+  const progress = { call_id: 't', progress: 1 }
+  const output = { call_id: 't', name: 'search', status: 'complete', output: 2 }
+  for (const [type, data] of [['tool_progress', progress], ['tool_output', output]] as const) {
+    t.strictSame(eventsOf([{ type, data: { ...data, call } }]), eventsOf([call, { type, data }]))
+  }
+  const hint = { type: 'tool_hint', data: { call: 'the police' } }
+  t.match(eventsOf([hint]), [{ type: 'CUSTOM', value: hint.data }])
+})
+
 t.test('messages without an id become separate messages', async t => {
   const said = { type: 'chat_message', data: { content: 'x' } }
   const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as ChatMessage])
