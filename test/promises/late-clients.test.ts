@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { FollowedRun } from '../../lib/adapters/ai-sdk/run.js'
 import { ChatLog } from '../../lib/chat/log/chat-log.js'
 import { Conversation } from '../../lib/client/chat/conversation.js'
 import type { FrameOf, LogLimits, Reader } from '../../lib/logs/log.js'
@@ -117,6 +118,7 @@ class Client implements Reader {
   readonly received: Envelope[] = []
   readonly #log: ChatLog
   readonly #conversation = new Conversation(async () => {})
+  readonly #run = new FollowedRun('r')
 
   constructor (log: ChatLog, hidden: string | undefined, offset = 0, received: Envelope[] = []) {
     this.#log = log
@@ -151,18 +153,20 @@ class Client implements Reader {
     return frames
   }
 
-  /** What it shows: the items by key. The progress of a tool does not matter after its output. */
+  /** What it shows: the items by key, and the tools for the AI SDK. The progress of a tool does not matter after its output. */
   get shown (): string {
     const items = this.#conversation.items.map(item => {
       const fields = Object.entries(item).filter(([name, value]) => value !== undefined && (name !== 'progress' || item.status === 'running'))
       return [`${item.kind} ${item.id}`, ...fields.map(([name, value]) => `${name}: ${value}`).sort()]
     })
-    return JSON.stringify(items.sort(([a], [b]) => a < b ? -1 : 1))
+    const tools = this.#run.parts.filter(part => part.kind === 'tool').map(({ callId, name, args, isCalled, outcome }) => ({ callId, name, args, isCalled, outcome }))
+    return JSON.stringify([items.sort(([a], [b]) => a < b ? -1 : 1), tools.sort((a, b) => a.callId < b.callId ? -1 : 1)])
   }
 
   #apply (envelope: Envelope): void {
     this.received.push(envelope)
     this.#conversation.apply(envelope)
+    this.#run.apply(envelope)
   }
 }
 
