@@ -10,7 +10,7 @@ interface SharedChannel {
   /** Socket whose `subscribe` the server has not answered. */
   pending: string | undefined
   /** Sockets that wait for that answer, each with its `since`. */
-  waiting: Array<[id: string, since: string | undefined]>
+  waiting: Array<[id: string, since: string]>
   /** Latest publications; `undefined` until the server has answered. */
   latest: Recent | undefined
   readonly presence: SharedPresence
@@ -48,27 +48,38 @@ export function sharedChannels (
     joining = []
   }
 
-  const subscribe = (name: string, id: string, since?: string): void => {
+  /** Whether a position is after another one, or of another epoch; also if one is empty. */
+  const isAfter = (position: string, since: string): boolean => {
+    const reader = cursors()
+    reader.start(since)
+    return reader.advance(position)
+  }
+
+  /** `next`: position after which the server sends its next frames; empty if it is not known. */
+  const subscribe = (name: string, id: string, since = '', next = ''): void => {
     const channel = all.get(name) ??
       { members: new Set(), pending: undefined, waiting: [], latest: undefined, presence: sharedPresence(name, applied, send) }
     all.set(name, channel)
     channel.members.add(id)
-    const { latest, pending, waiting, presence } = channel
+    const { pending, waiting, latest, presence } = channel
     // A tab that asks again was refused for its rate.
     if (pending && pending !== id) {
       waiting.push([id, since])
       return
     }
-    // A chat is read from its beginning, which the latest publications do not have.
-    const missed = latest && (since ? latest.after(since) : /^chat:/.test(name) ? undefined : [])
+    // A publication of a chat may have the text of later ones, too, so only the server knows what a tab has missed.
+    const missed = /^chat:/.test(name)
+      ? !isAfter(next, since) && []
+      : latest && (since ? latest.after(since) : [])
     if (missed) {
-      const data = { position: since || latest!.position, recovered: since ? true : undefined, replayed: missed.length }
+      const data = { position: since || latest!.position, recovered: !!since || undefined, replayed: missed.length }
       const frame = presence.frame()
       return answer(id, [JSON.stringify({ type: 'subscribed', channel: name, data }), ...missed, ...frame ? [frame] : []])
     }
     channel.pending = id
     if (latest) leaving.push(name)
-    joining.push({ channel: name, since })
+    // Not beyond the latest publication: the other tabs need the next one.
+    joining.push({ channel: name, since: latest && !isAfter(latest.position, since) ? latest.position : since || undefined })
   }
 
   const unsubscribe = (name: string, id: string): void => {
@@ -79,9 +90,9 @@ export function sharedChannels (
     leaving.push(name)
   }
 
-  const goOn = (name: string, channel: SharedChannel): void => {
+  const goOn = (name: string, channel: SharedChannel, position: string): void => {
     channel.pending = undefined
-    for (const [id, since] of channel.waiting.splice(0)) if (channel.members.has(id)) subscribe(name, id, since)
+    for (const [id, since] of channel.waiting.splice(0)) if (channel.members.has(id)) subscribe(name, id, since, position)
     flush()
   }
 
@@ -108,17 +119,17 @@ export function sharedChannels (
       if (type === 'subscribed') {
         const { recovered, position } = data as ControlMessages['subscribed']
         const { latest } = channel
-        const others = cursors()
-        others.start(latest ? latest.position : position)
+        // The others had subscribed before, and have missed publications if their position is before this one.
+        if (!recovered && latest && isAfter(position, latest.position)) {
+          const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
+          for (const id of channel.members) if (id !== pending) answer(id, [resync])
+        }
         channel.latest ??= recent(cursors)
         channel.latest.hear({ type: 'connection_ack', data: { recovered: latest && recovered, position } } as Envelope, frame)
-        // The others had subscribed before, and have missed publications if their position is before this one.
-        const resync = JSON.stringify({ type: 'resync', channel: name, data: { position } })
-        if (!recovered && others.advance(position)) for (const id of channel.members) if (id !== pending) answer(id, [resync])
         // Subscribing again has removed the data.
         if (latest) channel.presence.sayAgain()
-        // After the frames that follow this one, so that the others get them as missed.
-        goOn(name!, channel)
+        // Before the frames that follow this one: the tabs that wait get them, too.
+        goOn(name!, channel, position)
         return pending
       }
       if (type === 'unsubscribed') {

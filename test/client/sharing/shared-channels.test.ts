@@ -193,6 +193,65 @@ t.test('a tab that reads a chat from its beginning restarts the others only if t
   }
 })
 
+t.test('a tab that resumes a chat has the whole text, when another tab has read the chat from its beginning meanwhile', async t => {
+  const [goOn, written, end] = [gate(), gate(), gate()]
+  t.teardown(() => end.open())
+  const onMessage = async (run: Run) => {
+    const reply = run.reply()
+    await reply.write('one ')
+    // A publication after the beginning of the reply, up to which the first tab reads.
+    await run.reply({ agent: 'other' }).write('x')
+    await goOn.opened
+    await reply.write('two')
+    written.open()
+    await end.opened
+  }
+  const { url } = await open(t, { chat: { onMessage } })
+  const first = openTab(t, url)
+  const chat = first.chat(target('c1'))
+  const textsOf = ({ messages }: typeof chat) => messages.filter(({ role }) => role === 'assistant').map(({ text }) => text)
+  await chat.send('go')
+  await eventually(() => textsOf(chat).includes('x'))
+  first.close()
+  goOn.open()
+  await written.opened
+  const other = openTab(t, url).chat(target('c1'))
+  await eventually(() => textsOf(other).join() === 'one two,x')
+  first.reopen()
+  await eventually(() => textsOf(chat).join() === 'one two,x')
+})
+
+t.test('a tab that resumes a chat reads it again from the server, but not beyond what the other tabs have, and not if the frames are yet to come', async t => {
+  const chat = 'chat:c'
+  const answers: Array<[id: string, type: string, position: unknown]> = []
+  const sent: unknown[] = []
+  const channels = sharedChannels({ parse, cursors, applied }, frame => sent.push(JSON.parse(frame)), (id, frames) => {
+    for (const frame of frames) answers.push([id, JSON.parse(frame).type, JSON.parse(frame).data.position])
+  })
+  const hear = (envelope: object) => channels.hear(envelope as Envelope, JSON.stringify(envelope))
+  const subscribe = (id: string, since?: string) => channels.say(JSON.stringify({ type: 'subscribe', data: { channels: [{ channel: chat, since }] } }), id)
+  const subscribed = (position: string, recovered?: boolean) => hear({ type: 'subscribed', channel: chat, data: { position, recovered, replayed: 0 } })
+  const again = (since: string) =>
+    [{ type: 'unsubscribe', data: { channels: [chat] } }, { type: 'subscribe', data: { channels: [{ channel: chat, since }] } }]
+  subscribe('a', 'c.e.2')
+  for (const [id, since] of [['b', 'c.e.3'], ['c', 'c.e.1'], ['d', 'c.e.2'], ['e', 'c.d.9']] as const) subscribe(id, since)
+  t.match(sent.splice(0), [{ type: 'subscribe' }])
+  subscribed('c.e.2', true)
+  t.strictSame(answers.splice(0), [['b', 'subscribed', 'c.e.3']], 'from here on it gets all frames')
+  t.strictSame(sent.splice(0), again('c.e.1'))
+  subscribed('c.e.1', true)
+  t.strictSame(answers.splice(0), [['d', 'subscribed', 'c.e.2']])
+  t.strictSame(sent.splice(0), again('c.d.9'), 'only the server knows that it is another epoch')
+  subscribed('c.e.2', false)
+  hear({ type: 'chat_message', channel: chat, id: 'c.e.5', data: {} })
+  subscribe('b', 'c.e.9')
+  t.strictSame(sent.splice(0), again('c.e.5'))
+  subscribed('c.e.5', true)
+  subscribe('b', 'c.e.4')
+  t.strictSame(sent.splice(0), again('c.e.4'))
+  t.strictSame(answers, [])
+})
+
 t.test('four pages of a browser, each with a bell, two chats and a board, have one socket, and without share four', { skip: skipBrowser }, async t => {
   const code = await bundle(script)
   const browser = await launch(t)
