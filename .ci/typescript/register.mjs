@@ -1,5 +1,5 @@
-// `node --import ./.ci/typescript/register.mjs file.ts` runs TypeScript, and a test under the rule of test/leaks.ts. What compile.mjs has
-// written needs the rule alone.
+// `node --import ./.ci/typescript/register.mjs file.ts` runs TypeScript, and a test under the rule of test/leaks.ts. Files that
+// compile.mjs has written need only the rule.
 import { register } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 

@@ -46,6 +46,7 @@ interface Subscription {
   readonly name: string
   status: Status
   closed?: Closed | undefined
+  /** `since`: position that `read` was given. */
   readonly readers: Set<Pick<ChannelReader, 'listeners'> & { readonly cursors: Cursors, readonly since: string | undefined }>
   readonly presence: OwnedPresence
   /** Position up to which the server has sent the channel. */
