@@ -153,7 +153,7 @@ class Client implements Reader {
     return frames
   }
 
-  /** What it shows: the items by key, and the tools for the AI SDK. The progress of a tool does not matter after its output. */
+  /** Shown items, and the tools for the AI SDK. Without the progress of tools that have ended. */
   get shown (): string {
     const items = this.#conversation.items.map(item => {
       const fields = Object.entries(item).filter(([name, value]) => value !== undefined && (name !== 'progress' || item.status === 'running'))
@@ -232,7 +232,7 @@ class Checked {
     if (this.log.beginning === 0) this.#clients.push(new Client(this.log, hidden))
   }
 
-  /** Cuts the connection of a client. The last frames are lost, and the client resumes after those that it has received. */
+  /** Disconnects a client, which loses its last `lost` frames and resumes after the others. */
   #cut (client: Client, lost: number): void {
     const received = client.received.slice(0, Math.max(0, client.received.length - lost))
     const offset = Number(received.at(-1)?.id?.split('.')[1] ?? 0)

@@ -209,7 +209,7 @@ t.test('after a loss only the readers that missed something get recovered: false
   t.strictSame(resumes, [['k.e.9', false], ['k.e.9', true]])
 })
 
-t.test('the readers of a chat, which begin at its beginning, get what is read again for another one: it may have newer text', async t => {
+t.test('a new reader of a chat makes the server send it again, and all readers get these frames: they may have newer text', async t => {
   const { all, frames, receive } = make(t)
   const got: unknown[] = []
   const chat = all.read('chat:w/a/c/u', '')

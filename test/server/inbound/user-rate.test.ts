@@ -164,7 +164,7 @@ t.test('a user without connections is forgotten, also if it is the only one', as
   t.equal(userRates.size, 0)
 })
 
-t.test('a user who is connected, or has reconnected in time, is known until the connection ends', async t => {
+t.test('the rate of a user is kept while the user is connected, and across a quick reconnect', async t => {
   const { userRates, turn } = setup(t)
   const [user, connection] = [userRates.of('u'), source()]
   user.join(connection)

@@ -222,7 +222,7 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     await new Promise(resolve => setImmediate(resolve))
   })
 
-  t.test('the quota is charged once for a channel that begins, and gets back what is not stored', async t => {
+  t.test('the first publication of a channel is charged to the quota once, and the charge is returned if nothing is stored', async t => {
     const { publisher } = await make(t)
     const charged: unknown[] = []
     publisher.quota = {
