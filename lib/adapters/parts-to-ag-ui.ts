@@ -31,7 +31,7 @@ export class PartsToAgUi {
     if (data.kind === 'step') return this.#step(envelope, data)
     const growth = keyedGrowthOf(envelope.type, data)
     if (growth === undefined) return undefined
-    const kind = this.#open.get(growth.key)?.kind ?? data.kind
+    const { kind } = data
     return kind === 'reasoning' || kind === 'tool' ? this.#grow(envelope, data, growth, kind) : undefined
   }
 
@@ -59,7 +59,7 @@ export class PartsToAgUi {
     const { call_id: id, name, args, ag_ui: native, ...rest } = data
     // The start and the arguments of the call were carried as events.
     if (native !== undefined) return [{ type: EventType.TOOL_CALL_END, toolCallId: id, ...native }]
-    const key = partKey(data.message_id, id)
+    const key = partKey(data.message_id, 'tool', id)
     const text = args === undefined ? '' : JSON.stringify(args)
     const known = this.#open.get(key)?.text
     // Models may write spaces into their JSON.
@@ -70,7 +70,7 @@ export class PartsToAgUi {
 
   /** Ends the arguments of a tool whose `tool_output` comes without a `tool_call`. */
   ended ({ message_id: messageId, call_id: id }: Data): Event[] {
-    return this.#end(partKey(messageId, id)).map(event => ({ ...event, ...part }))
+    return this.#end(partKey(messageId, 'tool', id)).map(event => ({ ...event, ...part }))
   }
 
   /** Ends all parts of a run that are still open. */

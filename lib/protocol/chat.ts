@@ -82,7 +82,7 @@ export const chatMessages = {
   chat_part_delta: open(Type.Object({
     message_id: messageId,
     part_id: Type.String({ minLength: 1 }),
-    kind: optional(PartKind),
+    kind: PartKind,
     run_id: optional(id),
     agent: optional(Type.String()),
     name: optional(Type.String()),

@@ -16,8 +16,8 @@ export interface KeyedGrowth extends Growth {
 
 /** Key of a message, which is also that of its first text. */
 export const messageKey = (messageId: unknown) => `message ${messageId}`
-/** Key of another part of a message. A tool has its `call_id` as part id. */
-export const partKey = (messageId: unknown, partId: unknown) => `part ${messageId} ${partId}`
+/** Key of another part of a message. The part id of a tool is its `call_id`: the model chooses it, and it may be that of another part. */
+export const partKey = (messageId: unknown, kind: unknown, partId: unknown) => `part ${messageId} ${kind} ${partId}`
 
 /**
  * Reads what a publication does to a text; `undefined` when it does nothing to one. `chat_message` and `chat_part` carry a whole text,
@@ -33,11 +33,11 @@ export function growthOf (type: string, { status, at, text, content }: Record<st
 
 /** Like `growthOf`, with the key of the text; `undefined` also when an id is missing. */
 export function keyedGrowthOf (type: string, data: Record<string, any>): KeyedGrowth | undefined {
-  const { message_id: messageId, part_id: partId } = data
+  const { message_id: messageId, kind, part_id: partId } = data
   const isPart = type === 'chat_part' || type === 'chat_part_delta'
   const growth = growthOf(type, data)
   if (growth === undefined || typeof messageId !== 'string' || (isPart && typeof partId !== 'string')) return undefined
-  return { key: isPart ? partKey(messageId, partId) : messageKey(messageId), ...growth }
+  return { key: isPart ? partKey(messageId, kind, partId) : messageKey(messageId), ...growth }
 }
 
 /** Applies a growth to the known text. Returns `undefined` when the text before `at` is unknown: a snapshot follows. */

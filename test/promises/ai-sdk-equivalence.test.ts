@@ -94,8 +94,9 @@ function begin (draft: Draft, open: string[]): string {
   open.push(id)
   return id
 }
+/** Adds a call. Its id may be that which the server gives to another part. */
 function call (draft: Draft, state: 'input' | 'called'): string {
-  const id = `call${++draft.count}`
+  const id = `${++draft.count}`
   draft.calls.set(id, state)
   return id
 }

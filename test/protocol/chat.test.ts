@@ -35,8 +35,14 @@ const examples: Record<keyof typeof chatMessages, { right: unknown[], wrong: unk
     ]
   },
   chat_part_delta: {
-    right: [{ message_id: 'm', part_id: '1', at: 0, text: '' }, { message_id: 'm', part_id: '1', kind: 'tool', name: 'n', run_id: 'r', at: 5, text: '{' }],
-    wrong: [undefined, {}, { message_id: 'm', at: 0, text: '' }, { message_id: 'm', part_id: '1', at: -1, text: '' }, { message_id: 'm', part_id: '1', at: 0 }]
+    right: [
+      { message_id: 'm', part_id: '1', kind: 'reasoning', at: 0, text: '' },
+      { message_id: 'm', part_id: '1', kind: 'tool', name: 'n', run_id: 'r', at: 5, text: '{' }
+    ],
+    wrong: [
+      undefined, {}, { message_id: 'm', kind: 'tool', at: 0, text: '' }, { message_id: 'm', part_id: '1', at: 0, text: '' },
+      { message_id: 'm', part_id: '1', kind: 'tool', at: -1, text: '' }, { message_id: 'm', part_id: '1', kind: 'tool', at: 0 }
+    ]
   },
   run_queued: {
     right: [{ run_id: 'r' }, { run_id: 'r', ref: 'a', message_id: 'u/m', user_id: 'u' }],

@@ -3,12 +3,12 @@ import { grown, growthOf, keyedGrowthOf, messageKey, partKey } from '../../lib/p
 
 t.test('a delta continues its text, and a whole text replaces it', async t => {
   const message = { message_id: 'm' }
-  const part = { message_id: 'm', part_id: '1' }
+  const part = { message_id: 'm', kind: 'reasoning', part_id: '1' }
   t.strictSame(keyedGrowthOf('chat_delta', { ...message, at: 2, text: 'x' }), { key: messageKey('m'), at: 2, text: 'x', isOpen: true })
   t.strictSame(keyedGrowthOf('chat_message', { ...message, content: 'x', status: 'streaming' }), { key: messageKey('m'), text: 'x', isOpen: true })
   t.strictSame(keyedGrowthOf('chat_message', { ...message, content: 'x' }), { key: messageKey('m'), text: 'x', isOpen: false })
-  t.strictSame(keyedGrowthOf('chat_part_delta', { ...part, at: 0, text: 'x' }), { key: partKey('m', '1'), at: 0, text: 'x', isOpen: true })
-  t.strictSame(keyedGrowthOf('chat_part', { ...part, text: 'x', status: 'complete' }), { key: partKey('m', '1'), text: 'x', isOpen: false })
+  t.strictSame(keyedGrowthOf('chat_part_delta', { ...part, at: 0, text: 'x' }), { key: partKey('m', 'reasoning', '1'), at: 0, text: 'x', isOpen: true })
+  t.strictSame(keyedGrowthOf('chat_part', { ...part, text: 'x', status: 'complete' }), { key: partKey('m', 'reasoning', '1'), text: 'x', isOpen: false })
 })
 
 t.test('a growth without a key needs no ids', async t => {

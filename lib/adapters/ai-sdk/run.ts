@@ -162,7 +162,7 @@ export class FollowedRun {
     const chunk = chunkOf(data)
     if (kind === 'message' && native?.finishReason !== undefined) this.finishReason = native.finishReason
     if (chunk !== undefined) {
-      const part = this.#addOther(partKey(messageId, partId), () => ({ kind: 'chunk', chunk }))
+      const part = this.#addOther(partKey(messageId, kind, partId), () => ({ kind: 'chunk', chunk }))
       const isNew = part?.kind === 'chunk' && part.chunk !== chunk && JSON.stringify(part.chunk) !== JSON.stringify(chunk)
       if (isNew) {
         part.chunk = chunk

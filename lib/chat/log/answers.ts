@@ -37,20 +37,23 @@ export function unfinishedAnswers (pieces: Iterable<Piece>, runId: string): Data
     const { message_id: messageId, part_of: partOf, part_id: partId, call_id: callId, status, content, ...rest } = data
     const { run_id: _, agent: __, role: ___, ...fields } = rest
     const answer = answerOf(partOf ?? messageId, data)
-    const put = (id: unknown, part: Data) => answer.parts.set(id, { ...answer.parts.get(id), ...part })
+    const put = (part: Data) => {
+      const key = `${part.kind} ${part.part_id}`
+      answer.parts.set(key, { ...answer.parts.get(key), ...part })
+    }
     if (type === 'message text' || type === 'chat_message') {
-      put(messageId, { ...fields, kind: 'text', part_id: messageId, text: fields.text ?? content })
+      put({ ...fields, kind: 'text', part_id: messageId, text: fields.text ?? content })
       answer.isOpen ||= text !== undefined && !answer.isWhole
-    } else if (type === 'part text') put(partId, { ...fields, part_id: partId })
-    else if (type === 'tool_call') put(callId, { ...fields, kind: 'tool', part_id: callId })
+    } else if (type === 'part text') put({ ...fields, part_id: partId })
+    else if (type === 'tool_call') put({ ...fields, kind: 'tool', part_id: callId })
     else if (type === 'tool_output') {
       const { name, ...outcome } = fields
-      put(callId, savedCall({ ...answer.parts.get(callId), kind: 'tool', part_id: callId, name }, { status, ...outcome }))
+      put(savedCall({ ...answer.parts.get(`tool ${callId}`), kind: 'tool', part_id: callId, name }, { status, ...outcome }))
     } else if (type === 'chat_part' && fields.kind === 'message') {
       answer.isWhole = true
       answer.isOpen = status === 'streaming'
       if (fields.value !== undefined) answer.data.metadata = fields.value
-    } else if (type === 'chat_part' && fields.is_transient !== true) put(partId, { ...fields, part_id: partId })
+    } else if (type === 'chat_part' && fields.is_transient !== true) put({ ...fields, part_id: partId })
   }
   return [...answers.values()].filter(({ isOpen }) => isOpen).map(({ data, parts, isWhole }) => {
     const all = [...parts.values()]

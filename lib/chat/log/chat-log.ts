@@ -176,14 +176,14 @@ export class ChatLog extends Log {
 
   /** Merges a publication into the entry of its message, part or tool, or creates that entry. Returns `false` for other publications. */
   #merge ({ type, data = {}, timestamp = '' }: Telling, body: string, now: number): boolean {
-    const { message_id: messageId, part_id: partId, call_id: callId } = data
+    const { message_id: messageId, kind, part_id: partId, call_id: callId } = data
     const growth = keyedGrowthOf(type, data)
     if (growth?.at !== undefined) {
       if (this.#isFinal(growth.key)) return false
       this.#extend(growth, { type, data, timestamp, body }, now)
     } else if (growth?.isOpen) this.#snapshot(growth, { type, data, timestamp, body }, now)
     else if (growth !== undefined) this.#noteRepeat(this.#finish(growth.key, body, now), data)
-    else if (type === 'chat_part' && typeof messageId === 'string' && typeof partId === 'string') this.#replace(partKey(messageId, partId), body, now)
+    else if (type === 'chat_part' && typeof messageId === 'string' && typeof partId === 'string') this.#replace(partKey(messageId, kind, partId), body, now)
     else if (type.startsWith('tool_') && typeof callId === 'string') this.#addTool(type, { callId, messageId }, body, now)
     else return false
     return true
@@ -193,7 +193,7 @@ export class ChatLog extends Log {
     // Progress of an earlier call with this id, or of this one, does not matter any more.
     if (type !== 'tool_progress') this.#empty(progressKey(callId))
     if (type === 'tool_call') {
-      const key = partKey(messageId, callId)
+      const key = partKey(messageId, 'tool', callId)
       // The call replaces its arguments, which were being written.
       const isWritten = this.#byId.get(key)?.text !== undefined
       this.#name(isWritten ? this.#replace(key, body, now) : this.#add(body, now), callKey(callId))

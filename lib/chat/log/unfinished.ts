@@ -1,4 +1,5 @@
 import type { Message } from '../../protocol/envelope.js'
+import { partKey } from '../../protocol/growth.js'
 import { wholeOf, type Streaming } from './streaming.js'
 
 /** Entry of a chat's log: a publication, or the `text` of an unfinished message. */
@@ -23,7 +24,7 @@ export function unfinished (pieces: Iterable<Piece>, runId: string): Message[] |
       open.set(text, { type, data } as Message)
     }
     if (type === 'chat_part' && data.status === 'streaming') {
-      open.set(`part ${data.message_id} ${data.part_id}`, { type, data: { ...data, status: 'interrupted' } } as Message)
+      open.set(partKey(data.message_id, data.kind, data.part_id), { type, data: { ...data, status: 'interrupted' } } as Message)
     }
     if (type === 'tool_call') {
       const { call_id: id, name } = data as { call_id: string, name: string }

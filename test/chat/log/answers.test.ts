@@ -14,9 +14,9 @@ t.test('an unfinished message is saved with its parts', async t => {
     ['chat_part', { ...part, part_id: 'message', kind: 'message', status: 'streaming', value: { tokens: 1 } }],
     ['chat_part_delta', { ...part, part_id: '1', kind: 'reasoning', at: 0, text: 'hm' }],
     ['chat_message', { ...part, role: 'assistant', content: 'One.', status: 'complete' }],
-    ['chat_part_delta', { ...part, part_id: 'c', kind: 'tool', name: 'find', at: 0, text: '{' }],
-    ['tool_call', { ...part, call_id: 'c', name: 'find', args: { q: 1 } }],
-    ['tool_output', { ...part, call_id: 'c', name: 'find', status: 'complete', output: 2 }],
+    ['chat_part_delta', { ...part, part_id: '1', kind: 'tool', name: 'find', at: 0, text: '{' }],
+    ['tool_call', { ...part, call_id: '1', name: 'find', args: { q: 1 } }],
+    ['tool_output', { ...part, call_id: '1', name: 'find', status: 'complete', output: 2 }],
     ['chat_part', { ...part, part_id: '2', kind: 'step' }],
     ['chat_part', { ...part, part_id: 'transient hint', kind: 'data', name: 'hint', value: 1, is_transient: true }],
     ['chat_delta', { ...part, message_id: '/a.1', part_of: '/a', at: 0, text: 'Two' }],
@@ -34,7 +34,7 @@ t.test('an unfinished message is saved with its parts', async t => {
     parts: [
       { kind: 'reasoning', part_id: '1', text: 'hm' },
       { kind: 'text', part_id: '/a', text: 'One.' },
-      { kind: 'tool', part_id: 'c', name: 'find', args: { q: 1 }, status: 'complete', output: 2 },
+      { kind: 'tool', part_id: '1', name: 'find', args: { q: 1 }, status: 'complete', output: 2 },
       { kind: 'step', part_id: '2' },
       { kind: 'text', part_id: '/a.1', text: 'Two' }
     ]

@@ -230,6 +230,16 @@ t.test('a reader that is there when a tool is called gets the call alone, also a
   t.strictSame(toolsOf(slow), ['tool_call f.1', 'tool_output f.2'])
 })
 
+t.test('a tool, a reasoning and a source with the same id are separate parts of a message', async t => {
+  const part = (kind: string, more: object) => bodyOf('chat_part', { message_id: 'm', part_id: '1', kind, ...more })
+  const log = logOf([
+    part('reasoning', { text: 'Hm.', status: 'complete' }), part('source', { value: {} }), part('tool', { text: '{', status: 'streaming' }),
+    bodyOf('chat_part_delta', { message_id: 'm', part_id: '1', kind: 'tool', at: 1, text: '}' }),
+    bodyOf('tool_call', { message_id: 'm', call_id: '1', args: {} }), bodyOf('tool_output', { message_id: 'm', call_id: '1', output: 1 })
+  ])
+  t.strictSame(toolsOf(new Client(log)), ['chat_part e.1', 'chat_part e.2', 'tool_output with call e.6'])
+})
+
 t.test('a reader with a filter gets the call and the output of a tool that it may see, together or each alone', async t => {
   const log = logOf([callOf(1), other, outputOf(2)])
   const reading = (hidden: string[]) =>
