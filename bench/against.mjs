@@ -1,26 +1,18 @@
 // Runs workloads on two builds of the package, interleaved, with the older one a second time as control.
-import { compareRuns, leastRounds, orderOf, series, summaryOf } from './compare.mjs'
+import { compareRuns, leastRounds, series, summaryOf } from './compare.mjs'
 import { figureOf } from './figures.mjs'
-import { measure } from './measure.mjs'
+import { measureInTurns, RunError } from './measure.mjs'
 import { table } from './table.mjs'
-
-/** Thrown when one build cannot run a workload. `cause` is the error of the run. */
-class RunError extends Error {
-  constructor (which, cause) {
-    super(cause.message, { cause })
-    this.which = which
-  }
-}
 
 async function runsOf (workload, builds, rounds) {
   const runs = Object.fromEntries(series.map(which => [which, []]))
+  const servers = Object.fromEntries(series.map(which => [which, { kind: 'ours', build: which === 'new' ? builds.new : builds.old }]))
   for (let round = 0; round < rounds; round++) {
-    for (const which of orderOf(round)) {
-      const measured = measure('ours', workload, which === 'new' ? builds.new : builds.old)
-      const run = await measured.catch(error => { throw new RunError(which, error) })
+    const figures = await measureInTurns(workload, servers, round)
+    for (const which of series) {
       // Throws now for a figure without a row, not after all rounds.
-      for (const name of Object.keys(run)) figureOf(name)
-      runs[which].push(run)
+      for (const name of Object.keys(figures[which])) figureOf(name)
+      runs[which].push(figures[which])
     }
   }
   return runs
@@ -53,7 +45,7 @@ async function compareWorkload (workload, builds, rounds) {
     return { workload: name, title, rounds, figures, runs }
   } catch (error) {
     if (!(error instanceof RunError)) throw error
-    if (error.which === 'new') {
+    if (error.server === 'new') {
       console.log(`  failed with the new build: ${error.cause.stack}`)
       return { workload: name, title, failure: error.message }
     }

@@ -1,6 +1,6 @@
 // Runs workloads against every server, interleaved, and prints medians and the ratios of ours to the others.
-import { measure } from './measure.mjs'
 import { median } from './compare.mjs'
+import { measureInTurns } from './measure.mjs'
 import { table } from './table.mjs'
 
 /** Formats the median, and the minimum and maximum if they differ. */
@@ -35,13 +35,12 @@ export async function beside (workloads, rounds) {
       console.log(`\n${workload.name} is left out: ${workload.missing}`)
       continue
     }
-    const figures = new Map(workload.kinds.map(kind => [kind, []]))
+    const servers = Object.fromEntries(workload.kinds.map(kind => [kind, { kind }]))
+    const runs = []
     const times = workload.once ? 1 : rounds
-    for (let round = 0; round < times; round++) {
-      for (const kind of workload.kinds) figures.get(kind).push(await measure(kind, workload))
-    }
+    for (let round = 0; round < times; round++) runs.push(await measureInTurns(workload, servers, round))
     console.log(`\n${workload.name}: ${workload.title}`)
-    const summary = [...figures].map(([kind, runs]) => summarize(kind, runs))
+    const summary = workload.kinds.map(kind => summarize(kind, runs.map(figures => figures[kind])))
     for (const line of table(rowsOf(summary, [workload.figure].flat()))) console.log(`  ${line}`)
     results.push({ workload: workload.name, title: workload.title, figure: workload.figure, rounds: times, summary })
   }

@@ -28,7 +28,6 @@ export interface Result {
 export const leastRounds: number
 export const leastDifference: number
 export const series: Series[]
-export function orderOf (round: number): Series[]
 export function median (values: number[]): number
 export function compareFigure (name: string, values: Record<Series, number[]>): Compared | undefined
 export function compareRuns (runs: Record<Series, Array<Record<string, number>>>): Compared[]

@@ -10,9 +10,6 @@ export const leastDifference = 0.02
 
 export const series = ['old', 'new', 'control']
 
-/** Order within a round. Each series is first, second and last in turn, so that a drift of the machine favours none. */
-export const orderOf = round => series.map((_, n) => series[(round + n) % series.length])
-
 export function median (values) {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1

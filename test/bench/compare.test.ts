@@ -1,5 +1,5 @@
 import t from 'tap'
-import { compareFigure, compareRuns, median, orderOf, series, summaryOf, type Series, type Verdict } from '../../bench/compare.mjs'
+import { compareFigure, compareRuns, median, summaryOf, type Series, type Verdict } from '../../bench/compare.mjs'
 
 /** The old build in five rounds, and the control, which differs from it by at most 5 %. */
 const old = [10, 11, 10, 12, 10]
@@ -84,12 +84,6 @@ t.test('the runs of a workload are compared figure by figure; a figure that the 
   const compared = compareRuns({ old: runs(1, {}), new: runs(1.5, { writes: 1 }), control: runs(1.01, {}) })
   t.strictSame(compared.map(({ name, verdict }) => [name, verdict]), [['cpu µs', 'worse'], ['messages/s', 'better'], ['writes', 'no ratio']])
   t.match(compared[0], { old: 10, new: 15, newToOld: 1.5 })
-})
-
-t.test('every series is measured once per round, and first, second and last in turn', async t => {
-  const orders = [0, 1, 2, 3].map(orderOf)
-  t.strictSame(orders, [['old', 'new', 'control'], ['new', 'control', 'old'], ['control', 'old', 'new'], ['old', 'new', 'control']])
-  for (const which of series) t.strictSame(orders.slice(0, 3).map(order => order.indexOf(which)).sort(), [0, 1, 2])
 })
 
 t.test('the median of an even number of values lies between the middle two', async t => {

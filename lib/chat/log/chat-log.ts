@@ -527,13 +527,12 @@ export class ChatLog extends Log {
       const read = Math.max(offset, ahead?.get(entry) ?? 0)
       if (entry.first <= offset && entry.last > read) due.push({ entry, at: entry.text?.text.nextAfter(read) ?? entry.last })
     }
-    for (let at = this.#indexAfter(offset), found = 0; at < this.#entries.length && found <= dueAtOnce; at++) {
+    const merged = due.length
+    for (let at = this.#indexAfter(offset); at < this.#entries.length && due.length - merged <= dueAtOnce; at++) {
       const entry = this.#entries.at(at)!
-      if (entry.last === 0 || this.#isAhead(entry, reader)) continue
-      due.push({ entry, at: entry.first })
-      found++
+      if (entry.last !== 0 && !this.#isAhead(entry, reader)) due.push({ entry, at: entry.first })
     }
-    return due.length < 2 ? due : due.sort((a, b) => a.at - b.at).slice(0, dueAtOnce + 1)
+    return merged === 0 ? due : due.sort((a, b) => a.at - b.at).slice(0, dueAtOnce + 1)
   }
 
   /** Index of the first entry whose publications all come after `offset`. */
