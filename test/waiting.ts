@@ -4,8 +4,8 @@ const { setImmediate, setTimeout, clearTimeout } = globalThis
 /** Number of turns of the event loop in which `eventually` checks its condition. */
 const checkedTurns = 200
 
-/** Default limit of a wait, in ms. It is below the limit of a test file, so that the wait fails first. */
-export const patience = 20_000
+/** Default limit of a wait, in ms: programs start slowly beside other tests. Below the limit of a file, so that the wait fails first. */
+export const patience = 45_000
 
 /** Milliseconds on a monotonic clock, also when a test mocks `performance.now`. */
 export const now = performance.now.bind(performance)

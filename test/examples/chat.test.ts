@@ -5,7 +5,7 @@ import type { Agent } from '../../examples/agent.js'
 import { scriptedAgent } from '../../examples/scripted-agent.js'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { connect } from '../harness.js'
-import { eventually } from '../waiting.js'
+import { eventually, patience } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
 import { args, otherHosts, phone, unnamed, watch } from './browser.js'
 
@@ -100,7 +100,7 @@ t.test('the chat page shows the same on all devices', { skip: skipBrowser }, asy
     const context = await browser.newContext({ viewport: wide, ...options })
     t.teardown(() => context.close())
     const page = await context.newPage()
-    page.setDefaultTimeout(20_000)
+    page.setDefaultTimeout(patience)
     page.on('pageerror', error => t.fail(error))
     const connections = watch(page)
     await page.goto(url + path)

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { build, type DemoOptions } from '../../examples/server.js'
 import { spawnChild } from '../children.js'
 import { connect } from '../harness.js'
-import { eventually, within } from '../waiting.js'
+import { eventually, patience, within } from '../waiting.js'
 import { launch, skipBrowser } from '../chromium.js'
 import { root } from '../root.js'
 import { args, otherHosts, phone, unnamed, watch } from './browser.js'
@@ -95,7 +95,7 @@ t.test('the page shows the messages of its user', { skip: skipBrowser }, async t
     const context = await browser.newContext({ viewport: phone, ...options })
     t.teardown(() => context.close())
     const page = await context.newPage()
-    page.setDefaultTimeout(20_000)
+    page.setDefaultTimeout(patience)
     page.on('pageerror', error => t.fail(error))
     await prepare?.(page)
     const connections = watch(page)
