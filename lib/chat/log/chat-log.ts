@@ -199,19 +199,19 @@ export class ChatLog extends Log {
       this.#name(isWritten ? this.#replace(key, body, now) : this.#add(body, now), callKey(callId))
     } else if (type === 'tool_progress') this.#link(callId, this.#replace(progressKey(callId), body, now))
     else {
-      this.#link(callId, this.#add(body, now))
+      const call = this.#link(callId, this.#add(body, now))
       // Progress after the output is from a server that was taken for dead.
-      const call = this.#byId.get(callKey(callId))
       if (call !== undefined) this.#name(call, undefined)
     }
   }
 
-  /** Makes the output or the latest progress of a tool known to its call. */
-  #link (callId: string, later: Entry): void {
+  /** Makes the output or the latest progress of a tool known to its call. Returns the call; `undefined` if it is not retained. */
+  #link (callId: string, later: Entry): Entry | undefined {
     const call = this.#byId.get(callKey(callId))
-    if (call === undefined) return
+    if (call === undefined) return undefined
     call.later = later
     later.call = call
+    return call
   }
 
   /** Protects a run from `run_queued` or `run_started` until `run_finished`. */
