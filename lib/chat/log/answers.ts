@@ -1,6 +1,6 @@
 import type { SavedPart } from '../hooks.js'
 import { savedCall, textOf } from '../saved-part.js'
-import type { Streaming } from './streaming.js'
+import type { Streaming } from './text/streaming.js'
 
 type Data = Record<string, any>
 

@@ -1,6 +1,6 @@
 import type { Message } from '../../protocol/envelope.js'
 import { partKey } from '../../protocol/growth.js'
-import { wholeOf, type Streaming } from './streaming.js'
+import { wholeOf, type Streaming } from './text/streaming.js'
 
 /** Entry of a chat's log: a publication, or the `text` of an unfinished message. */
 interface Piece {

@@ -1,4 +1,4 @@
-import { Text } from '../log/text.js'
+import { Text } from '../log/text/text.js'
 import { isBrokersFailure } from '../../errors.js'
 import type { Messages } from '../../protocol/envelope.js'
 import { report } from '../../server/reports/caught.js'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Marks } from '../../../lib/chat/log/marks.js'
+import { Marks } from '../../../../lib/chat/log/text/marks.js'
 
 const steps = fc.array(fc.record({
   ahead: fc.oneof(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 2 ** 31 - 1 })),

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { GrowingText } from '../../../lib/chat/log/growing-text.js'
+import { GrowingText } from '../../../../lib/chat/log/text/growing-text.js'
 
 t.test('the bytes of a text are those of its characters, pieces and marks, and an overhead of 400', async t => {
   const text = new GrowingText(0)

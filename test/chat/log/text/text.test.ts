@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Text } from '../../../lib/chat/log/text.js'
+import { Text } from '../../../../lib/chat/log/text/text.js'
 
 t.test('a text takes its characters, and an overhead for each of up to 7 newest pieces and each block of 4,096 or more', async t => {
   const overhead = 56

@@ -1,4 +1,4 @@
-import { isWide } from '../../logs/size.js'
+import { isWide } from '../../../logs/size.js'
 
 /** Minimum number of characters of a block. A read that begins inside a block copies it, so blocks are small. */
 const blockSize = 4_096

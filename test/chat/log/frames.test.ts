@@ -1,0 +1,168 @@
+import t from 'tap'
+import type { Reader } from '../../../lib/logs/log.js'
+import { Client, bodyOf, callOf, delta, logOf, message, other, outputOf, progressOf, timestamp, toolsOf } from './readers.js'
+
+t.test('a reader that keeps up gets each publication unchanged', async t => {
+  const log = logOf()
+  const client = new Client(log)
+  const bodies = [delta('m', 0, 'Hel'), delta('m', 3, 'lo'), bodyOf('tool_call', { call_id: 'c' }), message('m', 'Hello')]
+  for (const body of bodies) {
+    log.append(body, 0)
+    client.readAll()
+  }
+  t.strictSame(client.received, bodies.map((body, at) => ({ ...JSON.parse(body), id: `e.${at + 1}` })))
+})
+
+t.test('a reader that is behind gets one delta, and a reader that has nothing gets the whole message', async t => {
+  const log = logOf([delta('m', 0, 'a'), delta('m', 1, 'b'), delta('m', 2, 'c')])
+  t.match(new Client(log, 1).readAll().received, [{ type: 'chat_delta', data: { message_id: 'm', agent: 'a', at: 1, text: 'bc' }, id: 'e.3' }])
+  t.strictSame(new Client(log, 0).readAll().received,
+    [{ type: 'chat_message', data: { role: 'assistant', message_id: 'm', agent: 'a', content: 'abc', status: 'streaming' }, timestamp, id: 'e.3' }])
+  t.equal(log.behind(new Client(log, 0)), 1)
+})
+
+t.test('messages that are written at the same time are each sent once, with positions that are safe to resume from', async t => {
+  const bodies: string[] = []
+  for (let n = 0; n < 50; n++) bodies.push(delta('x', n, String(n % 10)), delta('y', n, 'y'), bodyOf('other', { n }))
+  const log = logOf(bodies)
+  const client = new Client(log, 0).readAll(300)
+  t.equal(client.received.filter(({ data }) => data.message_id !== undefined).length, 2)
+  t.equal(client.received.length, 52)
+  t.strictSame(client.texts, new Map([['x', '0123456789'.repeat(5)], ['y', 'y'.repeat(50)]]))
+  t.strictSame(client.received.slice(0, 3).map(({ id }) => id), ['e.1', 'e.2', 'e.5'])
+  t.equal(client.ahead, undefined)
+})
+
+t.test('a reader that came after a tool was called gets the call with its latest progress or its output, in one frame at the place of the call', async t => {
+  const log = logOf([callOf({ a: 1 }), other, progressOf(1), progressOf(2)])
+  const call = JSON.parse(callOf({ a: 1 }))
+  const dataOf = (client: Client) => client.readAll().received.map(({ data }) => data)
+  t.strictSame(dataOf(new Client(log)), [{ call_id: 'c', progress: 2, call }, {}])
+  const early = new Client(log)
+  t.equal(log.behind(early), 2)
+  t.ok(early.read(1))
+  log.append(progressOf(3), 0)
+  log.append(outputOf(4), 0)
+  t.strictSame(dataOf(early), [{ call_id: 'c', progress: 2, call }, {}, { call_id: 'c', output: 4 }])
+  const late = new Client(log)
+  t.equal(log.behind(late), 2)
+  t.strictSame(dataOf(late), [{ call_id: 'c', output: 4, call }, {}])
+  t.strictSame(late.received.map(({ id }) => id), ['e.1', 'e.6'])
+  t.equal(late.ahead, undefined)
+})
+
+t.test('a reader that was there when a tool was called gets the call and the output alone, also when it is slow', async t => {
+  const log = logOf([other])
+  const slow = new Client(log)
+  for (const body of [callOf(1), progressOf(1), outputOf(2)]) log.append(body, 0)
+  const late = new Client(log)
+  t.strictSame(toolsOf(slow), ['other e.1', 'tool_call e.3', 'tool_output e.4'])
+  t.strictSame(toolsOf(late), ['other e.1', 'tool_output with call e.4'])
+})
+
+t.test('a reader that has the arguments of a tool so far gets its call with the output', async t => {
+  const part = (id: string) => bodyOf('chat_part', { message_id: 'm', part_id: id, kind: 'tool', text: '', status: 'streaming' })
+  const call = bodyOf('tool_call', { message_id: 'm', call_id: 'c', args: 1 })
+  const log = logOf([part('c'), part('d'), call, other, outputOf(2)])
+  t.strictSame(toolsOf(new Client(log, 0)), ['tool_output with call e.1', 'chat_part e.3', 'other e.5'])
+  t.strictSame(toolsOf(new Client(log, 1)), ['chat_part e.2', 'tool_output with call e.3', 'other e.5'])
+  t.strictSame(toolsOf(new Client(log, 2)), ['tool_output with call e.3', 'other e.5'])
+  t.strictSame(toolsOf(new Client(log, 3)), ['other e.4', 'tool_output e.5'])
+})
+
+t.test('what a reader got with a call it gets once, however many entries are between them, also when the call is evicted meanwhile', async t => {
+  const many = Array.from({ length: 150 }, () => other)
+  const log = logOf([callOf(1), ...many, outputOf(2), other], { size: 200 })
+  const reader = new Client(log)
+  t.ok(reader.read(1))
+  for (let count = 0; count < 60; count++) log.append(other, 0)
+  t.equal(log.beginning > 1, true)
+  t.strictSame(toolsOf(reader).filter(line => line.startsWith('tool_')), ['tool_output with call e.1'])
+  t.equal(reader.received.length, 212)
+})
+
+t.test('a call with its output is not read together with other frames if both exceed the room', t => {
+  const log = logOf([other, callOf('a'.repeat(300)), outputOf('b'.repeat(300))])
+  const client = new Client(log)
+  client.read(1_000)
+  t.strictSame(client.types, ['other'])
+  client.read(1_000)
+  t.strictSame(client.types, ['other', 'tool_output'])
+  t.end()
+})
+
+t.test('a call that is published again is sent with its own output, and the first one too', async t => {
+  const call = (args: number) => bodyOf('tool_call', { message_id: 'm', call_id: 'c', args })
+  const written = bodyOf('chat_part', { message_id: 'm', part_id: 'c', kind: 'tool', text: '', status: 'streaming' })
+  const late = new Client(logOf([written, other, call(1), outputOf(1), call(2), outputOf(2)]))
+  t.strictSame(toolsOf(late), ['tool_output with call e.1', 'other e.4', 'tool_output with call e.6'])
+  t.match(late.received, [{ data: { output: 1, call: { data: { args: 1 } } } }, {}, { data: { output: 2, call: { data: { args: 2 } } } }])
+})
+
+t.test('a reader that is there when a tool is called gets the call alone, also after the log has begun again', async t => {
+  const log = logOf([other, other, other])
+  const slow = new Client(log)
+  log.reset('f')
+  for (const body of [callOf(1), outputOf(2)]) log.append(body, 0)
+  Object.assign(slow, { epoch: 'f', offset: 0 })
+  t.strictSame(toolsOf(slow), ['tool_call f.1', 'tool_output f.2'])
+})
+
+t.test('a reader with a filter gets the call and the output of a tool that it may see, together or each alone', async t => {
+  const log = logOf([callOf(1), other, outputOf(2)])
+  const reading = (hidden: string[]) =>
+    toolsOf(Object.assign(new Client(log), { sees: ({ type }: { type: string }) => !hidden.includes(type) }))
+  t.strictSame(reading([]), ['tool_output with call e.1', 'other e.3'])
+  t.strictSame(reading(['tool_call']), ['other e.2', 'tool_output e.3'])
+  t.strictSame(reading(['tool_output']), ['tool_call e.1', 'other e.2'])
+  t.strictSame(reading(['tool_call', 'tool_output']), ['other e.2'])
+  t.strictSame(toolsOf(new Client(log)), ['tool_output with call e.1', 'other e.3'])
+})
+
+t.test('all of 10,000 publications of one turn arrive', async t => {
+  const log = logOf([], { size: 100 })
+  const client = new Client(log)
+  for (let n = 0; n < 10_000; n++) log.append(bodyOf('other', { n }), 0)
+  client.readAll(16_384)
+  t.strictSame(client.received.map(({ data }) => data.n), Array.from({ length: 10_000 }, (_, n) => n))
+  log.trim()
+  t.equal(log.length, 100)
+})
+
+t.test('readers with a filter share one parsed message', async t => {
+  const log = logOf([message('m1', 'one')])
+  const shown: unknown[] = []
+  const readers = [1, 2].map(() => {
+    const client = new Client(log)
+    return Object.assign(client, { sees: (shownMessage: unknown) => { shown.push(shownMessage); return true } })
+  })
+  log.append(message('m2', 'two'), 0)
+  for (const reader of readers) {
+    reader.offset = 1
+    reader.readAll()
+  }
+  t.equal(shown.length, 2)
+  t.match(shown[0], { data: { message_id: 'm2' } })
+  t.equal(shown[0], shown[1], 'parsed once')
+})
+
+t.test('a reader with a filter gets the published object, without parsing it again', async t => {
+  const log = logOf()
+  const shown: unknown[] = []
+  const reader = Object.assign(new Client(log), { sees: (shownMessage: unknown) => { shown.push(shownMessage); return true } })
+  const body = message('m1', 'one')
+  const publication = JSON.parse(body)
+  log.append(body, 0, publication)
+  reader.readAll()
+  t.equal(shown.length, 1)
+  t.equal(shown[0], publication)
+})
+
+t.test('a read that takes only text leaves a newest publication whose frame is a Buffer for the next read', async t => {
+  const log = logOf([message('m', 'x'.repeat(5_000))])
+  const reader: Reader = { offset: 0, epoch: 'e', wake () {}, catchUp () {} }
+  t.equal(log.read(reader, 10_000, true), '')
+  t.equal(reader.offset, 0)
+  t.ok(Buffer.isBuffer(log.read(reader, 10_000)))
+  t.equal(reader.offset, 1)
+})
