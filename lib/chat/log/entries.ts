@@ -269,16 +269,17 @@ export class Entries {
   }
 }
 
-/** An entry with a single publication. It has all fields, so that all entries have one shape. */
+/** An entry with a single publication. Most have no key, and are kept small. The others have all fields, so that they have one shape. */
 function entryOf ({ offset, body, now }: Appended, key: string | undefined): Entry {
+  if (key === undefined) return { first: offset, last: offset, time: now, bytes: 0, body }
   return {
     first: offset,
     last: offset,
     time: now,
     bytes: 0,
+    body,
     key,
     alias: undefined,
-    body,
     text: undefined,
     later: undefined,
     call: undefined,
