@@ -1,6 +1,7 @@
 import type { FastifyServerOptions } from 'fastify'
 import type { Chat, ChatOptions, Envelope, RealtimeOptions, Run } from '../lib/index.js'
 import { as, authenticateByHeader, Client, connect, start } from './harness.js'
+import { loopTurns } from './waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -108,7 +109,6 @@ export class Transcript {
 }
 
 /** The next turn of the event loop. */
-export const turn = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 const pieces = ['a', ' word', 'ß', '日本', '\ud83d', '\ude00', '😀', '👩‍👩‍👧', '\n', '"', '\\', '\u0000', '\u2028', '</script>']
 
@@ -122,7 +122,7 @@ export async function type (run: Run, words: string[]): Promise<string> {
   const reply = run.reply()
   for (const word of words) {
     if (!reply.write(word)) break
-    if (Math.random() < 0.9) await turn()
+    if (Math.random() < 0.9) await loopTurns()
   }
   await reply.end()
   return reply.id

@@ -2,6 +2,9 @@ import type { Test } from 'tap'
 import { LoopClock } from '../lib/time/loop-clock.js'
 import type { Timers } from '../lib/time/timers.js'
 
+/** Time at which clocks of tests start, in ms. A real clock is never 0, which code may take for 'no time yet'. */
+export const clockStart = 1_000_000
+
 export interface Planned {
   at: number
   action: () => void
@@ -9,7 +12,7 @@ export interface Planned {
 
 /** A clock that the test moves, and timers on it. */
 export function movedClock (t: Pick<Test, 'teardown'>) {
-  let now = 0
+  let now = clockStart
   const planned = new Set<Planned>()
   const clock = new LoopClock(() => now)
   t.teardown(() => clock.close())

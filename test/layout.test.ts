@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
 import { root } from './root.js'
+import { found } from './every.js'
 
 function filesIn (folder: string, ending: string): string[] {
   const path = join(root, folder)
@@ -112,7 +113,7 @@ t.test('packages are needed only where they may be', async t => {
 t.test('nothing outside of lib is imported, and nothing that is not there', async t => {
   for (const file of lib) {
     const own = importsOf(file).filter(imported => isOurs(imported) || imported.startsWith('.') || imported.startsWith('/'))
-    t.strictSame(own.filter(imported => !lib.includes(imported)), [], file)
+    t.strictSame(found(own, imported => !lib.includes(imported)), [], file)
   }
 })
 
@@ -151,7 +152,7 @@ t.test('the server, the brokers and the logs name no kind of channel', async t =
   t.ok(core.length > 80, `${core.length} files`)
   for (const file of core) {
     const lines = textOf(file).split('\n')
-    t.strictSame(lines.filter(line => kindNames.test(line)), [], file)
+    t.strictSame(found(lines, line => kindNames.test(line)), [], file)
   }
   t.ok(kindNames.test(textOf('lib/chat/address.ts')), 'one would be found')
 })
@@ -246,6 +247,6 @@ t.test('every test has the name of the file it is for, and the other way round',
     const files = lib.filter(file => partOf(file) === folder)
     t.ok(tests.length > 0 && files.length > 0, `${folder} has ${files.length} files and ${tests.length} tests`)
     t.strictSame(withoutFile(tests, files), [], 'each test is for a file')
-    t.strictSame(withoutTest(files, tests).filter(file => hasBehaviour(textOf(file)) && !isCommand(file)), [], 'each file that does something has a test')
+    t.strictSame(found(withoutTest(files, tests), file => hasBehaviour(textOf(file)) && !isCommand(file)), [], 'each file that does something has a test')
   }
 })

@@ -17,7 +17,7 @@ import { FakeSocket } from './client/fake-socket.js'
 import { as, authenticateByHeader, connect, start, type Client } from './harness.js'
 import { countAlive, leaks } from './leaks.js'
 import { root } from './root.js'
-import { eventually } from './waiting.js'
+import { eventually, loopTurns } from './waiting.js'
 
 t.test('a test fails that leaves a timer or a listener of the package, and the tests after it run', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'realtime-leaks-'))
@@ -77,7 +77,7 @@ t.test('an object is counted as long as something refers to it', async t => {
   t.equal(countAlive(objects), 1)
   held.pop()
   // An object that was read from a WeakRef lives until the end of the turn.
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(countAlive(objects), 0)
 })
 
@@ -116,7 +116,7 @@ async function used (t: Parameters<typeof start>[0]) {
 async function ended ({ app }: Awaited<ReturnType<typeof used>>): Promise<void> {
   await eventually(() => app.websocketServer.clients.size === 0 && app.ws.stats().connections === 0)
   // Node still refers to a closed socket in the turn of its 'close' event.
-  for (let turn = 0; turn < 3; turn++) await new Promise(resolve => setImmediate(resolve))
+  await loopTurns(3)
 }
 
 const uses: Record<string, { path?: string, use: (client: Client) => Promise<unknown> }> = {

@@ -8,7 +8,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { linkFaults } from './docs/link.js'
-import { every } from './every.js'
+import { every, found } from './every.js'
 import { RedisServer, skipRedis } from './redis-server.js'
 import { root } from './root.js'
 
@@ -238,7 +238,7 @@ t.test('the address of the repository stands in package.json alone', async t => 
 t.test('no lockfile has the address of a registry', async t => {
   for (const file of ['package-lock.json', 'bench/package-lock.json']) {
     const { packages } = JSON.parse(readFileSync(join(root, file), 'utf8')) as { packages: Record<string, { resolved?: string }> }
-    t.strictSame(Object.keys(packages).filter(path => packages[path].resolved !== undefined), [], file)
+    t.strictSame(found(Object.keys(packages), path => packages[path].resolved !== undefined), [], file)
   }
 })
 

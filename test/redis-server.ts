@@ -36,6 +36,13 @@ export function tlsOnly ({ cert, key }: { cert: string, key: string }, clients: 
 /** Reason to skip tests that need a redis-server, or `false`. */
 export const skipRedis = spawnSync('redis-server', ['--version']).error === undefined ? false : 'redis-server is not installed'
 
+/** Time until a key expires, in ms. Throws for a key that is gone, or never expires: Redis reports these as negative times. */
+export async function lifetimeOf (client: Redis, key: string): Promise<number> {
+  const left = await client.pttl(key)
+  if (left < 0) throw new Error(`the key ${key} ${left === -1 ? 'never expires' : 'is gone'}`)
+  return left
+}
+
 /** A free port below 32768, because the system takes the ports above for outgoing connections. */
 export async function freePort (): Promise<number> {
   for (;;) {

@@ -72,7 +72,47 @@ const waitWithoutReason: Look = (node, source) => {
 const everyOfNothing: Look = node =>
   isAssertion(node) && node.arguments.some(argument => ts.isCallExpression(argument) && ts.isPropertyAccessExpression(argument.expression) && argument.expression.name.text === 'every')
 
-const rules: Array<{ title: string, look: Look, wrong: string[], right: string[] }> = [
+/** A call of a method `name` with a receiver, such as `list.some(…)`. */
+function isCallOf (node: ts.Node | undefined, ...names: string[]): node is ts.CallExpression & { expression: ts.PropertyAccessExpression } {
+  return node !== undefined && ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression) && names.includes(node.expression.name.text)
+}
+
+function isAssertionOf (node: ts.Node, ...names: string[]): node is ts.CallExpression {
+  return isAssertion(node) && isCallOf(node, ...names)
+}
+
+/** `t.notOk(list.some(…))` and `t.strictSame(list.filter(…), [])`, which also pass for an empty list. */
+const nothingOfNothing: Look = node => {
+  if (!ts.isCallExpression(node)) return false
+  const [actual, expected] = node.arguments
+  if (isAssertionOf(node, 'notOk')) return isCallOf(actual, 'some')
+  if (isAssertionOf(node, 'equal')) return isCallOf(actual, 'some') && expected.kind === ts.SyntaxKind.FalseKeyword
+  return isAssertionOf(node, 'same', 'strictSame') && isCallOf(actual, 'filter') && ts.isArrayLiteralExpression(expected) && expected.elements.length === 0
+}
+
+/** A comparison with the result of `indexOf` and the like, which is -1 for what is missing: smaller than every place. */
+const orderOfMissing: Look = node => {
+  if (!ts.isBinaryExpression(node) || !['<', '<=', '>', '>='].includes(node.operatorToken.getText())) return false
+  return [node.left, node.right].some(side => isCallOf(side, 'indexOf', 'lastIndexOf', 'findIndex', 'findLastIndex'))
+}
+
+/** `client.pttl(key)`, which is negative for a key that never expires or is gone. */
+const negativeLifetime: Look = node => isCallOf(node, 'ttl', 'pttl')
+
+/** A variable or property `now` that is 0. */
+const clockAtZero: Look = node => {
+  if (!ts.isVariableDeclaration(node) && !ts.isPropertyAssignment(node) && !ts.isPropertyDeclaration(node)) return false
+  return node.name.getText() === 'now' && node.initializer?.getText() === '0'
+}
+
+/** A promise for the next turn of the event loop: what follows from it may take several. */
+const singleTurn: Look = node => {
+  if (!ts.isCallExpression(node) || node.expression.getText() !== 'setImmediate') return false
+  return node.arguments.length === 0 || node.arguments[0].getText() === 'resolve'
+}
+
+/** `but`: file with the helper that the rule names. */
+const rules: Array<{ title: string, look: Look, wrong: string[], right: string[], but?: string }> = [
   {
     title: 'no assertion runs only under a condition',
     look: conditionalAssertion,
@@ -90,18 +130,50 @@ const rules: Array<{ title: string, look: Look, wrong: string[], right: string[]
     look: everyOfNothing,
     wrong: ['t.ok(list.every(a => a))', 't.equal(list.every(a), true)'],
     right: ['t.ok(every(list, a => a))', 't.ok(a)']
+  },
+  {
+    title: 'an assertion that a list has no such item uses `found` of test/every.ts, which throws for an empty list',
+    look: nothingOfNothing,
+    wrong: ['t.notOk(list.some(a => a))', 't.equal(list.some(a), false)', 't.same(list.filter(a), [])', "t.strictSame(a().filter(b), [], 'c')"],
+    right: ['t.strictSame(found(list, a), [])', 't.ok(list.some(a))', 't.equal(list.some(a), true)', 't.same(list.filter(a), [1])', 'list.some(a)']
+  },
+  {
+    title: 'the places of two items are not compared with < or >, because an item that is missing is at -1',
+    look: orderOfMissing,
+    wrong: ['t.ok(list.indexOf(a) < list.indexOf(b))', 'a > b.findIndex(c)'],
+    right: ['t.equal(list.indexOf(a), 1)', 'a < b']
+  },
+  {
+    title: 'the lifetime of a key in Redis is read with `lifetimeOf` of test/redis-server.ts, which throws for a key that never expires',
+    look: negativeLifetime,
+    wrong: ['t.ok(await client.pttl(key) <= 60_000)', 'client.ttl(key)'],
+    right: ['t.ok(await lifetimeOf(client, key) <= 60_000)'],
+    but: 'redis-server.ts'
+  },
+  {
+    title: 'no clock of a test starts at 0, which code may take for no time',
+    look: clockAtZero,
+    wrong: ['let now = 0', 'const clock = { now: 0 }', 'class A { now = 0 }'],
+    right: ['let now = clockStart', 'const clock = { now: 1 }', 'let at = 0']
+  },
+  {
+    title: 'a test that waits for the event loop uses `loopTurns` of test/waiting.ts, because one turn may not be enough',
+    look: singleTurn,
+    wrong: ['await new Promise(resolve => setImmediate(resolve))', 'await setImmediate()'],
+    right: ['await loopTurns()', 'setImmediate(() => act())'],
+    but: 'waiting.ts'
   }
 ]
 
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .filter(file => /\.tsx?$/.test(file) && !file.includes('node_modules')).map(file => file.replaceAll('\\', '/')).sort()
 
-for (const { title, look, wrong, right } of rules) {
+for (const { title, look, wrong, right, but } of rules) {
   t.test(title, async t => {
     for (const text of wrong) t.equal(find('a.ts', text, look).length, 1, text)
     for (const text of right) t.equal(find('a.ts', text, look).length, 0, text)
     t.ok(files.length > 100, `${files.length} files`)
-    for (const file of files.filter(file => file !== 'tests.test.ts')) {
+    for (const file of files.filter(file => file !== 'tests.test.ts' && file !== but)) {
       const found = find(file, readFileSync(join(folder, file), 'utf8'), look)
       t.strictSame(found.map(({ line, text }) => `${line}: ${text}`), [], file)
     }

@@ -40,6 +40,14 @@ export function timersDue (): Promise<void> {
 }
 
 /**
+ * Resolves when the event loop has turned several times. Before it is asserted that something has not happened, because promises and writes
+ * that follow each other take more than one turn.
+ */
+export async function loopTurns (count = 5): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise<void>(resolve => { setImmediate(resolve) })
+}
+
+/**
  * Resolves when a condition holds, and rejects after `ms`. Checks it in every turn of the event loop, and after 200 turns every
  * 5 ms, so that waiting leaves the CPU to the processes that are waited for.
  */

@@ -53,8 +53,6 @@ export class FollowedChat {
   readonly #awaited = new Map<string, Awaited>()
   /** The latest runs that are over and had approvals. */
   #approved: FollowedRun[] = []
-  /** Ids of runs without an envelope since publications were missed. */
-  readonly #doubtful = new Set<string>()
   #link: Link
   #isReplayed = false
   #onReplayed = new Set<() => void>()
@@ -170,7 +168,7 @@ export class FollowedChat {
   #startOver (): void {
     const old = this.#link
     this.#isReplayed = false
-    for (const id of this.#runs.keys()) this.#doubtful.add(id)
+    for (const run of this.#runs.values()) run.isDoubtful = true
     this.#link = this.#connect()
     old.close()
     // The server recognises a message that it already has by its id.
@@ -184,12 +182,11 @@ export class FollowedChat {
   }
 
   #caughtUp (): void {
-    for (const id of this.#doubtful) {
-      const run = this.#runs.get(id)
-      run?.end({ status: 'interrupted' })
-      if (run !== undefined) this.#forget(run)
+    for (const run of this.#runs.values()) {
+      if (!run.isDoubtful) continue
+      run.end({ status: 'interrupted' })
+      this.#forget(run)
     }
-    this.#doubtful.clear()
     if (this.#isNewEpoch) for (const [ref, { isAcked }] of this.#awaited) if (isAcked) this.#fail(ref, 'interrupted')
     this.#isNewEpoch = false
     this.#isReplayed = true
@@ -218,12 +215,12 @@ export class FollowedChat {
     const data = envelope.data as { run_id?: unknown, message_id?: string } | undefined
     if (typeof data?.run_id !== 'string') return
     const id = data.run_id
-    this.#doubtful.delete(id)
     const isBoundary = boundaries.includes(envelope.type)
     // A run that was cancelled at once has only a `run_finished`.
     if (isBoundary && !this.#runs.has(id)) this.#runs.set(id, new FollowedRun(id, data.message_id))
     const run = this.#runs.get(id)
     if (run === undefined) return
+    run.isDoubtful = false
     run.apply(envelope)
     this.#claim(run)
     if (run.outcome !== undefined) this.#forget(run)

@@ -5,6 +5,7 @@ import t from 'tap'
 import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
 import type { Envelope } from '../../lib/index.js'
 import { chunks, events, merged, published, recorded, unchunked } from './recorded.js'
+import { found } from '../every.js'
 
 const eventsOf = (envelopes: Array<Envelope | ChatMessage>) => envelopes.flatMap(toAgUi({ threadId: 'thread' }))
 const messagesOf = (events: Event[]) => events.flatMap(fromAgUi())
@@ -21,7 +22,7 @@ t.test('a recorded chat that is converted to AG-UI and back has the same envelop
 
 t.test('runs of AG-UI with every kind of event that are converted to a chat and back have the same events', async t => {
   const kinds = new Set([...events, ...chunks].map(({ type }) => type))
-  t.strictSame(Object.values(EventType).filter(type => !kinds.has(type)), [], 'every kind')
+  t.strictSame(found(Object.values(EventType), type => !kinds.has(type)), [], 'every kind')
   for (const event of events) t.strictSame(EventSchemas.parse(event), event, `${event.type} is valid`)
   t.same(eventsOf(published(overTheWire(messagesOf(events)))), events)
 })

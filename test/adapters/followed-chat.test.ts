@@ -5,13 +5,12 @@ import { FollowedChat } from '../../lib/adapters/followed-chat.js'
 import { onPath } from '../../lib/adapters/link.js'
 import type { ClientOptions } from '../../lib/client/client.js'
 import { FakeSocket } from '../client/fake-socket.js'
+import { found } from '../every.js'
+import { loopTurns } from '../waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
 }
-
-/** Lets promises settle. */
-const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 /** Connects to a fake server, with a clock that the test moves. */
 async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: number, client?: ClientOptions } = {}) {
@@ -30,7 +29,7 @@ async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: numbe
     chat.close()
     mock.timers.reset()
   })
-  await settle()
+  await loopTurns()
   let offset = 0
   const server = {
     open: (epoch = 'e', more: object = {}) => FakeSocket.last.ack({ position: `c.${epoch}.${offset}`, ...more }),
@@ -42,7 +41,7 @@ async function connect (t: Scope, { idle = 10_000, client = {} }: { idle?: numbe
       const { length } = FakeSocket.made
       FakeSocket.last.lose()
       mock.timers.tick(1)
-      await settle()
+      await loopTurns()
       if (FakeSocket.made.length !== length + 1) throw new Error('it did not reconnect')
     },
     reset: () => { offset = 0 }
@@ -63,11 +62,11 @@ t.test('the stream of an acknowledged message that the server has lost ends with
   const { chunks, ended } = read(chat.send(hello))
   server.open()
   server.answer('ack')
-  await settle()
+  await loopTurns()
   await server.lose()
   server.reset()
   server.open('f', { recovered: false })
-  await settle()
+  await loopTurns()
   server.open('f')
   await ended
   t.strictSame(chunks, [{ type: 'error', errorText: 'interrupted' }])
@@ -81,11 +80,11 @@ t.test('a message that was not acknowledged is sent again', async t => {
   await server.lose()
   server.reset()
   server.open('f', { recovered: false })
-  await settle()
+  await loopTurns()
   server.open('f')
   t.strictSame(server.sent(), [{ type: 'chat_message', data: hello.data }])
   server.answer('ack')
-  await settle()
+  await loopTurns()
   server.publish('run_started', { run_id: 'r', message_id: 'm' }, 'f')
   server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'complete' }, 'f')
   await ended
@@ -97,10 +96,10 @@ t.test('a message that waits for its run keeps waiting when the log of the chat 
   const { chunks, ended } = read(chat.send(hello))
   server.open()
   server.answer('ack')
-  await settle()
+  await loopTurns()
   await server.lose()
   server.open('e', { recovered: false })
-  await settle()
+  await loopTurns()
   server.open('e')
   t.strictSame(server.sent(), [])
   server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'cancelled' })
@@ -114,7 +113,7 @@ t.test('a run that starts before the ack of its message is streamed, and a late 
   server.open()
   server.publish('run_started', { run_id: 'r', message_id: 'm' })
   server.answer('error', { code: 'handler_timeout', message: '' })
-  await settle()
+  await loopTurns()
   server.publish('run_finished', { run_id: 'r', status: 'complete' })
   await ended
   t.equal(chunks.at(-1)!.type, 'finish')
@@ -143,11 +142,11 @@ t.test('resume waits for the end of the replay', async t => {
   server.open('e', { replayed: 3 })
   server.publish('run_started', { run_id: 'r1' })
   server.publish('run_finished', { run_id: 'r1', status: 'complete' })
-  await settle()
+  await loopTurns()
   t.equal(isSettled, false)
   server.publish('run_started', { run_id: 'r2' })
   const { chunks } = read((await resumed)!)
-  await settle()
+  await loopTurns()
   t.strictSame(chunks, [{ type: 'start', messageId: 'r2' }])
 })
 
@@ -157,10 +156,10 @@ t.test('the stream of a queued run begins when its turn has come', async t => {
   server.open()
   server.answer('ack')
   server.publish('run_queued', { run_id: 'r', message_id: 'm' })
-  await settle()
+  await loopTurns()
   t.strictSame(chunks, [], 'the stream has not begun')
   server.publish('run_started', { run_id: 'r', message_id: 'm' })
-  await settle()
+  await loopTurns()
   t.strictSame(chunks, [{ type: 'start', messageId: 'r' }])
   server.publish('run_finished', { run_id: 'r', status: 'complete' })
   await ended
@@ -175,7 +174,7 @@ t.test('resume streams the newest run, even when it waits for its turn', async t
   for (const id of ['q1', 'q2']) server.publish('run_queued', { run_id: id })
   const resumed = read((await chat.resume())!)
   server.publish('run_finished', { run_id: 'going', status: 'complete' })
-  await settle()
+  await loopTurns()
   t.strictSame(resumed.chunks, [])
   server.publish('run_finished', { run_id: 'q2', status: 'cancelled' })
   await resumed.ended
@@ -196,7 +195,7 @@ t.test('a queued run that a fresh connection does not replay is over', async t =
   server.publish('run_queued', { run_id: 'r', message_id: 'm' })
   await server.lose()
   server.open('e', { recovered: false })
-  await settle()
+  await loopTurns()
   server.open('e')
   FakeSocket.last.receive({ type: 'pong' })
   await ended
@@ -238,7 +237,7 @@ t.test('a cancel that fails is reported to onError', async t => {
   t.strictSame(chunks, [{ type: 'abort' }])
   t.strictSame(server.sent().at(-1), { type: 'chat_cancel', data: { ref: 'm' } })
   server.answer('error', { code: 'handler_failed', message: '' })
-  await settle()
+  await loopTurns()
   t.match(errors, [{ code: 'handler_failed' }])
   stop.abort()
 })
@@ -252,7 +251,7 @@ t.test('a connection is closed when it was not used for the idle time', async t 
   t.equal(closes(), 0, 'a message waits')
   server.publish('run_started', { run_id: 'r', message_id: 'm' })
   server.publish('run_finished', { run_id: 'r', status: 'complete' })
-  await settle()
+  await loopTurns()
   t.equal(chunks.length, 2)
   mock.timers.tick(900)
   const response = chat.respond('q', true)
@@ -277,14 +276,14 @@ t.test('a run that is replayed on a fresh connection continues its stream', asyn
   server.publish('run_started', { run_id: 'r', message_id: 'm' })
   await server.lose()
   server.open('e', { recovered: false })
-  await settle()
+  await loopTurns()
   server.open('e', { replayed: 1 })
   server.publish('run_started', { run_id: 'r', message_id: 'm' })
-  await settle()
+  await loopTurns()
   server.publish('chat_delta', { run_id: 'r', message_id: 'a', at: 0, text: 'still here' })
   server.publish('run_finished', { run_id: 'r', message_id: 'm', status: 'complete' })
   await ended
-  t.equal(chunks.some(chunk => chunk.type === 'error'), false)
+  t.strictSame(found(chunks, chunk => chunk.type === 'error'), [])
   t.match(chunks.filter(chunk => chunk.type === 'text-delta'), [{ delta: 'still here' }])
 })
 
@@ -303,7 +302,7 @@ t.test('approve streams the end of a run whose server died while it waited, and 
   const { chunks, ended } = read((await chat.approve(new Map([['a', { approved: true }]])))!)
   await ended
   t.match(chunks, [{ type: 'start', messageId: 'r' }, { type: 'tool-output-error', toolCallId: 'c', errorText: 'interrupted' }, { type: 'error', errorText: 'interrupted' }])
-  t.notOk(server.sent().some(({ type }) => type === 'input_response'))
+  t.strictSame(found(server.sent(), ({ type }) => type === 'input_response'), [])
   t.equal(await chat.approve(new Map([['other', { approved: true }]])), undefined)
 })
 

@@ -1,5 +1,4 @@
 import { mock } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Broker, CreateLog, Retention } from '../../lib/brokers/broker.js'
@@ -9,6 +8,8 @@ import { MemoryBroker, type MemoryBrokerOptions } from '../../lib/brokers/memory
 import { brokerContract } from '../../lib/testing/index.js'
 import type { Position } from '../../lib/protocol/position.js'
 import { kinds } from '../kinds.js'
+import { loopTurns } from '../waiting.js'
+import { clockStart } from '../clock.js'
 
 /** Bytes that the broker counts: for each channel besides its name, and for each publication besides its body. */
 const overhead = { channel: 700, entry: 128 }
@@ -19,7 +20,7 @@ function make (options: Partial<MemoryBrokerOptions> = {}): MemoryBroker {
 
 /** A broker with a clock that stands still until it is set. */
 function clocked (t: { teardown (action: () => void): void }, options: Partial<MemoryBrokerOptions> = {}) {
-  const clock = { now: 0 }
+  const clock = { now: clockStart }
   const broker = make({ ttl: 1_000, ...options, now: () => clock.now })
   t.teardown(() => broker.close())
   return { clock, broker }
@@ -69,7 +70,7 @@ class LateBroker implements Broker {
   }
 
   async open (createLog: CreateLog): Promise<void> {
-    await setImmediate()
+    await loopTurns(1)
     if (this.#isUsed) throw new Error('used')
     this.#isUsed = true
     this.#createLog = createLog
@@ -77,16 +78,16 @@ class LateBroker implements Broker {
   }
 
   async publish (channel: string, body: string): Promise<Position> {
-    await setImmediate()
+    await loopTurns(1)
     this.#assertOpen()
     const stored = this.#stored(channel)
     const position = { epoch: stored.epoch, offset: stored.bodies.push(body) }
-    for (const node of this.#store.nodes) setImmediate().then(() => setImmediate()).then(() => node.#append(channel))
+    for (const node of this.#store.nodes) loopTurns(2).then(() => node.#append(channel))
     return position
   }
 
   async subscribe (channel: string, retention: Retention = {}): Promise<Log> {
-    await setImmediate()
+    await loopTurns(1)
     this.#assertOpen()
     const { size = roomy.size, ttl = roomy.ttl } = retention
     const log = this.#logs.get(channel) ?? this.#createLog(channel, this.#stored(channel).epoch, { ...roomy, size, ttl })
@@ -145,7 +146,7 @@ const broken: Record<string, () => Broker> = {
     let last: Promise<unknown> | undefined
     broker.publish = async (channel, body) => {
       const before = last
-      last = before === undefined ? setImmediate() : undefined
+      last = before === undefined ? loopTurns(1) : undefined
       await (before === undefined ? last : undefined)
       return publish(channel, body)
     }
@@ -335,7 +336,7 @@ t.test('the contract detects each way of breaking it', async t => {
       const hurry = async () => {
         while (!over.signal.aborted) {
           mock.timers.tick(100)
-          await setImmediate()
+          await loopTurns(1)
         }
       }
       hurry()
@@ -355,7 +356,7 @@ t.test('two brokers, two channels and two incarnations of a channel have differe
   t.not((await make().publish('a', '{}')).epoch, first.epoch)
   t.not((await broker.publish('b', '{}')).epoch, first.epoch)
   t.match(first.epoch, /^[a-z0-9]{7,32}$/)
-  for (clock.now of [2_000, 4_000]) broker.sweep()
+  for (clock.now of [clockStart + 2_000, clockStart + 4_000]) broker.sweep()
   const again = await broker.publish('a', '{}')
   t.equal(again.offset, 1)
   t.not(again.epoch, first.epoch)
@@ -397,16 +398,16 @@ t.test('a broker keeps publications for the ttl', async t => {
   t.test('a publication can be recovered until it is older than the ttl', async t => {
     const { clock, broker } = clocked(t)
     const first = await broker.publish('a', '{}')
-    clock.now = 400
+    clock.now = clockStart + 400
     const second = await broker.publish('a', '{}')
-    clock.now = 1_000
+    clock.now = clockStart + 1_000
     t.equal((await broker.subscribe('a')).canRecover({ ...first, offset: 0 }), true)
-    clock.now = 1_001
+    clock.now = clockStart + 1_001
     const log = await broker.subscribe('a')
     t.equal(log.canRecover({ ...first, offset: 0 }), false)
     t.equal(log.canRecover(first), true)
     t.equal(broker.stats().publications, 1)
-    clock.now = 1_401
+    clock.now = clockStart + 1_401
     await broker.subscribe('a')
     t.equal(log.canRecover(first), false)
     t.equal(log.canRecover(second), true, 'a reader that has every publication misses none')
@@ -416,9 +417,9 @@ t.test('a broker keeps publications for the ttl', async t => {
   t.test('sweep evicts publications that are older than the ttl', async t => {
     const { clock, broker } = clocked(t)
     await broker.publish('a', '{}')
-    clock.now = 500
+    clock.now = clockStart + 500
     await broker.publish('b', '{}')
-    clock.now = 1_200
+    clock.now = clockStart + 1_200
     broker.sweep()
     t.match(broker.stats(), { channels: 2, publications: 1 })
   })
@@ -441,7 +442,7 @@ t.test('a broker keeps publications for the ttl', async t => {
     const { clock, broker } = clocked(t)
     broker.open(createLog)
     await broker.publish('a', '{}')
-    clock.now = 1_001
+    clock.now = clockStart + 1_001
     t.equal(broker.stats().publications, 1)
     mock.timers.tick(10_000)
     t.equal(broker.stats().publications, 0)
@@ -456,16 +457,16 @@ t.test('a broker removes unused channels', async t => {
   t.test('a channel is removed when sweeps find it unused twice, more than a ttl apart', async t => {
     const { clock, broker } = clocked(t)
     await broker.subscribe('a')
-    clock.now = 1_000
+    clock.now = clockStart + 1_000
     broker.sweep()
     t.equal(broker.stats().channels, 1, 'the channel was used within the ttl')
-    clock.now = 1_001
+    clock.now = clockStart + 1_001
     broker.sweep()
     t.equal(broker.stats().channels, 1, 'the channel is unused for the first time')
-    clock.now = 2_001
+    clock.now = clockStart + 2_001
     broker.sweep()
     t.equal(broker.stats().channels, 1, 'no further ttl is over yet')
-    clock.now = 2_002
+    clock.now = clockStart + 2_002
     broker.sweep()
     t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
   })
@@ -498,7 +499,7 @@ t.test('a broker removes unused channels', async t => {
   t.test('two sweeps remove all of 1,000 unused channels', async t => {
     const { clock, broker } = clocked(t)
     for (let n = 0; n < 1_000; n++) await broker.publish(`user:${n}`, '{}')
-    for (clock.now of [1_001, 2_002]) broker.sweep()
+    for (clock.now of [clockStart + 1_001, clockStart + 2_002]) broker.sweep()
     t.strictSame(broker.stats(), { channels: 0, publications: 0, bytes: 0 })
   })
 })
@@ -630,7 +631,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
     t.equal(broker.stats().channels, 10)
     await broker.subscribe('user:a')
     t.equal(broker.stats().channels, 11, 'the channels were just subscribed to')
-    clock.now = 2_001
+    clock.now = clockStart + 2_001
     await broker.subscribe('user:b')
     t.ok(broker.stats().bytes <= 10 * each)
     t.equal(await broker.subscribe('user:0'), connected)

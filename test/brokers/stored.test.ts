@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { StoredBytes } from '../../lib/brokers/stored.js'
+import { clockStart } from '../clock.js'
 
 t.test('each owner can store up to the limit', async t => {
   const stored = new StoredBytes(1_000)
@@ -65,7 +66,7 @@ t.test('within any lifetime no owner stores more than twice the limit', async ()
   fc.assert(fc.property(fc.array(step, { maxLength: 100 }), steps => {
     const stored = new StoredBytes(1_000)
     const taken: Array<{ at: number, bytes: number }> = []
-    let now = 0
+    let now = clockStart
     for (const { bytes, after } of steps) {
       now += after
       if (stored.take('ada', bytes, 100, now)) taken.push({ at: now, bytes })

@@ -3,6 +3,7 @@ import t from 'tap'
 import { defineChannel, type Envelope } from '../../lib/index.js'
 import { as, authenticateByHeader, connect, start, type Client } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
+import { found } from '../every.js'
 
 const board = defineChannel({
   authorize: ({ userId }, { id }) => id.startsWith('open') || id === userId,
@@ -108,7 +109,7 @@ t.test('nothing that is published after remove() resolved reaches the user, and 
   t.match(await ada.next('card_moved'), { data: { card: 'before' } })
   t.match(await ada.next('unsubscribed'), { channel: 'board:open', data: { reason: 'removed' } })
   await eventually(() => all(bob, 'card_moved').length === 2)
-  t.equal(bob.received.some(({ type, data }) => type === 'unsubscribed' || (data as { user_id?: string } | undefined)?.user_id === 'ada'), false)
+  t.strictSame(found(bob.received, ({ type, data }) => type === 'unsubscribed' || (data as { user_id?: string } | undefined)?.user_id === 'ada'), [])
   subscribe(ada, 'board:open')
   t.match(await ada.next('subscribed'), { data: { replayed: 0 } })
   t.equal(all(ada, 'card_moved').length, 1)

@@ -3,6 +3,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { channelContradictions } from '../../lib/channels/options.js'
 import realtime, { defineChannel } from '../../lib/index.js'
+import { found } from '../every.js'
 
 const authorize = () => true
 const handler = () => {}
@@ -80,7 +81,7 @@ t.test('valid channel kinds are accepted', async t => {
     half: { authorize, history: { size: undefined, ttl: 5 } }
   }
   t.equal(await errorOf(right), undefined)
-  t.strictSame(channelContradictions({ channels: right as never }).filter(([isWrong]) => isWrong), [])
+  t.strictSame(found(channelContradictions({ channels: right as never }), ([isWrong]) => isWrong), [])
 })
 
 t.test('a kind and the option onMessage may handle the same type', async t => {

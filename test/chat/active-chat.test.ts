@@ -3,7 +3,7 @@ import { Budget } from '../../lib/brokers/budget.js'
 import { ActiveChat, type ActiveChatParts, type UserData } from '../../lib/chat/active-chat.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
 import { runNameOf } from '../../lib/chat/runs/run-name.js'
-import { gate } from '../waiting.js'
+import { gate, loopTurns } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
 function setup (t: { teardown (action: () => unknown): void }, options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['enter']) {
@@ -27,7 +27,6 @@ function setup (t: { teardown (action: () => unknown): void }, options: ChatOpti
 
 const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Promise(() => {}) })
 const user = (id: string): UserData => ({ message_id: id, role: 'user', content: id, status: 'complete' })
-const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 t.test('a chat executes its runs one at a time, in order, and is then idle', async t => {
   const { context, conversation, state } = setup(t)
@@ -125,12 +124,12 @@ t.test('a message is saved, then published, then answered, and the chat is not i
     }
   })
   const received = conversation.receive(user('m'), { userId: 'u', ref: 'm', handler: () => { order.push(...context.types) } })
-  await settle()
+  await loopTurns()
   t.equal(state.idle, 0)
   open()
   await received
   t.strictSame(order, ['saved', 'chat_message', 'run_started'])
-  await settle()
+  await loopTurns()
   t.ok(state.idle > 0)
 })
 
@@ -157,7 +156,7 @@ t.test('a message that cannot be saved or published is refused, and leaves the c
   const unsaved = setup(t, { save: () => { throw new Error('no') } })
   await t.rejects(unsaved.conversation.receive(user('m'), hang('m')), { message: 'no' })
   t.strictSame(unsaved.context.published, [])
-  await settle()
+  await loopTurns()
   t.ok(unsaved.state.idle > 0)
   const unpublished = setup(t)
   unpublished.context.answer = down
@@ -211,7 +210,7 @@ t.test('settled resolves when every run is over and every message is saved', asy
   conversation.end()
   let isSettled = false
   const settled = conversation.settled().then(() => { isSettled = true })
-  await settle()
+  await loopTurns()
   t.equal(isSettled, false)
   open()
   await settled
@@ -231,7 +230,7 @@ t.test('the questions of a chat are those of its active run', async t => {
 t.test('a reply that cannot be saved is logged', async t => {
   const { context, conversation } = setup(t, { save: () => { throw new Error('no') } })
   conversation.save(user('m'))
-  await settle()
+  await loopTurns()
   t.strictSame(context.logged, ['realtime: a message was not saved'])
 })
 
@@ -262,7 +261,7 @@ t.test('with several servers a run waits for its turn, and releases it once its 
   await conversation.receive(user('m'), { userId: 'u', messageId: 'm', handler: () => { context.answer = () => { throw new Error('closing') } } })
   t.strictSame([run.state, order], ['waiting', []])
   open()
-  for (let n = 0; n < 5; n++) await settle()
+  await loopTurns(5)
   t.strictSame(order, ['works', 'told', 'given up'])
   t.ok(state.idle > 0)
 })

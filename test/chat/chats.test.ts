@@ -5,7 +5,7 @@ import type { ChatOptions, Inbound } from '../../lib/index.js'
 import { Answers, type Answer } from '../../lib/server/inbound/answers.js'
 import type { Refusal } from '../../lib/server/inbound/fault.js'
 import type { Sender } from '../../lib/server/inbound/message-row.js'
-import { gate } from '../waiting.js'
+import { gate, loopTurns } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
 function setup (t: { teardown (action: () => unknown): void }, options: ChatOptions = {}, liveRuns = 100) {
@@ -95,7 +95,7 @@ t.test('10,000 chats leave no active chat once their runs are over', async t => 
     chats.open({ ...address, chatId: `s${n}` }).start(() => {})
     if (n % 10 === 0) await handle('chat_message', { content: 'q' }, 'm', connection(`m${n}`))
   }
-  for (let n = 0; n < 10; n++) await new Promise<void>(resolve => { setImmediate(resolve) })
+  await loopTurns(10)
   t.equal(chats.size, 0)
   t.equal(context.types.filter(type => type === 'run_finished').length, 11_000)
 })
@@ -258,7 +258,7 @@ t.test('close interrupts active runs and runs whose message is being saved, and 
   const { opened, open } = gate()
   const { chats, handle, context } = setup(t, { onMessage: hang, save: () => opened })
   const coming = handle('chat_message', { content: 'q' }, 'm')
-  await new Promise<void>(resolve => { setImmediate(resolve) })
+  await loopTurns()
   const run = chats.open({ ...address, chatId: 'other' }).start(hang)
   const closed = chats.close()
   t.equal(await run.finished, 'interrupted')

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { newMessageId, receivedMessageId } from '../../lib/chat/message-id.js'
 import { isSentId } from '../../lib/protocol/message-id.js'
+import { found } from '../every.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'ada' }
 const received = (messageId: string | undefined, ref: string | number | undefined, userId = 'ada') =>
@@ -20,7 +21,7 @@ t.test('the owner of a chat can write with any user id', async t => {
 t.test('the ids of the server are unique, and no client may send them', async t => {
   const ids = Array.from({ length: 100 }, newMessageId)
   t.equal(new Set(ids).size, 100)
-  t.strictSame(ids.filter(isSentId), [])
+  t.strictSame(found(ids, isSentId), [])
 })
 
 t.test('an id that could be mistaken for another one is refused with an error that names the field', async t => {

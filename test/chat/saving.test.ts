@@ -3,7 +3,7 @@ import t from 'tap'
 import { Saving, type SavingParts } from '../../lib/chat/saving.js'
 import type { SavedMessage } from '../../lib/index.js'
 import { Timers } from '../../lib/time/timers.js'
-import { gate } from '../waiting.js'
+import { gate, loopTurns } from '../waiting.js'
 
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
 const message = (id: string) => ({ message_id: id, content: id })
@@ -32,12 +32,12 @@ t.test('messages are saved in order, one at a time, each with a timestamp', asyn
   t.equal(begun.length, 1)
   gates[0].open()
   await all[0]
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.strictSame(saving.waiting, ['b'])
   gates[1].open()
   await all[1]
   t.match(begun, [[{ message_id: 'a', content: 'a', timestamp: /Z$/ }, target], [{ message_id: 'b' }, target]])
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.strictSame([saving.isIdle, state.idle], [true, 1])
 })
 

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { envelopesOf } from '../../lib/client/envelopes.js'
 import { Source } from './source.js'
+import { loopTurns } from '../waiting.js'
 
-const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 t.test('a loop gets each envelope since the call, in order and once, until the client is closed', async t => {
   const source = new Source()
@@ -16,10 +16,10 @@ t.test('a loop gets each envelope since the call, in order and once, until the c
       if (data === 2) source.push(3)
     }
   })()
-  await settle()
+  await loopTurns()
   t.strictSame(got, [1, 2, 3])
   source.become('waiting')
-  await settle()
+  await loopTurns()
   source.push(4, 5)
   source.become('closed')
   await loop
@@ -30,7 +30,7 @@ t.test('a loop gets each envelope since the call, in order and once, until the c
 t.test('a waiting loop ends when the client is closed, and a loop that is left has no listener', async t => {
   const source = new Source()
   const waiting = envelopesOf(source).next()
-  await settle()
+  await loopTurns()
   source.become('closed')
   t.strictSame(await waiting, { value: undefined, done: true })
   const left = new Source()

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { listeners } from '../../lib/client/listeners.js'
+import { loopTurns } from '../waiting.js'
 
 t.test('a function that is added twice is called twice, and each of the two can be removed', async t => {
   const heard: unknown[] = []
@@ -24,7 +25,7 @@ t.test('an error or rejection of a listener is reported, and the others are call
   all.add('a', async () => { throw new Error('rejected') })
   all.add('a', value => { heard.push(value); return null })
   all.tell('a', 1)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.strictSame([heard, reported], [[1], ['thrown', 'rejected']])
 })
 

@@ -2,6 +2,8 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { RealtimeError } from '../../lib/client/error.js'
 import { bytesOf, outbox } from '../../lib/client/outbox.js'
+import { loopTurns } from '../waiting.js'
+import { clockStart } from '../clock.js'
 
 const closed = new RealtimeError('closed', 'closed')
 const before = { next: () => undefined, isReady: () => true }
@@ -12,9 +14,6 @@ function open (size = 100) {
   const box = outbox(size)
   return { box, written, write: (frame: string) => { written.push(JSON.parse(frame)) } }
 }
-
-/** Lets promises settle. */
-const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
 t.afterEach(() => mock.timers.reset())
@@ -64,7 +63,7 @@ t.test('the pace of a lost connection does not delay the messages on the next on
 })
 
 t.test('messages that came too fast are sent again after 1 s', async t => {
-  let now = 0
+  let now = clockStart
   mock.method(performance, 'now', () => now)
   t.teardown(() => mock.restoreAll())
   const { box, written, write } = open()
@@ -145,7 +144,7 @@ t.test('after a close with 1009 the largest sent message and all larger ones are
   box.stop()
   box.send('n', 'x'.repeat(5_000), { timeout: 60_000 }).catch(({ code }) => outcomes.push(`unsent ${code}`))
   box.refuseLargest()
-  await settle()
+  await loopTurns()
   t.strictSame(outcomes.sort(), ['3000 too_big', 'unsent too_big'])
   box.start(write, before, ample)
   t.strictSame(written.slice(3).map(({ data }) => String(data).length).slice(0, 2), [10, 200])
@@ -158,10 +157,10 @@ t.test('after a close with 1009 of a shared connection, a smaller message than t
   box.start(write, before, ample)
   box.send('n', 'x'.repeat(500), { timeout: 60_000 }).catch(({ code }) => { isRefused = code === 'too_big' })
   box.refuseLargest(1_000)
-  await settle()
+  await loopTurns()
   t.equal(isRefused, false)
   box.refuseLargest(400)
-  await settle()
+  await loopTurns()
   t.equal(isRefused, true)
 })
 

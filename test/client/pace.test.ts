@@ -1,10 +1,11 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { paced } from '../../lib/client/pace.js'
+import { clockStart } from '../clock.js'
 
 /** A clock that the test moves: timers and `performance.now` have the same time. */
 function clock (t: { teardown (action: () => void): void }) {
-  let now = 0
+  let now = clockStart
   mock.timers.enable({ apis: ['setTimeout'] })
   mock.method(performance, 'now', () => now)
   t.teardown(() => {

@@ -1,8 +1,8 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { renewal } from '../../lib/client/renewal.js'
+import { loopTurns } from '../waiting.js'
 
-const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 function renewing (t: { teardown (action: () => void): void }, getToken?: () => Promise<string | undefined>) {
   mock.timers.enable({ apis: ['setTimeout'] })
@@ -21,10 +21,10 @@ t.test('a new credential is sent after 80 % of the lifetime of the current one',
   const { before, sent } = renewing(t, async () => 'next')
   before(1_000)
   mock.timers.tick(799)
-  await settle()
+  await loopTurns()
   t.strictSame(sent, [])
   mock.timers.tick(1)
-  await settle()
+  await loopTurns()
   t.strictSame(sent, ['next'])
 })
 
@@ -32,7 +32,7 @@ t.test('a credential of 60 days is not renewed at once', async t => {
   const { before, sent } = renewing(t, async () => 'next')
   before(60 * 86_400_000)
   mock.timers.tick(86_400_000)
-  await settle()
+  await loopTurns()
   t.strictSame(sent, [])
 })
 
@@ -41,17 +41,17 @@ t.test('a credential that arrives after the end is not sent, and a failure is re
   before(1_000)
   mock.timers.tick(800)
   before()
-  await settle()
+  await loopTurns()
   t.strictSame(sent, [])
   options.getToken = async () => { throw new Error('of the app') }
   before(1_000)
   mock.timers.tick(800)
-  await settle()
+  await loopTurns()
   t.match(reported, [{ message: 'of the app' }])
   options.getToken = undefined
   before(1_000)
   mock.timers.tick(800)
-  await settle()
+  await loopTurns()
   t.strictSame(sent, [])
   t.equal(reported.length, 1, 'without a getToken nothing fails')
 })
@@ -62,10 +62,10 @@ t.test('a credential that expires at once is renewed at once, and one that never
   options.getToken = async (reason?: unknown) => `token ${reasons.push(reason)}`
   before()
   mock.timers.tick(1_000_000)
-  await settle()
+  await loopTurns()
   t.strictSame(reasons, [])
   before(0)
   mock.timers.tick(1)
-  await settle()
+  await loopTurns()
   t.strictSame([reasons, sent], [[{ isRefused: false }], ['token 1']])
 })

@@ -5,6 +5,7 @@ import { closedError, RealtimeError } from '../../lib/client/error.js'
 import { whenOpen, type ConnectedOptions } from '../../lib/client/waiting.js'
 import { fakeClient } from '../../lib/testing/index.js'
 import { Source } from './source.js'
+import { loopTurns } from '../waiting.js'
 
 const wait = (source: Source, options: ConnectedOptions = {}) => whenOpen(source, options, { after, closedError, RealtimeError })
 
@@ -32,7 +33,6 @@ t.test('connected() rejects with the close of the client', async t => {
   await t.rejects(waiting, { code: 'forbidden', closed: { code: 4403, reason: '', name: 'FORBIDDEN' } })
 })
 
-const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 t.test('without a timeout a wait lasts until the connection is open, and leaves no listener', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
@@ -41,7 +41,7 @@ t.test('without a timeout a wait lasts until the connection is open, and leaves 
   let isOpen = false
   const waiting = wait(source).then(() => { isOpen = true })
   mock.timers.tick(1_000_000_000)
-  await settle()
+  await loopTurns()
   t.strictSame([isOpen, source.listening], [false, 1])
   source.become('open')
   await waiting

@@ -7,6 +7,7 @@ import { chatMessages } from '../../lib/protocol/chat.js'
 import { connect } from '../harness.js'
 import { eventually } from '../waiting.js'
 import { Page, post, recorded } from './page.js'
+import { found } from '../every.js'
 
 const page = new Page('docs/ag-ui.md')
 
@@ -104,15 +105,15 @@ t.test('the table has every type of a chat and every event, and they become what
       if (type === 'run_finished') toEvents({ type: 'run_started', data: { run_id: 'r1' } })
       const made = toEvents({ type, data: data[type] ?? partOfKind }).map(event => event.type)
       t.ok(made.length > 0, `${type} is an event`)
-      t.same(made.filter(event => !events.includes(event)), [], type)
+      t.strictSame(found(made, event => !events.includes(event)), [], type)
     }
   }
   const types = new Set(rows.flatMap(([types]) => types))
   const isPublished = (type: string) => !sentByClients.includes(type)
-  t.same(Object.keys(chatMessages).filter(type => isPublished(type) && !types.has(type)), [], 'every type of a chat is there')
+  t.strictSame(found(Object.keys(chatMessages), type => isPublished(type) && !types.has(type)), [], 'every type of a chat is there')
   const patterns = rows.flatMap(([, events]) => events).map(name => new RegExp(`^${name.replace('*', '.*')}$`))
   const isThere = (event: string) => patterns.some(pattern => pattern.test(event))
-  t.same(Object.values(EventType).filter(event => !event.endsWith('_CHUNK') && !isThere(event)), [], 'every event is there')
+  t.strictSame(found(Object.values(EventType), event => !event.endsWith('_CHUNK') && !isThere(event)), [], 'every event is there')
 })
 
 t.test('every snippet of the page is run', async t => { page.allRan(t) })

@@ -10,11 +10,12 @@ import {
   commonMessages, ConnectionAck, controlTypes, ErrorData, InboundMessage, messageSchema, Renewal, Renewed, Resync, Timestamp
 } from '../../lib/protocol/envelope.js'
 import { refusalReasons } from '../../lib/server/reports/refusal-reasons.js'
-import { every } from '../every.js'
+import { every, found } from '../every.js'
 import { connect, start } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
+import { eventually, gate, loopTurns } from '../waiting.js'
 import { dataFieldsOf } from './frames.js'
 import { Page } from './page.js'
+import { clockStart } from '../clock.js'
 
 type Scope = Parameters<Page['run']>[0]
 
@@ -73,10 +74,11 @@ t.test('every type has a section, with all fields of its data, and an example of
   for (const [type, schema] of Object.entries(schemas)) {
     const section = sectionOf(type)
     const { required, optional } = dataFieldsOf(schema)
-    t.strictSame([...required, ...optional].filter(name => !section.includes(code(name))), [], type)
-    const found = examplesIn(section).filter(frame => frame.type === type)
+    const fields = [...required, ...optional]
+    t.strictSame(fields.filter(name => section.includes(code(name))), fields, type)
+    const examples = examplesIn(section).filter(frame => frame.type === type)
     const directions = [fromServers, fromClients].filter(types => types.includes(type)).length
-    t.equal(new Set(found.map(isOfServer)).size, directions, `${type}: an example of each direction`)
+    t.equal(new Set(examples.map(isOfServer)).size, directions, `${type}: an example of each direction`)
   }
 })
 
@@ -119,13 +121,13 @@ const talkative: RealtimeOptions = {
     async onMessage (run) {
       await run.tool('find_orders', { user: 'ada' }, ({ progress }) => {
         progress('searching')
-        return new Promise(resolve => setImmediate(resolve, [1]))
+        return loopTurns().then(() => [1])
       })
       await run.ask({ prompt: 'Ship 1 order?' })
       const reply = run.reply()
       for (const text of ['It ', 'is ', 'on its way.']) {
         reply.write(text)
-        await new Promise(resolve => setImmediate(resolve))
+        await loopTurns()
       }
     },
     loadHistory: () => []
@@ -182,7 +184,8 @@ t.test('every frame of a server is in the list, with its fields', async t => {
   for (const { type, data } of client.received) {
     t.ok(fromServers.includes(type), type)
     const section = sectionOf(type)
-    t.strictSame(Object.keys(data ?? {}).filter(name => !section.includes(code(name))), [], type)
+    const names = Object.keys(data ?? {})
+    t.strictSame(names.filter(name => section.includes(code(name))), names, type)
   }
   const { limits } = client.ack.data!
   for (const name of Object.keys(limits!)) t.ok(sectionOf('connection_ack').includes(code(name)), name)
@@ -236,7 +239,7 @@ t.test('the table of reasons has every reason of unsubscribed, and the states of
     const isOver = /^It stops/.test(action)
     t.equal(next(reason.slice(1, -1), 'Open'), isTemporary ? 'Waiting' : isOver ? 'Closed' : '–', reason)
   }
-  t.same(cells.filter(row => row.length !== 1 + states.length), [], 'each row has a cell for each state')
+  t.strictSame(found(cells, row => row.length !== 1 + states.length), [], 'each row has a cell for each state')
   const sections = ['connection_ack', 'subscribed', 'resync', 'unsubscribed']
   t.ok(every(sections, type => cells.some(([event]) => event.startsWith(code(type)))))
   t.equal(reasons.filter(reason => next(reason, 'Leaving').startsWith('Idle')).join(), 'asked')
@@ -278,7 +281,7 @@ t.test('the snippet that puts a chat together shows the same to a client that is
         const reply = run.reply()
         for (const text of ['Hello ', '\u{1f600} ', 'world']) {
           reply.write(text)
-          await new Promise(resolve => setImmediate(resolve))
+          await loopTurns()
         }
         await opened
         reply.write('.')
@@ -441,7 +444,7 @@ t.test('the client that is written by hand loses nothing', async t => {
   /** The snippet's client with sockets, timers and a clock that do what the test says. */
   async function scripted (t: Scope) {
     const sockets: Scripted[] = []
-    const clock = { now: 0 }
+    const clock = { now: clockStart }
     const delays: number[] = []
     const log: string[] = []
     const app = { url: 'ws://test/' as string | undefined, reload: async () => { log.push('reload') } }
@@ -521,7 +524,7 @@ t.test('the client that is written by hand loses nothing', async t => {
       }
     })
     first.frames(ack('u.a.0,b.a.0'), { type: 'during', id: 'u.a.1' })
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
     t.same(log, [], 'messages wait until the state is loaded')
     loaded()
     await eventually(() => log.length === 2)

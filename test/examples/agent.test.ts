@@ -9,7 +9,8 @@ import { scriptedAgent } from '../../examples/scripted-agent.js'
 import { build } from '../../examples/server.js'
 import type { Envelope, Messages } from '../../lib/index.js'
 import { connect } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
+import { eventually, gate, loopTurns } from '../waiting.js'
+import { found } from '../every.js'
 
 const key = 'sk-secret-0123456789'
 
@@ -96,7 +97,7 @@ t.test('a model gets the conversation, and its answer is streamed, whatever its 
     const bytes = Buffer.from(`: ping\n\n${role}${[...said].map(event).join('')}${last}${usage}data: [DONE]\n\n`)
     for (let at = 0; at < bytes.length; at += 7) {
       if (!request.response.write(bytes.subarray(at, at + 7))) await once(request.response, 'drain')
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns()
     }
     request.response.end()
   })
@@ -298,7 +299,7 @@ t.test('after a run is cancelled in thoughts, in the input of a tool or before a
     const called = messages.flatMap(({ tool_calls: calls = [] }) => calls.map(call => (call as { id: string }).id))
     const answered = messages.flatMap(({ tool_call_id: id }) => id === undefined ? [] : [id])
     t.strictSame(answered, called, `${sign}: each call has an answer`)
-    t.notOk(messages.some(({ content, tool_calls: calls }) => !content && calls === undefined), `${sign}: no message is empty`)
+    t.strictSame(found(messages, ({ content, tool_calls: calls }) => !content && calls === undefined), [], `${sign}: no message is empty`)
     t.equal(messages.at(-1)!.content, 'second')
     t.equal(one.log(), '')
   }

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ChannelLog } from '../../lib/logs/channel-log.js'
 import type { Frame, FrameOf, LogLimits, Reader } from '../../lib/logs/log.js'
+import { clockStart } from '../clock.js'
 
 const overhead = 128
 const endless: LogLimits = { size: 1_000, ttl: 1_000, lag: 1_000_000 }
@@ -349,7 +350,7 @@ class Checked {
   readonly limits: LogLimits
   model: Model = { frames: [], times: [], beginning: 0 }
   readonly readers: Array<{ cursor: Cursor, expected: number }> = []
-  now = 0
+  now = clockStart
   epochs = 0
 
   constructor (limits: LogLimits) {

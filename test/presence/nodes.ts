@@ -9,6 +9,7 @@ import { PresenceLog } from '../../lib/presence/log/presence-log.js'
 import { ServerPresence, type PresenceParts } from '../../lib/presence/presence.js'
 import type { Attendee } from '../../lib/server/kinds.js'
 import { movedClock } from '../clock.js'
+import { loopTurns } from '../waiting.js'
 
 /** Nodes with a log each, and a broker between them that the test stops. */
 export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerUser = 400, max = 10 } = {}) {
@@ -67,10 +68,10 @@ export function startNodes (t: Test, { count = 1, isMemory = false, channelsPerU
     /** Lets time pass, and promises settle between its steps. */
     async pass (ms: number) {
       for (let left = ms; left > 0; left -= 10) {
-        for (let turns = 0; turns < 3; turns++) await new Promise<void>(resolve => { setImmediate(resolve) })
+        await loopTurns(3)
         pass(Math.min(10, left))
       }
-      for (let turns = 0; turns < 3; turns++) await new Promise<void>(resolve => { setImmediate(resolve) })
+      await loopTurns(3)
     },
     /** Repeats what each node learns of the others. */
     look () {

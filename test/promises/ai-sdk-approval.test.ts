@@ -11,6 +11,7 @@ import { tokenOf, type RealtimeOptions, type SavedMessage } from '../../lib/inde
 import { startAgent } from '../adapters/agent.js'
 import { connect } from '../harness.js'
 import { eventually, within } from '../waiting.js'
+import { found } from '../every.js'
 
 const start = { type: 'stream-start', warnings: [] }
 const usage = { inputTokens: { total: 1 }, outputTokens: { total: 1 } }
@@ -91,11 +92,11 @@ async function checkRest (t: Test, { url, saved, runs, executions }: Asking, out
   t.equal(executions(), times, 'executions of the tool')
   await eventually(() => saved.length === 2)
   const [, { parts }] = await messagesOf(saved)
-  t.strictSame(parts.filter(part => 'state' in part && isPending(part.state)), [], 'the history')
+  t.strictSame(found(parts, part => 'state' in part && isPending(part.state)), [], 'the history')
   const page = createChat({ ...options(url), chatId: 'c' })
   t.teardown(() => page.end())
   await eventually(() => page.items.length > 0 && page.status === 'ready')
-  t.strictSame(page.items.filter(item => 'status' in item && ['running', 'open', 'streaming', 'pending'].includes(String(item.status))), [], 'the client')
+  t.strictSame(found(page.items, item => 'status' in item && ['running', 'open', 'streaming', 'pending'].includes(String(item.status))), [], 'the client')
 }
 
 t.test('approved on the same device: the tool runs once', async t => {

@@ -13,6 +13,7 @@ import { startAgent } from '../adapters/agent.js'
 import { connect } from '../harness.js'
 import { mount } from '../react/render.js'
 import { eventually, gate, within } from '../waiting.js'
+import { found } from '../every.js'
 
 type Part = Record<string, unknown>
 
@@ -113,7 +114,7 @@ for (const [name, phase] of Object.entries(phases)) {
     t.strictSame(pendingOf(sdk), [phase.left ?? []].flat(), 'useChat')
     await eventually(() => page.items.length > 0 && page.status === 'ready')
     const statuses = [...page.items, ...page.messages, ...page.messages.flatMap(({ parts }) => parts)].map(item => 'status' in item ? item.status : undefined)
-    t.strictSame(statuses.filter(status => waiting.includes(String(status))), [], 'the client')
+    t.strictSame(found(statuses, status => waiting.includes(String(status))), [], 'the client')
     t.equal(await runs[0].finished, 'cancelled')
 
     await within(sdk.sendMessage({ text: 'Again' }), 'the next answer')
@@ -140,7 +141,7 @@ for (const [name, phase] of Object.entries(phases)) {
     t.strictSame(order, ['abort'])
     await eventually(() => chat.status === 'ready')
     const shown = [...chat.items, ...chat.messages, ...chat.messages.flatMap(({ parts }) => parts)]
-    t.strictSame(shown.filter(item => 'status' in item && waiting.includes(String(item.status))), [])
+    t.strictSame(found(shown, item => 'status' in item && waiting.includes(String(item.status))), [])
 
     await chat.send('Again')
     await eventually(() => chat.messages.at(-1)?.text === 'Hello.' && chat.status === 'ready')

@@ -8,7 +8,7 @@ import { createClient, type WebSocketConstructor } from '../../lib/client/index.
 import type { Run } from '../../lib/index.js'
 import { startAgent } from '../adapters/agent.js'
 import { FakeLocks } from '../client/fake-locks.js'
-import { eventually, gate, within } from '../waiting.js'
+import { eventually, gate, within, loopTurns } from '../waiting.js'
 
 Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks: new FakeLocks() } })
 t.teardown(() => { Reflect.deleteProperty(globalThis, 'navigator') })
@@ -53,7 +53,7 @@ async function slowly (run: Run, middle: Promise<void>): Promise<void> {
   for (const [at, word] of words.entries()) {
     reply.write(word)
     if (at === 30) await middle
-    if (at % 5 === 0) await new Promise(resolve => setImmediate(resolve))
+    if (at % 5 === 0) await loopTurns(1)
   }
   await reply.end()
 }

@@ -3,6 +3,7 @@ import t from 'tap'
 import { defineChannel, type Envelope, type Identity } from '../../lib/index.js'
 import { connect, start, type Client } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
+import { found } from '../every.js'
 
 const behaviours = ['true', 'false', 'undefined', 'throw', 'hang', 'slow'] as const
 type Behaviour = typeof behaviours[number]
@@ -237,7 +238,7 @@ t.test('remove ends the subscriptions of that user only, with removed, and a new
     const again = await subscribe(clients[at], own)
     const expected = expectedOf(rights, user, 0)
     t.strictSame(again, Object.fromEntries(own.map(({ channel }) => [channel, expected[channel]])), user)
-    t.strictSame(gotIn(clients[at], round).filter(channel => !channel.startsWith('chat:')), [], 'nothing from before the new subscribe')
+    t.strictSame(found(gotIn(clients[at], round), channel => !channel.startsWith('chat:')), [], 'nothing from before the new subscribe')
   }
 })
 

@@ -6,7 +6,7 @@ import { defineChannel, type Envelope, type RealtimeOptions } from '../../lib/in
 import { redisBroker, type RedisClient } from '../../lib/redis.js'
 import { start } from '../harness.js'
 import { RedisServer, skipRedis, startCluster } from '../redis-server.js'
-import { eventually, within } from '../waiting.js'
+import { eventually, within, loopTurns } from '../waiting.js'
 
 /** With `FULL=1` the number of cuts per broker is the promised one. */
 const isFull = process.env.FULL === '1'
@@ -25,7 +25,7 @@ const offsetOf = (position: string) => Number(position.slice(position.lastIndexO
 async function dawdle (): Promise<void> {
   // The time of a query.
   if (below(2) === 0) return new Promise(resolve => { setTimeout(resolve, below(8)) })
-  for (let turns = below(4); turns > 0; turns--) await new Promise<void>(resolve => { setImmediate(resolve) })
+  await loopTurns(below(4))
 }
 
 /** What the app knows: its publications, and who may read what. */

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { errors, MemoryBroker, type Broker, type CreateLog } from '../../lib/index.js'
-import { all, ask, finished, startChat, tokens, Transcript, turn, typesOf } from '../chat.js'
+import { all, ask, finished, startChat, tokens, Transcript, typesOf } from '../chat.js'
 import { Client } from '../harness.js'
+import { loopTurns } from '../waiting.js'
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
@@ -24,7 +25,7 @@ class UnsureBroker implements Broker {
     const { type, data } = JSON.parse(body)
     const fate = this.fateOf(type, data)
     const stored = this.#last.then(async () => {
-      for (let turns = Math.random() * 4; turns > 0; turns--) await turn()
+      for (let turns = Math.random() * 4; turns > 0; turns--) await loopTurns()
       const position = fate === 'lost' ? undefined : this.#inner.publish(channel, body)
       if (position !== undefined) this.stored.push({ type, data })
       if (fate === 'lost') throw new errors.BROKER('not now')
@@ -36,7 +37,7 @@ class UnsureBroker implements Broker {
   }
 
   async subscribe (channel: string) {
-    await turn()
+    await loopTurns()
     return this.#inner.subscribe(channel)
   }
 
@@ -63,7 +64,7 @@ t.test('with a broker that stores later, all publications arrive in order and ea
       const reply = run.reply()
       for (const word of words) {
         reply.write(word)
-        if (Math.random() < 0.5) await turn()
+        if (Math.random() < 0.5) await loopTurns()
       }
       const tool = run.tool('t', {}, async ({ progress }) => progress(1))
       const source = (async function * () { for (const word of words) yield word })()
@@ -90,7 +91,7 @@ t.test('messages that arrive while others are being stored run one at a time', a
     onMessage: async run => {
       most = Math.max(most, ++going)
       run.reply().write('answer')
-      await turn()
+      await loopTurns()
       going--
     }
   }, { broker })
@@ -98,7 +99,7 @@ t.test('messages that arrive while others are being stored run one at a time', a
   const answers: Array<Promise<string>> = []
   for (let n = 0; n < 5; n++) {
     for (const client of devices) answers.push(ask(client, 'chat_message', { content: 'q' }))
-    for (let turns = Math.random() * 20; turns > 0; turns--) await turn()
+    for (let turns = Math.random() * 20; turns > 0; turns--) await loopTurns()
   }
   t.strictSame(new Set(await Promise.all(answers)), new Set(['ack']))
   await finished(devices[0], 15)
@@ -112,7 +113,7 @@ t.test('publications of a run that the broker rejects at first are retried, and 
       const reply = run.reply()
       for (const word of 'one two three four'.split(' ')) {
         reply.write(`${word} `)
-        for (let turns = 0; turns < 10; turns++) await turn()
+        await loopTurns(10)
       }
       await reply.end()
       t.equal(broker.stored.at(-1)!.data.status, 'complete', 'reply.end() resolves after the final message is stored')
@@ -180,7 +181,7 @@ t.test('when the broker does not confirm some deltas, the text is right for live
       const reply = run.reply()
       for (const word of words) {
         reply.write(word)
-        for (let turns = 0; turns < 5; turns++) await turn()
+        await loopTurns(5)
       }
     }
   }, { broker })

@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 import { createChat, type Chat, type ChatOptions, type WebSocketConstructor } from '../../lib/client/chat/index.js'
 import { tokenOf, type RealtimeConnection, type RealtimeOptions, type SavedMessage } from '../../lib/index.js'
 import { start } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
+import { eventually, gate, loopTurns } from '../waiting.js'
 
 interface Scope {
   teardown (action: () => unknown): void
@@ -35,8 +35,6 @@ async function serve (t: Scope, chat: RealtimeOptions['chat'], options: Realtime
 const contentOf = (item: Chat['items'][number]) =>
   item.kind === 'message' ? item.text : item.kind === 'tool' ? item.output : item.kind === 'question' ? item.value : ''
 const shown = (chat: Chat) => chat.items.map(item => `${item.kind} ${contentOf(item)}: ${item.status}`)
-/** Waits for one turn, in which pending writes are sent. */
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.test('two devices and one that connects later show the same messages, tool and question', async t => {
   const { device } = await serve(t, {
@@ -82,7 +80,7 @@ t.test('a chat that loses its connection 50 times during an answer shows the tex
         // A surrogate pair in two tokens.
         for (const part of [`token ${n} \ud83d`, '\ude00 ']) {
           write(part)
-          if (n % 3 === 0) await turn()
+          if (n % 3 === 0) await loopTurns(1)
         }
         if (n % 40 === 0) cut()
       }
@@ -156,7 +154,7 @@ t.test('a chat that missed more than the history holds gets the whole answer and
   target.start(async run => {
     const reply = run.reply()
     reply.write('The beginning')
-    await turn()
+    await loopTurns(1)
     began.open()
     await run.ask({ prompt: 'Go on?' })
     reply.write(', and the end')

@@ -1,19 +1,19 @@
 import t from 'tap'
 import type { ChatOptions, SavedMessage } from '../../lib/index.js'
-import { all, ask, finished, startChat, turn, type Data } from '../chat.js'
-import { eventually } from '../waiting.js'
+import { all, ask, finished, startChat, type Data } from '../chat.js'
+import { eventually, loopTurns } from '../waiting.js'
 
 /** A run of two agents. Each writes a reply, calls a tool and streams a text. */
 const chatter: ChatOptions['onMessage'] = async run => {
   const work = async (agent: string) => {
     const reply = run.reply({ agent })
     reply.write(`${agent} begins`)
-    await turn()
+    await loopTurns()
     reply.write(', goes on')
-    await turn()
+    await loopTurns()
     await run.tool('search', { of: agent }, async ({ progress }) => {
       progress(agent)
-      await turn()
+      await loopTurns()
       return agent
     }, { agent })
     await reply.end()
@@ -91,7 +91,7 @@ t.test('visible gets the role of a reply from its first delta on, and hides the 
       const reply = run.reply({ role: 'note' })
       for (let n = 0; n < 5; n++) {
         reply.write('private')
-        await turn()
+        await loopTurns()
       }
     }).finished
     t.equal((await chat.send({ type: 'chat_message', data: { content: 'private', role: 'note' } })).id === '', visible!.length < 2)
@@ -105,7 +105,7 @@ t.test('messages are saved whole and in order, and a message whose save fails is
   const targets: unknown[] = []
   const { join } = await startChat(t, {
     save: async (message, target) => {
-      await turn()
+      await loopTurns()
       if (message.content === 'wrong') throw new Error('secret')
       saved.push(message)
       targets.push(target)
@@ -118,7 +118,7 @@ t.test('messages are saved whole and in order, and a message whose save fails is
       const reply = run.reply({ agent: 'a' })
       for (const word of [content, '!']) {
         reply.write(word)
-        await turn()
+        await loopTurns()
       }
     }
   })

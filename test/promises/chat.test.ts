@@ -1,7 +1,7 @@
 import t from 'tap'
-import { all, ask, finished, startChat, tokens, Transcript, turn, type as typeOut, typesOf } from '../chat.js'
+import { all, ask, finished, startChat, tokens, Transcript, type as typeOut, typesOf } from '../chat.js'
 import { as, Client, connect, start, authenticateByHeader } from '../harness.js'
-import { eventually, gate } from '../waiting.js'
+import { eventually, gate, loopTurns } from '../waiting.js'
 import type { Run } from '../../lib/index.js'
 
 // A full run by hand has 1,000 answers of 2,000 tokens.
@@ -92,12 +92,12 @@ t.test('a client that is 5,000 tokens behind gets the missing text in at most 3 
     const reply = run.reply()
     for (const word of words.slice(0, 100)) {
       reply.write(word)
-      await turn()
+      await loopTurns()
     }
     await opened
     for (const word of words.slice(100)) {
       reply.write(word)
-      await turn()
+      await loopTurns()
     }
     await reply.end()
     await gate().opened
@@ -125,7 +125,7 @@ t.test('a long answer takes less memory than five copies of its text', async t =
     const reply = run.reply()
     for (let n = 0; n < count; n++) {
       reply.write('token ')
-      await turn()
+      await loopTurns()
       most = Math.max(most, app.ws.stats().bytes - before)
     }
   }).finished
@@ -232,7 +232,7 @@ t.test('a cancel that arrives while the message is being saved prevents its run'
 })
 
 t.test('with either concurrency and with save, a question is answered, the other runs are cancelled, and each run ends once', async t => {
-  for (const chat of [{ concurrency: 'replace' as const }, { save: () => turn() }, {}]) {
+  for (const chat of [{ concurrency: 'replace' as const }, { save: () => loopTurns() }, {}]) {
     const { join } = await startChat(t, { ...chat, onMessage: run => run.ask({ prompt: 'go on?' }) })
     const client = await join()
     for (let n = 1; n <= 3; n++) {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { redisBroker } from '../../lib/redis.js'
 import type { RealtimeOptions } from '../../lib/index.js'
 import { connect, start } from '../harness.js'
-import { eventually } from '../waiting.js'
+import { eventually, loopTurns } from '../waiting.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
 
 type Test = Parameters<typeof start>[0]
@@ -100,7 +100,7 @@ t.test('a device on another server gets all messages of a chat and its long answ
   const reply = run.reply()
   for (let n = 0; n < 300; n++) {
     reply.write(`token ${n} `)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
   }
   const text = Array.from({ length: 300 }, (_, n) => `token ${n} `).join('')
   // Some deltas are still in flight.

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws'
 import { createClient, type WebSocketConstructor } from '../../lib/client/index.js'
 import type { Run } from '../../lib/index.js'
 import { ask, startChat } from '../chat.js'
-import { every } from '../every.js'
+import { every, found } from '../every.js'
 import { as, authenticateByHeader, connect, outcome, start, upgrade, type Client } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
 import { AppProcess } from '../process.js'
@@ -39,7 +39,7 @@ t.test('messages of a user above the rate are read later and not refused, and an
   t.ok(handled * 3 <= allowed, `${handled * 3} of 1,800 tokens are spent, and the limit is ${Math.round(allowed)}`)
   for (const client of clients) {
     await eventually(() => client.received.filter(({ type }) => type === 'ack').length === 200, 60_000)
-    t.same(client.received.filter(({ type }) => type === 'error'), [])
+    t.strictSame(found(client.received, ({ type }) => type === 'error'), [])
     t.same(client.received.filter(({ type }) => type === 'ack').map(({ ref }) => ref), Array.from({ length: 200 }, (_, n) => n))
   }
   t.equal(handled, 600)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Run } from '../../lib/index.js'
 import { all, dataOf, finished, startChat } from '../chat.js'
-import { eventually, gate } from '../waiting.js'
+import { eventually, gate, loopTurns } from '../waiting.js'
 
 /** Writes one part of each kind, 200 deltas each where it grows. Stays open until `go`. */
 async function answer (run: Run, go: Promise<unknown>): Promise<void> {
@@ -9,7 +9,7 @@ async function answer (run: Run, go: Promise<unknown>): Promise<void> {
   const reasoning = reply.reasoning()
   for (let n = 0; n < 200; n++) {
     reasoning.write(`${n} `)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(1)
   }
   await reasoning.end()
   reply.write('Let me see.')
@@ -25,7 +25,7 @@ async function answer (run: Run, go: Promise<unknown>): Promise<void> {
   const open = reply.reasoning()
   for (let n = 0; n < 200; n++) {
     open.write(`${n} `)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(1)
   }
   reply.write('You have two.')
   await go

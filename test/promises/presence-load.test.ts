@@ -3,7 +3,7 @@ import { connect, type Client } from '../harness.js'
 import { framesOf, startBoards, stateOf, subscribe, update } from '../presence/boards.js'
 import { FakeAttendee, startNodes } from '../presence/nodes.js'
 import { AppProcess } from '../process.js'
-import { eventually } from '../waiting.js'
+import { eventually, loopTurns } from '../waiting.js'
 
 /** With `FULL=1` the number of members is the promised one. */
 const isFull = process.env.FULL === '1'
@@ -60,7 +60,7 @@ t.test('a client that does not read gets one state afterwards, whatever has chan
   const delivered = app.ws.stats().deliveries
   for (let n = 0; n < 400; n++) {
     await app.ws.sendToUser('ada', { type: 'big', data: { text } })
-    await new Promise(resolve => { setImmediate(resolve) })
+    await loopTurns(1)
   }
   t.ok(app.ws.stats().deliveries - delivered < 400, 'the socket of ada takes no more')
 

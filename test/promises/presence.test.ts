@@ -3,6 +3,7 @@ import t from 'tap'
 import { defineChannel } from '../../lib/index.js'
 import { as, authenticateByHeader, connect, start, type Client } from '../harness.js'
 import { framesOf, isSpy, startBoards, stateOf, subscribe, update, usersOf } from '../presence/boards.js'
+import { found } from '../every.js'
 
 // Most of a test is waiting.
 t.jobs = 4
@@ -147,7 +148,7 @@ t.test('above the maximum only the number of members is sent, and below 90 % of 
   await update(others[0], { cursor: 'c' })
   for (const other of others.slice(0, 2)) other.socket.close(1000)
   await ada.until(() => stateOf(ada).count === 10)
-  t.strictSame(framesOf(ada).slice(before).filter(({ members }) => members !== null), [], 'no list yet')
+  t.strictSame(found(framesOf(ada).slice(before), ({ members }) => members !== null), [], 'no list yet')
   others[2].socket.close(1000)
   await ada.until(() => stateOf(ada).count === 9)
   t.equal(framesOf(ada).at(-1)!.members!.length, 9)

@@ -2,9 +2,9 @@ import { getEventListeners } from 'node:events'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import type { RealtimeOptions, Run, SavedMessage } from '../../lib/index.js'
-import { all, ask, dataOf, finished, startChat, turn, type Data } from '../chat.js'
+import { all, ask, dataOf, finished, startChat, type Data } from '../chat.js'
 import { Client, start } from '../harness.js'
-import { gate } from '../waiting.js'
+import { gate, loopTurns } from '../waiting.js'
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
@@ -42,7 +42,7 @@ const cases: Record<string, Case> = {
   'rejects with a reply, a tool and a question open': {
     handler: async run => {
       open(run)
-      await turn()
+      await loopTurns()
       throw new Error('secret')
     },
     status: 'error',
@@ -110,7 +110,7 @@ const cases: Record<string, Case> = {
   'continues after it returned': {
     handler: run => {
       const work = async () => {
-        await turn()
+        await loopTurns()
         const reply = run.reply()
         t.equal(reply.write('late'), false)
         await reply.end()
@@ -198,9 +198,9 @@ const cases: Record<string, Case> = {
       let late = (_value: unknown) => {}
       await run.tool('t', {}, async ({ progress }) => {
         progress(1n)
-        await turn()
+        await loopTurns()
         progress({ toJSON () { reply.end() } })
-        await turn()
+        await loopTurns()
         late = progress
       })
       late(1)
@@ -297,7 +297,7 @@ for (const [name, { handler, status, content, reply, tool, question, code, optio
     t.equal(await chat.start(handler).finished, status)
     // Remaining work of the handler is done when another run has ended.
     await finished(client)
-    for (let n = 0; n < 5; n++) await turn()
+    await loopTurns(5)
     await chat.start(() => {}).finished
     const [end] = await finished(client, 2)
     t.match(end, { status, ...(code !== undefined && { error: { code } }) })
@@ -318,7 +318,7 @@ t.test('the next run starts when a run has ended, also when a handler cancels it
   let next: Run | undefined
   const first = chat.start(async run => {
     run.signal.addEventListener('abort', () => { next = chat.start(() => {}) })
-    await turn()
+    await loopTurns()
     run.cancel()
   })
   const second = chat.start(() => {})
@@ -438,7 +438,7 @@ t.test('a server that closes interrupts its runs, publishes their ends and saves
   const saved: SavedMessage[] = []
   const { app, chat, join } = await startChat(t, {
     save: async message => {
-      await turn()
+      await loopTurns()
       saved.push(message)
     },
     onMessage: run => {
@@ -451,7 +451,7 @@ t.test('a server that closes interrupts its runs, publishes their ends and saves
   const waiting = chat.start(() => t.fail('the run started'))
   const before = client.received.length
   const coming = ask(client, 'chat_message', { content: 'late' }, 'late')
-  await turn()
+  await loopTurns()
   client.send({ type: 'ping' })
   await client.next('pong')
   const closing = app.close()

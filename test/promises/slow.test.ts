@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import t from 'tap'
 import { every } from '../every.js'
 import { connect, start } from '../harness.js'
-import { eventually, within } from '../waiting.js'
+import { eventually, within, loopTurns } from '../waiting.js'
 import { AppProcess, rawConnect } from '../process.js'
 
 const mib = 1024 * 1024
@@ -40,7 +40,7 @@ t.test('a stalled client is closed with 4430 and resumes from the history', asyn
   const text = 'x'.repeat(20_000)
   for (let n = 1; n <= count; n++) {
     await app.ws.sendToUser('u1', { type: 'big', data: { n, text } })
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(1)
   }
   await eventually(() => app.ws.stats().stalls === 1)
 
@@ -66,7 +66,7 @@ t.test('a client that is behind by more than limits.lag gets a resync while conn
   const count = 400
   for (let n = 1; n <= count; n++) {
     await app.ws.sendToUser('u1', { type: 'big', data: { n, text } })
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(1)
   }
   const chunks: Buffer[] = []
   socket.on('data', chunk => chunks.push(chunk))

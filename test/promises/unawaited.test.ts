@@ -1,9 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import type { Broker, Run } from '../../lib/index.js'
 import { MemoryBroker } from '../../lib/index.js'
 import { createPublisher } from '../../lib/publisher.js'
 import { start } from '../harness.js'
+import { loopTurns } from '../waiting.js'
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
@@ -16,7 +16,6 @@ function logger () {
   return { lines, options: { logger: { level: 'warn', stream } } }
 }
 
-const turns = async () => { for (let n = 0; n < 10; n++) await setImmediate() }
 
 const wrong = { type: 'notification', data: {} } as never
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }
@@ -35,7 +34,7 @@ t.test('a call that fails without being awaited is logged once at warn with its 
   for (const [name, call] of Object.entries(calls)) {
     lines.length = 0
     call()
-    await turns()
+    await loopTurns(10)
     t.strictSame(lines.map(({ level }) => level), [40], name)
     t.match(lines[0], { code: /^RT_ERR_INVALID_(MESSAGE|ID)$/, msg: /nothing handles the rejection/ }, name)
   }
@@ -45,14 +44,14 @@ t.test('a call that fails without being awaited is logged once at warn with its 
 t.test('a broker failure is logged when the call is not awaited, and rejects the call without a log line when it is', async t => {
   const { lines, options } = logger()
   const broker: Broker = new MemoryBroker({ size: 1, ttl: 1, bytes: 10_000, lag: 1 })
-  broker.publish = async () => { await setImmediate(); throw new Error('the store is away') }
+  broker.publish = async () => { await loopTurns(1); throw new Error('the store is away') }
   const { app } = await start(t, { broker }, options)
   app.ws.sendToUser('u1', { type: 'x' })
-  await turns()
+  await loopTurns(10)
   t.match(lines, [{ level: 40, code: 'RT_ERR_BROKER', msg: /the store is away/ }])
   t.equal(lines.length, 1)
   await t.rejects(app.ws.sendToUser('u1', { type: 'x' }), { code: 'RT_ERR_BROKER' })
-  await turns()
+  await loopTurns(10)
   t.equal(lines.length, 1)
   t.strictSame(unhandled, [])
 })
@@ -66,7 +65,7 @@ t.test('calls on a run that has ended need no rejection handler and are not logg
   over!.stream((async function * () { yield 'a' })())
   over!.tool('t', {}, () => {})
   over!.ask({ prompt: '?' })
-  await turns()
+  await loopTurns(10)
   t.strictSame([lines, unhandled], [[], []])
 })
 
@@ -78,7 +77,7 @@ t.test('a publisher without Fastify logs the failure of a call that is not await
   publisher.sendToUser('u1', wrong)
   publisher.sendToUser('a b', { type: 'x' })
   publisher.chat(target).send(wrong)
-  await turns()
+  await loopTurns(10)
   t.match(lines, [[{ code: 'RT_ERR_INVALID_MESSAGE' }], [{ code: 'RT_ERR_INVALID_ID' }], [{ code: 'RT_ERR_INVALID_MESSAGE' }]])
   t.strictSame(unhandled, [])
 })

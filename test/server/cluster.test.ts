@@ -4,6 +4,7 @@ import { errors } from '../../lib/errors.js'
 import { Cluster, subject } from '../../lib/server/cluster.js'
 import { Timers } from '../../lib/time/timers.js'
 import { FakeCluster } from '../fake-nodes.js'
+import { loopTurns } from '../waiting.js'
 
 const word = subject<unknown, undefined>('word')
 const sum = subject<{ x: number, y: number }, unknown>('sum')
@@ -54,7 +55,7 @@ t.test('ask() without a reply resolves with undefined 1.5 s after its request is
   const asked = a.ask(nothing, {})
   // The 1.5 s start when the request is sent.
   mock.timers.tick(1_500)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   mock.timers.tick(1_500)
   t.equal(await asked, undefined)
 
@@ -93,7 +94,7 @@ t.test('ask() waits for a slow reply until the node of the reply is gone', async
   const pass = async (ms: number) => {
     for (let at = 0; at < ms; at += 500) {
       mock.timers.tick(500)
-      for (let turns = 0; turns < 3; turns++) await new Promise(resolve => setImmediate(resolve))
+      await loopTurns(3)
     }
   }
   const answers: Array<(answer: string) => void> = []
@@ -118,9 +119,9 @@ t.test('a message that could not be sent is retried for 10 s, and a message that
   b.on(word, data => heard.push(data))
   const pass = async (ms: number) => {
     for (let at = 0; at < ms; at += 1_000) {
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns()
       mock.timers.tick(1_000)
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns()
     }
   }
   bus.nodes[0].fault = new errors.BROKER('away')

@@ -2,11 +2,12 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { resolveOptions } from '../../lib/plugin-options.js'
 import { serverContradictions } from '../../lib/server/options.js'
+import { found } from '../every.js'
 
 const valid = resolveOptions({})
 
 t.test('the default options contain no contradiction', async t => {
-  t.strictSame(serverContradictions(valid).filter(([isWrong]) => isWrong), [])
+  t.strictSame(found(serverContradictions(valid), ([isWrong]) => isWrong), [])
 })
 
 t.test('each contradiction of options gives exactly one error text, which names the options', async t => {

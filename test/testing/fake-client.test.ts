@@ -2,6 +2,7 @@ import t from 'tap'
 import { createClient } from '../../lib/client/chat/index.js'
 import { RealtimeError, type Envelope, type RealtimeClient } from '../../lib/client/index.js'
 import { fakeClient } from '../../lib/testing/index.js'
+import { loopTurns } from '../waiting.js'
 
 /** Example of code under test. */
 function bell (client: RealtimeClient) {
@@ -122,7 +123,7 @@ t.test('for await yields emitted messages, and ends when the client is closed', 
     for await (const { type } of client as AsyncIterable<Envelope>) types.push(type)
   })()
   client.emit('a')
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   client.emit('b')
   client.emit('c')
   client.close()

@@ -2,13 +2,14 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { Deadline } from '../../lib/time/deadline.js'
 import { Timers } from '../../lib/time/timers.js'
+import { clockStart } from '../clock.js'
 
 const { timers: clock } = mock
 
 /** Deadline of 100 ms. `now`: time of the mocked monotonic clock. */
 function setup (t: { teardown (action: () => void): void }) {
   clock.enable({ apis: ['setTimeout'] })
-  let now = 0
+  let now = clockStart
   const { now: original } = performance
   performance.now = () => now
   const timers = new Timers()
@@ -20,8 +21,8 @@ function setup (t: { teardown (action: () => void): void }) {
   const deadline = new Deadline(timers, 100)
   const late: string[] = []
   const at = (ms: number) => {
-    clock.tick(ms - now)
-    now = ms
+    clock.tick(clockStart + ms - now)
+    now = clockStart + ms
   }
   return { deadline, at, late, add: (name: string) => deadline.add(() => late.push(name)) }
 }

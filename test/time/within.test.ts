@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { Timers } from '../../lib/time/timers.js'
 import { TimeoutError, within } from '../../lib/time/within.js'
+import { loopTurns } from '../waiting.js'
 
 const never = new Promise<string>(() => {})
 
@@ -22,7 +23,7 @@ t.test('within rejects when a promise takes too long, whatever its later outcome
     work[settle]('late')
   }
   // An unhandled rejection would end this process.
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
 })
 
 t.test('the caller can choose the error and the timers', async t => {

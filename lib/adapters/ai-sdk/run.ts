@@ -35,6 +35,8 @@ export class FollowedRun {
   readonly messageId: string | undefined
   readonly parts: RunPart[] = []
   outcome: RunEnd | undefined
+  /** Whether publications were missed, and none of the run was read since. Set by the chat. */
+  isDoubtful = false
   /** Whether the run waits for its turn. */
   isQueued = false
   /** Whether the run waits for approvals, and how often it has. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { RedisClock } from '../../../lib/brokers/redis/clock.js'
+import { clockStart } from '../../clock.js'
 
 t.test('the clock shows no time before an answer, and none after forget', async t => {
   const clock = new RedisClock(false)
@@ -16,7 +17,7 @@ t.test('the clock is never ahead of Redis, whatever the delay of requests and an
   const trips = fc.array(trip, { minLength: 1 })
   fc.assert(fc.property(fc.integer({ min: -10_000_000, max: 10_000_000 }), trips, fc.boolean(), (ahead, trips, isCluster) => {
     const clock = new RedisClock(isCluster)
-    let now = 0
+    let now = clockStart
     for (const [there, back, pause] of trips) {
       const sent = now
       const shown = sent + there + ahead

@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { LiveReply, type ReplyParts } from '../../../lib/chat/replies/reply.js'
 import { errors } from '../../../lib/errors.js'
-import { gate } from '../../waiting.js'
+import { gate, loopTurns } from '../../waiting.js'
 import { down, FakeContext } from '../runs/context.js'
 
 function setup (parts: Partial<ReplyParts> = {}) {
@@ -30,7 +30,6 @@ function setup (parts: Partial<ReplyParts> = {}) {
   return { context, reply, calls }
 }
 
-const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 const head = { message_id: 'm', run_id: 'r', agent: 'a' }
 
 t.test('all text of one turn is published as one delta, and the whole message at the end', async t => {
@@ -152,7 +151,7 @@ t.test('a reply is full when more than 65,536 characters of the arguments of a c
   t.equal(reply.isFull, true)
   let isReady = false
   const ready = reply.ready().then(() => { isReady = true })
-  await settle()
+  await loopTurns()
   t.equal(isReady, false)
   call.fail()
   open()
@@ -191,7 +190,7 @@ t.test('text that the broker did not store is published again, together with lat
     context.answer = answer
     reply.write('b')
     context.turn()
-    await settle()
+    await loopTurns()
     context.answer = () => ({})
     reply.write('c')
     mock.timers.tick(500)
@@ -204,7 +203,7 @@ t.test('text that the broker did not store is published again, together with lat
     context.turn()
     const ended = reply.end()
     context.answer = () => ({})
-    await settle()
+    await loopTurns()
     mock.timers.tick(500)
     context.turn()
     await ended
@@ -219,7 +218,7 @@ t.test('text that the broker did not confirm is published again, even without la
   context.answer = async () => { throw new errors.UNCONFIRMED() }
   reply.write('a')
   context.turn()
-  await settle()
+  await loopTurns()
   context.answer = () => ({})
   mock.timers.tick(500)
   context.turn()
@@ -242,7 +241,7 @@ t.test('a delta that fails after the end of its reply is neither logged nor publ
   reply.write('a')
   context.turn()
   await reply.end()
-  await settle()
+  await loopTurns()
   t.strictSame(context.types, ['chat_delta', 'chat_message'])
   t.strictSame(context.logged, [])
 })

@@ -5,9 +5,9 @@ import { errors } from '../../../lib/errors.js'
 import type { Message } from '../../../lib/index.js'
 import { Timers } from '../../../lib/time/timers.js'
 import { FakeContext } from './context.js'
+import { loopTurns } from '../../waiting.js'
 
 const message = (type: string) => ({ type })
-const settle = () => new Promise<void>(resolve => { setImmediate(resolve) })
 
 function setup (publish: (message: Message) => unknown) {
   const { log, logged, loggedFields } = new FakeContext()
@@ -26,7 +26,7 @@ t.test('each message is published when the one before it is stored', async t => 
   let going = 0
   const { delivery, state } = setup(async ({ type }) => {
     t.equal(++going, 1)
-    await settle()
+    await loopTurns()
     going--
     stored.push(type)
   })
@@ -36,7 +36,7 @@ t.test('each message is published when the one before it is stored', async t => 
   t.strictSame(stored, ['a'])
   await all[2]
   t.strictSame(stored, ['a', 'b', 'c'])
-  await settle()
+  await loopTurns()
   t.strictSame([delivery.isIdle, state.idle], [true, 1])
 })
 
@@ -55,10 +55,10 @@ t.test('a message that the broker cannot store is retried for a minute, and dela
     })
     const [a, b] = [delivery.push(message('a')), delivery.push(message('b'))]
     for (let n = 0; n < 10; n++) {
-      await settle()
+      await loopTurns()
       mock.timers.tick(1_000)
     }
-    await settle()
+    await loopTurns()
     t.strictSame(tries, Array(11).fill('a'))
     isDown = false
     mock.timers.tick(1_000)
@@ -70,7 +70,7 @@ t.test('a message that the broker cannot store is retried for a minute, and dela
     const given = delivery.push(message('c')) as Promise<void>
     tries.length = 0
     for (let n = 0; n < 60; n++) {
-      await settle()
+      await loopTurns()
       mock.timers.tick(1_000)
     }
     await t.rejects(given, { code: 'RT_ERR_BROKER' })
@@ -100,7 +100,7 @@ t.test('messages that were delivered no longer count towards the limit', async t
   for (let round = 0; round < 3; round++) {
     const all = Array.from({ length: 600 }, () => delivery.push(message('a')))
     await t.resolves(Promise.all(all))
-    await settle()
+    await loopTurns()
   }
 })
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { quiet } from '../../../lib/chat/runs/part.js'
+import { loopTurns } from '../../waiting.js'
 
 t.test('a rejection of a quiet promise needs no handler, and an await still throws it', async t => {
   const unhandled: unknown[] = []
@@ -8,7 +9,7 @@ t.test('a rejection of a quiet promise needs no handler, and an await still thro
   t.teardown(() => process.off('unhandledRejection', note))
   const failed = Promise.reject(new Error('no'))
   t.equal(quiet(failed), failed)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.strictSame(unhandled, [])
   await t.rejects(failed, { message: 'no' })
   t.equal(await quiet(Promise.resolve(5)), 5)

@@ -62,10 +62,10 @@ t.test('a question without a schema accepts any answer', async t => {
 })
 
 t.test('a question that is not answered in time is closed and rejects with RT_ERR_NO_ANSWER', async t => {
-  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000 })
   t.teardown(() => mock.timers.reset())
   const { context, question } = ask({ timeout: 1_000 })
-  t.equal(context.published[0].data.expires_at, '1970-01-01T00:00:01.000Z')
+  t.equal(context.published[0].data.expires_at, '1970-01-01T00:00:02.000Z')
   mock.timers.tick(999)
   t.equal(context.published.length, 1)
   mock.timers.tick(1)

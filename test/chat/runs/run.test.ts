@@ -4,7 +4,7 @@ import { LiveRun } from '../../../lib/chat/runs/run.js'
 import { runNameOf } from '../../../lib/chat/runs/run-name.js'
 import type { Run } from '../../../lib/index.js'
 import { movedClock } from '../../clock.js'
-import { gate } from '../../waiting.js'
+import { gate, loopTurns } from '../../waiting.js'
 import { down, FakeContext } from './context.js'
 
 function setup (handler: (run: Run) => unknown = () => {}, context = new FakeContext()) {
@@ -33,7 +33,7 @@ t.test('a run that waits is announced once it is stored, and can be announced ag
   context.answer = () => stored.opened
   let isStored = false
   const announced = run.announceFirst().then(() => { isStored = true })
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(isStored, false)
   stored.open()
   await announced
@@ -216,7 +216,7 @@ t.test('a source yields to the event loop, and pauses while the broker does not 
   }, context)
   const begun = run.begin()
   const turn = async () => {
-    await new Promise<void>(resolve => { setImmediate(resolve) })
+    await loopTurns()
     context.turn()
   }
   await turn()

@@ -7,7 +7,7 @@ import { errors, type Run } from '../../../lib/index.js'
 import { Cluster, subject } from '../../../lib/server/cluster.js'
 import { movedClock } from '../../clock.js'
 import { connect, start } from '../../harness.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 import { FakeCluster, brokersOfNodes } from '../../fake-nodes.js'
 import { FakeContext } from './context.js'
 
@@ -19,7 +19,7 @@ t.test('a chat has one active run at a time on all servers', async t => {
   const order: string[] = []
   const handler = (name: string) => async (run: Run) => {
     order.push(`${name} starts`)
-    await run.tool('t', {}, () => new Promise(resolve => setImmediate(resolve)))
+    await run.tool('t', {}, () => loopTurns())
     order.push(`${name} ends`)
   }
   const runs = [a, b, a, b].map(({ app }, n) => app.ws.chat(target).start(handler(`${n}`)))
@@ -80,7 +80,7 @@ t.test('another server ends both the active and the waiting run of a dead server
   const first = a.app.ws.chat(target).start(() => new Promise(() => {}))
   await client.next('run_started')
   const waiting = a.app.ws.chat(target).start(() => t.fail('it never begins'))
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   one.nodes.die()
   t.strictSame([await first.finished, await waiting.finished], ['interrupted', 'interrupted'])
   const ended = [await client.next('run_finished'), await client.next('run_finished')]
@@ -92,7 +92,7 @@ t.test('a run waits for a broker that fails for a while', async t => {
   const { app } = await start(t, { broker: one })
   one.nodes.fault = new Error('away')
   const run = app.ws.chat(target).start(() => {})
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   one.nodes.fault = undefined
   t.equal(await run.finished, 'complete')
 })
@@ -159,7 +159,7 @@ t.test('a third server ends the runs of a dead server when the second one dies t
     return publish(...args)
   }
   one.nodes.die(two.nodes)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   two.publish = publish
   two.nodes.die(three.nodes)
   t.match(await client.next('run_finished'), { data: { run_id: run.id, status: 'interrupted' } })
@@ -174,7 +174,7 @@ t.test('a run that was cancelled on one server before its message arrived on ano
   const [one, two] = [await connect(t, `${a.url}/ws/w/a/c/u`), await connect(t, `${b.url}/ws/w/a/c/u`)]
   one.send({ type: 'chat_cancel', ref: 'stop', data: { ref: 'm1' } })
   await one.next('ack')
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   two.send({ type: 'chat_message', ref: 'm1', data: { content: '?' } })
   t.match(await two.next('run_finished'), { data: { message_id: 'm1', status: 'cancelled' } })
 })
@@ -242,14 +242,14 @@ t.test('a server holds the leases of a run until the end of the run is stored', 
   const run = a.app.ws.chat(target).start(() => {})
   await ending.opened
   t.equal(await run.finished, 'complete')
-  for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
+  await loopTurns(10)
   const keys = [`run ${run.id}`, 'chat chat:w/a/c/u']
   for (const key of keys) t.equal(await two.nodes.hold(key, ''), undefined, 'the lease is not free yet')
   stored.open()
   const free = new Set<string>()
   while (free.size < keys.length) {
     for (const key of keys) if (!free.has(key) && await two.nodes.hold(key, '') !== undefined) free.add(key)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
   }
   t.strictSame([...free], keys)
 })
@@ -285,30 +285,33 @@ t.test('a run that ends while it waits for its chat stops waiting, and leaves no
   turns.close()
 })
 
-t.test('the next run of a chat begins at once when the run of another server has ended', async t => {
-  const { timers, planned } = movedClock(t)
-  const nodes = new FakeCluster()
-  const context = new FakeContext()
-  const turnsOf = () => {
-    const cluster = new Cluster(nodes.join(), timers, context.log)
-    return new Turns({ timers, log: context.log, onOrphan: async () => {}, cluster })
-  }
-  const [here, there] = [turnsOf(), turnsOf()]
-  const enter = (turns: Turns) => {
-    const run = new LiveRun(context, { userId: 'u', handler: () => {} })
-    return turns.enter({ channel: 'chat:w/a/c/u', target, about: run.about }, run)
-  }
-  const first = enter(there)
-  await first.take()
-  const second = enter(here).take()
-  // The clock does not move, so no timer fires.
-  await eventually(() => planned.size === 1)
-  await first.end()
-  await second
-  t.equal(planned.size, 0)
-  here.close()
-  there.close()
-})
+for (const where of ['another server', 'the same server']) {
+  t.test(`the next run of a chat begins at once when the run of ${where} has ended`, async t => {
+    const { timers, planned } = movedClock(t)
+    const nodes = new FakeCluster()
+    const context = new FakeContext()
+    const turnsOf = () => {
+      const cluster = new Cluster(nodes.join(), timers, context.log)
+      return new Turns({ timers, log: context.log, onOrphan: async () => {}, cluster })
+    }
+    const here = turnsOf()
+    const there = where === 'the same server' ? here : turnsOf()
+    const enter = (turns: Turns) => {
+      const run = new LiveRun(context, { userId: 'u', handler: () => {} })
+      return turns.enter({ channel: 'chat:w/a/c/u', target, about: run.about }, run)
+    }
+    const first = enter(there)
+    await first.take()
+    const second = enter(here).take()
+    // The clock does not move, so no timer fires.
+    await eventually(() => planned.size === 1)
+    await first.end()
+    await second
+    t.equal(planned.size, 0)
+    here.close()
+    there.close()
+  })
+}
 
 t.test('a server that inherits the lease of a chat announces that the chat is free once the lease is released', async t => {
   const { timers } = movedClock(t)
@@ -330,7 +333,7 @@ t.test('a server that inherits the lease of a chat announces that the chat is fr
   }
   const data = JSON.stringify({ channel: 'chat:w/a/c/u', target, about: { run_id: 'r' } })
   inherit({ key: 'chat chat:w/a/c/u', data, lost: new AbortController().signal, release })
-  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  await loopTurns(5)
   t.strictSame(order, [])
   released.open()
   await eventually(() => order.length === 2)
@@ -354,7 +357,7 @@ t.test('a server that inherits the lease of a run, and that of its chat before i
   for (const key of keys) await gone.hold(key, JSON.stringify({ channel: 'chat:w/a/c/u', target, about: run.about }))
   gone.die()
   await ending.opened
-  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  await loopTurns(5)
   for (const key of keys) t.equal(await third.hold(key, ''), undefined)
   stored.open()
   for (const key of keys) await eventually(async () => await third.hold(key, '') !== undefined)

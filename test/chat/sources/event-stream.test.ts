@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { EventParser, eventData } from '../../../lib/chat/sources/event-stream.js'
+import { loopTurns } from '../../waiting.js'
 
 function parse (...texts: string[]): string[] {
   const parser = new EventParser()
@@ -50,7 +51,7 @@ t.test('a body gives the same events wherever its chunks end, also within a char
 t.test('return cancels the body while it is being read', async t => {
   let isCancelled = false
   const cancel = async () => {
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
     isCancelled = true
   }
   const events = eventData(new ReadableStream({ pull: () => new Promise(() => {}), cancel }))

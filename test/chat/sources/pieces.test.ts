@@ -1,6 +1,7 @@
 import t from 'tap'
 import { piecesOf } from '../../../lib/chat/sources/pieces.js'
 import type { AnswerSource } from '../../../lib/index.js'
+import { loopTurns } from '../../waiting.js'
 
 async function read (source: AnswerSource): Promise<unknown[]> {
   const texts = piecesOf(source)
@@ -55,7 +56,7 @@ t.test('return stops a source, even while it waits for a part', async t => {
       yield 'a'
       yield 'b'
     } finally {
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns()
       isStopped = true
     }
   })())

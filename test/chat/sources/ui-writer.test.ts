@@ -1,7 +1,7 @@
 import t from 'tap'
 import { UiWriter } from '../../../lib/chat/sources/ui-writer.js'
 import type { Reply } from '../../../lib/index.js'
-import { gate } from '../../waiting.js'
+import { gate, loopTurns } from '../../waiting.js'
 
 t.test('a chunk without its beginning is carried as it is', async t => {
   const data: unknown[] = []
@@ -31,7 +31,7 @@ t.test('the chunk after a delta waits until the reply has room', async t => {
   await writer.write({ type: 'text-start', id: 'x' })
   let isDone = false
   const written = writer.write({ type: 'text-delta', id: 'x', delta: 'a' }).then(() => { isDone = true })
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(isDone, false)
   room.open()
   await written

@@ -3,7 +3,7 @@ import t from 'tap'
 import { presence, shownPresence } from '../../../lib/client/channels/presence.js'
 import * as roster from '../../../lib/client/channels/roster.js'
 import { listeners } from '../../../lib/client/listeners.js'
-import { eventually } from '../../waiting.js'
+import { eventually, loopTurns } from '../../waiting.js'
 
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
 t.afterEach(() => mock.timers.reset())
@@ -99,13 +99,13 @@ t.test('an update that the server refuses is reported, and one that was lost wit
   own.setOpen(true)
   own.update(1)
   answers[0](new Error('presence_hidden'))
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.match(errors, [{ message: 'presence_hidden' }])
   mock.timers.tick(200)
   own.update(2)
   own.setOpen(false)
   answers[1](new Error('closed'))
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(errors.length, 1)
 })
 
@@ -141,7 +141,7 @@ t.test('frames that arrive while the code for them is loaded are applied in orde
   own.hear({ count: 1, members: [ada] })
   own.setOpen(false)
   loads[0].resolve(roster)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.strictSame([shown.isStale, shown.count], [true, 0])
   own.setOpen(true)
   own.hear({ count: 1, members: [bob] })

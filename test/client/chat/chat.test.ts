@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { createChat, RealtimeError, type Chat, type ChatOptions } from '../../../lib/client/chat/index.js'
-import { timersDue } from '../../waiting.js'
+import { timersDue, loopTurns } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
 interface Scope {
@@ -11,7 +11,7 @@ interface Scope {
 /** Lets promises and immediates settle, and the code for the history be loaded. */
 const settle = async () => {
   await import('../../../lib/client/chat/history.js')
-  for (let n = 0; n < 3; n++) await new Promise<void>(resolve => setImmediate(resolve))
+  await loopTurns(3)
 }
 
 /** A server that the test controls. It counts its publications. */

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { openChats, type OpenChat } from '../../../lib/client/chat/chats.js'
-import { timersDue } from '../../waiting.js'
+import { timersDue, loopTurns } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
 
 const target = { workflow: 'support', appId: 'shop', chatId: 'c1' }
@@ -14,7 +14,6 @@ function make (t: Test, ...args: Parameters<typeof openChats>): OpenChat {
   }
 }
 
-const settle = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.beforeEach(() => { FakeSocket.made = [] })
 
@@ -24,7 +23,7 @@ t.test('a chat that is opened twice has one connection, which the last close clo
   t.equal(open({ ...target, userId: 'ada' }), chat)
   const other = open({ ...target, userId: 'bob' })
   t.not(other, chat)
-  await settle()
+  await loopTurns()
   t.strictSame(FakeSocket.made.map(({ url }) => url), ['ws://a.example/ws/support/shop/c1/ada', 'ws://a.example/ws/support/shop/c1/bob'])
   chat.close()
   t.not(chat.status, 'closed')
@@ -37,19 +36,19 @@ t.test('a chat that is opened twice has one connection, which the last close clo
 t.test('a chat that is opened again with history loads the history once', async t => {
   const open = make(t, { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, onError () {} })
   open(target)
-  await settle()
+  await loopTurns()
   FakeSocket.last.ack({ position: 'c.e.0' })
-  await settle()
+  await loopTurns()
   t.strictSame(FakeSocket.last.sent, [])
   open({ ...target, history: true })
   open({ ...target, history: true })
-  await settle()
+  await loopTurns()
   t.strictSame(FakeSocket.last.sent.map(({ type }) => type), ['chat_history'])
   FakeSocket.last.receive({ type: 'error', ref: FakeSocket.last.sent[0].ref, data: { code: 'handler_failed', message: '' } })
-  await settle()
+  await loopTurns()
   open({ ...target, history: true })
-  await settle()
-  await settle()
+  await loopTurns()
+  await loopTurns()
   t.equal(FakeSocket.last.sent.length, 1, 'once')
 })
 
@@ -59,11 +58,11 @@ t.test('a chat uses options that are set after it was opened, and has its own ad
   const open = make(t, Object.defineProperty({ ...options }, 'getToken', { get: () => late.token && (() => late.token) }))
   const chat = open(target)
   late.token = 'late'
-  await settle()
+  await loopTurns()
   t.strictSame(FakeSocket.last.protocols, [])
   FakeSocket.last.lose(4401)
   await timersDue()
-  await settle()
+  await loopTurns()
   t.strictSame(FakeSocket.last.protocols, ['fastify-realtime', 'token.late'])
   t.equal(FakeSocket.made.length, 2)
   t.not(chat.status, 'closed')

@@ -2,7 +2,8 @@ import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { RealtimeClient } from '../../../lib/client/client.js'
 import { FakeSocket } from '../fake-socket.js'
-import { ack, limits, settle, target, urls } from './fake-server.js'
+import { ack, limits, target, urls } from './fake-server.js'
+import { loopTurns } from '../../waiting.js'
 
 t.beforeEach(() => { FakeSocket.made = [] })
 
@@ -11,7 +12,7 @@ t.test('a client returns the same chat for the same address, on its own connecti
   t.ok(client instanceof RealtimeClient)
   const chat = client.chat(target)
   t.equal(client.chat(target), chat)
-  await settle()
+  await loopTurns()
   FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
   t.match(FakeSocket.last.sent, [{ type: 'subscribe', data: { channels: [{ channel: 'chat:support/shop/c1/ada' }] } }])
   t.strictSame(urls(), ['ws://a.example/ws/notifications/ada'])
@@ -25,7 +26,7 @@ t.test('wake() of a client or of one of its chats checks the one connection', as
     const client = new ChatClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket })
     const chat = client.chat(target)
     client.chat({ ...target, chatId: 'c2' })
-    await settle()
+    await loopTurns()
     FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
     const before = FakeSocket.last.sent.length
     if (who === 'client') client.wake()

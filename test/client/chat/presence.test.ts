@@ -2,9 +2,9 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { ChatClient } from '../../../lib/client/chat/client.js'
 import { createChat } from '../../../lib/client/chat/index.js'
-import { eventually } from '../../waiting.js'
+import { eventually, loopTurns } from '../../waiting.js'
 import { FakeSocket } from '../fake-socket.js'
-import { ack, limits, settle, target } from './fake-server.js'
+import { ack, limits, target } from './fake-server.js'
 
 const channel = 'chat:support/shop/c1/ada'
 const options = { baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} }
@@ -25,7 +25,7 @@ t.test('a chat on its own path shows who is present, and sends its data again af
   let changes = 0
   const stop = chat.presence.subscribe(() => { changes++ })
   chat.presence.update({ typing: true })
-  await settle()
+  await loopTurns()
   FakeSocket.last.receive(ack(limits))
   receive('presence', { count: 2, members })
   await eventually(() => !chat.presence.isStale)
@@ -38,7 +38,7 @@ t.test('a chat on its own path shows who is present, and sends its data again af
   t.equal(chat.presence.isStale, true)
   t.equal(chat.presence.members, list)
   mock.timers.tick(200)
-  await settle()
+  await loopTurns()
   FakeSocket.last.receive({ ...ack(limits) })
   receive('presence', { count: 2, members })
   await eventually(() => !chat.presence.isStale)
@@ -54,7 +54,7 @@ t.test('a chat on its own path shows who is present, and sends its data again af
 
 t.test('a chat that reads its history again on a fresh connection keeps its members and its data', async t => {
   const chat = createChat({ ...options, ...target })
-  await settle()
+  await loopTurns()
   FakeSocket.last.receive(ack(limits))
   receive('presence', { count: 2, members })
   await eventually(() => !chat.presence.isStale)
@@ -62,7 +62,7 @@ t.test('a chat that reads its history again on a fresh connection keeps its memb
   const { members: list } = chat.presence
   receive('resync', { position: 'c.e.9' })
   mock.timers.tick(200)
-  await settle()
+  await loopTurns()
   t.equal(FakeSocket.made.length, 2)
   t.equal(chat.presence.members, list)
   FakeSocket.last.receive(ack(limits))
@@ -76,7 +76,7 @@ t.test('a chat that reads its history again on a fresh connection keeps its memb
 t.test('a chat on the connection of a client shows who is present, also when it is opened again within 5 s', async t => {
   const client = new ChatClient(options)
   const chat = client.chat(target)
-  await settle()
+  await loopTurns()
   FakeSocket.last.receive(ack({ ...limits, channels: 100 }))
   receive('subscribed', { position: 'c.e.0', replayed: 0 })
   receive('presence', { count: 2, members })
@@ -101,11 +101,11 @@ t.test('a chat on the connection of a client shows who is present, also when it 
 t.test('an update that the server refuses goes to onError', async t => {
   const errors: unknown[] = []
   const chat = createChat({ ...options, ...target, onError: error => errors.push(error) })
-  await settle()
+  await loopTurns()
   FakeSocket.last.receive(ack(limits))
   chat.presence.update({ typing: true })
   FakeSocket.last.receive({ type: 'error', ref: updates()[0].ref, data: { code: 'presence_hidden', message: 'hidden' } })
-  await settle()
+  await loopTurns()
   t.match(errors, [{ code: 'presence_hidden' }])
   chat.close()
 })

@@ -14,7 +14,7 @@ import { bundle, launch, skipBrowser } from '../../chromium.js'
 import { connect } from '../../../lib/testing/index.js'
 import { start } from '../../harness.js'
 import { root } from '../../root.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 import { FakeLocks } from '../fake-locks.js'
 
 const locks = new FakeLocks()
@@ -70,7 +70,7 @@ t.test('closing the leader in the middle of an answer loses and repeats nothing 
     for (let n = 0; n < 60; n++) {
       await reply.write(`${n} `)
       if (n === 20) await go.opened
-      if (n % 5 === 0) await new Promise(resolve => setImmediate(resolve))
+      if (n % 5 === 0) await loopTurns()
     }
   }
   const { app, url } = await open(t, { chat: { onMessage } })
@@ -265,7 +265,7 @@ t.test('four pages of a browser, each with a bell, two chats and a board, have o
       for (let n = 0; n < 60; n++) {
         await reply.write(`${n} `)
         if (n === 20) await go.opened
-        if (n % 5 === 0) await new Promise(resolve => setImmediate(resolve))
+        if (n % 5 === 0) await loopTurns()
       }
     }
     await app.register(realtime, { channels: { board }, chat: { onMessage }, onConnect: ({ id }) => { opened.push(id) } })
@@ -345,7 +345,7 @@ t.test('a client that is closed while the code for tabs is loaded does not conne
   const { url, opened } = await open(t)
   const client = openTab(t, url)
   client.close()
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   const other = openTab(t, url)
   await other.connected()
   t.equal(client.status, 'closed')

@@ -10,7 +10,7 @@ import realtime from '../../../lib/index.js'
 import type { Authenticate, Authorize, RealtimeOptions } from '../../../lib/index.js'
 import { RawClient, as, authenticateByHeader, connect, outcome, rawFrame, start, upgrade } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 type Expected = number | 'ack'
 const path = '/ws/notifications/u1'
@@ -386,7 +386,7 @@ t.test('the log has the address of a refused client that disconnected before the
   const stream = upgrade(t, port, path)
   await asked.opened
   // Waits for the end of the turn in which authenticate is called.
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   stream.resetAndDestroy()
   await gone
   verdict.open()

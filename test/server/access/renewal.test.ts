@@ -4,7 +4,7 @@ import { tokenOf, type RealtimeOptions, type Renew } from '../../../lib/index.js
 import { connect, start } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
 import { wallClockTimers } from '../../timers.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
@@ -118,7 +118,7 @@ t.test('every renewal gets an answer, and a refused one leaves the connection un
     client.socket.terminate()
     await eventually(() => app.ws.stats().connections === 0)
     open()
-    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(5)
     t.match(connection.identity, { token: 'u1 60000' })
     t.equal(timers.waiting, 0)
   })

@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 import realtime, { MemoryBroker } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { Client, connect, start } from '../../harness.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 import { brokersOfNodes } from '../../fake-nodes.js'
 import { rawConnect } from '../../process.js'
 
@@ -147,7 +147,7 @@ t.test('a client that disconnects before the broker answers reads no log, and on
     await eventually(() => app.ws.stats().connections === 0)
     open()
     if (step === 'subscribe') await eventually(() => readers.length === 2)
-    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(5)
     t.strictSame(calls, step === 'enter' ? ['enter'] : ['enter', 'subscribe', 'subscribe'])
     t.strictSame(readers, step === 'enter' ? [] : [0, 0])
   }

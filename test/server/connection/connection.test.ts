@@ -6,7 +6,7 @@ import { Liveness } from '../../../lib/server/connection/liveness.js'
 import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
 import { wallClockTimers } from '../../timers.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
@@ -110,7 +110,7 @@ t.test('a connection that opens while its user is held is not read', async t => 
   late.close()
   let isOver = false
   late.whenFree().then(() => { isOver = true })
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.ok(isOver, 'whenFree() of an ended connection resolves')
   await eventually(() => !held.isPaused)
 })

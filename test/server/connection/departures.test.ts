@@ -2,7 +2,7 @@ import t from 'tap'
 import { closeCodes, type RealtimeConnection } from '../../../lib/index.js'
 import { Departures } from '../../../lib/server/connection/departures.js'
 import { Client, RawClient, connect, start } from '../../harness.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
@@ -43,7 +43,7 @@ t.test('app.close() waits for onDisconnect hooks', async t => {
   const steps: string[] = []
   const { app, url } = await start(t, {
     async onDisconnect () {
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns()
       steps.push('hook')
     }
   })
@@ -58,6 +58,6 @@ t.test('without onDisconnect nothing is called and nothing is logged', async t =
   const connection = { id: 'c1', state: 'closed', closed: { code: 1000, reason: '' } }
   departures.greeted(connection as never)
   departures.closed(connection as never)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(departures.size, 0)
 })

@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { closeCodes } from '../../../lib/protocol/close-codes.js'
 import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
@@ -105,7 +105,7 @@ t.test('a gently closed connection sends all waiting messages first, also if its
   const connection = serverSideOf(app)
   for (let n = 0; n < 15; n++) app.ws.sendToUser('u1', { type: 'large', data: 'x'.repeat(1_000_000) })
   connection.closeGently(closeCodes.RESTART, '')
-  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+  await loopTurns(50)
   t.equal(connection.state, 'open', 'the connection waits for its client')
   client.stream.resume()
   await eventually(() => client.closeCode !== undefined)

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { mock } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { Liveness, type LivenessOptions, type Peer } from '../../../lib/server/connection/liveness.js'
 import { every } from '../../every.js'
+import { loopTurns } from '../../waiting.js'
+import { clockStart } from '../../clock.js'
 
 const { timers: clock } = mock
 
@@ -45,13 +46,13 @@ function setup (t: { teardown (action: () => void): void }, options: Partial<Liv
   t.teardown(() => clock.reset())
   const liveness = new Liveness({ interval: 250, timeout: 100, stall: 120, ...options })
   t.teardown(() => liveness.close())
-  let now = 0
+  let now = clockStart
   /** Advances the clock by `ms`, with a turn of the event loop after each tick. */
   const run = async (ms: number, step = 10) => {
     for (const end = now + ms; now < end;) {
       now += step
       clock.tick(step)
-      await setImmediate()
+      await loopTurns(1)
     }
   }
   const peer = (isAlive = true) => {
@@ -188,7 +189,7 @@ t.test('a peer is dead or stalled only after the data that has arrived is read',
     clock.tick(10)
     t.strictSame(silent.deaths, [], 'the tick itself reports no death')
     silent.isAwaitingPong = !isAnswering
-    await setImmediate()
+    await loopTurns(1)
     t.equal(silent.deaths.length, isAnswering ? 0 : 1)
   }
 
@@ -200,7 +201,7 @@ t.test('a peer is dead or stalled only after the data that has arrived is read',
   liveness.drained(again)
   liveness.blocked(again)
   t.strictSame(stuck.stalls, [])
-  await setImmediate()
+  await loopTurns()
   t.strictSame([drains.stalls, again.stalls, stuck.stalls.length], [[], [], 1])
 })
 
@@ -221,7 +222,7 @@ t.test('time during which the event loop was blocked does not count', async t =>
     // Blocks in each turn from the ping until the answer is read.
     if (peer.isAwaitingPong) block(100)
     ticks++
-    await setImmediate()
+    await loopTurns(1)
   }
   t.strictSame(peer.deaths, [])
 })
@@ -233,7 +234,7 @@ t.test('ticks that were missed while the event loop was blocked run as one', asy
   for (const peer of peers) liveness.add(peer)
   block(200)
   // The loop was blocked for five intervals: a timer that is due runs once.
-  await setImmediate()
+  await loopTurns()
   t.ok(peers.filter(({ pings }) => pings.length > 0).length <= 2)
 })
 
@@ -245,7 +246,7 @@ t.test('a closed Liveness reports no peer, also if a report was due', async t =>
   await run(90)
   clock.tick(10)
   liveness.close()
-  await setImmediate()
+  await loopTurns()
   await run(500)
   t.strictSame([silent.deaths, blocked.stalls, silent.pings.length], [[], [], 1], 'a report that was due is dropped')
   t.doesNotThrow(() => liveness.close())

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Backlog } from '../../../lib/server/delivery/backlog.js'
+import { clockStart } from '../../clock.js'
 
 const KiB = 1_024
 const [board, chat] = ['board:b1', 'chat:c']
@@ -7,7 +8,7 @@ const [board, chat] = ['board:b1', 'chat:c']
 /** A backlog, its pings, and a peer that receives `rate` bytes per ms and returns pongs after `roundTrip` ms. */
 function start ({ rate = 20 * KiB, roundTrip = 1 } = {}) {
   const pings: Array<{ id: string, at: number }> = []
-  const state = { now: 0, written: 0, sentUntil: 0 }
+  const state = { now: clockStart, written: 0, sentUntil: 0 }
   const backlog = new Backlog<string>(id => pings.push({ id, at: Math.max(state.now, state.sentUntil) + roundTrip }))
   return {
     backlog,

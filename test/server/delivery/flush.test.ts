@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { Flusher, slice, type Lane, type Writer } from '../../../lib/server/delivery/flush.js'
+import { loopTurns } from '../../waiting.js'
 
 /** Writer that notes its flushes. */
 class Peer implements Writer {
@@ -29,7 +29,7 @@ function setup (t: { teardown (action: () => void): void }) {
   const peer = (name: string) => new Peer(name, flushed)
   /** Names of the writers that are flushed in the next turn of the event loop. */
   const turn = async () => {
-    await setImmediate()
+    await loopTurns(1)
     return flushed.splice(0)
   }
   return { flusher, flushed, peer, peers, turn }

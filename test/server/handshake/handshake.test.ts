@@ -1,10 +1,10 @@
 import { ServerResponse, type IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { notificationsPath as path, type NotificationsTarget } from '../../../lib/notifications/kinds.js'
 import { Handshake, type UpgradedStream } from '../../../lib/server/handshake/handshake.js'
 import type { PendingHandshake } from '../../../lib/server/handshake/pending.js'
+import { loopTurns } from '../../waiting.js'
 
 const target: NotificationsTarget = { kind: 'notifications', userId: 'u1' }
 
@@ -66,7 +66,7 @@ t.test('data that is written in the turn of the routing is sent in one write', a
   const { stream, handshake } = begin()
   handshake.route()
   t.equal(stream.writableCorked, 1)
-  await setImmediate()
+  await loopTurns()
   t.equal(stream.writableCorked, 0)
 })
 
@@ -77,7 +77,7 @@ t.test('a plain answer to an upgrade ends its socket, also if it is complete in 
     const response = new ServerResponse(raw)
     response.assignSocket(stream as never)
     handshake.route()
-    for (let turn = 0; turn < turns; turn++) await setImmediate()
+    await loopTurns(turns)
     t.equal(stream.destroyed, false)
     response.end('no')
     await new Promise(resolve => stream.on('close', resolve))
@@ -91,6 +91,6 @@ t.test('the address of a handshake is noted only if the handshake outlives its t
   slow.handshake.route()
   quick.handshake.route()
   quick.handshake.end()
-  await setImmediate()
+  await loopTurns()
   t.same([slow.notes(), quick.notes()], [1, 0])
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { RawClient, as, authenticateByHeader, connect, refusedWith, start } from '../../harness.js'
-import { eventually } from '../../waiting.js'
+import { eventually, loopTurns } from '../../waiting.js'
 
 const path = '/ws/notifications/u1'
 
@@ -33,7 +33,7 @@ t.test('app.close() does not wait for a refused client that has disconnected', {
   const closed = app.close()
   let isClosed = false
   closed.then(() => { isClosed = true })
-  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+  await loopTurns(20)
   t.notOk(isClosed, 'app.close() waits for a refused client that is still connected')
   slow.stream.destroy()
   await closed

@@ -3,7 +3,6 @@ import { METHODS } from 'node:http'
 import http2 from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
 import swagger from '@fastify/swagger'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -12,8 +11,9 @@ import t from 'tap'
 import realtime from '../../../lib/index.js'
 import { cert, key } from '../../fixtures/certificate.js'
 import { Client, RawClient, connect, refusedWith, start } from '../../harness.js'
-import { eventually } from '../../waiting.js'
+import { eventually, loopTurns } from '../../waiting.js'
 import { Talk, request } from '../../servers.js'
+import { found } from '../../every.js'
 
 const long = 'x'.repeat(128)
 
@@ -98,7 +98,7 @@ t.test('an upgrade that a plain route answers, at once or later, ends with the a
   t.teardown(() => app.close())
   app.get('/at-once', async () => 'at once')
   app.get('/later', async () => {
-    for (let turn = 0; turn < 3; turn++) await setImmediate()
+    await loopTurns(3)
     return 'later'
   })
   await app.register(realtime)
@@ -183,7 +183,7 @@ for (const [name, { options, scheme }] of Object.entries(http2Kinds)) {
       const { answer, text } = await answerTo({ ':path': path })
       t.equal(answer[':status'], status, path)
       t.type(JSON.parse(text).message, 'string')
-      t.same(Object.keys(answer).filter(name => hopByHop.includes(name)), [], path)
+      t.strictSame(found(Object.keys(answer), name => hopByHop.includes(name)), [], path)
     }
     const oddities: http2.OutgoingHttpHeaders[] = [
       {}, { te: 'trailers' }, { origin: 'https://evil.example' }, { host: 'evil.example' }, { ':authority': '' }, { expect: '100-continue' }, { 'x-forwarded-for': '1.2.3.4' },

@@ -6,7 +6,7 @@ import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import realtime, { type RealtimeOptions } from '../../../lib/index.js'
 import { connect, outcome, rawFrame } from '../../harness.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 import { handshake, listenAs, request, serverKinds } from '../../servers.js'
 
 const path = '/ws/notifications/u1'
@@ -253,7 +253,7 @@ t.test('a client that resets its socket at any moment does not affect other clie
   const clients = texts.flatMap(text => [0, 1, 2, 3].map(turns => ({ client: talk(text), turns })))
   await Promise.all(clients.map(async ({ client, turns }) => {
     await once(client.socket, 'connect')
-    for (let turn = 0; turn < turns * 3; turn++) await new Promise(resolve => setImmediate(resolve))
+    await loopTurns(turns * 3)
     client.socket.resetAndDestroy()
   }))
   await connect(t, url + path)

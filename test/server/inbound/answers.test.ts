@@ -4,6 +4,7 @@ import { Cluster } from '../../../lib/server/cluster.js'
 import { Timers } from '../../../lib/time/timers.js'
 import { FakeCluster } from '../../fake-nodes.js'
 import { eventually, gate } from '../../waiting.js'
+import { clockStart } from '../../clock.js'
 
 const done: Answer = {}
 const failed: Answer = { fault: { code: 'handler_failed', message: 'it failed' } }
@@ -77,14 +78,14 @@ t.test('a message that is sent again after five minutes is handled again', async
 })
 
 t.test('a message with a slow handler is remembered for the handler time plus five minutes', async t => {
-  let now = 0
+  let now = clockStart
   const answers = new Answers({ handlerTime: 600_000, now: () => now })
   const again = counting()
   answers.once('a', 'r', () => new Promise(() => {}))
-  now = 899_999
+  now = clockStart + 899_999
   answers.once('a', 'r', again.handle)
   t.equal(again.runs, 0)
-  now = 900_000
+  now = clockStart + 900_000
   answers.once('a', 'r', again.handle)
   t.equal(again.runs, 1)
 })
@@ -128,17 +129,17 @@ t.test('an answer of more than 256 KiB reaches its client, and is not remembered
 })
 
 t.test('the data of an answer is forgotten with the answer', async t => {
-  let now = 0
+  let now = clockStart
   const answers = new Answers({ size: 4, now: () => now })
   for (const user of ['a', 'b', 'c', 'd', 'e']) await answers.once(user, 'r', async () => large(1))
   t.strictSame([answers.size, answers.dataSize], [4, 4 * size])
-  now = 300_000
+  now = clockStart + 300_000
   await answers.once('f', 'r', async () => ({ data: '7' }))
   t.strictSame([answers.size, answers.dataSize], [1, 1])
   // The answer of a handler that took longer than its message is remembered.
   const { opened, open } = gate<Answer>()
   const late = answers.once('g', 'r', () => opened)
-  now = 600_000
+  now = clockStart + 600_000
   await answers.once('h', 'r', async () => done)
   open(large(1))
   await late

@@ -3,10 +3,9 @@ import t from 'tap'
 import { defineChannel, type Inbound, type RealtimeConnection } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { as, authenticateByHeader, connect, start } from '../../harness.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const path = '/ws/support/app/chat/u1'
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.test('a handler gets the message and its connection, and the client gets an answer', async t => {
   const heard: Array<[Inbound, RealtimeConnection]> = []
@@ -53,7 +52,7 @@ t.test('messages are handled in order and one at a time, and none is lost beyond
     onMessage: {
       async work ({ data }) {
         most = Math.max(most, ++running)
-        for (let n = 0; n < 3; n++) await turn()
+        await loopTurns(3)
         order.push(data as number)
         running--
       }
@@ -184,7 +183,7 @@ t.test('a message that is being handled when the server closes is answered', asy
   client.send({ type: 'ping', ref: 3 })
   await client.next('pong')
   const closing = app.close()
-  await turn()
+  await loopTurns()
   finish()
   t.match(await client.next(), { type: 'ack', ref: 1 })
   t.equal((await client.close()).code, 1012)

@@ -9,7 +9,7 @@ import { Timers } from '../../../lib/time/timers.js'
 import { movedClock } from '../../clock.js'
 import { kinds } from '../../kinds.js'
 import { logSink } from '../../log-sink.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const limits = { frame: 65_536, rate: 1_000, burst: 1_000, nodes: 1_000, queue: 2, strikes: 10, handlerTimeout: 60_000 }
 
@@ -51,7 +51,6 @@ function setup (t: Test, rows: Record<string, MessageRow>, user: Partial<UserLim
 }
 
 const frame = (type: string, ref?: number) => Buffer.from(JSON.stringify({ type, ref }))
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
 t.test('a socket is not read while limits.queue messages wait, and is read again afterwards', async t => {
   const handled = gate()
@@ -63,7 +62,7 @@ t.test('a socket is not read while limits.queue messages wait, and is read again
   receiver.receive(frame('wait', 3))
   t.equal(socket.isRead, false)
   handled.open()
-  for (let n = 0; n < 5; n++) await turn()
+  await loopTurns(5)
   t.same([socket.isRead, receiver.isBusy, sent], [true, false, ['ack', 'ack', 'ack']])
 })
 
@@ -87,19 +86,19 @@ t.test('messages that were read before a hold of the user are handled after it i
   const a = connect()
   const b = connect()
   for (let n = 0; n < 14; n++) a.receiver.receive(frame('count', n))
-  for (let n = 0; n < 5; n++) await turn()
+  await loopTurns(5)
   t.same(refs, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'the burst of ten, and the message that exceeds it, are handled')
   t.same([a.socket.isRead, b.socket.isRead, a.receiver.isHeld], [false, false, true])
   const late = connect()
   t.same([late.receiver.isHeld, late.socket.isRead], [true, false], 'a connection that joins later is held, too')
   const free = late.receiver.whenFree()
   pass(1_000)
-  for (let n = 0; n < 5; n++) await turn()
+  await loopTurns(5)
   t.same(refs, Array.from({ length: 12 }, (_, n) => n), 'one more message is handled, then the user is held again')
   t.same([a.socket.isRead, b.socket.isRead], [false, false])
   pass(20_000)
   await free
-  for (let n = 0; n < 5; n++) await turn()
+  await loopTurns(5)
   t.same(refs, Array.from({ length: 14 }, (_, n) => n))
   t.same([a.socket.isRead, b.socket.isRead, late.socket.isRead], [true, true, true])
 })
@@ -116,7 +115,7 @@ t.test('a connection that has ended handles no further message, and holds no byt
   receiver.end()
   t.equal(userRates.held.used, frame('wait', 1).length, 'the waiting message is dropped, and the other one is still being handled')
   handled.open()
-  for (let n = 0; n < 5; n++) await turn()
+  await loopTurns(5)
   t.same([refs, sent, userRates.held.used], [[1], ['ack'], 0])
   t.equal(userRates.known('u1')?.isIdle, true)
 })
@@ -130,7 +129,7 @@ t.test('messages that wait when their connection ends are not handled, although 
   receiver.receive(frame('now', 5))
   t.same([receiver.isHeld, refs], [true, [0]])
   receiver.end()
-  for (let n = 0; n < 5; n++) await turn()
+  await loopTurns(5)
   t.same(refs, [0])
   t.equal(userRates.held.used, frame('wait', 0).length)
 })

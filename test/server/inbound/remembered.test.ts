@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Remembered } from '../../../lib/server/inbound/remembered.js'
+import { clockStart } from '../../clock.js'
 
 t.test('a value is remembered for the given time from its last set() on', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 10 })
@@ -97,7 +98,7 @@ t.test('Remembered returns the same values as a plain list while it has room', a
   fc.assert(fc.property(fc.array(step, { maxLength: 3_000, minLength: 500 }), steps => {
     const remembered = new Remembered<number>({ time: 1_000, size: 1_000 })
     let list: Array<{ holder: string, key: string, value: number, at: number }> = []
-    let now = 0
+    let now = clockStart
     for (const [value, { holder, key: number, wait, action }] of steps.entries()) {
       const key = `k${number}`
       now += wait

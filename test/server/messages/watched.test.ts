@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { guarded, warnOf, watched } from '../../../lib/server/messages/watched.js'
+import { loopTurns } from '../../waiting.js'
 
 const failure = Object.assign(new Error('it failed'), { code: 'RT_ERR_X' })
 
@@ -8,11 +8,9 @@ const failure = Object.assign(new Error('it failed'), { code: 'RT_ERR_X' })
 const makers: Record<string, (onUnheard: (error: unknown) => void) => Promise<unknown>> = {
   'a throw': onUnheard => guarded(() => { throw failure }, onUnheard),
   'a rejected promise': onUnheard => guarded(() => Promise.reject(failure), onUnheard),
-  'a late rejection': onUnheard => guarded(async () => { await setImmediate(); throw failure }, onUnheard),
-  'a promise that is passed on': onUnheard => guarded(() => watched((_resolve, reject) => { setImmediate().then(() => reject(failure)) }, onUnheard), () => t.fail('it was reported twice'))
+  'a late rejection': onUnheard => guarded(async () => { await loopTurns(1); throw failure }, onUnheard),
+  'a promise that is passed on': onUnheard => guarded(() => watched((_resolve, reject) => { loopTurns(1).then(() => reject(failure)) }, onUnheard), () => t.fail('it was reported twice'))
 }
-
-const turns = async () => { for (let n = 0; n < 5; n++) await setImmediate() }
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', error => unhandled.push(error))
@@ -21,7 +19,7 @@ for (const [name, make] of Object.entries(makers)) {
   t.test(`${name} without a handler is reported once, and a handler that is attached later gets it`, async t => {
     const reported: unknown[] = []
     const promise = make(error => reported.push(error))
-    await turns()
+    await loopTurns()
     t.strictSame(reported, [failure])
     await t.rejects(promise, failure)
     t.equal(reported.length, 1)
@@ -34,7 +32,7 @@ for (const [name, make] of Object.entries(makers)) {
     t.equal(await make(onUnheard).catch(error => error), failure)
     await t.rejects(Promise.all([make(onUnheard)]), failure)
     t.strictSame(await Promise.allSettled([make(onUnheard)]), [{ status: 'rejected', reason: failure }])
-    await turns()
+    await loopTurns()
   })
 }
 
@@ -49,7 +47,7 @@ t.test('guarded() and watched() resolve with the result, and a synchronous resul
 t.test('a promise that the app derives is a plain promise, and its rejection is not handled by the plugin', async t => {
   const derived = makers['a throw'](() => t.fail('it was reported')).finally(() => {})
   t.equal(derived.constructor, Promise)
-  await turns()
+  await loopTurns()
   t.strictSame(unhandled.splice(0), [failure])
 })
 

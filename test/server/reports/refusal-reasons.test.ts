@@ -5,7 +5,7 @@ import type { RealtimeOptions } from '../../../lib/index.js'
 import { reasonOf, reasonOfFault, refusalReasons, type RefusalReason } from '../../../lib/server/reports/refusal-reasons.js'
 import { Client, RawClient, authenticateByHeader, rawFrame } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
-import { eventually, gate } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const secret = 's3cr3t'
 const path = `/ws/notifications/u1?token=${secret}`
@@ -125,7 +125,7 @@ const rows: Record<RefusalReason, (t: Scope) => Row> = {
         const closed = ended(context)
         await eventually(() => isAsked)
         const closing = context.app.close()
-        await new Promise(resolve => setImmediate(resolve))
+        await loopTurns(1)
         open()
         await Promise.all([closing, closed])
       },
@@ -170,7 +170,7 @@ const rows: Record<RefusalReason, (t: Scope) => Row> = {
       const [connection] = app.ws.connections('u1')
       for (let n = 0; n < 100_000 && app.ws.isOnline('u1'); n++) {
         connection.send({ type: 'alone', data: 'x'.repeat(9_000) })
-        if (n % 2 === 0) await new Promise(resolve => setImmediate(resolve))
+        if (n % 2 === 0) await loopTurns(1)
       }
       stream.destroy()
     },

@@ -4,9 +4,7 @@ import type { SubscriptionAccess } from '../../../lib/server/kinds.js'
 import type { Refusals } from '../../../lib/server/reports/refusals.js'
 import { Decisions } from '../../../lib/server/subscribing/decisions.js'
 import { Timers } from '../../../lib/time/timers.js'
-import { eventually, gate } from '../../waiting.js'
-
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+import { eventually, gate, loopTurns } from '../../waiting.js'
 
 function applicantOf (userId: string) {
   return {
@@ -86,7 +84,7 @@ t.test('authorize is not called for a connection that ends while it waits', asyn
   for (let n = 0; n < 50; n++) of(applicantOf('ada'), ['k:first'])
   const ended = applicantOf('ada')
   const waiting = of(ended, ['k:waiting', 'k:too'])
-  await turn()
+  await loopTurns()
   ended.isEnding = true
   open([true])
   t.strictSame(await waiting, ['unavailable', 'unavailable'])

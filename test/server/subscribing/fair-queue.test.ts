@@ -1,9 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { FairQueue } from '../../../lib/server/subscribing/fair-queue.js'
-import { gate } from '../../waiting.js'
-
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+import { gate, loopTurns } from '../../waiting.js'
 
 /** A queue whose jobs run until the test ends them. */
 function setup (size: number) {
@@ -23,33 +21,33 @@ function setup (size: number) {
 t.test('no holder has more running jobs than are still free', async t => {
   const { started, run } = setup(10)
   for (const holder of ['a', 'b', 'c', 'd']) for (let n = 0; n < 10; n++) run(holder)
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a', 'a', 'a', 'a', 'a', 'b', 'b', 'b', 'c', 'd'])
 })
 
 t.test('a holder that comes last gets a slot that a busy holder may not have', async t => {
   const { started, ends, run } = setup(3)
   for (const name of ['a1', 'a2', 'a3', 'a4']) run('a', name)
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a1', 'a2'], 'one slot of three is free, and a has two')
   run('b')
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a1', 'a2', 'b'])
   ends.get('a1')!()
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a1', 'a2', 'b'], 'a third slot is free again, and a has one')
   ends.get('b')!()
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a1', 'a2', 'b', 'a3'])
 })
 
 t.test('a slot goes to the next holder who may have it, if those before may not', async t => {
   const { started, ends, run } = setup(4)
   for (const holder of ['a', 'b', 'c']) for (const n of [1, 2, 3]) run(holder, `${holder}${n}`)
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a1', 'a2', 'b1', 'c1'])
   ends.get('c1')!()
-  await turn()
+  await loopTurns()
   t.strictSame(started, ['a1', 'a2', 'b1', 'c1', 'c2'])
 })
 
@@ -57,7 +55,7 @@ t.test('holders that wait take turns, and the jobs of each holder start in order
   const { started, ends, run } = setup(1)
   for (const [holder, name] of [['a', 'a0'], ['a', 'a1'], ['a', 'a2'], ['b', 'b1'], ['b', 'b2'], ['c', 'c1']]) run(holder, name)
   for (let n = 0; n < 6; n++) {
-    await turn()
+    await loopTurns()
     ends.get(started[n])!()
   }
   t.strictSame(started, ['a0', 'a1', 'b1', 'c1', 'a2', 'b2'])
@@ -84,7 +82,7 @@ t.test('every job runs, and no job starts while its holder has more than is free
       const held = running.filter(other => other === holder).length
       isWithin &&= held + 1 <= size - running.length
       running.push(holder)
-      for (let n = 0; n < turns; n++) await turn()
+      await loopTurns(turns)
       running.splice(running.indexOf(holder), 1)
     }))
     await Promise.all(jobs)

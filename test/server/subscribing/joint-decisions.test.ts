@@ -2,8 +2,7 @@ import t from 'tap'
 import type { ChannelKind } from '../../../lib/server/kinds.js'
 import type { Applicant, Decision, Decisions } from '../../../lib/server/subscribing/decisions.js'
 import { JointDecisions } from '../../../lib/server/subscribing/joint-decisions.js'
-
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+import { loopTurns } from '../../waiting.js'
 
 const kindOf = (name: string, isJoint?: boolean) => ({ name, access: { isJoint } }) as ChannelKind
 const [joint, other, single] = [kindOf('joint', true), kindOf('other', true), kindOf('single')]
@@ -33,7 +32,7 @@ t.test('channels of a joint kind are asked for once, when all that were announce
   const { asked, decisions } = setup()
   const [first, second, cancelled] = ['j:1', 'j:2', 'j:3'].map(channel => decisions.announce(joint, ada, channel))
   const answers = [first.ask(), second.ask()]
-  await turn()
+  await loopTurns()
   t.strictSame(asked, [])
   cancelled.cancel()
   t.strictSame(await Promise.all(answers), ['allowed', 'forbidden'])
@@ -52,7 +51,7 @@ t.test('connections and kinds are asked for separately', async t => {
 t.test('nothing is asked when all channels are cancelled, and later channels are a question of their own', async t => {
   const { asked, decisions } = setup()
   for (const channel of ['j:1', 'j:2']) decisions.announce(joint, ada, channel).cancel()
-  await turn()
+  await loopTurns()
   t.strictSame(asked, [])
   t.equal(await decisions.announce(joint, ada, 'j:1').ask(), 'allowed')
   t.equal(await decisions.announce(joint, ada, 'j:2').ask(), 'forbidden')

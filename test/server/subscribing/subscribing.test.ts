@@ -11,9 +11,7 @@ import type { Refusals } from '../../../lib/server/reports/refusals.js'
 import { Subscribing } from '../../../lib/server/subscribing/subscribing.js'
 import { LoopClock } from '../../../lib/time/loop-clock.js'
 import { Timers } from '../../../lib/time/timers.js'
-import { gate } from '../../waiting.js'
-
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+import { gate, loopTurns } from '../../waiting.js'
 
 interface Given {
   decide?: (identity: Identity, channel: string) => boolean | Promise<boolean>
@@ -251,7 +249,7 @@ t.test('a connection that ends while the app decides gets no frame, reads nothin
   const { connect, subscribe, logOf } = setup(t, { most: [1, 1], decide: async (_identity, channel) => { if (channel === 'k:a') await opened; return true } })
   const ended = connect()
   const done = subscribe(ended, 'k:a')
-  await turn()
+  await loopTurns()
   t.equal(logOf('k:a').readers.length, 1, 'the log is watched meanwhile')
   ended.end()
   const next = connect()
@@ -282,7 +280,7 @@ t.test('a user who is removed while the app decides gets removed, even if the de
     const { connect, subscribe, publish, logOf } = setup(t, { decide: () => opened })
     const [ada, bob] = [connect(), connect('bob')]
     const done = [subscribe(ada, 'k:a'), subscribe(bob, 'k:a')]
-    await turn()
+    await loopTurns()
     publish('k:a', removalOf('ada'), 'secret')
     open(verdict)
     await Promise.all(done)
@@ -297,7 +295,7 @@ t.test('a log that starts again while the app decides makes the channel unavaila
   const { connect, subscribe, publish, logOf } = setup(t, { decide: () => opened })
   const [ada, bob] = [connect(), connect('bob')]
   const done = [subscribe(ada, 'k:a'), subscribe(bob, 'k:a')]
-  await turn()
+  await loopTurns()
   publish('k:a', removalOf('ada'))
   logOf('k:a').reset('other')
   open(true)
@@ -316,7 +314,7 @@ t.test('an identity that is renewed while the app decides is decided about again
   const [up, down] = [connect(), connect()]
   down.identity = { userId: 'ada', level: 2 } as Identity
   const done = [subscribe(up, 'k:a'), subscribe(down, 'k:b')]
-  await turn()
+  await loopTurns()
   up.identity = { userId: 'ada', level: 2 } as Identity
   down.identity = { userId: 'ada', level: 1 } as Identity
   open()
@@ -433,12 +431,12 @@ t.test('at most 400 subscriptions are undecided at once, half of them of one use
   }
   begin('ada', 150, ended.opened)
   begin('ada', 50, new Promise(() => {}))
-  await turn()
+  await loopTurns()
   t.strictSame(begun, { ada: 200, bob: 0 })
   begin('bob', 150, new Promise(() => {}))
-  await turn()
+  await loopTurns()
   t.strictSame(begun, { ada: 200, bob: 100 }, 'no user has more than are still free')
   ended.open()
-  await turn()
+  await loopTurns()
   t.strictSame(begun, { ada: 200, bob: 150 })
 })

@@ -1,8 +1,7 @@
 import t, { type Test } from 'tap'
 import { UserChannels, type Applicant } from '../../../lib/server/subscribing/user-channels.js'
 import { movedClock } from '../../clock.js'
-
-const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+import { loopTurns } from '../../waiting.js'
 const connection = (userId = 'u', isEnding = false) => ({ userId, isEnding })
 
 /** Channels of users on a clock that the test moves. `ask` asks for turns, and returns the number of those that came. */
@@ -14,7 +13,7 @@ function setup (t: Test, most = 400) {
     for (let n = 0; n < count; n++) users.turn(applicant).then(() => { got.turns++ })
     return got
   }
-  return { users, planned, ask, async pass (ms: number) { pass(ms); await turn() } }
+  return { users, planned, ask, async pass (ms: number) { pass(ms); await loopTurns() } }
 }
 
 t.test('a user may subscribe to 200 channels at once and to 20 per second, on all connections together', async t => {

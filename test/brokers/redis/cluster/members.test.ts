@@ -6,7 +6,7 @@ import { pulseScript as pulse } from '../../../../lib/brokers/redis/commands/pul
 import type { Script } from '../../../../lib/brokers/redis/commands/script.js'
 import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
-import { eventually } from '../../../waiting.js'
+import { eventually, loopTurns } from '../../../waiting.js'
 
 // nodes.test.ts and commands/index.test.ts test how dead nodes are detected, and which node inherits their leases.
 
@@ -186,5 +186,5 @@ t.test('members know which other nodes are alive', { skip: skipRedis }, async t 
 
 /** Outcome of a promise that is settled already, otherwise 'open'. */
 function soon<T> (promise: Promise<T>): Promise<T | 'open'> {
-  return Promise.race([promise, new Promise<'open'>(resolve => { setImmediate(resolve, 'open') })])
+  return Promise.race([promise, loopTurns().then(() => 'open' as const)])
 }

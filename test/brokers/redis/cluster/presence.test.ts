@@ -5,7 +5,7 @@ import { tellAgainAfter } from '../../../../lib/brokers/redis/cluster/members.js
 import { Presences } from '../../../../lib/brokers/redis/cluster/presence.js'
 import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
-import { eventually } from '../../../waiting.js'
+import { eventually, loopTurns } from '../../../waiting.js'
 
 t.test('connections of a user are counted on all nodes', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t)
@@ -90,7 +90,7 @@ t.test('connections of a user are counted on all nodes', { skip: skipRedis }, as
     const { hdel } = connection
     connection.hdel = async () => { throw new Error('away') }
     a.leave('mia', 'm2')
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
     connection.hdel = hdel
     t.strictSame(await ids('mia'), ['m1', 'm2'])
     await a.look(later())

@@ -4,6 +4,7 @@ import type { StreamHead } from '../../../../lib/brokers/redis/commands/read.js'
 import { Feed, type Fed, type ReadPublications } from '../../../../lib/brokers/redis/following/feed.js'
 import { never } from '../../../../lib/logs/log.js'
 import { alwaysBorn } from '../../../../lib/brokers/redis/following/unborn.js'
+import { loopTurns } from '../../../waiting.js'
 
 const nowhere = { head: { epoch: 'e', offset: 0, mark: '' }, isTailLost: false, isForked: false, stored: [] }
 
@@ -42,9 +43,9 @@ t.test('a check that starts during the request of an earlier check sends its own
   })
   const feed = await begun()
   const first = checks.confirm('a', feed)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   const second = checks.confirm('a', feed)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(count, 2)
   for (const open of go.splice(0)) open()
   go = []
@@ -58,7 +59,7 @@ t.test('at most four requests run at once, with at most 10 channels each', async
   const checks = new Checks(async keys => {
     most = Math.max(most, ++running)
     sizes.push(keys.length)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
     running--
     return keys.map(() => nowhere.head)
   }, 10)

@@ -6,7 +6,7 @@ import { Health } from '../../../../lib/brokers/redis/link/health.js'
 import { RedisLink } from '../../../../lib/brokers/redis/link/link.js'
 import { startLink } from '../../../redis-nodes.js'
 import { RedisServer, skipRedis } from '../../../redis-server.js'
-import { eventually } from '../../../waiting.js'
+import { eventually, loopTurns } from '../../../waiting.js'
 
 class Heard {
   readonly announcements: Announcement[] = []
@@ -85,7 +85,8 @@ t.test('a doorbell passes announcements to the listener of their channel', { ski
   t.test('the confirmation of an abandoned subscription is ignored, and the next listener gets its own', async t => {
     const [first, next] = [new Heard(), new Heard()]
     doorbell.listen('changing', first)
-    await new Promise(resolve => setImmediate(resolve))
+    // Redis is asked, and has not answered.
+    await loopTurns(1)
     doorbell.leave('changing')
     doorbell.listen('changing', next)
     await eventually(() => next.listening === 1)
@@ -98,7 +99,7 @@ t.test('a doorbell passes announcements to the listener of their channel', { ski
     const { subscribe } = connection
     connection.subscribe = async () => { throw new Error('not now') }
     doorbell.listen('late', late)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
     connection.subscribe = subscribe
     const ping = mock.method(connection, 'ping')
     t.teardown(() => ping.mock.restore())

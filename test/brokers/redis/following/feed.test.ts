@@ -5,6 +5,7 @@ import { Feed, type Fed, type ReadPublications } from '../../../../lib/brokers/r
 import { never } from '../../../../lib/logs/log.js'
 import { alwaysBorn, Unborn } from '../../../../lib/brokers/redis/following/unborn.js'
 import { every } from '../../../every.js'
+import { loopTurns } from '../../../waiting.js'
 
 interface Publication { mark: string, body: string }
 
@@ -310,7 +311,7 @@ t.test('announcements beyond the limit of a read are read from the stream afterw
   }
   await Promise.resolve()
   go()
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   go()
   await reading
   t.equal(gated.log!.head, 600)

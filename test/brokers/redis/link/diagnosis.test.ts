@@ -3,7 +3,7 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 import t from 'tap'
 import { diagnose } from '../../../../lib/brokers/redis/link/diagnosis.js'
 import { RedisServer, freePort, selfSigned, skipRedis, skipTls, tlsOnly } from '../../../redis-server.js'
-import { eventually } from '../../../waiting.js'
+import { eventually, loopTurns } from '../../../waiting.js'
 
 const host = '127.0.0.1'
 
@@ -69,8 +69,8 @@ t.test('diagnose finds no reason, within a second, for a server that is silent o
 })
 
 t.test('a diagnosis that is aborted ends at once, whatever it waits for', async t => {
-  const turns = async () => {
-    for (let n = 0; n < 20; n++) await new Promise(resolve => { setImmediate(resolve) })
+  const later = async () => {
+    await loopTurns(20)
     return 'waits'
   }
   // Waits for a greeting, and for the answer to a PING.
@@ -78,11 +78,11 @@ t.test('a diagnosis that is aborted ends at once, whatever it waits for', async 
     const abort = new AbortController()
     const port = await serve(t, socket => {
       socket.resume()
-      socket.once(event, () => turns().then(() => abort.abort()))
+      socket.once(event, () => later().then(() => abort.abort()))
     })
     const ended = look(port, isTls, false, abort.signal).then(() => 'ended')
     await once(abort.signal, 'abort')
-    t.equal(await Promise.race([ended, turns()]), 'ended', event)
+    t.equal(await Promise.race([ended, later()]), 'ended', event)
   }
   t.equal(await look(await serve(t, () => {}), false, false, AbortSignal.abort()), undefined)
 })

@@ -1,12 +1,13 @@
 import t from 'tap'
 import { Health, clusterNode } from '../../../../lib/brokers/redis/link/health.js'
+import { clockStart } from '../../../clock.js'
 
 const refused = new Error('connect ECONNREFUSED 127.0.0.1:1')
 const noChannel = new Error('NOPERM this user has no permissions to access one of the channels used as arguments')
 const closed = new Error('Redis closed the connection')
 
 function observed () {
-  const clock = { now: 0 }
+  const clock = { now: clockStart }
   const lines: string[] = []
   const fields: Array<Record<string, any>> = []
   const write = (level: string) => (given: object, message: string) => {
@@ -69,7 +70,7 @@ t.test('a refused announcement is an outage of its own, and its line names the c
   health.failed('SUBSCRIBE', noChannel)
   t.match(lines[1], /^error realtime: Redis refuses SUBSCRIBE/)
   health.failed('commands', refused)
-  clock.now = 2_000
+  clock.now = clockStart + 2_000
   health.well('commands')
   t.match(lines.slice(2), [/ECONNREFUSED/, /the connection works again/], 'the end of another outage is logged at once')
   t.equal(health.cause, undefined, 'there is no cause while commands can be sent')
@@ -121,10 +122,10 @@ t.test('a command that works again ends the failures of other commands with the 
 t.test('a command that failed and was not sent again is forgotten after 30 s', async t => {
   const { clock, lines, health } = observed()
   health.failed("the script 'mend'", noChannel)
-  clock.now = 29_000
+  clock.now = clockStart + 29_000
   health.well('PING')
   t.equal(lines.length, 1)
-  clock.now = 30_001
+  clock.now = clockStart + 30_001
   health.well('PING')
   t.match(lines[1], /works again, after 0.0 s/, 'the outage ends with its last failure')
 })
@@ -133,9 +134,9 @@ t.test('a command that failed again less than 30 s ago is not forgotten, and a f
   const { clock, lines, health } = observed()
   health.failed('commands', refused)
   health.failed("the script 'mend'", noChannel)
-  clock.now = 20_000
+  clock.now = clockStart + 20_000
   health.failed("the script 'mend'", noChannel)
-  clock.now = 31_000
+  clock.now = clockStart + 31_000
   health.well('PING')
   t.strictSame(['commands', "the script 'mend'"].map(part => health.isFailing(part)), [true, true])
   t.equal(lines.length, 2)

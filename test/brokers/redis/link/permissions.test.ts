@@ -7,6 +7,7 @@ import { scripts } from '../../../../lib/brokers/redis/commands/index.js'
 import { probeScript as probe } from '../../../../lib/brokers/redis/commands/probe.js'
 import { RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
+import { found } from '../../../every.js'
 
 const keys = new Keys('t:')
 
@@ -27,7 +28,7 @@ async function check (t: Scope, address: ConstructorParameters<typeof RedisLink>
 t.test('the probe calls each command of the other scripts', async t => {
   const called = new Set(scripts.filter(script => script !== probe).flatMap(commandsIn))
   t.ok(called.size > 15)
-  t.strictSame([...called].filter(name => !commandsIn(probe).includes(name)), [])
+  t.strictSame(found([...called], name => !commandsIn(probe).includes(name)), [])
 })
 
 t.test('a user with all permissions causes no line, and the check leaves no key in Redis', { skip: skipRedis }, async t => {

@@ -16,7 +16,7 @@ t.test('an answered ping records its time, and an unanswered ping reports silenc
   const before = performance.now()
   await ping.send()
   t.ok(ping.answeredAt >= before && ping.answeredAt <= performance.now())
-  t.strictSame(leaks().filter(leak => leak.includes('Ping.send')), [], 'an answered ping leaves no timer')
+  t.notMatch(leaks().join('\n'), /Ping\.send/, 'an answered ping leaves no timer')
   let silences = 0
   link.health.silent = () => { silences++ }
   const answered = ping.answeredAt

@@ -6,7 +6,7 @@ import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publish
 import type { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import type { Position } from '../../../../lib/protocol/position.js'
 import { every } from '../../../every.js'
-import { eventually, within } from '../../../waiting.js'
+import { eventually, within, loopTurns } from '../../../waiting.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
 
@@ -65,7 +65,7 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     const all: Array<Promise<unknown>> = []
     for (let n = 0; n < 20; n++) {
       all.push(publisher.publish('user:a', '{}'))
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns(1)
     }
     await Promise.all(all)
     proxy.delay = 0
@@ -164,7 +164,7 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     t.equal(stored.offset, 2)
     connection.evalsha = (async () => {
       connection.evalsha = evalsha
-      await new Promise(resolve => setImmediate(resolve))
+      await loopTurns(1)
       throw new Error('Connection is closed.')
     }) as unknown as typeof evalsha
     await t.rejects(publisher.publish('doubt', '{"n":3}'), { code: 'RT_ERR_BROKER', message: /connection to Redis was lost/ })
@@ -219,7 +219,7 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     mock.timers.enable({ apis: ['setInterval'] })
     t.teardown(() => mock.timers.reset())
     for (let n = 1; n <= 3; n++) t.equal((await within(publisher.publish('turns', '{}'), 'a publication is stored', 2_000)).offset, n)
-    await new Promise(resolve => setImmediate(resolve))
+    await loopTurns()
   })
 
   t.test('the first publication of a channel is charged to the quota once, and the charge is returned if nothing is stored', async t => {

@@ -1,13 +1,14 @@
 import t from 'tap'
 import { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import { kinds } from '../../../kinds.js'
+import { clockStart } from '../../../clock.js'
 
 const { ownerOf } = kinds
 const limitsOf = (channel: string) => ({ size: 100, ttl: channel.startsWith('chat:') ? 10_000 : 1_000, bytes: 1_000_000 })
 
 function make (limit = 10_000) {
   const lines: Array<Record<string, unknown>> = []
-  const clock = { now: 0 }
+  const clock = { now: clockStart }
   const log = { error: (fields: object, message: string) => { lines.push({ ...fields, message }) }, info () {} }
   const quota = new Quota({ limit, ownerOf, log, now: () => clock.now })
   return { quota, lines, clock, fits: (channel: string, bytes: number) => quota.refusal(channel, bytes, limitsOf(channel)) === undefined }
@@ -31,7 +32,7 @@ t.test('stored bytes leak over the retention time of their channel', async t => 
   fits('user:ada', 4_936)
   fits('chat:w/a/c/ada', 4_936)
   t.equal(fits('user:ada', 2_000), false)
-  clock.now = 500
+  clock.now = clockStart + 500
   t.equal(fits('user:ada', 4_936), true, 'the bytes of the notifications have leaked, and those of the chat have not')
   t.equal(fits('user:ada', 1_000), false)
 })
@@ -53,7 +54,7 @@ t.test('each channel costs bytes besides its publications, so that short publica
 
 t.test('the cost of a channel counts from the time it began', async t => {
   const { quota, fits, clock } = make()
-  clock.now = 10_000
+  clock.now = clockStart + 10_000
   quota.onBegun('user:ada', limitsOf('user:ada'))
   t.equal(fits('user:ada', 5_200), false)
   t.equal(fits('user:ada', 5_000), true)
@@ -71,7 +72,7 @@ t.test('a user over the quota is logged once a minute', async t => {
   fits('user:bob', 20_000)
   t.match(lines, [{ userId: 'ada', limit: 10_000, message: /'limits.stored'/ }, { userId: 'bob' }])
   t.equal(lines.length, 2)
-  clock.now = 60_000
+  clock.now = clockStart + 60_000
   fits('user:ada', 20_000)
   t.equal(lines.length, 3)
 })

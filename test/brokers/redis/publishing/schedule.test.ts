@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { Schedule } from '../../../../lib/brokers/redis/publishing/schedule.js'
+import { loopTurns } from '../../../waiting.js'
 
 function make () {
   let sends = 0
@@ -12,7 +13,7 @@ t.test('two calls of afterTurn send once, after the current turn', async t => {
   schedule.afterTurn()
   schedule.afterTurn()
   t.equal(sends(), 0)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(sends(), 1)
 })
 
@@ -36,12 +37,12 @@ t.test('cancel stops all scheduled sending, which can be scheduled again', async
   schedule.afterTurn()
   schedule.onceGathered()
   schedule.cancel()
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   mock.timers.tick(1_000)
   t.equal(sends(), 0)
   schedule.afterTurn()
   schedule.onceGathered()
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   mock.timers.tick(1_000)
   t.equal(sends(), 2)
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Batch } from '../../../../lib/brokers/redis/publishing/batch.js'
 import { Traffic } from '../../../../lib/brokers/redis/publishing/traffic.js'
+import { loopTurns } from '../../../waiting.js'
 
 const batchOf = (server: string, sentAt: number): Batch => ({ server, sentAt, publications: [], channels: new Map(), deadline: 0 })
 const silence = { roundTrips: 4, least: 100, most: 1_000 }
@@ -8,7 +9,7 @@ const silence = { roundTrips: 4, least: 100, most: 1_000 }
 /** Marks the answers up to a time as read. */
 async function look (traffic: Traffic, now: number): Promise<void> {
   traffic.look(now)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
 }
 
 t.test('a server is silent when its oldest batch is unanswered for a number of round trips, within bounds', async t => {
@@ -32,7 +33,7 @@ t.test('no server is silent before the answers up to that time have been read', 
   traffic.sent(batchOf('x', 0))
   traffic.look(10_000)
   t.equal(traffic.isUnanswered('x', silence), false)
-  await new Promise(resolve => setImmediate(resolve))
+  await loopTurns()
   t.equal(traffic.isUnanswered('x', silence), true)
 })
 
