@@ -56,7 +56,7 @@ function setup (t: { teardown (action: () => void): void }, options: Partial<Liv
     }
   }
   const peer = (isAlive = true) => {
-    const peer = new FakePeer(() => now, isAlive)
+    const peer = new FakePeer(() => now - clockStart, isAlive)
     peer.beat = liveness.add(peer)
     return peer
   }
