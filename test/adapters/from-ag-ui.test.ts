@@ -35,6 +35,26 @@ t.test('a run of AG-UI becomes the messages of a run in a chat', async t => {
   ])
 })
 
+t.test('nothing of a run that ended in the middle of a message, a call or a tool is continued by the next run', async t => {
+  const run = (end: Event): Event[] => [
+    { type: EventType.RUN_STARTED, threadId: 't', runId: 'r' },
+    { type: EventType.TEXT_MESSAGE_CONTENT, messageId: 'a', delta: 'one' },
+    { type: EventType.TOOL_CALL_END, toolCallId: 'c' },
+    { type: EventType.TOOL_CALL_RESULT, messageId: 'x', toolCallId: 'd', content: 'found' },
+    { type: EventType.TOOL_CALL_START, toolCallId: 'c', toolCallName: 'search' },
+    { type: EventType.TOOL_CALL_ARGS, toolCallId: 'c', delta: '{}' },
+    { type: EventType.TOOL_CALL_START, toolCallId: 'd', toolCallName: 'search' },
+    { type: EventType.TOOL_CALL_END, toolCallId: 'd' },
+    end
+  ]
+  for (const end of [{ type: EventType.RUN_FINISHED, threadId: 't', runId: 'r' }, { type: EventType.RUN_ERROR, message: 'No.' }] as Event[]) {
+    const take = fromAgUi()
+    const [first, second] = [run(end).flatMap(take), run(end).flatMap(take)]
+    t.strictSame(plain(second), plain(first))
+    t.match(first.find(({ type }) => type === 'chat_delta'), { data: { at: 0 } })
+  }
+})
+
 t.test('a snapshot of AG-UI becomes its messages and tools', async t => {
   const { texts, tools } = merged(messagesOf([events.find(({ type }) => type === EventType.MESSAGES_SNAPSHOT)!]))
   t.match(texts, [['u1', { role: 'user', content: 'Hi' }], ['a1', { agent: 'planner', content: 'Let me see' }], ['s1', { role: 'system' }]])

@@ -2,6 +2,8 @@ import { EventType, type Event } from '@ag-ui/core'
 import { EventSchemas } from '@ag-ui/core/schemas'
 import t from 'tap'
 import { fromAgUi, toAgUi, type ChatMessage } from '../../lib/adapters/ag-ui.js'
+import { countAlive } from '../leaks.js'
+import { loopTurns } from '../waiting.js'
 
 const eventsOf = (messages: ChatMessage[]) => messages.flatMap(toAgUi({ threadId: 'thread' }))
 /** Removes the fields that only a chat has. */
@@ -77,6 +79,23 @@ t.test('a call that comes with the progress or the output of its tool becomes th
   t.match(eventsOf([hint]), [{ type: 'CUSTOM', value: hint.data }])
 })
 
+t.test('nothing of a question is kept after its run', async t => {
+  const convert = toAgUi({ threadId: 't' })
+  const questionOf = (id: string) => {
+    const schema = { type: 'object' }
+    convert({ type: 'input_request', data: { run_id: id, request_id: `q ${id}`, prompt: '?', schema, ai_sdk: {} } })
+    return new WeakRef(schema)
+  }
+  const schemas = ['r', 's'].map(questionOf)
+  convert({ type: 'run_finished', data: { run_id: 'r', status: 'cancelled' } })
+  // A WeakRef keeps its target until the end of the turn.
+  await loopTurns()
+  t.equal(countAlive(schemas), 1, 'that of the run that waits')
+  convert({ type: 'run_finished', data: { run_id: 's', status: 'cancelled' } })
+  await loopTurns()
+  t.equal(countAlive(schemas), 0)
+})
+
 t.test('messages without an id become separate messages', async t => {
   const said = { type: 'chat_message', data: { content: 'x' } }
   const events = eventsOf([said, said, { ...said, id: 'c.e.1' } as ChatMessage])
@@ -108,6 +127,14 @@ t.test('a run that waits for approvals ends with interrupts, and starts again, a
     { type: 'STEP_STARTED', stepName: 'step 2' }, { type: 'STEP_FINISHED' }, { type: 'RUN_FINISHED', outcome: { type: 'success' } }
   ])
   t.same(events.flatMap(fromAgUi()), messages)
+
+  t.comment('a second pause names only the questions that are still open')
+  const again = [
+    ...messages.slice(0, 7),
+    { type: 'input_request', data: { ...run, request_id: 'q2', prompt: 'Run pay again?', call_id: 'c2', ai_sdk: { approvalId: 'p2' } } },
+    pause('5', 'pause')
+  ].flatMap(toAgUi({ threadId: 't' }))
+  t.match(again.at(-1), { type: 'RUN_FINISHED', outcome: { type: 'interrupt', interrupts: [{ id: 'q2' }] } })
 
   t.comment('a run that is cancelled while it waits starts again before its end')
   const cancelled = [...messages.slice(0, 5), { type: 'run_finished', data: { ...run, status: 'cancelled' } }].flatMap(toAgUi({ threadId: 't' }))

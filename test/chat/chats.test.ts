@@ -282,6 +282,19 @@ t.test('a page of the history goes to the connection that requested it, and is c
   ])
 })
 
+t.test('a page of the history of exactly limits.message bytes is sent, and a larger one is refused', async t => {
+  const { limits: { message: limit } } = new FakeContext()
+  const pageOf = (content: string) => [{ message_id: 'a', content, timestamp: '' }]
+  const room = limit - JSON.stringify(pageOf('')).length
+  let content = 'x'.repeat(room)
+  const { handle, controls } = setup(t, { loadHistory: () => pageOf(content) })
+  await handle('chat_history')
+  t.equal(controls.length, 1)
+  content += 'x'
+  await t.rejects(handle('chat_history'), { code: 'RT_ERR_MESSAGE_TOO_LARGE' })
+  t.equal(controls.length, 1)
+})
+
 t.test('history is converted to JSON before visible gets it and before it is sent', async t => {
   const rows = () => [
     { message_id: 'a', content: 'one', timestamp: new Date(0), agent: { toJSON: () => 'outer' } },

@@ -1,6 +1,8 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { GrowingPart, messageForm, partForm, type GrowingPartParts } from '../../../lib/chat/replies/growing-part.js'
+import { errors } from '../../../lib/errors.js'
+import { loopTurns } from '../../waiting.js'
 import { down, FakeContext } from '../runs/context.js'
 
 function setup (parts: Partial<GrowingPartParts> = {}) {
@@ -52,6 +54,43 @@ t.test('a part among others that was never published begins before its final for
     { type: 'chat_delta', data: { message_id: 'm.1', at: 0, text: 'a' } },
     { type: 'chat_message', data: { message_id: 'm.1', role: 'assistant', content: 'a', status: 'complete' } }
   ])
+})
+
+t.test('text that is written while the broker stores a delta is published after it, and again when it could not be stored', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const answers: Array<{ resolve: () => void, reject: (error: Error) => void }> = []
+  const published: unknown[] = []
+  const { context, part } = setup({
+    outlet: {
+      publish: (_type: string, { at, text }: { at: number, text: string }) => {
+        published.push([at, text])
+        return new Promise<void>((resolve, reject) => answers.push({ resolve, reject }))
+      },
+      deliver () {}
+    } as never
+  })
+  const write = (text: string) => {
+    part.write(text)
+    context.turn()
+  }
+  write('a')
+  write('b')
+  t.strictSame(published, [[0, 'a']], 'one delta at a time')
+  answers[0].resolve()
+  await loopTurns()
+  context.turn()
+  t.strictSame(published, [[0, 'a'], [1, 'b']])
+  t.not(part.stored, undefined)
+  write('c')
+  answers[1].reject(new errors.BROKER('it is away'))
+  await loopTurns()
+  t.equal(part.stored, undefined)
+  mock.timers.tick(500)
+  context.turn()
+  t.strictSame(published.slice(2), [[1, 'bc']])
+  answers[2].resolve()
+  await part.close('complete')
 })
 
 t.test('a dropped part publishes nothing', async t => {

@@ -254,6 +254,33 @@ t.test('a server holds the leases of a run until the end of the run is stored', 
   t.strictSame([...free], keys)
 })
 
+t.test('a server that ends the run of a dead server holds the lease of the run until the end is stored', async t => {
+  const all = brokersOfNodes(3)
+  const [one, two, three] = all
+  const [a] = await Promise.all([one, two].map(broker => start(t, { broker })))
+  const { publish } = two
+  const ending = gate()
+  const stored = gate()
+  two.publish = async (channel, body) => {
+    if (!body.includes('run_finished')) return publish(channel, body)
+    ending.open()
+    await stored.opened
+    return publish(channel, body)
+  }
+  const began = gate()
+  const run = a.app.ws.chat(target).start(() => {
+    began.open()
+    return new Promise(() => {})
+  })
+  await began.opened
+  one.nodes.die(two.nodes)
+  await ending.opened
+  await loopTurns(10)
+  t.equal(await three.nodes.hold(`run ${run.id}`, ''), undefined, 'the lease is not free yet')
+  stored.open()
+  await eventually(async () => await three.nodes.hold(`run ${run.id}`, '') !== undefined)
+})
+
 t.test('a run that ends while it waits for its chat stops waiting, and leaves no timer', async t => {
   const { timers, planned } = movedClock(t)
   const nodes = new FakeCluster()

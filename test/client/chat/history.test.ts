@@ -68,6 +68,17 @@ t.test('insertPage inserts a page of the history into the items', async t => {
     t.equal(chat.isComplete, false)
   })
 
+  t.test('only the newest page after a loss shows whether older items are missing, and a later one drops nothing', async t => {
+    const chat = live()
+    chat.doubt()
+    insertPage(chat, { messages: [stored('older', 10)], is_complete: false }, 'c')
+    t.equal(chat.hasHole, true, 'a page before a known message')
+    insertPage(chat, { messages: [stored('d', 32), stored('y', 80)], is_complete: false })
+    t.equal(chat.hasHole, false)
+    insertPage(chat, { messages: [stored('x', 70), stored('z', 90)], is_complete: false })
+    t.strictSame(ids(chat), ['older', 'c', 't', 'd', 'x', 'y', 'z'])
+  })
+
   t.test('after a loss, a page with a link to the older items, or a complete one, keeps them', async t => {
     for (const [messages, isComplete] of [[[stored('d', 32), stored('y', 80)], false], [[stored('x', 70), stored('y', 80)], true]] as const) {
       const chat = live()

@@ -29,7 +29,8 @@ t.test('waiting publications are taken per server, in order, and count until the
 
 t.test('a batch is full with 256 publications, or with 256 KiB', async t => {
   const many = Array.from({ length: 256 }, () => pending('x'))
-  t.equal(queueOf(many.slice(1)).isFull, false)
+  t.strictSame([255, 256].map(count => queueOf(many.slice(0, count)).isFull), [false, true])
+  t.strictSame([-1, 0].map(more => queueOf([pending('x', 256 * 1024 + more)]).isFull), [false, true])
   const queue = queueOf([...many, pending('x')])
   t.equal(queue.isFull, true)
   t.equal(queue.take('x').length, 256)
