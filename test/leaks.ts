@@ -112,12 +112,26 @@ async function check (test: Pick<TestBase, 'threw'>): Promise<void> {
   if (left.length > 0) test.threw(new Error(`left at the end of the test:\n${left.join('\n')}`))
 }
 
-/** Number of objects that are not garbage. Collects the garbage of the process, which takes about 50 ms. */
-export function countAlive (objects: Array<WeakRef<object>>): number {
+/** Collects the garbage of the process, which takes about 50 ms. */
+function collectGarbage (): void {
   setFlagsFromString('--expose-gc')
-  const collectGarbage = runInNewContext('gc') as () => void
+  const collect = runInNewContext('gc') as () => void
+  collect()
+}
+
+/** Number of objects that are not garbage. */
+export function countAlive (objects: Array<WeakRef<object>>): number {
   collectGarbage()
   return objects.filter(object => object.deref() !== undefined).length
+}
+
+/** Bytes of the heap that are in use after `action`, and were not before. */
+export async function heapLeftBy (action: () => unknown): Promise<number> {
+  collectGarbage()
+  const { heapUsed } = process.memoryUsage()
+  await action()
+  collectGarbage()
+  return process.memoryUsage().heapUsed - heapUsed
 }
 
 recordTimers()

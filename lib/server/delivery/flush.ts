@@ -50,7 +50,6 @@ export class Flusher {
   close (): void {
     this.#isClosed = true
     this.#first = []
-    clearImmediate(this.#turn)
     this.#narrow.clear()
     this.#wide.clear()
   }

@@ -40,12 +40,11 @@ export class Lanes<W> {
     return lane.current
   }
 
-  /** Ends the message that is being handled. Returns `false` if the lane was dropped meanwhile. */
+  /** Ends the message that is being handled; call `begin` then. Returns `false` if the lane was dropped meanwhile. */
   finish (channel: string, work: W): boolean {
     const lane = this.#byChannel.get(channel)
     if (lane?.current !== work) return false
     lane.current = undefined
-    if (lane.waiting.length === 0) this.#byChannel.delete(channel)
     return true
   }
 

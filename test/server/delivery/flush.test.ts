@@ -221,3 +221,19 @@ t.test('a closed flusher flushes no writers and runs no callbacks', async t => {
   t.strictSame(await turn(), [])
   t.doesNotThrow(() => flusher.close())
 })
+
+for (const audience of [narrow, wide]) {
+  t.test(`a flusher that is closed during a flush flushes nothing more, and schedules no turn of the event loop (audience: ${audience})`, async t => {
+    const { flusher, peers, turn } = setup(t)
+    const [first, ...others] = peers('peer', slice * 2)
+    first.onFlush = () => {
+      flusher.before(() => t.fail('a callback that was added before close() ran'))
+      flusher.close()
+      return true
+    }
+    for (const peer of [first, ...others]) flusher.mark(peer, audience)
+    t.strictSame(await turn(), [first.name])
+    t.strictSame(await turn(), [])
+    t.notOk(process.getActiveResourcesInfo().includes('Immediate'))
+  })
+}

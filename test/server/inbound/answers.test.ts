@@ -5,6 +5,7 @@ import { Timers } from '../../../lib/time/timers.js'
 import { FakeCluster } from '../../fake-nodes.js'
 import { eventually, gate } from '../../waiting.js'
 import { clockStart } from '../../clock.js'
+import { heapLeftBy } from '../../leaks.js'
 
 const done: Answer = {}
 const failed: Answer = { fault: { code: 'handler_failed', message: 'it failed' } }
@@ -260,4 +261,16 @@ t.test('several servers share their answers', async t => {
     t.strictSame(await a.answers.once('u', 'r', handler.handle), done)
     t.equal(handler.runs, 1)
   })
+})
+
+t.test('nothing is left of 10,000 users whose answers have expired', async t => {
+  let now = clockStart
+  const answers = new Answers({ now: () => now })
+  const left = await heapLeftBy(async () => {
+    for (let n = 0; n < 10_000; n++) await answers.once(`${n} ${'x'.repeat(500)}`, 'r', async () => ({ data: '7' }))
+    now += 300_000
+    await answers.once('a', 'r', async () => ({ data: '7' }))
+  })
+  t.equal(answers.size, 1)
+  t.ok(left < 2_000_000, `${left} bytes`)
 })

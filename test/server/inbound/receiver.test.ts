@@ -80,6 +80,39 @@ t.test('reading stays paused until fewer than limits.queue messages wait, also i
   t.equal(socket.isRead, true)
 })
 
+t.test('urgent messages and messages in parts that are done do not count as waiting', async t => {
+  let handled = 0
+  const handle = () => { handled++ }
+  const { connect } = setup(t, {
+    now: { handle, isUrgent: () => true },
+    both: { handle, split: message => ['a', 'b'].map(channel => ({ channel, message })) }
+  }, { burst: 1_000 })
+  const { socket, receiver } = connect()
+  for (const type of ['now', 'both']) {
+    for (let n = 0; n < 2 * limits.queue; n++) {
+      receiver.receive(frame(type, n))
+      await loopTurns()
+    }
+    t.equal(socket.isRead, true, type)
+  }
+  t.equal(handled, 3 * 2 * limits.queue)
+})
+
+t.test('frames that were read during a hold of the user are not handled after a stop', async t => {
+  const refs: unknown[] = []
+  const { connect, pass } = setup(t, { count: { handle: ({ ref }) => { refs.push(ref) } } })
+  const { sent, receiver } = connect()
+  for (let n = 0; n < 12; n++) receiver.receive(frame('count', n))
+  receiver.receive(frame('ping', 12))
+  await loopTurns()
+  t.equal(receiver.isHeld, true)
+  receiver.stop()
+  pass(60_000)
+  await loopTurns()
+  t.equal(receiver.isHeld, false)
+  t.strictSame([refs.length, sent.includes('pong')], [11, false])
+})
+
 t.test('messages that were read before a hold of the user are handled after it in order, and sockets are not read meanwhile', async t => {
   const refs: unknown[] = []
   const { connect, pass } = setup(t, { count: { handle: ({ ref }) => { refs.push(ref) } } })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Remembered } from '../../../lib/server/inbound/remembered.js'
 import { clockStart } from '../../clock.js'
+import { heapLeftBy } from '../../leaks.js'
 
 t.test('a value is remembered for the given time from its last set() on', async t => {
   const remembered = new Remembered<number>({ time: 100, size: 10 })
@@ -157,4 +158,18 @@ t.test('each value that is removed is reported with its holder, whatever the rea
   remembered.get('ada', 'k', 100)
   remembered.get('ada', 'k', 200)
   t.strictSame(taken(), ['ada fifth'], 'expired, and reported once')
+})
+
+t.test('nothing is left of 20,000 holders whose values were taken or have expired', async t => {
+  const nameOf = (n: number) => `${n} ${'x'.repeat(500)}`
+  const remembered = new Remembered<number>({ time: 1_000, size: 20_000 })
+  const left = await heapLeftBy(() => {
+    for (let n = 0; n < 20_000; n++) {
+      remembered.set(nameOf(n), 'key', n, clockStart)
+      if (n % 2 === 0) remembered.take(nameOf(n), 'key', clockStart)
+    }
+    remembered.get('', '', clockStart + 1_000)
+  })
+  t.equal(remembered.size, 0)
+  t.ok(left < 2_000_000, `${left} bytes`)
 })

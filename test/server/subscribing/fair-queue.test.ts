@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { FairQueue } from '../../../lib/server/subscribing/fair-queue.js'
 import { gate, loopTurns } from '../../waiting.js'
+import { heapLeftBy } from '../../leaks.js'
 
 /** A queue whose jobs run until the test ends them. */
 function setup (size: number) {
@@ -88,4 +89,16 @@ t.test('every job runs, and no job starts while its holder has more than is free
     await Promise.all(jobs)
     return isWithin && running.length === 0
   }), { numRuns: 50 }))
+})
+
+t.test('nothing is left of 10,000 holders whose jobs have waited', async t => {
+  const queue = new FairQueue(1)
+  const left = await heapLeftBy(async () => {
+    const { opened, open } = gate()
+    const first = queue.run('', () => opened)
+    const jobs = Array.from({ length: 10_000 }, (_, n) => queue.run(`${n} ${'x'.repeat(500)}`, async () => {}))
+    open()
+    await Promise.all([first, ...jobs])
+  })
+  t.ok(left < 2_000_000, `${left} bytes`)
 })

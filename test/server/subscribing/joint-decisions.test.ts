@@ -3,6 +3,7 @@ import type { ChannelKind } from '../../../lib/server/kinds.js'
 import type { Applicant, Decision, Decisions } from '../../../lib/server/subscribing/decisions.js'
 import { JointDecisions } from '../../../lib/server/subscribing/joint-decisions.js'
 import { loopTurns } from '../../waiting.js'
+import { countAlive } from '../../leaks.js'
 
 const kindOf = (name: string, isJoint?: boolean) => ({ name, access: { isJoint } }) as ChannelKind
 const [joint, other, single] = [kindOf('joint', true), kindOf('other', true), kindOf('single')]
@@ -56,4 +57,16 @@ t.test('nothing is asked when all channels are cancelled, and later channels are
   t.equal(await decisions.announce(joint, ada, 'j:1').ask(), 'allowed')
   t.equal(await decisions.announce(joint, ada, 'j:2').ask(), 'forbidden')
   t.strictSame(asked, ['ada j:1', 'ada j:2'])
+})
+
+t.test('nothing is kept of a connection whose channels are decided', async t => {
+  const { decisions } = setup()
+  const ask = async () => {
+    const applicant = { identity: { userId: 'eve' } } as Applicant
+    await decisions.announce(joint, applicant, 'j:1').ask()
+    return new WeakRef(applicant)
+  }
+  const applicants = [await ask(), await ask()]
+  await loopTurns()
+  t.equal(countAlive(applicants), 0)
 })

@@ -6,7 +6,7 @@ import type { Broker } from '../../../lib/brokers/broker.js'
 import type { Identity } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { Subscription } from '../../../lib/server/delivery/subscription.js'
-import { Kinds, type ChannelKind, type SubscriptionAccess } from '../../../lib/server/kinds.js'
+import { Kinds, type ChannelKind, type KindPresence, type SubscriptionAccess } from '../../../lib/server/kinds.js'
 import type { Refusals } from '../../../lib/server/reports/refusals.js'
 import { Subscribing } from '../../../lib/server/subscribing/subscribing.js'
 import { LoopClock } from '../../../lib/time/loop-clock.js'
@@ -19,6 +19,16 @@ interface Given {
   /** Maximum channels of a connection, and of a user. */
   most?: [ofConnection: number, ofUser: number]
   subscribe?: (channel: string, original: Broker['subscribe']) => ReturnType<Broker['subscribe']>
+}
+
+/** Notes who enters and leaves the presence of channels. */
+function presenceOf (moves: string[]): KindPresence {
+  return {
+    enter: (_attendee, channel) => { moves.push(`enter ${channel}`) },
+    leave: (_attendee, channel, isClean) => { moves.push(`leave ${channel}${isClean ? ' for good' : ''}`) },
+    closed () {},
+    update () {}
+  }
 }
 
 /** Subscribing to channels of the kind `k` and to the channel `p:path`, which is that of each connection. */
@@ -45,7 +55,8 @@ function setup (t: Test, { decide = () => true, isJoint = false, most: [mostOfCo
   const kindOf = (name: string, parts: Partial<ChannelKind> = {}): ChannelKind => ({
     name, label: 'k', start: 'now', createLog: (epoch, limits, frameOf) => new AppLog(epoch, limits, frameOf), ...parts
   })
-  const kinds = new Kinds([kindOf('k', { access }), kindOf('p')])
+  const moves: string[] = []
+  const kinds = new Kinds([kindOf('k', { access, presence: presenceOf(moves) }), kindOf('p')])
   const broker = new MemoryBroker({ size: 3, ttl: 60_000, bytes: 1_000_000, lag: 1_000 })
   broker.open((channel, epoch, limits) => kinds.of(channel).createLog!(epoch, limits, (_position, body) => body))
   const original = broker.subscribe.bind(broker)
@@ -57,6 +68,8 @@ function setup (t: Test, { decide = () => true, isJoint = false, most: [mostOfCo
   const connect = (userId = 'ada') => new FakeConnection(userId, subscribing)
   return {
     asked,
+    /** Who entered and left the presence of channels. */
+    moves,
     subscribing,
     connect,
     subscribe: (connection: FakeConnection, channel: string, since?: string) =>
@@ -266,12 +279,27 @@ t.test('a connection that ends while the app decides gets no frame, reads nothin
   t.strictSame(ended.sent, [])
 })
 
-t.test('a connection that ends because of the frame subscribed reads nothing', async t => {
-  const { connect, subscribe, logOf } = setup(t)
+t.test('a connection that ends while a log cannot be had gives its place back once', async t => {
+  const { opened, open } = gate()
+  const isAway = () => opened.then(() => { throw new Error('away') })
+  const { connect, subscribe } = setup(t, { most: [1, 1], subscribe: (channel, original) => channel === 'k:a' ? isAway() : original(channel) })
+  const ended = connect()
+  const done = subscribe(ended, 'k:a')
+  ended.end()
+  open()
+  await done
+  const [first, second] = [connect(), connect()]
+  for (const connection of [first, second]) await subscribe(connection, 'k:b')
+  t.strictSame([first.sent, second.sent], [['subscribed k:b 0'], ['unsubscribed k:b too_many_channels']])
+})
+
+t.test('a connection that ends because of the frame subscribed reads nothing, and is not present', async t => {
+  const { connect, subscribe, logOf, moves } = setup(t)
   const connection = connect()
   connection.onControl = () => connection.end()
   await subscribe(connection, 'k:a')
   t.equal(logOf('k:a').readers.length, 0)
+  t.strictSame(moves, [])
 })
 
 t.test('a user who is removed while the app decides gets removed, even if the decision is true', async t => {
@@ -335,8 +363,9 @@ t.test('a subscribe to a channel that is read goes on where the connection is, a
   await subscribe(connection, 'k:a')
   await subscribe(connection, 'k:a', at(4))
   await subscribe(connection, 'k:a', at(3))
-  t.strictSame(connection.take(), ['subscribed k:a 0', 'subscribed k:a 0 recovered: true', 'subscribed k:a 0 recovered: true'])
-  t.strictSame(connection.positions.slice(1), [at(4), at(4), at(4)])
+  await subscribe(connection, 'k:a', at(2))
+  t.strictSame(connection.take(), ['subscribed k:a 0', ...Array(3).fill('subscribed k:a 0 recovered: true')])
+  t.strictSame(connection.positions.slice(1), Array(4).fill(at(4)), 'also at a since where the subscription began')
   publish('k:a', '5', '6')
   await subscribe(connection, 'k:a', at(5))
   t.strictSame(connection.take(), ['subscribed k:a 1 recovered: true'], 'it begins after a since that is later')
@@ -400,6 +429,34 @@ t.test('a review of an identity that is renewed again ends nothing, and one of a
   open(false)
   await done
   t.strictSame(connection.take(), [])
+})
+
+t.test('a review says and does nothing about a channel that the client has left meanwhile', async t => {
+  const { opened, open } = gate<boolean>()
+  let isReview = false
+  const { connect, subscribe, unsubscribe, review, moves } = setup(t, { decide: () => isReview ? opened : true })
+  for (const verdict of [true, false]) {
+    const connection = connect()
+    await subscribe(connection, 'k:a')
+    isReview = true
+    const done = review(connection)
+    unsubscribe(connection, 'k:a')
+    open(verdict)
+    await done
+    isReview = false
+    t.strictSame(connection.take(), ['subscribed k:a 0', 'unsubscribed k:a asked'])
+    t.strictSame(moves.splice(0), ['enter k:a', 'leave k:a for good'])
+  }
+})
+
+t.test('who unsubscribes or may not stay leaves the presence for good, and who is expected back does not', async t => {
+  const { connect, subscribe, subscribing, moves } = setup(t)
+  for (const [reason, isClean] of [['asked', true], ['removed', true], ['forbidden', true], ['unavailable', false], ['failed', false]] as const) {
+    const connection = connect()
+    await subscribe(connection, 'k:a')
+    subscribing.end(connection as unknown as Connection, 'k:a', reason)
+    t.strictSame(moves.splice(0), ['enter k:a', `leave k:a${isClean ? ' for good' : ''}`], reason)
+  }
 })
 
 t.test('the channels of a frame are decided about together, also if the log of one of them cannot be had', async t => {
