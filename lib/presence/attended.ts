@@ -141,10 +141,9 @@ export class Attended implements EntryListener, Reader {
     attendance.reading = attendee.read(this.versions as Log, kind, channel)
   }
 
-  /** Removes a connection, at once or after its grace period. */
+  /** Removes a connection that has entered, at once or after its grace period. */
   leave (attendee: Attendee, isClean: boolean): void {
-    const attendance = this.#attendees.get(attendee)
-    if (attendance === undefined) return
+    const attendance = this.#attendees.get(attendee)!
     const { id, userId } = attendee
     attendance.reading?.end()
     this.#attendees.delete(attendee)

@@ -197,3 +197,25 @@ t.test('a node that reads a channel in which nobody is present publishes nothing
   await pass(500)
   t.strictSame([spy.users, published.map(body => JSON.parse(body).hello)], ['ada', [undefined, true, undefined]])
 })
+
+t.test('a connection that leaves, before the first list or after it, gets no further frame', async t => {
+  const { nodes: [{ board }], pass } = startNodes(t, { count: 2 })
+  const [stays, early, late] = ['stays', 'early', 'late'].map(id => new FakeAttendee(id))
+  for (const attendee of [stays, early, late]) board.enter(attendee, channel)
+  board.leave(early, channel, true)
+  await pass(500)
+  t.strictSame([early.isReading, early.frames, late.users], [false, [], 'late,stays'])
+  board.leave(late, channel, true)
+  await pass(500)
+  t.strictSame([late.isReading, late.users, stays.users], [false, 'late,stays', 'stays'])
+})
+
+t.test('a channel that is left before its log is there is not followed', async t => {
+  const { nodes: [{ board, presence }], logs, pass } = startNodes(t, { count: 2 })
+  const ada = new FakeAttendee('ada')
+  board.enter(ada, channel)
+  board.leave(ada, channel, true)
+  t.equal(presence.size, 0)
+  await pass(500)
+  t.strictSame([...logs.values()].map(({ readers, listener }) => [readers.length, listener]), [[0, undefined]])
+})

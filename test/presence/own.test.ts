@@ -1,5 +1,6 @@
 import t from 'tap'
 import { OwnConnections } from '../../lib/presence/own.js'
+import { heapLeftBy } from '../leaks.js'
 
 const noop = () => {}
 
@@ -84,4 +85,17 @@ t.test('all connections are taken for a state, and have not changed then', async
   own.update('c2', '1')
   t.strictSame(own.takeAll(0), [{ id: 'c2', user: 'bob', data: '1' }])
   t.notOk(own.hasChanged)
+})
+
+t.test('nothing is left of 10,000 users whose connections have lingered', async t => {
+  const own = new OwnConnections()
+  const left = await heapLeftBy(() => {
+    for (let n = 0; n < 10_000; n++) {
+      own.enter(`c${n}`, `${n} ${'x'.repeat(500)}`)
+      own.linger(`c${n}`, noop)
+      own.leave(`c${n}`)
+    }
+  })
+  t.equal(own.size, 0)
+  t.ok(left < 2_000_000, `${left} bytes`)
 })
