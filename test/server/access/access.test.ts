@@ -9,11 +9,34 @@ import Fastify from 'fastify'
 import realtime from '../../../lib/index.js'
 import type { Authenticate, Authorize, RealtimeOptions } from '../../../lib/index.js'
 import { RawClient, as, authenticateByHeader, connect, outcome, rawFrame, start, upgrade } from '../../harness.js'
+import { found } from '../../every.js'
 import { logSink } from '../../log-sink.js'
 import { eventually, gate, loopTurns } from '../../waiting.js'
 
 type Expected = number | 'ack'
 const path = '/ws/notifications/u1'
+
+t.test('the first app in development mode emits a process warning with the cure, and apps with authenticate or insecure emit none', async t => {
+  const warned: Array<Error & { code?: string }> = []
+  const onWarning = (warning: Error) => { warned.push(warning) }
+  process.on('warning', onWarning)
+  t.teardown(() => { process.off('warning', onWarning) })
+  const listen = async (options: RealtimeOptions) => {
+    const log = logSink()
+    const app = Fastify({ logger: log.options })
+    t.teardown(() => app.close())
+    await app.register(realtime, options)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as AddressInfo
+    t.equal(await outcome(`ws://127.0.0.1:${port}${path}`, as('u1')), 'ack')
+    t.strictSame(found(log.lines, line => JSON.parse(line).level === 50), [], 'no error is logged')
+  }
+  for (const options of [{ insecure: true }, { authenticate: authenticateByHeader }]) await listen(options)
+  t.strictSame(warned.map(({ code }) => code), [])
+  await listen({})
+  await eventually(() => warned.length > 0)
+  t.match(warned, [{ code: 'RT_WARN_DEVELOPMENT', message: /any client on this machine can connect as any user\. Pass 'authenticate'/ }])
+})
 
 t.test('development mode accepts only connections from the same machine', async t => {
   const { port, url } = await start(t)
