@@ -8,7 +8,7 @@ import { onClient } from '../../lib/adapters/link.js'
 import { createClient as createChatClient } from '../../lib/client/chat/index.js'
 import { createClient, type ClientOptions, type WebSocketConstructor } from '../../lib/client/index.js'
 import { FakeSocket } from '../client/fake-socket.js'
-import { eventually, gate, within } from '../waiting.js'
+import { eventually, gate, loopTurns, within } from '../waiting.js'
 import { startAgent } from './agent.js'
 
 interface Scope {
@@ -205,4 +205,52 @@ t.test('with a server without channels, a chat of a client gets a connection of 
   FakeSocket.last.ack({ limits: { frame: 1024, nodes: 100, rate: 100, burst: 100, channels: 100 } })
   await eventually(() => path.isClosed)
   await eventually(() => FakeSocket.last.sent.some(({ type }) => type === 'subscribe'))
+})
+
+/** A link to a chat on the connection of a client with a fake socket, and what it reports. */
+async function linked (t: Scope) {
+  FakeSocket.made = []
+  const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} })
+  t.teardown(() => client.close())
+  await eventually(() => FakeSocket.made.length === 1)
+  const [socket] = FakeSocket.made
+  socket.ack({ limits: { frame: 1024, nodes: 100, rate: 100, burst: 100, channels: 100 } })
+  const reported: string[] = []
+  const link = onClient(client, 'ada', { workflow: 'w', appId: 'a', chatId: 'c' })({
+    onConnected: () => { reported.push('connected') },
+    onReplayed: () => { reported.push('replayed') },
+    onEnvelope: ({ type }) => { reported.push(type) },
+    onLost: () => { reported.push('lost') },
+    onClosed: () => { reported.push('closed') }
+  })
+  t.teardown(() => link.close())
+  const receive = (type: string, rest: object) => socket.receive({ type, channel: 'chat:w/a/c/ada', data: {}, ...rest })
+  await eventually(() => socket.sent.some(({ type }) => type === 'subscribe'))
+  const pings = () => socket.sent.filter(({ type }) => type === 'ping')
+  return { socket, reported, receive, pings, pong: () => socket.receive({ type: 'pong', ref: pings().at(-1)!.ref }) }
+}
+
+t.test('only publications count as frames of a replay: a page of the history on the same channel does not', async t => {
+  const { reported, receive } = await linked(t)
+  receive('subscribed', { data: { position: 'c.e.0', replayed: 2 } })
+  receive('chat_history', { ref: 1 })
+  receive('one', { id: 'c.e.1' })
+  receive('two', { id: 'c.e.2' })
+  receive('three', { id: 'c.e.3' })
+  t.strictSame(reported, ['connected', 'chat_history', 'one', 'two', 'replayed', 'three'])
+})
+
+t.test('a replay of which the server has merged frames ends when a ping is answered without a frame in between', async t => {
+  const { reported, receive, pings, pong } = await linked(t)
+  receive('subscribed', { data: { position: 'c.e.0', replayed: 3 } })
+  receive('one', { id: 'c.e.1' })
+  await loopTurns()
+  t.equal(pings().length, 1)
+  t.strictSame(reported, ['connected', 'one'])
+  pong()
+  await eventually(() => pings().length === 2)
+  t.strictSame(reported, ['connected', 'one'])
+  pong()
+  await eventually(() => reported.length > 2)
+  t.strictSame(reported, ['connected', 'one', 'replayed'])
 })

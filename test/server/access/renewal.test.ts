@@ -92,6 +92,18 @@ t.test('every renewal gets an answer, and a refused one leaves the connection un
     })
   }
 
+  t.test('a renewal that authorize does not allow closes with 4403, and its reason is logged', async t => {
+    const { lines, options } = logSink()
+    let verdict = true
+    const { app, client } = await startRenewing(t, identityOf, 60_000, { authorize: () => verdict }, { logger: options })
+    verdict = false
+    client.send({ type: 'renew', ref: 1, data: { token: 'u1 90000' } })
+    t.equal((await client.close()).code, 4403)
+    await app.close()
+    const logged = lines.map(line => JSON.parse(line)).filter(({ reason }) => reason !== undefined)
+    t.match(logged, [{ reason: 'not_authorized', userId: 'u1', connectionId: client.ack.data!.connection_id }])
+  })
+
   t.test('a renewal without a token gets bad_message, and the fifth one closes the connection with 4400', async t => {
     const { client } = await startRenewing(t, () => { throw new Error('is not asked') })
     for (const data of [undefined, null, 'token', { token: '' }, { token: 5 }]) {
