@@ -227,13 +227,16 @@ async function linked (t: Scope) {
   const receive = (type: string, rest: object) => socket.receive({ type, channel: 'chat:w/a/c/ada', data: {}, ...rest })
   await eventually(() => socket.sent.some(({ type }) => type === 'subscribe'))
   const pings = () => socket.sent.filter(({ type }) => type === 'ping')
-  return { socket, reported, receive, pings, pong: () => socket.receive({ type: 'pong', ref: pings().at(-1)!.ref }) }
+  return { socket, link, reported, receive, pings, pong: () => socket.receive({ type: 'pong', ref: pings().at(-1)!.ref }) }
 }
 
 t.test('only publications count as frames of a replay: a page of the history on the same channel does not', async t => {
-  const { reported, receive } = await linked(t)
+  const { socket, link, reported, receive } = await linked(t)
   receive('subscribed', { data: { position: 'c.e.0', replayed: 2 } })
-  receive('chat_history', { ref: 1 })
+  link.send('chat_history', {}).catch(() => {})
+  const requests = () => socket.sent.filter(({ type }) => type === 'chat_history')
+  await eventually(() => requests().length > 0)
+  receive('chat_history', { ref: requests()[0].ref })
   receive('one', { id: 'c.e.1' })
   receive('two', { id: 'c.e.2' })
   receive('three', { id: 'c.e.3' })
