@@ -70,11 +70,12 @@ const waitWithoutReason: Look = (node, source) => {
 
 /** `t.ok(list.every(…))`, which also passes for an empty list. */
 const everyOfNothing: Look = node =>
-  isAssertion(node) && node.arguments.some(argument => ts.isCallExpression(argument) && ts.isPropertyAccessExpression(argument.expression) && argument.expression.name.text === 'every')
+  isAssertion(node) && node.arguments.some(argument => isCallOf(argument, 'every'))
 
 /** A call of a method `name` with a receiver, such as `list.some(…)`. */
 function isCallOf (node: ts.Node | undefined, ...names: string[]): node is ts.CallExpression & { expression: ts.PropertyAccessExpression } {
-  return node !== undefined && ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression) && names.includes(node.expression.name.text)
+  if (node === undefined || !ts.isCallExpression(node)) return false
+  return ts.isPropertyAccessExpression(node.expression) && names.includes(node.expression.name.text)
 }
 
 function isAssertionOf (node: ts.Node, ...names: string[]): node is ts.CallExpression {

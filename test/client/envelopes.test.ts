@@ -3,7 +3,6 @@ import { envelopesOf } from '../../lib/client/envelopes.js'
 import { Source } from './source.js'
 import { loopTurns } from '../waiting.js'
 
-
 t.test('a loop gets each envelope since the call, in order and once, until the client is closed', async t => {
   const source = new Source()
   source.push(0)

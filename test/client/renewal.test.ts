@@ -3,7 +3,6 @@ import t from 'tap'
 import { renewal } from '../../lib/client/renewal.js'
 import { loopTurns } from '../waiting.js'
 
-
 function renewing (t: { teardown (action: () => void): void }, getToken?: () => Promise<string | undefined>) {
   mock.timers.enable({ apis: ['setTimeout'] })
   const sent: string[] = []

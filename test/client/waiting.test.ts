@@ -33,7 +33,6 @@ t.test('connected() rejects with the close of the client', async t => {
   await t.rejects(waiting, { code: 'forbidden', closed: { code: 4403, reason: '', name: 'FORBIDDEN' } })
 })
 
-
 t.test('without a timeout a wait lasts until the connection is open, and leaves no listener', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())

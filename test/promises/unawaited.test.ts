@@ -16,7 +16,6 @@ function logger () {
   return { lines, options: { logger: { level: 'warn', stream } } }
 }
 
-
 const wrong = { type: 'notification', data: {} } as never
 const target = { workflow: 'w', appId: 'a', chatId: 'c', userId: 'u1' }
 

@@ -186,3 +186,18 @@ t.test('a reader with part of an evicted message is lost, even if it has read la
   t.equal(log.evicted, 3)
   t.equal(log.isLost(reader), true)
 })
+
+t.test('a message outside the history of which a reader has read a part is kept until the reader has the rest', async t => {
+  const log = logOf([delta('m', 0, 'a')], { size: 2 })
+  const reader = new Client(log, 0)
+  reader.isReading = false
+  reader.read()
+  for (let n = 0; n < 4; n++) log.append(bodyOf('status', { n }), 0)
+  log.append(delta('m', 1, 'b'), 0)
+  log.trim()
+  t.equal(log.isLost(reader), false)
+  reader.readAll()
+  t.equal(reader.texts.get('m'), 'ab')
+  log.trim()
+  t.equal(log.length, 2)
+})

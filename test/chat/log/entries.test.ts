@@ -140,7 +140,7 @@ t.test('the bytes are those of all entries, and the lag is that of the expired o
     const entries = new Entries()
     for (const [offset, step] of steps.entries()) {
       if (step === 'shift') entries.shift()
-      else if (step !== 'expire') entries.append({ offset: offset + 1, body: step, now: 0 }, tellingOf(step, undefined))
+      else if (step !== 'expire') entries.append({ offset: offset + 1, body: step, now: 1 }, tellingOf(step, undefined))
       else if (entries.expired < entries.length) entries.expireOldest()
       t.strictSame([entries.bytes, entries.lag], [sizesOf(entries, entries.length), sizesOf(entries, entries.expired)])
     }

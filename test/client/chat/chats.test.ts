@@ -14,7 +14,6 @@ function make (t: Test, ...args: Parameters<typeof openChats>): OpenChat {
   }
 }
 
-
 t.beforeEach(() => { FakeSocket.made = [] })
 
 t.test('a chat that is opened twice has one connection, which the last close closes', async t => {

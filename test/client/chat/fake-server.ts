@@ -10,4 +10,3 @@ export const ack = (limits: object) => ({ type: 'connection_ack', data: { user_i
 
 /** Addresses of the sockets that were opened. */
 export const urls = () => FakeSocket.made.map(({ url }) => url)
-

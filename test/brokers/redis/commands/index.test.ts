@@ -205,7 +205,8 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
   })
 
   /** Asserts that a key has just got an expiry of `ms`. */
-  const lasts = async (t: Test, key: string, ms: number, message = key) => isBetween(t, await lifetimeOf(client, key), ms - 10_000, ms, message)
+  const lasts = async (t: Test, key: string, ms: number, message = key) =>
+    isBetween(t, await lifetimeOf(client, key), ms - 10_000, ms, message)
 
   t.test('append, read, mend, enter and claim set the given expiry on each key that they write', async t => {
     await store('e', ['x'])
