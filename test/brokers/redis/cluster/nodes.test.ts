@@ -1,5 +1,8 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import type { Lease } from '../../../../lib/brokers/broker.js'
+import { Leases } from '../../../../lib/brokers/redis/cluster/leases.js'
+import { Presences } from '../../../../lib/brokers/redis/cluster/presence.js'
 import { ChannelLog } from '../../../../lib/logs/channel-log.js'
 import { redisBroker } from '../../../../lib/redis.js'
 import { every } from '../../../every.js'
@@ -94,6 +97,14 @@ t.test('nodes exchange messages, and share presence, claims and leases', { skip:
     await inherited[0][1].release()
     t.ok(await (who === 'b' ? c : b).nodes.hold('run:1', '{}'))
     t.equal(inherited.length, 1)
+  })
+
+  t.test('a node that Redis does not know sends its presence and its leases', async t => {
+    const renewals = [mock.method(Presences.prototype, 'renew'), mock.method(Leases.prototype, 'renew')]
+    t.teardown(() => mock.restoreAll())
+    await node(t)
+    await eventually(() => renewals.every(renew => renew.mock.callCount() > 0))
+    t.strictSame(renewals.map(renew => renew.mock.callCount()), [1, 1])
   })
 
   t.test('a node that was disconnected learns that its lease is lost', async t => {

@@ -42,4 +42,13 @@ t.test('a node has one log per channel, with the first limits, until it has had 
   const other = await channels.subscribe('a', limits.defaults)
   t.not(other, log)
   t.equal(other.head, 1)
+
+  const short = limits.of({ ttl: 10_000 })
+  const old = await channels.subscribe('old', short)
+  old.add({ offset: 1, epoch: old.epoch, wake () {}, catchUp () {} })
+  await publisher.publish('old', '{"n":1}', short.stream)
+  await eventually(() => old.length === 1)
+  const later = performance.now() + 11_000
+  channels.sweep(later, later)
+  t.equal(old.length, 0, 'a sweep drops publications that are too old, also without a later one')
 })
