@@ -89,6 +89,24 @@ t.test('tabs share one connection', async t => {
     t.strictSame([tabs[0].titles, late.titles, late.resumes], [['before', 'after'], ['after'], []])
   })
 
+  t.test('a tab that comes back gets up to 200 messages from the leader, and after more it is told that it has missed some', async t => {
+    const { tabs: [leader, other], notify, heard } = await open(t, 2)
+    await notify('first')
+    await heard(1)
+    for (const [missed, recovered] of [[200, true], [201, false]] as const) {
+      const before = { ofLeader: leader.titles.length, own: other.titles.length }
+      other.client.close()
+      await notify(...count(missed))
+      await heard(before.ofLeader + missed, [leader])
+      other.client.reopen()
+      await other.client.connected()
+      t.strictSame(other.resumes.splice(0), [{ recovered }], `${missed} messages`)
+      await notify(`after ${missed}`)
+      await eventually(() => other.titles.at(-1) === `after ${missed}`)
+      t.equal(other.titles.length, before.own + (recovered ? missed : 0) + 1)
+    }
+  })
+
   t.test('only the leader renews the credential of the shared connection', async t => {
     const { tabs, url } = await open(t, 1, { authenticate: () => ({ userId: 'u1', expiresAt: Date.now() + 60_000 }) })
     const late = openTab(t, url)
@@ -96,6 +114,21 @@ t.test('tabs share one connection', async t => {
     const [leader, follower] = [tabs[0], late].map(({ client }) => client.ack!.expires_in_ms)
     t.ok(leader! > 0)
     t.equal(follower, undefined)
+  })
+
+  t.test('a credential that the leader has renewed starts no renewal in another tab', async t => {
+    const authenticate = () => ({ userId: 'u1', expiresAt: Date.now() + 500 })
+    const renew = () => ({ userId: 'u1', expiresAt: Date.now() + 60_000 })
+    const { tabs, notify, heard } = await open(t, 2, { authenticate, renew }, { getToken: () => 'token' })
+    const heardBy = tabs.map(({ client }) => {
+      const types: string[] = []
+      client.on('*', ({ type }) => { types.push(type) })
+      return types
+    })
+    await eventually(() => heardBy[0].includes('renewed'))
+    await notify('fence')
+    await heard(1)
+    t.strictSame(heardBy.map(types => types.includes('renewed')), [true, false])
   })
 
   t.test('when the leader is closed another tab leads, and no message is lost', async t => {

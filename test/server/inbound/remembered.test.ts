@@ -173,3 +173,17 @@ t.test('nothing is left of 20,000 holders whose values were taken or have expire
   t.equal(remembered.size, 0)
   t.ok(left < 2_000_000, `${left} bytes`)
 })
+
+t.test('values that are taken take no room while an older one is remembered', async t => {
+  const remembered = new Remembered<number>({ time: 1_000, size: 20_000 })
+  remembered.set('ada', 'key', 0, clockStart)
+  const left = await heapLeftBy(() => {
+    for (let n = 0; n < 20_000; n++) {
+      const holder = `${n} ${'x'.repeat(500)}`
+      remembered.set(holder, 'key', n, clockStart)
+      remembered.take(holder, 'key', clockStart)
+    }
+  })
+  t.equal(remembered.size, 1)
+  t.ok(left < 2_000_000, `${left} bytes`)
+})
