@@ -89,7 +89,7 @@ t.test('tabs share one connection', async t => {
     t.strictSame([tabs[0].titles, late.titles, late.resumes], [['before', 'after'], ['after'], []])
   })
 
-  t.test('a tab that comes back gets up to 200 messages from the leader, and after more it is told that it has missed some', async t => {
+  t.test('a reopened tab gets up to 200 missed messages from the leader, and recovered: false after more', async t => {
     const { tabs: [leader, other], notify, heard } = await open(t, 2)
     await notify('first')
     await heard(1)
