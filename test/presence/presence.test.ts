@@ -3,6 +3,7 @@ import t from 'tap'
 import { encodeEntry } from '../../lib/presence/log/entry.js'
 import { FakeAttendee, startNodes } from './nodes.js'
 import { found } from '../every.js'
+import { countAlive } from '../leaks.js'
 
 const channel = 'board:b1'
 
@@ -124,4 +125,19 @@ t.test('a node without connections says no goodbye, and neither does the only on
   await one.pass(500)
   await one.nodes[0].presence.close()
   t.strictSame(found([...two.published, ...one.published], body => body.includes('"bye"')), [])
+})
+
+t.test('nothing is kept of a connection that has left all channels', async t => {
+  const { nodes: [{ board }], pass } = startNodes(t, { isMemory: true })
+  const visit = async () => {
+    const attendee = new FakeAttendee('ada')
+    for (const name of ['board:b1', 'board:b2']) board.enter(attendee, name)
+    await pass(200)
+    board.leave(attendee, 'board:b1', true)
+    board.closed(attendee, true)
+    return new WeakRef(attendee)
+  }
+  const visits = [await visit(), await visit()]
+  await pass(200)
+  t.equal(countAlive(visits), 0)
 })
