@@ -29,7 +29,9 @@ if (guarded.length === 0) {
 // The same time as in .taprc: of mutants that wait for something that never comes, the runner ends the process earlier.
 process.env.TAP_TIMEOUT ??= '120'
 
-const mutants = (await new Stryker(options()).runMutationTest()).filter(mutant => isSampled(mutant, sample))
+// Stryker has written why a test fails without a mutant.
+const all = await new Stryker(options()).runMutationTest().catch(() => process.exit(1))
+const mutants = all.filter(mutant => isSampled(mutant, sample))
 for (const { fileName, status, location: { start }, mutatorName, replacement } of mutants.filter(isMissed)) {
   console.log(`${relative('', fileName)}:${start.line}:${start.column} ${status} ${mutatorName} ${replacement.split('\n', 1)[0]}`)
 }
@@ -59,7 +61,7 @@ function options () {
     htmlReporter: { fileName: `reports/mutation/${name}.html` },
     jsonReporter: { fileName: `reports/mutation/${name}.json` },
     // It warns of the options of the test runner, which it does not know.
-    logLevel: process.env.LL ?? 'error',
+    logLevel: 'error',
     tempDirName: '.stryker-tmp',
     cleanTempDir: 'always'
   }

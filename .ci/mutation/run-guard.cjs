@@ -16,7 +16,7 @@ const cache = `${file}.cache`
 // As the test file would see it: test/leaks.ts reads it, and so does what the test starts.
 process.argv.splice(1, 3, resolve(file))
 
-const script = new Script(readFileSync(bundle, 'utf8'), {
+const script = new Script(readFileSync(bundle, 'latin1'), {
   filename: bundle,
   cachedData: existsSync(cache) ? readFileSync(cache) : undefined
 })
@@ -27,7 +27,7 @@ const modules = new Map()
 
 /** A module that an import names. */
 function moduleOf (specifier, { identifier }) {
-  if (/^(\.|file:)/.test(specifier)) return ownModule(new URL(specifier, identifier).href)
+  if (isPath(specifier)) return ownModule(urlOf(specifier, identifier))
   const known = modules.get(specifier)
   if (known !== undefined) return known
   if (specifier.startsWith('node:')) return wrapped(specifier, require(specifier))
@@ -37,12 +37,20 @@ function moduleOf (specifier, { identifier }) {
   return wrapped(specifier, exports, bundled.isModule[specifier] ? exports.default : exports)
 }
 
+function isPath (specifier) {
+  return /^(\.|file:)/.test(specifier)
+}
+
+function urlOf (specifier, referrer) {
+  return isPath(specifier) ? new URL(specifier, referrer).href : pathToFileURL(createRequire(referrer).resolve(specifier)).href
+}
+
 function ownModule (url) {
   const known = modules.get(url)
   if (known !== undefined) return known
   const module = new SourceTextModule(readFileSync(fileURLToPath(url), 'utf8'), {
     identifier: url,
-    initializeImportMeta: meta => Object.assign(meta, { url, resolve: specifier => new URL(specifier, url).href }),
+    initializeImportMeta: meta => Object.assign(meta, { url, resolve: specifier => urlOf(specifier, url) }),
     importModuleDynamically: async (specifier, referrer) => evaluated(await moduleOf(specifier, referrer))
   })
   modules.set(url, module)
