@@ -1,28 +1,24 @@
 // Puts single faults ("mutants") into files of lib/, one at a time, and runs the tests that guard the file: `npm run mutate -- protocol`
-// for a folder without its subfolders, `npm run mutate -- brokers/channel-log` for a file, `--sample 20` for a random fifth of the mutants,
-// always the same. Prints every mutant that no test notices, and the score: the share of mutants that one does. The whole report is in
-// reports/mutation. Not part of `npm test`, because a mutant takes 0.3 s or more of CPU time.
+// for a folder without its subfolders, `npm run mutate -- brokers/budget` for a file. `--sample 20` takes a random fifth of the mutants,
+// always the same, and `--jobs 2` runs two at a time. Prints every mutant that no test notices, and the score: the share of mutants that
+// one does. The whole report is in reports/mutation. Not part of `npm test`, because a mutant takes 0.3 s or more of CPU time.
 import { existsSync, readdirSync, statSync } from 'node:fs'
-import { relative } from 'node:path'
+import { posix, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Stryker } from '@stryker-mutator/core'
 import { guardsOf } from './mutation/guards.mjs'
 import { isSampled } from './mutation/runner.mjs'
 
-const { positionals: [path = ''], values } = parseArgs({
+const { positionals: paths, values } = parseArgs({
   allowPositionals: true,
   options: { sample: { type: 'string', default: '100' }, jobs: { type: 'string', default: '1' } }
 })
 const sample = Number(values.sample)
-const isFolder = statSync(`lib/${path}`, { throwIfNoEntry: false })?.isDirectory() === true
-const names = isFolder
-  ? readdirSync(`lib/${path}`).filter(name => name.endsWith('.ts')).map(name => `${path}/${name.slice(0, -3)}`.replace(/^\//, '')).sort()
-  : [path.replace(/\.ts$/, '')]
-const guards = Object.fromEntries(names.filter(name => existsSync(`lib/${name}.ts`)).map(name => [name, guardsOf(name)]))
+const guards = Object.fromEntries(paths.flatMap(namesIn).map(name => [name, guardsOf(name)]))
 const guarded = Object.keys(guards).filter(name => guards[name].length > 0)
 
 if (guarded.length === 0) {
-  console.error(`Name a folder or a file of lib that has tests, as in 'npm run mutate -- brokers/budget': '${path}' is none.`)
+  console.error(`Name a folder or a file of lib that has tests, as in 'npm run mutate -- brokers/budget': '${paths.join(' ')}' is none.`)
   process.exit(2)
 }
 
@@ -35,12 +31,23 @@ const mutants = all.filter(mutant => isSampled(mutant, sample))
 for (const { fileName, status, location: { start }, mutatorName, replacement } of mutants.filter(isMissed)) {
   console.log(`${relative('', fileName)}:${start.line}:${start.column} ${status} ${mutatorName} ${replacement.split('\n', 1)[0]}`)
 }
-for (const name of guarded) console.log(summary(name, mutants.filter(({ fileName }) => relative('lib', fileName) === `${name}.ts`)))
-if (isFolder) console.log(summary(`all of ${path}`, mutants))
-for (const name of names.filter(name => !guarded.includes(name))) console.log(`lib/${name}.ts has no test of its own`)
+for (const name of guarded) console.log(summary(name, mutants.filter(mutant => nameOf(mutant) === name)))
+for (const path of paths) console.log(summary(`all of ${path}`, mutants.filter(mutant => namesIn(path).includes(nameOf(mutant)))))
+for (const name of Object.keys(guards).filter(name => !guarded.includes(name))) console.log(`lib/${name}.ts has no test of its own`)
+
+/** Files of lib in a folder without its subfolders, or the one file, without their extension. */
+function namesIn (path) {
+  const isFolder = statSync(`lib/${path}`, { throwIfNoEntry: false })?.isDirectory() === true
+  const files = isFolder ? readdirSync(`lib/${path}`).map(file => posix.join(path, file)) : [`${path.replace(/\.ts$/, '')}.ts`]
+  return files.filter(file => file.endsWith('.ts') && existsSync(`lib/${file}`)).map(file => file.slice(0, -3)).sort()
+}
+
+function nameOf ({ fileName }) {
+  return relative('lib', fileName).slice(0, -3)
+}
 
 function options () {
-  const name = path.replace(/\W/g, '-')
+  const name = paths.join(' ').replace(/\W/g, '-')
   return {
     mutate: guarded.map(name => `lib/${name}.ts`),
     buildCommand: 'node .ci/mutation/build.mjs',

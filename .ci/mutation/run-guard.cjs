@@ -34,6 +34,8 @@ function moduleOf (specifier, { identifier }) {
   const load = bundled.exports[specifier]
   if (load === undefined) return import(specifier).then(exports => wrapped(specifier, exports, exports.default))
   const exports = load()
+  // Which values are the smallest that fail does not matter here.
+  if (specifier === 'fast-check') exports.configureGlobal({ endOnFailure: true })
   return wrapped(specifier, exports, bundled.isModule[specifier] ? exports.default : exports)
 }
 
