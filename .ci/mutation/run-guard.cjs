@@ -83,11 +83,15 @@ function select (t, mutants) {
   const selected = async (...args) => {
     const index = tests.push(0) - 1
     if (wanted?.includes(index) === false) return
-    const start = performance.now()
-    // Of tests that run at the same time nobody knows which one reaches a mutant.
-    if (t.jobs === 1) mutants.currentTestId = index
-    const result = await test.call(t, ...args)
-    mutants.currentTestId = undefined
+    const action = args.pop()
+    let start = 0
+    const result = await test.call(t, ...args, subtest => {
+      start = performance.now()
+      // Of tests that run at the same time nobody knows which one reaches a mutant.
+      if (t.jobs === 1) mutants.currentTestId = String(index)
+      return action(subtest)
+    })
+    if (mutants.currentTestId === String(index)) mutants.currentTestId = undefined
     tests[index] = performance.now() - start
     return result
   }
@@ -100,7 +104,7 @@ async function run () {
   const t = bundled.exports.tap()
   await evaluated(ownModule(pathToFileURL(resolve(compiled, 'test/leaks.js')).href))
   const tests = select(t, mutants)
-    // A promise that nothing resolves ends the process, too.
+  // A promise that nothing resolves ends the process, too.
   let isComplete = false
   process.on('exit', () => {
     if (!isComplete) process.exitCode ||= 13

@@ -83,7 +83,7 @@ async function observe (guard) {
 
 /** The first failure of a test file, or undefined. */
 function runGuard (guard, args, env, timeout) {
-  return new Promise(settle => {
+  return new Promise(_resolve => {
     const child = spawn(process.execPath, [
       '--experimental-vm-modules', '--no-warnings', '.ci/mutation/run-guard.cjs', `.compiled/test/${guard}.test.js`, ...args
     ], { env: { ...process.env, TMPDIR: temporary, ...env }, stdio: ['ignore', 'pipe', 'REPORT' in env ? 'inherit' : 'ignore'] })
@@ -99,7 +99,7 @@ function runGuard (guard, args, env, timeout) {
     child.on('exit', code => {
       clearTimeout(timer)
       if (code !== 0) failure ??= `exit code ${code}`
-      settle(failure)
+      _resolve(failure)
     })
   })
 }
