@@ -128,6 +128,27 @@ t.test('read returns the next chunk for a reader', async t => {
     for (const text of ['a', 'b', 'c', 'd', 'e']) log.append(text, 6)
     t.strictSame(read(log, 0, 100), ['abcde', 5], 'another incarnation')
   })
+
+  t.test('publications are joined once for all readers at a position, and again only after a further publication', async t => {
+    let reads = 0
+    const frame = { length: 3, deflated: '', get plain () { return `<${++reads}>` } }
+    const log = new ChannelLog('e', endless, () => frame)
+    for (let n = 1; n <= 10; n++) log.append('', n)
+    const readsOfTen = (room: number) => {
+      reads = 0
+      for (let n = 0; n < 10; n++) log.read(new Cursor(log, 'hurried', 0), room)
+      return reads
+    }
+    // A reader looks at the next frame before it takes the joined ones.
+    t.equal(readsOfTen(100), 10 + 10, 'all publications')
+    t.equal(readsOfTen(15), 10 + 5 + 1, 'as many as there is room for')
+    t.equal(readsOfTen(15), 10, 'as many as there is room for, again')
+    log.append('', 11)
+    t.equal(readsOfTen(15), 10, 'a full chunk')
+    t.equal(readsOfTen(100), 10 + 11)
+    log.append('', 12)
+    t.equal(readsOfTen(100), 10 + 12, 'a chunk that a further publication extends')
+  })
 })
 
 t.test('a log keeps a history of its publications', async t => {
@@ -175,6 +196,15 @@ t.test('a log keeps publications for readers that are behind', async t => {
     t.equal(log.isLost(cursor), false)
     cursor.readAll()
     t.equal(cursor.text.length, 1_000)
+  })
+
+  t.test('a log keeps exactly as many bytes for its readers as the limit says', async t => {
+    const log = filled(0, { size: 1, lag: 2 * (1 + overhead) })
+    const cursor = new Cursor(log)
+    for (let n = 1; n <= 3; n++) log.append('x', 0)
+    t.equal(cursor.hurries, 0)
+    log.append('x', 0)
+    t.equal(cursor.hurries, 1)
   })
 
   t.test('a log calls catchUp before it evicts publications that a reader needs', async t => {

@@ -11,6 +11,13 @@ t.test('a delta continues its text, and a whole text replaces it', async t => {
   t.strictSame(keyedGrowthOf('chat_part', { ...part, text: 'x', status: 'complete' }), { key: partKey('m', 'reasoning', '1'), text: 'x', isOpen: false })
 })
 
+t.test('each text of a chat has a key of its own', async t => {
+  const keys = [
+    messageKey('m'), messageKey('n'), partKey('m', 'tool', '1'), partKey('n', 'tool', '1'), partKey('m', 'source', '1'), partKey('m', 'tool', '2')
+  ]
+  t.equal(new Set(keys).size, keys.length, keys.join())
+})
+
 t.test('a growth without a key needs no ids', async t => {
   t.strictSame(growthOf('chat_part_delta', { at: 2, text: 'x' }), { at: 2, text: 'x', isOpen: true })
   t.strictSame(growthOf('chat_message', { content: 'x' }), { text: 'x', isOpen: false })
