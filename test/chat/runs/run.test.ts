@@ -1,10 +1,10 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { LiveRun } from '../../../lib/chat/runs/run.js'
+import { LiveRun, weightOf } from '../../../lib/chat/runs/run.js'
 import { runNameOf } from '../../../lib/chat/runs/run-name.js'
 import type { Run } from '../../../lib/index.js'
 import { movedClock } from '../../clock.js'
-import { gate, loopTurns } from '../../waiting.js'
+import { eventually, gate, loopTurns } from '../../waiting.js'
 import { down, FakeContext } from './context.js'
 
 function setup (handler: (run: Run) => unknown = () => {}, context = new FakeContext()) {
@@ -294,4 +294,62 @@ t.test('parts of a run belong to its latest reply, or begin one that the next pl
     { agent: 'b', content: 'b', parts: [{ kind: 'text' }, { kind: 'source' }, { kind: 'file' }, { kind: 'data' }, { kind: 'step' }] }
   ])
   t.equal(context.saved.length, 2)
+})
+
+t.test('a run weighs one for each begun 4 KiB of its message, and at least one', async t => {
+  t.strictSame([0, 1, 4_096, 4_097, 8_192, 8_193].map(weightOf), [1, 1, 1, 2, 2, 3])
+})
+
+t.test('an abandoned run publishes nothing more', async t => {
+  const { context, run } = setup(async run => {
+    run.reply().write('text')
+    await new Promise(() => {})
+  })
+  run.begin()
+  run.abandon()
+  context.turn()
+  t.strictSame([context.types, await run.finished, run.signal.aborted], [['run_started'], 'interrupted', true])
+})
+
+t.test('a reply with another agent or role does not continue the one that parts have begun', async t => {
+  for (const [options, count] of [[{}, 1], [{ role: 'assistant' }, 1], [{ role: 'system' }, 2], [{ agent: 'b' }, 2]] as const) {
+    const { context, run } = setup(async run => {
+      run.reasoning().write('hm')
+      run.reply(options).write('text')
+    })
+    await run.begin()
+    t.equal(context.saved.length, count, JSON.stringify(options))
+  }
+})
+
+t.test('parts of a run belong to the latest reply that is open', async t => {
+  const { context, run } = setup(async run => {
+    const first = run.reply({ agent: 'a' })
+    first.write('first')
+    const second = run.reply({ agent: 'b' })
+    second.write('second')
+    await second.end()
+    await run.step()
+    await first.end()
+    await run.step()
+  })
+  await run.begin()
+  const kinds = context.saved.map(({ agent, parts }) => [agent, parts?.map(({ kind }: { kind: string }) => kind)])
+  t.strictSame(kinds, [['b', undefined], ['a', ['text', 'step']], [undefined, ['step']]])
+})
+
+t.test('an unhandled rejection of a part is logged, unless the run is over', async t => {
+  const { context, run } = setup(async run => {
+    run.tool('t', {}, () => { throw new Error('of the tool') })
+    await new Promise(() => {})
+  })
+  const warned: string[] = []
+  Object.assign(context.log, { warn: (_fields: object, text: string) => warned.push(text) })
+  run.begin()
+  await eventually(() => warned.length > 0)
+  t.match(warned, [`realtime: Part of the run ${run.id} failed, and nothing handles the rejection: of the tool`])
+  run.cancel()
+  run.send({ type: 'app' })
+  await loopTurns()
+  t.equal(warned.length, 1)
 })
