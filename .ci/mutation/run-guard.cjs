@@ -24,6 +24,7 @@ const bundled = { exports: {} }
 script.runInThisContext()(createRequire(bundle), bundled, bundle, compiled)
 
 const modules = new Map()
+const evaluations = new Map()
 
 /** A module that an import names. */
 function moduleOf (specifier, { identifier }) {
@@ -69,7 +70,13 @@ function wrapped (specifier, exports, standard = exports) {
   return module
 }
 
-async function evaluated (module) {
+/** Evaluates a module once, although several imports of it may run at the same time. */
+function evaluated (module) {
+  if (!evaluations.has(module)) evaluations.set(module, evaluate(module))
+  return evaluations.get(module)
+}
+
+async function evaluate (module) {
   if (module.status === 'unlinked') await module.link(moduleOf)
   await module.evaluate()
   return module
