@@ -27,6 +27,7 @@ const others = {
   'protocol/error-codes': ['server/inbound/parse'],
   'protocol/member': ['protocol/presence'],
   redis: ['redis-options'],
+  'server/connection/connection': ['server/connection/lifecycle', 'server/delivery/outlet', 'server/inbound/dispatcher'],
   'server/hooks': ['server/server'],
   'server/options': ['docs/reference'],
   'server/reports/counters': ['server/server'],
