@@ -15,7 +15,8 @@ t.test('the path of chats has the kind that was passed to it', async t => {
 })
 
 t.test('the path of chats consists of four ids, and no workflow is called notifications', async t => {
-  const { parse, channelsOf } = chatPath(chatKind)
+  const { url, parse, channelsOf } = chatPath(chatKind)
+  t.equal(url, '/:workflow/:app_id/:chat_id/:user_id')
   const target = { kind: 'chat' as const, workflow: 'w', appId: 'a', chatId: 'c', userId: 'u' }
   t.strictSame(parse(['w', 'a', 'c', 'u']), target)
   t.strictSame(channelsOf(target), ['chat:w/a/c/u'])

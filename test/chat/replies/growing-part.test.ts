@@ -93,6 +93,15 @@ t.test('text that is written while the broker stores a delta is published after 
   await part.close('complete')
 })
 
+t.test('a part that stands alone and was never published has only its final form', async t => {
+  const { context, part } = setup()
+  t.equal(part.write(''), true)
+  part.write('a')
+  await part.close('complete')
+  t.strictSame(context.published, [{ type: 'chat_part', data: { ...head, text: 'a', status: 'complete' } }])
+  t.equal(part.write(''), false, 'a closed part takes nothing more')
+})
+
 t.test('a dropped part publishes nothing', async t => {
   const { context, part } = setup()
   part.write('a')
