@@ -3,7 +3,10 @@ import { existsSync } from 'node:fs'
 
 /** Tests of files that have none of their own, and of files that work mostly inside of others. A name that ends in / is a folder. */
 const others = {
+  'adapters/ai-sdk/': ['adapters/ai-sdk', 'promises/ai-sdk-equivalence'],
   'adapters/ai-sdk/run-parts': ['adapters/ai-sdk/run'],
+  'adapters/from-ag-ui': ['adapters/ag-ui', 'promises/late-clients'],
+  'adapters/to-ag-ui': ['adapters/ag-ui', 'adapters/followed-chat', 'promises/late-clients'],
   'brokers/broker': ['brokers/memory'],
   'brokers/redis/commands/': ['brokers/redis/commands/index'],
   'channels/options': ['docs/reference'],
