@@ -47,7 +47,7 @@ function nameOf ({ fileName }) {
 }
 
 function options () {
-  const name = paths.join(' ').replace(/\W/g, '-')
+  const name = paths.join(' ').replace(/\W/g, '-').slice(0, 100)
   return {
     mutate: guarded.map(name => `lib/${name}.ts`),
     buildCommand: 'node .ci/mutation/build.mjs',
