@@ -6,6 +6,7 @@ import { Health } from '../../../../lib/brokers/redis/link/health.js'
 import { RedisLink } from '../../../../lib/brokers/redis/link/link.js'
 import { appendScript as append } from '../../../../lib/brokers/redis/commands/append.js'
 import { headsScript as heads } from '../../../../lib/brokers/redis/commands/heads.js'
+import { found } from '../../../every.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, freePort, skipRedis, startCluster } from '../../../redis-server.js'
 import { eventually } from '../../../waiting.js'
@@ -114,8 +115,9 @@ t.test('a link does not use another database instead of one that does not exist,
   args[1] = '5'
   await server.restart()
   await eventually(() => isReady)
-  await eventually(() => lines.length > 1)
-  t.match(lines, { length: 2, 1: /^info / }, 'the only fault that was logged is the database')
+  await eventually(() => lines.at(-1)?.startsWith('info ') === true)
+  // On a busy machine the link notices that the server is away while it restarts.
+  t.strictSame(found(lines.slice(1), line => !/^info |ECONN/.test(line)), [], 'the only fault that was logged is the database')
 })
 
 t.test('a link logs the reason why a Cluster is unreachable, or why its name does not resolve', { skip: skipRedis }, async t => {
