@@ -23,7 +23,7 @@ if (guarded.length === 0) {
 }
 
 // The same time as in .taprc: of mutants that wait for something that never comes, the runner ends the process earlier.
-process.env.TAP_TIMEOUT ??= '120'
+process.env.TAP_TIMEOUT ??= '240'
 
 // Stryker has written why a test fails without a mutant.
 const all = await new Stryker(options()).runMutationTest().catch(() => process.exit(1))
