@@ -87,11 +87,11 @@ const nothingOfNothing: Look = node => {
   if (!ts.isCallExpression(node)) return false
   const [actual, expected] = node.arguments
   if (isAssertionOf(node, 'notOk')) return isCallOf(actual, 'some')
-  if (isAssertionOf(node, 'equal')) return isCallOf(actual, 'some') && expected.kind === ts.SyntaxKind.FalseKeyword
+  if (isAssertionOf(node, 'equal')) return isCallOf(actual, 'some') && expected?.kind === ts.SyntaxKind.FalseKeyword
   return isAssertionOf(node, 'same', 'strictSame') && isCallOf(actual, 'filter') && ts.isArrayLiteralExpression(expected) && expected.elements.length === 0
 }
 
-/** A comparison with the result of `indexOf` and the like, which is -1 for what is missing: smaller than every place. */
+/** A comparison of positions from `indexOf` and similar methods. They return -1 for a missing item, which is less than any position. */
 const orderOfMissing: Look = node => {
   if (!ts.isBinaryExpression(node) || !['<', '<=', '>', '>='].includes(node.operatorToken.getText())) return false
   return [node.left, node.right].some(side => isCallOf(side, 'indexOf', 'lastIndexOf', 'findIndex', 'findLastIndex'))

@@ -4,14 +4,14 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { relative, resolve } from 'node:path'
+import path from 'node:path'
 import { PluginKind, commonTokens, declareClassPlugin, tokens } from '@stryker-mutator/api/plugin'
 
 /** Time between the end of a run that takes too long and the time when Stryker would end this process, too, in ms. */
 const margin = 500
 
 /** A killed test leaves temporary files: here they go with Stryker's copy of the package. */
-const temporary = resolve('.compiled/tmp')
+const temporary = path.resolve('.compiled/tmp')
 
 class GuardRunner {
   static inject = tokens(commonTokens.options)
@@ -53,7 +53,7 @@ class GuardRunner {
     if (!isSampled(activeMutant, this.#sample)) return { status: 'error', errorMessage: 'not in the sample' }
     const env = { __STRYKER_ACTIVE_MUTANT__: activeMutant.id, HIT_LIMIT: String(hitLimit) }
     const end = Date.now() + timeout - margin
-    for (const guard of this.#guards[relative('lib', sandboxFileName).slice(0, -3)]) {
+    for (const guard of this.#guards[path.relative('lib', sandboxFileName).slice(0, -3)]) {
       const indexes = testFilter.map(id => id.split('#')).filter(([name]) => name === guard).map(([, index]) => index)
       if (indexes.length === 0) continue
       const failure = await runGuard(guard, [indexes.join()], env, end - Date.now())
@@ -71,10 +71,12 @@ export function isSampled ({ id }, sample) {
   return createHash('sha1').update(id).digest().readUInt32BE() % 100 < sample
 }
 
+/** Ids of the mutants that Stryker has put into a file. */
 function mutantsIn (name) {
   return [...readFileSync(`lib/${name}.ts`, 'utf8').matchAll(/stryMutAct_9fa48\("(\d+)"\)/g)].map(([, id]) => id)
 }
 
+/** Runs a test file without a mutant, and once more if it fails, because tests can be late on a busy machine. */
 async function observe (guard) {
   const REPORT = `.compiled/report-${process.pid}.json`
   const failure = await runGuard(guard, [], { REPORT }, 600_000) && await runGuard(guard, [], { REPORT }, 600_000)
@@ -86,7 +88,7 @@ async function observe (guard) {
 
 /** The first failure of a test file, or undefined. */
 function runGuard (guard, args, env, timeout) {
-  return new Promise(_resolve => {
+  return new Promise(resolve => {
     const child = spawn(process.execPath, [
       '--experimental-vm-modules', '--no-warnings', '.ci/mutation/run-guard.cjs', `.compiled/test/${guard}.test.js`, ...args
     ], { env: { ...process.env, TMPDIR: temporary, ...env }, stdio: ['ignore', 'pipe', 'REPORT' in env ? 'inherit' : 'ignore'] })
@@ -102,7 +104,7 @@ function runGuard (guard, args, env, timeout) {
     child.on('exit', code => {
       clearTimeout(timer)
       if (code !== 0) failure ??= `exit code ${code}`
-      _resolve(failure)
+      resolve(failure)
     })
   })
 }

@@ -207,7 +207,7 @@ t.test('with a server without channels, a chat of a client gets a connection of 
   await eventually(() => FakeSocket.last.sent.some(({ type }) => type === 'subscribe'))
 })
 
-/** A link to a chat on the connection of a client with a fake socket, and what it reports. */
+/** Opens a link to a chat on a client with a fake socket, and records what the link reports. */
 async function linked (t: Scope) {
   FakeSocket.made = []
   const client = createClient({ baseUrl: 'ws://a.example/ws', userId: 'ada', WebSocket: FakeSocket, backoff: () => 0, onError: () => {} })

@@ -3,7 +3,7 @@ import { messageKey } from '../../protocol/growth.js'
 import { Log, type Frame, type FrameOf, type LogLimits, type Publication, type Reader } from '../../logs/log.js'
 import { unfinishedAnswers } from './answers.js'
 import { Entries, repeatKey } from './entries.js'
-import type { Entry } from './entry.js'
+import type { ChatEntry } from './entry.js'
 import { Frames } from './frames.js'
 import { tellingOf, type Telling } from './telling.js'
 import { unfinished } from './unfinished.js'
@@ -178,14 +178,14 @@ export class ChatLog extends Log {
   }
 
   /** The oldest entry of the history, if it is beyond `size` or from before `since`. */
-  #overdue (size: number, since: number): Entry | undefined {
+  #overdue (size: number, since: number): ChatEntry | undefined {
     const { expired, length } = this.#entries
     const oldest = this.#entries.at(expired)
     return oldest !== undefined && (length - expired > size || oldest.time < since) ? oldest : undefined
   }
 
   /** Begins the history after an entry. A message that continues later is sent as a whole to readers that begin there. */
-  #begin ({ last }: Entry): void {
+  #begin ({ last }: ChatEntry): void {
     this.#beginning = Math.max(this.#beginning, last)
   }
 

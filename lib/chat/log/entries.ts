@@ -3,7 +3,7 @@ import { entryOverhead } from '../../logs/log.js'
 import { memoryOf } from '../../logs/size.js'
 import { keyedGrowthOf, partKey, type KeyedGrowth } from '../../protocol/growth.js'
 import { ByLast } from './by-last.js'
-import type { Entry } from './entry.js'
+import type { ChatEntry } from './entry.js'
 import type { Telling } from './telling.js'
 import { begun, extended, type Streaming, type TextPublication } from './text/streaming.js'
 
@@ -26,13 +26,13 @@ const keyOverhead = 130
  */
 export class Entries {
   /** Entries in the order of their first offsets. */
-  #list: Deque<Entry> = emptyDeque
+  #list: Deque<ChatEntry> = emptyDeque
   /** Entries of messages, of parts and of tools, by their keys. */
-  readonly #byKey = new Map<string, Entry>()
+  readonly #byKey = new Map<string, ChatEntry>()
   /** Entries with more than one publication. */
-  readonly #merged = new ByLast<Entry>()
+  readonly #merged = new ByLast<ChatEntry>()
   /** Entry of the newest publication. */
-  newest: Entry | undefined
+  newest: ChatEntry | undefined
   /** Number of leading entries outside the history. */
   #expired = 0
   /** Bytes of the expired entries. */
@@ -57,21 +57,21 @@ export class Entries {
   }
 
   /** Entry at `index`, counted from the oldest; `undefined` outside of the list. */
-  at (index: number): Entry | undefined {
+  at (index: number): ChatEntry | undefined {
     return this.#list.at(index)
   }
 
   /** Entry of a message, of a part or of a tool. */
-  find (key: string): Entry | undefined {
+  find (key: string): ChatEntry | undefined {
     return this.#byKey.get(key)
   }
 
-  [Symbol.iterator] (): Iterator<Entry> {
+  [Symbol.iterator] (): Iterator<ChatEntry> {
     return this.#list[Symbol.iterator]()
   }
 
   /** Entry with several publications that changed last; those before it follow by `previous`. */
-  get newestMerged (): Entry | undefined {
+  get newestMerged (): ChatEntry | undefined {
     return this.#merged.newest
   }
 
@@ -99,7 +99,7 @@ export class Entries {
   }
 
   /** Removes and returns the oldest entry; `undefined` if there is none. */
-  shift (): Entry | undefined {
+  shift (): ChatEntry | undefined {
     const entry = this.#list.shift()
     if (entry === undefined) return undefined
     if (this.#expired > 0) {
@@ -153,7 +153,7 @@ export class Entries {
   }
 
   /** Makes the output or the latest progress of a tool known to its call. Returns the call; `undefined` if it is not retained. */
-  #link (callId: string, later: Entry): Entry | undefined {
+  #link (callId: string, later: ChatEntry): ChatEntry | undefined {
     const call = this.#byKey.get(callKey(callId))
     if (call === undefined) return undefined
     call.later = later
@@ -161,7 +161,7 @@ export class Entries {
     return call
   }
 
-  #add (appended: Appended, key?: string): Entry {
+  #add (appended: Appended, key?: string): ChatEntry {
     const entry = entryOf(appended, key)
     if (this.#list === emptyDeque) this.#list = new Deque()
     this.#list.push(entry)
@@ -170,7 +170,7 @@ export class Entries {
     return entry
   }
 
-  #entryOf (key: string, { offset, now }: Appended): Entry {
+  #entryOf (key: string, { offset, now }: Appended): ChatEntry {
     const entry = this.#byKey.get(key)
     if (entry === undefined) {
       const added = this.#add({ offset, body: '', now }, key)
@@ -184,7 +184,7 @@ export class Entries {
     return entry
   }
 
-  #replace (key: string, appended: Appended): Entry {
+  #replace (key: string, appended: Appended): ChatEntry {
     const entry = this.#entryOf(key, appended)
     entry.text = undefined
     entry.body = appended.body
@@ -192,25 +192,25 @@ export class Entries {
     return entry
   }
 
-  #finish (key: string, appended: Appended): Entry {
+  #finish (key: string, appended: Appended): ChatEntry {
     this.#reopen(key)
     return this.#replace(key, appended)
   }
 
   /** Makes a message known as the latest repetition of another one. */
-  #noteRepeat (entry: Entry, { repeats }: Record<string, unknown>): void {
+  #noteRepeat (entry: ChatEntry, { repeats }: Record<string, unknown>): void {
     if (typeof repeats === 'string') this.#name(entry, repeatKey(repeats))
   }
 
   /** Sets or removes the second key of an entry. */
-  #name (entry: Entry, alias: string | undefined): void {
+  #name (entry: ChatEntry, alias: string | undefined): void {
     this.#unname(entry, entry.alias)
     entry.alias = alias
     if (alias !== undefined) this.#byKey.set(alias, entry)
     this.#resize(entry, memoryOf(entry.body))
   }
 
-  #unname (entry: Entry, key: string | undefined): void {
+  #unname (entry: ChatEntry, key: string | undefined): void {
     if (key !== undefined && this.#byKey.get(key) === entry) this.#byKey.delete(key)
   }
 
@@ -235,7 +235,7 @@ export class Entries {
     this.#setText(this.#entryOf(growth.key, growing), begun(growth, growing), growth, growing)
   }
 
-  #setText (entry: Entry, streaming: Streaming, { text }: KeyedGrowth, { body }: Growing): void {
+  #setText (entry: ChatEntry, streaming: Streaming, { text }: KeyedGrowth, { body }: Growing): void {
     entry.text = streaming
     entry.body = ''
     this.#resize(entry, streaming.text.bytes + body.length - text.length)
@@ -251,7 +251,7 @@ export class Entries {
     this.#resize(entry, 0)
   }
 
-  #forget (entry: Entry): void {
+  #forget (entry: ChatEntry): void {
     this.#unname(entry, entry.key)
     this.#unname(entry, entry.alias)
     this.#merged.delete(entry)
@@ -260,7 +260,7 @@ export class Entries {
   }
 
   /** Sets the size of an entry. `content`: its bytes without the overhead that every entry has. */
-  #resize (entry: Entry, content: number): void {
+  #resize (entry: ChatEntry, content: number): void {
     const bytes = content + entryOverhead + bytesOfKey(entry.key) + bytesOfKey(entry.alias)
     const more = bytes - entry.bytes
     entry.bytes = bytes
@@ -270,7 +270,7 @@ export class Entries {
 }
 
 /** An entry with a single publication. Most have no key, and are kept small. The others have all fields, so that they have one shape. */
-function entryOf ({ offset, body, now }: Appended, key: string | undefined): Entry {
+function entryOf ({ offset, body, now }: Appended, key: string | undefined): ChatEntry {
   if (key === undefined) return { first: offset, last: offset, time: now, bytes: 0, body }
   return {
     first: offset,

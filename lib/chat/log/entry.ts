@@ -1,7 +1,7 @@
 import type { Streaming } from './text/streaming.js'
 
 /** One publication, or the merged publications of one message, of one part or of one tool's progress. */
-export interface Entry {
+export interface ChatEntry {
   /** Offset of the first publication in the entry. */
   readonly first: number
   /** Offset of the newest publication in the entry; 0 when the entry was emptied. */
@@ -17,10 +17,10 @@ export interface Entry {
   body: string
   text?: Streaming
   /** Of a `tool_call`: the entry of its output or of its latest progress. */
-  later?: Entry
+  later?: ChatEntry
   /** Of an output or of progress: the entry of its `tool_call`. */
-  call?: Entry
+  call?: ChatEntry
   /** Neighbours among the entries with several publications; see `ByLast`. */
-  previous?: Entry
-  next?: Entry
+  previous?: ChatEntry
+  next?: ChatEntry
 }

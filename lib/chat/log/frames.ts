@@ -3,7 +3,7 @@ import type { Deflatable, Frame, FrameOf, Reader } from '../../logs/log.js'
 import type { Message } from '../../protocol/envelope.js'
 import type { Position } from '../../protocol/position.js'
 import type { Entries } from './entries.js'
-import type { Entry } from './entry.js'
+import type { ChatEntry } from './entry.js'
 import { restOf, wholeOf } from './text/streaming.js'
 
 /** What frames need to know of their log. */
@@ -17,7 +17,7 @@ interface Source {
 
 /** Entry that a reader must be sent. */
 interface Due {
-  readonly entry: Entry
+  readonly entry: ChatEntry
   /** The first publication in it that the reader has not read. */
   readonly at: number
 }
@@ -38,11 +38,11 @@ export class Frames {
   #newest = ''
   #newestFrame: Frame | Deflatable | undefined
   /** Growing messages of which a reader has not read a part, because its filter did not allow it. */
-  #withheld: WeakMap<Reader, WeakSet<Entry>> | undefined
+  #withheld: WeakMap<Reader, WeakSet<ChatEntry>> | undefined
   /** Latest message for readers with a filter, which share it: the published object, or parsed from `body`. */
   #parsed: { body: string, message: Message } | undefined
   /** The latest frame that was built for a reader that was behind. */
-  #built: { entry: Entry, from: number, since: number, last: number, id: number, frame: Frame | Deflatable } | undefined
+  #built: { entry: ChatEntry, from: number, since: number, last: number, id: number, frame: Frame | Deflatable } | undefined
 
   constructor (entries: Entries, log: Source, frameOf: FrameOf) {
     this.#entries = entries
@@ -73,7 +73,7 @@ export class Frames {
   behind (reader: Reader): number {
     const { offset } = reader
     let count = 0
-    const visit = (entry: Entry) => { if (entry.last > offset && !this.#isAhead(entry, reader) && this.#isSeen(entry, reader)) count++ }
+    const visit = (entry: ChatEntry) => { if (entry.last > offset && !this.#isAhead(entry, reader) && this.#isSeen(entry, reader)) count++ }
     for (let at = this.#entries.indexAfter(offset); at < this.#entries.length; at++) visit(this.#entries.at(at)!)
     for (let entry = this.#entries.newestMerged; entry !== undefined && entry.last > offset; entry = entry.previous) {
       if (entry.first <= offset) visit(entry)
@@ -143,14 +143,14 @@ export class Frames {
   }
 
   /** Returns the output or the latest progress of a tool, if a reader that lacks the call gets both in one frame. */
-  #laterOf (call: Entry, reader: Reader): Entry | undefined {
+  #laterOf (call: ChatEntry, reader: Reader): ChatEntry | undefined {
     const { later } = call
     if (later === undefined || call.last > (reader.joined ?? 0)) return undefined
     return this.#isSeen(call, reader) && this.#isSeen(later, reader) ? later : undefined
   }
 
   /** Whether a reader has read an entry before its turn, or reads it together with its call. */
-  #isAhead (entry: Entry, reader: Reader): boolean {
+  #isAhead (entry: ChatEntry, reader: Reader): boolean {
     const { call } = entry
     const { offset, ahead } = reader
     if (ahead?.get(entry) === entry.last) return true
@@ -161,7 +161,7 @@ export class Frames {
    * Builds the frame with the part of an entry that a reader lacks, and with its `later` entry. `id`: offset up to which the reader has
    * read after this frame.
    */
-  #build (entry: Entry, reader: Reader, id: number, later?: Entry): Frame | Deflatable {
+  #build (entry: ChatEntry, reader: Reader, id: number, later?: ChatEntry): Frame | Deflatable {
     const { last } = later ?? entry
     // A reader from which a part was withheld gets the whole message.
     const from = this.#isWithheld(entry, reader) ? 0 : reader.ahead?.get(entry) ?? reader.offset
@@ -177,7 +177,7 @@ export class Frames {
   }
 
   /** Whether a reader may read an entry. The filter gets an unfinished message with an empty `content`. */
-  #isSeen ({ body, text }: Entry, { sees }: Reader): boolean {
+  #isSeen ({ body, text }: ChatEntry, { sees }: Reader): boolean {
     if (sees === undefined) return true
     if (text === undefined) return sees(this.#parse(body))
     const { type, data: { status: _, ...data }, timestamp } = wholeOf(text, '', '')
@@ -185,19 +185,19 @@ export class Frames {
   }
 
   /** Like `#isSeen`, for an entry that is read now: remembers that a part of a message was withheld. */
-  #mayRead (entry: Entry, reader: Reader): boolean {
+  #mayRead (entry: ChatEntry, reader: Reader): boolean {
     const isVisible = this.#isSeen(entry, reader)
     if (!isVisible && entry.text !== undefined) this.#withhold(entry, reader)
     return isVisible
   }
 
-  #withhold (entry: Entry, reader: Reader): void {
+  #withhold (entry: ChatEntry, reader: Reader): void {
     this.#withheld ??= new WeakMap()
     const entries = this.#withheld.get(reader) ?? new WeakSet()
     this.#withheld.set(reader, entries.add(entry))
   }
 
-  #isWithheld (entry: Entry, reader: Reader): boolean {
+  #isWithheld (entry: ChatEntry, reader: Reader): boolean {
     return this.#withheld?.get(reader)?.has(entry) === true
   }
 
@@ -208,7 +208,7 @@ export class Frames {
 }
 
 /** Marks everything up to an offset as read, and one entry as read completely. */
-function move (reader: Reader, entry: Entry, upTo: number): void {
+function move (reader: Reader, entry: ChatEntry, upTo: number): void {
   reader.offset = upTo
   if (entry.last <= upTo) return
   reader.ahead ??= new Map()

@@ -449,7 +449,7 @@ t.test('a review says and does nothing about a channel that the client has left 
   }
 })
 
-t.test('who unsubscribes or may not stay leaves the presence for good, and who is expected back does not', async t => {
+t.test('a connection that unsubscribes, or loses its permission, leaves the presence at once, and one that may come back keeps its place', async t => {
   const { connect, subscribe, subscribing, moves } = setup(t)
   for (const [reason, isClean] of [['asked', true], ['removed', true], ['forbidden', true], ['unavailable', false], ['failed', false]] as const) {
     const connection = connect()
