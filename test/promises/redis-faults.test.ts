@@ -101,11 +101,14 @@ const harmless: Fault[] = [
   }
 ]
 
-/** Two nodes publish and follow during a fault. Fails the test when their outcomes disagree with the data in Redis afterwards. */
-async function endure (t: Test, { args, isEmptied, run }: Fault) {
+/**
+ * Two nodes publish, `rate` times a second each, and follow during a fault.
+ * Fails the test when their outcomes disagree with the data in Redis afterwards.
+ */
+async function endure (t: Test, { args, isEmptied, run }: Fault, rate = 500) {
   const server = await RedisServer.start(t, args)
   const { proxies, nodes, client } = await twoNodes(t, server)
-  const ends = nodes.map((node, at) => node.load(channels, 500, String(at)))
+  const ends = nodes.map((node, at) => node.load(channels, rate, String(at)))
   await eventually(() => nodes.every(node => node.sent.length > 100))
   await run(server, proxies, nodes)
   const back = await deliveredAgain(nodes, 'broadcast')
@@ -136,9 +139,9 @@ t.test('when Redis is restarted empty, every follower is notified once that it m
 })
 
 for (const fault of harmless) {
-  t.test(`when ${fault.name}, fewer than 5 % of the publications are refused or unconfirmed`, { skip: skipRedis }, async t => {
-    const { counts } = await endure(t, fault)
-    // Not zero, because the test itself may be late on a busy machine.
+  // The proxies and the nodes share this process. It is late itself when it has much to do, or other tests beside this one.
+  t.test(`when ${fault.name}, fewer than 5 % of the publications are refused or unconfirmed`, { skip: skipRedis, buffered: false }, async t => {
+    const { counts } = await endure(t, fault, 200)
     t.ok(counts.refused + counts.unknown < counts.stored / 20, JSON.stringify(counts))
   })
 }
