@@ -3,17 +3,20 @@ import { Budget } from '../../lib/brokers/budget.js'
 import { ActiveChat, type ActiveChatParts, type UserData } from '../../lib/chat/active-chat.js'
 import type { ChatOptions, Run } from '../../lib/index.js'
 import { runNameOf } from '../../lib/chat/runs/run-name.js'
+import { movedClock } from '../clock.js'
 import { gate, loopTurns } from '../waiting.js'
 import { down, FakeContext } from './runs/context.js'
 
 function setup (t: { teardown (action: () => unknown): void }, options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['enter']) {
   const context = new FakeContext()
+  // A save that takes no time is never a slow one, however late the event loop is.
+  const { timers, pass } = movedClock(t)
   const state = { idle: 0 }
   const budget = new Budget(10)
   const conversation = new ActiveChat(context.target, {
     options,
     limits: { ...context.limits, runs, saveTime: 60_000 },
-    timers: context.timers,
+    timers,
     log: context.log,
     publish: message => context.publish(message),
     soon: action => context.soon(action),
@@ -22,7 +25,7 @@ function setup (t: { teardown (action: () => unknown): void }, options: ChatOpti
     onIdle: () => { state.idle++ }
   } as ActiveChatParts)
   t.teardown(() => conversation.end())
-  return { context, conversation, state, budget }
+  return { context, conversation, state, budget, pass }
 }
 
 const hang = (name: string) => ({ userId: 'u', ref: name, handler: () => new Promise(() => {}) })
@@ -240,11 +243,11 @@ t.test('with several servers a run whose message is saved at once is registered 
     entered.push(run)
     return { registered: Promise.resolve(), take: async () => {}, end: async () => {} }
   }
-  const { conversation } = setup(t, { save: () => {} }, 2, enter as never)
+  const { conversation, pass } = setup(t, { save: () => {} }, 2, enter as never)
   await conversation.receive(user('a'), { userId: 'u', ref: 'a', handler: () => {} })
   await conversation.settled()
   // A slow save registers it after 5 ms.
-  await new Promise(resolve => setTimeout(resolve, 10))
+  pass(10)
   t.equal(entered.length, 1)
 })
 
