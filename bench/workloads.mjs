@@ -379,12 +379,12 @@ export const workloads = [
   },
   {
     name: 'W3',
-    title: '500 chats, 400 tokens of 40 bytes each, in bursts of five',
+    title: '500 chats, 2,000 tokens of 40 bytes each, in bursts of five',
     figure: 'cpu µs',
     kinds: all,
     measure: job(
       'tokens', (kind, port) => times(500, n => chat(kind, port, `c${n}`)),
-      { chats: 500, tokens: 40, burst: 5 }, { chats: 500, tokens: 100, burst: 5 }, costs)
+      { chats: 500, tokens: 200, burst: 5 }, { chats: 500, tokens: 400, burst: 5 }, costs)
   },
   { name: 'W4', title: 'memory per idle connection after gc, 5,000 connections', figure: 'bytes each', kinds: all, measure: idle },
   { name: 'W5', title: 'CPU per handshake, 5,000 connections, after 5,000 that came and went', figure: 'cpu µs', kinds: all, measure: handshakes },
