@@ -72,9 +72,7 @@ export class Members {
   }
 
   start (): void {
-    if (!this.#isStarted) {
-      this.#timers = [setInterval(() => this.beat(), beatEvery).unref(), setInterval(() => this.pulse(), pulseEvery).unref()]
-    }
+    this.#timers = [setInterval(() => this.beat(), beatEvery).unref(), setInterval(() => this.pulse(), pulseEvery).unref()]
     this.beat()
   }
 
@@ -165,7 +163,7 @@ export class Members {
     const wasDead = died !== '' && died !== this.#died
     this.#died = died
     if (isNew || wasSilent || wasDead) this.#events.onUnknown(wasDead)
-    if (leases.length > 0) this.#events.onInherited(leases)
+    this.#events.onInherited(leases)
     this.#events.onBeat()
   }
 

@@ -106,13 +106,16 @@ t.test('a lease is held by one node at a time', { skip: skipRedis }, async t => 
 
   t.test('an inherited lease is held, and listeners get it until they unbind', async t => {
     const got: Lease[] = []
+    t.equal(b.canInherit, false)
     const unbind = b.onInherited(lease => got.push(lease))
+    t.equal(b.canInherit, true)
     await client.hset(keys.shared('holders'), 'inherited', 'b')
     b.inherit([['inherited', '{"y":1}']])
     t.match(got, [{ key: 'inherited', data: '{"y":1}' }])
     await got[0].release()
     t.equal(await holder('inherited'), null)
     unbind()
+    t.equal(b.canInherit, false)
     b.inherit([['unheard', '{}']])
     t.equal(got.length, 1)
   })

@@ -119,6 +119,51 @@ t.test('members know which other nodes are alive', { skip: skipRedis }, async t 
     t.strictSame(seen.unknown.splice(1), [false])
   })
 
+  t.test('a node that Redis has forgotten as dead counts as dead once, not again when its death is forgotten', async t => {
+    const { members, seen } = await start(t, 'k')
+    await client.zadd(keys.shared('dead'), Date.now(), 'k')
+    await members.beat()
+    await client.del(keys.shared('dead'))
+    await members.beat()
+    t.strictSame(seen.unknown, [false, true])
+  })
+
+  t.test('only one pulse is under way, and none while Redis cannot be reached', async t => {
+    const { members } = await start(t, 'l')
+    const run = mock.method(link, 'run')
+    t.teardown(() => mock.restoreAll())
+    await Promise.all([members.pulse(), members.pulse()])
+    t.equal(run.mock.callCount(), 1)
+    await members.pulse()
+    t.equal(run.mock.callCount(), 2)
+    const ready = mock.getter(link, 'isReady', () => false)
+    await members.pulse()
+    t.equal(run.mock.callCount(), 2)
+    ready.mock.restore()
+    await members.stop()
+    run.mock.resetCalls()
+    await members.pulse()
+    t.equal(run.mock.callCount(), 0, 'a stopped node sends none')
+  })
+
+  t.test('which nodes are alive is unknown after 1.5 s without an answer, and known again at once with the next answer', async t => {
+    const { members, seen } = await start(t, 'n')
+    t.strictSame(members.known, ['n'])
+    const clock = mock.method(performance, 'now')
+    t.teardown(() => mock.restoreAll())
+    const away = mock.method(link, 'run', async () => { throw new Error('away') })
+    const before = performance.now()
+    clock.mock.mockImplementation(() => before + 1_600)
+    await members.pulse()
+    t.equal(members.known, undefined)
+    t.equal(seen.silences, 1)
+    away.mock.restore()
+    const { beats } = seen
+    await members.pulse()
+    await eventually(() => seen.beats === beats + 1)
+    t.strictSame(members.known, ['n'])
+  })
+
   const die = async (node: string, lease: string) => {
     // A node counts as dead only if another node is alive: otherwise Redis was away.
     await client.zadd(keys.shared('alive'), 1, node, Date.now(), 'other')

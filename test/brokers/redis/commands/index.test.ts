@@ -238,6 +238,18 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     for (const key of ['single', 'batch']) isBetween(t, await client.xlen(key), 10, 110, key)
   })
 
+  t.test('a stream keeps its number of publications and none more when Redis can drop single entries', async t => {
+    await client.config('SET', 'stream-node-max-entries', '1')
+    t.teardown(() => client.config('SET', 'stream-node-max-entries', '100'))
+    const publish = (key: string, count: number) =>
+      run(append, [key, `${key}:meta`], [Date.now() + 60_000, 'e1', 'PUBLISH', 10, 60_000, 1_000_000, '', 0, count, ...Array(count).fill(['m', 'x']).flat()])
+    for (let n = 0; n < 12; n++) await publish('exact', 1)
+    await publish('exact batch', 12)
+    await publish('exact mended', 8)
+    await run(mend, ['exact mended', 'exact mended:meta'], ['e1', 8, 'm', 10, 60_000, 'PUBLISH', ...Array(4).fill(['m', 'x']).flat()])
+    for (const key of ['exact', 'exact batch', 'exact mended']) t.equal(await client.xlen(key), 10, key)
+  })
+
   t.test('a stream whose size was reduced is trimmed with the next publication, even one that trims by bytes and age', async t => {
     const publish = (size: number, count: number) =>
       run(append, ['less', 'less:meta'], [Date.now() + 60_000, 'e1', 'PUBLISH', size, 60_000, 1_000_000, '', 0, count, ...Array(count).fill(['m', 'x']).flat()])

@@ -169,6 +169,7 @@ t.test('publications that are announced during a read are appended after it', as
   feed.onAnnounced(stream.announcements(3))
   await reading
   t.strictSame(log.bodies, numbers(1, 4))
+  t.equal(stream.reads, 2, 'they are not read again')
 })
 
 t.test('a log starts again, in the same epoch, when the stream no longer reaches back to its head', async t => {
@@ -250,8 +251,17 @@ t.test('a log starts again in another epoch when another publication has an offs
   stream.all.length = 2
   stream.publish(1, 'other')
   feed.onAnnounced(stream.announcements(3))
-  await feed.catchUp()
+  await loopTurns()
   t.strictSame([log.epoch, log.head, log.resets], ['e2', 3, 1])
+})
+
+t.test('reach reads the stream when another publication is at the head of the log', async t => {
+  const { feed, log, stream } = await begun(2)
+  stream.all.length = 1
+  stream.publish(1, 'other')
+  await feed.reach(stream.head, log.head)
+  t.strictSame([log.epoch, log.head, log.resets], ['e2', 2, 1])
+  t.equal(feed.has(stream.head), true)
 })
 
 t.test('reach waits for announcements on their way, and reads the stream when none arrives', async t => {
