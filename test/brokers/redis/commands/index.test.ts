@@ -68,6 +68,13 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.match(await client.xrange('good', '-', '+'), [['1-0', ['m', 'n', 't', String, 'b', 'y']]], 'each channel has its own publications')
   })
 
+  t.test('a Redis without memory refuses a publication, and stores nothing of it', async t => {
+    await client.config('SET', 'maxmemory', '1')
+    t.teardown(() => client.config('SET', 'maxmemory', '0'))
+    t.match(await store('oom', ['x']), [Number, /^OOM/, -1])
+    t.equal(await client.exists('oom', 'oom:meta'), 0)
+  })
+
   t.test('append starts a stream without its meta again', async t => {
     await store('evicted', ['x', 'y'])
     await client.del('evicted:meta')
@@ -189,6 +196,8 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     const silent = Date.now() - 10_000
     await client.zadd('alive', silent, 'a', silent, 'b')
     t.equal((await beatOf('b')).length, 5, 'no node counts as dead when Redis was away')
+    await client.zadd('alive', Date.now() - 6_000, 'a', silent, 'b')
+    t.equal((await beatOf('a')).length, 5, 'nor when it was away for more than the time between two beats')
     await client.zadd('alive', silent, 'a')
     const first = await beatOf('b')
     const second = await beatOf('b')
@@ -469,7 +478,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
   t.test('enter counts the connections of live nodes, and those of unknown nodes that have just started, and removes the expired ones', async t => {
     const key = 'counted:presence'
     const now = Date.now()
-    const entries = { c1: `live ${now - 30_000}`, c2: `silent ${now}`, c3: `new ${now}`, c4: `unknown ${now - 11_000}`, c5: `live ${now - 61_000}` }
+    const entries = { c1: `live ${now - 30_000}`, c2: `silent ${now}`, c3: `new ${now - 8_000}`, c4: `unknown ${now - 11_000}`, c5: `live ${now - 61_000}` }
     await client.hset(key, entries)
     const enterOf = (limit: number) => run(enter, [key], ['c6', 'live', limit, 60_000, 1, 'silent', 'live'])
     t.strictSame((await enterOf(2)).sort(), ['live', 'new'])
