@@ -13,7 +13,6 @@ const others = {
   'adapters/to-ag-ui': ['adapters/ag-ui', 'adapters/followed-chat', 'promises/late-clients'],
   'brokers/broker': ['brokers/memory'],
   'brokers/redis/commands/': ['brokers/redis/commands/index'],
-  'brokers/redis/commands/append': ['brokers/redis/publishing/publisher'],
   'brokers/redis/commands/beat': ['brokers/redis/cluster/members'],
   'brokers/redis/commands/claim': ['brokers/redis/cluster/claims'],
   'brokers/redis/commands/connections': ['brokers/redis/cluster/presence'],
