@@ -48,6 +48,14 @@ t.test('chats whose joined ids are the same text have different keys', async t =
 t.test('the keys of presence, of claims and of all nodes differ from those of channels and from each other', async () => {
   fc.assert(fc.property(fc.string(), fc.string(), (a, b) => {
     const names = [keys.stream(a), keys.meta(keys.stream(a)), keys.presence(b), keys.claims(b), keys.shared('alive')]
-    return new Set(names).size === names.length
+    return new Set(names).size === names.length && names.every(name => /^realtime:\{.*\}/.test(name))
   }))
+})
+
+t.test('the keys that all nodes share are in one slot, and so are the keys that check permissions and the channel of the nodes', async t => {
+  t.strictSame(['alive', 'dead'].map(name => keys.shared(name)), ['realtime:{~nodes}:alive', 'realtime:{~nodes}:dead'])
+  const probes = ['hash', 'set'].map(name => keys.probe(name))
+  t.equal(new Set([...probes, keys.nodes]).size, 3)
+  t.strictSame(probes.map(tagOf), [tagOf(keys.nodes), tagOf(keys.nodes)])
+  t.equal(keys.nodes, keys.stream('~nodes'))
 })

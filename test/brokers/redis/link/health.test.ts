@@ -78,6 +78,19 @@ t.test('a refused announcement is an outage of its own, and its line names the c
   t.match(lines[4], /info realtime: Redis: PUBLISH works again, after 2.0 s/)
 })
 
+t.test('a line ends with the consequence for the app, if waiting cures the failure', async t => {
+  const lineOf = (part: string, error: Error) => {
+    const { lines, health } = observed()
+    health.failed(part, error)
+    return lines.join()
+  }
+  for (const part of ['PUBLISH', 'SPUBLISH', 'SUBSCRIBE', 'SSUBSCRIBE']) t.match(lineOf(part, noChannel), /\. Publications are stored, and reach clients up to 15 s late$/, part)
+  t.match(lineOf(clusterNode, refused), /\. Nothing can be sent to the channels of this node until it is back, or replaced$/)
+  for (const part of ['commands', 'subscriber']) t.match(lineOf(part, refused), /\. Clients stay connected, and nothing can be sent until it is back$/, part)
+  t.notMatch(lineOf('commands', new Error('WRONGPASS invalid username-password pair or user is disabled.')), /until it is back/, 'a wrong password')
+  t.notMatch(lineOf("the script 'append'", new Error("OOM command not allowed when used memory > 'maxmemory'.")), /until it is back/, 'a full Redis')
+})
+
 t.test('commands that Redis refuses because of one state cause one line', async t => {
   const { lines, health } = observed()
   const full = new Error("OOM command not allowed when used memory > 'maxmemory'.")

@@ -47,6 +47,19 @@ t.test('a shorter round trip reduces the known round trip by at most a fifth', a
   t.equal(traffic.isUnanswered('x', { ...silence, least: 321 }), false)
 })
 
+t.test('a batch is under way from the time it is sent until it is answered', async t => {
+  const traffic = new Traffic()
+  const [first, second] = [batchOf('x', 0), batchOf('x', 1)]
+  traffic.sent(first)
+  traffic.sent(second)
+  t.strictSame([traffic.size, traffic.batches], [2, [first, second]])
+  t.equal(traffic.oldest('x'), first)
+  traffic.answered(first)
+  t.strictSame([traffic.size, traffic.batches], [1, [second]])
+  t.equal(traffic.oldest('x'), second)
+  t.equal(traffic.oldest('y'), undefined)
+})
+
 t.test('retry allows writes to a server that was held up', async t => {
   const traffic = new Traffic()
   traffic.holdUp('x')
