@@ -71,7 +71,7 @@ export class MemoryBroker implements Broker {
   }
 
   /** Throws RT_ERR_BROKER_USED. */
-  open (createLog: CreateLog, { ownerOf = channel => channel }: BrokerHost = {}): void {
+  open (createLog: CreateLog, { ownerOf = this.#ownerOf }: BrokerHost = {}): void {
     if (this.#isOpened || this.#isClosed) throw new errors.BROKER_USED()
     this.#isOpened = true
     this.#createLog = createLog
@@ -168,7 +168,7 @@ export class MemoryBroker implements Broker {
   /** Whether an owner holds more than is still free. */
   #isOver ({ held }: Owner): boolean {
     const { used, total } = this.#budget
-    return used * 2 > total && used + held > total
+    return used + held > total
   }
 
   /** Evicts publications of the largest owners until the owner of `inUse` holds no more than is free. */
@@ -227,7 +227,7 @@ function channelsOf (owner: Owner): Channel[] {
 function waterLevel (sizes: number[], total: number): number {
   let low = 0
   let high = total
-  for (let round = 0; round < 32 && high - low > 1; round++) {
+  while (high - low > 1) {
     const middle = (low + high) / 2
     const sum = sizes.reduce((sum, size) => sum + Math.min(size, middle), 0)
     if (sum > total) high = middle

@@ -564,6 +564,16 @@ t.test('a broker holds at most its limit of bytes', async t => {
     t.strictSame([log.length, log.canRecover({ ...position, offset: 0 })], [1, false])
   })
 
+  t.test('for a message that is larger than what is free, smaller owners give way, too', async t => {
+    const { broker } = clocked(t, { bytes: 20_000 })
+    broker.open(createLog, { ownerOf: channel => channel })
+    const [ada, bob] = [await broker.subscribe('ada'), await broker.subscribe('bob')]
+    await broker.publish('ada', 'x'.repeat(1_000))
+    await broker.publish('bob', 'x'.repeat(18_000))
+    t.ok(broker.stats().bytes <= 20_000, `${broker.stats().bytes}`)
+    t.strictSame([ada.length, bob.length], [0, 1])
+  })
+
   t.test('no owner keeps more bytes than are still free, and each new publication is kept', async () => {
     const step = fc.record({ owner: fc.nat(5), channel: fc.nat(2), size: fc.nat(900) })
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 100, maxLength: 300 }), async steps => {

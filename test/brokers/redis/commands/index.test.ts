@@ -487,7 +487,7 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     t.strictSame((await client.hkeys(key)).sort(), ['c1', 'c2', 'c3', 'c4', 'c6'])
   })
 
-  t.test('a claim succeeds once until it has expired, and removes the expired claims of its holder', async t => {
+  t.test('a claim succeeds once until it has expired, and removes the expired claims of its holder and those beyond the maximum', async t => {
     const claims = 'over:claims'
     await client.zadd(claims, Date.now() - 1, 'over', Date.now() + 60_000, 'lasts')
     t.equal(await run(claim, [claims], ['lasts', 60_000, 10]), 0)
@@ -496,6 +496,8 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     await client.zadd(claims, Date.now() - 1, 'new')
     t.equal(await run(claim, [claims], ['new', 1_000, 10]), 1, 'an expired claim can be made again')
     await lasts(t, claims, 60_000, 'a short claim leaves longer ones their time')
+    for (let n = 1; n <= 5; n++) await run(claim, ['some:claims'], [`k${n}`, 60_000 + n, 3])
+    t.strictSame(await client.zrange('some:claims', 0, '-1'), ['k3', 'k4', 'k5'], 'only the newest claims of a holder are kept')
   })
 })
 
