@@ -1,7 +1,12 @@
+import { EventEmitter } from 'node:events'
 import { mock } from 'node:test'
 import type { Cluster } from 'ioredis'
 import t from 'tap'
+import { appendScript } from '../../../../lib/brokers/redis/commands/append.js'
+import type { Script } from '../../../../lib/brokers/redis/commands/script.js'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
+import { Health } from '../../../../lib/brokers/redis/link/health.js'
+import type { RedisLink } from '../../../../lib/brokers/redis/link/link.js'
 import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publisher.js'
 import type { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import type { Position } from '../../../../lib/protocol/position.js'
@@ -243,5 +248,115 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     await t.rejects(underWay, { code: 'RT_ERR_CLOSING' })
     await t.rejects(publisher.publish('closed', '{}'), { code: 'RT_ERR_CLOSING' })
     await waiting
+  })
+})
+
+/** A publisher with a Redis that the test plays. `answer` gets the deadline and the bodies of each batch, and returns what the script would. */
+async function played (t: { teardown (action: () => unknown): void }, answer: (deadline: number, bodies: string[]) => Promise<unknown>) {
+  const health = new Health('t:')
+  const reconnect = mock.fn()
+  const seconds = Math.floor(Date.now() / 1_000)
+  const link = {
+    client: Object.assign(new EventEmitter(), { status: 'ready', time: async () => [String(seconds), '0'] }),
+    health,
+    isReady: true,
+    isCluster: false,
+    publishCommand: 'PUBLISH',
+    reconnect,
+    ask: (_name: string, asked: Promise<unknown>) => asked,
+    run: (script: Script, _keys: string[], args: Array<string | number>) => {
+      if (script !== appendScript) throw new Error(`${script.name} is not expected`)
+      return answer(Number(args[0]), args.slice(3).flatMap(String).filter(part => part.startsWith('{')))
+    }
+  }
+  const publisher = new Publisher(link as unknown as RedisLink, keys)
+  t.teardown(() => publisher.close())
+  await publisher.ready(5_000)
+  return { publisher, health, link, reconnect, now: () => publisher.clock.at(performance.now())! }
+}
+
+t.test('a publisher whose server was demoted connects again, and one whose server is full does not', async t => {
+  let error = 'READONLY You can\'t write against a read only replica.'
+  const { publisher, health, reconnect, now } = await played(t, async () => [now(), error, -1])
+  await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /READONLY/ })
+  t.equal(reconnect.mock.callCount(), 1)
+  t.equal(health.isFailing(appendScript.name), true)
+  error = 'OOM command not allowed'
+  await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /OOM/ })
+  t.equal(reconnect.mock.callCount(), 1)
+})
+
+t.test('a publication that is stored and was not announced is a success, and the health reports PUBLISH as failing until one is announced', async t => {
+  const answers = [['e', 1, "NOPERM this user has no permissions to access one of the channels used as arguments"], ['e', 2]]
+  const { publisher, health, now } = await played(t, async () => [now(), ...answers.shift()!])
+  t.strictSame(await publisher.publish('a', '{}'), { epoch: 'e', offset: 1 })
+  t.equal(health.isFailing('PUBLISH'), true)
+  t.strictSame(await publisher.publish('a', '{}'), { epoch: 'e', offset: 2 })
+  t.equal(health.isFailing('PUBLISH'), false)
+})
+
+t.test('a batch that Redis refuses as too late, but which was sent in time, is sent again with its corrected time', async t => {
+  const deadlines: number[] = []
+  const set = 3_600_000
+  const { publisher, now } = await played(t, async deadline => {
+    // The clock of Redis was set forward by an hour.
+    if (deadlines.length === 0) set0 = now() + set
+    deadlines.push(deadline)
+    return deadlines.length === 1 ? [set0] : [set0, 'e', 2]
+  })
+  let set0 = 0
+  const positions = await Promise.all([publisher.publish('a', '{}'), publisher.publish('a', '{}')])
+  t.strictSame(positions.map(({ offset }) => offset), [1, 2], 'in their order')
+  t.equal(deadlines.length, 2)
+  t.ok(Math.abs(deadlines[1] - deadlines[0] - set) < 5_000, `${deadlines}`)
+})
+
+t.test('a batch that Redis refuses as too late, after a time in which it may have been late, is not stored', async t => {
+  const clock = { ahead: 0 }
+  const { now: real } = performance
+  const mocked = mock.method(performance, 'now', () => real.call(performance) + clock.ahead)
+  t.teardown(() => mocked.mock.restore())
+  const { publisher, now } = await played(t, async () => {
+    clock.ahead += 400
+    return [now()]
+  })
+  await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /Redis was too slow and refused the publication/ })
+})
+
+t.test('while Redis is away, 1,000 publications wait for it, and more are refused at once', async t => {
+  const sent: string[] = []
+  const { publisher, link, now } = await played(t, async (_deadline, bodies) => {
+    sent.push(...bodies)
+    return [now(), 'e', sent.length]
+  })
+  link.isReady = false
+  const waiting = Array.from({ length: 1_000 }, (_, n) => publisher.publish('a', `{"n":${n}}`))
+  await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /too much is waiting/ })
+  link.isReady = true
+  const positions = await Promise.all(waiting)
+  t.ok(every(positions, ({ offset }, n) => offset === n + 1))
+  t.equal(sent.length, 1_000)
+  t.ok(every(sent, (body, n) => body === `{"n":${n}}`))
+})
+
+t.test('a publication of any size is accepted while nothing else waits, and then nothing beyond 8 MiB', async t => {
+  const gates: Array<() => void> = []
+  const { publisher, now } = await played(t, async () => {
+    await new Promise<void>(resolve => gates.push(resolve))
+    return [now(), 'e', 1]
+  })
+  const mib = 1024 * 1024
+  const huge = publisher.publish('a', `{"x":"${'x'.repeat(9 * mib)}"}`)
+  await t.rejects(publisher.publish('a', '{}'), { message: /too much is waiting/ })
+  await eventually(() => gates.length === 1)
+  gates[0]()
+  await huge
+  // With 200 bytes for each publication.
+  const half = `{"x":"${'x'.repeat(4 * mib - 200 - 8)}"}`
+  const all = [publisher.publish('a', half), publisher.publish('b', half)]
+  await t.rejects(publisher.publish('c', ''), { message: /too much is waiting/ })
+  await eventually(() => {
+    for (const open of gates) open()
+    return Promise.all(all).then(() => true)
   })
 })
