@@ -106,11 +106,28 @@ t.test('the cause of a host name with several addresses contains the error of ea
   t.match(text, 'connect ECONNREFUSED ::1:1, connect ECONNREFUSED 127.0.0.1:1')
 })
 
+t.test('the message of a cause ends where the error begins to repeat what does not help', async t => {
+  const sha = 'a'.repeat(40)
+  for (const [message, expected] of [
+    [`OOM command not allowed when used memory > 'maxmemory'. script: ${sha}, on @user_script:5.`, "OOM command not allowed when used memory > 'maxmemory'"],
+    ["ERR unknown command 'evalsha', with args beginning with: 'a' \n'b' ", "ERR unknown command 'evalsha'"],
+    ['NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used', 'NOAUTH HELLO must be called with the client already authenticated'],
+    ['Unknown RESP type 72 "H". Please report this.', 'Unknown RESP type 72 "H"'],
+    ["Socket timeout. Expecting data, but didn't receive any in 4000ms.", 'Redis does not answer']
+  ]) t.equal(causeOf(new Error(message)).message, expected)
+  const ofTls = (fields: object) => causeOf(Object.assign(new Error('80BC504BE17F0000:error:0A00010B:SSL routines:wrong version number:../deps'), fields)).message
+  t.equal(ofTls({ code: 'ERR_SSL_WRONG_VERSION_NUMBER', reason: 'wrong version number' }), 'wrong version number')
+  t.match(ofTls({ code: 'ERR_SSL_WRONG_VERSION_NUMBER' }), /^80BC/)
+  t.match(ofTls({ code: 'OTHER', reason: 'wrong version number' }), /^80BC/)
+  t.equal(causeOf(new AggregateError([new Error('of one address')], 'of all addresses')).message, 'of all addresses')
+})
+
 t.test('unknown errors have the same code if their messages differ only in numbers', async t => {
   const [a, b, c] = ['no luck after 12 ms', 'no luck after 340 ms', 'no power'].map(message => causeOf(new Error(message)))
   t.equal(a.code, b.code)
   t.not(a.code, c.code)
   t.equal(a.text, 'no luck after 12 ms')
+  t.equal(causeOf(new Error('x'.repeat(90))).code, causeOf(new Error(`${'x'.repeat(80)} at another end`)).code, 'long messages are compared by their beginning')
   for (const thrown of ['text', undefined, null, 5, {}]) t.type(causeOf(thrown).text, 'string')
 })
 
