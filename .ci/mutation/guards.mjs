@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 const others = {
   'adapters/ai-sdk/': ['adapters/ai-sdk', 'promises/ai-sdk-equivalence'],
   'adapters/ai-sdk/run-parts': ['adapters/ai-sdk/run'],
+  'adapters/ai-sdk': ['adapters/link'],
   'adapters/ag-ui-kept': ['adapters/ag-ui'],
   'adapters/followed-chat': ['adapters/ai-sdk'],
   'adapters/from-ag-ui': ['adapters/ag-ui', 'promises/late-clients'],

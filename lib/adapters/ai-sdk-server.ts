@@ -102,7 +102,7 @@ async function approve (run: Run, writer: UiWriter, requests: ApprovalRequest[],
 async function write ({ signal }: Run, writer: UiWriter, given: Awaited<UiSource>, options: StreamUiOptions): Promise<void> {
   const chunks = uiChunksOf(given, options) as AsyncIterator<UIMessageChunk>
   const stop = () => { chunks.return!().catch(() => {}) }
-  signal.addEventListener('abort', stop, { once: true })
+  signal.addEventListener('abort', stop)
   try {
     for (let next = await chunks.next(); next.done !== true && !signal.aborted; next = await chunks.next()) await writer.write(next.value)
   } catch (error) {

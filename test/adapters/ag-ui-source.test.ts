@@ -83,6 +83,7 @@ t.test('arguments that are not JSON fail the call, and events of unknown calls a
   const { parts } = await read(yielding([
     { type: EventType.TOOL_CALL_START, toolCallId: 'c', toolCallName: 'find' },
     { type: EventType.TOOL_CALL_ARGS, toolCallId: 'c', delta: '{' },
+    { type: EventType.TOOL_CALL_ARGS, toolCallId: 'c', delta: '' },
     { type: EventType.TOOL_CALL_END, toolCallId: 'c' },
     { type: EventType.TOOL_CALL_ARGS, toolCallId: 'other', delta: '{' },
     { type: EventType.TOOL_CALL_END, toolCallId: 'other' },
@@ -105,6 +106,11 @@ t.test('an agent that fails, breaks off or sends no events is an error', async t
   t.strictSame(await read(yielding([text, { type: EventType.RUN_ERROR, message: 'No.' }])), { parts, error: 'the agent failed: No.' })
   t.strictSame(await read(respond([text])), { parts, error: "the agent's answer broke off: it ended without RUN_FINISHED" })
   t.strictSame(await read(new Response('busy', { status: 503 })), { parts: [], error: 'the agent answered 503: busy' })
+  t.strictSame(await read(new Response('x'.repeat(501), { status: 500 })), { parts: [], error: `the agent answered 500: ${'x'.repeat(500)}` })
+  t.strictSame(await read(new Response('', { headers: { 'content-type': 'see text/event-stream' } })), {
+    parts: [], error: "the agent answered with 'see text/event-stream' instead of 'text/event-stream': "
+  })
+  t.strictSame(await read(new Response(null, { status: 204 })), { parts: [], error: "the agent answered with '' instead of 'text/event-stream': " })
   t.strictSame(await read(Response.json({})), { parts: [], error: "the agent answered with 'application/json' instead of 'text/event-stream': {}" })
 })
 

@@ -314,6 +314,51 @@ t.test('regenerate sends the last message again, and the continuation of a messa
   t.match(messages.at(-1), { id: 'f', content: 'see', data: { ui_message: { parts: [file] } } })
 })
 
+t.test('a message that is sent again has a new id that the server accepts, whatever the id of the page is', async t => {
+  const { url, messages } = await startAgent(t, async () => {})
+  const transport = transportTo(t, url)
+  for (const id of ['x'.repeat(128), 'ada/m-1']) {
+    const chunks = await all(await transport.sendMessages(sending('', { trigger: 'regenerate-message', messages: [userMessage('hi', id)] })))
+    t.equal(chunks.at(-1)!.type, 'finish', id)
+    t.equal((messages.at(-1)!.data as Record<string, unknown>).repeats, id)
+    t.not(messages.at(-1)!.id, id)
+  }
+  t.ok(messages[0].id.startsWith('x'.repeat(100)))
+  t.match(messages[1].id, /^ada~m-1~/)
+})
+
+t.test('a message has the text of all its parts, and what the page adds to the request', async t => {
+  const { url, messages } = await startAgent(t, async () => {})
+  const transport = transportTo(t, url)
+  const parts = ['one ', 'two'].map(text => ({ type: 'text' as const, text }))
+  await all(await transport.sendMessages(sending('', { messages: [{ id: 'm1', role: 'user', parts }], body: { model: 'small' }, metadata: { of: 'request' } })))
+  t.match(messages[0], { id: 'm1', content: 'one two', data: { model: 'small', metadata: { of: 'request' }, trigger: 'submit-message' } })
+  t.strictSame(Object.keys(messages[0].data!).filter(name => /ui_message|repeats|target_id/.test(name)), [], 'a text of the user is only its content')
+  await all(await transport.sendMessages(sending('', { messages: [{ id: 'm2', role: 'user', parts, metadata: { of: 'message' } }] })))
+  t.match(messages[1].data, { ui_message: { id: 'm2', metadata: { of: 'message' } } })
+})
+
+t.test('prepareSendMessagesRequest replaces all fields but the text and the ids of the message', async t => {
+  const { url, messages } = await startAgent(t, async () => {})
+  const given: unknown[] = []
+  const transport = transportTo(t, url, {
+    prepareSendMessagesRequest: async request => {
+      given.push(request)
+      return { body: { only: 'this', message_id: 'other' } }
+    }
+  })
+  const hi = userMessage('hi')
+  await all(await transport.sendMessages(sending('', { messages: [hi], body: { model: 'small' }, metadata: { a: 1 } })))
+  await all(await transport.sendMessages(sending('', { trigger: 'regenerate-message', messageId: 'a1', messages: [hi] })))
+  t.match(given, [
+    { id: 'c1', messages: [hi], trigger: 'submit-message', messageId: undefined, body: { model: 'small' }, requestMetadata: { a: 1 } },
+    { id: 'c1', messages: [hi], trigger: 'regenerate-message', messageId: 'a1' }
+  ])
+  t.match(messages, [{ id: 'm-hi', content: 'hi', data: { only: 'this' } }, { content: 'hi', data: { only: 'this', repeats: 'm-hi' } }])
+  t.strictSame(messages.flatMap(({ data }) => Object.keys(data!)).filter(name => /model|metadata|trigger|target_id/.test(name)), [])
+  t.not(messages[1].id, 'other')
+})
+
 t.test('the last chunk of a stream reports its failure', async t => {
   t.test('a run that fails ends its stream with its error', async t => {
     const { url } = await startAgent(t, async run => {

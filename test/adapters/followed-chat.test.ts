@@ -268,6 +268,41 @@ t.test('a connection is closed when it was not used for the idle time', async t 
   t.equal(closes(), 1)
 })
 
+t.test('resume waits for the replay of a fresh connection, also if an earlier connection was replayed', async t => {
+  const { chat, server } = await connect(t)
+  server.open()
+  FakeSocket.last.receive({ type: 'pong' })
+  server.publish('run_started', { run_id: 'r' })
+  await server.lose()
+  server.open('e', { recovered: false })
+  await loopTurns()
+  const resumed = chat.resume()
+  server.open('e')
+  FakeSocket.last.receive({ type: 'pong' })
+  t.equal(await resumed, undefined, 'the run that was active before is over')
+})
+
+t.test('a message that is too big for a frame ends its stream with the cure', async t => {
+  const wholeOf = (role: string, type: string) => ({ role, parts: [{ type: 'text' }, { type }] })
+  for (const [whole, code, expected] of [
+    [wholeOf('user', 'file'), 'too_big', 'too_big: of the server. Upload the files, and send their URLs'],
+    [wholeOf('assistant', 'file'), 'too_big', /^too_big: of the server\. Send only what the page has added to the answer, with prepareSendMessagesRequest$/],
+    [wholeOf('user', 'text'), 'too_big', 'too_big: of the server'],
+    [{ role: 'user' }, 'too_big', 'too_big: of the server'],
+    [undefined, 'too_big', 'too_big: of the server'],
+    [wholeOf('user', 'file'), 'chat_busy', 'chat_busy: of the server']
+  ] as const) {
+    const { chat, server } = await connect(t)
+    const { chunks, ended } = read(chat.send({ data: { ...hello.data, ui_message: whole } }))
+    server.open()
+    server.answer('error', { code, message: 'of the server' })
+    await ended
+    t.match(chunks, [{ type: 'error', errorText: expected }])
+    if (typeof expected === 'string') t.strictSame(chunks, [{ type: 'error', errorText: expected }])
+    mock.timers.reset()
+  }
+})
+
 t.test('a run that is replayed on a fresh connection continues its stream', async t => {
   const { chat, server } = await connect(t)
   const { chunks, ended } = read(chat.send(hello))

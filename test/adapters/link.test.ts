@@ -56,6 +56,26 @@ t.test('the chats of a transport with a client are on the one socket of the clie
   own.close()
 })
 
+t.test('a closed transport ends the subscriptions of its chats on the connection of the client, which stays open', async t => {
+  const { url } = await startAgent(t, run => { run.reply().write('answer') })
+  const sent: string[] = []
+  class Recorded extends Socket {
+    override send (frame: string) {
+      sent.push(JSON.parse(frame).type)
+      super.send(frame)
+    }
+  }
+  const client = createClient({ ...optionsOf(url), WebSocket: Recorded as unknown as WebSocketConstructor })
+  t.teardown(() => client.close())
+  const transport = new RealtimeChatTransport({ workflow: 'w', appId: 'a', client })
+  const chat = new Chat<UIMessage>({ id: 'c', transport })
+  await within(chat.sendMessage({ text: 'hi' }), 'the end of the answer')
+  t.equal(sent.includes('unsubscribe'), false)
+  transport.close()
+  await eventually(() => sent.includes('unsubscribe'))
+  t.equal(client.status, 'open')
+})
+
 t.test('a chat of a client has the whole answer, when a transport begins to read the same chat after a cut in which the answer ended', async t => {
   let isDown = false
   class Gated extends Socket {

@@ -43,7 +43,7 @@ const ofApp: RedisOptions = {
 }
 
 t.test("settings of the app's client have no effect on when and how often commands are sent", async t => {
-  const client = new Redis(1, '127.0.0.1', { ...ofApp, lazyConnect: true, retryStrategy: null, sentinelRetryStrategy: null })
+  const client = new Redis(1, '127.0.0.1', { ...ofApp, lazyConnect: true, retryStrategy: null })
   const connection = createConnection({ client }) as Redis
   t.teardown(() => connection.disconnect())
   const { retryStrategy, sentinelRetryStrategy, connectTimeout, socketTimeout, ...options } = connection.options
@@ -82,7 +82,10 @@ t.test("settings of the app's Cluster have no effect on when and how often comma
 t.test('commands to a server of a Cluster are sent at once only if the Cluster and that server are ready', async t => {
   const node = (port: number, status: string) => ({ options: { host: 'h', port }, status })
   const cluster = (status: string) => ({
-    isCluster: true, status, slots: [['h:1', 'h:9'], ['h:2']], nodes: (role: string) => role === 'master' ? [node(1, 'ready'), node(2, 'connecting')] : []
+    isCluster: true,
+    status,
+    slots: [['h:1', 'h:9'], ['h:2']],
+    nodes: (role: string) => role === 'master' ? [node(1, 'ready'), node(2, 'connecting')] : []
   }) as unknown as Cluster
   const ready = cluster('ready')
   t.strictSame([0, 1, 2].map(slot => serverOf(ready, slot)), ['h:1', 'h:2', undefined])

@@ -251,7 +251,7 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
   })
 })
 
-/** A publisher with a Redis that the test plays. `answer` gets the deadline and the bodies of each batch, and returns what the script would. */
+/** A publisher with a Redis that the test plays. `answer` gets deadline and bodies of a batch, and returns what the script would. */
 async function played (t: { teardown (action: () => unknown): void }, answer: (deadline: number, bodies: string[]) => Promise<unknown>) {
   const health = new Health('t:')
   const reconnect = mock.fn()
@@ -286,7 +286,7 @@ t.test('a publisher whose server was demoted connects again, and one whose serve
   t.equal(reconnect.mock.callCount(), 1)
 })
 
-t.test('a publication that is stored and was not announced is a success, and the health reports PUBLISH as failing until one is announced', async t => {
+t.test('a publication that is stored but not announced is a success, and PUBLISH counts as failing until one is announced', async t => {
   const answers = [['e', 1, 'NOPERM this user has no permissions to access one of the channels used as arguments'], ['e', 2]]
   const { publisher, health, now } = await played(t, async () => [now(), ...answers.shift()!])
   t.strictSame(await publisher.publish('a', '{}'), { epoch: 'e', offset: 1 })
