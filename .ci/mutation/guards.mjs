@@ -27,6 +27,8 @@ const others = {
   'brokers/redis/commands/pulse': ['brokers/redis/cluster/members'],
   'brokers/redis/commands/read': ['brokers/redis/following/store'],
   'brokers/redis/commands/release': ['brokers/redis/cluster/leases'],
+  'brokers/redis/link/connection': ['brokers/redis/link/link'],
+  'brokers/redis/link/link': ['brokers/redis/link/permissions', 'promises/redis-causes'],
   'channels/options': ['docs/reference'],
   'chat/chats': ['promises/chat', 'promises/runs'],
   'chat/hooks': ['chat/chats'],

@@ -314,6 +314,18 @@ t.test('the scripts keep the guarantees that their callers rely on', { skip: ski
     await client.del('left:meta')
     t.strictSame(await readAfter('left', 'e1', 1, 'm-x'), ['e2', 0, '', 0, 1])
     t.equal(await client.exists('left'), 0)
+    t.strictSame(await readAfter('left'), ['e2', 0, '', 0, 1], 'each later reader learns of it, too')
+  })
+
+  t.test('read stores the limits of its channel, unless the channel has no publication', async t => {
+    const reading = (key: string, limits: string) => run(read, [key, `${key}:meta`], ['e2', 3, 600_000, '', 0, '', 0, 1, limits])
+    await store('limited', ['x'])
+    for (const limits of ['5 60000 9', '6 60000 9']) {
+      await reading('limited', limits)
+      t.equal(await client.hget('limited:meta', 'r'), limits)
+    }
+    await reading('bare', '5 60000 9')
+    t.strictSame(await client.hmget('bare:meta', 'e', 'r'), ['e2', null])
   })
 
   t.test('read reports to each later reader that a channel continued under another epoch', async t => {
