@@ -1,6 +1,8 @@
+import { EventEmitter } from 'node:events'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import t from 'tap'
-import { createConnection, isCluster, isReachable, isReady, serverOf, unanswered } from '../../../../lib/brokers/redis/link/connection.js'
+import { createConnection, end, isCluster, isReachable, isReady, serverOf, unanswered } from '../../../../lib/brokers/redis/link/connection.js'
+import { loopTurns } from '../../../waiting.js'
 
 t.test('createConnection throws RT_ERR_OPTIONS without an address, and with an invalid one', async t => {
   t.throws(() => createConnection({}), { code: 'RT_ERR_OPTIONS', message: /Pass 'client'/ })
@@ -74,7 +76,12 @@ t.test("settings of the app's Cluster have no effect on when and how often comma
   t.match(connection.options, { enableOfflineQueue: false, enableAutoPipelining: false, keyPrefix: '', scaleReads: 'master' })
   t.ok(Number(connection.options.clusterRetryStrategy!(1)) >= 20)
   t.match(connection.options.redisOptions, {
-    autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0, enableAutoPipelining: false, stringNumbers: false, readOnly: false, reconnectOnError: null
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    enableAutoPipelining: false,
+    stringNumbers: false,
+    readOnly: false,
+    reconnectOnError: null
   })
   t.equal(connection.status, 'wait', 'it does not connect yet')
 })
@@ -94,6 +101,20 @@ t.test('commands to a server of a Cluster are sent at once only if the Cluster a
   const single = (status: string) => ({ isCluster: false, status }) as unknown as Redis
   t.equal(serverOf(single('ready'), 0), undefined)
   t.strictSame(['ready', 'connecting'].map(status => isReachable(single(status), undefined)), [true, false])
+})
+
+t.test('an ended connection to a Cluster does not connect again, also when ioredis finds another node afterwards', async t => {
+  let disconnects = 0
+  const options = { clusterRetryStrategy: () => 1 }
+  const cluster = Object.assign(new EventEmitter(), { isCluster: true, options, disconnect: () => { disconnects++ } })
+  end(cluster as unknown as Cluster)
+  t.equal(disconnects, 1)
+  t.equal(options.clusterRetryStrategy, null)
+  for (const event of ['+node', '+subscriber']) {
+    cluster.emit(event)
+    await loopTurns()
+  }
+  t.equal(disconnects, 3)
 })
 
 t.test('the delays between attempts to connect are spread over a second', async t => {
