@@ -77,12 +77,12 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     t.ok(await calls() - before <= 3, `${await calls() - before} round trips`)
   })
 
-  t.test('10,000 publications of one turn are stored in order', async t => {
+  t.test('2,500 publications of one turn are stored in order, in several batches', async t => {
     const { publisher } = await make(t)
-    const positions = await Promise.all(Array.from({ length: 10_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
+    const positions = await Promise.all(Array.from({ length: 2_500 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
     t.ok(every(positions, ({ offset }, n) => offset === n + 1))
     const [[, fields]] = await client.xrevrange(keys.stream('burst'), '+', '-', 'COUNT', 1)
-    t.equal(fields[fields.indexOf('b') + 1], '{"n":9999}')
+    t.equal(fields[fields.indexOf('b') + 1], '{"n":2499}')
   })
 
   t.test('while Redis does not answer, the queue is bounded, and each publication is refused within 2 s', async t => {
