@@ -351,4 +351,9 @@ t.test('only the latest ten runs with approvals are known after their ends', asy
   }
   const isKnown = async (n: number) => await chat.approve(new Map([[`a${n}`, { approved: true }]])) !== undefined
   t.strictSame([await isKnown(0), await isKnown(1), await isKnown(10)], [false, true, true])
+  for (let n = 0; n < 11; n++) {
+    server.publish('run_started', { run_id: `other${n}` })
+    server.publish('run_finished', { run_id: `other${n}`, status: 'complete' })
+  }
+  t.equal(await isKnown(1), true, 'runs without approvals do not count')
 })

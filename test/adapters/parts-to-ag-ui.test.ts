@@ -77,6 +77,7 @@ t.test('arguments of a tool grow, and its call adds only the rest', async t => {
   ])
   t.same(types(delta('tool', 't', 0, '{"q"'), called('t', { q: 1 })), ['TOOL_CALL_START', '{"q"', ':1}', 'TOOL_CALL_END'])
   t.same(types(delta('tool', 't', 0, '{ "q": 1 }'), called('t', { q: 1 })), ['TOOL_CALL_START', '{ "q": 1 }', 'TOOL_CALL_END'], 'with spaces')
+  t.same(types(whole('tool', 't', '{"q":1}', 'complete'), called('t', { q: 1 })), ['TOOL_CALL_START', '{"q":1}', 'TOOL_CALL_END'], 'complete before the call')
   t.same(types(whole('tool', 't', '{"q"', 'streaming'), { type: 'tool_output', data: { ...of, call_id: 't', status: 'error' } }),
     ['TOOL_CALL_START', '{"q"', 'TOOL_CALL_END', 'TOOL_CALL_RESULT'], 'without a call')
 })
