@@ -51,6 +51,15 @@ t.test('publications that are taken back return to their place in the queue', as
   t.strictSame(queue.take('x'), all.slice(1))
 })
 
+t.test('batches that are taken back in another order than they were taken leave the queue in its first order', async t => {
+  const all = ['x', 'y', 'x', 'y'].map(server => pending(server))
+  const queue = queueOf(all)
+  const [ofX, ofY] = [queue.take('x'), queue.take('y')]
+  queue.takeBack(ofX)
+  queue.takeBack(ofY)
+  t.strictSame(queue.takeBefore(Infinity), all)
+})
+
 t.test('takeBefore takes only the publications that were added up to a time', async t => {
   const all = [pending('x', 1, 1), pending('y', 1, 2), pending('x', 1, 3)]
   const queue = queueOf(all)

@@ -66,6 +66,13 @@ t.test('channels without a user are not charged to a user of the same name', asy
   t.equal(fits('user:broadcast', 9_000), true)
 })
 
+t.test('a quota has a clock of its own, and works without a log', async t => {
+  const quota = new Quota({ limit: 10_000, ownerOf, log: undefined })
+  const ofHour = { size: 100, ttl: 3_600_000, bytes: 1_000_000 }
+  const codes = [5_000, 6_000, 4_000].map(bytes => (quota.refusal('user:ada', bytes, ofHour) as { code?: string } | undefined)?.code)
+  t.strictSame(codes, [undefined, 'RT_ERR_OVER_QUOTA', undefined])
+})
+
 t.test('a user over the quota is logged once a minute', async t => {
   const { fits, lines, clock } = make()
   for (let n = 0; n < 5; n++) fits('user:ada', 20_000)
