@@ -286,7 +286,7 @@ t.test('a message that is too big for a frame ends its stream with the cure', as
   const wholeOf = (role: string, type: string) => ({ role, parts: [{ type: 'text' }, { type }] })
   for (const [whole, code, expected] of [
     [wholeOf('user', 'file'), 'too_big', 'too_big: of the server. Upload the files, and send their URLs'],
-    [wholeOf('assistant', 'file'), 'too_big', /^too_big: of the server\. Send only what the page has added to the answer, with prepareSendMessagesRequest$/],
+    [wholeOf('assistant', 'file'), 'too_big', 'too_big: of the server. Send only what the page has added to the answer, with prepareSendMessagesRequest'],
     [wholeOf('user', 'text'), 'too_big', 'too_big: of the server'],
     [{ role: 'user' }, 'too_big', 'too_big: of the server'],
     [undefined, 'too_big', 'too_big: of the server'],
@@ -297,8 +297,7 @@ t.test('a message that is too big for a frame ends its stream with the cure', as
     server.open()
     server.answer('error', { code, message: 'of the server' })
     await ended
-    t.match(chunks, [{ type: 'error', errorText: expected }])
-    if (typeof expected === 'string') t.strictSame(chunks, [{ type: 'error', errorText: expected }])
+    t.strictSame(chunks, [{ type: 'error', errorText: expected }])
     mock.timers.reset()
   }
 })
