@@ -537,6 +537,16 @@ t.test('a reader that reads in catchUp is never lost, except by shift and reset'
   }), { numRuns: 300 }))
 })
 
+t.test('a reader is behind by the number of publications that it has not read', async t => {
+  const log = new ChannelLog('e', endless)
+  const reader = new Cursor(log, 'when asked')
+  t.equal(log.behind(reader), 0)
+  for (let n = 0; n < 3; n++) log.append('x', clockStart)
+  t.equal(log.behind(reader), 3)
+  reader.readAll()
+  t.equal(log.behind(reader), 0)
+})
+
 t.test('readers of the plain form never get a chunk of the deflated form, and vice versa', async t => {
   const log = new ChannelLog('e', endless, (_position, body) => ({ length: body.length, plain: body, deflated: body.toUpperCase() }))
   for (const body of ['a', 'b', 'c']) log.append(body, 0)

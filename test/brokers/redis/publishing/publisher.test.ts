@@ -11,7 +11,7 @@ import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publish
 import type { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import type { Position } from '../../../../lib/protocol/position.js'
 import { every } from '../../../every.js'
-import { eventually, within, loopTurns } from '../../../waiting.js'
+import { eventually, gate, within, loopTurns } from '../../../waiting.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
 
@@ -317,6 +317,40 @@ t.test('a batch that Redis refuses as too late, after a time in which it may hav
     return [now()]
   })
   await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /Redis was too slow and refused the publication/ })
+})
+
+t.test('a publication whose script Redis refuses is not stored, and the error names the reason', async t => {
+  const refused = Object.assign(new Error("NOPERM this user has no permissions to run the 'evalsha' command"), { name: 'ReplyError' })
+  const { publisher } = await played(t, async () => {
+    await loopTurns()
+    throw refused
+  })
+  await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /NOPERM/ })
+})
+
+t.test('a publication that is not sent within 1.1 s is not stored, and the outcome of one without an answer for 1.7 s is unknown', async t => {
+  const clock = { ahead: 0 }
+  const { now: real } = performance
+  const mocked = mock.method(performance, 'now', () => real.call(performance) + clock.ahead)
+  t.teardown(() => mocked.mock.restore())
+  const answered = gate()
+  let sent = 0
+  const { publisher, link, now } = await played(t, async () => {
+    sent++
+    await answered.opened
+    return [now(), 'e', 1]
+  })
+  link.isReady = false
+  const waiting = publisher.publish('a', '{}')
+  clock.ahead += 1_100
+  await t.rejects(waiting, { code: 'RT_ERR_BROKER' })
+  t.equal(sent, 0)
+  link.isReady = true
+  const unanswered = publisher.publish('a', '{}')
+  await eventually(() => sent === 1)
+  clock.ahead += 1_700
+  await t.rejects(unanswered, { code: 'RT_ERR_UNCONFIRMED' })
+  answered.open()
 })
 
 t.test('while Redis is away, 1,000 publications wait for it, and more are refused at once', async t => {
