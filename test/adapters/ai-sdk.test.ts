@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import { RealtimeChatTransport, type RealtimeChatTransportOptions } from '../../lib/adapters/ai-sdk.js'
 import type { WebSocketConstructor } from '../../lib/client/index.js'
 import { tokenOf } from '../../lib/index.js'
+import { found } from '../every.js'
 import { start } from '../harness.js'
 import { eventually, gate } from '../waiting.js'
 import { startAgent } from './agent.js'
@@ -333,7 +334,7 @@ t.test('a message has the text of all its parts, and what the page adds to the r
   const parts = ['one ', 'two'].map(text => ({ type: 'text' as const, text }))
   await all(await transport.sendMessages(sending('', { messages: [{ id: 'm1', role: 'user', parts }], body: { model: 'small' }, metadata: { of: 'request' } })))
   t.match(messages[0], { id: 'm1', content: 'one two', data: { model: 'small', metadata: { of: 'request' }, trigger: 'submit-message' } })
-  t.strictSame(Object.keys(messages[0].data!).filter(name => /ui_message|repeats|target_id/.test(name)), [], 'a text of the user is only its content')
+  t.strictSame(found(Object.keys(messages[0].data!), name => /ui_message|repeats|target_id/.test(name)), [], 'a text of the user is only its content')
   await all(await transport.sendMessages(sending('', { messages: [{ id: 'm2', role: 'user', parts, metadata: { of: 'message' } }] })))
   t.match(messages[1].data, { ui_message: { id: 'm2', metadata: { of: 'message' } } })
 })
@@ -355,7 +356,7 @@ t.test('prepareSendMessagesRequest replaces all fields but the text and the ids 
     { id: 'c1', messages: [hi], trigger: 'regenerate-message', messageId: 'a1' }
   ])
   t.match(messages, [{ id: 'm-hi', content: 'hi', data: { only: 'this' } }, { content: 'hi', data: { only: 'this', repeats: 'm-hi' } }])
-  t.strictSame(messages.flatMap(({ data }) => Object.keys(data!)).filter(name => /model|metadata|trigger|target_id/.test(name)), [])
+  t.strictSame(found(messages.flatMap(({ data }) => Object.keys(data!)), name => /model|metadata|trigger|target_id/.test(name)), [])
   t.not(messages[1].id, 'other')
 })
 

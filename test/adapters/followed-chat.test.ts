@@ -273,13 +273,16 @@ t.test('resume waits for the replay of a fresh connection, also if an earlier co
   server.open()
   FakeSocket.last.receive({ type: 'pong' })
   server.publish('run_started', { run_id: 'r' })
+  const before = read((await chat.resume())!)
   await server.lose()
   server.open('e', { recovered: false })
   await loopTurns()
   const resumed = chat.resume()
+  await loopTurns()
   server.open('e')
   FakeSocket.last.receive({ type: 'pong' })
   t.equal(await resumed, undefined, 'the run that was active before is over')
+  await before.ended
 })
 
 t.test('a message that is too big for a frame ends its stream with the cure', async t => {
