@@ -255,6 +255,22 @@ t.test('a log starts again in another epoch when another publication has an offs
   t.strictSame([log.epoch, log.head, log.resets], ['e2', 3, 1])
 })
 
+t.test('a publication of another epoch is not appended, even when its offset is the next one of the log', async t => {
+  const { feed, log, stream } = await begun(2)
+  stream.epoch = 'x'
+  stream.publish(1)
+  feed.onAnnounced(stream.announcements(3))
+  await loopTurns()
+  t.strictSame([log.epoch, log.head, log.resets], ['x', 3, 1])
+})
+
+t.test('reach notices that a channel without publications has another epoch', async t => {
+  const { feed, log, stream } = await begun()
+  stream.epoch = 'x'
+  await feed.reach(stream.head, 0)
+  t.strictSame([log.epoch, log.head, log.resets], ['x', 0, 1])
+})
+
 t.test('reach reads the stream when another publication is at the head of the log', async t => {
   const { feed, log, stream } = await begun(2)
   stream.all.length = 1
