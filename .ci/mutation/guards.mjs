@@ -39,8 +39,13 @@ const others = {
   'chat/replies/reply': ['promises/parts'],
   'chat/runs/context': ['chat/runs/run'],
   'chat/runs/run': ['promises/runs'],
+  'client/channels/subscriptions': ['client/channels/channel'],
+  'client/chat/chat': ['client/chat/chats', 'client/chat/connection', 'client/chat/presence'],
+  'client/chat/history': ['client/chat/conversation'],
   'client/chat/items': ['client/chat/messages'],
+  'client/client': ['client/channels/channel'],
   'client/sharing/parts': ['client/sharing/tabs'],
+  'client/sharing/shared-channels': ['client/sharing/tabs'],
   'client/socket': ['client/client'],
   'client/status': ['client/client'],
   errors: ['docs/reference'],
@@ -50,11 +55,17 @@ const others = {
   'protocol/data-field': ['server/messages/catalogue'],
   'protocol/error-codes': ['server/inbound/parse'],
   'protocol/member': ['protocol/presence'],
+  'react/state/store': ['react/channel'],
   redis: ['redis-options'],
-  'server/connection/connection': ['server/connection/lifecycle', 'server/delivery/outlet', 'server/inbound/dispatcher'],
+  'server/connection/admission': ['promises/compression', 'server/reports/refusal-reasons'],
+  'server/connection/connection': [
+    'server/connection/lifecycle', 'server/connection/admission', 'server/delivery/outlet', 'server/inbound/dispatcher', 'server/access/renewal',
+    'channels/channels', 'server/reports/refusal-reasons'
+  ],
   'server/hooks': ['server/server'],
   'server/options': ['docs/reference'],
   'server/reports/counters': ['server/server'],
+  'server/server': ['server/inbound/dispatcher', 'server/delivery/outlet', 'server/access/renewal', 'channels/channels'],
   'server/target': ['server/server']
 }
 

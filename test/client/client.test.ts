@@ -755,14 +755,69 @@ t.test('100 messages to a slow handler are all handled, and the connection stays
 })
 
 t.test('a client starts at the positions in its URL, for every label', async t => {
-  simulate(t, { url: 'ws://a.example/ws/notifications/u1?since=u.e.5,b.f.3' })
+  simulate(t, { url: 'ws://a.example/ws/notifications/u1?a=1&since=u.e.5,b.f.3&b=2' })
   await loopTurns()
   FakeSocket.last.ack({ position: 'u.e.5,b.f.3', recovered: true })
   FakeSocket.last.receive({ type: 'n', id: 'u.e.6' })
   FakeSocket.last.lose()
   mock.timers.tick(1_000)
   await loopTurns()
-  t.equal(new URL(FakeSocket.last.url).searchParams.get('since'), 'u.e.6,b.f.3')
+  t.strictSame([...new URL(FakeSocket.last.url).searchParams], [['a', '1'], ['b', '2'], ['since', 'u.e.6,b.f.3']])
+})
+
+for (const prefix of ['/ws', '/behind/a/proxy/ws']) {
+  t.test(`a client on the path of a chat under ${prefix} gets the frames of this chat, and none of another one`, async t => {
+    const { client } = simulate(t, { url: `ws://a.example${prefix}/support/shop/c%401/ada?a=1` })
+    const got: unknown[] = []
+    client.on('n', data => got.push(data))
+    await loopTurns()
+    FakeSocket.last.ack({ position: 'c.e.0' })
+    FakeSocket.last.receive({ type: 'n', data: 'named', channel: 'chat:support/shop/c@1/ada' })
+    FakeSocket.last.receive({ type: 'n', data: 'of another chat', channel: 'chat:support/shop/c@2/ada' })
+    FakeSocket.last.receive({ type: 'n', data: 'unnamed' })
+    t.strictSame(got, ['named', 'unnamed'])
+  })
+}
+
+t.test('close() of a client that the server has closed keeps the reason of the server', async t => {
+  const { client, statuses } = simulate(t)
+  await loopTurns()
+  FakeSocket.last.ack()
+  FakeSocket.last.lose(4403, 'no access')
+  client.close()
+  t.match(client.closed, { code: 4403, reason: 'no access' })
+  t.strictSame(statuses, ['open', 'closed'])
+})
+
+t.test('a credential that was renewed is renewed again before it expires', async t => {
+  const tokens = ['first', 'second', 'third']
+  simulate(t, { getToken: () => tokens.shift() })
+  await loopTurns()
+  FakeSocket.last.ack({ expires_in_ms: 10_000 })
+  mock.timers.tick(8_000)
+  await loopTurns()
+  t.match(FakeSocket.last.sent, [{ type: 'renew', data: { token: 'second' } }])
+  FakeSocket.last.receive({ type: 'renewed', data: { expires_in_ms: 20_000 } })
+  mock.timers.tick(15_999)
+  await loopTurns()
+  t.equal(FakeSocket.last.sent.length, 1)
+  mock.timers.tick(1)
+  await loopTurns()
+  t.match(FakeSocket.last.sent[1], { type: 'renew', data: { token: 'third' } })
+})
+
+t.test('messages that the server dropped for their rate are sent again, and not after another error without a ref', async t => {
+  const { client } = simulate(t)
+  await loopTurns()
+  FakeSocket.last.ack()
+  client.send('n', 1).catch(() => {})
+  const frame = FakeSocket.last.sent[0]
+  FakeSocket.last.receive({ type: 'error', data: { code: 'bad_json', message: '' } })
+  mock.timers.tick(2_000)
+  t.strictSame(FakeSocket.last.sent, [frame])
+  FakeSocket.last.receive({ type: 'error', data: { code: 'rate_limited', message: '' } })
+  mock.timers.tick(2_000)
+  t.strictSame(FakeSocket.last.sent, [frame, frame])
 })
 
 t.test('for await yields the messages since the call, and throws too_slow for a loop that is too slow', async t => {

@@ -173,3 +173,14 @@ t.test('a close with 1009 when nothing was sent refuses no message', async t => 
   box.settle(written[0].ref)
   await t.resolves(sent)
 })
+
+t.test('the messages to a channel that has ended are refused, and no others', async t => {
+  const { box, written, write } = open()
+  box.start(write, before, ample)
+  const ended = box.send('n', 1, { channel: 'board:b1', timeout: 60_000 })
+  const others = [box.send('n', 2, { channel: 'board:b2', timeout: 60_000 }), box.send('n', 3, { timeout: 60_000 })]
+  box.refuse('board:b1', new RealtimeError('removed', 'board:b1: removed'))
+  await t.rejects(ended, { code: 'removed' })
+  for (const { ref } of written.slice(1)) box.settle(ref, undefined, 'answer')
+  t.strictSame(await Promise.all(others), ['answer', 'answer'])
+})

@@ -254,12 +254,8 @@ export class Connection extends Lifecycle implements ReceiverOwner, Peer, Attend
   }
 
   onPong (payload: string): void {
-    if (this.confirm(payload)) {
-      this.#isAwaitingPong = false
-      return
-    }
-    if (!this.#isAwaitingPong) return this.onPing()
-    this.#isAwaitingPong = false
+    if (this.confirm(payload) || this.#isAwaitingPong) this.#isAwaitingPong = false
+    else this.onPing()
   }
 
   /** Records a violation of the WebSocket protocol. `ws` answers it with a Close. */

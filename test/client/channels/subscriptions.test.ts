@@ -76,6 +76,23 @@ t.test('a backoff that throws is reported, and the channel is tried again after 
   t.match(frames(), [{ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } }])
 })
 
+t.test('the delays between the attempts to subscribe grow, until the channel is open', async t => {
+  const attempts: number[] = []
+  const { all, frames, receive } = make(t, attempt => { attempts.push(attempt); return 0 })
+  const channel = all.read('board:b1')
+  all.start(limits)
+  for (const outcome of ['unavailable', 'unavailable', 'unavailable', undefined, 'unavailable']) {
+    await eventually(() => channel.status === 'connecting')
+    frames()
+    if (outcome === undefined) {
+      receive('subscribed', 'board:b1', { position: 'k.e.1', replayed: 0 })
+      all.stop('waiting', undefined)
+      all.start(limits)
+    } else receive('unsubscribed', 'board:b1', { reason: outcome })
+  }
+  t.strictSame(attempts, [0, 1, 2, 0])
+})
+
 t.test('a server without channels gets no subscribe, and the client reports it', async t => {
   const { all, frames, errors } = make(t)
   all.read('board:b1')

@@ -248,6 +248,17 @@ t.test('stop of a participant names its message by the id that it sent', async t
   t.match(server.sent('chat_cancel').data, { ref: 'm1' })
 })
 
+t.test('a participant that sends before the connection is open keeps the messages, each with its status', async t => {
+  const { chat, server } = await start(t)
+  await t.rejects(chat.send('late', { id: 'm1', timeout: 1 }), { code: 'timeout' })
+  const sent = chat.send('early', { id: 'm2' })
+  server.open({ user_id: 'bob' })
+  t.match(chat.messages, [{ id: 'bob/m1', userId: 'bob', status: 'error' }, { id: 'bob/m2', userId: 'bob', status: 'pending' }])
+  server.answer('chat_message')
+  await sent
+  t.strictSame(texts(chat), ['late: error', 'early: complete'])
+})
+
 t.test('a question is open until it is answered, here or on another device', async t => {
   const { chat, server } = await start(t)
   server.open()

@@ -335,6 +335,13 @@ t.test('the parts of a message are items in order, and applying them again chang
   t.strictSame(chat.items.map(item => ({ ...item, createdAt: '' })), items.map(item => ({ ...item, createdAt: '' })))
 })
 
+t.test('a message that is complete stays complete when its run fails later, and when another run fails', async t => {
+  for (const runId of [part.run_id, 'other']) {
+    const chat = conversation(...answer, ['run_finished', { run_id: runId, status: 'error', error: { code: 'E', message: 'why' } }])
+    t.equal(chat.wholes.get('/a')!.status, 'complete')
+  }
+})
+
 t.test('arguments that are being written are shown, and a gap is not', async t => {
   const chat = conversation(answer[0], answer[1], answer[6])
   t.match(chat.items, [{ kind: 'tool', status: 'streaming', input: '{' }])

@@ -345,3 +345,14 @@ t.test('a store does not call subscribers after its end', async t => {
   await timersDue()
   t.equal(told, 0)
 })
+
+t.test('a message that is sent in the task in which the store starts is sent, and one to a store that does not start is refused', async t => {
+  const { store, socket } = storeOf(t)
+  await t.rejects(store.request('early'), { code: 'closed', message: /not mounted/ })
+  const sent = store.request('n')
+  store.start()
+  const server = await socket()
+  server.open()
+  server.receive({ type: 'ack', ref: server.sent[0].ref, data: 'answer' })
+  t.equal(await sent, 'answer')
+})

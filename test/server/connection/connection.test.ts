@@ -1,9 +1,12 @@
 import { mock } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { defineChannel } from '../../../lib/index.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
+import { UserRates } from '../../../lib/server/inbound/user-rate.js'
 import { Liveness } from '../../../lib/server/connection/liveness.js'
 import { Client, RawClient, connect, rawFrame, start } from '../../harness.js'
+import { found } from '../../every.js'
 import { logSink } from '../../log-sink.js'
 import { wallClockTimers } from '../../timers.js'
 import { eventually, gate, loopTurns } from '../../waiting.js'
@@ -147,4 +150,70 @@ t.test('the JSON of a connection contains nothing of its socket', async t => {
   t.match(await client.next(), { type: 'ack', ref: 1 })
   t.match(JSON.parse(written), { userId: 'u1', target: { kind: 'notifications' } })
   t.notMatch(written, /socket|stream/)
+})
+
+t.test('pongs that the server has requested do not count like messages', async t => {
+  const { app, url } = await start(t, { limits: { rate: 1, burst: 1 }, channels: { board: defineChannel({ authorize: () => true }) } })
+  const client = await connect(t, url + path)
+  const connection = serverSideOf(app)
+  for (let n = 0; n < 10; n++) {
+    connection.ping()
+    t.equal(connection.isAwaitingPong, true)
+    await eventually(() => !connection.isAwaitingPong)
+  }
+  client.send({ type: 'subscribe', data: { channels: [{ channel: 'board:b1' }] } })
+  await client.next('subscribed')
+  let probes = 0
+  client.socket.on('ping', payload => { if (payload.length > 0) probes++ })
+  // So much that the server waits for pongs behind the messages.
+  const count = 200
+  for (let n = 0; n < count; n++) app.ws.channel('board', 'b1').send({ type: 'late', data: 'x'.repeat(4_000) })
+  await client.until(() => client.received.filter(({ type }) => type === 'late').length === count)
+  await eventually(() => !connection.isAwaitingPong)
+  t.ok(probes > 5, `${probes} pings behind late messages`)
+  t.equal(connection.state, 'open')
+  t.strictSame(found(client.received, ({ type }) => type === 'error'), [])
+})
+
+t.test('frames that arrive after the Close of the server are not counted for the user', async t => {
+  const { app, port } = await start(t, { limits: { rate: 1, burst: 1, userRate: 1, userBurst: 2 } })
+  const client = await RawClient.open(t, port, path)
+  await eventually(() => client.envelopes.length === 1)
+  const connection = serverSideOf(app)
+  connection.close()
+  await eventually(() => client.closeCode !== undefined)
+  client.stream.write(Buffer.concat(Array.from({ length: 10 }, () => rawFrame('', { opcode: 9 }))))
+  client.stream.end()
+  await eventually(() => connection.state === 'closed')
+  t.equal(app.ws.stats().holds, 0)
+})
+
+t.test('setReading() pauses and resumes an open connection, and has no effect on an ended one', async t => {
+  const { app, url } = await start(t)
+  const client = await connect(t, url + path)
+  const connection = serverSideOf(app)
+  t.strictSame([connection.setReading(false), connection.isPaused], [true, true])
+  t.strictSame([connection.setReading(true), connection.isPaused], [true, false])
+  connection.close()
+  t.strictSame([connection.setReading(false), connection.isPaused], [false, false])
+  await client.close()
+})
+
+t.test('a connection opens although its user was forgotten while onConnect ran', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const of = mock.method(UserRates.prototype, 'of')
+  t.teardown(() => of.mock.restore())
+  const { opened, open } = gate()
+  const { url } = await start(t, { limits: { userRate: 10_000 }, onConnect: () => opened })
+  const client = new Client(url + path)
+  t.teardown(() => client.socket.terminate())
+  await eventually(() => of.mock.callCount() > 0)
+  const userRates = of.mock.calls[0].this as UserRates
+  await eventually(() => {
+    mock.timers.tick(1_000)
+    return userRates.size === 0
+  })
+  open()
+  await client.next('connection_ack')
 })
