@@ -62,6 +62,8 @@ const others = {
     'server/connection/lifecycle', 'server/connection/admission', 'server/delivery/outlet', 'server/inbound/dispatcher', 'server/access/renewal',
     'channels/channels', 'server/reports/refusal-reasons'
   ],
+  'server/handshake/routes': ['promises/compression'],
+  'server/handshake/upgrades': ['server/handshake/routes', 'server/handshake/request-log'],
   'server/hooks': ['server/server'],
   'server/options': ['docs/reference'],
   'server/reports/counters': ['server/server'],

@@ -57,7 +57,7 @@ export class Remembered<T> {
   set (holder: string, key: string, value: T, now: number): void {
     this.#expire(now)
     this.delete(holder, key)
-    if (!this.#budget.allows(holder)) this.#makeRoom(holder)
+    this.#makeRoom(holder)
     const ofHolder = this.#byHolder.get(holder) ?? new Map<string, Entry<T>>()
     const entry = { holder, key, value, at: now, isGone: false }
     this.#byHolder.set(holder, ofHolder.set(key, entry))

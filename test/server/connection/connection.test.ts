@@ -142,6 +142,22 @@ t.test('the timer for the expiry of a credential is removed when its connection 
   t.equal(timers.waiting, 0)
 })
 
+t.test('a credential without an end has no timer', async t => {
+  const timers = wallClockTimers(t)
+  const { url } = await start(t, { authenticate: () => ({ userId: 'u1' }) })
+  await connect(t, url + path)
+  t.equal(timers.waiting, 0)
+})
+
+t.test('the types of the messages that are being handled are known', async t => {
+  const { app, url } = await start(t, { onMessage: { work: () => new Promise(() => {}) } })
+  const client = await connect(t, url + path)
+  t.strictSame(serverSideOf(app).handling, [])
+  client.send({ type: 'work' })
+  await eventually(() => serverSideOf(app).handling.length > 0)
+  t.strictSame(serverSideOf(app).handling, ['work'])
+})
+
 t.test('the JSON of a connection contains nothing of its socket', async t => {
   let written = ''
   const { url } = await start(t, { onMessage: { log: (_message, connection) => { written = JSON.stringify(connection) } } })

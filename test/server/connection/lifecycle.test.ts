@@ -166,3 +166,12 @@ t.test('a reason of 123 bytes is sent whole, and a reason of 124 bytes is trunca
   serverSideOf(app).close(4403, 'x'.repeat(124))
   t.equal((await next.close()).reason, 'x'.repeat(41))
 })
+
+t.test('onDisconnect gets the code of a connection that broke a rule, and no reason', async t => {
+  const left = gate<object>()
+  const { url } = await start(t, { onDisconnect: (_connection, closed) => left.open(closed) })
+  const client = await connect(t, url + path)
+  client.send(Buffer.from('binary'))
+  t.strictSame(await client.close(), { code: 1003, reason: '' })
+  t.strictSame(await left.opened, { code: 1003, reason: '' })
+})

@@ -142,15 +142,17 @@ t.test('messages of onConnect that exceed limits.lag close the connection with 1
   t.equal((await new Client(`${url}/ws/notifications/u1`).close()).code, 1011)
 })
 
-t.test('messages of onConnect of exactly limits.lag reach the client', async t => {
+t.test('messages of onConnect of exactly limits.lag reach the client, and of twice limits.message if that is more', async t => {
   const frameSize = 50_000
   const beside = Buffer.byteLength(JSON.stringify({ type: 'n', data: '', timestamp: new Date().toISOString() })) + 4
-  const { url } = await start(t, {
-    limits: { lag: 2 * frameSize, message: frameSize },
-    onConnect (connection) { for (let n = 0; n < 2; n++) connection.send({ type: 'n', data: 'x'.repeat(frameSize - beside) }) }
-  })
-  const client = await connect(t, url + path)
-  for (let n = 0; n < 2; n++) t.equal((await client.next('n') as { data: string }).data.length, frameSize - beside)
+  for (const [lag, count] of [[1, 2], [2 * frameSize, 2], [3 * frameSize, 3]]) {
+    const { url } = await start(t, {
+      limits: { lag, message: frameSize },
+      onConnect (connection) { for (let n = 0; n < count; n++) connection.send({ type: 'n', data: 'x'.repeat(frameSize - beside) }) }
+    })
+    const client = await connect(t, url + path)
+    for (let n = 0; n < count; n++) t.equal((await client.next('n') as { data: string }).data.length, frameSize - beside)
+  }
 })
 
 t.test('messages to an ending connection are dropped, also if they exceed limits.lag', async t => {

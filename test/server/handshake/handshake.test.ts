@@ -4,6 +4,7 @@ import t from 'tap'
 import { notificationsPath as path, type NotificationsTarget } from '../../../lib/notifications/kinds.js'
 import { Handshake, type UpgradedStream } from '../../../lib/server/handshake/handshake.js'
 import type { PendingHandshake } from '../../../lib/server/handshake/pending.js'
+import { start } from '../../harness.js'
 import { loopTurns } from '../../waiting.js'
 
 const target: NotificationsTarget = { kind: 'notifications', userId: 'u1' }
@@ -93,4 +94,14 @@ t.test('the address of a handshake is noted only if the handshake outlives its t
   quick.handshake.end()
   await loopTurns()
   t.same([slow.notes(), quick.notes()], [1, 0])
+})
+
+t.test('a handshake of injectWS that is refused frees its place', async t => {
+  const { app } = await start(t, { limits: { pending: 2 } })
+  for (let n = 0; n < 3; n++) {
+    await t.rejects(app.injectWS('/ws/notifications/u1', { headers: { 'x-real-ip': '203.0.113.7' } }), /403/)
+    await loopTurns()
+  }
+  const socket = await app.injectWS('/ws/notifications/u1')
+  socket.terminate()
 })

@@ -69,7 +69,7 @@ t.test('a place is freed once, by the end of its handshake or of its stream', as
   one.end()
   one.end()
   t.same([pending.size, state.gone], [0, 1])
-  one.comesFrom('b')
+  t.equal(one.comesFrom('b'), true)
   t.ok(pending.hasRoomFor(from('b')), 'an ended handshake is not counted again')
   const stream = from('a')
   const other = add('a', stream)

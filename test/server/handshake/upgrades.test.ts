@@ -86,7 +86,9 @@ for (const kind of Object.keys(serverKinds)) {
         // The same route as that of @fastify/static.
         app.get('/*', async () => 'file')
         await appWith()(app)
+        app.get('/:any', async () => 'plain')
         app.get('/own/:id', { websocket: true }, socket => { socket.send('own') })
+        app.get('/deep/*', { websocket: true }, socket => { socket.send('deep') })
         if (order === 'after') listen(app.server)
       })
       for (const [path, first] of [['/hmr', 'hmr'], ['/proxied', 'proxied']]) {
@@ -101,9 +103,11 @@ for (const kind of Object.keys(serverKinds)) {
       await eventually(() => echo.received.endsWith('\r\n\r\nand back'))
       t.equal(routed, 0, 'the router gets none of these upgrades')
 
-      const own = new WebSocket(`${url}/own/5?x=1`, insecure)
-      t.teardown(() => own.terminate())
-      t.equal((await once(own, 'message'))[0].toString(), 'own')
+      for (const [path, first] of [['/own/5?x=1', 'own'], ['/deep/a/b', 'deep']]) {
+        const own = new WebSocket(url + path, insecure)
+        t.teardown(() => own.terminate())
+        t.equal((await once(own, 'message'))[0].toString(), first)
+      }
       const client = await connect(t, `${url}${path}?since=0`, insecure)
       await app.ws.sendToUser('u1', { type: 'hello' })
       t.equal((await client.next()).type, 'hello')
@@ -216,6 +220,38 @@ t.test("an upgrade to one of the app's own routes counts among the pending hands
   for (let again = 0; again < 4; again++) t.equal(await outcome(`${url}/own`), 'ack')
   await connect(t, url + path)
   await app.close()
+})
+
+t.test('upgrades of one address that wait behind other requests have at most half of the pending places', async t => {
+  let asked = 0
+  const { talk } = await listenAs(t, 'http', async app => {
+    app.addHook('onRequest', async () => { asked++ })
+    await appWith({ limits: { pending: 4 } })(app)
+    app.get('/own', { websocket: true }, () => {})
+  })
+  const clients: Array<ReturnType<typeof talk>> = []
+  for (let n = 0; n < 3; n++) {
+    clients.push(talk(request('GET', '/never') + handshake('/own')))
+    await eventually(() => asked === n + 1)
+    await loopTurns()
+  }
+  await eventually(() => clients[2].isClosed)
+  t.strictSame(clients.map(({ statuses }) => statuses), [[], [], [503]])
+  t.strictSame(clients.map(({ isClosed }) => isClosed), [false, false, true])
+})
+
+t.test("without a prefix, other 'upgrade' listeners get their own upgrades", async t => {
+  const hmr = new WebSocketServer({ noServer: true })
+  const { url } = await listenAs(t, 'http', async app => {
+    app.server.on('upgrade', (request, socket: Duplex, head) => {
+      if (request.url === '/hmr') hmr.handleUpgrade(request, socket, head, client => client.send('hmr'))
+    })
+    await app.register(realtime, { prefix: '' })
+  })
+  const socket = new WebSocket(`${url}/hmr`)
+  t.teardown(() => socket.terminate())
+  t.equal((await once(socket, 'message'))[0].toString(), 'hmr')
+  await connect(t, `${url}/notifications/u1?since=0`)
 })
 
 t.test('a socket that no listener uses is destroyed', async t => {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Identity } from '../../../lib/index.js'
 import type { SubscriptionAccess } from '../../../lib/server/kinds.js'
 import type { Refusals } from '../../../lib/server/reports/refusals.js'
-import { Decisions } from '../../../lib/server/subscribing/decisions.js'
+import { Decisions, isAdmitting, type Decision } from '../../../lib/server/subscribing/decisions.js'
 import { Timers } from '../../../lib/time/timers.js'
 import { eventually, gate, loopTurns } from '../../waiting.js'
 
@@ -45,6 +45,15 @@ t.test('each channel is allowed or forbidden, and a channel that is forbidden is
   t.strictSame(asked, [[ada.identity, ['k:yes', 'k:no', 'k:yes']]])
   t.strictSame(refused, [['channel_forbidden', 'c-ada', 'k:no', undefined]])
   t.equal(ada.addresses, 1, 'the address is read before the wait, because a closed socket has none')
+})
+
+t.test('a user who is hidden is admitted, like one who is allowed, and nothing is recorded', async t => {
+  const verdicts = [true, 'hidden', false] as const
+  const { refused, of } = setup(t, async () => [...verdicts])
+  const decisions: Decision[] = [...await of(applicantOf('ada'), ['k:a', 'k:b', 'k:c']), 'unavailable']
+  t.strictSame(decisions, ['allowed', 'hidden', 'forbidden', 'unavailable'])
+  t.strictSame(decisions.map(isAdmitting), [true, true, false, false])
+  t.strictSame(refused.map(([, , channel]) => channel), ['k:c'])
 })
 
 t.test('a throw and a rejection make all channels unavailable, and the error is recorded', async t => {

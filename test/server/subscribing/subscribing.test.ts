@@ -14,7 +14,7 @@ import { Timers } from '../../../lib/time/timers.js'
 import { gate, loopTurns } from '../../waiting.js'
 
 interface Given {
-  decide?: (identity: Identity, channel: string) => boolean | Promise<boolean>
+  decide?: (identity: Identity, channel: string) => boolean | 'hidden' | Promise<boolean>
   isJoint?: boolean
   /** Maximum channels of a connection, and of a user. */
   most?: [ofConnection: number, ofUser: number]
@@ -24,7 +24,7 @@ interface Given {
 /** Notes who enters and leaves the presence of channels. */
 function presenceOf (moves: string[]): KindPresence {
   return {
-    enter: (_attendee, channel) => { moves.push(`enter ${channel}`) },
+    enter: (_attendee, channel, isHidden) => { moves.push(`enter ${channel}${isHidden === true ? ' hidden' : ''}`) },
     leave: (_attendee, channel, isClean) => { moves.push(`leave ${channel}${isClean ? ' for good' : ''}`) },
     closed () {},
     update () {}
@@ -457,6 +457,17 @@ t.test('a connection that unsubscribes, or loses its permission, leaves the pres
     subscribing.end(connection as unknown as Connection, 'k:a', reason)
     t.strictSame(moves.splice(0), ['enter k:a', `leave k:a${isClean ? ' for good' : ''}`], reason)
   }
+})
+
+t.test('a connection is listed in the presence unless its user is hidden, also after a renewal', async t => {
+  let hidden = 'k:b'
+  const { connect, subscribe, review, moves } = setup(t, { decide: (_identity, channel) => channel === hidden ? 'hidden' : true })
+  const connection = connect()
+  for (const channel of ['k:a', 'k:b']) await subscribe(connection, channel)
+  t.strictSame(moves.splice(0), ['enter k:a', 'enter k:b hidden'])
+  hidden = 'k:a'
+  await review(connection)
+  t.strictSame(moves, ['enter k:a hidden', 'enter k:b'])
 })
 
 t.test('the channels of a frame are decided about together, also if the log of one of them cannot be had', async t => {
