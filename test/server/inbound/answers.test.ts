@@ -218,6 +218,17 @@ t.test('several servers share their answers', async t => {
     t.equal(other.runs, 0)
   })
 
+  t.test('a server that did not answer is asked again when the message is sent again', async t => {
+    const [a, b] = servers(2)
+    t.strictSame(await a.answers.once('u', 'r', async () => done), done)
+    a.nodes.fault = new Error('away')
+    const other = counting()
+    t.match(await b.answers.once('u', 'r', other.handle), { fault: { message: /no longer answers/ } })
+    a.nodes.fault = undefined
+    t.strictSame(await b.answers.once('u', 'r', other.handle), done)
+    t.equal(other.runs, 0)
+  })
+
   t.test('servers that get the same message at the same time do not wait for each other', async t => {
     const [a, b, c] = servers(3)
     await a.nodes.claim('u', '["answer","u","r"]')

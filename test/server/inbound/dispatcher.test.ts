@@ -1,8 +1,10 @@
-import { Type } from '@sinclair/typebox'
+import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
 import t from 'tap'
 import { defineChannel, type Inbound, type RealtimeConnection } from '../../../lib/index.js'
+import { errors } from '../../../lib/errors.js'
 import type { Connection } from '../../../lib/server/connection/connection.js'
 import { as, authenticateByHeader, connect, start } from '../../harness.js'
+import { logSink } from '../../log-sink.js'
 import { eventually, gate, loopTurns } from '../../waiting.js'
 
 const path = '/ws/support/app/chat/u1'
@@ -202,6 +204,36 @@ t.test('a client gets its answers also if the logger throws', async t => {
   t.match(await client.next(), { type: 'pong', ref: 2 })
   client.socket.close()
   await eventually(() => app.ws.stats().connections === 0)
+})
+
+t.test('bad messages close a connection, and messages that the server cannot check do not', async t => {
+  TypeRegistry.Set('Throwing', () => { throw new Error('of the check') })
+  t.teardown(() => TypeRegistry.Delete('Throwing'))
+  const { lines, options } = logSink()
+  const { url } = await start(t, {
+    limits: { strikes: 2 },
+    messages: { odd: Type.Unsafe({ [Kind]: 'Throwing' }) },
+    onMessage: { odd () {} }
+  }, { logger: options })
+  const client = await connect(t, url + path)
+  for (let ref = 0; ref < 4; ref++) {
+    client.send({ type: 'odd', ref, data: 1 })
+    t.match(await client.next('error'), { ref, data: { code: 'handler_failed' } })
+  }
+  t.equal(lines.filter(line => line.includes('of the check')).length, 4, 'the log has the error of the app')
+  client.send({ type: 'nobody', ref: 5 })
+  client.send('not JSON')
+  t.match(await client.next('error'), { ref: 5, data: { code: 'unknown_type' } })
+  t.match(await client.next('error'), { data: { code: 'bad_json' } })
+  t.equal((await client.close()).code, 4400)
+  t.ok(lines.some(line => line.includes('bad_messages') && line.includes('bad_json')), 'the log has the last fault')
+})
+
+t.test('a client whose handler exceeds the quota of the user gets over_quota', async t => {
+  const { url } = await start(t, { onMessage: { store () { throw new errors.OVER_QUOTA('u1', 9) } } })
+  const client = await connect(t, url + path)
+  client.send({ type: 'store', ref: 1 })
+  t.match(await client.next(), { type: 'error', ref: 1, data: { code: 'over_quota', message: /try again later/ } })
 })
 
 t.test('a message that is sent again with its ref after its connection was lost is handled once', async t => {

@@ -62,3 +62,8 @@ for (const hasChat of [false, true]) {
     })
   }
 }
+
+t.test('an app that handles a message type of a path itself is refused at its start', async t => {
+  const cure = { code: 'RT_ERR_OPTIONS', message: /'onMessage\.chat_cancel': the plugin handles 'chat_cancel' itself\. Choose another type/ }
+  await t.rejects(start(t, { onMessage: { chat_cancel () {} }, chat: { onMessage () {} } }), cure)
+})

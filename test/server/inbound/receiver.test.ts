@@ -93,7 +93,7 @@ t.test('urgent messages and messages in parts that are done do not count as wait
       receiver.receive(frame(type, n))
       await loopTurns()
     }
-    t.equal(socket.isRead, true, type)
+    t.strictSame([socket.isRead, receiver.isBusy, receiver.handling], [true, false, []], type)
   }
   t.equal(handled, 3 * 2 * limits.queue)
 })
