@@ -63,7 +63,7 @@ const others = {
     'channels/channels', 'server/reports/refusal-reasons'
   ],
   'server/handshake/routes': ['promises/compression'],
-  'server/handshake/upgrades': ['server/handshake/routes', 'server/handshake/request-log'],
+  'server/handshake/upgrades': ['server/handshake/routes'],
   'server/hooks': ['server/server'],
   'server/options': ['docs/reference'],
   'server/reports/counters': ['server/server'],

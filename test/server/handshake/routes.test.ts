@@ -29,7 +29,9 @@ t.test('a plain request to a channel gets 426, one with a wrong id 400, and any 
     const response = await app.inject(url)
     t.equal(response.statusCode, status, url.slice(0, 60))
     t.type(response.json().message, 'string')
-    if (status === 400) t.match(response.json(), { code: 'RT_ERR_INVALID_ID', message: /^A part of this path is not a valid id/ })
+  }
+  for (const url of ['/ws/notifications/a%20b', '/ws/notifications/a%2Fb']) {
+    t.match((await app.inject(url)).json(), { code: 'RT_ERR_INVALID_ID', message: /^A part of this path is not a valid id/ })
   }
   const { headers, json } = await app.inject('/ws/notifications/u1')
   t.equal(headers.upgrade, 'websocket')

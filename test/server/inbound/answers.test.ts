@@ -218,7 +218,7 @@ t.test('several servers share their answers', async t => {
     t.equal(other.runs, 0)
   })
 
-  t.test('a server that did not answer is asked again when the message is sent again', async t => {
+  t.test('a message gets the answer of a server that did not reply before when it is sent again', async t => {
     const [a, b] = servers(2)
     t.strictSame(await a.answers.once('u', 'r', async () => done), done)
     a.nodes.fault = new Error('away')
