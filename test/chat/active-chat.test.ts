@@ -9,7 +9,7 @@ import { down, FakeContext } from './runs/context.js'
 
 function setup (t: { teardown (action: () => unknown): void }, options: ChatOptions = {}, runs = 2, enter?: ActiveChatParts['enter']) {
   const context = new FakeContext()
-  // A save that takes no time is never a slow one, however late the event loop is.
+  // The clock stands still: a save is slow only if a test says so.
   const { timers, pass } = movedClock(t)
   const state = { idle: 0 }
   const budget = new Budget(10)
@@ -60,7 +60,9 @@ t.test('a chat has room for one active run and limits.runs waiting ones, includi
   look()
   t.strictSame(rooms, [true, true, true, false])
   t.match(conversation.lack(hang('d')), { reason: '2 runs of this chat are already waiting', cure: /'limits\.runs'/ })
-  t.equal(setup(t, { concurrency: 'replace' }, 0).conversation.lack(hang('a')), undefined)
+  const replacing = setup(t, { concurrency: 'replace' }, 0).conversation
+  replacing.start(hang('a'))
+  t.equal(replacing.lack(hang('b')), undefined, 'a run that replaces another one needs no room')
   open()
   await received
 })
@@ -267,4 +269,27 @@ t.test('with several servers a run waits for its turn, and releases it once its 
   await loopTurns(5)
   t.strictSame(order, ['works', 'told', 'given up'])
   t.ok(state.idle > 0)
+})
+
+t.test('the cancel of another message does not stop a run whose message is being saved', async t => {
+  const { opened, open } = gate()
+  const { context, conversation } = setup(t, { save: () => opened })
+  const received = conversation.receive(user('m'), hang('m'))
+  t.equal(conversation.cancel({ runId: 'another' }), false)
+  open()
+  await received
+  t.strictSame(context.types, ['chat_message', 'run_started'])
+})
+
+t.test('the runs and the saves that a chat waits for are named', async t => {
+  const { opened, open } = gate()
+  const turn = () => ({ registered: Promise.resolve(), take: async () => {}, end: () => opened })
+  const { conversation } = setup(t, { save: () => opened }, 2, turn as never)
+  const run = conversation.start({ userId: 'u', handler: (run: Run) => run.reply().end() })
+  await run.finished
+  t.strictSame(conversation.awaited, { runs: [run.id], saves: conversation.awaited.saves })
+  t.equal(conversation.awaited.saves.length, 1)
+  open()
+  await conversation.settled()
+  t.strictSame(conversation.awaited, { runs: [], saves: [] })
 })

@@ -32,6 +32,7 @@ t.test('the error of an invalid chat address names its fields, and how to spell 
     [{ ...right, chatId: undefined, chatid: 'c' }, /^undefined as 'chatId' of a chat \(there is 'chatid': write 'chatId'\)/],
     [{ workflow: 'w', appId: 'a', chatId: 'c' }, /^undefined as 'userId' of a chat is not a valid id/],
     [{ workflow: 'w', appId: 'a', user_id: 'u' }, /^undefined as 'chatId', 'userId' of a chat \(there is 'user_id': write 'userId'\)/],
+    [{ workflow: 'w', appId: 'a', chatId: 'c', user_id: 'u', tenant: 't' }, /\(there is 'user_id': write 'userId'\)/],
     [{}, /^undefined as 'workflow', 'appId', 'chatId', 'userId' of a chat is not/],
     [{ ...right, appId: 'a/b' }, /^"a\/b" as 'appId' of a chat is not a valid id/],
     [{ ...right, userId: 5 }, /^5 as 'userId' of a chat is not/],

@@ -321,3 +321,48 @@ t.test('history is converted to JSON before visible gets it and before it is sen
     await t.rejects(handle('chat_history'), { code: 'RT_ERR_INVALID_MESSAGE', message: new RegExp(path) })
   }
 })
+
+t.test('a message that needs an option which is not set is refused, with the name of the option', async t => {
+  const { chats, handle, connection } = setup(t)
+  await t.rejects(handle('chat_history'), { code: 'unknown_type', message: /'chat\.loadHistory'/ })
+  const { handle: refuse } = chats.kind.fallbacks!.get('chat_message')!
+  t.throws(() => refuse({ type: 'chat_message' }, connection(), { isRetry: false, bytes: 10 }), { code: 'unknown_type', message: /'chat\.onMessage'/ })
+  await t.rejects(chats.open(address).members(), { code: 'RT_ERR_NO_PRESENCE', message: /'chat\.presence'/ })
+})
+
+t.test('loadHistory must return an array of messages, and not of promises', async t => {
+  const load = (history: unknown) => setup(t, { loadHistory: () => history as never }).handle('chat_history')
+  for (const wrong of [undefined, {}]) await t.rejects(load(wrong), { message: "'chat.loadHistory' must return an array of messages" })
+  await t.rejects(load([Promise.reject(new Error('not handled'))]), { message: /an array of promises: await Promise\.all/ })
+})
+
+t.test('a cancel by run_id applies to that run alone, and is not remembered', async t => {
+  const { chats, handle } = setup(t, { onMessage: hang })
+  const [first, second] = [1, 2].map(() => chats.open(address).start(hang))
+  await handle('chat_cancel', { run_id: second.id, ref: 'a' })
+  t.equal(await second.finished, 'cancelled')
+  t.equal(first.signal.aborted, false)
+  first.cancel()
+  await handle('chat_message', { content: 'q' }, 'a')
+  t.equal(chats.size, 1, 'the message is not cancelled')
+})
+
+t.test('an answer, and a cancel that names a run, do not wait for earlier messages', async t => {
+  const { rows } = setup(t)
+  const isUrgent = (type: string, data?: object) => rows.get(type)!.isUrgent!({ type, data })
+  t.equal(isUrgent('input_response', { request_id: 'x' }), true)
+  t.strictSame([{ run_id: 'x' }, { ref: 'a' }, { ref: 5 }, {}, undefined].map(data => isUrgent('chat_cancel', data)), [true, true, false, false, false])
+})
+
+t.test('the work that a closing server waits for is named', async t => {
+  const { opened, open } = gate()
+  const { chats, handle } = setup(t, { onMessage: () => {}, save: () => opened })
+  const received = handle('chat_message', { content: 'q', message_id: 'm' }, 'r')
+  await loopTurns()
+  t.strictSame(chats.awaited(), [
+    { field: 'saves', items: ['m'], text: 'chat.save of message', isOfApp: true }, { field: 'runs', items: [], text: 'the end of run', isOfApp: true }
+  ])
+  open()
+  await received
+  t.strictSame(chats.awaited().map(({ items }) => items), [[], []])
+})

@@ -68,12 +68,11 @@ export class LiveCall implements ToolCall, OpenPart {
     this.#input?.flush()
   }
 
-  write (text: string, fields?: Fields): boolean {
+  write (text: string, fields: Fields = {}): boolean {
     const input = this.#input
     if (input === undefined) return false
     this.#state = 'input'
-    if (fields !== undefined) input.set(fields)
-    else if (text === '') input.begin()
+    input.set(fields)
     return input.write(text)
   }
 

@@ -160,3 +160,48 @@ t.test('an entry is found by its place among the offsets, and by its key until i
   t.match(entries, { length: 0, bytes: 0, lag: 0, expired: 0, newest: undefined })
   t.equal(entries.shift(), undefined)
 })
+
+t.test('the bytes of an entry are those of its content, of its keys and of its bookkeeping', async t => {
+  const bytesOf = (...bodies: string[]) => appended(bodies).bytes
+  const more = 1_000
+  const [short, long] = ['m', `m${'x'.repeat(more)}`]
+  t.equal(bytesOf(bodyOf('app', { n: long })) - bytesOf(bodyOf('app', { n: short })), more, 'without a key')
+  t.equal(bytesOf(message(long, '')) - bytesOf(message(short, '')), more + more, 'its body and its key')
+  const repeat = (repeats: string) => bodyOf('chat_message', { message_id: 'n', role: 'user', content: '', repeats })
+  t.equal(bytesOf(repeat(long)) - bytesOf(repeat(short)), more + more, 'its body and its second key')
+  const keyless = bodyOf('chat_message', { message_id: 1, role: 'assistant', content: '', status: 'complete' })
+  t.ok(bytesOf(message(short, '')) - bytesOf(keyless) > 100, 'a key costs more than its characters')
+  const growing = [delta('m', 0, 'a'), delta('m', 1, 'x'.repeat(more))]
+  t.ok(bytesOf(...growing) > bytesOf(growing[0]) + more, 'a text that grows')
+  t.ok(bytesOf(delta('m', 0, 'a')) > 400 + delta('m', 0, 'a').length, 'a text with the other fields of its publications')
+  t.equal(bytesOf(callOf(1), progressOf(1), bodyOf('tool_progress', { call_id: 'c', progress: long })) - bytesOf(callOf(1), progressOf(1)),
+    more + 2, 'the latest progress')
+  const done = bytesOf(callOf(1), bodyOf('tool_progress', { call_id: 'c', progress: long }), outputOf(1)) - bytesOf(callOf(1), outputOf(1))
+  t.ok(done < 300, 'progress that was dropped frees its content')
+})
+
+t.test('the oldest entry takes no key with it that a later entry has', async t => {
+  const entries = appended([message('m', '1'), callOf(1), message('m', '2'), callOf(2), outputOf(3)])
+  const [again, call] = [entries.at(2), entries.at(3)]
+  entries.shift()
+  entries.shift()
+  t.equal(entries.find('message m'), again)
+  t.strictSame([entries.find('message m')?.first, call?.later?.first], [3, 5])
+  const calls = appended([callOf(1), callOf(2)])
+  calls.shift()
+  calls.append({ offset: 3, body: outputOf(3), now: 0 }, tellingOf(outputOf(3), undefined))
+  t.equal(calls.at(1)?.call, calls.at(0), 'the output belongs to the later call')
+})
+
+t.test('the newest entry is that of the newest publication, also when it was merged', async t => {
+  const entries = appended([delta('m', 0, 'a'), bodyOf('other', {}), delta('m', 1, 'b')])
+  t.equal(entries.newest, entries.at(0))
+})
+
+t.test('entries that were cleared leave no key, no order and no expired entry', async t => {
+  const entries = appended([delta('m', 0, 'a'), delta('m', 1, 'b'), bodyOf('other', {})])
+  entries.expireOldest()
+  entries.clear()
+  t.match(entries, { length: 0, bytes: 0, lag: 0, expired: 0, newest: undefined, newestMerged: undefined })
+  t.equal(entries.find('message m'), undefined)
+})

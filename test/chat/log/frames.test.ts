@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ChatLog } from '../../../lib/chat/log/chat-log.js'
 import type { Reader } from '../../../lib/logs/log.js'
 import { Client, bodyOf, callOf, delta, logOf, message, other, outputOf, progressOf, timestamp, toolsOf } from './readers.js'
 
@@ -165,4 +166,70 @@ t.test('a read that takes only text leaves a newest publication whose frame is a
   t.equal(reader.offset, 0)
   t.ok(Buffer.isBuffer(log.read(reader, 10_000)))
   t.equal(reader.offset, 1)
+})
+
+t.test('readers of the plain and of the deflated form share what is built, and each gets its own form', async t => {
+  let built = 0
+  const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 }, ({ offset }, body) => {
+    built++
+    return { length: body.length, plain: `plain ${offset}`, deflated: `deflated ${offset}` }
+  })
+  const readers = [true, false, true, false].map(isDeflated => ({ offset: 0, epoch: 'e', isDeflated, wake () {}, catchUp () {} }))
+  for (const reader of readers) log.add(reader)
+  const read = () => readers.map(reader => log.read(reader, 1_000))
+  log.append(other, 0)
+  t.strictSame([read(), built], [['deflated 1', 'plain 1', 'deflated 1', 'plain 1'], 1], 'the newest publication')
+  for (const body of [delta('m', 0, 'a'), delta('m', 1, 'b')]) log.append(body, 0)
+  t.strictSame([read(), built], [['deflated 3', 'plain 3', 'deflated 3', 'plain 3'], 2], 'for readers that are behind')
+})
+
+/** A client that may read only publications for which `sees` holds. */
+function filtered (log: ChatLog, sees: (data: { message_id?: string }) => boolean): Client {
+  return Object.assign(new Client(log), { sees: ({ data }: { data?: unknown }) => sees(data as { message_id?: string }) })
+}
+
+t.test('a reader gets no part of a message that its filter hides, also when other publications are between the parts', async t => {
+  const log = logOf([delta('m', 0, 'a'), other])
+  const reader = filtered(log, ({ message_id: id }) => id !== 'm')
+  for (const body of [other, delta('m', 1, 'b'), other]) {
+    reader.readAll()
+    log.append(body, 0)
+  }
+  t.equal(log.behind(reader), 1)
+  t.strictSame(reader.readAll().types, ['other', 'other', 'other'])
+  t.equal(reader.offset, log.head)
+})
+
+t.test('a reader from which the beginning of a message was withheld gets the whole message when it may read it', async t => {
+  const log = logOf()
+  let isHidden = true
+  const reader = filtered(log, () => !isHidden)
+  log.append(delta('m', 0, 'a'), 0)
+  reader.readAll()
+  isHidden = false
+  log.append(delta('m', 1, 'b'), 0)
+  reader.readAll()
+  log.append(delta('m', 2, 'c'), 0)
+  reader.readAll()
+  t.match(reader.received, [{ type: 'chat_message', data: { content: 'ab' } }, { type: 'chat_delta', data: { at: 2, text: 'c' } }])
+
+  t.comment('and also when it is behind')
+  isHidden = true
+  log.append(delta('n', 0, 'a'), 0)
+  reader.readAll()
+  isHidden = false
+  for (const body of [delta('n', 1, 'b'), other]) log.append(body, 0)
+  t.equal(reader.readAll().texts.get('n'), 'ab')
+})
+
+t.test('a reader that began after the first parts of a message gets all of it, although another reader has just got the rest', async t => {
+  const log = logOf([delta('x', 0, '1'), delta('m', 0, 'a'), delta('m', 1, 'b'), delta('x', 1, '2')], { ttl: 1_000 })
+  for (const body of [other, delta('m', 2, 'c'), other]) log.append(body, 5_000)
+  t.match(new Client(log, 5).readAll().received, [{ type: 'chat_delta', data: { at: 2, text: 'c' } }, {}])
+  log.expire(2_000)
+  t.equal(log.beginning, 4)
+  const late = new Client(log)
+  late.read(1)
+  t.equal(late.offset, 5)
+  t.equal(late.readAll().texts.get('m'), 'abc')
 })

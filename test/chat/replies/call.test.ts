@@ -82,6 +82,7 @@ t.test('a call that its run leaves open is closed with the outcome of the run', 
     call.write('{"q')
     call.close(outcome)
     t.match(context.published.at(-1), { type: 'tool_output', data: { ...about, status } })
+    t.equal(context.published.at(-1)!.data.error?.code, status === 'error' ? 'tool_failed' : undefined)
     t.match(call.saved, { status, text: '{"q' })
   }
 })
@@ -93,4 +94,11 @@ t.test('a call that fails has the given error, or that of a tool', async t => {
   const two = setup()
   await two.call.fail({ code: 'not_found', message: 'no such order' })
   t.match(two.call.saved, { error: { code: 'not_found' } })
+})
+
+t.test('the latest of several calls with the same id counts', async t => {
+  const { context, call } = setup()
+  for (const q of [1, 2]) await call.call({ q })
+  t.strictSame(context.published.map(({ type, data }) => [type, data.args]), [['tool_call', { q: 1 }], ['tool_call', { q: 2 }]])
+  t.match(call.saved, { args: { q: 2 } })
 })

@@ -100,6 +100,7 @@ t.test('a part that stands alone and was never published has only its final form
   await part.close('complete')
   t.strictSame(context.published, [{ type: 'chat_part', data: { ...head, text: 'a', status: 'complete' } }])
   t.equal(part.write(''), false, 'a closed part takes nothing more')
+  t.equal(setup({ charge: () => false }).part.write(''), true, 'no text costs nothing')
 })
 
 t.test('a dropped part publishes nothing', async t => {

@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { LiveReply, type ReplyParts } from '../../../lib/chat/replies/reply.js'
 import { errors } from '../../../lib/errors.js'
+import { found } from '../../every.js'
 import { gate, loopTurns } from '../../waiting.js'
 import { down, FakeContext } from '../runs/context.js'
 
@@ -103,6 +104,9 @@ t.test('a role other than assistant is in each delta', async t => {
   reply.write('a')
   context.turn()
   t.match(context.published, [{ type: 'chat_delta', data: { role: 'note' } }])
+  await reply.step()
+  const whole = found(context.published, ({ data }) => data.kind === 'message')
+  t.match(whole, [{ data: { role: 'note' } }], 'and in the message as a whole')
 })
 
 t.test('text waits until the broker has answered, and is then published as one delta', async t => {
@@ -320,6 +324,9 @@ t.test('the parts of a message are published in order, and saved with it', async
   ])
   t.match(context.published.find(({ data }) => data.message_id === 'm.1'), { data: { part_of: 'm' } })
   t.strictSame(context.published.at(-1)!.data, { ...part, part_id: 'message', kind: 'message', status: 'complete', value: { tokens: 5 } })
+  t.strictSame(found(context.published, ({ data }) => data.kind === 'message').map(({ data }) => data.status), ['streaming', 'streaming', 'complete'])
+  t.strictSame(found(context.published, ({ data }) => data.is_transient).map(({ data }) => data),
+    [{ ...part, part_id: 'transient hint', kind: 'data', name: 'hint', value: 'now', is_transient: true }])
   t.strictSame(context.saved, [{
     ...part,
     role: 'assistant',
@@ -370,6 +377,9 @@ t.test('a part that the broker did not store is delivered, and one that can neve
   context.answer = down
   await reply.source({ url: 'u' })
   t.match(context.published.at(-1), { type: 'chat_part', data: { kind: 'source' } })
+  context.answer = async () => down()
+  await reply.step()
+  t.match(context.published.slice(-2), Array(2).fill({ type: 'chat_part', data: { kind: 'step' } }), 'the broker failed later')
   const fault = new Error('too large')
   const refusing = setup({ outlet: { publish: down, deliver: () => Promise.reject(fault) as never } })
   await t.rejects(refusing.reply.source({ url: 'u' }), fault)
@@ -382,4 +392,19 @@ t.test('parts count for the limits of a reply', async t => {
   const { reply, calls } = setup()
   await reply.file({ url: `data:,${'x'.repeat(9_000)}`, media_type: 'text/plain' })
   t.match(calls.failed, [{ code: 'RT_ERR_REPLY_TOO_LONG' }])
+})
+
+t.test('an empty text begins no part, and metadata alone is a message without text', async t => {
+  const { context, reply } = setup()
+  t.equal(reply.isEmpty, true)
+  reply.write('')
+  t.strictSame([reply.isEmpty, reply.parts], [true, []])
+  await reply.metadata({ tokens: 0 })
+  t.equal(reply.isEmpty, false)
+  await reply.end()
+  t.strictSame(context.types, ['chat_part', 'chat_part'])
+  t.match(context.saved, [{ content: '', parts: [], metadata: { tokens: 0 } }])
+  const ended = setup()
+  await ended.reply.end()
+  t.strictSame(ended.context.published.map(({ data }) => [data.content, data.status]), [['', 'complete']], 'a message that is ended without any content')
 })

@@ -2,8 +2,9 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { LiveRun, weightOf } from '../../../lib/chat/runs/run.js'
 import { runNameOf } from '../../../lib/chat/runs/run-name.js'
-import type { Run } from '../../../lib/index.js'
+import { errors, type Run } from '../../../lib/index.js'
 import { movedClock } from '../../clock.js'
+import { found } from '../../every.js'
 import { eventually, gate, loopTurns } from '../../waiting.js'
 import { down, FakeContext } from './context.js'
 
@@ -43,8 +44,10 @@ t.test('a run that waits is announced once it is stored, and can be announced ag
 
 t.test('the limit of a run is exact to the byte', async t => {
   const written: boolean[] = []
-  const { run } = setup(run => {
+  const { context, run } = setup(run => {
     for (const length of [5_000, 5_000, 5_000, 5_000]) written.push(run.reply().write('x'.repeat(length)))
+    context.turn()
+    t.equal(run.signal.aborted, false, 'its publication does not count again')
     written.push(run.reply().write('x'))
   })
   await run.begin()
@@ -78,6 +81,8 @@ t.test('run_queued is not published when it is not visible', async t => {
   const { context, run } = setup()
   context.isHidden = ({ type }) => type === 'run_queued'
   run.announce()
+  const { run: other } = setup(undefined, context)
+  await other.announceFirst()
   await run.begin()
   t.strictSame(context.types, ['run_started', 'run_finished'])
 })
@@ -223,7 +228,7 @@ t.test('a source yields to the event loop, and pauses while the broker does not 
   t.ok(taken <= 17, `${taken} parts in a turn`)
   context.answer = () => opened
   for (let n = 0; n < 20; n++) await turn()
-  t.ok(taken < 120, `${taken} parts while the broker does not answer`)
+  t.ok(taken >= 64 && taken < 120, `${taken} parts while the broker does not answer`)
   context.answer = () => ({})
   open()
   for (let n = 0; n < 60; n++) await turn()
@@ -352,4 +357,106 @@ t.test('an unhandled rejection of a part is logged, unless the run is over', asy
   run.send({ type: 'app' })
   await loopTurns()
   t.equal(warned.length, 1)
+})
+
+t.test('a run whose message was not stored publishes its end only if it was announced', async t => {
+  const silent = setup()
+  silent.run.refuse()
+  t.strictSame([silent.context.types, await silent.run.finished], [[], 'interrupted'])
+  const { context, run } = setup()
+  run.announce()
+  run.refuse()
+  t.equal(await run.finished, 'error')
+  t.match(context.published, [{ type: 'run_queued' }, { type: 'run_finished', data: { status: 'error', error: { code: 'handler_failed' } } }])
+})
+
+t.test('users see the message of an error of an answer, and of no other error', async t => {
+  const errorOf = async (thrown: unknown) => {
+    const { context, run } = setup(() => { throw thrown })
+    await run.begin()
+    return context.published.at(-1)!.data.error
+  }
+  t.strictSame(await errorOf(new errors.ANSWER_FAILED('the model is overloaded')), { code: 'answer_failed', message: 'the model is overloaded' })
+  t.strictSame(await errorOf(new Error('secret')), { code: 'handler_failed', message: 'the server could not finish this run' })
+})
+
+t.test('whether a part is visible is decided by its beginning', async t => {
+  const context = new FakeContext()
+  const begun: Array<Record<string, unknown>> = []
+  context.isHidden = ({ type, data }) => {
+    begun.push({ type, ...data as object })
+    return false
+  }
+  const { run } = setup(async run => {
+    run.reply({ agent: 'b' }).write('text')
+    await run.tool('find', { q: 1 }, () => {}, { id: 'c', agent: 'b' })
+    run.ask({ prompt: 'Which?', callId: 'c' }).catch(() => {})
+  }, context)
+  await run.begin()
+  const { id } = run
+  t.strictSame(found(begun, ({ type }) => !/^run_/.test(`${type}`)), [
+    { type: 'chat_message', message_id: begun[1].message_id, run_id: id, agent: 'b', role: 'assistant', content: '', status: 'streaming' },
+    { type: 'tool_call', call_id: 'c', run_id: id, name: 'find', args: { q: 1 }, agent: 'b' },
+    { type: 'input_request', request_id: begun[3].request_id, run_id: id, prompt: 'Which?', schema: undefined, component: undefined, call_id: 'c' }
+  ])
+})
+
+t.test('a reply with more than limits.message ends its run with reply_too_long', async t => {
+  const { context, run } = setup(run => { run.reply().write('x'.repeat(10_001)) })
+  await run.begin()
+  t.match(context.published.at(-1), { type: 'run_finished', data: { status: 'error', error: { code: 'reply_too_long', message: /'limits\.message'/ } } })
+})
+
+t.test('a source is stopped as soon as its text exceeds a limit', async t => {
+  let taken = 0
+  let isStopped = false
+  async function * source () {
+    try {
+      for (; taken < 1_000; taken++) yield 'x'.repeat(1_000)
+    } finally {
+      isStopped = true
+    }
+  }
+  const { run } = setup(run => run.stream(source()))
+  run.begin()
+  t.equal(await run.finished, 'error')
+  await loopTurns()
+  t.ok(taken < 12, `${taken} pieces`)
+  t.ok(isStopped)
+})
+
+t.test('a source of empty pieces yields to the event loop, too, and leaves no message', async t => {
+  let taken = 0
+  const { context, run } = setup(run => run.stream((async function * () { for (; taken < 1_500; taken++) yield '' })()))
+  run.begin()
+  for (const most of [513, 1_026, 1_500]) {
+    await loopTurns()
+    t.ok(taken > most - 513 && taken <= most, `${taken} pieces`)
+    context.turn()
+  }
+  t.equal(await run.finished, 'complete')
+  t.strictSame([context.types, context.saved], [['run_started', 'run_finished'], []])
+})
+
+t.test('nothing of a run that is over begins', async t => {
+  const { context, run } = setup()
+  await run.begin()
+  const begun: string[] = []
+  const calls = [
+    run.tool('t', {}, () => { begun.push('tool') }), run.ask({ prompt: '?' }), run.send({ type: 'app' }),
+    run.stream((async function * () { begun.push('source') })())
+  ]
+  for (const call of calls) await t.rejects(call, { code: 'RT_ERR_RUN_ENDED' })
+  t.strictSame([context.types, begun], [['run_started', 'run_finished'], []])
+})
+
+t.test('what a run delivers is wanted until the run is abandoned', async t => {
+  const context = new FakeContext()
+  const wanted: Array<() => boolean> = []
+  Object.assign(context, { deliver: (_message: unknown, isWanted: () => boolean) => { wanted.push(isWanted) } })
+  const { run } = setup(() => new Promise(() => {}), context)
+  run.begin()
+  t.strictSame(wanted.map(isWanted => isWanted()), [true])
+  run.abandon()
+  t.strictSame(wanted.map(isWanted => isWanted()), [false], 'another server publishes its end')
 })

@@ -390,3 +390,29 @@ t.test('a server that inherits the lease of a run, and that of its chat before i
   for (const key of keys) await eventually(async () => await third.hold(key, '') !== undefined)
   turns.close()
 })
+
+t.test('a run that waits for the broker, and a run of a dead server whose end fails, are logged and tried again', async t => {
+  const { timers, planned, pass } = movedClock(t)
+  const nodes = new FakeCluster()
+  const [here, gone] = [nodes.join(), nodes.join()]
+  const context = new FakeContext()
+  let faults = 1
+  const onOrphan = async () => { if (faults-- > 0) throw new Error('of the broker') }
+  const turns = new Turns({ timers, log: context.log, onOrphan, cluster: new Cluster(here, timers, context.log) })
+  const run = new LiveRun(context, { userId: 'u', handler: () => {} })
+  here.fault = new Error('away')
+  const { registered } = turns.enter({ channel: 'chat:w/a/c/u', target, about: run.about }, run)
+  await eventually(() => planned.size === 1)
+  here.fault = undefined
+  pass(2_000)
+  t.not(await registered, undefined)
+  await gone.hold('run dead', JSON.stringify({ channel: 'chat:w/a/c/u', target, about: { run_id: 'dead' } }))
+  gone.die(here)
+  await eventually(() => planned.size === 1)
+  t.equal(await gone.hold('run dead', ''), undefined, 'the server still has the lease')
+  pass(2_000)
+  await eventually(async () => await gone.hold('run dead', '') !== undefined)
+  t.match(context.logged, [/a run is waiting for the broker/, /a run of a dead server could not be ended/])
+  t.match(context.loggedFields, [{ runId: run.id }, { key: 'run dead' }])
+  turns.close()
+})
