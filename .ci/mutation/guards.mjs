@@ -34,6 +34,7 @@ const others = {
   'chat/active-chat': ['chat/runs/turns'],
   'chat/chats': ['chat/runs/turns', 'promises/chat', 'promises/runs'],
   'chat/hooks': ['chat/chats'],
+  'chat/log/text/marks': ['chat/log/text/growing-text'],
   'chat/options': ['docs/reference'],
   'chat/replies/call': ['chat/replies/reply'],
   'chat/replies/growing-part': ['chat/replies/reply'],

@@ -19,7 +19,7 @@ t.test('a reader that is behind gets one delta, and a reader that has nothing ge
   t.match(new Client(log, 1).readAll().received, [{ type: 'chat_delta', data: { message_id: 'm', agent: 'a', at: 1, text: 'bc' }, id: 'e.3' }])
   t.strictSame(new Client(log, 0).readAll().received,
     [{ type: 'chat_message', data: { role: 'assistant', message_id: 'm', agent: 'a', content: 'abc', status: 'streaming' }, timestamp, id: 'e.3' }])
-  t.equal(log.behind(new Client(log, 0)), 1)
+  t.strictSame([0, 1, 3].map(offset => log.behind(new Client(log, offset))), [1, 1, 0])
 })
 
 t.test('messages that are written at the same time are each sent once, with positions that are safe to resume from', async t => {
@@ -220,6 +220,7 @@ t.test('a reader from which the beginning of a message was withheld gets the who
   isHidden = false
   for (const body of [delta('n', 1, 'b'), other]) log.append(body, 0)
   t.equal(reader.readAll().texts.get('n'), 'ab')
+  t.strictSame(new Client(log).readAll().texts, new Map([['m', 'abc'], ['n', 'ab']]), 'a reader without a filter')
 })
 
 t.test('a reader that began after the first parts of a message gets all of it, although another reader has just got the rest', async t => {
@@ -232,4 +233,15 @@ t.test('a reader that began after the first parts of a message gets all of it, a
   late.read(1)
   t.equal(late.offset, 5)
   t.equal(late.readAll().texts.get('m'), 'abc')
+})
+
+t.test('a reader gets as many frames at once as fit into its room, but a Buffer alone', async t => {
+  const log = logOf([other, other, other, message('m', 'x'.repeat(5_000)), other])
+  const client = new Client(log)
+  const counts: number[] = []
+  while (client.read(1_000)) counts.push(client.received.length)
+  t.strictSame(counts, [3, 4, 5])
+  const narrow = new Client(log)
+  narrow.read(1)
+  t.equal(narrow.received.length, 1)
 })

@@ -47,6 +47,8 @@ t.test('tool calls: their arguments as they grow, and then whole', async t => {
   })
   t.match(await read(respond(call(0, '{}', { id: 'a' }), call(0, '[1]', { id: 'b' }), stop)),
     { parts: [{ id: 'a' }, { id: 'a', args: {} }, { id: 'b', text: '[1]' }, { id: 'b', args: [1] }] }, 'a server that numbers all of them 0')
+  t.match(await read(respond(call(0, '{"q":', { id: 'a' }), call(0, '1}', { id: '' }), stop)),
+    { parts: [{ id: 'a' }, { id: 'a', text: '1}' }, { id: 'a', args: { q: 1 } }] }, 'a server that sends empty ids with the further pieces')
   t.match(await read(respond(delta({ tool_calls: [{}] }), stop)), { parts: [{ id: 'call-0', name: 'tool', text: '' }, { id: 'call-0', args: {} }] })
 })
 
@@ -78,7 +80,7 @@ t.test('the body is cancelled after the end, and when the reader stops', async t
     cancel () { cancelled.push(name) }
   }), { headers })
   t.match(await read(body('done', events(delta({ content: 'a' }), stop, '[DONE]'))), { parts: [{ text: 'a' }] })
-  await new CompletionParts(body('before', '')).return()
+  t.strictSame(await new CompletionParts(body('before', '')).return(), { done: true, value: undefined })
   const reading = new CompletionParts(body('during', events(delta({ content: 'a' }))))
   await reading.next()
   const next = reading.next()

@@ -125,6 +125,8 @@ t.test('a call has its arguments as they grow, then whole, then its preliminary 
   t.strictSame(await write(again), [['data', 'ai_sdk', again]])
   t.strictSame(await write({ type: 'tool-input-available', toolCallId: 'd', toolName: 'check', input: 1 }),
     [['tool', 'check', 'd'], ['called', 'd', 1, native({})]], 'a call whose arguments come at once')
+  const kept = { providerExecuted: true, providerMetadata: { n: 1 }, toolMetadata: { m: 1 }, dynamic: false, title: 'T', inputEncoding: 'json' }
+  t.strictSame(await write({ type: 'tool-input-start', toolCallId: 'e', toolName: 'check', ...kept, other: 1 }), [['tool', 'check', 'e', { title: 'T', ...native(kept) }]])
 })
 
 t.test('a call fails with its own error, with that of its arguments, or because a user denied it', async t => {
