@@ -90,7 +90,7 @@ export class Frames {
       const frame = formOf(this.#newestFrame, isDeflated)
       const newest = this.#entries.newest!
       const isHidden = !this.#mayRead(newest, reader)
-      if (!isHidden && this.#isWithheld(newest, reader)) return this.#catchUp(reader, isDeflated, room, textOnly)
+      if (!isHidden && this.#mayLack(newest, reader)) return this.#catchUp(reader, isDeflated, room, textOnly)
       if (textOnly && typeof frame !== 'string' && !isHidden) return ''
       reader.offset = head
       return isHidden ? '' : frame
@@ -189,6 +189,17 @@ export class Frames {
     const isVisible = this.#isSeen(entry, reader)
     if (!isVisible && entry.text !== undefined) this.#withhold(entry, reader)
     return isVisible
+  }
+
+  /**
+   * Whether a reader that lacks only the newest publication may also lack what this continues: it was withheld, or the history begins after
+   * it.
+   */
+  #mayLack (newest: ChatEntry, reader: Reader): boolean {
+    const { beginning } = this.#log
+    const text = newest.text?.text
+    const isBefore = text !== undefined && newest.first <= beginning && text.lengthAt(reader.offset, beginning) === text.base
+    return isBefore || this.#isWithheld(newest, reader)
   }
 
   #withhold (entry: ChatEntry, reader: Reader): void {

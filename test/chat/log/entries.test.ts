@@ -189,7 +189,7 @@ t.test('the oldest entry takes no key with it that a later entry has', async t =
   t.strictSame([entries.find('message m')?.first, call?.later?.first], [3, 5])
   const calls = appended([callOf(1), callOf(2)])
   calls.shift()
-  calls.append({ offset: 3, body: outputOf(3), now: 0 }, tellingOf(outputOf(3), undefined))
+  calls.append({ offset: 3, body: outputOf(3), now: 2 }, tellingOf(outputOf(3), undefined))
   t.equal(calls.at(1)?.call, calls.at(0), 'the output belongs to the later call')
 })
 

@@ -225,14 +225,26 @@ t.test('a reader from which the beginning of a message was withheld gets the who
 
 t.test('a reader that began after the first parts of a message gets all of it, although another reader has just got the rest', async t => {
   const log = logOf([delta('x', 0, '1'), delta('m', 0, 'a'), delta('m', 1, 'b'), delta('x', 1, '2')], { ttl: 1_000 })
-  for (const body of [other, delta('m', 2, 'c'), other]) log.append(body, 5_000)
-  t.match(new Client(log, 5).readAll().received, [{ type: 'chat_delta', data: { at: 2, text: 'c' } }, {}])
+  for (const body of [other, delta('m', 2, 'c'), delta('m', 3, 'd')]) log.append(body, 5_000)
+  t.match(new Client(log, 5).readAll().received, [{ type: 'chat_delta', data: { at: 2, text: 'cd' } }])
   log.expire(2_000)
   t.equal(log.beginning, 4)
   const late = new Client(log)
   late.read(1)
   t.equal(late.offset, 5)
-  t.equal(late.readAll().texts.get('m'), 'abc')
+  t.equal(late.readAll().texts.get('m'), 'abcd')
+})
+
+t.test('a reader that began after the first parts of a message gets all of it with the next part', async t => {
+  const log = logOf([delta('x', 0, '1'), delta('m', 0, 'a'), delta('x', 1, '2')])
+  log.shift()
+  const late = new Client(log)
+  t.equal(late.offset, 3)
+  for (const text of ['b', 'c']) {
+    log.append(delta('m', 'abc'.indexOf(text), text), 0)
+    late.readAll()
+  }
+  t.match(late.received, [{ type: 'chat_message', data: { content: 'ab' } }, { type: 'chat_delta', data: { at: 2, text: 'c' } }])
 })
 
 t.test('a reader gets as many frames at once as fit into its room, but a Buffer alone', async t => {

@@ -49,7 +49,7 @@ t.test('the texts of a step get nothing after its end: a chunk for one of them i
   t.strictSame(written, ['a', 'end', late])
 })
 
-/** A reply that records what is written to it. */
+/** Records the calls of a reply. */
 function recorded () {
   const calls: unknown[][] = []
   const record = (...call: unknown[]) => { calls.push(call.filter(part => part !== undefined)) }
