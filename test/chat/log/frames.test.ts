@@ -59,6 +59,10 @@ t.test('a reader that was there when a tool was called gets the call and the out
   const late = new Client(log)
   t.strictSame(toolsOf(slow), ['other e.1', 'tool_call e.3', 'tool_output e.4'])
   t.strictSame(toolsOf(late), ['other e.1', 'tool_output with call e.4'])
+  const calling = logOf([callOf(1)])
+  const next = new Client(calling)
+  calling.append(outputOf(2), 0)
+  t.strictSame(toolsOf(next), ['tool_output with call e.2'], 'it came right after the call')
 })
 
 t.test('a reader that has the arguments of a tool so far gets its call with the output', async t => {
@@ -166,6 +170,9 @@ t.test('a read that takes only text leaves a newest publication whose frame is a
   t.equal(reader.offset, 0)
   t.ok(Buffer.isBuffer(log.read(reader, 10_000)))
   t.equal(reader.offset, 1)
+  for (const body of [message('n', 'x'.repeat(5_000)), other]) log.append(body, 0)
+  t.equal(log.read(reader, 10_000, true), '', 'and so does a read of a reader that is behind')
+  t.equal(reader.offset, 1)
 })
 
 t.test('readers of the plain and of the deflated form share what is built, and each gets its own form', async t => {
@@ -215,7 +222,7 @@ t.test('a reader from which the beginning of a message was withheld gets the who
 
   t.comment('and also when it is behind')
   isHidden = true
-  log.append(delta('n', 0, 'a'), 0)
+  for (const body of [delta('n', 0, 'a'), other]) log.append(body, 0)
   reader.readAll()
   isHidden = false
   for (const body of [delta('n', 1, 'b'), other]) log.append(body, 0)
