@@ -126,7 +126,6 @@ t.test('a log that starts again keeps only its history, and nothing of an earlie
   for (let n = 0; n < 4; n++) log.append(bodyOf('status', { n }), 0)
   t.ok(log.length > 2, 'kept for the reader')
   log.shift()
-  log.append(bodyOf('run_started', { run_id: 's' }), 0)
   log.reset('f')
   const client = new Client(log)
   t.equal(log.isLost(client), false)
@@ -135,6 +134,10 @@ t.test('a log that starts again keeps only its history, and nothing of an earlie
   log.trim()
   t.strictSame([log.length, log.beginning], [2, 2])
   t.strictSame(new Client(log).readAll().received.map(({ data }) => data.n), [2, 3])
+  const running = logOf([bodyOf('run_started', { run_id: 'r' })], { size: 2 })
+  running.reset('f')
+  for (let n = 0; n < 4; n++) running.append(bodyOf('status', { n }), 0)
+  t.equal(running.length, 2, 'the run protects nothing any more')
 })
 
 t.test('a publication can be recovered for exactly the ttl', async t => {

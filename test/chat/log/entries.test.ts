@@ -173,7 +173,8 @@ t.test('the bytes of an entry are those of its content, of its keys and of its b
   t.ok(bytesOf(message(short, '')) - bytesOf(keyless) > 100, 'a key costs more than its characters')
   const growing = [delta('m', 0, 'a'), delta('m', 1, 'x'.repeat(more))]
   t.ok(bytesOf(...growing) > bytesOf(growing[0]) + more, 'a text that grows')
-  t.ok(bytesOf(delta('m', 0, 'a')) > 400 + delta('m', 0, 'a').length, 'a text with the other fields of its publications')
+  const written = (agent: string) => bodyOf('chat_delta', { message_id: 'm', agent, at: 0, text: 'a' })
+  t.equal(bytesOf(written(long)) - bytesOf(written(short)), more, 'the other fields of a text')
   t.equal(bytesOf(callOf(1), progressOf(1), bodyOf('tool_progress', { call_id: 'c', progress: long })) - bytesOf(callOf(1), progressOf(1)),
     more + 2, 'the latest progress')
   const done = bytesOf(callOf(1), bodyOf('tool_progress', { call_id: 'c', progress: long }), outputOf(1)) - bytesOf(callOf(1), outputOf(1))
@@ -196,6 +197,17 @@ t.test('the oldest entry takes no key with it that a later entry has', async t =
 t.test('the newest entry is that of the newest publication, also when it was merged', async t => {
   const entries = appended([delta('m', 0, 'a'), bodyOf('other', {}), delta('m', 1, 'b')])
   t.equal(entries.newest, entries.at(0))
+})
+
+t.test('an expired entry that grows counts as lag, also when no other entry is left', async t => {
+  const entries = appended([delta('m', 0, 'a')])
+  entries.expireOldest()
+  const grow = (offset: number, at: number) => entries.append({ offset, body: delta('m', at, 'b'), now: 1 }, tellingOf(delta('m', at, 'b'), undefined))
+  grow(2, 1)
+  t.equal(entries.lag, entries.bytes)
+  entries.append({ offset: 3, body: bodyOf('other', {}), now: 1 }, undefined)
+  grow(4, 2)
+  t.equal(entries.lag, entries.at(0)!.bytes)
 })
 
 t.test('entries that were cleared leave no key, no order and no expired entry', async t => {
