@@ -72,8 +72,9 @@ export class LiveCall implements ToolCall, OpenPart {
     const input = this.#input
     if (input === undefined) return false
     this.#state = 'input'
-    input.set(fields)
-    return input.write(text)
+    const isTaken = input.write(text)
+    if (isTaken) input.set(fields)
+    return isTaken
   }
 
   async call (args: unknown, fields: Fields = {}): Promise<void> {
