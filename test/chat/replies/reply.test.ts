@@ -347,6 +347,29 @@ t.test('the parts of a message are published in order, and saved with it', async
   }])
 })
 
+t.test('a part that ends does not overtake those that began before it in the same turn', async t => {
+  const { context, reply } = setup()
+  reply.reasoning().write('a')
+  const text = reply.addText()
+  reply.reasoning().write('b')
+  text.write('c')
+  await text.end()
+  reply.reasoning().write('d')
+  reply.write('e')
+  await reply.step()
+  const parts = found(context.published, ({ data }) => data.kind !== 'message').map(({ type, data }) => [type, data.text ?? data.content ?? data.kind])
+  t.strictSame(parts, [
+    ['chat_part_delta', 'a'],
+    ['chat_delta', 'c'],
+    ['chat_message', 'c'],
+    ['chat_part_delta', 'b'],
+    ['chat_part_delta', 'd'],
+    ['chat_delta', 'e'],
+    ['chat_message', 'e'],
+    ['chat_part', 'step']
+  ])
+})
+
 t.test('open parts end with their message, and nothing follows', async t => {
   const { context, reply } = setup()
   const reasoning = reply.reasoning()
