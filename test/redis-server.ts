@@ -203,11 +203,15 @@ export async function startSentinel (t: Scope) {
   }
 }
 
+/** Settings of a node of a Cluster. The default port of its bus, 10,000 above its own, may be taken by an outgoing connection. */
+export function nodeOfCluster (busPort: number): string[] {
+  return ['--cluster-enabled', 'yes', '--cluster-port', String(busPort), '--cluster-node-timeout', '2000']
+}
+
 /** A Cluster of three masters. */
 export async function startCluster (t: Scope): Promise<{ servers: RedisServer[], client: () => Cluster }> {
   const busPorts = [await freePort(), await freePort(), await freePort()]
-  const servers = await Promise.all(busPorts.map(port =>
-    RedisServer.start(t, ['--cluster-enabled', 'yes', '--cluster-port', String(port), '--cluster-node-timeout', '2000'])))
+  const servers = await Promise.all(busPorts.map(port => RedisServer.start(t, nodeOfCluster(port))))
   const clients = servers.map(server => server.client(t))
   const slots = [[0, 5_460], [5_461, 10_922], [10_923, 16_383]]
   await Promise.all(clients.map((client, at) => client.cluster('ADDSLOTSRANGE', ...slots[at])))

@@ -9,7 +9,7 @@ import { redisBroker, type RedisBrokerOptions } from '../../lib/redis.js'
 import realtime from '../../lib/index.js'
 import { as, authenticateByHeader, connect, outcome } from '../harness.js'
 import { eventually } from '../waiting.js'
-import { RedisServer, freePort, selfSigned, skipRedis, skipTls, startCluster, tlsOnly } from '../redis-server.js'
+import { RedisServer, freePort, nodeOfCluster, selfSigned, skipRedis, skipTls, startCluster, tlsOnly } from '../redis-server.js'
 import { root } from '../root.js'
 import { found } from '../every.js'
 
@@ -278,7 +278,7 @@ atStart('The memory of Redis is full', async t => {
 })
 
 atStart('The Cluster is down', async t => {
-  const { port } = await RedisServer.start(t, ['--cluster-enabled', 'yes'])
+  const { port } = await RedisServer.start(t, nodeOfCluster(await freePort()))
   const admin = new Redis(port, '127.0.0.1')
   await admin.cluster('ADDSLOTSRANGE', 0, 8_000)
   admin.disconnect()
