@@ -13,6 +13,18 @@ import { eventually } from '../../../waiting.js'
 
 const limits = new Retentions({ size: 3 })
 
+/** Compares the channels with Redis, as a broker does, until `work` is done: nothing is read while Redis is not connected. */
+async function compared<T> (channels: FollowedChannels, work: Promise<T>): Promise<T> {
+  let isDone = false
+  const done = () => { isDone = true }
+  work.then(done, done)
+  await eventually(async () => {
+    if (!isDone) await channels.checkAll()
+    return isDone
+  })
+  return await work
+}
+
 /** The channels of a node. Publications of `announced` are announced, those of `mute` are stored only, as if the announcement was lost. */
 async function start (t: Test) {
   const server = await RedisServer.start(t)
@@ -38,12 +50,12 @@ async function start (t: Test) {
     createNodesLog: epoch => nodesLogs[nodesLogs.push(new ChannelLog(epoch, { size: 1, ttl: 1, lag: 0 })) - 1]
   })
   t.teardown(() => channels.close())
-  await Promise.all([announced.ready(5_000), mute.ready(5_000), channels.begun, channels.heard])
+  await compared(channels, Promise.all([announced.ready(5_000), mute.ready(5_000), channels.begun, channels.heard]))
   const client = server.client(t)
   const subscribed = async () => (await client.pubsub('CHANNELS') as string[]).length
   /** Subscribes to channels, and waits until the node receives their announcements and has compared them with Redis. */
   const follow = async (...names: string[]) => {
-    const logs = await Promise.all(names.map(name => channels.subscribe(name, limits.defaults)))
+    const logs = await compared(channels, Promise.all(names.map(name => channels.subscribe(name, limits.defaults))))
     await eventually(async () => await subscribed() === names.length + 1)
     await subscriber.client.ping()
     await channels.checkAll()
@@ -69,7 +81,7 @@ t.test('a node has one log per channel, with the first limits, until it has had 
     channels.close()
     await publisher.close()
   })
-  await Promise.all([publisher.ready(5_000), channels.begun, channels.heard])
+  await compared(channels, Promise.all([publisher.ready(5_000), channels.begun, channels.heard]))
   const log = await channels.subscribe('a', limits.of({ size: 2 }))
   t.match(log.limits, { size: 2, ttl: 300_000, lag: 7 })
   t.equal(await channels.subscribe('a', limits.defaults), log)
