@@ -192,8 +192,8 @@ export class Frames {
   }
 
   /**
-   * Whether a reader that lacks only the newest publication may also lack what this continues: it was withheld, or the history begins after
-   * it.
+   * Whether a reader that lacks only the newest publication may also lack the text that it continues, because that was withheld, or because
+   * the reader may have begun after it.
    */
   #mayLack (newest: ChatEntry, reader: Reader): boolean {
     const { beginning } = this.#log
