@@ -376,23 +376,21 @@ t.test('while Redis is away, 1,000 publications wait for it, and more are refuse
 })
 
 t.test('a publication of any size is accepted while nothing else waits, and then nothing beyond 8 MiB', async t => {
-  const gates: Array<() => void> = []
+  let answered = gate()
   const { publisher, now } = await played(t, async () => {
-    await new Promise<void>(resolve => gates.push(resolve))
+    await answered.opened
     return [now(), 'e', 1]
   })
   const mib = 1024 * 1024
   const huge = publisher.publish('a', `{"x":"${'x'.repeat(9 * mib)}"}`)
   await t.rejects(publisher.publish('a', '{}'), { message: /too much is waiting/ })
-  await eventually(() => gates.length === 1)
-  gates[0]()
-  await huge
+  answered.open()
+  await within(huge, 'the answer to the large publication')
+  answered = gate()
   // With 200 bytes for each publication.
   const half = `{"x":"${'x'.repeat(4 * mib - 200 - 8)}"}`
   const all = [publisher.publish('a', half), publisher.publish('b', half)]
   await t.rejects(publisher.publish('c', ''), { message: /too much is waiting/ })
-  await eventually(() => {
-    for (const open of gates) open()
-    return Promise.all(all).then(() => true)
-  })
+  answered.open()
+  await within(Promise.all(all), 'the answers to both publications')
 })
