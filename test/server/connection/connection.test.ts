@@ -221,7 +221,8 @@ t.test('a connection opens although its user was forgotten while onConnect ran',
   const of = mock.method(UserRates.prototype, 'of')
   t.teardown(() => of.mock.restore())
   const { opened, open } = gate()
-  const { url } = await start(t, { limits: { userRate: 10_000 }, onConnect: () => opened })
+  // onConnect has much time, because the tokens are refilled in real time.
+  const { url } = await start(t, { limits: { userRate: 10_000 }, timeouts: { connect: 3_600_000 }, onConnect: () => opened })
   const client = new Client(url + path)
   t.teardown(() => client.socket.terminate())
   await eventually(() => of.mock.callCount() > 0)
