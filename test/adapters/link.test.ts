@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import { Chat } from '@ai-sdk/react'
 import type { UIMessage } from 'ai'
 import t from 'tap'
@@ -71,7 +72,10 @@ t.test('a closed transport ends the subscriptions of its chats on the connection
   const chat = new Chat<UIMessage>({ id: 'c', transport })
   await within(chat.sendMessage({ text: 'hi' }), 'the end of the answer')
   t.equal(sent.includes('unsubscribe'), false)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
   transport.close()
+  mock.timers.tick(5_000)
   await eventually(() => sent.includes('unsubscribe'))
   t.equal(client.status, 'open')
 })
