@@ -238,7 +238,7 @@ t.test('a message outside the history of which a reader has read a part is kept 
   t.equal(log.length, 2)
 })
 
-t.test('what was evicted stays evicted when older publications follow', async t => {
+t.test('evicted and beginning do not decrease when an entry is evicted that ends before an earlier one', async t => {
   const log = logOf([delta('m', 0, 'a'), bodyOf('status', {}), delta('m', 1, 'b'), bodyOf('status', {})])
   const reader = new Client(log, 2)
   log.shift()

@@ -96,7 +96,7 @@ t.test('a call that fails has the given error, or that of a tool', async t => {
   t.match(two.call.saved, { error: { code: 'not_found' } })
 })
 
-t.test('the latest of several calls with the same id counts', async t => {
+t.test('a call whose arguments are given again is published again, and saved with the latest ones', async t => {
   const { context, call } = setup()
   for (const q of [1, 2]) await call.call({ q })
   t.strictSame(context.published.map(({ type, data }) => [type, data.args]), [['tool_call', { q: 1 }], ['tool_call', { q: 2 }]])

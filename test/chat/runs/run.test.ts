@@ -438,7 +438,7 @@ t.test('a source of empty pieces yields to the event loop, too, and leaves no me
   t.strictSame([context.types, context.saved], [['run_started', 'run_finished'], []])
 })
 
-t.test('nothing of a run that is over begins', async t => {
+t.test('a run that is over refuses tools, questions, messages and sources, and starts none of them', async t => {
   const { context, run } = setup()
   await run.begin()
   const begun: string[] = []
@@ -450,7 +450,7 @@ t.test('nothing of a run that is over begins', async t => {
   t.strictSame([context.types, begun], [['run_started', 'run_finished'], []])
 })
 
-t.test('what a run delivers is wanted until the run is abandoned', async t => {
+t.test('the publications of a run are wanted until the run is abandoned', async t => {
   const context = new FakeContext()
   const wanted: Array<() => boolean> = []
   Object.assign(context, { deliver: (_message: unknown, isWanted: () => boolean) => { wanted.push(isWanted) } })

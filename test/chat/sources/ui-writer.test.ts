@@ -197,7 +197,7 @@ t.test('a step that begins again ends its texts and calls, and its data get new 
   t.strictSame(await write(late, { ...late, toolCallId: 'a' }), [['data', 'ai_sdk', late], ['output', 'a', 1, native({ ended: true })]])
 })
 
-t.test('sources, files, data and steps', async t => {
+t.test('sources, files, data and steps become parts that keep the fields of their chunks', async t => {
   const { write } = recorded()
   t.strictSame(await write(
     { type: 'source-url', sourceId: 's', url: 'u', title: 'A', providerMetadata: { n: 1 } },
