@@ -196,9 +196,10 @@ export class Frames {
    * the reader may have begun after it.
    */
   #mayLack (newest: ChatEntry, reader: Reader): boolean {
-    const { beginning } = this.#log
     const text = newest.text?.text
-    const isBefore = text !== undefined && newest.first <= beginning && text.lengthAt(reader.offset, beginning) === text.base
+    // What was appended since the reader joined was delivered to it, also when the history begins later by now.
+    const since = Math.min(this.#log.beginning, reader.joined ?? 0)
+    const isBefore = text !== undefined && newest.first <= since && text.lengthAt(reader.offset, since) === text.base
     return isBefore || this.#isWithheld(newest, reader)
   }
 

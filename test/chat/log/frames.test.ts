@@ -1,6 +1,7 @@
 import t from 'tap'
 import { ChatLog } from '../../../lib/chat/log/chat-log.js'
 import type { Reader } from '../../../lib/logs/log.js'
+import { found } from '../../every.js'
 import { Client, bodyOf, callOf, delta, logOf, message, other, outputOf, progressOf, timestamp, toolsOf } from './readers.js'
 
 t.test('a reader that keeps up gets each publication unchanged', async t => {
@@ -250,6 +251,22 @@ t.test('a reader that began after the first parts of a message gets all of it wi
     late.readAll()
   }
   t.match(late.received, [{ type: 'chat_message', data: { content: 'ab' } }, { type: 'chat_delta', data: { at: 2, text: 'c' } }])
+})
+
+t.test('a reader that keeps up gets only deltas, also while the history begins after the text that it has', async t => {
+  const log = logOf([], { size: 1 })
+  const blocked = new Client(log)
+  const live = new Client(log)
+  for (const text of ['a', 'b', 'c', 'd']) {
+    for (const body of [delta('m', 'abcd'.indexOf(text), text), other, other]) {
+      log.append(body, 0)
+      live.readAll()
+    }
+  }
+  const parts = found(live.received, ({ data }) => data?.message_id === 'm')
+  t.strictSame(parts.map(({ type, data }) => [type, data.at, data.text]), [...'abcd'].map((text, at) => ['chat_delta', at, text]))
+  t.ok(log.beginning > 1)
+  t.equal(blocked.readAll().texts.get('m'), 'abcd')
 })
 
 t.test('a reader gets as many frames at once as fit into its room, but a Buffer alone', async t => {
