@@ -3,6 +3,7 @@ import { redisBroker } from '../../lib/redis.js'
 import { createPublisher } from '../../lib/publisher.js'
 import { as, authenticateByHeader, connect, start } from '../harness.js'
 import { RedisServer, skipRedis } from '../redis-server.js'
+import { loopTurns } from '../waiting.js'
 
 /** Duration of the flood, in ms. Without `FULL=1` the flood ends after this number of messages over the quota. */
 const isFull = process.env.FULL === '1'
@@ -103,8 +104,8 @@ t.test('a run that exceeds the quota continues when the quota has room again, an
         const reply = run.reply()
         for (const word of words) {
           reply.write(word)
-          // Simulates a slow model: its first deltas expire while it writes.
-          await new Promise(resolve => setTimeout(resolve, 5))
+          // Simulates a model that is fast, so that the quota has no room on a slow machine either, and then slow: its first deltas expire.
+          await (lines.length === 0 ? loopTurns() : new Promise(resolve => setTimeout(resolve, 5)))
         }
         await reply.end()
       }
