@@ -103,7 +103,8 @@ t.test('a channel is released more than 5 s after its last reader, but not while
   const log = await channels.subscribe('a', limits.defaults)
   const reader = readerOf(log)
   log.add(reader)
-  const now = performance.now() + 60_000
+  // An integer, so that differences are exact.
+  const now = Math.ceil(performance.now()) + 60_000
   channels.sweep(now, now)
   log.remove(reader)
   channels.sweep(now + 5_000, now + 5_000)

@@ -256,7 +256,8 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
  * clock of the publisher moves only by `pass`.
  */
 async function played (t: { teardown (action: () => unknown): void }, answer: (deadline: number, bodies: string[]) => Promise<unknown>) {
-  let time = performance.now()
+  // An integer, so that differences are exact.
+  let time = Math.ceil(performance.now())
   const mocked = mock.method(performance, 'now', () => time)
   t.teardown(() => mocked.mock.restore())
   const health = new Health('t:')
