@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs'
 
 /** Tests of files that have none of their own, and of files that work mostly inside of others. A name that ends in / is a folder. */
 const others = {
+  'adapters/ag-ui-kept': ['adapters/ag-ui'],
+  'adapters/ai-sdk': ['adapters/link'],
+  'adapters/ai-sdk-server': ['promises/ai-sdk-use-chat'],
   'adapters/ai-sdk/': ['adapters/ai-sdk', 'promises/ai-sdk-equivalence'],
   'adapters/ai-sdk/run-parts': ['adapters/ai-sdk/run'],
-  'adapters/ai-sdk': ['adapters/link'],
-  'adapters/ag-ui-kept': ['adapters/ag-ui'],
   'adapters/followed-chat': ['adapters/ai-sdk'],
   'adapters/from-ag-ui': ['adapters/ag-ui', 'promises/late-clients'],
-  'adapters/ai-sdk-server': ['promises/ai-sdk-use-chat'],
   'adapters/link': ['adapters/ai-sdk', 'adapters/followed-chat'],
   'adapters/parts-to-ag-ui': ['adapters/to-ag-ui', 'adapters/ag-ui'],
   'adapters/to-ag-ui': ['adapters/ag-ui', 'adapters/followed-chat', 'promises/late-clients'],

@@ -564,7 +564,7 @@ t.test('a broker holds at most its limit of bytes', async t => {
     t.strictSame([log.length, log.canRecover({ ...position, offset: 0 })], [1, false])
   })
 
-  t.test('smaller owners lose publications, too, for a message that is larger than what is free', async t => {
+  t.test('a message that is larger than the free space evicts publications of smaller owners too', async t => {
     const { broker } = clocked(t, { bytes: 20_000 })
     broker.open(createLog, { ownerOf: channel => channel })
     const [ada, bob] = [await broker.subscribe('ada'), await broker.subscribe('bob')]

@@ -196,11 +196,12 @@ export class Frames {
    * the reader may have begun after it.
    */
   #mayLack (newest: ChatEntry, reader: Reader): boolean {
+    if (this.#isWithheld(newest, reader)) return true
     const text = newest.text?.text
-    // What was appended since the reader joined was delivered to it, also when the history begins later by now.
+    if (text === undefined) return false
+    // The reader has everything that was appended after it joined, even if the history no longer contains it.
     const since = Math.min(this.#log.beginning, reader.joined ?? 0)
-    const isBefore = text !== undefined && newest.first <= since && text.lengthAt(reader.offset, since) === text.base
-    return isBefore || this.#isWithheld(newest, reader)
+    return newest.first <= since && text.lengthAt(reader.offset, since) === text.base
   }
 
   #withhold (entry: ChatEntry, reader: Reader): void {

@@ -176,7 +176,7 @@ t.test('a read that takes only text leaves a newest publication whose frame is a
   t.equal(reader.offset, 1)
 })
 
-t.test('readers of the plain and of the deflated form share what is built, and each gets its own form', async t => {
+t.test('a frame is built once for all readers, and each reader gets it plain or compressed, as it asked', async t => {
   let built = 0
   const log = new ChatLog('e', { size: 100, ttl: 1_000, lag: 1_000 }, ({ offset }, body) => {
     built++

@@ -347,7 +347,7 @@ t.test('the parts of a message are published in order, and saved with it', async
   }])
 })
 
-t.test('a part that ends does not overtake those that began before it in the same turn', async t => {
+t.test('when a part ends, the parts that began before it in the same turn are published first', async t => {
   const { context, reply } = setup()
   reply.reasoning().write('a')
   const text = reply.addText()

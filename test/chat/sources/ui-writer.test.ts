@@ -148,7 +148,7 @@ t.test('a call fails with its own error, with that of its arguments, or because 
   ])
 })
 
-t.test('approvals are published with their call, and those that a user has to give are known', async t => {
+t.test('an approval is published with its tool call, and the writer lists those that a user has to give', async t => {
   const { writer, write } = recorded()
   const request = { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'a' }
   const automatic = { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'b', isAutomatic: true }

@@ -47,7 +47,7 @@ t.test('each channel is allowed or forbidden, and a channel that is forbidden is
   t.equal(ada.addresses, 1, 'the address is read before the wait, because a closed socket has none')
 })
 
-t.test('a user who is hidden is admitted, like one who is allowed, and nothing is recorded', async t => {
+t.test('a hidden user is admitted, and no refusal is recorded', async t => {
   const verdicts = [true, 'hidden', false] as const
   const { refused, of } = setup(t, async () => [...verdicts])
   const decisions: Decision[] = [...await of(applicantOf('ada'), ['k:a', 'k:b', 'k:c']), 'unavailable']
