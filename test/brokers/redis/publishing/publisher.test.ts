@@ -11,6 +11,7 @@ import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publish
 import type { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import type { Position } from '../../../../lib/protocol/position.js'
 import { every } from '../../../every.js'
+import { loopTime } from '../../../loop-time.js'
 import { eventually, gate, within, loopTurns } from '../../../waiting.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
@@ -95,16 +96,15 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     const sent = Array.from({ length: 3_000 }, async (_, n) => {
       // The first 1,000 are sent. The others are queued: after 1.5 s of silence Redis is taken for stalled, however slow it was before.
       await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 1_700))
-      const start = performance.now()
+      const start = loopTime()
       await publisher.publish('away', '{}').catch(({ code, message }) => {
         const key = message.includes('too much') ? 'too much' : code
         codes.set(key, (codes.get(key) ?? 0) + 1)
       })
-      longest = Math.max(longest, performance.now() - start)
+      longest = Math.max(longest, loopTime() - start)
     })
     await Promise.all(sent)
-    // The limit is 2 s. A busy machine may notice late that they are over.
-    t.ok(longest < 3_000, `one took ${longest} ms`)
+    t.ok(longest < 2_000, `one took ${longest} ms`)
     t.equal(codes.get('too much'), 1_000)
     t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'a publication that was never sent is certainly not stored')
     t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'the outcome of a sent publication is unknown')
@@ -120,38 +120,6 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     const outcomes = await Promise.allSettled(Array.from({ length: 9 }, () => publisher.publish('large', large)))
     t.ok(outcomes.some(outcome => outcome.status === 'rejected' && outcome.reason.message.includes('too much')))
     proxy.release()
-  })
-
-  t.test('settled publications no longer count as waiting, whatever their outcome', async t => {
-    const { publisher } = await make(t)
-    const large = `{"x":"${'x'.repeat(3 * 1024 * 1024)}"}`
-    for (let n = 0; n < 3; n++) await publisher.publish('settled', large)
-    await Promise.all(Array.from({ length: 3_000 }, () => publisher.publish('settled', '{}')))
-    proxy.hold()
-    const unanswered = t.rejects(publisher.publish('settled', large), { code: 'RT_ERR_UNCONFIRMED' })
-    // Redis counts as slow after at most 1 s without an answer.
-    await new Promise(resolve => setTimeout(resolve, 1_100))
-    const [{ message }] = await Promise.all([publisher.publish('settled', '{}').catch(error => error), unanswered])
-    t.notMatch(message, /too much/)
-    proxy.release()
-    await eventually(() => publisher.publish('settled', large).then(() => true, () => false))
-  })
-
-  t.test('once Redis is slow, a publisher allows fewer publications and bytes to wait', async t => {
-    const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
-    for (const bodies of [Array(3_001).fill('{}'), Array(4).fill(large)]) {
-      const { publisher } = await make(t)
-      // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
-      for (let n = 0; n < 20; n++) await publisher.publish('slow', '{}')
-      proxy.hold()
-      const sent = Promise.allSettled(bodies.map(body => publisher.publish('slow', body)))
-      // Redis counts as slow after 50 ms or two round trips without an answer.
-      await new Promise(resolve => setTimeout(resolve, 600))
-      await t.rejects(publisher.publish('slow', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
-      proxy.release()
-      t.ok(every(await sent, ({ status }) => status === 'fulfilled'), 'the publications of the first turn are within the limits')
-      t.ok(await publisher.publish('slow', '{}'))
-    }
   })
 
   t.test('after a lost answer and a reconnect, the publisher asks Redis whether the publication is stored', async t => {
@@ -259,7 +227,11 @@ async function played (t: { teardown (action: () => unknown): void }, answer: (d
   // An integer, so that differences are exact.
   let time = Math.ceil(performance.now())
   const mocked = mock.method(performance, 'now', () => time)
-  t.teardown(() => mocked.mock.restore())
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => {
+    mocked.mock.restore()
+    mock.timers.reset()
+  })
   const health = new Health('t:')
   const reconnect = mock.fn()
   const seconds = Math.floor(Date.now() / 1_000)
@@ -285,8 +257,11 @@ async function played (t: { teardown (action: () => unknown): void }, answer: (d
     link,
     reconnect,
     now: () => publisher.clock.at(performance.now())!,
-    /** Lets time pass, in ms. */
-    pass (ms: number) { time += ms }
+    /** Lets time pass, in ms, and the regular checks happen that are due. */
+    pass (ms: number) {
+      time += ms
+      mock.timers.tick(ms)
+    }
   }
 }
 
@@ -315,8 +290,13 @@ t.test('a batch that Redis refuses as too late, but which was sent in time, is s
   const hour = 3_600_000
   // The clock of Redis was set forward.
   const time = Date.now() + hour
-  const { publisher } = await played(t, async deadline => deadlines.push(deadline) === 1 ? [time] : [time, 'e', 2])
-  const positions = await Promise.all([publisher.publish('a', '{}'), publisher.publish('a', '{}')])
+  const { publisher, pass } = await played(t, async deadline => deadlines.push(deadline) === 1 ? [time] : [time, 'e', 2])
+  const stored = Promise.all([publisher.publish('a', '{}'), publisher.publish('a', '{}')])
+  await eventually(() => deadlines.length === 1)
+  await loopTurns()
+  // The next check sends them again.
+  pass(50)
+  const positions = await within(stored, 'the outcomes')
   t.strictSame(positions.map(({ offset }) => offset), [1, 2], 'in their order')
   t.equal(deadlines.length, 2)
   t.ok(Math.abs(deadlines[1] - deadlines[0] - hour) < 5_000, `${deadlines}`)
@@ -362,7 +342,7 @@ t.test('a publication that is not sent within 1.1 s is not stored, and the outco
 
 t.test('while Redis is away, 1,000 publications wait for it, and more are refused at once', async t => {
   const sent: string[] = []
-  const { publisher, link, now } = await played(t, async (_deadline, bodies) => {
+  const { publisher, link, now, pass } = await played(t, async (_deadline, bodies) => {
     sent.push(...bodies)
     return [now(), 'e', sent.length]
   })
@@ -370,7 +350,9 @@ t.test('while Redis is away, 1,000 publications wait for it, and more are refuse
   const waiting = Array.from({ length: 1_000 }, (_, n) => publisher.publish('a', `{"n":${n}}`))
   await t.rejects(publisher.publish('a', '{}'), { code: 'RT_ERR_BROKER', message: /too much is waiting/ })
   link.isReady = true
-  const positions = await Promise.all(waiting)
+  // The next check sends them.
+  pass(50)
+  const positions = await within(Promise.all(waiting), 'the outcomes')
   t.ok(every(positions, ({ offset }, n) => offset === n + 1))
   t.equal(sent.length, 1_000)
   t.ok(every(sent, (body, n) => body === `{"n":${n}}`))
@@ -394,4 +376,55 @@ t.test('a publication of any size is accepted while nothing else waits, and then
   await t.rejects(publisher.publish('c', ''), { message: /too much is waiting/ })
   answered.open()
   await within(Promise.all(all), 'the answers to both publications')
+})
+
+t.test('settled publications no longer count as waiting, whatever their outcome', async t => {
+  const answered = gate()
+  let mode: 'stored' | 'refused' | 'unanswered' = 'stored'
+  const { publisher, now, pass } = await played(t, async () => {
+    if (mode === 'unanswered') await answered.opened
+    return mode === 'refused' ? [now(), 'OOM command not allowed', -1] : [now(), 'e', 1]
+  })
+  // Three count as more than 8 MiB, and two as too much while Redis is slow.
+  const large = `{"x":"${'x'.repeat(3 * 1024 * 1024)}"}`
+  const refused = async (code: string, message: RegExp, ms: number) => {
+    const rejected = t.rejects(publisher.publish('a', large), { code, message })
+    await loopTurns()
+    pass(ms)
+    // The check counts once the answers that arrived before it have been read.
+    await loopTurns()
+    await within(Promise.resolve(rejected), code)
+  }
+  for (let n = 0; n < 3; n++) await publisher.publish('a', large)
+  await Promise.all(Array.from({ length: 3_000 }, () => publisher.publish('a', '{}')))
+  mode = 'refused'
+  for (let n = 0; n < 3; n++) await refused('RT_ERR_BROKER', /OOM/, 0)
+  mode = 'unanswered'
+  await refused('RT_ERR_UNCONFIRMED', /Redis/, 1_700)
+  // Behind the unanswered one they are not sent.
+  for (let n = 0; n < 2; n++) await refused('RT_ERR_BROKER', /Redis does not answer/, 1_100)
+  answered.open()
+})
+
+t.test('in one turn more than 3,000 publications or 4 MiB may come, and once Redis is slow no more than that', async t => {
+  const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
+  for (const [name, bodies] of [['3,001 publications', Array(3_001).fill('{}')], ['over 4 MiB', Array(4).fill(large)]] as const) {
+    t.test(name, async t => {
+      const answered = gate()
+      let stored = 0
+      const { publisher, now, pass } = await played(t, async (_deadline, batch) => {
+        await answered.opened
+        stored += batch.length
+        return [now(), 'e', stored]
+      })
+      const sent = bodies.map(body => publisher.publish('a', body))
+      pass(51)
+      await loopTurns()
+      await t.rejects(publisher.publish('a', bodies[0]), { code: 'RT_ERR_BROKER', message: /too much/ })
+      answered.open()
+      const positions = await within(Promise.all(sent), 'the outcomes')
+      t.ok(every(positions, ({ offset }, n) => offset === n + 1))
+      t.ok(await publisher.publish('a', '{}'))
+    })
+  }
 })
