@@ -38,8 +38,9 @@ async function answers (port: number): Promise<boolean> {
   return isThere
 }
 
+/** Resolves when a program accepts connections. Programs start slowly on a busy machine, so it has two minutes. */
 async function untilItAnswers (port: number, what: string): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt++) {
+  for (let attempt = 0; attempt < 1_200; attempt++) {
     if (await answers(port)) return
     await setTimeout(100, undefined, { signal: closing.signal })
   }

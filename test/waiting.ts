@@ -5,7 +5,7 @@ const { setImmediate, setTimeout, clearTimeout } = globalThis
 const checkedTurns = 200
 
 /** Default limit of a wait, in ms: programs start slowly beside other tests. Below the limit of a file, so that the wait fails first. */
-export const patience = 45_000
+export const patience = 90_000
 
 /** Milliseconds on a monotonic clock, also when a test mocks `performance.now`. */
 export const now = performance.now.bind(performance)

@@ -14,6 +14,7 @@ const others = {
   'adapters/parts-to-ag-ui': ['adapters/to-ag-ui', 'adapters/ag-ui'],
   'adapters/to-ag-ui': ['adapters/ag-ui', 'adapters/followed-chat', 'promises/late-clients'],
   'brokers/broker': ['brokers/memory'],
+  'brokers/redis/broker': ['brokers/redis/link/link', 'brokers/redis/cluster/nodes', 'promises/redis-failover', 'promises/redis-causes', 'promises/redis-exit'],
   'brokers/redis/commands/': ['brokers/redis/commands/index'],
   'brokers/redis/commands/beat': ['brokers/redis/cluster/members'],
   'brokers/redis/commands/claim': ['brokers/redis/cluster/claims'],
@@ -69,7 +70,9 @@ const others = {
   'server/hooks': ['server/server'],
   'server/options': ['docs/reference'],
   'server/reports/counters': ['server/server'],
-  'server/server': ['server/inbound/dispatcher', 'server/delivery/outlet', 'server/access/renewal', 'channels/channels'],
+  'server/server': [
+    'server/inbound/dispatcher', 'server/delivery/outlet', 'server/access/renewal', 'channels/channels', 'server/reports/refusal-reasons', 'promises/drain'
+  ],
   'server/target': ['server/server']
 }
 

@@ -99,6 +99,21 @@ t.test('a broker is subscribed to a channel only while the channel has readers',
   t.ok(after - before < 2 * 1024 * 1024, `${after - before} bytes more in Redis`)
 })
 
+t.test('a broker that knows the owners and a limit refuses what a user stores beyond it, and otherwise nothing', { skip: skipRedis }, async t => {
+  const { url } = await RedisServer.start(t)
+  const [ownerOf, stored] = [(channel: string) => channel === 'chat:a' || channel === 'user:a' ? 'a' : channel, 10_000]
+  const body = `{"x":"${'x'.repeat(6_000)}"}`
+  for (const host of [{ ownerOf, stored }, { ownerOf }, { stored }, undefined]) {
+    const broker = redisBroker({ url })
+    t.teardown(() => broker.close())
+    await broker.open(createLog, host)
+    const outcomes = []
+    for (const channel of ['user:a', 'chat:a', 'board']) outcomes.push(await broker.publish(channel, body).then(() => 'stored', ({ code }) => code))
+    const isLimited = host?.ownerOf !== undefined && host.stored !== undefined
+    t.strictSame(outcomes, ['stored', isLimited ? 'RT_ERR_OVER_QUOTA' : 'stored', 'stored'], Object.keys(host ?? {}).join())
+  }
+})
+
 t.test('a subscriber that Redis disconnects because of a full output buffer gets each publication', { skip: skipRedis }, async t => {
   const server = await RedisServer.start(t, ['--client-output-buffer-limit', 'pubsub 262144 0 0'])
   const proxy = await ChaosProxy.start(t, server.port)

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerO
 import pino from 'pino'
 import t from 'tap'
 import realtime from '../../../lib/index.js'
-import { cleanUrl, urlPathOf, withoutQuery } from '../../../lib/server/handshake/request-log.js'
+import { cleanUrl, hidingQueries, urlPathOf, withoutQuery } from '../../../lib/server/handshake/request-log.js'
 import { RawClient } from '../../harness.js'
 import { logSink } from '../../log-sink.js'
 import { eventually } from '../../waiting.js'
@@ -212,4 +212,71 @@ t.test('withoutQuery() returns a request without its query and its token, and wi
   t.equal(withoutQuery(safe).url, '/a')
   t.equal(request.url, '/a?token=secret', 'the request itself is unchanged')
   t.equal(withoutQuery({} as { raw?: object }).raw, undefined)
+})
+
+t.test('withoutQuery() shortens parameters that are text and the path of HTTP/2, and adds no header', async t => {
+  const safe = withoutQuery({
+    params: { user: 'u1?token=secret', '*': 'a%3Fb', count: 1 },
+    headers: { ':path': '/a?token=secret', 'sec-websocket-protocol': 'token.secret, x,token.more y' }
+  })
+  t.strictSame(safe.params, { user: 'u1', '*': 'a', count: 1 })
+  t.strictSame(safe.headers, { ':path': '/a', 'sec-websocket-protocol': 'token.…, x,token.… y' })
+  t.strictSame(withoutQuery({ headers: { host: 'h' } }).headers, { host: 'h' })
+  const empty = withoutQuery<{ url?: string, originalUrl?: string, query?: object, params?: object, headers?: object }>({})
+  const { url, originalUrl, query, params, headers } = empty
+  t.strictSame([url, originalUrl, query, params, headers], [undefined, undefined, undefined, undefined, undefined])
+})
+
+/** What a factory of request loggers got. */
+interface FactoryCall {
+  self: unknown
+  logger: unknown
+  bindings: unknown
+  options: { serializers: Record<string, (value: unknown) => unknown>, level?: string }
+  raw: { url: string }
+}
+
+/** Calls a factory of request loggers that hides queries, and returns what the factory below it, with a name, got. */
+function factoryCalls (name: string, logger: object = {}) {
+  const got: FactoryCall[] = []
+  const factory = {
+    [name] (this: unknown, ...[logger, bindings, options, raw]: [object, object, FactoryCall['options'], FactoryCall['raw']]) {
+      got.push({ self: this, logger, bindings, options, raw })
+    }
+  }[name]
+  const hiding = hidingQueries(() => factory as unknown as FastifyInstance['childLoggerFactory']) as unknown as (...parameters: unknown[]) => void
+  const raw = { url: '/a?token=secret' }
+  return (options: object) => {
+    hiding.call('the instance', logger, { reqId: 1 }, options, raw)
+    return { ...got.at(-1)!, isRaw: got.at(-1)!.raw === raw }
+  }
+}
+
+t.test('hidingQueries() passes on everything, and a view of the request to factories of the app', async t => {
+  const own = factoryCalls('mine')({ level: 'warn' })
+  t.match(own, { self: 'the instance', logger: {}, bindings: { reqId: 1 }, options: { level: 'warn' }, isRaw: false, raw: { url: '/a' } })
+  t.equal(factoryCalls('defaultChildLoggerFactory')({}).isRaw, true)
+})
+
+t.test('hidingQueries() uses the serializer of the route, that of the logger, or none, and makes each once', async t => {
+  const request = { url: '/a?token=secret' }
+  const res = () => 'res'
+  const none = factoryCalls('mine')({}).options.serializers
+  t.equal((none.req(request) as typeof request).url, '/a')
+  const logger = { [Symbol.for('pino.serializers')]: { req: ({ url }: typeof request) => `of the logger ${url}` } }
+  const call = factoryCalls('mine', logger)
+  const ofLogger = call({})
+  t.equal(ofLogger.options.serializers.req(request), 'of the logger /a')
+  t.equal(call({}).options.serializers, ofLogger.options.serializers)
+  const serializers = { req: ({ url }: typeof request) => `of the route ${url}`, res }
+  const ofRoute = call({ serializers })
+  t.equal(ofRoute.options.serializers.req(request), 'of the route /a')
+  t.equal(ofRoute.options.serializers.res, res)
+  t.equal(call({ serializers }).options.serializers, ofRoute.options.serializers)
+  t.equal(call({ serializers: { res } }).options.serializers.req(request), 'of the logger /a')
+})
+
+t.test('hidingQueries() leaves what is not a request as it is', async t => {
+  const { serializers } = factoryCalls('mine', { [Symbol.for('pino.serializers')]: { req: (request: unknown) => ({ request }) } })({}).options
+  for (const other of ['text?a=1', null, undefined, 5]) t.strictSame(serializers.req(other), { request: other })
 })

@@ -14,6 +14,9 @@ const forms = {
   part: { delta: 'chat_part_delta', whole: 'chat_part', field: 'text' }
 } satisfies Record<string, Form>
 
+/** Fields of a delta that belong to the delta alone. */
+const ofDelta = ['at', 'text', 'status']
+
 /** A text of a message, or of another part of an answer, that is not finished. */
 export interface Streaming {
   readonly text: GrowingText
@@ -41,16 +44,17 @@ export function begun ({ text }: Growth, { offset, type, data, timestamp }: Text
 /** Continues a text, or begins one with a part of it. Changes `known` if it can be continued. */
 export function extended (known: Streaming | undefined, { at = 0, text }: Growth, publication: TextPublication): Streaming {
   const { offset, type, data, timestamp } = publication
-  const head = { ...known?.head, ...headOf(type, data) }
   if (known?.text.length === at) {
     known.text.append(offset, text)
-    return Object.assign(known, { head, timestamp })
+    known.head = headAfter(known.head, publication)
+    known.timestamp = timestamp
+    return known
   }
   // The publication does not continue the known text, so readers get the whole text.
   const whole = known !== undefined && known.text.base <= at ? withDelta(known.text.slice(0), at - known.text.base, text) : undefined
   const growing = new GrowingText(offset - 1, whole === undefined ? at : known!.text.base)
   growing.append(offset, whole ?? text)
-  return { text: growing, form: formOfType(type), head, timestamp }
+  return { text: growing, form: formOfType(type), head: { ...known?.head, ...headOf(type, data) }, timestamp }
 }
 
 /** Returns the whole of an unfinished text so far, as a publication. `content`: its text. */
@@ -74,6 +78,14 @@ export function restOf (streaming: Streaming, from: number, since: number): stri
 /** Returns which kind of text a publication belongs to. */
 function formOfType (type: string): Streaming['form'] {
   return type === forms.part.delta || type === forms.part.whole ? 'part' : 'message'
+}
+
+/** Returns the fields of a text after a delta. Most deltas change none, and cost no object. */
+function headAfter (head: Streaming['head'], { type, data }: TextPublication): Streaming['head'] {
+  for (const field in data) {
+    if (!ofDelta.includes(field) && data[field] !== head[field]) return { ...head, ...headOf(type, data) }
+  }
+  return head
 }
 
 /** Returns the fields of a publication other than its text, its `at` and its status. */

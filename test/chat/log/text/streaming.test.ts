@@ -47,6 +47,8 @@ t.test('a text continues where it ends, is replaced from an earlier place on, an
   t.strictSame([textOf(continued), continued.head, continued.timestamp], [[0, 'abcde'], { agent: 'x', n: 2 }, '4'])
   t.strictSame([continued.text.lengthAt(3, 0), continued.text.lengthAt(2, 0)], [3, 0])
 
+  const { head } = continued
+  t.equal(extended(first, growth(5, ''), delta(4, { n: 2, at: 5, text: '', status: 's' })).head, head, 'without copying fields that stay the same')
   const replaced = extended(first, growth(1, 'X'), delta(5))
   t.strictSame([textOf(replaced), replaced.text.lengthAt(4, 0)], [[0, 'aX'], 0], 'readers get the whole text')
   const beyond = extended(first, growth(6, 'Y'), delta(6))
