@@ -148,7 +148,7 @@ t.test('a call fails with its own error, with that of its arguments, or because 
   ])
 })
 
-t.test('an approval is published with its tool call, and the writer lists those that a user has to give', async t => {
+t.test('a request for approval is published with its tool call, and the writer lists the requests that a user has to answer', async t => {
   const { writer, write } = recorded()
   const request = { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'a' }
   const automatic = { type: 'tool-approval-request', toolCallId: 'c', approvalId: 'b', isAutomatic: true }

@@ -276,7 +276,7 @@ t.test('hidingQueries() uses the serializer of the route, that of the logger, or
   t.equal(call({ serializers: { res } }).options.serializers.req(request), 'of the logger /a')
 })
 
-t.test('hidingQueries() leaves what is not a request as it is', async t => {
+t.test('hidingQueries() passes values that are not requests to the serializer unchanged', async t => {
   const { serializers } = factoryCalls('mine', { [Symbol.for('pino.serializers')]: { req: (request: unknown) => ({ request }) } })({}).options
   for (const other of ['text?a=1', null, undefined, 5]) t.strictSame(serializers.req(other), { request: other })
 })

@@ -14,8 +14,8 @@ const forms = {
   part: { delta: 'chat_part_delta', whole: 'chat_part', field: 'text' }
 } satisfies Record<string, Form>
 
-/** Fields of a delta that belong to the delta alone. */
-const ofDelta = ['at', 'text', 'status']
+/** Fields of publications that are not fields of their text: of a whole message, and of all others. */
+const ownFields = { message: ['content', 'status'], other: ['at', 'text', 'status'] }
 
 /** A text of a message, or of another part of an answer, that is not finished. */
 export interface Streaming {
@@ -82,18 +82,19 @@ function formOfType (type: string): Streaming['form'] {
 
 /** Returns the fields of a text after a delta. Most deltas change none, and cost no object. */
 function headAfter (head: Streaming['head'], { type, data }: TextPublication): Streaming['head'] {
+  const own = ownFieldsOf(type)
   for (const field in data) {
-    if (!ofDelta.includes(field) && data[field] !== head[field]) return { ...head, ...headOf(type, data) }
+    if (!own.includes(field) && data[field] !== head[field]) return { ...head, ...headOf(type, data) }
   }
   return head
 }
 
 /** Returns the fields of a publication other than its text, its `at` and its status. */
-function headOf (type: string, { status: _, ...data }: Record<string, unknown>): Record<string, unknown> {
-  if (type === forms.message.whole) {
-    const { content: _, ...head } = data
-    return head
-  }
-  const { at: __, text: ___, ...head } = data
-  return head
+function headOf (type: string, data: Record<string, unknown>): Streaming['head'] {
+  const own = ownFieldsOf(type)
+  return Object.fromEntries(Object.entries(data).filter(([field]) => !own.includes(field)))
+}
+
+function ownFieldsOf (type: string): string[] {
+  return type === forms.message.whole ? ownFields.message : ownFields.other
 }
