@@ -3,6 +3,7 @@ import { mock } from 'node:test'
 import type { Cluster } from 'ioredis'
 import t from 'tap'
 import { appendScript } from '../../../../lib/brokers/redis/commands/append.js'
+import { findScript } from '../../../../lib/brokers/redis/commands/find.js'
 import type { Script } from '../../../../lib/brokers/redis/commands/script.js'
 import { Keys } from '../../../../lib/brokers/redis/keys.js'
 import { Health } from '../../../../lib/brokers/redis/link/health.js'
@@ -11,7 +12,6 @@ import { BatchPublisher } from '../../../../lib/brokers/redis/publishing/publish
 import type { Quota } from '../../../../lib/brokers/redis/publishing/quota.js'
 import type { Position } from '../../../../lib/protocol/position.js'
 import { every } from '../../../every.js'
-import { loopTime } from '../../../loop-time.js'
 import { eventually, gate, within, loopTurns } from '../../../waiting.js'
 import { startLink } from '../../../redis-nodes.js'
 import { ChaosProxy, RedisServer, skipRedis, startCluster } from '../../../redis-server.js'
@@ -64,84 +64,22 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
     t.equal(await calls(), before + 1)
   })
 
-  t.test('while a batch is under way, later publications gather in the next batch', async t => {
+  t.test('1,000 publications of one turn are stored in order, in several batches', async t => {
     const { publisher } = await make(t)
-    proxy.delay = 30
-    const before = await calls()
-    const all: Array<Promise<unknown>> = []
-    for (let n = 0; n < 20; n++) {
-      all.push(publisher.publish('user:a', '{}'))
-      await loopTurns(1)
-    }
-    await Promise.all(all)
-    proxy.delay = 0
-    t.ok(await calls() - before <= 3, `${await calls() - before} round trips`)
-  })
-
-  t.test('2,500 publications of one turn are stored in order, in several batches', async t => {
-    const { publisher } = await make(t)
-    const positions = await Promise.all(Array.from({ length: 2_500 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
+    const positions = await Promise.all(Array.from({ length: 1_000 }, (_, n) => publisher.publish('burst', `{"n":${n}}`)))
     t.ok(every(positions, ({ offset }, n) => offset === n + 1))
     const [[, fields]] = await client.xrevrange(keys.stream('burst'), '+', '-', 'COUNT', 1)
-    t.equal(fields[fields.indexOf('b') + 1], '{"n":2499}')
+    t.equal(fields[fields.indexOf('b') + 1], '{"n":999}')
   })
 
-  t.test('while Redis does not answer, the queue is bounded, and each publication is refused within 2 s', async t => {
-    const { publisher } = await make(t)
-    // The first round trips are the slowest, and the time that Redis may stay silent depends on them.
-    for (let n = 0; n < 20; n++) await publisher.publish('before', '{}')
-    proxy.hold()
-    const codes = new Map<string, number>()
-    let longest = 0
-    const sent = Array.from({ length: 3_000 }, async (_, n) => {
-      // The first 1,000 are sent. The others are queued: after 1.5 s of silence Redis is taken for stalled, however slow it was before.
-      await new Promise(resolve => setTimeout(resolve, n < 1_000 ? 0 : 1_700))
-      const start = loopTime()
-      await publisher.publish('away', '{}').catch(({ code, message }) => {
-        const key = message.includes('too much') ? 'too much' : code
-        codes.set(key, (codes.get(key) ?? 0) + 1)
-      })
-      longest = Math.max(longest, loopTime() - start)
-    })
-    await Promise.all(sent)
-    t.ok(longest < 2_000, `one took ${longest} ms`)
-    t.equal(codes.get('too much'), 1_000)
-    t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'a publication that was never sent is certainly not stored')
-    t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'the outcome of a sent publication is unknown')
-    proxy.release()
-    await eventually(async () => (await client.ping()) === 'PONG')
-    t.equal(await client.exists(keys.stream('away')), 0, 'Redis refuses publications that arrive after their deadline')
-  })
-
-  t.test('a publisher refuses publications while too many bytes are waiting', async t => {
+  t.test('Redis refuses a publication that arrives after its outcome was given up', async t => {
     const { publisher } = await make(t)
     proxy.hold()
-    const large = `{"x":"${'x'.repeat(1024 * 1024)}"}`
-    const outcomes = await Promise.allSettled(Array.from({ length: 9 }, () => publisher.publish('large', large)))
-    t.ok(outcomes.some(outcome => outcome.status === 'rejected' && outcome.reason.message.includes('too much')))
+    await t.rejects(publisher.publish('away', '{}'), { code: 'RT_ERR_UNCONFIRMED' })
     proxy.release()
-  })
-
-  t.test('after a lost answer and a reconnect, the publisher asks Redis whether the publication is stored', async t => {
-    const { connection, publisher } = await make(t)
-    await publisher.publish('doubt', '{"n":1}')
-    // Redis stores the publication, and its answer is lost.
-    const evalsha = connection.evalsha.bind(connection)
-    connection.evalsha = (async (...args: [string, number]) => {
-      connection.evalsha = evalsha
-      await evalsha(...args)
-      connection.disconnect(true)
-      throw new Error('Connection is closed.')
-    }) as unknown as typeof evalsha
-    const [stored] = await Promise.all([publisher.publish('doubt', '{"n":2}')])
-    t.equal(stored.offset, 2)
-    connection.evalsha = (async () => {
-      connection.evalsha = evalsha
-      await loopTurns(1)
-      throw new Error('Connection is closed.')
-    }) as unknown as typeof evalsha
-    await t.rejects(publisher.publish('doubt', '{"n":3}'), { code: 'RT_ERR_BROKER', message: /connection to Redis was lost/ })
-    t.equal((await publisher.publish('doubt', '{"n":4}')).offset, 3)
+    // Its answer comes after that to the publication, on the same connection.
+    await eventually(() => publisher.publish('later', '{}').then(() => true, () => false))
+    t.equal(await client.exists(keys.stream('away')), 0)
   })
 
   t.test('publications that could not be written return to their place in the queue', async t => {
@@ -220,18 +158,18 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
 })
 
 /**
- * A publisher with a Redis that the test plays. `answer` gets deadline and bodies of a batch, and returns what the script would. The
- * clock of the publisher moves only by `pass`.
+ * A publisher with a Redis that the test plays. `append` gets deadline and bodies of a batch, and `find` is asked for publications whose
+ * answers were lost; both return what the script would. Clock and timers of the publisher move only by `pass`.
  */
-async function played (t: { teardown (action: () => unknown): void }, answer: (deadline: number, bodies: string[]) => Promise<unknown>) {
+async function played (
+  t: { teardown (action: () => unknown): void },
+  append: (deadline: number, bodies: string[]) => Promise<unknown>,
+  find?: () => Promise<unknown>
+) {
   // An integer, so that differences are exact.
   let time = Math.ceil(performance.now())
   const mocked = mock.method(performance, 'now', () => time)
-  mock.timers.enable({ apis: ['setInterval'] })
-  t.teardown(() => {
-    mocked.mock.restore()
-    mock.timers.reset()
-  })
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   const health = new Health('t:')
   const reconnect = mock.fn()
   const seconds = Math.floor(Date.now() / 1_000)
@@ -244,12 +182,21 @@ async function played (t: { teardown (action: () => unknown): void }, answer: (d
     reconnect,
     ask: (_name: string, asked: Promise<unknown>) => asked,
     run: (script: Script, _keys: string[], args: Array<string | number>) => {
+      if (script === findScript && find !== undefined) return find()
       if (script !== appendScript) throw new Error(`${script.name} is not expected`)
-      return answer(Number(args[0]), args.slice(3).flatMap(String).filter(part => part.startsWith('{')))
+      return append(Number(args[0]), args.slice(3).flatMap(String).filter(part => part.startsWith('{')))
     }
   }
   const publisher = new Publisher(link as unknown as RedisLink, keys)
-  t.teardown(() => publisher.close())
+  t.teardown(async () => {
+    const closed = publisher.close()
+    await loopTurns()
+    // The next check finds that nothing is left.
+    mock.timers.tick(50)
+    await within(closed, 'the end of the publisher')
+    mocked.mock.restore()
+    mock.timers.reset()
+  })
   await publisher.ready(5_000)
   return {
     publisher,
@@ -257,7 +204,7 @@ async function played (t: { teardown (action: () => unknown): void }, answer: (d
     link,
     reconnect,
     now: () => publisher.clock.at(performance.now())!,
-    /** Lets time pass, in ms, and the regular checks happen that are due. */
+    /** Lets time pass, in ms. Regular checks and batches that are due happen. */
     pass (ms: number) {
       time += ms
       mock.timers.tick(ms)
@@ -427,4 +374,83 @@ t.test('in one turn more than 3,000 publications or 4 MiB may come, and once Red
       t.ok(await publisher.publish('a', '{}'))
     })
   }
+})
+
+t.test('while a batch is under way, later publications gather in the next batch', async t => {
+  const answered = gate()
+  const batches: number[] = []
+  let stored = 0
+  const { publisher, now, pass } = await played(t, async (_deadline, { length }) => {
+    batches.push(length)
+    await answered.opened
+    stored += length
+    return [now(), 'e', stored]
+  })
+  const all: Array<Promise<Position>> = []
+  for (let n = 0; n < 20; n++) {
+    all.push(publisher.publish('a', '{}'))
+    await loopTurns()
+  }
+  t.strictSame(batches, [1])
+  pass(100)
+  t.strictSame(batches, [1, 19])
+  answered.open()
+  t.strictSame((await Promise.all(all)).map(({ offset }) => offset), all.map((_, n) => n + 1))
+})
+
+t.test('while Redis does not answer, what was sent has an unknown outcome, 1,000 wait and are refused, and more are refused at once', async t => {
+  const answered = gate()
+  const { publisher, now, pass } = await played(t, async () => {
+    await answered.opened
+    return [now(), 'e', 1]
+  })
+  const codes = new Map<string, number>()
+  const publish = (count: number) => Array.from({ length: count }, () => publisher.publish('a', '{}').catch(({ code, message }) => {
+    const key = message.includes('too much') ? 'too much' : code
+    codes.set(key, (codes.get(key) ?? 0) + 1)
+  }))
+  const all = publish(1_000)
+  // The last of them gather for 100 ms. After 1.5 s of silence Redis is taken for stalled, however slow it was before.
+  pass(100)
+  pass(1_450)
+  await loopTurns()
+  all.push(...publish(2_000))
+  await loopTurns()
+  t.strictSame([...codes], [['too much', 1_000]])
+  pass(150)
+  await loopTurns()
+  t.equal(codes.get('RT_ERR_UNCONFIRMED'), 1_000, 'the outcome of a sent publication is unknown after 1.7 s')
+  t.equal(codes.has('RT_ERR_BROKER'), false)
+  pass(950)
+  await within(Promise.all(all), 'the outcomes')
+  t.equal(codes.get('RT_ERR_BROKER'), 1_000, 'a publication that was not sent within 1.1 s is certainly not stored')
+  answered.open()
+})
+
+t.test('after a lost answer the publisher asks Redis whether the publication is stored, once Redis would refuse it', async t => {
+  let offset = 0
+  let lookups = 0
+  const { publisher, now, pass } = await played(t, async () => {
+    await loopTurns()
+    throw new Error('Connection is closed.')
+  }, async () => {
+    lookups++
+    return [now(), 'e', offset]
+  })
+  const lookedUp = async () => {
+    const publication = publisher.publish('a', '{}')
+    publication.catch(() => {})
+    await loopTurns(20)
+    const before = lookups
+    pass(1_500)
+    await loopTurns()
+    t.equal(lookups, before, 'Redis may still store it at its deadline')
+    pass(50)
+    return within(publication, 'the outcome')
+  }
+  offset = 7
+  t.strictSame(await lookedUp(), { epoch: 'e', offset: 7 })
+  offset = 0
+  await t.rejects(lookedUp(), { code: 'RT_ERR_BROKER', message: /connection to Redis was lost/ })
+  t.equal(lookups, 2)
 })
