@@ -158,8 +158,8 @@ t.test('a publisher stores publications in batches, and reports the outcome of e
 })
 
 /**
- * A publisher with a Redis that the test plays. `append` gets deadline and bodies of a batch, and `find` is asked for publications whose
- * answers were lost; both return what the script would. Clock and timers of the publisher move only by `pass`.
+ * A publisher with a Redis that the test plays. `append` gets deadline and bodies of a batch, `find` looks for publications whose answers
+ * were lost, and both return what the script would. Clock and timers of the publisher move only by `pass`.
  */
 async function played (
   t: { teardown (action: () => unknown): void },
